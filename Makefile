@@ -1,0 +1,38 @@
+# Every target sets up what it needs: the environment is made once, and again when its lock or pyproject.toml changes.
+.PHONY: demo test lint ui bench lock clean
+PYTHON ?= python3.12
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+export DAGSTER_DISABLE_TELEMETRY := 1
+
+demo: $(READY)  ## materialize the sample, print what was found, hold it against the planted truth
+	$(BIN)/raisonne run
+	@$(BIN)/python data/check_truth.py
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(READY)
+	$(BIN)/raisonne ui
+
+bench: $(READY)  ## ONLY=hamming for one group
+	@$(BIN)/python -m tests.benchmarks $(ONLY)
+
+lock: $(READY)  ## after changing dependencies
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
+	  --extra sscd --extra dev --output-file requirements.lock pyproject.toml
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) data/warehouse

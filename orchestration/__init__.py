@@ -1,0 +1,1 @@
+"""Dagster's side of Raisonné: definitions, settings, publishing and the command line."""

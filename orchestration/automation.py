@@ -1,0 +1,150 @@
+"""Jobs and sensors: what runs, and what sets it off.
+
+What belongs here: which assets make up a run, and noticing new landing files. What does not: the assets (`defs/`).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration import publishing, settings
+from orchestration.defs.catalog import SHARDS, discover
+from orchestration.facts import Facts
+from transforms import generations
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+_NOTHING_PARTITIONED = dg.AssetSelection.all() - dg.AssetSelection.assets("image_fingerprints")
+
+everything = dg.define_asset_job(
+    "everything",
+    selection=dg.AssetSelection.all(),
+    description="From landing files to reports. Shards and generations that are done are not read again.",
+)
+fingerprint_shard = dg.define_asset_job(
+    "fingerprint_shard",
+    selection=dg.AssetSelection.assets("landing_shards", "image_fingerprints"),
+    description="Fingerprint one shard of the image dump; the sensor starts it for each new one.",
+)
+derive = dg.define_asset_job(
+    "derive",
+    selection=_NOTHING_PARTITIONED,
+    description="Everything after the fingerprints of training pictures; the sensor starts it when shards are done.",
+)
+generations_only = dg.define_asset_job(
+    "generations_only",
+    selection=(
+        dg.AssetSelection.assets("generation_fingerprints", "match_candidates")
+        | dg.AssetSelection.groups("matches", "provenance", "reports", "warehouse")
+        | dg.AssetSelection.assets(dg.AssetKey(["catalog", "generations"]))
+    )
+    - dg.AssetSelection.assets("null_scores"),
+    description="New generations against the training set as it is.",
+)
+JOBS = [everything, fingerprint_shard, derive, generations_only]
+
+
+@dg.sensor(
+    job=fingerprint_shard,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts a run for each shard that landed, or was delivered again.",
+)
+def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Compare the landing folders with what is fingerprinted, without opening a file."""
+    landed = {shard.partition: shard for shard in discover(settings.load()) if shard.images}
+    done = _fingerprinted(Facts(settings.load().home / "facts"))
+    fresh = {name: digest for name, shard in landed.items() if done.get(name) != (digest := _digest(asdict(shard)))}
+    assert SHARDS.name  # noqa: S101 -- for the type checker: it is a named definition
+    missing = [name for name in fresh if not context.instance.has_dynamic_partition(SHARDS.name, name)]
+    return dg.SensorResult(
+        # a run key runs once: a shard that failed waits for its next delivery, or for somebody to start it
+        run_requests=[dg.RunRequest(f"{name}@{digest}", partition_key=name) for name, digest in fresh.items()],
+        dynamic_partitions_requests=[SHARDS.build_add_request(missing)] if missing else [],
+    )
+
+
+def _fingerprinted(facts: Facts) -> dict[str, str]:
+    done = set(facts["fingerprinted_shards"].read(["shard_id"])["shard_id"].to_pylist())
+    rows = facts["landing_shards"].read().to_pylist()
+    return {
+        f"{row['dataset']}/{row['shard']}": _digest(
+            {
+                "dataset": row["dataset"],
+                "name": row["shard"],
+                "metadata": _file(row, "metadata"),
+                "images": _file(row, "images"),
+            }
+        )
+        for row in rows
+        if row["shard_id"] in done
+    }
+
+
+def _file(row: dict, kind: str) -> dict | None:
+    names = ("path", "size", "mtime_ns")
+    return {name: row[f"{kind}_{name}"] for name in names} if row[f"{kind}_path"] else None
+
+
+@dg.sensor(
+    job=derive,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Publishes anew once the fingerprints of training pictures are further than the published version.",
+)
+def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Compare the fingerprints' Lance version with the published one, when no shard is under way."""
+    now = Facts(settings.load().home / "facts")["image_fingerprints"].version
+    if now == _published(settings.load(), "image_fingerprints"):
+        return dg.SkipReason("the published version is up to date")
+    under_way = dg.RunsFilter(job_name=fingerprint_shard.name, statuses=_UNDER_WAY)
+    if context.instance.get_runs_count(under_way):
+        return dg.SkipReason("shards are being fingerprinted")
+    return dg.SensorResult(run_requests=[dg.RunRequest(f"fingerprints {now}")])
+
+
+def _published(current: settings.Settings, table: str) -> int:
+    try:
+        with publishing.connect(current.home) as con:
+            rows = con.execute("select max_by(lance_versions, version)[?] from warehouse.versions", [table]).fetchall()
+            return int(rows[0][0])
+    except publishing.NotPublished:
+        return 1  # the empty table
+
+
+@dg.sensor(
+    job=generations_only,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Matches generated images that arrived in, or left, the folders of generations.",
+)
+def new_generations(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Compare the folders of generations with what is fingerprinted, without opening an image."""
+    current = settings.load()
+    if publishing.current(current.home) is None:
+        return dg.SkipReason("nothing is published yet; the first version takes the generations along")
+    paths = {
+        g.generation_id: g.path for source in current.generations for g in generations.find(source.name, source.path)
+    }
+    stats = {name: (stat.st_size, stat.st_mtime_ns) for name, path in paths.items() if (stat := Path(path).stat())}
+    digest = _digest(stats)
+    known = (
+        Facts(current.home / "facts")["generation_fingerprints"].read(["generation_id"])["generation_id"].to_pylist()
+    )
+    if set(known) == paths.keys() and context.cursor in (digest, None):
+        return dg.SensorResult(cursor=digest)
+    return dg.SensorResult(run_requests=[dg.RunRequest(digest)], cursor=digest)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+SENSORS = [new_shards, new_fingerprints, new_generations]

@@ -1,0 +1,186 @@
+"""The `raisonne` command.
+
+What belongs here: arguments, exit codes, and turning errors into a sentence that names the fix. What does not: doing
+the work. Imports are late: `raisonne --help` must not wait for torch.
+
+Exit codes: 0 done, 1 failed, 2 usage.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from orchestration.settings import Settings
+
+FAILED, USAGE = 1, 2
+_CONFIG = click.option(
+    "--config", type=click.Path(dir_okay=False), help="Settings; else RAISONNE_CONFIG, else ./raisonne.toml."
+)
+
+
+@click.group(epilog="Example: raisonne run && raisonne sql 'from reports.duplicate_frequency'")
+@click.version_option(package_name="raisonne", message="%(version)s")
+def main() -> None:
+    """Look up which training pictures an image model reproduces, and how often it saw them."""
+
+
+@main.command(epilog="Example: raisonne run --config raisonne.toml generations_only")
+@click.argument("job", default="everything", type=click.Choice(["everything", "derive", "generations_only"]))
+@_CONFIG
+def run(job: str, config: str | None) -> None:
+    """Materialize JOB (everything by default) and publish what it built.
+
+    Shards and generations that were done before are not read again.
+    """
+    settings = _settings(config)
+    from orchestration import exports, instance, progress, publishing, summary
+    from orchestration.definitions import defs
+
+    import dagster as dg  # isort: skip -- after the settings were found good
+
+    instance.prepare(settings.home)
+    with dg.DagsterInstance.get() as dagster_instance:
+        instance.release_killed_runs(dagster_instance, settings.home)
+        with progress.shown():
+            result = defs.resolve_job_def(job).execute_in_process(
+                instance=dagster_instance,
+                raise_on_error=False,
+                tags={"raisonne/in_process": "true"},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+    if not result.success:
+        _fail(_reason(result.all_events))
+    with publishing.connect(settings.home) as con:
+        for failure in summary.failures(con):
+            click.echo(f"warning: {failure}", err=True)
+        version = con.execute("select max(version) from warehouse.versions").fetchall()[0][0]
+        page = exports.default_folder(settings.home, version) / exports.PAGE
+        summary.show(con, settings.home / publishing.LINK, page if page.exists() else None)
+
+
+def _reason(events: "Sequence[dg.DagsterEvent]") -> str:
+    for event in events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return data.user_failure_data.description
+            error = data.error
+            while error and error.cause:
+                error = error.cause
+            if error:
+                return f"{event.step_key}: {error.message.strip()}"
+    failed = [event.message for event in events if event.is_failure and event.message]
+    return failed[-1] if failed else "the run failed; `raisonne ui` shows its log"
+
+
+@main.command(epilog="Example: raisonne show simulated/0007.jpg")
+@click.argument("generation")
+@_CONFIG
+def show(generation: str, config: str | None) -> None:
+    """Show the likely sources of one GENERATION with their evidence, and what was searched."""
+    from orchestration import case
+
+    with _published(config) as con:
+        try:
+            case.show(con, generation)
+        except LookupError as error:
+            _fail(error.args[0], USAGE)
+
+
+@main.command(epilog="Example: raisonne sql --format csv 'select * from duplicates.counts' > counts.csv")
+@click.argument("query", required=False)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@_CONFIG
+def sql(query: str | None, form: str, config: str | None) -> None:
+    """Run a QUERY on the published version, read-only; without one, read queries from the terminal or a pipe."""
+    import duckdb
+
+    from orchestration import shell
+
+    with _published(config) as con:
+        if query is None and sys.stdin.isatty():
+            shell.interact(con, form)
+            return
+        try:
+            shell.run(con, query if query is not None else sys.stdin.read(), form)
+        except duckdb.Error as error:
+            _fail(str(error))
+
+
+@main.command(epilog="Example: raisonne export --to reports --format html --format csv")
+@click.option(
+    "--to", type=click.Path(file_okay=False, path_type=Path), help="Folder; by default the warehouse's exports."
+)
+@click.option(
+    "--format", "formats", type=click.Choice(["html", "csv", "parquet"]), multiple=True, help="All by default."
+)
+@_CONFIG
+def export(to: Path | None, formats: tuple[str, ...], config: str | None) -> None:
+    """Write the duplicate-frequency report and its tables for curators."""
+    settings = _settings(config)
+    from orchestration import exports
+    from orchestration.facts import Facts
+    from orchestration.training import TrainingPictures
+
+    with _published(config) as con:
+        version = con.execute("select max(version) from warehouse.versions").fetchall()[0][0]
+        folder = to or exports.default_folder(settings.home, version)
+        pictures = TrainingPictures(Facts(settings.home / "facts"), settings.limits.pixels)
+        try:
+            files = exports.write(con, folder, formats or ("html", "csv", "parquet"), pictures)
+        except OSError as error:
+            _fail(f"{error.filename or folder}: {error.strerror or error}")
+    for path in files:
+        click.echo(path)
+
+
+@main.command(epilog="Example: raisonne ui --port 3001")
+@click.option("--port", default=3000, show_default=True)
+@_CONFIG
+def ui(port: int, config: str | None) -> NoReturn:
+    """Open Dagster's UI and its daemon for this warehouse, on this machine only."""
+    settings = _settings(config)
+    from orchestration import instance
+
+    instance.prepare(settings.home)
+    click.echo(f"http://127.0.0.1:{port} once it has started; end it with Ctrl-C", err=True)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
+    os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S606
+
+
+def _settings(config: str | None) -> "Settings":
+    from orchestration import settings
+
+    if config:
+        os.environ["RAISONNE_CONFIG"] = str(Path(config).resolve())  # what Dagster's processes read
+    try:
+        return settings.load()
+    except settings.SettingsError as error:
+        _fail(str(error), USAGE)
+
+
+def _published(config: str | None):  # noqa: ANN202 -- duckdb's connection; importing it here would be early
+    from orchestration import publishing
+
+    try:
+        con = publishing.connect(_settings(config).home)
+    except publishing.NotPublished as error:
+        _fail(str(error))
+    con.execute("set timezone = 'UTC'")
+    return con
+
+
+def _fail(message: str, code: int = FAILED) -> NoReturn:
+    click.echo(f"raisonne: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""The code location: all assets, jobs, sensors and the one resource. `[tool.dagster]` in pyproject.toml points here."""
+
+import warnings
+
+import dagster as dg
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; dagster is pinned
+
+from orchestration import automation  # noqa: E402
+from orchestration.defs import catalog, duplicates, fingerprints, matches, reports, warehouse  # noqa: E402
+from orchestration.resources import Warehouse  # noqa: E402
+
+defs = dg.Definitions(
+    assets=dg.load_assets_from_modules([catalog, fingerprints, duplicates, matches, warehouse, reports]),
+    jobs=automation.JOBS,
+    sensors=automation.SENSORS,
+    resources={"warehouse": Warehouse()},
+    executor=dg.in_process_executor,
+)

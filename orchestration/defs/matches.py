@@ -1,0 +1,225 @@
+"""What could this generation come from? Assets of the stage `matches`.
+
+What belongs here: reading fingerprints of both sides, calling a transform, writing facts. What does not: searching
+(`transforms/matching.py`), p-values and verdicts (`sql/matches/evidence.sql`).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from orchestration.defs.duplicates import cluster_members, distinct_vectors, usable_pictures
+from orchestration.defs.fingerprints import generation_fingerprints, recipe
+from orchestration.facts import SCHEMAS
+from orchestration.progress import track
+from orchestration.resources import Warehouse
+from transforms import matching, pictures, search
+from transforms.comparisons import Comparer
+from transforms.fingerprints import OK, embed
+from transforms.generations import VIEWS
+from transforms.hashes import from_hex
+from transforms.matching import Candidate, Cut, Measured, Query, Training
+from transforms.pictures import Pixels
+
+CODE = 1  # raise when the same fingerprints would give other matches
+_BATCH = 256  # generations searched at once
+
+
+@dg.asset(
+    group_name="matches",
+    kinds={"lancedb", "torch"},
+    owners=["team:safety-research"],
+    deps=[cluster_members],
+    pool="gpu",
+)
+def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    """What a picture that is not in the training set scores at its best: each training picture against all others.
+
+    Searched with the same views as a generation, so that the two are comparable. One score a picture, over at most
+    `limits.null_sample` pictures spread evenly over the set.
+    """
+    table = warehouse.facts["null_scores"]
+    made_by = recipe("null", CODE, _training_recipe(warehouse), VIEWS, warehouse.settings.limits.null_sample)
+    if table.recipe != made_by:
+        training = training_pictures(warehouse)
+        table.replace(_null_rows(warehouse, training), made_by)
+    scores = np.sort(table.read(["score"])["score"].to_numpy())
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(scores),
+            **{f"score at {q:.0%}": float(np.quantile(scores, q)) for q in (0.5, 0.95, 1.0) if len(scores)},
+        }
+    )
+
+
+def _null_rows(warehouse: Warehouse, training: Training) -> Iterator[pa.Table]:
+    heads = training.heads
+    if len(heads) < 2:
+        return  # nothing else to score against: no null distribution, every p-value is 1
+    count = min(len(heads), warehouse.settings.limits.null_sample)
+    sample = np.unique(np.linspace(0, len(heads) - 1, count).astype(np.int64))
+    size = max(1, warehouse.pace.batch // len(VIEWS))
+    starts = range(0, len(sample), size)
+    for start in track(starts, "null distribution", len(starts)):
+        own = sample[start : start + size]
+        shown = [warehouse.training_picture(int(training.ids[heads[position]])) for position in own]
+        views = embed(warehouse.encoder, [view.cut(picture) for picture in shown for view in VIEWS])
+        found = search.best_of_others(views.reshape(len(own), len(VIEWS), -1), own, training.vectors[heads])
+        yield pa.table(
+            {
+                "sample_id": training.ids[heads[own]],
+                "nearest_id": np.array([training.ids[heads[f.position[0]]] for f in found], np.uint64),
+                "score": np.array([f.score[0] for f in found], np.float64),
+            }
+        )
+
+
+@dg.asset(
+    group_name="matches",
+    kinds={"lancedb", "torch", "opencv"},
+    owners=["team:safety-research"],
+    deps=[cluster_members, generation_fingerprints],
+    pool="gpu",
+)
+def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    """The likely sources of every generation: by bytes, perceptual hash and embedding, the best compared by pixels."""
+    candidates, evidence = warehouse.facts["match_candidates"], warehouse.facts["match_evidence"]
+    versions = [warehouse.facts[name].version for name in ("generation_fingerprints", "generation_embeddings")]
+    rules = (_cut(warehouse), warehouse.pixel_limits)
+    made_by = recipe("matches", CODE, _training_recipe(warehouse), versions, rules)
+    if {candidates.recipe, evidence.recipe} != {made_by}:
+        training = training_pictures(warehouse)
+        rows = list(_searched(warehouse, training))
+        candidates.replace((table for table, _ in rows), made_by)
+        evidence.replace((table for _, table in rows), made_by)
+    confirmed = pl.DataFrame(evidence.read(["confirmed"]))["confirmed"].sum()
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": candidates.dataset().count_rows(), "confirmed by pixels": int(confirmed)}
+    )
+
+
+def _training_recipe(warehouse: Warehouse) -> str:
+    return recipe(warehouse.facts["image_fingerprints"].version, warehouse.facts["cluster_members"].recipe)
+
+
+def _cut(warehouse: Warehouse) -> Cut:
+    cut = warehouse.settings.thresholds
+    return Cut(cut.pdq, cut.candidate, warehouse.settings.limits.neighbours)
+
+
+def training_pictures(warehouse: Warehouse) -> Training:
+    """Read the different training pictures and the clusters they are in."""
+    known = usable_pictures(warehouse)
+    frame = known.frame[known.distinct]
+    ids = frame["sample_id"].to_numpy()
+    members = warehouse.facts["cluster_members"].read(["sample_id", "representative_id"])
+    heads = dict(zip(members["sample_id"].to_pylist(), members["representative_id"].to_pylist(), strict=True))
+    # a representative may share its pixels with an earlier row, which then stands for it here
+    first = dict(zip(known.ids.tolist(), known.ids[known.pixels_group].tolist(), strict=True))
+    place = {sample_id: position for position, sample_id in enumerate(ids.tolist())}
+    cluster = [place[first[heads.get(sample_id, sample_id)]] for sample_id in ids.tolist()]
+    every = zip(known.frame["sha256"].to_list(), known.ids[known.pixels_group].tolist(), strict=True)
+    return Training(
+        ids=ids,
+        cluster=np.array(cluster, np.int64),
+        comparable=(frame["status"] == OK).to_numpy(),
+        pdq=from_hex(frame["pdq"].to_list()),
+        vectors=distinct_vectors(warehouse, known),
+        by_bytes={sha256: place[sample_id] for sha256, sample_id in every},
+        by_pixels={sha256: position for position, sha256 in enumerate(frame["pixel_sha256"].to_list())},
+    )
+
+
+def _searched(warehouse: Warehouse, training: Training) -> Iterator[tuple[pa.Table, pa.Table]]:
+    readable = warehouse.facts["generation_fingerprints"].read(where="status <> 'failed'").sort_by("generation_id")
+    paths = dict(zip(*readable.select(["generation_id", "path"]).to_pydict().values(), strict=True))
+
+    def load(name: str | int) -> Pixels:
+        if isinstance(name, int):
+            return warehouse.training_picture(int(training.ids[name]))
+        with open(paths[name], "rb") as file:  # noqa: PTH123 -- a plain read
+            return pictures.decode(file.read(), warehouse.rules.max_pixels)
+
+    compare = Comparer(load, warehouse.pixel_limits)
+    done = _matched(warehouse, training, readable, compare)
+    for query, found, measured in track(done, "matching generations", len(readable)):
+        yield _candidate_rows(training, found), _evidence_rows(warehouse, training, query.generation_id, measured)
+
+
+def _matched(
+    warehouse: Warehouse, training: Training, readable: pa.Table, compare: Comparer[str | int]
+) -> Iterator[tuple[Query, list[Candidate], list[Measured]]]:
+    cut = _cut(warehouse)
+    for start in range(0, len(readable), _BATCH):
+        queries = _queries(warehouse, readable.slice(start, _BATCH))
+        for query, found in zip(queries, matching.candidates(queries, training, cut), strict=True):
+            yield query, found, list(matching.measure(query, found, training, cut, compare))
+
+
+def _queries(warehouse: Warehouse, rows: pa.Table) -> list[Query]:
+    order = {view.name: number for number, view in enumerate(VIEWS)}
+    wanted = set(rows["generation_id"].to_pylist())
+    views: dict[str, np.ndarray] = {name: np.zeros((len(VIEWS), 512), np.float32) for name in wanted}
+    for batch in warehouse.facts["generation_embeddings"].scan(["generation_id", "view", "vector"]):
+        vectors = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
+        for name, view, vector in zip(
+            batch["generation_id"].to_pylist(), batch["view"].to_pylist(), vectors, strict=True
+        ):
+            if name in wanted and view in order:
+                views[name][order[view]] = vector
+    return [
+        Query(
+            generation_id=row["generation_id"],
+            sha256=row["sha256"],
+            pixel_sha256=row["pixel_sha256"],
+            comparable=row["status"] == OK,
+            dihedral=from_hex(row["dihedral_pdq"]),
+            views=views[row["generation_id"]],
+        )
+        for row in rows.to_pylist()
+    ]
+
+
+def _candidate_rows(training: Training, found: Iterable[Candidate]) -> pa.Table:
+    rows = [
+        {
+            "generation_id": c.generation_id,
+            "sample_id": int(training.ids[c.position]),
+            "method": c.method,
+            "score": c.score,
+            **asdict(c.box),
+        }
+        for c in found
+    ]
+    return pa.Table.from_pylist(rows, SCHEMAS["match_candidates"])
+
+
+def _evidence_rows(warehouse: Warehouse, training: Training, generation_id: str, measured: list[Measured]) -> pa.Table:
+    limits = warehouse.pixel_limits
+    rows = []
+    for each in measured:
+        found = each.alignment
+        rows.append(
+            {
+                "generation_id": generation_id,
+                "sample_id": int(training.ids[each.position]),
+                "copy_score": each.copy_score,
+                "pdq_distance": each.pdq_distance,
+                "same_bytes": each.same_bytes,
+                "same_pixels": each.same_pixels,
+                "confirmed": found is not None and found.confirmed(limits),
+                "whole": found is not None and found.whole(limits),
+                "mirrored": found.mirrored if found else None,
+                "aligned_distance": found.aligned_distance if found else None,
+                "inliers": found.inliers if found else None,
+                "overlap_generation": found.overlap_a if found else None,
+                "overlap_source": found.overlap_b if found else None,
+                "failure": each.failure,
+                **asdict(each.box),
+            }
+        )
+    return pa.Table.from_pylist(rows, SCHEMAS["match_evidence"])

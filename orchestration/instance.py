@@ -1,0 +1,53 @@
+"""Dagster's own home, inside the warehouse's: settings that a warehouse needs, and tidying up after killed runs.
+
+What belongs here: the Dagster instance. What does not: runs themselves (`cli.py`, the UI).
+"""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration import publishing
+
+_CONFIG = """\
+# Written by raisonne where it is missing; yours to change.
+telemetry:
+  enabled: false
+run_monitoring:
+  enabled: true
+  # without this a killed run keeps its pool slot, and the next one waits for ever
+  free_slots_after_run_end_seconds: 30
+concurrency:
+  pools:
+    default_limit: 1
+"""
+
+
+def prepare(home: Path) -> Path:
+    """Point DAGSTER_HOME into the warehouse unless the environment names another. Returns it."""
+    folder = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text(_CONFIG, encoding="utf-8")
+    return folder
+
+
+def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
+    """Mark runs of this warehouse as failed that are no longer alive, and free their pool slots. Returns their ids.
+
+    A living run holds the writer's lock from its first step. Where the lock is free, a run that says it has started
+    was killed; where it is taken, nothing is touched.
+    """
+    try:
+        with publishing.writer(home, run="tidying up", wait_s=0):
+            killed = instance.get_runs(
+                dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={"raisonne/in_process": "true"})
+            )
+            for run in killed:
+                instance.report_run_failed(run, "the process was killed")
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    except publishing.Busy:
+        return []
+    return [run.run_id for run in killed]

@@ -1,0 +1,93 @@
+"""What the assets work with: the settings, the fact tables, the encoder, and the right to write.
+
+What belongs here: opening these for a run. What does not: what is done with them (`defs/`).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from orchestration import publishing, settings
+from orchestration.facts import Facts
+from orchestration.training import TrainingPictures
+from transforms import alignment, duplicates, encoders
+from transforms.encoders import Encoder
+from transforms.fingerprints import Pace, Rules
+
+
+class Warehouse(dg.ConfigurableResource):
+    """A run's hold on the warehouse: one writer at a time, from its first step to its last.
+
+    A second run waits `publishing.lock_wait_s` seconds, saying for whom, and is then refused.
+    """
+
+    _settings: settings.Settings = PrivateAttr()
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Warehouse"]:
+        """Hold the writer's lock while the run's steps execute."""
+        self._settings = settings.load()
+        wait = self._settings.publishing.lock_wait_s
+        tell = context.log.warning if context.log else print
+        with publishing.writer(self.home, run=context.run_id or "outside of a run", wait_s=wait, on_wait=tell):
+            yield self
+
+    @property
+    def settings(self) -> settings.Settings:
+        """The settings, as they were when the run began."""
+        return self._settings
+
+    @property
+    def home(self) -> Path:
+        """The folder of the warehouse."""
+        return self._settings.home
+
+    @property
+    def facts(self) -> Facts:
+        """The fact tables."""
+        return Facts(self.home / "facts")
+
+    @property
+    def encoder(self) -> Encoder:
+        """The copy encoder, loaded once a process."""
+        return _encoder(self._settings.encoders.copy_)
+
+    @property
+    def rules(self) -> Rules:
+        """What a picture must satisfy."""
+        limits = self._settings.limits
+        return Rules(limits.pixels, limits.member_bytes, self._settings.thresholds.pdq_quality)
+
+    @property
+    def pace(self) -> Pace:
+        """How much is done at once."""
+        return Pace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
+
+    @property
+    def pixel_limits(self) -> alignment.Limits:
+        """When two pictures agree by pixels."""
+        cut = self._settings.thresholds
+        return alignment.Limits(
+            inliers=cut.inliers, aligned_distance=cut.aligned_distance, whole_share=cut.whole_overlap
+        )
+
+    @property
+    def duplicate_thresholds(self) -> duplicates.Thresholds:
+        """When two training rows show the same picture."""
+        cut = self._settings.thresholds
+        return duplicates.Thresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
+
+    @property
+    def training_picture(self) -> TrainingPictures:
+        """The reader of training rows' pictures."""
+        return TrainingPictures(self.facts, self.rules.max_pixels)
+
+
+@cache
+def _encoder(name: str) -> Encoder:
+    return encoders.load(name)

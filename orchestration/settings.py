@@ -1,0 +1,178 @@
+"""What the user may set: `raisonne.toml`, each key overridable by an environment variable.
+
+What belongs here: names, types, defaults and limits of settings, and the errors that explain them. What does not:
+what a setting does.
+
+`RAISONNE_CONFIG` names the file. `RAISONNE_HOME`, `RAISONNE_THRESHOLDS__PDQ`, `RAISONNE_DATASETS` (JSON) and so on
+override its keys: the section and the key, joined by two underscores. Paths in the file are relative to the file.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; the message names the file, the key and the fix."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dataset(_Section):
+    """A training set: its metadata and, where there is one, its image dump. Both are globs of landing files."""
+
+    name: Name
+    metadata: str
+    images: str | None = None
+
+
+class Generations(_Section):
+    """Generated images: a folder, with prompts in `generations.jsonl` or `generations.parquet` if there are any."""
+
+    name: Name
+    path: str
+
+
+class Encoders(_Section):
+    """`copy` finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint."""
+
+    copy_: str = Field("sscd", alias="copy")
+
+
+class Thresholds(_Section):
+    """Where the verdicts are cut.
+
+    pdq: differing bits of 256 up to which two hashes show the same picture. pdq_quality: below it a hash says
+    nothing. similar: cosine of copy embeddings from which two pictures are worth comparing by pixels (0.5 is the
+    replication threshold of Somepalli et al. 2022). candidate: cosine from which a generation's neighbour is kept.
+    aligned_distance: root mean square of aligned pixels in [0, 1]. inliers: matched local features that agree on one
+    geometry. duplicate_overlap, whole_overlap: shared share of both pictures from which two training pictures are the
+    same picture, and a generation shows the whole of its source.
+    """
+
+    pdq: int = Field(31, ge=0, le=31)
+    pdq_quality: int = Field(50, ge=0, le=100)
+    similar: float = Field(0.5, gt=0, le=1)
+    candidate: float = Field(0.25, ge=0, le=1)
+    aligned_distance: float = Field(0.15, gt=0, le=1)
+    inliers: int = Field(8, ge=4)
+    duplicate_overlap: float = Field(0.6, gt=0, le=1)
+    whole_overlap: float = Field(0.8, gt=0, le=1)
+
+
+class Limits(_Section):
+    """What bounds time and memory. None of it changes a result that fits within it.
+
+    pixels: the largest picture that is decoded. batch: pictures decoded and embedded at once. neighbours: training
+    pictures kept for each generation. null_sample: training pictures from which the null distribution is drawn.
+    """
+
+    pixels: int = Field(50_000_000, ge=1)
+    member_bytes: int = Field(100_000_000, ge=1)
+    batch: int = Field(64, ge=1)
+    neighbours: int = Field(10, ge=1)
+    null_sample: int = Field(256, ge=2)
+    duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")
+
+
+class Publishing(_Section):
+    """How many published versions stay, and how long a run waits for another to end (seconds)."""
+
+    keep: int = Field(5, ge=2)
+    lock_wait_s: float = Field(600, ge=0)
+
+
+class Settings(BaseSettings):
+    """All settings of a warehouse. See the module's first lines for files and environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="RAISONNE_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    home: Path = Path("data/warehouse")
+    datasets: tuple[Dataset, ...] = ()
+    generations: tuple[Generations, ...] = ()
+    encoders: Encoders = Encoders()
+    thresholds: Thresholds = Thresholds()
+    limits: Limits = Limits()
+    publishing: Publishing = Publishing()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file."""
+        return env_settings, init_settings
+
+    @property
+    def settings_hash(self) -> str:
+        """A hash of every setting that a published number can depend on: not where files lie, nor speed."""
+        kept = {
+            "encoders": self.encoders.model_dump(),
+            "thresholds": self.thresholds.model_dump(),
+            "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
+            "names": sorted(source.name for source in (*self.datasets, *self.generations)),
+        }
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load(config: str | Path | None = None) -> Settings:
+    """Read the settings from `config`, else from `RAISONNE_CONFIG`, else from `raisonne.toml` here.
+
+    Raises SettingsError naming the file and what to do.
+    """
+    path = Path(config or os.environ.get("RAISONNE_CONFIG") or "raisonne.toml").resolve()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"no settings at {path}; pass --config FILE, set RAISONNE_CONFIG, or run where raisonne.toml lies"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+    return _resolved(settings, path.parent)
+
+
+def _sentence(error: Any) -> str:  # noqa: ANN401 -- pydantic's own mapping
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"`{key}` is no setting; see the README for those there are"
+    return f"`{key}`: {error['msg']} (got {error['input']!r})"
+
+
+def _resolved(settings: Settings, base: Path) -> Settings:
+    names = [d.name for d in settings.datasets] + [g.name for g in settings.generations]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingsError(
+            f"the name {', '.join(twice)} is used twice; datasets and generations need names of their own"
+        )
+    return settings.model_copy(
+        update={
+            "home": base / settings.home,
+            "datasets": tuple(
+                d.model_copy(
+                    update={"metadata": str(base / d.metadata), "images": str(base / d.images) if d.images else None}
+                )
+                for d in settings.datasets
+            ),
+            "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
+        }
+    )

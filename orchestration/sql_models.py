@@ -1,0 +1,463 @@
+"""SQL models: what the files under `sql/` say, and the order in which they can be built.
+
+What belongs here: reading `sql/<stage>/<table>.sql`, its header, its dependencies, its column lineage, and the
+statements that create, comment and check the table. What does not: running them (the warehouse), showing them
+(the assets of a stage), what a query means (the SQL itself).
+
+A file is a header of `--` lines and one SELECT. A header line `-- key: value` declares `as`, `unique`, `not_null`,
+`assert` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines describe
+the table. A typo must not pass for prose, so prose begins a line with a word and a colon only in mid-sentence.
+"""
+
+import heapq
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, SqlglotError, TokenError
+from sqlglot.lineage import lineage as trace
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import build_scope
+
+STAGES = ("catalog", "fingerprints", "duplicates", "matches", "provenance", "reports", "warehouse")
+_KEYS = ("as", "unique", "not_null", "assert")
+_TABLE = re.compile(r"[a-z][a-z0-9_]*")
+_COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
+_ENTRY = re.compile(r"([A-Za-z_]+)(?: +([^:]+?))?\s*:(?![/:])\s*(.*)")
+_OPERATORS = {"<=": "at_most", ">=": "at_least", "<>": "not", "!=": "not", "<": "below", ">": "above", "=": "equals"}
+
+
+class ModelError(ValueError):
+    """A SQL model that cannot be built; the message names the file and the fix."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A promise a model makes about its rows.
+
+    name: letters, digits and underscores, one of its kind in the model. sentence: the promise in words.
+    sql: a SELECT of the rows of the built table that break it.
+    """
+
+    name: str
+    sentence: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """One file under `sql/`.
+
+    unique: column tuples that no two rows share; NULLs count as equal. not_null: columns that are never NULL.
+    asserts: conditions that no row fails; as in SQL's CHECK, a NULL is no failure. columns: column → meaning.
+    depends_on: other models read by the SELECT or by an assertion, as `stage.table`.
+    inputs: unqualified tables that are no common table expression, which is to say facts and landing files.
+    """
+
+    stage: str
+    table: str
+    description: str
+    select: str
+    view: bool
+    unique: tuple[tuple[str, ...], ...]
+    not_null: tuple[str, ...]
+    asserts: tuple[str, ...]
+    columns: Mapping[str, str] = field(hash=False)
+    depends_on: tuple[str, ...]
+    inputs: tuple[str, ...]
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The table as queries write it, `stage.table`."""
+        return f"{self.stage}.{self.table}"
+
+    @property
+    def create(self) -> str:
+        """The statement that builds the table or view; its schema must exist."""
+        return f"create or replace {self._kind} {self._quoted} as\n{self.select}"
+
+    @property
+    def comments(self) -> tuple[str, ...]:
+        """Statements that store the data dictionary in the database; DuckDB refuses a column that is not there."""
+        about = [f"comment on {self._kind} {self._quoted} is {_literal(self.description)}"] if self.description else []
+        return (
+            *about,
+            *(f'comment on column {self._quoted}."{name}" is {_literal(text)}' for name, text in self.columns.items()),
+        )
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The promises of the header, in the order unique, not_null, assert."""
+        table = self._quoted  # this and the column names below were held against _TABLE and _COLUMN
+        checks = []
+        for columns in self.unique:
+            # A grouping and a semi join, not a window: only the keys are held in memory, however wide the row.
+            key = ", ".join(f'"{column}"' for column in columns)
+            same = " and ".join(f'built."{column}" is not distinct from repeated."{column}"' for column in columns)
+            repeated = f"select {key} from {table} group by {key} having count(*) > 1"  # noqa: S608
+            rows = f"select * from {table} as built semi join ({repeated}) as repeated on {same} order by {key}"  # noqa: S608
+            subject = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
+            checks.append(Check(f"unique_{'_'.join(columns)}", f"{subject} is unique", rows))
+        for column in self.not_null:
+            rows = f'select * from {table} where "{column}" is null'  # noqa: S608
+            checks.append(Check(f"not_null_{column}", f"{column} is never NULL", rows))
+        for condition in self.asserts:
+            rows = f"select * from {table} where not (\n{condition}\n)"  # noqa: S608
+            checks.append(Check(f"assert_{_slug(condition)}", condition, rows))
+        seen: Counter[str] = Counter()
+        for at, check in enumerate(checks):  # conditions that differ in punctuation alone get a number
+            seen[check.name] += 1
+            if seen[check.name] > 1:
+                checks[at] = replace(check, name=f"{check.name}_{seen[check.name]}")
+        return tuple(checks)
+
+    @property
+    def _kind(self) -> str:
+        return "view" if self.view else "table"
+
+    @property
+    def _quoted(self) -> str:
+        return f'"{self.stage}"."{self.table}"'
+
+
+def load(folder: Path) -> tuple[Model, ...]:
+    """Read every model under `folder`, those that others read first, else by stage and then by name.
+
+    Raises ModelError for a file that breaks the rules above, a reference to a missing model, or a cycle.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"no SQL models at {folder}: pass the folder that holds <stage>/<table>.sql")
+    models = {model.name: model for model in (_read(path, folder) for path in sorted(folder.rglob("*.sql")))}
+    for model in models.values():
+        for name in model.depends_on:
+            if name not in models:
+                file = folder / Path(*name.split(".")).with_suffix(".sql")
+                raise ModelError(f"{model.path}: reads {name}, but there is no {file}{_nearest(name, models)}")
+    return tuple(_ordered(models))
+
+
+def lineage(model: Model, schemas: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Say which upstream columns each output column is computed from, as (table, column) pairs.
+
+    schemas: table → column → DuckDB type for what the model reads, models as `stage.table` and inputs by their
+    bare name, as `duckdb_columns()` gives them. An output column with an origin that cannot be found there, or
+    with none (a constant, a count of rows), is left out: lineage is read, never guessed.
+    """
+    known: dict[str, dict[str, dict[str, str]]] = {}
+    for name, columns in schemas.items():
+        stage, _, table = name.rpartition(".")
+        if columns:  # sqlglot takes a table without columns for a missing level of names
+            known.setdefault(stage or "main", {})[table] = dict(columns)
+    try:
+        query = sqlglot.parse_one(model.select, dialect="duckdb")
+        options = {"validate_qualify_columns": False, "quote_identifiers": False}
+        query = _by_position(qualify(query, dialect="duckdb", schema=known, db="main", **options))
+        scope = build_scope(query)
+    except SqlglotError:
+        return {}
+    found = {}
+    for column in query.named_selects:
+        if column == "*" or re.fullmatch(r"_col_\d+", column):  # a star left standing, a name sqlglot made up
+            continue
+        try:
+            nodes = list(trace(column, query, schema=known, dialect="duckdb", scope=scope).walk())
+        except (SqlglotError, ValueError):  # ValueError: one side of a set operation has no such column
+            continue
+        origins = {_origin(node.name, node.expression, known) for node in nodes if not node.downstream}
+        origins |= {None for node in nodes if node.expression.find(exp.Columns, exp.TableColumn)}
+        if None not in origins and (sources := {source for origin in origins if origin for source in origin}):
+            found[column] = tuple(sorted(sources))
+    return found
+
+
+def _read(path: Path, folder: Path) -> Model:
+    stage, table = _table_of(path, folder)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("--")), len(lines))
+    for number, line in enumerate(lines[end:], end + 1):
+        if line.lstrip().startswith("--") and (entry := _ENTRY.match(line.strip(" -"))) and _declares(entry):
+            raise ModelError(f"{path}:{number}: move '{line.strip()}' up into the header, the first lines of the file")
+    header = _header(lines[start:end], path)
+    # Blank lines in place of the header: the parser then counts lines as the file does.
+    query = _parse("\n" * end + "\n".join(lines[end:]), path)
+    conditions = [_parse(f"select * where not (\n{text}\n)", path, f"assert: {text}") for text in header.asserts]
+    _compare(query, conditions, header, path)
+    models, inputs = _reads(query)
+    for condition in conditions:
+        more_models, more_inputs = _reads(condition)
+        models, inputs = models | more_models - {f"{stage}.{table}"}, inputs | more_inputs
+    return Model(
+        stage=stage,
+        table=table,
+        select="\n".join(lines[end:]).strip().removesuffix(";").rstrip(),
+        depends_on=tuple(sorted(models)),
+        inputs=tuple(sorted(inputs)),
+        path=path,
+        **vars(header),
+    )
+
+
+def _table_of(path: Path, folder: Path) -> tuple[str, str]:
+    parts = path.relative_to(folder).with_suffix("").parts
+    if len(parts) != 2 or not all(_TABLE.fullmatch(part) for part in parts):
+        raise ModelError(f"{path}: name it <stage>/<table>.sql, in lower-case letters, digits and underscores")
+    stage, table = parts
+    if stage not in STAGES:
+        raise ModelError(f"{path}: {stage} is no stage ({', '.join(STAGES)}){_nearest(stage, STAGES)}")
+    return stage, table
+
+
+@dataclass(frozen=True)
+class _Header:
+    description: str
+    view: bool
+    unique: tuple[tuple[str, ...], ...]
+    not_null: tuple[str, ...]
+    asserts: tuple[str, ...]
+    columns: dict[str, str]
+
+
+def _header(lines: list[str], path: Path) -> _Header:
+    said: dict[str, list[str]] = {key: [] for key in _KEYS}
+    columns: dict[str, str] = {}
+    prose = []
+    unfinished = False  # does the line before leave a sentence open, so that this one may begin with any word?
+    for line in _unfolded(lines):
+        entry = _ENTRY.match(line)
+        meant = entry and _meant(entry, unfinished)
+        if entry is None or meant is None:
+            prose.append(line)
+            unfinished = line != "" and line[-1] not in ".!?:"
+            continue
+        unfinished = False
+        key, name, value = entry.groups()
+        if not _declares(entry):
+            raise ModelError(
+                f"{path}: unknown header key in '{line}'{_nearest(meant, (*_KEYS, 'column'))}; the keys are "
+                f"{', '.join(_KEYS)} and column <name>, and prose begins a line with a word and a colon only in "
+                "mid-sentence"
+            )
+        if not value:
+            raise ModelError(f"{path}: '{line}' says nothing; complete it or remove it")
+        if value in said.get(key, ()) or (key == "column" and name in columns):
+            raise ModelError(f"{path}: '{line}' repeats an earlier line; remove one")
+        if key == "column":
+            columns[_columns_in(name, line, path)[0]] = value
+        else:
+            said[key].append(value)
+    if said["as"] not in ([], ["table"], ["view"]):
+        raise ModelError(f"{path}: 'as: {' and '.join(said['as'])}' must be 'as: table' or 'as: view'")
+    return _Header(
+        description="\n".join(prose).strip(),
+        view=said["as"] == ["view"],
+        unique=tuple(_columns_in(text, f"unique: {text}", path) for text in said["unique"]),
+        not_null=tuple(name for text in said["not_null"] for name in _columns_in(text, f"not_null: {text}", path)),
+        asserts=tuple(said["assert"]),
+        columns=columns,
+    )
+
+
+def _unfolded(lines: list[str]) -> list[str]:
+    """Join an indented line to the declaration it continues; indented prose stays as it is."""
+    unfolded: list[str] = []
+    for line in lines:
+        text = line.removeprefix("--").rstrip()
+        if unfolded and text.startswith("   ") and (entry := _ENTRY.match(unfolded[-1])) and _declares(entry):
+            unfolded[-1] += f" {text.strip()}"
+        else:
+            unfolded.append(text.removeprefix(" "))
+    return unfolded
+
+
+def _declares(entry: re.Match[str]) -> bool:
+    key, name, _ = entry.groups()
+    return key in _KEYS if name is None else key == "column"
+
+
+def _meant(entry: re.Match[str], unfinished: bool) -> str | None:
+    """Say which key the line has, or was to have before a slip of the pen; None for prose."""
+    key, name, _ = entry.groups()
+    if _declares(entry) or (name is None and not unfinished):
+        return key
+    if name is None:
+        return key if get_close_matches(key, _KEYS) else None
+    if f"{key}_{name}" in _KEYS:
+        return f"{key}_{name}"
+    return key if " " not in name and get_close_matches(key, ["column"], cutoff=0.8) else None
+
+
+def _columns_in(text: str, line: str, path: Path) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if not _COLUMN.fullmatch(name):
+            raise ModelError(f"{path}: '{name}' in '{line}' is no column name; write lower-case names and commas")
+    return names
+
+
+def _parse(sql: str, path: Path, where: str = "") -> exp.Query:
+    """Parse one SELECT; `where` names it in errors when it is no line of the file."""
+    try:
+        statements = sqlglot.parse(sql, dialect="duckdb")
+    except SqlglotError as error:
+        place = f"{path}: {where}" if where else f"{path}:{_line(sql, error)}"
+        why = error.errors[0]["description"] if isinstance(error, ParseError) and error.errors else str(error)
+        raise ModelError(f"{place}: DuckDB SQL expected; {why}") from error
+    found = [each for each in statements if each is not None and not isinstance(each, exp.Semicolon)]
+    if len(found) != 1:
+        raise ModelError(f"{path}: {where or 'the file'} holds {len(found)} statements; write one SELECT a file")
+    if not isinstance(found[0], exp.Query) or not found[0].selects:
+        raise ModelError(
+            f"{path}: {found[0].key.upper()} found; write a SELECT of columns, the loader creates the table"
+        )
+    return found[0]
+
+
+def _line(sql: str, error: SqlglotError) -> int:
+    if isinstance(error, ParseError) and error.errors and error.errors[0].get("line"):
+        return error.errors[0]["line"]
+    # The tokenizer names no line: a quote or comment left open begins after the longest text that it accepts.
+    lines = sql.splitlines()
+    return next(n for n in range(len(lines), -1, -1) if _tokenizes("\n".join(lines[:n]))) + 1
+
+
+def _tokenizes(sql: str) -> bool:
+    try:
+        sqlglot.tokenize(sql, dialect="duckdb")
+    except TokenError:
+        return False
+    return True
+
+
+def _reads(query: exp.Query) -> tuple[set[str], set[str]]:
+    """Split the tables of a query into models (qualified) and inputs (bare names that no WITH defines)."""
+    models, inputs = set(), set()
+    for table in query.find_all(exp.Table):
+        if not isinstance(table.this, exp.Identifier):  # range(), read_parquet(): a function, not a table
+            continue
+        name = ".".join(part.name for part in table.parts).lower()
+        if table.db:
+            models.add(name)
+        elif _COLUMN.fullmatch(name) and not _defined_above(table, name):  # 'a.parquet' is a file, not a table
+            inputs.add(name)
+    return models, inputs
+
+
+def _defined_above(table: exp.Table, name: str) -> bool:
+    node = table
+    while parent := node.parent:
+        visible: list[exp.CTE] = []
+        if isinstance(parent, exp.With):  # inside a CTE: those before it, and itself if it may recurse
+            visible = parent.expressions[: node.index + bool(parent.recursive)]
+        elif isinstance(parent, exp.Query) and not isinstance(node, exp.With):
+            visible = parent.ctes
+        if any(cte.alias.lower() == name for cte in visible):
+            return True
+        node = parent
+    return False
+
+
+def _compare(query: exp.Query, conditions: list[exp.Query], header: _Header, path: Path) -> None:
+    """Refuse a header that speaks of columns the SELECT does not have, where its list says which it has."""
+    outputs = _outputs(query)
+    if outputs is None:
+        return
+    for name, times in Counter(outputs).items():
+        if times > 1:
+            raise ModelError(f"{path}: the SELECT names {times} columns {name}; rename or remove one")
+    named = [*header.columns, *header.not_null, *(name for names in header.unique for name in names)]
+    for condition in conditions:
+        if len(list(condition.find_all(exp.Query, exp.Comprehension))) == 1:  # else names may belong to inner rows
+            named += [column.parts[0].name.lower() for column in condition.find_all(exp.Column) if not column.is_star]
+    for name in named:
+        if name not in (*outputs, path.stem):  # an assertion may write table.column
+            raise ModelError(f"{path}: the header names {name}, which the SELECT lacks{_nearest(name, outputs)}")
+
+
+def _outputs(query: exp.Query) -> list[str] | None:
+    """Name the output columns, or None where the text does not tell (a star, an expression without a name)."""
+    if isinstance(query, exp.Subquery):
+        return _outputs(query.this)
+    if isinstance(query, exp.SetOperation):
+        left, right = _outputs(query.left), _outputs(query.right)
+        if not query.args.get("by_name"):
+            return left
+        return None if left is None or right is None else list(dict.fromkeys([*left, *right]))
+    named = (exp.Alias, exp.Column, exp.Dot)
+    if not isinstance(query, exp.Select) or not all(isinstance(each, named) for each in query.selects):
+        return None
+    names = [each.alias_or_name.lower() for each in query.selects]
+    return None if "*" in names or any(each.find(exp.Columns) for each in query.selects) else names
+
+
+def _by_position(query: exp.Query) -> exp.Query:
+    """Rewrite UNION BY NAME, whose sides sqlglot would otherwise trace by position."""
+    for union in reversed(list(query.find_all(exp.SetOperation))):  # inner ones first
+        names = list(dict.fromkeys([*union.left.named_selects, *union.right.named_selects]))
+        if "*" in names:
+            raise SqlglotError("a star that the schemas do not resolve hides the positions of a set operation")
+        if not union.args.get("by_name"):
+            continue
+        for side in (union.left, union.right):
+            own = side.named_selects
+            columns = [exp.column(name, "side") if name in own else exp.null().as_(name) for name in names]
+            side.replace(exp.select(*columns).from_(side.copy().subquery("side")))
+        union.set("by_name", False)
+    return query
+
+
+def _origin(
+    name: str, source: exp.Expression, known: Mapping[str, Mapping[str, Mapping[str, str]]]
+) -> tuple[tuple[str, str], ...] | None:
+    """Name the column at the end of a trace: none for a constant, None where it cannot be told."""
+    if isinstance(source, exp.Placeholder | exp.Star):
+        return None
+    if not isinstance(source, exp.Table):
+        return ()
+    column = exp.to_column(name).name
+    columns = known.get(source.db, {}).get(source.name, {})
+    if column not in {each.lower() for each in columns}:
+        return None
+    return ((source.name if source.db == "main" else f"{source.db}.{source.name}", column),)
+
+
+def _ordered(models: Mapping[str, Model]) -> list[Model]:
+    sorter = TopologicalSorter({model.name: model.depends_on for model in models.values()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = error.args[1][::-1]
+        raise ModelError(
+            f"{models[circle[0]].path}: the models read each other in a circle: {' reads '.join(circle)}; "
+            "move what they share into a model of its own"
+        ) from error
+    ready: list[tuple[int, str]] = []
+    ordered: list[Model] = []
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(ready, (STAGES.index(models[name].stage), name))
+        ordered.append(models[heapq.heappop(ready)[1]])
+        sorter.done(ordered[-1].name)
+    return ordered
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    nearest = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _slug(condition: str) -> str:
+    for sign, word in _OPERATORS.items():
+        condition = condition.replace(sign, f" {word} ")
+    return re.sub(r"[^a-z0-9]+", "_", condition.lower()).strip("_")

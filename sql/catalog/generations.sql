@@ -1,0 +1,10 @@
+-- One row per generated image that was found, readable or not.
+-- unique: generation_id
+-- not_null: generation_id, source, path, status
+-- assert: (status = 'failed') = (failure is not null)
+-- column generation_id: source and path below it
+-- column status: ok, low_quality (too flat for a perceptual hash) or failed
+-- column failure: why the image could not be read
+
+select generation_id, source, path, model, prompt, seed, status, failure, width, height
+from lance_generation_fingerprints

@@ -1,0 +1,35 @@
+-- One row per training row, whatever dialect its metadata came in.
+-- Column names are taken in any case; where a dialect has a name of its own, the first that is present counts.
+-- unique: sample_id
+-- not_null: sample_id, dataset, shard, row_number, recalled
+-- column sample_id: shard id and row number in one; the same wherever the same file is loaded
+-- column row_number: position in the metadata file, from 0
+-- column url_host: lower case, without user, port and path
+-- column width: pixels as the metadata states them; the original's where it was resized
+-- column license: as stated; NULL where the metadata says nothing or "?"
+-- column punsafe: probability that the picture is unsafe, by the dataset's own classifier
+-- column pwatermark: probability of a watermark, by the dataset's own classifier
+-- column recalled: withdrawn by an opt-out; no list is read yet, so always false
+
+select
+    (shards.shard_id * 67108864 + rows.file_row_number)::ubigint as sample_id,
+    shards.dataset,
+    shards.shard,
+    rows.file_row_number as row_number,
+    rows.url,
+    nullif(lower(regexp_extract(rows.url, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?([^/:?#]+)', 1)), '') as url_host,
+    coalesce(rows.caption, rows.text, rows.alt_text) as caption,
+    try_cast(coalesce(rows.original_width, rows.width) as integer) as width,
+    try_cast(coalesce(rows.original_height, rows.height) as integer) as height,
+    nullif(trim(rows.license::varchar), '?') as license,
+    rows.language::varchar as language,
+    rows.nsfw::varchar as nsfw,
+    try_cast(coalesce(rows.punsafe, rows.nsfw_score_gantman) as double) as punsafe,
+    try_cast(coalesce(rows.pwatermark, rows.watermark_score) as double) as pwatermark,
+    try_cast(
+        coalesce(rows.similarity, rows.clip_l14_similarity_score, rows.clip_similarity_vitl14) as double
+    ) as similarity,
+    rows.key::varchar as key,
+    false as recalled
+from landing_metadata as rows
+join lance_landing_shards as shards on shards.readable_path = rows.landing_path

@@ -1,0 +1,17 @@
+-- One row per unordered pair of training rows that may show the same picture, with the test that says so.
+-- Equal fingerprints are tied to their lowest id (n - 1 pairs, not n(n - 1)/2): a picture held a million times stays
+-- linear. A pair whose ends other pairs already tie is not compared by pixels again.
+-- unique: sample_id_a, sample_id_b
+-- not_null: sample_id_a, sample_id_b, method, distance, threshold
+-- assert: sample_id_a < sample_id_b
+-- assert: method in ('sha256', 'pdq', 'aligned', 'similar')
+-- assert: distance <= threshold
+-- column method: sha256 (same bytes), pdq (perceptual hash), aligned (confirmed by aligned pixels), similar (close in embedding, not confirmed: not duplicates)
+-- column distance: sha256: 0; pdq: bits of 256; aligned: root mean square of aligned pixels; similar: 1 - cosine
+-- column threshold: the largest distance the method admits
+-- column copy_score: cosine of the copy embeddings, where they were compared
+
+select pairs.*
+from lance_duplicate_pairs as pairs
+semi join fingerprints.images as a on a.sample_id = pairs.sample_id_a
+semi join fingerprints.images as b on b.sample_id = pairs.sample_id_b

@@ -1,0 +1,28 @@
+-- One row per training row whose picture is in the image dump, readable or not.
+-- unique: sample_id
+-- not_null: sample_id, status
+-- assert: status in ('ok', 'low_quality', 'failed')
+-- assert: (status = 'failed') = (failure is not null)
+-- assert: status = 'failed' or (length(sha256) = 64 and length(pdq) = 64)
+-- column status: ok; low_quality (too flat for PDQ, other fingerprints hold); failed
+-- column failure: why the picture could not be used, in plain words
+-- column sha256: of the file's bytes
+-- column pixel_sha256: of the decoded pixels; equal pictures in different containers share it
+-- column pdq: 256-bit perceptual hash, 64 hexadecimal digits
+-- column pdq_quality: 0 to 100; below thresholds.pdq_quality the hash is not compared
+-- column width: pixels of the delivered picture
+
+select
+    prints.sample_id,
+    samples.dataset,
+    prints.status,
+    prints.failure,
+    prints.sha256,
+    prints.pixel_sha256,
+    prints.pdq,
+    prints.pdq_quality,
+    prints.width,
+    prints.height,
+    prints.member
+from lance_image_fingerprints as prints
+join catalog.samples using (sample_id)

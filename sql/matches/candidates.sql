@@ -1,0 +1,16 @@
+-- One row per generation, training row and method that brings them together. Candidates, not yet sources.
+-- unique: generation_id, sample_id, method
+-- not_null: generation_id, sample_id, method, score, region
+-- assert: method in ('sha256', 'pdq', 'embedding')
+-- column score: from 0 to 1, higher is closer. sha256: 1; pdq: share of equal bits; embedding: cosine
+-- column region: the part of the generation that was searched with, as fractions from its top left
+
+select
+    found.generation_id,
+    found.sample_id,
+    found.method,
+    found.score,
+    {'x': found.x, 'y': found.y, 'width': found.width, 'height': found.height} as region
+from lance_match_candidates as found
+semi join fingerprints.images as images using (sample_id)
+semi join catalog.generations as generations using (generation_id)

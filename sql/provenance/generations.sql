@@ -1,0 +1,49 @@
+-- One row per generation: what is it, at its strongest, and what was searched to say so?
+-- unique: generation_id
+-- not_null: generation_id, verdict, sources, searched, searchable, coverage
+-- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar', 'no_match_found', 'not_searched')
+-- assert: (sources > 0) = (verdict in ('exact', 'copy', 'partial_copy', 'similar'))
+-- assert: coverage between 0 and 1
+-- column verdict: of the best source; no_match_found where there is none; not_searched where the image could not be read
+-- column sources: different training pictures it likely comes from
+-- column searched: training rows it was compared with
+-- column searchable: training rows there are
+-- column coverage: searched / searchable; a no_match_found says nothing about the rest
+-- column failure: why a generation could not be searched
+
+with extent as (
+    select
+        coalesce(sum(ok) filter (where fingerprint = settings.copy_encoder), 0) as searched,
+        coalesce(sum(expected) filter (where fingerprint = settings.copy_encoder), 0) as searchable
+    from settings
+    left join fingerprints.coverage on true
+),
+
+found as (
+    select generation_id, count(*) as sources
+    from provenance.sources
+    group by generation_id
+)
+
+select
+    generations.generation_id,
+    generations.source,
+    case
+        when generations.status = 'failed' then 'not_searched'
+        else coalesce(best.verdict, 'no_match_found')
+    end as verdict,
+    best.sample_id as best_sample_id,
+    best.cluster_id as best_cluster_id,
+    best.duplicate_count,
+    significance.p_value,
+    significance.q_value,
+    coalesce(found.sources, 0) as sources,
+    if(generations.status = 'failed', 0, extent.searched)::bigint as searched,
+    extent.searchable::bigint as searchable,
+    coalesce(if(generations.status = 'failed', 0, extent.searched) / nullif(extent.searchable, 0), 0)::double as coverage,
+    generations.failure
+from catalog.generations
+cross join extent
+left join provenance.sources as best on best.generation_id = generations.generation_id and best.rank = 1
+left join found on found.generation_id = generations.generation_id
+left join matches.significance on significance.generation_id = generations.generation_id

@@ -1,0 +1,45 @@
+-- One row per picture that recurs, most repeated first: what a curator reads before removing copies.
+-- unique: cluster_id
+-- not_null: cluster_id, representative_id, duplicate_count, hosts, licenses, captions, unsafe
+-- column hosts: up to 20 hosts, the most frequent first
+-- column captions: up to 5 captions, the most frequent first
+-- column unsafe: some row is flagged by the dataset's own classifier (nsfw LIKELY, UNSURE or NSFW, or punsafe ≥ 0.5)
+-- column removable: rows that go if one copy is kept
+
+with members as (
+    select clusters.cluster_id, samples.*
+    from duplicates.clusters
+    join catalog.samples using (sample_id)
+),
+
+hosts as (
+    select cluster_id, list(url_host order by n desc, url_host)[:20] as hosts
+    from (select cluster_id, url_host, count(*) as n from members where url_host is not null group by all)
+    group by cluster_id
+),
+
+captions as (
+    select cluster_id, list(caption order by n desc, caption)[:5] as captions
+    from (select cluster_id, caption, count(*) as n from members where caption is not null group by all)
+    group by cluster_id
+),
+
+flags as (
+    select
+        cluster_id,
+        coalesce(bool_or(coalesce(punsafe, 0) >= 0.5 or upper(nsfw) in ('NSFW', 'LIKELY', 'UNSURE')), false) as unsafe
+    from members
+    group by cluster_id
+)
+
+select
+    counts.*,
+    counts.duplicate_count - 1 as removable,
+    coalesce(hosts.hosts, []) as hosts,
+    coalesce(captions.captions, []) as captions,
+    flags.unsafe
+from duplicates.counts
+left join hosts using (cluster_id)
+left join captions using (cluster_id)
+join flags using (cluster_id)
+order by counts.duplicate_count desc, counts.cluster_id

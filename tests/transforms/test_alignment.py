@@ -1,0 +1,178 @@
+"""Copies, edited or cut or pasted into another picture, are confirmed where they lie; other pictures are not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from transforms.alignment import Alignment, Box, Limits, align, features
+
+Picture = np.ndarray
+LIMITS = Limits()
+SAME_SCENE = Path(__file__).parents[2].parent / "shared" / "data" / "photos" / "same_scene"
+
+
+def scene(seed: int, height: int = 320, width: int = 480) -> Picture:
+    """A picture with structure at every scale: clouds of colour under scattered ellipses."""
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((height, width, 3), np.float32)
+    for step in (4, 10, 24, 60):
+        coarse = rng.normal(0, 18, (height // step + 2, width // step + 2, 3)).astype(np.float32)
+        picture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture = np.clip(picture + 128, 0, 255).astype(np.uint8)
+    for _ in range(60):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = (int(rng.integers(4, 30)), int(rng.integers(4, 30)))
+        colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+        cv2.ellipse(picture, centre, axes, float(rng.integers(180)), 0, 360, colour, -1, cv2.LINE_AA)
+    return picture
+
+
+def smooth(seed: int) -> Picture:
+    """A picture such as fog: a few soft shapes, hardly a keypoint."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(90, 170, (6, 9, 3)).astype(np.float32)
+    return np.clip(cv2.resize(coarse, (480, 320), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+
+
+def noisy(picture: Picture, seed: int = 0) -> Picture:
+    noise = np.random.default_rng(seed).normal(0, 15, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def recoloured(picture: Picture) -> Picture:
+    return np.clip(picture * np.array([0.7, 0.9, 0.8]) + np.array([30, -5, 12]), 0, 255).astype(np.uint8)
+
+
+def compressed(picture: Picture) -> Picture:
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 40])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def marked(picture: Picture) -> Picture:
+    ink = picture.copy()
+    cv2.putText(ink, "PREVIEW ONLY", (20, 180), cv2.FONT_HERSHEY_SIMPLEX, 1.9, (255, 255, 255), 5, cv2.LINE_AA)
+    return cv2.addWeighted(ink, 0.7, picture, 0.3, 0)
+
+
+def laid(a: Picture, b: Picture) -> Alignment | None:
+    return align(features(np.ascontiguousarray(a), LIMITS), features(np.ascontiguousarray(b), LIMITS), LIMITS)
+
+
+def confirmed(a: Picture, b: Picture) -> Alignment:
+    found = laid(a, b)
+    assert found is not None and found.confirmed(LIMITS), found
+    return found
+
+
+def iou(box: Box, truth: tuple[float, float, float, float]) -> float:
+    x, y, width, height = truth
+    across = min(box.x + box.width, x + width) - max(box.x, x)
+    down = min(box.y + box.height, y + height) - max(box.y, y)
+    shared = max(across, 0) * max(down, 0)
+    return shared / (box.width * box.height + width * height - shared)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        noisy,
+        recoloured,
+        compressed,
+        marked,
+        lambda p: cv2.GaussianBlur(p, (0, 0), 2),
+        lambda p: cv2.resize(p, (160, 107), interpolation=cv2.INTER_AREA),
+        lambda p: cv2.resize(p, (512, 512)),
+        lambda p: p[::-1],
+        lambda p: np.rot90(p),
+        lambda p: p[10:310, 12:468],
+    ],
+    ids=["noise", "colour", "jpeg", "watermark", "blur", "small", "square", "upside down", "rotated", "trimmed"],
+)
+def test_an_edited_copy_is_the_whole_picture(edit: Callable[[Picture], Picture]) -> None:
+    original = scene(1)
+    found = confirmed(edit(original), original)
+    assert found.whole(LIMITS)
+    assert found.aligned_distance < LIMITS.aligned_distance
+
+
+@pytest.mark.parametrize("picture", [scene(2), smooth(2)], ids=["textured", "smooth"])
+def test_a_mirrored_copy_is_found_and_named_so(picture: Picture) -> None:
+    found = confirmed(noisy(picture[:, ::-1]), picture)
+    assert found.mirrored and found.whole(LIMITS)
+    assert not confirmed(noisy(picture), picture).mirrored
+
+
+def test_a_crop_is_a_part_and_says_which() -> None:
+    original = scene(3)
+    crop = cv2.resize(original[96:272, 144:408], (480, 320), interpolation=cv2.INTER_CUBIC)
+    found = confirmed(compressed(noisy(crop)), original)
+    assert not found.whole(LIMITS)
+    assert iou(found.region_a, (0, 0, 1, 1)) >= 0.9
+    assert iou(found.region_b, (144 / 480, 96 / 320, 264 / 480, 176 / 320)) >= 0.9
+    assert found.overlap_b == pytest.approx(264 * 176 / (480 * 320), abs=0.03)
+
+
+def test_a_mirrored_crop_lies_where_it_was_cut_from() -> None:
+    original = scene(4)
+    found = confirmed(original[40:240, 30:330][:, ::-1], original)
+    assert found.mirrored
+    assert iou(found.region_b, (30 / 480, 40 / 320, 300 / 480, 200 / 320)) >= 0.9
+
+
+def test_a_collage_shares_only_what_was_pasted() -> None:
+    original, collage = scene(5), scene(6)
+    collage[60:270, 130:430] = cv2.resize(original[80:300, 100:400], (300, 210), interpolation=cv2.INTER_AREA)
+    found = confirmed(noisy(collage), original)
+    assert not found.whole(LIMITS)
+    assert iou(found.region_a, (130 / 480, 60 / 320, 300 / 480, 210 / 320)) >= 0.7
+    assert iou(found.region_b, (100 / 480, 80 / 320, 300 / 480, 220 / 320)) >= 0.7
+    assert found.aligned_distance < 0.06, "the pixels around the paste were measured too"
+
+
+@pytest.mark.parametrize("make", [scene, smooth, lambda seed: marked(scene(seed)), lambda seed: marked(smooth(seed))])
+def test_different_pictures_are_never_confirmed(make: Callable[[int], Picture]) -> None:
+    made = [features(make(seed), LIMITS) for seed in range(10, 16)]
+    for i, a in enumerate(made):
+        for b in made[:i]:
+            found = align(a, b, LIMITS)
+            assert found is None or not found.confirmed(LIMITS), found
+
+
+def test_flat_pictures_are_confirmed_only_where_equal() -> None:
+    grey, lighter = np.full((300, 400, 3), 120, np.uint8), np.full((300, 400, 3), 180, np.uint8)
+    assert confirmed(grey, grey).whole(LIMITS)
+    for other in (lighter, noisy(grey), scene(7)):
+        found = laid(grey, other)
+        assert found is None or not found.confirmed(LIMITS), found
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 500), (500, 2), (15, 15), (60, 3000)])
+def test_pictures_too_small_or_narrow_have_no_alignment(size: tuple[int, int]) -> None:
+    sliver = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert laid(sliver, sliver) is None
+    assert laid(sliver, scene(8)) is None
+    assert laid(scene(8), sliver) is None
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+def test_what_is_no_picture_is_refused(bad: Picture) -> None:
+    with pytest.raises(ValueError, match="must be uint8 of shape"):
+        features(bad, LIMITS)
+
+
+def test_the_same_pictures_give_the_same_answer() -> None:
+    a, b = noisy(scene(9)[30:280, 50:400]), scene(9)
+    assert laid(a, b) == laid(a, b)
+
+
+@pytest.mark.skipif(not SAME_SCENE.is_dir(), reason=f"no photographs of one scene at {SAME_SCENE}")
+def test_photographs_of_one_scene_are_different_photographs() -> None:
+    made = [features(cv2.imread(str(path)), LIMITS) for path in sorted(SAME_SCENE.glob("*.jpg"))]
+    assert len(made) > 1
+    for a in made:
+        for b in made:
+            found = align(a, b, LIMITS)
+            assert a is b or found is None or not found.confirmed(LIMITS), found

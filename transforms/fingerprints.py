@@ -1,0 +1,128 @@
+"""The fingerprints of pictures: decode, hash and embed, batch by batch, every picture with a status.
+
+What belongs here: turning raw pictures into fact rows. What does not: where they come from (`archives.py`,
+`generations.py`), where rows go (Lance tables), or what they mean (`sql/fingerprints/`).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms import hashes
+from transforms.encoders import Encoder, Vectors
+from transforms.pictures import DecodeError, Pixels, decode
+
+OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What is known of one picture. `failure` is set, and the rest is None, exactly if `status` is failed.
+
+    status: `low_quality` if the PDQ hash says nothing (a flat picture); its other fingerprints hold all the same.
+    dihedral: PDQ hashes of the 8 rotations and reflections, uint8 of shape (8, 32), where they were asked for.
+    """
+
+    status: str
+    failure: str | None = None
+    sha256: str | None = None
+    pixel_sha256: str | None = None
+    pdq: str | None = None
+    pdq_quality: int | None = None
+    width: int | None = None
+    height: int | None = None
+    dihedral: npt.NDArray[np.uint8] | None = None
+
+    def row(self) -> dict[str, object]:
+        """Return what is stored of it, by column."""
+        return {name: getattr(self, name) for name in STORED}
+
+
+STORED = ("status", "failure", "sha256", "pixel_sha256", "pdq", "pdq_quality", "width", "height")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a picture must satisfy.
+
+    max_pixels: decoded size. member_bytes: size as delivered. pdq_quality: 0 to 100, below it a hash says nothing.
+    """
+
+    max_pixels: int
+    member_bytes: int
+    pdq_quality: int
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much is done at once: pictures a batch, decoding threads."""
+
+    batch: int
+    workers: int
+
+
+def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[Fingerprint, Pixels | None]:
+    """Decode and hash one picture. Never raises for bad bytes: the reason is in the fingerprint."""
+    byte_hash = hashes.sha256(data)
+    try:
+        picture = decode(data, rules.max_pixels)
+    except DecodeError as error:
+        return Fingerprint(FAILED, str(error)), None
+    pdq = hashes.pdq(picture)
+    return Fingerprint(
+        status=OK if pdq.quality >= rules.pdq_quality else LOW_QUALITY,
+        sha256=byte_hash,
+        pixel_sha256=hashes.pixel_sha256(picture),
+        pdq=pdq.hex,
+        pdq_quality=pdq.quality,
+        width=picture.shape[1],
+        height=picture.shape[0],
+        dihedral=hashes.pdq_dihedral(picture) if dihedral else None,
+    ), picture
+
+
+def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: Pace) -> Iterator[R]:
+    """Map `work` over `items` in threads, in order, at most two batches ahead of the reader.
+
+    Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(pace.workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * pace.batch:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def embed_distinct(encoder: Encoder, prints: list[Fingerprint], pictures: list[Pixels]) -> Vectors:
+    """Embed pictures, equal ones once: float32 of shape (n, dimension), in the order of `pictures`."""
+    first: dict[str | None, int] = {}
+    distinct: list[Pixels] = []
+    places = []
+    for print_, picture in zip(prints, pictures, strict=True):
+        if print_.pixel_sha256 not in first:
+            first[print_.pixel_sha256] = len(distinct)
+            distinct.append(picture)
+        places.append(first[print_.pixel_sha256])
+    return embed(encoder, distinct)[places]
+
+
+def embed(encoder: Encoder, pictures: Sequence[Pixels]) -> Vectors:
+    """Embed pictures, also none: float32 of shape (n, dimension)."""
+    return encoder.embed(pictures) if pictures else np.empty((0, encoder.id.dimension), np.float32)
+
+
+def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:
+    """Return vectors as an Arrow column."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), vectors.shape[1])
