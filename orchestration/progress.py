@@ -5,7 +5,7 @@ What belongs here: how progress is shown. What does not: what is being done.
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -100,13 +100,15 @@ def shown() -> Iterator[None]:
         _reporter.reset(token)
 
 
-def track[T](items: Iterable[T], task: str, total: int | None) -> Iterator[T]:
-    """Pass `items` on, telling how many of `total` went by."""
+def track[T](items: Iterable[T], task: str, total: int | None, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
+    """Pass `items` on, telling how many of `total` units went by; an item is `size` units."""
     reporter = _reporter.get()
     reporter.start(task, total)
+    done = 0
     try:
-        for done, item in enumerate(items, 1):
+        for item in items:
             yield item
+            done += size(item)
             reporter.advance(done)
     finally:
         reporter.finish()

@@ -64,8 +64,8 @@ class Thresholds(_Section):
     pdq_quality: int = Field(50, ge=0, le=100)
     similar: float = Field(0.5, gt=0, le=1)
     candidate: float = Field(0.25, ge=0, le=1)
-    aligned_distance: float = Field(0.15, gt=0, le=1)
-    inliers: int = Field(8, ge=4)
+    aligned_distance: float = Field(0.1, gt=0, le=1)
+    inliers: int = Field(4, ge=4)
     duplicate_overlap: float = Field(0.6, gt=0, le=1)
     whole_overlap: float = Field(0.8, gt=0, le=1)
 

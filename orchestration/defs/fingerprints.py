@@ -117,7 +117,7 @@ def fingerprint_shard(warehouse: Warehouse, shard: dict) -> shards.Account:
         work = shards.fingerprint_shard(
             shard["images_path"], files, warehouse.encoder, warehouse.rules, warehouse.pace, account
         )
-        batches = list(track(work, f"fingerprinting {partition(shard)}", None))
+        batches = list(track(work, f"fingerprinting {partition(shard)}", None, lambda batch: len(batch.images)))
     except ArchiveError as error:
         account.broken, batches = str(error), []
     _forget(warehouse, shard["shard_id"])

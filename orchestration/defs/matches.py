@@ -46,7 +46,7 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     made_by = recipe("null", CODE, _training_recipe(warehouse), VIEWS, warehouse.settings.limits.null_sample)
     if table.recipe != made_by:
         training = training_pictures(warehouse)
-        table.replace(_null_rows(warehouse, training), made_by)
+        table.replace(list(_null_rows(warehouse, training)), made_by)
     scores = np.sort(table.read(["score"])["score"].to_numpy())
     return dg.MaterializeResult(
         metadata={

@@ -58,7 +58,7 @@ def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
     name="warehouse",
     specs=[_spec(key, model) for key, model in _KEYS.items()],
     check_specs=[
-        dg.AssetCheckSpec(check.name, asset=key, description=check.sentence, blocking=True)
+        dg.AssetCheckSpec(check.name, asset=key, description=check.sentence)
         for key, model in _KEYS.items()
         for check in model.checks
     ],

@@ -1,0 +1,170 @@
+"""What tests share: the sample run once, and small warehouses made of pictures drawn on the spot."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageFilter
+
+ROOT = Path(__file__).resolve().parents[1]
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+
+def picture(seed: int, width: int = 256, height: int = 192) -> Image.Image:
+    """Draw a picture that no other seed resembles: blurred noise of several sizes."""
+    rng = np.random.default_rng(seed)
+    layers = [
+        np.asarray(
+            Image.fromarray(rng.integers(0, 256, (s, s, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+        )
+        for s in (3, 7, 17, 41)
+    ]
+    mixed = sum(w * layer.astype(float) for w, layer in zip((0.4, 0.3, 0.2, 0.1), layers, strict=True))
+    stretched = (mixed - mixed.min()) / (mixed.max() - mixed.min()) * 255
+    return Image.fromarray(stretched.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.5))
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    """Return the picture's bytes in a format."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training row to land. data: the picture's bytes, None for one that is missing from the tar."""
+
+    url: str
+    caption: str | None
+    data: bytes | None
+    member: str | None = None  # another member name than KEY.jpg
+
+
+@dataclass
+class Landing:
+    """A warehouse of its own: landing folders, settings, and the command to run it."""
+
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "raisonne.toml"
+
+    def write_config(self, extra: str = "") -> None:
+        (self.folder / "laion").mkdir(parents=True, exist_ok=True)
+        (self.folder / "generations").mkdir(exist_ok=True)
+        self.config.write_text(
+            'home = "home"\n[[datasets]]\nname = "tiny"\nmetadata = "laion/*.parquet"\nimages = "laion/*.tar"\n'
+            '[[generations]]\nname = "gen"\npath = "generations"\n[encoders]\ncopy = "sscd_distilled"\n' + extra
+        )
+
+    def shard(self, name: str, rows: Sequence[Row], extra_members: Mapping[str, bytes] | None = None) -> None:
+        """Land a metadata parquet in LAION's columns and an img2dataset-style tar of the same name."""
+        laion = self.folder / "laion"
+        table = pa.table(
+            {
+                "URL": pa.array([r.url for r in rows], pa.string()),
+                "TEXT": pa.array([r.caption for r in rows], pa.string()),
+                "WIDTH": pa.array([256] * len(rows), pa.int32()),
+                "HEIGHT": pa.array([192] * len(rows), pa.int32()),
+            }
+        )
+        pq.write_table(table, laion / f"{name}.parquet.new")
+        with tarfile.open(laion / f"{name}.tar.new", "w") as archive:
+            for number, row in enumerate(rows):
+                if row.data is None:
+                    continue
+                key = f"{number:09d}"
+                add(archive, row.member or f"{key}.jpg", row.data)
+                stem = (row.member or key).rpartition(".")[0] if row.member else key
+                add(archive, f"{stem}.json", json.dumps({"url": row.url, "caption": row.caption, "key": key}).encode())
+            for member, data in (extra_members or {}).items():
+                add(archive, member, data)
+        for kind in ("parquet", "tar"):
+            (laion / f"{name}.{kind}.new").rename(laion / f"{name}.{kind}")
+
+    def raisonne(self, *arguments: str, check: bool = True, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+        """Run the real command in a process of its own."""
+        return command(self.config, *arguments, check=check, timeout=timeout)
+
+    def query(self, sql: str) -> list[tuple]:
+        """Query the published version with a connection of its own."""
+        with duckdb.connect(str(self.home / "raisonne.duckdb"), read_only=True) as con:
+            return con.execute(sql).fetchall()
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Add a member with these bytes."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
+
+
+def command(
+    config: Path, *arguments: str, check: bool = True, timeout: float = 400
+) -> subprocess.CompletedProcess[str]:
+    """Run `raisonne` with these settings. With `check`, a failure shows what it printed."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", *arguments],
+        env=environment | {"RAISONNE_CONFIG": str(config)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if check:
+        assert done.returncode == 0, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Landing:
+    """Return an empty warehouse of one dataset and one folder of generations, with the small encoder."""
+    made = Landing(tmp_path)
+    made.write_config()
+    return made
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landing]:
+    """Return the committed sample, run once a session into a home of its own, by the command users type."""
+    folder = tmp_path_factory.mktemp("sample")
+    config = (ROOT / "raisonne.toml").read_text()
+    config = config.replace('"data/warehouse"', f'"{folder / "home"}"').replace('"data/sample', f'"{ROOT}/data/sample')
+    (folder / "raisonne.toml").write_text(config)
+    made = Landing(folder)
+    made.raisonne("run", timeout=900)
+    yield made
+
+
+@pytest.fixture(scope="session")
+def rows_of() -> Callable[[int, int], list[Row]]:
+    """Return a maker of rows: `rows_of(first_seed, count)`, each with a picture, a URL and a caption of its own."""
+
+    def make(first: int, count: int) -> list[Row]:
+        return [
+            Row(f"https://images.example.org/{s}.jpg", f"picture {s}", encoded(picture(s)))
+            for s in range(first, first + count)
+        ]
+
+    return make
