@@ -25,7 +25,7 @@ bench: $(READY)  ## ONLY=hamming for one group
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
 lock: $(READY)  ## after changing dependencies
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-strip-extras --no-header \
 	  --extra sscd --extra dev --output-file requirements.lock pyproject.toml
 
 $(READY): requirements.lock pyproject.toml

@@ -52,7 +52,7 @@ class Inputs:
 @contextmanager
 def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a private build for writing, with memory bounded by settings; closing leaves no log beside it."""
-    config = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": settings.limits.duckdb_memory,
         "temp_directory": str(path.with_suffix(".spill")),
         "autoinstall_known_extensions": "false",

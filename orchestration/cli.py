@@ -16,6 +16,7 @@ import click
 
 if TYPE_CHECKING:
     import dagster as dg
+    import duckdb
 
     from orchestration.settings import Settings
 
@@ -166,7 +167,7 @@ def _settings(config: str | None) -> "Settings":
         _fail(str(error), USAGE)
 
 
-def _published(config: str | None):  # noqa: ANN202 -- duckdb's connection; importing it here would be early
+def _published(config: str | None) -> "duckdb.DuckDBPyConnection":
     from orchestration import publishing
 
     try:

@@ -4,11 +4,13 @@ What belongs here: Markdown and Dagster metadata. What does not: the tables.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import duckdb
 
-from orchestration.sql_models import Model, lineage
+from orchestration.sql_lineage import lineage
+from orchestration.sql_models import Model
 
 _WIDTH = 40  # characters of the longest bar
 _PREVIEW = 5
@@ -56,14 +58,14 @@ def metadata(
     rows: int,
     columns: Mapping[str, Mapping[str, str]],
     owner: Mapping[str, str],
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return what the UI shows of a built model.
 
     columns: as `build.columns` gives them. owner: the asset, by name, that writes each Lance table.
     """
     shown = con.execute(f'select * from "{model.stage}"."{model.table}" limit {_PREVIEW}')  # noqa: S608
     names = [column[0] for column in shown.description or ()]
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "dagster/row_count": rows,
         "dagster/column_schema": dg.TableSchema(
             [dg.TableColumn(c, kind, model.columns.get(c)) for c, kind in columns[model.name].items()]

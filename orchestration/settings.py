@@ -124,7 +124,7 @@ class Settings(BaseSettings):
             "encoders": self.encoders.model_dump(),
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
-            "names": sorted(source.name for source in (*self.datasets, *self.generations)),
+            "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
         }
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,8 +1,8 @@
 """SQL models: what the files under `sql/` say, and the order in which they can be built.
 
-What belongs here: reading `sql/<stage>/<table>.sql`, its header, its dependencies, its column lineage, and the
-statements that create, comment and check the table. What does not: running them (the warehouse), showing them
-(the assets of a stage), what a query means (the SQL itself).
+What belongs here: reading `sql/<stage>/<table>.sql`, its header, its dependencies, and the statements that
+create, comment and check the table. What does not: where columns come from (`sql_lineage.py`), running models
+(`build.py`), showing them (`pictured.py`), what a query means (the SQL itself).
 
 A file is a header of `--` lines and one SELECT. A header line `-- key: value` declares `as`, `unique`, `not_null`,
 `assert` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines describe
@@ -21,9 +21,6 @@ from pathlib import Path
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
-from sqlglot.lineage import lineage as trace
-from sqlglot.optimizer.qualify import qualify
-from sqlglot.optimizer.scope import build_scope
 
 STAGES = ("catalog", "fingerprints", "duplicates", "matches", "provenance", "reports", "warehouse")
 _KEYS = ("as", "unique", "not_null", "assert")
@@ -143,40 +140,6 @@ def load(folder: Path) -> tuple[Model, ...]:
     return tuple(_ordered(models))
 
 
-def lineage(model: Model, schemas: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Say which upstream columns each output column is computed from, as (table, column) pairs.
-
-    schemas: table → column → DuckDB type for what the model reads, models as `stage.table` and inputs by their
-    bare name, as `duckdb_columns()` gives them. An output column with an origin that cannot be found there, or
-    with none (a constant, a count of rows), is left out: lineage is read, never guessed.
-    """
-    known: dict[str, dict[str, dict[str, str]]] = {}
-    for name, columns in schemas.items():
-        stage, _, table = name.rpartition(".")
-        if columns:  # sqlglot takes a table without columns for a missing level of names
-            known.setdefault(stage or "main", {})[table] = dict(columns)
-    try:
-        query = sqlglot.parse_one(model.select, dialect="duckdb")
-        options = {"validate_qualify_columns": False, "quote_identifiers": False}
-        query = _by_position(qualify(query, dialect="duckdb", schema=known, db="main", **options))
-        scope = build_scope(query)
-    except SqlglotError:
-        return {}
-    found = {}
-    for column in query.named_selects:
-        if column == "*" or re.fullmatch(r"_col_\d+", column):  # a star left standing, a name sqlglot made up
-            continue
-        try:
-            nodes = list(trace(column, query, schema=known, dialect="duckdb", scope=scope).walk())
-        except (SqlglotError, ValueError):  # ValueError: one side of a set operation has no such column
-            continue
-        origins = {_origin(node.name, node.expression, known) for node in nodes if not node.downstream}
-        origins |= {None for node in nodes if node.expression.find(exp.Columns, exp.TableColumn)}
-        if None not in origins and (sources := {source for origin in origins if origin for source in origin}):
-            found[column] = tuple(sorted(sources))
-    return found
-
-
 def _read(path: Path, folder: Path) -> Model:
     stage, table = _table_of(path, folder)
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -194,6 +157,10 @@ def _read(path: Path, folder: Path) -> Model:
     for condition in conditions:
         more_models, more_inputs = _reads(condition)
         models, inputs = models | more_models - {f"{stage}.{table}"}, inputs | more_inputs
+    if header.view and inputs:  # inputs are tables of the building connection alone
+        raise ModelError(
+            f"{path}: a view cannot read {', '.join(sorted(inputs))}, which readers lack; remove `as: view`"
+        )
     return Model(
         stage=stage,
         table=table,
@@ -395,37 +362,6 @@ def _outputs(query: exp.Query) -> list[str] | None:
         return None
     names = [each.alias_or_name.lower() for each in query.selects]
     return None if "*" in names or any(each.find(exp.Columns) for each in query.selects) else names
-
-
-def _by_position(query: exp.Query) -> exp.Query:
-    """Rewrite UNION BY NAME, whose sides sqlglot would otherwise trace by position."""
-    for union in reversed(list(query.find_all(exp.SetOperation))):  # inner ones first
-        names = list(dict.fromkeys([*union.left.named_selects, *union.right.named_selects]))
-        if "*" in names:
-            raise SqlglotError("a star that the schemas do not resolve hides the positions of a set operation")
-        if not union.args.get("by_name"):
-            continue
-        for side in (union.left, union.right):
-            own = side.named_selects
-            columns = [exp.column(name, "side") if name in own else exp.null().as_(name) for name in names]
-            side.replace(exp.select(*columns).from_(side.copy().subquery("side")))
-        union.set("by_name", False)
-    return query
-
-
-def _origin(
-    name: str, source: exp.Expression, known: Mapping[str, Mapping[str, Mapping[str, str]]]
-) -> tuple[tuple[str, str], ...] | None:
-    """Name the column at the end of a trace: none for a constant, None where it cannot be told."""
-    if isinstance(source, exp.Placeholder | exp.Star):
-        return None
-    if not isinstance(source, exp.Table):
-        return ()
-    column = exp.to_column(name).name
-    columns = known.get(source.db, {}).get(source.name, {})
-    if column not in {each.lower() for each in columns}:
-        return None
-    return ((source.name if source.db == "main" else f"{source.db}.{source.name}", column),)
 
 
 def _ordered(models: Mapping[str, Model]) -> list[Model]:

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 
@@ -101,7 +101,7 @@ def _refusal(info: tarfile.TarInfo, member_bytes: int) -> str | None:
     return None
 
 
-def _annotate(member: Member | None, ending: str, file: BinaryIO | None) -> None:
+def _annotate(member: Member | None, ending: str, file: IO[bytes] | None) -> None:
     if member is None or file is None:
         return
     text = file.read().decode(errors="replace")

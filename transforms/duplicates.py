@@ -127,14 +127,14 @@ def embedding_pairs(
     for left, right, cosine in cosine_join.self_join(vectors, thresholds.similar):
         near += [(float(c), int(distinct[a]), int(distinct[b])) for a, b, c in zip(left, right, cosine, strict=True)]
     rows = []
-    for cosine, a, b in sorted(near, key=lambda pair: (-pair[0], pair[1], pair[2])):
+    for score, a, b in sorted(near, key=lambda pair: (-pair[0], pair[1], pair[2])):
         if forest.root(a) == forest.root(b):
             continue
         alignment = compare(int(pictures.ids[a]), int(pictures.ids[b]))
         same = alignment is not None and _same_picture(alignment, thresholds)
         if same:
             forest.tie(a, b)
-        rows.append(_compared(pictures, a, b, cosine, alignment, thresholds, same=same))
+        rows.append(_compared(pictures, a, b, score, alignment, thresholds, same=same))
     return pl.DataFrame(rows, schema=PAIR, orient="row")
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -83,16 +84,11 @@ def find(source: str, folder: str) -> list[Generation]:
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() in PICTURE_ENDINGS and path.is_file():
             name = path.relative_to(root).as_posix()
-            said = stated.get(name, {})
-            found.append(
-                Generation(
-                    f"{source}/{name}", source, str(path), said.get("model"), said.get("prompt"), said.get("seed")
-                )
-            )
+            found.append(Generation(f"{source}/{name}", source, str(path), **stated.get(name, {})))
     return found
 
 
-def _stated(root: Path) -> Mapping[str, Mapping[str, object]]:
+def _stated(root: Path) -> Mapping[str, Mapping[str, Any]]:
     lines, table = root / "generations.jsonl", root / "generations.parquet"
     try:
         if lines.is_file():

@@ -121,7 +121,8 @@ def cross_join(queries: npt.NDArray[np.uint8], hashes: npt.NDArray[np.uint8], ra
     right = np.ascontiguousarray(hashes).view(np.uint64)
     found = _count_within(left, right, np.uint64(radius))
     ends = np.cumsum(found)
-    pairs = Pairs(*(np.empty(int(ends[-1]) if len(ends) else 0, kind) for kind in (np.int64, np.int64, np.uint8)))
+    total = int(ends[-1]) if len(ends) else 0
+    pairs = Pairs(np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.uint8))
     _list_within(left, right, np.uint64(radius), ends - found, pairs.left, pairs.right, pairs.distance)
     return pairs
 

@@ -86,7 +86,7 @@ def _inspected(found: list[Shard], known: dict[tuple[str, str], dict], repaired:
 
 
 def _files(shard: Shard) -> dict[str, object]:
-    nothing = dict.fromkeys(("path", "size", "mtime_ns"))
+    nothing: dict[str, object] = dict.fromkeys(("path", "size", "mtime_ns"))
     return {
         f"{kind}_{name}": value
         for kind, file in (("metadata", shard.metadata), ("images", shard.images))
@@ -95,7 +95,7 @@ def _files(shard: Shard) -> dict[str, object]:
 
 
 def _inspect(shard: Shard, repaired: Path) -> dict[str, object]:
-    nothing = {"failure": None, "rows": 0, "repaired_rows": 0, "columns": [], "readable_path": None}
+    nothing: dict[str, object] = {"failure": None, "rows": 0, "repaired_rows": 0, "columns": [], "readable_path": None}
     if shard.metadata is None:
         return nothing | {"status": IMAGES_ONLY}
     repaired.unlink(missing_ok=True)

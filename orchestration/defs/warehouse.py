@@ -40,7 +40,8 @@ _VERSIONS = pa.schema(
 
 
 def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
-    inputs = {pictured.asset_key(name, WRITTEN_BY) for name in (*model.depends_on, *model.inputs)} - {None}
+    found = (pictured.asset_key(name, WRITTEN_BY) for name in (*model.depends_on, *model.inputs))
+    inputs = {upstream for upstream in found if upstream}
     return dg.AssetSpec(
         key,
         deps=sorted(inputs, key=str),

@@ -6,7 +6,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.sql_models import Model, ModelError, lineage, load
+from orchestration.sql_lineage import lineage
+from orchestration.sql_models import Model, ModelError, load
 
 SAMPLES = """\
 -- One row per training row.
@@ -20,7 +21,7 @@ select sample_id, url, caption from landing_metadata
 
 COUNTS = """\
 -- One row per cluster of training rows that show the same picture.
--- as: view
+-- as: table
 -- unique: cluster_id
 -- unique: cluster_id, representative_id
 -- not_null: duplicate_count
@@ -105,12 +106,12 @@ def test_a_file_is_read_as_written(models: tuple[Model, ...]) -> None:
     assert (samples.name, counts.name) == ("catalog.samples", "duplicates.counts")
     assert samples.description == "One row per training row.\nNothing is dropped here."
     assert samples.columns == {"url": "the row's own address; 'as given'"}
-    assert (samples.view, counts.view) == (False, True)
+    assert (samples.view, counts.view) == (False, False)
     assert counts.unique == (("cluster_id",), ("cluster_id", "representative_id"))
     assert counts.asserts[0] == "duplicate_count = exact_count + near_count", "an indented line continues the last"
     assert counts.depends_on == ("catalog.samples",)
     assert counts.inputs == ("lance_cluster_members",)
-    assert counts.create.startswith('create or replace view "duplicates"."counts" as\nwith members as (')
+    assert counts.create.startswith('create or replace table "duplicates"."counts" as\nwith members as (')
 
 
 def test_checks_have_names_for_dagster_and_sentences_for_people(tmp_path: Path) -> None:
@@ -410,3 +411,11 @@ def test_a_missing_folder_is_named_and_an_empty_one_has_no_models(tmp_path: Path
     with pytest.raises(ModelError, match="pass the folder that holds"):
         load(tmp_path / "sql")
     assert load(tmp_path) == ()
+
+
+def test_a_view_reads_models_alone(tmp_path: Path) -> None:
+    write(tmp_path, {"catalog.samples": SAMPLES})
+    view = read(tmp_path, "reports.urls", "-- as: view\nselect url from catalog.samples")
+    assert view.view and view.create.startswith('create or replace view "reports"."urls"')
+    with pytest.raises(ModelError, match="a view cannot read lance_cluster_members"):
+        read(tmp_path, "duplicates.clusters", "-- as: view\nselect sample_id from lance_cluster_members")
