@@ -142,6 +142,7 @@ def test_checks_return_the_planted_rows(built: duckdb.DuckDBPyConnection, models
     built.execute("update lance_cluster_members set distance = null where sample_id = 2")
     built.execute("delete from catalog.samples where sample_id = 1 or sample_id is null")
     built.execute("update lance_cluster_members set representative_id = 9")
+    built.execute(counts.create)
     assert offending(built, counts) == {
         "duplicate_count = exact_count + near_count": 1,
         "cluster_id in (select sample_id from catalog.samples)": 1,
@@ -154,8 +155,8 @@ def test_the_dictionary_is_stored_in_the_database(built: duckdb.DuckDBPyConnecti
         ("counts", "training rows in the cluster, the representative included"),
         ("samples", "the row's own address; 'as given'"),
     ]
-    views = built.execute("select comment from duckdb_views() where view_name = 'counts'").fetchall()
-    assert views == [("One row per cluster of training rows that show the same picture.",)]
+    tables = built.execute("select comment from duckdb_tables() where table_name = 'counts'").fetchall()
+    assert tables == [("One row per cluster of training rows that show the same picture.",)]
 
 
 def test_lineage_runs_through_ctes_and_joins(built: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) -> None:
