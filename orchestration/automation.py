@@ -15,7 +15,7 @@ from orchestration.defs.catalog import SHARDS, discover
 from orchestration.facts import Facts
 from transforms import generations
 
-_UNDER_WAY = [
+_STATUSES = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -57,8 +57,10 @@ JOBS = [everything, fingerprint_shard, derive, generations_only]
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a run for each shard that landed, or was delivered again.",
 )
-def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the landing folders with what is fingerprinted, without opening a file."""
+    if _under_way(context.instance, everything):
+        return dg.SkipReason("a run over everything is under way")
     landed = {shard.partition: shard for shard in discover(settings.load()) if shard.images}
     done = _fingerprinted(Facts(settings.load().home / "facts"))
     fresh = {name: digest for name, shard in landed.items() if done.get(name) != (digest := _digest(asdict(shard)))}
@@ -104,10 +106,15 @@ def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     now = Facts(settings.load().home / "facts")["image_fingerprints"].version
     if now == _published(settings.load(), "image_fingerprints"):
         return dg.SkipReason("the published version is up to date")
-    under_way = dg.RunsFilter(job_name=fingerprint_shard.name, statuses=_UNDER_WAY)
-    if context.instance.get_runs_count(under_way):
-        return dg.SkipReason("shards are being fingerprinted")
+    if busy := _under_way(context.instance, fingerprint_shard, everything, derive):
+        return dg.SkipReason(f"{busy} is under way")
     return dg.SensorResult(run_requests=[dg.RunRequest(f"fingerprints {now}")])
+
+
+def _under_way(instance: dg.DagsterInstance, *jobs: dg.UnresolvedAssetJobDefinition) -> str:
+    """Return the name of one of these jobs that has a run which is queued or executing, else nothing."""
+    filters = ((job.name, dg.RunsFilter(job_name=job.name, statuses=_STATUSES)) for job in jobs)
+    return next((name for name, runs in filters if instance.get_runs_count(runs)), "")
 
 
 def _published(current: settings.Settings, table: str) -> int:
@@ -130,6 +137,8 @@ def new_generations(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
     current = settings.load()
     if publishing.current(current.home) is None:
         return dg.SkipReason("nothing is published yet; the first version takes the generations along")
+    if busy := _under_way(context.instance, everything, derive, generations_only):
+        return dg.SkipReason(f"{busy} is under way")
     paths = {
         g.generation_id: g.path for source in current.generations for g in generations.find(source.name, source.path)
     }

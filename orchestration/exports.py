@@ -6,7 +6,7 @@ What belongs here: from the published tables to files in a folder. What does not
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -32,6 +32,13 @@ _BATCH = 50_000
 def default_folder(home: Path, version: int) -> Path:
     """Return where a version's exports lie unless another folder is named."""
     return home / "exports" / f"version-{version:06d}"
+
+
+def prune(home: Path, kept: Collection[int]) -> None:
+    """Remove the default folders of versions that are no longer kept. Folders that users named are theirs."""
+    for folder in (home / "exports").glob("version-*"):
+        if folder not in {default_folder(home, number) for number in kept}:
+            shutil.rmtree(folder)
 
 
 def write(

@@ -213,12 +213,9 @@ class FactTable:
         """Stream rows."""
         return iter(self.dataset().to_batches(columns=list(columns), filter=where))
 
-    def compact(self) -> None:
-        """Merge small files and drop versions that no published warehouse names (tags keep theirs)."""
-        dataset = self.dataset()
-        if len(dataset.get_fragments()) > 16:
-            dataset.optimize.compact_files()
-        dataset.cleanup_old_versions(older_than=timedelta(days=1), error_if_tagged_old_versions=False)
+    def forget_old_versions(self) -> None:
+        """Drop versions older than a day that no published warehouse names: tags keep theirs. The latest stays."""
+        self.dataset().cleanup_old_versions(older_than=timedelta(days=1), error_if_tagged_old_versions=False)
 
 
 @dataclass(frozen=True)

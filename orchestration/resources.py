@@ -4,6 +4,7 @@ What belongs here: opening these for a run. What does not: what is done with the
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -33,7 +34,12 @@ class Warehouse(dg.ConfigurableResource):
         """Hold the writer's lock while the run's steps execute."""
         self._settings = settings.load()
         wait = self._settings.publishing.lock_wait_s
-        tell = context.log.warning if context.log else print
+
+        def tell(sentence: str) -> None:
+            print(sentence, file=sys.stderr, flush=True)  # the command line shows no log
+            if context.log:
+                context.log.warning(sentence)
+
         with publishing.writer(self.home, run=context.run_id or "outside of a run", wait_s=wait, on_wait=tell):
             yield self
 

@@ -22,6 +22,7 @@ def curator_exports(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     with publishing.connect(warehouse.home) as con:
         con.execute("set timezone = 'UTC'")
         files = exports.write(con, folder, ("html", "csv", "parquet"), warehouse.training_picture)
+    exports.prune(warehouse.home, {kept.number for kept in publishing.versions(warehouse.home)})
     return dg.MaterializeResult(
         metadata={"version": version.number}
         | {path.name: dg.MetadataValue.url(path.resolve().as_uri()) for path in files}

@@ -101,6 +101,8 @@ def published_tables(
     warehouse.facts.tag(number, versions)
     for old in pruned:
         warehouse.facts.untag(old.number)
+    for table in warehouse.facts:
+        table.forget_old_versions()
     context.log.info("published version %d: %s", number, version.path)
     for model in chosen:
         key = dg.AssetKey([model.stage, model.table])
