@@ -59,7 +59,7 @@ JOBS = [everything, fingerprint_shard, derive, generations_only]
 )
 def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the landing folders with what is fingerprinted, without opening a file."""
-    if _under_way(context.instance, everything):
+    if _under_way(context.instance, "everything"):
         return dg.SkipReason("a run over everything is under way")
     landed = {shard.partition: shard for shard in discover(settings.load()) if shard.images}
     done = _fingerprinted(Facts(settings.load().home / "facts"))
@@ -106,15 +106,15 @@ def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     now = Facts(settings.load().home / "facts")["image_fingerprints"].version
     if now == _published(settings.load(), "image_fingerprints"):
         return dg.SkipReason("the published version is up to date")
-    if busy := _under_way(context.instance, fingerprint_shard, everything, derive):
+    if busy := _under_way(context.instance, "fingerprint_shard", "everything", "derive"):
         return dg.SkipReason(f"{busy} is under way")
     return dg.SensorResult(run_requests=[dg.RunRequest(f"fingerprints {now}")])
 
 
-def _under_way(instance: dg.DagsterInstance, *jobs: dg.UnresolvedAssetJobDefinition) -> str:
+def _under_way(instance: dg.DagsterInstance, *jobs: str) -> str:
     """Return the name of one of these jobs that has a run which is queued or executing, else nothing."""
-    filters = ((job.name, dg.RunsFilter(job_name=job.name, statuses=_STATUSES)) for job in jobs)
-    return next((name for name, runs in filters if instance.get_runs_count(runs)), "")
+    runs = {job: instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_STATUSES)) for job in jobs}
+    return next((job for job, count in runs.items() if count), "")
 
 
 def _published(current: settings.Settings, table: str) -> int:
@@ -137,8 +137,10 @@ def new_generations(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
     current = settings.load()
     if publishing.current(current.home) is None:
         return dg.SkipReason("nothing is published yet; the first version takes the generations along")
-    if busy := _under_way(context.instance, everything, derive, generations_only):
+    if busy := _under_way(context.instance, "fingerprint_shard", "everything", "derive", "generations_only"):
         return dg.SkipReason(f"{busy} is under way")
+    if Facts(current.home / "facts")["image_fingerprints"].version != _published(current, "image_fingerprints"):
+        return dg.SkipReason("`derive` is due, and takes the generations along")
     paths = {
         g.generation_id: g.path for source in current.generations for g in generations.find(source.name, source.path)
     }

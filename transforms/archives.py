@@ -75,12 +75,21 @@ def _headers(archive: tarfile.TarFile, listing: Listing, path: str) -> Iterator[
             listing.broken = f"{path} breaks off after {last} ({error}); download it again"
             return
         if info is None:
+            if not _at_end_mark(path, archive.offset):
+                listing.broken = f"{path} breaks off after {last} (no end mark follows); download it again"
             return
         if info.offset_data + info.size > size:
             listing.broken = f"{path} breaks off within {info.name!r}; download it again"
             return
         last = repr(info.name)
         yield info
+
+
+def _at_end_mark(path: str, offset: int) -> bool:
+    # tarfile takes a cut or unreadable header for the end; only a block of zeros is one
+    with Path(path).open("rb") as file:
+        file.seek(offset)
+        return file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
 
 
 def _key(name: str) -> tuple[str, str]:

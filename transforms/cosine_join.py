@@ -45,9 +45,10 @@ def self_join(
     for top in range(0, len(rows), block):
         for start in range(top, len(rows), block):
             scores = rows[top : top + block] @ rows[start : start + block].T
+            near = scores >= threshold
             if start == top:
-                scores = scores.triu(diagonal=1)
-            left, right = torch.nonzero(scores >= threshold, as_tuple=True)
+                near = near.triu(diagonal=1)
+            left, right = torch.nonzero(near, as_tuple=True)
             cosine = scores[left, right]
             yield (left + top).cpu().numpy(), (right + start).cpu().numpy(), cosine.cpu().numpy()
 
@@ -64,9 +65,23 @@ def nearest(queries: Vectors, vectors: Vectors, k: int, block: int = 65_536) -> 
     best_position = torch.empty((len(queries), 0), dtype=torch.int64, device=device)
     for start in range(0, len(vectors), block):
         part = torch.from_numpy(np.ascontiguousarray(vectors[start : start + block])).to(device)
-        scores, places = (wanted @ part.T).topk(min(k, len(part)), dim=1)
+        scores, places = _best(wanted @ part.T, min(k, len(part)))
         positions, by_position = torch.cat([best_position, places + start], dim=1).sort(dim=1)
         scores = torch.cat([best_score, scores], dim=1).gather(1, by_position)
         order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
         best_score, best_position = scores.gather(1, order), positions.gather(1, order)
     return Neighbours(best_position.cpu().numpy(), best_score.cpu().numpy())
+
+
+def _best(scores: Any, k: int) -> tuple[Any, Any]:  # noqa: ANN401 -- torch's tensors; importing it here would be early
+    """Return the k highest scores of each row and their places. Of equal scores, the lower places are taken."""
+    torch, _ = _torch()
+    best, places = scores.topk(k, dim=1)
+    least = best[:, -1:]
+    cut = torch.nonzero((scores >= least).sum(dim=1) > k).ravel()  # rows where topk chose among equals as it liked
+    if len(cut):
+        above, tied = scores[cut] > least[cut], scores[cut] == least[cut]
+        kept = above | (tied & (tied.cumsum(dim=1) <= k - above.sum(dim=1, keepdim=True)))
+        places[cut] = kept.nonzero()[:, 1].view(-1, k)
+        best[cut] = scores[cut].gather(1, places[cut])
+    return best, places

@@ -7,7 +7,7 @@ the tables (`sql/`), how a file is built (`build.py`) or published (`publishing.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,14 +78,16 @@ def published_tables(
     if everything and before.num_rows and before["recipe"][-1].as_py() == recipe:
         context.log.info("version %d already holds this: nothing to publish", before["version"][-1].as_py())
         return
+    if not everything:  # what is published says what it is made of, whichever table was asked for
+        chosen = [model for model in MODELS if model in chosen or model.stage == "warehouse"]
     path = publishing.begin(warehouse.home, context.run_id, from_current=not everything)
+    if not everything:
+        versions |= _kept_versions(before, chosen)
     number = publishing.next_number(warehouse.home)
     this = pa.Table.from_pylist(
         [_version(warehouse, number, versions, recipe if everything else "", context.run_id)], _VERSIONS
     )
     inputs = build.Inputs(warehouse.facts, versions, warehouse.settings, this, before)
-    if not everything:  # what is published says what it is made of, whichever table was asked for
-        chosen = [model for model in MODELS if model in chosen or model.stage == "warehouse"]
     with build.opened(path, warehouse.settings) as con:
         build.provide(con, sorted({name for model in chosen for name in model.inputs}), inputs)
         rows = {model.name: build.materialize(con, model) for model in track(chosen, "building tables", len(chosen))}
@@ -116,6 +118,12 @@ def _history(warehouse: Warehouse) -> pa.Table:
     with publishing.connect(warehouse.home) as con:
         con.execute("set timezone = 'UTC'")
         return con.execute("select * from warehouse.versions order by version").to_arrow_table().cast(_VERSIONS)
+
+
+def _kept_versions(before: pa.Table, rebuilt: Sequence[Model]) -> dict[str, int]:
+    """Return the published versions of the facts behind the tables that stay, with which the rebuilt ones must agree."""
+    kept = {name.removeprefix("lance_") for model in MODELS if model not in rebuilt for name in model.inputs}
+    return {name: number for name, number in before["lance_versions"][-1].as_py() if name in kept}
 
 
 def _recipe(warehouse: Warehouse, versions: dict[str, int]) -> str:

@@ -1,0 +1,92 @@
+"""Writes the data dictionary, `docs/tables.md`, from the headers of the SQL models: `python docs/data_dictionary.py`.
+
+What belongs here: the page. What does not: the meanings, which the headers state (`sql/<stage>/<table>.sql`).
+
+Column names and types are those of DuckDB: every model is built once over empty facts, which needs no data.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from orchestration import build
+from orchestration.defs import warehouse
+from orchestration.facts import Facts
+from orchestration.settings import Settings
+from orchestration.sql_models import STAGES, Model, load
+
+PAGE = Path(__file__).with_name("tables.md")
+_HEAD = """\
+# Tables
+
+Every table of a published `raisonne.duckdb`, in data order. Written by `docs/data_dictionary.py` from the headers of
+`sql/<stage>/<table>.sql`; change those and run it again. The same texts are comments in the database:
+`select comment from duckdb_tables()`, `duckdb_columns()`.
+
+Each promise is checked before a version is published; where one fails, nothing is."""
+
+
+def render() -> str:
+    """Return the page as Markdown."""
+    models = sorted(load(warehouse.SQL), key=lambda model: STAGES.index(model.stage))
+    columns = _columns(models)
+    lines = [_HEAD, "", "| table | one row per |", "| --- | --- |"]
+    lines += [f"| [`{m.name}`](#{m.name.replace('.', '')}) | {_grain(m)} |" for m in models]
+    for model in models:
+        lines += ["", *_section(model, columns[model.name])]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(models: list[Model]) -> dict[str, dict[str, str]]:
+    with TemporaryDirectory() as folder:
+        facts = Facts(Path(folder) / "facts")
+        settings = Settings(home=Path(folder))
+        nothing = warehouse._VERSIONS.empty_table()
+        inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
+        with build.opened(Path(folder) / "empty.duckdb", settings) as con:
+            build.provide(con, sorted({name for model in models for name in model.inputs}), inputs)
+            for model in load(warehouse.SQL):  # in the order in which they can be built
+                build.materialize(con, model)
+            return {model.name: _described(con, model) for model in models}
+
+
+def _described(con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, str]:
+    rows = con.execute(f'describe "{model.stage}"."{model.table}"').fetchall()
+    return {name: kind for name, kind, *_ in rows}
+
+
+def _grain(model: Model) -> str:
+    first = model.description.partition("\n")[0]
+    return _cell(first.removeprefix("One row per ").partition(". ")[0].rstrip("."))
+
+
+def _section(model: Model, columns: Mapping[str, str]) -> Iterator[str]:
+    yield f"## {model.name}"
+    yield ""
+    yield model.description
+    yield ""
+    if model.view:
+        yield "A view."
+        yield ""
+    if model.depends_on:
+        yield f"Reads {', '.join(f'`{name}`' for name in model.depends_on)}."
+        yield ""
+    yield "| column | type | meaning |"
+    yield "| --- | --- | --- |"
+    for name, kind in columns.items():
+        yield f"| `{name}` | `{_cell(kind)}` | {_cell(model.columns.get(name, ''))} |"
+    yield ""
+    yield from (f"- unique: {', '.join(f'`{name}`' for name in key)}" for key in model.unique)
+    if model.not_null:
+        yield f"- never NULL: {', '.join(f'`{name}`' for name in model.not_null)}"
+    yield from (f"- always: `{condition}`" for condition in model.asserts)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

@@ -1,0 +1,198 @@
+"""The `raisonne` command as people type it: what it prints, how it refuses, and its exit codes."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+from conftest import ROOT, Landing, command
+
+from orchestration import settings
+from orchestration.cli import main
+from transforms import alignment
+
+
+def generation_with(sample: Landing, condition: str) -> str:
+    return sample.query(
+        f"select generation_id from provenance.generations where {condition} order by 1 limit 1"  # noqa: S608
+    )[0][0]
+
+
+def refused(config: object, *arguments: str, code: int) -> str:
+    """Run a command that must fail with `code`. Returns its error, which is one sentence and no traceback."""
+    done = command(config, *arguments, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_show_prints_verdict_evidence_and_coverage_of_a_copy(sample: Landing) -> None:
+    name = generation_with(sample, "verdict = 'copy'")
+    [(sample_id, url, inliers, duplicates)] = sample.query(
+        f"select sample_id, url, inliers, duplicate_count from provenance.sources "  # noqa: S608
+        f"where generation_id = '{name}' and rank = 1"
+    )
+    [(searched, searchable)] = sample.query(
+        f"select searched, searchable from provenance.generations where generation_id = '{name}'"  # noqa: S608
+    )
+    shown = sample.raisonne("show", name).stdout
+    assert shown.splitlines()[0] == f"{name}: copy"
+    assert f"searched: {searched:,} of {searchable:,} training rows" in shown
+    words = {tuple(line.split(maxsplit=2)) for line in shown.splitlines()}
+    assert ("sample", "id", str(sample_id)) in words
+    assert ("duplicate", "count", str(duplicates)) in words
+    lines = [line.split(maxsplit=1) for line in shown.splitlines()]
+    assert ["inliers", str(inliers)] in lines
+    assert ["url", url] in lines
+    assert sample.raisonne("show", name.partition("/")[2]).stdout == shown, "the name without its source will do"
+
+
+def test_show_says_what_was_searched_when_there_is_no_source(sample: Landing) -> None:
+    name = generation_with(sample, "verdict in ('no_match_found', 'similar') and best_sample_id is null")
+    shown = sample.raisonne("show", name).stdout
+    assert shown.splitlines()[0] == f"{name}: no_match_found"
+    assert shown.splitlines()[1].startswith("searched: ")
+    assert "no likely source among them; nothing is said about the rest" in shown
+
+
+def test_show_names_near_generations_for_an_unknown_one(sample: Landing) -> None:
+    error = refused(sample.config, "show", "simulated/0000.jpeg", code=2)
+    assert error.startswith("raisonne: no generation is called 'simulated/0000.jpeg'; there is simulated/00")
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_sql_writes_rows_that_other_programs_read(sample: Landing, form: str) -> None:
+    query = "select band, clusters, rows from reports.duplicate_frequency order by all"
+    printed = sample.raisonne("sql", "--format", form, query).stdout
+    if form == "csv":
+        rows = [tuple(row.values()) for row in csv.DictReader(io.StringIO(printed))]
+    else:
+        rows = [tuple(str(value) for value in json.loads(line).values()) for line in printed.splitlines()]
+    assert rows == [tuple(str(value) for value in row) for row in sample.query(query)]
+
+
+def test_sql_reads_a_piped_script(sample: Landing) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAISONNE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "sql", "--config", str(sample.config), "--format", "csv"],
+        input="select 1 as one;\nselect max(duplicate_count) as most from duplicates.counts;\n",
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["one", "1", "most", "120"]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("select nothing from catalog.samples", "nothing"),
+        ("selec 1", "syntax error"),
+        ("create table catalog.mine (x int)", "read-only"),
+        ("delete from catalog.samples", "read-only"),
+        ("drop table duplicates.counts", "read-only"),
+    ],
+)
+def test_sql_refuses_errors_and_writing(sample: Landing, query: str, says: str) -> None:
+    assert says in refused(sample.config, "sql", query, code=1)
+    assert says in refused(sample.config, "sql", "--format", "csv", query, code=1)
+
+
+def test_export_writes_page_and_tables(sample: Landing) -> None:
+    folder = sample.folder / "given" / "to"
+    written = sample.raisonne("export", "--to", str(folder)).stdout.split()
+    assert sorted(written) == sorted(str(path) for path in folder.iterdir())
+    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".parquet"}
+    [(clusters,)] = sample.query("select count(*) from reports.repeated_pictures")
+    for path in folder.iterdir():
+        if path.stem == "repeated_pictures":
+            frame = pl.read_csv(path) if path.suffix == ".csv" else pl.read_parquet(path)
+            assert len(frame) == clusters > 0
+    [page] = folder.glob("*.html")
+    assert "120" in page.read_text()
+
+
+def test_export_writes_only_the_formats_asked_for(sample: Landing) -> None:
+    folder = sample.folder / "only-csv"
+    sample.raisonne("export", "--to", str(folder), "--format", "csv")
+    assert {path.suffix for path in folder.iterdir()} == {".csv"}
+
+
+def test_missing_settings_name_the_fix(landing: Landing) -> None:
+    missing = landing.folder / "elsewhere.toml"
+    for arguments in (["run"], ["show", "x"], ["sql", "select 1"], ["export"], ["ui"]):
+        error = refused(missing, *arguments, code=2)
+        assert f"no settings at {missing}" in error
+        assert "pass --config FILE, set RAISONNE_CONFIG" in error
+
+
+def test_an_unknown_setting_is_named(landing: Landing) -> None:
+    landing.write_config("[thresholds]\npqd = 30\n")
+    error = refused(landing.config, "run", code=2)
+    assert str(landing.config) in error
+    assert "`thresholds.pqd` is no setting" in error
+    landing.write_config("[thresholds]\npdq = 32\n")
+    assert "`thresholds.pdq`" in refused(landing.config, "run", code=2)
+
+
+def test_reading_before_any_run_says_to_run(landing: Landing) -> None:
+    for arguments in (["sql", "select 1"], ["show", "x"], ["export"]):
+        error = refused(landing.config, *arguments, code=1)
+        assert "`raisonne run`" in error
+    assert not (landing.home / "raisonne.duckdb").exists()
+
+
+def test_usage_errors_exit_2(landing: Landing) -> None:
+    for arguments in (["run", "nothing"], ["sql", "--format", "xml", "select 1"], ["frobnicate"], ["show"]):
+        refused(landing.config, *arguments, code=2)
+
+
+@pytest.mark.parametrize("name", [None, *main.commands])
+def test_help_has_an_example(landing: Landing, name: str | None) -> None:
+    shown = landing.raisonne(*([name] if name else []), "--help").stdout
+    assert f"Example: raisonne {name or 'run'}" in shown
+
+
+def test_the_environment_overrides_the_file(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings.load(landing.config)
+    assert before.thresholds.pdq == 31
+    monkeypatch.setenv("RAISONNE_THRESHOLDS__PDQ", "20")
+    monkeypatch.setenv("RAISONNE_HOME", "another")
+    after = settings.load(landing.config)
+    assert after.thresholds.pdq == 20
+    assert after.thresholds.similar == before.thresholds.similar
+    assert after.home == landing.folder / "another"
+    assert after.settings_hash != before.settings_hash
+    monkeypatch.setenv("RAISONNE_THRESHOLDS__PDQ", "many")
+    with pytest.raises(settings.SettingsError, match=r"`thresholds\.pdq`"):
+        settings.load(landing.config)
+
+
+def test_settings_and_alignment_have_the_same_defaults() -> None:
+    limits = {field.name: field.default for field in dataclasses.fields(alignment.Limits)}
+    cut = settings.Thresholds()
+    assert (cut.inliers, cut.aligned_distance, cut.whole_overlap) == (
+        limits["inliers"],
+        limits["aligned_distance"],
+        limits["whole_share"],
+    )
+
+
+def test_help_does_not_load_what_only_runs_need() -> None:
+    script = (
+        "import sys\nfrom orchestration.cli import main\n"
+        "main(['run', '--help'], standalone_mode=False)\n"
+        "print('loaded:', *(name for name in ('torch', 'dagster', 'lance', 'duckdb') if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1].split() == ["loaded:"]

@@ -1,0 +1,229 @@
+"""Whole runs as users start them: growing, read meanwhile, killed, refused, shrinking. Real processes throughout."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import ROOT, Landing, Row, encoded, picture
+
+from orchestration import publishing
+from orchestration.facts import Facts
+
+type Rows = Callable[[int, int], list[Row]]
+
+_FINGERPRINTED = re.compile(r"^fingerprinting (tiny/\S+): \d+ in", re.MULTILINE)
+
+# Two tables of different stages that only agree within one version. Ends with a report when its standard input closes.
+_READER = """
+import sys, threading, duckdb
+database, fresh = sys.argv[1], sys.argv[2] == "fresh"
+query = (
+    "select (select count(*) from catalog.samples), (select sum(rows)::bigint from catalog.shards), "
+    "(select sum(expected)::bigint from fingerprints.coverage where fingerprint = 'sha256'), "
+    "(select count(*) from fingerprints.images), (select max(version) from warehouse.versions)"
+)
+over = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+kept = duckdb.connect(database, read_only=True)
+reads, seen = 0, set()
+while True:
+    last = over.is_set()
+    if fresh:
+        with duckdb.connect(database, read_only=True) as con:
+            found = con.execute(query).fetchall()[0]
+    else:
+        found = kept.cursor().execute(query).fetchall()[0]
+    assert len(set(found[:4])) == 1, f"two versions at once: {found}"
+    reads += 1
+    seen.add(found[4])
+    if last:
+        break
+    over.wait(0.02)
+print(reads, *sorted(seen))
+"""
+
+
+@pytest.fixture
+def grown(landing: Landing, rows_of: Rows) -> Landing:
+    """Return a warehouse of two landed shards with six pictures each, and a generation; nothing has run."""
+    landing.shard("00000", rows_of(0, 6))
+    landing.shard("00001", rows_of(6, 6))
+    (landing.folder / "generations" / "copied.jpg").write_bytes(encoded(picture(3)))
+    return landing
+
+
+def fingerprinted(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return _FINGERPRINTED.findall(done.stderr)
+
+
+def counts(landing: Landing) -> list[int]:
+    tables = ("catalog.samples", "fingerprints.images where status = 'ok'", "provenance.generations")
+    return [landing.query(f"select count(*) from {table}")[0][0] for table in tables]  # noqa: S608
+
+
+def version(landing: Landing) -> int:
+    return landing.query("select max(version) from warehouse.versions")[0][0]
+
+
+def test_a_new_shard_is_fingerprinted_alone_and_a_removed_one_goes(grown: Landing, rows_of: Rows) -> None:
+    assert fingerprinted(grown.raisonne("run")) == ["tiny/00000", "tiny/00001"]
+    assert counts(grown) == [12, 12, 1]
+    facts = Facts(grown.home / "facts")
+    shards = facts["fingerprinted_shards"].read().sort_by("shard_id").to_pylist()
+    ids = grown.query("select sample_id, url from catalog.samples order by all")
+    commits = facts["image_fingerprints"].version
+
+    # the new shard sorts before the others and repeats a picture of one of them
+    grown.shard("000", [*rows_of(20, 2), Row("https://again.example.org/3.jpg", "again", encoded(picture(3)))])
+    assert fingerprinted(grown.raisonne("run")) == ["tiny/000"]
+    assert counts(grown) == [15, 15, 1]
+    after = facts["fingerprinted_shards"].read().sort_by("shard_id").to_pylist()
+    assert [row for row in after if row["shard"] != "000"] == shards
+    assert facts["image_fingerprints"].version == commits + 1
+    assert set(ids) < set(grown.query("select sample_id, url from catalog.samples"))
+    assert grown.query("select duplicate_count from duplicates.counts") == [(2,)]
+    assert grown.query("select distinct duplicate_count from provenance.sources where verdict = 'exact'") == [(2,)]
+
+    for ending in ("parquet", "tar"):
+        (grown.folder / "laion" / f"000.{ending}").unlink()
+    assert fingerprinted(grown.raisonne("run")) == []
+    assert counts(grown) == [12, 12, 1]
+    assert grown.query("select sample_id, url from catalog.samples order by all") == ids
+    assert grown.query("select count(*) from duplicates.counts") == [(0,)]
+    left = facts["copy_embeddings"].read(["sample_id"])["sample_id"].to_pylist()
+    assert sorted(left) == [sample_id for sample_id, _ in ids]
+
+
+def test_new_generations_are_matched_against_the_training_set_as_it_is(grown: Landing, rows_of: Rows) -> None:
+    grown.raisonne("run")
+    commits = Facts(grown.home / "facts").versions()
+    (grown.folder / "generations" / "later.jpg").write_bytes(encoded(picture(8)))
+    (grown.folder / "generations" / "novel.jpg").write_bytes(encoded(picture(99)))
+    grown.raisonne("run", "generations_only")
+    assert grown.query("select generation_id, verdict = 'exact' from provenance.generations order by 1") == [
+        ("gen/copied.jpg", True),
+        ("gen/later.jpg", True),
+        ("gen/novel.jpg", False),
+    ]
+    assert counts(grown) == [12, 12, 3]
+    after = Facts(grown.home / "facts").versions()
+    assert {name for name, number in after.items() if number != commits[name]} == {
+        "generation_fingerprints",
+        "generation_embeddings",
+        "match_candidates",
+        "match_evidence",
+    }
+
+
+def test_readers_never_fail_and_never_see_two_versions(grown: Landing, rows_of: Rows) -> None:
+    grown.raisonne("run")
+    first = version(grown)
+    link = str(grown.home / publishing.LINK)
+    readers = {
+        kind: subprocess.Popen(
+            [sys.executable, "-c", _READER, link, kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for kind in ("kept", "fresh")
+    }
+    try:
+        for number, name in enumerate(("00002", "00003")):
+            grown.shard(name, rows_of(30 + 3 * number, 3))
+            grown.raisonne("run")
+        told = {kind: reader.communicate(timeout=60) for kind, reader in readers.items()}
+    finally:
+        for reader in readers.values():
+            reader.kill()
+    for kind, reader in readers.items():
+        assert reader.returncode == 0, f"{kind}: {told[kind][1]}"
+    (kept_reads, *kept), (fresh_reads, *fresh) = (
+        [int(word) for word in told[kind][0].split()] for kind in ("kept", "fresh")
+    )
+    assert kept == [first], "an open connection stays on its version"
+    assert fresh == [first, first + 1, first + 2]
+    assert min(kept_reads, fresh_reads) > 20
+    assert counts(grown) == [18, 18, 1]
+
+
+@pytest.mark.parametrize("point", ["fingerprinting tiny/00002", "matching generations", "building tables"])
+def test_a_run_killed_anywhere_leaves_the_last_version_and_the_next_one_completes(
+    grown: Landing, rows_of: Rows, point: str
+) -> None:
+    grown.raisonne("run")
+    before = version(grown)
+    grown.shard("00002", rows_of(40, 4))
+    (grown.folder / "generations" / "later.jpg").write_bytes(encoded(picture(41)))
+    kill_at(grown, point)
+
+    assert version(grown) == before
+    assert counts(grown) == [12, 12, 1]
+    with publishing.connect(grown.home) as con:
+        assert con.execute("select max(version) from warehouse.versions").fetchall() == [(before,)]
+
+    done = grown.raisonne("run")
+    assert version(grown) > before
+    assert counts(grown) == [16, 16, 2]
+    assert grown.query("select distinct verdict from provenance.generations") == [("exact",)]
+    assert set(fingerprinted(done)) <= {"tiny/00002"}
+    repeated = "select count(*) - count(distinct sample_id) from fingerprints.images"
+    assert grown.query(repeated) == [(0,)]
+
+
+def kill_at(landing: Landing, point: str) -> None:
+    """Start a run and send SIGKILL as soon as a line of its standard error begins with `point`."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestration.cli", "run"],
+        env=environment | {"RAISONNE_CONFIG": str(landing.config)},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    timer = threading.Timer(120, process.kill)
+    timer.start()
+    try:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith(point):
+                break
+        else:
+            pytest.fail(f"the run never said {point!r}:\n{''.join(lines)}")
+    finally:
+        process.kill()
+        timer.cancel()
+        process.wait(10)
+    assert process.returncode == -9
+
+
+def test_a_run_is_refused_while_another_writes(grown: Landing) -> None:
+    grown.write_config("[publishing]\nlock_wait_s = 0\n")
+    with publishing.writer(grown.home, run="the test", wait_s=0):
+        refused = grown.raisonne("run", check=False)
+    assert refused.returncode == 1
+    assert f"run the test (pid {os.getpid()} on " in refused.stderr
+    assert "publishing.lock_wait_s" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (grown.home / publishing.LINK).exists()
+    grown.raisonne("run")
+    assert counts(grown) == [12, 12, 1]
+
+
+def test_readers_cannot_write_the_published_version(grown: Landing) -> None:
+    grown.raisonne("run")
+    path: Path = grown.home / publishing.LINK
+    with duckdb.connect(str(path), read_only=True) as con, pytest.raises(duckdb.Error):
+        con.execute("create table catalog.mine (x int)")
+    assert not path.resolve().stat().st_mode & 0o222

@@ -1,0 +1,132 @@
+"""Tars as the web delivers them: listed without extracting anything, broken ones to their break."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from conftest import add
+
+from transforms.archives import ArchiveError, Member, members, read
+
+LIMIT = 1000
+
+
+def tar(path: Path, contents: dict[str, bytes]) -> str:
+    with tarfile.open(path, "w") as archive:
+        for name, data in contents.items():
+            add(archive, name, data)
+    return str(path)
+
+
+def test_a_picture_is_listed_with_its_place_its_url_and_its_caption(tmp_path: Path) -> None:
+    sidecar = json.dumps({"url": "https://a.example/1", "caption": "one"}).encode()
+    path = tar(tmp_path / "a.tar", {"d/1.jpg": b"first", "d/1.json": sidecar, "2.PNG": b"second", "2.txt": b"two"})
+    first, second = members(path, LIMIT).members
+    assert (first.key, first.name, first.url, first.caption) == ("d/1", "d/1.jpg", "https://a.example/1", "one")
+    assert (second.key, second.name, second.url, second.caption) == ("2", "2.PNG", None, "two")
+    with Path(path).open("rb") as file:
+        assert [read(file, m.offset, m.size) for m in (second, first)] == [b"second", b"first"]
+
+
+def test_the_key_ends_at_the_first_dot_of_the_name_and_not_of_the_folder(tmp_path: Path) -> None:
+    listing = members(tar(tmp_path / "a.tar", {"v1.0/0001.jpg": b"x", "v1.0/0002.seg.jpg": b"x"}), LIMIT)
+    assert [m.key for m in listing.members] == ["v1.0/0001"]
+
+
+@pytest.mark.parametrize("sidecar", [b"{", b"[1]", b'{"url": 5, "caption": ["x"]}', b"\xff\xfe", b"null"])
+def test_a_broken_sidecar_leaves_its_picture_without_url(tmp_path: Path, sidecar: bytes) -> None:
+    (member,) = members(tar(tmp_path / "a.tar", {"1.jpg": b"x", "1.json": sidecar}), LIMIT).members
+    assert (member.url, member.caption, member.refusal) == (None, None, None)
+
+
+def test_a_sidecar_of_another_key_says_nothing_of_a_picture(tmp_path: Path) -> None:
+    (member,) = members(tar(tmp_path / "a.tar", {"1.jpg": b"x", "2.json": b'{"url": "u"}'}), LIMIT).members
+    assert member.url is None
+
+
+@pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg"])
+def test_a_name_that_leaves_the_archive_is_refused(tmp_path: Path, name: str) -> None:
+    (member,) = members(tar(tmp_path / "a.tar", {name: b"x"}), LIMIT).members
+    assert member.refusal == f"refused: the member name {name!r} leaves the archive"
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: bytes) -> None:
+    info = tarfile.TarInfo("1.jpg")
+    info.type, info.linkname = kind, "/etc/passwd"
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(info)
+    (member,) = members(str(tmp_path / "a.tar"), LIMIT).members
+    assert member.refusal == "refused: the member is a link or device, not a file"
+
+
+def test_a_member_is_refused_only_above_the_limit(tmp_path: Path) -> None:
+    path = tar(tmp_path / "a.tar", {"1.jpg": b"x" * LIMIT, "2.jpg": b"x" * (LIMIT + 1)})
+    assert [m.refusal for m in members(path, LIMIT).members] == [
+        None,
+        f"refused: {LIMIT + 1} bytes are more than limits.member_bytes = {LIMIT}",
+    ]
+
+
+def listed_before_the_break(path: Path, keep: int) -> tuple[list[str], str | None]:
+    with path.open("r+b") as file:
+        file.truncate(keep)
+    listing = members(str(path), LIMIT)
+    return [m.name for m in listing.members], listing.broken
+
+
+def test_a_tar_cut_within_a_picture_keeps_what_came_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    last: Member = members(tar(path, {f"{n}.jpg": b"x" * 900 for n in range(3)}), LIMIT).members[-1]
+    names, broken = listed_before_the_break(path, last.offset + 100)
+    assert names == ["0.jpg", "1.jpg"]
+    assert broken == f"{path} breaks off within '2.jpg'; download it again"
+
+
+def test_a_tar_cut_within_a_header_keeps_what_came_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    last = members(tar(path, {f"{n}.jpg": b"x" * 900 for n in range(3)}), LIMIT).members[-1]
+    names, broken = listed_before_the_break(path, last.offset - 200)
+    assert names == ["0.jpg", "1.jpg"]
+    assert broken is not None
+    assert "breaks off after '1.jpg'" in broken
+
+
+def test_a_tar_cut_between_two_pictures_is_broken_though_every_header_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    last = members(tar(path, {f"{n}.jpg": b"x" * 900 for n in range(3)}), LIMIT).members[-1]
+    names, broken = listed_before_the_break(path, last.offset - 512)
+    assert names == ["0.jpg", "1.jpg"]
+    assert broken == f"{path} breaks off after '1.jpg' (no end mark follows); download it again"
+
+
+def test_garbage_in_the_place_of_a_header_ends_the_listing_with_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    last = members(tar(path, {f"{n}.jpg": b"x" * 900 for n in range(3)}), LIMIT).members[-1]
+    data = bytearray(path.read_bytes())
+    data[last.offset - 512 : last.offset] = b"\xaa" * 512
+    path.write_bytes(data)
+    listing = members(str(path), LIMIT)
+    assert [m.name for m in listing.members] == ["0.jpg", "1.jpg"]
+    assert listing.broken is not None
+    assert "breaks off after '1.jpg'" in listing.broken
+
+
+def test_a_whole_tar_is_not_called_broken_and_an_empty_one_has_no_pictures(tmp_path: Path) -> None:
+    assert members(tar(tmp_path / "a.tar", {"1.jpg": b"x", "notes.md": b"x"}), LIMIT).broken is None
+    empty = members(tar(tmp_path / "b.tar", {}), LIMIT)
+    assert (empty.members, empty.broken) == ([], None)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x1f\x8b\x08 gzip", b"PK\x03\x04" + b"x" * 2000])
+def test_what_is_no_tar_names_the_file_and_the_fix(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.tar").write_bytes(data)
+    with pytest.raises(ArchiveError, match=r"a\.tar is no uncompressed tar .*output_format=webdataset"):
+        members(str(tmp_path / "a.tar"), LIMIT)
+
+
+def test_reading_beyond_the_end_says_that_the_archive_changed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"short")
+    with (tmp_path / "a").open("rb") as file, pytest.raises(ArchiveError, match="only 3 of 9 bytes at offset 2"):
+        read(file, 2, 9)

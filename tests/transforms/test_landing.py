@@ -1,0 +1,176 @@
+"""Which files make a shard, which can be used, and which row each picture meets."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transforms.archives import Member
+from transforms.landing import ROW_BITS, LandingError, column_of, inspect, shards
+from transforms.rows import MetadataFile, meet, sample_ids
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def parquet(folder: Path, **columns: object) -> str:
+    path = folder / "rows.parquet"
+    pq.write_table(pa.table(columns), path)
+    return str(path)
+
+
+def test_metadata_and_images_of_one_name_are_one_shard(tmp_path: Path) -> None:
+    touch(tmp_path, "00000.parquet", "00000.tar", "00001.parquet", "00002.tar", "notes.md")
+    found = shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*.tar")
+    assert [(s.partition, s.metadata is not None, s.images is not None) for s in found] == [
+        ("d/00000", True, True),
+        ("d/00001", True, False),
+        ("d/00002", False, True),
+    ]
+
+
+def test_shards_below_folders_keep_their_folder_in_the_name(tmp_path: Path) -> None:
+    touch(tmp_path, "meta/a/0.parquet", "meta/b/0.parquet", "tars/a/0.tar", "tars/b/0.tar")
+    found = shards("d", f"{tmp_path}/meta/**/*.parquet", f"{tmp_path}/tars/**/*.tar")
+    assert [(s.name, s.metadata.path, s.images.path) for s in found if s.metadata and s.images] == [
+        (f"{x}/0", f"{tmp_path}/meta/{x}/0.parquet", f"{tmp_path}/tars/{x}/0.tar") for x in "ab"
+    ]
+
+
+def test_a_single_file_and_a_glob_that_finds_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, "one.parquet")
+    assert [s.name for s in shards("d", f"{tmp_path}/one.parquet", None)] == ["one"]
+    assert shards("d", f"{tmp_path}/none-*.parquet", f"{tmp_path}/*.tar") == []
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "0.parquet", "0.pq")
+    with pytest.raises(LandingError, match="would both be shard 0; narrow the glob"):
+        shards("d", f"{tmp_path}/0.*", None)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "column"),
+    [
+        (("URL", "TEXT"), "url", "URL"),
+        (("url", "text", "caption"), "caption", "caption"),
+        (("Alt_Text",), "caption", "Alt_Text"),
+        (("width", "original_width"), "width", "original_width"),
+        (("clip_similarity_vitl14",), "similarity", "clip_similarity_vitl14"),
+        (("a",), "key", None),
+    ],
+)
+def test_a_column_is_found_by_any_of_its_names_in_any_case(
+    names: tuple[str, ...], wanted: str, column: str | None
+) -> None:
+    assert column_of(names, wanted) == column
+
+
+def test_a_good_file_is_inspected_without_a_copy(tmp_path: Path) -> None:
+    path = parquet(tmp_path, URL=["u", "v"], TEXT=["a", None])
+    found = inspect(path, tmp_path / "repaired.parquet")
+    assert (found.rows, found.columns, found.repaired_rows) == (2, ("URL", "TEXT"), 0)
+    assert not (tmp_path / "repaired.parquet").exists()
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_text_that_is_not_utf8_is_repaired_in_a_copy(tmp_path: Path, kind: pa.DataType) -> None:
+    binary = pa.large_binary() if kind == pa.large_string() else pa.binary()
+    text = pa.array([b"caf\xe9", None, b"fine \xe2\x82\xac", b"\xff\xfe"], binary).view(kind)
+    before = Path(parquet(tmp_path, url=["a", "b", "c", "d"], caption=text)).read_bytes()
+    found = inspect(str(tmp_path / "rows.parquet"), tmp_path / "new" / "repaired.parquet")
+    assert (found.rows, found.repaired_rows) == (4, 2)
+    repaired = pq.read_table(tmp_path / "new" / "repaired.parquet")
+    assert repaired["caption"].to_pylist() == ["caf\ufffd", None, "fine €", "\ufffd\ufffd"]
+    assert (tmp_path / "rows.parquet").read_bytes() == before, "a landing file is never changed"
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["repaired.parquet"]
+
+
+def test_binary_text_becomes_text_in_a_copy(tmp_path: Path) -> None:
+    path = parquet(tmp_path, url=pa.array([b"u"], pa.binary()), caption=pa.array([b"c"], pa.binary()))
+    inspect(path, tmp_path / "repaired.parquet")
+    assert pq.read_table(tmp_path / "repaired.parquet").to_pylist() == [{"url": "u", "caption": "c"}]
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"caption": ["c"]}, "has no url column: looked for url in any case, found caption"),
+        ({"url": ["u"]}, "has no caption column: looked for caption, text, alt_text"),
+        ({"url": ["u"], "URL": ["u"], "text": ["c"]}, "has url twice, in different cases; rename one"),
+        ({"url": [["u"]], "text": ["c"]}, "column url is list"),
+        ({"url": ["u"], "text": ["c"], "width": [{"px": 1}]}, "column width is struct"),
+    ],
+)
+def test_metadata_that_cannot_be_used_says_why(tmp_path: Path, columns: dict, reason: str) -> None:
+    with pytest.raises(LandingError, match=reason):
+        inspect(parquet(tmp_path, **columns), tmp_path / "repaired.parquet")
+
+
+@pytest.mark.parametrize("damage", ["end", "middle", "all", "empty"])
+def test_a_damaged_parquet_names_the_file_and_the_fix(tmp_path: Path, damage: str) -> None:
+    path = Path(parquet(tmp_path, url=[f"u{n}" * 50 for n in range(2000)], caption=["c"] * 2000))
+    data = path.read_bytes()
+    middle = len(data) // 4
+    path.write_bytes(
+        {
+            "end": data[:-20],
+            "middle": data[:middle] + b"\xff" * 400 + data[middle + 400 :],
+            "all": b"not parquet at all",
+            "empty": b"",
+        }[damage]
+    )
+    with pytest.raises(LandingError, match=r"rows\.parquet is not a whole parquet file .*download it again"):
+        inspect(str(path), tmp_path / "repaired.parquet")
+
+
+def member(key: str, url: str | None = None, caption: str | None = None) -> Member:
+    return Member(key, f"{key}.jpg", 0, 1, url=url, caption=caption)
+
+
+def ids(shard_id: int, *rows: int | None) -> list[int | None]:
+    return [None if row is None else (shard_id << ROW_BITS) + row for row in rows]
+
+
+def test_pictures_meet_rows_by_key_whatever_their_sidecar_says(tmp_path: Path) -> None:
+    path = parquet(tmp_path, key=["b", "a", "c"], url=["u"] * 3, caption=["t"] * 3)
+    pictures = [member("a", "other", "text"), member("b"), member("a"), member("z", "u", "t")]
+    assert meet(pictures, [MetadataFile(3, path)]) == ids(3, 1, 0, None, None)
+
+
+def test_keys_may_be_numbers_in_the_metadata(tmp_path: Path) -> None:
+    path = parquet(tmp_path, key=[7, 8], url=["u"] * 2, caption=["t"] * 2)
+    assert meet([member("8"), member("7")], [MetadataFile(0, path)]) == ids(0, 1, 0)
+
+
+def test_without_keys_equal_pictures_meet_equal_rows_one_each(tmp_path: Path) -> None:
+    path = parquet(tmp_path, URL=["u", "v", "u", "u"], TEXT=["t", "t", "t", "other"])
+    pictures = [member("0", "u", "t"), member("1", "u", "t"), member("2", "u", "t"), member("3", "v", "t")]
+    assert meet(pictures, [MetadataFile(5, path)]) == ids(5, 0, 2, None, 1)
+
+
+def test_a_missing_caption_meets_only_a_missing_caption(tmp_path: Path) -> None:
+    path = parquet(tmp_path, URL=["u", "u"], TEXT=pa.array([None, ""], pa.string()))
+    assert meet([member("0", "u", ""), member("1", "u", None)], [MetadataFile(1, path)]) == ids(1, 1, 0)
+    assert meet([member("0", None, None)], [MetadataFile(1, path)]) == [None]
+
+
+def test_rows_are_numbered_across_row_groups_and_files(tmp_path: Path) -> None:
+    files = []
+    for number in range(2):
+        path = tmp_path / f"{number}.parquet"
+        urls = [f"u{number}-{n}" for n in range(10)]
+        pq.write_table(pa.table({"url": urls, "caption": ["t"] * 10}), path, row_group_size=3)
+        files.append(MetadataFile(number + 1, str(path)))
+    pictures = [member("0", "u1-9", "t"), member("1", "u0-4", "t")]
+    assert meet(pictures, files) == [*ids(2, 9), *ids(1, 4)]
+
+
+def test_a_sample_id_holds_shard_and_row_and_fits_a_signed_integer() -> None:
+    found = sample_ids(2**37 - 1, np.array([0, 2**ROW_BITS - 1]))
+    assert found.tolist() == [(2**37 - 1) << ROW_BITS, 2**63 - 1]
