@@ -145,7 +145,8 @@ def columns(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     """Return every table's columns and their types: models as `stage.table`, inputs by their bare name."""
     found: dict[str, dict[str, str]] = {}
     for schema, table, column, kind in con.execute(
-        "select schema_name, table_name, column_name, data_type from duckdb_columns() where not internal order by all"
+        "select schema_name, table_name, column_name, data_type from duckdb_columns() where not internal "
+        "order by schema_name, table_name, column_index"
     ).fetchall():
         found.setdefault(table if schema == "main" else f"{schema}.{table}", {})[column] = kind
     return found

@@ -6,12 +6,9 @@ What belongs here: showing a case on a terminal. What does not: the evidence (`s
 import difflib
 
 import duckdb
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 _SOURCES = """
-    select rank, verdict, sample_id, duplicate_count, copy_score, pdq_distance, aligned_distance, inliers, region,
+    select rank, verdict, sample_id, duplicate_count, copy_score, pdq_distance, aligned_distance, inliers, mirrored, region,
         p_value, q_value, coalesce(license, 'unknown') as license, url, caption
     from provenance.sources where generation_id = ? order by rank limit 10"""
 
@@ -24,19 +21,16 @@ def show(con: duckdb.DuckDBPyConnection, generation: str) -> None:
         f"select {columns} from provenance.generations where generation_id = ?",  # noqa: S608
         [name],
     ).fetchall()[0]
-    console = Console(soft_wrap=True)
-    console.print(f"[bold]{escape(name)}[/bold]: [bold]{verdict}[/bold]" + (f" ({escape(failure)})" if failure else ""))
-    console.print(f"searched: {searched:,} of {searchable:,} training rows ({coverage:.1%})")
+    print(f"{name}: {verdict}" + (f" ({_text(failure)})" if failure else ""))
+    print(f"searched: {searched:,} of {searchable:,} training rows ({coverage:.1%})")
     if not sources:
-        console.print("no likely source among them; nothing is said about the rest")
+        print("no likely source among them; nothing is said about the rest")
     cursor = con.execute(_SOURCES, [name])
     names = [column[0] for column in cursor.description or ()]
     for row in cursor.fetchall():
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        print()
         for column, value in zip(names, row, strict=True):
-            table.add_row(column.replace("_", " "), escape(_text(value)))
-        console.print(table)
-        console.print()
+            print(f"{column.replace('_', ' '):<17} {_text(value)}")
 
 
 def _text(value: object) -> str:

@@ -59,7 +59,7 @@ def grown(landing: Landing, rows_of: Rows) -> Landing:
 
 
 def fingerprinted(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return _FINGERPRINTED.findall(done.stderr)
+    return sorted(_FINGERPRINTED.findall(done.stderr))
 
 
 def counts(landing: Landing) -> list[int]:

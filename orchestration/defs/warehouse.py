@@ -121,7 +121,7 @@ def _history(warehouse: Warehouse) -> pa.Table:
 
 
 def _kept_versions(before: pa.Table, rebuilt: Sequence[Model]) -> dict[str, int]:
-    """Return the published versions of the facts behind the tables that stay, with which the rebuilt ones must agree."""
+    """Return the published versions of the facts behind the tables that stay, which the rebuilt ones must match."""
     kept = {name.removeprefix("lance_") for model in MODELS if model not in rebuilt for name in model.inputs}
     return {name: number for name, number in before["lance_versions"][-1].as_py() if name in kept}
 

@@ -1,5 +1,6 @@
 -- One row per training row, whatever dialect its metadata came in.
 -- Column names are taken in any case; where a dialect has a name of its own, the first that is present counts.
+-- Numbers are cast one by one: where one file states a width as text, that column is text in all of them.
 -- unique: sample_id
 -- not_null: sample_id, dataset, shard, row_number, recalled
 -- column sample_id: shard id and row number in one; the same wherever the same file is loaded
@@ -19,15 +20,17 @@ select
     rows.url,
     nullif(lower(regexp_extract(rows.url, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?([^/:?#]+)', 1)), '') as url_host,
     coalesce(rows.caption, rows.text, rows.alt_text) as caption,
-    try_cast(coalesce(rows.original_width, rows.width) as integer) as width,
-    try_cast(coalesce(rows.original_height, rows.height) as integer) as height,
+    coalesce(try_cast(rows.original_width as integer), try_cast(rows.width as integer)) as width,
+    coalesce(try_cast(rows.original_height as integer), try_cast(rows.height as integer)) as height,
     nullif(trim(rows.license::varchar), '?') as license,
     rows.language::varchar as language,
     rows.nsfw::varchar as nsfw,
-    try_cast(coalesce(rows.punsafe, rows.nsfw_score_gantman) as double) as punsafe,
-    try_cast(coalesce(rows.pwatermark, rows.watermark_score) as double) as pwatermark,
-    try_cast(
-        coalesce(rows.similarity, rows.clip_l14_similarity_score, rows.clip_similarity_vitl14) as double
+    coalesce(try_cast(rows.punsafe as double), try_cast(rows.nsfw_score_gantman as double)) as punsafe,
+    coalesce(try_cast(rows.pwatermark as double), try_cast(rows.watermark_score as double)) as pwatermark,
+    coalesce(
+        try_cast(rows.similarity as double),
+        try_cast(rows.clip_l14_similarity_score as double),
+        try_cast(rows.clip_similarity_vitl14 as double)
     ) as similarity,
     rows.key::varchar as key,
     false as recalled
