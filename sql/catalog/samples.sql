@@ -1,6 +1,5 @@
 -- One row per training row, whatever dialect its metadata came in.
 -- Column names are taken in any case; where a dialect has a name of its own, the first that is present counts.
--- Numbers are cast one by one: where one file states a width as text, that column is text in all of them.
 -- unique: sample_id
 -- not_null: sample_id, dataset, shard, row_number, recalled
 -- column sample_id: shard id and row number in one; the same wherever the same file is loaded
@@ -20,6 +19,7 @@ select
     rows.url,
     nullif(lower(regexp_extract(rows.url, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?([^/:?#]+)', 1)), '') as url_host,
     coalesce(rows.caption, rows.text, rows.alt_text) as caption,
+    -- cast one by one: where one file states a width as text, that column is text in all of them
     coalesce(try_cast(rows.original_width as integer), try_cast(rows.width as integer)) as width,
     coalesce(try_cast(rows.original_height as integer), try_cast(rows.height as integer)) as height,
     nullif(trim(rows.license::varchar), '?') as license,

@@ -14,7 +14,8 @@ with best as (
 ),
 
 ranked as (
-    select *, p_value * count(*) over () / count(*) over (order by p_value range unbounded preceding) as stepped
+    -- the ratio first: it is at least 1, so that rounding never takes q below p
+    select *, p_value * (count(*) over () / count(*) over (order by p_value range unbounded preceding)) as stepped
     from best
 )
 
