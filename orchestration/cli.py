@@ -17,6 +17,7 @@ import click
 if TYPE_CHECKING:
     import dagster as dg
     import duckdb
+    from dagster._utils.error import SerializableErrorInfo
 
     from orchestration.settings import Settings
 
@@ -72,13 +73,19 @@ def _reason(events: "Sequence[dg.DagsterEvent]") -> str:
             data = event.step_failure_data
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
-            error = data.error
-            while error and error.cause:
-                error = error.cause
-            if error:
-                return f"{event.step_key}: {error.message.strip()}"
+            if data.error:
+                return f"{event.step_key}: {_root(data.error)}"
+    for event in events:  # what a run needs before its first step, such as the writer's lock
+        if event.is_job_failure and event.job_failure_data.error:
+            return _root(event.job_failure_data.error)
     failed = [event.message for event in events if event.is_failure and event.message]
     return failed[-1] if failed else "the run failed; `raisonne ui` shows its log"
+
+
+def _root(error: "SerializableErrorInfo") -> str:
+    while error.cause:
+        error = error.cause
+    return error.message.strip()
 
 
 @main.command(epilog="Example: raisonne show simulated/0007.jpg")
