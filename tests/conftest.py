@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageFilter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,15 +147,23 @@ def landing(tmp_path: Path) -> Landing:
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landing]:
-    """Return the committed sample, run once a session into a home of its own, by the command users type."""
-    folder = tmp_path_factory.mktemp("sample")
-    config = (ROOT / "raisonne.toml").read_text()
-    config = config.replace('"data/warehouse"', f'"{folder / "home"}"').replace('"data/sample', f'"{ROOT}/data/sample')
-    (folder / "raisonne.toml").write_text(config)
-    made = Landing(folder)
-    made.raisonne("run", timeout=900)
-    yield made
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
+    """Return the committed sample, run once into a home of its own, by the command users type.
+
+    Test workers share it: the first one to need it runs it, the others wait.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, done = root / "sample", root / "sample.done"
+    with FileLock(root / "sample.lock"):
+        if not done.exists():
+            folder.mkdir()
+            config = (ROOT / "raisonne.toml").read_text()
+            config = config.replace('"data/warehouse"', f'"{folder / "home"}"')
+            (folder / "raisonne.toml").write_text(config.replace('"data/sample', f'"{ROOT}/data/sample'))
+            Landing(folder).raisonne("run", timeout=900)
+            done.touch()
+    return Landing(folder)
 
 
 @pytest.fixture(scope="session")
