@@ -10,11 +10,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration import publishing, settings
+from orchestration import instance, publishing, settings
 from orchestration.defs.catalog import SHARDS, discover
 from orchestration.facts import Facts
 from transforms import generations
 
+_RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")  # Dagster's tags
 _STATUSES = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -31,7 +32,7 @@ everything = dg.define_asset_job(
 fingerprint_shard = dg.define_asset_job(
     "fingerprint_shard",
     selection=dg.AssetSelection.assets("landing_shards", "image_fingerprints"),
-    description="Fingerprint one shard of the image dump; the sensor starts it for each new one.",
+    description="Fingerprint shards of the image dump; the sensor starts it for new ones.",
 )
 derive = dg.define_asset_job(
     "derive",
@@ -55,22 +56,28 @@ JOBS = [everything, fingerprint_shard, derive, generations_only]
     job=fingerprint_shard,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run for each shard that landed, or was delivered again.",
+    description="Starts a run for the shards that landed, or were delivered again.",
 )
 def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the landing folders with what is fingerprinted, without opening a file."""
-    if _under_way(context.instance, "everything"):
-        return dg.SkipReason("a run over everything is under way")
-    landed = {shard.partition: shard for shard in discover(settings.load()) if shard.images}
-    done = _fingerprinted(Facts(settings.load().home / "facts"))
+    current = settings.load()
+    instance.release_killed_runs(context.instance, current.home)
+    if busy := _under_way(context.instance, "everything", "fingerprint_shard"):
+        return dg.SkipReason(f"{busy} is under way")
+    landed = {shard.partition: shard for shard in discover(current) if shard.images}
+    done = _fingerprinted(Facts(current.home / "facts"))
     fresh = {name: digest for name, shard in landed.items() if done.get(name) != (digest := _digest(asdict(shard)))}
+    if not fresh:
+        return dg.SkipReason("every shard is fingerprinted")
     assert SHARDS.name  # noqa: S101 -- for the type checker: it is a named definition
-    missing = [name for name in fresh if not context.instance.has_dynamic_partition(SHARDS.name, name)]
-    return dg.SensorResult(
-        # a run key runs once: a shard that failed waits for its next delivery, or for somebody to start it
-        run_requests=[dg.RunRequest(f"{name}@{digest}", partition_key=name) for name, digest in fresh.items()],
-        dynamic_partitions_requests=[SHARDS.build_add_request(missing)] if missing else [],
-    )
+    context.instance.add_dynamic_partitions(SHARDS.name, list(fresh))  # those that are there stay where they are
+    order = [name for name in context.instance.get_dynamic_partitions(SHARDS.name) if name in fresh]
+    # One run for all: runs take turns at writing. What lies between the first and the last and is done is not read.
+    tags = dict(zip(_RANGE, (order[0], order[-1]), strict=True))
+    # A run key runs once: shards that failed wait for the next delivery, or for somebody to start them.
+    if len(order) == 1:
+        return dg.SensorResult([dg.RunRequest(_digest(fresh), partition_key=order[0])])
+    return dg.SensorResult([dg.RunRequest(_digest(fresh), tags=tags)])
 
 
 def _fingerprinted(facts: Facts) -> dict[str, str]:
@@ -111,9 +118,9 @@ def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     return dg.SensorResult(run_requests=[dg.RunRequest(f"fingerprints {now}")])
 
 
-def _under_way(instance: dg.DagsterInstance, *jobs: str) -> str:
+def _under_way(dagster_instance: dg.DagsterInstance, *jobs: str) -> str:
     """Return the name of one of these jobs that has a run which is queued or executing, else nothing."""
-    runs = {job: instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_STATUSES)) for job in jobs}
+    runs = {job: dagster_instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_STATUSES)) for job in jobs}
     return next((job for job, count in runs.items() if count), "")
 
 

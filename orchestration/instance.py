@@ -4,12 +4,16 @@ What belongs here: the Dagster instance. What does not: runs themselves (`cli.py
 """
 
 import os
+import time
 from pathlib import Path
 
 import dagster as dg
 
 from orchestration import publishing
 
+IN_PROCESS = "raisonne/in_process"
+"""Tag of the runs that `raisonne run` executes in its own process."""
+_GRACE_S = 300
 _CONFIG = """\
 # Written by raisonne where it is missing; yours to change.
 telemetry:
@@ -37,17 +41,19 @@ def prepare(home: Path) -> Path:
 def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     """Mark runs of this warehouse as failed that are no longer alive, and free their pool slots. Returns their ids.
 
-    A living run holds the writer's lock from its first step. Where the lock is free, a run that says it has started
-    was killed; where it is taken, nothing is touched.
+    A living run holds the writer's lock from its first step to its last. Where the lock is free, a run that says it
+    has started was killed; one that Dagster launched is given five minutes to get to its first step.
     """
+    started = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    late = time.time() - _GRACE_S
+    doubtful = [r.dagster_run for r in started if IN_PROCESS in r.dagster_run.tags or (r.start_time or late + 1) < late]
+    if not doubtful:
+        return []
     try:
         with publishing.writer(home, run="tidying up", wait_s=0):
-            killed = instance.get_runs(
-                dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={"raisonne/in_process": "true"})
-            )
-            for run in killed:
+            for run in doubtful:
                 instance.report_run_failed(run, "the process was killed")
                 instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     except publishing.Busy:
         return []
-    return [run.run_id for run in killed]
+    return [run.run_id for run in doubtful]

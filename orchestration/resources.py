@@ -40,7 +40,9 @@ class Warehouse(dg.ConfigurableResource):
             if context.log:
                 context.log.warning(sentence)
 
-        with publishing.writer(self.home, run=context.run_id or "outside of a run", wait_s=wait, on_wait=tell):
+        with publishing.writer(
+            self.home, run=context.run.run_id if context.run else "outside of a run", wait_s=wait, on_wait=tell
+        ):
             yield self
 
     @property

@@ -5,13 +5,14 @@ What belongs here: noticing landing files and registering them as shards. What d
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
 
+from orchestration import pictured
 from orchestration.facts import Facts
 from orchestration.progress import track
 from orchestration.resources import Warehouse
@@ -36,9 +37,10 @@ def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     changed = [row for row in rows if known.get((row["dataset"], row["shard"])) != row]
     gone = [row["shard_id"] for key, row in known.items() if key not in {(s.dataset, s.name) for s in found}]
     table = warehouse.facts["landing_shards"]
+    # a shard that was delivered again is no longer done, even if this run goes no further
+    warehouse.facts["fingerprinted_shards"].delete(_any_of(row["shard_id"] for row in changed))
     table.upsert(pa.Table.from_pylist(changed, table.schema))
-    if gone:
-        table.delete(f"shard_id in ({', '.join(str(int(shard_id)) for shard_id in gone)})")
+    table.delete(_any_of(gone))
     register(context.instance, found)
     failed = [row["failure"] for row in rows if row["failure"]]
     for failure in failed:
@@ -49,9 +51,13 @@ def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
             "training rows": sum(row["rows"] for row in rows),
             "new or changed": len(changed),
             "gone": len(gone),
-            "failed": dg.MetadataValue.md("\n".join(f"- {text}" for text in failed) or "none"),
+            "failed": dg.MetadataValue.md("\n".join(f"- {pictured.escaped(text)}" for text in failed) or "none"),
         }
     )
+
+
+def _any_of(shard_ids: Iterable[int]) -> str:
+    return f"shard_id in ({', '.join(['-1', *(str(int(shard_id)) for shard_id in shard_ids)])})"  # never empty
 
 
 def discover(settings: Settings) -> list[Shard]:

@@ -1,0 +1,86 @@
+"""Sensors and the tidying up after killed runs, against a real Dagster instance and real landing folders."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import pytest
+from conftest import Landing, Row
+
+from orchestration import automation, instance, publishing
+from orchestration.definitions import defs
+from orchestration.facts import Facts
+
+
+@pytest.fixture
+def dagster_instance(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("RAISONNE_CONFIG", str(landing.config))
+    with dg.instance_for_test() as made:
+        yield made
+
+
+def tick(made: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
+    return automation.new_shards(dg.build_sensor_context(made))
+
+
+def test_shards_that_land_together_are_one_run_that_reads_only_them(
+    landing: Landing, dagster_instance: dg.DagsterInstance, rows_of: Callable[[int, int], list[Row]]
+) -> None:
+    for number in range(3):
+        landing.shard(f"{number:05d}", rows_of(10 * number, 2))
+    result = tick(dagster_instance)
+    assert isinstance(result, dg.SensorResult) and result.run_requests
+    [request] = result.run_requests
+    assert (request.tags[automation._RANGE[0]], request.tags[automation._RANGE[1]]) == ("tiny/00000", "tiny/00002")
+
+    job = defs.resolve_job_def("fingerprint_shard")
+    assert job.execute_in_process(instance=dagster_instance, tags=request.tags).success
+    done = Facts(landing.home / "facts")["fingerprinted_shards"]
+    assert sorted(done.read(["shard"])["shard"].to_pylist()) == ["00000", "00001", "00002"]
+    assert isinstance(tick(dagster_instance), dg.SkipReason), "nothing is due"
+
+    landing.shard("00001", rows_of(50, 3))  # delivered again
+    again = tick(dagster_instance)
+    assert isinstance(again, dg.SensorResult) and again.run_requests
+    assert again.run_requests[0].partition_key == "tiny/00001"
+    before = {row["shard"]: row for row in done.read().to_pylist()}
+    assert job.execute_in_process(instance=dagster_instance, partition_key="tiny/00001").success
+    after = {row["shard"]: row for row in done.read().to_pylist()}
+    assert after["00001"]["pictures"] == 3
+    assert [after[name] for name in ("00000", "00002")] == [before[name] for name in ("00000", "00002")]
+
+
+def test_a_shard_delivered_again_stays_due_when_its_run_ends_early(
+    landing: Landing, dagster_instance: dg.DagsterInstance, rows_of: Callable[[int, int], list[Row]]
+) -> None:
+    landing.shard("00000", rows_of(0, 2))
+    assert defs.resolve_job_def("fingerprint_shard").execute_in_process(instance=dagster_instance).success
+    landing.shard("00000", rows_of(20, 3))
+    catalog_alone = defs.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection={dg.AssetKey("landing_shards")}
+    )
+    assert catalog_alone.execute_in_process(instance=dagster_instance).success
+    result = tick(dagster_instance)
+    assert isinstance(result, dg.SensorResult) and result.run_requests, "noticed, yet not fingerprinted"
+
+
+def started(made: dg.DagsterInstance, **tags: str) -> str:
+    run = made.create_run_for_job(defs.resolve_job_def("everything"), tags=tags)
+    made.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name), run.run_id)
+    assert made.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.STARTED
+    return run.run_id
+
+
+def test_killed_runs_are_ended_and_living_ones_are_not(
+    landing: Landing, dagster_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_command = started(dagster_instance, **{instance.IN_PROCESS: "true"})
+    by_ui = started(dagster_instance)
+    with publishing.writer(landing.home, run="the test", wait_s=0):
+        assert instance.release_killed_runs(dagster_instance, landing.home) == [], "somebody writes: one may live"
+    assert instance.release_killed_runs(dagster_instance, landing.home) == [by_command], "the other may be starting"
+    later = time.time() + 301
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert instance.release_killed_runs(dagster_instance, landing.home) == [by_ui]
+    statuses = {dagster_instance.get_run_by_id(run).status for run in (by_command, by_ui)}
+    assert statuses == {dg.DagsterRunStatus.FAILURE}
