@@ -104,6 +104,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         model=pa.string(),
         prompt=pa.string(),
         seed=pa.int64(),
+        encoder=pa.string(),
         recipe=pa.string(),
         dihedral_pdq=pa.list_(pa.string()),
         **_PRINT,
@@ -216,6 +217,11 @@ class FactTable:
     def forget_old_versions(self) -> None:
         """Drop versions older than a day that no published warehouse names: tags keep theirs. The latest stays."""
         self.dataset().cleanup_old_versions(older_than=timedelta(days=1), error_if_tagged_old_versions=False)
+
+
+def literal(text: str) -> str:
+    """Quote text for a Lance filter: names of generations come from the open web."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True)

@@ -227,3 +227,16 @@ def test_readers_cannot_write_the_published_version(grown: Landing) -> None:
     with duckdb.connect(str(path), read_only=True) as con, pytest.raises(duckdb.Error):
         con.execute("create table catalog.mine (x int)")
     assert not path.resolve().stat().st_mode & 0o222
+
+
+def test_vectors_of_two_encoders_are_never_compared(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
+    landing.shard("00000", rows_of(0, 2))
+    landing.raisonne("run")
+    landing.config.write_text(landing.config.read_text().replace('"sscd_distilled"', '"sscd"'))
+    (landing.folder / "generations" / "a.jpg").write_bytes(encoded(picture(0)))
+    refused = landing.raisonne("run", "generations_only", check=False)
+    assert refused.returncode == 1
+    assert "sscd_distilled " in refused.stderr and "of sscd " in refused.stderr, "both encoders are named"
+    assert landing.query("select count(*) from catalog.generations") == [(0,)], "the last version stands"
+    landing.raisonne("run")
+    assert landing.query("select verdict from provenance.generations") == [("exact",)]

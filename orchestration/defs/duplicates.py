@@ -71,7 +71,12 @@ def usable_pictures(warehouse: Warehouse) -> Pictures:
 
 
 def distinct_vectors(warehouse: Warehouse, pictures: Pictures) -> Vectors:
-    """Read the copy embeddings of the different pictures, float32 of shape (len(pictures.distinct), d), in order."""
+    """Read the copy embeddings of the different pictures, float32 of shape (len(pictures.distinct), d), in order.
+
+    Raises EncoderMismatch if some shard was embedded by another encoder than the settings name.
+    """
+    for other in warehouse.facts["fingerprinted_shards"].read(["encoder"])["encoder"].unique().to_pylist():
+        warehouse.encoder.id.require(other)
     wanted = pictures.ids[pictures.distinct]
     vectors = np.zeros((len(wanted), 512), np.float32)
     if not len(wanted):

@@ -15,6 +15,7 @@ import dagster as dg
 import pyarrow as pa
 
 from orchestration.defs.catalog import SHARDS, landing_shards, metadata_files
+from orchestration.facts import literal
 from orchestration.progress import track
 from orchestration.resources import Warehouse
 from transforms import generations, rows, shards
@@ -158,7 +159,11 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     failed = 0
     work = ahead(partial(_read, warehouse.rules), due, warehouse.pace)
     for batch in batched(track(work, "fingerprinting generations", len(due)), max(1, warehouse.pace.batch // 4)):
-        prints = [_generation_row(g, print_, recipes[g.generation_id]) for g, print_, _ in batch]
+        encoder = str(warehouse.encoder.id)
+        prints = [
+            _generation_row(g, print_, {"encoder": encoder, "recipe": recipes[g.generation_id]})
+            for g, print_, _ in batch
+        ]
         failed += sum(row["status"] == FAILED for row in prints)
         warehouse.facts["generation_embeddings"].upsert(_view_rows(warehouse, batch))
         table.upsert(pa.Table.from_pylist(prints, table.schema))
@@ -194,9 +199,9 @@ def _read(rules: Rules, generation: Generation) -> _Read:
         return generation, Fingerprint(FAILED, f"cannot be opened: {error.strerror}"), None
 
 
-def _generation_row(generation: Generation, print_: Fingerprint, made_by: str) -> dict[str, object]:
+def _generation_row(generation: Generation, print_: Fingerprint, made_by: dict[str, str]) -> dict[str, object]:
     dihedral = None if print_.dihedral is None else [row.tobytes().hex() for row in print_.dihedral]
-    return {**vars(generation), **print_.row(), "dihedral_pdq": dihedral, "recipe": made_by}
+    return {**vars(generation), **print_.row(), "dihedral_pdq": dihedral, **made_by}
 
 
 def _view_rows(warehouse: Warehouse, batch: Sequence[_Read]) -> pa.Table:
@@ -220,6 +225,6 @@ def _view_rows(warehouse: Warehouse, batch: Sequence[_Read]) -> pa.Table:
 
 def _forget_generations(warehouse: Warehouse, gone: Iterable[str]) -> None:
     for batch in batched(sorted(gone), 500):
-        names = ", ".join("'" + name.replace("'", "''") + "'" for name in batch)
+        names = ", ".join(map(literal, batch))
         for table in ("generation_fingerprints", "generation_embeddings"):
             warehouse.facts[table].delete(f"generation_id in ({names})")

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from orchestration.defs.duplicates import cluster_members, distinct_vectors, usable_pictures
 from orchestration.defs.fingerprints import generation_fingerprints, recipe
-from orchestration.facts import SCHEMAS
+from orchestration.facts import SCHEMAS, literal
 from orchestration.progress import track
 from orchestration.resources import Warehouse
 from transforms import matching, pictures, search
@@ -136,6 +136,8 @@ def training_pictures(warehouse: Warehouse) -> Training:
 
 def _searched(warehouse: Warehouse, training: Training) -> Iterator[tuple[pa.Table, pa.Table]]:
     readable = warehouse.facts["generation_fingerprints"].read(where="status <> 'failed'").sort_by("generation_id")
+    for other in readable["encoder"].unique().to_pylist():
+        warehouse.encoder.id.require(other)
     paths = dict(zip(*readable.select(["generation_id", "path"]).to_pydict().values(), strict=True))
 
     def load(name: str | int) -> Pixels:
@@ -162,14 +164,15 @@ def _matched(
 
 def _queries(warehouse: Warehouse, rows: pa.Table) -> list[Query]:
     order = {view.name: number for number, view in enumerate(VIEWS)}
-    wanted = set(rows["generation_id"].to_pylist())
-    views: dict[str, np.ndarray] = {name: np.zeros((len(VIEWS), 512), np.float32) for name in wanted}
-    for batch in warehouse.facts["generation_embeddings"].scan(["generation_id", "view", "vector"]):
+    names = rows["generation_id"].to_pylist()  # in order: a batch reads its own stretch of the embeddings
+    stretch = f"generation_id between {literal(names[0])} and {literal(names[-1])}"
+    views: dict[str, np.ndarray] = {name: np.zeros((len(VIEWS), 512), np.float32) for name in names}
+    for batch in warehouse.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], stretch):
         vectors = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
         for name, view, vector in zip(
             batch["generation_id"].to_pylist(), batch["view"].to_pylist(), vectors, strict=True
         ):
-            if name in wanted and view in order:
+            if name in views and view in order:
                 views[name][order[view]] = vector
     return [
         Query(
