@@ -7,6 +7,8 @@ import difflib
 
 import duckdb
 
+from orchestration.summary import printable
+
 _SOURCES = """
     select rank, verdict, sample_id, duplicate_count, copy_score, pdq_distance, aligned_distance, inliers, mirrored,
         region, p_value, q_value, coalesce(license, 'unknown') as license, url, caption
@@ -21,7 +23,7 @@ def show(con: duckdb.DuckDBPyConnection, generation: str) -> None:
         f"select {columns} from provenance.generations where generation_id = ?",  # noqa: S608
         [name],
     ).fetchall()[0]
-    print(f"{name}: {verdict}" + (f" ({_text(failure)})" if failure else ""))
+    print(f"{printable(name)}: {verdict}" + (f" ({_text(failure)})" if failure else ""))
     print(f"searched: {searched:,} of {searchable:,} training rows ({coverage:.1%})")
     if not sources:
         print("no likely source among them; nothing is said about the rest")
@@ -39,7 +41,7 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{side} {part:.2f}" for side, part in value.items())
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)  # no escape codes from the web
+    return printable(text)
 
 
 def _find(con: duckdb.DuckDBPyConnection, generation: str) -> str:
@@ -50,4 +52,4 @@ def _find(con: duckdb.DuckDBPyConnection, generation: str) -> str:
     if len(ending) == 1:
         return ending[0]
     near = ending or difflib.get_close_matches(generation, known, 3, 0.3) or known[:3]
-    raise LookupError(f"no generation is called {generation!r}; there is {', '.join(near) or 'none at all'}")
+    raise LookupError(f"no generation is called {generation!r}; there is {printable(', '.join(near)) or 'none at all'}")

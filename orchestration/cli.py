@@ -42,21 +42,14 @@ def run(job: str, config: str | None) -> None:
     Shards and generations that were done before are not read again.
     """
     settings = _settings(config)
-    from orchestration import exports, instance, progress, publishing, summary
-    from orchestration.definitions import defs
+    import sqlalchemy.exc
 
-    import dagster as dg  # isort: skip -- after the settings were found good
+    from orchestration import exports, publishing, summary
 
-    instance.prepare(settings.home)
-    with dg.DagsterInstance.get() as dagster_instance:
-        instance.release_killed_runs(dagster_instance, settings.home)
-        with progress.shown():
-            result = defs.resolve_job_def(job).execute_in_process(
-                instance=dagster_instance,
-                raise_on_error=False,
-                tags={"raisonne/in_process": "true"},
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
+    try:
+        result = _execute(job, settings.home)
+    except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records: a step's errors are in the result
+        _fail(f"the run stopped, the last version stands: {getattr(error, 'orig', None) or error}")
     if not result.success:
         _fail(_reason(result.all_events))
     with publishing.connect(settings.home) as con:
@@ -65,6 +58,23 @@ def run(job: str, config: str | None) -> None:
         version = con.execute("select max(version) from warehouse.versions").fetchall()[0][0]
         page = exports.default_folder(settings.home, version) / exports.PAGE
         summary.show(con, settings.home / publishing.LINK, page if page.exists() else None)
+
+
+def _execute(job: str, home: Path) -> "dg.ExecuteInProcessResult":
+    import dagster as dg
+
+    from orchestration import instance, progress
+    from orchestration.definitions import defs
+
+    instance.prepare(home)
+    with dg.DagsterInstance.get() as dagster_instance, progress.shown():
+        instance.release_killed_runs(dagster_instance, home)
+        return defs.resolve_job_def(job).execute_in_process(
+            instance=dagster_instance,
+            raise_on_error=False,
+            tags={instance.IN_PROCESS: "true"},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
 
 
 def _reason(events: "Sequence[dg.DagsterEvent]") -> str:

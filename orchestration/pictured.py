@@ -49,6 +49,11 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     text = "" if value is None else " ".join(str(value).split())
     text = text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Return text from the open web as Markdown in which nothing of it is markup."""
     return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in text)
 
 

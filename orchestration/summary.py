@@ -70,8 +70,13 @@ def show(con: duckdb.DuckDBPyConnection, database: Path, report: Path | None) ->
 
 
 def failures(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return what could not be used, one sentence a landing file or reason."""
-    return [text for query in _FAILURES for (text,) in con.execute(query).fetchall()]
+    """Return what could not be used, one printable sentence a landing file or reason."""
+    return [printable(text) for query in _FAILURES for (text,) in con.execute(query).fetchall()]
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal would act on: names and captions from the open web may hold escape codes."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _short(path: Path) -> str:

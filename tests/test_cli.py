@@ -8,11 +8,12 @@ import os
 import subprocess
 import sys
 
+import duckdb
 import polars as pl
 import pytest
 from conftest import ROOT, Landing, command
 
-from orchestration import settings
+from orchestration import settings, summary
 from orchestration.cli import main
 from transforms import alignment
 
@@ -196,3 +197,19 @@ def test_help_does_not_load_what_only_runs_need() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+
+
+def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
+    with duckdb.connect() as con:
+        for schema, columns in (
+            (
+                "catalog.shards",
+                "null::varchar as failure, null::varchar as broken, 'd' as dataset, 's' as shard, 0 as unlisted",
+            ),
+            ("fingerprints.failures", "1 as rows, 'why' as failure, chr(27) || ']0;owned' || chr(7) as example_member"),
+            ("catalog.generations", "null::varchar as failure"),
+        ):
+            con.execute(f"create schema if not exists {schema.partition('.')[0]}")
+            con.execute(f"create table {schema} as select {columns}")
+        [warning] = summary.failures(con)
+    assert "owned" in warning and warning.isprintable()

@@ -4,7 +4,7 @@ What belongs here: gathering candidates and measuring them. What does not: verdi
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -76,14 +76,6 @@ class Measured:
     alignment: Alignment | None
     box: Box
     failure: str | None = None
-
-
-@dataclass
-class Matches:
-    """All candidates of some generations, and the evidence for the best of them."""
-
-    candidates: list[Candidate] = field(default_factory=list)
-    evidence: list[Measured] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,11 +22,6 @@ class MetadataFile:
 
     shard_id: int
     path: str
-
-
-def sample_ids(shard_id: int, row_numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """Return the ids of a shard's rows: the shard's id above, the row's number in the low ROW_BITS bits."""
-    return (np.uint64(shard_id) << np.uint64(ROW_BITS)) | row_numbers.astype(np.uint64)
 
 
 def meet(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int | None]:
