@@ -1,20 +1,15 @@
 """SQL models: what the files under `sql/` say, and the order in which they can be built.
 
-What belongs here: reading `sql/<stage>/<table>.sql`, its header, its dependencies, and the statements that
-create, comment and check the table. What does not: where columns come from (`sql_lineage.py`), running models
-(`build.py`), showing them (`pictured.py`), what a query means (the SQL itself).
-
-A file is a header of `--` lines and one SELECT. A header line `-- key: value` declares `as`, `unique`, `not_null`,
-`assert` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines describe
-the table. A typo must not pass for prose, so prose begins a line with a word and a colon only in mid-sentence.
+What belongs here: reading `sql/<stage>/<table>.sql`, its dependencies, and the statements that create, comment and
+check the table. What does not: what a header may say (`sql_headers.py`), where columns come from (`sql_lineage.py`),
+running models (`build.py`), showing them (`pictured.py`), what a query means (the SQL itself).
 """
 
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -22,16 +17,11 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
+from orchestration.sql_headers import COLUMN, Header, ModelError, nearest, read_header
+
 STAGES = ("catalog", "fingerprints", "duplicates", "matches", "provenance", "reports", "warehouse")
-_KEYS = ("as", "unique", "not_null", "assert")
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
-_COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
-_ENTRY = re.compile(r"([A-Za-z_]+)(?: +([^:]+?))?\s*:(?![/:])\s*(.*)")
 _OPERATORS = {"<=": "at_most", ">=": "at_least", "<>": "not", "!=": "not", "<": "below", ">": "above", "=": "equals"}
-
-
-class ModelError(ValueError):
-    """A SQL model that cannot be built; the message names the file and the fix."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,7 @@ class Model:
     @property
     def checks(self) -> tuple[Check, ...]:
         """The promises of the header, in the order unique, not_null, assert."""
-        table = self._quoted  # this and the column names below were held against _TABLE and _COLUMN
+        table = self._quoted  # this and the column names below were held against patterns of plain names
         checks = []
         for columns in self.unique:
             # A grouping and a semi join, not a window: only the keys are held in memory, however wide the row.
@@ -136,19 +126,14 @@ def load(folder: Path) -> tuple[Model, ...]:
         for name in model.depends_on:
             if name not in models:
                 file = folder / Path(*name.split(".")).with_suffix(".sql")
-                raise ModelError(f"{model.path}: reads {name}, but there is no {file}{_nearest(name, models)}")
+                raise ModelError(f"{model.path}: reads {name}, but there is no {file}{nearest(name, models)}")
     return tuple(_ordered(models))
 
 
 def _read(path: Path, folder: Path) -> Model:
     stage, table = _table_of(path, folder)
     lines = path.read_text(encoding="utf-8").splitlines()
-    start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
-    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("--")), len(lines))
-    for number, line in enumerate(lines[end:], end + 1):
-        if line.lstrip().startswith("--") and (entry := _ENTRY.match(line.strip(" -"))) and _declares(entry):
-            raise ModelError(f"{path}:{number}: move '{line.strip()}' up into the header, the first lines of the file")
-    header = _header(lines[start:end], path)
+    header, end = read_header(lines, path)
     # Blank lines in place of the header: the parser then counts lines as the file does.
     query = _parse("\n" * end + "\n".join(lines[end:]), path)
     conditions = [_parse(f"select * where not (\n{text}\n)", path, f"assert: {text}") for text in header.asserts]
@@ -178,95 +163,8 @@ def _table_of(path: Path, folder: Path) -> tuple[str, str]:
         raise ModelError(f"{path}: name it <stage>/<table>.sql, in lower-case letters, digits and underscores")
     stage, table = parts
     if stage not in STAGES:
-        raise ModelError(f"{path}: {stage} is no stage ({', '.join(STAGES)}){_nearest(stage, STAGES)}")
+        raise ModelError(f"{path}: {stage} is no stage ({', '.join(STAGES)}){nearest(stage, STAGES)}")
     return stage, table
-
-
-@dataclass(frozen=True)
-class _Header:
-    description: str
-    view: bool
-    unique: tuple[tuple[str, ...], ...]
-    not_null: tuple[str, ...]
-    asserts: tuple[str, ...]
-    columns: dict[str, str]
-
-
-def _header(lines: list[str], path: Path) -> _Header:
-    said: dict[str, list[str]] = {key: [] for key in _KEYS}
-    columns: dict[str, str] = {}
-    prose = []
-    unfinished = False  # does the line before leave a sentence open, so that this one may begin with any word?
-    for line in _unfolded(lines):
-        entry = _ENTRY.match(line)
-        meant = entry and _meant(entry, unfinished)
-        if entry is None or meant is None:
-            prose.append(line)
-            unfinished = line != "" and line[-1] not in ".!?:"
-            continue
-        unfinished = False
-        key, name, value = entry.groups()
-        if not _declares(entry):
-            raise ModelError(
-                f"{path}: unknown header key in '{line}'{_nearest(meant, (*_KEYS, 'column'))}; the keys are "
-                f"{', '.join(_KEYS)} and column <name>, and prose begins a line with a word and a colon only in "
-                "mid-sentence"
-            )
-        if not value:
-            raise ModelError(f"{path}: '{line}' says nothing; complete it or remove it")
-        if value in said.get(key, ()) or (key == "column" and name in columns):
-            raise ModelError(f"{path}: '{line}' repeats an earlier line; remove one")
-        if key == "column":
-            columns[_columns_in(name, line, path)[0]] = value
-        else:
-            said[key].append(value)
-    if said["as"] not in ([], ["table"], ["view"]):
-        raise ModelError(f"{path}: 'as: {' and '.join(said['as'])}' must be 'as: table' or 'as: view'")
-    return _Header(
-        description="\n".join(prose).strip(),
-        view=said["as"] == ["view"],
-        unique=tuple(_columns_in(text, f"unique: {text}", path) for text in said["unique"]),
-        not_null=tuple(name for text in said["not_null"] for name in _columns_in(text, f"not_null: {text}", path)),
-        asserts=tuple(said["assert"]),
-        columns=columns,
-    )
-
-
-def _unfolded(lines: list[str]) -> list[str]:
-    """Join an indented line to the declaration it continues; indented prose stays as it is."""
-    unfolded: list[str] = []
-    for line in lines:
-        text = line.removeprefix("--").rstrip()
-        if unfolded and text.startswith("   ") and (entry := _ENTRY.match(unfolded[-1])) and _declares(entry):
-            unfolded[-1] += f" {text.strip()}"
-        else:
-            unfolded.append(text.removeprefix(" "))
-    return unfolded
-
-
-def _declares(entry: re.Match[str]) -> bool:
-    key, name, _ = entry.groups()
-    return key in _KEYS if name is None else key == "column"
-
-
-def _meant(entry: re.Match[str], unfinished: bool) -> str | None:
-    """Say which key the line has, or was to have before a slip of the pen; None for prose."""
-    key, name, _ = entry.groups()
-    if _declares(entry) or (name is None and not unfinished):
-        return key
-    if name is None:
-        return key if get_close_matches(key, _KEYS) else None
-    if f"{key}_{name}" in _KEYS:
-        return f"{key}_{name}"
-    return key if " " not in name and get_close_matches(key, ["column"], cutoff=0.8) else None
-
-
-def _columns_in(text: str, line: str, path: Path) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    for name in names:
-        if not _COLUMN.fullmatch(name):
-            raise ModelError(f"{path}: '{name}' in '{line}' is no column name; write lower-case names and commas")
-    return names
 
 
 def _parse(sql: str, path: Path, where: str = "") -> exp.Query:
@@ -312,7 +210,7 @@ def _reads(query: exp.Query) -> tuple[set[str], set[str]]:
         name = ".".join(part.name for part in table.parts).lower()
         if table.db:
             models.add(name)
-        elif _COLUMN.fullmatch(name) and not _defined_above(table, name):  # 'a.parquet' is a file, not a table
+        elif COLUMN.fullmatch(name) and not _defined_above(table, name):  # 'a.parquet' is a file, not a table
             inputs.add(name)
     return models, inputs
 
@@ -331,7 +229,7 @@ def _defined_above(table: exp.Table, name: str) -> bool:
     return False
 
 
-def _compare(query: exp.Query, conditions: list[exp.Query], header: _Header, path: Path) -> None:
+def _compare(query: exp.Query, conditions: list[exp.Query], header: Header, path: Path) -> None:
     """Refuse a header that speaks of columns the SELECT does not have, where its list says which it has."""
     outputs = _outputs(query)
     if outputs is None:
@@ -345,7 +243,7 @@ def _compare(query: exp.Query, conditions: list[exp.Query], header: _Header, pat
             named += [column.parts[0].name.lower() for column in condition.find_all(exp.Column) if not column.is_star]
     for name in named:
         if name not in (*outputs, path.stem):  # an assertion may write table.column
-            raise ModelError(f"{path}: the header names {name}, which the SELECT lacks{_nearest(name, outputs)}")
+            raise ModelError(f"{path}: the header names {name}, which the SELECT lacks{nearest(name, outputs)}")
 
 
 def _outputs(query: exp.Query) -> list[str] | None:
@@ -382,11 +280,6 @@ def _ordered(models: Mapping[str, Model]) -> list[Model]:
         ordered.append(models[heapq.heappop(ready)[1]])
         sorter.done(ordered[-1].name)
     return ordered
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    nearest = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def _literal(text: str) -> str:

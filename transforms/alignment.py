@@ -1,7 +1,7 @@
 """Confirming by pixels that a picture shows another picture, or part of it.
 
-What belongs here: local features, the geometry between two pictures, and how well their pixels agree once one is
-laid over the other. What does not: finding candidates worth the look, naming a verdict, decoding files.
+What belongs here: local features, the geometry between two pictures, and how much agreement confirms one. What does
+not: measuring agreement (`agreement.py`), finding candidates worth the look, naming a verdict, decoding files.
 
 How it works. SIFT keypoints (Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 60, 2004) of
 both pictures are matched and an affine map is fitted to the matches. Points alone prove little: a watermark, or two
@@ -17,14 +17,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-type Array = npt.NDArray[np.floating]
-type Mask = npt.NDArray[np.bool_]
+from transforms.agreement import CELL, TINY, Array, cells, exposure, likeness, rectangle
 
-_CELL = 8  # pixels a side: the step at which regions are found
-_LEAST = 2 * _CELL  # pixels: a side below this holds no cell that is not border
+_LEAST = 2 * CELL  # pixels: a side below this holds no cell that is not border
 _SMOOTH = 2.0  # pixels: averages noise and misalignments of a pixel away before structure is compared
 _THUMB = 32  # pixels a side
-_TINY = 1e-8
 
 # Mirrored, a patch has the same SIFT descriptor with its 4 rows reversed and its 8 directions counted backwards:
 # mirrored copies cost a second matching, not a second detection.
@@ -128,11 +125,11 @@ def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
     found, described = sift.detectAndCompute(sharp, None) if min(size) >= _LEAST else ((), None)
     descriptors = np.zeros((0, 128), np.float32) if described is None else described
     # RootSIFT: Arandjelović and Zisserman, "Three things everyone should know to improve object retrieval", 2012.
-    descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), _TINY))
+    descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), TINY))
     grey = cv2.GaussianBlur(sharp.astype(np.float32) / 255, (0, 0), _SMOOTH)
     thumb = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
     thumb -= cv2.GaussianBlur(thumb, (0, 0), _THUMB / 8)
-    thumb /= max(float(np.linalg.norm(thumb)), _TINY)
+    thumb /= max(float(np.linalg.norm(thumb)), TINY)
     points = np.array([p.pt for p in found], np.float32).reshape(-1, 2)
     return Features(small.astype(np.float32) / 255, grey, points, descriptors, thumb)
 
@@ -147,7 +144,7 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
         return None
     if np.array_equal(a.colour, b.colour):
         page = Box(0.0, 0.0, 1.0, 1.0)
-        return Alignment(len(a.points), 0.0, 1.0, 1.0, page, page, False, a.grey.size // _CELL**2, 1.0)
+        return Alignment(len(a.points), 0.0, 1.0, 1.0, page, page, False, a.grey.size // CELL**2, 1.0)
     best: Alignment | None = None
     for onto, support in _maps(a, b, limits):
         found = _measure(a, b, onto, support, limits)
@@ -210,18 +207,19 @@ def _measure(a: Features, b: Features, onto: Array, support: Array, limits: Limi
     source = cv2.GaussianBlur(b.colour, (0, 0), 0.5 / scale) if scale < 0.7 else b.colour
     laid = cv2.warpAffine(source, onto, (width, height), borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.ones_like(b.grey), onto, (width, height))
-    likeness, drift, structured, covered = _likeness(a, laid, inside, limits)
-    agreeing = structured & (likeness >= limits.likeness) & (drift <= limits.gain)
+    grey = cv2.GaussianBlur(cv2.cvtColor(laid, cv2.COLOR_RGB2GRAY), (0, 0), _SMOOTH)
+    alike, drift, structured, covered = likeness(a.grey, grey, inside, limits.structure, limits.likeness)
+    agreeing = structured & (alike >= limits.likeness) & (drift <= limits.gain)
     if not agreeing.any():
         return None
-    mine, theirs = _cells(a.colour), _cells(laid)
-    gain, offset = _exposure(mine[agreeing], theirs[agreeing])
+    mine, theirs = cells(a.colour), cells(laid)
+    gain, offset = exposure(mine[agreeing], theirs[agreeing])
     apart = np.abs(mine - gain * theirs - offset).max(axis=2)
     agreeing &= apart <= limits.colour
     # An evident cell counts for or against; a flat one tips the edge of a region, no more.
-    votes = np.clip(np.minimum((likeness - 0.7) / 0.25, 2 - 2 * drift / limits.gain), -1, 1)
+    votes = np.clip(np.minimum((alike - 0.7) / 0.25, 2 - 2 * drift / limits.gain), -1, 1)
     votes = np.where(structured, votes, np.clip(0.25 - 8 * apart, -0.5, 0.25))
-    top, bottom, left, right = _rectangle(np.where(covered, votes, -1.0))
+    top, bottom, left, right = rectangle(np.where(covered, votes, -1.0))
     part, region = np.zeros_like(covered), np.zeros_like(covered)
     part[top:bottom, left:right] = covered[top:bottom, left:right]
     # A cell's correlation looks one cell around it. So the outermost cells of the part see what lies beyond and say
@@ -233,7 +231,7 @@ def _measure(a: Features, b: Features, onto: Array, support: Array, limits: Limi
     pixels &= inside > 0.99
     if not (inner.any() and pixels.any()):
         return None
-    gain, offset = _exposure(mine[part], theirs[part])
+    gain, offset = exposure(mine[part], theirs[part])
     steps, size = np.array([width / covered.shape[1], height / covered.shape[0]]), np.array([width, height])
     low, high = np.array([left, top]) * steps, np.minimum(np.array([right, bottom]) * steps, size)
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
@@ -251,54 +249,6 @@ def _measure(a: Features, b: Features, onto: Array, support: Array, limits: Limi
         cells=int(inner.sum()),
         agreement=float(agreeing[inner].mean()),
     )
-
-
-def _likeness(a: Features, laid: Array, inside: Array, limits: Limits) -> tuple[Array, Array, Mask, Mask]:
-    """Compare cell by cell, each with its eight neighbours; every result has one entry a cell.
-
-    Returns the normalised correlation, how far its contrast strays from the common one (natural logarithm), whether
-    either picture has structure there, and whether b covers it.
-    """
-    x, y = a.grey, cv2.GaussianBlur(cv2.cvtColor(laid, cv2.COLOR_RGB2GRAY), (0, 0), _SMOOTH)
-    around = [
-        cv2.blur(_cells(inside * plane), (3, 3), borderType=cv2.BORDER_REPLICATE)
-        for plane in (np.ones_like(x), x, y, x * x, y * y, x * y)
-    ]
-    weight = np.maximum(around[0], _TINY)
-    mean_x, mean_y, square_x, square_y, product = (plane / weight for plane in around[1:])
-    variance_x = np.maximum(square_x - mean_x**2, _TINY)
-    variance_y = np.maximum(square_y - mean_y**2, _TINY)
-    likeness = (product - mean_x * mean_y) / np.sqrt(variance_x * variance_y)
-    covered = _cells(inside) > 0.5
-    structured = covered & (np.maximum(variance_x, variance_y) > limits.structure**2)
-    contrast = 0.5 * np.log(variance_x / variance_y)
-    alike = structured & (likeness >= limits.likeness)
-    common = np.median(contrast[alike]) if alike.any() else 0.0
-    return likeness, np.abs(contrast - common), structured, covered
-
-
-def _cells(plane: Array) -> Array:
-    height, width = plane.shape[:2]
-    return cv2.resize(plane, (-(-width // _CELL), -(-height // _CELL)), interpolation=cv2.INTER_AREA)
-
-
-def _exposure(a: Array, b: Array) -> tuple[Array, Array]:
-    """Gain and offset a channel that bring b, shape (n, 3), closest to a."""
-    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    gain = ((a - mean_a) * (b - mean_b)).mean(axis=0) / np.maximum(b.var(axis=0), _TINY)
-    gain = np.clip(gain, 0.25, 4.0)  # beyond, the fit would flatten b until it resembles anything
-    return gain, mean_a - gain * mean_b
-
-
-def _rectangle(votes: Array) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right of the largest sum: Kadane's scan over all pairs of rows (Bentley, CACM 27, 1984)."""
-    rows, columns = votes.shape
-    above = np.vstack([np.zeros(columns), np.cumsum(votes, axis=0)])
-    top, bottom = np.triu_indices(rows + 1, k=1)
-    run = np.cumsum(above[bottom] - above[top], axis=1)
-    before = np.hstack([np.zeros((len(run), 1)), run[:, :-1]])
-    pair, last = divmod(int((run - np.minimum.accumulate(before, axis=1)).argmax()), columns)
-    return int(top[pair]), int(bottom[pair]), int(before[pair, : last + 1].argmin()), last + 1
 
 
 def _box(low: Array, high: Array) -> Box:
