@@ -4,7 +4,7 @@ What belongs here: the tables, their columns and keys, and reading and writing t
 (`transforms/`), or anything derived from them (`sql/`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -252,9 +252,11 @@ class Facts:
             else:
                 tags.create(name, versions[table.name])
 
-    def untag(self, number: int) -> None:
-        """Let go of the Lance versions of a pruned warehouse."""
+    def keep_tags(self, kept: Collection[int]) -> None:
+        """Let go of the Lance versions of warehouses that are pruned, or were never published."""
+        names = {f"warehouse-{number}" for number in kept}
         for table in self:
             tags = table.dataset().tags
-            if f"warehouse-{number}" in tags.list():
-                tags.delete(f"warehouse-{number}")
+            for name in tags.list():
+                if name.startswith("warehouse-") and name not in names:
+                    tags.delete(name)

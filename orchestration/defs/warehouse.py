@@ -99,10 +99,9 @@ def published_tables(
     failed = [result.sentence for result in audits if result.failing]
     if failed:
         raise dg.Failure("nothing was published, the last version stands:\n" + "\n".join(failed), allow_retries=False)
-    version, pruned = publishing.publish(warehouse.home, path, number, keep=warehouse.settings.publishing.keep)
-    warehouse.facts.tag(number, versions)
-    for old in pruned:
-        warehouse.facts.untag(old.number)
+    warehouse.facts.tag(number, versions)  # first: a published version is never without its facts
+    version, _ = publishing.publish(warehouse.home, path, number, keep=warehouse.settings.publishing.keep)
+    warehouse.facts.keep_tags({kept.number for kept in publishing.versions(warehouse.home)})
     for table in warehouse.facts:
         table.forget_old_versions()
     context.log.info("published version %d: %s", number, version.path)
