@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from transforms.archives import Member
 from transforms.landing import ROW_BITS, LandingError, column_of, inspect, shards
-from transforms.rows import MetadataFile, meet, sample_ids
+from transforms.rows import MetadataFile, meet
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -171,6 +170,10 @@ def test_rows_are_numbered_across_row_groups_and_files(tmp_path: Path) -> None:
     assert meet(pictures, files) == [*ids(2, 9), *ids(1, 4)]
 
 
-def test_a_sample_id_holds_shard_and_row_and_fits_a_signed_integer() -> None:
-    found = sample_ids(2**37 - 1, np.array([0, 2**ROW_BITS - 1]))
-    assert found.tolist() == [(2**37 - 1) << ROW_BITS, 2**63 - 1]
+def test_a_sample_id_holds_shard_and_row_and_fits_a_signed_integer(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"url": ["a", "b"], "caption": ["x", "y"]}), path)
+    highest = 2**37 - 1
+    members = [Member(key, f"{key}.jpg", 0, 1, url=key, caption=text) for key, text in (("a", "x"), ("b", "y"))]
+    assert meet(members, [MetadataFile(highest, str(path))]) == [highest << ROW_BITS, (highest << ROW_BITS) + 1]
+    assert (highest << ROW_BITS) + 2**ROW_BITS - 1 == 2**63 - 1
