@@ -55,9 +55,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         **{f"metadata_{name}": kind for name, kind in _FILE.items()},
         **{f"images_{name}": kind for name, kind in _FILE.items()},
     ),
-    # a shard whose pictures are fingerprinted, and which delivery of them
+    # a shard whose pictures have a fingerprint (hashes, copy or semantic), and which delivery of them
     "fingerprinted_shards": _schema(
-        {"shard_id": pa.int64()},
+        {"shard_id": pa.int64(), "fingerprint": pa.string()},
         dataset=pa.string(),
         shard=pa.string(),
         encoder=pa.string(),
@@ -69,6 +69,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         unlisted=pa.int64(),
         unlisted_examples=pa.list_(pa.string()),
         broken=pa.string(),
+        seconds=pa.float64(),
     ),
     "image_fingerprints": _schema(
         {"sample_id": pa.uint64()},
@@ -80,6 +81,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         **_PRINT,
     ),
     "copy_embeddings": _schema({"sample_id": pa.uint64()}, shard_id=pa.int64(), vector=_VECTOR),
+    "semantic_embeddings": _schema({"sample_id": pa.uint64()}, shard_id=pa.int64(), vector=_VECTOR),
     "duplicate_pairs": _schema(
         {"sample_id_a": pa.uint64(), "sample_id_b": pa.uint64()},
         method=pa.string(),
@@ -142,6 +144,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 WRITTEN_BY = {
     "fingerprinted_shards": "image_fingerprints",
     "copy_embeddings": "image_fingerprints",
+    "semantic_embeddings": "image_fingerprints",
     "generation_embeddings": "generation_fingerprints",
     "match_evidence": "match_candidates",
 }

@@ -12,9 +12,9 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -29,11 +29,31 @@ class _Section(BaseModel):
 
 
 class Dataset(_Section):
-    """A training set: its metadata and, where there is one, its image dump. Both are globs of landing files."""
+    """A training set: its metadata and its image dump, globs of landing files on disk or in an object store.
+
+    metadata may be left out where the dump says everything itself (folders, parquet with bytes), images where there
+    is none yet. download: a folder that `raisonne download` fills with the pictures. redownload: a second dump of the
+    same rows, compared with the first in `fingerprints.redownloads`.
+    """
 
     name: Name
-    metadata: str
+    metadata: str | None = None
     images: str | None = None
+    download: str | None = None
+    redownload: str | None = None
+
+    @model_validator(mode="after")
+    def _says_where(self) -> "Dataset":
+        if not self.metadata and not self.images:
+            raise ValueError("neither `metadata` nor `images` says where the dataset lies")
+        if self.download and (self.images or not self.metadata):
+            raise ValueError("`download` fetches the pictures of `metadata`; leave `images` out with it")
+        return self
+
+    @property
+    def dump(self) -> str | None:
+        """The glob of the image dump, also of one that is downloaded."""
+        return f"{self.download}/**/*.tar" if self.download else self.images
 
 
 class Generations(_Section):
@@ -44,9 +64,13 @@ class Generations(_Section):
 
 
 class Encoders(_Section):
-    """`copy` finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint."""
+    """`copy` finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint.
+
+    semantic, if any: `open_clip:MODEL/PRETRAINED`, where PRETRAINED is a tag of the hub or a safetensors file.
+    """
 
     copy_: str = Field("sscd", alias="copy")
+    semantic: str | None = None
 
 
 class Thresholds(_Section):
@@ -75,6 +99,8 @@ class Limits(_Section):
 
     pixels: the largest picture that is decoded. batch: pictures decoded and embedded at once. neighbours: training
     pictures kept for each generation. null_sample: training pictures from which the null distribution is drawn.
+    commit_rows: fingerprints held in memory before they are written; a shard of fewer is one commit. index_rows:
+    fact tables of that many rows get an index.
     """
 
     pixels: int = Field(50_000_000, ge=1)
@@ -82,7 +108,23 @@ class Limits(_Section):
     batch: int = Field(64, ge=1)
     neighbours: int = Field(10, ge=1)
     null_sample: int = Field(256, ge=2)
+    commit_rows: int = Field(16_384, ge=1)
+    index_rows: int = Field(100_000, ge=1)
     duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")
+
+
+class Compute(_Section):
+    """Where fingerprints are computed: `local` in this process, or `ray` on a cluster.
+
+    ray_address: as `ray.init` takes it; none starts a cluster on this machine. ray_workers: actors, each with the
+    encoders loaded; ray_cpus, ray_gpus: what one of them holds.
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    ray_workers: int = Field(2, ge=1)
+    ray_cpus: float = Field(1, ge=0)
+    ray_gpus: float = Field(0, ge=0)
 
 
 class Publishing(_Section):
@@ -103,6 +145,7 @@ class Settings(BaseSettings):
     encoders: Encoders = Encoders()
     thresholds: Thresholds = Thresholds()
     limits: Limits = Limits()
+    compute: Compute = Compute()
     publishing: Publishing = Publishing()
 
     @classmethod
@@ -157,6 +200,13 @@ def _sentence(error: Any) -> str:  # noqa: ANN401 -- pydantic's own mapping
     return f"`{key}`: {error['msg']} (got {error['input']!r})"
 
 
+_PATHS = ("metadata", "images", "download", "redownload")
+
+
+def _below(base: Path, path: str | None) -> str | None:
+    return path if path is None or "://" in path else str(base / path)
+
+
 def _resolved(settings: Settings, base: Path) -> Settings:
     names = [d.name for d in settings.datasets] + [g.name for g in settings.generations]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -168,10 +218,7 @@ def _resolved(settings: Settings, base: Path) -> Settings:
         update={
             "home": base / settings.home,
             "datasets": tuple(
-                d.model_copy(
-                    update={"metadata": str(base / d.metadata), "images": str(base / d.images) if d.images else None}
-                )
-                for d in settings.datasets
+                d.model_copy(update={key: _below(base, getattr(d, key)) for key in _PATHS}) for d in settings.datasets
             ),
             "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
         }
