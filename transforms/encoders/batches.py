@@ -1,0 +1,98 @@
+"""Running many rows on a device of limited memory: in batches, one ahead, smaller ones when the device is full.
+
+What belongs here: cutting, halving and retrying. What does not: what a device is (`torch_device.py`, `sscd.py`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.encoders.identity import Vectors
+
+type Row = npt.NDArray[Any]
+
+
+class DeviceFull(RuntimeError):
+    """The device cannot hold even one row; the message says what it said."""
+
+
+class Device(Protocol):
+    """Where rows become vectors, in three steps so that a GPU computes one batch while the next one is copied.
+
+    rows_at_once: the size of a batch to begin with. errors: what running out of memory may be raised as.
+    """
+
+    rows_at_once: int
+    errors: tuple[type[Exception], ...]
+
+    def stage(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 (each device's own kind of batch)
+        """Stack rows and begin to copy them onto the device."""
+        ...
+
+    def launch(self, staged: Any) -> Any:  # noqa: ANN401
+        """Begin to compute what is staged; need not wait for it."""
+        ...
+
+    def collect(self, launched: Any) -> Vectors:  # noqa: ANN401
+        """Wait for what was launched: float32 of shape (rows, dimension)."""
+        ...
+
+    def full(self, error: Exception) -> bool:
+        """Whether one of `errors` says that memory ran out."""
+        ...
+
+    def release(self) -> None:
+        """Give memory that is kept for later back to the device."""
+        ...
+
+
+class Batches:
+    """Runs any number of rows on a device, at most `size` at once.
+
+    A batch for which the device has no memory is halved and tried again, and the smaller size is kept.
+    """
+
+    def __init__(self, device: Device, dimension: int) -> None:
+        self.size = device.rows_at_once
+        self._device, self._dimension = device, dimension
+
+    def run(self, rows: Sequence[Row]) -> Vectors:
+        """Return the vectors of rows, also of none, in order: float32 of shape (n, dimension). Raises DeviceFull."""
+        done = [np.empty((0, self._dimension), np.float32)]
+        staged = running = None
+        start = 0
+        while start < len(rows):
+            batch = rows[start : start + self.size]
+            if staged is None:
+                staged = self._attempt(self._device.stage, batch, len(batch))
+            launched = None if staged is None else self._attempt(self._device.launch, staged, len(batch))
+            staged = None
+            if launched is None:
+                continue
+            start += len(batch)
+            following = rows[start : start + self.size]
+            if len(following):  # while the device computes
+                staged = self._attempt(self._device.stage, following, len(following))
+            if running is not None:
+                done.append(self._device.collect(running))
+            running = launched
+        if running is not None:
+            done.append(self._device.collect(running))
+        return np.concatenate(done)
+
+    def _attempt[T, R](self, step: Callable[[T], R], batch: T, count: int) -> R | None:
+        """Return what a step gives, or None after halving the size because the device is full."""
+        try:
+            return step(batch)
+        except self._device.errors as error:
+            if not self._device.full(error):
+                raise
+            said = str(error).strip().partition("\n")[0]
+        # Out here the error is gone, and with it the failed step's variables, so that their memory can be released.
+        self._device.release()
+        if count == 1:
+            raise DeviceFull(f"the device cannot hold one picture: {said}; free its memory or use a smaller encoder")
+        self.size = count // 2
+        return None

@@ -1,0 +1,93 @@
+"""open_clip's models, the semantic encoders of pictures and captions, from safetensors only.
+
+What belongs here: running a model of open_clip. What does not: finding its weights (`clip_weights.py`), comparing
+vectors (`cosine_join.py`). Ilharco et al., OpenCLIP, 2021; Radford et al., CLIP, ICML 2021.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from transforms.encoders import clip_weights, torch_device
+from transforms.encoders.batches import Batches
+from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared, Vectors
+from transforms.pictures import Pixels
+
+_CAPTION = 2_000  # characters; no model reads beyond some 77 tokens, and a word takes its length squared to tokenize
+
+
+class OpenClip:
+    """A model of open_clip, on CUDA in bfloat16 when there is a GPU, else on the CPU.
+
+    model: a name that `open_clip.list_models()` has. pretrained: a tag, or the path of a safetensors file.
+    Raises EncoderUnavailable.
+    """
+
+    def __init__(self, model: str, pretrained: str, device: str | None = None) -> None:
+        weights = clip_weights.find(model, pretrained)
+        device = torch_device.chosen(device)
+        self._model: Any = clip_weights.load(weights).eval().to(device)
+        self._name = model
+        self._steps, words, mean, std = _preprocessing(self._model)
+        self.id = EncoderId(
+            f"open_clip {weights.name}", weights.sha256, words, weights.dimension, torch_device.precision(device)
+        )
+        pictures = torch_device.Normalised(self._model.encode_image, mean, std, device)
+        self._pictures = Batches(torch_device.TorchDevice(pictures, device), weights.dimension)
+        self._captions = Batches(torch_device.TorchDevice(self._model.encode_text, device), weights.dimension)
+        self._tokenizer: Any = None
+
+    def prepare(self, picture: Pixels) -> Prepared:
+        """See Encoder: what open_clip's own transform does before it makes floats of the picture."""
+        image = Image.fromarray(picture)
+        for step in self._steps:
+            image = step(image)
+        return np.asarray(image)
+
+    def embed(self, prepared: Sequence[Prepared]) -> Vectors:
+        """See Encoder."""
+        return self._pictures.run(prepared)
+
+    def embed_captions(self, captions: Sequence[str]) -> Vectors:
+        """Embed captions, also empty ones, where pictures are: float32 of shape (n, dimension), norm 1.
+
+        Longer captions than the model reads are cut. Raises EncoderUnavailable if the tokenizer is not installed.
+        """
+        if self._tokenizer is None:
+            self._tokenizer = _tokenizer(self._name)
+        return self._captions.run([self._tokenizer([caption[:_CAPTION]])[0].numpy() for caption in captions])
+
+
+def _preprocessing(model: Any) -> tuple[list[Any], str, Sequence[float], Sequence[float]]:  # noqa: ANN401
+    """Return the steps on a PIL image, the whole in words, and the mean and deviation of the channels."""
+    from open_clip.transform import MaybeToTensor, PreprocessCfg, image_transform_v2
+
+    config = PreprocessCfg(**model.visual.preprocess_cfg)
+    steps = image_transform_v2(config, is_train=False).transforms
+    floats = next(i for i, step in enumerate(steps) if isinstance(step, MaybeToTensor))
+    normalize = steps[-1]
+    mean, std = (", ".join(f"{v:.4g}" for v in values) for values in (normalize.mean, normalize.std))
+    side = config.size if isinstance(config.size, int) else "x".join(map(str, config.size))
+    shape = {"squash": "squashed", "longest": "longest side, padded"}.get(
+        config.resize_mode, "shortest side, centre crop"
+    )
+    return (
+        steps[:floats],
+        f"resize {side} {config.interpolation} {shape}, mean {mean}, std {std}",
+        normalize.mean,
+        normalize.std,
+    )
+
+
+def _tokenizer(model: str) -> Any:  # noqa: ANN401
+    import open_clip
+
+    try:
+        return open_clip.get_tokenizer(model)
+    except (ImportError, OSError) as error:
+        raise EncoderUnavailable(
+            f"captions of open_clip:{model} need another tokenizer: {error}; "
+            "run `pip install transformers` and load it once with a network, or choose a model such as ViT-B-32"
+        ) from None

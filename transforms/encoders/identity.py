@@ -1,0 +1,69 @@
+"""What an encoder is: pictures in, unit vectors out, with an identity that travels along.
+
+What belongs here: the protocol, the identity and its errors. What does not: any encoder (`sscd.py`, `clip.py`).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.pictures import Pixels
+
+Vectors = npt.NDArray[np.float32]
+Prepared = npt.NDArray[np.uint8]
+"""A picture at an encoder's input size, (height, width, 3): a few hundred kB, so that it is cheap to queue."""
+
+
+class EncoderUnavailable(RuntimeError):
+    """An encoder cannot be loaded; the message lists the ways to get it."""
+
+
+class EncoderMismatch(ValueError):
+    """Vectors of two encoders were about to be compared; the message names both."""
+
+
+@dataclass(frozen=True)
+class EncoderId:
+    """What makes two vectors comparable: name, weights (SHA-256), preprocessing, dimension and precision."""
+
+    name: str
+    weights: str
+    preprocessing: str
+    dimension: int
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.weights[:12]} ({self.preprocessing}, {self.dimension}-d {self.precision})"
+
+    def require(self, other: str) -> None:
+        """Raise EncoderMismatch unless `other` is this identity as text."""
+        if str(self) != other:
+            raise EncoderMismatch(f"vectors of {other} cannot be compared with vectors of {self}; fingerprint again")
+
+
+class Encoder(Protocol):
+    """Anything that turns pictures into unit vectors."""
+
+    id: EncoderId
+
+    def prepare(self, picture: Pixels) -> Prepared:
+        """Bring one picture, uint8 of shape (height, width, 3), to the input size. Safe to call in many threads."""
+        ...
+
+    def embed(self, prepared: Sequence[Prepared]) -> Vectors:
+        """Embed any number of prepared pictures into float32 of shape (n, dimension), norm 1.
+
+        Memory is bounded whatever n is. Raises DeviceFull if the device cannot hold even one picture.
+        """
+        ...
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
