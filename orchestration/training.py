@@ -4,10 +4,9 @@ What belongs here: from a sample id to pixels. What does not: what is done with 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestration.facts import Facts
-from transforms import archives, pictures
+from transforms import dumps, pictures
 from transforms.pictures import Pixels
 
 
@@ -21,12 +20,11 @@ class TrainingPictures:
     def __call__(self, sample_id: int) -> Pixels:
         """Return uint8 of shape (height, width, 3). Raises OSError or ValueError if it is gone or changed."""
         where = f"sample_id = {int(sample_id)}"
-        place = _only(
-            self.facts["image_fingerprints"].read(["shard_id", "member_offset", "member_size"], where).to_pylist()
-        )
+        columns = ["shard_id", "member", "member_offset", "member_size"]
+        place = _only(self.facts["image_fingerprints"].read(columns, where).to_pylist())
         shard = _only(self.facts["landing_shards"].read(["images_path"], f"shard_id = {place['shard_id']}").to_pylist())
-        with Path(shard["images_path"]).open("rb") as file:
-            data = archives.read(file, place["member_offset"], place["member_size"])
+        with dumps.opened(shard["images_path"]) as dump:  # a remote one is read by ranges
+            data = dump.read(place["member"], place["member_offset"], place["member_size"])
         return pictures.decode(data, self.max_pixels)
 
 

@@ -13,19 +13,42 @@ from transforms.landing import NUMBER_COLUMNS, TEXT_COLUMNS
 
 LAION = ROOT.parent / "shared" / "data" / "laion" / "laion400m_10000.parquet"
 
-DIALECTS: dict[str, dict[str, list]] = {
-    "coyo": {"id": [1], "url": ["https://e.org/coyo"], "text": ["coyo"], "width": [640], "height": [480]}
-    | {"clip_similarity_vitl14": [0.25], "nsfw_score_gantman": [0.5], "watermark_score": [0.75]},
-    "datacomp": {"uid": ["f00"], "url": ["https://e.org/datacomp"], "text": ["datacomp"]}
-    | {"original_width": [640], "original_height": [480], "clip_l14_similarity_score": [0.25], "sha256": ["ab"]},
-    "img2dataset": {"key": ["000000000"], "url": ["https://e.org/img2dataset"], "caption": ["img2dataset"]}
-    | {"status": ["success"], "width": [256], "height": [192], "original_width": [640], "original_height": [480]},
-    "laion2b": {"SAMPLE_ID": [1], "URL": ["https://e.org/laion2b"], "TEXT": ["laion2b"], "WIDTH": [640.0]}
-    | {"HEIGHT": [480.0], "similarity": [0.25], "LANGUAGE": ["en"], "pwatermark": [0.75], "punsafe": [0.5]},
-    "laion400m": {"SAMPLE_ID": [1.0], "URL": ["https://e.org/laion400m"], "TEXT": ["laion400m"], "WIDTH": [640]}
-    | {"HEIGHT": [480], "LICENSE": ["?"], "NSFW": ["UNLIKELY"], "similarity": [0.25]},
-    "relaion": {"url": ["https://e.org/relaion"], "caption": ["relaion"], "license": ["cc-by"], "width": ["640"]}
-    | {"height": ["480"]},
+_TEXT, _WHOLE, _FLOAT, _DOUBLE = pa.string(), pa.int32(), pa.float32(), pa.float64()
+
+
+def _sizes(kind: pa.DataType, names: tuple[str, str] = ("width", "height")) -> dict[str, tuple[pa.DataType, object]]:
+    return {name: (kind, value) for name, value in zip(names, (640, 480), strict=True)}
+
+
+# Columns and types as published: the dataset cards of COYO-700M, DataComp, LAION-2B and its subsets; the excerpt and
+# the release notes of LAION-400M; img2dataset's writer. Of Re-LAION's columns no card is at hand.
+DIALECTS: dict[str, dict[str, tuple[pa.DataType, object]]] = {
+    "coyo": {"id": (pa.int64(), 841814333321), "url": (_TEXT, "https://e.org/coyo"), "text": (_TEXT, "coyo")}
+    | _sizes(_WHOLE)
+    | {"image_phash": (_TEXT, "c9b6a7d8469c1959")}
+    | dict.fromkeys(("text_length", "word_count", "num_tokens_bert", "num_tokens_gpt", "num_faces"), (_WHOLE, 11))
+    | {"clip_similarity_vitb32": (_FLOAT, 0.125), "clip_similarity_vitl14": (_FLOAT, 0.25)}
+    | {"nsfw_score_opennsfw2": (_FLOAT, 0.125), "nsfw_score_gantman": (_FLOAT, 0.5)}
+    | {"watermark_score": (_FLOAT, 0.75), "aesthetic_score_laion_v2": (_FLOAT, 5.4)},
+    "datacomp": {"uid": (_TEXT, "335db346a49045476677662a0067ce68"), "url": (_TEXT, "https://e.org/datacomp")}
+    | {"text": (_TEXT, "datacomp")}
+    | _sizes(pa.int64(), ("original_width", "original_height"))
+    | {"clip_b32_similarity_score": (_FLOAT, 0.125), "clip_l14_similarity_score": (_FLOAT, 0.25)}
+    | {"face_bboxes": (pa.list_(pa.list_(_DOUBLE)), [[0.1, 0.2, 0.3, 0.4]]), "sha256": (_TEXT, "ab")},
+    "img2dataset": {"url": (_TEXT, "https://e.org/img2dataset"), "caption": (_TEXT, "img2dataset")}
+    | {"key": (_TEXT, "000000000"), "status": (_TEXT, "success"), "error_message": (_TEXT, None)}
+    | {"width": (_WHOLE, 256), "height": (_WHOLE, 192)}
+    | _sizes(_WHOLE, ("original_width", "original_height"))
+    | {"exif": (_TEXT, "{}"), "sha256": (_TEXT, "ab")},
+    "laion2b": {"SAMPLE_ID": (pa.int64(), 3), "URL": (_TEXT, "https://e.org/laion2b"), "TEXT": (_TEXT, "laion2b")}
+    | _sizes(_DOUBLE, ("WIDTH", "HEIGHT"))
+    | {"LICENSE": (_TEXT, "?"), "LANGUAGE": (_TEXT, "en"), "NSFW": (_TEXT, None), "similarity": (_DOUBLE, 0.25)}
+    | {"hash": (pa.int64(), -1), "pwatermark": (_FLOAT, 0.75), "punsafe": (_FLOAT, 0.5), "aesthetic": (_FLOAT, 5.0)},
+    "laion400m": {"SAMPLE_ID": (_DOUBLE, 2.0), "URL": (_TEXT, "https://e.org/laion400m"), "TEXT": (_TEXT, "laion400m")}
+    | _sizes(_WHOLE, ("WIDTH", "HEIGHT"))
+    | {"LICENSE": (_TEXT, "?"), "NSFW": (_TEXT, "UNLIKELY"), "similarity": (_DOUBLE, 0.25)},
+    "relaion": {"url": (_TEXT, "https://e.org/relaion"), "caption": (_TEXT, "relaion"), "license": (_TEXT, "cc-by")}
+    | {"width": (_TEXT, "640"), "height": (_TEXT, "480")},
 }
 
 
@@ -41,7 +64,8 @@ def catalogued(tmp_path_factory: pytest.TempPathFactory) -> Catalogued:
     landing = Landing(tmp_path_factory.mktemp("metadata"))
     landing.write_config('[[datasets]]\nname = "real"\nmetadata = "real/*.parquet"\n')
     for name, columns in DIALECTS.items():
-        pq.write_table(pa.table(columns), landing.folder / "laion" / f"{name}.parquet")
+        table = pa.table({column: pa.array([value], kind) for column, (kind, value) in columns.items()})
+        pq.write_table(table, landing.folder / "laion" / f"{name}.parquet")
     if LAION.is_file():
         (landing.folder / "real").mkdir()
         (landing.folder / "real" / "real.parquet").symlink_to(LAION)
@@ -79,6 +103,14 @@ def test_every_dialect_becomes_one_shape_of_row(catalogued: Catalogued) -> None:
     rows = "select shard, url, url_host, caption, width, height from catalog.samples where dataset = 'tiny'"
     assert query(f"{rows} order by shard") == [
         (name, f"https://e.org/{name}", "e.org", name, 640, 480) for name in DIALECTS
+    ]
+    assert query("select shard, uid from catalog.samples where dataset = 'tiny' order by shard") == [
+        ("coyo", "841814333321"),
+        ("datacomp", "335db346a49045476677662a0067ce68"),
+        ("img2dataset", None),
+        ("laion2b", "3"),
+        ("laion400m", "2"),
+        ("relaion", None),
     ]
     rest = "select shard, key, license, nsfw, language, similarity, punsafe, pwatermark from catalog.samples"
     assert query(f"{rest} where dataset = 'tiny' order by shard") == [

@@ -1,27 +1,53 @@
-"""Which training row is a picture of? By key where the metadata has one, else by (url, caption).
+"""Which training row is a picture of? By key where the metadata has one, else by (uid, url), else by (url, caption).
 
-What belongs here: meeting the pictures of one tar with metadata rows. What does not: reading tars (`archives.py`).
+Pictures that `raisonne download` fetched say themselves which row they are of.
+
+What belongs here: meeting the pictures of one dump with metadata rows, and which metadata may list them. What does not:
+reading dumps (`dumps.py`).
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.archives import Member
-from transforms.landing import ROW_BITS, column_of
+from transforms.archives import Member, uid_text
+from transforms.dialects import column_of
+from transforms.landing import ROW_BITS
 
-Identity = str | tuple[str | None, str | None]
+type Identity = str | tuple[str | int | None, str | None]
 
 
 @dataclass(frozen=True)
 class MetadataFile:
-    """A metadata parquet and the shard id that its rows' ids begin with."""
+    """A metadata parquet and the shard id that its rows' ids begin with.
+
+    own: the pictures lie in this very file, so that a picture's offset is its row.
+    """
 
     shard_id: int
     path: str
+    own: bool = False
+
+
+def metadata_of(shard: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return which metadata may list a shard's pictures, all as rows of the fact table of landing shards.
+
+    Its own; else the file that its name lies below (`part-0/00012` below `part-0`); else every file of the dataset.
+    Where that one file cannot be used there is none: other files may use the same keys for other rows. files: usable
+    or not.
+    """
+    if shard["status"] == "ok":
+        return [shard]
+    if shard["metadata_path"]:
+        return []
+    of_dataset = [file for file in files if file["dataset"] == shard["dataset"] and file["metadata_path"]]
+    above = [file for file in of_dataset if shard["shard"].startswith(f"{file['shard']}/")]
+    chosen = [max(above, key=lambda file: len(file["shard"]))] if above else of_dataset
+    return [file for file in chosen if file["status"] == "ok"]
 
 
 def meet(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int | None]:
@@ -31,38 +57,66 @@ def meet(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int |
     members, not with the metadata, which is streamed.
     """
     found: list[int | None] = [None] * len(members)
-    by_key, by_content = _waiting(members, by_key=True), _waiting(members, by_key=False)
+    waiting = {by: _waiting(members, identity) for by, identity in _IDENTITIES.items()}
     for file in files:
+        if file.own:
+            found = [(file.shard_id << ROW_BITS) | member.offset for member in members]
+            break
         with pq.ParquetFile(file.path) as parquet:
-            names = tuple(parquet.schema_arrow.names)
-            key, url, caption = (column_of(names, wanted) for wanted in ("key", "url", "caption"))
-            waiting, columns = (by_key, [key]) if key else (by_content, [url, caption])
+            names = parquet.schema_arrow.names
+            there = {wanted: name for wanted in ("key", "uid", "url", "caption") if (name := column_of(names, wanted))}
+            by = next((by for by, needs in _COLUMNS.items() if waiting[by] and there.keys() >= needs), "content")
+            columns = {wanted: name for wanted, name in there.items() if wanted in _SAID[by]}
             first = 0
-            for batch in parquet.iter_batches(batch_size=64_000, columns=columns):
-                _take(batch, columns, waiting, found, file.shard_id, first)
+            for batch in parquet.iter_batches(batch_size=64_000, columns=list(columns.values())):
+                _take(_said(batch, by, columns, first), waiting[by], found, (file.shard_id << ROW_BITS) | first)
                 first += batch.num_rows
     return found
 
 
-def _waiting(members: Sequence[Member], *, by_key: bool) -> dict[Identity, deque[int]]:
+# What may tell which row a picture is of, the surest first. A row number or a uid counts only with the same URL: a uid
+# need not be unique among files, nor a row number of this file.
+_IDENTITIES: dict[str, Callable[[Member], Identity | None]] = {
+    "row": lambda member: None if member.row is None or member.url is None else (member.row, member.url),
+    "key": lambda member: member.key or None,
+    "uid": lambda member: None if member.uid is None or member.url is None else (member.uid, member.url),
+    "content": lambda member: None if member.url is None else (member.url, member.caption),
+}
+_SAID = {"row": ("url",), "key": ("key",), "uid": ("uid", "url"), "content": ("url", "caption")}
+_COLUMNS = {by: set(said) for by, said in _SAID.items() if by != "content"}
+
+
+def _waiting(members: Sequence[Member], identity_of: Callable[[Member], Identity | None]) -> dict[Identity, deque[int]]:
     waiting: dict[Identity, deque[int]] = defaultdict(deque)
     for position, member in enumerate(members):
-        if by_key or member.url is not None:
-            waiting[member.key if by_key else (member.url, member.caption)].append(position)
+        if (identity := identity_of(member)) is not None:
+            waiting[identity].append(position)
     return waiting
 
 
+def _said(batch: pa.RecordBatch, by: str, columns: Mapping[str, str], first: int) -> Iterable[Any]:
+    """Return by what each row of a batch can be met."""
+    nothing = [None] * batch.num_rows
+    texts = {w: _texts(batch.column(columns[w]), w) if w in columns else nothing for w in _SAID[by]}
+    if by == "key":
+        return texts["key"]
+    if by == "row":
+        return enumerate(texts["url"], first)
+    return zip(*texts.values(), strict=True)
+
+
+def _texts(column: pa.Array, wanted: str) -> list[str | None]:
+    if wanted == "uid":
+        return [uid_text(value) for value in column.to_pylist()]
+    return column.cast(pa.string()).to_pylist()
+
+
 def _take(
-    batch: pa.RecordBatch,
-    columns: Sequence[str | None],
-    waiting: dict[Identity, deque[int]],
-    found: list[int | None],
-    shard_id: int,
-    first: int,
+    identities: Iterable[Any], waiting: dict[Identity, deque[int]], found: list[int | None], first_id: int
 ) -> None:
-    values = [batch.column(name).cast(pa.string()).to_pylist() for name in columns if name]
-    identities = values[0] if len(values) == 1 else zip(*values, strict=True)
     for offset, identity in enumerate(identities):
         queue = waiting.get(identity)
+        while queue and found[queue[0]] is not None:  # another file listed it, by something else
+            queue.popleft()
         if queue:
-            found[queue.popleft()] = (shard_id << ROW_BITS) | (first + offset)
+            found[queue.popleft()] = first_id + offset

@@ -1,11 +1,12 @@
 """What was trained on? Assets of the stage `catalog`.
 
 What belongs here: noticing landing files and registering them as shards. What does not: what makes a file valid
-(`transforms/landing.py`), the one row shape of all dialects (`sql/catalog/samples.sql`).
+(`transforms/metadata.py`), the rows of dumps without metadata (`transforms/listings.py`), the one row shape of all
+dialects (`sql/catalog/samples.sql`).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import dagster as dg
 import pyarrow as pa
 
 from orchestration import pictured
-from orchestration.facts import Facts
+from orchestration.facts import Facts, FactTable
 from orchestration.progress import track
 from orchestration.resources import Warehouse
 from orchestration.settings import Settings
-from transforms import landing
+from transforms import landing, listings
+from transforms.archives import ArchiveError
 from transforms.landing import Shard
+from transforms.remotes import StoreError
 
 SHARDS = dg.DynamicPartitionsDefinition(name="shards")
 OK, IMAGES_ONLY, FAILED = "ok", "images_only", "failed"
@@ -33,12 +36,12 @@ def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     """
     found = discover(warehouse.settings)
     known = {(row["dataset"], row["shard"]): row for row in warehouse.facts["landing_shards"].read().to_pylist()}
-    rows = list(_inspected(found, known, warehouse.home / "repaired"))
+    rows = list(_inspected(warehouse, found, known))
     changed = [row for row in rows if known.get((row["dataset"], row["shard"])) != row]
     gone = [row["shard_id"] for key, row in known.items() if key not in {(s.dataset, s.name) for s in found}]
     table = warehouse.facts["landing_shards"]
     # a shard that was delivered again is no longer done, even if this run goes no further
-    warehouse.facts["fingerprinted_shards"].delete(_any_of(row["shard_id"] for row in changed))
+    _outdate(warehouse.facts["fingerprinted_shards"], _any_of(row["shard_id"] for row in changed))
     table.upsert(pa.Table.from_pylist(changed, table.schema))
     table.delete(_any_of(gone))
     register(context.instance, found)
@@ -56,13 +59,22 @@ def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     )
 
 
+def _outdate(notes: FactTable, where: str) -> None:
+    """Make shards due again. Who made their fingerprints stays noted, for pictures that did not change."""
+    found = notes.read(where=where)
+    notes.upsert(found.set_column(found.schema.get_field_index("recipe"), "recipe", pa.array([""] * len(found))))
+
+
 def _any_of(shard_ids: Iterable[int]) -> str:
     return f"shard_id in ({', '.join(['-1', *(str(int(shard_id)) for shard_id in shard_ids)])})"  # never empty
 
 
 def discover(settings: Settings) -> list[Shard]:
-    """List the shards of all datasets, without opening a file."""
-    return [shard for d in settings.datasets for shard in landing.shards(d.name, d.metadata, d.images)]
+    """List the shards of all datasets, without opening a file.
+
+    Raises LandingError for globs that cannot be used, and OSError for a store that does not answer.
+    """
+    return [shard for d in settings.datasets for shard in landing.shards(d.name, d.metadata, d.dump)]
 
 
 def register(instance: dg.DagsterInstance, shards: list[Shard]) -> None:
@@ -75,7 +87,7 @@ def register(instance: dg.DagsterInstance, shards: list[Shard]) -> None:
         instance.delete_dynamic_partition(SHARDS.name, name)
 
 
-def _inspected(found: list[Shard], known: dict[tuple[str, str], dict], repaired: Path) -> Iterator[dict]:
+def _inspected(warehouse: Warehouse, found: list[Shard], known: dict[tuple[str, str], dict]) -> Iterator[dict]:
     taken = {row["shard_id"]: key for key, row in known.items()}
     for shard in track(found, "looking at shards", len(found)):
         key = (shard.dataset, shard.name)
@@ -84,11 +96,10 @@ def _inspected(found: list[Shard], known: dict[tuple[str, str], dict], repaired:
         if before and all(before[name] == value for name, value in files.items()):
             yield before
             continue
-        shard_id = before["shard_id"] if before else _shard_id(key, taken)
+        shard_id = before["shard_id"] if before else shard_number(key, taken)
         taken[shard_id] = key
-        yield {"shard_id": shard_id, "dataset": shard.dataset, "shard": shard.name, **files} | _inspect(
-            shard, repaired / f"{shard_id}.parquet"
-        )
+        row = {"shard_id": shard_id, "dataset": shard.dataset, "shard": shard.name, **files}
+        yield row | _inspect(warehouse, shard, shard_id)
 
 
 def _files(shard: Shard) -> dict[str, object]:
@@ -100,26 +111,41 @@ def _files(shard: Shard) -> dict[str, object]:
     }
 
 
-def _inspect(shard: Shard, repaired: Path) -> dict[str, object]:
-    nothing: dict[str, object] = {"failure": None, "rows": 0, "repaired_rows": 0, "columns": [], "readable_path": None}
-    if shard.metadata is None:
-        return nothing | {"status": IMAGES_ONLY}
-    repaired.unlink(missing_ok=True)
+_NOTHING: dict[str, object] = {"failure": None, "rows": 0, "repaired_rows": 0, "columns": [], "readable_path": None}
+
+
+def _inspect(warehouse: Warehouse, shard: Shard, shard_id: int) -> dict[str, object]:
+    copy, listed = (warehouse.home / folder / f"{shard_id}.parquet" for folder in ("repaired", "listed"))
+    for path in (copy, listed):
+        path.unlink(missing_ok=True)
     try:
-        seen = landing.inspect(shard.metadata.path, repaired)
-    except landing.LandingError as error:
-        return nothing | {"status": FAILED, "failure": str(error)}
-    return nothing | {
+        if shard.metadata:
+            seen = landing.inspect(shard.metadata.path, copy)
+            return _usable(seen, copy if copy.exists() else shard.metadata.path)
+        if shard.images and any(d.name == shard.dataset and not d.metadata for d in warehouse.settings.datasets):
+            limit = warehouse.settings.limits.member_bytes
+            return _usable(listings.write(shard.images.path, listed, limit, warehouse.home / "fetched"), listed)
+    except (landing.LandingError, ArchiveError) as error:
+        return _NOTHING | {"status": FAILED, "failure": str(error)}
+    except StoreError:
+        raise  # the file may be whole, and would be looked at again only once it changes
+    except OSError as error:
+        return _NOTHING | {"status": FAILED, "failure": f"{error.filename or shard.name}: {error.strerror or error}"}
+    return _NOTHING | {"status": IMAGES_ONLY}
+
+
+def _usable(seen: landing.Inspection, readable: Path | str) -> dict[str, object]:
+    return _NOTHING | {
         "status": OK,
         "rows": seen.rows,
         "repaired_rows": seen.repaired_rows,
         "columns": list(seen.columns),
-        "readable_path": str(repaired) if repaired.exists() else shard.metadata.path,
+        "readable_path": str(readable),
     }
 
 
-def _shard_id(key: tuple[str, str], taken: dict[int, tuple[str, str]]) -> int:
-    """Hash the shard's name, so that ids are the same in every warehouse; the next free number after a collision."""
+def shard_number(key: tuple[str, str], taken: Container[int] = ()) -> int:
+    """Hash a shard's dataset and name, so that ids are the same in every warehouse; the next free after a collision."""
     digest = hashlib.sha256("/".join(key).encode()).digest()
     number = int.from_bytes(digest[:8]) >> (64 - _SHARD_BITS)
     while number in taken:
@@ -127,6 +153,6 @@ def _shard_id(key: tuple[str, str], taken: dict[int, tuple[str, str]]) -> int:
     return number
 
 
-def metadata_files(facts: Facts) -> list[dict]:
-    """Return the shards whose metadata can be read."""
-    return facts["landing_shards"].read(where=f"status = '{OK}'").sort_by("shard_id").to_pylist()
+def landed_metadata(facts: Facts) -> list[dict]:
+    """Return the shards that have metadata, usable or not; `rows.metadata_of` chooses among them."""
+    return facts["landing_shards"].read(where="metadata_path is not null").sort_by("shard_id").to_pylist()

@@ -6,6 +6,7 @@
 -- column row_number: position in the metadata file, from 0
 -- column url_host: lower case, without user, port and path
 -- column width: pixels as the metadata states them; the original's where it was resized
+-- column uid: the dataset's own name of the row: uid, else sample_id, else id; whole numbers without a fraction
 -- column license: as stated; NULL where the metadata says nothing or "?"
 -- column punsafe: probability that the picture is unsafe, by the dataset's own classifier
 -- column pwatermark: probability of a watermark, by the dataset's own classifier
@@ -33,6 +34,12 @@ select
         try_cast(rows.clip_similarity_vitl14 as double)
     ) as similarity,
     rows.key::varchar as key,
+    -- numbers may have been delivered as doubles
+    coalesce(
+        rows.uid::varchar,
+        regexp_replace(rows.sample_id::varchar, '\.0$', ''),
+        regexp_replace(rows.id::varchar, '\.0$', '')
+    ) as uid,
     false as recalled
 from landing_metadata as rows
 join lance_landing_shards as shards on shards.readable_path = rows.landing_path

@@ -130,3 +130,20 @@ def test_reading_beyond_the_end_says_that_the_archive_changed(tmp_path: Path) ->
     (tmp_path / "a").write_bytes(b"short")
     with (tmp_path / "a").open("rb") as file, pytest.raises(ArchiveError, match="only 3 of 9 bytes at offset 2"):
         read(file, 2, 9)
+
+
+@pytest.mark.parametrize("order", [("1.json", "1.txt"), ("1.txt", "1.json")])
+def test_a_caption_that_is_null_stays_null_beside_the_empty_text_that_img2dataset_writes(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    sidecars = {"1.json": b'{"url": "u", "caption": null}', "1.txt": b""}
+    path = tar(tmp_path / "a.tar", {"1.jpg": b"x", **{name: sidecars[name] for name in order}})
+    (member,) = members(path, LIMIT).members
+    assert (member.url, member.caption) == ("u", None)
+
+
+def test_a_sidecar_before_its_picture_is_its_own_and_no_others(tmp_path: Path) -> None:
+    said = json.dumps({"url": "u", "caption": "c", "raisonne_row": 7}).encode()
+    path = tar(tmp_path / "a.tar", {"0.json": b'{"url": "other"}', "1.json": said, "1.png": b"x", "1.txt": b"c"})
+    (member,) = members(path, LIMIT).members
+    assert (member.key, member.url, member.caption, member.row) == ("1", "u", "c", 7)

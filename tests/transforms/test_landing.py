@@ -1,5 +1,6 @@
 """Which files make a shard, which can be used, and which row each picture meets."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 
 from transforms.archives import Member
 from transforms.landing import ROW_BITS, LandingError, column_of, inspect, shards
-from transforms.rows import MetadataFile, meet
+from transforms.rows import MetadataFile, meet, metadata_of
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -177,3 +178,116 @@ def test_a_sample_id_holds_shard_and_row_and_fits_a_signed_integer(tmp_path: Pat
     members = [Member(key, f"{key}.jpg", 0, 1, url=key, caption=text) for key, text in (("a", "x"), ("b", "y"))]
     assert meet(members, [MetadataFile(highest, str(path))]) == [highest << ROW_BITS, (highest << ROW_BITS) + 1]
     assert (highest << ROW_BITS) + 2**ROW_BITS - 1 == 2**63 - 1
+
+
+def test_a_folder_is_a_shard_and_the_parquet_and_statistics_beside_it_are_not(tmp_path: Path) -> None:
+    touch(tmp_path, "00000/1.jpg", "00000.parquet", "00000_stats.json", "00001.tar", "00001.parquet", "_SUCCESS")
+    touch(tmp_path, "00002.parquet")
+    found = shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*")
+    assert [
+        (s.name, Path(s.metadata.path).name, Path(s.images.path).name) for s in found if s.metadata and s.images
+    ] == [
+        ("00000", "00000.parquet", "00000"),
+        ("00001", "00001.parquet", "00001.tar"),
+        ("00002", "00002.parquet", "00002.parquet"),
+    ]
+    assert [s.name for s in shards("d", None, f"{tmp_path}/*/")] == ["00000"]
+    assert [s.name for s in shards("d", None, f"{tmp_path}/00000")] == ["00000"]
+    assert [s.name for s in shards("d", None, f"{tmp_path}/00000/")] == ["00000"]
+
+
+def test_without_metadata_a_parquet_is_its_own(tmp_path: Path) -> None:
+    touch(tmp_path, "0.parquet", "1.tar")
+    parquet_, tar = shards("d", None, f"{tmp_path}/*")
+    assert parquet_.metadata == parquet_.images
+    assert (tar.metadata, tar.images is not None) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "reason"),
+    [
+        (["a/1.jpg"], "a/*", r"finds pictures themselves, such as .*1\.jpg; name the folder that holds them"),
+        (["a/b/1.jpg"], "**/", "which holds it; narrow the glob"),
+        (["a.tar", "a/1.jpg"], "*", "would both be shard a; narrow the glob"),
+    ],
+)
+def test_globs_that_find_too_much_say_so(tmp_path: Path, names: list[str], pattern: str, reason: str) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(LandingError, match=reason):
+        shards("d", None, f"{tmp_path}/{pattern}")
+
+
+@pytest.mark.parametrize("change", ["add", "remove", "rewrite", "rename", "touch"])
+def test_any_change_below_a_folder_is_another_delivery(tmp_path: Path, change: str) -> None:
+    touch(tmp_path, "a/1.jpg", "a/b/2.jpg")
+    file = tmp_path / "a" / "b" / "2.jpg"
+    before = shards("d", None, f"{tmp_path}/a")
+    assert shards("d", None, f"{tmp_path}/a") == before
+    if change == "add":
+        touch(tmp_path, "a/b/3.jpg")
+    elif change == "remove":
+        file.unlink()
+    elif change == "rewrite":
+        file.write_bytes(b"longer")
+    elif change == "rename":
+        file.rename(file.with_name("3.jpg"))
+    else:
+        os.utime(file, ns=(1, 1))
+    assert shards("d", None, f"{tmp_path}/a") != before
+
+
+def test_pictures_make_url_and_caption_dispensable_and_are_not_copied(tmp_path: Path) -> None:
+    images = [{"bytes": b"x", "path": None}, {"bytes": b"y", "path": "p"}]
+    path = parquet(tmp_path, image=images, text=[["first", "second"], []], id=[{"odd": 1}] * 2, key=["a", "b"])
+    found = inspect(path, tmp_path / "copy.parquet")
+    assert (found.rows, found.pictures) == (2, "image.bytes")
+    assert pq.read_table(tmp_path / "copy.parquet").to_pylist() == [
+        {"text": "first", "key": "a"},
+        {"text": None, "key": "b"},
+    ]
+    inspect(parquet(tmp_path, jpg=[b"x"] * 3), tmp_path / "copy.parquet")
+    assert pq.read_metadata(tmp_path / "copy.parquet").num_rows == 3
+
+
+def test_pictures_meet_rows_by_the_datasets_own_name_where_both_say_it(tmp_path: Path) -> None:
+    path = parquet(tmp_path, SAMPLE_ID=[1.0, 2.0], URL=["u", "u"], TEXT=["t", "t"])
+    pictures = [Member("0", "0.jpg", 0, 1, url="u", caption="t", uid="2"), Member("1", "1.jpg", 0, 1, url="u", uid="1")]
+    assert meet(pictures, [MetadataFile(1, path)]) == ids(1, 1, 0)
+    assert meet([member("0", "u", "t")], [MetadataFile(1, path)]) == ids(1, 0)
+
+
+def test_pictures_of_a_parquet_are_its_own_rows(tmp_path: Path) -> None:
+    pictures = [Member("", "row 4", 4, 1), Member("", "row 0", 0, 1)]
+    assert meet(pictures, [MetadataFile(2, str(tmp_path / "never read"), own=True)]) == ids(2, 4, 0)
+
+
+def test_a_shard_below_the_name_of_a_metadata_file_meets_that_file_alone() -> None:
+    def row(shard: str, status: str, dataset: str = "d") -> dict:
+        path = None if status == "images_only" else f"{shard}.parquet"
+        return {"dataset": dataset, "shard": shard, "status": status, "metadata_path": path}
+
+    files = [row("p-0", "ok"), row("p-00", "ok"), row("p-1", "failed"), row("p-0", "ok", "other")]
+    assert metadata_of(row("p-0/00012", "images_only"), files) == [files[0]]
+    assert metadata_of(row("p-1/00012", "images_only"), files) == []
+    assert metadata_of(row("elsewhere", "images_only"), files) == files[:2]
+    assert metadata_of(files[0], files) == [files[0]]
+    assert metadata_of(files[2], files) == []
+
+
+def test_a_uid_of_another_url_is_another_row(tmp_path: Path) -> None:
+    path = parquet(tmp_path, ID=[1, 1], URL=["u", "v"], TEXT=["t", "t"])
+    pictures = [Member("0", "0.jpg", 0, 1, url="v", uid="1"), Member("1", "1.jpg", 0, 1, url="w", uid="1")]
+    assert meet(pictures, [MetadataFile(1, path)]) == [*ids(1, 1), None]
+
+
+def test_equal_rows_in_two_tars_of_one_download_are_two_rows(tmp_path: Path) -> None:
+    path = parquet(tmp_path, URL=["u", "u", "u"], TEXT=["t", "t", "t"])
+    for row in range(3):
+        picture = Member("0", "0.jpg", 0, 1, url="u", caption="t", row=row)
+        assert meet([picture], [MetadataFile(1, path)]) == ids(1, row)
+    assert meet([Member("0", "0.jpg", 0, 1, url="w", row=1)], [MetadataFile(1, path)]) == [None]
+
+
+def test_metadata_without_captions_meets_pictures_by_url(tmp_path: Path) -> None:
+    path = parquet(tmp_path, URL=["u", "v"])
+    assert meet([Member("0", "0.jpg", 0, 1, url="v")], [MetadataFile(1, path)]) == ids(1, 1)

@@ -1,0 +1,166 @@
+"""Whole runs over every layout of dump at once: each layout is a dataset, and one picture is in all of them."""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Landing, add, encoded, picture
+from moto.server import ThreadedMotoServer
+
+SHARED = encoded(picture(1))  # in every dataset
+DATASETS = """home = "home"
+[encoders]
+copy = "sscd_distilled"
+[[generations]]
+name = "gen"
+path = "generations"
+[[datasets]]
+name = "i2d-parquet"
+metadata = "i2d-parquet/*.parquet"
+images = "i2d-parquet/*.parquet"
+[[datasets]]
+name = "hugging-face"
+images = "hugging-face/*.parquet"
+[[datasets]]
+name = "files"
+metadata = "files/*.parquet"
+images = "files/*"
+[[datasets]]
+name = "folder"
+images = "folder"
+[[datasets]]
+name = "s3"
+metadata = "s3://landing/meta/*.parquet"
+images = "s3://landing/dump/**/*.tar"
+"""
+
+
+def own(seed: int) -> bytes:
+    return encoded(picture(seed))
+
+
+def status_columns(name: str) -> dict[str, list]:
+    return {
+        "url": [f"https://{name}.example/{n}" for n in range(3)],
+        "caption": ["one", None, "three"],
+        "key": [f"{n:09d}" for n in range(3)],
+        "status": ["success", "failed_to_download", "success"],
+        "error_message": [None, "HTTP Error 404: Not Found", None],
+    }
+
+
+def land_on_disk(folder: Path) -> None:
+    for name in ("i2d-parquet", "hugging-face", "files/00000", "folder/a", "generations"):
+        (folder / name).mkdir(parents=True)
+    pictures = pa.array([SHARED, None, own(2)], pa.binary())
+    table = pa.table(status_columns("i2d") | {"jpg": pictures})
+    pq.write_table(table, folder / "i2d-parquet" / "00000.parquet", row_group_size=2)
+    images = [{"bytes": SHARED, "path": None}, {"bytes": b"<html>", "path": "x.jpg"}, {"bytes": own(3), "path": None}]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    table = pa.table({"image": pa.array(images, kind), "text": [["first", "second"], [], None], "label": [0, 1, 2]})
+    pq.write_table(table, folder / "hugging-face" / "train-00000.parquet")
+    columns = status_columns("files")
+    for key, data in (("000000000", SHARED), ("000000002", own(4))):
+        (folder / "files" / "00000" / f"{key}.jpg").write_bytes(data)
+        (folder / "files" / "00000" / f"{key}.json").write_text(json.dumps({"key": key}))
+    pq.write_table(pa.table(columns), folder / "files" / "00000.parquet")
+    (folder / "files" / "00000_stats.json").write_text("{}")
+    (folder / "folder" / "a" / "plain.jpg").write_bytes(SHARED)
+    (folder / "folder" / "a" / "plain.txt").write_text("a caption")
+    (folder / "folder" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(own(5))
+    (folder / "folder" / "outside.jpg").symlink_to("/etc/hostname")
+
+
+def land_in_store() -> None:
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="landing")
+    for part, first in (("part-0", SHARED), ("part-1", own(7))):
+        rows = io.BytesIO()
+        urls = [f"https://s3.example/{part}/{n}" for n in range(2)]
+        pq.write_table(pa.table({"UID": [f"{part}-a", f"{part}-b"], "URL": urls, "TEXT": ["t", "t"]}), rows)
+        client.put_object(Bucket="landing", Key=f"meta/{part}.parquet", Body=rows.getvalue())
+        dump = io.BytesIO()
+        with tarfile.open(fileobj=dump, mode="w") as archive:
+            add(archive, "000000000.jpg", first)
+            add(archive, "000000000.json", json.dumps({"uid": f"{part}-b"}).encode())
+        client.put_object(Bucket="landing", Key=f"dump/{part}/00000.tar", Body=dump.getvalue())
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landing]:
+    folder = tmp_path_factory.mktemp("layouts")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }.items():
+            patch.setenv(name, value)
+        land_on_disk(folder)
+        land_in_store()
+        (folder / "generations" / "copy.jpg").write_bytes(SHARED)
+        landing = Landing(folder)
+        landing.config.write_text(DATASETS)
+        landing.raisonne("run")
+        yield landing
+    server.stop()
+
+
+def test_every_picture_of_every_layout_is_a_training_row_with_its_status(landed: Landing) -> None:
+    rows = landed.query(
+        "select samples.dataset, samples.row_number, caption, status, failure from catalog.samples "
+        "left join fingerprints.images using (sample_id) order by samples.dataset, samples.shard, samples.row_number"
+    )
+    gone = "not downloaded: HTTP Error 404: Not Found"
+    by_dataset: dict[str, list] = {}
+    for dataset, _, caption, status, failure in rows:
+        by_dataset.setdefault(dataset, []).append((caption, status, failure))
+    downloaded = [("one", "ok", None), (None, "failed", gone), ("three", "ok", None)]
+    assert by_dataset["i2d-parquet"] == downloaded
+    assert by_dataset["files"] == downloaded
+    assert [(c, s) for c, s, _ in by_dataset["hugging-face"]] == [("first", "ok"), (None, "failed"), (None, "ok")]
+    assert sorted(map(str, by_dataset["folder"])) == sorted(
+        map(
+            str,
+            [
+                ("a caption", "ok", None),
+                (None, "ok", None),
+                (None, "failed", "refused: a link that leaves the folder"),
+            ],
+        )
+    )
+    assert by_dataset["s3"] == [("t", None, None), ("t", "ok", None)] * 2
+
+
+def test_the_shared_picture_is_found_in_every_dataset(landed: Landing) -> None:
+    """Training pictures are read again by row, by name and by ranges, for the comparison of pixels."""
+    found = landed.query(
+        "select samples.dataset from duplicates.clusters join catalog.samples using (sample_id) order by 1"
+    )
+    assert [name for (name,) in found] == ["files", "folder", "hugging-face", "i2d-parquet", "s3"]
+    verdicts = landed.query("select verdict, duplicate_count from provenance.sources where rank = 1")
+    assert verdicts == [("exact", 5)]
+    assert landed.query("select count(*) from catalog.shards where unlisted > 0 or broken is not null") == [(0,)]
+
+
+def test_nothing_changed_is_nothing_read_and_a_store_that_is_down_loses_nothing(
+    landed: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = landed.query("select count(*) from fingerprints.images")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    run = landed.raisonne("run", check=False)
+    assert run.returncode == 1
+    assert "s3://landing/meta/*.parquet cannot be read: the store does not answer" in run.stderr
+    assert landed.query("select count(*) from fingerprints.images") == before
