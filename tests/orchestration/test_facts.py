@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import lance
+import lancedb
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from orchestration.facts import Facts, literal
+from transforms.encoders import EncoderMismatch
 
 
 def scores(*ids: int) -> pa.Table:
@@ -62,3 +66,144 @@ def test_any_name_can_be_looked_for(facts: Facts, name: str) -> None:
     table.upsert(pa.Table.from_pylist(rows, table.schema))
     table.delete(f"generation_id in ({literal(name)})")
     assert table.read(["generation_id"])["generation_id"].to_pylist() == ["other"]
+
+
+def test_of_rows_with_one_key_the_last_counts(facts: Facts) -> None:
+    table = facts["null_scores"]
+    table.upsert(pa.table({"sample_id": [1, 2, 1], "nearest_id": [7, 8, 9], "score": [0.1, 0.2, 0.3]}))
+    assert table.read().sort_by("sample_id")["nearest_id"].to_pylist() == [9, 8]
+
+
+def test_touching_a_table_again_changes_nothing(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+    before = facts.versions()
+    assert set(before.values()) == {1}
+    assert facts.versions() == before
+    assert not caplog.records
+
+
+def test_lancedb_opens_the_tables(facts: Facts) -> None:
+    facts["null_scores"].upsert(scores(1, 2))
+    assert lancedb.connect(facts.folder).open_table("null_scores").count_rows() == 2
+
+
+def vectors(dimension: int, *ids: int) -> pa.Table:
+    drawn = np.random.default_rng(0).standard_normal((len(ids), dimension)).astype(np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(drawn.ravel()), dimension)
+    return pa.table({"sample_id": ids, "shard_id": [0] * len(ids), "vector": column})
+
+
+def test_a_table_of_another_encoder_is_refused_until_it_is_reset(facts: Facts) -> None:
+    small, large = (facts.embeddings("copy_embeddings", name, d) for name, d in (("small 8-d", 8), ("large 16-d", 16)))
+    small.upsert(vectors(8, 1, 2))
+    facts.tag(1, facts.versions())
+    for use in (large.read, lambda: large.upsert(vectors(16, 1)), lambda: large.scan(["vector"]), large.dataset):
+        with pytest.raises(EncoderMismatch, match=r"vectors of small 8-d .* vectors of large 16-d; fingerprint again"):
+            use()
+    assert small.read().num_rows == 2, "a refusal changes nothing"
+    any_ = facts["copy_embeddings"]
+    assert any_.encoder == "small 8-d"
+    any_.reset("large 16-d", 16)
+    assert large.read().num_rows == 0
+    large.upsert(vectors(16, 3))
+    any_.reset("large 16-d", 16)  # it is that encoder's already
+    assert large.read(["sample_id"])["sample_id"].to_pylist() == [3]
+    assert (any_.encoder, any_.schema.field("vector").type.list_size) == ("large 16-d", 16)
+    tagged = any_.dataset(any_.dataset().tags.list()["warehouse-1"]["version"])
+    assert tagged.to_table()["vector"].type.list_size == 8
+    with pytest.raises(EncoderMismatch, match="large 16-d"):
+        small.read()
+
+
+def test_an_empty_table_is_any_encoder_s(facts: Facts) -> None:
+    assert facts["generation_embeddings"].read().num_rows == 0
+    assert facts["generation_embeddings"].encoder == ""
+    table = facts.embeddings("generation_embeddings", "tiny", 4)
+    assert table.read().schema.field("vector").type.list_size == 4
+    assert table.encoder == "tiny"
+    with pytest.raises(KeyError, match="no embedding table is called null_scores"):
+        facts.embeddings("null_scores", "tiny", 4)
+
+
+def test_vectors_without_a_name_are_refused(facts: Facts) -> None:
+    facts["copy_embeddings"].upsert(vectors(512, 1))
+    with pytest.raises(EncoderMismatch, match="an encoder without a name"):
+        facts.embeddings("copy_embeddings", "sscd", 512).read()
+    assert facts["copy_embeddings"].encoder == "an encoder without a name"
+    facts["copy_embeddings"].reset("sscd", 512)
+    assert facts.embeddings("copy_embeddings", "sscd", 512).read().num_rows == 0
+
+
+def test_shards_whose_vectors_are_reset_are_due_again(facts: Facts) -> None:
+    notes = facts["fingerprinted_shards"]
+    rows = [{"shard_id": 1, "fingerprint": name} for name in ("hashes", "copy", "semantic")]
+    notes.upsert(pa.Table.from_pylist(rows, notes.schema))
+    facts["copy_embeddings"].upsert(vectors(512, 1))
+    facts["copy_embeddings"].reset("other", 8)
+    assert sorted(notes.read()["fingerprint"].to_pylist()) == ["hashes", "semantic"]
+
+
+def older(facts: Facts, name: str, rows: pa.Table) -> None:
+    """Put a table of an older release in place of one."""
+    lance.write_dataset(rows, facts[name].uri, mode="overwrite")
+
+
+def test_columns_that_came_and_went_leave_the_rows(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+    table = facts["null_scores"]
+    schema = table.schema.remove(1).append(pa.field("odd", pa.string()))
+    older(facts, "null_scores", pa.table({"sample_id": [1, 2], "score": [0.1, 0.2], "odd": ["a", "b"]}).cast(schema))
+    table.upsert(scores(2, 3))
+    rows = table.read(["sample_id", "nearest_id", "score"]).sort_by("sample_id").to_pydict()
+    assert rows == {"sample_id": [1, 2, 3], "nearest_id": [None, 2, 3], "score": [0.1, 0.5, 0.5]}
+    assert sorted(table.dataset().schema.names) == ["nearest_id", "sample_id", "score"]
+    table.delete("sample_id = 3")
+    assert table.maintain(100)["compacted fragments"] > 0
+    kept = table.read(["sample_id", "nearest_id", "score"]).sort_by("sample_id").to_pydict()
+    assert kept == {"sample_id": [1, 2], "nearest_id": [None, 2], "score": [0.1, 0.5]}
+    assert not caplog.records
+
+
+def test_rows_from_before_a_column_came_survive_compaction(facts: Facts) -> None:
+    table = facts["null_scores"]
+    schema = table.schema.remove(1)
+    older(facts, "null_scores", pa.table({"sample_id": [0], "score": [0.0]}).cast(schema))
+    for number in range(1, 40):
+        row = pa.table({"sample_id": [number], "score": [number / 8]}).cast(schema)
+        lance.write_dataset(row, table.uri, mode="append")
+    assert table.maintain(100)["compacted fragments"] == 40
+    kept = table.read(["sample_id", "nearest_id", "score"]).sort_by("sample_id").to_pydict()
+    assert kept == {
+        "sample_id": list(range(40)),
+        "nearest_id": [None] * 40,
+        "score": [number / 8 for number in range(40)],
+    }
+
+
+def test_a_table_with_another_key_starts_anew(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+    table = facts["fingerprinted_shards"]
+    key = table.schema.field("shard_id")
+    older(
+        facts,
+        table.name,
+        pa.table({"shard_id": [1, 2], "encoder": ["sscd", "sscd"]}).cast(
+            pa.schema([key, pa.field("encoder", pa.string())])
+        ),
+    )
+    assert table.read().num_rows == 0
+    (said,) = caplog.messages
+    assert "fingerprinted_shards.lance is of an older release" in said
+    assert "shard_id rather than shard_id, fingerprint" in said
+    table.upsert(pa.Table.from_pylist([{"shard_id": 1, "fingerprint": "hashes"}], table.schema))
+    assert table.read(["fingerprint"])["fingerprint"].to_pylist() == ["hashes"]
+    assert table.dataset(version=1).to_table()["encoder"].to_pylist() == ["sscd", "sscd"], "what was there is not lost"
+
+
+def test_what_starts_anew_is_noted_as_done_no_more(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+    candidates, evidence = facts["match_candidates"], facts["match_evidence"]
+    row = {"generation_id": "g", "sample_id": 1, "method": "copy"}
+    candidates.replace([pa.Table.from_pylist([row], candidates.schema)], "made")
+    place = evidence.schema.get_field_index("inliers")
+    odd = evidence.schema.set(place, pa.field("inliers", pa.string()))
+    older(facts, "match_evidence", pa.Table.from_pylist([row], odd))
+    assert evidence.read().num_rows == 0
+    assert (candidates.recipe, candidates.read().num_rows) == ("", 0)
+    assert "type of inliers" in caplog.text

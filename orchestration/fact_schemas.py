@@ -1,0 +1,203 @@
+"""What the fact tables look like: their columns and keys, and which of them note that others are done.
+
+What belongs here: schemas and what relates tables to each other. What does not: reading and writing (`facts.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+_KEY = {"lance-schema:unenforced-primary-key": "true"}  # without it two writers of one key duplicate its row
+
+
+def _schema(keys: Mapping[str, pa.DataType], **columns: pa.DataType) -> pa.Schema:
+    return pa.schema(
+        [pa.field(name, kind, nullable=False, metadata=_KEY) for name, kind in keys.items()]
+        + [pa.field(name, kind) for name, kind in columns.items()]
+    )
+
+
+_VECTOR = pa.list_(pa.float32(), 512)  # SSCD's; a table takes the dimension of its encoder
+_BOX = {"x": pa.float64(), "y": pa.float64(), "width": pa.float64(), "height": pa.float64()}
+_PRINT = {
+    "status": pa.string(),
+    "failure": pa.string(),
+    "sha256": pa.string(),
+    "pixel_sha256": pa.string(),
+    "pdq": pa.string(),
+    "pdq_quality": pa.int32(),
+    "width": pa.int32(),
+    "height": pa.int32(),
+}
+_MEMBER = {
+    "shard_id": pa.int64(),
+    "key": pa.string(),
+    "member": pa.string(),
+    "member_offset": pa.int64(),
+    "member_size": pa.int64(),
+}
+_FILE = {"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64()}
+
+# One line a table: its key, then its columns.
+SCHEMAS: dict[str, pa.Schema] = {
+    # a metadata parquet and the image tar of the same name, as found on the last look
+    "landing_shards": _schema(
+        {"shard_id": pa.int64()},
+        dataset=pa.string(),
+        shard=pa.string(),
+        status=pa.string(),
+        failure=pa.string(),
+        rows=pa.int64(),
+        repaired_rows=pa.int64(),
+        columns=pa.list_(pa.string()),
+        readable_path=pa.string(),  # the landing file, or its repaired copy
+        **{f"metadata_{name}": kind for name, kind in _FILE.items()},
+        **{f"images_{name}": kind for name, kind in _FILE.items()},
+    ),
+    # a shard whose pictures have a fingerprint (hashes, copy or semantic), and which delivery of them
+    "fingerprinted_shards": _schema(
+        {"shard_id": pa.int64(), "fingerprint": pa.string()},
+        dataset=pa.string(),
+        shard=pa.string(),
+        encoder=pa.string(),
+        maker=pa.string(),  # what makes the fingerprint from a picture; the recipe is the maker and the delivery
+        recipe=pa.string(),
+        pictures=pa.int64(),
+        ok=pa.int64(),
+        low_quality=pa.int64(),
+        failed=pa.int64(),
+        unlisted=pa.int64(),
+        unlisted_examples=pa.list_(pa.string()),
+        broken=pa.string(),
+        seconds=pa.float64(),
+    ),
+    "image_fingerprints": _schema({"sample_id": pa.uint64()}, **_MEMBER, **_PRINT),
+    "redownload_fingerprints": _schema({"sample_id": pa.uint64()}, **_MEMBER, **_PRINT),
+    "copy_embeddings": _schema({"sample_id": pa.uint64()}, shard_id=pa.int64(), vector=_VECTOR),
+    "semantic_embeddings": _schema({"sample_id": pa.uint64()}, shard_id=pa.int64(), vector=_VECTOR),
+    "duplicate_pairs": _schema(
+        {"sample_id_a": pa.uint64(), "sample_id_b": pa.uint64()},
+        method=pa.string(),
+        distance=pa.float64(),
+        threshold=pa.float64(),
+        copy_score=pa.float64(),
+        pdq_distance=pa.int32(),
+        aligned_distance=pa.float64(),
+        inliers=pa.int32(),
+    ),
+    "cluster_members": _schema(
+        {"sample_id": pa.uint64()},
+        representative_id=pa.uint64(),
+        method=pa.string(),
+        distance_to_representative=pa.float64(),
+        aligned_distance_to_representative=pa.float64(),
+    ),
+    "generation_fingerprints": _schema(
+        {"generation_id": pa.string()},
+        source=pa.string(),
+        path=pa.string(),
+        model=pa.string(),
+        prompt=pa.string(),
+        seed=pa.int64(),
+        encoder=pa.string(),
+        recipe=pa.string(),
+        dihedral_pdq=pa.list_(pa.string()),
+        **_PRINT,
+    ),
+    "generation_embeddings": _schema(
+        {"generation_id": pa.string(), "view": pa.string()},
+        **_BOX,
+        mirrored=pa.bool_(),
+        vector=_VECTOR,
+    ),
+    "match_candidates": _schema(
+        {"generation_id": pa.string(), "sample_id": pa.uint64(), "method": pa.string()}, score=pa.float64(), **_BOX
+    ),
+    "match_evidence": _schema(
+        {"generation_id": pa.string(), "sample_id": pa.uint64()},
+        copy_score=pa.float64(),
+        pdq_distance=pa.int32(),
+        same_bytes=pa.bool_(),
+        same_pixels=pa.bool_(),
+        confirmed=pa.bool_(),
+        whole=pa.bool_(),
+        mirrored=pa.bool_(),
+        aligned_distance=pa.float64(),
+        inliers=pa.int32(),
+        overlap_generation=pa.float64(),
+        overlap_source=pa.float64(),
+        failure=pa.string(),
+        **_BOX,
+    ),
+    "null_scores": _schema({"sample_id": pa.uint64()}, nearest_id=pa.uint64(), score=pa.float64()),
+}
+
+
+# Tables that an asset of another name writes beside its own.
+WRITTEN_BY = {
+    "fingerprinted_shards": "image_fingerprints",
+    "copy_embeddings": "image_fingerprints",
+    "semantic_embeddings": "image_fingerprints",
+    "generation_embeddings": "generation_fingerprints",
+    "match_evidence": "match_candidates",
+}
+
+# Where it is noted that the rows of a table are computed, and which notes those are: whoever empties the table deletes
+# them first, so that the rows are computed again.
+NOTED_IN = {
+    "image_fingerprints": ("fingerprinted_shards", "fingerprint = 'hashes'"),
+    "redownload_fingerprints": ("fingerprinted_shards", "fingerprint = 'redownload'"),
+    "copy_embeddings": ("fingerprinted_shards", "fingerprint = 'copy'"),
+    "semantic_embeddings": ("fingerprinted_shards", "fingerprint = 'semantic'"),
+    "generation_embeddings": ("generation_fingerprints", "true"),
+    "match_evidence": ("match_candidates", "true"),
+}
+
+EMBEDDINGS = tuple(name for name, schema in SCHEMAS.items() if "vector" in schema.names)
+_ENCODER = b"raisonne:encoder"
+
+
+def keys(schema: pa.Schema) -> list[str]:
+    """Return the columns that name a row."""
+    return [field.name for field in schema if field.metadata]
+
+
+def encoder_of(schema: pa.Schema) -> str:
+    """Return the identity that the vectors of a table carry; empty where they carry none."""
+    return (schema.metadata or {}).get(_ENCODER, b"").decode()
+
+
+def embedding_schema(name: str, dimension: int, encoder: str) -> pa.Schema:
+    """Return the schema of an embedding table for vectors of one encoder, which it names.
+
+    The name lies in the schema rather than in the table's configuration: it is written in the same commit as the
+    table, and an old version keeps its own.
+    """
+    schema = SCHEMAS[name]
+    place = schema.get_field_index("vector")
+    schema = schema.set(place, pa.field("vector", pa.list_(pa.float32(), dimension)))
+    return schema.with_metadata({_ENCODER: encoder} if encoder else None)
+
+
+def current_schema(name: str, stored: pa.Schema) -> pa.Schema:
+    """Return the schema that a stored table should have: for embeddings, of its own dimension and encoder."""
+    if name not in EMBEDDINGS:
+        return SCHEMAS[name]
+    vector = stored.field("vector").type if "vector" in stored.names else _VECTOR
+    size = vector.list_size if pa.types.is_fixed_size_list(vector) else _VECTOR.list_size
+    return embedding_schema(name, size, encoder_of(stored))
+
+
+def incompatible(stored: pa.Schema, wanted: pa.Schema) -> str:
+    """Say what of a stored table cannot become the wanted one by adding and dropping columns; empty if nothing."""
+    if keys(stored) != keys(wanted):
+        return f"key ({', '.join(keys(stored))} rather than {', '.join(keys(wanted))})"
+    changed = [f.name for f in wanted if f.name in stored.names and stored.field(f.name).type != f.type]
+    return f"type of {', '.join(changed)}" if changed else ""
+
+
+def last_of_each_key(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return the rows without those that a later row of the same key replaces."""
+    places = rows.select(names).append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+    last = places.group_by(names).aggregate([("place", "max")])["place_max"]
+    return rows if len(last) == rows.num_rows else rows.take(last)
