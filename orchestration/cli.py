@@ -27,6 +27,9 @@ _CONFIG = click.option(
 )
 
 
+_JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
+
+
 @click.group(epilog="Example: raisonne run && raisonne sql 'from reports.duplicate_frequency'")
 @click.version_option(package_name="raisonne", message="%(version)s")
 def main() -> None:
@@ -34,10 +37,10 @@ def main() -> None:
 
 
 @main.command(epilog="Example: raisonne run --config raisonne.toml generations_only")
-@click.argument("job", default="everything", type=click.Choice(["everything", "derive", "generations_only"]))
+@click.argument("job", default="everything", type=click.Choice(_JOBS))
 @_CONFIG
 def run(job: str, config: str | None) -> None:
-    """Materialize JOB (everything by default) and publish what it built.
+    """Materialize JOB (everything by default) and publish what it built; `fingerprint_shard` publishes nothing.
 
     Shards and generations that were done before are not read again.
     """
@@ -52,6 +55,8 @@ def run(job: str, config: str | None) -> None:
         _fail(f"the run stopped, the last version stands: {getattr(error, 'orig', None) or error}")
     if not result.success:
         _fail(_reason(result.all_events))
+    if job == "fingerprint_shard":
+        return
     with publishing.connect(settings.home) as con:
         for failure in summary.failures(con):
             click.echo(f"warning: {failure}", err=True)
@@ -96,6 +101,46 @@ def _root(error: "SerializableErrorInfo") -> str:
     while error.cause:
         error = error.cause
     return error.message.strip()
+
+
+@main.command(epilog="Example: raisonne download laion-2b --threads 128")
+@click.argument("datasets", nargs=-1)
+@click.option("--timeout", type=click.IntRange(1), default=10, show_default=True, help="Seconds of silence.")
+@click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Further tries of a failed row.")
+@click.option("--processes", type=click.IntRange(1), help="One a core by default.")
+@click.option("--threads", type=click.IntRange(1), default=64, show_default=True, help="Of each process.")
+@click.option("--shard-rows", type=click.IntRange(1), default=10_000, show_default=True, help="Rows of a tar.")
+@_CONFIG
+def download(
+    datasets: tuple[str, ...],
+    timeout: int,
+    retries: int,
+    processes: int | None,
+    threads: int,
+    shard_rows: int,
+    config: str | None,
+) -> None:
+    """Fetch the pictures of DATASETS (all that have `download` in the settings) with img2dataset.
+
+    What was fetched before is not asked for again. Rows that fail are counted by reason.
+    """
+    settings = _settings(config)
+    from orchestration import downloads, progress
+    from transforms.landing import LandingError
+
+    cores = len(os.sched_getaffinity(0))
+    pace = downloads.Pace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
+    try:
+        for dataset in downloads.chosen(settings, datasets):
+            with progress.shown():
+                outcome = downloads.fetch(dataset, pace)
+            click.echo("\n".join(downloads.sentences(dataset, outcome)))
+    except LookupError as error:
+        _fail(error.args[0], USAGE)
+    except (downloads.DownloadError, LandingError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'download'}: {error.strerror or error}")
 
 
 @main.command(epilog="Example: raisonne show simulated/0007.jpg")
