@@ -5,6 +5,8 @@ What belongs here: which assets make up a run, and noticing new landing files. W
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,7 +67,7 @@ def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     if busy := _under_way(context.instance, "everything", "fingerprint_shard"):
         return dg.SkipReason(f"{busy} is under way")
     landed = {shard.partition: shard for shard in discover(current) if shard.images}
-    done = _fingerprinted(Facts(current.home / "facts"))
+    done = _fingerprinted(Facts(current.home / "facts"), {"hashes", *current.encoders.chosen})
     fresh = {name: digest for name, shard in landed.items() if done.get(name) != (digest := _digest(asdict(shard)))}
     if not fresh:
         return dg.SkipReason("every shard is fingerprinted")
@@ -80,8 +82,10 @@ def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     return dg.SensorResult([dg.RunRequest(_digest(fresh), tags=tags)])
 
 
-def _fingerprinted(facts: Facts) -> dict[str, str]:
-    done = set(facts["fingerprinted_shards"].read(["shard_id"])["shard_id"].to_pylist())
+def _fingerprinted(facts: Facts, wanted: Collection[str]) -> dict[str, str]:
+    notes = facts["fingerprinted_shards"].read(["shard_id", "fingerprint"], "recipe <> ''").to_pylist()
+    counts = Counter(note["shard_id"] for note in notes if note["fingerprint"] in wanted)
+    done = {shard_id for shard_id, count in counts.items() if count == len(wanted)}
     rows = facts["landing_shards"].read().to_pylist()
     return {
         f"{row['dataset']}/{row['shard']}": _digest(
@@ -110,8 +114,9 @@ def _file(row: dict, kind: str) -> dict | None:
 )
 def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the fingerprints' Lance version with the published one, when no shard is under way."""
-    now = Facts(settings.load().home / "facts")["image_fingerprints"].version
-    if now == _published(settings.load(), "image_fingerprints"):
+    facts, tables = Facts(settings.load().home / "facts"), ("image_fingerprints", "copy_embeddings")
+    now = [facts[name].version for name in tables]
+    if now == [_published(settings.load(), name) for name in tables]:
         return dg.SkipReason("the published version is up to date")
     if busy := _under_way(context.instance, "fingerprint_shard", "everything", "derive"):
         return dg.SkipReason(f"{busy} is under way")

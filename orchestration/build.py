@@ -73,8 +73,7 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
         if name == "landing_metadata":
             _landing(con, inputs.facts)
         elif name == "settings":
-            values = inputs.settings.thresholds.model_dump() | {"copy_encoder": _encoder_name(inputs.settings)}
-            _temporary(con, name, pa.Table.from_pylist([values]))
+            _temporary(con, name, _settings(inputs.settings))
         elif name in {"this_version", "previous_versions"}:
             _temporary(con, name, getattr(inputs, name))
         else:
@@ -84,8 +83,18 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
             _temporary(con, name, dataset.scanner(columns=columns).to_reader())
 
 
-def _encoder_name(settings: Settings) -> str:
-    return settings.encoders.copy_.partition(":")[0]
+def _settings(settings: Settings) -> pa.Table:
+    chosen = settings.encoders
+    encoders = {
+        "copy_encoder": chosen.copy_.partition(":")[0],
+        # as the model is called everywhere else: without the place its weights were read from
+        "semantic_encoder": chosen.semantic and chosen.semantic.partition("/")[0],
+    }
+    names = pa.schema([(name, pa.string()) for name in encoders])
+    row = pa.Table.from_pylist([settings.thresholds.model_dump()])
+    for field, column in zip(names, pa.Table.from_pylist([encoders], names).columns, strict=True):
+        row = row.append_column(field, column)
+    return row
 
 
 def _temporary(con: duckdb.DuckDBPyConnection, name: str, data: pa.Table | pa.RecordBatchReader) -> None:

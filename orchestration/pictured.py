@@ -86,7 +86,9 @@ def metadata(
 def _lineage(model: Model, columns: Mapping[str, Mapping[str, str]], owner: Mapping[str, str]) -> dg.TableColumnLineage:
     deps = {}
     for column, origins in lineage(model, columns).items():
-        keys = [(asset_key(name, owner), origin) for name, origin in origins]
+        keys = dict.fromkeys(
+            (asset_key(name, owner), origin) for name, origin in origins
+        )  # an asset may write two tables
         deps[column] = [dg.TableColumnDep(key, origin) for key, origin in keys if key]
     return dg.TableColumnLineage({column: found for column, found in deps.items() if found})
 

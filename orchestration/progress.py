@@ -11,7 +11,17 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 _EVERY_S = 10.0
 
@@ -28,9 +38,12 @@ class Reporter(Protocol):
     def finish(self) -> None:
         """End the task."""
 
+    def say(self, line: str) -> None:
+        """Tell of something that is done, amid a task."""
+
 
 class Silent:
-    """Dagster's own log tells enough."""
+    """Nobody is there to be told."""
 
     def start(self, task: str, total: int | None) -> None:
         """Do nothing."""
@@ -41,9 +54,15 @@ class Silent:
     def finish(self) -> None:
         """Do nothing."""
 
+    def say(self, line: str) -> None:
+        """Do nothing."""
+
 
 class Lines:
-    """A line when a task begins, every ten seconds, and when it ends."""
+    """A line when a task ends, and every ten seconds before. tell: takes a line."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
 
     def start(self, task: str, total: int | None) -> None:
         """See Reporter."""
@@ -53,22 +72,48 @@ class Lines:
     def advance(self, done: int) -> None:
         """See Reporter."""
         self._done = done
-        if time.monotonic() - self._told >= _EVERY_S:
-            self._told = time.monotonic()
-            print(f"{self._task}: {done}{f' of {self._total}' if self._total else ''}", file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if now - self._told >= _EVERY_S:
+            self._told = now
+            self._tell(f"{self._task}: {pace(done, self._total, now - self._began)}")
 
     def finish(self) -> None:
         """See Reporter."""
         seconds = time.monotonic() - self._began
-        print(f"{self._task}: {self._done} in {seconds:.1f} s", file=sys.stderr, flush=True)
+        self._tell(f"{self._task}: {self._done} in {seconds:.1f} s{_rate(self._done, seconds)}")
+
+    def say(self, line: str) -> None:
+        """See Reporter."""
+        self._tell(line)
+
+
+def pace(done: int, total: int | None, seconds: float) -> str:
+    """Say how far a task is, how fast, and how long it still takes: `640 of 3420, 21.3/s, 2 min left`."""
+    said = f"{done}{f' of {total}' if total else ''}{_rate(done, seconds)}"
+    if not total or not 0 < done < total:
+        return said
+    left = seconds / done * (total - done)
+    unit, name = next(
+        (u, n) for u, n, most in ((1, "s", 90), (60, "min", 5400), (3600, "h", float("inf"))) if left < most
+    )
+    return f"{said}, {left / unit:.0f} {name} left"
+
+
+def _rate(done: int, seconds: float) -> str:
+    return f", {done / seconds:.1f}/s" if done and seconds >= 1 else ""
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(_rate(int(task.completed), task.elapsed or 0).lstrip(", "))
 
 
 class Bars:
     """One bar a task."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True))
+        columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), _Rate())
+        self._progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
 
     def start(self, task: str, total: int | None) -> None:
         """See Reporter."""
@@ -86,6 +131,10 @@ class Bars:
         self._progress.stop()
         self._progress.remove_task(self._task)
 
+    def say(self, line: str) -> None:
+        """See Reporter."""
+        self._progress.console.print(line, highlight=False, markup=False)
+
 
 _reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # noqa: B039 -- it holds no state
 
@@ -93,11 +142,32 @@ _reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # no
 @contextmanager
 def shown() -> Iterator[None]:
     """Show progress while this is open: bars if standard error is a terminal, else lines."""
-    token = _reporter.set(Bars() if sys.stderr.isatty() else Lines())
+    token = _reporter.set(Bars() if sys.stderr.isatty() else Lines(_to_stderr))
     try:
         yield
     finally:
         _reporter.reset(token)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told_to(log: Callable[[str], None]) -> Iterator[None]:
+    """Tell `log`, such as that of a Dagster run, while this is open, unless progress is shown already."""
+    before = _reporter.get()
+    if isinstance(before, Silent):
+        _reporter.set(Lines(log))
+    try:
+        yield
+    finally:
+        _reporter.set(before)  # not by token: Dagster may close a run's resources in another context
+
+
+def say(line: str) -> None:
+    """Tell of something that is done, amid a task that is tracked."""
+    _reporter.get().say(line)
 
 
 def track[T](items: Iterable[T], task: str, total: int | None, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:

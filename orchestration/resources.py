@@ -6,14 +6,14 @@ What belongs here: opening these for a run. What does not: what is done with the
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
 import dagster as dg
 from pydantic import PrivateAttr
 
-from orchestration import publishing, settings
+from orchestration import progress, publishing, settings
 from orchestration.facts import Facts
 from orchestration.training import TrainingPictures
 from transforms import alignment, duplicates, encoders
@@ -40,9 +40,9 @@ class Warehouse(dg.ConfigurableResource):
             if context.log:
                 context.log.warning(sentence)
 
-        with publishing.writer(
-            self.home, run=context.run.run_id if context.run else "outside of a run", wait_s=wait, on_wait=tell
-        ):
+        run = context.run.run_id if context.run else "outside of a run"
+        log = progress.told_to(context.log.info) if context.log else nullcontext()
+        with publishing.writer(self.home, run=run, wait_s=wait, on_wait=tell), log:
             yield self
 
     @property
@@ -61,9 +61,22 @@ class Warehouse(dg.ConfigurableResource):
         return Facts(self.home / "facts")
 
     @property
-    def encoder(self) -> Encoder:
-        """The copy encoder, loaded once a process."""
-        return _encoder(self._settings.encoders.copy_)
+    def encoder_names(self) -> dict[str, str]:
+        """The encoders that the settings name, by what they are for: `copy`, and `semantic` if there is one."""
+        return self._settings.encoders.chosen
+
+    def encoder(self, kind: str = "copy") -> Encoder:
+        """Return the encoder for `copy` or `semantic`, loaded once a process."""
+        return self.load(self.encoder_names[kind])
+
+    def encoder_id(self, kind: str) -> str | None:
+        """Return the identity of an encoder, as text; None for a fingerprint that is not made by one."""
+        return str(self.encoder(kind).id) if kind in self.encoder_names else None
+
+    @staticmethod
+    def load(name: str) -> Encoder:
+        """Load an encoder by its name, once a process."""
+        return _encoder(name)
 
     @property
     def rules(self) -> Rules:

@@ -72,6 +72,11 @@ class Encoders(_Section):
     copy_: str = Field("sscd", alias="copy")
     semantic: str | None = None
 
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The encoders that are named, by what they are for."""
+        return {"copy": self.copy_} | ({"semantic": self.semantic} if self.semantic else {})
+
 
 class Thresholds(_Section):
     """Where the verdicts are cut.
@@ -109,7 +114,7 @@ class Limits(_Section):
     neighbours: int = Field(10, ge=1)
     null_sample: int = Field(256, ge=2)
     commit_rows: int = Field(16_384, ge=1)
-    index_rows: int = Field(100_000, ge=1)
+    index_rows: int = Field(1_000_000, ge=1)
     duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")
 
 

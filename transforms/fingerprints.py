@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms import hashes
-from transforms.encoders import Encoder, Vectors
+from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.pictures import DecodeError, Pixels, decode
 
 OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
@@ -105,24 +105,23 @@ def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: Pace) -> Itera
                 future.cancel()
 
 
-def embed_distinct(encoder: Encoder, prints: list[Fingerprint], pictures: list[Pixels]) -> Vectors:
-    """Embed pictures, equal ones once: float32 of shape (n, dimension), in the order of `pictures`."""
-    first: dict[str | None, int] = {}
-    distinct: list[Pixels] = []
-    places = []
-    for print_, picture in zip(prints, pictures, strict=True):
-        if print_.pixel_sha256 not in first:
-            first[print_.pixel_sha256] = len(distinct)
-            distinct.append(picture)
-        places.append(first[print_.pixel_sha256])
-    return embed(encoder, distinct)[places]
-
-
 def embed(encoder: Encoder, pictures: Sequence[Pixels]) -> Vectors:
-    """Embed pictures, also none: float32 of shape (n, dimension)."""
-    return encoder.embed(pictures) if pictures else np.empty((0, encoder.id.dimension), np.float32)
+    """Embed pictures of any size, also none: float32 of shape (n, dimension), norm 1."""
+    return encoder.embed([encoder.prepare(picture) for picture in pictures])
 
 
-def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:
-    """Return vectors as an Arrow column."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), vectors.shape[1])
+def embed_distinct(encoder: Encoder, keys: Sequence[str], prepared: Sequence[Prepared]) -> Vectors:
+    """Embed prepared pictures, those of the same key once: float32 of shape (n, dimension), in the given order."""
+    first: dict[str, int] = {}
+    distinct: list[Prepared] = []
+    for key, picture in zip(keys, prepared, strict=True):
+        if key not in first:
+            first[key] = len(distinct)
+            distinct.append(picture)
+    return encoder.embed(distinct)[[first[key] for key in keys]]
+
+
+def vector_column(vectors: Vectors | Sequence[npt.NDArray[np.float32]]) -> pa.FixedSizeListArray:
+    """Return vectors, at least one or of shape (0, dimension), as an Arrow column."""
+    rows = np.asarray(vectors, np.float32)
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel(), pa.float32()), rows.shape[1])

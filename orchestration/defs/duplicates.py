@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from orchestration.defs.fingerprints import image_fingerprints, recipe
+from orchestration.defs.catalog import landing_shards
+from orchestration.defs.fingerprints import image_fingerprints
+from orchestration.fingerprinting import COPY, fingerprint_versions, forget_outdated_shards, recipe
 from orchestration.resources import Warehouse
 from transforms import duplicates
 from transforms.comparisons import Comparer
@@ -24,13 +26,14 @@ _COLUMNS = ("sample_id", "status", "sha256", "pixel_sha256", "pdq", "width", "he
     group_name="duplicates",
     kinds={"lancedb", "numba"},
     owners=["team:safety-research"],
-    deps=[image_fingerprints],
+    deps=[landing_shards, image_fingerprints],  # the landing too: `derive` leaves the fingerprints between them out
     pool="cpu",
 )
 def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Every pair of training rows with equal bytes, close hashes, or close embeddings that aligned pixels confirm."""
     table = warehouse.facts["duplicate_pairs"]
-    made_by = recipe("pairs", CODE, warehouse.facts["image_fingerprints"].version, warehouse.duplicate_thresholds)
+    forget_outdated_shards(warehouse)
+    made_by = recipe("pairs", CODE, fingerprint_versions(warehouse), warehouse.duplicate_thresholds)
     if table.recipe != made_by:
         pictures, cut = usable_pictures(warehouse), warehouse.duplicate_thresholds
         hashed = pl.concat([pl.DataFrame(schema=duplicates.PAIR), *duplicates.hash_pairs(pictures, cut)])
@@ -75,10 +78,12 @@ def distinct_vectors(warehouse: Warehouse, pictures: Pictures) -> Vectors:
 
     Raises EncoderMismatch if some shard was embedded by another encoder than the settings name.
     """
-    for other in warehouse.facts["fingerprinted_shards"].read(["encoder"])["encoder"].unique().to_pylist():
-        warehouse.encoder.id.require(other)
+    encoder = warehouse.encoder().id
+    notes = warehouse.facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
+    for other in notes["encoder"].unique().to_pylist():
+        encoder.require(other)
     wanted = pictures.ids[pictures.distinct]
-    vectors = np.zeros((len(wanted), 512), np.float32)
+    vectors = np.zeros((len(wanted), encoder.dimension), np.float32)
     if not len(wanted):
         return vectors
     filled = np.zeros(len(wanted), bool)

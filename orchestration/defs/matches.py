@@ -13,8 +13,9 @@ import polars as pl
 import pyarrow as pa
 
 from orchestration.defs.duplicates import cluster_members, distinct_vectors, usable_pictures
-from orchestration.defs.fingerprints import generation_fingerprints, recipe
+from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.facts import SCHEMAS, literal
+from orchestration.fingerprinting import fingerprint_versions, recipe
 from orchestration.progress import track
 from orchestration.resources import Warehouse
 from transforms import matching, pictures, search
@@ -67,7 +68,7 @@ def _null_rows(warehouse: Warehouse, training: Training) -> Iterator[pa.Table]:
     for start in track(starts, "null distribution", len(starts)):
         own = sample[start : start + size]
         shown = [warehouse.training_picture(int(training.ids[heads[position]])) for position in own]
-        views = embed(warehouse.encoder, [view.cut(picture) for picture in shown for view in VIEWS])
+        views = embed(warehouse.encoder(), [view.cut(picture) for picture in shown for view in VIEWS])
         found = search.best_of_others(views.reshape(len(own), len(VIEWS), -1), own, training.vectors[heads])
         yield pa.table(
             {
@@ -103,7 +104,7 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
 
 
 def _training_recipe(warehouse: Warehouse) -> str:
-    return recipe(warehouse.facts["image_fingerprints"].version, warehouse.facts["cluster_members"].recipe)
+    return recipe(fingerprint_versions(warehouse), warehouse.facts["cluster_members"].recipe)
 
 
 def _cut(warehouse: Warehouse) -> Cut:
@@ -137,7 +138,7 @@ def training_pictures(warehouse: Warehouse) -> Training:
 def _searched(warehouse: Warehouse, training: Training) -> Iterator[tuple[pa.Table, pa.Table]]:
     readable = warehouse.facts["generation_fingerprints"].read(where="status <> 'failed'").sort_by("generation_id")
     for other in readable["encoder"].unique().to_pylist():
-        warehouse.encoder.id.require(other)
+        warehouse.encoder().id.require(other)
     paths = dict(zip(*readable.select(["generation_id", "path"]).to_pydict().values(), strict=True))
 
     def load(name: str | int) -> Pixels:
@@ -166,7 +167,8 @@ def _queries(warehouse: Warehouse, rows: pa.Table) -> list[Query]:
     order = {view.name: number for number, view in enumerate(VIEWS)}
     names = rows["generation_id"].to_pylist()  # in order: a batch reads its own stretch of the embeddings
     stretch = f"generation_id between {literal(names[0])} and {literal(names[-1])}"
-    views: dict[str, np.ndarray] = {name: np.zeros((len(VIEWS), 512), np.float32) for name in names}
+    shape = (len(VIEWS), warehouse.encoder().id.dimension)
+    views: dict[str, np.ndarray] = {name: np.zeros(shape, np.float32) for name in names}
     for batch in warehouse.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], stretch):
         vectors = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
         for name, view, vector in zip(

@@ -133,7 +133,9 @@ def _recipe(warehouse: Warehouse, versions: dict[str, int]) -> str:
 def _version(
     warehouse: Warehouse, number: int, versions: dict[str, int], recipe: str, run_id: str
 ) -> dict[str, object]:
-    encoders = warehouse.facts["fingerprinted_shards"].read(["encoder"])["encoder"].unique().to_pylist()
+    encoders = (
+        warehouse.facts["fingerprinted_shards"].read(["encoder"], "encoder is not null")["encoder"].unique().to_pylist()
+    )
     return {
         "version": number,
         "published_at": datetime.now(UTC),

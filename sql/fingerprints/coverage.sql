@@ -3,33 +3,49 @@
 -- not_null: dataset, fingerprint, expected, ok, low_quality, failed, missing
 -- assert: expected = ok + low_quality + failed + missing
 -- assert: missing >= 0
--- column fingerprint: sha256 (bytes), pdq (perceptual hash) or the copy encoder (embedding)
+-- column fingerprint: sha256 (bytes), pdq (perceptual hash), or an encoder (embedding)
 -- column expected: training rows of the dataset
 -- column low_quality: rows whose picture is too flat for this fingerprint
--- column failed: rows whose picture could not be read
--- column missing: rows without a picture in the image dump
+-- column failed: rows whose picture could not be read, or not be downloaded
+-- column missing: rows without a picture in the image dump, or not fingerprinted by this encoder yet
 
-with rows as (
-    select samples.dataset, images.status
-    from catalog.samples
-    left join fingerprints.images using (sample_id)
+with kinds as (
+    select 'sha256' as fingerprint, 'hashes' as made_by
+    union all select 'pdq', 'hashes'
+    union all select copy_encoder, 'copy' from settings
+    union all select semantic_encoder, 'semantic' from settings where semantic_encoder is not null
 ),
 
-kinds as (
-    select 'sha256' as fingerprint, false as needs_texture
-    union all select 'pdq', true
-    union all select copy_encoder, false from settings
+vectors as (
+    select sample_id, 'copy' as made_by from lance_copy_embeddings
+    union all select sample_id, 'semantic' from lance_semantic_embeddings
+),
+
+rows as (
+    select
+        samples.dataset,
+        kinds.fingerprint,
+        case
+            when images.status = 'failed' then 'failed'
+            when images.status is null then 'missing'
+            when kinds.made_by = 'hashes' then if(kinds.fingerprint = 'pdq', images.status, 'ok')
+            when vectors.sample_id is not null then 'ok'
+            else 'missing'
+        end as state
+    from catalog.samples
+    cross join kinds
+    left join fingerprints.images using (sample_id)
+    left join vectors on vectors.sample_id = samples.sample_id and vectors.made_by = kinds.made_by
 )
 
 select
-    rows.dataset,
-    kinds.fingerprint,
+    dataset,
+    fingerprint,
     count(*) as expected,
-    count(*) filter (where status = 'ok' or (status = 'low_quality' and not needs_texture)) as ok,
-    count(*) filter (where status = 'low_quality' and needs_texture) as low_quality,
-    count(*) filter (where status = 'failed') as failed,
-    count(*) filter (where status is null) as missing
+    count(*) filter (where state = 'ok') as ok,
+    count(*) filter (where state = 'low_quality') as low_quality,
+    count(*) filter (where state = 'failed') as failed,
+    count(*) filter (where state = 'missing') as missing
 from rows
-cross join kinds
 group by all
 order by all

@@ -1,0 +1,162 @@
+"""Shards on a real Ray of two workers: the same rows as without, also when workers are killed."""
+
+import io
+import os
+import signal
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestration import engines
+from orchestration.settings import Compute
+from tests.conftest import Landing, Row, add, encoded, picture
+from transforms import encoders
+from transforms.encoders import EncoderUnavailable
+from transforms.fingerprints import Pace, Rules
+from transforms.rows import MetadataFile
+from transforms.shards import Account, Batch, Job
+
+ray = pytest.importorskip("ray", reason="Ray is not installed; pip install raisonne[ray]")
+from orchestration import on_ray  # noqa: E402
+
+RAY = Compute(engine="ray")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Start Ray once for this file: `work` uses the cluster that a process is connected to."""
+    with on_ray._cluster(ray, RAY):
+        yield
+
+
+def job(folder: Path, name: str, pictures: int, batch: int = 4, **encoders: str) -> Job:
+    """Land a shard of small pictures whose keys the metadata has; return its job."""
+    folder.mkdir(exist_ok=True)
+    keys = [f"{number:05d}" for number in range(pictures)]
+    pq.write_table(pa.table({"url": keys, "caption": keys, "key": keys}), folder / f"{name}.parquet")
+    with tarfile.open(folder / f"{name}.tar", "w") as archive:
+        for number, key in enumerate(keys):
+            data = encoded(picture(number, 64, 48)) if number % 7 else b"no picture"
+            add(archive, f"{key}.jpg", data)
+    files = (MetadataFile(len(name), str(folder / f"{name}.parquet")),)
+    rules, pace = Rules(1_000_000, 1_000_000, 50), Pace(batch, 1)
+    return Job(str(folder / f"{name}.tar"), str(folder), files, encoders, rules, pace)
+
+
+def told(results: Sequence[engines.Result], place: int) -> tuple[list[dict], list[dict], dict]:
+    """Return a job's rows, its vectors and its account, which must come once and last."""
+    items = [item for where, item in results if where == place]
+    assert [isinstance(item, Account) for item in items] == [False] * (len(items) - 1) + [True]
+    batches = [item for item in items if isinstance(item, Batch)]
+    rows = [row for batch in batches for row in batch.images.to_pylist()]
+    vectors = [row for batch in batches for table in batch.vectors.values() for row in table.to_pylist()]
+    return rows, vectors, {k: v for k, v in items[-1].row().items() if k != "seconds"}
+
+
+def workers() -> set[int]:
+    """Return the processes of workers that this process's Ray started."""
+    return {int(p.parent.name) for p in Path("/proc").glob("[0-9]*/cmdline") if _is_worker(p)}
+
+
+def _is_worker(cmdline: Path) -> bool:
+    try:
+        if not cmdline.read_bytes().startswith(b"ray::Worker"):
+            return False
+        raylet = int((cmdline.parent / "stat").read_text().rpartition(")")[2].split()[1])
+        return f" {os.getpid()} " in Path(f"/proc/{raylet}/stat").read_text().rpartition(")")[2][:30]
+    except OSError:
+        return False
+
+
+def test_the_same_rows_and_vectors_as_without_ray(cluster: None, tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a" * n, size, copy="sscd_distilled") for n, size in ((1, 9), (2, 6), (3, 1))]
+    jobs.append(Job(str(tmp_path / "gone.tar"), "", (), {}, jobs[0].rules, jobs[0].pace))
+    distributed = list(engines.work(jobs, RAY, encoders.load))
+    alone = list(engines.work(jobs, Compute(), encoders.load))
+    for place in range(len(jobs)):
+        assert told(distributed, place) == told(alone, place)
+    assert "gone.tar" in told(distributed, 3)[2]["broken"]
+
+
+def test_a_killed_worker_costs_neither_rows_nor_counts(cluster: None, tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a", 60), job(tmp_path, "bb", 8)]
+    results, killed = [], set()
+    for result in on_ray.work(iter(jobs), RAY):
+        if not results:  # at most a few of the first shard's 15 batches are made: its worker waits for this loop
+            killed = workers()
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+        results.append(result)
+    assert killed
+    for place in range(2):
+        assert told(results, place) == told(list(engines.work(jobs[place : place + 1], Compute(), encoders.load)), 0)
+
+
+def test_a_shard_that_kills_its_workers_is_broken_and_the_run_goes_on(cluster: None, tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a", 80, batch=1), job(tmp_path, "bb", 3)]
+    results, killed = [], set()
+    for place, item in on_ray.work(jobs, Compute(engine="ray", ray_workers=1)):
+        results.append((place, item))
+        if place == 0:
+            killed |= (alive := workers() - killed)
+            for process in alive:
+                os.kill(process, signal.SIGKILL)
+    rows, _, account = told(results, 0)
+    assert len(killed) == 3
+    assert account["broken"].startswith("its worker died 3 times")
+    assert account["pictures"] == len(rows) == account["ok"] + account["low_quality"] + account["failed"]
+    assert len({row["sample_id"] for row in rows}) == len(rows) < 80
+    assert told(results, 1)[2]["pictures"] == 3
+
+
+def test_what_a_worker_raises_is_raised_as_it_is(cluster: None, tmp_path: Path) -> None:
+    missing = job(tmp_path, "a", 2, copy="sscd:/nowhere.pt")
+
+    class Here:
+        id = "another"
+
+    with pytest.raises(EncoderUnavailable, match=r"no weights at /nowhere.pt"):
+        list(on_ray.work([missing], RAY, lambda _: Here()))
+    with pytest.raises(encoders.EncoderMismatch, match=r"sscd_distilled is .* and another where"):
+        list(on_ray.work([job(tmp_path, "b", 2, copy="sscd_distilled")], RAY, lambda _: Here()))
+
+
+def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with (
+        pytest.raises(on_ray.RayUnavailable, match=r"ray_address = 'auto'"),
+        on_ray._cluster(ray, Compute(ray_address="ray://head:10001")),
+    ):
+        pass
+
+
+def test_no_jobs_start_nothing() -> None:
+    assert list(on_ray.work([], Compute(engine="ray", ray_address="ray://never.asked"))) == []
+
+
+def test_a_whole_run(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path) -> None:
+    """One setting, the same tables; the run's own cluster ends with it."""
+    landing.shard("00000", [*rows_of(0, 3), Row("https://x.example/0", "broken", b"no picture")])
+    landing.shard("00001", rows_of(3, 2))
+    (landing.folder / "generations" / "g.png").write_bytes(io.BytesIO(encoded(picture(1), "PNG")).getvalue())
+    tables = []
+    for engine in ("local", "ray"):
+        landing.write_config(f'[compute]\nengine = "{engine}"\n')
+        config = landing.config.read_text().replace('home = "home"', f'home = "{engine}"')
+        landing.config.write_text(config)
+        landing.raisonne("run")
+        import lancedb
+
+        facts = lancedb.connect(landing.folder / engine / "facts")
+        tables.append(
+            {
+                name: facts.open_table(name).to_arrow().sort_by("sample_id").to_pylist()
+                for name in ("image_fingerprints", "copy_embeddings")
+            }
+        )
+    assert tables[0] == tables[1]
+    assert len(tables[0]["image_fingerprints"]) == 6
