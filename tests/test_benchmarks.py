@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {
     "hash": "hash_ratio hash_conformance_bits hash_two_workers",
-    "embed": "embed_efficiency_sscd embed_efficiency_clip",
-    "fingerprint": "fingerprint_rerun_s fingerprint_memory_growth",
+    "embed": "embed_efficiency_sscd embed_efficiency_clip embed_gpu_vit_b_32 embed_gpu_vit_l_14",
+    "fingerprint": "fingerprint_memory_growth fingerprint_rerun_s",
     "hamming": "hamming_recall hamming_vs_lance hamming_vs_duckdb hamming_growth hamming_skew",
     "cosine": "cosine_efficiency",
     "clusters": "clusters_vs_scipy cluster_purity pair_precision pair_recall",
