@@ -75,14 +75,15 @@ def meet(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int |
 
 
 # What may tell which row a picture is of, the surest first. A row number or a uid counts only with the same URL: a uid
-# need not be unique among files, nor a row number of this file.
+# need not be unique among files, nor a row number of this file. Where a picture says no URL, its uid has to do.
 _IDENTITIES: dict[str, Callable[[Member], Identity | None]] = {
     "row": lambda member: None if member.row is None or member.url is None else (member.row, member.url),
     "key": lambda member: member.key or None,
     "uid": lambda member: None if member.uid is None or member.url is None else (member.uid, member.url),
+    "uid alone": lambda member: member.uid if member.url is None else None,
     "content": lambda member: None if member.url is None else (member.url, member.caption),
 }
-_SAID = {"row": ("url",), "key": ("key",), "uid": ("uid", "url"), "content": ("url", "caption")}
+_SAID = {"row": ("url",), "key": ("key",), "uid": ("uid", "url"), "uid alone": ("uid",), "content": ("url", "caption")}
 _COLUMNS = {by: set(said) for by, said in _SAID.items() if by != "content"}
 
 
@@ -98,10 +99,10 @@ def _said(batch: pa.RecordBatch, by: str, columns: Mapping[str, str], first: int
     """Return by what each row of a batch can be met."""
     nothing = [None] * batch.num_rows
     texts = {w: _texts(batch.column(columns[w]), w) if w in columns else nothing for w in _SAID[by]}
-    if by == "key":
-        return texts["key"]
     if by == "row":
         return enumerate(texts["url"], first)
+    if len(texts) == 1:
+        return next(iter(texts.values()))
     return zip(*texts.values(), strict=True)
 
 

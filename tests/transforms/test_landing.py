@@ -291,3 +291,8 @@ def test_equal_rows_in_two_tars_of_one_download_are_two_rows(tmp_path: Path) -> 
 def test_metadata_without_captions_meets_pictures_by_url(tmp_path: Path) -> None:
     path = parquet(tmp_path, URL=["u", "v"])
     assert meet([Member("0", "0.jpg", 0, 1, url="v")], [MetadataFile(1, path)]) == ids(1, 1)
+
+
+def test_a_uid_has_to_do_where_a_picture_says_no_url(tmp_path: Path) -> None:
+    path = parquet(tmp_path, UID=["a", "b"], URL=["u", "v"], TEXT=["t", "t"])
+    assert meet([Member("0", "0.jpg", 0, 1, uid="b")], [MetadataFile(1, path)]) == ids(1, 1)
