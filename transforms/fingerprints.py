@@ -1,6 +1,6 @@
 """The fingerprints of pictures: decode, hash and embed, batch by batch, every picture with a status.
 
-What belongs here: turning raw pictures into fact rows. What does not: where they come from (`archives.py`,
+What belongs here: turning raw pictures into fact rows. What does not: where they come from (`dumps.py`,
 `generations.py`), where rows go (Lance tables), or what they mean (`sql/fingerprints/`).
 """
 
