@@ -154,7 +154,7 @@ def _job(warehouse: Warehouse, due: Due) -> shards.Job:
     shard = due.shard
     return shards.Job(
         dump=shard["images_path"],
-        fetched=str(warehouse.home / "fetched"),
+        fetched=str(warehouse.fetched),
         files=tuple(
             rows.MetadataFile(f["shard_id"], f["readable_path"], own=f["metadata_path"] == shard["images_path"])
             for f in due.files

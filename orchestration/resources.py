@@ -4,6 +4,7 @@ What belongs here: opening these for a run. What does not: what is done with the
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -43,6 +44,7 @@ class Warehouse(dg.ConfigurableResource):
         run = context.run.run_id if context.run else "outside of a run"
         log = progress.told_to(context.log.info) if context.log else nullcontext()
         with publishing.writer(self.home, run=run, wait_s=wait, on_wait=tell), log:
+            shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
             yield self
 
     @property
@@ -54,6 +56,11 @@ class Warehouse(dg.ConfigurableResource):
     def home(self) -> Path:
         """The folder of the warehouse."""
         return self._settings.home
+
+    @property
+    def fetched(self) -> Path:
+        """Where dumps from an object store lie while they are read."""
+        return self.home / "fetched"
 
     @property
     def facts(self) -> Facts:

@@ -18,6 +18,7 @@ from orchestration import settings
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints, redownload_fingerprints
 from orchestration.facts import Facts, FactTable
+from orchestration.progress import pace
 from orchestration.resources import Warehouse
 
 type Rows = Callable[[int, int], list[Row]]
@@ -87,6 +88,15 @@ def test_nothing_due_computes_nothing_and_commits_nothing(
     versions = Facts(landing.home / "facts").versions()
     assert materialize()["shards fingerprinted now"] == 0
     assert Facts(landing.home / "facts").versions() == versions
+
+
+def test_what_a_killed_run_had_fetched_goes(landing: Landing, rows_of: Rows, materialize: Materialize) -> None:
+    left = landing.home / "fetched" / "of-a-killed-run" / "00000.tar"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a tar")
+    landing.shard("00000", rows_of(0, 2))
+    assert materialize()["pictures fingerprinted now"] == 2
+    assert not left.exists()
 
 
 def test_another_copy_encoder_leaves_the_hashes_and_makes_every_vector_anew(
@@ -206,6 +216,21 @@ def test_a_second_dump_is_not_trained_on_twice_and_is_read_once(twice: Landing) 
     before = Facts(twice.home / "facts").versions()
     told = twice.raisonne("run").stderr
     assert "second dump" not in told and Facts(twice.home / "facts").versions() == before
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "said"),
+    [
+        (0, 10, 0.0, "0 of 10"),
+        (640, 3420, 30.0, "640 of 3420, 21.3/s, 2 min left"),
+        (5, 10, 10.0, "5 of 10, 0.5/s, 10 s left"),
+        (10, 10, 10.0, "10 of 10, 1.0/s"),
+        (7, None, 2.0, "7, 3.5/s"),
+        (1000, 10_000_000, 10.0, "1000 of 10000000, 100.0/s, 28 h left"),
+    ],
+)
+def test_progress_says_how_far_how_fast_and_how_long(done: int, total: int | None, seconds: float, said: str) -> None:
+    assert pace(done, total, seconds) == said
 
 
 def test_settings_of_a_dataset_say_what_is_wrong(tmp_path: Path) -> None:

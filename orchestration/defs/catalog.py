@@ -124,7 +124,7 @@ def _inspect(warehouse: Warehouse, shard: Shard, shard_id: int) -> dict[str, obj
             return _usable(seen, copy if copy.exists() else shard.metadata.path)
         if shard.images and any(d.name == shard.dataset and not d.metadata for d in warehouse.settings.datasets):
             limit = warehouse.settings.limits.member_bytes
-            return _usable(listings.write(shard.images.path, listed, limit, warehouse.home / "fetched"), listed)
+            return _usable(listings.write(shard.images.path, listed, limit, warehouse.fetched), listed)
     except (landing.LandingError, ArchiveError) as error:
         return _NOTHING | {"status": FAILED, "failure": str(error)}
     except StoreError:
