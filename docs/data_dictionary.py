@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from orchestration import build
-from orchestration.defs import warehouse
 from orchestration.facts import Facts
 from orchestration.settings import Settings
 from orchestration.sql_models import STAGES, Model, load
@@ -30,7 +29,7 @@ Each promise is checked before a version is published; where one fails, nothing 
 
 def render() -> str:
     """Return the page as Markdown."""
-    models = sorted(load(warehouse.SQL), key=lambda model: STAGES.index(model.stage))
+    models = sorted(load(build.SQL), key=lambda model: STAGES.index(model.stage))
     columns = _columns(models)
     lines = [_HEAD, "", "| table | one row per |", "| --- | --- |"]
     lines += [f"| [`{m.name}`](#{m.name.replace('.', '')}) | {_grain(m)} |" for m in models]
@@ -47,7 +46,7 @@ def _columns(models: list[Model]) -> dict[str, dict[str, str]]:
         inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
         with build.opened(Path(folder) / "empty.duckdb", settings) as con:
             build.provide(con, sorted({name for model in models for name in model.inputs}), inputs)
-            for model in load(warehouse.SQL):  # in the order in which they can be built
+            for model in load(build.SQL):  # in the order in which they can be built
                 build.materialize(con, model)
             return {model.name: _described(con, model) for model in models}
 

@@ -18,6 +18,9 @@ from orchestration.sql_models import STAGES, Check, Model
 from transforms.landing import NUMBER_COLUMNS, TEXT_COLUMNS
 
 _EXAMPLES = 3
+_HERE = Path(__file__).resolve().parent
+# beside the code in a checkout, within it in an installed wheel
+SQL = _HERE / "sql" if (_HERE / "sql").is_dir() else _HERE.parent / "sql"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
             columns = [field.name for field in SCHEMAS[table] if field.name != "vector"]
             dataset = inputs.facts[table].dataset(inputs.fact_versions[table])
             _temporary(con, name, dataset.scanner(columns=columns).to_reader())
+
+
+def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Make a fact table's stand-in without rows."""
+    _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table())
 
 
 def _settings(settings: Settings) -> pa.Table:

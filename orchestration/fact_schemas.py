@@ -18,6 +18,7 @@ def _schema(keys: Mapping[str, pa.DataType], **columns: pa.DataType) -> pa.Schem
 
 
 _VECTOR = pa.list_(pa.float32(), 512)  # SSCD's; a table takes the dimension of its encoder
+_DIGEST = pa.binary(32)
 _BOX = {"x": pa.float64(), "y": pa.float64(), "width": pa.float64(), "height": pa.float64()}
 _PRINT = {
     "status": pa.string(),
@@ -75,6 +76,38 @@ SCHEMAS: dict[str, pa.Schema] = {
     "redownload_fingerprints": _schema({"sample_id": pa.uint64()}, **_MEMBER, **_PRINT),
     "copy_embeddings": _schema({"sample_id": pa.uint64()}, shard_id=pa.int64(), vector=_VECTOR),
     "semantic_embeddings": _schema({"sample_id": pa.uint64()}, shard_id=pa.int64(), vector=_VECTOR),
+    # Joins of what is new with everything, noted once all their pairs are written. They are keyed by what was compared,
+    # not by rows: that two hashes differ by so many bits stays true whichever rows come and go.
+    "joins": _schema(
+        {"join_id": pa.int64()},
+        kind=pa.string(),
+        recipe=pa.string(),
+        exact=pa.bool_(),
+        threshold=pa.float64(),
+        new=pa.int64(),
+        old=pa.int64(),
+        pairs=pa.int64(),
+        recall=pa.float64(),
+        recall_low=pa.float64(),
+        recall_high=pa.float64(),
+        recall_pairs=pa.int64(),
+        seconds=pa.float64(),
+    ),
+    "joined_hashes": _schema({}, join_id=pa.int64(), pdq=_DIGEST),
+    "near_hashes": _schema({}, join_id=pa.int64(), pdq_a=_DIGEST, pdq_b=_DIGEST, distance=pa.int32()),
+    "joined_pictures": _schema({}, join_id=pa.int64(), pixel_sha256=_DIGEST),
+    "near_pictures": _schema({}, join_id=pa.int64(), pixel_a=_DIGEST, pixel_b=_DIGEST, copy_score=pa.float64()),
+    # two pictures laid over each other, by the SHA-256 of their pixels; without a distance where no way was found
+    "pixel_comparisons": _schema(
+        {"pixel_a": pa.string(), "pixel_b": pa.string()},
+        recipe=pa.string(),
+        same=pa.bool_(),
+        failure=pa.string(),
+        inliers=pa.int32(),
+        aligned_distance=pa.float64(),
+        overlap_a=pa.float64(),
+        overlap_b=pa.float64(),
+    ),
     "duplicate_pairs": _schema(
         {"sample_id_a": pa.uint64(), "sample_id_b": pa.uint64()},
         method=pa.string(),
@@ -92,6 +125,17 @@ SCHEMAS: dict[str, pa.Schema] = {
         distance_to_representative=pa.float64(),
         aligned_distance_to_representative=pa.float64(),
     ),
+    # the least cosine between any two members; a bound where a cluster is too large to compare all with all
+    "cluster_similarities": _schema(
+        {"representative_id": pa.uint64()},
+        distinct_pictures=pa.int64(),
+        min_similarity=pa.float64(),
+        min_similarity_exact=pa.bool_(),
+    ),
+    # a training row that an opt-out list names, and the first entry that does
+    "recalled_rows": _schema({"sample_id": pa.uint64()}, list=pa.string(), kind=pa.string(), value=pa.string()),
+    # a normalised caption that others nearly equal, by its MD5, and the caption that its group is named after
+    "caption_groups": _schema({"caption_key": pa.string()}, group_key=pa.string(), similarity=pa.float64()),
     "generation_fingerprints": _schema(
         {"generation_id": pa.string()},
         source=pa.string(),
@@ -138,6 +182,11 @@ WRITTEN_BY = {
     "fingerprinted_shards": "image_fingerprints",
     "copy_embeddings": "image_fingerprints",
     "semantic_embeddings": "image_fingerprints",
+    "joined_hashes": "near_hashes",
+    "joined_pictures": "near_pictures",
+    "joins": "near_pictures",
+    "pixel_comparisons": "duplicate_pairs",
+    "cluster_similarities": "cluster_members",
     "generation_embeddings": "generation_fingerprints",
     "match_evidence": "match_candidates",
 }

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+_SIZE = r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$"
 
 
 class SettingsError(ValueError):
@@ -63,6 +64,16 @@ class Generations(_Section):
     path: str
 
 
+class Recall(_Section):
+    """An opt-out list: a glob of CSV, Parquet or text files that name training rows.
+
+    Columns, any of: `sample_id`, `url`, `host` (and the hosts below it), `sha256`, `pdq`. A text file is one URL a line.
+    """
+
+    name: Name
+    path: str
+
+
 class Encoders(_Section):
     """`copy` finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint.
 
@@ -83,7 +94,8 @@ class Thresholds(_Section):
 
     pdq: differing bits of 256 up to which two hashes show the same picture. pdq_quality: below it a hash says
     nothing. similar: cosine of copy embeddings from which two pictures are worth comparing by pixels (0.5 is the
-    replication threshold of Somepalli et al. 2022). candidate: cosine from which a generation's neighbour is kept.
+    replication threshold of Somepalli et al. 2022). caption: Jaccard similarity of the words of two captions from which
+    they nearly equal. candidate: cosine from which a generation's neighbour is kept.
     aligned_distance: root mean square of aligned pixels in [0, 1]. inliers: matched local features that agree on one
     geometry. duplicate_overlap, whole_overlap: shared share of both pictures from which two training pictures are the
     same picture, and a generation shows the whole of its source.
@@ -92,6 +104,7 @@ class Thresholds(_Section):
     pdq: int = Field(31, ge=0, le=31)
     pdq_quality: int = Field(50, ge=0, le=100)
     similar: float = Field(0.5, gt=0, le=1)
+    caption: float = Field(0.8, gt=0, le=1)
     candidate: float = Field(0.25, ge=0, le=1)
     aligned_distance: float = Field(0.1, gt=0, le=1)
     inliers: int = Field(4, ge=4)
@@ -115,7 +128,36 @@ class Limits(_Section):
     null_sample: int = Field(256, ge=2)
     commit_rows: int = Field(16_384, ge=1)
     index_rows: int = Field(1_000_000, ge=1)
-    duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")
+    duckdb_memory: str = Field("4GB", pattern=_SIZE)
+
+
+class Joins(_Section):
+    """How training pictures are compared with each other.
+
+    cosine: `exact` compares all embeddings with all, `approximate` only those of the same cells, and measures what
+    that misses; `auto` is exact up to `exact_pictures` different pictures. cells: clusters of the approximate join, by
+    default the square root of the pictures; probes: cells that each picture is looked for in; recall_sample: pictures
+    compared with all others to measure the recall. memory: what a join may hold besides a hash of each picture.
+    """
+
+    cosine: Literal["auto", "exact", "approximate"] = "auto"
+    exact_pictures: int = Field(2_000_000, ge=1)
+    cells: int | None = Field(None, ge=1)
+    probes: int = Field(8, ge=1)
+    recall_sample: int = Field(1_000, ge=1)
+    memory: str = Field("2GB", pattern=_SIZE)
+
+
+class Policies(_Section):
+    """What `duplicates.policies` plays through.
+
+    keep: rows that stay of every picture. drop_from: pictures with so many rows or more are removed altogether.
+    distance: only rows up to so many PDQ bits from their representative go, one of each picture stays.
+    """
+
+    keep: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 5, 10)
+    drop_from: tuple[Annotated[int, Field(ge=2)], ...] = (10, 100)
+    distance: tuple[Annotated[int, Field(ge=0, le=256)], ...] = (0, 10)
 
 
 class Compute(_Section):
@@ -147,9 +189,12 @@ class Settings(BaseSettings):
     home: Path = Path("data/warehouse")
     datasets: tuple[Dataset, ...] = ()
     generations: tuple[Generations, ...] = ()
+    recalls: tuple[Recall, ...] = ()
     encoders: Encoders = Encoders()
     thresholds: Thresholds = Thresholds()
     limits: Limits = Limits()
+    joins: Joins = Joins()
+    policies: Policies = Policies()
     compute: Compute = Compute()
     publishing: Publishing = Publishing()
 
@@ -172,7 +217,10 @@ class Settings(BaseSettings):
             "encoders": self.encoders.model_dump(),
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
+            "joins": self.joins.model_dump(exclude={"memory"}),
+            "policies": self.policies.model_dump(),
             "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
+            "recalls": sorted(r.name for r in self.recalls),
         }
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -213,11 +261,11 @@ def _below(base: Path, path: str | None) -> str | None:
 
 
 def _resolved(settings: Settings, base: Path) -> Settings:
-    names = [d.name for d in settings.datasets] + [g.name for g in settings.generations]
+    names = [each.name for each in (*settings.datasets, *settings.generations, *settings.recalls)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SettingsError(
-            f"the name {', '.join(twice)} is used twice; datasets and generations need names of their own"
+            f"the name {', '.join(twice)} is used twice; datasets, generations and recalls need names of their own"
         )
     return settings.model_copy(
         update={
@@ -226,5 +274,6 @@ def _resolved(settings: Settings, base: Path) -> Settings:
                 d.model_copy(update={key: _below(base, getattr(d, key)) for key in _PATHS}) for d in settings.datasets
             ),
             "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
+            "recalls": tuple(r.model_copy(update={"path": str(base / r.path)}) for r in settings.recalls),
         }
     )

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -20,10 +19,7 @@ from orchestration.progress import track
 from orchestration.resources import Warehouse
 from orchestration.sql_models import Model, load
 
-_HERE = Path(__file__).resolve().parents[1]
-# beside the code in a checkout, within it in an installed wheel
-SQL = _HERE / "sql" if (_HERE / "sql").is_dir() else _HERE.parent / "sql"
-MODELS = load(SQL)
+MODELS = load(build.SQL)
 _KEYS = {dg.AssetKey([model.stage, model.table]): model for model in MODELS}
 _OWNERS = {"catalog": "team:data-engineering", "fingerprints": "team:data-engineering", "reports": "team:curators"}
 _VERSIONS = pa.schema(
