@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from orchestration import build
+from orchestration.defs import warehouse
 from orchestration.facts import Facts
 from orchestration.settings import Settings
 from orchestration.sql_models import STAGES, Model, load

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dagster._utils.error import SerializableErrorInfo
 
     from orchestration.settings import Settings
+    from orchestration.training import TrainingPictures
 
 FAILED, USAGE = 1, 2
 _CONFIG = click.option(
@@ -177,31 +178,68 @@ def sql(query: str | None, form: str, config: str | None) -> None:
             _fail(str(error))
 
 
-@main.command(epilog="Example: raisonne export --to reports --format html --format csv")
+@main.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")
+@click.argument("what", default="report", type=click.Choice(["report", "removal-list"]))
 @click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), help="Folder; by default the warehouse's exports."
 )
 @click.option(
-    "--format", "formats", type=click.Choice(["html", "csv", "parquet"]), multiple=True, help="All by default."
+    "--format",
+    "formats",
+    type=click.Choice(["html", "csv", "parquet"]),
+    multiple=True,
+    help="Of the report; all by default.",
 )
+@click.option("--policy", help="Of the removal list, as duplicates.policies names it; keep-1 by default.")
 @_CONFIG
-def export(to: Path | None, formats: tuple[str, ...], config: str | None) -> None:
-    """Write the duplicate-frequency report and its tables for curators."""
+def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | None, config: str | None) -> None:
+    """Write WHAT: the duplicate-frequency report and its tables, or the rows that a policy removes.
+
+    The removal list comes in the formats of img2dataset, DataComp's resharder and datatrove; its README says more.
+    """
+    if policy is not None and what == "report":
+        _fail("a report has no --policy; write `raisonne export removal-list --policy ...`", USAGE)
+    if formats and what == "removal-list":
+        _fail("a removal list has no --format; it comes in all of its own", USAGE)
     settings = _settings(config)
-    from orchestration import exports
-    from orchestration.facts import Facts
-    from orchestration.training import TrainingPictures
+    import duckdb
+
+    from orchestration import exports, removals
 
     with _published(config) as con:
         version = con.execute("select max(version) from warehouse.versions").fetchall()[0][0]
-        folder = to or exports.default_folder(settings.home, version)
-        pictures = TrainingPictures(Facts(settings.home / "facts"), settings.limits.pixels)
+        folder = exports.default_folder(settings.home, version)
         try:
-            files = exports.write(con, folder, formats or ("html", "csv", "parquet"), pictures)
+            if what == "report":
+                files = exports.write(con, to or folder, formats or ("html", "csv", "parquet"), _pictures(settings))
+            else:
+                chosen = _policy(con, policy or "keep-1")
+                files = removals.write(con, to or folder / f"removal-{chosen}", chosen, settings.limits.duckdb_memory)
         except OSError as error:
-            _fail(f"{error.filename or folder}: {error.strerror or error}")
+            _fail(f"{error.filename or to or folder}: {error.strerror or error}")
+        except (removals.RemovalError, duckdb.Error) as error:
+            _fail(str(error))
     for path in files:
         click.echo(path)
+
+
+def _pictures(settings: "Settings") -> "TrainingPictures":
+    from orchestration.facts import Facts
+    from orchestration.training import TrainingPictures
+
+    return TrainingPictures(Facts(settings.home / "facts"), settings.limits.pixels)
+
+
+def _policy(con: "duckdb.DuckDBPyConnection", name: str) -> str:
+    from orchestration import removals
+
+    known = removals.policies(con)
+    if name not in known:
+        _fail(
+            f"no policy is called {name!r}; there is {', '.join(known) or 'none: see `policies` in the settings'}",
+            USAGE,
+        )
+    return name
 
 
 @main.command(epilog="Example: raisonne ui --port 3001")

@@ -1,11 +1,13 @@
-"""Where fingerprints are computed: in this process, or on a Ray cluster. One setting chooses, the work is the same.
+"""Where fingerprints and joins are computed: in this process, or on a Ray cluster. One setting chooses.
 
-What belongs here: handing out jobs and taking results. What does not: the work (`transforms/shards.py`), committing it
-(`defs/fingerprints.py`): only the run that hands out jobs writes.
+What belongs here: handing out work and taking results. What does not: the work (`transforms/`), committing it
+(`defs/fingerprints.py`, `joining.py`): only the run that hands out work writes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+from orchestration.progress import track
 from orchestration.settings import Compute
 from transforms.encoders import Encoder
 from transforms.shards import Account, Batch, Job, fingerprint_shard
@@ -28,3 +30,21 @@ def work(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder]) 
         encoders: Mapping[str, Encoder] = {kind: load(name) for kind, name in job.encoders.items()}
         for item in fingerprint_shard(job, encoders):
             yield place, item
+
+
+def joined[Task, Part](
+    tasks: Sequence[Task],
+    run: Callable[[Task, Any, Any], Iterator[Part]],
+    left: object,
+    right: object,
+    compute: Compute,
+    what: str,
+) -> Iterator[Part]:
+    """Yield the pairs of a join, `run(task, left, right)` of each of its independent tasks. what: for the progress."""
+    if compute.engine == "ray":
+        from orchestration import joins_on_ray
+
+        yield from joins_on_ray.joined(tasks, run, left, right, compute)
+        return
+    for task in track(tasks, what, len(tasks)):
+        yield from run(task, left, right)

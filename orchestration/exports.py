@@ -19,7 +19,14 @@ from transforms import report
 from transforms.pictures import Pixels
 from transforms.spreadsheets import safe_table
 
-TABLES = ("reports.duplicate_frequency", "reports.repeated_pictures", "provenance.sources", "provenance.generations")
+TABLES = (
+    "reports.duplicate_frequency",
+    "reports.repeated_pictures",
+    "duplicates.policies",
+    "provenance.sources",
+    "provenance.generations",
+    "provenance.recalled",
+)
 PAGE = "duplicate_frequency.html"
 _COVERAGE = """
     select fingerprint, sum(expected)::bigint, sum(ok)::bigint, sum(low_quality)::bigint, sum(failed)::bigint,

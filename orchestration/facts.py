@@ -5,9 +5,11 @@ their columns (`fact_schemas.py`), computing facts (`transforms/`), or anything 
 """
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 
 import lance
@@ -130,10 +132,43 @@ class FactTable:
         self.dataset().update_config({RECIPE: ""})
         schema = self.schema
         stream = (batch for table in batches for batch in table.cast(schema).to_batches())
-        reader = pa.RecordBatchReader.from_batches(schema, stream)
-        dataset = lance.write_dataset(reader, self.uri, mode="overwrite", schema=schema)
+        dataset = self._written(schema, stream, "overwrite")
         dataset.update_config({RECIPE: recipe})
         return int(dataset.count_rows())
+
+    def append(self, batches: Iterable[pa.RecordBatch]) -> int:
+        """Add rows, streamed, in one commit; their keys, if there are any, must be new. Returns how many there were."""
+        found = iter(batches)
+        first = next(found, None)
+        if first is None:
+            return 0
+        before = self.dataset().count_rows()
+        return int(self._written(self.schema, chain([first], found), "append").count_rows()) - before
+
+    def _written(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], mode: str) -> lance.LanceDataset:
+        """Commit a stream. What making the batches raises is raised as it is, not as Lance's account of it."""
+        raised: list[BaseException] = []
+
+        def told() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from batches
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        try:
+            return lance.write_dataset(pa.RecordBatchReader.from_batches(schema, told()), self.uri, mode=mode)
+        except OSError:
+            if raised:
+                raise raised[0] from None
+            raise
+
+    def clear(self) -> None:
+        """Delete all rows, and the recipe that they were made by."""
+        self.forget_recipe()
+        self.delete("true")
 
     def reset(self, encoder: str, dimension: int) -> None:
         """Empty an embedding table for an encoder. Nothing where it is that encoder's already.
@@ -149,15 +184,16 @@ class FactTable:
         if self.name in fact_schemas.NOTED_IN:
             table, which = fact_schemas.NOTED_IN[self.name]
             notes = FactTable(self.folder, table)
-            notes._forget_recipe()
+            notes.forget_recipe()
             notes.delete(which)
         return self._emptied()
 
     def _emptied(self) -> lance.LanceDataset:
-        self._forget_recipe()
+        self.forget_recipe()
         return lance.write_dataset(self._blank.empty_table(), self.uri, mode="overwrite")
 
-    def _forget_recipe(self) -> None:
+    def forget_recipe(self) -> None:
+        """Have the rows made again by the next run, whatever they were made by."""
         dataset = fact_upkeep.found(self.uri, self._blank)
         if dataset.config().get(RECIPE):
             dataset.update_config({RECIPE: ""})
@@ -179,6 +215,13 @@ class FactTable:
     def scan(self, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Stream rows."""
         return iter(self.dataset().to_batches(columns=list(columns), filter=where))
+
+    def counts(self, column: str) -> dict[str, int]:
+        """Return how many rows have each value of a column of few values."""
+        found: Counter[str] = Counter()
+        for batch in self.scan([column]):
+            found.update({each["values"]: each["counts"] for each in batch.column(0).value_counts().to_pylist()})
+        return dict(found.most_common())
 
     def maintain(self, index_rows: int) -> dict[str, int]:
         """Join small fragments, drop deleted rows and, from `index_rows` rows on, keep indices. Changes no row.

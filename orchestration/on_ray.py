@@ -1,7 +1,7 @@
 """Fingerprinting on a Ray cluster: workers that hold the encoders take a shard each and stream its fingerprints back.
 
-What belongs here: the cluster, handing out shards, workers that die. What does not: the work (`transforms/shards.py`),
-committing it (`fingerprinting.py`): workers write nothing. `docs/scale.md` says how to set a cluster up.
+What belongs here: handing out shards, workers that die. What does not: the cluster (`ray_cluster.py`), the work
+(`transforms/shards.py`), committing it (`fingerprinting.py`): workers write nothing.
 
 A shard whose worker dies is done again by another, at most three times. Fingerprinting a shard gives the same batches
 in the same order, so the second worker leaves out as many batches as were handed over: every batch comes once, and so
@@ -16,13 +16,12 @@ import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-import transforms
+from orchestration import ray_cluster
+from orchestration.ray_cluster import RayUnavailable
 from orchestration.settings import Compute
 from transforms import encoders
 from transforms.encoders import Encoder, EncoderMismatch
@@ -32,12 +31,7 @@ type Result = tuple[int, Batch | Account]
 
 _TRIES = 3  # workers that a shard may cost
 _AHEAD = 4  # batches
-_STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: results are copied out as they come
 _PATIENCE_S = 60.0
-
-
-class RayUnavailable(RuntimeError):
-    """Ray cannot do the work; the message says what to install, start or set."""
 
 
 def work(
@@ -49,62 +43,13 @@ def work(
     identity. Batches of a shard come in order, shards take turns. What a worker raises is raised here as it is.
     Raises RayUnavailable, EncoderMismatch.
     """
-    ray = _ray()
+    ray = ray_cluster.ray()
     fresh = iter(jobs)
     first = next(fresh, None)
     if first is None:
         return
-    with _cluster(ray, compute):
+    with ray_cluster.connected(ray, compute):
         yield from _Crew(ray, chain([first], fresh), compute, load).results()
-
-
-def _ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it becomes; else a warning a worker
-    try:
-        import ray
-    except ImportError:
-        raise RayUnavailable(
-            "compute.engine is 'ray', but Ray is not installed; run `pip install raisonne[ray]`"
-        ) from None
-    return ray
-
-
-@contextmanager
-def _cluster(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
-    """Connect to the cluster, or start one on this machine, and undo that; a process that is connected stays so."""
-    if ray.is_initialized():
-        yield
-        return
-    quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
-    _silence()
-    if compute.ray_address is None:
-        cpus = max(1, math.ceil(compute.ray_workers * compute.ray_cpus))
-        ray.init(address="local", num_cpus=cpus, object_store_memory=_STORE, **quiet)
-    elif compute.ray_address.startswith("ray://"):
-        raise RayUnavailable(
-            f"compute.ray_address is {compute.ray_address}, and Ray's client streams no results; run raisonne on a "
-            "machine of the cluster, or as a Ray job, with compute.ray_address = 'auto'"
-        )
-    else:
-        packages = [str(Path(module.__path__[0])) for module in (transforms, sys.modules["orchestration"])]
-        try:
-            ray.init(address=compute.ray_address, runtime_env={"py_modules": packages}, **quiet)
-        except ConnectionError as error:
-            raise RayUnavailable(
-                f"no Ray cluster answers at {compute.ray_address}: {_first_line(error)}; start one with "
-                "`ray start --head`, or leave compute.ray_address out for one on this machine"
-            ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _silence() -> None:
-    import logging
-
-    logging.getLogger("ray").setLevel(logging.ERROR)
 
 
 class Worker:
@@ -212,7 +157,7 @@ class _Crew:
             raised = error.cause
             raised.__context__ = error  # its traceback over there, for the log
         except self._ray.exceptions.RayError as error:
-            raise RayUnavailable(f"Ray cannot go on: {_first_line(error)}") from error
+            raise RayUnavailable(f"Ray cannot go on: {ray_cluster.first_line(error)}") from error
         else:
             return self._heard(member, said)
         raise raised
@@ -261,13 +206,15 @@ class _Crew:
         if shard is None:
             self._stillborn += 1
             if self._stillborn == _TRIES:
-                raise RayUnavailable(f"Ray workers die before their first shard: {_first_line(death)}") from death
+                raise RayUnavailable(
+                    f"Ray workers die before their first shard: {ray_cluster.first_line(death)}"
+                ) from death
             return ()
         shard.deaths += 1
         if shard.deaths < _TRIES:
             self._again.append(shard)
             return ()
-        why = f"its worker died {_TRIES} times, the last one {member.whereabouts}: {_first_line(death)}"
+        why = f"its worker died {_TRIES} times, the last one {member.whereabouts}: {ray_cluster.first_line(death)}"
         seconds = time.monotonic() - shard.began
         return (
             (shard.place, Account(shard.counts.total(), shard.counts, broken=why, unreachable=True, seconds=seconds)),
@@ -282,7 +229,3 @@ class _Crew:
                 file=sys.stderr,
                 flush=True,
             )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

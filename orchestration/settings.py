@@ -14,11 +14,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-_SIZE = r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$"
 
 
 class SettingsError(ValueError):
@@ -65,9 +64,10 @@ class Generations(_Section):
 
 
 class Recall(_Section):
-    """An opt-out list: a glob of CSV, Parquet or text files that name training rows.
+    """An opt-out list: a glob of CSV, Parquet, JSON lines or text files that name training rows.
 
-    Columns, any of: `sample_id`, `url`, `host` (and the hosts below it), `sha256`, `pdq`. A text file is one URL a line.
+    Columns, any of: `sample_id`, `url`, `host` (and the hosts below it), `sha256`, `pdq`. A text file is a URL a line.
+    A list without a file stops a run.
     """
 
     name: Name
@@ -128,7 +128,7 @@ class Limits(_Section):
     null_sample: int = Field(256, ge=2)
     commit_rows: int = Field(16_384, ge=1)
     index_rows: int = Field(1_000_000, ge=1)
-    duckdb_memory: str = Field("4GB", pattern=_SIZE)
+    duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")
 
 
 class Joins(_Section):
@@ -145,19 +145,24 @@ class Joins(_Section):
     cells: int | None = Field(None, ge=1)
     probes: int = Field(8, ge=1)
     recall_sample: int = Field(1_000, ge=1)
-    memory: str = Field("2GB", pattern=_SIZE)
+    memory: ByteSize = Field(ByteSize(2_000_000_000), ge=16_000_000)
+
+
+_MOST = 1_000_000_000_000  # rows: more than any training set has
+_ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
 
 
 class Policies(_Section):
     """What `duplicates.policies` plays through.
 
     keep: rows that stay of every picture. drop_from: pictures with so many rows or more are removed altogether.
-    distance: only rows up to so many PDQ bits from their representative go, one of each picture stays.
+    distance: only rows up to so many PDQ bits from their representative go, one of each picture stays. A policy is
+    named after its number: `keep-1`, `drop-from-10`, `distance-0`.
     """
 
-    keep: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 5, 10)
-    drop_from: tuple[Annotated[int, Field(ge=2)], ...] = (10, 100)
-    distance: tuple[Annotated[int, Field(ge=0, le=256)], ...] = (0, 10)
+    keep: Annotated[tuple[Annotated[int, Field(ge=1, le=_MOST)], ...], _ONCE] = (1, 2, 5, 10)
+    drop_from: Annotated[tuple[Annotated[int, Field(ge=2, le=_MOST)], ...], _ONCE] = (10, 100)
+    distance: Annotated[tuple[Annotated[int, Field(ge=0, le=256)], ...], _ONCE] = (0, 10)
 
 
 class Compute(_Section):
@@ -261,7 +266,8 @@ def _below(base: Path, path: str | None) -> str | None:
 
 
 def _resolved(settings: Settings, base: Path) -> Settings:
-    names = [each.name for each in (*settings.datasets, *settings.generations, *settings.recalls)]
+    named: tuple[Dataset | Generations | Recall, ...] = (*settings.datasets, *settings.generations, *settings.recalls)
+    names = [each.name for each in named]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SettingsError(

@@ -127,6 +127,18 @@ def test_export_writes_only_the_formats_asked_for(sample: Landing) -> None:
     assert {path.suffix for path in folder.iterdir()} == {".csv"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["export", "removals"], "'removals' is not one of 'report', 'removal-list'"),
+        (["export", "--policy", "keep-1"], "a report has no --policy"),
+        (["export", "removal-list", "--format", "csv"], "a removal list has no --format"),
+    ],
+)
+def test_a_report_and_a_removal_list_take_their_own_options(landing: Landing, arguments: list[str], says: str) -> None:
+    assert says in refused(landing.config, *arguments, code=2)
+
+
 def test_missing_settings_name_the_fix(landing: Landing) -> None:
     missing = landing.folder / "elsewhere.toml"
     for arguments in (["run"], ["show", "x"], ["sql", "select 1"], ["export"], ["ui"]):
@@ -145,7 +157,7 @@ def test_an_unknown_setting_is_named(landing: Landing) -> None:
 
 
 def test_reading_before_any_run_says_to_run(landing: Landing) -> None:
-    for arguments in (["sql", "select 1"], ["show", "x"], ["export"]):
+    for arguments in (["sql", "select 1"], ["show", "x"], ["export"], ["export", "removal-list"]):
         error = refused(landing.config, *arguments, code=1)
         assert "`raisonne run`" in error
     assert not (landing.home / "raisonne.duckdb").exists()

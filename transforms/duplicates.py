@@ -1,28 +1,28 @@
-"""Which training pictures are the same picture? Pairs by bytes, perceptual hash and embedding, then clusters.
+"""Which training pictures are the same picture? Pairs by bytes, pixels, perceptual hash and embedding.
 
 What belongs here: the order of the tests and what each proves. What does not: the joins (`hamming_join.py`,
-`cosine_join.py`), the cut of components (`clusters.py`), counts (`sql/duplicates/`).
+`cosine_join.py`), the clusters (`clusters.py`, `membership.py`), counts (`sql/duplicates/`).
 
-Equal bytes and hashes within the radius are duplicates. Embeddings only propose: a pair close in embedding counts
-once aligned pixels confirm it, so that two photographs of one scene stay two pictures.
+Equal bytes, equal pixels and hashes within the radius are duplicates. Embeddings only propose: a pair close in
+embedding counts once aligned pixels confirm it, so that two photographs of one scene stay two pictures.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from transforms import clusters, cosine_join, hamming_join
-from transforms.alignment import Alignment, Limits
-from transforms.encoders import Vectors
-from transforms.fingerprints import OK
-from transforms.hashes import from_hex
+from transforms.alignment import Limits
+from transforms.clusters import Components
+from transforms.comparisons import Compared
+from transforms.digests import Lookup
+from transforms.picture_set import Pictures, Positions
 
-Compare = Callable[[int, int], Alignment | None]  # by sample id
+Compare = Callable[[int, int], Compared]  # by position
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,26 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What shows that two training pictures are one. distance: bits, or root mean square of aligned pixels."""
+class Near:
+    """Pairs of different fingerprints within a threshold, as a join found them.
 
+    a, b: uint8 (p, 32), hashes or SHA-256 of pixels. measure: float64 (p,), differing bits or cosine.
+    """
+
+    a: npt.NDArray[np.uint8]
+    b: npt.NDArray[np.uint8]
+    measure: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Pairs of pictures, by position, that one method shows to be the same. distance: bits, 0 for equal values."""
+
+    left: Positions
+    right: Positions
     method: str
-    distance: float
-    alignment: Alignment | None = None
+    distance: npt.NDArray[np.float64]
+    threshold: float
 
 
 PAIR = {
@@ -57,169 +71,142 @@ PAIR = {
 }
 
 
-class Pictures:
-    """The usable training pictures, by position: one a row, in order of sample id.
+def pairs(
+    pictures: Pictures,
+    hashes: Iterable[Near],
+    embeddings: Iterable[Near],
+    thresholds: Thresholds,
+    compare: Compare,
+    workers: int = 1,
+) -> Iterator[pa.Table]:
+    """Yield every pair of rows that may show the same picture, with the test that says so.
 
-    table: columns sample_id, status, sha256, pixel_sha256, pdq, width, height; no failed rows. Memory: about 300
-    bytes a row.
+    hashes: the different hashes within the radius. embeddings: the different pictures from `thresholds.similar` on.
+    Both may name fingerprints that no row has any more. workers: comparisons made at once.
     """
-
-    def __init__(self, table: pa.Table) -> None:
-        self.frame = pl.DataFrame(table).sort("sample_id").with_row_index("position")
-        self.ids: npt.NDArray[np.uint64] = self.frame["sample_id"].to_numpy()
-        self.pdq = from_hex(self.frame["pdq"].to_list())
-        self.comparable: npt.NDArray[np.bool_] = (self.frame["status"] == OK).to_numpy()
-        self.area: npt.NDArray[np.int64] = (self.frame["width"].cast(pl.Int64) * self.frame["height"]).to_numpy()
-        self.bytes_group = self._first("sha256")
-        self.pixels_group = self._first("pixel_sha256")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def _first(self, column: str) -> npt.NDArray[np.int64]:
-        """Return for each picture the position of the first one with an equal value: equal pictures share it."""
-        return self.frame.select(pl.col("position").first().over(column).cast(pl.Int64)).to_series().to_numpy()
-
-    @property
-    def distinct(self) -> npt.NDArray[np.int64]:
-        """Positions of the first of each group of equal pixels: what needs embedding and comparing once."""
-        return np.unique(self.pixels_group)
-
-    def bits(self, a: int, b: int) -> int:
-        """Return the PDQ distance of two pictures, in bits."""
-        return int(np.bitwise_count(self.pdq[a] ^ self.pdq[b]).sum())
+    tied = Components(len(pictures))
+    for ties in hash_ties(pictures, hashes, thresholds):
+        tied.add(ties.left, ties.right)
+        yield _rows(pictures, ties)
+    near = candidates(pictures, embeddings, tied.labels())
+    yield from _confirmed(pictures, near, thresholds, compare, workers)
 
 
-def hash_pairs(pictures: Pictures, thresholds: Thresholds) -> Iterator[pl.DataFrame]:
-    """Yield the pairs that bytes and perceptual hashes tie, found exactly.
+def hash_ties(pictures: Pictures, hashes: Iterable[Near], thresholds: Thresholds) -> Iterator[Ties]:
+    """Yield the pairs that bytes, pixels and perceptual hashes tie.
 
     Equal values are tied to their first picture: n - 1 pairs for n copies.
     """
     everyone = np.arange(len(pictures))
     twins = everyone[pictures.bytes_group != everyone]
-    yield _pairs(pictures, pictures.bytes_group[twins], twins, "sha256", np.zeros(len(twins)), 0)
-    hashed = everyone[(pictures.bytes_group == everyone) & pictures.comparable]
-    if not len(hashed):
-        return
-    values, first, group = np.unique(pictures.pdq[hashed], axis=0, return_index=True, return_inverse=True)
-    heads = hashed[first[group.ravel()]]
-    equal = heads != hashed
-    yield _pairs(pictures, heads[equal], hashed[equal], "pdq", np.zeros(equal.sum()), thresholds.pdq)
-    for found in hamming_join.self_join(values, thresholds.pdq):
-        left, right = hashed[first[found.left]], hashed[first[found.right]]
-        yield _pairs(pictures, left, right, "pdq", found.distance.astype(np.float64), thresholds.pdq)
+    yield _equal(pictures.bytes_group[twins], twins, "sha256")
+    twins = everyone[(pictures.bytes_group == everyone) & (pictures.pixels_group != everyone)]
+    yield _equal(pictures.pixels_group[twins], twins, "pixels")
+    values, heads, rows, of = pictures.hashed()
+    others = heads[of] != rows
+    yield _equal(heads[of[others]], rows[others], "pdq", thresholds.pdq)
+    known = Lookup(values)
+    for near in hashes:
+        (a, there_a), (b, there_b) = known.find(near.a), known.find(near.b)
+        there = there_a & there_b
+        left, right = heads[a[there]], heads[b[there]]
+        yield Ties(np.minimum(left, right), np.maximum(left, right), "pdq", near.measure[there], thresholds.pdq)
 
 
-def embedding_pairs(
-    pictures: Pictures, vectors: Vectors, tied: pl.DataFrame, thresholds: Thresholds, compare: Compare
-) -> pl.DataFrame:
-    """Return the pairs close in embedding that `tied` does not explain, each confirmed by pixels or only similar.
+def _equal(left: Positions, right: Positions, method: str, threshold: float = 0) -> Ties:
+    return Ties(left, right, method, np.zeros(len(left)), threshold)
 
-    vectors: float32 of shape (len(pictures.distinct), d), norm 1. The closest pairs are compared first, and a pair
-    whose ends earlier ones already tie is not compared again: as many comparisons as there are pictures to join.
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs of different pictures, by position, that embeddings propose, the closest first. score: cosine."""
+
+    left: Positions
+    right: Positions
+    score: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+def candidates(pictures: Pictures, embeddings: Iterable[Near], labels: Positions) -> Candidates:
+    """Return the pairs of pictures that embeddings propose and that lie in different components.
+
+    labels: int64 (n,), the component of each picture. Memory: 24 bytes a pair that is kept.
     """
-    forest = _Forest(len(pictures))
-    for a, b in zip(*_positions(pictures, tied), strict=True):
-        forest.tie(a, b)
-    for a, b in enumerate(pictures.pixels_group):
-        forest.tie(a, int(b))
-    distinct, near = pictures.distinct, []
-    for left, right, cosine in cosine_join.self_join(vectors, thresholds.similar):
-        near += [(float(c), int(distinct[a]), int(distinct[b])) for a, b, c in zip(left, right, cosine, strict=True)]
-    rows = []
-    for score, a, b in sorted(near, key=lambda pair: (-pair[0], pair[1], pair[2])):
-        if forest.root(a) == forest.root(b):
-            continue
-        alignment = compare(int(pictures.ids[a]), int(pictures.ids[b]))
-        same = alignment is not None and _same_picture(alignment, thresholds)
-        if same:
-            forest.tie(a, b)
-        rows.append(_compared(pictures, a, b, score, alignment, thresholds, same=same))
-    return pl.DataFrame(rows, schema=PAIR, orient="row")
+    known, parts = Lookup(pictures.pixel_digests), []
+    for near in embeddings:
+        (a, there_a), (b, there_b) = known.find(near.a), known.find(near.b)
+        left, right = pictures.distinct[a], pictures.distinct[b]
+        open_ = there_a & there_b & (labels[left] != labels[right])
+        low, high = np.minimum(left, right)[open_], np.maximum(left, right)[open_]
+        parts.append((low, high, near.measure[open_]))
+    if not parts:
+        return Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    left, right, score = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    order = np.lexsort((right, left, -score))
+    left, right, score = left[order], right[order], score[order]
+    new = np.ones(len(left), np.bool_)  # a picture that went and came back was joined twice
+    new[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
+    return Candidates(left[new], right[new], score[new])
 
 
-def members(pictures: Pictures, pairs: pl.DataFrame, thresholds: Thresholds, compare: Compare) -> pl.DataFrame:
-    """Return the clusters that confirmed pairs make, one row a member, the representative among them."""
-    confirmed = pairs.filter(pl.col("method") != "similar")
-    left, right = _positions(pictures, confirmed)
+def _confirmed(
+    pictures: Pictures, near: Candidates, thresholds: Thresholds, compare: Compare, workers: int
+) -> Iterator[pa.Table]:
+    """Yield the proposed pairs, each confirmed by pixels or only similar.
 
-    @cache  # equal pictures are compared once
-    def aligned(a: int, b: int) -> Alignment | None:
-        return compare(int(pictures.ids[a]), int(pictures.ids[b]))
-
-    def confirm(representative: int, member: int) -> Evidence | None:
-        bits = pictures.bits(representative, member)
-        if pictures.bytes_group[representative] == pictures.bytes_group[member]:
-            return Evidence("sha256", bits)
-        if bits <= thresholds.pdq and pictures.comparable[[representative, member]].all():
-            return Evidence("pdq", bits)
-        found = aligned(int(pictures.pixels_group[representative]), int(pictures.pixels_group[member]))
-        return Evidence("aligned", bits, found) if found is not None and _same_picture(found, thresholds) else None
-
-    rows = []
-    for component in clusters.components(len(pictures), left, right):
-        for each in clusters.assign(component.tolist(), lambda node: int(pictures.area[node]), confirm):
-            evidence = each.evidence or Evidence("representative", 0)
-            rows.append(
-                (
-                    int(pictures.ids[each.member]),
-                    int(pictures.ids[each.representative]),
-                    evidence.method,
-                    float(evidence.distance),
-                    evidence.alignment.aligned_distance if evidence.alignment else None,
-                )
-            )
-    names = ("sample_id", "representative_id", "method", "distance_to_representative")
-    kinds = (pl.UInt64, pl.UInt64, pl.String, pl.Float64)
-    schema = dict(zip(names, kinds, strict=True)) | {"aligned_distance_to_representative": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    The closest are compared first, and a pair whose ends earlier ones already tie is not compared: as many comparisons
+    as there are pictures to join. Which pairs these are does not depend on `workers`.
+    """
+    nodes, places = np.unique(np.concatenate([near.left, near.right]), return_inverse=True)
+    forest, ends = _Forest(len(nodes)), places.reshape(2, -1)
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(near), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            rows = []
+            for first in range(part.start, min(part.stop, len(near)), 2 * workers):
+                some = range(first, min(first + 2 * workers, part.stop, len(near)))
+                open_ = [i for i in some if forest.root(ends[0, i]) != forest.root(ends[1, i])]
+                found = pool.map(lambda i: compare(int(near.left[i]), int(near.right[i])), open_)
+                for i, each in zip(open_, found, strict=True):
+                    if forest.root(ends[0, i]) == forest.root(ends[1, i]):
+                        continue  # tied by one of its neighbours here
+                    if each.same:
+                        forest.tie(ends[0, i], ends[1, i])
+                    rows.append(_compared(pictures, near, i, each, thresholds))
+            yield pl.DataFrame(rows, schema=PAIR, orient="row").to_arrow()
 
 
-def _same_picture(alignment: Alignment, thresholds: Thresholds) -> bool:
-    whole = min(alignment.overlap_a, alignment.overlap_b) >= thresholds.overlap
-    return whole and alignment.confirmed(thresholds.pixels)
+_AT_ONCE = 10_000
 
 
 def _compared(
-    pictures: Pictures,
-    a: int,
-    b: int,
-    cosine: float,
-    alignment: Alignment | None,
-    thresholds: Thresholds,
-    *,
-    same: bool,
+    pictures: Pictures, near: Candidates, i: int, found: Compared, thresholds: Thresholds
 ) -> tuple[object, ...]:
-    low, high = sorted((int(pictures.ids[a]), int(pictures.ids[b])))
-    measured = (alignment.aligned_distance, alignment.inliers) if alignment else (None, None)
+    a, b, cosine = near.left[i], near.right[i], float(near.score[i])
     # rounding may leave the cosine of the threshold a hair beyond it
-    distance = measured[0] if same else min(1 - cosine, 1 - thresholds.similar)
-    limit = thresholds.pixels.aligned_distance if same else 1 - thresholds.similar
-    bits = pictures.bits(a, b) if pictures.comparable[[a, b]].all() else None
-    return low, high, "aligned" if same else "similar", distance, limit, cosine, bits, *measured
+    distance = found.aligned_distance if found.same else min(1 - cosine, 1 - thresholds.similar)
+    limit = thresholds.pixels.aligned_distance if found.same else 1 - thresholds.similar
+    bits = int(pictures.bits(a, b)) if pictures.comparable[[a, b]].all() else None
+    ids = int(pictures.ids[a]), int(pictures.ids[b])
+    method = "aligned" if found.same else "similar"
+    return *ids, method, distance, limit, cosine, bits, found.aligned_distance, found.inliers
 
 
-def _pairs(
-    pictures: Pictures,
-    left: npt.NDArray[np.int64],
-    right: npt.NDArray[np.int64],
-    method: str,
-    distance: npt.NDArray[np.float64],
-    threshold: float,
-) -> pl.DataFrame:
-    a, b = pictures.ids[left], pictures.ids[right]
-    frame = pl.DataFrame({"sample_id_a": np.minimum(a, b), "sample_id_b": np.maximum(a, b), "distance": distance})
-    bits = pl.col("distance").cast(pl.Int32) if method == "pdq" else pl.lit(None, pl.Int32)
-    rest = {name: pl.lit(None, kind) for name, kind in PAIR.items()}
+def _rows(pictures: Pictures, ties: Ties) -> pa.Table:
+    frame = pl.DataFrame(
+        {
+            "sample_id_a": pictures.ids[ties.left],  # positions are in order of ids: left is the lower one
+            "sample_id_b": pictures.ids[ties.right],
+            "distance": ties.distance,
+        }
+    )
+    bits = pl.col("distance").cast(pl.Int32) if ties.method == "pdq" else pl.lit(None, pl.Int32)
+    rest: dict[str, pl.Expr] = {name: pl.lit(None, kind) for name, kind in PAIR.items()}
     rest |= {name: pl.col(name) for name in frame.columns}
-    rest |= {"method": pl.lit(method), "threshold": pl.lit(float(threshold)), "pdq_distance": bits}
-    return frame.select(rest[name].cast(kind).alias(name) for name, kind in PAIR.items())
-
-
-def _positions(pictures: Pictures, pairs: pl.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    found = (np.searchsorted(pictures.ids, pairs[name].to_numpy()) for name in ("sample_id_a", "sample_id_b"))
-    left, right = found
-    return left.astype(np.int64), right.astype(np.int64)
+    rest |= {"method": pl.lit(ties.method), "threshold": pl.lit(float(ties.threshold)), "pdq_distance": bits}
+    return frame.select(rest[name].cast(kind).alias(name) for name, kind in PAIR.items()).to_arrow()
 
 
 class _Forest:
@@ -234,4 +221,9 @@ class _Forest:
         return node
 
     def tie(self, a: int, b: int) -> None:
-        self._parent[self.root(int(b))] = self.root(int(a))
+        self._parent[self.root(b)] = self.root(a)
+
+
+def positions(pictures: Pictures, ids: Sequence[int] | npt.NDArray[np.uint64]) -> Positions:
+    """Return the positions of sample ids that are among the pictures."""
+    return np.searchsorted(pictures.ids, np.asarray(ids, np.uint64)).astype(np.int64)

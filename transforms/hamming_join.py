@@ -1,30 +1,35 @@
 """Exact Hamming joins over perceptual hashes.
 
-What belongs here: finding every pair of 256-bit hashes within a radius. What does not: computing hashes
-(`hashes.py`), deciding that a pair shows the same picture (`clusters.py`), reading or writing tables.
+What belongs here: finding every pair of 256-bit hashes within a radius, as tasks that need not know of each other.
+What does not: which bands are looked up and why they miss nothing (`hamming_plan.py`), the loops
+(`hamming_kernels.py`), computing hashes (`hashes.py`), deciding that a pair shows the same picture
+(`duplicates.py`), reading or writing tables.
 
-Why it is exact. Split a hash into 16 bands of 16 bits. If two hashes differ in at most 31 bits, some band
-differs in at most ⌊31/16⌋ = 1 bit (pigeonhole), so looking up each band and its 16 one-bit neighbours misses
-nothing (Norouzi, Punjani, Fleet: "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014).
-A pair is reported in the first band that brings it together, hence once.
+A pair is reported in the first band that brings it together, hence once. Memory: 64 bytes a hash beside the hashes
+themselves, 12 more a hash while a band is joined, and the pairs of one batch, however many there are.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-BANDS, BAND_BITS = 16, 16
-MAX_RADIUS = 2 * BANDS - 1
-_BUCKETS = 1 << BAND_BITS
-_BLOCK = 256  # buckets joined by one task
+from transforms import hamming_kernels as kernels
+from transforms.hamming_plan import BITS, Band, Plan, plan
+
+BATCH = 1_000_000
+_UNITS = 1024  # pieces of work a band is cut into, at most
+_SIEVED = 32  # radius below which three words of eight settle nearly every pair: they differ in 48 bits on average
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of positions in the joined array, `left < right`.
+    """Pairs of positions in the joined array, `left < right`, or in the two arrays of a cross join.
 
     left, right: int64 of shape (p,). distance: uint8 of shape (p,), differing bits.
     """
@@ -33,120 +38,247 @@ class Pairs:
     right: npt.NDArray[np.int64]
     distance: npt.NDArray[np.uint8]
 
+    def __len__(self) -> int:
+        return len(self.left)
 
-def self_join(hashes: npt.NDArray[np.uint8], radius: int) -> Iterator[Pairs]:
-    """Yield every pair of distinct hashes within `radius` bits, one batch a band.
 
-    hashes: uint8 of shape (n, 32), one row a hash, without repeats (collapse equal hashes first: a picture
-    held a million times is one row here). Memory: 96 bytes a hash, plus the pairs of one band.
+@dataclass(frozen=True)
+class Task:
+    """A part of a join: one band of the plan, and every `parts`-th piece of its work."""
 
-    Raises ValueError for another shape, or a radius the bands cannot guarantee.
+    plan: Plan
+    band: int
+    part: int
+    parts: int
+
+
+def tasks(left: int, right: int | None, radius: int, parts: int = 1) -> tuple[Task, ...]:
+    """Return the tasks whose pairs together are the join, none of them twice, in whichever order and wherever they run.
+
+    left, right: how many hashes are joined, None for a self-join. parts: tasks that share a band; each of them sorts
+    the hashes by that band.
+
+    Raises ValueError for a radius outside 0 to 255 bits.
     """
-    if hashes.ndim != 2 or hashes.shape[1] != 32 or hashes.dtype != np.uint8:
+    chosen = plan(left, right, radius)
+    return tuple(Task(chosen, band, part, parts) for band in range(len(chosen.bands)) for part in range(parts))
+
+
+def run(
+    task: Task,
+    left: npt.NDArray[np.uint8],
+    right: npt.NDArray[np.uint8] | None = None,
+    batch: int = BATCH,
+    threads: int | None = None,
+) -> Iterator[Pairs]:
+    """Yield the pairs of one task, in an order that depends on the hashes and on nothing else.
+
+    left, right: as for the joins below; None for a self-join. batch: pairs yielded at once, at most; at least 16.
+    threads: all cores if None.
+    """
+    yield from _run((task,), left, right, batch, threads)
+
+
+def self_join(hashes: npt.NDArray[np.uint8], radius: int, batch: int = BATCH) -> Iterator[Pairs]:
+    """Yield every pair of different rows within `radius` bits, once, `left < right`.
+
+    hashes: uint8 of shape (n, 32), one row a hash. Collapse equal hashes first (`grouping.py`): a picture held a
+    million times is one row here, and half a billion pairs otherwise. batch: pairs yielded at once, at most.
+
+    Raises ValueError for another shape, a radius outside 0 to 255 bits or a batch below 16.
+    """
+    _check(hashes)
+    yield from _run(tasks(len(hashes), None, radius), hashes, None, batch, None)
+
+
+def cross_join(
+    left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8], radius: int, batch: int = BATCH
+) -> Iterator[Pairs]:
+    """Yield every (row of `left`, row of `right`) within `radius` bits, once.
+
+    left, right: uint8 of shape (n, 32) and (m, 32). A few are compared with all, many are looked up by bands.
+
+    Raises ValueError as `self_join`.
+    """
+    _check(left)
+    _check(right)
+    yield from _run(tasks(len(left), len(right), radius), left, right, batch, None)
+
+
+def _check(hashes: npt.NDArray[np.uint8]) -> None:
+    if hashes.ndim != 2 or hashes.shape[1] != BITS // 8 or hashes.dtype != np.uint8:
         raise ValueError(f"hashes must be uint8 of shape (n, 32), not {hashes.dtype} of {hashes.shape}")
-    if not 0 <= radius <= MAX_RADIUS:
-        raise ValueError(f"radius must be between 0 and {MAX_RADIUS} for {BANDS} bands, not {radius}")
-    rows = np.ascontiguousarray(hashes)
-    bands = rows.view(np.uint16)
-    for band in range(BANDS):
-        order = np.argsort(bands[:, band], kind="stable")
-        starts = np.searchsorted(bands[order, band], np.arange(_BUCKETS + 1))
-        # Sorted copies keep a bucket's words together: the scan below is then one read after another.
-        yield _join_band(rows.view(np.uint64)[order], bands[order], order, starts, band, radius)
 
 
-def _join_band(words, bands, order, starts, band, radius) -> Pairs:  # noqa: ANN001
-    capacity = np.full(_BUCKETS // _BLOCK, 1024)
-    while True:
-        offsets = np.concatenate(([0], np.cumsum(capacity)))
-        left = np.empty(offsets[-1], np.int64)
-        right, distance = np.empty_like(left), np.empty(offsets[-1], np.uint8)
-        found = _scan(words, bands, starts, band, np.uint64(radius), offsets, left, right, distance)
-        if np.all(found <= capacity):
-            break
-        capacity = np.maximum(capacity, found)  # the counts are exact: the second pass always fits
-    kept = np.concatenate([np.arange(o, o + f) for o, f in zip(offsets[:-1], found, strict=True)])
-    a, b = order[left[kept]], order[right[kept]]
-    return Pairs(np.minimum(a, b), np.maximum(a, b), distance[kept])
+def _run(
+    chosen: tuple[Task, ...],
+    left: npt.NDArray[np.uint8],
+    right: npt.NDArray[np.uint8] | None,
+    batch: int,
+    threads: int | None,
+) -> Iterator[Pairs]:
+    if batch < kernels.LANES:
+        raise ValueError(f"a batch must hold at least {kernels.LANES} pairs, not {batch}")
+    if not len(left) or (right is not None and not len(right)):
+        return
+    # Looking up the fewer among the more costs less than the other way round.
+    turned = right is not None and len(left) > len(right)
+    with ThreadPoolExecutor(threads or nb.config.NUMBA_NUM_THREADS) as pool:
+        workers = _Workers(pool, threads or nb.config.NUMBA_NUM_THREADS)
+        a = _Hashes(right if turned else left, workers)
+        b = a if right is None else _Hashes(left if turned else right, workers)
+        for task in chosen:
+            for pairs in _gathered(_join(task, a, b, batch, workers), batch):
+                if right is None:
+                    yield Pairs(
+                        np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right), pairs.distance
+                    )
+                else:
+                    yield Pairs(pairs.right, pairs.left, pairs.distance) if turned else pairs
 
 
-@nb.njit(inline="always")
-def _popcount(x):  # noqa: ANN001, ANN202
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
+@dataclass(frozen=True)
+class _Workers:
+    """Threads; the kernels they run hold no lock."""
+
+    pool: ThreadPoolExecutor
+    count: int
+
+    def share(self, work: Callable[[int, int], object], total: int) -> None:
+        """Do `work(start, stop)` for ranges that cover 0 to total."""
+        ends = np.linspace(0, total, self.count + 1).astype(int).tolist()
+        for done in [self.pool.submit(work, *ends[k : k + 2]) for k in range(self.count)]:
+            done.result()
+
+    def in_order(
+        self, work: list[Callable[[], tuple[Pairs, Callable | None]]], ahead: int
+    ) -> Iterator[Pairs]:
+        """Yield what each piece of work returns, in order, and what it goes on with; at most `ahead` are under way."""
+        waiting, running = iter(work), deque[Future]()
+        try:
+            while True:
+                while len(running) < ahead and (piece := next(waiting, None)) is not None:
+                    running.append(self.pool.submit(piece))
+                if not running:
+                    return
+                pairs, rest = running.popleft().result()
+                if rest is not None:
+                    running.appendleft(self.pool.submit(rest))
+                yield pairs
+        finally:
+            for future in running:
+                future.cancel()
 
 
-@nb.njit(inline="always")
-def _met_before(a, b, band):  # noqa: ANN001, ANN202
-    for earlier in range(band):
-        difference = a[earlier] ^ b[earlier]
-        if difference & (difference - 1) == 0:
-            return True
-    return False
+@cache
+def _tables() -> npt.NDArray[np.uint32]:
+    return kernels.bit_tables()
 
 
-@nb.njit(parallel=True, cache=True, nogil=True)
-def _scan(words, bands, starts, band, radius, offsets, left, right, distance):  # noqa: ANN001, ANN202
-    found = np.zeros(_BUCKETS // _BLOCK, np.int64)
-    for task in nb.prange(_BUCKETS // _BLOCK):
-        room, base, n = offsets[task + 1] - offsets[task], offsets[task], 0
-        for bucket in range(task * _BLOCK, (task + 1) * _BLOCK):
-            for probe in range(BAND_BITS + 1):
-                other = bucket if probe == BAND_BITS else bucket ^ (1 << probe)
-                if other < bucket:  # that bucket looks here instead
-                    continue
-                for i in range(starts[bucket], starts[bucket + 1]):
-                    for j in range(i + 1 if other == bucket else starts[other], starts[other + 1]):
-                        d = _popcount(words[i, 0] ^ words[j, 0]) + _popcount(words[i, 1] ^ words[j, 1])
-                        if d > radius:  # half the bits settle most pairs
-                            continue
-                        d += _popcount(words[i, 2] ^ words[j, 2]) + _popcount(words[i, 3] ^ words[j, 3])
-                        if d > radius or _met_before(bands[i], bands[j], band):
-                            continue
-                        if n < room:
-                            left[base + n], right[base + n], distance[base + n] = i, j, d
-                        n += 1
-        found[task] = n
-    return found
+class _Hashes:
+    """Some hashes, and the same sorted by a band: each sorting takes the place of the one before."""
+
+    def __init__(self, hashes: npt.NDArray[np.uint8], workers: _Workers) -> None:
+        n = len(hashes)
+        self._share, self._total = workers.share, n
+        self._rows = np.empty((n, kernels.WORDS // 2), np.uint64)
+        tables, hashes = _tables().view(np.uint64), np.ascontiguousarray(hashes)
+        self._share(lambda start, stop: kernels.arrange(hashes, tables, start, stop, self._rows), n)
+        # The last rows are read with what follows them, and no two words of a row share a set of the cache.
+        self._stride = -(-(n + kernels.LANES) // 1024) * 1024 + 144
+        self._integer = np.int32 if n < 2**31 - 1 else np.int64
+        self._values = np.empty(n, np.uint32)
+        self.order = np.empty(n, self._integer)
+        self._words = np.zeros(kernels.WORDS * self._stride, np.uint32)
+
+    def sort(self, band: Band) -> kernels.Side:
+        """Return the hashes sorted by a band; `order` has the position of each."""
+        n, rows, values = self._total, self._rows.view(np.uint32), self._values
+        starts = np.zeros(2**band.width + 1, self._integer)
+        self._share(lambda start, stop: kernels.band_values(rows, band.start, band.width, start, stop, values), n)
+        kernels.count(values, starts)
+        self._share(lambda low, high: kernels.sort(values, starts, low, high, self.order), 2**band.width)
+        self._share(
+            lambda start, stop: kernels.gather(self._rows.ravel(), self.order, start, stop, self._words, self._stride), n
+        )
+        return kernels.Side(self._words, self._stride, starts)
 
 
-def cross_join(queries: npt.NDArray[np.uint8], hashes: npt.NDArray[np.uint8], radius: int) -> Pairs:
-    """Return every (query, hash) within `radius` bits, by brute force: left counts queries, right counts hashes.
+@dataclass(frozen=True)
+class _Scan:
+    """Hashes sorted by a band, ready to be compared. room: pairs that are written before it stops."""
 
-    queries, hashes: uint8 of shape (n, 32) and (m, 32). Meant for few queries: n × m comparisons on all cores.
-    """
-    left = np.ascontiguousarray(queries).view(np.uint64)
-    right = np.ascontiguousarray(hashes).view(np.uint64)
-    found = _count_within(left, right, np.uint64(radius))
-    ends = np.cumsum(found)
-    total = int(ends[-1]) if len(ends) else 0
-    pairs = Pairs(np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.uint8))
-    _list_within(left, right, np.uint64(radius), ends - found, pairs.left, pairs.right, pairs.distance)
-    return pairs
+    sides: tuple[kernels.Side, kernels.Side]
+    orders: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]
+    pieces: kernels.Pieces
+    rule: kernels.Rule
+    room: int
 
-
-@nb.njit(inline="always")
-def _distance(a, b):  # noqa: ANN001, ANN202
-    return _popcount(a[0] ^ b[0]) + _popcount(a[1] ^ b[1]) + _popcount(a[2] ^ b[2]) + _popcount(a[3] ^ b[3])
-
-
-@nb.njit(parallel=True, cache=True, nogil=True)
-def _count_within(left, right, radius):  # noqa: ANN001, ANN202
-    found = np.zeros(len(left), np.int64)
-    for i in nb.prange(len(left)):
-        for j in range(len(right)):
-            found[i] += _distance(left[i], right[j]) <= radius
-    return found
+    def __call__(self, last: int, cursor: npt.NDArray[np.int64]) -> tuple[Pairs, Callable | None]:
+        """Compare from the cursor to tile `last`, or until the room is full; return the pairs and how to go on."""
+        left, right = np.empty((2, self.room), np.int64)
+        distance = np.empty(self.room, np.uint8)
+        out = kernels.Room(left, right, distance)
+        found = kernels.scan(*self.sides, self.pieces, (cursor[0], last), self.rule, cursor, out)
+        pairs = Pairs(
+            self.orders[0][left[:found]].astype(np.int64),
+            self.orders[1][right[:found]].astype(np.int64),
+            distance[:found].copy(),
+        )
+        return pairs, partial(self, last, cursor) if cursor[0] < last else None
 
 
-@nb.njit(parallel=True, cache=True, nogil=True)
-def _list_within(left, right, radius, starts, out_left, out_right, out_distance):  # noqa: ANN001, ANN202
-    for i in nb.prange(len(left)):
-        n = starts[i]
-        for j in range(len(right)):
-            distance = _distance(left[i], right[j])
-            if distance <= radius:
-                out_left[n], out_right[n], out_distance[n] = i, j, distance
-                n += 1
+def _join(task: Task, a: _Hashes, b: _Hashes, batch: int, workers: _Workers) -> Iterator[Pairs]:
+    band, ahead = task.plan.bands[task.band], 4 * workers.count
+    left = a.sort(band)
+    right = left if a is b else b.sort(band)
+    pieces = kernels.Pieces(*kernels.cut(left.starts))
+    room = max(kernels.LANES, batch // ahead)
+    scan = _Scan((left, right), (a.order, b.order), pieces, _rule(task, symmetric=a is b), room)
+    tiles = len(pieces.first) - 1
+    ends = np.linspace(0, tiles, min(_UNITS, tiles) + 1).astype(int).tolist()
+    units = range(task.part, len(ends) - 1, task.parts)
+    work = [partial(scan, ends[unit + 1], np.array([ends[unit], -1, -1, -1, -1])) for unit in units]
+    yield from workers.in_order(work, ahead)
+
+
+def _rule(task: Task, *, symmetric: bool) -> kernels.Rule:
+    bands = task.plan.bands
+    used = np.zeros((len(bands), BITS), np.uint8)
+    for number, band in enumerate(bands):
+        used[number, band.start : band.start + band.width] = 1
+    words = np.packbits(used, axis=1, bitorder="little").view("<u4").astype(np.uint32)
+    # The words that share the fewest bits with the band: within it nearly all bits agree.
+    sieve = np.argsort(np.bitwise_count(words[task.band]), kind="stable")[:3]
+    return kernels.Rule(
+        masks=bands[task.band].masks,
+        earlier=words[: task.band],
+        reach=np.array([band.reach for band in bands[: task.band]], np.int64),
+        radius=np.uint32(task.plan.radius),
+        symmetric=symmetric,
+        sieve=tuple(sieve.tolist()),
+        useful=task.plan.radius < _SIEVED,
+    )
+
+
+def _gathered(parts: Iterator[Pairs], batch: int) -> Iterator[Pairs]:
+    """Yield the pairs of many small parts, at most `batch` at once."""
+    held: list[Pairs] = []
+    total = 0
+    for part in parts:
+        if total + len(part) > batch:
+            yield _one(held)
+            held, total = [], 0
+        if len(part):
+            held.append(part)
+            total += len(part)
+    if held:
+        yield _one(held)
+
+
+def _one(parts: list[Pairs]) -> Pairs:
+    return Pairs(
+        np.concatenate([part.left for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        np.concatenate([part.distance for part in parts]),
+    )

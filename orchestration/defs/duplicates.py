@@ -1,25 +1,28 @@
 """Which rows are the same picture? Assets of the stage `duplicates`.
 
 What belongs here: reading fingerprints, calling a transform, writing facts, saying how it went. What does not: how
-pairs are found and confirmed (`transforms/duplicates.py`), counts and views (`sql/duplicates/`).
+pairs are found and confirmed (`transforms/duplicates.py`), which were joined before and how (`joining.py`,
+`copy_joins.py`), counts and views (`sql/duplicates/`).
 """
 
-import dagster as dg
-import numpy as np
-import polars as pl
-import pyarrow as pa
+import os
 
+import dagster as dg
+
+from orchestration import copy_joins, vectors
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
-from orchestration.fingerprinting import COPY, fingerprint_versions, forget_outdated_shards, recipe
+from orchestration.defs.recalls import recalled_rows
+from orchestration.fingerprinting import forget_outdated_shards, recipe
+from orchestration.joining import HASHES, PICTURES, Joined
+from orchestration.remembered import comparing
 from orchestration.resources import Warehouse
-from transforms import duplicates
-from transforms.comparisons import Comparer
-from transforms.duplicates import Pictures
-from transforms.encoders import Vectors
+from transforms import clusters, duplicates, membership
+from transforms.picture_set import COLUMNS, Pictures
 
-CODE = 1  # raise when the same fingerprints would give other pairs or clusters
-_COLUMNS = ("sample_id", "status", "sha256", "pixel_sha256", "pdq", "width", "height")
+CODE = 2  # raise when the same fingerprints would give other pairs or clusters
+_WORKERS = len(os.sched_getaffinity(0))
+_VECTOR = 4  # bytes of a number
 
 
 @dg.asset(
@@ -29,76 +32,113 @@ _COLUMNS = ("sample_id", "status", "sha256", "pixel_sha256", "pdq", "width", "he
     deps=[landing_shards, image_fingerprints],  # the landing too: `derive` leaves the fingerprints between them out
     pool="cpu",
 )
-def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """Every pair of training rows with equal bytes, close hashes, or close embeddings that aligned pixels confirm."""
-    table = warehouse.facts["duplicate_pairs"]
+def near_hashes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    """Every pair of different PDQ hashes within `thresholds.pdq` bits, found exactly; new ones are joined with all."""
     forget_outdated_shards(warehouse)
-    made_by = recipe("pairs", CODE, fingerprint_versions(warehouse), warehouse.duplicate_thresholds)
-    if table.recipe != made_by:
-        pictures, cut = usable_pictures(warehouse), warehouse.duplicate_thresholds
-        hashed = pl.concat([pl.DataFrame(schema=duplicates.PAIR), *duplicates.hash_pairs(pictures, cut)])
-        vectors = distinct_vectors(warehouse, pictures)
-        compare = Comparer(warehouse.training_picture, cut.pixels)
-        near = duplicates.embedding_pairs(pictures, vectors, hashed, cut, compare)
-        table.replace([pl.concat([hashed, near]).to_arrow()], made_by)
-    methods = pl.DataFrame(table.read(["method"]))["method"].value_counts(sort=True)
+    joined = copy_joins.hashes(warehouse, usable_pictures(warehouse))
+    return _told(joined)
+
+
+@dg.asset(
+    group_name="duplicates",
+    kinds={"lancedb", "torch"},
+    owners=["team:safety-research"],
+    deps=[landing_shards, image_fingerprints],
+    pool="gpu",
+)
+def near_pictures(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    """Every pair of different pictures of close copy embeddings; new ones are joined with all.
+
+    Exact, unless `joins.cosine` says otherwise; then what is missed is measured on a sample.
+    """
+    forget_outdated_shards(warehouse)
+    joined = copy_joins.pictures(warehouse, usable_pictures(warehouse))
+    return _told(joined)
+
+
+def _told(joined: Joined) -> dg.MaterializeResult:
+    notes = joined.notes()
+    measured = [note["recall"] for note in notes if note["recall"] is not None]
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": int(methods["count"].sum()), **dict(methods.iter_rows())}
+        metadata={
+            "dagster/row_count": sum(note["pairs"] for note in notes),
+            "joins": len(notes),
+            "exact": all(note["exact"] for note in notes),
+            **({"least measured recall": min(measured)} if measured else {}),
+            **({"compared in the last join": notes[-1]["new"]} if notes else {}),
+        }
     )
 
 
 @dg.asset(
     group_name="duplicates",
-    kinds={"lancedb", "scipy"},
+    kinds={"lancedb", "opencv"},
     owners=["team:safety-research"],
-    deps=[duplicate_pairs],
+    deps=[near_hashes, near_pictures],
+    pool="cpu",
+)
+def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    """Every pair of training rows with equal bytes or pixels, close hashes, or close embeddings that pixels confirm."""
+    table, cut = warehouse.facts["duplicate_pairs"], warehouse.duplicate_thresholds
+    made_by = recipe("pairs", CODE, _fingerprints(warehouse), cut)
+    made = failed = 0
+    if table.recipe != made_by:
+        pictures = usable_pictures(warehouse)
+        hashed, embedded = Joined(warehouse, HASHES), Joined(warehouse, PICTURES)
+        with comparing(warehouse, pictures) as compare:
+            pairs = duplicates.pairs(pictures, hashed.near(), embedded.near(), cut, compare, _WORKERS)
+            table.replace(pairs, made_by)
+        made, failed = compare.made, compare.failed
+        if failed:
+            context.log.warning("%d pairs could not be compared by pixels; the next run tries again", failed)
+            table.forget_recipe()
+    methods = table.counts("method")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(methods.values()),
+            "compared by pixels now": made,
+            "could not be compared": failed,
+            **methods,
+        }
+    )
+
+
+@dg.asset(
+    group_name="duplicates",
+    kinds={"lancedb", "numba", "opencv"},
+    owners=["team:safety-research"],
+    deps=[duplicate_pairs, recalled_rows],
     pool="cpu",
 )
 def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Components of the confirmed pairs, cut so that every member is confirmed against its representative."""
-    table = warehouse.facts["cluster_members"]
-    made_by = recipe("clusters", CODE, warehouse.facts["duplicate_pairs"].recipe)
-    if table.recipe != made_by:
-        cut = warehouse.duplicate_thresholds
-        pairs = pl.DataFrame(warehouse.facts["duplicate_pairs"].read())
-        compare = Comparer(warehouse.training_picture, cut.pixels)
-        members = duplicates.members(usable_pictures(warehouse), pairs, cut, compare)
-        table.replace([members.to_arrow()], made_by)
+    facts, cut = warehouse.facts, warehouse.duplicate_thresholds
+    table, alike = facts["cluster_members"], facts["cluster_similarities"]
+    made_by = recipe("clusters", CODE, facts["duplicate_pairs"].version, facts["recalled_rows"].version)
+    if {table.recipe, alike.recipe} != {made_by}:
+        pictures = usable_pictures(warehouse)
+        pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
+        labels = membership.connected(pictures, pairs).labels()
+        worth = membership.worth(pictures, Joined(warehouse, PICTURES).near(), cut, labels)
+        with comparing(warehouse, pictures) as compare:
+            groups = clusters.groups(labels)
+            table.replace(membership.members(pictures, groups, cut, worth, compare, _WORKERS), made_by)
+        if compare.failed:
+            table.forget_recipe()
+        rows, owner = vectors.stored(warehouse, pictures)
+        at_once = max(1, int(warehouse.settings.joins.memory) // (_VECTOR * rows.dimension))
+        members = table.scan(["sample_id", "representative_id"])
+        alike.replace(membership.similarities(pictures, members, rows, owner, at_once), made_by)
     heads = table.read(["representative_id"])["representative_id"]
     return dg.MaterializeResult(metadata={"dagster/row_count": len(heads), "clusters": len(heads.unique())})
 
 
+def _fingerprints(warehouse: Warehouse) -> tuple[object, ...]:
+    names = ("image_fingerprints", *(kind.near for kind in (HASHES, PICTURES)))
+    return tuple(warehouse.facts[name].version for name in names)
+
+
 def usable_pictures(warehouse: Warehouse) -> Pictures:
     """Read the training pictures that could be decoded."""
-    return Pictures(warehouse.facts["image_fingerprints"].read(_COLUMNS, "status <> 'failed'"))
-
-
-def distinct_vectors(warehouse: Warehouse, pictures: Pictures) -> Vectors:
-    """Read the copy embeddings of the different pictures, float32 of shape (len(pictures.distinct), d), in order.
-
-    Raises EncoderMismatch if some shard was embedded by another encoder than the settings name.
-    """
-    encoder = warehouse.encoder().id
-    notes = warehouse.facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
-    for other in notes["encoder"].unique().to_pylist():
-        encoder.require(other)
-    wanted = pictures.ids[pictures.distinct]
-    vectors = np.zeros((len(wanted), encoder.dimension), np.float32)
-    if not len(wanted):
-        return vectors
-    filled = np.zeros(len(wanted), bool)
-    for batch in warehouse.facts["copy_embeddings"].scan(["sample_id", "vector"]):
-        ids = batch.column("sample_id").to_numpy()
-        places = np.searchsorted(wanted, ids).clip(max=len(wanted) - 1)
-        hit = wanted[places] == ids
-        vectors[places[hit]] = _matrix(batch.column("vector"))[hit]
-        filled[places[hit]] = True
-    if not filled.all():
-        raise dg.Failure(
-            f"{int((~filled).sum())} pictures have no copy embedding; materialize image_fingerprints again"
-        )
-    return vectors
-
-
-def _matrix(column: pa.FixedSizeListArray) -> Vectors:
-    return column.flatten().to_numpy().reshape(len(column), -1)
+    recalled = warehouse.facts["recalled_rows"].read(["sample_id"])["sample_id"].to_numpy()
+    return Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS, "status <> 'failed'"), recalled)

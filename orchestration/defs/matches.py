@@ -4,21 +4,24 @@ What belongs here: reading fingerprints of both sides, calling a transform, writ
 (`transforms/matching.py`), p-values and verdicts (`sql/matches/evidence.sql`).
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 import dagster as dg
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from orchestration.defs.duplicates import cluster_members, distinct_vectors, usable_pictures
+from orchestration import vectors
+from orchestration.defs.duplicates import cluster_members, usable_pictures
 from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.facts import SCHEMAS, literal
 from orchestration.fingerprinting import fingerprint_versions, recipe
-from orchestration.progress import track
+from orchestration.progress import say, track
 from orchestration.resources import Warehouse
-from transforms import matching, pictures, search
+from transforms import duplicates, matching, pictures, search
 from transforms.comparisons import Comparer
 from transforms.fingerprints import OK, embed
 from transforms.generations import VIEWS
@@ -66,8 +69,9 @@ def _null_rows(warehouse: Warehouse, training: Training) -> Iterator[pa.Table]:
     size = max(1, warehouse.pace.batch // len(VIEWS))
     starts = range(0, len(sample), size)
     for start in track(starts, "null distribution", len(starts)):
-        own = sample[start : start + size]
-        shown = [warehouse.training_picture(int(training.ids[heads[position]])) for position in own]
+        own, shown = _readable(warehouse, sample[start : start + size], training.ids[heads])
+        if not shown:
+            continue
         views = embed(warehouse.encoder(), [view.cut(picture) for picture in shown for view in VIEWS])
         found = search.best_of_others(views.reshape(len(own), len(VIEWS), -1), own, training.vectors[heads])
         yield pa.table(
@@ -77,6 +81,20 @@ def _null_rows(warehouse: Warehouse, training: Training) -> Iterator[pa.Table]:
                 "score": np.array([f.score[0] for f in found], np.float64),
             }
         )
+
+
+def _readable(
+    warehouse: Warehouse, positions: npt.NDArray[np.int64], ids: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.int64], list[Pixels]]:
+    """Return the positions whose pictures can be read now, and these; the others are said and left out."""
+    kept, shown = [], []
+    for position in positions.tolist():
+        try:
+            shown.append(warehouse.training_picture(int(ids[position])))
+            kept.append(position)
+        except (OSError, ValueError) as error:
+            say(f"left out of the null distribution: training row {ids[position]}: {error}")
+    return np.array(kept, np.int64), shown
 
 
 @dg.asset(
@@ -104,7 +122,11 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
 
 
 def _training_recipe(warehouse: Warehouse) -> str:
-    return recipe(fingerprint_versions(warehouse), warehouse.facts["cluster_members"].recipe)
+    """Hash what is searched. Clusters by what they hold: an opt-out that moves nobody has nothing searched again."""
+    clusters = hashlib.sha256()
+    for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
+        clusters.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())
+    return recipe(fingerprint_versions(warehouse), clusters.hexdigest())
 
 
 def _cut(warehouse: Warehouse) -> Cut:
@@ -115,23 +137,27 @@ def _cut(warehouse: Warehouse) -> Cut:
 def training_pictures(warehouse: Warehouse) -> Training:
     """Read the different training pictures and the clusters they are in."""
     known = usable_pictures(warehouse)
-    frame = known.frame[known.distinct]
-    ids = frame["sample_id"].to_numpy()
-    members = warehouse.facts["cluster_members"].read(["sample_id", "representative_id"])
-    heads = dict(zip(members["sample_id"].to_pylist(), members["representative_id"].to_pylist(), strict=True))
-    # a representative may share its pixels with an earlier row, which then stands for it here
-    first = dict(zip(known.ids.tolist(), known.ids[known.pixels_group].tolist(), strict=True))
-    place = {sample_id: position for position, sample_id in enumerate(ids.tolist())}
-    cluster = [place[first[heads.get(sample_id, sample_id)]] for sample_id in ids.tolist()]
-    every = zip(known.frame["sha256"].to_list(), known.ids[known.pixels_group].tolist(), strict=True)
+    ids = known.ids[known.distinct]
+    place = np.searchsorted(known.distinct, known.pixels_group)  # of each row's picture among the different ones
+    cluster = np.arange(len(ids))
+    for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
+        member, head = (place[duplicates.positions(known, column.to_numpy())] for column in batch.columns)
+        cluster[member] = head
+    by_bytes: dict[str, int] = {}
+    by_pixels: dict[str, int] = {}
+    names = ["sample_id", "sha256", "pixel_sha256"]
+    for batch in warehouse.facts["image_fingerprints"].scan(names, "status <> 'failed'"):
+        where = place[duplicates.positions(known, batch.column("sample_id").to_numpy())].tolist()
+        by_bytes.update(zip(batch.column("sha256").to_pylist(), where, strict=True))
+        by_pixels.update(zip(batch.column("pixel_sha256").to_pylist(), where, strict=True))
     return Training(
         ids=ids,
-        cluster=np.array(cluster, np.int64),
-        comparable=(frame["status"] == OK).to_numpy(),
-        pdq=from_hex(frame["pdq"].to_list()),
-        vectors=distinct_vectors(warehouse, known),
-        by_bytes={sha256: place[sample_id] for sha256, sample_id in every},
-        by_pixels={sha256: position for position, sha256 in enumerate(frame["pixel_sha256"].to_list())},
+        cluster=cluster,
+        comparable=known.comparable[known.distinct],
+        pdq=known.pdq[known.distinct],
+        vectors=vectors.distinct(warehouse, known),
+        by_bytes=by_bytes,
+        by_pixels=by_pixels,
     )
 
 

@@ -10,7 +10,7 @@
 -- column license: as stated; NULL where the metadata says nothing or "?"
 -- column punsafe: probability that the picture is unsafe, by the dataset's own classifier
 -- column pwatermark: probability of a watermark, by the dataset's own classifier
--- column recalled: withdrawn by an opt-out; no list is read yet, so always false
+-- column recalled: withdrawn by an opt-out list; the row stays here and leaves the counts, see provenance.recalled
 
 select
     (shards.shard_id * 67108864 + rows.file_row_number)::ubigint as sample_id,
@@ -40,6 +40,8 @@ select
         regexp_replace(rows.sample_id::varchar, '\.0$', ''),
         regexp_replace(rows.id::varchar, '\.0$', '')
     ) as uid,
-    false as recalled
+    recalled.sample_id is not null as recalled
 from landing_metadata as rows
 join lance_landing_shards as shards on shards.readable_path = rows.landing_path
+left join lance_recalled_rows as recalled
+    on recalled.sample_id = (shards.shard_id * 67108864 + rows.file_row_number)::ubigint

@@ -1,28 +1,67 @@
 -- One row per cluster: how often was this picture trained on, and how differently was it presented?
+-- Recalled rows count in none of it but recalled_count.
 -- unique: cluster_id
--- not_null: cluster_id, representative_id, duplicate_count, exact_count, near_count
+-- not_null: cluster_id, representative_id, duplicate_count, recalled_count, exact_count, near_count
+-- not_null: distinct_urls, distinct_captions, distinct_hosts, distinct_licenses
 -- assert: duplicate_count = exact_count + near_count
 -- assert: duplicate_count >= 2
+-- assert: min_similarity is null or (min_similarity between -1.001 and 1.001)
 -- column duplicate_count: training rows in the cluster, the representative included
+-- column recalled_count: rows of the same picture that an opt-out list withdrew, on top of these
 -- column exact_count: of these, rows with the representative's bytes, itself included
 -- column near_count: rows with other bytes: re-encoded, resized, cropped, marked
+-- column distinct_licenses: different licences stated; rows that state none are not counted
 -- column max_distance_to_representative: PDQ bits of 256
+-- column distinct_pictures: pictures that differ in some pixel, recalled ones among them; NULL where not computed
+-- column min_similarity: least cosine between the embeddings of any two of them; NULL where not computed
+-- column min_similarity_exact: false where min_similarity is a lower bound, as the cluster is too large to compare all
 -- column licenses: the different licences stated, "unknown" among them where a row states none
 
+with recalled as (
+    select members.representative_id, count(*) as recalled_count
+    from lance_cluster_members as members
+    semi join lance_recalled_rows as recalled using (sample_id)
+    semi join fingerprints.images as images using (sample_id)
+    group by members.representative_id
+),
+
+counted as (
+    select
+        clusters.cluster_id,
+        clusters.representative_id,
+        count(*) as duplicate_count,
+        count(*) filter (where images.sha256 = heads.sha256) as exact_count,
+        count(*) filter (where images.sha256 <> heads.sha256) as near_count,
+        count(distinct samples.url) as distinct_urls,
+        count(distinct samples.caption) as distinct_captions,
+        count(distinct samples.url_host) as distinct_hosts,
+        count(distinct samples.license) as distinct_licenses,
+        max(clusters.distance_to_representative) as max_distance_to_representative,
+        list(distinct coalesce(samples.license, 'unknown') order by coalesce(samples.license, 'unknown')) as licenses
+    from duplicates.clusters
+    join catalog.samples using (sample_id)
+    join fingerprints.images using (sample_id)
+    join fingerprints.images as heads on heads.sample_id = clusters.representative_id
+    group by all
+)
+
 select
-    clusters.cluster_id,
-    clusters.representative_id,
-    count(*) as duplicate_count,
-    count(*) filter (where images.sha256 = heads.sha256) as exact_count,
-    count(*) filter (where images.sha256 <> heads.sha256) as near_count,
-    count(distinct samples.url) as distinct_urls,
-    count(distinct samples.caption) as distinct_captions,
-    count(distinct samples.url_host) as distinct_hosts,
-    max(clusters.distance_to_representative) as max_distance_to_representative,
-    list(distinct coalesce(samples.license, 'unknown') order by coalesce(samples.license, 'unknown')) as licenses
-from duplicates.clusters
-join catalog.samples using (sample_id)
-join fingerprints.images using (sample_id)
-join fingerprints.images as heads on heads.sample_id = clusters.representative_id
-group by all
-order by duplicate_count desc, cluster_id
+    counted.cluster_id,
+    counted.representative_id,
+    counted.duplicate_count,
+    coalesce(recalled.recalled_count, 0) as recalled_count,
+    counted.exact_count,
+    counted.near_count,
+    counted.distinct_urls,
+    counted.distinct_captions,
+    counted.distinct_hosts,
+    counted.distinct_licenses,
+    counted.max_distance_to_representative,
+    similarities.distinct_pictures,
+    similarities.min_similarity,
+    similarities.min_similarity_exact,
+    counted.licenses
+from counted
+left join recalled on recalled.representative_id = counted.representative_id
+left join lance_cluster_similarities as similarities on similarities.representative_id = counted.representative_id
+order by counted.duplicate_count desc, counted.cluster_id

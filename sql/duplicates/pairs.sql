@@ -4,10 +4,10 @@
 -- unique: sample_id_a, sample_id_b
 -- not_null: sample_id_a, sample_id_b, method, distance, threshold
 -- assert: sample_id_a < sample_id_b
--- assert: method in ('sha256', 'pdq', 'aligned', 'similar')
+-- assert: method in ('sha256', 'pixels', 'pdq', 'aligned', 'similar')
 -- assert: distance <= threshold
--- column method: sha256 (same bytes), pdq (perceptual hash), aligned (confirmed by aligned pixels), similar (close in embedding, not confirmed: not duplicates)
--- column distance: sha256: 0; pdq: bits of 256; aligned: root mean square of aligned pixels; similar: 1 - cosine
+-- column method: sha256 (same bytes), pixels (same decoded pixels), pdq (perceptual hash), aligned (confirmed by aligned pixels), similar (close in embedding, not confirmed: not duplicates)
+-- column distance: sha256, pixels: 0; pdq: bits of 256; aligned: root mean square of aligned pixels; similar: 1 - cosine
 -- column threshold: the largest distance the method admits
 -- column copy_score: cosine of the copy embeddings, where they were compared
 

@@ -1,4 +1,4 @@
--- One row per different picture among the usable training rows, and in how many of them it is shown.
+-- One row per different picture among the usable training rows that are not recalled, and how many of them show it.
 -- as: view
 -- unique: cluster_id
 -- not_null: cluster_id, copies
@@ -8,5 +8,6 @@
 select coalesce(clusters.cluster_id, images.sample_id) as cluster_id, count(*) as copies
 from fingerprints.images
 left join duplicates.clusters using (sample_id)
+anti join (select sample_id from catalog.samples where recalled) as recalled using (sample_id)
 where images.status <> 'failed'
 group by all

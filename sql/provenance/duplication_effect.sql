@@ -1,7 +1,7 @@
 -- One row per band of duplicate counts: of the pictures trained on this often, how many came back in a generation?
 -- unique: band
 -- not_null: band, pictures, reproduced, share
--- column band: how many training rows show the picture
+-- column band: how many training rows show the picture, recalled ones not counted
 -- column pictures: different pictures in the band
 -- column reproduced: of these, pictures that some generation copies (exact, copy or partial_copy)
 

@@ -2,27 +2,38 @@
 -- A source is likely, never certain: the nearest neighbour of a picture is not proof of where it came from.
 -- unique: generation_id, rank
 -- unique: generation_id, sample_id
--- not_null: generation_id, rank, sample_id, cluster_id, verdict, p_value, q_value, duplicate_count, recalled
+-- not_null: generation_id, rank, sample_id, cluster_id, verdict, p_value, q_value, duplicate_count, recalled_count
+-- not_null: recalled
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar')
 -- assert: verdict in ('exact', 'similar') or aligned_distance is not null
--- assert: duplicate_count >= 1
+-- assert: duplicate_count + recalled_count >= 1
+-- assert: not recalled or recalled_count >= 1
 -- column rank: 1 is the best supported source
 -- column sample_id: the training row of the cluster that fits best
--- column cluster_id: the cluster it belongs to; its own id where no other row shows the picture
+-- column cluster_id: the cluster it belongs to, recalled or not; its own id where no other row shows the picture
 -- column verdict: exact, copy, partial_copy or similar
 -- column p_value: how often a picture that is not in the training set has a best match this strong
 -- column q_value: false discovery rate among the searched generations when everything this strong is reported
--- column duplicate_count: training rows that show this picture
+-- column duplicate_count: training rows that show this picture and are not recalled; 0 where all of them are
+-- column recalled_count: rows that show it and were recalled; the model was trained on them all the same
+-- column recalled: whether the row itself was recalled
 -- column region: the shared part on the generation, as fractions from its top left
 
 with placed as (
     select
         evidence.*,
-        coalesce(clusters.cluster_id, evidence.sample_id) as cluster_id,
+        coalesce(members.representative_id, evidence.sample_id) as cluster_id,
         list_position(['exact', 'copy', 'partial_copy', 'similar'], evidence.verdict) as strength
     from matches.evidence
-    left join duplicates.clusters using (sample_id)
+    left join lance_cluster_members as members using (sample_id)
     where evidence.verdict is not null
+),
+
+recalled_of as (
+    select coalesce(members.representative_id, recalled.sample_id) as cluster_id, count(*) as recalled_count
+    from lance_recalled_rows as recalled
+    left join lance_cluster_members as members using (sample_id)
+    group by all
 ),
 
 best_of_cluster as (
@@ -47,7 +58,8 @@ select
         from matches.significance
         where significance.p_value >= found.p_value
     ) as q_value,
-    coalesce(counts.duplicate_count, 1) as duplicate_count,
+    coalesce(pictures.copies, 0) as duplicate_count,
+    coalesce(recalled_of.recalled_count, 0) as recalled_count,
     found.copy_score,
     found.pdq_distance,
     found.aligned_distance,
@@ -62,4 +74,5 @@ select
     samples.recalled
 from best_of_cluster as found
 join catalog.samples using (sample_id)
-left join duplicates.counts using (cluster_id)
+left join duplicates.pictures using (cluster_id)
+left join recalled_of using (cluster_id)

@@ -2,9 +2,9 @@
 -- unique: band
 -- not_null: band, clusters, rows, share_of_rows
 -- assert: share_of_rows between 0 and 1
--- column band: training rows that show the same picture
+-- column band: training rows that show the same picture, recalled ones not counted
 -- column clusters: different pictures in the band (a picture that only one row shows counts as one)
--- column share_of_rows: of all training rows with a usable picture
+-- column share_of_rows: of all training rows with a usable picture that are not recalled
 
 select
     bands.band,

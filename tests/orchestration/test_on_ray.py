@@ -21,7 +21,7 @@ from transforms.rows import MetadataFile
 from transforms.shards import Account, Batch, Job
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install raisonne[ray]")
-from orchestration import on_ray  # noqa: E402
+from orchestration import on_ray, ray_cluster  # noqa: E402
 
 RAY = Compute(engine="ray")
 
@@ -29,7 +29,7 @@ RAY = Compute(engine="ray")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Start Ray once for this file: `work` uses the cluster that a process is connected to."""
-    with on_ray._cluster(ray, RAY):
+    with ray_cluster.connected(ray, RAY):
         yield
 
 
@@ -129,7 +129,7 @@ def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with (
         pytest.raises(on_ray.RayUnavailable, match=r"ray_address = 'auto'"),
-        on_ray._cluster(ray, Compute(ray_address="ray://head:10001")),
+        ray_cluster.connected(ray, Compute(ray_address="ray://head:10001")),
     ):
         pass
 

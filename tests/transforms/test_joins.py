@@ -1,11 +1,11 @@
-"""Cosine joins, the brute Hamming join, searching over views and the cut of clusters, each against plain numpy."""
+"""Cosine joins, the brute Hamming join and searching over views, each against plain numpy."""
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from transforms import clusters, hamming_join
+from transforms import hamming_join
 from transforms.cosine_join import nearest, self_join
 from transforms.search import best_of_others, best_over_views
 
@@ -112,37 +112,3 @@ def test_the_best_of_others_is_never_the_picture_itself() -> None:
         scores[position] = -2
         assert position not in found.position
         assert found.score.tolist() == pytest.approx([scores.max()], abs=1e-5)
-
-
-def test_components_are_what_the_pairs_connect() -> None:
-    found = clusters.components(7, np.array([0, 4, 5]), np.array([3, 3, 6]))
-    assert [group.tolist() for group in found] == [[0, 3, 4], [5, 6]]
-    assert clusters.components(3, np.array([], np.int64), np.array([], np.int64)) == []
-
-
-@given(seed=SEEDS, count=st.integers(1, 15), reach=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
-def test_no_member_of_a_cluster_is_left_unconfirmed(seed: int, count: int, reach: float) -> None:
-    rng = np.random.default_rng(seed)
-    place, areas = rng.random(count), rng.integers(1, 4, count)
-
-    def confirm(representative: int, member: int) -> float | None:
-        distance = abs(place[representative] - place[member])
-        return distance if distance <= reach else None
-
-    found = list(clusters.assign(range(count), lambda node: int(areas[node]), confirm))
-    assert sorted(each.member for each in found) == list(range(count)), "every picture comes out once"
-    representatives = {each.representative for each in found}
-    for each in found:
-        if each.member == each.representative:
-            assert each.evidence is None
-        else:
-            assert each.evidence == confirm(each.representative, each.member) is not None
-            assert each.member not in representatives
-            assert (areas[each.representative], -each.representative) > (areas[each.member], -each.member)
-    assert all(confirm(a, b) is None for a in representatives for b in representatives if a != b)
-
-
-def test_a_chain_is_cut_where_its_end_no_longer_matches_the_representative() -> None:
-    found = clusters.assign([0, 1, 2, 3], lambda node: 10 - node, lambda a, b: "near" if abs(a - b) == 1 else None)
-    assert [(each.member, each.representative) for each in found] == [(0, 0), (1, 0), (2, 2), (3, 2)]

@@ -1,0 +1,129 @@
+"""The joins that find copies: PDQ hashes within a radius, copy embeddings above a similarity.
+
+What belongs here: from the fingerprints of a warehouse to a join, exact or measured. What does not: what was joined
+before (`joining.py`), the joins (`transforms/hamming_join.py`, `cosine_join.py`, `cosine_cells.py`), where they run
+(`engines.py`).
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from orchestration import engines, vectors
+from orchestration.fingerprinting import COPY, recipe
+from orchestration.joining import HASHES, PICTURES, Found, Join, Joined, Positions
+from orchestration.progress import track
+from orchestration.resources import Warehouse
+from orchestration.settings import Compute
+from orchestration.vectors import StoredVectors
+from transforms import cosine_cells, cosine_join, hamming_join
+from transforms.cosine_cells import Cells
+from transforms.digests import Rows
+from transforms.picture_set import Pictures
+
+CODE = 1  # raise when the same fingerprints would give other pairs
+_SEED = 7
+_SAMPLED = 40  # vectors a cell that k-means looks at
+_NUMBER = 4  # bytes
+
+
+def hashes(warehouse: Warehouse, pictures: Pictures) -> Joined:
+    """Join the PDQ hashes that were not joined yet, exactly."""
+    radius, compute = warehouse.settings.thresholds.pdq, warehouse.settings.compute
+    made_by = recipe(HASHES.name, CODE, radius)
+    values, *_ = pictures.hashed()
+
+    def join(fresh: Positions, rest: Positions) -> tuple[Join, Iterable[Found]]:
+        def found() -> Iterator[Found]:
+            for part in _near_hashes(values[fresh], None, radius, compute):
+                yield Found(fresh[part.left], fresh[part.right], part.distance)
+            for part in _near_hashes(values[fresh], values[rest], radius, compute) if len(rest) else ():
+                yield Found(fresh[part.left], rest[part.right], part.distance)
+
+        return Join(made_by, radius), found()
+
+    joined = Joined(warehouse, HASHES, lambda note: bool(note["recipe"] == made_by))
+    joined.extend(values, join)
+    return joined
+
+
+def _near_hashes(new: Rows, old: Rows | None, radius: int, compute: Compute) -> Iterator[hamming_join.Pairs]:
+    if compute.engine == "ray":
+        tasks = hamming_join.tasks(len(new), None if old is None else len(old), radius)
+        return engines.joined(tasks, hamming_join.run, new, old, compute, "joining hashes")
+    # here the bands share the work of arranging the hashes
+    pairs = hamming_join.self_join(new, radius) if old is None else hamming_join.cross_join(new, old, radius)
+    return track(pairs, "joining hashes", None, len)
+
+
+def pictures(warehouse: Warehouse, known: Pictures) -> Joined:
+    """Join the copy embeddings of the different pictures that were not joined yet.
+
+    Raises as `vectors.stored`.
+    """
+    rows, owner = vectors.stored(warehouse, known)
+    similar = warehouse.settings.thresholds.similar
+    exact = recipe(PICTURES.name, CODE, warehouse.encoder_id(COPY), similar)
+    chosen = warehouse.settings.joins
+    approximate = recipe(exact, chosen.cells, chosen.probes)
+
+    def usable(note: dict) -> bool:
+        return note["recipe"] == exact or (note["recipe"] == approximate and chosen.cosine != "exact")
+
+    def join(fresh: Positions, rest: Positions) -> tuple[Join, Iterable[Found]]:
+        new, old = rows.part(fresh), rows.part(rest)
+        if _pays(warehouse, len(fresh), len(rows)):
+            return Join(exact, similar), _exactly(warehouse, fresh, rest, new, old)
+        cells = _cells(warehouse, rows)
+        recall = cosine_cells.measured_recall(
+            rows, similar, cells, chosen.probes, chosen.recall_sample, _SEED, int(chosen.memory)
+        )
+        measured = (recall.share, recall.low, recall.high, recall.true)
+        return Join(approximate, similar, False, *measured), _in_cells(warehouse, cells, fresh, rest, new, old)
+
+    joined = Joined(warehouse, PICTURES, usable)
+    joined.extend(known.pixel_digests[owner], join)
+    return joined
+
+
+def _pays(warehouse: Warehouse, fresh: int, total: int) -> bool:
+    """Tell whether comparing all is worth it: `exact_pictures` with each other, or as much work of another shape."""
+    chosen = warehouse.settings.joins
+    if chosen.cosine == "auto":
+        return fresh * total <= chosen.exact_pictures**2
+    return chosen.cosine == "exact"
+
+
+def _exactly(
+    warehouse: Warehouse, fresh: Positions, rest: Positions, new: StoredVectors, old: StoredVectors
+) -> Iterator[Found]:
+    memory, compute = int(warehouse.settings.joins.memory), warehouse.settings.compute
+    run = partial(cosine_join.run, threshold=warehouse.settings.thresholds.similar)
+    for others, right in ((fresh, None), (rest, old)) if len(rest) else ((fresh, None),):
+        tasks = cosine_join.blocks(len(new), None if right is None else len(right), memory, new.dimension)
+        for part in engines.joined(tasks, run, new, right, compute, "joining embeddings"):
+            yield Found(fresh[part.left], others[part.right], part.score)
+
+
+def _cells(warehouse: Warehouse, rows: StoredVectors) -> Cells:
+    """Fit the cells of an approximate join to all pictures."""
+    chosen = warehouse.settings.joins
+    count = chosen.cells or max(1, math.isqrt(len(rows)))
+    held = int(chosen.memory) // (4 * _NUMBER * rows.dimension)  # a quarter: k-means makes copies
+    return Cells.fit(rows, count, _SEED, max(1, min(_SAMPLED * count, held)))
+
+
+def _in_cells(
+    warehouse: Warehouse, cells: Cells, fresh: Positions, rest: Positions, new: StoredVectors, old: StoredVectors
+) -> Iterator[Found]:
+    chosen, similar = warehouse.settings.joins, warehouse.settings.thresholds.similar
+    how = (similar, cells, chosen.probes, int(chosen.memory))
+    across = cosine_cells.cross_join(new, old, *how) if len(rest) else ()
+    for part in track(cosine_cells.self_join(new, *how), "joining embeddings in cells", None, _pairs):
+        yield Found(fresh[part.left], fresh[part.right], part.score)
+    for part in track(across, "joining embeddings in cells", None, _pairs):
+        yield Found(fresh[part.left], rest[part.right], part.score)
+
+
+def _pairs(part: cosine_join.CosinePairs) -> int:
+    return len(part.left)

@@ -1,0 +1,145 @@
+"""Joins of what is new with everything, kept as facts: a new shard costs new × old, never old × old again.
+
+What belongs here: which fingerprints were compared before, the order of commits, and the note of a join. What does
+not: the joins (`transforms/hamming_join.py`, `cosine_join.py`), what their pairs mean (`transforms/duplicates.py`).
+
+Pairs are keyed by the fingerprints themselves, whichever rows have them. All pairs among the joined fingerprints are
+known. A run that is killed before its note leaves pairs that nobody counts; the next run deletes them.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from orchestration.facts import FactTable
+from orchestration.progress import say
+from orchestration.resources import Warehouse
+from transforms import digests
+from transforms.duplicates import Near
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is joined: `joined` notes the fingerprints that were compared, `near` holds the pairs."""
+
+    name: str
+    joined: str
+    column: str
+    near: str
+    ends: tuple[str, str]
+    measure: str
+
+
+HASHES = Kind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance")
+PICTURES = Kind("pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score")
+
+
+@dataclass(frozen=True)
+class Join:
+    """How a join was made. recall: the share of all pairs that it was measured to find, where it is not exact."""
+
+    recipe: str
+    threshold: float
+    exact: bool = True
+    recall: float | None = None
+    recall_low: float | None = None
+    recall_high: float | None = None
+    recall_pairs: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Near fingerprints, by their places among all. measure: differing bits, or cosine."""
+
+    left: Positions
+    right: Positions
+    measure: npt.NDArray[np.floating] | npt.NDArray[np.uint8]
+
+
+# Takes the places of the new and of the known fingerprints; returns how it joins them, and the pairs.
+type Joiner = Callable[[Positions, Positions], tuple[Join, Iterable[Found]]]
+
+
+class Joined:
+    """The joins of one kind in a warehouse.
+
+    usable: tells whether a noted join is one that the settings would still make; if one is not, all is joined anew.
+    """
+
+    def __init__(self, warehouse: Warehouse, kind: Kind, usable: Callable[[dict], bool] = lambda _: True) -> None:
+        self.kind = kind
+        self._notes = warehouse.facts["joins"]
+        self._joined, self._near = warehouse.facts[kind.joined], warehouse.facts[kind.near]
+        if not all(usable(note) for note in self.notes()):
+            self._notes.delete(f"kind = '{kind.name}'")  # first: a run killed in between starts anew
+        done = ", ".join(["-1", *(str(note["join_id"]) for note in self.notes())])
+        for table in (self._near, self._joined):
+            table.delete(f"join_id not in ({done})")
+
+    def notes(self) -> list[dict]:
+        """Return the joins that were made."""
+        return self._notes.read(where=f"kind = '{self.kind.name}'").sort_by("join_id").to_pylist()
+
+    def extend(self, values: digests.Rows, join: Joiner) -> int:
+        """Join the fingerprints that were not joined before, with each other and with the rest. Returns how many.
+
+        values: uint8 (n, 32), without repeats: those that rows have now. What no row has any more is forgotten.
+        """
+        known = np.zeros(len(values), np.bool_)
+        lookup, gone = digests.Lookup(values), False
+        for batch in self._joined.scan([self.kind.column]):
+            place, there = lookup.find(digests.rows(batch.column(0)))
+            known[place[there]] = True
+            gone |= not there.all()
+        if gone:  # the pairs first: a run killed in between forgets them again
+            _keep(self._near, self.kind.ends, lookup)
+            _keep(self._joined, (self.kind.column,), lookup)
+        fresh, rest = np.flatnonzero(~known), np.flatnonzero(known)
+        if not len(fresh):
+            return 0
+        began = time.monotonic()
+        number = 1 + max(self._notes.read(["join_id"])["join_id"].to_pylist(), default=0)
+        made, found = join(fresh, rest)
+        pairs = self._near.append(self._pairs(number, values, found))
+        self._joined.append([_batch(self._joined, number, values[fresh])])
+        note = asdict(made) | {"join_id": number, "kind": self.kind.name, "new": len(fresh), "old": len(rest)}
+        note |= {"pairs": pairs, "seconds": time.monotonic() - began}
+        self._notes.upsert(pa.Table.from_pylist([note], self._notes.schema))
+        say(f"joined {self.kind.name}: {len(fresh):,} new with {len(rest):,} known, {pairs:,} pairs")
+        return len(fresh)
+
+    def near(self) -> Iterator[Near]:
+        """Stream the pairs of all joins."""
+        for batch in self._near.scan([*self.kind.ends, self.kind.measure]):
+            a, b, measure = batch.columns
+            yield Near(digests.rows(a), digests.rows(b), measure.to_numpy().astype(np.float64))
+
+    def _pairs(self, number: int, values: digests.Rows, found: Iterable[Found]) -> Iterator[pa.RecordBatch]:
+        for part in found:
+            if len(part.left):
+                yield _batch(self._near, number, values[part.left], values[part.right], part.measure)
+
+
+def _batch(table: FactTable, number: int, *columns: np.ndarray) -> pa.RecordBatch:
+    """Return rows of a join: its number, then columns in the table's order."""
+    arrays = [pa.array(np.full(len(columns[0]), number, np.int64))]
+    for field, column in zip(list(table.schema)[1:], columns, strict=True):
+        arrays.append(digests.column(column) if column.ndim == 2 else pa.array(column).cast(field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
+
+
+def _keep(table: FactTable, ends: tuple[str, ...], lookup: digests.Lookup) -> None:
+    """Rewrite a table without the rows that name a fingerprint which is not there any more."""
+
+    def kept() -> Iterator[pa.Table]:
+        for batch in table.scan(table.schema.names):
+            there = [lookup.find(digests.rows(batch.column(end)))[1] for end in ends]
+            yield pa.Table.from_batches([batch]).filter(pa.array(np.logical_and.reduce(there)))
+
+    table.replace(kept(), "")

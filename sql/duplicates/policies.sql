@@ -1,0 +1,125 @@
+-- One row per what-if: if copies were removed by this policy, how many rows would go, and what would be left?
+-- Of the training rows with a usable picture that are not recalled. `raisonne export removal-list --policy` writes the
+-- rows of one of them.
+-- unique: policy
+-- not_null: policy, description, rule, level, rows, removed_rows, kept_rows, removed_share, pictures_removed
+-- not_null: largest_count_after, frequency
+-- assert: rows = removed_rows + kept_rows
+-- assert: kept_rows = coalesce(list_sum([each.rows for each in frequency]), 0)
+-- assert: removed_share between 0 and 1
+-- assert: rule in ('keep', 'drop_from', 'distance')
+-- column policy: its name, the rule and the level
+-- column rule: keep (so many rows of every picture stay), drop_from (pictures with so many rows go altogether), distance (rows up to so many PDQ bits from their representative go)
+-- column level: rows or bits
+-- column rows: training rows before
+-- column pictures_removed: different pictures of which no row is left
+-- column largest_count_after: rows that show the most repeated picture that is left
+-- column frequency: what reports.duplicate_frequency would say: band of counts, pictures in it, and their rows
+
+with policies as (
+    select 'keep' as rule, unnest(policy_keep) as level from settings
+    union all
+    select 'drop_from', unnest(policy_drop_from) from settings
+    union all
+    select 'distance', unnest(policy_distance) from settings
+),
+
+sizes as (
+    select copies, count(*) as pictures
+    from duplicates.pictures
+    group by copies
+),
+
+near as (
+    select
+        policies.level,
+        clusters.cluster_id,
+        count(*) as copies,
+        count(*) filter (where clusters.rank > 1 and clusters.distance_to_representative <= policies.level) as removed
+    from duplicates.clusters
+    cross join policies
+    where policies.rule = 'distance'
+    group by all
+),
+
+played as (
+    select
+        policies.rule,
+        policies.level,
+        sizes.copies,
+        sizes.pictures,
+        case
+            when policies.rule = 'keep' then greatest(sizes.copies - policies.level, 0)
+            when sizes.copies >= policies.level then sizes.copies
+            else 0
+        end as removed
+    from sizes
+    cross join policies
+    where policies.rule <> 'distance'
+    union all
+    select 'distance', level, copies, count(*), removed
+    from near
+    group by all
+    union all
+    select policies.rule, policies.level, sizes.copies, sizes.pictures, 0
+    from sizes
+    cross join policies
+    where policies.rule = 'distance' and sizes.copies = 1
+),
+
+totals as (
+    select
+        rule,
+        level,
+        sum(copies * pictures)::bigint as rows,
+        sum(removed * pictures)::bigint as removed_rows,
+        coalesce(sum(pictures) filter (where removed = copies), 0)::bigint as pictures_removed,
+        max(copies - removed) as largest_count_after
+    from played
+    group by all
+),
+
+banded as (
+    select
+        played.rule,
+        played.level,
+        bands.band,
+        bands.first,
+        sum(played.pictures) as pictures,
+        sum((played.copies - played.removed) * played.pictures) as rows
+    from played
+    join duplicates.bands on played.copies - played.removed between bands.first and bands.last
+    group by all
+),
+
+frequencies as (
+    select
+        rule,
+        level,
+        list({'band': band, 'pictures': pictures::bigint, 'rows': rows::bigint} order by first) as frequency
+    from banded
+    group by all
+)
+
+select
+    replace(policies.rule, '_', '-') || '-' || policies.level as policy,
+    case policies.rule
+        when 'keep' then if(
+            policies.level = 1, 'one row of every picture stays', format('{:,} rows of every picture stay', policies.level)
+        )
+        when 'drop_from' then format('pictures that {:,} rows or more show go altogether', policies.level)
+        else format('rows up to {} PDQ bits from their representative go, which stays', policies.level)
+    end as description,
+    policies.rule,
+    policies.level,
+    coalesce(totals.rows, 0) as rows,
+    coalesce(totals.removed_rows, 0) as removed_rows,
+    coalesce(totals.rows - totals.removed_rows, 0) as kept_rows,
+    coalesce(totals.removed_rows / nullif(totals.rows, 0), 0)::double as removed_share,
+    coalesce(totals.pictures_removed, 0) as pictures_removed,
+    coalesce(totals.largest_count_after, 0) as largest_count_after,
+    coalesce(frequencies.frequency, []) as frequency
+from policies
+left join totals using (rule, level)
+left join frequencies using (rule, level)
+order by list_position(['keep', 'drop_from', 'distance'], policies.rule), policies.level

@@ -1,0 +1,314 @@
+"""Recalled rows: who is matched, what they leave, what stays known of them, and what stops a run."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Landing, Row, encoded, picture
+
+from orchestration import publishing
+from orchestration.defs.catalog import landing_shards
+from orchestration.defs.fingerprints import image_fingerprints
+from orchestration.defs.recalls import recalled_rows
+from orchestration.facts import Facts
+from orchestration.resources import Warehouse
+
+LISTS = """
+[[recalls]]
+name = "web"
+path = "lists/*.csv"
+[[recalls]]
+name = "hashes"
+path = "lists/hashes.*"
+"""
+HOSTILE = [
+    '=HYPERLINK("http://evil.org")',
+    "'; drop table entries; --",
+    "https://images.example.org/nul\x00.jpg",
+    "https://images.example.org/" + "x" * 300_000,
+    "https://images.example.org/%",
+    "org",  # a URL, not a host
+]
+
+
+class Stages:
+    """Versions of one warehouse: before the lists, with them, and after they were emptied."""
+
+    def __init__(self, landing: Landing) -> None:
+        self.landing = landing
+        self.files: list[Path] = []
+
+    def run(self) -> None:
+        self.landing.raisonne("run")
+        self.files.append((self.landing.home / "raisonne.duckdb").resolve())
+
+    def query(self, stage: int, sql: str) -> list[tuple]:
+        with duckdb.connect(str(self.files[stage]), read_only=True) as con:
+            return con.execute(sql).fetchall()
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
+    """Run a small warehouse three times: without lists, with them, with empty ones."""
+    made = Stages(Landing(tmp_path_factory.mktemp("recalls")))
+    landing = made.landing
+    landing.write_config()
+    shown = [encoded(picture(seed)) for seed in range(7)]
+    smaller = encoded(picture(0, 200, 150))
+    rows = [
+        # the representative, while it is not recalled: the largest picture, the lowest id
+        Row("https://Photos.Optout.net:8080/0.jpg", "zero", shown[0]),
+        Row("https://images.example.org/0.jpg", "zero again", smaller),
+        Row("https://images.example.org/0-copy.jpg", "zero once more", shown[0]),
+        Row("https://images.example.org/1.jpg", "one", shown[1]),
+        Row("https://Images.example.org/1-copy.jpg?Q=1", "one again", shown[1]),
+        Row("https://images.example.org/2.jpg", "two", shown[2]),
+        Row("https://images.example.org/3.jpg", "three", shown[3]),
+        Row("https://images.example.org/4.jpg", "four", shown[4]),
+        Row("https://notoptout.net/5.jpg", "five", shown[5]),
+        Row("https://images.example.org/gone.jpg", "no picture", None),
+        Row("https://optout.net.example.com/6.jpg", "six", shown[6]),
+    ]
+    landing.shard("00000", rows)
+    for name, seed in (("unchanged", 0), ("withdrawn", 2)):
+        (landing.folder / "generations" / f"{name}.jpg").write_bytes(shown[seed])
+    made.run()
+
+    lists = landing.folder / "lists"
+    lists.mkdir()
+    landing.write_config(LISTS)
+    known = {row: (sample_id, sha256, pdq) for row, sample_id, sha256, pdq in made.query(0, _KNOWN)}
+    urls = [" http://images.example.ORG/1-copy.jpg?Q=1 ", "images.example.org/gone.jpg", *HOSTILE]
+    quoted = "".join('"{}",\n'.format(url.replace('"', '""')) for url in urls)
+    (lists / "web.csv").write_text(f"Url,HOST\n{quoted},*.OPTOUT.net\n", newline="")
+    entries = [{"sample_id": known[7][0]}, {"pdq": known[6][2].upper()}, {"sha256": "no hash"}]
+    (lists / "hashes.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    pq.write_table(pa.table({"SHA256": [bytes.fromhex(known[5][1])]}), lists / "hashes.parquet")
+    made.run()
+
+    (lists / "web.csv").write_text("url,host\n")
+    (lists / "hashes.jsonl").write_text("")
+    (lists / "hashes.parquet").unlink()
+    made.run()
+    return made
+
+
+_KNOWN = (
+    "select row_number, sample_id, sha256, pdq from catalog.samples left join fingerprints.images using (sample_id)"
+)
+_COUNTS = "select duplicate_count, exact_count, near_count, recalled_count from duplicates.counts order by all"
+_AUDIT = """
+select rows, recalled_rows, unusable_rows, unique_rows, clustered_rows, member_rows, all_counted, all_members
+from duplicates.audit"""
+_FREQUENCY = "select band, clusters, rows from reports.duplicate_frequency"
+
+
+def test_rows_are_recalled_by_id_url_host_and_hash_and_nobody_else(stages: Stages) -> None:
+    recalled = "select row_number from catalog.samples where recalled order by 1"
+    assert [stages.query(stage, recalled) for stage in range(3)] == [
+        [],
+        [(row,) for row in (0, 4, 5, 6, 7, 9)],
+        [],
+    ]
+    by = "select row_number, list, kind from provenance.recalled join catalog.samples using (sample_id) order by 1"
+    assert stages.query(1, by) == [
+        (0, "web", "host"),
+        (4, "web", "url"),
+        (5, "hashes", "sha256"),
+        (6, "hashes", "pdq"),
+        (7, "hashes", "sample_id"),
+        (9, "web", "url"),
+    ]
+
+
+def test_counts_are_of_rows_that_are_left(stages: Stages) -> None:
+    assert stages.query(0, _COUNTS) == [(2, 2, 0, 0), (3, 2, 1, 0)]
+    assert stages.query(1, _COUNTS) == [(2, 1, 1, 1)], "three became two, and two became a picture of its own"
+    assert stages.query(1, "select count(*) from duplicates.clusters") == [(2,)]
+    assert stages.query(0, _FREQUENCY) == [("1", 5, 5), ("2", 1, 2), ("3-4", 1, 3)]
+    assert stages.query(1, _FREQUENCY) == [("1", 3, 3), ("2", 1, 2)]
+    assert stages.query(0, _AUDIT) == [(11, 0, 1, 5, 5, 5, 5, 5)]
+    assert stages.query(1, _AUDIT) == [(11, 6, 0, 3, 2, 2, 2, 2)]
+    live = "select count(*) from duplicates.clusters join catalog.samples using (sample_id) where recalled"
+    assert stages.query(1, live) == [(0,)]
+
+
+def test_a_list_that_is_emptied_restores_everything(stages: Stages) -> None:
+    for table in ("duplicates.clusters", "duplicates.counts", "duplicates.audit", "duplicates.policies"):
+        assert stages.query(2, f"from {table} order by all") == stages.query(0, f"from {table} order by all"), table
+    sources = "select * exclude (p_value, q_value) from provenance.sources order by all"
+    assert stages.query(2, sources) == stages.query(0, sources)
+    assert stages.query(2, "from provenance.recalled") == []
+
+
+def test_a_generation_that_copies_a_recalled_row_is_still_explained(stages: Stages) -> None:
+    source = """
+        select verdict, duplicate_count, recalled_count, sources.recalled, row_number, cluster_id = sources.sample_id
+        from provenance.sources join catalog.samples using (sample_id)
+        where generation_id = 'gen/{}.jpg' and rank = 1"""
+    assert stages.query(0, source.format("withdrawn")) == [("exact", 1, 0, False, 5, True)]
+    assert stages.query(1, source.format("withdrawn")) == [("exact", 0, 1, True, 5, True)]
+    assert stages.query(1, source.format("unchanged"))[0][:3] == ("exact", 2, 1)
+    touched = """
+        select row_number, live_rows, generation_ids[1], verdict
+        from provenance.recalled join catalog.samples using (sample_id)
+        where verdict = 'exact' order by 1"""
+    assert stages.query(1, touched) == [(0, 2, "gen/unchanged.jpg", "exact"), (5, 0, "gen/withdrawn.jpg", "exact")]
+    without = "select live_rows, generations from provenance.recalled join catalog.samples using (sample_id)"
+    assert stages.query(1, f"{without} where row_number = 9") == [(0, 0)], "a row without a picture is listed too"
+
+
+def test_a_representative_is_a_row_that_is_left(stages: Stages) -> None:
+    heads = (
+        "select count(*) from duplicates.counts join catalog.samples on sample_id = representative_id where recalled"
+    )
+    assert stages.query(1, heads) == [(0,)]
+    by_id = "select row_number from duplicates.clusters join catalog.samples using (sample_id) where rank = 1"
+    assert stages.query(1, by_id) == [(2,)], "the largest that is left"
+
+
+def test_a_missing_list_stops_the_run_and_the_last_version_stands(stages: Stages) -> None:
+    (stages.landing.folder / "lists" / "web.csv").rename(stages.landing.folder / "lists" / "web.csv.gone")
+    done = stages.landing.raisonne("run", check=False)
+    assert done.returncode == 1
+    assert "the recall list web has no file at " in done.stderr
+    assert "the last version stands" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (stages.landing.home / publishing.LINK).resolve() == stages.files[2]
+
+
+@pytest.fixture
+def instance(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("RAISONNE_CONFIG", str(landing.config))
+    with dg.instance_for_test() as made:
+        yield made
+
+
+def recall(instance: dg.DagsterInstance, *, land: bool = False) -> dg.ExecuteInProcessResult:
+    """Materialize who is recalled, and nothing else."""
+    return dg.materialize(
+        [landing_shards, image_fingerprints, recalled_rows],
+        instance=instance,
+        resources={"warehouse": Warehouse()},
+        selection=[landing_shards, recalled_rows] if land else [recalled_rows],
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+
+
+def listed(landing: Landing, kind: str, *values: str) -> None:
+    (landing.folder / "list.jsonl").write_text("\n".join(json.dumps({kind: value}) for value in values))
+
+
+URLS = [
+    "http://example.org/A.jpg?x=1#top",
+    "https://cdn.example.org:443/b.jpg",
+    "https://example.org./c.jpg",
+    "https://user@example.org/d.jpg",
+    "https://notexample.org/e.jpg",
+    "https://example.org.evil.net/f.jpg",
+    "https://evil.net/example.org/g.jpg",
+    None,
+    "ftp://example.org/h.jpg",
+    "https://bücher.example/ü.jpg\n",
+]
+
+
+@pytest.fixture
+def matched(landing: Landing, instance: dg.DagsterInstance) -> Callable[..., set[int]]:
+    """Return what matches: kind and values to row numbers."""
+    landing.write_config('[[recalls]]\nname = "list"\npath = "list.jsonl"\n')
+    landing.shard("00000", [Row(url, "a row", None) for url in URLS])
+    listed(landing, "url")
+    assert recall(instance, land=True).success
+
+    def match(kind: str, *values: str) -> set[int]:
+        listed(landing, kind, *values)
+        assert recall(instance).success
+        ids = Facts(landing.home / "facts")["recalled_rows"].read(["sample_id"])["sample_id"].to_pylist()
+        return {sample_id % 2**26 for sample_id in ids}
+
+    return match
+
+
+def test_urls_and_hosts_match_on_their_boundaries(matched: Callable[..., set[int]]) -> None:
+    assert matched("url", "https://EXAMPLE.org/A.jpg?x=1#top") == {0}, "http is https, a host has no case"
+    assert matched("url", "http://example.org/a.jpg?x=1#top", "http://example.org/A.jpg") == set(), "a path has"
+    assert matched("url", "\tbücher.example/ü.jpg ", "FTP://example.org/h.jpg") == {8, 9}
+    assert matched("url", "", " ", "https://", "%", "http://example.org") == set()
+    for host in ("example.org", "*.Example.org", ".example.org", "https://user@example.org:8080/", "example.org."):
+        assert matched("host", host) == {0, 1, 2, 3, 8}, host
+    assert matched("host", "cdn.example.org") == {1}
+    assert matched("host", "ample.org", "", ".", "*", "le.org", "' or true --", "%", "example.org.") == {0, 1, 2, 3, 8}
+    assert matched("host", "net") == {5, 6}
+    assert matched("sample_id", "-1", "1e3", "18446744073709551616", "9" * 400) == set()
+
+
+def test_unchanged_lists_are_not_matched_again_and_no_list_is_an_empty_table(
+    landing: Landing, instance: dg.DagsterInstance, matched: Callable[..., set[int]]
+) -> None:
+    table = Facts(landing.home / "facts")["recalled_rows"]
+    assert matched("host", "evil.net") == {5, 6}
+    before = table.version
+    assert recall(instance).success
+    assert table.version == before
+    landing.write_config()
+    assert recall(instance).success
+    assert table.version > before
+    assert table.read().num_rows == 0
+    before = table.version
+    assert recall(instance).success
+    assert table.version == before
+
+
+def test_a_million_entries_are_counted_by_kind_and_by_what_they_match(
+    landing: Landing, instance: dg.DagsterInstance, matched: Callable[..., set[int]]
+) -> None:
+    numbers = pa.array(range(500_000)).cast(pa.string())
+    hosts = pa.chunked_array([["example.org"], pa.compute.binary_join_element_wise("h", numbers[1:], "")])
+    table = pa.table({"url": pa.compute.binary_join_element_wise("https://x.net/", numbers, ""), "host": hosts})
+    landing.write_config('[[recalls]]\nname = "list"\npath = "list.parquet"\n')
+    pq.write_table(table, landing.folder / "list.parquet")
+    done = recall(instance)
+    assert done.success
+    [told] = done.asset_materializations_for_node("recalled_rows")
+    shown = {name: value.value for name, value in told.metadata.items()}
+    assert shown["entries by url"] == shown["entries by host"] == 500_000
+    assert shown["entries that match nothing"] == 999_999
+    assert shown["dagster/row_count"] == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("list.csv", "link\nhttp://a\n", "no column is called"),
+        ("list.csv", 'url\n"http://a\n', "is no CSV"),
+        ("list.parquet", "no parquet", "cannot be read"),
+        ("list.xlsx", "", "ends in .csv"),
+    ],
+)
+def test_a_list_that_cannot_be_read_stops_the_run(
+    landing: Landing, instance: dg.DagsterInstance, name: str, content: str, says: str
+) -> None:
+    landing.write_config('[[recalls]]\nname = "list"\npath = "list.*"\n')
+    (landing.folder / name).write_text(content)
+    done = recall(instance, land=True)
+    assert not done.success
+    [failure] = [event.step_failure_data for event in done.all_events if event.is_step_failure]
+    assert failure.user_failure_data and failure.user_failure_data.description
+    assert says in failure.user_failure_data.description
+    assert str(landing.folder / name) in failure.user_failure_data.description
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_list_that_may_not_be_read_stops_the_run(landing: Landing, instance: dg.DagsterInstance) -> None:
+    landing.write_config('[[recalls]]\nname = "list"\npath = "list.txt"\n')
+    (landing.folder / "list.txt").write_text("http://a\n")
+    (landing.folder / "list.txt").chmod(0)
+    assert not recall(instance, land=True).success

@@ -1,0 +1,135 @@
+"""Reading opt-out lists: four formats, what is refused, and what hostile entries do not do."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms import recalls
+from transforms.recalls import Entry, RecallListError
+
+type Write = Callable[[str, bytes | str | pa.Table], Path]
+
+DIGEST = "AB" * 32
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return a writer of list files: name and content to path."""
+
+    def made(name: str, content: bytes | str | pa.Table) -> Path:
+        path = tmp_path / name
+        if isinstance(content, pa.Table):
+            pq.write_table(content, path)
+        else:
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return made
+
+
+def entries(path: Path) -> list[Entry]:
+    return [entry for batch in recalls.batches(path) for entry in batch]
+
+
+def test_every_format_gives_the_same_entries(write: Write) -> None:
+    wanted = [("url", "https://a.org/1,2.jpg"), ("host", "b.org"), ("sha256", DIGEST)]
+    csv = f'\ufeffURL,note,Host,SHA256\n"https://a.org/1,2.jpg",why,b.org,{DIGEST}\n,,,\n'
+    assert entries(write("a.csv", csv)) == wanted
+    rows = [{"URL": "https://a.org/1,2.jpg", "Host": "b.org"}, {"sha256": DIGEST, "url": None, "note": 3}]
+    assert entries(write("a.jsonl", "\n\n".join(map(json.dumps, rows)))) == wanted
+    table = pa.table({"URL": ["https://a.org/1,2.jpg"], "Host": ["b.org"], "sha256": [DIGEST], "note": [[1]]})
+    assert entries(write("a.parquet", table)) == wanted
+    assert entries(write("a.txt", "https://a.org/1,2.jpg\r\n\n  http://x \n")) == [wanted[0], ("url", "  http://x ")]
+
+
+def test_parquet_hashes_may_be_bytes_and_ids_numbers(write: Write) -> None:
+    table = pa.table(
+        {
+            "pdq": pa.array([bytes.fromhex(DIGEST), None], pa.binary(32)),
+            "sample_id": pa.array([2**63 + 5, 7], pa.uint64()),
+            "host": pa.array(["a.org", "a.org"]).dictionary_encode(),
+        }
+    )
+    assert sorted(entries(write("a.parquet", table))) == sorted(
+        [
+            ("pdq", DIGEST.lower()),
+            ("sample_id", str(2**63 + 5)),
+            ("sample_id", "7"),
+            ("host", "a.org"),
+            ("host", "a.org"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "", "no column is called sample_id, url, host, sha256, pdq (found: none)"),
+        ("a.csv", "link,why\nhttp://a,b\n", "found: 'link', 'why'"),
+        ("a.csv", "url\nhttp://a.org/x,y\n", "line 2 has 2 fields, the header 1; quote a field with a comma"),
+        ("a.csv", 'url\n"http://a.org\nhttp://b.org\n', "is no CSV"),
+        ("a.csv", 'url\n"a"b\n', "is no CSV"),
+        ("a.jsonl", '{"url": "a"}\nhttp://b\n', "line 2 is no JSON"),
+        ("a.jsonl", "[1]", "line 1 is no JSON object"),
+        ("a.jsonl", '{"link": "a"}', "no column is called"),
+        ("a.jsonl", '{"url": ["a"]}', "url is list"),
+        ("a.jsonl", '{"sample_id": 1.5}', "sample_id is float"),
+        ("a.jsonl", "[" * 100_000, "line 1 is no JSON"),
+        ("a.parquet", b"PAR1 and nothing else", "cannot be read"),
+        ("a.parquet", pa.table({"sample_id": [1.0]}), "sample_id is double, which loses digits"),
+        ("a.parquet", pa.table({"link": ["a"]}), "no column is called"),
+        ("a.xlsx", b"", "a recall list ends in .csv, .parquet, .jsonl, .txt"),
+        ("gone/a.csv", None, "cannot be read"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_refused_by_name(
+    write: Write, tmp_path: Path, name: str, content: bytes | str | pa.Table | None, says: str
+) -> None:
+    path = tmp_path / name if content is None else write(name, content)
+    with pytest.raises(RecallListError) as refused:
+        entries(path)
+    assert says in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def test_an_endless_line_is_refused_before_it_is_held(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recalls, "LONGEST", 1_000)
+    for name, content in (
+        ("a.txt", "x" * 5_000),
+        ("a.csv", "url\n" + "x" * 5_000),
+        ("b.csv", 'url\n"' + "x\n" * 5_000),
+    ):
+        with pytest.raises(RecallListError, match=r"line \d+ is (longer|no CSV)"):
+            entries(write(name, content))
+    assert entries(write("c.txt", "x" * 900)) == [("url", "x" * 900)]
+
+
+@given(st.lists(st.text(min_size=1).filter(lambda text: not set(text) & set("\r\n") and "\ud800" > max(text))))
+def test_whatever_an_entry_holds_it_is_one_entry(values: list[str]) -> None:
+    import csv
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.csv")
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["url"], *([value] for value in values)])
+        assert entries(path) == [("url", value) for value in values]
+
+
+def test_broken_utf8_becomes_what_it_becomes_in_metadata(write: Write) -> None:
+    assert entries(write("a.txt", b"http://a.org/\xff\xfe\n")) == [("url", "http://a.org/\ufffd\ufffd")]
+    assert entries(write("a.jsonl", r'{"url": "\ud800"}')) == [("url", "?")]
+
+
+def test_an_entry_that_is_no_hash_and_no_id_is_told() -> None:
+    assert [recalls.usable(entry) for entry in (("sha256", f" {DIGEST}\n"), ("sample_id", "007"), ("url", "x"))] == [
+        True
+    ] * 3
+    wrong = [("sha256", DIGEST[:-1]), ("pdq", "z" * 64), ("sample_id", "1.2E+18"), ("sample_id", "-1"), ("host", "  ")]
+    assert not any(recalls.usable(entry) for entry in wrong)
