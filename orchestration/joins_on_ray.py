@@ -33,10 +33,10 @@ def joined[Task, Part](
     ray = ray_cluster.ray()
     with ray_cluster.connected(ray, compute):
         shared = ray.put(left), ray.put(right)
-        work = ray.remote(num_cpus=compute.ray_cpus, num_gpus=compute.ray_gpus)(run)
+        work = ray.remote(num_cpus=compute.ray_cpus, num_gpus=compute.ray_gpus)(_pairs)
         work = work.options(num_returns="streaming", _generator_backpressure_num_objects=_AHEAD)
         fresh = iter(tasks)
-        under_way = [work.remote(task, *shared) for task in islice(fresh, compute.ray_workers)]
+        under_way = [work.remote(run, task, *shared) for task in islice(fresh, compute.ray_workers)]
         while under_way:
             ready, _ = ray.wait(under_way, num_returns=1)
             (stream,) = ready
@@ -44,10 +44,14 @@ def joined[Task, Part](
             try:
                 yield ray.get(next(stream))
             except StopIteration:
-                under_way += [work.remote(task, *shared) for task in islice(fresh, 1)]
+                under_way += [work.remote(run, task, *shared) for task in islice(fresh, 1)]
                 continue
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
             except ray.exceptions.RayError as error:
                 raise RayUnavailable(f"Ray cannot go on: {ray_cluster.first_line(error)}") from error
             under_way.append(stream)  # the others have their turn before it
+
+
+def _pairs[Part](run: Callable[..., Iterator[Part]], task: object, left: object, right: object) -> Iterator[Part]:
+    yield from run(task, left, right)

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 import numpy as np
@@ -67,13 +68,14 @@ _STAYING = """
 select url, caption, uid, sample_id
 from catalog.samples anti join leaving using (sample_id)
 where dataset = ? and url is not null"""
-# A uid that a recalled row bears goes, also where a row that stays bears it too.
+# In the order of the digits. A uid that a recalled row bears goes, also where a row that stays bears it too.
 _UIDS = """
-select distinct lower(uid) as uid
+select ('0x' || uid[1:16])::ubigint as high, ('0x' || uid[17:32])::ubigint as low
 from catalog.samples anti join leaving using (sample_id)
-anti join (select lower(samples.uid) as uid from catalog.samples where recalled) as recalled
-    on recalled.uid = lower(samples.uid)
-where dataset = ?"""
+anti join (select lower(uid) as recalled_uid from catalog.samples where recalled) as recalled
+    on recalled_uid = lower(uid)
+where dataset = ?
+order by high, low"""
 _FILES = """
 create temp table files as
 select
@@ -205,18 +207,27 @@ def _write_uids(con: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> lis
     ).fetchall()
     if not rows or digits < rows:
         return [f"{dataset}: no datacomp/{dataset}.npy, as {rows - digits:,} of {rows:,} rows have no uid of 32 digits"]
-    [(count,)] = con.execute(f"select count(*) from ({_UIDS})", [dataset]).fetchall()  # noqa: S608 -- ours
     path.parent.mkdir(exist_ok=True)
-    if not count:
-        np.save(path, np.empty(0, _UID))
-        return []
-    made, at = np.lib.format.open_memmap(path, "w+", _UID, (count,)), 0
-    for batch in con.execute(f"{_UIDS} order by uid", [dataset]).to_arrow_reader(_BATCH):
-        raw = np.frombuffer(bytes.fromhex("".join(batch.column("uid").to_pylist())), ">u8").reshape(-1, 2)
-        made["f0"][at : at + len(raw)], made["f1"][at : at + len(raw)] = raw[:, 0], raw[:, 1]
-        at += len(raw)
-    made.flush()
+    with path.open("wb") as file:
+        count, last = _write_header(file, 0), np.empty((0, 2), np.uint64)
+        for batch in con.execute(_UIDS, [dataset]).to_arrow_reader(_BATCH):
+            found = np.column_stack([batch.column("high").to_numpy(), batch.column("low").to_numpy()])
+            found = np.concatenate([last, found])
+            # each once: the resharder writes a picture as often as it finds its uid
+            fresh = np.flatnonzero((found[1:] != found[:-1]).any(axis=1)) + 1
+            made = found[fresh] if len(last) else np.concatenate([found[:1], found[fresh]])
+            file.write(made.astype("<u8").tobytes())
+            count, last = count + len(made), found[-1:]
+        _write_header(file, count)
     return []
+
+
+def _write_header(file: BinaryIO, count: int) -> int:
+    """Write what a .npy begins with, which is as long for any count. Returns the count."""
+    file.seek(0)
+    shape = {"descr": np.lib.format.dtype_to_descr(_UID), "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, shape)
+    return count
 
 
 def _write_documents(con: duckdb.DuckDBPyConnection, folder: Path, dataset: str) -> list[str]:

@@ -6,7 +6,7 @@ What belongs here: near-equality of many captions. What does not: their words (`
 Two captions nearly equal if the Jaccard similarity s of their sets of words reaches a threshold t. Candidates share a
 bucket. Exactly: near captions of L words share one of the L - tL + 1 words that are the rarest of each (Chaudhuri,
 Ganti, Kaushik, "A primitive operator for similarity joins in data cleaning", 2006); each of these words is a bucket.
-Where too many captions share even those, by MinHash: signatures agree in one place with probability s (Broder, "On the
+Where that compares too many, by MinHash: signatures agree in one place with probability s (Broder, "On the
 resemblance and containment of documents", 1997), and those that agree in all r places of one of b bands share a bucket,
 which misses a pair with probability (1 - s^r)^b (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4).
 """
@@ -99,23 +99,34 @@ def group(
 ) -> Groups:
     """Group captions: each is tied to the first earlier head that it nearly equals, or is a head itself.
 
-    sets: the most important caption first. comparisons: how many the exact way may take at most; else it is MinHash,
-    and in a crowded bucket only the first `CROWD` heads: then time grows with captions, not with their square.
+    sets: the most important caption first. comparisons: how many the exact way may take; if they do not suffice, it is
+    MinHash, and in a crowded bucket only the first `CROWD` heads: then time grows with captions, not with their square.
     Memory: about 150 bytes a caption; signatures and buckets lie in `folder`.
     """
-    buckets, exact = _by_words(sets, threshold, folder), True
-    if int((buckets.room * (buckets.room - 1) // 2).sum()) > comparisons:
-        buckets, exact = _by_bands(sets, threshold, folder, watch), False
+    groups = _led(sets, threshold, folder, _by_words(sets, threshold, folder), comparisons, watch)
+    if groups is None:
+        groups = _led(sets, threshold, folder, _by_bands(sets, threshold, folder, watch), None, watch)
+    assert groups is not None  # noqa: S101 -- for the type checker: without a limit there are groups
+    return groups
+
+
+def _led(
+    sets: WordSets, threshold: float, folder: Path, buckets: Buckets, comparisons: int | None, watch: Watch
+) -> Groups | None:
+    """Group captions by their buckets; None where it takes more comparisons."""
     starts = np.cumsum(buckets.room) - buckets.room
     listed = mapped(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
     filled, crowded = np.zeros_like(buckets.room), np.zeros(len(buckets.room), np.bool_)
     seen, head, similarity = np.full(len(sets), -1), np.arange(len(sets)), np.ones(len(sets))
+    left = np.iinfo(np.int64).max if comparisons is None else comparisons
     for part in watch(_slices(len(sets)), "comparing captions"):
-        _lead(
+        left = _lead(
             sets.words, sets.offsets, buckets.number, buckets.offsets, starts, buckets.room, filled, crowded, listed,
-            seen, head, similarity, threshold, part.start, part.stop,
+            seen, head, similarity, threshold, part.start, part.stop, left,
         )  # fmt: skip
-    return Groups(head, similarity, int(crowded.sum()), exact)
+        if left < 0:
+            return None
+    return Groups(head, similarity, int(crowded.sum()), exact=comparisons is not None)
 
 
 def recall(sets: WordSets, groups: Groups, threshold: float, sample: int) -> Recall:
@@ -239,9 +250,12 @@ def _choose(words, offsets, uses, begins, rarest):  # noqa: ANN001, ANN202
 @nb.njit(cache=True, nogil=True)
 def _lead(  # noqa: ANN202
     words, offsets, buckets, begins, starts, room, filled, crowded, listed,  # noqa: ANN001
-    seen, head, similarity, threshold, first, last,  # noqa: ANN001
+    seen, head, similarity, threshold, first, last, left,  # noqa: ANN001
 ):  # fmt: skip
-    """Tie each caption to the first earlier head that it nearly equals, else list it as a head in its buckets."""
+    """Tie each caption to the first earlier head that it nearly equals, else list it as a head in its buckets.
+
+    Returns how many comparisons are left, -1 where they did not suffice.
+    """
     for p in range(first, last):
         best, score = -1, 0.0
         for bucket in buckets[begins[p] : begins[p + 1]]:
@@ -254,10 +268,13 @@ def _lead(  # noqa: ANN202
                 if seen[h] == p:
                     continue
                 seen[h] = p
+                left -= 1
                 s = jaccard(words, offsets[p], offsets[p + 1], offsets[h], offsets[h + 1], threshold)
                 if s >= threshold:
                     best, score = h, s
                     break
+        if left < 0:
+            return -1
         if best >= 0:
             head[p], similarity[p] = best, score
             continue
@@ -269,6 +286,7 @@ def _lead(  # noqa: ANN202
                 filled[bucket] += 1
             else:
                 crowded[bucket] = True
+    return left
 
 
 @nb.njit(cache=True, nogil=True)

@@ -60,7 +60,7 @@ def above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> 
     torch, where = device()
     height, width = TILES[where]
     area, height = height * width, max(1, min(height, len(left)))
-    width = max(width, area // height)  # few rows: long tiles
+    width = min(BATCH, max(width, area // height))  # few rows: long tiles
     scores = torch.empty(height * min(width, len(right)), device=where)
     for column in range(0, len(right), width):
         part = right[column : column + width]

@@ -24,7 +24,8 @@ from transforms.words import word_sets
 CODE = 1  # raise when the same captions would give other groups
 JOIN_ID = -1  # of captions, in the fact `joins`
 _KEYS = "duplicates.caption_keys"
-_COMPARISONS = 2_000_000_000  # of captions that share a rare word: a minute or two; more of them are left to MinHash
+# How much the exact comparison may take, at a minute for a thousand million; what takes more is left to MinHash.
+_COMPARISONS, _EACH = 50_000_000, 500  # in all (up to 10,000 captions that is all with all), or for each caption
 _BATCH = 8_192
 
 # Captions that say much are compared by their beginning. The most frequent come first, and lead their groups.
@@ -93,7 +94,8 @@ def _grouped(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, folder: Path)
     con.execute(_DISTINCT)
     count = int(con.execute("select count(*) from distinct_captions").fetchall()[0][0])
     sets = word_sets(track(_beginnings(con), "reading captions", count, len), folder)
-    groups = captions.group(sets, threshold, folder, _COMPARISONS, lambda parts, task: track(parts, task, count, len))
+    allowed = max(_COMPARISONS, _EACH * count)
+    groups = captions.group(sets, threshold, folder, allowed, lambda parts, task: track(parts, task, count, len))
     found = captions.recall(sets, groups, threshold, warehouse.settings.joins.recall_sample)
     return groups, {
         "kind": "captions",

@@ -4,7 +4,8 @@ What belongs here: which pictures there are and which of them are the same. What
 
 Two pictures are the same if at least `duplicate_overlap` (0.6) of both is shared, by content; mirrored copies too. The
 edits below share at least 0.64 of both with each other, the two crops among themselves included. What shares less is
-labelled as different pictures: two crops of one photograph that share 0.18, and a photograph and its central half (0.5).
+labelled as different pictures: two crops of one photograph that share 0.18, a photograph and its central half (0.5),
+different photographs that fill half of one template.
 """
 
 import io
@@ -21,8 +22,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 from tests.benchmarks.data import ROOT, SAMPLE, TRUTH
 
 PHOTOS = Path(os.environ.get("RAISONNE_BENCH_PHOTOS", ROOT.parent / "shared" / "data" / "photos"))
-"""Folders of JPEGs, if there are any: `bsds500`, different photographs, and `same_scene`, different ones of one place."""
-EDITED, BESIDE, HALVED = 120, 40, 20
+"""Folders of JPEGs, if there are any: `bsds500`, different photographs, `same_scene`, different ones of one place."""
+EDITED, BESIDE, HALVED, TEMPLATED = 120, 40, 20, 30
 _WHITE = (255, 255, 255)
 
 
@@ -56,6 +57,8 @@ def items() -> Iterator[Item]:
             box = ((1 - inner) / 2, (1 - inner) / 2, (1 + inner) / 2, (1 + inner) / 2)
             yield Item(data, photo.stem, "halved", "original")
             yield Item(_saved(_crop(image, box)), f"{photo.stem} half", "halved", "half")
+        elif place < EDITED + BESIDE + HALVED + TEMPLATED:
+            yield Item(_saved(_templated(image)), photo.stem, "templated", "templated")
         else:
             yield Item(data, photo.stem, "single", "original")
     for photo in sorted((PHOTOS / "same_scene").glob("*.jpg")):
@@ -119,6 +122,16 @@ def _captioned(image: Image.Image) -> Image.Image:
 
 def _framed(image: Image.Image) -> Image.Image:
     return _scaled(ImageOps.expand(image, (round(image.width * 0.04), round(image.height * 0.04))), 0.8)
+
+
+def _templated(image: Image.Image) -> Image.Image:
+    """Put a picture into half of a card that is otherwise the same for every picture."""
+    made = Image.new("RGB", (480, 480), (236, 200, 90))
+    made.paste(ImageOps.fit(image, (400, 288)), (40, 96))
+    draw = ImageDraw.Draw(made)
+    draw.text((240, 48), "PHOTO OF THE DAY", (120, 20, 20), ImageFont.load_default(44), anchor="mm")
+    draw.text((240, 432), "more on page twelve", (20, 60, 120), ImageFont.load_default(36), anchor="mm")
+    return made
 
 
 EDITS: Mapping[str, Callable[[Image.Image], bytes]] = {

@@ -114,8 +114,10 @@ def test_copies_of_one_caption_however_many_are_compared_with_it_alone(tmp_path:
 def test_too_many_comparisons_are_left_to_minhash(tmp_path: Path) -> None:
     few = [" ".join("abcdefgh"[at] for at in range(8) if number >> at & 1) for number in range(1, 256)]
     sets = sets_of(few, tmp_path)
-    assert group(sets, 0.5, tmp_path, 40_000).exact
-    assert not group(sets, 0.5, tmp_path, 1_000).exact
+    exact, other = group(sets, 0.9, tmp_path, 40_000), group(sets, 0.9, tmp_path, 1_000)
+    assert exact.exact
+    assert not other.exact
+    assert exact.head.tolist() == other.head.tolist() == list(range(255))  # no two are near
 
 
 def test_the_measured_recall_is_that_of_what_is_missing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Cosine joins, nearest neighbours and searching over views, each against plain numpy in float64."""
 
 import pickle
+from collections.abc import Iterable
 
 import hypothesis.strategies as st
 import numpy as np
@@ -29,7 +30,7 @@ def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return left.astype(np.float64) @ right.T.astype(np.float64)
 
 
-def listed(batches) -> dict[tuple[int, int], float]:
+def listed(batches: Iterable[CosinePairs]) -> dict[tuple[int, int], float]:
     found = [p for b in batches for p in zip(b.left.tolist(), b.right.tolist(), b.score.tolist(), strict=True)]
     pairs = {(a, b): score for a, b, score in found}
     assert len(pairs) == len(found), "a pair was reported twice"
