@@ -117,12 +117,11 @@ def _by_hash(queries: Sequence[Query], training: Training, radius: int) -> list[
     asked = [number for number, query in enumerate(queries) if query.comparable]
     known = np.flatnonzero(training.comparable)
     if asked and len(known):
-        pairs = hamming_join.cross_join(
-            np.concatenate([queries[number].dihedral for number in asked]), training.pdq[known], radius
-        )
-        for left, right, distance in zip(pairs.left, pairs.right, pairs.distance, strict=True):
-            mine, position = best[asked[left // 8]], int(known[right])
-            mine[position] = min(mine.get(position, 256), int(distance))
+        variants = np.concatenate([queries[number].dihedral for number in asked])
+        for pairs in hamming_join.cross_join(variants, training.pdq[known], radius):
+            for left, right, distance in zip(pairs.left, pairs.right, pairs.distance, strict=True):
+                mine, position = best[asked[left // 8]], int(known[right])
+                mine[position] = min(mine.get(position, 256), int(distance))
     return best
 
 

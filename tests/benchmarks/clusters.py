@@ -102,7 +102,7 @@ def _recall_by_edit() -> Measured:
     if not (photographs := np.array([item.part == "edited" for item in made.items])).any():
         raise NotMeasured(f"no photographs in {PHOTOS.name}; set RAISONNE_BENCH_PHOTOS to a folder with bsds500 in it")
     originals = photographs & (edits == "original")
-    parts = {}
+    parts: dict[str, float] = {}
     for edit in dict.fromkeys(edits[photographs & (edits != "original")].tolist()):
         of_edit = made.same & originals[:, None] & (photographs & (edits == edit))
         parts |= {f"{name}_{edit}": _share(made.found[name], of_edit) for name in ("pdq", "final")}
@@ -132,7 +132,7 @@ _SET = (
     "photographs in one template and of one scene"
 )
 _BY_METHOD = (
-    "; parts: each test alone, imagededup's PHash (its CNN has no weights offline), what confirmed pairs connect, "
+    "; parts: each test alone, imagededup's PHash (its CNN has no weights offline), what confirmed pairs connect "
     "before the cut"
 )
 

@@ -141,7 +141,10 @@ def _pipeline(known: list[Item], prints: list[Fingerprint], vectors: Vectors, cu
         return same(int(pictures.pixels_group[a]), int(pictures.pixels_group[b]))
 
     values, digests = pictures.hashed()[0], pictures.pixel_digests
-    hashes = [Near(values[p.left], values[p.right], p.distance) for p in hamming_join.self_join(values, cut.pdq)]
+    hashes = [
+        Near(values[p.left], values[p.right], p.distance.astype(np.float64))
+        for p in hamming_join.self_join(values, cut.pdq)
+    ]
     embeddings = [
         Near(digests[p.left], digests[p.right], p.score.astype(np.float64))
         for p in cosine_join.self_join(vectors[pictures.distinct], cut.similar)
