@@ -79,7 +79,7 @@ def test_a_read_only_command_prints_something(arguments: list[str], sample: Land
 
 def test_every_command_is_in_the_list_and_the_list_names_no_other() -> None:
     listed = re.findall(r"^\| `raisonne (\w+)", README, re.M)
-    assert sorted(listed) == sorted(main.commands)
+    assert sorted(set(listed)) == sorted(main.commands)  # an export has a line each
 
 
 def test_the_list_of_jobs_is_that_of_the_command() -> None:
@@ -128,9 +128,10 @@ def test_the_settings_shown_are_valid(tmp_path: Path, monkeypatch: pytest.Monkey
     from orchestration import settings
 
     monkeypatch.delenv("RAISONNE_CONFIG", raising=False)
-    [block] = blocks(README, "toml")
-    (tmp_path / "my.toml").write_text(block, encoding="utf-8")
-    assert len(settings.load(tmp_path / "my.toml").datasets) == 1
+    (tmp_path / "my.toml").write_text("\n".join(blocks(README, "toml")), encoding="utf-8")
+    shown = settings.load(tmp_path / "my.toml")
+    assert (len(shown.datasets), len(shown.recalls)) == (1, 1)
+    assert shown.policies == settings.Policies(), "the README shows other defaults"
     for assignment in re.findall(r"RAISONNE_[A-Z_]+=\S+", README):
         monkeypatch.setenv(*assignment.split("=", 1))
     changed = settings.load(tmp_path / "my.toml")

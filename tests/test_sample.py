@@ -19,15 +19,19 @@ _CONTRACT = {
     "fingerprints.images": "sample_id status failure sha256 pdq pdq_quality width height",
     "fingerprints.coverage": "dataset fingerprint expected ok low_quality failed missing",
     "duplicates.pairs": "sample_id_a sample_id_b method distance threshold",
-    "duplicates.clusters": "sample_id cluster_id representative_id distance_to_representative",
+    "duplicates.clusters": "sample_id cluster_id representative_id rank distance_to_representative",
     "duplicates.counts": (
         "cluster_id representative_id duplicate_count exact_count near_count distinct_urls distinct_captions "
-        "distinct_hosts max_distance_to_representative"
+        "distinct_hosts max_distance_to_representative recalled_count distinct_licenses min_similarity"
+    ),
+    "duplicates.methods": "method computed exact threshold pairs recall recall_low recall_high recall_pairs",
+    "duplicates.policies": (
+        "policy description rows removed_rows kept_rows removed_share pictures_removed largest_count_after frequency"
     ),
     "matches.candidates": "generation_id sample_id method score region",
     "provenance.sources": (
         "generation_id rank sample_id cluster_id verdict p_value q_value duplicate_count copy_score pdq_distance "
-        "aligned_distance inliers region url caption license recalled"
+        "aligned_distance inliers region url caption license recalled recalled_count"
     ),
     "provenance.generations": "generation_id verdict best_sample_id sources searched searchable coverage",
     "reports.duplicate_frequency": "band clusters rows share_of_rows",
