@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +21,9 @@ BATCH = 1 << 20
 
 TILES = {"cpu": (2048, 512), "cuda": (8192, 8192)}
 """Rows and columns of a tile of scores by device: 4 MB stay in a CPU's cache, 256 MB keep a GPU busy."""
+
+_ROUNDING = 1e-5  # more than a product of unit vectors in float32 errs
+_SETTLED = 65_536  # pairs computed again at once on CUDA
 
 type Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Row, column and score of what reaches the threshold."""
@@ -74,19 +78,45 @@ def above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> 
             if ahead is not None and row + len(asked) + ahead > column:
                 behind = torch.arange(row + ahead, row + ahead + len(asked), device=where)
                 tile.masked_fill_(torch.arange(column, column + len(part), device=where) <= behind[:, None], -torch.inf)
-            for a, b, score in _hits(tile, threshold):
-                yield a + row, b + column, score
+            for a, b in _near(tile, threshold - _ROUNDING):
+                score = _scores(asked, part, a, b)
+                kept = score >= threshold
+                if kept.any():
+                    yield (a[kept] + row).cpu().numpy(), (b[kept] + column).cpu().numpy(), score[kept].cpu().numpy()
 
 
-def _hits(tile: Any, threshold: float) -> Iterator[Hits]:  # noqa: ANN401
+def _near(tile: Any, threshold: float) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401
     torch, _ = device()
     # "Not below" and not "above": the maximum of a row that holds a NaN is NaN, and its other scores still count.
     rows = torch.nonzero(~(tile.amax(dim=1) < threshold)).ravel()
     for some in rows.split(max(1, BATCH // tile.shape[1])) if len(rows) else ():
-        near = tile[some]
-        a, b = torch.nonzero(near >= threshold, as_tuple=True)
+        a, b = torch.nonzero(tile[some] >= threshold, as_tuple=True)
         if len(a):
-            yield some[a].cpu().numpy(), b.cpu().numpy(), near[a, b].cpu().numpy()
+            yield some[a], b
+
+
+def _scores(left: Any, right: Any, a: Any, b: Any) -> Any:  # noqa: ANN401
+    """Return the cosines of some pairs, the same for two vectors whichever tile they meet in.
+
+    A matrix product adds up in an order that depends on its shape. So what it finds near is computed again by itself,
+    in float64: new rows joined with old ones later have the scores, and the pairs, of one join of all.
+    """
+    torch, where = device()
+    if where == "cpu":
+        return torch.from_numpy(_products(left.numpy(), right.numpy(), a.numpy(), b.numpy()))
+    parts = zip(a.split(_SETTLED), b.split(_SETTLED), strict=True)
+    return torch.cat([(left[x].double() * right[y].double()).sum(dim=1).float() for x, y in parts])
+
+
+@nb.njit(parallel=True, cache=True, nogil=True)
+def _products(left, right, a, b):  # noqa: ANN001, ANN202
+    found = np.empty(len(a), np.float32)
+    for i in nb.prange(len(a)):
+        x, y, total = left[a[i]], right[b[i]], 0.0
+        for j in range(len(x)):
+            total += np.float64(x[j]) * np.float64(y[j])
+        found[i] = total
+    return found
 
 
 def highest(scores: Any, k: int) -> tuple[Any, Any]:  # noqa: ANN401
