@@ -50,7 +50,8 @@ def hashes(warehouse: Warehouse, pictures: Pictures) -> Joined:
 def _near_hashes(new: Rows, old: Rows | None, radius: int, compute: Compute) -> Iterator[hamming_join.Pairs]:
     if compute.engine == "ray":
         tasks = hamming_join.tasks(len(new), None if old is None else len(old), radius)
-        return engines.joined(tasks, hamming_join.run, new, old, compute, "joining hashes")
+        run = partial(hamming_join.run, threads=max(1, math.ceil(compute.ray_cpus)))
+        return engines.joined(tasks, run, new, old, compute, "joining hashes")
     # here the bands share the work of arranging the hashes
     pairs = hamming_join.self_join(new, radius) if old is None else hamming_join.cross_join(new, old, radius)
     return track(pairs, "joining hashes", None, len)

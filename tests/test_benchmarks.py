@@ -12,9 +12,10 @@ FIGURES = {
     "hash": "hash_ratio hash_conformance_bits hash_two_workers",
     "embed": "embed_efficiency_sscd embed_efficiency_clip embed_gpu_vit_b_32 embed_gpu_vit_l_14",
     "fingerprint": "fingerprint_memory_growth fingerprint_rerun_s",
-    "hamming": "hamming_recall hamming_vs_lance hamming_vs_duckdb hamming_growth hamming_skew",
-    "cosine": "cosine_efficiency",
-    "clusters": "clusters_vs_scipy cluster_purity pair_precision pair_recall",
+    "hamming": "hamming_recall hamming_vs_lance hamming_vs_duckdb hamming_vs_faiss hamming_vs_imagededup "
+    "hamming_growth hamming_skew",
+    "cosine": "cosine_efficiency cosine_cells_recall cosine_gpu_share",
+    "clusters": "clusters_vs_scipy clusters_scale cluster_purity pair_precision pair_recall pair_recall_by_edit",
     "match": "match_vs_matmul verify_pairs_per_s_core",
     "evidence": "whole_confirmed part_confirmed false_confirmed fdr_at_05",
     "export": "csv_vs_copy parquet_vs_copy report_open_s",

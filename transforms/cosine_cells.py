@@ -19,18 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transforms.cosine_join import (
-    MEMORY,
-    ArrayRows,
-    CosinePairs,
-    PickedRows,
-    as_rows,
-    batched,
-    nearest,
-)
-from transforms.cosine_join import (
-    cross_join as exact_cross_join,
-)
+from transforms import cosine_join
+from transforms.cosine_join import MEMORY, ArrayRows, CosinePairs, PickedRows, as_rows, batched, nearest
 from transforms.cosine_scan import Hits, above, tensor
 from transforms.encoders import Vectors
 
@@ -155,9 +145,10 @@ def _visits(
 ) -> Iterator[Hits]:
     """Yield (row, host, cosine) of every row with each host at home in one of its probes.
 
-    Hosts are held cell after cell, as many as half the memory takes; the rows that visit those cells come past them.
+    Hosts are held cell after cell, as many as a quarter of the memory takes (twice, while they are put in order);
+    the rows that visit those cells come past them.
     """
-    room = max(1, memory // 2 // (4 * rows.dimension))
+    room = max(1, memory // 4 // (4 * rows.dimension))
     by_home = np.argsort(hosted[:, 0], kind="stable")
     for first in range(0, len(hosts), room):
         group = by_home[first : first + room]
@@ -167,8 +158,8 @@ def _visits(
         held[ascending] = hosts.take(group[ascending])
         on_device = tensor(held)
         visitors = _visitors(placed, int(home[0]), int(home[-1]))
-        for start in range(0, len(visitors), max(1, room // 4)):
-            some = visitors[start : start + max(1, room // 4)]
+        for start in range(0, len(visitors), max(1, room // 2)):
+            some = visitors[start : start + max(1, room // 2)]
             vectors = tensor(rows.take(some))
             for these, host, score in _within(vectors, placed[some], on_device, home, threshold):
                 yield some[these], group[host], score
@@ -223,7 +214,7 @@ def measured_recall(
     asked_placed = place(ArrayRows(asked), cells, probes, memory)
     true, found = np.zeros(len(drawn), np.int64), np.zeros(len(drawn), np.int64)
     step = max(1, memory // 4 // (4 * rows.dimension))
-    for pairs in exact_cross_join(asked, rows, threshold, memory // 2):
+    for pairs in cosine_join.cross_join(asked, rows, threshold, memory // 2):
         other = drawn[pairs.left] != pairs.right
         left, right = pairs.left[other], pairs.right[other]
         near, which = np.unique(right, return_inverse=True)

@@ -108,11 +108,12 @@ class Neighbours:
 def blocks(left: int, right: int | None, memory: int, dimension: int) -> tuple[Block, ...]:
     """Return the tasks that make up a join of `left` rows with `right` others, or with each other where right is None.
 
-    memory: bytes that one task may hold. Half of it is for the outer block, a quarter for what is read past it, the
-    rest for the pairs; a tile of scores comes on top (see `cosine_scan.TILES`). Blocks hold one row at least.
+    memory: bytes that one task may hold. Half of it is for the outer block, a quarter for what is read past it (one
+    piece and the next), the rest for the pairs; a tile of scores comes on top (see `cosine_scan.TILES`). A block holds
+    one row at least.
     """
     rows = max(1, memory // 2 // (4 * dimension))
-    step = max(1, rows // 2)
+    step = max(1, rows // 4)
     return tuple(
         Block(start, min(start + rows, left), start if right is None else 0, left if right is None else right, step)
         for start in range(0, left, rows)

@@ -43,7 +43,7 @@ def collapse(values: npt.NDArray[np.uint8]) -> Groups:
     keys = np.frombuffer(secrets.token_bytes(8 * (width // 4 + 2)), np.uint64)
     # A slot holds 32 bits of a row's hash and its group's number plus one: most different rows differ there already.
     slots = np.zeros(1 << max(4, (2 * n - 1).bit_length()), np.uint64) if n else np.zeros(1, np.uint64)
-    group = np.empty(n, np.int32 if n < 2**31 else np.int64)
+    group: npt.NDArray[np.integer] = np.empty(n, np.int32 if n < 2**31 else np.int64)
     first = np.empty(n, np.int64)
     found = _collapse(values, keys, slots, group, first)
     return Groups(first[:found].copy(), group)
@@ -67,7 +67,7 @@ def _hash(row, keys):  # noqa: ANN001, ANN202
 
 @nb.njit(inline="always")
 def _equal(a, b):  # noqa: ANN001, ANN202
-    for byte in range(len(a)):
+    for byte in range(len(a)):  # noqa: SIM110
         if a[byte] != b[byte]:
             return False
     return True

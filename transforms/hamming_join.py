@@ -5,12 +5,12 @@ What does not: which bands are looked up and why they miss nothing (`hamming_pla
 (`hamming_kernels.py`), computing hashes (`hashes.py`), deciding that a pair shows the same picture
 (`duplicates.py`), reading or writing tables.
 
-A pair is reported in the first band that brings it together, hence once. Memory: 64 bytes a hash beside the hashes
-themselves, 12 more a hash while a band is joined, and the pairs of one batch, however many there are.
+A pair is reported in the first band that brings it together, hence once. Memory: 72 bytes a hash beside the hashes
+themselves, and a few batches of pairs, however many pairs there are.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -71,7 +71,7 @@ def run(
     batch: int = BATCH,
     threads: int | None = None,
 ) -> Iterator[Pairs]:
-    """Yield the pairs of one task, in an order that depends on the hashes and on nothing else.
+    """Yield the pairs of one task, in batches and in an order that are the same wherever and however often it runs.
 
     left, right: as for the joins below; None for a self-join. batch: pairs yielded at once, at most; at least 16.
     threads: all cores if None.
@@ -125,7 +125,7 @@ def _run(
     turned = right is not None and len(left) > len(right)
     with ThreadPoolExecutor(threads or nb.config.NUMBA_NUM_THREADS) as pool:
         workers = _Workers(pool, threads or nb.config.NUMBA_NUM_THREADS)
-        a = _Hashes(right if turned else left, workers)
+        a = _Hashes(right if right is not None and turned else left, workers)
         b = a if right is None else _Hashes(left if turned else right, workers)
         for task in chosen:
             for pairs in _gathered(_join(task, a, b, batch, workers), batch):
@@ -150,9 +150,7 @@ class _Workers:
         for done in [self.pool.submit(work, *ends[k : k + 2]) for k in range(self.count)]:
             done.result()
 
-    def in_order(
-        self, work: list[Callable[[], tuple[Pairs, Callable | None]]], ahead: int
-    ) -> Iterator[Pairs]:
+    def in_order(self, work: Sequence[Callable[[], tuple[Pairs, Callable | None]]], ahead: int) -> Iterator[Pairs]:
         """Yield what each piece of work returns, in order, and what it goes on with; at most `ahead` are under way."""
         waiting, running = iter(work), deque[Future]()
         try:
@@ -186,9 +184,9 @@ class _Hashes:
         self._share(lambda start, stop: kernels.arrange(hashes, tables, start, stop, self._rows), n)
         # The last rows are read with what follows them, and no two words of a row share a set of the cache.
         self._stride = -(-(n + kernels.LANES) // 1024) * 1024 + 144
-        self._integer = np.int32 if n < 2**31 - 1 else np.int64
+        self._integer: type[np.integer] = np.int32 if n < 2**31 - 1 else np.int64
         self._values = np.empty(n, np.uint32)
-        self.order = np.empty(n, self._integer)
+        self.order: npt.NDArray[np.integer] = np.empty(n, self._integer)
         self._words = np.zeros(kernels.WORDS * self._stride, np.uint32)
 
     def sort(self, band: Band) -> kernels.Side:
@@ -198,10 +196,9 @@ class _Hashes:
         self._share(lambda start, stop: kernels.band_values(rows, band.start, band.width, start, stop, values), n)
         kernels.count(values, starts)
         self._share(lambda low, high: kernels.sort(values, starts, low, high, self.order), 2**band.width)
-        self._share(
-            lambda start, stop: kernels.gather(self._rows.ravel(), self.order, start, stop, self._words, self._stride), n
-        )
-        return kernels.Side(self._words, self._stride, starts)
+        flat, words, stride = self._rows.ravel(), self._words, self._stride
+        self._share(lambda start, stop: kernels.gather(flat, self.order, start, stop, words, stride), n)
+        return kernels.Side(words, stride, starts)
 
 
 @dataclass(frozen=True)
@@ -229,17 +226,17 @@ class _Scan:
 
 
 def _join(task: Task, a: _Hashes, b: _Hashes, batch: int, workers: _Workers) -> Iterator[Pairs]:
-    band, ahead = task.plan.bands[task.band], 4 * workers.count
+    band = task.plan.bands[task.band]
     left = a.sort(band)
     right = left if a is b else b.sort(band)
     pieces = kernels.Pieces(*kernels.cut(left.starts))
-    room = max(kernels.LANES, batch // ahead)
+    room = max(kernels.LANES, batch // 8)  # the same wherever it runs, as then are the batches
     scan = _Scan((left, right), (a.order, b.order), pieces, _rule(task, symmetric=a is b), room)
     tiles = len(pieces.first) - 1
     ends = np.linspace(0, tiles, min(_UNITS, tiles) + 1).astype(int).tolist()
     units = range(task.part, len(ends) - 1, task.parts)
     work = [partial(scan, ends[unit + 1], np.array([ends[unit], -1, -1, -1, -1])) for unit in units]
-    yield from workers.in_order(work, ahead)
+    yield from workers.in_order(work, 2 * workers.count)
 
 
 def _rule(task: Task, *, symmetric: bool) -> kernels.Rule:

@@ -13,12 +13,10 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import types
-from numba.core.cgutils import get_or_insert_function
-from numba.extending import intrinsic
 
-WORDS, LANES = 8, 16
+from transforms import hamming_lanes as lanes
+from transforms.hamming_lanes import LANES, WORDS
+
 TILE = 4096  # hashes that are compared with all their partners before the next ones are: they stay in the cache
 _AHEAD = 8  # rows that are asked for before they are read
 _STRIDE = 97  # bits that stand side by side in a band stand this far apart in a hash
@@ -123,27 +121,13 @@ def sort(values, starts, low, high, order):  # noqa: ANN001, ANN201
             at[value - low] += 1
 
 
-@intrinsic
-def _prefetch(_context, array, place):  # noqa: ANN001, ANN202
-    def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, flag, flag, flag])
-        call = get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(call, [address, flag(0), flag(3), flag(1)])
-        return context.get_dummy_value()
-
-    return types.void(types.Array(types.uint64, 1, "C"), types.int64), emit
-
-
 @nb.njit(nogil=True, cache=True)
 def gather(rows, order, start, stop, words, stride):  # noqa: ANN001, ANN201
     """Write the words of rows[order[start:stop]], word by word. rows: uint64 (4 × n,), two words in one."""
     half = np.uint64(32)
     for i in range(start, stop):
         if i + _AHEAD < stop:  # rows are read in no order, so the machine cannot guess which comes next
-            _prefetch(rows, 4 * np.int64(order[i + _AHEAD]))
+            lanes.prefetch(rows, 4 * np.int64(order[i + _AHEAD]))
         row = 4 * np.uint64(order[i])
         for pair in range(4):
             both = rows[row + np.uint64(pair)]
@@ -171,75 +155,11 @@ def cut(starts):  # noqa: ANN001, ANN201
     return value[:pieces].copy(), start[: pieces + 1].copy(), first[: tiles + 1].copy()
 
 
-def _compare(context, builder, signature, arguments, chosen):  # noqa: ANN001, ANN202
-    """Emit the comparison of one hash with 16: a bit for each whose chosen words differ in at most radius bits."""
-    a_type, _, _, b_type = signature.args[:4]
-    a, i, a_stride, b, j, b_stride, radius = arguments[:7]
-    lane = ir.IntType(32)
-    vector = ir.VectorType(lane, LANES)
-    popcount = get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector]), f"llvm.ctpop.v{LANES}i32"
-    )
-
-    def address(kind, array, place, stride, word):  # noqa: ANN001, ANN202
-        data = context.make_array(kind)(context, builder, array).data
-        return builder.gep(data, [builder.add(place, builder.mul(stride, word))])
-
-    def spread(value):  # noqa: ANN001, ANN202
-        single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, lane(0))
-        return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), ir.Constant(vector, None))
-
-    total = None
-    for word in chosen:
-        one = spread(builder.load(address(a_type, a, i, a_stride, word)))
-        many = builder.load(builder.bitcast(address(b_type, b, j, b_stride, word), vector.as_pointer()), align=4)
-        bits = builder.call(popcount, [builder.xor(one, many)])
-        total = bits if total is None else builder.add(total, bits)
-    near = builder.icmp_unsigned("<=", total, spread(radius))
-    return builder.zext(builder.bitcast(near, ir.IntType(LANES)), ir.IntType(64))
-
-
-_COMPARED = (types.Array(types.uint32, 1, "C"), types.int64, types.int64) * 2 + (types.uint32,)
-
-
-@intrinsic
-def _sieved(_context, a, i, a_stride, b, j, b_stride, radius, x, y, z):  # noqa: ANN001, ANN202
-    def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        return _compare(context, builder, signature, arguments, arguments[7:])
-
-    return types.int64(*_COMPARED, types.int64, types.int64, types.int64), emit
-
-
-@intrinsic
-def _near(_context, a, i, a_stride, b, j, b_stride, radius):  # noqa: ANN001, ANN202
-    def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        words = [ir.Constant(ir.IntType(64), word) for word in range(WORDS)]
-        return _compare(context, builder, signature, arguments, words)
-
-    return types.int64(*_COMPARED), emit
-
-
-@intrinsic
-def _popcount(_context, word):  # noqa: ANN001, ANN202
-    def emit(_, builder, __, arguments):  # noqa: ANN001, ANN202
-        return builder.ctpop(arguments[0])
-
-    return types.uint32(types.uint32), emit
-
-
-@intrinsic
-def _lowest(_context, bits):  # noqa: ANN001, ANN202
-    def emit(_, builder, __, arguments):  # noqa: ANN001, ANN202
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.int64), emit
-
-
 @nb.njit(inline="always")
-def _lanes(i, j, stop, diagonal):  # noqa: ANN001, ANN202
+def _counted(i, j, stop, diagonal):  # noqa: ANN001, ANN202
     """Return which of the rows from j on count for row i: those before the end, and those after i itself."""
-    lanes = _ALL if stop - j >= LANES else (1 << (stop - j)) - 1
-    return lanes & ~((2 << (i - diagonal)) - 1) if i >= diagonal else lanes
+    before = _ALL if stop - j >= LANES else (1 << (stop - j)) - 1
+    return before & ~((2 << (i - diagonal)) - 1) if i >= diagonal else before
 
 
 @nb.njit(nogil=True)
@@ -247,7 +167,7 @@ def _seek(a, a_stride, i, end, b, b_stride, j, stop, diagonal, radius, sieve):  
     """Return the first row from i on that may be near one of the 16 from j on, or `end`."""
     x, y, z = sieve
     while i < end:
-        if _sieved(a, i, a_stride, b, j, b_stride, radius, x, y, z) & _lanes(i, j, stop, diagonal):
+        if lanes.sieved(a, i, a_stride, b, j, b_stride, radius, x, y, z) & _counted(i, j, stop, diagonal):
             return i
         i += 1
     return end
@@ -260,7 +180,7 @@ def _met_before(a, i, a_stride, b, j, b_stride, rule):  # noqa: ANN001, ANN202
         differing = 0
         for word in range(WORDS):
             bits = (a[i + word * a_stride] ^ b[j + word * b_stride]) & rule.earlier[band, word]
-            differing += np.int64(_popcount(np.uint32(bits)))
+            differing += np.int64(lanes.popcount(np.uint32(bits)))
         if differing <= rule.reach[band]:
             return True
     return False
@@ -270,12 +190,12 @@ def _met_before(a, i, a_stride, b, j, b_stride, rule):  # noqa: ANN001, ANN202
 def _distance(a, i, a_stride, b, j, b_stride):  # noqa: ANN001, ANN202
     differing = 0
     for word in range(WORDS):
-        differing += np.int64(_popcount(np.uint32(a[i + word * a_stride] ^ b[j + word * b_stride])))
+        differing += np.int64(lanes.popcount(np.uint32(a[i + word * a_stride] ^ b[j + word * b_stride])))
     return differing
 
 
 @nb.njit(nogil=True, cache=True)
-def scan(left, right, pieces, tiles, rule, cursor, room):  # noqa: ANN001, ANN201, C901, PLR0912
+def scan(left, right, pieces, tiles, rule, cursor, room):  # noqa: ANN001, ANN201
     """Compare the rows of tiles[0] to tiles[1] of `left` with their partners in `right`; return the pairs written.
 
     cursor: int64 (5,): tile, mask, piece, row of the right, row of the left to go on from; -1 for each loop that
@@ -312,10 +232,10 @@ def scan(left, right, pieces, tiles, rule, cursor, room):  # noqa: ANN001, ANN20
                         if found + LANES > len(room.left):
                             cursor[0], cursor[1], cursor[2], cursor[3], cursor[4] = tile, mask, piece, j, i
                             return found
-                        near = _near(a, i, left.stride, b, j, right.stride, rule.radius)
-                        near &= _lanes(i, j, j_stop, diagonal)
+                        near = lanes.near(a, i, left.stride, b, j, right.stride, rule.radius)
+                        near &= _counted(i, j, j_stop, diagonal)
                         while near:
-                            k = j + _lowest(near)
+                            k = j + lanes.lowest(near)
                             near &= near - 1
                             if not _met_before(a, i, left.stride, b, k, right.stride, rule):
                                 room.left[found], room.right[found] = i, k

@@ -37,9 +37,10 @@ def least_similarity(vectors: Vectors) -> Least:
         return Least(_bound(vectors), exact=False)
     import torch  # late: it takes seconds
 
-    rows = torch.from_numpy(np.ascontiguousarray(vectors)).to("cuda" if torch.cuda.is_available() else "cpu")
+    # In float64, so that what is rounded to float32 in the end does not depend on the order of the members.
+    rows = torch.from_numpy(vectors.astype(np.float64)).to("cuda" if torch.cuda.is_available() else "cpu")
     # A vector with itself may come out a hair below 1, and a cluster of equal vectors has no lower pair.
-    least = min(1.0, float((rows @ rows.T).min()))
+    least = min(1.0, float((rows @ rows.T).min().float()))
     return Least(max(-1.0, least), exact=True)
 
 

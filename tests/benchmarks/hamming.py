@@ -1,61 +1,101 @@
-"""The exact Hamming join: nothing missed, and its time beside DuckDB, Lance, ten times the rows, and skewed rows."""
+"""The exact Hamming join: nothing missed, and its time beside its peers, ten times the rows, and skewed rows."""
 
+import json
+import resource
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import duckdb
+import faiss
 import lance
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from lance.vector import find_duplicate_pairs
 
-from tests.benchmarks.data import hashes
+from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest, say, seconds
+from transforms.grouping import collapse
 from transforms.hamming_join import self_join
 
 _RADIUS, _ROWS, _ASKED = 31, 1_000_000, 300
 _DUCKDB_ROWS = _ROWS if FULL else 200_000
-_LANCE_ROWS = _ROWS if FULL else 200_000
+_FAISS_ASKED, _IMAGEDEDUP_ROWS = 2_000, 500
+Rows = npt.NDArray[np.uint8]
 
 
-def _join(rows: npt.NDArray[np.uint8]) -> int:
-    return sum(len(pairs.left) for pairs in self_join(rows, _RADIUS))
+@dataclass(frozen=True)
+class Planted:
+    """Hashes, and pairs of them that were made close. distance: the bits in which they differ."""
+
+    rows: Rows
+    source: npt.NDArray[np.int64]
+    copy: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.int64]
+
+
+@cache
+def _planted(count: int) -> Planted:
+    """Return uniform hashes, the last tenth of them copies of others with 0 to 40 bits flipped."""
+    rng = np.random.default_rng(7)
+    rows = rng.integers(0, 256, (count, 32), np.uint8)
+    copy = np.arange(count - count // 10, count)
+    source = rng.integers(0, copy[0], len(copy))
+    bits = np.arange(len(copy)) % 41
+    for part in np.array_split(np.arange(len(copy)), 1 + len(copy) // 20_000):
+        rank = rng.random((len(part), 256), np.float32).argsort(axis=1)
+        flip = np.zeros((len(part), 256), np.uint8)
+        np.put_along_axis(flip, rank[:, :40], np.arange(40) < bits[part, None], axis=1)
+        rows[copy[part]] = rows[source[part]] ^ np.packbits(flip, axis=1)
+    return Planted(rows, source, copy, bits)
+
+
+def _join(rows: Rows) -> int:
+    return sum(len(pairs) for pairs in self_join(rows, _RADIUS))
 
 
 @cache
 def _compiled() -> None:
-    _join(hashes(10_000))
+    _join(_planted(100_000).rows)
+    collapse(_planted(100_000).rows)
 
 
 @cache
 def _million() -> float:
     _compiled()
-    rows = hashes(_ROWS)
-    taken = min(seconds(lambda: _join(rows)) for _ in range(2))
+    rows = _planted(_ROWS).rows
+    taken = min(seconds(lambda: _join(rows)) for _ in range(3))
     say(f"  {len(rows):,} hashes joined in {taken:.2f} s")
     return taken
 
 
 def _recall() -> Measured:
     _compiled()
-    rows = hashes(_ROWS)
-    found = {(a, b) for p in self_join(rows, _RADIUS) for a, b in zip(p.left.tolist(), p.right.tolist(), strict=True)}
+    made = _planted(_ROWS)
+    batches = list(self_join(made.rows, _RADIUS))
+    left, right = (np.concatenate([getattr(pairs, side) for pairs in batches]) for side in ("left", "right"))
+    found = set(zip(left.tolist(), right.tolist(), strict=True))
+    near = made.distance <= _RADIUS
+    true = set(zip(made.source[near].tolist(), made.copy[near].tolist(), strict=True))
+    planted, missed = len(true), len(true - found)
     rng = np.random.default_rng(1)
-    near = np.array(sorted(found))
-    asked = np.unique(
-        np.concatenate([rng.choice(near.ravel(), _ASKED // 2), rng.choice(len(rows), _ASKED // 2, replace=False)])
-    )
-    words, true = rows.view(np.uint64), set()
-    for a in asked.tolist():
+    asked = set(rng.choice(made.copy, _ASKED // 2).tolist()) | set(rng.choice(len(made.rows), _ASKED // 2).tolist())
+    words, brute = made.rows.view(np.uint64), set()
+    for a in asked:
         distance = np.bitwise_count(words ^ words[a]).sum(axis=1)
-        true |= {(min(a, b), max(a, b)) for b in np.flatnonzero(distance <= _RADIUS).tolist() if a != b}
-    wrong = {pair for pair in found if not set(pair).isdisjoint(asked.tolist())} - true
-    if wrong:
-        raise AssertionError(f"the join reports {len(wrong)} pairs that are farther than {_RADIUS} bits")
-    return Measured(len(true & found) / len(true), {"true_pairs": len(true), "join_s": _million()})
+        brute |= {(min(a, b), max(a, b)) for b in np.flatnonzero(distance <= _RADIUS).tolist() if a != b}
+    wrong = {pair for pair in found if not asked.isdisjoint(pair)} - brute
+    if wrong or len(found) != len(left):
+        raise AssertionError(f"the join reports {len(wrong)} pairs that are too far, {len(left) - len(found)} twice")
+    true |= brute
+    parts = {"planted": planted, "planted_missed": missed, "brute_force": len(brute), "join_s": _million()}
+    return Measured(len(true & found) / len(true), parts)
 
 
 _BANDS = """
@@ -76,7 +116,7 @@ _BANDS = """
 
 def _duckdb() -> Measured:
     _compiled()
-    rows = hashes(_DUCKDB_ROWS)
+    rows = _planted(_DUCKDB_ROWS).rows
     words = rows.view(np.uint64)
     arrow = pa.table({"id": np.arange(len(rows)), **{f"w{i}": words[:, i] for i in range(4)}})
     with duckdb.connect() as con:
@@ -96,9 +136,7 @@ def _duckdb() -> Measured:
 
 
 def _lance() -> Measured:
-    _compiled()
-    rows = hashes(_LANCE_ROWS)
-    ours = min(seconds(lambda: _join(rows)) for _ in range(2))
+    rows, ours = _planted(_ROWS).rows, _million()
     with tempfile.TemporaryDirectory() as folder:
         column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 32)
         dataset = lance.write_dataset(pa.table({"pdq": column}), str(Path(folder, "hashes.lance")))
@@ -115,21 +153,92 @@ def _lance() -> Measured:
     return Measured(ours / theirs, {"ours_s": ours, "lance_s": theirs, "lance_recall": found / true})
 
 
+def _faiss() -> Measured:
+    rows, ours = _planted(_ROWS).rows, _million()
+    index = faiss.IndexBinaryMultiHash(256, 16, 16)
+    index.nflip = 1
+    built = seconds(lambda: index.add(rows))
+    asked, found = rows[-_FAISS_ASKED:], 0
+
+    def ask() -> None:
+        nonlocal found
+        ends, distances, _ = index.range_search(asked, _RADIUS + 1)
+        found = int((distances[: ends[-1]] <= _RADIUS).sum())
+
+    searched = seconds(ask) * len(rows) / len(asked)
+    mine = np.concatenate([np.stack([pairs.left, pairs.right]) for pairs in self_join(rows, _RADIUS)], axis=1)
+    true = int((mine >= len(rows) - len(asked)).sum()) + len(asked)  # each end asks, and finds itself too
+    say(f"  ours {ours:.2f} s, faiss {built:.1f} s + {searched:.0f} s; {found:,} of {true:,} pairs")
+    parts = {"ours_s": ours, "faiss_build_s": built, "faiss_search_s": searched, "faiss_recall": found / true}
+    return Measured((built + searched) / ours, parts)
+
+
+def _imagededup() -> Measured:
+    _compiled()
+    from imagededup.handlers.search.retrieval import HashEval
+    from imagededup.methods import PHash
+
+    rows = _planted(_IMAGEDEDUP_ROWS).rows.copy()
+    rows[:, 0] |= 128  # it drops leading zeros of hashes beyond 64 bits
+    named = {str(position): row.tobytes().hex() for position, row in enumerate(rows)}
+    counts: dict[str, int] = {}
+
+    def peer(method: str) -> Callable[[], None]:
+        def search() -> None:
+            found = HashEval(named, named, PHash.hamming_distance, False, _RADIUS, method).retrieve_results()
+            counts[method] = sum(map(len, found.values())) // 2
+
+        return search
+
+    methods = ("bktree", "brute_force")
+    best = fastest(
+        {"ours": lambda: counts.update(ours=_join(rows))} | {method: peer(method) for method in methods}, rounds=1
+    )
+    if len(set(counts.values())) > 1:
+        raise AssertionError(f"imagededup finds other pairs: {counts}")
+    parts = {f"{name}_s": taken for name, taken in best.items()}
+    return Measured(min(best[method] for method in methods) / best["ours"], parts)
+
+
+def _alone(count: int) -> dict[str, float]:
+    """Join in a process of its own; return the seconds and the most memory it held, in GB."""
+    code = f"from tests.benchmarks.hamming import report; report({count})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def report(count: int) -> None:
+    """Print what joining so many hashes takes."""
+    _compiled()
+    rows = _planted(count).rows
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    taken = seconds(lambda: _join(rows))
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"s": taken, "peak_gb": after / 1e6, "before_gb": before / 1e6}))
+
+
 def _growth() -> Measured:
-    if not FULL:
-        raise NotMeasured("joining 10 million hashes takes minutes: set RAISONNE_BENCH_FULL=1")
-    many = hashes(10 * _ROWS)
-    return Measured(float(np.log10(seconds(lambda: _join(many)) / _million())))
+    few, many = _alone(_ROWS), _alone(10 * _ROWS)
+    parts = {"1m_s": few["s"], "1m_peak_gb": few["peak_gb"], "10m_s": many["s"], "10m_peak_gb": many["peak_gb"]}
+    return Measured(float(np.log10(many["s"] / few["s"])), parts)
 
 
 def _skew() -> Measured:
     _compiled()
-    rows = hashes(_ROWS)
-    skewed = rows.copy()
-    skewed.view(np.uint16)[::50, :4] = 0
-    skewed = np.unique(skewed, axis=0)
-    best = fastest({"uniform": lambda: _join(rows), "skewed": lambda: _join(skewed)}, rounds=2)
-    return Measured(best["skewed"] / best["uniform"])
+    uniform = _planted(_ROWS).rows
+    rng = np.random.default_rng(5)
+    repeated, banded = uniform.copy(), uniform.copy()
+    often = rng.random(_ROWS) < 0.3
+    repeated[often] = rng.integers(0, 256, (100, 32), np.uint8)[rng.integers(0, 100, often.sum())]
+    banded.view(np.uint16)[::50, :4] = 0
+
+    def whole(rows: Rows) -> Callable[[], int]:
+        return lambda: _join(rows[collapse(rows).first])
+
+    peers = {"uniform": uniform, "repeated": repeated, "banded": banded}
+    best = fastest({name: whole(rows) for name, rows in peers.items()}, rounds=3)
+    parts = {f"{name}_s": taken for name, taken in best.items()}
+    return Measured(best["repeated"] / best["uniform"], parts | {"banded": best["banded"] / best["uniform"]})
 
 
 FIGURES = (
@@ -137,29 +246,43 @@ FIGURES = (
         "hamming_recall",
         "share",
         ">= 1.0",
-        f"NumPy brute force: the pairs within {_RADIUS} bits of {_ASKED} of {_ROWS:,} hashes",
+        f"{_ROWS:,} uniform hashes, one in ten 0 to 40 bits from another; brute force for {_ASKED} of them",
         _recall,
     ),
     Figure(
         "hamming_vs_lance",
         "ratio",
         "<= 0.3",
-        f"Lance's IVF_FLAT index and find_duplicate_pairs, which omits pairs across partitions, {_LANCE_ROWS:,} hashes",
+        f"Lance's IVF_FLAT index and find_duplicate_pairs, which omits pairs across partitions, {_ROWS:,} hashes",
         _lance,
     ),
     Figure(
         "hamming_vs_duckdb",
         "ratio",
         ">= 30",
-        f"the same bands and neighbours as a DuckDB join, {_DUCKDB_ROWS:,} hashes",
+        f"16 bands of 16 bits and their neighbours as a DuckDB join, {_DUCKDB_ROWS:,} hashes",
         _duckdb,
+    ),
+    Figure(
+        "hamming_vs_faiss",
+        "ratio",
+        "reported",
+        f"faiss' IndexBinaryMultiHash, 16 × 16 bits, one flip, {_ROWS:,} hashes; {_FAISS_ASKED:,} searched, scaled",
+        _faiss,
+    ),
+    Figure(
+        "hamming_vs_imagededup",
+        "ratio",
+        "reported",
+        f"imagededup's faster of BK-tree and brute force, {_IMAGEDEDUP_ROWS:,} hashes",
+        _imagededup,
     ),
     Figure("hamming_growth", "exponent", "reported", f"{_ROWS:,} hashes, to ten times as many", _growth),
     Figure(
         "hamming_skew",
         "ratio",
         "<= 1.5",
-        f"{_ROWS:,} uniform hashes; skewed: one row in 50 has the same value in 4 of its 16 bands",
+        f"{_ROWS:,} uniform hashes; skewed: 30% of the rows share 100 hashes. banded: one row in 50 has equal 64 bits",
         _skew,
     ),
 )

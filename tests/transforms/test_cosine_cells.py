@@ -30,7 +30,7 @@ def clustered(seed: int, count: int, dimension: int = 32) -> np.ndarray:
 
 
 @given(seed=SEEDS, count=st.integers(1, 60), cells=st.integers(1, 9), probes=st.integers(1, 4), memory=MEMORIES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_exactly_the_pairs_that_meet_are_reported_once_whatever_the_memory(
     seed: int, count: int, cells: int, probes: int, memory: int
 ) -> None:
@@ -53,7 +53,7 @@ def test_exactly_the_pairs_that_meet_are_reported_once_whatever_the_memory(
 
 
 @given(seed=SEEDS, count=st.integers(2, 50), cut=st.floats(0, 1), probes=st.integers(1, 4), memory=MEMORIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_joining_new_rows_with_old_ones_makes_up_the_join_of_all(
     seed: int, count: int, cut: float, probes: int, memory: int
 ) -> None:
@@ -82,11 +82,11 @@ def test_looking_in_all_cells_misses_nothing() -> None:
 def test_the_measured_recall_is_that_of_brute_force(sample: int) -> None:
     vectors = clustered(3, 2000)
     known = Cells.fit(vectors, 40, 0, 1000)
-    exact = listed(cosine_join.self_join(vectors, 0.65)).keys()
-    found = listed(self_join(vectors, 0.65, known, 2)).keys()
+    exact = listed(cosine_join.self_join(vectors, 0.5)).keys()
+    found = listed(self_join(vectors, 0.5, known, 1)).keys()
     share = len(found) / len(exact)
-    assert 0.5 < share < 0.999
-    recall = measured_recall(vectors, 0.65, known, 2, sample, 1)
+    assert 0.8 < share < 0.97
+    recall = measured_recall(vectors, 0.5, known, 1, sample, 1)
     assert recall.low <= share <= recall.high
     assert recall.low < recall.high
     if sample == 2000:  # every row is asked: each pair counts from both ends
@@ -168,7 +168,7 @@ class Counting(ArrayRows):
 
 
 def test_vectors_are_held_within_the_memory_even_if_all_lie_in_one_cell() -> None:
-    rows, memory = Counting(unit(9, 1000)), 3200
+    rows, memory = Counting(unit(9, 500)), 3200
     known = Cells(rows.vectors[:1])
     found = listed(self_join(rows, 0.7, known, 1, memory))
     assert found.keys() == listed(cosine_join.self_join(rows.vectors, 0.7)).keys()
