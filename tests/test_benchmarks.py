@@ -16,6 +16,7 @@ FIGURES = {
     "hamming_growth hamming_skew",
     "cosine": "cosine_efficiency cosine_cells_recall cosine_gpu_share",
     "clusters": "clusters_vs_scipy clusters_scale cluster_purity pair_precision pair_recall pair_recall_by_edit",
+    "duplicates": "duplicates_new_shard",
     "match": "match_vs_matmul verify_pairs_per_s_core",
     "evidence": "whole_confirmed part_confirmed false_confirmed fdr_at_05",
     "export": "csv_vs_copy parquet_vs_copy report_open_s",

@@ -22,7 +22,7 @@ class Pictures:
     """The usable training pictures, one a position, in order of sample id.
 
     batches: the columns `COLUMNS` without failed rows, in any order. recalled: sample ids of rows that were withdrawn.
-    Memory: about 130 bytes a row, 200 while it is made.
+    Memory: 106 bytes a row where all differ, about 270 while it is made.
 
     ids: uint64 (n,). pdq: uint8 (n, 32). comparable: bool (n,), the hash says something. area: int64 (n,), pixels.
     live: bool (n,), not recalled. bytes_group, pixels_group: int64 (n,), the position of the first picture with equal
@@ -32,18 +32,23 @@ class Pictures:
 
     def __init__(self, batches: Iterable[pa.RecordBatch], recalled: npt.NDArray[np.uint64] | None = None) -> None:
         parts = [_arrays(batch) for batch in batches if len(batch)] or [_arrays(_NONE)]
-        ids, comparable, area, pdq, files, pixels = (
-            np.concatenate([part[i] for part in parts]) for i in range(len(parts[0]))
-        )
+        columns = [list(column) for column in zip(*parts, strict=True)]
         del parts
+        ids = np.concatenate(columns[0])
         order = np.argsort(ids, kind="stable")
+
+        def ordered(place: int) -> np.ndarray:  # one column after the other, so that two are never held twice
+            column = np.concatenate(columns[place])
+            columns[place].clear()
+            return column[order]
+
         self.ids: npt.NDArray[np.uint64] = ids[order]
-        self.comparable: npt.NDArray[np.bool_] = comparable[order]
-        self.area: Positions = area[order]
-        self.pdq: npt.NDArray[np.uint8] = pdq[order]
+        self.comparable: npt.NDArray[np.bool_] = ordered(1)
+        self.area: Positions = ordered(2)
+        self.pdq: npt.NDArray[np.uint8] = ordered(3)
         self.live: npt.NDArray[np.bool_] = ~np.isin(self.ids, recalled if recalled is not None else [])
-        self.bytes_group = _firsts(files[order])
-        pixels = pixels[order]
+        self.bytes_group = _firsts(ordered(4))
+        pixels = ordered(5)
         self.pixels_group = _firsts(pixels)
         self.distinct: Positions = np.flatnonzero(self.pixels_group == np.arange(len(self)))
         self.pixel_digests: npt.NDArray[np.uint8] = pixels[self.distinct]

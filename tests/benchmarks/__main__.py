@@ -11,7 +11,19 @@ import sys
 
 from tests.benchmarks.figures import say, seconds
 
-GROUPS = ("hash", "embed", "fingerprint", "hamming", "cosine", "clusters", "match", "evidence", "export", "guard")
+GROUPS = (
+    "hash",
+    "embed",
+    "fingerprint",
+    "hamming",
+    "cosine",
+    "clusters",
+    "duplicates",
+    "match",
+    "evidence",
+    "export",
+    "guard",
+)
 
 
 def _run(group: str, *, dry: bool) -> None:

@@ -1,0 +1,126 @@
+"""Duplicates as a warehouse computes them: what a new shard costs beside joining all, and beside nothing new."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+
+from orchestration import copy_joins, vectors
+from orchestration.facts import Facts
+from orchestration.joining import HASHES, PICTURES, Joined
+from orchestration.settings import Settings
+from tests.benchmarks.figures import FULL, Figure, Measured, say, seconds
+from transforms import duplicates, membership
+from transforms.alignment import Limits
+from transforms.clusters import groups
+from transforms.comparisons import Compared
+from transforms.picture_set import COLUMNS, Pictures
+
+_DISTINCT, _COPIES = (100_000, 10) if FULL else (20_000, 10)
+_DIMENSION, _ENCODER, _BATCH = 512, "made up", 50_000
+_CUT = duplicates.Thresholds(31, 0.5, 0.6, Limits())
+
+
+class _Id:
+    dimension = _DIMENSION
+
+    def require(self, other: str) -> None:
+        assert other == _ENCODER
+
+
+class _Warehouse(SimpleNamespace):
+    """What the joins ask of a warehouse, over made-up fingerprints."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(facts=Facts(Path(folder)), settings=Settings(home=Path(folder)))
+
+    def encoder(self, _: str = "copy") -> SimpleNamespace:
+        return SimpleNamespace(id=_Id())
+
+    def encoder_id(self, _: str) -> str:
+        return _ENCODER
+
+    def land(self, first: int, distinct: int, copies: int) -> None:
+        """Write fingerprints of different pictures, each in several rows; one in twenty is near another by hash."""
+        rng = np.random.default_rng(first)
+        pdq = rng.integers(0, 256, (distinct, 32), np.uint8)
+        near = distinct // 20
+        pdq[:near] = pdq[near : 2 * near]
+        pdq[:near, 3] ^= 0b111
+        made = rng.standard_normal((distinct, _DIMENSION), dtype=np.float32)
+        made[:near] = made[near : 2 * near] + made[:near] / 2
+        made /= np.linalg.norm(made, axis=1, keepdims=True)
+        digests = [hashlib.sha256(f"{first}-{number}".encode()).hexdigest() for number in range(distinct)]
+        who = np.tile(np.arange(distinct), copies)
+        images = self.facts["image_fingerprints"]
+        embeddings = self.facts.embeddings("copy_embeddings", _ENCODER, _DIMENSION)
+        for start in range(0, len(who), _BATCH):
+            some = who[start : start + _BATCH]
+            ids = np.arange(first + start, first + start + len(some), dtype=np.uint64)
+            row = {name: pa.nulls(len(some), images.schema.field(name).type) for name in images.schema.names}
+            row |= {"sample_id": ids, "status": ["ok"] * len(some), "pdq": [pdq[i].tobytes().hex() for i in some]}
+            row |= {name: [digests[i] for i in some] for name in ("sha256", "pixel_sha256")}
+            row |= {name: np.full(len(some), 256, np.int32) for name in ("width", "height")}
+            images.append(pa.table(row).cast(images.schema).to_batches())
+            column = pa.FixedSizeListArray.from_arrays(pa.array(made[some].ravel()), _DIMENSION)
+            table = pa.table({"sample_id": ids, "shard_id": np.zeros(len(some), np.int64), "vector": column})
+            embeddings.append(table.cast(embeddings.schema).to_batches())
+
+    def derive(self) -> dict[str, float]:
+        """Do what the assets do, without comparing pixels; return the seconds of each step."""
+        facts, taken = self.facts, {}
+        held: list[Pictures] = []
+
+        def read() -> None:
+            held.append(Pictures(facts["image_fingerprints"].scan(COLUMNS, "status <> 'failed'")))
+
+        taken["read_s"] = seconds(read)
+        [known] = held
+        taken["hashes_s"] = seconds(lambda: copy_joins.hashes(self, known))
+        taken["embeddings_s"] = seconds(lambda: copy_joins.pictures(self, known))
+        taken["pairs_s"] = seconds(lambda: facts["duplicate_pairs"].replace(self._pairs(known), "made up"))
+        taken["clusters_s"] = seconds(lambda: facts["cluster_members"].replace(self._members(known), "made up"))
+        return taken
+
+    def _pairs(self, known: Pictures) -> Iterator[pa.Table]:
+        near = Joined(self, HASHES).near(), Joined(self, PICTURES).near()
+        return duplicates.pairs(known, *near, _CUT, lambda a, b: Compared(same=False), 2)
+
+    def _members(self, known: Pictures) -> Iterator[pa.Table]:
+        confirmed = self.facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
+        labels = membership.connected(known, confirmed).labels()
+        worth = membership.worth(known, Joined(self, PICTURES).near(), _CUT, labels)
+        return membership.members(known, groups(labels), _CUT, worth, lambda a, b: Compared(same=False), 2)
+
+
+def _new_shard() -> Measured:
+    with TemporaryDirectory() as folder:
+        warehouse = _Warehouse(folder)
+        warehouse.land(1 << 40, 64, 1)
+        warehouse.derive()  # compiles, and loads torch
+        warehouse.land(0, _DISTINCT, _COPIES)
+        steps = {"all": warehouse.derive()}
+        warehouse.land(_DISTINCT * _COPIES, _DISTINCT // 10, 1)
+        steps["new"] = warehouse.derive()
+        steps["nothing"] = warehouse.derive()
+        rows, _ = vectors.stored(warehouse, Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS)))
+    for name, taken in steps.items():
+        say(f"  {name}: " + ", ".join(f"{step} {value:.2f}" for step, value in taken.items()))
+    joins = {name: taken["hashes_s"] + taken["embeddings_s"] for name, taken in steps.items()}
+    parts = {f"{name}_s": sum(taken.values()) for name, taken in steps.items()} | {"pictures": len(rows)}
+    return Measured(joins["new"] / joins["all"], parts)
+
+
+FIGURES = (
+    Figure(
+        "duplicates_new_shard",
+        "ratio",
+        "reported",
+        f"the joins of {_DISTINCT:,} different pictures in {_DISTINCT * _COPIES:,} rows; new: a tenth as many",
+        _new_shard,
+    ),
+)
