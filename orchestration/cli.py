@@ -8,16 +8,13 @@ Exit codes: 0 done, 1 failed, 2 usage.
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 if TYPE_CHECKING:
-    import dagster as dg
     import duckdb
-    from dagster._utils.error import SerializableErrorInfo
 
     from orchestration.settings import Settings
     from orchestration.training import TrainingPictures
@@ -26,8 +23,6 @@ FAILED, USAGE = 1, 2
 _CONFIG = click.option(
     "--config", type=click.Path(dir_okay=False), help="Settings; else RAISONNE_CONFIG, else ./raisonne.toml."
 )
-
-
 _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 
 
@@ -48,14 +43,14 @@ def run(job: str, config: str | None) -> None:
     settings = _settings(config)
     import sqlalchemy.exc
 
-    from orchestration import exports, publishing, summary
+    from orchestration import execution, exports, publishing, summary
 
     try:
-        result = _execute(job, settings.home)
+        result = execution.execute(job, settings.home)
     except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records: a step's errors are in the result
         _fail(f"the run stopped, the last version stands: {getattr(error, 'orig', None) or error}")
     if not result.success:
-        _fail(_reason(result.all_events))
+        _fail(execution.reason(result.all_events))
     if job == "fingerprint_shard":
         return
     with publishing.connect(settings.home) as con:
@@ -64,44 +59,6 @@ def run(job: str, config: str | None) -> None:
         version = con.execute("select max(version) from warehouse.versions").fetchall()[0][0]
         page = exports.default_folder(settings.home, version) / exports.PAGE
         summary.show(con, settings.home / publishing.LINK, page if page.exists() else None)
-
-
-def _execute(job: str, home: Path) -> "dg.ExecuteInProcessResult":
-    import dagster as dg
-
-    from orchestration import instance, progress
-    from orchestration.definitions import defs
-
-    instance.prepare(home)
-    with dg.DagsterInstance.get() as dagster_instance, progress.shown():
-        instance.release_killed_runs(dagster_instance, home)
-        return defs.resolve_job_def(job).execute_in_process(
-            instance=dagster_instance,
-            raise_on_error=False,
-            tags={instance.IN_PROCESS: "true"},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-
-
-def _reason(events: "Sequence[dg.DagsterEvent]") -> str:
-    for event in events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-            if data.error:
-                return f"{event.step_key}: {_root(data.error)}"
-    for event in events:  # what a run needs before its first step, such as the writer's lock
-        if event.is_job_failure and event.job_failure_data.error:
-            return _root(event.job_failure_data.error)
-    failed = [event.message for event in events if event.is_failure and event.message]
-    return failed[-1] if failed else "the run failed; `raisonne ui` shows its log"
-
-
-def _root(error: "SerializableErrorInfo") -> str:
-    while error.cause:
-        error = error.cause
-    return error.message.strip()
 
 
 @main.command(epilog="Example: raisonne download laion-2b --threads 128")

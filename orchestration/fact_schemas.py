@@ -1,6 +1,6 @@
 """What the fact tables look like: their columns and keys, and which of them note that others are done.
 
-What belongs here: schemas and what relates tables to each other. What does not: reading and writing (`facts.py`).
+What belongs here: schemas and what relates tables to each other. What does not: reading and writing (`fact_table.py`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """What keeps a fact table fast and up to date: compaction, indices, columns, and another try where two writers meet.
 
-What belongs here: work on Lance datasets that changes no row. What does not: writing rows (`facts.py`).
+What belongs here: work on Lance datasets that changes no row. What does not: writing rows (`fact_table.py`).
 """
 
 import logging

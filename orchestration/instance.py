@@ -1,6 +1,6 @@
 """Dagster's own home, inside the warehouse's: settings that a warehouse needs, and tidying up after killed runs.
 
-What belongs here: the Dagster instance. What does not: runs themselves (`cli.py`, the UI).
+What belongs here: the Dagster instance. What does not: runs themselves (`execution.py`, the UI).
 """
 
 import os

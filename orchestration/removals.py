@@ -1,39 +1,30 @@
 """What a data engineer takes away: the rows that a policy removes, in the formats of the tools that remove them.
 
-What belongs here: from the published tables to files that img2dataset, DataComp's resharder and datatrove read. What
-does not: what a policy removes of which cluster (`sql/duplicates/policies.sql`), the curators' report (`exports.py`).
+What belongs here: which rows go, a folder that is written as a whole or not at all, and what vouches for it. What does
+not: the formats of other tools (`removal_formats.py`), what a policy removes of which cluster
+(`sql/duplicates/policies.sql`), the curators' report (`exports.py`).
 
     removal.parquet                     every row that goes, with the row that stays in its place, and why
-    img2dataset/DATASET.parquet         every row that stays: `--url_list`, with url, caption, uid and sample_id
-    datacomp/DATASET.npy                their uids, where these are 32 hexadecimal digits: `resharder.py --subset-file`
-    datatrove/DATASET/000000.remove     row numbers that go, a file a metadata file, beside .clusters and .sizes:
-                                        `MinhashDedupFilter(folder)` behind a reader with `paths_file=paths.txt`
+    img2dataset, datacomp, datatrove    the same for tools that remove or fetch rows
     README.md, manifest.json            how to use them; policy, version, counts, and the SHA-256 of every file
 
 All is streamed: a table of what goes lies in DuckDB, which spills it to disk, and nothing else is held.
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 import duckdb
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from orchestration import removal_formats
 from transforms.hashes import file_sha256
 
 LIST, MANIFEST, README = "removal.parquet", "manifest.json", "README.md"
-PARTS = (LIST, "img2dataset", "datacomp", "datatrove", README, MANIFEST)
-_BATCH = 50_000
-_UID = np.dtype("u8,u8")  # the two halves of 128 bits, as DataComp's resharder wants them
+PARTS = (LIST, *removal_formats.FOLDERS, README, MANIFEST)
 
 # A row goes by the same rule as duplicates.policies counts it by; recalled rows always go.
 _LEAVING = """
@@ -64,37 +55,6 @@ from leaving
 join catalog.samples as samples using (sample_id)
 left join catalog.samples as kept on kept.sample_id = leaving.kept_sample_id
 order by samples.dataset, samples.shard, samples.row_number"""
-_STAYING = """
-select url, caption, uid, sample_id
-from catalog.samples anti join leaving using (sample_id)
-where dataset = ? and url is not null"""
-# In the order of the digits. A uid that a recalled row bears goes, also where a row that stays bears it too.
-_UIDS = """
-select ('0x' || uid[1:16])::ubigint as high, ('0x' || uid[17:32])::ubigint as low
-from catalog.samples anti join leaving using (sample_id)
-anti join (select lower(uid) as recalled_uid from catalog.samples where recalled) as recalled
-    on recalled_uid = lower(uid)
-where dataset = ?
-order by high, low"""
-_FILES = """
-create temp table files as
-select
-    dataset, shard, metadata_path, row_number() over (partition by dataset order by metadata_path) - 1 as rank
-from catalog.shards
-where metadata_path is not null"""
-_NUMBERED = """
-create temp table numbered as
-select cluster_id, duplicate_count as size, row_number() over (order by cluster_id) - 1 as number
-from duplicates.counts"""
-_DOCUMENTS = """
-select files.rank, samples.row_number, leaving.sample_id is not null as removed, numbered.number, numbered.size
-from catalog.samples as samples
-join files using (dataset, shard)
-left join leaving using (sample_id)
-left join duplicates.clusters as clusters using (sample_id)
-left join numbered on numbered.cluster_id = clusters.cluster_id
-where samples.dataset = ? and (leaving.sample_id is not null or numbered.number is not null)
-order by files.rank, samples.row_number"""
 
 
 class RemovalError(RuntimeError):
@@ -135,7 +95,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
         names = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
         _move(partial, folder)
     finally:
-        for table in ("leaving", "files", "numbered"):
+        for table in ("leaving", *removal_formats.TABLES):
             con.execute(f"drop table if exists temp.{table}")
         shutil.rmtree(partial, ignore_errors=True)
     return [folder / name for name in names]
@@ -164,17 +124,8 @@ def _move(partial: Path, folder: Path) -> None:
 def _fill(con: duckdb.DuckDBPyConnection, folder: Path, policy: str) -> tuple[Counts, list[str]]:
     con.execute(_LEAVING, [policy])
     counts = _counts(con, policy)
-    _stream(con, _LISTED, [], folder / LIST)
-    con.execute(_FILES)
-    con.execute(_NUMBERED)
-    notes = []
-    datasets = [name for (name,) in con.execute("select distinct dataset from catalog.shards order by 1").fetchall()]
-    for dataset in datasets:
-        (folder / "img2dataset").mkdir(exist_ok=True)
-        _stream(con, _STAYING, [dataset], folder / "img2dataset" / f"{dataset}.parquet")
-        notes += _write_uids(con, folder / "datacomp" / f"{dataset}.npy", dataset)
-        notes += _write_documents(con, folder / "datatrove" / dataset, dataset)
-    return counts, notes
+    removal_formats.stream(con, _LISTED, [], folder / LIST)
+    return counts, removal_formats.write(con, folder)
 
 
 def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> Counts:
@@ -189,85 +140,6 @@ def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> Counts:
     if duplicates != promised:
         raise RemovalError(f"{policy} would remove {duplicates:,} rows, but duplicates.policies counts {promised:,}")
     return Counts(rows, duplicates, recalled, rows - duplicates - recalled, without)
-
-
-def _stream(con: duckdb.DuckDBPyConnection, query: str, values: list[str], path: Path) -> None:
-    reader = con.execute(query, values).to_arrow_reader(_BATCH)
-    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-
-
-def _write_uids(con: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> list[str]:
-    """Write the uids that stay, in order, as DataComp's resharder searches them. Says why where it writes none."""
-    [(rows, digits)] = con.execute(
-        "select count(*), count(*) filter (where regexp_full_match(uid, '[0-9a-fA-F]{32}')) "
-        "from catalog.samples where dataset = ?",
-        [dataset],
-    ).fetchall()
-    if not rows or digits < rows:
-        return [f"{dataset}: no datacomp/{dataset}.npy, as {rows - digits:,} of {rows:,} rows have no uid of 32 digits"]
-    path.parent.mkdir(exist_ok=True)
-    with path.open("wb") as file:
-        count, last = _write_header(file, 0), np.empty((0, 2), np.uint64)
-        for batch in con.execute(_UIDS, [dataset]).to_arrow_reader(_BATCH):
-            found = np.column_stack([batch.column("high").to_numpy(), batch.column("low").to_numpy()])
-            found = np.concatenate([last, found])
-            # each once: the resharder writes a picture as often as it finds its uid
-            fresh = np.flatnonzero((found[1:] != found[:-1]).any(axis=1)) + 1
-            made = found[fresh] if len(last) else np.concatenate([found[:1], found[fresh]])
-            file.write(made.astype("<u8").tobytes())
-            count, last = count + len(made), found[-1:]
-        _write_header(file, count)
-    return []
-
-
-def _write_header(file: BinaryIO, count: int) -> int:
-    """Write what a .npy begins with, which is as long for any count. Returns the count."""
-    file.seek(0)
-    shape = {"descr": np.lib.format.dtype_to_descr(_UID), "fortran_order": False, "shape": (count,)}
-    np.lib.format.write_array_header_1_0(file, shape)
-    return count
-
-
-def _write_documents(con: duckdb.DuckDBPyConnection, folder: Path, dataset: str) -> list[str]:
-    """Write what datatrove's MinhashDedupCluster would: little-endian uint32, a file of each kind a metadata file.
-
-    `.remove`: row numbers. `.clusters`, `.sizes`: pairs of row number and cluster, or rows in it. Ascending rows.
-    """
-    files = con.execute("select rank, metadata_path from files where dataset = ? order by rank", [dataset]).fetchall()
-    if not files:
-        return [f"{dataset}: no datatrove/{dataset}, as its rows lie in no metadata file of their own"]
-    folder.mkdir(parents=True)
-    paths = [path for _, path in files]
-    root = os.path.commonpath([os.path.dirname(path) for path in paths]) if "://" not in paths[0] else ""  # noqa: PTH120
-    lines = [os.path.relpath(path, root) if root else path for path in paths]
-    (folder / "paths.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for rank, _ in files:  # also empty ones: without them datatrove gives the documents of a file no cluster
-        for kind in ("remove", "clusters", "sizes"):
-            (folder / f"{rank:06d}.{kind}").touch()
-    for batch in con.execute(_DOCUMENTS, [dataset]).to_arrow_reader(_BATCH):
-        _append(folder, batch)
-    return [f"{dataset}: the paths in datatrove/{dataset}/paths.txt lie below {root or 'nothing: they are whole'}"]
-
-
-def _append(folder: Path, batch: pa.RecordBatch) -> None:
-    rank = batch.column("rank").to_numpy()
-    row = batch.column("row_number").to_numpy().astype("<u4")
-    removed = batch.column("removed").to_numpy(zero_copy_only=False)
-    clustered = batch.column("number").is_valid().to_numpy(zero_copy_only=False)
-    number, size = (batch.column(name).fill_null(0).to_numpy().astype("<u4") for name in ("number", "size"))
-    ends = [0, *(np.flatnonzero(np.diff(rank)) + 1).tolist(), len(rank)]
-    for first, last in pairwise(ends):
-        part = slice(first, last)
-        inside = clustered[part]
-        for kind, values in (
-            ("remove", row[part][removed[part]]),
-            ("clusters", np.column_stack([row[part], number[part]])[inside]),
-            ("sizes", np.column_stack([row[part], size[part]])[inside]),
-        ):
-            with (folder / f"{rank[first]:06d}.{kind}").open("ab") as file:
-                file.write(np.ascontiguousarray(values).tobytes())
 
 
 _ABOUT = """\
@@ -304,10 +176,7 @@ def _describe(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, counts:
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in _files(folder)
     }
-    tasks: dict[str, list[str]] = {}
-    for dataset, path in con.execute("select dataset, metadata_path from files order by dataset, rank").fetchall():
-        tasks.setdefault(dataset, []).append(path)
-    manifest = about | {"notes": notes, "datatrove_tasks": tasks, "files": files}
+    manifest = about | {"notes": notes, "datatrove_tasks": removal_formats.tasks(con), "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import numpy as np
@@ -104,6 +105,15 @@ class Landing:
     def raisonne(self, *arguments: str, check: bool = True, timeout: float = 400) -> subprocess.CompletedProcess[str]:
         """Run the real command in a process of its own."""
         return command(self.config, *arguments, check=check, timeout=timeout)
+
+    def run_here(self, job: str = "everything") -> None:
+        """Run a job in this process: for what a run leaves behind, where what the command says does not matter."""
+        from orchestration import execution
+
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+        with patch.dict(os.environ, kept | {"RAISONNE_CONFIG": str(self.config)}, clear=True):
+            result = execution.execute(job, self.home)
+        assert result.success, execution.reason(result.all_events)
 
     def query(self, sql: str) -> list[tuple]:
         """Query the published version with a connection of its own."""

@@ -61,7 +61,7 @@ def warehouses(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Landin
         for step in steps:
             for shard, rows in step.items():
                 made.shard(shard, rows)
-            made.raisonne("run")
+            made.run_here()
         return made
 
     return make
@@ -72,28 +72,24 @@ def whole(warehouses: Callable[..., Landing]) -> Landing:
     return warehouses("whole", shards())
 
 
-def test_shard_by_shard_gives_what_a_full_run_gives(warehouses: Callable[..., Landing], whole: Landing) -> None:
-    stepwise = warehouses("stepwise", *({name: rows} for name, rows in shards().items()))
-    assert tables(stepwise) == tables(whole)
-    notes = Facts(stepwise.home / "facts")["joins"].read().sort_by("join_id").to_pylist()
-    for kind in ("hashes", "pictures"):
-        sizes = [(note["new"], note["old"]) for note in notes if note["kind"] == kind]
-        assert len(sizes) == 3
-        assert all(old == sum(new for new, _ in sizes[:at]) for at, (_, old) in enumerate(sizes)), "old met old again"
-
-
-def test_what_leaves_takes_its_pairs_along_and_finds_them_again(
-    warehouses: Callable[..., Landing], whole: Landing
-) -> None:
+def test_what_comes_and_goes_leaves_what_a_full_run_gives(warehouses: Callable[..., Landing], whole: Landing) -> None:
     every = shards()
-    first = {name: rows for name, rows in every.items() if name != "00001"}
-    landing = warehouses("leaving", every)
+    landing = warehouses("stepwise", {name: rows for name, rows in every.items() if name != "00001"})
+    without = tables(landing)
+    landing.shard("00001", every["00001"])
+    landing.run_here()
+    assert tables(landing) == tables(whole)
+    notes = Facts(landing.home / "facts")["joins"].read().sort_by("join_id").to_pylist()
+    for kind in ("hashes", "pictures"):
+        (first, nothing), (new, old) = [(note["new"], note["old"]) for note in notes if note["kind"] == kind]
+        assert (nothing, old) == (0, first), "old met old again"
+        assert 0 < new < first
     for path in (landing.folder / "laion").glob("00001.*"):
         path.unlink()
-    landing.raisonne("run")
-    assert tables(landing) == tables(warehouses("without", first))
+    landing.run_here()
+    assert tables(landing) == without
     landing.shard("00001", every["00001"])
-    landing.raisonne("run")
+    landing.run_here()
     assert tables(landing) == tables(whole)
 
 
@@ -122,7 +118,7 @@ def test_an_approximate_join_says_what_it_was_measured_to_miss(
     warehouses: Callable[..., Landing], whole: Landing
 ) -> None:
     settings = '[joins]\ncosine = "approximate"\ncells = 4\nprobes = 2\nrecall_sample = 20\n'
-    landing = warehouses("approximate", *({name: rows} for name, rows in shards().items()), settings=settings)
+    landing = warehouses("approximate", shards(), settings=settings)
     [(exact, recall, low, high)] = landing.query(
         "select exact, recall, recall_low, recall_high from duplicates.methods where method = 'embedding'"
     )
@@ -138,14 +134,14 @@ def test_pictures_that_are_gone_confirm_nothing_and_are_tried_again(tmp_path: Pa
     image = picture(7, 320, 240)
     data = edited(image)
     landing.shard("00000", [Row(URL.format(k), k, data[k]) for k in ("same", "cropped")])
-    landing.raisonne("run", "fingerprint_shard")
+    landing.run_here("fingerprint_shard")
     tar = landing.folder / "laion" / "00000.tar"
     whole_tar, stat = tar.read_bytes(), tar.stat()
     tar.write_bytes(bytes(len(whole_tar)))  # the store lost it, and nobody noticed: same size, same time
     os.utime(tar, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    landing.raisonne("run", "derive")
+    landing.run_here("derive")
     assert landing.query("select method from duplicates.pairs") == [("similar",)]
     tar.write_bytes(whole_tar)
     os.utime(tar, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    landing.raisonne("run", "derive")
+    landing.run_here("derive")
     assert landing.query("select method from duplicates.pairs") == [("aligned",)]

@@ -1,7 +1,7 @@
 """Clusters of pictures: components of confirmed pairs, cut so that no member drifts from its representative.
 
-What belongs here: who belongs together, and who represents whom. What does not: finding pairs (`duplicates.py`),
-counting members (`sql/duplicates/counts.sql`).
+What belongs here: who represents whom. What does not: finding pairs (`duplicates.py`), who is connected with whom
+(`components.py`), counting members (`sql/duplicates/counts.sql`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,107 +14,13 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-Nodes = npt.NDArray[np.int64]
+from transforms.components import Groups, Nodes
+from transforms.hamming_lanes import popcount
 
 METHODS = ("representative", "sha256", "pixels", "pdq", "aligned")
 """What confirms a member, by the code in `Cut.method`."""
 _REPRESENTATIVE, _BYTES, _PIXELS, _PDQ, _ALIGNED = range(len(METHODS))
 _BATCH = 1 << 18  # members
-
-
-class Components:
-    """The connected components of a graph whose edges arrive batch by batch and are not held.
-
-    Union-find by Rem's algorithm with splicing (Patwary, Blair, Manne: "Experiments on union-find algorithms for the
-    disjoint-set data structure", 2010). A root is the lowest node of its component, so that the labels do not depend on
-    the order of the edges.
-    count: number of nodes. Memory: 4 bytes a node, 8 from 2³¹ nodes on.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._parent: npt.NDArray[np.signedinteger] = np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)
-
-    def add(self, left: Nodes, right: Nodes) -> None:
-        """Connect left[i] with right[i], int64 of shape (p,). Raises ValueError for a node that there is not."""
-        if left.shape != right.shape:
-            raise ValueError(f"each edge has two ends, not {len(left)} and {len(right)}")
-        if (wrong := _link(self._parent, left, right)) >= 0:
-            raise ValueError(f"{left[wrong]} or {right[wrong]} is none of {len(self._parent)} nodes")
-
-    def labels(self) -> npt.NDArray[np.signedinteger]:
-        """Return the lowest node of each node's component, shape (count,). Holds until the next `add`."""
-        _flatten(self._parent)
-        return self._parent
-
-
-@nb.njit(cache=True, nogil=True)
-def _link(parent, left, right):  # noqa: ANN001, ANN202
-    """Return -1, or the number of the first edge with an end outside the graph; those before it are in."""
-    for i in range(len(left)):
-        a, b = left[i], right[i]
-        if min(a, b) < 0 or max(a, b) >= len(parent):
-            return i
-        while parent[a] != parent[b]:  # a parent is never above its child: the end with the higher one climbs
-            if parent[a] < parent[b]:
-                a, b = b, a
-            above, parent[a] = parent[a], parent[b]
-            if above == a:  # it was a root
-                break
-            a = above
-    return -1
-
-
-@nb.njit(cache=True, nogil=True)
-def _flatten(parent):  # noqa: ANN001, ANN202
-    for node in range(len(parent)):
-        parent[node] = parent[parent[node]]  # the parent is lower and already points at the root
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Components of at least two nodes, in order of their lowest node.
-
-    nodes: int64 of shape (m,), one component after the other, each sorted. starts: int64 of shape (g + 1,); component
-    i is `nodes[starts[i]:starts[i + 1]]`.
-    """
-
-    nodes: Nodes
-    starts: Nodes
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def __getitem__(self, number: int) -> Nodes:
-        return self.nodes[self.starts[number] : self.starts[number + 1]]
-
-
-def groups(labels: npt.NDArray[np.signedinteger]) -> Groups:
-    """Return the components that `Components.labels` names. Memory: 8 bytes a node, and the result."""
-    return Groups(*_grouped(labels))
-
-
-@nb.njit(cache=True, nogil=True)
-def _grouped(labels):  # noqa: ANN001, ANN202
-    place = np.zeros(len(labels), np.int64)  # members of each label, then where its next member goes
-    for label in labels:
-        place[label] += 1
-    count = 0
-    for size in place:
-        count += size > 1
-    starts, at, group = np.empty(count + 1, np.int64), 0, 0
-    for label in range(len(place)):
-        size, place[label] = place[label], -1
-        if size > 1:
-            starts[group] = place[label] = at
-            at, group = at + size, group + 1
-    starts[group] = at
-    nodes = np.empty(at, np.int64)
-    for node in range(len(labels)):
-        label = labels[node]
-        if place[label] >= 0:
-            nodes[place[label]] = node
-            place[label] += 1
-    return nodes, starts
 
 
 @dataclass(frozen=True)
@@ -264,19 +170,11 @@ def _cut_open[Evidence](
 
 
 @nb.njit(inline="always")
-def _popcount(x):  # noqa: ANN001, ANN202
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@nb.njit(inline="always")
 def _confirms(a, b, words, comparable, bytes_group, pixels_group, radius):  # noqa: ANN001, ANN202
     """Return the method that confirms b against a, or the code of a representative, and then the differing bits."""
     bits = np.int64(0)
     for word in range(4):
-        bits += np.int64(_popcount(words[a, word] ^ words[b, word]))
+        bits += np.int64(popcount(words[a, word] ^ words[b, word]))
     if bytes_group[a] == bytes_group[b]:
         return _BYTES, bits
     if pixels_group[a] == pixels_group[b]:
@@ -317,7 +215,7 @@ def _take(open_, known, into):  # noqa: ANN001, ANN202
     representative[chosen], method[chosen], bits[chosen] = member[chosen], _REPRESENTATIVE, 0
     for i in open_[1:]:
         # Half the bits settle most pairs, five times as fast as all of them.
-        half = np.int64(_popcount(words[chosen, 0] ^ words[i, 0]) + _popcount(words[chosen, 1] ^ words[i, 1]))
+        half = np.int64(popcount(words[chosen, 0] ^ words[i, 0]) + popcount(words[chosen, 1] ^ words[i, 1]))
         if half > radius and pixels_group[chosen] != pixels_group[i] and bytes_group[chosen] != bytes_group[i]:
             open_[left] = i
             left += 1

@@ -17,8 +17,8 @@ import polars as pl
 import pyarrow as pa
 
 from transforms.alignment import Limits
-from transforms.clusters import Components
 from transforms.comparisons import Compared
+from transforms.components import Components
 from transforms.digests import Lookup
 from transforms.picture_set import Pictures, Positions
 

@@ -2,16 +2,15 @@
 
 What belongs here: finding every pair of 256-bit hashes within a radius, as tasks that need not know of each other.
 What does not: which bands are looked up and why they miss nothing (`hamming_plan.py`), the loops
-(`hamming_kernels.py`), computing hashes (`hashes.py`), deciding that a pair shows the same picture
-(`duplicates.py`), reading or writing tables.
+(`hamming_kernels.py`), threads (`hamming_workers.py`), computing hashes (`hashes.py`), deciding that a pair shows the
+same picture (`duplicates.py`), reading or writing tables.
 
 A pair is reported in the first band that brings it together, hence once. Memory: 72 bytes a hash beside the hashes
 themselves, and a few batches of pairs, however many pairs there are.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from transforms import hamming_kernels as kernels
 from transforms.hamming_plan import BITS, Band, Plan, plan
+from transforms.hamming_workers import Workers
 
 BATCH = 1_000_000
 _UNITS = 1024  # pieces of work a band is cut into, at most
@@ -124,7 +124,7 @@ def _run(
     # Looking up the fewer among the more costs less than the other way round.
     turned = right is not None and len(left) > len(right)
     with ThreadPoolExecutor(threads or nb.config.NUMBA_NUM_THREADS) as pool:
-        workers = _Workers(pool, threads or nb.config.NUMBA_NUM_THREADS)
+        workers = Workers(pool, threads or nb.config.NUMBA_NUM_THREADS)
         a = _Hashes(right if right is not None and turned else left, workers)
         b = a if right is None else _Hashes(left if turned else right, workers)
         for task in chosen:
@@ -137,37 +137,6 @@ def _run(
                     yield Pairs(pairs.right, pairs.left, pairs.distance) if turned else pairs
 
 
-@dataclass(frozen=True)
-class _Workers:
-    """Threads; the kernels they run hold no lock."""
-
-    pool: ThreadPoolExecutor
-    count: int
-
-    def share(self, work: Callable[[int, int], object], total: int) -> None:
-        """Do `work(start, stop)` for ranges that cover 0 to total."""
-        ends = np.linspace(0, total, self.count + 1).astype(int).tolist()
-        for done in [self.pool.submit(work, *ends[k : k + 2]) for k in range(self.count)]:
-            done.result()
-
-    def in_order(self, work: Sequence[Callable[[], tuple[Pairs, Callable | None]]], ahead: int) -> Iterator[Pairs]:
-        """Yield what each piece of work returns, in order, and what it goes on with; at most `ahead` are under way."""
-        waiting, running = iter(work), deque[Future]()
-        try:
-            while True:
-                while len(running) < ahead and (piece := next(waiting, None)) is not None:
-                    running.append(self.pool.submit(piece))
-                if not running:
-                    return
-                pairs, rest = running.popleft().result()
-                if rest is not None:
-                    running.appendleft(self.pool.submit(rest))
-                yield pairs
-        finally:
-            for future in running:
-                future.cancel()
-
-
 @cache
 def _tables() -> npt.NDArray[np.uint32]:
     return kernels.bit_tables()
@@ -176,7 +145,7 @@ def _tables() -> npt.NDArray[np.uint32]:
 class _Hashes:
     """Some hashes, and the same sorted by a band: each sorting takes the place of the one before."""
 
-    def __init__(self, hashes: npt.NDArray[np.uint8], workers: _Workers) -> None:
+    def __init__(self, hashes: npt.NDArray[np.uint8], workers: Workers) -> None:
         n = len(hashes)
         self._share, self._total = workers.share, n
         self._rows = np.empty((n, kernels.WORDS // 2), np.uint64)
@@ -225,7 +194,7 @@ class _Scan:
         return pairs, partial(self, last, cursor) if cursor[0] < last else None
 
 
-def _join(task: Task, a: _Hashes, b: _Hashes, batch: int, workers: _Workers) -> Iterator[Pairs]:
+def _join(task: Task, a: _Hashes, b: _Hashes, batch: int, workers: Workers) -> Iterator[Pairs]:
     band = task.plan.bands[task.band]
     left = a.sort(band)
     right = left if a is b else b.sort(band)

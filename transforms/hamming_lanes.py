@@ -1,10 +1,10 @@
 """What a processor does in one instruction and Python has no word for: 16 comparisons, counting bits, reading ahead.
 
-What belongs here: Numba intrinsics. What does not: loops (`hamming_kernels.py`).
+What belongs here: Numba intrinsics. What does not: loops (`hamming_kernels.py`, `clusters.py`).
 
 They are written for LLVM, which has an instruction for each on the processors that have one (AVX-512 compares 16
 hashes at once), and several for it elsewhere. Numba keeps compiled kernels as long as their own file stays the same:
-after a change here, touch `hamming_kernels.py`.
+after a change here, touch those.
 """
 
 from llvmlite import ir
@@ -67,12 +67,12 @@ def near(_context, a, i, a_stride, b, j, b_stride, radius):  # noqa: ANN001, ANN
 
 @intrinsic
 def popcount(_context, word):  # noqa: ANN001, ANN201
-    """Return how many bits of a uint32 are set."""
+    """Return how many bits of an unsigned number are set, as a number of the same type."""
 
     def emit(_, builder, __, arguments):  # noqa: ANN001, ANN202
         return builder.ctpop(arguments[0])
 
-    return types.uint32(types.uint32), emit
+    return word(word), emit
 
 
 @intrinsic

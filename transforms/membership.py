@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms import clusters
-from transforms.clusters import METHODS, Components, Cut, Groups, Hashes
+from transforms.clusters import METHODS, Cut, Hashes
 from transforms.comparisons import Compared
+from transforms.components import Components, Groups
 from transforms.cosine_join import PickedRows
 from transforms.digests import Lookup
 from transforms.duplicates import Compare, Near, Thresholds, positions

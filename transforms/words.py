@@ -1,7 +1,7 @@
 """The words of normalised captions, as sets of hashes on disk.
 
 What belongs here: what a word is, the sets, and the similarity of two. What does not: which captions are compared
-(`captions.py`), how captions are normalised (`sql/duplicates/caption_keys.sql`).
+(`caption_buckets.py`), how captions are normalised (`sql/duplicates/caption_keys.sql`).
 
 Words stand between spaces. In scripts written without spaces (Han, Kana, Thai, Lao, Burmese, Khmer), every two
 neighbouring characters are a word. Words are told apart by 64-bit hashes.

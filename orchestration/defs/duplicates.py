@@ -17,7 +17,7 @@ from orchestration.fingerprinting import forget_outdated_shards, recipe
 from orchestration.joining import HASHES, PICTURES, Joined
 from orchestration.remembered import comparing
 from orchestration.resources import Warehouse
-from transforms import clusters, duplicates, membership
+from transforms import components, duplicates, membership
 from transforms.picture_set import COLUMNS, Pictures
 
 CODE = 2  # raise when the same fingerprints would give other pairs or clusters
@@ -121,7 +121,7 @@ def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
         labels = membership.connected(pictures, pairs).labels()
         worth = membership.worth(pictures, Joined(warehouse, PICTURES).near(), cut, labels)
         with comparing(warehouse, pictures) as compare:
-            groups = clusters.groups(labels)
+            groups = components.groups(labels)
             table.replace(membership.members(pictures, groups, cut, worth, compare, _WORKERS), made_by)
         if compare.failed:
             table.forget_recipe()

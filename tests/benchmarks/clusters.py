@@ -15,7 +15,7 @@ from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest
 from tests.benchmarks.labelled import PHOTOS
 from tests.benchmarks.methods import Relation, outcome
-from transforms.clusters import Components, groups
+from transforms.components import Components, groups
 from transforms.picture_set import Positions
 
 _NODES, _EDGES = 5_000_000, 3_500_000
@@ -45,7 +45,7 @@ def _scipy() -> Measured:
 _SCALE = """
 import json, sys, time
 import numpy as np
-from transforms.clusters import Components
+from transforms.components import Components
 def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))

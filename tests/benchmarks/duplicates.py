@@ -16,8 +16,8 @@ from orchestration.settings import Settings
 from tests.benchmarks.figures import FULL, Figure, Measured, say, seconds
 from transforms import duplicates, membership
 from transforms.alignment import Limits
-from transforms.clusters import groups
 from transforms.comparisons import Compared
+from transforms.components import groups
 from transforms.picture_set import COLUMNS, Pictures
 
 _DISTINCT, _COPIES = (100_000, 10) if FULL else (20_000, 10)

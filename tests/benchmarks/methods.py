@@ -23,8 +23,8 @@ from tests.benchmarks.figures import NotMeasured, say
 from tests.benchmarks.labelled import PHOTOS, Item, items
 from transforms import cosine_join, duplicates, encoders, hamming_join, membership
 from transforms.alignment import Limits
-from transforms.clusters import Components, groups
 from transforms.comparisons import Compared, Comparer
+from transforms.components import Components, groups
 from transforms.duplicates import Near, Thresholds
 from transforms.encoders import Vectors
 from transforms.fingerprints import OK, Fingerprint, embed_distinct, fingerprint

@@ -135,8 +135,7 @@ def test_checks_return_the_planted_rows(built: duckdb.DuckDBPyConnection, models
     built.execute("insert into catalog.samples values (3, null, 'again'), (null, 'd', 'y'), (null, 'e', 'y')")
     assert offending(built, samples) == {
         "sample_id is unique": 4,  # both rows of 3, and NULL twice
-        "sample_id is never NULL": 2,
-        "url is never NULL": 1,
+        "sample_id, url are never NULL": 3,
     }
     assert built.execute(samples.checks[0].sql).fetchall()[0] == (3, "c", "y")
     built.execute("update lance_cluster_members set distance = null where sample_id = 2")

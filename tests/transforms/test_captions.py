@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms import captions
-from transforms.captions import CROWD, Recall, banding, group, missed, recall
+from transforms.caption_buckets import CROWD, MISSED, PLACES, banding, by_bands, missed
+from transforms.captions import Recall, group, recall
 from transforms.words import WordSets, word_sets
 
 EXACT, MINHASH = 1 << 40, -1  # comparisons that are allowed
@@ -88,9 +88,9 @@ def test_minhash_finds_what_brute_force_finds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0])
 def test_bands_miss_as_few_pairs_at_the_threshold_as_promised(threshold: float) -> None:
     bands, rows = banding(threshold)
-    assert bands * rows <= captions.PLACES
-    assert missed(threshold, bands, rows) <= captions.MISSED
-    assert rows == captions.PLACES or missed(threshold, captions.PLACES // (rows + 1), rows + 1) > captions.MISSED
+    assert bands * rows <= PLACES
+    assert missed(threshold, bands, rows) <= MISSED
+    assert rows == PLACES or missed(threshold, PLACES // (rows + 1), rows + 1) > MISSED
 
 
 def test_a_crowd_that_shares_most_words_costs_a_bounded_number_of_comparisons(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_crowd_that_shares_most_words_costs_a_bounded_number_of_comparisons(tm
     groups = group(sets, 0.8, tmp_path, MINHASH)
     assert not len(groups.tied)
     assert groups.crowded
-    assert captions._by_bands(sets, 0.8, tmp_path, lambda slices, _: slices).room.max() == CROWD
+    assert by_bands(sets, 0.8, tmp_path, lambda slices, _: slices).room.max() == CROWD
 
 
 def test_copies_of_one_caption_however_many_are_compared_with_it_alone(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from transforms import clusters
-from transforms.clusters import METHODS, Components, Groups, Hashes, cut, groups
+from transforms.clusters import METHODS, Hashes, cut
+from transforms.components import Components, Groups, groups
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -1,0 +1,175 @@
+"""The sections of `raisonne.toml`: every key, its default and its limits.
+
+What belongs here: names, types, defaults and limits of settings. What does not: reading the file and explaining what is
+wrong with it (`settings.py`), what a setting does.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+class Section(BaseModel):
+    """A part of the settings. It cannot be changed, and a key that it does not have is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dataset(Section):
+    """A training set: its metadata and its image dump, globs of landing files on disk or in an object store.
+
+    metadata may be left out where the dump says everything itself (folders, parquet with bytes), images where there
+    is none yet. download: a folder that `raisonne download` fills with the pictures. redownload: a second dump of the
+    same rows, compared with the first in `fingerprints.redownloads`.
+    """
+
+    name: Name
+    metadata: str | None = None
+    images: str | None = None
+    download: str | None = None
+    redownload: str | None = None
+
+    @model_validator(mode="after")
+    def _says_where(self) -> "Dataset":
+        if not self.metadata and not self.images:
+            raise ValueError("neither `metadata` nor `images` says where the dataset lies")
+        if self.download and (self.images or not self.metadata):
+            raise ValueError("`download` fetches the pictures of `metadata`; leave `images` out with it")
+        return self
+
+    @property
+    def dump(self) -> str | None:
+        """The glob of the image dump, also of one that is downloaded."""
+        return f"{self.download}/**/*.tar" if self.download else self.images
+
+
+class Generations(Section):
+    """Generated images: a folder, with prompts in `generations.jsonl` or `generations.parquet` if there are any."""
+
+    name: Name
+    path: str
+
+
+class Recall(Section):
+    """An opt-out list: a glob of CSV, Parquet, JSON lines or text files that name training rows.
+
+    Columns, any of: `sample_id`, `url`, `host` (and the hosts below it), `sha256`, `pdq`. A text file is a URL a line.
+    A list without a file stops a run.
+    """
+
+    name: Name
+    path: str
+
+
+class Encoders(Section):
+    """`copy` finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint.
+
+    semantic, if any: `open_clip:MODEL/PRETRAINED`, where PRETRAINED is a tag of the hub or a safetensors file.
+    """
+
+    copy_: str = Field("sscd", alias="copy")
+    semantic: str | None = None
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The encoders that are named, by what they are for."""
+        return {"copy": self.copy_} | ({"semantic": self.semantic} if self.semantic else {})
+
+
+class Thresholds(Section):
+    """Where the verdicts are cut.
+
+    pdq: differing bits of 256 up to which two hashes show the same picture. pdq_quality: below it a hash says
+    nothing. similar: cosine of copy embeddings from which two pictures are worth comparing by pixels (0.5 is the
+    replication threshold of Somepalli et al. 2022). caption: Jaccard similarity of the words of two captions from which
+    they nearly equal. candidate: cosine from which a generation's neighbour is kept.
+    aligned_distance: root mean square of aligned pixels in [0, 1]. inliers: matched local features that agree on one
+    geometry. duplicate_overlap, whole_overlap: shared share of both pictures from which two training pictures are the
+    same picture, and a generation shows the whole of its source.
+    """
+
+    pdq: int = Field(31, ge=0, le=31)
+    pdq_quality: int = Field(50, ge=0, le=100)
+    similar: float = Field(0.5, gt=0, le=1)
+    caption: float = Field(0.8, gt=0, le=1)
+    candidate: float = Field(0.25, ge=0, le=1)
+    aligned_distance: float = Field(0.1, gt=0, le=1)
+    inliers: int = Field(4, ge=4)
+    duplicate_overlap: float = Field(0.6, gt=0, le=1)
+    whole_overlap: float = Field(0.8, gt=0, le=1)
+
+
+class Limits(Section):
+    """What bounds time and memory. None of it changes a result that fits within it.
+
+    pixels: the largest picture that is decoded. batch: pictures decoded and embedded at once. neighbours: training
+    pictures kept for each generation. null_sample: training pictures from which the null distribution is drawn.
+    commit_rows: fingerprints held in memory before they are written; a shard of fewer is one commit. index_rows:
+    fact tables of that many rows get an index.
+    """
+
+    pixels: int = Field(50_000_000, ge=1)
+    member_bytes: int = Field(100_000_000, ge=1)
+    batch: int = Field(64, ge=1)
+    neighbours: int = Field(10, ge=1)
+    null_sample: int = Field(256, ge=2)
+    commit_rows: int = Field(16_384, ge=1)
+    index_rows: int = Field(1_000_000, ge=1)
+    duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")
+
+
+class Joins(Section):
+    """How training pictures are compared with each other.
+
+    cosine: `exact` compares all embeddings with all, `approximate` only those of the same cells, and measures what
+    that misses; `auto` is exact up to `exact_pictures` different pictures. cells: clusters of the approximate join, by
+    default the square root of the pictures; probes: cells that each picture is looked for in; recall_sample: pictures
+    compared with all others to measure the recall. memory: what a join may hold besides a hash of each picture.
+    """
+
+    cosine: Literal["auto", "exact", "approximate"] = "auto"
+    exact_pictures: int = Field(2_000_000, ge=1)
+    cells: int | None = Field(None, ge=1)
+    probes: int = Field(8, ge=1)
+    recall_sample: int = Field(1_000, ge=1)
+    memory: ByteSize = Field(ByteSize(2_000_000_000), ge=16_000_000)
+
+
+_MOST = 1_000_000_000_000  # rows: more than any training set has
+_ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
+
+
+class Policies(Section):
+    """What `duplicates.policies` plays through.
+
+    keep: rows that stay of every picture. drop_from: pictures with so many rows or more are removed altogether.
+    distance: only rows up to so many PDQ bits from their representative go, one of each picture stays. A policy is
+    named after its number: `keep-1`, `drop-from-10`, `distance-0`.
+    """
+
+    keep: Annotated[tuple[Annotated[int, Field(ge=1, le=_MOST)], ...], _ONCE] = (1, 2, 5, 10)
+    drop_from: Annotated[tuple[Annotated[int, Field(ge=2, le=_MOST)], ...], _ONCE] = (10, 100)
+    distance: Annotated[tuple[Annotated[int, Field(ge=0, le=256)], ...], _ONCE] = (0, 10)
+
+
+class Compute(Section):
+    """Where fingerprints are computed: `local` in this process, or `ray` on a cluster.
+
+    ray_address: as `ray.init` takes it; none starts a cluster on this machine. ray_workers: actors, each with the
+    encoders loaded; ray_cpus, ray_gpus: what one of them holds.
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    ray_workers: int = Field(2, ge=1)
+    ray_cpus: float = Field(1, ge=0)
+    ray_gpus: float = Field(0, ge=0)
+
+
+class Publishing(Section):
+    """How many published versions stay, and how long a run waits for another to end (seconds)."""
+
+    keep: int = Field(5, ge=2)
+    lock_wait_s: float = Field(600, ge=0)
