@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import lance
 import pyarrow as pa
@@ -214,9 +215,9 @@ class FactTable:
         """Stream rows."""
         return iter(self.dataset().to_batches(columns=list(columns), filter=where))
 
-    def counts(self, column: str) -> dict[str, int]:
+    def counts(self, column: str) -> dict[Any, int]:
         """Return how many rows have each value of a column of few values."""
-        found: Counter[str] = Counter()
+        found: Counter[Any] = Counter()
         for batch in self.scan([column]):
             found.update({each["values"]: each["counts"] for each in batch.column(0).value_counts().to_pylist()})
         return dict(found.most_common())

@@ -4,10 +4,12 @@ What belongs here: which fingerprints were compared before, the order of commits
 not: the joins (`transforms/hamming_join.py`, `cosine_join.py`), what their pairs mean (`transforms/duplicates.py`).
 
 Pairs are keyed by the fingerprints themselves, whichever rows have them. All pairs among the joined fingerprints are
-known. A run that is killed before its note leaves pairs that nobody counts; the next run deletes them.
+known, and a note counts those that are there. A run that is killed before its note leaves pairs that nobody counts, and
+one that is killed while it forgets fingerprints leaves a note that it does; the next run tidies up.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -26,7 +28,10 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Kind:
-    """What is joined: `joined` notes the fingerprints that were compared, `near` holds the pairs."""
+    """What is joined: `joined` notes the fingerprints that were compared, `near` holds the pairs.
+
+    mark: the id of the note that some are being forgotten.
+    """
 
     name: str
     joined: str
@@ -34,10 +39,13 @@ class Kind:
     near: str
     ends: tuple[str, str]
     measure: str
+    mark: int
 
 
-HASHES = Kind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance")
-PICTURES = Kind("pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score")
+HASHES = Kind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance", -2)
+PICTURES = Kind(
+    "pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score", -3
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,33 @@ class Joined:
         done = ", ".join(["-1", *(str(note["join_id"]) for note in self.notes())])
         for table in (self._near, self._joined):
             table.delete(f"join_id not in ({done})")
+        if self._notes.read(["join_id"], f"kind = '{self._forgetting}'").num_rows:
+            self._forget_pairs(digests.Lookup(self._known()))
+
+    @property
+    def _forgetting(self) -> str:
+        return f"forgetting {self.kind.name}"
+
+    def _known(self) -> digests.Rows:
+        parts = [digests.rows(batch.column(0)) for batch in self._joined.scan([self.kind.column])]
+        return np.concatenate([np.empty((0, digests.BYTES), np.uint8), *parts])
+
+    def _forget(self, lookup: digests.Lookup) -> None:
+        """Forget the fingerprints that are not there any more: what was joined first, then pairs, then counts."""
+        mark = [{"join_id": self.kind.mark, "kind": self._forgetting}]
+        self._notes.upsert(pa.Table.from_pylist(mark, self._notes.schema))
+        _keep(self._joined, (self.kind.column,), lookup)
+        self._forget_pairs(lookup)
+
+    def _forget_pairs(self, lookup: digests.Lookup) -> None:
+        _keep(self._near, self.kind.ends, lookup)
+        new, pairs = (Counter(table.counts("join_id")) for table in (self._joined, self._near))
+        notes = [
+            note | {"new": new[note["join_id"]], "old": min(note["old"], new.total()), "pairs": pairs[note["join_id"]]}
+            for note in self.notes()
+        ]
+        self._notes.upsert(pa.Table.from_pylist(notes, self._notes.schema))
+        self._notes.delete(f"kind = '{self._forgetting}'")
 
     def notes(self) -> list[dict]:
         """Return the joins that were made."""
@@ -97,9 +132,8 @@ class Joined:
             place, there = lookup.find(digests.rows(batch.column(0)))
             known[place[there]] = True
             gone |= not there.all()
-        if gone:  # the pairs first: a run killed in between forgets them again
-            _keep(self._near, self.kind.ends, lookup)
-            _keep(self._joined, (self.kind.column,), lookup)
+        if gone:
+            self._forget(lookup)
         fresh, rest = np.flatnonzero(~known), np.flatnonzero(known)
         if not len(fresh):
             return 0

@@ -7,6 +7,7 @@ Equal bytes, equal pixels and hashes within the radius are duplicates. Embedding
 embedding counts once aligned pixels confirm it, so that two photographs of one scene stay two pictures.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -88,8 +89,9 @@ def pairs(
     for ties in hash_ties(pictures, hashes, thresholds):
         tied.add(ties.left, ties.right)
         yield _rows(pictures, ties)
-    near = candidates(pictures, embeddings, tied.labels())
-    yield from _confirmed(pictures, near, thresholds, compare, workers)
+    labels = tied.labels()
+    near = candidates(pictures, embeddings, labels)
+    yield from _confirmed(pictures, near, labels, thresholds, compare, workers)
 
 
 def hash_ties(pictures: Pictures, hashes: Iterable[Near], thresholds: Thresholds) -> Iterator[Ties]:
@@ -152,32 +154,41 @@ def candidates(pictures: Pictures, embeddings: Iterable[Near], labels: Positions
 
 
 def _confirmed(
-    pictures: Pictures, near: Candidates, thresholds: Thresholds, compare: Compare, workers: int
+    pictures: Pictures, near: Candidates, labels: Positions, thresholds: Thresholds, compare: Compare, workers: int
 ) -> Iterator[pa.Table]:
     """Yield the proposed pairs, each confirmed by pixels or only similar.
 
-    The closest are compared first, and a pair whose ends earlier ones already tie is not compared: as many comparisons
-    as there are pictures to join. Which pairs these are does not depend on `workers`.
+    The closest are compared first. A pair whose ends earlier ones tie, through hashes or by pixels, is not compared, nor
+    one of two groups of copies between which pixels refused `_TRIES` pairs: two templates with a thousand variants each
+    cost no million comparisons. Which pairs these are does not depend on `workers`.
     """
-    nodes, places = np.unique(np.concatenate([near.left, near.right]), return_inverse=True)
+    nodes, places = np.unique(labels[np.concatenate([near.left, near.right])], return_inverse=True)
     forest, ends = _Forest(len(nodes)), places.reshape(2, -1)
+    refused: Counter[tuple[int, int]] = Counter()
+
+    def apart(i: int) -> tuple[int, int] | None:
+        a, b = sorted((forest.root(int(ends[0, i])), forest.root(int(ends[1, i]))))
+        return None if a == b or refused[a, b] >= _TRIES else (a, b)
+
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(near), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            rows = []
-            for first in range(part.start, min(part.stop, len(near)), 2 * workers):
-                some = range(first, min(first + 2 * workers, part.stop, len(near)))
-                open_ = [i for i in some if forest.root(ends[0, i]) != forest.root(ends[1, i])]
+            end, rows = min(start + _AT_ONCE, len(near)), []
+            for first in range(start, end, 2 * workers):
+                open_ = [i for i in range(first, min(first + 2 * workers, end)) if apart(i)]
                 found = pool.map(lambda i: compare(int(near.left[i]), int(near.right[i])), open_)
                 for i, each in zip(open_, found, strict=True):
-                    if forest.root(ends[0, i]) == forest.root(ends[1, i]):
-                        continue  # tied by one of its neighbours here
+                    roots = apart(i)
+                    if roots is None:
+                        continue  # settled by one of its neighbours here
                     if each.same:
-                        forest.tie(ends[0, i], ends[1, i])
+                        forest.tie(*roots)
+                    else:
+                        refused[roots] += 1
                     rows.append(_compared(pictures, near, i, each, thresholds))
             yield pl.DataFrame(rows, schema=PAIR, orient="row").to_arrow()
 
 
+_TRIES = 8
 _AT_ONCE = 10_000
 
 

@@ -80,6 +80,8 @@ def test_step_by_step_gives_the_pairs_of_a_full_join(steps: Sequence[set[int]], 
             joined.extend(values, joiner(values, asked))
             assert asked == ([(len(step - before), len(step & before))] if step - before else []), "old met old again"
             assert sorted(stored(joined)) == sorted(expected(values))
+            assert sum(note["new"] for note in joined.notes()) == len(values)
+            assert sum(note["pairs"] for note in joined.notes()) == len(expected(values))
             before = step
 
 
@@ -108,6 +110,31 @@ def test_what_a_killed_join_left_is_deleted(tmp_path: Path) -> None:
     again.extend(values, whole)
     assert sorted(stored(again)) == sorted(expected(values))
     assert [(note["new"], note["old"]) for note in again.notes()] == [(6, 0), (6, 6)]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_run_killed_while_it_forgets_loses_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    values = np.array([value(n) for n in range(16)], np.uint8)
+    Joined(warehouse(tmp_path), HASHES).extend(values, joiner(values, []))
+    kept, calls = joining._keep, []
+
+    def killed(*arguments: object) -> None:
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        kept(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(joining, "_keep", killed)
+        if at == 2:  # between the pairs and their counts
+            patched.setattr(joining, "Counter", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        Joined(warehouse(tmp_path), HASHES).extend(values[:6], joiner(values[:6], []))
+    back = Joined(warehouse(tmp_path), HASHES)  # all is there again before the next run
+    back.extend(values, joiner(values, []))
+    assert sorted(stored(back)) == sorted(expected(values))
+    assert sum(note["new"] for note in back.notes()) == len(values)
+    assert sum(note["pairs"] for note in back.notes()) == len(expected(values))
+    assert "forgetting hashes" not in Facts(tmp_path)["joins"].counts("kind")
 
 
 def test_a_join_of_other_settings_is_made_anew(tmp_path: Path) -> None:
