@@ -79,8 +79,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     # Joins of what is new with everything, noted once all their pairs are written. They are keyed by what was compared,
     # not by rows: that two hashes differ by so many bits stays true whichever rows come and go.
     "joins": _schema(
-        {"join_id": pa.int64()},
-        kind=pa.string(),
+        {"kind": pa.string(), "join_id": pa.int64()},
         recipe=pa.string(),
         exact=pa.bool_(),
         threshold=pa.float64(),

@@ -28,10 +28,7 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Kind:
-    """What is joined: `joined` notes the fingerprints that were compared, `near` holds the pairs.
-
-    mark: the id of the note that some are being forgotten.
-    """
+    """What is joined: `joined` notes the fingerprints that were compared, `near` holds the pairs."""
 
     name: str
     joined: str
@@ -39,13 +36,10 @@ class Kind:
     near: str
     ends: tuple[str, str]
     measure: str
-    mark: int
 
 
-HASHES = Kind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance", -2)
-PICTURES = Kind(
-    "pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score", -3
-)
+HASHES = Kind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance")
+PICTURES = Kind("pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score")
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,7 @@ class Joined:
 
     def _forget(self, lookup: digests.Lookup) -> None:
         """Forget the fingerprints that are not there any more: what was joined first, then pairs, then counts."""
-        mark = [{"join_id": self.kind.mark, "kind": self._forgetting}]
+        mark = [{"join_id": 0, "kind": self._forgetting}]
         self._notes.upsert(pa.Table.from_pylist(mark, self._notes.schema))
         _keep(self._joined, (self.kind.column,), lookup)
         self._forget_pairs(lookup)
@@ -138,7 +132,7 @@ class Joined:
         if not len(fresh):
             return 0
         began = time.monotonic()
-        number = 1 + max(self._notes.read(["join_id"])["join_id"].to_pylist(), default=0)
+        number = 1 + max((note["join_id"] for note in self.notes()), default=0)
         made, found = join(fresh, rest)
         pairs = self._near.append(self._pairs(number, values, found))
         self._joined.append([_batch(self._joined, number, values[fresh])])

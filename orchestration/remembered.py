@@ -14,6 +14,8 @@ import pyarrow as pa
 from orchestration.fingerprinting import recipe
 from orchestration.resources import Warehouse
 from transforms.comparisons import Compared, Comparer
+from transforms.digests import Lookup
+from transforms.hashes import from_hex
 from transforms.picture_set import Pictures
 
 CODE = 1  # raise when two pictures would compare otherwise
@@ -24,7 +26,7 @@ class Remembered:
     """Compares pictures by position, each pair of different pixels once in the life of a warehouse.
 
     Several threads may ask. What could not be read is not remembered: the next run tries again. Memory: about 500 bytes
-    for each pair that was ever compared.
+    for each pair of pictures that was compared and is still there.
     made, failed: comparisons that were made, and of these, those in which a picture could not be read.
     """
 
@@ -33,14 +35,18 @@ class Remembered:
         self._table = warehouse.facts["pixel_comparisons"]
         self._recipe = recipe(CODE, cut.pixels, cut.overlap)
         self._table.delete(f"recipe <> '{self._recipe}'")
-        self._known = {
-            (row.pop("pixel_a"), row.pop("pixel_b")): Compared(**row)
-            for batch in self._table.scan([n for n in self._table.schema.names if n != "recipe"])
-            for row in batch.to_pylist()
-        }
+        self._known: dict[tuple[bytes, bytes], Compared] = {}
+        columns = [name for name in self._table.schema.names if name != "recipe"]
+        present = Lookup(pictures.pixel_digests)  # what no row shows any more is not held
+        for batch in self._table.scan(columns):
+            a, b = (from_hex(batch.column(name).to_pylist()) for name in columns[:2])
+            wanted = pa.array(present.find(a)[1] & present.find(b)[1])
+            for row in batch.filter(wanted).to_pylist():
+                key = bytes.fromhex(row.pop("pixel_a")), bytes.fromhex(row.pop("pixel_b"))
+                self._known[key] = Compared(**row)
         self._pictures, self._overlap = pictures, cut.overlap
         self._comparer = Comparer(warehouse.training_picture, cut.pixels)
-        self._new: dict[tuple[str, str], Compared] = {}
+        self._new: dict[tuple[bytes, bytes], Compared] = {}
         self._lock = Lock()
         self.made = self.failed = 0
 
@@ -65,13 +71,14 @@ class Remembered:
     def commit(self) -> None:
         """Write what was compared since the last commit."""
         rows = [
-            {"pixel_a": a, "pixel_b": b, "recipe": self._recipe, **asdict(found)} for (a, b), found in self._new.items()
+            {"pixel_a": a.hex(), "pixel_b": b.hex(), "recipe": self._recipe, **asdict(found)}
+            for (a, b), found in self._new.items()
         ]
         self._table.upsert(pa.Table.from_pylist(rows, self._table.schema))
         self._new.clear()
 
-    def _digest(self, position: int) -> str:
-        return self._pictures.pixel_digest(position).tobytes().hex()
+    def _digest(self, position: int) -> bytes:
+        return self._pictures.pixel_digest(position).tobytes()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from transforms.pictures import Pixels
 _CACHED = 256  # pictures; about 1.6 MB each at alignment size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Compared:
     """What laying one training picture over another found.
 

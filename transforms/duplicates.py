@@ -158,9 +158,9 @@ def _confirmed(
 ) -> Iterator[pa.Table]:
     """Yield the proposed pairs, each confirmed by pixels or only similar.
 
-    The closest are compared first. A pair whose ends earlier ones tie, through hashes or by pixels, is not compared, nor
-    one of two groups of copies between which pixels refused `_TRIES` pairs: two templates with a thousand variants each
-    cost no million comparisons. Which pairs these are does not depend on `workers`.
+    The closest are compared first. A pair whose ends earlier ones tie, through hashes or by pixels, is not compared,
+    nor one of two groups of copies between which pixels refused `_TRIES` pairs: two templates of a thousand variants
+    each cost no million comparisons. Which pairs these are does not depend on `workers`.
     """
     nodes, places = np.unique(labels[np.concatenate([near.left, near.right])], return_inverse=True)
     forest, ends = _Forest(len(nodes)), places.reshape(2, -1)

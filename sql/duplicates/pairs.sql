@@ -1,7 +1,7 @@
 -- One row per unordered pair of training rows that may show the same picture, with the test that says so.
 -- Equal fingerprints are tied to their lowest id (n - 1 pairs, not n(n - 1)/2): a picture held a million times stays
--- linear. A pair that embeddings propose is not compared by pixels where other pairs already tie its ends, or where pixels
--- refused eight closer pairs of the same two groups of copies.
+-- linear. A pair that embeddings propose is not compared by pixels where other pairs already tie its ends, or where
+-- pixels refused eight closer pairs of the same two groups of copies.
 -- unique: sample_id_a, sample_id_b
 -- not_null: sample_id_a, sample_id_b, method, distance, threshold
 -- assert: sample_id_a < sample_id_b

@@ -9,7 +9,7 @@
 -- assert: duplicate_count + recalled_count >= 1
 -- assert: not recalled or recalled_count >= 1
 -- column rank: 1 is the best supported source
--- column sample_id: the training row of the cluster that fits best
+-- column sample_id: the training row of the cluster that fits best; of rows with equal pixels, one that is not recalled
 -- column cluster_id: the cluster it belongs to, recalled or not; its own id where no other row shows the picture
 -- column verdict: exact, copy, partial_copy or similar
 -- column p_value: how often a picture that is not in the training set has a best match this strong
@@ -19,13 +19,23 @@
 -- column recalled: whether the row itself was recalled
 -- column region: the shared part on the generation, as fractions from its top left
 
-with placed as (
+with twins as (
+    select recalled.sample_id, min(images.sample_id) as live_id
+    from lance_recalled_rows as recalled
+    join fingerprints.images as own using (sample_id)
+    join fingerprints.images as images using (pixel_sha256)
+    join catalog.samples as samples on samples.sample_id = images.sample_id and not samples.recalled
+    group by recalled.sample_id
+),
+
+placed as (
     select
-        evidence.*,
+        evidence.* replace (coalesce(twins.live_id, evidence.sample_id) as sample_id),
         coalesce(members.representative_id, evidence.sample_id) as cluster_id,
         list_position(['exact', 'copy', 'partial_copy', 'similar'], evidence.verdict) as strength
     from matches.evidence
     left join lance_cluster_members as members using (sample_id)
+    left join twins using (sample_id)
     where evidence.verdict is not null
 ),
 
