@@ -63,13 +63,17 @@ class RemovalError(RuntimeError):
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows of the warehouse, and what becomes of them. without_url: rows that stay, but cannot be downloaded."""
+    """Rows of the warehouse, and what becomes of them.
+
+    Of the rows that stay, kept_without_url cannot be downloaded, and kept_without_picture have no usable picture.
+    """
 
     rows: int
     removed_as_duplicates: int
     removed_as_recalled: int
     kept: int
     kept_without_url: int
+    kept_without_picture: int
 
 
 def policies(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -102,9 +106,18 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
 
 
 def _require_free(folder: Path) -> None:
-    taken = [name for name in PARTS if (folder / name).exists()]
-    if taken and not (folder / MANIFEST).exists():
-        raise RemovalError(f"{folder / taken[0]} is not of an earlier removal list; choose another folder with --to")
+    """Refuse a folder in which something lies where the list would: only what an earlier manifest names is ours."""
+    try:
+        earlier = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        ours = {*earlier["files"], MANIFEST} if "policy" in earlier else set()
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        ours = set()
+    for name in PARTS:
+        there = folder / name
+        files = [path for path in there.rglob("*") if not path.is_dir()] if there.is_dir() else [there]
+        for path in files:
+            if path.exists() and path.relative_to(folder).as_posix() not in ours:
+                raise RemovalError(f"{path} is not of an earlier removal list; choose another folder with --to")
 
 
 def _move(partial: Path, folder: Path) -> None:
@@ -129,17 +142,20 @@ def _fill(con: duckdb.DuckDBPyConnection, folder: Path, policy: str) -> tuple[Co
 
 
 def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> Counts:
-    [(rows, duplicates, recalled, without)] = con.execute(
+    [(rows, duplicates, recalled, *without)] = con.execute(
         """
         select count(*), count(*) filter (where leaving.reason = 'duplicate'),
             count(*) filter (where leaving.reason = 'recalled'),
-            count(*) filter (where leaving.reason is null and samples.url is null)
-        from catalog.samples as samples left join leaving using (sample_id)"""
+            count(*) filter (where leaving.reason is null and samples.url is null),
+            count(*) filter (where leaving.reason is null and coalesce(images.status, 'failed') = 'failed')
+        from catalog.samples as samples
+        left join leaving using (sample_id)
+        left join fingerprints.images as images using (sample_id)"""
     ).fetchall()
     [(promised,)] = con.execute("select removed_rows from duplicates.policies where policy = ?", [policy]).fetchall()
     if duplicates != promised:
         raise RemovalError(f"{policy} would remove {duplicates:,} rows, but duplicates.policies counts {promised:,}")
-    return Counts(rows, duplicates, recalled, rows - duplicates - recalled, without)
+    return Counts(rows, duplicates, recalled, rows - duplicates - recalled, *without)
 
 
 _ABOUT = """\
@@ -147,7 +163,9 @@ _ABOUT = """\
 
 Version {version}, policy `{policy}`: {description}.
 {counts[removed_as_duplicates]:,} rows go as duplicates and {counts[removed_as_recalled]:,} as recalled, \
-{counts[kept]:,} of {counts[rows]:,} stay.
+{counts[kept]:,} of {counts[rows]:,} stay. \
+{counts[kept_without_picture]:,} of those that stay have no usable picture: `kept_rows` in `duplicates.policies` leaves
+them out.
 
 - `removal.parquet`: a row for each that goes. `kept_sample_id` and `kept_url` are the row that stays in its place; NULL
   for recalled rows and for pictures that go altogether. `duplicate_count`: rows that show the picture and are not

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Landing, Row, encoded, picture
 
-from orchestration import publishing
+from orchestration import build, publishing
 from orchestration.defs.catalog import landing_shards, shard_number
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.defs.recalls import recalled_rows
@@ -49,7 +50,7 @@ class Stages:
         self.files: list[Path] = []
 
     def run(self) -> None:
-        self.landing.raisonne("run")
+        self.landing.run_here()
         self.files.append((self.landing.home / "raisonne.duckdb").resolve())
 
     def query(self, stage: int, sql: str) -> list[tuple]:
@@ -211,6 +212,8 @@ URLS = [
     None,
     "ftp://example.org/h.jpg",
     "https://bücher.example/ü.jpg\n",
+    "https://a.org/x",
+    "http://www.a.org/y%2Fz?a=1&b=2",
 ]
 
 
@@ -234,6 +237,7 @@ def matched(landing: Landing, instance: dg.DagsterInstance) -> Callable[..., set
 def test_urls_and_hosts_match_on_their_boundaries(matched: Callable[..., set[int]]) -> None:
     assert matched("url", "https://EXAMPLE.org/A.jpg?x=1#top") == {0}, "http is https, a host has no case"
     assert matched("url", "http://example.org/a.jpg?x=1#top", "http://example.org/A.jpg") == set(), "a path has"
+    assert matched("url", "HTTP://www.example.org:80//A.jpg?x=1") == set(), "nor is a path changed"
     assert matched("url", "\tbücher.example/ü.jpg ", "FTP://example.org/h.jpg") == {8, 9}
     assert matched("url", "", " ", "https://", "%", "http://example.org") == set()
     for host in ("example.org", "*.Example.org", ".example.org", "https://user@example.org:8080/", "example.org."):
@@ -242,6 +246,45 @@ def test_urls_and_hosts_match_on_their_boundaries(matched: Callable[..., set[int
     assert matched("host", "ample.org", "", ".", "*", "le.org", "' or true --", "%", "example.org.") == {0, 1, 2, 3, 8}
     assert matched("host", "net") == {5, 6}
     assert matched("sample_id", "-1", "1e3", "18446744073709551616", "9" * 400) == set()
+
+
+def test_an_entry_matches_every_spelling_that_duplicates_urls_has_as_one(matched: Callable[..., set[int]]) -> None:
+    assert matched("url", "https://www.a.org/x#top", "http://cdn.example.org/b.jpg/?utm_source=mail") == {1, 10}
+    assert matched("url", "a.org/x/", "http://a.org:80/%78?") == {10}
+    assert matched("url", "https://a.org/y%2fz?b=2&a=1&fbclid=3") == {11}
+    assert (
+        matched("url", "https://a.org/y/z?a=1&b=2", "https://a.org/y%2Fz?a=1", "https://a.org/y%2FZ?a=1&b=2") == set()
+    )
+    assert (
+        matched("url", "https://a.org/X", "https://b.a.org/x", "https://a.org:8080/x", "https://a.org/x?y=1") == set()
+    )
+    assert matched("url", "ftp://example.org./h.jpg", "\x00", "#", "www.", "//", "?") == set()
+
+
+def test_a_file_that_is_renamed_is_read_by_its_new_ending(
+    landing: Landing, instance: dg.DagsterInstance, matched: Callable[..., set[int]]
+) -> None:
+    landing.write_config('[[recalls]]\nname = "list"\npath = "named.*"\n')
+    (landing.folder / "named.txt").write_text("host\nevil.net\n")
+    table = Facts(landing.home / "facts")["recalled_rows"]
+    assert recall(instance).success
+    assert table.read().num_rows == 0, "two URLs, of no row"
+    (landing.folder / "named.txt").rename(landing.folder / "named.CSV")
+    assert recall(instance).success
+    assert {sample_id % 2**26 for sample_id in table.read()["sample_id"].to_pylist()} == {5, 6}
+
+
+def test_lists_are_matched_again_where_a_rows_url_is_another(
+    landing: Landing, instance: dg.DagsterInstance, matched: Callable[..., set[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert matched("url", "https://a.org/x") == {10}
+    sql = landing.folder / "sql"
+    shutil.copytree(build.SQL, sql)
+    model = sql / "catalog" / "samples.sql"
+    model.write_text(model.read_text().replace("rows.url,\n", "rows.url || '?moved' as url,\n"))
+    monkeypatch.setattr(build, "SQL", sql)
+    assert recall(instance).success
+    assert Facts(landing.home / "facts")["recalled_rows"].read().num_rows == 0
 
 
 def test_unchanged_lists_are_not_matched_again_and_no_list_is_an_empty_table(

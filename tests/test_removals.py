@@ -101,7 +101,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     landing = Landing(tmp_path_factory.mktemp("removals"))
     land(landing, rows(), _RECALL)
     (landing.folder / "list.txt").write_text("http://images.example.org/4.jpg\n")
-    landing.raisonne("run")
+    landing.run_here()
     printed = landing.raisonne("export", "removal-list").stdout.splitlines()
     first = Path(next(name for name in printed if name.endswith("manifest.json"))).parent
     folders = {"keep-1": first}
@@ -129,6 +129,9 @@ def test_what_is_listed_is_what_the_policy_predicts(exported: Exported, policy: 
     )
     left = Counter(cluster for sample_id, cluster in shown if sample_id not in gone)
     assert sum(left.values()) == kept
+    counts, about = exported.manifest(policy)["counts"], (exported.folders[policy] / "README.md").read_text()
+    assert (counts["kept"], counts["kept_without_picture"]) == (kept + 1, 1), "one has no picture"
+    assert f"{kept + 1} of 13 stay. 1 of those that stay have no usable picture" in about
     bands = exported.landing.query("select band, first, last from duplicates.bands order by first")
     counted = [(band, [n for n in left.values() if first <= n <= last]) for band, first, last in bands]
     assert [tuple(each.values()) for each in predicted] == [(band, len(n), sum(n)) for band, n in counted if n]
@@ -162,7 +165,7 @@ def test_removing_the_list_leaves_what_was_predicted(exported: Exported, landing
     gone = {(f"{row['dataset']}/{row['shard']}", row["row_number"]) for row in exported.listed("keep-1")}
     left = {name: [r for at, r in enumerate(held) if (name, at) not in gone] for name, held in rows().items()}
     land(landing, left)
-    landing.raisonne("run")
+    landing.run_here()
     [(predicted, kept)] = exported.landing.query(
         "select frequency, kept_rows from duplicates.policies where policy = 'keep-1'"
     )
@@ -254,12 +257,28 @@ def test_a_list_replaces_an_earlier_one_and_nothing_else(exported: Exported, tmp
     folder = tmp_path / "list"
     shutil.copytree(exported.folders["keep-1"], folder)
     (folder / "notes.txt").write_text("mine")
-    (folder / "datatrove" / "tiny" / "000009.remove").touch()
     with publishing.connect(exported.landing.home) as con:
         written = removals.write(con, folder, "keep-2", "1GB")
     assert {path for path in folder.rglob("*") if path.is_file()} == {*written, folder / "notes.txt"}
     assert json.loads((folder / "manifest.json").read_text())["policy"] == "keep-2"
     assert [path.name for path in tmp_path.iterdir()] == ["list"], "nothing is left beside it"
+
+
+@pytest.mark.parametrize("name", ["README.md", "manifest.json", "img2dataset/main.py", "datatrove/tiny/mine.txt"])
+def test_what_somebody_else_wrote_is_never_replaced(exported: Exported, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "list"
+    if name.startswith("datatrove"):
+        shutil.copytree(exported.folders["keep-1"], folder)  # beside a list of ours
+    else:
+        (folder / name).parent.mkdir(parents=True)
+        (folder / "manifest.json").write_text('{"name": "an app", "icons": []}')
+    (folder / name).write_text("[1]")
+    with (
+        publishing.connect(exported.landing.home) as con,
+        pytest.raises(removals.RemovalError, match="not of an earlier"),
+    ):
+        removals.write(con, folder, "keep-2", "1GB")
+    assert (folder / name).read_text() == "[1]"
 
 
 def test_a_list_that_fails_leaves_the_folder_as_it_was(

@@ -1,6 +1,7 @@
 """Text and address duplicates: one caption of many rows, one URL in many spellings, and their pictures."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Landing, Row, encoded, picture
 
+from orchestration import build
 from orchestration.defs import texts
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.texts import caption_groups
@@ -58,7 +60,8 @@ def connect() -> Iterator[Connect]:
                 alike = [other for other, them in enumerate(rows) if them.get("picture") == row.get("picture")]
                 if row.get("picture") is not None and len(alike) > 1:
                     con.execute("insert into duplicates.clusters values (?, ?)", [at, alike[0]])
-            con.execute(f"create or replace view duplicates.caption_keys as {MODELS['duplicates.caption_keys'].select}")
+            for name in ("duplicates.caption_keys", "duplicates.url_keys"):
+                con.execute(f"create or replace view {name} as {MODELS[name].select}")
             return con
 
         yield made
@@ -285,6 +288,17 @@ def test_a_second_run_computes_nothing(landing: Landing, monkeypatch: pytest.Mon
     assert facts.versions() == versions
     assert not [path.name for path in landing.home.iterdir() if path.name.startswith((".captions", ".rows"))]
 
+    landing.write_config("[joins]\nrecall_sample = 5\n")
+    run()
+    assert facts["caption_groups"].version > versions["caption_groups"], "recall is measured on another sample"
+    shutil.copytree(build.SQL, landing.folder / "sql")
+    model = landing.folder / "sql" / "catalog" / "samples.sql"
+    model.write_text(model.read_text().replace("coalesce(rows.caption, rows.text, ", "coalesce(rows.text, "))
+    monkeypatch.setattr(build, "SQL", landing.folder / "sql")
+    before = facts["caption_groups"].recipe
+    run()
+    assert facts["caption_groups"].recipe != before, "another column may be the caption"
+
 
 def test_a_run_publishes_both_tables(landing: Landing) -> None:
     seen = encoded(picture(1))
@@ -298,7 +312,7 @@ def test_a_run_publishes_both_tables(landing: Landing) -> None:
             Row("https://e.org/4.jpg", LONG + " today", None),
         ],
     )
-    landing.raisonne("run")
+    landing.run_here()
     captions = "select rows, normalised, distinct_pictures, pictures_known from duplicates.captions order by rows desc"
     assert landing.query(captions) == [(3, 1, 2, 3), (2, 2, 0, 0)]
     urls = "select normalised_url, rows, spellings, distinct_captions, same_picture from duplicates.urls"

@@ -13,23 +13,27 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
-from orchestration import catalogued
+from orchestration import build, catalogued
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.fingerprinting import forget_outdated_shards, recipe
 from orchestration.progress import say
 from orchestration.resources import Warehouse
 from orchestration.settings import Recall
+from orchestration.sql_models import Model, load
 from transforms import recalls
 from transforms.hashes import file_sha256
 from transforms.recalls import KINDS, RecallListError
 
-CODE = 1  # raise when the same lists would match other rows
+CODE = 2  # raise when the same lists would match other rows
 _HASHES = ("sha256", "pdq")
 _BATCH = 50_000
+_URL_KEYS = "duplicates.url_keys"
+_MODELS = (catalogued.SAMPLES, _URL_KEYS)  # they decide what the URL of a row is, and which spellings of it are one
 _ENTRIES = pa.schema({"list": pa.string(), "kind": pa.string(), "value": pa.string()})
 
 # What two ways of writing the same thing have in common: http and https, a scheme left out, the case of a host, blanks.
+# URLs that differ in more match where duplicates.url_keys has them as one.
 _MACROS = r"""
 create temp macro stripped(written) as regexp_replace(written, '^\s+|\s+$', '', 'g');
 create temp macro schemeless(written) as regexp_replace(stripped(written), '^https?://', '', 'i');
@@ -54,7 +58,10 @@ _MATCHES = {
     "url": """
         select samples.sample_id, entries.entry
         from catalog.samples join entries on entries.key = url_key(samples.url)
-        where entries.kind = 'url' and entries.key <> ''""",
+        where entries.kind = 'url' and entries.key <> ''
+        union all
+        select rows.sample_id, entry_urls.sample_id
+        from duplicates.url_keys as rows join entry_urls using (normalised_url)""",
     "host": """
         with hosts as (
             select distinct url_host, rtrim(url_host, '.') as host from catalog.samples where url_host is not null
@@ -110,12 +117,18 @@ def recalled_rows(warehouse: Warehouse) -> dg.MaterializeResult:
         if lists:
             forget_outdated_shards(warehouse)
         state = [warehouse.facts[name].version for name in ("landing_shards", "image_fingerprints") if lists]
-        listed = [(each.name, [sha256 for _, sha256 in each.files]) for each in lists]
-        made_by = recipe("recalls", CODE, state, listed)
+        # the ending too: it says how a file is read
+        listed = [(each.name, [(path.suffix.lower(), sha256) for path, sha256 in each.files]) for each in lists]
+        rules = {name: model.select for name, model in _models().items()} if lists else {}
+        made_by = recipe("recalls", CODE, state, listed, rules)
         told = {} if table.recipe == made_by else _replace(warehouse, lists, made_by)
     except RecallListError as error:
         raise dg.Failure(f"nothing was published, the last version stands: {error}", allow_retries=False) from error
     return dg.MaterializeResult(metadata={"dagster/row_count": table.dataset().count_rows(), **told})
+
+
+def _models() -> dict[str, Model]:
+    return {model.name: model for model in load(build.SQL) if model.name in _MODELS}
 
 
 def _found(recall: Recall) -> _List:
@@ -139,7 +152,7 @@ def _replace(warehouse: Warehouse, lists: Sequence[_List], made_by: str) -> dict
     if not lists:
         table.replace([], made_by)
         return {}
-    with catalogued.opened(warehouse) as con:
+    with catalogued.opened(warehouse, _MODELS) as con:
         for macro in _MACROS.split(";\n"):
             con.execute(macro)
         unusable = _read(con, lists)
@@ -149,6 +162,7 @@ def _replace(warehouse: Warehouse, lists: Sequence[_List], made_by: str) -> dict
         for kind, query in _MATCHES.items():
             if kind in counts or (kind == "hashes" and counts.keys() & set(_HASHES)):
                 _provide_hashes(con, warehouse, kind)
+                _normalise(con, kind)
                 con.execute(f"insert into matches {query}")
         reader = con.execute(_FIRST).to_arrow_reader(_BATCH)
         table.replace((pa.Table.from_batches([batch]) for batch in reader), made_by)
@@ -169,7 +183,10 @@ def _read(con: duckdb.DuckDBPyConnection, lists: Sequence[_List]) -> int:
                 kind, value = wrong[0]
                 say(f"warning: {path}: an entry is no {kind}, and matches nothing: {value[:80]!r}")
             unusable += len(wrong)
-            rows = [[each.name] * len(batch), *(list(column) for column in zip(*batch, strict=True))]
+            right = [entry for entry in batch if recalls.usable(entry)]  # else DuckDB reads 4.07e18 as some other id
+            if not right:
+                continue
+            rows = [[each.name] * len(right), *(list(column) for column in zip(*right, strict=True))]
             con.register("arriving", pa.table(rows, schema=_ENTRIES))
             con.execute("insert into listed from arriving")
             con.unregister("arriving")
@@ -187,3 +204,18 @@ def _provide_hashes(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, kind: 
         stored = warehouse.facts["image_fingerprints"].dataset()
         columns = ["sample_id", *_HASHES]
         con.register("hashes", stored.scanner(columns=columns, filter="sha256 is not null").to_reader())
+
+
+def _normalise(con: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """Make `entry_urls`: what the model of the rows' URLs says of entries, in a database whose rows they are."""
+    if kind == "url":
+        [(home,)] = con.execute("select current_database()").fetchall()
+        con.execute("attach ':memory:' as listed")
+        con.execute("create schema listed.catalog")
+        con.execute("""
+            create table listed.catalog.samples as
+            select entry as sample_id, value as url, false as recalled from entries where kind = 'url'""")
+        con.execute("use listed")
+        con.execute(f"create temp table entry_urls as {_models()[_URL_KEYS].select}")
+        con.execute(f'use "{home}"')
+        con.execute("detach listed")

@@ -18,12 +18,13 @@ from orchestration.defs.catalog import landing_shards
 from orchestration.fingerprinting import recipe
 from orchestration.progress import track
 from orchestration.resources import Warehouse
+from orchestration.sql_models import load
 from transforms import captions
 from transforms.words import word_sets
 
 CODE = 1  # raise when the same captions would give other groups
 JOIN_ID = -1  # of captions, in the fact `joins`
-_KEYS = "duplicates.caption_keys"
+_MODELS = (catalogued.SAMPLES, "duplicates.caption_keys")
 # How much the exact comparison may take, at a minute for a thousand million; what takes more is left to MinHash.
 _COMPARISONS, _EACH = 50_000_000, 500  # in all (up to 10,000 captions that is all with all), or for each caption
 _BATCH = 8_192
@@ -58,7 +59,7 @@ def caption_groups(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     made_by = _recipe(warehouse)
     if table.recipe != made_by or not joins.dataset().count_rows(filter=f"join_id = {JOIN_ID}"):
         with (
-            catalogued.opened(warehouse, (catalogued.SAMPLES, _KEYS)) as con,
+            catalogued.opened(warehouse, _MODELS) as con,
             tempfile.TemporaryDirectory(prefix=".captions-", dir=warehouse.home) as folder,
         ):
             began = time.monotonic()
@@ -82,11 +83,15 @@ def caption_groups(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
 
 
 def _recipe(warehouse: Warehouse) -> str:
-    """Hash the captions' files, how they are normalised, and the threshold: pictures that arrive change no caption."""
-    rule = (build.SQL / Path(*_KEYS.split(".")).with_suffix(".sql")).read_text(encoding="utf-8")
+    """Hash the captions' files, which column is a caption, how it is normalised, and the settings of the join.
+
+    Pictures that arrive change no caption.
+    """
+    rules = {model.name: model.select for model in load(build.SQL) if model.name in _MODELS}
+    chosen = warehouse.settings.thresholds.caption, warehouse.settings.joins.recall_sample
     landed = warehouse.facts["landing_shards"].read(["shard_id", "readable_path", "metadata_size", "metadata_mtime_ns"])
     files = landed.sort_by("shard_id").to_pylist()
-    return recipe("captions", CODE, rule, warehouse.settings.thresholds.caption, files)
+    return recipe("captions", CODE, rules, chosen, files)
 
 
 def _grouped(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, folder: Path) -> tuple[captions.Groups, dict]:

@@ -1,7 +1,7 @@
 -- One row per group of training rows with the same or nearly the same caption, of at least two rows.
 -- Captions nearly equal if the Jaccard similarity of their words (in scripts without spaces: pairs of characters) reaches
 -- the setting `thresholds.caption`. Each is that close to the one that its group is named after, so that a group does
--- not drift; how many such captions the join misses is in `duplicates.methods`. Recalled rows do not count.
+-- not drift; the share of such captions that are tied to one is in `duplicates.methods`. Recalled rows do not count.
 -- One caption with many pictures is a caption nobody wrote for one picture: a template, a default, a shop's name.
 -- unique: group_key
 -- not_null: group_key, caption, rows, spellings, exact_rows, normalised, min_similarity, distinct_urls, distinct_hosts,

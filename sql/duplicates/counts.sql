@@ -12,8 +12,8 @@
 -- column near_count: rows with other bytes: re-encoded, resized, cropped, marked
 -- column distinct_licenses: different licences stated; rows that state none are not counted
 -- column max_distance_to_representative: PDQ bits of 256
--- column distinct_pictures: pictures that differ in some pixel, recalled ones among them; NULL where not computed
--- column min_similarity: least cosine between the embeddings of any two of them; NULL where not computed
+-- column distinct_pictures: pictures that differ in some pixel, of the rows in duplicate_count; NULL where not computed
+-- column min_similarity: least cosine between the copy embeddings of any two distinct_pictures; NULL where not computed
 -- column min_similarity_exact: false where min_similarity is a lower bound, as the cluster is too large to compare all
 -- column licenses: the different licences stated, "unknown" among them where a row states none
 

@@ -1,6 +1,10 @@
 -- One row per method of finding copies: does it find all of them, and if not, what share was measured?
--- Joins are incremental, what is new with everything. A method is exact only if each of its joins was; of several
--- approximate ones the lowest measured recall stands for all.
+-- What is new is joined with everything. A method is exact only if each of its joins was; of several approximate ones
+-- the lowest measured recall stands for all. An approximate join of embeddings divides all pictures there are into cells,
+-- old and new ones alike, and joins the new ones with all by these cells. Recall is measured for the cells of that join
+-- over all pictures: of the pairs that a sample of pictures makes with all, how many meet in a cell. It is not counted
+-- from the pairs that the joins found. Captions are grouped anew as a whole: each is compared with the captions that
+-- lead groups, and their recall is a share of captions.
 -- unique: method
 -- not_null: method, compares, computed, joins, compared, pairs
 -- assert: not computed or exact is not null
@@ -8,23 +12,28 @@
 -- assert: recall is null or (recall between recall_low and recall_high)
 -- assert: recall is null or (recall_low >= 0 and recall_high <= 1)
 -- column method: sha256 (bytes), pixels (decoded), pdq (perceptual hash), embedding (copy embedding, then aligned pixels), captions (words)
--- column compares: which values, and when two of them are a pair
+-- column compares: which values, and when two of them are a pair; of captions, when one is tied to the head of a group
 -- column computed: whether it ran at all; nothing is said of a method that did not
--- column exact: every pair within the threshold is found; NULL where not computed
+-- column exact: every pair within the threshold is found, of captions every one that is within it of an earlier head;
+--     NULL where not computed
 -- column threshold: bits of 256, cosine, or Jaccard similarity, as `compares` says
--- column compared: different values that were compared with all others; for sha256 and pixels rows
--- column pairs: pairs of values within the threshold; for sha256 and pixels pairs of rows, as in duplicates.pairs
--- column recall: share of the pairs that the join found among those of a sample compared with everything
+-- column joins: joins that were made and still stand; sha256 and pixels need none
+-- column compared: different values that are there and were compared; for sha256 and pixels rows
+-- column pairs: pairs of these values found within the threshold; for sha256 and pixels pairs of rows, as in duplicates.pairs;
+--     for captions no pairs, but the captions that are tied to the head of their group
+-- column recall: for embedding the share of pairs, of a sample of pictures with all, that the cells bring together; for
+--     captions the share of sampled captions near an earlier head that are tied to one; NULL where exact or nothing was near
 -- column recall_low: lower end of its interval of 95 %
--- column recall_pairs: pairs of the sample that it was measured on
+-- column recall_high: upper end of its interval of 95 %
+-- column recall_pairs: how many it was measured on: for embedding pairs, for captions sampled captions near a head
 
 with methods (place, method, kind, compares) as (
     values
     (1, 'sha256', null, 'equal SHA-256 of the files'),
     (2, 'pixels', null, 'equal SHA-256 of the decoded pixels'),
     (3, 'pdq', 'hashes', 'PDQ hashes that differ in at most so many bits of 256'),
-    (4, 'embedding', 'pictures', 'copy embeddings of at least this cosine; a pair counts once aligned pixels confirm it'),
-    (5, 'captions', 'captions', 'normalised captions of at least this Jaccard similarity of their words')
+    (4, 'embedding', 'pictures', 'copy embeddings of at least this cosine; aligned pixels then confirm a pair or not'),
+    (5, 'captions', 'captions', 'normalised captions whose words have at least this Jaccard similarity to those of the head of a group')
 ),
 
 joined as (
