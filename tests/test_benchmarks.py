@@ -13,7 +13,7 @@ FIGURES = {
     "embed": "embed_efficiency_sscd embed_efficiency_clip embed_gpu_vit_b_32 embed_gpu_vit_l_14",
     "fingerprint": "fingerprint_memory_growth fingerprint_rerun_s",
     "hamming": "hamming_recall hamming_vs_lance hamming_vs_duckdb hamming_vs_faiss hamming_vs_imagededup "
-    "hamming_growth hamming_skew",
+    "hamming_growth hamming_10m_s hamming_10m_gb hamming_skew hamming_skew_banded",
     "cosine": "cosine_efficiency cosine_cells_recall cosine_gpu_share",
     "clusters": "clusters_vs_scipy clusters_scale cluster_purity pair_precision pair_recall pair_recall_by_edit",
     "duplicates": "duplicates_new_shard",

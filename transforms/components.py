@@ -80,13 +80,16 @@ class Groups:
 
 
 def groups(labels: npt.NDArray[np.signedinteger]) -> Groups:
-    """Return the components that `Components.labels` names. Memory: 8 bytes a node, and the result."""
+    """Return the components that `Components.labels` names.
+
+    Memory: as much as the labels, and the result: 8 bytes for each node of a component of at least two.
+    """
     return Groups(*_grouped(labels))
 
 
 @nb.njit(cache=True, nogil=True)
 def _grouped(labels):  # noqa: ANN001, ANN202
-    place = np.zeros(len(labels), np.int64)  # members of each label, then where its next member goes
+    place = np.zeros(len(labels), labels.dtype)  # members of each label, then where its next member goes
     for label in labels:
         place[label] += 1
     count = 0

@@ -1,4 +1,4 @@
-"""What the figures are measured on: the committed sample's pictures and truth, and made-up hashes and vectors.
+"""What the figures are measured on: the committed sample's pictures and truth, and made-up vectors.
 
 What belongs here: inputs that several groups share, the same on every run. What does not: measuring.
 """
@@ -52,24 +52,6 @@ def decoded(count: int) -> tuple[list[Fingerprint], list[Pixels]]:
             prints.append(print_)
             pictures.append(picture)
     return prints, pictures
-
-
-@cache
-def hashes(count: int) -> npt.NDArray[np.uint8]:
-    """Return distinct uniform hashes, uint8 of shape (count, 32), one in ten 1 to 40 bits from another one."""
-    rng = np.random.default_rng(7)
-    made = rng.integers(0, 256, (count, 32), np.uint8)
-    copies = count // 10
-    for row, source, bits in zip(
-        range(count - copies, count),
-        rng.integers(0, count - copies, copies),
-        rng.integers(1, 41, copies),
-        strict=True,
-    ):
-        mask = np.zeros(256, np.uint8)
-        mask[rng.integers(0, 256, bits)] = 1  # a bit drawn twice is flipped once
-        made[row] = made[source] ^ np.packbits(mask)
-    return np.unique(made, axis=0)
 
 
 @cache

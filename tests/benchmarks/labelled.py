@@ -117,7 +117,7 @@ def _captioned(image: Image.Image) -> Image.Image:
     made.paste(image)
     place = (image.width // 2, image.height + bar // 2)
     ImageDraw.Draw(made).text(place, "when you see it", (0, 0, 0), ImageFont.load_default(bar // 2), anchor="mm")
-    return _scaled(made, 0.8)  # a copy is seldom larger than its original, which represents it then
+    return _scaled(made, 0.8)
 
 
 def _framed(image: Image.Image) -> Image.Image:
@@ -141,6 +141,7 @@ EDITS: Mapping[str, Callable[[Image.Image], bytes]] = {
     "webp": lambda image: _saved(image, "WEBP", 75),
     "scaled_50": lambda image: _saved(_scaled(image, 0.5)),
     "scaled_25": lambda image: _saved(_scaled(image, 0.25)),
+    "scaled_150": lambda image: _saved(_scaled(image, 1.5)),  # larger than its original, which it then represents
     "cropped_90": lambda image: _saved(_corner(image, 0.9, last=False)),
     "cropped_75": lambda image: _saved(_corner(image, 0.75, last=True)),
     "tuned": lambda image: _saved(_tuned(image)),
