@@ -10,8 +10,8 @@ import duckdb
 from orchestration.summary import printable
 
 _SOURCES = """
-    select rank, verdict, sample_id, duplicate_count, copy_score, pdq_distance, aligned_distance, inliers, mirrored,
-        region, p_value, q_value, coalesce(license, 'unknown') as license, url, caption
+    select rank, verdict, sample_id, duplicate_count, recalled_count, copy_score, pdq_distance, aligned_distance,
+        inliers, mirrored, region, p_value, q_value, recalled, coalesce(license, 'unknown') as license, url, caption
     from provenance.sources where generation_id = ? order by rank limit 10"""
 
 
