@@ -12,9 +12,9 @@ from pathlib import Path
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from transforms.caption_buckets import Buckets, Watch, by_bands, by_words, least_shared, slices
+from transforms.shares import wilson
 from transforms.words import WordSets, jaccard, mapped
 
 _SEED = 42
@@ -109,8 +109,7 @@ def recall(sets: WordSets, groups: Groups, threshold: float, sample: int) -> Rec
     total = int(near.sum())
     if not total:
         return Recall(0, None, None, None)
-    between = binomtest(tied, total).proportion_ci(method="wilson")
-    return Recall(total, tied / total, float(between.low), float(between.high))
+    return Recall(total, tied / total, *wilson(tied / total, total))
 
 
 def _telling(

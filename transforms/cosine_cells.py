@@ -11,7 +11,6 @@ ones later. Spherical k-means (Dhillon and Modha, 2001) is written out: it is te
 anyway, it runs on CUDA, and scikit-learn's minimises Euclidean distance to means that are not of norm 1.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from transforms import cosine_join
 from transforms.cosine_join import MEMORY, ArrayRows, CosinePairs, PickedRows, as_rows, batched, nearest
 from transforms.cosine_scan import Hits, above, tensor
 from transforms.encoders import Vectors
+from transforms.shares import wilson
 
 type Probes = npt.NDArray[np.int32]
 """Cells of each row, shape (n, probes), nearest first: the first column is its home."""
@@ -237,13 +237,5 @@ def _recall(found: npt.NDArray[np.int64], true: npt.NDArray[np.int64]) -> Recall
     if not total:
         return Recall(0, 0, 0, None, 0.0, 1.0)
     share = int(found.sum()) / total
-    low, high = _wilson(share, total**2 / float((true.astype(float) ** 2).sum()))
+    low, high = wilson(share, total**2 / float((true.astype(float) ** 2).sum()))
     return Recall(int(found.sum()), total, rows, share, low, high)
-
-
-def _wilson(share: float, trials: float) -> tuple[float, float]:
-    """Return Wilson's 95% interval of a share (Wilson, JASA 22, 1927)."""
-    z2 = 1.959964**2
-    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = math.sqrt(z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) / (1 + z2 / trials)
-    return max(0.0, centre - half), min(1.0, centre + half)
