@@ -6,11 +6,11 @@ before (`joining.py`), the joins (`transforms/hamming_join.py`, `cosine_join.py`
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from orchestration import engines, vectors
-from orchestration.fingerprinting import COPY, recipe
+from orchestration.fingerprinting import COPY, fingerprint_versions, recipe
 from orchestration.joining import HASHES, PICTURES, Found, Join, Joined, Positions
 from orchestration.progress import track
 from orchestration.resources import Warehouse
@@ -27,11 +27,15 @@ _SAMPLED = 40  # vectors a cell that k-means looks at
 _NUMBER = 4  # bytes
 
 
-def hashes(warehouse: Warehouse, pictures: Pictures) -> Joined:
-    """Join the PDQ hashes that were not joined yet, exactly."""
+def hashes(warehouse: Warehouse, read: Callable[[], Pictures]) -> Joined:
+    """Join the PDQ hashes that were not joined yet, exactly. read: asked only where fingerprints changed."""
     radius, compute = warehouse.settings.thresholds.pdq, warehouse.settings.compute
     made_by = recipe(HASHES.name, CODE, radius)
-    values, *_ = pictures.hashed()
+    state = recipe(made_by, fingerprint_versions(warehouse))
+    joined = Joined(warehouse, HASHES, lambda note: bool(note["recipe"] == made_by))
+    if joined.current(state):
+        return joined
+    values, *_ = read().hashed()
 
     def join(fresh: Positions, rest: Positions) -> tuple[Join, Iterable[Found]]:
         def found() -> Iterator[Found]:
@@ -42,8 +46,8 @@ def hashes(warehouse: Warehouse, pictures: Pictures) -> Joined:
 
         return Join(made_by, radius), found()
 
-    joined = Joined(warehouse, HASHES, lambda note: bool(note["recipe"] == made_by))
     joined.extend(values, join)
+    joined.settle(state)
     return joined
 
 
@@ -57,19 +61,26 @@ def _near_hashes(new: Rows, old: Rows | None, radius: int, compute: Compute) -> 
     return track(pairs, "joining hashes", None, len)
 
 
-def pictures(warehouse: Warehouse, known: Pictures) -> Joined:
+def pictures(warehouse: Warehouse, read: Callable[[], Pictures]) -> Joined:
     """Join the copy embeddings of the different pictures that were not joined yet.
 
-    Raises as `vectors.stored`.
+    read: asked only where fingerprints changed. Raises as `vectors.stored`.
     """
-    rows, owner = vectors.stored(warehouse, known)
     similar = warehouse.settings.thresholds.similar
     exact = recipe(PICTURES.name, CODE, warehouse.encoder_id(COPY), similar)
     chosen = warehouse.settings.joins
-    approximate = recipe(exact, chosen.cells, chosen.probes)
+    # memory decides how, never what
+    approximate = recipe(exact, chosen.model_dump(exclude={"memory"}))
 
     def usable(note: dict) -> bool:
-        return note["recipe"] == exact or (note["recipe"] == approximate and chosen.cosine != "exact")
+        return note["recipe"] in {exact, approximate}
+
+    state = recipe(exact, approximate, fingerprint_versions(warehouse))
+    joined = Joined(warehouse, PICTURES, usable)
+    if joined.current(state):
+        return joined
+    known = read()
+    rows, owner = vectors.stored(warehouse, known)
 
     def join(fresh: Positions, rest: Positions) -> tuple[Join, Iterable[Found]]:
         new, old = rows.part(fresh), rows.part(rest)
@@ -82,8 +93,8 @@ def pictures(warehouse: Warehouse, known: Pictures) -> Joined:
         measured = (recall.share, recall.low, recall.high, recall.true)
         return Join(approximate, similar, False, *measured), _in_cells(warehouse, cells, fresh, rest, new, old)
 
-    joined = Joined(warehouse, PICTURES, usable)
     joined.extend(known.pixel_digests[owner], join)
+    joined.settle(state)
     return joined
 
 

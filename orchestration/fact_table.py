@@ -202,6 +202,10 @@ class FactTable:
         """What the rows were made by: inputs, code and settings. Empty where they were never replaced as a whole."""
         return str(self.dataset().config().get(RECIPE, ""))
 
+    def note_recipe(self, recipe: str) -> None:
+        """Remember what the rows were made by, where they were not replaced as a whole."""
+        self.dataset().update_config({RECIPE: recipe})
+
     def delete(self, where: str) -> None:
         """Delete the rows that satisfy a Lance filter; no new version where there are none."""
         if self.dataset().count_rows(filter=where):

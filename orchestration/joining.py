@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from orchestration.facts import FactTable
+from orchestration.facts import Facts, FactTable
 from orchestration.progress import say
 from orchestration.resources import Warehouse
 from transforms import digests
@@ -74,17 +74,35 @@ class Joined:
     usable: tells whether a noted join is one that the settings would still make; if one is not, all is joined anew.
     """
 
-    def __init__(self, warehouse: Warehouse, kind: Kind, usable: Callable[[dict], bool] = lambda _: True) -> None:
-        self.kind = kind
+    def __init__(self, warehouse: Warehouse, kind: Kind, usable: Callable[[dict], bool]) -> None:
+        self.kind, self._facts = kind, warehouse.facts
         self._notes = warehouse.facts["joins"]
         self._joined, self._near = warehouse.facts[kind.joined], warehouse.facts[kind.near]
-        if not all(usable(note) for note in self.notes()):
-            self._notes.delete(f"kind = '{kind.name}'")  # first: a run killed in between starts anew
-        done = ", ".join(["-1", *(str(note["join_id"]) for note in self.notes())])
-        for table in (self._near, self._joined):
-            table.delete(f"join_id not in ({done})")
-        if self._notes.read(["join_id"], f"kind = '{self._forgetting}'").num_rows:
+        if self._notes.dataset().count_rows(filter=f"kind = '{self._forgetting}'"):
             self._forget_pairs(digests.Lookup(self._known()))
+        if not all(usable(note) for note in self.notes()):
+            self._begin_anew()
+        self._drop_unnoted()
+        if not self._adds_up():  # a table that was lost, or is of an older release
+            self._begin_anew()
+            self._drop_unnoted()
+
+    def _begin_anew(self) -> None:
+        self._joined.forget_recipe()
+        self._notes.delete(f"kind = '{self.kind.name}'")
+
+    def _drop_unnoted(self) -> None:
+        unnoted = f"not ({_of_noted(self.notes())})"
+        tables = [table for table in (self._near, self._joined) if table.dataset().count_rows(filter=unnoted)]
+        if tables:
+            self._joined.forget_recipe()
+        for table in tables:
+            table.delete(unnoted)
+
+    def _adds_up(self) -> bool:
+        noted = [(note["new"], note["pairs"]) for note in self.notes()]
+        there = tuple(table.dataset().count_rows() for table in (self._joined, self._near))
+        return tuple(map(sum, zip(*noted, strict=True))) == there if noted else there == (0, 0)
 
     @property
     def _forgetting(self) -> str:
@@ -111,9 +129,18 @@ class Joined:
         self._notes.upsert(pa.Table.from_pylist(notes, self._notes.schema))
         self._notes.delete(f"kind = '{self._forgetting}'")
 
+    def current(self, made_by: str) -> bool:
+        """Tell whether all is joined: of these fingerprints, by these settings, as `settle` noted."""
+        return self._joined.recipe == made_by
+
+    def settle(self, made_by: str) -> None:
+        """Note that all is joined, so that fingerprints that did not change are not even read."""
+        if not self.current(made_by):
+            self._joined.note_recipe(made_by)
+
     def notes(self) -> list[dict]:
         """Return the joins that were made."""
-        return self._notes.read(where=f"kind = '{self.kind.name}'").sort_by("join_id").to_pylist()
+        return _noted(self._facts, self.kind)
 
     def extend(self, values: digests.Rows, join: Joiner) -> int:
         """Join the fingerprints that were not joined before, with each other and with the rest. Returns how many.
@@ -142,16 +169,25 @@ class Joined:
         say(f"joined {self.kind.name}: {len(fresh):,} new with {len(rest):,} known, {pairs:,} pairs")
         return len(fresh)
 
-    def near(self) -> Iterator[Near]:
-        """Stream the pairs of all joins."""
-        for batch in self._near.scan([*self.kind.ends, self.kind.measure]):
-            a, b, measure = batch.columns
-            yield Near(digests.rows(a), digests.rows(b), measure.to_numpy().astype(np.float64))
-
     def _pairs(self, number: int, values: digests.Rows, found: Iterable[Found]) -> Iterator[pa.RecordBatch]:
         for part in found:
             if len(part.left):
                 yield _batch(self._near, number, values[part.left], values[part.right], part.measure)
+
+
+def near_pairs(facts: Facts, kind: Kind) -> Iterator[Near]:
+    """Stream the pairs of all joins that were noted. Nothing is tidied up: this only reads."""
+    for batch in facts[kind.near].scan([*kind.ends, kind.measure], _of_noted(_noted(facts, kind))):
+        a, b, measure = batch.columns
+        yield Near(digests.rows(a), digests.rows(b), measure.to_numpy().astype(np.float64))
+
+
+def _noted(facts: Facts, kind: Kind) -> list[dict]:
+    return facts["joins"].read(where=f"kind = '{kind.name}'").sort_by("join_id").to_pylist()
+
+
+def _of_noted(notes: list[dict]) -> str:
+    return f"join_id in ({', '.join(['-1', *(str(note['join_id']) for note in notes)])})"  # never empty
 
 
 def _batch(table: FactTable, number: int, *columns: np.ndarray) -> pa.RecordBatch:

@@ -14,7 +14,7 @@ from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.defs.recalls import recalled_rows
 from orchestration.fingerprinting import forget_outdated_shards, recipe
-from orchestration.joining import HASHES, PICTURES, Joined
+from orchestration.joining import HASHES, PICTURES, Joined, near_pairs
 from orchestration.remembered import comparing
 from orchestration.resources import Warehouse
 from transforms import components, duplicates, membership
@@ -35,8 +35,7 @@ _VECTOR = 4  # bytes of a number
 def near_hashes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Every pair of different PDQ hashes within `thresholds.pdq` bits, found exactly; new ones are joined with all."""
     forget_outdated_shards(warehouse)
-    joined = copy_joins.hashes(warehouse, usable_pictures(warehouse))
-    return _told(joined)
+    return _told(copy_joins.hashes(warehouse, lambda: usable_pictures(warehouse)))
 
 
 @dg.asset(
@@ -52,8 +51,7 @@ def near_pictures(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg
     Exact, unless `joins.cosine` says otherwise; then what is missed is measured on a sample.
     """
     forget_outdated_shards(warehouse)
-    joined = copy_joins.pictures(warehouse, usable_pictures(warehouse))
-    return _told(joined)
+    return _told(copy_joins.pictures(warehouse, lambda: usable_pictures(warehouse)))
 
 
 def _told(joined: Joined) -> dg.MaterializeResult:
@@ -79,14 +77,15 @@ def _told(joined: Joined) -> dg.MaterializeResult:
 )
 def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Every pair of training rows with equal bytes or pixels, close hashes, or close embeddings that pixels confirm."""
-    table, cut = warehouse.facts["duplicate_pairs"], warehouse.duplicate_thresholds
+    facts, cut = warehouse.facts, warehouse.duplicate_thresholds
+    table = facts["duplicate_pairs"]
     made_by = recipe("pairs", CODE, _fingerprints(warehouse), cut)
     made = failed = 0
     if table.recipe != made_by:
         pictures = usable_pictures(warehouse)
-        hashed, embedded = Joined(warehouse, HASHES), Joined(warehouse, PICTURES)
+        hashed, embedded = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
         with comparing(warehouse, pictures) as compare:
-            pairs = duplicates.pairs(pictures, hashed.near(), embedded.near(), cut, compare, _WORKERS)
+            pairs = duplicates.pairs(pictures, hashed, embedded, cut, compare, _WORKERS)
             table.replace(pairs, made_by)
         made, failed = compare.made, compare.failed
         if failed:
@@ -119,7 +118,7 @@ def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
         pictures = usable_pictures(warehouse)
         pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
         labels = membership.connected(pictures, pairs).labels()
-        worth = membership.worth(pictures, Joined(warehouse, PICTURES).near(), cut, labels)
+        worth = membership.worth(pictures, near_pairs(facts, PICTURES), cut, labels)
         with comparing(warehouse, pictures) as compare:
             groups = components.groups(labels)
             table.replace(membership.members(pictures, groups, cut, worth, compare, _WORKERS), made_by)

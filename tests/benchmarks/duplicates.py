@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from orchestration import copy_joins, vectors
 from orchestration.facts import Facts
-from orchestration.joining import HASHES, PICTURES, Joined
+from orchestration.joining import HASHES, PICTURES, near_pairs
 from orchestration.settings import Settings
 from tests.benchmarks.figures import FULL, Figure, Measured, say, seconds
 from transforms import duplicates, membership
@@ -80,20 +80,20 @@ class _Warehouse(SimpleNamespace):
 
         taken["read_s"] = seconds(read)
         [known] = held
-        taken["hashes_s"] = seconds(lambda: copy_joins.hashes(self, known))
-        taken["embeddings_s"] = seconds(lambda: copy_joins.pictures(self, known))
+        taken["hashes_s"] = seconds(lambda: copy_joins.hashes(self, lambda: known))
+        taken["embeddings_s"] = seconds(lambda: copy_joins.pictures(self, lambda: known))
         taken["pairs_s"] = seconds(lambda: facts["duplicate_pairs"].replace(self._pairs(known), "made up"))
         taken["clusters_s"] = seconds(lambda: facts["cluster_members"].replace(self._members(known), "made up"))
         return taken
 
     def _pairs(self, known: Pictures) -> Iterator[pa.Table]:
-        near = Joined(self, HASHES).near(), Joined(self, PICTURES).near()
+        near = near_pairs(self.facts, HASHES), near_pairs(self.facts, PICTURES)
         return duplicates.pairs(known, *near, _CUT, lambda a, b: Compared(same=False), 2)
 
     def _members(self, known: Pictures) -> Iterator[pa.Table]:
         confirmed = self.facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
         labels = membership.connected(known, confirmed).labels()
-        worth = membership.worth(known, Joined(self, PICTURES).near(), _CUT, labels)
+        worth = membership.worth(known, near_pairs(self.facts, PICTURES), _CUT, labels)
         return membership.members(known, groups(labels), _CUT, worth, lambda a, b: Compared(same=False), 2)
 
 

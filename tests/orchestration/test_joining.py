@@ -1,5 +1,6 @@
 """Joins kept as facts: whatever comes, goes and comes back, the pairs are those of a full join, each once."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,7 +56,7 @@ def warehouse(folder: str | Path) -> SimpleNamespace:
 def stored(joined: Joined) -> list[tuple[bytes, bytes, int]]:
     return [
         (*sorted((a.tobytes(), b.tobytes())), int(m))
-        for near in joined.near()
+        for near in joining.near_pairs(joined._facts, joined.kind)
         for a, b, m in zip(near.a, near.b, near.measure, strict=True)
     ]
 
@@ -115,7 +116,7 @@ def test_what_a_killed_join_left_is_deleted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_run_killed_while_it_forgets_loses_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     values = np.array([value(n) for n in range(16)], np.uint8)
-    Joined(warehouse(tmp_path), HASHES).extend(values, joiner(values, []))
+    Joined(warehouse(tmp_path), HASHES, lambda note: True).extend(values, joiner(values, []))
     kept, calls = joining._keep, []
 
     def killed(*arguments: object) -> None:
@@ -128,8 +129,8 @@ def test_a_run_killed_while_it_forgets_loses_no_pair(tmp_path: Path, monkeypatch
         patched.setattr(joining, "_keep", killed)
         if at == 2:  # between the pairs and their counts
             patched.setattr(joining, "Counter", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-        Joined(warehouse(tmp_path), HASHES).extend(values[:6], joiner(values[:6], []))
-    back = Joined(warehouse(tmp_path), HASHES)  # all is there again before the next run
+        Joined(warehouse(tmp_path), HASHES, lambda note: True).extend(values[:6], joiner(values[:6], []))
+    back = Joined(warehouse(tmp_path), HASHES, lambda note: True)  # all is there again before the next run
     back.extend(values, joiner(values, []))
     assert sorted(stored(back)) == sorted(expected(values))
     assert sum(note["new"] for note in back.notes()) == len(values)
@@ -146,6 +147,22 @@ def test_a_join_of_other_settings_is_made_anew(tmp_path: Path) -> None:
     assert asked == [(12, 0)]
     assert sorted(stored(other)) == sorted(expected(values))
     assert len(other.notes()) == 1
+
+
+@pytest.mark.parametrize("lost", ["near_hashes", "joined_hashes", "joins"])
+def test_a_table_that_was_lost_has_all_joined_anew(tmp_path: Path, lost: str) -> None:
+    values = np.array([value(n) for n in range(12)], np.uint8)
+    first = Joined(warehouse(tmp_path), HASHES, lambda note: True)
+    first.extend(values, joiner(values, []))
+    first.settle("all of it")
+    assert Joined(warehouse(tmp_path), HASHES, lambda note: True).current("all of it")
+    shutil.rmtree(tmp_path / f"{lost}.lance")
+    again = Joined(warehouse(tmp_path), HASHES, lambda note: True)
+    assert not again.current("all of it")
+    asked: list[tuple[int, int]] = []
+    again.extend(values, joiner(values, asked))
+    assert asked == [(12, 0)]
+    assert sorted(stored(again)) == sorted(expected(values))
 
 
 def test_digests_that_share_their_first_bytes_are_told_apart() -> None:
