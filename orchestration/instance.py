@@ -41,9 +41,12 @@ def prepare(home: Path) -> Path:
 def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     """Mark runs of this warehouse as failed that are no longer alive, and free their pool slots. Returns their ids.
 
-    A living run holds the writer's lock from its first step to its last. Where the lock is free, a run that says it
-    has started was killed; one that Dagster launched is given five minutes to get to its first step.
+    Slots of runs that are over are freed too: where the disk was full, a run could not give its own back, and the next
+    one would wait for them for ever. A living run holds the writer's lock from its first step to its last. Where the
+    lock is free, a run that says it has started was killed; one that Dagster launched is given five minutes to get to
+    its first step.
     """
+    _free_slots_of_ended_runs(instance)
     started = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     late = time.time() - _GRACE_S
     doubtful = [r.dagster_run for r in started if IN_PROCESS in r.dagster_run.tags or (r.start_time or late + 1) < late]
@@ -57,3 +60,10 @@ def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     except publishing.Busy:
         return []
     return [run.run_id for run in doubtful]
+
+
+def _free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    for run_id in instance.event_log_storage.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            instance.event_log_storage.free_concurrency_slots_for_run(run_id)

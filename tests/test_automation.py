@@ -85,3 +85,18 @@ def test_killed_runs_are_ended_and_living_ones_are_not(
     assert instance.release_killed_runs(dagster_instance, landing.home) == [by_ui]
     statuses = {dagster_instance.get_run_by_id(run).status for run in (by_command, by_ui)}
     assert statuses == {dg.DagsterRunStatus.FAILURE}
+
+
+def test_a_run_that_ended_without_giving_its_slot_back_does_not_hold_up_the_next(
+    landing: Landing, dagster_instance: dg.DagsterInstance
+) -> None:
+    slots = dagster_instance.event_log_storage
+    slots.set_concurrency_slots("publish", 1)
+    ended, alive = started(dagster_instance), started(dagster_instance)
+    assert slots.claim_concurrency_slot("publish", ended, "warehouse").is_claimed
+    dagster_instance.report_run_failed(dagster_instance.get_run_by_id(ended), "the disk is full")
+    assert not slots.claim_concurrency_slot("publish", alive, "warehouse").is_claimed
+    assert instance.release_killed_runs(dagster_instance, landing.home) == []
+    assert slots.claim_concurrency_slot("publish", alive, "warehouse").is_claimed
+    instance.release_killed_runs(dagster_instance, landing.home)
+    assert slots.get_concurrency_run_ids() == {alive}, "a living run keeps its own"
