@@ -44,10 +44,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(small: Path) -> OpenClip:
-    """The small model, through the same loading as any other."""
-    encoder = encoders.load(f"open_clip:{MODEL}/{small}")
-    assert isinstance(encoder, OpenClip)
-    return encoder
+    """The small model on the CPU, where it runs in the precision that it is compared in."""
+    return OpenClip(MODEL, str(small), "cpu")
 
 
 @pytest.fixture
@@ -96,7 +94,7 @@ def test_preprocessing_is_that_of_open_clip(
     small: Path, tagged: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], mode: str
 ) -> None:
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, MODEL, {"t1": TAG | {"resize_mode": mode}})
-    encoder = OpenClip(MODEL, str(small))
+    encoder = OpenClip(MODEL, str(small), "cpu")
     one = pixels(7, *size)
     ready = encoder.prepare(one)
     assert ready.shape == (64, 64, 3) and ready.dtype == np.uint8
@@ -108,6 +106,20 @@ def test_preprocessing_is_that_of_open_clip(
     np.testing.assert_allclose(given[0][0].numpy(), theirs.numpy(), atol=2e-6)
     expected = encoder._model.encode_image(theirs[None], normalize=True).detach().numpy()
     np.testing.assert_allclose(encoder.embed([ready]), expected, atol=1e-5)
+
+
+def test_an_encoder_is_loaded_by_its_name_and_says_in_which_precision_it_runs(small: Path, clip: OpenClip) -> None:
+    loaded = encoders.load(f"open_clip:{MODEL}/{small}")
+    assert isinstance(loaded, OpenClip)
+    precision = "bf16" if torch.cuda.is_available() else "fp32"
+    assert (loaded.id.weights, loaded.id.precision) == (clip.id.weights, precision)
+    ready, captions = prepared(clip, [pixels(seed) for seed in range(5)]), ["a dog", "a cat on a mat"]
+    for ours, exact in (
+        (loaded.embed(ready), clip.embed(ready)),
+        (loaded.embed_captions(captions), clip.embed_captions(captions)),
+    ):
+        np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-6)
+        assert (ours * exact).sum(axis=1).min() > 0.999, "bfloat16 keeps the direction"
 
 
 def test_captions_lie_where_pictures_do(clip: OpenClip) -> None:
@@ -126,10 +138,10 @@ def test_the_identity_says_what_makes_vectors_comparable(clip: OpenClip, small: 
     assert "resize 64x64 bicubic shortest side, centre crop, mean 0.4815" in clip.id.preprocessing
     moved = tmp_path / "renamed.safetensors"
     moved.write_bytes(small.read_bytes())
-    assert OpenClip(MODEL, str(moved)).id == clip.id, "not where the file lies"
+    assert OpenClip(MODEL, str(moved), "cpu").id == clip.id, "not where the file lies"
     weights = open_clip.create_model(MODEL).state_dict()
     save_file(weights, tmp_path / "other.safetensors")
-    other = OpenClip(MODEL, str(tmp_path / "other.safetensors")).id
+    other = OpenClip(MODEL, str(tmp_path / "other.safetensors"), "cpu").id
     with pytest.raises(EncoderMismatch) as refused:
         clip.id.require(str(other))
     assert clip.id.weights[:12] in str(refused.value) and other.weights[:12] in str(refused.value), "both are named"
@@ -194,7 +206,7 @@ def test_the_way_to_convert_a_pickle_works(small: Path, tmp_path: Path, clip: Op
         OpenClip(MODEL, str(pickle))
     code = str(refused.value).partition('python -c "')[2].rpartition('"')[0]
     exec(code)  # noqa: S102 (the sentence under test)
-    again = OpenClip(MODEL, str(tmp_path / "model.safetensors"))
+    again = OpenClip(MODEL, str(tmp_path / "model.safetensors"), "cpu")
     ready = prepared(clip, [pixels(1)])
     np.testing.assert_array_equal(again.embed(ready), clip.embed(ready))
 
