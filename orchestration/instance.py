@@ -26,15 +26,25 @@ concurrency:
   pools:
     default_limit: 1
 """
+_STORAGE = """\
+storage:
+  custom:  # Dagster's SQLite files, connected to once rather than for every event
+    module: orchestration.dagster_records
+    class: Records
+    config:
+      base_dir:
+        env: DAGSTER_HOME
+"""
 
 
 def prepare(home: Path) -> Path:
     """Point DAGSTER_HOME into the warehouse unless the environment names another. Returns it."""
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run plans, in one transaction
     folder = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "dagster.yaml"
     if not config.exists():
-        config.write_text(_CONFIG, encoding="utf-8")
+        config.write_text(_CONFIG + _STORAGE, encoding="utf-8")
     return folder
 
 

@@ -5,6 +5,7 @@ What belongs here: column lineage with sqlglot. What does not: reading models (`
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -12,6 +13,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.lineage import lineage as trace
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import build_scope
+from sqlglot.schema import MappingSchema
 
 from orchestration.sql_models import Model
 
@@ -24,23 +26,25 @@ def lineage(model: Model, schemas: Mapping[str, Mapping[str, str]]) -> dict[str,
     with none (a constant, a count of rows), is left out: lineage is read, never guessed.
     """
     known: dict[str, dict[str, dict[str, str]]] = {}
-    for name, columns in schemas.items():
+    for name in (*model.depends_on, *model.inputs):  # sqlglot looks at all it is given, again for each table it meets
         stage, _, table = name.rpartition(".")
-        if columns:  # sqlglot takes a table without columns for a missing level of names
+        if columns := schemas.get(name):  # sqlglot takes a table without columns for a missing level of names
             known.setdefault(stage or "main", {})[table] = dict(columns)
     try:
         query = sqlglot.parse_one(model.select, dialect="duckdb")
         options = {"validate_qualify_columns": False, "quote_identifiers": False}
-        query = _by_position(qualify(query, dialect="duckdb", schema=known, db="main", **options))
+        schema = MappingSchema(known, dialect="duckdb")
+        query = _by_position(qualify(query, dialect="duckdb", schema=schema, db="main", **options))
         scope = build_scope(query)
     except SqlglotError:
         return {}
+    untouched: dict[str, Any] = {"dialect": "duckdb", "copy": False, "trim_selects": False}  # copies are all its time
     found = {}
     for column in query.named_selects:
         if column == "*" or re.fullmatch(r"_col_\d+", column):  # a star left standing, a name sqlglot made up
             continue
         try:
-            nodes = list(trace(column, query, schema=known, dialect="duckdb", scope=scope).walk())
+            nodes = list(trace(column, query, schema=schema, scope=scope, **untouched).walk())
         except (SqlglotError, ValueError):  # ValueError: one side of a set operation has no such column
             continue
         origins = {_origin(node.name, node.expression, known) for node in nodes if not node.downstream}
