@@ -172,6 +172,19 @@ SCHEMAS: dict[str, pa.Schema] = {
         failure=pa.string(),
         **_BOX,
     ),
+    # a prompt of some generation, by its SHA-256, that has met the captions of all `prompt_shards`
+    "prompts": _schema({"prompt_key": pa.string()}, prompt=pa.string(), normalised=pa.string()),
+    # a shard whose captions have met all `prompts`, and which delivery of it
+    "prompt_shards": _schema({"shard_id": pa.int64()}, recipe=pa.string()),
+    # a training row whose caption is a prompt: byte for byte (prompt), or once both are normalised
+    "prompt_captions": _schema(
+        {"prompt_key": pa.string(), "sample_id": pa.uint64()}, shard_id=pa.int64(), method=pa.string()
+    ),
+    # a normalised caption of usable pictures, by its MD5, where there is an encoder of texts
+    "caption_embeddings": _schema({"caption_key": pa.string()}, vector=_VECTOR),
+    "prompt_candidates": _schema(
+        {"generation_id": pa.string(), "sample_id": pa.uint64(), "method": pa.string()}, score=pa.float64()
+    ),
     "null_scores": _schema({"sample_id": pa.uint64()}, nearest_id=pa.uint64(), score=pa.float64()),
 }
 
@@ -188,6 +201,10 @@ WRITTEN_BY = {
     "cluster_similarities": "cluster_members",
     "generation_embeddings": "generation_fingerprints",
     "match_evidence": "match_candidates",
+    "prompts": "prompt_candidates",
+    "prompt_shards": "prompt_candidates",
+    "prompt_captions": "prompt_candidates",
+    "caption_embeddings": "prompt_candidates",
 }
 
 # Where it is noted that the rows of a table are computed, and which notes those are: whoever empties the table deletes
@@ -199,6 +216,8 @@ NOTED_IN = {
     "semantic_embeddings": ("fingerprinted_shards", "fingerprint = 'semantic'"),
     "generation_embeddings": ("generation_fingerprints", "true"),
     "match_evidence": ("match_candidates", "true"),
+    "prompt_captions": ("prompt_shards", "true"),
+    "caption_embeddings": ("prompt_candidates", "true"),
 }
 
 EMBEDDINGS = tuple(name for name, schema in SCHEMAS.items() if "vector" in schema.names)

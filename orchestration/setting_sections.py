@@ -137,6 +137,18 @@ class Joins(Section):
     memory: ByteSize = Field(ByteSize(2_000_000_000), ge=16_000_000)
 
 
+class Prompts(Section):
+    """How prompts are looked for among captions, besides as they are and normalised.
+
+    semantic: by meaning too, where `encoders.semantic` is an open_clip model; every different caption is then embedded
+    once. similar: cosine of the two texts from which that brings a candidate. Which of them it was is for pixels to
+    say, so a low one costs comparisons, never a verdict; and only the nearest `limits.neighbours` captions count.
+    """
+
+    semantic: bool = True
+    similar: float = Field(0.8, gt=0, le=1)
+
+
 _MOST = 1_000_000_000_000  # rows: more than any training set has
 _ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
 

@@ -6,6 +6,7 @@
 -- not_null: recalled
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar')
 -- assert: verdict in ('exact', 'similar') or aligned_distance is not null
+-- assert: prompt_match is null or prompt_match in ('exact', 'normalised', 'semantic')
 -- assert: duplicate_count + recalled_count >= 1
 -- assert: not recalled or recalled_count >= 1
 -- column rank: 1 is the best supported source
@@ -17,6 +18,9 @@
 -- column duplicate_count: training rows that show this picture and are not recalled; 0 where all of them are
 -- column recalled_count: rows that show it and were recalled; the model was trained on them all the same
 -- column recalled: whether the row itself was recalled
+-- column prompt_match: how the generation's prompt meets a caption of any row that shows the picture, recalled rows too:
+--     exact (byte for byte), normalised (see duplicates.caption_keys), semantic (near in meaning, where searched); NULL
+--     where it meets none, or there is no prompt
 -- column region: the shared part on the generation, as fractions from its top left
 
 with twins as (
@@ -44,6 +48,24 @@ recalled_of as (
     from lance_recalled_rows as recalled
     left join lance_cluster_members as members using (sample_id)
     group by all
+),
+
+-- every row under a prompt counts, whether or not it was a candidate; prompts are few, generations of one may be many
+captioned as (
+    select
+        matched.prompt_key,
+        coalesce(members.representative_id, matched.sample_id) as cluster_id,
+        if(bool_or(matched.method = 'prompt'), 'exact', 'normalised') as prompt_match
+    from lance_prompt_captions as matched
+    left join lance_cluster_members as members using (sample_id)
+    group by all
+),
+
+alike as (
+    select distinct found.generation_id, coalesce(members.representative_id, found.sample_id) as cluster_id
+    from lance_prompt_candidates as found
+    left join lance_cluster_members as members using (sample_id)
+    where found.method = 'prompt_semantic'
 ),
 
 best_of_cluster as (
@@ -76,6 +98,7 @@ select
     found.inliers,
     found.mirrored,
     found.region,
+    coalesce(captioned.prompt_match, if(alike.generation_id is null, null, 'semantic')) as prompt_match,
     samples.dataset,
     samples.url,
     samples.url_host,
@@ -84,5 +107,8 @@ select
     samples.recalled
 from best_of_cluster as found
 join catalog.samples using (sample_id)
-left join duplicates.pictures using (cluster_id)
-left join recalled_of using (cluster_id)
+join catalog.generations using (generation_id)
+left join captioned on captioned.prompt_key = sha256(generations.prompt) and captioned.cluster_id = found.cluster_id
+left join alike on alike.generation_id = found.generation_id and alike.cluster_id = found.cluster_id
+left join duplicates.pictures on pictures.cluster_id = found.cluster_id
+left join recalled_of on recalled_of.cluster_id = found.cluster_id
