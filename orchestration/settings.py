@@ -24,6 +24,7 @@ from orchestration.setting_sections import (
     Generations,
     Joins,
     Limits,
+    Memorization,
     Policies,
     Publishing,
     Recall,
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     joins: Joins = Joins()
     policies: Policies = Policies()
+    memorization: Memorization = Memorization()
     compute: Compute = Compute()
     publishing: Publishing = Publishing()
 
@@ -73,6 +75,7 @@ class Settings(BaseSettings):
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.model_dump(),
+            "memorization": self.memorization.model_dump(),
             "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
             "recalls": sorted(r.name for r in self.recalls),
         }
