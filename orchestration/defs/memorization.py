@@ -75,7 +75,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
             measured, failed = _measure(warehouse, known, rows, before)
             failed += _count(warehouse, known, sorted({row["sample_id"] for row in rows}), counted)
         for each in (table, counts):
-            each.note_recipe("" if failed else made_by)
+            each.forget_recipe() if failed else each.note_recipe(made_by)
     if failed:
         context.log.warning("%d measurements lack a picture; the next run tries again", failed)
     return dg.MaterializeResult(

@@ -3,7 +3,7 @@
 -- unique: prompt_id
 -- not_null: prompt_id, source, prompt, generations, unreadable, different, compared, pairs, epsilon, clique_size
 -- not_null: largest_clique, clique_at_most, clique_is_exact, members, searched, replicated, confirmed_copies
--- assert: largest_clique <= compared and compared <= different and different <= generations
+-- assert: largest_clique <= compared and compared <= different
 -- assert: largest_clique <= clique_at_most and clique_at_most <= different
 -- assert: clique_is_exact = (largest_clique = clique_at_most)
 -- assert: largest_clique = len(members)
