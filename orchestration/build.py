@@ -104,6 +104,8 @@ def _settings(settings: Settings) -> pa.Table:
         row = row.append_column(field, column)
     for name, numbers in settings.policies.model_dump().items():
         row = row.append_column(f"policy_{name}", pa.array([list(numbers)], pa.list_(pa.int64())))
+    for name, number in settings.memorization.model_dump().items():
+        row = row.append_column(f"memorization_{name}", pa.array([number]))
     return row
 
 

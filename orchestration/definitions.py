@@ -7,12 +7,23 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; dagster is pinned
 
 from orchestration import automation  # noqa: E402
-from orchestration.defs import catalog, duplicates, fingerprints, matches, prompts, recalls, reports, texts, warehouse  # noqa: E402
+from orchestration.defs import (  # noqa: E402
+    catalog,
+    duplicates,
+    fingerprints,
+    matches,
+    memorization,
+    prompts,
+    recalls,
+    reports,
+    texts,
+    warehouse,
+)
 from orchestration.resources import Warehouse  # noqa: E402
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(
-        [catalog, fingerprints, recalls, duplicates, texts, prompts, matches, warehouse, reports]
+        [catalog, fingerprints, recalls, duplicates, texts, prompts, matches, memorization, warehouse, reports]
     ),
     jobs=automation.JOBS,
     sensors=automation.SENSORS,

@@ -185,6 +185,47 @@ SCHEMAS: dict[str, pa.Schema] = {
     "prompt_candidates": _schema(
         {"generation_id": pa.string(), "sample_id": pa.uint64(), "method": pa.string()}, score=pa.float64()
     ),
+    # a prompt of a source and model, by a digest of the three, and the largest clique of its near generations
+    "prompt_cliques": _schema(
+        {"prompt_id": pa.string()},
+        recipe=pa.string(),  # empty where some generation could not be read: it is tried again
+        source=pa.string(),
+        model=pa.string(),
+        prompt=pa.string(),
+        different=pa.int64(),
+        compared=pa.int64(),
+        pairs=pa.int64(),
+        members=pa.list_(pa.string()),
+        clique_at_most=pa.int64(),
+        failure=pa.string(),
+    ),
+    # a generation beside a source that it copies, laid over each other as they are
+    "memorized_pairs": _schema(
+        {"generation_id": pa.string(), "sample_id": pa.uint64()},
+        recipe=pa.string(),  # empty where a picture could not be read: it is tried again
+        l2=pa.float64(),
+        tile_l2=pa.float64(),
+        template_mse=pa.float64(),
+        template_share=pa.float64(),
+        small_image_ratio=pa.float64(),
+        neighbours=pa.int64(),
+        failure=pa.string(),
+    ),
+    # training rows within delta of a source, of those of its cluster
+    "eidetic_counts": _schema(
+        {"sample_id": pa.uint64()},
+        recipe=pa.string(),
+        rows=pa.int64(),
+        pictures=pa.int64(),
+        compared=pa.int64(),
+        failure=pa.string(),
+    ),
+    # training pictures at 32 x 32, RGB, by the SHA-256 of their pixels
+    "small_pictures": _schema({"pixel_sha256": pa.string()}, pixels=pa.binary(3072)),
+    # how far a picture's cluster lies from its nearest others, by their representatives
+    "outlier_scores": _schema(
+        {"cluster_id": pa.uint64()}, score=pa.float64(), neighbours=pa.int64(), sampled=pa.bool_()
+    ),
     "null_scores": _schema({"sample_id": pa.uint64()}, nearest_id=pa.uint64(), score=pa.float64()),
 }
 
@@ -205,6 +246,8 @@ WRITTEN_BY = {
     "prompt_shards": "prompt_candidates",
     "prompt_captions": "prompt_candidates",
     "caption_embeddings": "prompt_candidates",
+    "eidetic_counts": "memorized_pairs",
+    "small_pictures": "memorized_pairs",
 }
 
 # Where it is noted that the rows of a table are computed, and which notes those are: whoever empties the table deletes

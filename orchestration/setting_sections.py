@@ -166,6 +166,29 @@ class Policies(Section):
     distance: Annotated[tuple[Annotated[int, Field(ge=0, le=256)], ...], _ONCE] = (0, 10)
 
 
+class Memorization(Section):
+    """The tests of the literature (Carlini et al. 2023, Somepalli et al. 2022), and where they are cut.
+
+    epsilon: tiled distance up to which two generations of a prompt are near. clique: so many that are near each other
+    flag the prompt. delta: tiled distance to a source up to which it is extracted; the paper's (l2, 0.15)-extraction.
+    neighbours, alpha: of the small-image ratio. replication: copy score above which a generation replicates.
+    generations: of a prompt, compared with each other at most. eidetic_pictures: different pictures of a source's
+    cluster compared with it at most. outlier_neighbours: other pictures that an outlier is far from (the paper takes
+    1,000 of 860 million). outlier_sample: training pictures that sources are ranked among.
+    """
+
+    epsilon: float = Field(0.15, gt=0, le=1)
+    clique: int = Field(10, ge=2)
+    delta: float = Field(0.15, gt=0, le=1)
+    neighbours: int = Field(50, ge=1, le=1_000)
+    alpha: float = Field(0.5, gt=0)
+    replication: float = Field(0.5, gt=0, le=1)
+    generations: int = Field(500, ge=2)
+    eidetic_pictures: int = Field(50, ge=1)
+    outlier_neighbours: int = Field(50, ge=1)
+    outlier_sample: int = Field(1_000, ge=1)
+
+
 class Compute(Section):
     """Where fingerprints are computed: `local` in this process, or `ray` on a cluster.
 

@@ -24,6 +24,7 @@ from orchestration.setting_sections import (
     Generations,
     Joins,
     Limits,
+    Memorization,
     Policies,
     Prompts,
     Publishing,
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     joins: Joins = Joins()
     policies: Policies = Policies()
     prompts: Prompts = Prompts()
+    memorization: Memorization = Memorization()
     compute: Compute = Compute()
     publishing: Publishing = Publishing()
 
@@ -76,6 +78,7 @@ class Settings(BaseSettings):
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.model_dump(),
             "prompts": self.prompts.model_dump(),
+            "memorization": self.memorization.model_dump(),
             "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
             "recalls": sorted(r.name for r in self.recalls),
         }

@@ -1,23 +1,61 @@
 -- One row per band of duplicate counts: of the pictures trained on this often, how many came back in a generation?
 -- unique: band
--- not_null: band, pictures, reproduced, share
+-- not_null: band, pictures, reproduced, share, share_low, share_high
+-- not_null: extracted, extracted_share, extracted_low, extracted_high
+-- assert: extracted <= reproduced and reproduced <= pictures
+-- assert: share between share_low and share_high and share_low >= 0 and share_high <= 1
+-- assert: extracted_share between extracted_low and extracted_high and extracted_low >= 0 and extracted_high <= 1
 -- column band: how many training rows show the picture, recalled ones not counted
 -- column pictures: different pictures in the band
 -- column reproduced: of these, pictures that some generation copies (exact, copy or partial_copy)
+-- column share_low: Wilson's 95% interval of the share, which takes pictures for independent
+-- column share_high: its upper end
+-- column extracted: of these, pictures that some generation shows whole and unaligned: (l2, delta)-extraction
+-- column extracted_low: Wilson's 95% interval of extracted_share
+-- column extracted_high: its upper end
 
 with copied as (
-    select distinct cluster_id
-    from provenance.sources
-    where verdict in ('exact', 'copy', 'partial_copy')
+    select cluster_id, coalesce(bool_or(extracted), false) as extracted
+    from provenance.memorization
+    group by cluster_id
+),
+
+counted as (
+    select
+        bands.band,
+        bands.first,
+        count(*) as pictures,
+        count(copied.cluster_id) as reproduced,
+        count(*) filter (where copied.extracted) as extracted,
+        1.959964 ** 2 / count(*) as z
+    from duplicates.pictures
+    join duplicates.bands on pictures.copies between bands.first and bands.last
+    left join copied using (cluster_id)
+    group by bands.band, bands.first
+),
+
+shared as (
+    select *, reproduced / pictures::double as share, extracted / pictures::double as extracted_share
+    from counted
 )
 
 select
-    bands.band,
-    count(*) as pictures,
-    count(copied.cluster_id) as reproduced,
-    count(copied.cluster_id) / count(*)::double as share
-from duplicates.pictures
-join duplicates.bands on pictures.copies between bands.first and bands.last
-left join copied using (cluster_id)
-group by bands.band, bands.first
-order by bands.first
+    band,
+    pictures,
+    reproduced,
+    share,
+    -- as transforms/shares.py: the interval holds the share whatever is rounded
+    least(share, greatest(0, (share + z / 2 - sqrt(z * (share * (1 - share) + z / 4))) / (1 + z))) as share_low,
+    greatest(share, least(1, (share + z / 2 + sqrt(z * (share * (1 - share) + z / 4))) / (1 + z))) as share_high,
+    extracted,
+    extracted_share,
+    least(
+        extracted_share,
+        greatest(0, (extracted_share + z / 2 - sqrt(z * (extracted_share * (1 - extracted_share) + z / 4))) / (1 + z))
+    ) as extracted_low,
+    greatest(
+        extracted_share,
+        least(1, (extracted_share + z / 2 + sqrt(z * (extracted_share * (1 - extracted_share) + z / 4))) / (1 + z))
+    ) as extracted_high
+from shared
+order by first

@@ -1,0 +1,55 @@
+-- One row per source and model of generations, with the share of them that replicate (Somepalli et al. 2022, section 5).
+-- The score is the best over the parts of a generation, where the paper's is that of the whole picture alone.
+-- unique: source, model
+-- not_null: source, generations, searched, replicated, threshold
+-- assert: replicated <= searched and searched <= generations
+-- assert: (rate is null) = (searched = 0)
+-- assert: rate is null or (rate between rate_low and rate_high and rate_low >= 0 and rate_high <= 1)
+-- column model: NULL where none is stated
+-- column generations: generations that were found
+-- column searched: of these, those that could be read and were searched for in the training set
+-- column replicated: of these, those with a copy score above the threshold
+-- column threshold: `memorization.replication`
+-- column rate: replicated / searched; NULL where nothing was searched
+-- column rate_low: Wilson's 95% interval of the rate, which takes generations for independent
+-- column rate_high: its upper end
+
+with best as (
+    select generation_id, max(copy_score) as copy_score
+    from matches.evidence
+    group by generation_id
+),
+
+counted as (
+    select
+        generations.source,
+        generations.model,
+        count(*) as generations,
+        count(*) filter (where found.searched > 0) as searched,
+        count(*) filter (where found.searched > 0 and best.copy_score > settings.memorization_replication) as replicated,
+        settings.memorization_replication as threshold
+    from catalog.generations
+    join provenance.generations as found using (generation_id)
+    left join best using (generation_id)
+    cross join settings
+    group by generations.source, generations.model, settings.memorization_replication
+),
+
+shared as (
+    select *, replicated / nullif(searched, 0)::double as rate, 1.959964 ** 2 / nullif(searched, 0) as z
+    from counted
+)
+
+select
+    source,
+    model,
+    generations,
+    searched,
+    replicated,
+    threshold,
+    rate,
+    -- as transforms/shares.py: the interval holds the share whatever is rounded
+    if(rate is null, null, least(rate, greatest(0, (rate + z / 2 - sqrt(z * (rate * (1 - rate) + z / 4))) / (1 + z)))) as rate_low,
+    if(rate is null, null, greatest(rate, least(1, (rate + z / 2 + sqrt(z * (rate * (1 - rate) + z / 4))) / (1 + z)))) as rate_high
+from shared
+order by source, model
