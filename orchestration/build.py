@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.facts import SCHEMAS, Facts
+from orchestration.previous import TABLES, Previous
 from orchestration.settings import Settings
 from orchestration.sql_models import STAGES, Check, Model
 from transforms.landing import NUMBER_COLUMNS, TEXT_COLUMNS
@@ -43,13 +44,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What models read besides each other: facts at pinned versions, settings, and what becomes of this version."""
+    """What models read besides each other: facts at pinned versions, settings, what becomes of this version, the last."""
 
     facts: Facts
     fact_versions: Mapping[str, int]
     settings: Settings
     this_version: pa.Table
     previous_versions: pa.Table
+    previous: Previous = Previous()
 
 
 @contextmanager
@@ -79,6 +81,8 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
             _temporary(con, name, _settings(inputs.settings))
         elif name in {"this_version", "previous_versions"}:
             _temporary(con, name, getattr(inputs, name))
+        elif name in TABLES:
+            _temporary(con, name, inputs.previous.read(name))
         else:
             table = name.removeprefix("lance_")
             columns = [field.name for field in SCHEMAS[table] if field.name != "vector"]
