@@ -6,7 +6,7 @@ to see it (`publishing.py`), what the models say (`sql/`).
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -44,14 +44,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What models read besides each other: facts at pinned versions, settings, what becomes of this version, the last."""
+    """What models read besides each other: facts at pinned versions, settings, this version and the last."""
 
     facts: Facts
     fact_versions: Mapping[str, int]
     settings: Settings
     this_version: pa.Table
     previous_versions: pa.Table
-    previous: Previous = Previous()
+    previous: Previous = field(default_factory=Previous)
 
 
 @contextmanager

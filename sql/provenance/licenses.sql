@@ -2,17 +2,19 @@
 -- came back? A picture that rows show under several licences or hosts counts for each of them, so rows do not add up.
 -- What is written here is what the metadata says. Nobody verified it, and a licence that is unknown grants nothing.
 -- unique: license, host
--- not_null: license, host, generations, exact, copy, partial_copy, similar, pictures, copied_pictures, rows, recalled_rows
--- assert: generations = exact + copy + partial_copy + similar
+-- not_null: license, host, generations, exact_generations, copy_generations, partial_copy_generations
+-- not_null: similar_generations, pictures, copied_pictures, rows, recalled_rows
+-- assert: generations
+--     = exact_generations + copy_generations + partial_copy_generations + similar_generations
 -- assert: rows >= pictures and copied_pictures <= pictures
--- assert: (copied_pictures > 0) = (exact + copy + partial_copy > 0)
+-- assert: (copied_pictures > 0) = (generations > similar_generations)
 -- column license: as the rows state it; 'unknown' for rows that state none
 -- column host: that serves them; 'unknown' for rows whose URL names none
 -- column generations: generations with a likely source of this licence and host
--- column exact: of these, whose strongest such source is the same bytes or pixels
--- column copy: whose strongest such source is a whole picture, confirmed by aligned pixels
--- column partial_copy: whose strongest such source is a region, confirmed by aligned pixels
--- column similar: to whose sources only closeness in embedding leads; no copy is confirmed
+-- column exact_generations: of these, whose strongest such source is the same bytes or pixels
+-- column copy_generations: whose strongest such source is a whole picture, confirmed by aligned pixels
+-- column partial_copy_generations: whose strongest such source is a region, confirmed by aligned pixels
+-- column similar_generations: to whose sources only closeness in embedding leads; no copy is confirmed
 -- column pictures: different pictures that are a likely source of some generation
 -- column copied_pictures: of these, confirmed in some generation (exact, copy or partial_copy)
 -- column rows: training rows of this licence and host that show the pictures
@@ -34,10 +36,10 @@ strengths as (
         license,
         host,
         count(*) as generations,
-        count(*) filter (where strength = 1) as exact,
-        count(*) filter (where strength = 2) as copy,
-        count(*) filter (where strength = 3) as partial_copy,
-        count(*) filter (where strength = 4) as similar
+        count(*) filter (where strength = 1) as exact_generations,
+        count(*) filter (where strength = 2) as copy_generations,
+        count(*) filter (where strength = 3) as partial_copy_generations,
+        count(*) filter (where strength = 4) as similar_generations
     from found
     group by all
 ),
@@ -63,14 +65,14 @@ select
     license,
     host,
     strengths.generations,
-    strengths.exact,
-    strengths.copy,
-    strengths.partial_copy,
-    strengths.similar,
+    strengths.exact_generations,
+    strengths.copy_generations,
+    strengths.partial_copy_generations,
+    strengths.similar_generations,
     pictures.pictures,
     pictures.copied_pictures,
     pictures.rows,
     pictures.recalled_rows
 from strengths
 join pictures using (license, host)
-order by strengths.generations - strengths.similar desc, strengths.generations desc, license, host
+order by strengths.generations - strengths.similar_generations desc, strengths.generations desc, license, host

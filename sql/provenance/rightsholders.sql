@@ -2,17 +2,17 @@
 -- Every training row that shows the picture counts, not only the one that fits best: whoever serves a copy of it is
 -- listed, and whether others serve the same picture is said. A host is where the picture lay, not who made it.
 -- unique: host
--- not_null: host, verdict, copies, similar, generations, generation_ids, least_q_value, pictures, copied_pictures
+-- not_null: host, verdict, copies, similar_only, generations, generation_ids, least_q_value, pictures, copied_pictures
 -- not_null: only_here, rows, recalled_rows, training_rows, licenses
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar')
--- assert: generations = copies + similar and generations = len(generation_ids)
+-- assert: generations = copies + similar_only and generations = len(generation_ids)
 -- assert: (copies > 0) = (copied_pictures > 0)
 -- assert: rows >= pictures and only_here <= pictures and copied_pictures <= pictures
 -- assert: rows >= recalled_rows and rows <= training_rows
 -- column host: 'unknown' for rows whose URL names none
 -- column verdict: the strongest of any generation
 -- column copies: generations that hold a picture of this host, confirmed (exact, copy or partial_copy)
--- column similar: generations that are close to one, with no copy confirmed
+-- column similar_only: generations that are close to one, with no copy confirmed
 -- column generations: both together
 -- column generation_ids: these, the strongest verdict first
 -- column least_q_value: of the best supported of them: the false discovery rate if everything this strong is reported
@@ -65,7 +65,7 @@ resembling as (
         host,
         min(strength) as strength,
         count(*) filter (where strength < 4) as copies,
-        count(*) filter (where strength = 4) as similar,
+        count(*) filter (where strength = 4) as similar_only,
         count(*) as generations,
         list(generation_id order by strength, generation_id) as generation_ids,
         min(q_value) as least_q_value
@@ -83,7 +83,7 @@ select
     host,
     ['exact', 'copy', 'partial_copy', 'similar'][resembling.strength] as verdict,
     resembling.copies,
-    resembling.similar,
+    resembling.similar_only,
     resembling.generations,
     resembling.generation_ids,
     resembling.least_q_value,
