@@ -104,8 +104,8 @@ def _settings(settings: Settings) -> pa.Table:
     }
     names = pa.schema([(name, pa.string()) for name in encoders])
     row = pa.Table.from_pylist([settings.thresholds.model_dump()])
-    for field, column in zip(names, pa.Table.from_pylist([encoders], names).columns, strict=True):
-        row = row.append_column(field, column)
+    for name_of, column in zip(names, pa.Table.from_pylist([encoders], names).columns, strict=True):
+        row = row.append_column(name_of, column)
     for name, numbers in settings.policies.model_dump().items():
         row = row.append_column(f"policy_{name}", pa.array([list(numbers)], pa.list_(pa.int64())))
     return row
