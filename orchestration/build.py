@@ -6,13 +6,14 @@ to see it (`publishing.py`), what the models say (`sql/`).
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from orchestration.facts import SCHEMAS, Facts
+from orchestration.previous import TABLES, Previous
 from orchestration.settings import Settings
 from orchestration.sql_models import STAGES, Check, Model
 from transforms.landing import NUMBER_COLUMNS, TEXT_COLUMNS
@@ -43,13 +44,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What models read besides each other: facts at pinned versions, settings, and what becomes of this version."""
+    """What models read besides each other: facts at pinned versions, settings, this version and the last."""
 
     facts: Facts
     fact_versions: Mapping[str, int]
     settings: Settings
     this_version: pa.Table
     previous_versions: pa.Table
+    previous: Previous = field(default_factory=Previous)
 
 
 @contextmanager
@@ -79,6 +81,8 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
             _temporary(con, name, _settings(inputs.settings))
         elif name in {"this_version", "previous_versions"}:
             _temporary(con, name, getattr(inputs, name))
+        elif name in TABLES:
+            _temporary(con, name, inputs.previous.read(name))
         else:
             table = name.removeprefix("lance_")
             columns = [field.name for field in SCHEMAS[table] if field.name != "vector"]
@@ -100,8 +104,8 @@ def _settings(settings: Settings) -> pa.Table:
     }
     names = pa.schema([(name, pa.string()) for name in encoders])
     row = pa.Table.from_pylist([settings.thresholds.model_dump()])
-    for field, column in zip(names, pa.Table.from_pylist([encoders], names).columns, strict=True):
-        row = row.append_column(field, column)
+    for name_of, column in zip(names, pa.Table.from_pylist([encoders], names).columns, strict=True):
+        row = row.append_column(name_of, column)
     for name, numbers in settings.policies.model_dump().items():
         row = row.append_column(f"policy_{name}", pa.array([list(numbers)], pa.list_(pa.int64())))
     for name, number in settings.memorization.model_dump().items():

@@ -1,47 +1,112 @@
 """One generation as a case: its verdict, its likely sources with their evidence, what was searched.
 
-What belongs here: showing a case on a terminal. What does not: the evidence (`sql/provenance/`).
+What belongs here: reading a case from the published tables, and showing it on a terminal. What does not: the evidence
+(`sql/provenance/`), the page (`case_files.py`).
 """
 
 import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
 from orchestration.summary import printable
+from transforms.case_page import MOST_SOURCES
 
 _SOURCES = """
-    select rank, verdict, sample_id, duplicate_count, recalled_count, copy_score, pdq_distance, aligned_distance,
-        inliers, mirrored, region, p_value, q_value, recalled, coalesce(license, 'unknown') as license, url, caption
-    from provenance.sources where generation_id = ? order by rank limit 10"""
+    select sources.* exclude (generation_id),
+        concat_ws(' :: ', shards.images_path, images.member) as picture,
+        (select count(distinct host) from provenance.appearances as a where a.cluster_id = sources.cluster_id) as hosts,
+        (select list(distinct a.license order by a.license) from provenance.appearances as a
+         where a.cluster_id = sources.cluster_id) as licenses
+    from provenance.sources
+    left join catalog.samples using (sample_id)
+    left join catalog.shards on shards.dataset = samples.dataset and shards.shard = samples.shard
+    left join fingerprints.images using (sample_id)
+    where sources.generation_id = ? order by sources.rank limit ?"""
+_COVERAGE = """
+    select fingerprint, sum(expected)::bigint, sum(ok)::bigint, sum(low_quality)::bigint, sum(failed)::bigint,
+        sum(missing)::bigint
+    from fingerprints.coverage group by fingerprint order by fingerprint"""
+_GENERATION = """
+    select summary.*, found.path, found.model, found.prompt, found.seed
+    from provenance.generations as summary join catalog.generations as found using (generation_id)
+    where summary.generation_id = ?"""
+_FIRST = ("verdict", "picture", "sample_id", "dataset", "duplicate_count", "recalled_count", "recalled", "hosts")
+_NOT_PRINTED = ("rank", "license", "url_host", "homography", "thresholds")
 
 
-def show(con: duckdb.DuckDBPyConnection, generation: str) -> None:
-    """Print a case. Raises LookupError, with the nearest names, for a generation that is not in the warehouse."""
+@dataclass(frozen=True)
+class Facts:
+    """What the published tables say of one generation.
+
+    generation, sources: column → value; the sources strongest first, at most MOST_SOURCES, each with all that was
+    measured. coverage: fingerprint, expected, ok, low quality, failed and missing training rows.
+    """
+
+    generation: Mapping[str, Any]
+    sources: tuple[Mapping[str, Any], ...]
+    coverage: tuple[tuple[str, int, int, int, int, int], ...]
+
+
+def read(con: duckdb.DuckDBPyConnection, generation: str) -> Facts:
+    """Read a case. Raises LookupError, with the nearest names, for a generation that is not in the warehouse."""
     name = _find(con, generation)
-    columns = "verdict, sources, searched, searchable, coverage, failure"
-    verdict, sources, searched, searchable, coverage, failure = con.execute(
-        f"select {columns} from provenance.generations where generation_id = ?",  # noqa: S608
-        [name],
-    ).fetchall()[0]
-    print(f"{printable(name)}: {verdict}" + (f" ({_text(failure)})" if failure else ""))
+    sources = []
+    for source in _rows(con, _SOURCES, [name, MOST_SOURCES]):
+        key = [name, source["sample_id"]]
+        measured = _rows(con, "select * from matches.evidence where generation_id = ? and sample_id = ?", key)
+        extra = {k: v for k, v in measured[0].items() if k != "generation_id"} if measured else {}
+        sources.append(extra | source)
+    return Facts(_rows(con, _GENERATION, [name])[0], tuple(sources), tuple(con.execute(_COVERAGE).fetchall()))
+
+
+def show(case: Facts) -> None:
+    """Print a case."""
+    about = case.generation
+    searched, searchable, coverage = about["searched"], about["searchable"], about["coverage"]
+    print(f"{printable(about['generation_id'])}: {about['verdict']}{_doubt(about)}")
     print(f"searched: {searched:,} of {searchable:,} training rows ({coverage:.1%})")
-    if not sources:
+    for fingerprint, expected, ok, *_ in case.coverage:
+        print(f"  by {printable(fingerprint)}: {ok:,} of {expected:,}")
+    print(f"picture: {printable(about['path'])}")
+    for name in ("model", "prompt"):
+        if about[name] is not None:
+            print(f"{name}: {printable(about[name])}")
+    if not case.sources:
         print("no likely source among them; nothing is said about the rest")
-    cursor = con.execute(_SOURCES, [name])
-    names = [column[0] for column in cursor.description or ()]
-    for row in cursor.fetchall():
-        print()
-        for column, value in zip(names, row, strict=True):
-            print(f"{column.replace('_', ' '):<17} {_text(value)}")
+    for source in case.sources:
+        print(f"\n{'rank':<24} {source['rank']}")
+        for column in (*_FIRST, *(c for c in source if c not in _FIRST and c not in _NOT_PRINTED)):
+            print(f"{column.replace('_', ' '):<24} {text(source[column])}")
+    if about["sources"] > len(case.sources):
+        print(f"\nand {about['sources'] - len(case.sources):,} more: see provenance.sources")
 
 
-def _text(value: object) -> str:
+def _doubt(about: Mapping[str, Any]) -> str:
+    if about["failure"]:
+        return f" ({printable(about['failure'])})"
+    if about["conclusive"]:
+        return ""
+    return f" (inconclusive: {about['coverage']:.1%} searched, {about['required_coverage']:.1%} required)"
+
+
+def text(value: object) -> str:
+    """Return a value as people read it, without anything that a terminal would act on."""
     if value is None:
         return "-"
     if isinstance(value, dict):
-        return ", ".join(f"{side} {part:.2f}" for side, part in value.items())
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    return printable(text)
+        return ", ".join(f"{side} {text(part)}" for side, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(text(part) for part in value) or "-"
+    return printable(f"{value:.4f}" if isinstance(value, float) else str(value))
+
+
+def _rows(con: duckdb.DuckDBPyConnection, query: str, values: list[object]) -> list[dict[str, Any]]:
+    cursor = con.execute(query, values)
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _find(con: duckdb.DuckDBPyConnection, generation: str) -> str:

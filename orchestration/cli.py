@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     import duckdb
 
+    from orchestration.case import Facts as Case
     from orchestration.settings import Settings
     from orchestration.training import TrainingPictures
 
@@ -101,18 +102,39 @@ def download(
         _fail(f"{error.filename or 'download'}: {error.strerror or error}")
 
 
-@main.command(epilog="Example: raisonne show simulated/0007.jpg")
+@main.command(epilog="Example: raisonne show simulated/0007.jpg --open")
 @click.argument("generation")
+@click.option("--open", "opens", is_flag=True, help="Write the case page and open it in a browser.")
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the case page to this file.")
 @_CONFIG
-def show(generation: str, config: str | None) -> None:
+def show(generation: str, opens: bool, to: Path | None, config: str | None) -> None:
     """Show the likely sources of one GENERATION with their evidence, and what was searched."""
     from orchestration import case
 
     with _published(config) as con:
         try:
-            case.show(con, generation)
+            facts = case.read(con, generation)
         except LookupError as error:
             _fail(error.args[0], USAGE)
+        query = "select version, strftime(published_at, '%Y-%m-%d %H:%M UTC') from warehouse.versions"
+        version = con.execute(f"{query} order by version desc limit 1").fetchall()[0]
+    case.show(facts)
+    if opens or to:
+        page = _case_page(_settings(config), facts, version, to)
+        click.echo(f"page: {page}", err=True)
+        if opens:
+            click.launch(page.resolve().as_uri())
+
+
+def _case_page(settings: "Settings", facts: "Case", version: tuple[int, str], to: Path | None) -> Path:
+    from orchestration import case_files, exports
+
+    name = case_files.file_name(facts.generation["generation_id"])
+    file = to or exports.default_folder(settings.home, version[0]) / "cases" / name
+    try:
+        return case_files.write(case_files.gather(facts, settings, version, _pictures(settings)), file)
+    except OSError as error:
+        _fail(f"{error.filename or file}: {error.strerror or error}")
 
 
 @main.command(epilog="Example: raisonne sql --format csv 'select * from duplicates.counts' > counts.csv")

@@ -26,6 +26,9 @@ TABLES = (
     "provenance.sources",
     "provenance.generations",
     "provenance.recalled",
+    "provenance.licenses",
+    "provenance.rightsholders",
+    "provenance.timeline",
 )
 PAGE = "duplicate_frequency.html"
 _COVERAGE = """

@@ -87,7 +87,8 @@ class Thresholds(Section):
     they nearly equal. candidate: cosine from which a generation's neighbour is kept.
     aligned_distance: root mean square of aligned pixels in [0, 1]. inliers: matched local features that agree on one
     geometry. duplicate_overlap, whole_overlap: shared share of both pictures from which two training pictures are the
-    same picture, and a generation shows the whole of its source.
+    same picture, and a generation shows the whole of its source. coverage: share of the training rows that must have
+    been searched before finding no copy says anything; below it that answer is shown as inconclusive.
     """
 
     pdq: int = Field(31, ge=0, le=31)
@@ -99,6 +100,7 @@ class Thresholds(Section):
     inliers: int = Field(4, ge=4)
     duplicate_overlap: float = Field(0.6, gt=0, le=1)
     whole_overlap: float = Field(0.8, gt=0, le=1)
+    coverage: float = Field(0.95, ge=0, le=1)
 
 
 class Limits(Section):

@@ -31,8 +31,14 @@ _QUERIES = {
     "clusters of copies": "select format('{:,}', count(*)) from duplicates.counts",
     "largest duplicate count": "select format('{:,}', coalesce(max(duplicate_count), 1)) from duplicates.counts",
     "generations": """
-        select coalesce(string_agg(format('{:,} {}', n, verdict), ', ' order by verdict), 'none')
-        from (select verdict, count(*) as n from provenance.generations group by verdict)""",
+        select coalesce(
+            string_agg(
+                format('{:,} {}{}', n, verdict, if(inconclusive > 0, format(' ({:,} inconclusive)', inconclusive), '')),
+                ', ' order by verdict),
+            'none')
+        from (select verdict, count(*) as n,
+                count(*) filter (where not conclusive and verdict <> 'not_searched') as inconclusive
+              from provenance.generations group by verdict)""",
     "searched": """
         select coalesce(max(format('{:,} of {:,} training rows ({:.1f}%)', searched, searchable, 100 * coverage)),
             'nothing')

@@ -168,7 +168,7 @@ def render(report: DuplicateReport) -> str:
         if picture.thumbnail is not None and not picture.thumbnail.startswith(_JPEG):
             raise ValueError(f"the thumbnail of cluster {picture.cluster_id} is no JPEG; make it with thumbnail()")
     return (
-        _environment()
+        environment()
         .get_template("duplicate_frequency.html.j2")
         .render(
             report=report,
@@ -200,15 +200,16 @@ def thumbnail(picture: npt.NDArray[np.uint8], long_side: int = 240) -> bytes:
     return encoded.getvalue()
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Return how pages are rendered: every value escaped, an undefined one an error, with filters for text."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("transforms"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "base64": _base64,
         "count": _count,
         "csp_hash": _csp_hash,
@@ -217,7 +218,7 @@ def _environment() -> jinja2.Environment:
         "percent": _percent,
         "range": _range,
     }
-    return environment
+    return made
 
 
 def _base64(data: bytes) -> str:

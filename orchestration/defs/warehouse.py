@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import pyarrow as pa
 
-from orchestration import build, pictured, publishing
+from orchestration import build, pictured, previous, publishing
 from orchestration.facts import WRITTEN_BY
 from orchestration.progress import track
 from orchestration.resources import Warehouse
@@ -83,8 +83,8 @@ def published_tables(
     this = pa.Table.from_pylist(
         [_version(warehouse, number, versions, recipe if everything else "", context.run_id)], _VERSIONS
     )
-    inputs = build.Inputs(warehouse.facts, versions, warehouse.settings, this, before)
-    with build.opened(path, warehouse.settings) as con:
+    with build.opened(path, warehouse.settings) as con, previous.opened(warehouse.home) as last:
+        inputs = build.Inputs(warehouse.facts, versions, warehouse.settings, this, before, last)
         build.provide(con, sorted({name for model in chosen for name in model.inputs}), inputs)
         rows = {model.name: build.materialize(con, model) for model in track(chosen, "building tables", len(chosen))}
         audits = [result for model in chosen for result in build.audit(con, model)]

@@ -1,14 +1,18 @@
 -- One row per generation: what is it, at its strongest, and what was searched to say so?
 -- unique: generation_id
--- not_null: generation_id, verdict, sources, searched, searchable, coverage
+-- not_null: generation_id, verdict, sources, searched, searchable, coverage, required_coverage, conclusive
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar', 'no_match_found', 'not_searched')
 -- assert: (sources > 0) = (verdict in ('exact', 'copy', 'partial_copy', 'similar'))
 -- assert: coverage between 0 and 1
+-- assert: conclusive or verdict in ('similar', 'no_match_found', 'not_searched')
+-- assert: not conclusive or verdict <> 'not_searched'
 -- column verdict: of the best source; no_match_found where there is none; not_searched where the image could not be read
 -- column sources: different training pictures it likely comes from
 -- column searched: training rows it was compared with
 -- column searchable: training rows there are
 -- column coverage: searched / searchable; a no_match_found says nothing about the rest
+-- column required_coverage: thresholds.coverage: the coverage from which not having found a copy says something
+-- column conclusive: false where searching the rest could still turn up a copy: not searched at all, or no copy confirmed and coverage below required_coverage. Such a no_match_found is shown as inconclusive. A copy that was found stays one, whatever was not searched
 -- column failure: why a generation could not be searched
 
 with extent as (
@@ -23,27 +27,41 @@ found as (
     select generation_id, count(*) as sources
     from provenance.sources
     group by generation_id
+),
+
+described as (
+    select
+        generations.generation_id,
+        generations.source,
+        case
+            when generations.status = 'failed' then 'not_searched'
+            else coalesce(best.verdict, 'no_match_found')
+        end as verdict,
+        best.sample_id as best_sample_id,
+        best.cluster_id as best_cluster_id,
+        best.duplicate_count,
+        significance.p_value,
+        significance.q_value,
+        coalesce(found.sources, 0) as sources,
+        if(generations.status = 'failed', 0, extent.searched)::bigint as searched,
+        extent.searchable::bigint as searchable,
+        coalesce(if(generations.status = 'failed', 0, extent.searched) / nullif(extent.searchable, 0), 0)::double as coverage,
+        settings.coverage as required_coverage,
+        generations.failure
+    from catalog.generations
+    cross join extent
+    cross join settings
+    left join provenance.sources as best on best.generation_id = generations.generation_id and best.rank = 1
+    left join found on found.generation_id = generations.generation_id
+    left join matches.significance on significance.generation_id = generations.generation_id
 )
 
 select
-    generations.generation_id,
-    generations.source,
+    * exclude (failure),
     case
-        when generations.status = 'failed' then 'not_searched'
-        else coalesce(best.verdict, 'no_match_found')
-    end as verdict,
-    best.sample_id as best_sample_id,
-    best.cluster_id as best_cluster_id,
-    best.duplicate_count,
-    significance.p_value,
-    significance.q_value,
-    coalesce(found.sources, 0) as sources,
-    if(generations.status = 'failed', 0, extent.searched)::bigint as searched,
-    extent.searchable::bigint as searchable,
-    coalesce(if(generations.status = 'failed', 0, extent.searched) / nullif(extent.searchable, 0), 0)::double as coverage,
-    generations.failure
-from catalog.generations
-cross join extent
-left join provenance.sources as best on best.generation_id = generations.generation_id and best.rank = 1
-left join found on found.generation_id = generations.generation_id
-left join matches.significance on significance.generation_id = generations.generation_id
+        when verdict = 'not_searched' then false
+        when verdict in ('similar', 'no_match_found') then coverage >= required_coverage
+        else true
+    end as conclusive,
+    failure
+from described

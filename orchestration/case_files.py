@@ -1,0 +1,138 @@
+"""The case page of one generation as a file.
+
+What belongs here: reading the pictures of a case, the words for its numbers, writing the page. What does not: reading
+the case itself (`case.py`), what the page looks like (`transforms/case_page.py`).
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestration.case import Facts, text
+from orchestration.settings import Settings
+from transforms import case_page, overlays, pictures
+from transforms.alignment import Box
+from transforms.case_page import Case, Number, Source
+from transforms.pictures import Pixels
+from transforms.report import Coverage
+
+_MEASURES = {
+    "p_value": "how often a picture that is not in the training set would have a best match this strong",
+    "q_value": "the share of false ones to expect if every generation matched this strongly were reported",
+    "copy_score": "cosine of the copy-detection embeddings: 1 is the same, 0 unrelated",
+    "pdq_distance": "bits of 256 in which the perceptual hashes differ, the least over 8 rotations and reflections",
+    "inliers": "local features that agree on one way of laying the source over the generation",
+    "geometry": "the kind of map that lays the source over the generation",
+    "agreement": "share of the structured parts of the region in which the two agree",
+    "aligned_distance": "difference of the aligned pixels in the region, root mean square: 0 equal, 1 black on white",
+    "tile_l2": "the same for the tile of the region that differs most",
+    "masked_mse": "mean squared difference of the aligned pixels, counted in the region alone",
+    "structural_similarity": "likeness of local structure in the region (SSIM): 1 is equal",
+    "overlap_generation": "the region's share of the generation",
+    "overlap_source": "the region's share of the source",
+    "mirrored": "whether the source is mirrored in the generation",
+}
+_CUTS = {
+    "pdq": "differing bits of 256 up to which two perceptual hashes show the same picture",
+    "similar": "cosine of the copy embeddings from which two pictures are similar",
+    "aligned_distance": "difference of aligned pixels up to which a copy is confirmed",
+    "inliers": "agreeing local features that an alignment needs",
+    "whole_overlap": "share of both pictures from which a copy is a whole one",
+    "coverage": "share of the training rows to be searched before finding no copy means that there is none",
+}
+
+
+def gather(case: Facts, settings: Settings, version: tuple[int, str], picture: Callable[[int], Pixels]) -> Case:
+    """Read a case's pictures. One that cannot be read is said, and the rest is shown.
+
+    version: its number and when it was published. picture: reads a training row's pixels; OSError or ValueError where
+    it is gone or changed.
+    """
+    about = case.generation
+    shown, failure = _read(lambda: pictures.decode(Path(about["path"]).read_bytes(), settings.limits.pixels))
+    return Case(
+        generation_id=about["generation_id"],
+        path=about["path"],
+        verdict=about["verdict"],
+        conclusive=about["conclusive"],
+        picture=shown,
+        failure=about["failure"] or failure,
+        model=about["model"],
+        prompt=about["prompt"],
+        searched=about["searched"],
+        searchable=about["searchable"],
+        required_coverage=about["required_coverage"],
+        coverage=tuple(Coverage(*row) for row in case.coverage),
+        thresholds=_thresholds(about, settings),
+        sources=tuple(_source(row, shown, picture) for row in case.sources),
+        sources_found=about["sources"],
+        version=version[0],
+        published_at=version[1],
+    )
+
+
+def write(case: Case, file: Path) -> Path:
+    """Write the page, all of it or nothing. Returns the file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as folder:
+        partial = Path(folder, "case.html")
+        partial.write_text(case_page.render(case), encoding="utf-8")
+        partial.replace(file)
+    return file
+
+
+def file_name(generation_id: str) -> str:
+    """Return a name for the page of a generation: no two share one, whatever characters they hold."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", generation_id).strip(".-")[:80]
+    return f"{plain}-{hashlib.sha256(generation_id.encode()).hexdigest()[:8]}.html"
+
+
+def _read(load: Callable[[], Pixels]) -> tuple[Pixels | None, str | None]:
+    try:
+        return load(), None
+    except (OSError, ValueError) as error:
+        return None, str(error) or type(error).__name__
+
+
+def _thresholds(about: Mapping[str, Any], settings: Settings) -> tuple[Number, ...]:
+    # The published version's where it states them: the file of settings may have changed since.
+    stood = settings.thresholds.model_dump() | {"coverage": about["required_coverage"]}
+    return tuple(Number(name.replace("_", " "), text(stood[name]), meaning) for name, meaning in _CUTS.items())
+
+
+def _source(row: Mapping[str, Any], generation: Pixels | None, picture: Callable[[int], Pixels]) -> Source:
+    shown, failure = _read(lambda: picture(row["sample_id"]))
+    onto = tuple(row["homography"]) if row.get("homography") else None
+    if "homography" not in row and shown is not None and generation is not None:
+        onto = overlays.placement(generation, shown)
+    aligned = row.get("aligned_distance") is not None
+    return Source(
+        rank=row["rank"],
+        verdict=row["verdict"],
+        sample_id=row["sample_id"],
+        place=row["picture"] or "not known",
+        picture=shown,
+        failure=failure,
+        homography=onto if aligned else None,
+        region=_box(row.get("region")) if aligned else None,
+        source_region=_box(row.get("source_region")) if aligned else None,
+        numbers=tuple(
+            Number(name.replace("_", " "), text(row[name]), meaning)
+            for name, meaning in _MEASURES.items()
+            if name in row
+        ),
+        duplicate_count=row["duplicate_count"],
+        recalled_count=row["recalled_count"],
+        recalled=row["recalled"],
+        hosts=row["hosts"],
+        licenses=tuple(row["licenses"] or ()),
+        url=row["url"],
+        caption=row["caption"],
+    )
+
+
+def _box(region: Mapping[str, float] | None) -> Box | None:
+    return Box(**region) if region and None not in region.values() else None

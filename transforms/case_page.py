@@ -1,0 +1,130 @@
+"""The case of one generation as an HTML page that needs nothing but itself.
+
+What belongs here: the shape of a case, the plain words for its numbers, its pictures at the size of a page. What does
+not: gathering a case, writing files. Structure, style and script are in `templates/case.html.j2`; the rules that keep
+strangers' text from acting are those of `report.py`, whose filters and escaping are used.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from transforms import overlays, report
+from transforms.alignment import Box
+from transforms.pictures import Pixels
+
+MOST_SOURCES = 10
+MEANINGS = report.VERDICTS | {"not_searched": "the generation could not be read, so nothing was searched for it"}
+_LINK = re.compile(r"https?://[^\s\\\x00-\x20\"'<>]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One measurement: its name, its value as printed, and what it says in plain words."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A likely source. picture: None if it cannot be read now; then `failure` says why.
+
+    place: where the picture lies. homography: as `overlays.overlay` takes it; None where no alignment is known.
+    region, source_region: the shared part on the generation and on the source, fractions from the top left.
+    """
+
+    rank: int
+    verdict: str
+    sample_id: int
+    place: str
+    picture: Pixels | None
+    failure: str | None
+    homography: tuple[float, ...] | None
+    region: Box | None
+    source_region: Box | None
+    numbers: tuple[Number, ...]
+    duplicate_count: int
+    recalled_count: int
+    recalled: bool
+    hosts: int
+    licenses: tuple[str, ...]
+    url: str | None
+    caption: str | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything the page says. sources: strongest first, of `sources_found`. thresholds: as they stood then."""
+
+    generation_id: str
+    path: str
+    verdict: str
+    conclusive: bool
+    picture: Pixels | None
+    failure: str | None
+    model: str | None
+    prompt: str | None
+    searched: int
+    searchable: int
+    required_coverage: float
+    coverage: tuple[report.Coverage, ...]
+    thresholds: tuple[Number, ...]
+    sources: tuple[Source, ...]
+    sources_found: int
+    version: int
+    published_at: str
+
+
+def render(case: Case) -> str:
+    """Render a case as one HTML page that loads nothing and runs only its own script.
+
+    At most MOST_SOURCES sources are shown, and how many more there are is said. Pictures are re-encoded from their
+    pixels, the longer side at most `overlays.LONG_SIDE`.
+    """
+    shown = case.sources[:MOST_SOURCES]
+    return (
+        report.environment()
+        .get_template("case.html.j2")
+        .render(
+            case=case,
+            sources=[(source, *_laid(case, source)) for source in shown],
+            more=case.sources_found - len(shown),
+            meanings=MEANINGS,
+            image=_jpeg,
+            legend=_jpeg(overlays.legend()),
+            heat_most=overlays.HEAT_MOST,
+            link=link,
+        )
+    )
+
+
+def link(url: str | None) -> str | None:
+    """Return the URL if following it can only open a web page, else None."""
+    return url if url is not None and _LINK.fullmatch(url) else None
+
+
+def _jpeg(picture: Pixels) -> bytes:
+    return report.thumbnail(picture, overlays.LONG_SIDE)
+
+
+def _laid(case: Case, source: Source) -> tuple[dict[str, Any] | None, str]:
+    """Return the overlay as JPEGs, or why there is none."""
+    if case.picture is None or source.picture is None:
+        return None, "There is no overlay: one of the two pictures cannot be read now."
+    if source.homography is None:
+        return None, "There is no overlay: no way of laying the source over the generation was found."
+    try:
+        laid = overlays.overlay(case.picture, source.picture, source.homography, source.region)
+    except ValueError as error:
+        return None, f"There is no overlay: {error}."
+    height, width = laid.generation.shape[:2]
+    return {
+        "generation": _jpeg(laid.generation),
+        "source": _jpeg(laid.source),
+        "heat": _jpeg(laid.heat),
+        "covered": laid.covered,
+        "width": width,
+        "height": height,
+    }, ""
