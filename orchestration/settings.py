@@ -27,6 +27,7 @@ from orchestration.setting_sections import (
     Policies,
     Publishing,
     Recall,
+    Search,
     Thresholds,
 )
 
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     encoders: Encoders = Encoders()
     thresholds: Thresholds = Thresholds()
     limits: Limits = Limits()
+    search: Search = Search()
     joins: Joins = Joins()
     policies: Policies = Policies()
     compute: Compute = Compute()
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
             "encoders": self.encoders.model_dump(),
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
+            "search": self.search.model_dump(),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.model_dump(),
             "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
