@@ -66,32 +66,31 @@ class Matches:
     def compare(self) -> None:
         """Lay pictures over each other that were not compared yet, or could not be read then."""
         self._table.delete(f"recipe <> '{self._recipe}'")
-        failing, met = self._table.read(["generation_pixels", "training_pixels"], "failure is not null"), set[_Pair]()
+        tried: set[_Pair] = set()  # and failed
         new: dict[_Pair, _Outcome] = {}
-        for query, asked in track(self._asked(), "matching generations", len(self._search.readable)):
-            for number, before in asked:
+        for query, numbers, known in track(self._asked(), "matching generations", len(self._search.readable)):
+            for number in numbers:
                 pair = self._pair(query, number)
-                if pair in met or (
-                    before is not None and before[1] is None
-                ):  # by another of the same pixels, or before
+                before = known.get(pair)
+                if pair in tried or (before is not None and before[1] is None):
                     continue
-                met.add(pair)
-                outcome = self._outcome(query, number)
+                outcome = known[pair] = self._outcome(query, number)
+                if outcome[1] is not None:
+                    tried.add(pair)
                 new |= {pair: outcome} if outcome != before else {}
             if len(new) >= _COMMIT:
                 self._commit(new)
         self._commit(new)
-        for pair in zip(*failing.to_pydict().values(), strict=True):
-            if pair not in met:  # nobody asks for it any more
-                self._table.delete(f"generation_pixels = '{pair[0]}' and training_pixels = '{pair[1]}'")
+        failed = self._table.read(self._table.keys, "failure is not null").to_pydict().values()
+        for a, b in set(zip(*failed, strict=True)) - tried:  # nobody asks for it any more
+            self._table.delete(f"generation_pixels = '{a}' and training_pixels = '{b}'")
 
-    def _asked(self) -> Iterator[tuple[Query, list[tuple[int, _Outcome | None]]]]:
-        """Yield every generation with what it is compared with, and what is known of that."""
+    def _asked(self) -> Iterator[tuple[Query, list[int], dict[_Pair, _Outcome]]]:
+        """Yield every generation with what it is compared with, and what is known, which the next ones know too."""
         for some in batched(self._gathered(), _AT_ONCE):
             known = self._known([query for query, _ in some])
             for query, found in some:
-                numbers = matching.compared(found, self._pool.training, self._cut)
-                yield query, [(number, known.get(self._pair(query, number))) for number in numbers]
+                yield query, matching.compared(found, self._pool.training, self._cut), known
 
     def _outcome(self, query: Query, number: int) -> _Outcome:
         self.made += 1

@@ -7,7 +7,7 @@ import pytest
 from conftest import Landing, Row, encoded, picture
 from PIL import Image
 
-from orchestration import matched, searching
+from orchestration import matched, searched, searching
 
 type Rows = Callable[[int, int], list[Row]]
 
@@ -38,6 +38,10 @@ def tables(landing: Landing) -> dict[str, list[tuple]]:
     return {table: landing.query(f"select * from {table} order by all") for table in _TABLES}  # noqa: S608
 
 
+def stop(_: searched.Searched, new: object) -> None:
+    raise OSError("the disk is full")
+
+
 def generate(landing: Landing, name: str, image: Image.Image) -> None:
     (landing.folder / "generations" / name).write_bytes(encoded(image))
 
@@ -62,6 +66,10 @@ def test_any_history_gives_the_matches_of_one_run(
     assert counted == [], "nothing changed: nothing is even looked at"
 
     landing.shard("c", shards["c"])
+    with pytest.MonkeyPatch.context() as patch:  # it stops when lists know of new pictures and the notes do not
+        patch.setattr(searched.Searched, "end", stop)
+        with pytest.raises(AssertionError, match="the disk is full"):
+            landing.run_here()
     landing.run_here()
     generations, pictures, compared = counted.pop()
     assert (generations, pictures) == (0, 4)

@@ -7,6 +7,7 @@ What belongs here: the assets and the rows they write. What does not: which gene
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import batched, chain
 
 import dagster as dg
 import numpy as np
@@ -27,6 +28,7 @@ from transforms.fingerprints import embed
 from transforms.matching import Candidate, Cut, Measured, Training
 from transforms.pictures import Pixels
 
+_ROWS = 512  # generations written at once
 CODE = 2  # raise when the same fingerprints would give other matches
 
 
@@ -119,9 +121,10 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
         matches.compare()
         made, failed = matches.made, matches.failed
         if {candidates.recipe, evidence.recipe} != {made_by} or matches.changed:
-            candidates.replace(map(_candidate_rows, matches.candidates()), made_by)
-            rows = (_evidence_rows(warehouse, pool.training, *each) for each in matches.evidence())
-            evidence.replace(rows, made_by)
+            found_rows = (_candidate_rows(chain(*some)) for some in batched(matches.candidates(), _ROWS))
+            candidates.replace(found_rows, made_by)
+            measured = (_evidence_rows(warehouse, pool.training, *each) for each in matches.evidence())
+            evidence.replace(map(pa.concat_tables, batched(measured, _ROWS)), made_by)
     if failed:
         context.log.warning("%d pairs could not be compared by pixels; the next run tries again", failed)
     return _matches_told(warehouse, now, made, failed)
