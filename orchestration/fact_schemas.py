@@ -153,6 +153,32 @@ SCHEMAS: dict[str, pa.Schema] = {
         mirrored=pa.bool_(),
         vector=_VECTOR,
     ),
+    # Searching, kept: the different pictures that every list of neighbours knows of, and a list a generation. Scores
+    # are cosines (pictures) and shares of equal PDQ bits (hashed); up to its floor a list has all that there are.
+    "searched_pictures": _schema({}, pixel_sha256=_DIGEST),
+    "neighbour_lists": _schema(
+        {"generation_id": pa.string()},
+        recipe=pa.string(),
+        pictures=pa.binary(),  # SHA-256 of their pixels, 32 bytes each
+        scores=pa.list_(pa.float32()),
+        views=pa.list_(pa.int32()),
+        floor_score=pa.float32(),
+        floor_picture=pa.binary(),
+        hashed=pa.binary(),
+        hashed_scores=pa.list_(pa.float32()),
+        hashed_floor_score=pa.float32(),
+        hashed_floor_picture=pa.binary(),
+    ),
+    "prompt_candidates": _schema(
+        {"generation_id": pa.string(), "sample_id": pa.uint64(), "method": pa.string()}, score=pa.float64()
+    ),
+    # a training picture laid over a generation, by the SHA-256 of their pixels; alignment: JSON, null where none is
+    "match_comparisons": _schema(
+        {"generation_pixels": pa.string(), "training_pixels": pa.string()},
+        recipe=pa.string(),
+        alignment=pa.string(),
+        failure=pa.string(),  # why a picture could not be read; the next run tries again
+    ),
     "match_candidates": _schema(
         {"generation_id": pa.string(), "sample_id": pa.uint64(), "method": pa.string()}, score=pa.float64(), **_BOX
     ),
@@ -248,6 +274,9 @@ WRITTEN_BY = {
     "caption_embeddings": "prompt_candidates",
     "eidetic_counts": "memorized_pairs",
     "small_pictures": "memorized_pairs",
+    "searched_pictures": "match_candidates",
+    "neighbour_lists": "match_candidates",
+    "match_comparisons": "match_candidates",
 }
 
 # Where it is noted that the rows of a table are computed, and which notes those are: whoever empties the table deletes

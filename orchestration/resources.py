@@ -17,7 +17,7 @@ from pydantic import PrivateAttr
 from orchestration import progress, publishing, settings
 from orchestration.facts import Facts
 from orchestration.training import TrainingPictures
-from transforms import alignment, duplicates, encoders
+from transforms import alignment, duplicates, encoders, generations
 from transforms.encoders import Encoder
 from transforms.fingerprints import Pace, Rules
 
@@ -103,6 +103,11 @@ class Warehouse(dg.ConfigurableResource):
         return alignment.Limits(
             inliers=cut.inliers, aligned_distance=cut.aligned_distance, whole_share=cut.whole_overlap
         )
+
+    @property
+    def views(self) -> tuple[generations.View, ...]:
+        """The parts of a generation that are searched with."""
+        return generations.views(self._settings.search.scales, self._settings.search.flips)
 
     @property
     def duplicate_thresholds(self) -> duplicates.Thresholds:

@@ -122,6 +122,18 @@ class Limits(Section):
     duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")
 
 
+class Search(Section):
+    """Which parts of a generation are searched with; each costs an embedding, 25 to 50 ms on a CPU with `sscd`.
+
+    scales: sides of square grids of tiles, shares of the picture's; 0.5 is 9 tiles, 0.33 is 16, 0.6 is 4, and a source
+    is found in about its size. flips: what is searched mirrored too. The default, 11 views, finds a source that fills
+    a quarter of the area or an inset of a third of the side; the figures are with `transforms.generations.views`.
+    """
+
+    scales: Annotated[tuple[Annotated[float, Field(ge=0.1, lt=1)], ...], Field(max_length=4)] = (0.5,)
+    flips: Literal["none", "whole", "all"] = "whole"
+
+
 class Joins(Section):
     """How training pictures are compared with each other.
 

@@ -29,6 +29,7 @@ from orchestration.setting_sections import (
     Prompts,
     Publishing,
     Recall,
+    Search,
     Thresholds,
 )
 
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     encoders: Encoders = Encoders()
     thresholds: Thresholds = Thresholds()
     limits: Limits = Limits()
+    search: Search = Search()
     joins: Joins = Joins()
     policies: Policies = Policies()
     prompts: Prompts = Prompts()
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
             "encoders": self.encoders.model_dump(),
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
+            "search": self.search.model_dump(),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.model_dump(),
             "prompts": self.prompts.model_dump(),

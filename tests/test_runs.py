@@ -116,6 +116,8 @@ def test_new_generations_are_matched_against_the_training_set_as_it_is(grown: La
     assert {name for name, number in after.items() if number != commits[name]} == {
         "generation_fingerprints",
         "generation_embeddings",
+        "neighbour_lists",
+        "match_comparisons",
         "match_candidates",
         "match_evidence",
     }

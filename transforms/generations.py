@@ -5,7 +5,8 @@ What belongs here: finding generations, and the views of each that are searched 
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,21 +54,35 @@ class View:
         return np.ascontiguousarray(part[:, ::-1] if self.mirrored else part)
 
 
-def _tiles(side: float) -> list[View]:
-    corners = {
-        "top-left": (0, 0),
-        "top-right": (1, 0),
-        "bottom-left": (0, 1),
-        "bottom-right": (1, 1),
-        "centre": (0.5, 0.5),
-    }
-    rest = 1 - side
-    return [View(f"{name} {side:g}", Box(x * rest, y * rest, side, side)) for name, (x, y) in corners.items()]
-
-
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
-# SSCD finds a crop of a source in the whole generation; a source that fills only part of it needs a part to look with.
-VIEWS = (View("whole", WHOLE), View("mirrored", WHOLE, mirrored=True), *_tiles(0.6))
+_STEP = 0.75  # of a tile's side, at most, from one tile to the next
+
+
+def views(scales: Sequence[float] = (0.5,), flips: str = "whole") -> tuple[View, ...]:
+    """Return the parts of a generation to search with: the whole, and for each scale a grid of tiles of that side.
+
+    scales: sides of the tiles, shares of the picture's, between 0 and 1. flips: what is searched mirrored too: `none`,
+    the `whole` picture, or `all` parts.
+
+    SSCD finds a crop of a source in the whole generation; a source that fills only part of it needs a part to look
+    with. Tiles lie at most 3/4 of their side apart, so that one of them shows most of a source of their size wherever
+    it is. Each view costs an embedding. Measured with 180 generations, a photograph in a quarter of their area or an
+    inset of a third of their side, plain and mirrored, among 200 photographs: the whole alone finds 73% first; 0.6 at
+    four corners and the centre 99%, the weakest with cosines of 0.26; a grid of 0.5 (9 tiles) all of them, the weakest
+    with 0.37; 0.4 as many. Tiles of 0.5 and 0.33 (25) bring the weakest to 0.45. Mirroring tiles brings nothing: SSCD
+    sees a mirrored part nearly as well.
+    """
+    plain = [View("whole", WHOLE)]
+    for side in scales:
+        count = 1 + math.ceil((1 - side) / (_STEP * side))
+        places = np.linspace(0, 1 - side, count).tolist()
+        plain += [View(f"{side:g} at {x:.3g}, {y:.3g}", Box(x, y, side, side)) for y in places for x in places]
+    turned = {"none": [], "whole": plain[:1], "all": plain}[flips]
+    return (*plain, *(View(f"{view.name} mirrored", view.box, mirrored=True) for view in turned))
+
+
+VIEWS = views()
+"""The views of the default settings."""
 
 
 def find(source: str, folder: str) -> list[Generation]:

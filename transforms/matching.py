@@ -1,6 +1,7 @@
-"""Which training pictures could a generation come from? Candidates by three methods, then evidence from pixels.
+"""Which training pictures could a generation come from? Candidates of every method, then evidence from pixels.
 
-What belongs here: gathering candidates and measuring them. What does not: verdicts (`sql/matches/evidence.sql`).
+What belongs here: gathering the candidates of one generation and measuring them. What does not: searching
+(`search.py`), lists of what was found (`neighbour_lists.py`), verdicts (`sql/matches/evidence.sql`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,55 +10,59 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from transforms import hamming_join, search
+from transforms import hamming_join, neighbour_lists
 from transforms.alignment import Alignment, Box
-from transforms.encoders import Vectors
-from transforms.generations import VIEWS, WHOLE
+from transforms.digests import Rows
+from transforms.generations import WHOLE, View
+from transforms.neighbour_lists import MOST, Near
 
 BYTES, PERCEPTUAL, EMBEDDING = "sha256", "pdq", "embedding"
+PROMPTS = ("prompt", "prompt_normalised", "prompt_semantic")
+_BITS = 256
 
 
 @dataclass(frozen=True)
 class Query:
-    """A generation as it is searched with. dihedral: uint8 (8, 32). views: float32 (views, d), norm 1."""
+    """A generation as it is searched with. dihedral: uint8 (8, 32)."""
 
     generation_id: str
     sha256: str
     pixel_sha256: str
     comparable: bool
     dihedral: npt.NDArray[np.uint8]
-    views: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Training:
-    """The different training pictures, by position.
+    """The different training pictures by number, in the order of the SHA-256 of their pixels.
 
-    ids: uint64 (n,). cluster: int64 (n,), the position of each picture's representative, its own where it is alone.
-    comparable: bool (n,), its PDQ hash says something. pdq: uint8 (n, 32). vectors: float32 (n, d), norm 1.
-    by_bytes, by_pixels: position of a SHA-256.
+    ids: uint64 (n,), the first row that shows each. digests: uint8 (n, 32), ascending. cluster: int64 (n,), the number
+    of each picture's representative, its own where it is alone. comparable: bool (n,), its PDQ hash says something.
+    pdq: uint8 (n, 32).
     """
 
     ids: npt.NDArray[np.uint64]
+    digests: Rows
     cluster: npt.NDArray[np.int64]
     comparable: npt.NDArray[np.bool_]
     pdq: npt.NDArray[np.uint8]
-    vectors: Vectors
-    by_bytes: dict[str, int]
-    by_pixels: dict[str, int]
 
     @property
     def heads(self) -> npt.NDArray[np.int64]:
-        """Positions of the representatives and of the pictures that are alone."""
+        """Numbers of the representatives and of the pictures that are alone."""
         return np.unique(self.cluster)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A training picture that one method brings to a generation. score: 0 to 1, higher is closer."""
+    """A training row that one method brings to a generation. score: 0 to 1, higher is closer.
+
+    number: of its picture, None where it has none that can be used. sample_id: the row.
+    """
 
     generation_id: str
-    position: int
+    number: int | None
+    sample_id: int
     method: str
     score: float
     box: Box
@@ -86,85 +91,104 @@ class Cut:
     candidate: float
     neighbours: int
 
+    @property
+    def wanted(self) -> neighbour_lists.Wanted:
+        """What is asked of a list of neighbours."""
+        return neighbour_lists.Wanted(self.neighbours, self.candidate)
 
-def candidates(queries: Sequence[Query], training: Training, cut: Cut) -> Iterator[list[Candidate]]:
-    """Yield each generation's candidates, in the order of `queries`.
+
+@dataclass(frozen=True)
+class Equals:
+    """Numbers of the training pictures whose bytes, and whose pixels, are those of a generation."""
+
+    by_bytes: frozenset[int] = frozenset()
+    by_pixels: frozenset[int] = frozenset()
+
+
+def hashed(queries: Sequence[Query], numbers: npt.NDArray[np.int64], training: Training, radius: int) -> list[Near]:
+    """Return for each generation the pictures among `numbers` whose PDQ hash is near, in any rotation or reflection.
+
+    radius: bits. The score of a list is the share of equal bits; it holds at most MOST pictures.
+    """
+    lists = [neighbour_lists.NONE] * len(queries)
+    asked = np.array([place for place, query in enumerate(queries) if query.comparable], np.int64)
+    known = numbers[training.comparable[numbers]]
+    if not len(asked) or not len(known):
+        return lists
+    variants = np.concatenate([queries[place].dihedral for place in asked])
+    turns = len(variants) // len(asked)
+    for pairs in hamming_join.cross_join(variants, training.pdq[known], radius):
+        order = np.argsort(pairs.left, kind="stable")
+        owner, first = np.unique(pairs.left[order] // turns, return_index=True)
+        for mine, part in zip(asked[owner].tolist(), np.split(order, first[1:]), strict=True):
+            score = (1 - pairs.distance[part] / _BITS).astype(np.float32)
+            found = Near(known[pairs.right[part]], score, np.zeros(len(part), np.int64))
+            lists[mine] = neighbour_lists.extended(lists[mine], found, training.digests, MOST)
+    return lists
+
+
+def candidates(
+    query: Query, equals: Equals, near: Near, alike: Near, training: Training, cut: Cut, views: Sequence[View]
+) -> list[Candidate]:
+    """Return a generation's candidates by its own looks. near: by embedding; alike: by PDQ.
 
     The nearest picture is kept however far it is: without it nothing could be said about how far that is.
     """
-    if not queries or not len(training.ids):
-        yield from ([] for _ in queries)
-        return
-    heads = training.heads
-    near = search.best_over_views(np.stack([q.views for q in queries]), training.vectors[heads], cut.neighbours)
-    hashed = _by_hash(queries, training, cut.pdq)
-    for number, (query, found) in enumerate(zip(queries, near, strict=True)):
-        mine = [Candidate(query.generation_id, p, BYTES, 1.0, WHOLE) for p in _equal(query, training)]
-        mine += [Candidate(query.generation_id, p, PERCEPTUAL, 1 - d / 256, WHOLE) for p, d in hashed[number].items()]
-        for rank, (head, score) in enumerate(zip(heads[found.position], found.score, strict=True)):
-            if rank == 0 or score >= cut.candidate:
-                mine.append(_best_member(query, training, int(head)))
-        yield mine
+
+    def made(number: int, method: str, score: float, box: Box = WHOLE) -> Candidate:
+        return Candidate(query.generation_id, number, int(training.ids[number]), method, score, box)
+
+    found = [made(number, BYTES, 1.0) for number in sorted(equals.by_bytes | equals.by_pixels)]
+    found += [made(n, PERCEPTUAL, s) for n, s in zip(alike.number.tolist(), alike.score.tolist(), strict=True)]
+    for place in neighbour_lists.best(near, training.cluster, cut.wanted).tolist():
+        score = min(1.0, max(0.0, float(near.score[place])))
+        found.append(made(int(near.number[place]), EMBEDDING, score, views[near.view[place]].box))
+    return found
 
 
-def _equal(query: Query, training: Training) -> list[int]:
-    found = (training.by_bytes.get(query.sha256), training.by_pixels.get(query.pixel_sha256))
-    return sorted({position for position in found if position is not None})
+def compared(found: Sequence[Candidate], training: Training, cut: Cut) -> list[int]:
+    """Return the numbers of the pictures that are compared by pixels: the best candidate of each cluster.
 
-
-def _by_hash(queries: Sequence[Query], training: Training, radius: int) -> list[dict[int, int]]:
-    best: list[dict[int, int]] = [{} for _ in queries]
-    asked = [number for number, query in enumerate(queries) if query.comparable]
-    known = np.flatnonzero(training.comparable)
-    if asked and len(known):
-        variants = np.concatenate([queries[number].dihedral for number in asked])
-        for pairs in hamming_join.cross_join(variants, training.pdq[known], radius):
-            for left, right, distance in zip(pairs.left, pairs.right, pairs.distance, strict=True):
-                mine, position = best[asked[left // 8]], int(known[right])
-                mine[position] = min(mine.get(position, 256), int(distance))
-    return best
-
-
-def _best_member(query: Query, training: Training, head: int) -> Candidate:
-    positions = np.flatnonzero(training.cluster == head)
-    scores = query.views @ training.vectors[positions].T
-    view, member = np.unravel_index(int(scores.argmax()), scores.shape)
-    score = float(np.clip(scores[view, member], 0, 1))
-    return Candidate(query.generation_id, int(positions[member]), EMBEDDING, score, VIEWS[view].box)
+    Those of at most `cut.neighbours` clusters by looks, and of as many others by prompt.
+    """
+    order = {method: place for place, method in enumerate((BYTES, PERCEPTUAL, EMBEDDING, *PROMPTS))}
+    best: dict[int, Candidate] = {}
+    for each in sorted(found, key=lambda c: (order[c.method], -c.score, -1 if c.number is None else c.number)):
+        if each.number is not None:
+            best.setdefault(int(training.cluster[each.number]), each)
+    looks = [c.number for c in best.values() if c.method not in PROMPTS and c.number is not None]
+    texts = [c.number for c in best.values() if c.method in PROMPTS and c.number is not None]
+    return looks[: cut.neighbours] + texts[: cut.neighbours]
 
 
 def measure(
     query: Query,
-    found: Sequence[Candidate],
+    equals: Equals,
+    scored: Sequence[tuple[int, float, Box]],
     training: Training,
-    cut: Cut,
-    compare: Callable[[str, int], Alignment | None],
+    compare: Callable[[Query, int], Alignment | None],
 ) -> Iterator[Measured]:
-    """Yield the evidence for the best candidate of each cluster, at most `cut.neighbours` clusters.
+    """Yield the evidence for the pictures to compare.
 
-    compare: aligns a generation with a training picture by position; an OSError or ValueError it raises (a picture
-    that is gone or changed) becomes the failure of that row, and the rest goes on.
+    scored: their numbers, with the cosine of the best view and its box. compare: aligns a generation with a training
+    picture; an OSError or ValueError it raises (a picture that is gone or changed) becomes the failure of that row, and
+    the rest goes on.
     """
-    order = {BYTES: 0, PERCEPTUAL: 1, EMBEDDING: 2}
-    best: dict[int, Candidate] = {}
-    for candidate in sorted(found, key=lambda c: (order[c.method], -c.score, training.ids[c.position])):
-        best.setdefault(int(training.cluster[candidate.position]), candidate)
-    for candidate in list(best.values())[: cut.neighbours]:
-        position, failure, alignment = candidate.position, None, None
+    for number, score, box in scored:
+        failure, alignment = None, None
         try:
-            alignment = compare(query.generation_id, position)
+            alignment = compare(query, number)
         except (OSError, ValueError) as error:
             failure = str(error)
-        scores = query.views @ training.vectors[position]
-        bits = np.bitwise_count(query.dihedral ^ training.pdq[position]).sum(axis=1)
+        bits = np.bitwise_count(query.dihedral ^ training.pdq[number]).sum(axis=1)
         yield Measured(
             generation_id=query.generation_id,
-            position=position,
-            copy_score=float(scores.max()),
-            pdq_distance=int(bits.min()) if query.comparable and training.comparable[position] else None,
-            same_bytes=training.by_bytes.get(query.sha256) == position,
-            same_pixels=training.by_pixels.get(query.pixel_sha256) == position,
+            position=number,
+            copy_score=score,
+            pdq_distance=int(bits.min()) if query.comparable and training.comparable[number] else None,
+            same_bytes=number in equals.by_bytes,
+            same_pixels=number in equals.by_pixels,
             alignment=alignment,
-            box=alignment.region_a if alignment else VIEWS[int(scores.argmax())].box,
+            box=alignment.region_a if alignment else box,
             failure=failure,
         )

@@ -33,7 +33,7 @@ from orchestration.resources import Warehouse
 from transforms import generations, shards
 from transforms.encoders import Encoder, Prepared
 from transforms.fingerprints import FAILED, LOW_QUALITY, Fingerprint, Rules, ahead, fingerprint, vector_column
-from transforms.generations import VIEWS, Generation
+from transforms.generations import Generation, View
 
 
 @dg.asset(
@@ -124,7 +124,8 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     failed = 0
     if due:
         embeddings = warehouse.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
-        work = ahead(partial(_read, warehouse.rules, encoder), due, warehouse.pace)
+        embeddings.delete(f"view not in ({', '.join(literal(view.name) for view in warehouse.views)})")
+        work = ahead(partial(_read, warehouse.rules, encoder, warehouse.views), due, warehouse.pace)
         for batch in batched(track(work, "fingerprinting generations", len(due)), max(1, warehouse.pace.batch // 4)):
             prints = [
                 _generation_row(g, print_, {"encoder": str(encoder.id), "recipe": recipes[g.generation_id]})
@@ -149,13 +150,15 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
 
 def _generation_recipe(warehouse: Warehouse, generation: Generation) -> str:
     stat = Path(generation.path).stat()
-    return recipe(CODE, warehouse.encoder_id(COPY), warehouse.rules, generation, VIEWS, stat.st_size, stat.st_mtime_ns)
+    return recipe(
+        CODE, warehouse.encoder_id(COPY), warehouse.rules, generation, warehouse.views, stat.st_size, stat.st_mtime_ns
+    )
 
 
 type _Read = tuple[Generation, Fingerprint, list[Prepared]]
 
 
-def _read(rules: Rules, encoder: Encoder, generation: Generation) -> _Read:
+def _read(rules: Rules, encoder: Encoder, views: Sequence[View], generation: Generation) -> _Read:
     path = Path(generation.path)
     try:
         if path.stat().st_size > rules.member_bytes:
@@ -163,8 +166,8 @@ def _read(rules: Rules, encoder: Encoder, generation: Generation) -> _Read:
         print_, picture = fingerprint(path.read_bytes(), rules, dihedral=True)
     except OSError as error:
         return generation, Fingerprint(FAILED, f"cannot be opened: {error.strerror}"), []
-    views = [] if picture is None else [encoder.prepare(view.cut(picture)) for view in VIEWS]
-    return generation, print_, views
+    prepared = [] if picture is None else [encoder.prepare(view.cut(picture)) for view in views]
+    return generation, print_, prepared
 
 
 def _generation_row(generation: Generation, print_: Fingerprint, made_by: dict[str, str]) -> dict[str, object]:
@@ -173,7 +176,7 @@ def _generation_row(generation: Generation, print_: Fingerprint, made_by: dict[s
 
 
 def _view_rows(warehouse: Warehouse, batch: Sequence[_Read]) -> pa.Table:
-    views = [(g.generation_id, view) for g, _, prepared in batch if prepared for view in VIEWS]
+    views = [(g.generation_id, view) for g, _, prepared in batch if prepared for view in warehouse.views]
     vectors = warehouse.encoder(COPY).embed([picture for *_, prepared in batch for picture in prepared])
     return pa.table(
         {

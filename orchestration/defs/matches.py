@@ -1,36 +1,35 @@
 """What could this generation come from? Assets of the stage `matches`.
 
-What belongs here: reading fingerprints of both sides, calling a transform, writing facts. What does not: searching
-(`transforms/matching.py`), p-values and verdicts (`sql/matches/evidence.sql`).
+What belongs here: the assets and the rows they write. What does not: which generations and pictures meet
+(`searching.py`), gathering and comparing candidates (`matched.py`), p-values and verdicts (`sql/matches/evidence.sql`).
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import batched, chain
 
 import dagster as dg
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 
-from orchestration import vectors
+from orchestration import matched, searching
 from orchestration.defs.duplicates import cluster_members, usable_pictures
 from orchestration.defs.fingerprints import generation_fingerprints
-from orchestration.facts import SCHEMAS, literal
+from orchestration.facts import SCHEMAS
 from orchestration.fingerprinting import fingerprint_versions, recipe
+from orchestration.matched import Matches
 from orchestration.progress import say, track
 from orchestration.resources import Warehouse
-from transforms import duplicates, matching, pictures, search
-from transforms.comparisons import Comparer
-from transforms.fingerprints import OK, embed
-from transforms.generations import VIEWS
-from transforms.hashes import from_hex
-from transforms.matching import Candidate, Cut, Measured, Query, Training
+from orchestration.searching import Pool
+from transforms import search
+from transforms.fingerprints import embed
+from transforms.matching import Candidate, Cut, Measured, Training
 from transforms.pictures import Pixels
 
-CODE = 1  # raise when the same fingerprints would give other matches
-_BATCH = 256  # generations searched at once
+_ROWS = 512  # generations written at once
+CODE = 2  # raise when the same fingerprints would give other matches
 
 
 @dg.asset(
@@ -47,10 +46,9 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     `limits.null_sample` pictures spread evenly over the set.
     """
     table = warehouse.facts["null_scores"]
-    made_by = recipe("null", CODE, _training_recipe(warehouse), VIEWS, warehouse.settings.limits.null_sample)
+    made_by = recipe("null", CODE, _training_recipe(warehouse), warehouse.views, warehouse.settings.limits.null_sample)
     if table.recipe != made_by:
-        training = training_pictures(warehouse)
-        table.replace(list(_null_rows(warehouse, training)), made_by)
+        table.replace(list(_null_rows(warehouse, training_pictures(warehouse))), made_by)
     scores = np.sort(table.read(["score"])["score"].to_numpy())
     return dg.MaterializeResult(
         metadata={
@@ -60,24 +58,25 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     )
 
 
-def _null_rows(warehouse: Warehouse, training: Training) -> Iterator[pa.Table]:
-    heads = training.heads
-    if len(heads) < 2:
+def _null_rows(warehouse: Warehouse, pool: Pool) -> Iterator[pa.Table]:
+    rows, numbers = pool.heads()
+    ids = pool.training.ids[numbers]
+    if len(ids) < 2:
         return  # nothing else to score against: no null distribution, every p-value is 1
-    count = min(len(heads), warehouse.settings.limits.null_sample)
-    sample = np.unique(np.linspace(0, len(heads) - 1, count).astype(np.int64))
-    size = max(1, warehouse.pace.batch // len(VIEWS))
+    count = min(len(ids), warehouse.settings.limits.null_sample)
+    sample = np.argsort(ids)[np.unique(np.linspace(0, len(ids) - 1, count).astype(np.int64))]
+    size = max(1, warehouse.pace.batch // len(warehouse.views))
     starts = range(0, len(sample), size)
     for start in track(starts, "null distribution", len(starts)):
-        own, shown = _readable(warehouse, sample[start : start + size], training.ids[heads])
+        own, shown = _readable(warehouse, sample[start : start + size], ids)
         if not shown:
             continue
-        views = embed(warehouse.encoder(), [view.cut(picture) for picture in shown for view in VIEWS])
-        found = search.best_of_others(views.reshape(len(own), len(VIEWS), -1), own, training.vectors[heads])
+        views = embed(warehouse.encoder(), [view.cut(picture) for picture in shown for view in warehouse.views])
+        found = search.best_of_others(views.reshape(len(own), len(warehouse.views), -1), own, rows)
         yield pa.table(
             {
-                "sample_id": training.ids[heads[own]],
-                "nearest_id": np.array([training.ids[heads[f.position[0]]] for f in found], np.uint64),
+                "sample_id": ids[own],
+                "nearest_id": np.array([ids[f.position[0]] for f in found], np.uint64),
                 "score": np.array([f.score[0] for f in found], np.float64),
             }
         )
@@ -105,20 +104,52 @@ def _readable(
     pool="gpu",
 )
 def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """The likely sources of every generation: by bytes, perceptual hash and embedding, the best compared by pixels."""
-    candidates, evidence = warehouse.facts["match_candidates"], warehouse.facts["match_evidence"]
-    versions = [warehouse.facts[name].version for name in ("generation_fingerprints", "generation_embeddings")]
-    rules = (_cut(warehouse), warehouse.pixel_limits)
-    made_by = recipe("matches", CODE, _training_recipe(warehouse), versions, rules)
-    if {candidates.recipe, evidence.recipe} != {made_by}:
-        training = training_pictures(warehouse)
-        rows = list(_searched(warehouse, training))
-        candidates.replace((table for table, _ in rows), made_by)
-        evidence.replace((table for _, table in rows), made_by)
-    confirmed = pl.DataFrame(evidence.read(["confirmed"]))["confirmed"].sum()
+    """The likely sources of every generation: by bytes, perceptual hash, embedding and prompt, compared by pixels.
+
+    New generations are searched against all training pictures, new training pictures against all generations.
+    """
+    facts, cut = warehouse.facts, _cut(warehouse)
+    candidates, evidence = facts["match_candidates"], facts["match_evidence"]
+    made_by = _match_recipe(warehouse, cut)
+    failed = facts["match_comparisons"].dataset().count_rows(filter="failure is not null")
+    now, made = searching.Now(), 0
+    if {candidates.recipe, evidence.recipe} != {made_by} or failed:
+        pool = training_pictures(warehouse)
+        found = searching.Search(warehouse, pool, cut)
+        now = found.run()
+        matches = Matches(warehouse, pool, found, cut)
+        matches.compare()
+        made, failed = matches.made, matches.failed
+        if {candidates.recipe, evidence.recipe} != {made_by} or matches.changed:
+            found_rows = (_candidate_rows(chain(*some)) for some in batched(matches.candidates(), _ROWS))
+            candidates.replace(found_rows, made_by)
+            measured = (_evidence_rows(warehouse, pool.training, *each) for each in matches.evidence())
+            evidence.replace(map(pa.concat_tables, batched(measured, _ROWS)), made_by)
+    if failed:
+        context.log.warning("%d pairs could not be compared by pixels; the next run tries again", failed)
+    return _matches_told(warehouse, now, made, failed)
+
+
+def _matches_told(warehouse: Warehouse, now: searching.Now, made: int, failed: int) -> dg.MaterializeResult:
+    confirmed = warehouse.facts["match_evidence"].dataset().count_rows(filter="confirmed")
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": candidates.dataset().count_rows(), "confirmed by pixels": int(confirmed)}
+        metadata={
+            "dagster/row_count": warehouse.facts["match_candidates"].dataset().count_rows(),
+            "confirmed by pixels": confirmed,
+            "generations searched now": now.generations,
+            "training pictures searched now": now.pictures,
+            "compared by pixels now": made,
+            "could not be compared": failed,
+        }
     )
+
+
+def _match_recipe(warehouse: Warehouse, cut: Cut) -> str:
+    names = ("generation_fingerprints", "generation_embeddings", "prompt_candidates")
+    versions = [warehouse.facts[name].version for name in names]
+    rules = (cut, warehouse.pixel_limits, warehouse.views)
+    codes = (CODE, searching.CODE, matched.CODE)
+    return recipe("matches", codes, _training_recipe(warehouse), versions, rules)
 
 
 def _training_recipe(warehouse: Warehouse) -> str:
@@ -134,92 +165,16 @@ def _cut(warehouse: Warehouse) -> Cut:
     return Cut(cut.pdq, cut.candidate, warehouse.settings.limits.neighbours)
 
 
-def training_pictures(warehouse: Warehouse) -> Training:
-    """Read the different training pictures and the clusters they are in."""
-    known = usable_pictures(warehouse)
-    ids = known.ids[known.distinct]
-    place = np.searchsorted(known.distinct, known.pixels_group)  # of each row's picture among the different ones
-    cluster = np.arange(len(ids))
-    for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
-        member, head = (place[duplicates.positions(known, column.to_numpy())] for column in batch.columns)
-        cluster[member] = head
-    by_bytes: dict[str, int] = {}
-    by_pixels: dict[str, int] = {}
-    names = ["sample_id", "sha256", "pixel_sha256"]
-    for batch in warehouse.facts["image_fingerprints"].scan(names, "status <> 'failed'"):
-        where = place[duplicates.positions(known, batch.column("sample_id").to_numpy())].tolist()
-        by_bytes.update(zip(batch.column("sha256").to_pylist(), where, strict=True))
-        by_pixels.update(zip(batch.column("pixel_sha256").to_pylist(), where, strict=True))
-    return Training(
-        ids=ids,
-        cluster=cluster,
-        comparable=known.comparable[known.distinct],
-        pdq=known.pdq[known.distinct],
-        vectors=vectors.distinct(warehouse, known),
-        by_bytes=by_bytes,
-        by_pixels=by_pixels,
-    )
+def training_pictures(warehouse: Warehouse) -> Pool:
+    """Read the different training pictures, but for their vectors, and the clusters they are in."""
+    return Pool.read(warehouse, usable_pictures(warehouse))
 
 
-def _searched(warehouse: Warehouse, training: Training) -> Iterator[tuple[pa.Table, pa.Table]]:
-    readable = warehouse.facts["generation_fingerprints"].read(where="status <> 'failed'").sort_by("generation_id")
-    for other in readable["encoder"].unique().to_pylist():
-        warehouse.encoder().id.require(other)
-    paths = dict(zip(*readable.select(["generation_id", "path"]).to_pydict().values(), strict=True))
-
-    def load(name: str | int) -> Pixels:
-        if isinstance(name, int):
-            return warehouse.training_picture(int(training.ids[name]))
-        with open(paths[name], "rb") as file:  # noqa: PTH123 -- a plain read
-            return pictures.decode(file.read(), warehouse.rules.max_pixels)
-
-    compare = Comparer(load, warehouse.pixel_limits)
-    done = _matched(warehouse, training, readable, compare)
-    for query, found, measured in track(done, "matching generations", len(readable)):
-        yield _candidate_rows(training, found), _evidence_rows(warehouse, training, query.generation_id, measured)
-
-
-def _matched(
-    warehouse: Warehouse, training: Training, readable: pa.Table, compare: Comparer[str | int]
-) -> Iterator[tuple[Query, list[Candidate], list[Measured]]]:
-    cut = _cut(warehouse)
-    for start in range(0, len(readable), _BATCH):
-        queries = _queries(warehouse, readable.slice(start, _BATCH))
-        for query, found in zip(queries, matching.candidates(queries, training, cut), strict=True):
-            yield query, found, list(matching.measure(query, found, training, cut, compare))
-
-
-def _queries(warehouse: Warehouse, rows: pa.Table) -> list[Query]:
-    order = {view.name: number for number, view in enumerate(VIEWS)}
-    names = rows["generation_id"].to_pylist()  # in order: a batch reads its own stretch of the embeddings
-    stretch = f"generation_id between {literal(names[0])} and {literal(names[-1])}"
-    shape = (len(VIEWS), warehouse.encoder().id.dimension)
-    views: dict[str, np.ndarray] = {name: np.zeros(shape, np.float32) for name in names}
-    for batch in warehouse.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], stretch):
-        vectors = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
-        for name, view, vector in zip(
-            batch["generation_id"].to_pylist(), batch["view"].to_pylist(), vectors, strict=True
-        ):
-            if name in views and view in order:
-                views[name][order[view]] = vector
-    return [
-        Query(
-            generation_id=row["generation_id"],
-            sha256=row["sha256"],
-            pixel_sha256=row["pixel_sha256"],
-            comparable=row["status"] == OK,
-            dihedral=from_hex(row["dihedral_pdq"]),
-            views=views[row["generation_id"]],
-        )
-        for row in rows.to_pylist()
-    ]
-
-
-def _candidate_rows(training: Training, found: Iterable[Candidate]) -> pa.Table:
+def _candidate_rows(found: Iterable[Candidate]) -> pa.Table:
     rows = [
         {
             "generation_id": c.generation_id,
-            "sample_id": int(training.ids[c.position]),
+            "sample_id": c.sample_id,
             "method": c.method,
             "score": c.score,
             **asdict(c.box),

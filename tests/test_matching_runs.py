@@ -1,0 +1,101 @@
+"""Matches of a warehouse that grew, shrank and grew again: row by row those of one that was made at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Landing, Row, encoded, picture
+from PIL import Image
+
+from orchestration import matched, searched, searching
+
+type Rows = Callable[[int, int], list[Row]]
+
+_TABLES = ("matches.candidates", "matches.evidence", "provenance.sources")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+    """Return what each run did: generations and pictures searched, pairs compared by pixels."""
+    done: list[tuple[int, int, int]] = []
+    run, compare = searching.Search.run, matched.Matches.compare
+
+    def ran(self: searching.Search) -> searching.Now:
+        now = run(self)
+        done.append((now.generations, now.pictures, 0))
+        return now
+
+    def compared(self: matched.Matches) -> None:
+        compare(self)
+        done[-1] = (*done[-1][:2], self.made)
+
+    monkeypatch.setattr(searching.Search, "run", ran)
+    monkeypatch.setattr(matched.Matches, "compare", compared)
+    return done
+
+
+def tables(landing: Landing) -> dict[str, list[tuple]]:
+    return {table: landing.query(f"select * from {table} order by all") for table in _TABLES}  # noqa: S608
+
+
+def stop(_: searched.Searched, new: object) -> None:
+    raise OSError("the disk is full")
+
+
+def generate(landing: Landing, name: str, image: Image.Image) -> None:
+    (landing.folder / "generations" / name).write_bytes(encoded(image))
+
+
+def test_any_history_gives_the_matches_of_one_run(
+    landing: Landing, rows_of: Rows, counted: list[tuple[int, int, int]], tmp_path: Path
+) -> None:
+    collage = picture(80)
+    collage.paste(picture(4).resize((128, 96)), (100, 40))
+    shards = {"a": rows_of(0, 4), "b": rows_of(4, 3), "c": [*rows_of(7, 3), *rows_of(1, 1)]}
+    shards["c"].append(
+        Row("https://x.org/2", "larger", encoded(picture(2).resize((320, 240))))
+    )  # it comes to represent 2
+    for name in ("a", "b"):
+        landing.shard(name, shards[name])
+    generate(landing, "part.jpg", collage)
+    generate(landing, "copy.jpg", picture(2).transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    landing.run_here()
+    assert counted.pop()[:2] == (2, 7)
+
+    landing.run_here()
+    assert counted == [], "nothing changed: nothing is even looked at"
+
+    landing.shard("c", shards["c"])
+    with pytest.MonkeyPatch.context() as patch:  # it stops when lists know of new pictures and the notes do not
+        patch.setattr(searched.Searched, "end", stop)
+        with pytest.raises(AssertionError, match="the disk is full"):
+            landing.run_here()
+    landing.run_here()
+    generations, pictures, compared = counted.pop()
+    assert (generations, pictures) == (0, 4)
+    assert 0 < compared <= 8, "only new pairs"
+
+    removed = {path: path.read_bytes() for path in (landing.folder / "laion").glob("b.*")}
+    for path in removed:
+        path.unlink()
+    landing.run_here()
+    assert counted.pop()[:2] == (0, 0)
+    for path, data in removed.items():
+        path.write_bytes(data)
+    generate(landing, "exact.jpg", picture(8))
+    landing.run_here()
+    assert counted.pop()[:2] == (1, 3)
+
+    once = Landing(tmp_path / "once")
+    once.write_config()
+    for name, rows in shards.items():
+        once.shard(name, rows)
+    for path in (landing.folder / "generations").iterdir():
+        (once.folder / "generations" / path.name).write_bytes(path.read_bytes())
+    once.run_here()
+    grown, made = tables(landing), tables(once)
+    for table in _TABLES:
+        assert grown[table] == made[table], table
+        assert len(made[table]) >= 3
+    verdicts = dict(landing.query("select generation_id, verdict from provenance.generations"))
+    assert verdicts == {"gen/part.jpg": "partial_copy", "gen/copy.jpg": "copy", "gen/exact.jpg": "exact"}
