@@ -169,9 +169,6 @@ SCHEMAS: dict[str, pa.Schema] = {
         hashed_floor_score=pa.float32(),
         hashed_floor_picture=pa.binary(),
     ),
-    "prompt_candidates": _schema(
-        {"generation_id": pa.string(), "sample_id": pa.uint64(), "method": pa.string()}, score=pa.float64()
-    ),
     # a training picture laid over a generation, by the SHA-256 of their pixels; alignment: JSON, null where none is
     "match_comparisons": _schema(
         {"generation_pixels": pa.string(), "training_pixels": pa.string()},
