@@ -7,12 +7,22 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; dagster is pinned
 
 from orchestration import automation  # noqa: E402
-from orchestration.defs import catalog, duplicates, fingerprints, matches, recalls, reports, texts, warehouse  # noqa: E402
+from orchestration.defs import (  # noqa: E402
+    calibration,
+    catalog,
+    duplicates,
+    fingerprints,
+    matches,
+    recalls,
+    reports,
+    texts,
+    warehouse,
+)
 from orchestration.resources import Warehouse  # noqa: E402
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(
-        [catalog, fingerprints, recalls, duplicates, texts, matches, warehouse, reports]
+        [catalog, fingerprints, recalls, duplicates, texts, matches, calibration, warehouse, reports]
     ),
     jobs=automation.JOBS,
     sensors=automation.SENSORS,

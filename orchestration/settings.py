@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestration.setting_sections import (
+    Calibration,
     Compute,
     Dataset,
     Encoders,
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     encoders: Encoders = Encoders()
     thresholds: Thresholds = Thresholds()
     limits: Limits = Limits()
+    calibration: Calibration = Calibration()
     joins: Joins = Joins()
     policies: Policies = Policies()
     compute: Compute = Compute()
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
             "encoders": self.encoders.model_dump(),
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
+            "calibration": self.calibration.model_dump(exclude={"held_out"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.model_dump(),
             "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
@@ -127,6 +130,9 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             "home": base / settings.home,
             "datasets": tuple(
                 d.model_copy(update={key: _below(base, getattr(d, key)) for key in _PATHS}) for d in settings.datasets
+            ),
+            "calibration": settings.calibration.model_copy(
+                update={"held_out": _below(base, settings.calibration.held_out)}
             ),
             "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
             "recalls": tuple(r.model_copy(update={"path": str(base / r.path)}) for r in settings.recalls),

@@ -10,7 +10,6 @@ from dataclasses import asdict
 
 import dagster as dg
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
@@ -19,11 +18,11 @@ from orchestration.defs.duplicates import cluster_members, usable_pictures
 from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.facts import SCHEMAS, literal
 from orchestration.fingerprinting import fingerprint_versions, recipe
-from orchestration.progress import say, track
+from orchestration.progress import track
 from orchestration.resources import Warehouse
-from transforms import duplicates, matching, pictures, search
+from transforms import duplicates, matching, pictures
 from transforms.comparisons import Comparer
-from transforms.fingerprints import OK, embed
+from transforms.fingerprints import OK
 from transforms.generations import VIEWS
 from transforms.hashes import from_hex
 from transforms.matching import Candidate, Cut, Measured, Query, Training
@@ -31,70 +30,6 @@ from transforms.pictures import Pixels
 
 CODE = 1  # raise when the same fingerprints would give other matches
 _BATCH = 256  # generations searched at once
-
-
-@dg.asset(
-    group_name="matches",
-    kinds={"lancedb", "torch"},
-    owners=["team:safety-research"],
-    deps=[cluster_members],
-    pool="gpu",
-)
-def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """What a picture that is not in the training set scores at its best: each training picture against all others.
-
-    Searched with the same views as a generation, so that the two are comparable. One score a picture, over at most
-    `limits.null_sample` pictures spread evenly over the set.
-    """
-    table = warehouse.facts["null_scores"]
-    made_by = recipe("null", CODE, _training_recipe(warehouse), VIEWS, warehouse.settings.limits.null_sample)
-    if table.recipe != made_by:
-        training = training_pictures(warehouse)
-        table.replace(list(_null_rows(warehouse, training)), made_by)
-    scores = np.sort(table.read(["score"])["score"].to_numpy())
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": len(scores),
-            **{f"score at {q:.0%}": float(np.quantile(scores, q)) for q in (0.5, 0.95, 1.0) if len(scores)},
-        }
-    )
-
-
-def _null_rows(warehouse: Warehouse, training: Training) -> Iterator[pa.Table]:
-    heads = training.heads
-    if len(heads) < 2:
-        return  # nothing else to score against: no null distribution, every p-value is 1
-    count = min(len(heads), warehouse.settings.limits.null_sample)
-    sample = np.unique(np.linspace(0, len(heads) - 1, count).astype(np.int64))
-    size = max(1, warehouse.pace.batch // len(VIEWS))
-    starts = range(0, len(sample), size)
-    for start in track(starts, "null distribution", len(starts)):
-        own, shown = _readable(warehouse, sample[start : start + size], training.ids[heads])
-        if not shown:
-            continue
-        views = embed(warehouse.encoder(), [view.cut(picture) for picture in shown for view in VIEWS])
-        found = search.best_of_others(views.reshape(len(own), len(VIEWS), -1), own, training.vectors[heads])
-        yield pa.table(
-            {
-                "sample_id": training.ids[heads[own]],
-                "nearest_id": np.array([training.ids[heads[f.position[0]]] for f in found], np.uint64),
-                "score": np.array([f.score[0] for f in found], np.float64),
-            }
-        )
-
-
-def _readable(
-    warehouse: Warehouse, positions: npt.NDArray[np.int64], ids: npt.NDArray[np.uint64]
-) -> tuple[npt.NDArray[np.int64], list[Pixels]]:
-    """Return the positions whose pictures can be read now, and these; the others are said and left out."""
-    kept, shown = [], []
-    for position in positions.tolist():
-        try:
-            shown.append(warehouse.training_picture(int(ids[position])))
-            kept.append(position)
-        except (OSError, ValueError) as error:
-            say(f"left out of the null distribution: training row {ids[position]}: {error}")
-    return np.array(kept, np.int64), shown
 
 
 @dg.asset(
