@@ -1,7 +1,7 @@
 """The pictures that p-values rest on: which they are, their views' embeddings, and what pixels say of their matches.
 
-What belongs here: choosing, reading, embedding and comparing, each done once a picture and kept. What does not: the null
-distribution (`transforms/calibration.py`), the assets (`defs/calibration.py`).
+What belongs here: choosing, reading, embedding and comparing, each done once a picture and kept. What does not: the
+null distribution (`transforms/calibration.py`), the assets (`defs/calibration.py`).
 """
 
 import hashlib
@@ -163,8 +163,8 @@ def embedded(
     for batch in batched(track(due, "embedding pictures of the null distribution", len(due)), size):
         _embed(warehouse, training, batch, table)
     gone = done - {picture.key for picture in wanted}
-    for part in batched(sorted(gone), 200):
-        table.delete(" or ".join(_is(key) for key in part))
+    for keys in batched(sorted(gone), 200):
+        table.delete(" or ".join(_is(key) for key in keys))
     for part in batched(wanted, 256):
         yield _stored(table, part)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from transforms.cosine_join import nearest
+from transforms.cosine_join import Rows, nearest
 from transforms.encoders import Vectors
 
 
@@ -26,7 +26,7 @@ class Found:
     view: npt.NDArray[np.int64]
 
 
-def best_over_views(views: npt.NDArray[np.float32], vectors: Vectors, k: int) -> list[Found]:
+def best_over_views(views: npt.NDArray[np.float32], vectors: Rows | Vectors, k: int) -> list[Found]:
     """Return the k training pictures nearest to any view of each generation.
 
     views: float32 of shape (generations, views, d). vectors: float32 of shape (m, d); norm 1 both.

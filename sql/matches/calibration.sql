@@ -84,7 +84,7 @@ select
     rule,
     level,
     rule = 'pixels' or level = settings.calibration_level as operating_point,
-    pictures,
+    measured.pictures,
     held_out,
     failed,
     flagged,
