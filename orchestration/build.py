@@ -103,7 +103,8 @@ def _settings(settings: Settings) -> pa.Table:
         "semantic_encoder": chosen.semantic and chosen.semantic.partition("/")[0],
     }
     names = pa.schema([(name, pa.string()) for name in encoders])
-    row = pa.Table.from_pylist([settings.thresholds.model_dump()])
+    calibration = {f"calibration_{name}": getattr(settings.calibration, name) for name in ("level", "tail")}
+    row = pa.Table.from_pylist([settings.thresholds.model_dump() | calibration])
     for name_of, column in zip(names, pa.Table.from_pylist([encoders], names).columns, strict=True):
         row = row.append_column(name_of, column)
     for name, numbers in settings.policies.model_dump().items():

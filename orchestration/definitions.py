@@ -8,6 +8,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; d
 
 from orchestration import automation  # noqa: E402
 from orchestration.defs import (  # noqa: E402
+    calibration,
     catalog,
     duplicates,
     fingerprints,
@@ -23,7 +24,19 @@ from orchestration.resources import Warehouse  # noqa: E402
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(
-        [catalog, fingerprints, recalls, duplicates, texts, prompts, matches, memorization, warehouse, reports]
+        [
+            catalog,
+            fingerprints,
+            recalls,
+            duplicates,
+            texts,
+            prompts,
+            matches,
+            calibration,
+            memorization,
+            warehouse,
+            reports,
+        ]
     ),
     jobs=automation.JOBS,
     sensors=automation.SENSORS,

@@ -250,6 +250,48 @@ SCHEMAS: dict[str, pa.Schema] = {
         {"cluster_id": pa.uint64()}, score=pa.float64(), neighbours=pa.int64(), sampled=pa.bool_()
     ),
     "null_scores": _schema({"sample_id": pa.uint64()}, nearest_id=pa.uint64(), score=pa.float64()),
+    # What p-values rest on: pictures that are no copies, searched as generations are, and edited copies of training
+    # pictures. By the SHA-256 of a picture's pixels, and the edit, which is empty for the picture as it is.
+    "calibration_pictures": _schema(
+        {"pixel_sha256": pa.string(), "edit": pa.string()},
+        population=pa.string(),  # not_trained, whole, part
+        sample_id=pa.uint64(),  # none for a picture that was held out
+        path=pa.string(),
+        nearest_id=pa.uint64(),  # the best match; of an edited copy, its source
+        score=pa.float64(),
+        background=pa.float64(),
+        p_value=pa.float64(),  # by a fit that did not see the picture
+        confirmed=pa.bool_(),
+        failure=pa.string(),
+    ),
+    "calibration_embeddings": _schema(
+        {"pixel_sha256": pa.string(), "edit": pa.string(), "view": pa.string()}, vector=_VECTOR
+    ),
+    # laid over each other by pixels: a picture of `calibration_pictures` and a training picture
+    "calibration_comparisons": _schema(
+        {"pixel_sha256": pa.string(), "edit": pa.string(), "source_sha256": pa.string()},
+        recipe=pa.string(),
+        confirmed=pa.bool_(),
+        failure=pa.string(),
+    ),
+    # the null distribution in numbers: its tail, if it has one, and how uniform p-values are on data not fitted to
+    "null_fits": _schema(
+        {"measure": pa.string()},
+        pictures=pa.int64(),
+        threshold=pa.float64(),
+        shape=pa.float64(),
+        scale=pa.float64(),
+        exceedances=pa.int64(),
+        ks_distance=pa.float64(),
+        ks_p_value=pa.float64(),
+    ),
+    # a generation's best scores against the sampled training pictures, one more than are averaged
+    "generation_backgrounds": _schema(
+        {"generation_id": pa.string()},
+        recipe=pa.string(),
+        background_ids=pa.list_(pa.uint64()),
+        background_scores=pa.list_(pa.float64()),
+    ),
 }
 
 
@@ -274,6 +316,10 @@ WRITTEN_BY = {
     "searched_pictures": "match_candidates",
     "neighbour_lists": "match_candidates",
     "match_comparisons": "match_candidates",
+    "calibration_pictures": "null_scores",
+    "calibration_embeddings": "null_scores",
+    "calibration_comparisons": "null_scores",
+    "null_fits": "null_scores",
 }
 
 # Where it is noted that the rows of a table are computed, and which notes those are: whoever empties the table deletes
@@ -287,6 +333,9 @@ NOTED_IN = {
     "match_evidence": ("match_candidates", "true"),
     "prompt_captions": ("prompt_shards", "true"),
     "caption_embeddings": ("prompt_candidates", "true"),
+    "calibration_pictures": ("null_scores", "true"),
+    "calibration_embeddings": ("null_scores", "true"),
+    "null_fits": ("null_scores", "true"),
 }
 
 EMBEDDINGS = tuple(name for name, schema in SCHEMAS.items() if "vector" in schema.names)

@@ -134,6 +134,20 @@ class Search(Section):
     flips: Literal["none", "whole", "all"] = "whole"
 
 
+class Calibration(Section):
+    """How sure a match is: `matches.calibration`.
+
+    held_out: a folder of pictures that were never trained on; the null distribution is drawn from them too. trials:
+    training pictures of which an edited copy is looked for; the null sample is `limits.null_sample`. tail: share of
+    the null scores below the fitted tail. level: p-value up to which a match counts in the published error rates.
+    """
+
+    held_out: str | None = None
+    trials: int = Field(48, ge=0)
+    tail: float = Field(0.9, ge=0.5, lt=1)
+    level: float = Field(0.05, gt=0, lt=1)
+
+
 class Joins(Section):
     """How training pictures are compared with each other.
 

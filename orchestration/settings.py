@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestration.setting_sections import (
+    Calibration,
     Compute,
     Dataset,
     Encoders,
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     thresholds: Thresholds = Thresholds()
     limits: Limits = Limits()
     search: Search = Search()
+    calibration: Calibration = Calibration()
     joins: Joins = Joins()
     policies: Policies = Policies()
     prompts: Prompts = Prompts()
@@ -78,6 +80,7 @@ class Settings(BaseSettings):
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
             "search": self.search.model_dump(),
+            "calibration": self.calibration.model_dump(exclude={"held_out"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.model_dump(),
             "prompts": self.prompts.model_dump(),
@@ -136,6 +139,9 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             "home": base / settings.home,
             "datasets": tuple(
                 d.model_copy(update={key: _below(base, getattr(d, key)) for key in _PATHS}) for d in settings.datasets
+            ),
+            "calibration": settings.calibration.model_copy(
+                update={"held_out": _below(base, settings.calibration.held_out)}
             ),
             "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
             "recalls": tuple(r.model_copy(update={"path": str(base / r.path)}) for r in settings.recalls),

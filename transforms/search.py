@@ -1,8 +1,7 @@
 """Searching the training pictures with the views of a generation.
 
-What belongs here: the best neighbours of a generation over its views, and the null distribution of such bests. What
-does not: keeping what was found (`neighbour_lists.py`), deciding what a neighbour means (`sql/matches/`), comparing
-pixels (`alignment.py`).
+What belongs here: the best neighbours of a generation over its views. What does not: keeping what was found
+(`neighbour_lists.py`), deciding what a neighbour means (`sql/matches/`), comparing pixels (`alignment.py`).
 
 A tile of the product of all views with a block of pictures is reduced to its best view before anything is chosen, and
 only pictures that may still be among the best are looked at again. These are scored by themselves, in float64: a matrix
@@ -135,21 +134,6 @@ def scores(
     found, way = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int64)
     _score_pairs(np.ascontiguousarray(views, np.float32), np.ascontiguousarray(vectors, np.float32), owner, found, way)
     return found, way
-
-
-def best_of_others(views: npt.NDArray[np.float32], own: npt.NDArray[np.int64], vectors: Rows | Vectors) -> list[Found]:
-    """Return, for training pictures searched with as if generated, the nearest that is not the picture itself.
-
-    own: int64 of shape (n,), the position of each picture among `vectors`, one vector a cluster. Over many pictures
-    the scores are the null distribution: what a picture that is not in the set scores at its best.
-    """
-    found = best_over_views(views, vectors, 2)
-    return [_without(each, position) for each, position in zip(found, own, strict=True)]
-
-
-def _without(found: Found, position: int) -> Found:
-    kept = np.flatnonzero(found.position != position)[:1]
-    return Found(found.position[kept], found.score[kept], found.view[kept])
 
 
 @nb.njit(cache=True, nogil=True)

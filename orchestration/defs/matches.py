@@ -5,13 +5,12 @@ What belongs here: the assets and the rows they write. What does not: which gene
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import batched, chain
 
 import dagster as dg
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from orchestration import matched, searching
@@ -20,80 +19,12 @@ from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.facts import SCHEMAS
 from orchestration.fingerprinting import fingerprint_versions, recipe
 from orchestration.matched import Matches
-from orchestration.progress import say, track
 from orchestration.resources import Warehouse
 from orchestration.searching import Pool
-from transforms import search
-from transforms.fingerprints import embed
 from transforms.matching import Candidate, Cut, Measured, Training
-from transforms.pictures import Pixels
 
 _ROWS = 512  # generations written at once
 CODE = 2  # raise when the same fingerprints would give other matches
-
-
-@dg.asset(
-    group_name="matches",
-    kinds={"lancedb", "torch"},
-    owners=["team:safety-research"],
-    deps=[cluster_members],
-    pool="gpu",
-)
-def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """What a picture that is not in the training set scores at its best: each training picture against all others.
-
-    Searched with the same views as a generation, so that the two are comparable. One score a picture, over at most
-    `limits.null_sample` pictures spread evenly over the set.
-    """
-    table = warehouse.facts["null_scores"]
-    made_by = recipe("null", CODE, _training_recipe(warehouse), warehouse.views, warehouse.settings.limits.null_sample)
-    if table.recipe != made_by:
-        table.replace(list(_null_rows(warehouse, training_pictures(warehouse))), made_by)
-    scores = np.sort(table.read(["score"])["score"].to_numpy())
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": len(scores),
-            **{f"score at {q:.0%}": float(np.quantile(scores, q)) for q in (0.5, 0.95, 1.0) if len(scores)},
-        }
-    )
-
-
-def _null_rows(warehouse: Warehouse, pool: Pool) -> Iterator[pa.Table]:
-    rows, numbers = pool.heads()
-    ids = pool.training.ids[numbers]
-    if len(ids) < 2:
-        return  # nothing else to score against: no null distribution, every p-value is 1
-    count = min(len(ids), warehouse.settings.limits.null_sample)
-    sample = np.argsort(ids)[np.unique(np.linspace(0, len(ids) - 1, count).astype(np.int64))]
-    size = max(1, warehouse.pace.batch // len(warehouse.views))
-    starts = range(0, len(sample), size)
-    for start in track(starts, "null distribution", len(starts)):
-        own, shown = _readable(warehouse, sample[start : start + size], ids)
-        if not shown:
-            continue
-        views = embed(warehouse.encoder(), [view.cut(picture) for picture in shown for view in warehouse.views])
-        found = search.best_of_others(views.reshape(len(own), len(warehouse.views), -1), own, rows)
-        yield pa.table(
-            {
-                "sample_id": ids[own],
-                "nearest_id": np.array([ids[f.position[0]] for f in found], np.uint64),
-                "score": np.array([f.score[0] for f in found], np.float64),
-            }
-        )
-
-
-def _readable(
-    warehouse: Warehouse, positions: npt.NDArray[np.int64], ids: npt.NDArray[np.uint64]
-) -> tuple[npt.NDArray[np.int64], list[Pixels]]:
-    """Return the positions whose pictures can be read now, and these; the others are said and left out."""
-    kept, shown = [], []
-    for position in positions.tolist():
-        try:
-            shown.append(warehouse.training_picture(int(ids[position])))
-            kept.append(position)
-        except (OSError, ValueError) as error:
-            say(f"left out of the null distribution: training row {ids[position]}: {error}")
-    return np.array(kept, np.int64), shown
 
 
 @dg.asset(

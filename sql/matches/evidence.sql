@@ -1,36 +1,76 @@
 -- One row per generation and training row that were compared pixel by pixel, with every measurement and its verdict.
 -- unique: generation_id, sample_id
--- not_null: generation_id, sample_id, copy_score, p_value
+-- not_null: generation_id, sample_id, copy_score, normalised_score, p_value
 -- assert: p_value > 0 and p_value <= 1
 -- assert: verdict is null or verdict in ('exact', 'copy', 'partial_copy', 'similar')
 -- column verdict: exact (same bytes or pixels), copy (the whole picture, confirmed by aligned pixels), partial_copy (a region, so confirmed), similar (close in embedding, not confirmed); NULL where nothing holds
 -- column copy_score: best cosine of the copy embeddings over the searched parts of the generation
--- column p_value: how often a picture that is not in the training set has a best match this strong
+-- column normalised_score: copy_score less the mean of the generation's 3 best scores against sampled training pictures of other clusters
+-- column p_value: how often a picture that is not in the training set has a best match this strong, by normalised_score; see matches.calibration
 -- column pdq_distance: bits of 256, the least over 8 rotations and reflections; NULL where a hash says nothing
 -- column aligned_distance: root mean square of aligned pixels in [0, 1]
 -- column inliers: matched local features that agree on one geometry
 -- column region: the shared part on the generation, as fractions from its top left
 -- column failure: why the pictures could not be compared
 
-with background as (
-    select score, count(*) over (order by score desc range unbounded preceding) as as_strong
-    from lance_null_scores
+with null_pictures as (
+    select score - background as score
+    from lance_calibration_pictures
+    where population = 'not_trained'
 ),
 
-total as (
-    select count(*) as pictures from lance_null_scores
+as_strong as (
+    select score, count(*) over (order by score desc range unbounded preceding) as pictures
+    from null_pictures
+),
+
+fitted as (
+    select count(null_pictures.score) as pictures, any_value(fits.threshold) as threshold,
+        any_value(fits.shape) as shape, any_value(fits.scale) as scale
+    from (select * from lance_null_fits where measure = 'normalised_score') as fits
+    full join null_pictures on true
+),
+
+compared as (
+    select
+        found.*,
+        -- what a generation shares with many pictures is no sign of a copy: the mean of its 3 best scores against other
+        -- sampled clusters is taken off (Douze et al. 2021)
+        found.copy_score - coalesce(list_avg(list_transform(
+            list_filter(
+                list_zip(background.background_ids, background.background_scores),
+                each -> each[1] <> coalesce(members.representative_id, found.sample_id)
+            )[1:3],
+            each -> each[2]
+        )), 0) as normalised_score
+    from lance_match_evidence as found
+    semi join fingerprints.images as images using (sample_id)
+    semi join catalog.generations as generations using (generation_id)
+    left join lance_generation_backgrounds as background using (generation_id)
+    left join lance_cluster_members as members using (sample_id)
 ),
 
 scored as (
     select
-        found.*,
-        -- the picture itself counts among those as strong as it: an empirical p-value is never 0 (Davison & Hinkley 1997)
-        (1 + coalesce((select max(as_strong) from background where background.score >= found.copy_score), 0))
-        / (1 + total.pictures)::double as p_value
-    from lance_match_evidence as found
-    semi join fingerprints.images as images using (sample_id)
-    semi join catalog.generations as generations using (generation_id)
-    cross join total
+        compared.*,
+        -- Up to the threshold the picture itself counts among those as strong as it: an empirical p-value is never 0
+        -- (Davison & Hinkley 1997). Above it a generalised Pareto tail shares out what remains (transforms/calibration.py).
+        greatest(
+            1e-12,
+            (1 + coalesce((
+                select max(pictures) from as_strong
+                where as_strong.score >= least(compared.normalised_score, coalesce(fitted.threshold, 'infinity'))
+            ), 0)) / (1 + fitted.pictures)::double
+            * case
+                when fitted.threshold is null or compared.normalised_score <= fitted.threshold then 1
+                when fitted.shape = 0 then exp(-(compared.normalised_score - fitted.threshold) / fitted.scale)
+                else pow(
+                    1 + fitted.shape * (compared.normalised_score - fitted.threshold) / fitted.scale, -1 / fitted.shape
+                )
+            end
+        ) as p_value
+    from compared
+    cross join fitted
 )
 
 select
@@ -43,6 +83,7 @@ select
         when copy_score >= settings.similar or pdq_distance <= settings.pdq then 'similar'
     end as verdict,
     copy_score,
+    normalised_score,
     p_value,
     pdq_distance,
     scored.aligned_distance,

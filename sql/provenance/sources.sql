@@ -14,6 +14,7 @@
 -- column cluster_id: the cluster it belongs to, recalled or not; its own id where no other row shows the picture
 -- column verdict: exact, copy, partial_copy or similar
 -- column p_value: how often a picture that is not in the training set has a best match this strong
+-- column normalised_score: copy_score less what the generation shares with other training pictures; the p-value is of this
 -- column q_value: false discovery rate among the searched generations when everything this strong is reported
 -- column duplicate_count: training rows that show this picture and are not recalled; 0 where all of them are
 -- column recalled_count: rows that show it and were recalled; the model was trained on them all the same
@@ -93,6 +94,7 @@ select
     coalesce(pictures.copies, 0) as duplicate_count,
     coalesce(recalled_of.recalled_count, 0) as recalled_count,
     found.copy_score,
+    found.normalised_score,
     found.pdq_distance,
     found.aligned_distance,
     found.inliers,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from transforms import cosine_join, cosine_scan
 from transforms.cosine_join import ArrayRows, CosinePairs, blocks, cross_join, nearest, nearest_self, run, self_join
-from transforms.search import best_of_others, best_over_views
+from transforms.search import best_over_views
 
 SEEDS = st.integers(0, 2**32 - 1)
 MEMORIES = st.integers(1, 4000)  # of vectors of 32 bytes: blocks of one row to all in one
@@ -248,13 +248,3 @@ def test_searching_over_views_equals_the_maximum_over_views(seed: int, count: in
         assert len(set(found.position.tolist())) == len(found.position) == min(k, count)
         assert np.allclose(found.score, -np.sort(-best)[:k], atol=1e-5)
         assert np.allclose(best[found.position], found.score, atol=1e-5)
-
-
-def test_the_best_of_others_is_never_the_picture_itself() -> None:
-    vectors = unit(3, 12)
-    own = np.arange(12)
-    for position, found in zip(own, best_of_others(vectors[:, None], own, vectors), strict=True):
-        scores = vectors @ vectors[position]
-        scores[position] = -2
-        assert position not in found.position
-        assert found.score.tolist() == pytest.approx([scores.max()], abs=1e-5)
