@@ -107,7 +107,7 @@ def placement(generation: Pixels, source: Pixels) -> tuple[float, ...] | None:
 
 
 def counterpart(region: Box, homography: Sequence[float]) -> Box:
-    """Return the box around where a region of the generation lies on the source. Raises ValueError as `overlay` does."""
+    """Return the box around a region of the generation as it lies on the source. ValueError: as for `overlay`."""
     right, bottom = region.x + region.width, region.y + region.height
     corners = np.array([[[region.x, region.y], [right, region.y], [right, bottom], [region.x, bottom]]], np.float64)
     there = np.clip(cv2.perspectiveTransform(corners, np.linalg.inv(_matrix(homography)))[0], 0, 1)
