@@ -66,7 +66,7 @@ def gather(case: Facts, settings: Settings, version: tuple[int, str], picture: C
         searchable=about["searchable"],
         required_coverage=about["required_coverage"],
         coverage=tuple(Coverage(*row) for row in case.coverage),
-        thresholds=_thresholds(about, settings),
+        thresholds=_thresholds(case, settings),
         sources=tuple(_source(row, shown, picture) for row in case.sources),
         sources_found=about["sources"],
         version=version[0],
@@ -97,9 +97,12 @@ def _read(load: Callable[[], Pixels]) -> tuple[Pixels | None, str | None]:
         return None, str(error) or type(error).__name__
 
 
-def _thresholds(about: Mapping[str, Any], settings: Settings) -> tuple[Number, ...]:
+def _thresholds(case: Facts, settings: Settings) -> tuple[Number, ...]:
     # The published version's where it states them: the file of settings may have changed since.
-    stood = settings.thresholds.model_dump() | {"coverage": about["required_coverage"]}
+    stood = settings.thresholds.model_dump()
+    for row in case.sources:
+        stood |= row.get("thresholds") or {}
+    stood["coverage"] = case.generation["required_coverage"]
     return tuple(Number(name.replace("_", " "), text(stood[name]), meaning) for name, meaning in _CUTS.items())
 
 
@@ -109,6 +112,9 @@ def _source(row: Mapping[str, Any], generation: Pixels | None, picture: Callable
     if "homography" not in row and shown is not None and generation is not None:
         onto = overlays.placement(generation, shown)
     aligned = row.get("aligned_distance") is not None
+    region, there = _box(row.get("region")), _box(row.get("source_region"))
+    if "source_region" not in row and region and onto:
+        there = overlays.counterpart(region, onto)
     return Source(
         rank=row["rank"],
         verdict=row["verdict"],
@@ -117,8 +123,8 @@ def _source(row: Mapping[str, Any], generation: Pixels | None, picture: Callable
         picture=shown,
         failure=failure,
         homography=onto if aligned else None,
-        region=_box(row.get("region")) if aligned else None,
-        source_region=_box(row.get("source_region")) if aligned else None,
+        region=region if aligned else None,
+        source_region=there if aligned else None,
         numbers=tuple(
             Number(name.replace("_", " "), text(row[name]), meaning)
             for name, meaning in _MEASURES.items()

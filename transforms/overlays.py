@@ -49,10 +49,7 @@ def overlay(
     from the top left corner. region: where on the generation the exposure is matched; wherever the source reaches if
     None. Raises ValueError for a map that is none, or that takes the source out of the picture.
     """
-    onto = np.asarray(homography, np.float64)
-    if onto.shape != (9,) or not np.isfinite(onto).all() or abs(np.linalg.det(onto.reshape(3, 3))) < 1e-12:
-        raise ValueError("the alignment is no map of one picture onto another")
-    onto = onto.reshape(3, 3)
+    onto = _matrix(homography)
     shown = shrink(generation, long_side)
     height, width = shown.shape[:2]
     laid, reach = _warped(source, onto, width, height)
@@ -107,6 +104,22 @@ def placement(generation: Pixels, source: Pixels) -> tuple[float, ...] | None:
     onto = np.vstack([best[1], [0, 0, 1]])
     whole = np.linalg.inv(_pixels(a.shape[1], a.shape[0])) @ onto @ _pixels(b.shape[1], b.shape[0])
     return tuple(float(each) for each in (whole / whole[2, 2]).ravel())
+
+
+def counterpart(region: Box, homography: Sequence[float]) -> Box:
+    """Return the box around a region of the generation as it lies on the source. ValueError: as for `overlay`."""
+    right, bottom = region.x + region.width, region.y + region.height
+    corners = np.array([[[region.x, region.y], [right, region.y], [right, bottom], [region.x, bottom]]], np.float64)
+    there = np.clip(cv2.perspectiveTransform(corners, np.linalg.inv(_matrix(homography)))[0], 0, 1)
+    (x, y), (width, height) = there.min(axis=0), np.ptp(there, axis=0)
+    return Box(float(x), float(y), float(width), float(height))
+
+
+def _matrix(homography: Sequence[float]) -> npt.NDArray[np.float64]:
+    numbers = np.asarray(homography, np.float64)
+    if numbers.shape != (9,) or not np.isfinite(numbers).all() or abs(np.linalg.det(numbers.reshape(3, 3))) < 1e-12:
+        raise ValueError("the alignment is no map of one picture onto another")
+    return numbers.reshape(3, 3)
 
 
 def _affine(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float64] | None, int]:
