@@ -17,7 +17,7 @@ from orchestration import calibrating
 from orchestration.calibrating import NOT_TRAINED, Found, Searched
 from orchestration.defs.duplicates import cluster_members
 from orchestration.defs.matches import match_candidates
-from orchestration.facts import SCHEMAS, literal
+from orchestration.facts import SCHEMAS, FactTable, literal
 from orchestration.fingerprinting import COPY, fingerprint_versions, recipe
 from orchestration.progress import track
 from orchestration.resources import Warehouse
@@ -155,11 +155,10 @@ def _row(training: Searched, found: Found, p_value: float) -> dict[str, object]:
 )
 def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """A generation's best scores against a sample of training pictures: what it has in common with many."""
-    facts = warehouse.facts
-    table, prints = facts["generation_backgrounds"], facts["generation_fingerprints"]
+    table, prints = warehouse.facts["generation_backgrounds"], warehouse.facts["generation_fingerprints"]
     readable = prints.read(["generation_id", "recipe"], "status <> 'failed'").to_pylist()
-    made_by = recipe("background", _recipe(warehouse)) if readable else ""
-    wanted = {row["generation_id"]: recipe(made_by, row["recipe"]) for row in readable}
+    sample = _sample_digest(warehouse, table) if readable else ""
+    wanted = {row["generation_id"]: recipe(CODE, sample, row["recipe"]) for row in readable}
     known = {row["generation_id"]: row["recipe"] for row in table.read(["generation_id", "recipe"]).to_pylist()}
     due = sorted(name for name, made in wanted.items() if known.get(name) != made)
     training = calibrating.searched(warehouse) if due else None
@@ -169,6 +168,24 @@ def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehou
     for gone in batched(sorted(known.keys() - wanted.keys()), 500):
         table.delete(f"generation_id in ({', '.join(map(literal, gone))})")
     return dg.MaterializeResult(metadata={"dagster/row_count": len(wanted), "scored now": len(due)})
+
+
+def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:
+    """Hash which pictures are the background. It is noted beside the training set's state, and read from there.
+
+    A generation is scored anew only if the sample is another, which it rarely is in a large training set that grows.
+    """
+    training = (fingerprint_versions(warehouse), calibrating.clusters_digest(warehouse))
+    state = recipe(training, warehouse.settings.limits.null_sample)
+    noted, _, sample = table.recipe.partition(" ")
+    if noted != state:
+        known = calibrating.searched(warehouse)
+        kept = calibration.smallest(known.digests, warehouse.settings.limits.null_sample)
+        # the encoder too: the same picture has another vector by another
+        digests, ids = known.digests[kept].tobytes().hex(), known.ids[kept].tolist()
+        sample = recipe(digests, ids, warehouse.encoder_id(COPY), VIEWS)
+        table.note_recipe(f"{state} {sample}")
+    return sample
 
 
 def _background_rows(

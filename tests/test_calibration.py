@@ -1,0 +1,64 @@
+"""Calibration in a whole run: who is sampled, what is kept, and p-values that SQL and Python agree on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchestration.facts import Facts
+from tests.conftest import Landing, Row, encoded, picture
+from transforms import calibration
+
+
+def test_growth_computes_only_what_is_new(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
+    held_out = landing.folder / "held out"
+    held_out.mkdir()
+    (held_out / "never.jpg").write_bytes(encoded(picture(900)))
+    (held_out / "trained.jpg").write_bytes(encoded(picture(3)))
+    (held_out / "broken.jpg").write_bytes(b"no picture")
+    landing.write_config('[calibration]\nheld_out = "held out"\ntrials = 3\n[limits]\nnull_sample = 4\n')
+    (landing.folder / "generations" / "copy.jpg").write_bytes(encoded(picture(2).resize((200, 150))))
+    (landing.folder / "generations" / "other.jpg").write_bytes(encoded(picture(901)))
+    landing.shard("00000", rows_of(0, 6))
+    landing.run_here()
+    facts = Facts(landing.home / "facts")
+    before = embedded(facts)
+    rows = facts["calibration_pictures"].read().to_pylist()
+    assert sum(row["edit"] == "" for row in rows) == 5, "four training pictures, and one that was held out"
+    assert [row["path"] for row in rows if row["path"]] == [str(held_out / "never.jpg")], "a trained one is no such"
+    assert sum(row["edit"] != "" for row in rows) == 3
+    assert all(row["sample_id"] != row["nearest_id"] for row in rows if row["edit"] == "")
+    counts = landing.query("select population, rule, pictures, held_out from matches.calibration where operating_point")
+    assert ("not_trained", "p_value", 5, 1) in counts and ("not_trained", "pixels", 5, 1) in counts
+    null = calibration.fit([row["score"] - row["background"] for row in rows if row["edit"] == ""], 0.9)
+    told = landing.query("select normalised_score, p_value from matches.evidence order by all")
+    assert null.p_values([score for score, _ in told]) == pytest.approx([p for _, p in told])
+    significance = dict(landing.query("select generation_id, p_value from matches.significance"))
+    assert significance["gen/copy.jpg"] == pytest.approx(1 / 6), "as low as five pictures allow"
+    assert significance["gen/other.jpg"] > 1 / 6
+
+    landing.shard("00001", rows_of(10, 6))
+    landing.run_here()
+    after = embedded(facts)
+    wanted = facts["calibration_pictures"].read(["pixel_sha256", "edit"]).to_pylist()
+    assert after.keys() == {(row["pixel_sha256"], row["edit"]) for row in wanted}, "what left the sample is forgotten"
+    kept = before.keys() & after.keys()
+    assert kept and all(before[key] == after[key] for key in kept)
+    seen = [table.version for table in facts]
+    landing.run_here()
+    assert [table.version for table in facts] == seen, "nothing is done twice"
+
+
+def embedded(facts: Facts) -> dict[tuple[str, str], float]:
+    """Return one number of each calibrating picture's first view."""
+    rows = facts["calibration_embeddings"].read(where="view = 'whole'").to_pylist()
+    return {(row["pixel_sha256"], row["edit"]): float(np.float32(row["vector"][0])) for row in rows}
+
+
+def test_a_folder_that_is_not_there_is_named(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
+    landing.write_config('[calibration]\nheld_out = "nowhere"\n')
+    landing.shard("00000", rows_of(0, 1))
+    with pytest.raises(AssertionError, match=r"no folder of held-out pictures at .*nowhere; correct"):
+        landing.run_here()
+    assert not Path(landing.home / "raisonne.duckdb").exists()
