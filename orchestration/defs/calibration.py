@@ -183,7 +183,7 @@ def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:
         kept = calibration.smallest(known.digests, warehouse.settings.limits.null_sample)
         # the encoder too: the same picture has another vector by another
         digests, ids = known.digests[kept].tobytes().hex(), known.ids[kept].tolist()
-        sample = recipe(digests, ids, warehouse.encoder_id(COPY), VIEWS)
+        sample = recipe(digests, ids, warehouse.encoder_id(COPY), warehouse.views)
         table.note_recipe(f"{state} {sample}")
     return sample
 
