@@ -10,6 +10,7 @@ import torch
 from tests.benchmarks.data import RULES, SAMPLE, TRUTH, originals, vectors
 from tests.benchmarks.figures import Figure, Measured, fastest
 from transforms.alignment import Limits, align, features
+from transforms.cosine_scan import device
 from transforms.fingerprints import fingerprint
 from transforms.generations import VIEWS
 from transforms.neighbour_lists import FIRST
@@ -20,18 +21,18 @@ _SEEN, _AT_ONCE = 200, 1_000  # generations with all views; views multiplied at 
 
 
 def _search(views: int, generations: int) -> Measured:
-    """Search beside the peer: the product of the same views, the best of them for each picture, and topk."""
+    """Search beside the peer on the same device: the product of the same views, the best for each picture, and topk."""
     queries, rows = vectors(generations * views, seed=4), vectors(_ROWS)
-    asked, known = torch.from_numpy(queries), torch.from_numpy(rows)
+    _, where = device()
     seen = queries.reshape(generations, views, -1)
 
     def bare() -> object:
-        found = []
+        asked, known, found = torch.from_numpy(queries).to(where), torch.from_numpy(rows).to(where), []
         step = max(1, _AT_ONCE // views)
         for start in range(0, generations, step):  # all scores of many views would not fit into memory
             scores = asked[start * views : (start + step) * views] @ known.T
             best = scores.view(-1, views, _ROWS).amax(dim=1) if views > 1 else scores
-            found.append(best.topk(_K, dim=1))
+            found.append([part.cpu() for part in best.topk(_K, dim=1)])
         return found
 
     taken = fastest(
