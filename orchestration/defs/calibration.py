@@ -176,14 +176,14 @@ def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:
     A generation is scored anew only if the sample is another, which it rarely is in a large training set that grows.
     """
     training = (fingerprint_versions(warehouse), calibrating.clusters_digest(warehouse))
-    state = recipe(training, warehouse.settings.limits.null_sample)
+    state = recipe(training, warehouse.settings.limits.null_sample, warehouse.views)
     noted, _, sample = table.recipe.partition(" ")
     if noted != state:
         known = calibrating.searched(warehouse)
         kept = calibration.smallest(known.digests, warehouse.settings.limits.null_sample)
         # the encoder too: the same picture has another vector by another
         digests, ids = known.digests[kept].tobytes().hex(), known.ids[kept].tolist()
-        sample = recipe(digests, ids, warehouse.encoder_id(COPY), VIEWS)
+        sample = recipe(digests, ids, warehouse.encoder_id(COPY), warehouse.views)
         table.note_recipe(f"{state} {sample}")
     return sample
 
