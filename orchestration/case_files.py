@@ -24,6 +24,7 @@ _MEASURES = {
     "p_value": "how often a picture that is not in the training set would have a best match this strong",
     "q_value": "the share of false ones to expect if every generation matched this strongly were reported",
     "copy_score": "cosine of the copy-detection embeddings: 1 is the same, 0 unrelated",
+    "normalised_score": "that, less what the generation has in common with other training pictures; p rests on it",
     "pdq_distance": "bits of 256 in which the perceptual hashes differ, the least over 8 rotations and reflections",
     "inliers": "local features that agree on one way of laying the source over the generation",
     "geometry": "the kind of map that lays the source over the generation",
