@@ -206,9 +206,11 @@ def _stored(table: FactTable, wanted: Sequence[Picture], views: Sequence[str]) -
     names = (rows[name].to_pylist() for name in ("pixel_sha256", "edit", "view"))
     place = {key: number for number, key in enumerate(zip(*names, strict=True))}
     known = [picture for picture in wanted if (*picture.key, views[0]) in place]
+    if not known:
+        return [], np.empty((0, len(views), 0), np.float32)
     flat = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
     order = [place[(*picture.key, view)] for picture in known for view in views]
-    return known, flat[order].reshape(len(known), len(views), flat.shape[1] if len(rows) else 0)
+    return known, flat[order].reshape(len(known), len(views), flat.shape[1])
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ _COVERAGE = """
     select fingerprint, sum(expected)::bigint, sum(ok)::bigint, sum(low_quality)::bigint, sum(failed)::bigint,
         sum(missing)::bigint
     from fingerprints.coverage group by fingerprint order by fingerprint"""
+_RELIABILITY = """
+    select population, rule, level, pictures, flagged, share, low, high, error, operating_point
+    from matches.calibration order by population, rule, level"""
 _GENERATION = """
     select summary.*, found.path, found.model, found.prompt, found.seed
     from provenance.generations as summary join catalog.generations as found using (generation_id)
@@ -42,12 +45,14 @@ class Facts:
     """What the published tables say of one generation.
 
     generation, sources: column → value; the sources strongest first, at most MOST_SOURCES, each with all that was
-    measured. coverage: fingerprint, expected, ok, low quality, failed and missing training rows.
+    measured. coverage: fingerprint, expected, ok, low quality, failed and missing training rows. reliability: rows of
+    matches.calibration.
     """
 
     generation: Mapping[str, Any]
     sources: tuple[Mapping[str, Any], ...]
     coverage: tuple[tuple[str, int, int, int, int, int], ...]
+    reliability: tuple[Mapping[str, Any], ...] = ()
 
 
 def read(con: duckdb.DuckDBPyConnection, generation: str) -> Facts:
@@ -59,7 +64,8 @@ def read(con: duckdb.DuckDBPyConnection, generation: str) -> Facts:
         measured = _rows(con, "select * from matches.evidence where generation_id = ? and sample_id = ?", key)
         extra = {k: v for k, v in measured[0].items() if k != "generation_id"} if measured else {}
         sources.append(extra | source)
-    return Facts(_rows(con, _GENERATION, [name])[0], tuple(sources), tuple(con.execute(_COVERAGE).fetchall()))
+    coverage, reliability = con.execute(_COVERAGE).fetchall(), _rows(con, _RELIABILITY, [])
+    return Facts(_rows(con, _GENERATION, [name])[0], tuple(sources), tuple(coverage), tuple(reliability))
 
 
 def show(case: Facts) -> None:

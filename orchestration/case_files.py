@@ -17,12 +17,14 @@ from transforms import case_page, overlays, pictures
 from transforms.alignment import Box
 from transforms.case_page import Case, Number, Source
 from transforms.pictures import Pixels
+from transforms.reliability import Point
 from transforms.report import Coverage
 
 _MEASURES = {
     "p_value": "how often a picture that is not in the training set would have a best match this strong",
     "q_value": "the share of false ones to expect if every generation matched this strongly were reported",
     "copy_score": "cosine of the copy-detection embeddings: 1 is the same, 0 unrelated",
+    "normalised_score": "that, less what the generation has in common with other training pictures; p rests on it",
     "pdq_distance": "bits of 256 in which the perceptual hashes differ, the least over 8 rotations and reflections",
     "inliers": "local features that agree on one way of laying the source over the generation",
     "geometry": "the kind of map that lays the source over the generation",
@@ -69,6 +71,12 @@ def gather(case: Facts, settings: Settings, version: tuple[int, str], picture: C
         thresholds=_thresholds(case, settings),
         sources=tuple(_source(row, shown, picture) for row in case.sources),
         sources_found=about["sources"],
+        errors=tuple(_error(row) for row in case.reliability if row["operating_point"] and row["pictures"]),
+        reliability=tuple(
+            Point(row["level"], row["share"], row["low"], row["high"])
+            for row in case.reliability
+            if row["population"] == "not_trained" and row["rule"] == "p_value" and row["pictures"]
+        ),
         version=version[0],
         published_at=version[1],
     )
@@ -88,6 +96,19 @@ def file_name(generation_id: str) -> str:
     """Return a name for the page of a generation: no two share one, whatever characters they hold."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", generation_id).strip(".-")[:80]
     return f"{plain}-{hashlib.sha256(generation_id.encode()).hexdigest()[:8]}.html"
+
+
+_POPULATIONS = {
+    "not_trained": "pictures that are no copies and were flagged as one",
+    "whole": "edited copies that keep most of a training picture and were missed",
+    "part": "copies of a region of a training picture that were missed",
+}
+
+
+def _error(row: Mapping[str, Any]) -> Number:
+    rule = "aligned pixels" if row["rule"] == "pixels" else f"p-value up to {row['level']:g}"
+    wrong = row["flagged"] if row["error"] == "false_positive" else row["pictures"] - row["flagged"]
+    return Number(rule, f"{wrong:,} of {row['pictures']:,}", _POPULATIONS[row["population"]])
 
 
 def _read(load: Callable[[], Pixels]) -> tuple[Pixels | None, str | None]:

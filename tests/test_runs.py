@@ -120,6 +120,10 @@ def test_new_generations_are_matched_against_the_training_set_as_it_is(grown: La
         "match_comparisons",
         "match_candidates",
         "match_evidence",
+        "generation_backgrounds",
+        "memorized_pairs",
+        "eidetic_counts",
+        "outlier_scores",
     }
 
 

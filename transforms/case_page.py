@@ -9,9 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from transforms import overlays, report
+from markupsafe import Markup
+
+from transforms import overlays, reliability, report
 from transforms.alignment import Box
 from transforms.pictures import Pixels
+from transforms.reliability import Point
 
 MOST_SOURCES = 10
 MEANINGS = report.VERDICTS | {"not_searched": "the generation could not be read, so nothing was searched for it"}
@@ -56,7 +59,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything the page says. sources: strongest first, of `sources_found`. thresholds: as they stood then."""
+    """Everything the page says. sources: strongest first, of `sources_found`. thresholds: as they stood then.
+
+    errors: how often verdicts and p-values were wrong on pictures of known truth. reliability: of the p-values.
+    """
 
     generation_id: str
     path: str
@@ -75,6 +81,8 @@ class Case:
     sources_found: int
     version: int
     published_at: str
+    errors: tuple[Number, ...] = ()
+    reliability: tuple[Point, ...] = ()
 
 
 def render(case: Case) -> str:
@@ -96,6 +104,7 @@ def render(case: Case) -> str:
             legend=_jpeg(overlays.legend()),
             heat_most=overlays.HEAT_MOST,
             link=link,
+            plot=Markup(reliability.plot(case.reliability, "p-values of pictures that are no copies")),  # noqa: S704
         )
     )
 

@@ -31,7 +31,7 @@ def plot(points: Iterable[Point], title: str) -> str:
     told = "; ".join(f"level {p.level:g}: {p.share:.3f} ({p.low:.3f} to {p.high:.3f})" for p in drawn) or "no pictures"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" width="{size}" height="{size}" '
-        'role="img" font-family="sans-serif" font-size="11">',
+        'role="img" font-family="sans-serif" font-size="11" fill="currentColor">',
         f"<title>{html.escape(title)}</title><desc>{told}</desc>",
         f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#999"/>',
         f'<line x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}" stroke="#999" stroke-dasharray="4 3"/>',
@@ -43,8 +43,10 @@ def plot(points: Iterable[Point], title: str) -> str:
         parts.append(f'<text x="{_x(tick)}" y="{_y(0) + 14}" text-anchor="middle">{tick:g}</text>')
         parts.append(f'<text x="{_x(0) - 5}" y="{_y(tick) + 4}" text-anchor="end">{tick:g}</text>')
     for p in drawn:
-        parts.append(f'<line x1="{_x(p.level)}" y1="{_y(p.low)}" x2="{_x(p.level)}" y2="{_y(p.high)}" stroke="#444"/>')
-        parts.append(f'<circle cx="{_x(p.level)}" cy="{_y(p.share)}" r="3" fill="#1a5fb4"/>')
+        parts.append(
+            f'<line x1="{_x(p.level)}" y1="{_y(p.low)}" x2="{_x(p.level)}" y2="{_y(p.high)}" stroke="currentColor"/>'
+        )
+        parts.append(f'<circle cx="{_x(p.level)}" cy="{_y(p.share)}" r="3" fill="#3584e4"/>')
     return "".join([*parts, "</svg>"])
 
 

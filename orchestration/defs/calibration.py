@@ -176,7 +176,7 @@ def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:
     A generation is scored anew only if the sample is another, which it rarely is in a large training set that grows.
     """
     training = (fingerprint_versions(warehouse), calibrating.clusters_digest(warehouse))
-    state = recipe(training, warehouse.settings.limits.null_sample)
+    state = recipe(training, warehouse.settings.limits.null_sample, warehouse.views)
     noted, _, sample = table.recipe.partition(" ")
     if noted != state:
         known = calibrating.searched(warehouse)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from orchestration import matched, searching
 from orchestration.defs.duplicates import cluster_members, usable_pictures
 from orchestration.defs.fingerprints import generation_fingerprints
+from orchestration.defs.prompts import prompt_candidates
 from orchestration.facts import SCHEMAS
 from orchestration.fingerprinting import fingerprint_versions, recipe
 from orchestration.matched import Matches
@@ -31,7 +32,7 @@ CODE = 2  # raise when the same fingerprints would give other matches
     group_name="matches",
     kinds={"lancedb", "torch", "opencv"},
     owners=["team:safety-research"],
-    deps=[cluster_members, generation_fingerprints],
+    deps=[cluster_members, generation_fingerprints, prompt_candidates],
     pool="gpu",
 )
 def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:

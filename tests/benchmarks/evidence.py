@@ -1,5 +1,6 @@
 """The provenance benchmark: the published sample's verdicts against what its generations were made from."""
 
+from tests.benchmarks import calibration
 from tests.benchmarks.data import one, published
 from tests.benchmarks.figures import Figure, Measured
 
@@ -33,19 +34,6 @@ def _false() -> Measured:
         return Measured(one(con, query), {"generations": one(con, "select count(*) from planted")})
 
 
-def _fdr() -> Measured:
-    with published() as con:
-        query = """
-            select avg((not exists (
-                from training where training.picture = planted.picture and training.cluster_id = sources.cluster_id
-            ))::int), count(*)
-            from planted join matches.significance using (generation_id)
-            left join provenance.sources on sources.generation_id = planted.generation_id and rank = 1
-            where significance.q_value <= 0.05"""
-        share, of = con.execute(query).fetchall()[0]
-        return Measured(share or 0.0, {"discoveries": of})
-
-
 FIGURES = (
     Figure(
         "whole_confirmed",
@@ -62,11 +50,5 @@ FIGURES = (
         lambda: _confirmed("('region', 'collage')", "('exact', 'copy', 'partial_copy')"),
     ),
     Figure("false_confirmed", "sources", "<= 0", "the sample's truth: confirmed sources of another picture", _false),
-    Figure(
-        "fdr_at_05",
-        "share",
-        "<= 0.05",
-        "the sample's truth: generations with q <= 0.05 whose best source is another picture or none",
-        _fdr,
-    ),
+    *calibration.FIGURES,
 )
