@@ -74,7 +74,9 @@ class Landing:
         (self.folder / "generations").mkdir(exist_ok=True)
         self.config.write_text(
             'home = "home"\n[[datasets]]\nname = "tiny"\nmetadata = "laion/*.parquet"\nimages = "laion/*.tar"\n'
-            '[[generations]]\nname = "gen"\npath = "generations"\n[encoders]\ncopy = "sscd_distilled"\n' + extra
+            '[[generations]]\nname = "gen"\npath = "generations"\n[encoders]\ncopy = "sscd_distilled"\n'
+            + ("" if "[calibration]" in extra else "[calibration]\ntrials = 4\n")
+            + extra
         )
 
     def shard(self, name: str, rows: Sequence[Row], extra_members: Mapping[str, bytes] | None = None) -> None:
