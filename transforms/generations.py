@@ -68,8 +68,8 @@ def views(scales: Sequence[float] = (0.5,), flips: str = "whole") -> tuple[View,
     with. Tiles lie at most 3/4 of their side apart, so that one of them shows most of a source of their size wherever
     it is. Each view costs an embedding. Measured with 180 generations, a photograph in a quarter of their area or an
     inset of a third of their side, plain and mirrored, among 200 photographs: the whole alone finds 73% first; 0.6 at
-    four corners and the centre 99%, the weakest with cosines of 0.26; a grid of 0.5 (9 tiles) all of them, the weakest
-    with 0.37; 0.4 as many. Tiles of 0.5 and 0.33 (25) bring the weakest to 0.45. Mirroring tiles brings nothing: SSCD
+    four corners and the centre 99%, a twentieth of the weakest kind below a cosine of 0.26; a grid of 0.5 (9 tiles) all
+    of them, 0.37; with a grid of 3 × 3 tiles of 0.33 beside it 0.45. Mirroring tiles brings nothing: SSCD
     sees a mirrored part nearly as well.
     """
     plain = [View("whole", WHOLE)]
