@@ -4,7 +4,6 @@ What belongs here: choosing, reading, embedding and comparing, each done once a 
 null distribution (`transforms/calibration.py`), the assets (`defs/calibration.py`).
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import batched
@@ -14,19 +13,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from orchestration import vectors
 from orchestration.defs.duplicates import usable_pictures
 from orchestration.facts import FactTable, literal
 from orchestration.fingerprinting import COPY, recipe
 from orchestration.progress import say, track
 from orchestration.resources import Warehouse
+from orchestration.searching import Pool
 from orchestration.vectors import StoredVectors
-from transforms import calibration, duplicates, edits, hashes, pictures
+from transforms import calibration, edits, hashes, pictures
 from transforms.archives import PICTURE_ENDINGS
 from transforms.comparisons import Comparer
+from transforms.digests import Lookup
 from transforms.edits import Edit
 from transforms.encoders import Vectors
 from transforms.fingerprints import embed, vector_column
+from transforms.hashes import from_hex
 from transforms.pictures import Pixels
 
 CODE = 1  # raise when the same pictures would be edited, embedded or compared otherwise
@@ -35,7 +36,7 @@ _LEAST_SIDE = 32  # pixels that an edit needs
 
 
 @dataclass(frozen=True)
-class Searched:
+class Heads:
     """The different training pictures that are searched, one a cluster, in the order in which their vectors lie.
 
     ids: uint64 (n,). digests: uint8 (n, 32), the SHA-256 of their pixels. rows: their vectors.
@@ -46,25 +47,11 @@ class Searched:
     rows: StoredVectors
 
 
-def searched(warehouse: Warehouse) -> Searched:
+def heads(warehouse: Warehouse) -> Heads:
     """Read which pictures are searched; their vectors stay where they are."""
-    known = usable_pictures(warehouse)
-    place = np.searchsorted(known.distinct, known.pixels_group)
-    cluster = np.arange(len(known.distinct))
-    for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
-        member, head = (place[duplicates.positions(known, column.to_numpy())] for column in batch.columns)
-        cluster[member] = head
-    rows, owner = vectors.stored(warehouse, known)
-    heads = np.flatnonzero(np.isin(owner, cluster))
-    return Searched(known.ids[known.distinct][owner[heads]], known.pixel_digests[owner[heads]], rows.part(heads))
-
-
-def clusters_digest(warehouse: Warehouse) -> str:
-    """Hash the clusters by what they hold: an opt-out that moves nobody has nothing searched again."""
-    clusters = hashlib.sha256()
-    for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
-        clusters.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())
-    return clusters.hexdigest()
+    pool = Pool.read(warehouse, usable_pictures(warehouse))
+    rows, numbers = pool.heads()
+    return Heads(pool.training.ids[numbers], pool.training.digests[numbers], rows)
 
 
 @dataclass(frozen=True)
@@ -91,12 +78,12 @@ class Picture:
         return self.edit.kind if self.edit else NOT_TRAINED
 
 
-def sampled(warehouse: Warehouse, training: Searched) -> list[Picture]:
+def sampled(warehouse: Warehouse, training: Heads) -> list[Picture]:
     """Return the pictures whose digests are smallest: training pictures, held-out ones, then edited copies."""
     limits, chosen = warehouse.settings.limits, warehouse.settings.calibration
-    digests = [row.tobytes().hex() for row in training.digests]
     positions = calibration.smallest(training.digests, limits.null_sample).tolist()
-    known = set(digests)
+    digests = {p: training.digests[p].tobytes().hex() for p in positions}
+    trained, known = Lookup(training.digests), set()
     held_out = []
     for path in held_out_paths(warehouse):
         try:
@@ -104,7 +91,7 @@ def sampled(warehouse: Warehouse, training: Searched) -> list[Picture]:
         except (OSError, ValueError) as error:
             say(f"left out of the null distribution: {path}: {error}")
             continue
-        if digest in known:
+        if digest in known or trained.find(from_hex([digest]))[1].all():
             say(f"left out of the null distribution: {path}: its pixels are those of another picture")
             continue
         known.add(digest)
@@ -134,7 +121,7 @@ def _read(warehouse: Warehouse, path: str) -> Pixels:
     return pictures.decode(Path(path).read_bytes(), warehouse.rules.max_pixels)
 
 
-def shown(warehouse: Warehouse, training: Searched, picture: Picture) -> Pixels:
+def shown(warehouse: Warehouse, training: Heads, picture: Picture) -> Pixels:
     """Return a picture as it is searched with. Raises OSError or ValueError where it cannot be read or edited."""
     if picture.position is None:
         return _read(warehouse, str(picture.path))
@@ -149,7 +136,7 @@ def shown(warehouse: Warehouse, training: Searched, picture: Picture) -> Pixels:
 
 
 def embedded(
-    warehouse: Warehouse, training: Searched, wanted: Sequence[Picture]
+    warehouse: Warehouse, training: Heads, wanted: Sequence[Picture]
 ) -> Iterator[tuple[list[Picture], Vectors]]:
     """Yield pictures and their views' vectors, float32 (n, views, d), a batch at a time; only new ones are embedded.
 
@@ -179,7 +166,7 @@ def _bound(warehouse: Warehouse) -> FactTable:
     return warehouse.facts.embeddings(table.name, str(encoder), encoder.dimension)
 
 
-def _embed(warehouse: Warehouse, training: Searched, batch: Iterable[Picture], table: FactTable) -> None:
+def _embed(warehouse: Warehouse, training: Heads, batch: Iterable[Picture], table: FactTable) -> None:
     keys, views = [], []
     for picture in batch:
         try:
@@ -225,7 +212,7 @@ class Found:
     failure: str | None = None
 
 
-def compared(warehouse: Warehouse, training: Searched, found: Sequence[Found]) -> list[Found]:
+def compared(warehouse: Warehouse, training: Heads, found: Sequence[Found]) -> list[Found]:
     """Lay each picture over its match by pixels, where that was not done before."""
     table = warehouse.facts["calibration_comparisons"]
     made_by = recipe(CODE, warehouse.pixel_limits)

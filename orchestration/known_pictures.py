@@ -67,7 +67,8 @@ class Known:
         found = warehouse.facts["generation_embeddings"].read(["generation_id", "vector"], among)
         if not found.num_rows:
             return {name: np.empty(0, np.int64) for name in names}
-        queries = found["vector"].combine_chunks().flatten().to_numpy().reshape(found.num_rows, -1)
+        queries = found["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False, writable=True)
+        queries = queries.reshape(found.num_rows, -1)
         best = cosine_join.nearest(queries, self.stored, k, block=_BLOCK)
         near = dict(zip(found["generation_id"].to_pylist(), np.sort(self.owner[best.position], axis=1), strict=True))
         return {name: near.get(name, np.empty(0, np.int64)) for name in names}

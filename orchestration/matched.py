@@ -20,7 +20,7 @@ from orchestration.fingerprinting import recipe
 from orchestration.progress import track
 from orchestration.resources import Warehouse
 from orchestration.searched import stretch
-from orchestration.searching import Pool, Search, queries_of
+from orchestration.searching import Pool, Search, queries_of, view_vectors
 from transforms import matching, pictures, search
 from transforms.alignment import Alignment, Box
 from transforms.comparisons import Comparer
@@ -149,7 +149,7 @@ class Matches:
         flat = np.array([number for numbers in chosen for number in numbers], np.int64)
         owner = np.repeat(np.arange(len(chosen)), [len(numbers) for numbers in chosen])
         places, back = np.unique(self._pool.places[flat], return_inverse=True)
-        views = self._search.vectors([query.generation_id for query, _ in some])
+        views = view_vectors(self._warehouse, [query.generation_id for query, _ in some])
         score, view = search.scores(views, self._pool.rows.take(places)[back.ravel()], owner)
         boxes = [each.box for each in self._warehouse.views]
         rows = iter(zip(flat.tolist(), score.tolist(), (boxes[v] for v in view), strict=True))

@@ -168,7 +168,7 @@ class Search:
         of, rows = self._pool.number[places], self._pool.rows.part(places)
         least = np.array([-np.inf if floor is None else floor.score for floor in floors or [None] * len(names)])
         block = max(1, int(self._warehouse.settings.joins.memory) // 8 // (_BYTES * rows.dimension))
-        views = self.vectors(names)
+        views = view_vectors(self._warehouse, names)
         found = search.best_over_views(views, rows, most, order=of, floor=least.astype(np.float32), block=block)
         hashed = matching.hashed(queries, numbers, self._pool.training, self._cut.pdq)
         digests = self._pool.training.digests
@@ -177,19 +177,20 @@ class Search:
             near = [replace(each, floor=last(each, digests)) if len(each) == most else each for each in near]
         return dict(zip(names, zip(near, hashed, strict=True), strict=True))
 
-    def vectors(self, names: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return the views of generations in ascending order: float32 (generations, views, d)."""
-        place = {name: number for number, name in enumerate(names)}
-        order = {view: number for number, view in enumerate(self._views)}
-        table = self._warehouse.facts["generation_embeddings"]
-        found = np.zeros((len(names), len(order), self._warehouse.encoder().id.dimension), np.float32)
-        for batch in table.scan(["generation_id", "view", "vector"], stretch(names)):
-            stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
-            whose, which = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
-            for name, view, vector in zip(whose, which, stored, strict=True):
-                if name in place and view in order:
-                    found[place[name], order[view]] = vector
-        return found
+
+def view_vectors(warehouse: Warehouse, names: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return the views of generations in ascending order: float32 (generations, views, d)."""
+    place = {name: number for number, name in enumerate(names)}
+    order = {view.name: number for number, view in enumerate(warehouse.views)}
+    table = warehouse.facts["generation_embeddings"]
+    found = np.zeros((len(names), len(order), warehouse.encoder().id.dimension), np.float32)
+    for batch in table.scan(["generation_id", "view", "vector"], stretch(names)):
+        stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
+        whose, which = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
+        for name, view, vector in zip(whose, which, stored, strict=True):
+            if name in place and view in order:
+                found[place[name], order[view]] = vector
+    return found
 
 
 def queries_of(rows: pa.Table) -> list[Query]:

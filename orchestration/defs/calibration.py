@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration import calibrating
-from orchestration.calibrating import NOT_TRAINED, Found, Searched
-from orchestration.defs.duplicates import cluster_members
+from orchestration.calibrating import NOT_TRAINED, Found, Heads
+from orchestration.defs.duplicates import cluster_members, clusters_digest
 from orchestration.defs.matches import match_candidates
 from orchestration.facts import SCHEMAS, FactTable, literal
 from orchestration.fingerprinting import COPY, fingerprint_versions, recipe
 from orchestration.progress import track
 from orchestration.resources import Warehouse
+from orchestration.searching import view_vectors
 from transforms import calibration, search
 from transforms.encoders import Vectors
 
@@ -46,7 +47,7 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     tables = [warehouse.facts[name] for name in _TABLES]
     made_by = _recipe(warehouse)
     if {table.recipe for table in tables} != {made_by}:
-        training = calibrating.searched(warehouse)
+        training = calibrating.heads(warehouse)
         found = calibrating.compared(warehouse, training, list(_found(warehouse, training)))
         for table, rows in zip(tables, _rows(warehouse, training, found), strict=True):
             table.replace([rows], made_by)
@@ -65,14 +66,14 @@ def _recipe(warehouse: Warehouse) -> str:
     held_out = [(path, (stat := Path(path).stat()).st_size, stat.st_mtime_ns) for path in held_out_paths(warehouse)]
     chosen = warehouse.settings.calibration.model_dump(include={"trials", "tail"})
     rules = (warehouse.views, warehouse.settings.limits.null_sample, chosen, warehouse.pixel_limits, held_out)
-    training = (fingerprint_versions(warehouse), calibrating.clusters_digest(warehouse))
+    training = (fingerprint_versions(warehouse), clusters_digest(warehouse))
     return recipe("null", CODE, calibrating.CODE, training, rules)
 
 
 held_out_paths = calibrating.held_out_paths
 
 
-def _found(warehouse: Warehouse, training: Searched) -> Iterator[Found]:
+def _found(warehouse: Warehouse, training: Heads) -> Iterator[Found]:
     """Yield the best match of each picture that is no copy, and of each edited copy how its source scores."""
     wanted = calibrating.sampled(warehouse, training)
     background = _background(warehouse, training)
@@ -92,18 +93,18 @@ def _found(warehouse: Warehouse, training: Searched) -> Iterator[Found]:
                 yield Found(picture, picture.position, float((views[place] @ source.T).max()), mean)
 
 
-def _background(warehouse: Warehouse, training: Searched) -> np.ndarray:
+def _background(warehouse: Warehouse, training: Heads) -> np.ndarray:
     """Return the positions of the sampled training pictures, ascending."""
     return np.sort(calibration.smallest(training.digests, warehouse.settings.limits.null_sample))
 
 
-def _around(views: Vectors, training: Searched, background: np.ndarray) -> list[search.Found]:
+def _around(views: Vectors, training: Heads, background: np.ndarray) -> list[search.Found]:
     """Return the best background scores of some pictures, by position among the searched."""
     best = search.best_over_views(views, training.rows.take(background), calibration.BACKGROUND + 2)
     return [search.Found(background[each.position], each.score, each.view) for each in best]
 
 
-def _rows(warehouse: Warehouse, training: Searched, found: Sequence[Found]) -> tuple[pa.Table, pa.Table, pa.Table]:
+def _rows(warehouse: Warehouse, training: Heads, found: Sequence[Found]) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Return the rows of `calibration_pictures`, `null_fits` and `null_scores`."""
     tail = warehouse.settings.calibration.tail
     null = sorted((each for each in found if each.picture.edit is None), key=lambda each: each.picture.digest)
@@ -128,7 +129,7 @@ def _rows(warehouse: Warehouse, training: Searched, found: Sequence[Found]) -> t
     )
 
 
-def _row(training: Searched, found: Found, p_value: float) -> dict[str, object]:
+def _row(training: Heads, found: Found, p_value: float) -> dict[str, object]:
     picture = found.picture
     digest, edit = picture.key
     return {
@@ -161,7 +162,7 @@ def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehou
     wanted = {row["generation_id"]: recipe(CODE, sample, row["recipe"]) for row in readable}
     known = {row["generation_id"]: row["recipe"] for row in table.read(["generation_id", "recipe"]).to_pylist()}
     due = sorted(name for name, made in wanted.items() if known.get(name) != made)
-    training = calibrating.searched(warehouse) if due else None
+    training = calibrating.heads(warehouse) if due else None
     for names in batched(track(due, "background of generations", len(due)), _BATCH):
         if training is not None:
             table.upsert(_background_rows(warehouse, training, names, wanted))
@@ -175,11 +176,11 @@ def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:
 
     A generation is scored anew only if the sample is another, which it rarely is in a large training set that grows.
     """
-    training = (fingerprint_versions(warehouse), calibrating.clusters_digest(warehouse))
+    training = (fingerprint_versions(warehouse), clusters_digest(warehouse))
     state = recipe(training, warehouse.settings.limits.null_sample, warehouse.views)
     noted, _, sample = table.recipe.partition(" ")
     if noted != state:
-        known = calibrating.searched(warehouse)
+        known = calibrating.heads(warehouse)
         kept = calibration.smallest(known.digests, warehouse.settings.limits.null_sample)
         # the encoder too: the same picture has another vector by another
         digests, ids = known.digests[kept].tobytes().hex(), known.ids[kept].tolist()
@@ -188,10 +189,8 @@ def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:
     return sample
 
 
-def _background_rows(
-    warehouse: Warehouse, training: Searched, names: Sequence[str], made_by: dict[str, str]
-) -> pa.Table:
-    around = _around(_views(warehouse, names), training, _background(warehouse, training))
+def _background_rows(warehouse: Warehouse, training: Heads, names: Sequence[str], made_by: dict[str, str]) -> pa.Table:
+    around = _around(view_vectors(warehouse, names), training, _background(warehouse, training))
     rows = [
         {
             "generation_id": name,
@@ -202,18 +201,3 @@ def _background_rows(
         for name, found in zip(names, around, strict=True)
     ]
     return pa.Table.from_pylist(rows, SCHEMAS["generation_backgrounds"])
-
-
-def _views(warehouse: Warehouse, names: Sequence[str]) -> Vectors:
-    """Read the views of generations, in their order: float32 (n, views, d)."""
-    place, order = (
-        {name: i for i, name in enumerate(part)} for part in (names, [view.name for view in warehouse.views])
-    )
-    views = np.zeros((len(names), len(warehouse.views), warehouse.encoder(COPY).id.dimension), np.float32)
-    stretch = f"generation_id between {literal(names[0])} and {literal(names[-1])}"
-    for batch in warehouse.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], stretch):
-        flat = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
-        for name, view, vector in zip(batch["generation_id"].to_pylist(), batch["view"].to_pylist(), flat, strict=True):
-            if name in place and view in order:
-                views[place[name], order[view]] = vector
-    return views

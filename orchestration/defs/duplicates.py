@@ -5,9 +5,11 @@ pairs are found and confirmed (`transforms/duplicates.py`), which were joined be
 `copy_joins.py`), counts and views (`sql/duplicates/`).
 """
 
+import hashlib
 import os
 
 import dagster as dg
+import numpy as np
 
 from orchestration import copy_joins, vectors
 from orchestration.defs.catalog import landing_shards
@@ -141,3 +143,11 @@ def usable_pictures(warehouse: Warehouse) -> Pictures:
     """Read the training pictures that could be decoded."""
     recalled = warehouse.facts["recalled_rows"].read(["sample_id"])["sample_id"].to_numpy()
     return Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS, "status <> 'failed'"), recalled)
+
+
+def clusters_digest(warehouse: Warehouse) -> str:
+    """Hash the clusters by what they hold: after an opt-out that moves nobody, nothing is searched again."""
+    clusters = hashlib.sha256()
+    for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
+        clusters.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())
+    return clusters.hexdigest()

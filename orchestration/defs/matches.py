@@ -4,17 +4,15 @@ What belongs here: the assets and the rows they write. What does not: which gene
 (`searching.py`), gathering and comparing candidates (`matched.py`), p-values and verdicts (`sql/matches/evidence.sql`).
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import batched, chain
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 
 from orchestration import matched, searching
-from orchestration.defs.duplicates import cluster_members, usable_pictures
+from orchestration.defs.duplicates import cluster_members, clusters_digest, usable_pictures
 from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.defs.prompts import prompt_candidates
 from orchestration.facts import SCHEMAS
@@ -81,15 +79,7 @@ def _match_recipe(warehouse: Warehouse, cut: Cut) -> str:
     versions = [warehouse.facts[name].version for name in names]
     rules = (cut, warehouse.pixel_limits, warehouse.views)
     codes = (CODE, searching.CODE, matched.CODE)
-    return recipe("matches", codes, _training_recipe(warehouse), versions, rules)
-
-
-def _training_recipe(warehouse: Warehouse) -> str:
-    """Hash what is searched. Clusters by what they hold: an opt-out that moves nobody has nothing searched again."""
-    clusters = hashlib.sha256()
-    for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
-        clusters.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())
-    return recipe(fingerprint_versions(warehouse), clusters.hexdigest())
+    return recipe("matches", codes, fingerprint_versions(warehouse), clusters_digest(warehouse), versions, rules)
 
 
 def _cut(warehouse: Warehouse) -> Cut:

@@ -18,6 +18,7 @@ from orchestration.fingerprinting import recipe
 from orchestration.known_pictures import Known
 from orchestration.progress import track
 from orchestration.resources import Warehouse
+from transforms import calibration
 
 CODE = 1  # raise when the same facts would give other rows
 _COMMIT = 200  # prompts
@@ -133,8 +134,7 @@ def outlier_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
 def _outliers(warehouse: Warehouse, sources: list[int]) -> pa.Table:
     known, cut = known_pictures.known(warehouse), warehouse.settings.memorization
     heads = np.unique(known.head)
-    digests = known.pictures.pixel_digests[heads].view("S32").ravel()  # lowest first: a sample that seldom changes
-    sample = heads[np.argsort(digests, kind="stable")[: cut.outlier_sample]]
+    sample = heads[calibration.smallest(known.pictures.pixel_digests[heads], cut.outlier_sample)]
     asked = np.union1d(sample, known.head[[known.place(source) for source in sources]])
     scores, neighbours = known.outliers(asked, cut.outlier_neighbours)
     asked = asked[: len(scores)]  # none, where no other picture is there to be far from

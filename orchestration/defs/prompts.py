@@ -4,18 +4,16 @@ What belongs here: which matched rows become candidates, and writing them. What 
 (`prompt_captions.py`, `caption_vectors.py`), comparing pixels (`matches.py`).
 """
 
-import hashlib
 from collections.abc import Iterator
 
 import dagster as dg
 import duckdb
 import lance
-import numpy as np
 import pyarrow as pa
 
 from orchestration import caption_vectors, catalogued, prompt_captions
 from orchestration.defs.catalog import landing_shards
-from orchestration.defs.duplicates import cluster_members
+from orchestration.defs.duplicates import cluster_members, clusters_digest
 from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.fingerprinting import recipe
 from orchestration.resources import Warehouse
@@ -89,12 +87,9 @@ def prompt_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -
 
 
 def _recipe(warehouse: Warehouse, shown: pa.Table) -> str:
-    """Hash what is chosen from. Clusters by what they hold: an opt-out that moves nobody changes no candidate."""
-    facts, clusters = warehouse.facts, hashlib.sha256()
-    for batch in facts["cluster_members"].scan(["sample_id", "representative_id"]):
-        clusters.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())
-    versions = [facts[name].version for name in ("image_fingerprints", "prompt_captions")]
-    parts: list[object] = [versions, clusters.hexdigest(), warehouse.settings.limits.neighbours]
+    """Hash what is chosen from."""
+    versions = [warehouse.facts[name].version for name in ("image_fingerprints", "prompt_captions")]
+    parts: list[object] = [versions, clusters_digest(warehouse), warehouse.settings.limits.neighbours]
     if len(shown) and (encoder := caption_vectors.text_encoder(warehouse)):
         landed = prompt_captions.landed_recipe(warehouse)
         parts += [str(encoder.id), warehouse.settings.prompts.similar, landed]
