@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestration.case import Facts, text
 from orchestration.settings import Settings
-from transforms import case_page, overlays, pictures
+from transforms import case_page, pictures
 from transforms.alignment import Box
 from transforms.case_page import Case, Number, Source
 from transforms.pictures import Pixels
@@ -27,12 +27,7 @@ _MEASURES = {
     "normalised_score": "that, less what the generation has in common with other training pictures; p rests on it",
     "pdq_distance": "bits of 256 in which the perceptual hashes differ, the least over 8 rotations and reflections",
     "inliers": "local features that agree on one way of laying the source over the generation",
-    "geometry": "the kind of map that lays the source over the generation",
-    "agreement": "share of the structured parts of the region in which the two agree",
     "aligned_distance": "difference of the aligned pixels in the region, root mean square: 0 equal, 1 black on white",
-    "tile_l2": "the same for the tile of the region that differs most",
-    "masked_mse": "mean squared difference of the aligned pixels, counted in the region alone",
-    "structural_similarity": "likeness of local structure in the region (SSIM): 1 is equal",
     "overlap_generation": "the region's share of the generation",
     "overlap_source": "the region's share of the source",
     "mirrored": "whether the source is mirrored in the generation",
@@ -69,7 +64,7 @@ def gather(case: Facts, settings: Settings, version: tuple[int, str], picture: C
         required_coverage=about["required_coverage"],
         coverage=tuple(Coverage(*row) for row in case.coverage),
         thresholds=_thresholds(case, settings),
-        sources=tuple(_source(row, shown, picture) for row in case.sources),
+        sources=tuple(_source(row, picture) for row in case.sources),
         sources_found=about["sources"],
         errors=tuple(_error(row) for row in case.reliability if row["operating_point"] and row["pictures"]),
         reliability=tuple(
@@ -127,15 +122,9 @@ def _thresholds(case: Facts, settings: Settings) -> tuple[Number, ...]:
     return tuple(Number(name.replace("_", " "), text(stood[name]), meaning) for name, meaning in _CUTS.items())
 
 
-def _source(row: Mapping[str, Any], generation: Pixels | None, picture: Callable[[int], Pixels]) -> Source:
+def _source(row: Mapping[str, Any], picture: Callable[[int], Pixels]) -> Source:
     shown, failure = _read(lambda: picture(row["sample_id"]))
-    onto = tuple(row["homography"]) if row.get("homography") else None
-    if "homography" not in row and shown is not None and generation is not None:
-        onto = overlays.placement(generation, shown)
-    aligned = row.get("aligned_distance") is not None
-    region, there = _box(row.get("region")), _box(row.get("source_region"))
-    if "source_region" not in row and region and onto:
-        there = overlays.counterpart(region, onto)
+    aligned = row["homography"] is not None
     return Source(
         rank=row["rank"],
         verdict=row["verdict"],
@@ -143,9 +132,9 @@ def _source(row: Mapping[str, Any], generation: Pixels | None, picture: Callable
         place=row["picture"] or "not known",
         picture=shown,
         failure=failure,
-        homography=onto if aligned else None,
-        region=region if aligned else None,
-        source_region=there if aligned else None,
+        homography=tuple(row["homography"]) if aligned else None,
+        region=_box(row["region"]) if aligned else None,
+        source_region=_box(row["source_region"]) if aligned else None,
         numbers=tuple(
             Number(name.replace("_", " "), text(row[name]), meaning)
             for name, meaning in _MEASURES.items()

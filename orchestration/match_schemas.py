@@ -66,6 +66,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         inliers=pa.int32(),
         overlap_generation=pa.float64(),
         overlap_source=pa.float64(),
+        homography=pa.list_(pa.float64()),
+        **{f"source_{side}": kind for side, kind in BOX.items()},
         failure=pa.string(),
         **BOX,
     ),

@@ -22,6 +22,7 @@ from transforms.agreement import CELL, TINY, Array, cells, exposure, likeness, r
 _LEAST = 2 * CELL  # pixels: a side below this holds no cell that is not border
 _SMOOTH = 2.0  # pixels: averages noise and misalignments of a pixel away before structure is compared
 _THUMB = 32  # pixels a side
+_SAME = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 # Mirrored, a patch has the same SIFT descriptor with its 4 rows reversed and its 8 directions counted backwards:
 # mirrored copies cost a second matching, not a second detection.
@@ -84,6 +85,7 @@ class Alignment:
     region_a: Box  # where it lies on each
     region_b: Box
     mirrored: bool
+    homography: tuple[float, ...]  # 9 numbers, row by row: from b to a, both in fractions from the top left corner
     cells: int  # cells with structure in the region, its edge left out
     agreement: float  # the share of them that agree
 
@@ -144,7 +146,7 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
         return None
     if np.array_equal(a.colour, b.colour):
         page = Box(0.0, 0.0, 1.0, 1.0)
-        return Alignment(len(a.points), 0.0, 1.0, 1.0, page, page, False, a.grey.size // CELL**2, 1.0)
+        return Alignment(len(a.points), 0.0, 1.0, 1.0, page, page, False, _SAME, a.grey.size // CELL**2, 1.0)
     best: Alignment | None = None
     for onto, support in _maps(a, b, limits):
         found = _measure(a, b, onto, support, limits)
@@ -246,9 +248,16 @@ def _measure(a: Features, b: Features, onto: Array, support: Array, limits: Limi
         region_a=_box(low / size, high / size),
         region_b=_box(there.min(axis=0) / [columns, rows], there.max(axis=0) / [columns, rows]),
         mirrored=bool(np.linalg.det(onto[:, :2]) < 0),
+        homography=_fractions(onto, (width, height), (columns, rows)),
         cells=int(inner.sum()),
         agreement=float(agreeing[inner].mean()),
     )
+
+
+def _fractions(onto: Array, onto_size: tuple[int, int], from_size: tuple[int, int]) -> tuple[float, ...]:
+    """Return an affine map of pixel centres, (2, 3), as one of fractions of the two pictures; sizes: width, height."""
+    a, b = (np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1]]) for width, height in (onto_size, from_size))
+    return tuple((np.linalg.inv(a) @ np.vstack([onto, [0, 0, 1]]) @ b).ravel().tolist())
 
 
 def _box(low: Array, high: Array) -> Box:

@@ -18,7 +18,6 @@ from transforms.pictures import Pixels
 LONG_SIDE = 640  # pixels
 HEAT_MOST = 0.25  # difference, values in [0,1], from which the heat map has its last colour
 _GREY = np.array([128, 128, 128], np.uint8)
-_RATIO, _REPROJECTION, _INLIERS = 0.75, 3.0, 8
 
 
 @dataclass(frozen=True)
@@ -87,54 +86,11 @@ def shrink(picture: Pixels, long_side: int = LONG_SIDE) -> Pixels:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def placement(generation: Pixels, source: Pixels) -> tuple[float, ...] | None:
-    """Find how the source lies on the generation, for a version that did not record it; None where nothing fits.
-
-    To look at, not to judge by: SIFT matches and an affine map by RANSAC, plain and mirrored, the better supported one.
-    """
-    a, b = (cv2.cvtColor(shrink(picture), cv2.COLOR_RGB2GRAY) for picture in (generation, source))
-    best: tuple[int, npt.NDArray[np.float64]] = (_INLIERS - 1, np.zeros((2, 3)))
-    for mirrored in (False, True):
-        found, support = _affine(a, np.ascontiguousarray(b[:, ::-1]) if mirrored else b)
-        if found is not None and support > best[0]:
-            flip = np.array([[-1, 0, b.shape[1] - 1], [0, 1, 0], [0, 0, 1]], np.float64)
-            best = support, found @ flip if mirrored else found
-    if best[0] < _INLIERS:
-        return None
-    onto = np.vstack([best[1], [0, 0, 1]])
-    whole = np.linalg.inv(_pixels(a.shape[1], a.shape[0])) @ onto @ _pixels(b.shape[1], b.shape[0])
-    return tuple(float(each) for each in (whole / whole[2, 2]).ravel())
-
-
-def counterpart(region: Box, homography: Sequence[float]) -> Box:
-    """Return the box around a region of the generation as it lies on the source. ValueError: as for `overlay`."""
-    right, bottom = region.x + region.width, region.y + region.height
-    corners = np.array([[[region.x, region.y], [right, region.y], [right, bottom], [region.x, bottom]]], np.float64)
-    there = np.clip(cv2.perspectiveTransform(corners, np.linalg.inv(_matrix(homography)))[0], 0, 1)
-    (x, y), (width, height) = there.min(axis=0), np.ptp(there, axis=0)
-    return Box(float(x), float(y), float(width), float(height))
-
-
 def _matrix(homography: Sequence[float]) -> npt.NDArray[np.float64]:
     numbers = np.asarray(homography, np.float64)
     if numbers.shape != (9,) or not np.isfinite(numbers).all() or abs(np.linalg.det(numbers.reshape(3, 3))) < 1e-12:
         raise ValueError("the alignment is no map of one picture onto another")
     return numbers.reshape(3, 3)
-
-
-def _affine(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float64] | None, int]:
-    sift = cv2.SIFT.create(1_000)
-    (here, mine), (there, theirs) = (sift.detectAndCompute(picture, None) for picture in (a, b))
-    if mine is None or theirs is None or min(len(mine), len(theirs)) < _INLIERS:
-        return None, 0
-    pairs = [p for p in cv2.BFMatcher().knnMatch(theirs, mine, k=2) if len(p) == 2]
-    kept = [p[0] for p in pairs if p[0].distance < _RATIO * p[1].distance]
-    if len(kept) < _INLIERS:
-        return None, 0
-    source = np.array([there[m.queryIdx].pt for m in kept], np.float32)
-    target = np.array([here[m.trainIdx].pt for m in kept], np.float32)
-    onto, inliers = cv2.estimateAffine2D(source, target, ransacReprojThreshold=_REPROJECTION)
-    return (None, 0) if onto is None else (onto, int(inliers.sum()))
 
 
 def _pixels(width: int, height: int) -> npt.NDArray[np.float64]:

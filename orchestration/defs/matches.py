@@ -23,7 +23,7 @@ from orchestration.searching import Pool
 from transforms.matching import Candidate, Cut, Measured, Training
 
 _ROWS = 512  # generations written at once
-CODE = 2  # raise when the same fingerprints would give other matches
+CODE = 3  # raise when the same fingerprints would give other matches
 
 
 @dg.asset(
@@ -126,6 +126,8 @@ def _evidence_rows(warehouse: Warehouse, training: Training, generation_id: str,
                 "inliers": found.inliers if found else None,
                 "overlap_generation": found.overlap_a if found else None,
                 "overlap_source": found.overlap_b if found else None,
+                "homography": found.homography if found else None,
+                **({f"source_{side}": part for side, part in asdict(found.region_b).items()} if found else {}),
                 "failure": each.failure,
                 **asdict(each.box),
             }

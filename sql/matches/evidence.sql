@@ -11,6 +11,9 @@
 -- column aligned_distance: root mean square of aligned pixels in [0, 1]
 -- column inliers: matched local features that agree on one geometry
 -- column region: the shared part on the generation, as fractions from its top left
+-- column source_region: the same part on the training picture
+-- column homography: how the training picture lies on the generation: 9 numbers, row by row, that map fractions from its top left to fractions of the generation
+-- column thresholds: of the settings, by which the verdict was reached
 -- column failure: why the pictures could not be compared
 
 with null_pictures as (
@@ -92,6 +95,16 @@ select
     overlap_generation,
     overlap_source,
     {'x': x, 'y': y, 'width': width, 'height': height} as region,
+    if(source_x is null, null, {'x': source_x, 'y': source_y, 'width': source_width, 'height': source_height})
+        as source_region,
+    homography,
+    {
+        'pdq': settings.pdq,
+        'similar': settings.similar,
+        'aligned_distance': settings.aligned_distance,
+        'inliers': settings.inliers,
+        'whole_overlap': settings.whole_overlap
+    } as thresholds,
     failure
 from scored
 cross join settings

@@ -23,6 +23,8 @@
 --     exact (byte for byte), normalised (see duplicates.caption_keys), semantic (near in meaning, where searched); NULL
 --     where it meets none, or there is no prompt
 -- column region: the shared part on the generation, as fractions from its top left
+-- column source_region: the same part on the training picture
+-- column homography: how the training picture lies on the generation, see matches.evidence
 
 with twins as (
     select recalled.sample_id, min(images.sample_id) as live_id
@@ -100,6 +102,8 @@ select
     found.inliers,
     found.mirrored,
     found.region,
+    found.source_region,
+    found.homography,
     coalesce(captioned.prompt_match, if(alike.generation_id is null, null, 'semantic')) as prompt_match,
     samples.dataset,
     samples.url,

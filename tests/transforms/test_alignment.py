@@ -67,6 +67,27 @@ def confirmed(a: Picture, b: Picture) -> Alignment:
     return found
 
 
+@pytest.mark.parametrize(
+    ("edit", "onto"),
+    [
+        (lambda p: p, (1, 0, 0, 0, 1, 0)),
+        (lambda p: p[:, ::-1], (-1, 0, 1, 0, 1, 0)),
+        (lambda p: np.rot90(p), (0, 1, 0, -1, 0, 1)),
+        (lambda p: p[32:288, 48:432], (1.25, 0, -0.125, 0, 1.25, -0.125)),
+        (lambda p: cv2.resize(p, (512, 512)), (1, 0, 0, 0, 1, 0)),
+    ],
+    ids=["equal", "mirrored", "turned", "cropped", "squeezed"],
+)
+def test_the_map_says_how_the_source_lies_on_the_generation(edit: Callable[[Picture], Picture], onto: tuple) -> None:
+    found = confirmed(edit(scene(3)), scene(3))
+    assert found.homography == pytest.approx((*onto, 0, 0, 1), abs=0.01)
+    box, there = found.region_a, found.region_b
+    at = np.array([[there.x, there.y, 1], [there.x + there.width, there.y + there.height, 1]])
+    across, down, _ = np.reshape(found.homography, (3, 3)) @ at.T
+    assert (across.min(), down.min()) == pytest.approx((box.x, box.y), abs=0.01)
+    assert (across.max(), down.max()) == pytest.approx((box.x + box.width, box.y + box.height), abs=0.01)
+
+
 def iou(box: Box, truth: tuple[float, float, float, float]) -> float:
     x, y, width, height = truth
     across = min(box.x + box.width, x + width) - max(box.x, x)
