@@ -11,7 +11,7 @@ demo: $(READY)  ## materialize the sample, print what was found, hold it against
 	@$(BIN)/python data/check_truth.py
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
