@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
 
-# Longest first, so that no worker is left with one of them at the end; before all, the file whose worker runs the sample.
+# Longest first, so that no worker is left with one of them at the end; before all, the file that has the sample run.
 _LONG = (
     "test_dictionary.py",
     "test_runs.py",

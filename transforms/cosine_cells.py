@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from transforms import cosine_join
 from transforms.cosine_join import MEMORY, ArrayRows, CosinePairs, PickedRows, as_rows, batched, nearest
-from transforms.cosine_scan import Hits, above, tensor
+from transforms.cosine_scan import BATCH, ROUNDING, Hits, above, products, tensor
 from transforms.encoders import Vectors
 from transforms.shares import wilson
 
@@ -81,15 +81,29 @@ class Recall:
 
 
 def place(rows: PickedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> Probes:
-    """Return the `probes` nearest cells of every row, nearest first. probes: cut to the number of cells."""
+    """Return the `probes` nearest cells of every row, nearest first. probes: cut to the number of cells.
+
+    A matrix product rounds by its shape, so that how many rows are placed at once would choose between cells that are
+    equally near. Where that could be, cosines are computed one by one, and the lower cell comes first.
+    """
     rows = as_rows(rows)
     count, (known, dimension) = len(rows), cells.centroids.shape
     placed = np.empty((count, min(probes, known)), np.int32)
     step = max(1, min(_PLACED, memory // (4 * (2 * dimension + 2 * known))))  # vectors and their scores, each twice
     for start in range(0, count, step):
         vectors = rows.read(start, min(start + step, count))
-        placed[start : start + step] = nearest(vectors, cells.centroids, probes).position
+        near = nearest(vectors, cells.centroids, min(probes + 1, known))
+        close = np.flatnonzero((np.diff(near.score, axis=1) > -2 * ROUNDING).any(axis=1))
+        placed[start : start + step] = near.position[:, :probes]
+        for some in np.array_split(close, -(-len(close) * known // BATCH)) if len(close) else ():
+            placed[start + some] = _nearest_by_one(vectors[some], cells.centroids, probes)
     return placed
+
+
+def _nearest_by_one(vectors: Vectors, centroids: Vectors, probes: int) -> Probes:
+    row, cell = (each.ravel() for each in np.indices((len(vectors), len(centroids))))
+    scores = products(np.ascontiguousarray(vectors), centroids, row, cell).reshape(len(vectors), -1)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :probes].astype(np.int32)
 
 
 def self_join(

@@ -22,7 +22,9 @@ BATCH = 1 << 20
 TILES = {"cpu": (2048, 512), "cuda": (8192, 8192)}
 """Rows and columns of a tile of scores by device: 4 MB stay in a CPU's cache, 256 MB keep a GPU busy."""
 
-_ROUNDING = 1e-5  # more than a product of unit vectors in float32 errs
+ROUNDING = 1e-5
+"""More than a product of unit vectors in float32 errs."""
+
 _SETTLED = 65_536  # pairs computed again at once on CUDA
 
 type Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -78,7 +80,7 @@ def above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> 
             if ahead is not None and row + len(asked) + ahead > column:
                 behind = torch.arange(row + ahead, row + ahead + len(asked), device=where)
                 tile.masked_fill_(torch.arange(column, column + len(part), device=where) <= behind[:, None], -torch.inf)
-            for a, b in _near(tile, threshold - _ROUNDING):
+            for a, b in _near(tile, threshold - ROUNDING):
                 score = _scores(asked, part, a, b)
                 kept = score >= threshold
                 if kept.any():
@@ -103,13 +105,14 @@ def _scores(left: Any, right: Any, a: Any, b: Any) -> Any:  # noqa: ANN401
     """
     torch, where = device()
     if where == "cpu":
-        return torch.from_numpy(_products(left.numpy(), right.numpy(), a.numpy(), b.numpy()))
+        return torch.from_numpy(products(left.numpy(), right.numpy(), a.numpy(), b.numpy()))
     parts = zip(a.split(_SETTLED), b.split(_SETTLED), strict=True)
     return torch.cat([(left[x].double() * right[y].double()).sum(dim=1).float() for x, y in parts])
 
 
 @nb.njit(parallel=True, cache=True, nogil=True)
-def _products(left, right, a, b):  # noqa: ANN001, ANN202
+def products(left, right, a, b):  # noqa: ANN001, ANN201
+    """Return the cosines of left[a] with right[b], float32 of shape (p,): each by itself, in float64, in one order."""
     found = np.empty(len(a), np.float32)
     for i in nb.prange(len(a)):
         x, y, total = left[a[i]], right[b[i]], 0.0

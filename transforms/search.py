@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.cosine_join import Rows, as_rows
-from transforms.cosine_scan import BATCH, TILES, device, full_precision, tensor
+from transforms.cosine_scan import BATCH, ROUNDING, TILES, device, full_precision, tensor
 from transforms.encoders import Vectors
 
-_ROUNDING = 1e-5  # more than a product of unit vectors in float32 errs
 _BLOCK = 65_536
 
 
@@ -102,9 +101,9 @@ class _Best:
         torch, where = device()
         least = torch.from_numpy(self._least[first : first + len(tile)]).to(where)
         if len(part) >= self._k and bool((least == -torch.inf).any()):  # nothing is ruled out yet: what the tile does
-            kth = tile.topk(self._k, dim=1).values[:, -1] - _ROUNDING
+            kth = tile.topk(self._k, dim=1).values[:, -1] - ROUNDING
             least = torch.where(least == -torch.inf, kth, least)
-        least = least - _ROUNDING
+        least = least - ROUNDING
         rows = torch.nonzero(tile.amax(dim=1) >= least).ravel()
         for some in rows.split(max(1, BATCH // len(part))) if len(rows) else ():
             a, b = torch.nonzero(tile[some] >= least[some, None], as_tuple=True)

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from tests.transforms.test_cosine_join import SEEDS, cosines, listed, unit
 from transforms import cosine_cells, cosine_join
@@ -30,6 +30,7 @@ def clustered(seed: int, count: int, dimension: int = 32) -> np.ndarray:
 
 
 @given(seed=SEEDS, count=st.integers(1, 60), cells=st.integers(1, 9), probes=st.integers(1, 4), memory=MEMORIES)
+@example(seed=37, count=6, cells=6, probes=4, memory=64)  # two cells are equal
 @settings(max_examples=30, deadline=None)
 def test_exactly_the_pairs_that_meet_are_reported_once_whatever_the_memory(
     seed: int, count: int, cells: int, probes: int, memory: int
