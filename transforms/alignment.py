@@ -40,11 +40,15 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
     best: Alignment | None = None
     for way in ways(a, b, limits):
         found = _measure(a, b, way, limits)
-        if found and found.confirmed(limits):
+        if found and found.copied(limits):
             return found
-        if found and (best is None or found.agreement * found.cells > best.agreement * best.cells):
+        if found and (best is None or _rank(found, limits) > _rank(best, limits)):
             best = found
     return best
+
+
+def _rank(found: Alignment, limits: Limits) -> tuple[bool, float]:
+    return found.confirmed(limits), found.agreement * found.cells
 
 
 def _laid(b: Features, onto: Array, size: tuple[int, int]) -> tuple[Array, Array, Array]:
