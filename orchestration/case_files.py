@@ -43,7 +43,7 @@ _CUTS = {
     "pdq": "differing bits of 256 up to which two perceptual hashes show the same picture",
     "similar": "cosine of the copy embeddings from which two pictures are similar",
     "aligned_distance": "difference of aligned pixels up to which a copy is confirmed",
-    "inliers": "agreeing local features that an alignment needs",
+    "inliers": "agreeing local features that an alignment needs, but for a whole picture that agrees nearly everywhere",
     "agreement": "share of the region's cells that must agree, all of the region being copied",
     "solid_share": "share of the picture that a solid piece must fill where only that is copied, times the agreement",
     "whole_overlap": "share of both pictures from which a copy is a whole one",

@@ -27,11 +27,12 @@ class Limits:
     likeness: float = 0.95  # correlation from which a cell agrees
     gain: float = 0.3  # how far its contrast may stray from the common one, natural logarithm
     colour: float = 0.05  # how far its mean colour may lie off, after one gain and offset a channel
-    inliers: int = 4  # matches inside the region
+    inliers: int = 12  # matches inside the region: those of two discs or frames agree too, a few of them
     cells: int = 90  # cells with structure inside the region: a line of text has fewer
     cells_whole: int = 40  # the same for the whole picture, which may be mostly sky
     agreement: float = 0.75  # share of those cells that agree
     agreement_whole: float = 0.55  # the same for the whole picture with inliers: a watermark may cover the rest
+    agreement_unmatched: float = 0.9  # the same for the whole picture without them: nothing else speaks for it
     aligned_distance: float = 0.1  # l2 after alignment
     solid: int = 200  # cells of the largest piece that agrees, where the rest of the region does not
     solid_share: float = 0.2  # its share of the picture it fills more, times the agreement around it
@@ -81,12 +82,13 @@ class Alignment:
     def copied(self, limits: Limits) -> bool:
         """Tell whether the region shows the same picture on both sides, all of it."""
         matched, whole = self.inliers >= limits.inliers, self.whole(limits)
+        of_whole = limits.agreement_whole if matched else limits.agreement_unmatched
         if whole and self.aligned_distance == 0:
             return True  # not a pixel differs: even a flat picture equals itself
         return (
             (matched or whole)
             and self.cells >= (limits.cells_whole if whole else limits.cells)
-            and self.agreement >= (limits.agreement_whole if matched and whole else limits.agreement)
+            and self.agreement >= (of_whole if whole else limits.agreement)
             and self.aligned_distance <= limits.aligned_distance
             and max(self.overlap_a, self.overlap_b) >= limits.larger_share
             and min(self.overlap_a, self.overlap_b) >= limits.smaller_share

@@ -124,6 +124,7 @@ select
         'cells_whole': settings.cells_whole,
         'agreement': settings.agreement,
         'agreement_whole': settings.agreement_whole,
+        'agreement_unmatched': settings.agreement_unmatched,
         'aligned_distance': settings.aligned_distance,
         'solid': settings.solid,
         'solid_share': settings.solid_share,
