@@ -45,6 +45,7 @@ _CUTS = {
     "aligned_distance": "difference of aligned pixels up to which a copy is confirmed",
     "inliers": "agreeing local features that an alignment needs, but for a whole picture that agrees nearly everywhere",
     "agreement": "share of the region's cells that must agree, all of the region being copied",
+    "inliers_part": "the same where only a part of the region agrees",
     "solid_share": "share of the picture that a solid piece must fill where only that is copied, times the agreement",
     "whole_overlap": "share of both pictures from which a copy is a whole one",
     "coverage": "share of the training rows to be searched before finding no copy means that there is none",

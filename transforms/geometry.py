@@ -63,7 +63,7 @@ def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: Limits
     flat = _settled(np.vstack([onto, [0, 0, 1]]), source, target, kept.ravel() > 0)
     flat = Way(flat.geometry, flat.onto, _support(flat.onto, source, target, limits))
     # Other pictures end here: a homography that an affine map does not come near is no copy's.
-    worth = limits.inliers <= len(flat.support) < len(source) / _GAINED
+    worth = 3 * limits.inliers <= len(flat.support) < len(source) / _GAINED
     tilted = _homography(source, target, limits) if worth else None
     options = [flat]
     if tilted is not None and len(tilted.support) >= _GAINED * len(flat.support):

@@ -120,6 +120,7 @@ select
         'gain': settings.gain,
         'colour': settings.colour,
         'inliers': settings.inliers,
+        'inliers_part': settings.inliers_part,
         'cells': settings.cells,
         'cells_whole': settings.cells_whole,
         'agreement': settings.agreement,
