@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from orchestration import matched
 from orchestration.defs.duplicates import usable_pictures
 from orchestration.facts import FactTable, literal
 from orchestration.fingerprinting import COPY, recipe
@@ -30,7 +31,7 @@ from transforms.fingerprints import embed, vector_column
 from transforms.hashes import from_hex
 from transforms.pictures import Pixels
 
-CODE = 1  # raise when the same pictures would be edited, embedded or compared otherwise
+CODE = 1  # raise when the same pictures would be edited or embedded otherwise
 NOT_TRAINED = "not_trained"
 _LEAST_SIDE = 32  # pixels that an edit needs
 
@@ -215,7 +216,7 @@ class Found:
 def compared(warehouse: Warehouse, training: Heads, found: Sequence[Found]) -> list[Found]:
     """Lay each picture over its match by pixels, where that was not done before."""
     table = warehouse.facts["calibration_comparisons"]
-    made_by = recipe(CODE, warehouse.pixel_limits)
+    made_by = recipe(CODE, matched.CODE, warehouse.pixel_limits)
     table.delete(f"recipe <> {literal(made_by)}")
     known = {(r["pixel_sha256"], r["edit"], r["source_sha256"]): r for r in table.read().to_pylist()}
 

@@ -94,10 +94,12 @@ class Thresholds(Section):
     gain, colour: a cell agrees where its correlation is at least so high, its contrast strays so little from the
     common one (natural logarithm), and its colour lies so little off. A region is confirmed by `inliers` matched local
     features on one geometry, so many `cells` (`cells_whole` where it is the whole of both pictures), the share
-    `agreement` of them agreeing (`agreement_whole`), aligned_distance, the root mean square of its aligned pixels in
-    [0, 1], and its share of the picture it fills more and of the other (larger_share, smaller_share). Or by a `solid`
-    piece of so many agreeing cells, whatever else the region shows: its share of the picture that it fills more, times
-    the agreement around it, is at least solid_share, and what agrees has at most masked_mse.
+    `agreement` of them agreeing (of the whole of both, `agreement_whole` with `inliers_part` features, and
+    `agreement_unmatched` with fewer), aligned_distance, the root mean square of its aligned pixels in
+    [0, 1], and its share of the picture it fills more and of the other (larger_share, smaller_share). Or by
+    `inliers_part` features and a `solid` piece of so many agreeing cells, whatever else the region shows: its share of
+    the picture that it fills more, times the agreement around it, is at least solid_share, and what agrees has at most
+    masked_mse.
     """
 
     pdq: int = Field(31, ge=0, le=31)
@@ -107,15 +109,17 @@ class Thresholds(Section):
     candidate: float = Field(0.25, ge=0, le=1)
     structure: float = Field(0.015, gt=0, le=1)
     likeness: float = Field(0.95, gt=0, le=1)
-    gain: float = Field(0.3, gt=0)
+    gain: float = Field(0.3, gt=0, le=5)
     colour: float = Field(0.05, gt=0, le=1)
-    inliers: int = Field(4, ge=4)
-    cells: int = Field(90, ge=1)
-    cells_whole: int = Field(40, ge=1)
+    inliers: int = Field(4, ge=4, le=600)
+    inliers_part: int = Field(24, ge=4, le=600)
+    cells: int = Field(90, ge=1, le=1600)
+    cells_whole: int = Field(40, ge=1, le=1600)
     agreement: float = Field(0.75, gt=0, le=1)
     agreement_whole: float = Field(0.55, gt=0, le=1)
+    agreement_unmatched: float = Field(0.9, gt=0, le=1)
     aligned_distance: float = Field(0.1, gt=0, le=1)
-    solid: int = Field(200, ge=1)
+    solid: int = Field(200, ge=1, le=1600)
     solid_share: float = Field(0.2, gt=0, le=1)
     masked_mse: float = Field(0.02, gt=0, le=1)
     larger_share: float = Field(0.28, gt=0, le=1)

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestration import matched
 from orchestration.facts import SCHEMAS, Facts
 from tests.conftest import Landing, Row, encoded, picture
 from transforms import calibration
 
 
-def test_growth_computes_only_what_is_new(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
+def test_growth_computes_only_what_is_new(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     held_out = landing.folder / "held out"
     held_out.mkdir()
     (held_out / "never.jpg").write_bytes(encoded(picture(900)))
@@ -49,6 +52,13 @@ def test_growth_computes_only_what_is_new(landing: Landing, rows_of: Callable[[i
     seen = [facts[name].version for name in names]
     landing.run_here()
     assert [facts[name].version for name in names] == seen, "nothing is done twice"
+
+    comparisons, embeddings = facts["calibration_comparisons"], facts["calibration_embeddings"].version
+    made_by = set(comparisons.read()["recipe"].to_pylist())
+    monkeypatch.setattr(matched, "CODE", matched.CODE + 1)
+    landing.run_here()
+    assert made_by.isdisjoint(comparisons.read()["recipe"].to_pylist()), "pixels say how often the new comparing errs"
+    assert facts["calibration_embeddings"].version == embeddings
 
 
 def embedded(facts: Facts) -> dict[tuple[str, str], float]:

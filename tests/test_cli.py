@@ -156,6 +156,15 @@ def test_an_unknown_setting_is_named(landing: Landing) -> None:
     assert "`thresholds.pdq`" in refused(landing.config, "run", code=2)
 
 
+@pytest.mark.parametrize(
+    "line", ["cells = 1601", f"solid = {10**20}", "inliers = 601", "gain = inf", "agreement = 1.1"]
+)
+def test_a_threshold_that_nothing_can_meet_is_refused(landing: Landing, line: str) -> None:
+    landing.write_config(f"[thresholds]\n{line}\n")
+    with pytest.raises(settings.SettingsError, match=rf"`thresholds\.{line.split()[0]}`"):
+        settings.load(landing.config)
+
+
 def test_reading_before_any_run_says_to_run(landing: Landing) -> None:
     for arguments in (["sql", "select 1"], ["show", "x"], ["export"], ["export", "removal-list"]):
         error = refused(landing.config, *arguments, code=1)

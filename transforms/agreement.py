@@ -91,7 +91,7 @@ def tiles(off: Array, inside: Mask, side: int = 4) -> list[float]:
 
 
 def similarity(x: Array, y: Array) -> Array:
-    """Return the structural similarity of two grey planes at every pixel, values in [0,1].
+    """Return the structural similarity of two grey planes at every pixel, -1 to 1, values in [0,1].
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, its constants and
     window, of planes that were smoothed before: what a re-encoding loses counts less than there.
@@ -102,4 +102,5 @@ def similarity(x: Array, y: Array) -> Array:
     c1, c2 = 0.01**2, 0.03**2
     shared = (2 * mean_x * mean_y + c1) * (2 * (product - mean_x * mean_y) + c2)
     spread = square_x - mean_x**2 + square_y - mean_y**2 + c2
-    return np.asarray(shared / ((mean_x**2 + mean_y**2 + c1) * spread))
+    # what is left of equal planes after rounding may lie above 1
+    return np.clip(shared / ((mean_x**2 + mean_y**2 + c1) * spread), -1, 1)

@@ -11,7 +11,7 @@ correlation, which no change of brightness or contrast moves. The region is the 
 disagree least, and what lies inside it decides. Cells without structure, such as sky, are no evidence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -37,6 +37,8 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
         page, count = Box(0.0, 0.0, 1.0, 1.0), a.grey.size // CELL**2
         points = len(a.points)
         return Alignment(points, 0.0, 1.0, 1.0, page, page, False, count, 1.0, count, "equal", _EQUAL, 0.0, 0.0, 1.0)
+    if a.colourless != b.colourless:  # a copy in grey has the source's brightness, and nothing of its colours
+        a, b = _grey(a), _grey(b)
     best: Alignment | None = None
     for way in ways(a, b, limits):
         found = _measure(a, b, way, limits)
@@ -49,6 +51,11 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
 
 def _rank(found: Alignment, limits: Limits) -> tuple[bool, float]:
     return found.confirmed(limits), found.agreement * found.cells
+
+
+def _grey(picture: Features) -> Features:
+    brightness = cv2.cvtColor(picture.colour, cv2.COLOR_RGB2GRAY)
+    return replace(picture, colour=cv2.cvtColor(brightness, cv2.COLOR_GRAY2RGB))
 
 
 def _laid(b: Features, onto: Array, size: tuple[int, int]) -> tuple[Array, Array, Array]:

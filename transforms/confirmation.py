@@ -5,7 +5,8 @@ measuring (`alignment.py`), the words of a verdict (`sql/matches/evidence.sql`).
 
 Two ways lead to a confirmation. A region agrees as it stands: most of its cells, and its pixels on the average. Or a
 solid part of it agrees while the rest shows something else, as in a template whose object was exchanged or under
-lettering: then the part must be large and one piece. Photographs of one scene agree in specks, not in large pieces.
+lettering: then the part must be large and one piece, and many matches must say so. Photographs of one scene agree in
+specks, not in large pieces.
 """
 
 from dataclasses import dataclass
@@ -28,10 +29,12 @@ class Limits:
     gain: float = 0.3  # how far its contrast may stray from the common one, natural logarithm
     colour: float = 0.05  # how far its mean colour may lie off, after one gain and offset a channel
     inliers: int = 4  # matches inside the region
+    inliers_part: int = 24  # the same where only part of it agrees: the outlines of two drawings bring a few
     cells: int = 90  # cells with structure inside the region: a line of text has fewer
     cells_whole: int = 40  # the same for the whole picture, which may be mostly sky
     agreement: float = 0.75  # share of those cells that agree
-    agreement_whole: float = 0.55  # the same for the whole picture with inliers: a watermark may cover the rest
+    agreement_whole: float = 0.55  # the same for the whole picture with `inliers_part`: a watermark may cover the rest
+    agreement_unmatched: float = 0.9  # the same for the whole picture with fewer: little else speaks for it
     aligned_distance: float = 0.1  # l2 after alignment
     solid: int = 200  # cells of the largest piece that agrees, where the rest of the region does not
     solid_share: float = 0.2  # its share of the picture it fills more, times the agreement around it
@@ -81,12 +84,14 @@ class Alignment:
     def copied(self, limits: Limits) -> bool:
         """Tell whether the region shows the same picture on both sides, all of it."""
         matched, whole = self.inliers >= limits.inliers, self.whole(limits)
+        well_matched = self.inliers >= limits.inliers_part
+        of_whole = limits.agreement_whole if well_matched else limits.agreement_unmatched
         if whole and self.aligned_distance == 0:
             return True  # not a pixel differs: even a flat picture equals itself
         return (
             (matched or whole)
             and self.cells >= (limits.cells_whole if whole else limits.cells)
-            and self.agreement >= (limits.agreement_whole if matched and whole else limits.agreement)
+            and self.agreement >= (of_whole if whole else limits.agreement)
             and self.aligned_distance <= limits.aligned_distance
             and max(self.overlap_a, self.overlap_b) >= limits.larger_share
             and min(self.overlap_a, self.overlap_b) >= limits.smaller_share
@@ -96,7 +101,7 @@ class Alignment:
         """Tell whether a solid part of the region shows the same picture, whatever the rest of it shows."""
         part = self.solid / max(self.cells, 1)
         return (
-            self.inliers >= limits.inliers
+            self.inliers >= limits.inliers_part
             and self.solid >= limits.solid
             and self.masked_mse <= limits.masked_mse
             and max(self.overlap_a, self.overlap_b) * part * self.agreement >= limits.solid_share

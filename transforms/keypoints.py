@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.agreement import CELL, TINY, Array
+from transforms.agreement import CELL, TINY, Array, cells
 from transforms.confirmation import Limits
 
 LEAST = 2 * CELL  # pixels: a side below this holds no cell that is not border
@@ -31,6 +31,7 @@ class Features:
     points: Array  # (n, 2), x and y in its pixels
     descriptors: Array  # (n, 128), unit length
     thumb: Array  # (32, 32), unit length, coarse structure
+    colourless: bool  # black, grey and white alone
 
 
 def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
@@ -58,7 +59,9 @@ def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
     thumb -= cv2.GaussianBlur(thumb, (0, 0), _THUMB / 8)
     thumb /= max(float(np.linalg.norm(thumb)), TINY)
     points = np.array([p.pt for p in found], np.float32).reshape(-1, 2)
-    return Features(small.astype(np.float32) / 255, grey, points, descriptors, thumb)
+    colour = small.astype(np.float32) / 255
+    colourless = bool(np.ptp(cells(colour), axis=2).max() <= limits.colour)
+    return Features(colour, grey, points, descriptors, thumb, colourless)
 
 
 def matches(a: Features, b: Features, descriptors: Array, limits: Limits) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from orchestration import calibrating
+from orchestration import calibrating, matched
 from orchestration.calibrating import NOT_TRAINED, Found, Heads
 from orchestration.defs.duplicates import cluster_members, clusters_digest
 from orchestration.defs.matches import match_candidates
@@ -67,7 +67,7 @@ def _recipe(warehouse: Warehouse) -> str:
     chosen = warehouse.settings.calibration.model_dump(include={"trials", "tail"})
     rules = (warehouse.views, warehouse.settings.limits.null_sample, chosen, warehouse.pixel_limits, held_out)
     training = (fingerprint_versions(warehouse), clusters_digest(warehouse))
-    return recipe("null", CODE, calibrating.CODE, training, rules)
+    return recipe("null", (CODE, calibrating.CODE, matched.CODE), training, rules)
 
 
 held_out_paths = calibrating.held_out_paths

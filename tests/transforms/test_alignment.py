@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from transforms.agreement import similarity
 from transforms.alignment import Alignment, Box, Limits, align, features
 from transforms.comparisons import Comparer
 
@@ -47,6 +48,10 @@ def recoloured(picture: Picture) -> Picture:
     return np.clip(picture * np.array([0.7, 0.9, 0.8]) + np.array([30, -5, 12]), 0, 255).astype(np.uint8)
 
 
+def colourless(picture: Picture) -> Picture:
+    return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
 def compressed(picture: Picture) -> Picture:
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 40])
     return cv2.imdecode(data, cv2.IMREAD_COLOR)
@@ -56,6 +61,19 @@ def marked(picture: Picture) -> Picture:
     ink = picture.copy()
     cv2.putText(ink, "PREVIEW ONLY", (20, 180), cv2.FONT_HERSHEY_SIMPLEX, 1.9, (255, 255, 255), 5, cv2.LINE_AA)
     return cv2.addWeighted(ink, 0.7, picture, 0.3, 0)
+
+
+def face(seed: int) -> Picture:
+    """A drawing: the same disc each time, with other eyes and another mouth."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((400, 400, 3), (250, 240, 200), np.uint8)
+    for colour, thick in (((250, 210, 60), -1), ((0, 0, 0), 4)):
+        cv2.circle(picture, (200, 200), 170, colour, thick, cv2.LINE_AA)
+    eye, mouth = int(rng.integers(8, 30)), (int(rng.integers(30, 90)), int(rng.integers(10, 50)))
+    for x in (140, 260):
+        cv2.circle(picture, (x, 160), eye, (0, 0, 0), -1)
+    cv2.ellipse(picture, (200, 260), mouth, 0, 0, int(rng.choice([-180, 180])), (0, 0, 0), 6)
+    return picture
 
 
 def laid(a: Picture, b: Picture) -> Alignment | None:
@@ -110,8 +128,9 @@ def iou(box: Box, truth: tuple[float, float, float, float]) -> float:
         lambda p: p[::-1],
         lambda p: np.rot90(p),
         lambda p: p[10:310, 12:468],
+        lambda p: compressed(colourless(p)),
     ],
-    ids=["noise", "colour", "jpeg", "watermark", "blur", "small", "square", "upside down", "rotated", "trimmed"],
+    ids=["noise", "colour", "jpeg", "watermark", "blur", "small", "square", "upside down", "rotated", "trimmed", "bw"],
 )
 def test_an_edited_copy_is_the_whole_picture(edit: Callable[[Picture], Picture]) -> None:
     original = scene(1)
@@ -204,13 +223,29 @@ def test_a_small_piece_of_another_picture_confirms_nothing() -> None:
         assert not found.confirmed(LIMITS), found
 
 
-@pytest.mark.parametrize("make", [scene, smooth, lambda seed: marked(scene(seed)), lambda seed: marked(smooth(seed))])
+@pytest.mark.parametrize(
+    "make", [scene, smooth, lambda seed: marked(scene(seed)), lambda seed: marked(smooth(seed)), face]
+)
 def test_different_pictures_are_never_confirmed(make: Callable[[int], Picture]) -> None:
     made = [features(make(seed), LIMITS) for seed in range(10, 16)]
     for i, a in enumerate(made):
         for b in made[:i]:
             found = align(a, b, LIMITS)
             assert found is None or not found.confirmed(LIMITS), found
+
+
+def test_a_picture_in_grey_is_compared_by_brightness_with_its_source_alone() -> None:
+    grey, original = colourless(scene(11)), scene(11)
+    assert laid(grey, original).whole(LIMITS) and laid(original, grey).whole(LIMITS)
+    assert confirmed(original, grey).agreement == pytest.approx(confirmed(grey, original).agreement, abs=0.02)
+    for other in (scene(12), colourless(scene(12))):
+        found = laid(grey, other)
+        assert found is None or not found.confirmed(LIMITS), found
+
+
+def test_structural_similarity_is_never_above_1() -> None:
+    flat = np.full((40, 40), 0.9, np.float32)
+    assert similarity(flat, np.float32(0.999) * flat).max() <= 1
 
 
 def test_flat_pictures_are_confirmed_only_where_equal() -> None:
