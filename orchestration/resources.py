@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from pydantic import PrivateAttr
 from orchestration import progress, publishing, settings
 from orchestration.facts import Facts
 from orchestration.training import TrainingPictures
-from transforms import alignment, duplicates, encoders, generations
+from transforms import duplicates, encoders, generations
+from transforms.confirmation import Limits
 from transforms.encoders import Encoder
 from transforms.fingerprints import Pace, Rules
 
@@ -97,12 +99,10 @@ class Warehouse(dg.ConfigurableResource):
         return Pace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
 
     @property
-    def pixel_limits(self) -> alignment.Limits:
+    def pixel_limits(self) -> Limits:
         """When two pictures agree by pixels."""
-        cut = self._settings.thresholds
-        return alignment.Limits(
-            inliers=cut.inliers, aligned_distance=cut.aligned_distance, whole_share=cut.whole_overlap
-        )
+        cut = self._settings.thresholds.model_dump()
+        return Limits(**{limit.name: cut[limit.name] for limit in fields(Limits) if limit.name in cut})
 
     @property
     def views(self) -> tuple[generations.View, ...]:

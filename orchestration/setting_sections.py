@@ -85,10 +85,19 @@ class Thresholds(Section):
     nothing. similar: cosine of copy embeddings from which two pictures are worth comparing by pixels (0.5 is the
     replication threshold of Somepalli et al. 2022). caption: Jaccard similarity of the words of two captions from which
     they nearly equal. candidate: cosine from which a generation's neighbour is kept.
-    aligned_distance: root mean square of aligned pixels in [0, 1]. inliers: matched local features that agree on one
-    geometry. duplicate_overlap, whole_overlap: shared share of both pictures from which two training pictures are the
-    same picture, and a generation shows the whole of its source. coverage: share of the training rows that must have
-    been searched before finding no copy says anything; below it that answer is shown as inconclusive.
+    duplicate_overlap, whole_overlap: shared share of both pictures from which two training pictures are the same, and
+    a generation shows the whole of its source. coverage: share of the training rows that must have been searched
+    before finding no copy says anything; below it that answer is shown as inconclusive.
+
+    The others say when aligned pixels confirm a copy; `transforms/confirmation.py` is the policy. Pictures are compared
+    in cells of 8 pixels at a long side of 320. structure: standard deviation from which a cell is evidence. likeness,
+    gain, colour: a cell agrees where its correlation is at least so high, its contrast strays so little from the
+    common one (natural logarithm), and its colour lies so little off. A region is confirmed by `inliers` matched local
+    features on one geometry, so many `cells` (`cells_whole` where it is the whole of both pictures), the share
+    `agreement` of them agreeing (`agreement_whole`), aligned_distance, the root mean square of its aligned pixels in
+    [0, 1], and its share of the picture it fills more and of the other (larger_share, smaller_share). Or by a `solid`
+    piece of so many agreeing cells, whatever else the region shows: its share of the picture that it fills more, times
+    the agreement around it, is at least solid_share, and what agrees has at most masked_mse.
     """
 
     pdq: int = Field(31, ge=0, le=31)
@@ -96,8 +105,21 @@ class Thresholds(Section):
     similar: float = Field(0.5, gt=0, le=1)
     caption: float = Field(0.8, gt=0, le=1)
     candidate: float = Field(0.25, ge=0, le=1)
-    aligned_distance: float = Field(0.1, gt=0, le=1)
+    structure: float = Field(0.015, gt=0, le=1)
+    likeness: float = Field(0.95, gt=0, le=1)
+    gain: float = Field(0.3, gt=0)
+    colour: float = Field(0.05, gt=0, le=1)
     inliers: int = Field(4, ge=4)
+    cells: int = Field(90, ge=1)
+    cells_whole: int = Field(40, ge=1)
+    agreement: float = Field(0.75, gt=0, le=1)
+    agreement_whole: float = Field(0.55, gt=0, le=1)
+    aligned_distance: float = Field(0.1, gt=0, le=1)
+    solid: int = Field(200, ge=1)
+    solid_share: float = Field(0.2, gt=0, le=1)
+    masked_mse: float = Field(0.02, gt=0, le=1)
+    larger_share: float = Field(0.28, gt=0, le=1)
+    smaller_share: float = Field(0.08, gt=0, le=1)
     duplicate_overlap: float = Field(0.6, gt=0, le=1)
     whole_overlap: float = Field(0.8, gt=0, le=1)
     coverage: float = Field(0.95, ge=0, le=1)

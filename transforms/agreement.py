@@ -4,6 +4,8 @@ What belongs here: arithmetic on planes of equal size. What does not: how one pi
 how much agreement is enough (`alignment.py`).
 """
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +56,12 @@ def exposure(a: Array, b: Array) -> tuple[Array, Array]:
     return gain, mean_a - gain * mean_b
 
 
+def squares(a: Array, b: Array, gain: Array, offset: Array) -> Array:
+    """Return how far b, brought to a's exposure, lies off at each pixel: the mean square over the channels, (h, w)."""
+    apart = a - gain * b - offset
+    return np.einsum("hwc,hwc->hw", apart, apart) / a.shape[2]
+
+
 def rectangle(votes: Array) -> tuple[int, int, int, int]:
     """Return top, bottom, left, right of the largest sum.
 
@@ -66,3 +74,32 @@ def rectangle(votes: Array) -> tuple[int, int, int, int]:
     before = np.hstack([np.zeros((len(run), 1)), run[:, :-1]])
     pair, last = divmod(int((run - np.minimum.accumulate(before, axis=1)).argmax()), columns)
     return int(top[pair]), int(bottom[pair]), int(before[pair, : last + 1].argmin()), last + 1
+
+
+def tiles(off: Array, inside: Mask, side: int = 4) -> list[float]:
+    """Return the mean of `off`, (h, w), in each of side × side tiles of the box around `inside`, its pixels only."""
+    down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    rows = np.linspace(down[0], down[-1] + 1, side + 1).astype(int)
+    columns = np.linspace(across[0], across[-1] + 1, side + 1).astype(int)
+    found = []
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            counted = inside[top:bottom, left:right]
+            if counted.any():
+                found.append(float(off[top:bottom, left:right][counted].mean()))
+    return found
+
+
+def similarity(x: Array, y: Array) -> Array:
+    """Return the structural similarity of two grey planes at every pixel, values in [0,1].
+
+    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, its constants and
+    window, of planes that were smoothed before: what a re-encoding loses counts less than there.
+    """
+    mean_x, mean_y, square_x, square_y, product = (
+        cv2.GaussianBlur(plane, (11, 11), 1.5) for plane in (x, y, x * x, y * y, x * y)
+    )
+    c1, c2 = 0.01**2, 0.03**2
+    shared = (2 * mean_x * mean_y + c1) * (2 * (product - mean_x * mean_y) + c2)
+    spread = square_x - mean_x**2 + square_y - mean_y**2 + c2
+    return np.asarray(shared / ((mean_x**2 + mean_y**2 + c1) * spread))

@@ -57,7 +57,7 @@ class Comparer[Name: Hashable]:
             return Compared(same=False)
         shared = min(found.overlap_a, found.overlap_b) >= overlap
         return Compared(
-            shared and found.confirmed(self.limits),
+            shared and found.copied(self.limits),
             found.aligned_distance,
             found.inliers,
             found.overlap_a,

@@ -20,10 +20,11 @@ from orchestration.fingerprinting import fingerprint_versions, recipe
 from orchestration.matched import Matches
 from orchestration.resources import Warehouse
 from orchestration.searching import Pool
+from transforms.alignment import Alignment
 from transforms.matching import Candidate, Cut, Measured, Training
 
 _ROWS = 512  # generations written at once
-CODE = 3  # raise when the same fingerprints would give other matches
+CODE = 4  # raise when the same fingerprints would give other matches
 
 
 @dg.asset(
@@ -106,6 +107,17 @@ def _candidate_rows(found: Iterable[Candidate]) -> pa.Table:
     return pa.Table.from_pylist(rows, SCHEMAS["match_candidates"])
 
 
+def _laid(found: Alignment) -> dict[str, object]:
+    names = ("mirrored", "aligned_distance", "inliers", "geometry", "cells", "agreement", "solid")
+    return {
+        **{name: getattr(found, name) for name in (*names, "masked_mse", "structural_similarity", "homography")},
+        "aligned_tile_l2": found.tile_l2,
+        "overlap_generation": found.overlap_a,
+        "overlap_source": found.overlap_b,
+        **{f"source_{side}": part for side, part in asdict(found.region_b).items()},
+    }
+
+
 def _evidence_rows(warehouse: Warehouse, training: Training, generation_id: str, measured: list[Measured]) -> pa.Table:
     limits = warehouse.pixel_limits
     rows = []
@@ -121,13 +133,7 @@ def _evidence_rows(warehouse: Warehouse, training: Training, generation_id: str,
                 "same_pixels": each.same_pixels,
                 "confirmed": found is not None and found.confirmed(limits),
                 "whole": found is not None and found.whole(limits),
-                "mirrored": found.mirrored if found else None,
-                "aligned_distance": found.aligned_distance if found else None,
-                "inliers": found.inliers if found else None,
-                "overlap_generation": found.overlap_a if found else None,
-                "overlap_source": found.overlap_b if found else None,
-                "homography": found.homography if found else None,
-                **({f"source_{side}": part for side, part in asdict(found.region_b).items()} if found else {}),
+                **(_laid(found) if found else {}),
                 "failure": each.failure,
                 **asdict(each.box),
             }

@@ -10,6 +10,13 @@
 -- column pdq_distance: bits of 256, the least over 8 rotations and reflections; NULL where a hash says nothing
 -- column aligned_distance: root mean square of aligned pixels in [0, 1]
 -- column inliers: matched local features that agree on one geometry
+-- column geometry: which one: equal, similarity, affine, homography, or placed edge on edge where features are few
+-- column cells: cells of 8 pixels (at a long side of 320) with structure in the region, its edge left out
+-- column agreement: share of them that agree
+-- column solid: agreeing cells of the largest piece that agrees nearly everywhere
+-- column aligned_tile_l2: largest l2 of 4 x 4 tiles of the region, aligned
+-- column masked_mse: mean squared difference over the cells that agree
+-- column structural_similarity: mean SSIM over the region (Wang et al. 2004)
 -- column region: the shared part on the generation, as fractions from its top left
 -- column source_region: the same part on the training picture
 -- column homography: how the training picture lies on the generation: 9 numbers, row by row, that map fractions from its top left to fractions of the generation
@@ -91,6 +98,13 @@ select
     pdq_distance,
     scored.aligned_distance,
     scored.inliers,
+    geometry,
+    scored.cells,
+    scored.agreement,
+    scored.solid,
+    aligned_tile_l2,
+    scored.masked_mse,
+    structural_similarity,
     mirrored,
     overlap_generation,
     overlap_source,
@@ -101,8 +115,21 @@ select
     {
         'pdq': settings.pdq,
         'similar': settings.similar,
-        'aligned_distance': settings.aligned_distance,
+        'structure': settings.structure,
+        'likeness': settings.likeness,
+        'gain': settings.gain,
+        'colour': settings.colour,
         'inliers': settings.inliers,
+        'cells': settings.cells,
+        'cells_whole': settings.cells_whole,
+        'agreement': settings.agreement,
+        'agreement_whole': settings.agreement_whole,
+        'aligned_distance': settings.aligned_distance,
+        'solid': settings.solid,
+        'solid_share': settings.solid_share,
+        'masked_mse': settings.masked_mse,
+        'larger_share': settings.larger_share,
+        'smaller_share': settings.smaller_share,
         'whole_overlap': settings.whole_overlap
     } as thresholds,
     failure

@@ -22,6 +22,11 @@
 -- column prompt_match: how the generation's prompt meets a caption of any row that shows the picture, recalled rows too:
 --     exact (byte for byte), normalised (see duplicates.caption_keys), semantic (near in meaning, where searched); NULL
 --     where it meets none, or there is no prompt
+-- column geometry: how the pictures are laid over each other: equal, similarity, affine, homography, placed edge on edge
+-- column agreement: share of the region's cells with structure that agree
+-- column aligned_tile_l2: largest l2 of 4 x 4 tiles of the region, aligned
+-- column masked_mse: mean squared difference over the cells that agree
+-- column structural_similarity: mean SSIM over the region
 -- column region: the shared part on the generation, as fractions from its top left
 -- column source_region: the same part on the training picture
 -- column homography: how the training picture lies on the generation, see matches.evidence
@@ -100,6 +105,11 @@ select
     found.pdq_distance,
     found.aligned_distance,
     found.inliers,
+    found.geometry,
+    found.agreement,
+    found.aligned_tile_l2,
+    found.masked_mse,
+    found.structural_similarity,
     found.mirrored,
     found.region,
     found.source_region,

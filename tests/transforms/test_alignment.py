@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from transforms.alignment import Alignment, Box, Limits, align, features
+from transforms.comparisons import Comparer
 
 Picture = np.ndarray
 LIMITS = Limits()
@@ -151,6 +152,56 @@ def test_a_collage_shares_only_what_was_pasted() -> None:
     assert iou(found.region_a, (130 / 480, 60 / 320, 300 / 480, 210 / 320)) >= 0.7
     assert iou(found.region_b, (100 / 480, 80 / 320, 300 / 480, 220 / 320)) >= 0.7
     assert found.aligned_distance < 0.06, "the pixels around the paste were measured too"
+
+
+def test_a_picture_seen_from_the_side_lies_by_a_homography() -> None:
+    original = scene(20)
+    corners = np.array([[0, 0], [480, 0], [480, 320], [0, 320]], np.float32)
+    seen = corners + np.array([[60, 40], [-6, 8], [-10, -4], [50, -36]], np.float32)
+    onto = cv2.getPerspectiveTransform(corners, seen)
+    found = confirmed(noisy(cv2.warpPerspective(original, onto, (480, 320))), original)
+    assert found.geometry == "homography"
+    mapped = np.reshape(found.homography, (3, 3)) @ np.vstack([corners.T / [[480], [320]], np.ones(4)])
+    assert pytest.approx(seen / [480, 320], abs=0.01) == (mapped[:2] / mapped[2]).T
+
+
+def swapped(picture: Picture, other: Picture) -> Picture:
+    """The same background behind another object."""
+    mask = cv2.ellipse(np.zeros(picture.shape[:2], np.uint8), (250, 150), (160, 100), 0, 0, 360, 1, -1) > 0
+    return np.where(mask[:, :, None], other, picture)
+
+
+def lettered(picture: Picture) -> Picture:
+    made = picture.copy()
+    for line, words in enumerate(("WHEN YOU", "SEE IT", "AGAIN")):
+        for ink, thick in ((0, 24), (255, 10)):
+            cv2.putText(made, words, (40, 90 + 95 * line), cv2.FONT_HERSHEY_SIMPLEX, 2.7, (ink,) * 3, thick)
+    return made
+
+
+@pytest.mark.parametrize("edit", [lambda p: swapped(p, scene(22)), lettered], ids=["template", "text"])
+def test_what_is_left_of_a_picture_is_a_part_of_it_whatever_covers_the_rest(
+    edit: Callable[[Picture], Picture],
+) -> None:
+    made, original = compressed(edit(scene(21))), scene(21)
+    found = confirmed(made, original)
+    assert not found.copied(LIMITS), "not all of the region shows the source"
+    assert found.solid >= LIMITS.solid
+    assert found.masked_mse < found.aligned_distance**2, "what covers the source was measured too"
+    assert found.tile_l2 > 1.5 * found.aligned_distance, "the worst tile is under the cover"
+    # Of training pictures it is another picture: captions of one template are not one picture.
+    comparer = Comparer({"made": made, "original": original}.__getitem__, LIMITS)
+    assert not comparer.same("made", "original", 0.6).same
+    assert comparer.same("original", "original", 0.6).same
+
+
+def test_a_small_piece_of_another_picture_confirms_nothing() -> None:
+    for seed in range(30, 34):
+        made, original = scene(seed), scene(seed + 10)
+        made[100:190, 150:290] = original[100:190, 150:290]  # 8 % of both
+        found = laid(made, original)
+        assert found is not None and found.inliers >= LIMITS.inliers, "the piece was found"
+        assert not found.confirmed(LIMITS), found
 
 
 @pytest.mark.parametrize("make", [scene, smooth, lambda seed: marked(scene(seed)), lambda seed: marked(smooth(seed))])
