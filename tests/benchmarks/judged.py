@@ -7,7 +7,7 @@ counting (`evidence.py`).
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import batched
 
@@ -68,8 +68,8 @@ class Outcome:
 
 def pixel_limits() -> Limits:
     """Return when two pictures agree by pixels, by the default settings."""
-    cut = Settings().thresholds
-    return Limits(inliers=cut.inliers, aligned_distance=cut.aligned_distance, whole_share=cut.whole_overlap)
+    cut = Settings().thresholds.model_dump()
+    return Limits(**{limit.name: cut[limit.name] for limit in fields(Limits) if limit.name in cut})
 
 
 @cache
