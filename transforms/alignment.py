@@ -11,6 +11,8 @@ correlation, which no change of brightness or contrast moves. The region is the 
 disagree least, and what lies inside it decides. Cells without structure, such as sky, are no evidence.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -46,9 +48,10 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
 
 
 def _laid(b: Features, onto: Array, size: tuple[int, int]) -> tuple[Array, Array, Array]:
-    """Return b's colours laid over a picture of `size`, how much of each pixel they cover, and pixels of a by one of b.
+    """Lay b over a picture of `size`, width and height.
 
-    The last has shape (h, w) of cells: the area that b's pixel takes there.
+    Returns its colours there, (h, w, 3); how much of each pixel it covers, (h, w); and for each cell the area of b that
+    lies under a pixel.
     """
     rows, columns = b.grey.shape
     centre = mapped(onto, np.array([[columns / 2, rows / 2]]))[0]
@@ -68,11 +71,20 @@ def _laid(b: Features, onto: Array, size: tuple[int, int]) -> tuple[Array, Array
     return laid, inside, np.abs(np.linalg.det(back) / np.where(depth > 0, depth, np.inf) ** 3)
 
 
-def _measure(a: Features, b: Features, way: Way, limits: Limits) -> Alignment | None:
-    """Lay b over a by one map and find the rectangle of a that they share."""
-    height, width = a.grey.shape
-    rows, columns = b.grey.shape
-    laid, inside, area = _laid(b, way.onto, (width, height))
+@dataclass(frozen=True)
+class _Region:
+    """The rectangle of a that b agrees with, as masks of cells: all of it, what counts as evidence, what agrees."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    part: Mask
+    inner: Mask
+    agreeing: Mask
+    solid: int
+
+
+def _region(a: Features, laid: Array, inside: Array, limits: Limits) -> _Region | None:
+    """Find the rectangle in which the cells of two pictures of one size agree most and disagree least."""
     grey = cv2.GaussianBlur(cv2.cvtColor(laid, cv2.COLOR_RGB2GRAY), (0, 0), SMOOTH)
     alike, drift, structured, covered = likeness(a.grey, grey, inside, limits.structure, limits.likeness)
     agreeing = structured & (alike >= limits.likeness) & (drift <= limits.gain)
@@ -87,44 +99,65 @@ def _measure(a: Features, b: Features, way: Way, limits: Limits) -> Alignment | 
     votes = np.clip(np.minimum((alike - 0.7) / 0.25, 2 - 2 * drift / limits.gain), -1, 1)
     votes = np.where(structured, votes, np.clip(0.25 - 8 * apart, -0.5, 0.25))
     top, bottom, left, right = rectangle(np.where(covered, votes, -1.0))
-    part, region = np.zeros_like(covered), np.zeros_like(covered)
+    part = np.zeros_like(covered)
     part[top:bottom, left:right] = covered[top:bottom, left:right]
-    # A cell's correlation looks one cell around it. So the outermost cells of the part see what lies beyond and say
-    # nothing, and the region reaches one cell further than the cells that agree.
+    # A cell's correlation looks one cell around it: the outermost cells of the part see what lies beyond, and say
+    # nothing.
     inner = structured & (cv2.erode(part.astype(np.uint8), np.ones((3, 3))) > 0)
-    top, bottom, left, right = max(top - 1, 0), bottom + 1, max(left - 1, 0), right + 1
-    region[top:bottom, left:right] = covered[top:bottom, left:right]
-    pixels = cv2.resize(part.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    pixels &= inside > 0.99
-    if not (inner.any() and pixels.any()):
+    solid = _solid(agreeing & part, (agreeing | flat) & part)
+    return _Region((top, bottom), (left, right), part, inner, agreeing & part, solid) if inner.any() else None
+
+
+def _measure(a: Features, b: Features, way: Way, limits: Limits) -> Alignment | None:
+    """Lay b over a by one map and measure the region that they share."""
+    height, width = a.grey.shape
+    rows, columns = b.grey.shape
+    laid, inside, area = _laid(b, way.onto, (width, height))
+    found = _region(a, laid, inside, limits)
+    if found is None:
         return None
-    gain, offset = exposure(mine[part], theirs[part])
+    pixels = _pixels(found.part, inside > 0.99)
+    if not pixels.any():
+        return None
+    # The region reaches one cell further than the cells that agree, see there.
+    covered, shared = cells(inside) > 0.5, np.zeros_like(found.part)
+    (top, bottom), (left, right) = found.rows, found.columns
+    top, bottom, left, right = max(top - 1, 0), bottom + 1, max(left - 1, 0), right + 1
+    shared[top:bottom, left:right] = covered[top:bottom, left:right]
     steps, size = np.array([width / covered.shape[1], height / covered.shape[0]]), np.array([width, height])
     low, high = np.array([left, top]) * steps, np.minimum(np.array([right, bottom]) * steps, size)
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
     there = mapped(np.linalg.inv(way.onto), corners - 0.5) + 0.5
+
+    mine, theirs = cells(a.colour), cells(laid)
+    gain, offset = exposure(mine[found.part], theirs[found.part])
     off = squares(a.colour, laid, gain, offset)
-    kept = agreeing & part if (agreeing & part).any() else part
-    agreed = cv2.resize(kept.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    agreed = agreed & pixels if (agreed & pixels).any() else pixels
-    alike = similarity(a.grey, np.asarray(cv2.cvtColor(np.float32(gain * laid + offset), cv2.COLOR_RGB2GRAY)))
+    kept = found.agreeing if _pixels(found.agreeing, pixels).any() else found.part
+    brought = cv2.cvtColor(np.asarray(gain * laid + offset, np.float32), cv2.COLOR_RGB2GRAY)
+    alike = similarity(a.grey, np.asarray(cv2.GaussianBlur(brought, (0, 0), SMOOTH)))
     return Alignment(
         inliers=int(((way.support + 0.5 >= low) & (way.support + 0.5 <= high)).all(axis=1).sum()),
         aligned_distance=float(np.sqrt(off[pixels].mean())),
-        overlap_a=float(region.mean()),
-        overlap_b=min(1.0, float(region.mean() * area[region].mean()) * width * height / (rows * columns)),
+        overlap_a=float(shared.mean()),
+        overlap_b=min(1.0, float(shared.mean() * area[shared].mean()) * width * height / (rows * columns)),
         region_a=_box(low / size, high / size),
         region_b=_box(there.min(axis=0) / [columns, rows], there.max(axis=0) / [columns, rows]),
         mirrored=bool(np.linalg.det(way.onto) < 0),
-        cells=int(inner.sum()),
-        agreement=float(agreeing[inner].mean()),
-        solid=_solid(agreeing & part, (agreeing | flat) & part),
+        cells=int(found.inner.sum()),
+        agreement=float(found.agreeing[found.inner].mean()),
+        solid=found.solid,
         geometry=way.geometry,
         homography=_fractions(way.onto, (rows, columns), (height, width)),
         tile_l2=float(np.sqrt(max(tiles(off, pixels)))),
-        masked_mse=float(squares(a.colour, laid, *exposure(mine[kept], theirs[kept]))[agreed].mean()),
+        masked_mse=float(squares(a.colour, laid, *exposure(mine[kept], theirs[kept]))[_pixels(kept, pixels)].mean()),
         structural_similarity=float(alike[pixels].mean()),
     )
+
+
+def _pixels(mask: Mask, inside: Mask) -> Mask:
+    """Return the pixels of a mask of cells that are inside."""
+    height, width = inside.shape
+    return inside & (cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0)
 
 
 def _solid(agreeing: Mask, filled: Mask) -> int:
