@@ -24,7 +24,7 @@ from tests.benchmarks.figures import Figure, Measured, say
 from tests.benchmarks.judged import CONFIRMED, Judged, Outcome, outcome, pixel_limits
 from tests.benchmarks.planted import Photo
 from transforms.alignment import align, features
-from transforms.edits import EDITS, PART, WHOLE
+from transforms.edits import PART, WHOLE
 from transforms.shares import wilson
 
 FAILURES = os.environ.get("RAISONNE_BENCH_FAILURES")
@@ -74,6 +74,11 @@ class Cases:
             views=np.stack([each.views for each in made.judged]),
             bits=np.stack([each.bits for each in made.judged]),
         )
+
+    @property
+    def edits(self) -> list[str]:
+        """The names of the edits of copies, in their order."""
+        return list(dict.fromkeys(self.edit[~self.traps].tolist()))
 
     @property
     def traps(self) -> npt.NDArray[np.bool_]:
@@ -132,7 +137,7 @@ def table(found: Cases) -> list[str]:
     methods, first = found.methods(), found.ranked_first()
     names = [f"{name} first" for name in first] + [f"{name} confirmed" for name in methods]
     lines = [f"| edit | copies | {' | '.join(names)} |", f"| --- {'| --- ' * (1 + len(names))}|"]
-    groups = {edit.name: found.edit == edit.name for edit in EDITS}
+    groups = {name: found.edit == name for name in found.edits}
     groups |= {f"**{kind}**": found.kind == kind for kind in (WHOLE, PART)}
     for name, rows in groups.items():
         rows = rows & ~found.traps
@@ -178,7 +183,7 @@ def _false() -> Measured:
 
 
 def _by_edit(right: npt.NDArray[np.bool_], found: Cases) -> Measured:
-    shares = {edit.name: float(right[(found.edit == edit.name) & ~found.traps].mean()) for edit in EDITS}
+    shares = {name: float(right[(found.edit == name) & ~found.traps].mean()) for name in found.edits}
     return Measured(min(shares.values()), shares)
 
 
