@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.evidence import Cases, table
+from tests.benchmarks.confirmations import Cases, table
 from tests.benchmarks.planted import Photo, Set
 from tests.conftest import picture
 from transforms.edits import EDITS, PART, WHOLE
@@ -26,8 +26,9 @@ FIGURES = {
     "clusters": "clusters_vs_scipy clusters_scale cluster_purity pair_precision pair_recall pair_recall_by_edit",
     "duplicates": "duplicates_new_shard",
     "match": "match_vs_matmul match_all_views_vs_matmul match_new_tenth verify_pairs_per_s_core",
-    "evidence": "whole_confirmed part_confirmed false_confirmed same_scene_confirmed confirmed_by_edit first_by_edit "
-    "sample_whole_confirmed sample_part_confirmed sample_false_confirmed p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
+    "evidence": "whole_confirmed part_confirmed false_confirmed confirmed_by_edit first_by_edit same_scene_confirmed "
+    "nearest_confirmed same_mark_confirmed sample_whole_confirmed sample_part_confirmed sample_false_confirmed "
+    "p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
     "export": "csv_vs_copy parquet_vs_copy report_open_s",
     "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p99_ms guard_bytes_per_row_hash guard_bytes_per_row_full "
     "guard_load_s",
