@@ -117,6 +117,7 @@ def test_confirmations_are_counted_by_what_a_generation_shows() -> None:
     assert np.argwhere(methods["sscd_50"]).tolist() == [[0, 0], [1, 1], [2, 1], [3, 0], [4, 1]]
     # half 0 is cut at the highest trap of half 1, 0.8, and half 1 at that of half 0, 0.5
     assert np.argwhere(methods["sscd_zero"]).tolist() == [[0, 0], [1, 1], [4, 1]]
+    assert np.argwhere(methods["sscd_hindsight"]).tolist() == [[0, 0]]
     assert np.argwhere(methods["pdq_31"]).tolist() == [[0, 0], [1, 0], [4, 1]]
     first = {name: rows.tolist() for name, rows in found.ranked_first().items()}
     assert first["ours"] == [True, False, False, False, False]

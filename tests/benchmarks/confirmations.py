@@ -4,7 +4,8 @@ What belongs here: counting, by edit and by method. What does not: judging (`jud
 
 SSCD alone confirms from a cosine on, of the whole generation or of its best view; PDQ alone up to a distance. The
 cosines 0.5 and 0.75 are the literature's. `zero` confirms above the highest cosine of any trap of the other half of the
-photographs: chosen on one half, reported on the other, both ways. Nothing of ours is chosen here: the limits are the
+photographs: chosen on one half, reported on the other, both ways. `hindsight` confirms above the highest of all traps,
+chosen on what it is reported on: the most that the peer could do. Nothing of ours is chosen here: the limits are the
 settings'.
 """
 
@@ -78,6 +79,7 @@ class Cases:
         for name, scores in (("sscd", self.whole), ("sscd_views", self.views)):
             found |= {f"{name}_50": scores >= 0.5, f"{name}_75": scores >= 0.75}
             found[f"{name}_zero"] = scores > self.zero(scores)[:, None]
+            found[f"{name}_hindsight"] = scores > scores[self.traps].max(initial=0)
         return found | {"pdq_31": self.bits <= 31}
 
     def zero(self, scores: Scores) -> Scores:

@@ -102,8 +102,8 @@ _SET = (
     "by the default settings"
 )
 _BESIDE = (
-    "; parts: Wilson's 95% interval, SSCD of the whole generation and of its best view at 0.5, at 0.75 and at the "
-    "other half's highest trap, PDQ at 31 bits, which of them ranks first"
+    "; parts: Wilson's 95% interval, SSCD of the whole generation and of its best view at 0.5, at 0.75, at the other "
+    "half's highest trap and, in hindsight, at the highest, PDQ at 31 bits, which of them ranks first"
 )
 
 FIGURES = (
