@@ -106,6 +106,7 @@ def test_confirmations_are_counted_by_what_a_generation_shows() -> None:
         half=np.array([0, 1, 0, 0, 1]),
         compared=ours,
         ours=ours,
+        entire=ours,
         first=np.array([0, 0, -1, 1, -1]),
         whole=whole,
         views=whole,

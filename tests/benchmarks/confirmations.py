@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tests.benchmarks.judged import CONFIRMED, Judged, Outcome
+from tests.benchmarks.judged import CONFIRMED, ENTIRE, Judged, Outcome
 from transforms.edits import PART, WHOLE
 from transforms.shares import wilson
 
@@ -26,8 +26,9 @@ Scores = npt.NDArray[np.float32]  # likewise
 class Cases:
     """Generations as arrays, one row each. edit: its name. source: the number of what it shows, -1 for a trap.
 
-    half: 0 or 1, of its photograph. compared, ours: which pictures were compared with it, and confirmed. first: the
-    number that ranks first, -1 where nothing does. whole, views: cosines. bits: PDQ's distances.
+    half: 0 or 1, of its photograph. compared, ours, entire: which pictures were compared with it, confirmed, and
+    confirmed as a whole (`exact`, `copy`). first: the number that ranks first, -1 where nothing does. whole, views:
+    cosines. bits: PDQ's distances.
     """
 
     edit: npt.NDArray[np.str_]
@@ -36,6 +37,7 @@ class Cases:
     half: npt.NDArray[np.int64]
     compared: Relation
     ours: Relation
+    entire: Relation
     first: npt.NDArray[np.int64]
     whole: Scores
     views: Scores
@@ -46,10 +48,11 @@ class Cases:
         """Arrange what was judged."""
         number = {photo.name: place for place, photo in enumerate(made.trained)}
         planted = [each.planted for each in made.judged]
-        compared, ours = np.zeros((2, len(planted), len(made.trained)), np.bool_)
+        compared, ours, entire = np.zeros((3, len(planted), len(made.trained)), np.bool_)
         for row, each in enumerate(made.judged):
             compared[row, [source.number for source in each.sources]] = True
             ours[row, [source.number for source in each.sources if source.verdict in CONFIRMED]] = True
+            entire[row, [source.number for source in each.sources if source.verdict in ENTIRE]] = True
         return cls(
             edit=np.array([each.edited for each in planted]),
             kind=np.array([each.edit.kind if each.edit else "none" for each in planted]),
@@ -57,6 +60,7 @@ class Cases:
             half=np.array([each.photo.half for each in planted]),
             compared=compared,
             ours=ours,
+            entire=entire,
             first=np.array([_first(each) for each in made.judged]),
             whole=np.stack([each.whole for each in made.judged]),
             views=np.stack([each.views for each in made.judged]),

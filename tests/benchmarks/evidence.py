@@ -47,8 +47,9 @@ def _confirmed(kind: str) -> Measured:
     share, right = by_method.pop("ours"), found.right(found.ours)
     low, high = wilson(share, int(rows.sum()))
     halves = {f"half_{half}": float(right[rows & (found.half == half)].mean()) for half in (0, 1)}
-    compared = float(found.right(found.compared)[rows].mean())
-    parts = {"generations": int(rows.sum()), "low": low, "high": high, **halves, "compared": compared}
+    of = {"compared": found.compared, "as_a_whole": found.entire}
+    said = {name: float(found.right(relation)[rows].mean()) for name, relation in of.items()}
+    parts = {"generations": int(rows.sum()), "low": low, "high": high, **halves, **said}
     return Measured(share, parts | by_method | first)
 
 

@@ -29,7 +29,8 @@ from transforms.matching import Cut, Equals, Measured, Query, Training
 from transforms.neighbour_lists import FIRST, Near, last
 from transforms.pictures import Pixels
 
-CONFIRMED = ("exact", "copy", "partial_copy")
+ENTIRE = ("exact", "copy")
+CONFIRMED = (*ENTIRE, "partial_copy")
 _AT_ONCE, _WORKERS = 32, 2
 
 
