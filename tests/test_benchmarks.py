@@ -1,11 +1,19 @@
 """The benchmarks print every figure once, as JSON, and nothing else on standard output."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.benchmarks.confirmations import Cases, table
+from tests.benchmarks.planted import Photo, Set
+from tests.conftest import picture
+from transforms.edits import EDITS, PART, WHOLE
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {
@@ -18,16 +26,18 @@ FIGURES = {
     "clusters": "clusters_vs_scipy clusters_scale cluster_purity pair_precision pair_recall pair_recall_by_edit",
     "duplicates": "duplicates_new_shard",
     "match": "match_vs_matmul match_all_views_vs_matmul match_new_tenth verify_pairs_per_s_core",
-    "evidence": "whole_confirmed part_confirmed false_confirmed p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
+    "evidence": "whole_confirmed part_confirmed false_confirmed confirmed_by_edit first_by_edit same_scene_confirmed "
+    "nearest_confirmed same_mark_confirmed sample_whole_confirmed sample_part_confirmed sample_false_confirmed "
+    "p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
     "export": "csv_vs_copy parquet_vs_copy report_open_s",
     "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p99_ms guard_bytes_per_row_hash guard_bytes_per_row_full "
     "guard_load_s",
 }
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command, env = [sys.executable, "-m", "tests.benchmarks", *arguments], os.environ | environment
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 def figures(output: str) -> list[dict]:
@@ -46,10 +56,13 @@ def test_every_figure_is_printed_once() -> None:
 
 
 @pytest.mark.parametrize("group", ["evidence", "guard"])
-def test_a_group_is_measured_alone(group: str) -> None:
-    done = bench(group)
+def test_a_group_is_measured_alone_and_says_what_it_lacks(group: str, tmp_path: Path) -> None:
+    done = bench(group, RAISONNE_BENCH_PHOTOS=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert [f["figure"] for f in figures(done.stdout)] == FIGURES[group].split()
+    found = {f["figure"]: f for f in figures(done.stdout)}
+    assert list(found) == FIGURES[group].split()
+    if group == "evidence":
+        assert "RAISONNE_BENCH_PHOTOS" in found["part_confirmed"]["why"]
 
 
 def test_an_unknown_group_is_refused_with_those_there_are() -> None:
@@ -57,3 +70,58 @@ def test_an_unknown_group_is_refused_with_those_there_are() -> None:
     assert done.returncode == 2
     assert not done.stdout
     assert "hamming" in done.stderr
+
+
+def photo(seed: int, origin: str) -> Photo:
+    file = io.BytesIO()
+    picture(seed, 96, 64).save(file, "PNG")
+    return Photo(f"{origin}{seed}", origin, seed % 2, file.getvalue())
+
+
+def test_planted_generations_show_what_they_say_and_traps_nothing_that_was_trained_on() -> None:
+    origins = ("bsds500", "same_scene", "sample")
+    found = Set(
+        tuple(photo(seed, origin) for origin in origins for seed in range(2)),
+        tuple(photo(seed, origin) for origin in origins for seed in range(10, 14)),
+    )
+    planted = list(found.planted())
+    copies, traps = [p for p in planted if p.source], [p for p in planted if not p.source]
+    assert {p.edited for p in copies} == {edit.name for edit in EDITS}
+    assert {p.edited for p in traps} == {edit.name for edit in EDITS} | {"none"}
+    assert all(p.photo is p.source and p.photo in found.trained for p in copies)
+    assert all(p.photo in found.never for p in traps)
+    # nothing of another half, and nothing else that was trained on, gets into a picture
+    assert all(p.other in found.never and p.other.half == p.photo.half for p in planted if p.other)
+    assert all(p.other is not p.photo for p in planted)
+    assert np.array_equal(copies[-1].picture(), copies[-1].picture())
+
+
+def test_confirmations_are_counted_by_what_a_generation_shows() -> None:
+    ours = np.array([[1, 0], [1, 0], [0, 0], [0, 1], [0, 0]], np.bool_)
+    whole = np.array([[0.9, 0.2], [0.4, 0.7], [0.3, 0.6], [0.5, 0.1], [0.2, 0.8]], np.float32)
+    found = Cases(
+        edit=np.array(["blur", "collage", "inset", "none", "blur"]),
+        kind=np.array([WHOLE, PART, PART, "none", WHOLE]),
+        source=np.array([0, 1, 1, -1, -1]),
+        half=np.array([0, 1, 0, 0, 1]),
+        compared=ours,
+        ours=ours,
+        entire=ours,
+        first=np.array([0, 0, -1, 1, -1]),
+        whole=whole,
+        views=whole,
+        bits=np.array([[20, 256], [31, 32], [256, 256], [200, 200], [200, 31]]),
+    )
+    methods = found.methods()
+    assert found.right(ours).tolist() == [True, False, False, False, False]
+    assert np.argwhere(found.wrong(ours)).tolist() == [[1, 0], [3, 1]]  # a copy's wrong source, and a trap's
+    assert np.argwhere(methods["sscd_50"]).tolist() == [[0, 0], [1, 1], [2, 1], [3, 0], [4, 1]]
+    # half 0 is cut at the highest trap of half 1, 0.8, and half 1 at that of half 0, 0.5
+    assert np.argwhere(methods["sscd_zero"]).tolist() == [[0, 0], [1, 1], [4, 1]]
+    assert np.argwhere(methods["sscd_hindsight"]).tolist() == [[0, 0]]
+    assert np.argwhere(methods["pdq_31"]).tolist() == [[0, 0], [1, 0], [4, 1]]
+    first = {name: rows.tolist() for name, rows in found.ranked_first().items()}
+    assert first["ours"] == [True, False, False, False, False]
+    assert first["pdq"] == first["ours"]  # two equally far pictures, or none, rank nothing first
+    assert first["sscd"] == [True, True, True, False, False]
+    assert [line.split(" | ")[0].strip("| ") for line in table(found)[2:5]] == ["blur", "collage", "inset"]
