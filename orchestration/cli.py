@@ -165,7 +165,7 @@ def sql(query: str | None, form: str, config: str | None) -> None:
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(["html", "csv", "parquet"]),
+    type=click.Choice(["html", "csv", "xlsx", "parquet"]),
     multiple=True,
     help="Of the report; all by default.",
 )
@@ -190,10 +190,11 @@ def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | N
         folder = exports.default_folder(settings.home, version)
         try:
             if what == "report":
-                files = exports.write(con, to or folder, formats or ("html", "csv", "parquet"), _pictures(settings))
+                chosen = formats or exports.FORMATS
+                files = exports.write(con, to or folder, chosen, _pictures(settings), settings.limits.duckdb_memory)
             else:
-                chosen = _policy(con, policy or "keep-1")
-                files = removals.write(con, to or folder / f"removal-{chosen}", chosen, settings.limits.duckdb_memory)
+                name = _policy(con, policy or "keep-1")
+                files = removals.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)
         except OSError as error:
             _fail(f"{error.filename or to or folder}: {error.strerror or error}")
         except (removals.RemovalError, duckdb.Error) as error:

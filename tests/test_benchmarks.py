@@ -19,7 +19,7 @@ FIGURES = {
     "duplicates": "duplicates_new_shard",
     "match": "match_vs_matmul match_all_views_vs_matmul match_new_tenth verify_pairs_per_s_core",
     "evidence": "whole_confirmed part_confirmed false_confirmed p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
-    "export": "csv_vs_copy parquet_vs_copy report_open_s",
+    "export": "csv_vs_copy parquet_vs_copy export_memory_growth report_open_s",
     "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p99_ms guard_bytes_per_row_hash guard_bytes_per_row_full "
     "guard_load_s",
 }

@@ -111,7 +111,7 @@ def test_export_writes_page_and_tables(sample: Landing) -> None:
     folder = sample.folder / "given" / "to"
     written = sample.raisonne("export", "--to", str(folder)).stdout.split()
     assert sorted(written) == sorted(str(path) for path in folder.iterdir())
-    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".parquet"}
+    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".xlsx", ".parquet"}
     [(clusters,)] = sample.query("select count(*) from reports.repeated_pictures")
     for path in folder.iterdir():
         if path.stem == "repeated_pictures":

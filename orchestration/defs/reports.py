@@ -12,16 +12,17 @@ from orchestration.resources import Warehouse
 _TABLES = [dg.AssetKey(model.name.split(".")) for model in MODELS if model.name in exports.TABLES]
 
 
-@dg.asset(group_name="reports", kinds={"html", "csv", "parquet"}, owners=["team:curators"], deps=_TABLES)
+@dg.asset(group_name="reports", kinds={"html", "excel"}, owners=["team:curators"], deps=_TABLES)
 def curator_exports(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """The published version's duplicate-frequency report as a page, and the tables behind it as CSV and Parquet."""
+    """The published version's duplicate-frequency report as a page, and its tables as CSV, XLSX and Parquet."""
     version = publishing.current(warehouse.home)
     if version is None:
         raise dg.Failure("no version is published; materialize the tables first")
     folder = exports.default_folder(warehouse.home, version.number)
     with publishing.connect(warehouse.home) as con:
         con.execute("set timezone = 'UTC'")
-        files = exports.write(con, folder, ("html", "csv", "parquet"), warehouse.training_picture)
+        memory = warehouse.settings.limits.duckdb_memory
+        files = exports.write(con, folder, exports.FORMATS, warehouse.training_picture, memory)
     exports.prune(warehouse.home, {kept.number for kept in publishing.versions(warehouse.home)})
     return dg.MaterializeResult(
         metadata={"version": version.number}
