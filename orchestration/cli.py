@@ -139,22 +139,37 @@ def _case_page(settings: "Settings", facts: "Case", version: tuple[int, str], to
 
 @main.command(epilog="Example: raisonne sql --format csv 'select * from duplicates.counts' > counts.csv")
 @click.argument("query", required=False)
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+)
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file; parquet needs it.")
 @_CONFIG
-def sql(query: str | None, form: str, config: str | None) -> None:
+def sql(query: str | None, form: str, to: Path | None, config: str | None) -> None:
     """Run a QUERY on the published version, read-only; without one, read queries from the terminal or a pipe."""
+    at_terminal = query is None and sys.stdin.isatty()
+    if form == "parquet" and (to is None or at_terminal):
+        _fail("parquet goes to a file: give a query and --to FILE.parquet", USAGE)
+    if to and (form == "table" or at_terminal):
+        _fail("--to writes the rows of one query: give it, with --format csv, json or parquet", USAGE)
     import duckdb
 
     from orchestration import shell
 
     with _published(config) as con:
-        if query is None and sys.stdin.isatty():
-            shell.interact(con, form)
+        if at_terminal:
+            from orchestration import prompt
+
+            prompt.interact(con, form)
             return
+        text = query if query is not None else sys.stdin.read()
         try:
-            shell.run(con, query if query is not None else sys.stdin.read(), form)
-        except duckdb.Error as error:
+            shell.save(con, text, form, to) if to else shell.run(con, text, form)
+        except (duckdb.Error, shell.NotOneQuery) as error:
             _fail(str(error))
+        except OSError as error:
+            if to is None:
+                raise  # a closed pipe, which click ends quietly
+            _fail(f"{to}: {error.strerror or error}")
 
 
 @main.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")

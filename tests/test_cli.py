@@ -132,10 +132,12 @@ def test_export_writes_only_the_formats_asked_for(sample: Landing) -> None:
     [
         (["export", "removals"], "'removals' is not one of 'report', 'removal-list'"),
         (["export", "--policy", "keep-1"], "a report has no --policy"),
+        (["sql", "--format", "parquet", "select 1"], "give a query and --to FILE.parquet"),
+        (["sql", "--to", "rows.txt", "select 1"], "--format csv, json or parquet"),
         (["export", "removal-list", "--format", "csv"], "a removal list has no --format"),
     ],
 )
-def test_a_report_and_a_removal_list_take_their_own_options(landing: Landing, arguments: list[str], says: str) -> None:
+def test_options_that_do_not_go_together_are_refused(landing: Landing, arguments: list[str], says: str) -> None:
     assert says in refused(landing.config, *arguments, code=2)
 
 

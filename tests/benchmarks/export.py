@@ -86,9 +86,7 @@ def _peak(kind: str, rows: int) -> float:
         with _table(str(database), rows):
             pass
         command = [sys.executable, "-c", _WRITTEN, str(database), kind, _MEMORY, str(file)]
-        return float(
-            subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-        )
+        return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 FIGURES = (
