@@ -153,18 +153,19 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
         _fail("--to writes the rows of one query: give it, with --format csv, json or parquet", USAGE)
     import duckdb
 
-    from orchestration import shell
+    from orchestration import nearest, shell
 
     with _published(config) as con:
         if at_terminal:
             from orchestration import prompt
 
-            prompt.interact(con, form)
+            prompt.interact(con, form, _settings(config).home / "facts")
             return
         text = query if query is not None else sys.stdin.read()
         try:
+            nearest.provide(con, _settings(config).home / "facts", text)
             shell.save(con, text, form, to) if to else shell.run(con, text, form)
-        except (duckdb.Error, shell.NotOneQuery) as error:
+        except (duckdb.Error, nearest.NoExtension, shell.NotOneQuery) as error:
             _fail(str(error))
         except OSError as error:
             if to is None:

@@ -19,7 +19,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
-from orchestration import shell
+from orchestration import nearest, shell
 from orchestration.completion import Words, words
 
 _GREETING = "read-only; ; and Enter run a query, Tab completes, Ctrl-C cancels, Ctrl-D ends; .help says more"
@@ -47,8 +47,11 @@ select function_name || '(' || array_to_string(parameters, ', ') || ')' as macro
 from duckdb_functions() where not internal and function_name = lower($1)"""
 
 
-def interact(con: duckdb.DuckDBPyConnection, form: str) -> None:
-    """Read statements, each ended by a semicolon, and dot commands, until end of input."""
+def interact(con: duckdb.DuckDBPyConnection, form: str, facts: Path) -> None:
+    """Read statements, each ended by a semicolon, and dot commands, until end of input.
+
+    facts: the folder of the Lance tables, for queries of embeddings.
+    """
     print(_GREETING)
     known = words(con)
     session: PromptSession[str] = PromptSession(
@@ -74,7 +77,12 @@ def interact(con: duckdb.DuckDBPyConnection, form: str) -> None:
         if command == ".upright":
             upright = not upright
         elif text:
-            _timed(con, lambda: _answer(con, text, argument.strip(), form, upright))  # noqa: B023 -- called at once
+            try:
+                nearest.provide(con, facts, text)
+            except nearest.NoExtension as error:
+                print(error, file=sys.stderr)
+                continue
+            _timed(lambda: _answer(con, text, argument.strip(), form, upright))  # noqa: B023 -- called at once
 
 
 def _answer(con: duckdb.DuckDBPyConnection, text: str, argument: str, form: str, upright: bool) -> None:
@@ -104,7 +112,7 @@ def _width() -> int:
     return os.get_terminal_size().columns
 
 
-def _timed(con: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
+def _timed(work: Callable[[], None]) -> None:
     began = time.perf_counter()
     try:
         work()
