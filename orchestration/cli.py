@@ -185,9 +185,17 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
     multiple=True,
     help="Of the report; all by default.",
 )
+@click.option("--version", type=click.IntRange(1), help="An earlier version that is still kept; else the current one.")
 @click.option("--policy", help="Of the removal list, as duplicates.policies names it; keep-1 by default.")
 @_CONFIG
-def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | None, config: str | None) -> None:
+def export(
+    what: str,
+    to: Path | None,
+    formats: tuple[str, ...],
+    version: int | None,
+    policy: str | None,
+    config: str | None,
+) -> None:
     """Write WHAT: the duplicate-frequency report and its tables, or the rows that a policy removes.
 
     The removal list comes in the formats of img2dataset, DataComp's resharder and datatrove; its README says more.
@@ -201,9 +209,9 @@ def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | N
 
     from orchestration import exports, removals
 
-    with _published(config) as con:
-        version = con.execute("select max(version) from warehouse.versions").fetchall()[0][0]
-        folder = exports.default_folder(settings.home, version)
+    with _published(config, version) as con:
+        [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
+        folder = exports.default_folder(settings.home, number)
         try:
             if what == "report":
                 chosen = formats or exports.FORMATS
@@ -213,7 +221,7 @@ def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | N
                 files = removals.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)
         except OSError as error:
             _fail(f"{error.filename or to or folder}: {error.strerror or error}")
-        except (removals.RemovalError, duckdb.Error) as error:
+        except (exports.NotInVersion, removals.RemovalError, duckdb.Error) as error:
             _fail(str(error))
     for path in files:
         click.echo(path)
@@ -263,11 +271,11 @@ def _settings(config: str | None) -> "Settings":
         _fail(str(error), USAGE)
 
 
-def _published(config: str | None) -> "duckdb.DuckDBPyConnection":
+def _published(config: str | None, version: int | None = None) -> "duckdb.DuckDBPyConnection":
     from orchestration import publishing
 
     try:
-        con = publishing.connect(_settings(config).home)
+        con = publishing.connect(_settings(config).home, version)
     except publishing.NotPublished as error:
         _fail(str(error))
     con.execute("set timezone = 'UTC'")

@@ -38,6 +38,10 @@ _COVERAGE = """
 _GALLERY = 200  # pictures on the page; the files hold all
 
 
+class NotInVersion(RuntimeError):
+    """A version was published before a table that is exported existed."""
+
+
 def default_folder(home: Path, version: int) -> Path:
     """Return where a version's exports lie unless another folder is named."""
     return home / "exports" / f"version-{version:06d}"
@@ -56,8 +60,9 @@ def write(
     """Write the published version's exports into `folder`, all or none. Returns the files.
 
     formats: any of FORMATS. picture: reads a training row's pixels; what cannot be read is shown as such.
-    memory: what DuckDB may hold, as it takes it; what is more lies on disk meanwhile.
+    memory: what DuckDB may hold, as it takes it; what is more lies on disk meanwhile. Raises NotInVersion.
     """
+    _require_tables(con)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
@@ -78,6 +83,17 @@ def write(
     finally:
         shutil.rmtree(partial)
     return [folder / name for name in names]
+
+
+def _require_tables(con: duckdb.DuckDBPyConnection) -> None:
+    there = {
+        name for (name,) in con.execute("select schema_name || '.' || table_name from duckdb_columns()").fetchall()
+    }
+    if missing := [table for table in TABLES if table not in there]:
+        [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
+        raise NotInVersion(
+            f"version {number} is of an earlier raisonne, without {', '.join(missing)}; export a later version"
+        )
 
 
 _WRITERS = {"csv": write_csv, "parquet": write_parquet}

@@ -3,41 +3,59 @@
 What belongs here: Markdown and Dagster metadata. What does not: the tables.
 """
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import duckdb
 
+from orchestration.facts import SCHEMAS, FactTable
 from orchestration.sql_lineage import lineage
 from orchestration.sql_models import Model
+from transforms import charts
 
-_WIDTH = 40  # characters of the longest bar
 _PREVIEW = 5
 _CELL = 60
+_UNSHOWN = ("vector", "pixels")  # columns of facts with a thousand numbers each
 
-# A picture of the tables that are worth one: label, value.
+# A picture of the tables that are worth one: label, value, and the ends of its interval where it has one.
 PLOTS = {
     "catalog.shards": "select dataset || '/' || shard, rows from catalog.shards order by 1 limit 30",
+    "catalog.samples": "select coalesce(license, 'no licence stated'), count(*) as n from catalog.samples "
+    "group by 1 order by n desc, 1 limit 20",
+    "catalog.generations": "select source || ': ' || status, count(*) from catalog.generations group by 1 order by 1",
     "fingerprints.images": "select status, count(*) from fingerprints.images group by 1 order by 1",
-    "fingerprints.coverage": "select dataset || ' ' || fingerprint, ok from fingerprints.coverage order by 1",
+    "fingerprints.coverage": "select dataset || ' by ' || fingerprint, ok / expected from fingerprints.coverage "
+    "where expected > 0 order by 1",
+    "fingerprints.failures": "select failure, rows from fingerprints.failures order by rows desc, 1 limit 20",
     "duplicates.pairs": "select method, count(*) from duplicates.pairs group by 1 order by 1",
-    "duplicates.counts": "select 'cluster ' || cluster_id, duplicate_count from duplicates.counts limit 20",
+    "duplicates.counts": "select 'cluster ' || cluster_id, duplicate_count from duplicates.counts "
+    "order by duplicate_count desc, cluster_id limit 20",
+    "duplicates.policies": "select policy, removed_rows from duplicates.policies",
     "matches.candidates": "select method, count(*) from matches.candidates group by 1 order by 1",
+    "matches.calibration": "select population || ', ' || error || ' by ' || rule, error_rate, error_low, error_high "
+    "from matches.calibration where operating_point and error_rate is not null order by 1",
+    "provenance.sources": "select verdict, count(*) from provenance.sources group by 1 order by 1",
     "provenance.generations": "select verdict, count(*) from provenance.generations group by 1 order by 1",
-    "provenance.duplication_effect": "select 'shown ' || band || ' times', share from provenance.duplication_effect",
+    "provenance.duplication_effect": "select 'shown ' || band || ' times', share, share_low, share_high "
+    "from provenance.duplication_effect",
+    "provenance.rightsholders": "select host || ': ' || verdict, copies from provenance.rightsholders "
+    "order by copies desc, 1 limit 20",
     "reports.duplicate_frequency": "select 'shown ' || band || ' times', clusters from reports.duplicate_frequency",
+    "reports.repeated_pictures": "select coalesce(captions[1], 'no caption'), duplicate_count "
+    "from reports.repeated_pictures limit 20",
 }
 
 
-def bars(rows: Sequence[tuple[str, float]]) -> str:
-    """Return a bar chart in Markdown: one line a (label, value), the longest bar for the greatest value."""
+def plot(rows: Sequence[Sequence[Any]]) -> dg.MarkdownMetadataValue:
+    """Return a bar chart as Dagster's UI draws it: rows of label, value and, where known, the ends of its interval."""
     if not rows:
-        return "_no rows_"
-    most = max(value for _, value in rows) or 1
-    wide = max(len(label) for label, _ in rows)
-    lines = [f"{label:<{wide}}  {'█' * round(_WIDTH * value / most)} {value:,.4g}" for label, value in rows]
-    return "```\n" + "\n".join(lines) + "\n```"
+        return dg.MetadataValue.md("_no rows_")
+    drawn = charts.bars([charts.Bar(str(label), float(value), *ends) for label, value, *ends in rows])
+    # the UI's Markdown shows pictures that it carries along; SVG in the text it would drop
+    encoded = base64.b64encode(drawn.encode()).decode("ascii")
+    return dg.MetadataValue.md(f"![bar chart](data:image/svg+xml;base64,{encoded})")
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -79,8 +97,30 @@ def metadata(
         "preview": dg.MetadataValue.md(table(names, shown.fetchall())),
     }
     if model.name in PLOTS:
-        found["plot"] = dg.MetadataValue.md(bars(con.execute(PLOTS[model.name]).fetchall()))
+        found["plot"] = plot(con.execute(PLOTS[model.name]).fetchall())
     return found
+
+
+def fact(table_of: FactTable) -> dict[str, Any]:
+    """Return what the UI shows of a fact table: its count of rows, and the first of them."""
+    dataset = table_of.dataset()
+    names = [name for name in dataset.schema.names if name not in _UNSHOWN]
+    shown = dataset.scanner(columns=names, limit=_PREVIEW).to_table().to_pylist()
+    return {
+        "dagster/row_count": dataset.count_rows(),
+        "preview": dg.MetadataValue.md(table(names, [list(row.values()) for row in shown])),
+    }
+
+
+def labelled(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Say of an asset what layer of the warehouse it is, and which columns a fact table has."""
+    name = spec.key.path[-1]
+    layer = "derived" if len(spec.key.path) > 1 else "facts" if name in SCHEMAS else "exports"
+    spec = spec.merge_attributes(tags={"raisonne/layer": layer})
+    if layer != "facts":
+        return spec
+    columns = [dg.TableColumn(field.name, str(field.type)) for field in SCHEMAS[name]]
+    return spec.merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns)})
 
 
 def _lineage(model: Model, columns: Mapping[str, Mapping[str, str]], owner: Mapping[str, str]) -> dg.TableColumnLineage:

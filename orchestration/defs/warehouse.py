@@ -56,7 +56,7 @@ def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
     name="warehouse",
     specs=[_spec(key, model) for key, model in _KEYS.items()],
     check_specs=[
-        dg.AssetCheckSpec(check.name, asset=key, description=check.sentence)
+        dg.AssetCheckSpec(check.name, asset=key, description=f"Every row of {model.name}: {check.sentence}.")
         for key, model in _KEYS.items()
         for check in model.checks
     ],

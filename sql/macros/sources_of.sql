@@ -1,5 +1,5 @@
 -- One row per likely source of a generated image, best first: `from sources_of('simulated/0018.jpg')`.
--- parameter of_generation: the generation's id, or its path below the folder of its source
+-- parameter of_generation: the generation's id, or the id without its source
 
 select
     sources.rank, sources.verdict, sources.sample_id, sources.cluster_id, sources.p_value, sources.q_value,
@@ -8,5 +8,5 @@ select
 from provenance.sources
 join provenance.generations using (generation_id)
 join catalog.generations as images using (generation_id)
-where of_generation in (sources.generation_id, images.path)
+where sources.generation_id in (of_generation, images.source || '/' || of_generation)
 order by sources.rank
