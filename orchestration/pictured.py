@@ -3,7 +3,6 @@
 What belongs here: Markdown and Dagster metadata. What does not: the tables.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,9 @@ import duckdb
 from orchestration.facts import SCHEMAS, FactTable
 from orchestration.sql_lineage import lineage
 from orchestration.sql_models import Model
-from transforms import charts
 
+_AT_ONCE = 1000  # Dagster's UI hides longer Markdown behind a link
+_WIDTH, _LABEL = 30, 36  # characters of the longest bar, of a label
 _PREVIEW = 5
 _CELL = 60
 _UNSHOWN = ("vector", "pixels")  # columns of facts with a thousand numbers each
@@ -48,14 +48,33 @@ PLOTS = {
 }
 
 
-def plot(rows: Sequence[Sequence[Any]]) -> dg.MarkdownMetadataValue:
-    """Return a bar chart as Dagster's UI draws it: rows of label, value and, where known, the ends of its interval."""
+def bars(rows: Sequence[Sequence[Any]]) -> str:
+    """Return a bar chart in Markdown: a line a row of label, value and, where known, the ends of its interval.
+
+    The longest bar is for the greatest value. Labels may be anybody's text. Short enough for Dagster to show at once:
+    what is longer hides behind a click, and so would a picture.
+    """
     if not rows:
-        return dg.MetadataValue.md("_no rows_")
-    drawn = charts.bars([charts.Bar(str(label), float(value), *ends) for label, value, *ends in rows])
-    # the UI's Markdown shows pictures that it carries along; SVG in the text it would drop
-    encoded = base64.b64encode(drawn.encode()).decode("ascii")
-    return dg.MetadataValue.md(f"![bar chart](data:image/svg+xml;base64,{encoded})")
+        return "_no rows_"
+    most = max(float(value) for _, value, *_ in rows) or 1
+    labels = [_label(str(label)) for label, *_ in rows]
+    wide = max(map(len, labels))
+    lines: list[str] = []
+    room = _AT_ONCE - len("```\n\n```") - len(f"\n… and {len(rows)} more")
+    for label, (_, value, *ends) in zip(labels, rows, strict=True):
+        between = " ({:,.3g} to {:,.3g})".format(*ends) if len(ends) == 2 and None not in ends else ""
+        line = f"{label:<{wide}}  {'█' * round(_WIDTH * float(value) / most)} {value:,.4g}{between}"
+        room -= len(line) + 1
+        if room < 0:
+            lines.append(f"… and {len(rows) - len(lines)} more")
+            break
+        lines.append(line)
+    return "```\n" + "\n".join(lines) + "\n```"
+
+
+def _label(text: str) -> str:
+    plain = "".join(c if c.isprintable() and c != "`" else "·" for c in text)
+    return plain if len(plain) <= _LABEL else plain[: _LABEL - 1] + "…"
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -65,7 +84,7 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else " ".join(str(value).split())
+    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     text = text if len(text) <= _CELL else text[: _CELL - 1] + "…"
     return escaped(text)
 
@@ -97,7 +116,7 @@ def metadata(
         "preview": dg.MetadataValue.md(table(names, shown.fetchall())),
     }
     if model.name in PLOTS:
-        found["plot"] = plot(con.execute(PLOTS[model.name]).fetchall())
+        found["plot"] = dg.MetadataValue.md(bars(con.execute(PLOTS[model.name]).fetchall()))
     return found
 
 

@@ -6,7 +6,7 @@ What belongs here: writing the exports of a published version. What does not: wh
 import dagster as dg
 from pydantic import Field
 
-from orchestration import exports, pictured, publishing
+from orchestration import exports, publishing
 from orchestration.defs.warehouse import MODELS
 from orchestration.resources import Warehouse
 
@@ -32,12 +32,7 @@ def curator_exports(context: dg.AssetExecutionContext, config: Chosen, warehouse
     except (publishing.NotPublished, exports.NotInVersion) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     exports.prune(warehouse.home, {kept.number for kept in publishing.versions(warehouse.home)})
-    sizes = pictured.table(["file", "bytes"], [(path.name, f"{path.stat().st_size:,}") for path in files])
     return dg.MaterializeResult(
-        metadata={
-            "version": number,
-            "folder": dg.MetadataValue.path(str(folder.resolve())),
-            "files": dg.MetadataValue.md(sizes),
-        }
+        metadata={"version": number, "folder": dg.MetadataValue.path(str(folder.resolve()))}
         | {path.name: dg.MetadataValue.url(path.resolve().as_uri()) for path in files}
     )
