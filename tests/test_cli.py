@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
 from conftest import ROOT, Landing, command
 
-from orchestration import settings, summary
+from orchestration import exports, settings, summary
 from orchestration.cli import main
 from transforms import alignment
 
@@ -125,6 +126,15 @@ def test_export_writes_only_the_formats_asked_for(sample: Landing) -> None:
     folder = sample.folder / "only-csv"
     sample.raisonne("export", "--to", str(folder), "--format", "csv")
     assert {path.suffix for path in folder.iterdir()} == {".csv"}
+
+
+def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path: Path) -> None:
+    assert "does not keep version 999; it has " in refused(sample.config, "export", "--version", "999", code=1)
+    with duckdb.connect() as con:
+        con.execute("create schema warehouse; create table warehouse.versions as select 3 as version")
+        with pytest.raises(exports.NotInVersion, match=r"version 3 is of an earlier raisonne, without reports\."):
+            exports.write(con, tmp_path / "out", exports.FORMATS, lambda sample_id: None, "1GB")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
