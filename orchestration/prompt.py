@@ -24,19 +24,22 @@ from orchestration.completion import Words, words
 
 _GREETING = "read-only; ; and Enter run a query, Tab completes, Ctrl-C cancels, Ctrl-D ends; .help says more"
 _HELP = """\
-.tables        every table, and what a row of it is
+.tables        every table and macro, and what a row of it is
 .schema TABLE  its columns, their types and meanings; or a macro, as it was made
 .upright       print each row as lines of name and value, or stop doing so
-.help          this
+.help          this; and, to use in a query: nearest(SAMPLE_ID, k := 10), the most similar pictures by embedding
 .quit          end; so does Ctrl-D"""
 _TABLES = """
-select schema_name || '.' || name as table, split_part(comment, chr(10), 1) as meaning
+select name as table, regexp_replace(split_part(comment, chr(10), 1), '^One row per ', '') as "one row per"
 from (
-    select schema_name, table_name as name, comment from duckdb_tables() where not internal
+    select 1 as kind, schema_name || '.' || table_name as name, comment from duckdb_tables() where not internal
     union all
-    select schema_name, view_name, comment from duckdb_views() where not internal
+    select 1, schema_name || '.' || view_name, comment from duckdb_views() where not internal
+    union all
+    select 2, function_name || '(' || array_to_string(parameters, ', ') || ')', comment
+    from duckdb_functions() where not internal
 )
-order by all"""
+order by kind, name"""
 _SCHEMA = """
 select column_name as column, data_type as type, coalesce(comment, '') as meaning
 from duckdb_columns() where schema_name || '.' || table_name = lower($1) or table_name = lower($1)

@@ -99,6 +99,8 @@ def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     terminal.until("counts")  # completed
     terminal.type(" select max(duplicate_count) as most;\r")
     assert "most  120" in terminal.until(" s\r\n")
+    terminal.type(".tables\r")
+    assert "provenance.sources" in terminal.until("copies_of(of_sample)")
     terminal.type("select nothing;\r")
     terminal.until("Binder Error")
     terminal.type("\x04")
