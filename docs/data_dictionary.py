@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from orchestration import build
+from orchestration import build, macros
 from orchestration.defs import warehouse
 from orchestration.facts import Facts
 from orchestration.settings import Settings
@@ -27,6 +27,13 @@ Every table of a published `raisonne.duckdb`, in data order. Written by `docs/da
 
 Each promise is checked before a version is published; where one fails, nothing is."""
 
+_MACROS = """\
+## Macros
+
+Common questions as functions of the database; they read the tables above. Written in `sql/macros/<name>.sql`, kept in
+the file, so that every DuckDB that opens it has them: `select function_name, comment from duckdb_functions() where not
+internal`. [sql.md](sql.md) shows more, and `nearest`."""
+
 
 def render() -> str:
     """Return the page as Markdown."""
@@ -36,6 +43,9 @@ def render() -> str:
     lines += [f"| [`{m.name}`](#{m.name.replace('.', '')}) | {_grain(m)} |" for m in models]
     for model in models:
         lines += ["", *_section(model, columns[model.name])]
+    lines += ["", _MACROS]
+    for macro in macros.load(build.SQL):
+        lines += ["", *_macro(macro, columns[macro.name])]
     return "\n".join(lines) + "\n"
 
 
@@ -49,11 +59,18 @@ def _columns(models: list[Model]) -> dict[str, dict[str, str]]:
             build.provide(con, sorted({name for model in models for name in model.inputs}), inputs)
             for model in load(build.SQL):  # in the order in which they can be built
                 build.materialize(con, model)
-            return {model.name: _described(con, model) for model in models}
+            asked = macros.load(build.SQL)
+            macros.create(con, asked)
+            described = {m.name: _described(con, f'"{m.stage}"."{m.table}"') for m in models}
+            return described | {m.name: _described(con, f"from {m.name}({_nulls(m)})") for m in asked}
 
 
-def _described(con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, str]:
-    rows = con.execute(f'describe "{model.stage}"."{model.table}"').fetchall()
+def _nulls(macro: macros.Macro) -> str:
+    return ", ".join("null" for _ in macro.parameters)
+
+
+def _described(con: duckdb.DuckDBPyConnection, what: str) -> dict[str, str]:
+    rows = con.execute(f"describe {what}").fetchall()
     return {name: kind for name, kind, *_ in rows}
 
 
@@ -82,6 +99,16 @@ def _section(model: Model, columns: Mapping[str, str]) -> Iterator[str]:
     if model.not_null:
         yield f"- never NULL: {', '.join(f'`{name}`' for name in model.not_null)}"
     yield from (f"- always: `{condition}`" for condition in model.asserts)
+
+
+def _macro(macro: macros.Macro, columns: Mapping[str, str]) -> Iterator[str]:
+    yield f"### {macro.call}"
+    yield ""
+    yield macro.description
+    yield ""
+    yield from (f"- `{name}`: {meaning}" for name, meaning in macro.parameters.items())
+    yield ""
+    yield f"Returns {', '.join(f'`{name}`' for name in columns)}."
 
 
 def _cell(text: str) -> str:

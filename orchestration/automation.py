@@ -51,7 +51,19 @@ generations_only = dg.define_asset_job(
     - dg.AssetSelection.assets("null_scores"),
     description="New generations against the training set as it is.",
 )
-JOBS = [everything, fingerprint_shard, derive, generations_only]
+curator_job = dg.define_asset_job(
+    "curator_job",
+    selection=dg.AssetSelection.assets("curator_exports"),
+    description="All exports of a published version that is kept; the configuration's `version` names an earlier one.",
+)
+JOBS = [everything, fingerprint_shard, derive, generations_only, curator_job]
+weekly_exports = dg.ScheduleDefinition(
+    name="weekly_exports",
+    job=curator_job,
+    cron_schedule="0 6 * * MON",
+    description="Writes the exports of the current version every Monday at six, once it is switched on.",
+)
+SCHEDULES = [weekly_exports]
 
 
 @dg.sensor(

@@ -139,22 +139,38 @@ def _case_page(settings: "Settings", facts: "Case", version: tuple[int, str], to
 
 @main.command(epilog="Example: raisonne sql --format csv 'select * from duplicates.counts' > counts.csv")
 @click.argument("query", required=False)
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+)
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file; parquet needs it.")
 @_CONFIG
-def sql(query: str | None, form: str, config: str | None) -> None:
+def sql(query: str | None, form: str, to: Path | None, config: str | None) -> None:
     """Run a QUERY on the published version, read-only; without one, read queries from the terminal or a pipe."""
+    at_terminal = query is None and sys.stdin.isatty()
+    if form == "parquet" and (to is None or at_terminal):
+        _fail("parquet goes to a file: give a query and --to FILE.parquet", USAGE)
+    if to and (form == "table" or at_terminal):
+        _fail("--to writes the rows of one query: give it, with --format csv, json or parquet", USAGE)
     import duckdb
 
-    from orchestration import shell
+    from orchestration import nearest, shell
 
     with _published(config) as con:
-        if query is None and sys.stdin.isatty():
-            shell.interact(con, form)
+        if at_terminal:
+            from orchestration import prompt
+
+            prompt.interact(con, form, _settings(config).home / "facts")
             return
+        text = query if query is not None else sys.stdin.read()
         try:
-            shell.run(con, query if query is not None else sys.stdin.read(), form)
-        except duckdb.Error as error:
+            nearest.provide(con, _settings(config).home / "facts", text)
+            shell.save(con, text, form, to) if to else shell.run(con, text, form)
+        except (duckdb.Error, nearest.NoExtension, shell.NotOneQuery) as error:
             _fail(str(error))
+        except OSError as error:
+            if to is None:
+                raise  # a closed pipe, which click ends quietly
+            _fail(f"{to}: {error.strerror or error}")
 
 
 @main.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")
@@ -165,13 +181,21 @@ def sql(query: str | None, form: str, config: str | None) -> None:
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(["html", "csv", "parquet"]),
+    type=click.Choice(["html", "csv", "xlsx", "parquet"]),
     multiple=True,
     help="Of the report; all by default.",
 )
+@click.option("--version", type=click.IntRange(1), help="An earlier version that is still kept; else the current one.")
 @click.option("--policy", help="Of the removal list, as duplicates.policies names it; keep-1 by default.")
 @_CONFIG
-def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | None, config: str | None) -> None:
+def export(
+    what: str,
+    to: Path | None,
+    formats: tuple[str, ...],
+    version: int | None,
+    policy: str | None,
+    config: str | None,
+) -> None:
     """Write WHAT: the duplicate-frequency report and its tables, or the rows that a policy removes.
 
     The removal list comes in the formats of img2dataset, DataComp's resharder and datatrove; its README says more.
@@ -185,18 +209,19 @@ def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | N
 
     from orchestration import exports, removals
 
-    with _published(config) as con:
-        version = con.execute("select max(version) from warehouse.versions").fetchall()[0][0]
-        folder = exports.default_folder(settings.home, version)
+    with _published(config, version) as con:
+        [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
+        folder = exports.default_folder(settings.home, number)
         try:
             if what == "report":
-                files = exports.write(con, to or folder, formats or ("html", "csv", "parquet"), _pictures(settings))
+                chosen = formats or exports.FORMATS
+                files = exports.write(con, to or folder, chosen, _pictures(settings), settings.limits.duckdb_memory)
             else:
-                chosen = _policy(con, policy or "keep-1")
-                files = removals.write(con, to or folder / f"removal-{chosen}", chosen, settings.limits.duckdb_memory)
+                name = _policy(con, policy or "keep-1")
+                files = removals.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)
         except OSError as error:
             _fail(f"{error.filename or to or folder}: {error.strerror or error}")
-        except (removals.RemovalError, duckdb.Error) as error:
+        except (exports.NotInVersion, removals.RemovalError, duckdb.Error) as error:
             _fail(str(error))
     for path in files:
         click.echo(path)
@@ -246,11 +271,11 @@ def _settings(config: str | None) -> "Settings":
         _fail(str(error), USAGE)
 
 
-def _published(config: str | None) -> "duckdb.DuckDBPyConnection":
+def _published(config: str | None, version: int | None = None) -> "duckdb.DuckDBPyConnection":
     from orchestration import publishing
 
     try:
-        con = publishing.connect(_settings(config).home)
+        con = publishing.connect(_settings(config).home, version)
     except publishing.NotPublished as error:
         _fail(str(error))
     con.execute("set timezone = 'UTC'")

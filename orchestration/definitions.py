@@ -1,12 +1,13 @@
 """The code location: all assets, jobs, sensors and the one resource. `[tool.dagster]` in pyproject.toml points here."""
 
 import warnings
+from typing import Any
 
 import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; dagster is pinned
 
-from orchestration import automation  # noqa: E402
+from orchestration import automation, pictured  # noqa: E402
 from orchestration.defs import (  # noqa: E402
     calibration,
     catalog,
@@ -22,24 +23,26 @@ from orchestration.defs import (  # noqa: E402
 )
 from orchestration.resources import Warehouse  # noqa: E402
 
+_ASSETS: Any = dg.load_assets_from_modules(
+    [
+        catalog,
+        fingerprints,
+        recalls,
+        duplicates,
+        texts,
+        prompts,
+        matches,
+        calibration,
+        memorization,
+        warehouse,
+        reports,
+    ]
+)
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules(
-        [
-            catalog,
-            fingerprints,
-            recalls,
-            duplicates,
-            texts,
-            prompts,
-            matches,
-            calibration,
-            memorization,
-            warehouse,
-            reports,
-        ]
-    ),
+    assets=dg.map_asset_specs(pictured.labelled, _ASSETS),
     jobs=automation.JOBS,
     sensors=automation.SENSORS,
+    schedules=automation.SCHEDULES,
     resources={"warehouse": Warehouse()},
     executor=dg.in_process_executor,
 )

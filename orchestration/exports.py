@@ -11,13 +11,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
+from orchestration import workbook
+from orchestration.table_files import write_csv, write_parquet
 from transforms import report
 from transforms.pictures import Pixels
-from transforms.spreadsheets import safe_table
 
 TABLES = (
     "reports.duplicate_frequency",
@@ -31,12 +29,17 @@ TABLES = (
     "provenance.timeline",
 )
 PAGE = "duplicate_frequency.html"
+WORKBOOK = "raisonne.xlsx"
+FORMATS = ("html", "csv", "xlsx", "parquet")
 _COVERAGE = """
     select fingerprint, sum(expected)::bigint, sum(ok)::bigint, sum(low_quality)::bigint, sum(failed)::bigint,
         sum(missing)::bigint
     from fingerprints.coverage group by fingerprint order by fingerprint"""
 _GALLERY = 200  # pictures on the page; the files hold all
-_BATCH = 50_000
+
+
+class NotInVersion(RuntimeError):
+    """A version was published before a table that is exported existed."""
 
 
 def default_folder(home: Path, version: int) -> Path:
@@ -52,22 +55,28 @@ def prune(home: Path, kept: Collection[int]) -> None:
 
 
 def write(
-    con: duckdb.DuckDBPyConnection, folder: Path, formats: Sequence[str], picture: Callable[[int], Pixels]
+    con: duckdb.DuckDBPyConnection, folder: Path, formats: Sequence[str], picture: Callable[[int], Pixels], memory: str
 ) -> list[Path]:
     """Write the published version's exports into `folder`, all or none. Returns the files.
 
-    formats: any of html, csv, parquet. picture: reads a training row's pixels; what cannot be read is shown as such.
+    formats: any of FORMATS. picture: reads a training row's pixels; what cannot be read is shown as such.
+    memory: what DuckDB may hold, as it takes it; what is more lies on disk meanwhile. Raises NotInVersion.
     """
+    _require_tables(con)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
+        con.execute("set memory_limit = ?", [memory])
+        con.execute("set temp_directory = ?", [str(partial / ".spill")])
         if "html" in formats:
             (partial / PAGE).write_text(page(con, picture), encoding="utf-8")
         for table in TABLES:
             for kind in ("csv", "parquet"):
                 if kind in formats:
                     _WRITERS[kind](con, table, partial / f"{table.partition('.')[2]}.{kind}")
-        names = sorted(path.name for path in partial.iterdir())
+        if "xlsx" in formats:
+            workbook.write(con, TABLES, partial / WORKBOOK, picture)
+        names = sorted(path.name for path in partial.iterdir() if path.name != ".spill")
         folder.mkdir(exist_ok=True)
         for name in names:
             (partial / name).replace(folder / name)
@@ -76,26 +85,18 @@ def write(
     return [folder / name for name in names]
 
 
-def _batches(con: duckdb.DuckDBPyConnection, table: str) -> pa.RecordBatchReader:
-    return con.execute(f"select * from {table}").to_arrow_reader(_BATCH)  # noqa: S608 -- one of TABLES
+def _require_tables(con: duckdb.DuckDBPyConnection) -> None:
+    there = {
+        name for (name,) in con.execute("select schema_name || '.' || table_name from duckdb_columns()").fetchall()
+    }
+    if missing := [table for table in TABLES if table not in there]:
+        [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
+        raise NotInVersion(
+            f"version {number} is of an earlier raisonne, without {', '.join(missing)}; export a later version"
+        )
 
 
-def _csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    reader = _batches(con, table)
-    empty = safe_table(reader.schema.empty_table())
-    with pa_csv.CSVWriter(path, empty.schema) as writer:
-        for batch in reader:
-            writer.write_table(safe_table(pa.Table.from_batches([batch])).cast(empty.schema))
-
-
-def _parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    reader = _batches(con, table)
-    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-
-
-_WRITERS = {"csv": _csv, "parquet": _parquet}
+_WRITERS = {"csv": write_csv, "parquet": write_parquet}
 
 
 def page(con: duckdb.DuckDBPyConnection, picture: Callable[[int], Pixels]) -> str:

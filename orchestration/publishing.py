@@ -153,10 +153,13 @@ def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version
     return version, _prune(home, history, [*history, version][-keep:])
 
 
-def connect(home: Path) -> duckdb.DuckDBPyConnection:
-    """Open the published version read-only. NotPublished: there is none; duckdb.IOException: a writer has it open."""
+def connect(home: Path, number: int | None = None) -> duckdb.DuckDBPyConnection:
+    """Open the published version read-only, or an earlier one that is still kept.
+
+    NotPublished: there is no such version; duckdb.IOException: a writer has it open.
+    """
     gone = None
-    while (version := current(home)) is not None and version != gone:
+    while (version := current(home) if number is None else _kept(home, number)) is not None and version != gone:
         try:
             if (stray := _log(version.path)).exists():
                 _guard(version.path)
@@ -168,6 +171,14 @@ def connect(home: Path) -> duckdb.DuckDBPyConnection:
                 raise
         gone = version  # pruned after the link was read: by now the link points elsewhere
     raise NotPublished(f"{home} has no published version{f', {gone.path} is gone' if gone else ''}; run `raisonne run`")
+
+
+def _kept(home: Path, number: int) -> Version:
+    for version in versions(home):
+        if version.number == number:
+            return version
+    kept = ", ".join(str(version.number) for version in versions(home)) or "none"
+    raise NotPublished(f"{home} does not keep version {number}; it has {kept}")
 
 
 def _lock(home: Path, wait_s: float, on_wait: Callable[[str], None] | None) -> AcquireReturnProxy[FileLock]:

@@ -17,6 +17,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
+from orchestration import macros
 from orchestration.sql_headers import COLUMN, Header, ModelError, nearest, read_header
 
 STAGES = ("catalog", "fingerprints", "duplicates", "matches", "provenance", "reports", "warehouse")
@@ -124,7 +125,8 @@ def load(folder: Path) -> tuple[Model, ...]:
     """
     if not folder.is_dir():
         raise ModelError(f"no SQL models at {folder}: pass the folder that holds <stage>/<table>.sql")
-    models = {model.name: model for model in (_read(path, folder) for path in sorted(folder.rglob("*.sql")))}
+    paths = [path for path in sorted(folder.rglob("*.sql")) if path.parent != folder / macros.FOLDER]
+    models = {model.name: model for model in (_read(path, folder) for path in paths)}
     for model in models.values():
         for name in model.depends_on:
             if name not in models:

@@ -29,7 +29,7 @@ FIGURES = {
     "evidence": "whole_confirmed part_confirmed false_confirmed confirmed_by_edit first_by_edit same_scene_confirmed "
     "nearest_confirmed same_mark_confirmed sample_whole_confirmed sample_part_confirmed sample_false_confirmed "
     "p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
-    "export": "csv_vs_copy parquet_vs_copy report_open_s",
+    "export": "csv_vs_copy parquet_vs_copy export_memory_growth report_open_s",
     "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p99_ms guard_bytes_per_row_hash guard_bytes_per_row_full "
     "guard_load_s",
 }

@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
 from conftest import ROOT, Landing, command
 
-from orchestration import settings, summary
+from orchestration import exports, settings, summary
 from orchestration.cli import main
 from transforms import alignment
 
@@ -111,7 +112,7 @@ def test_export_writes_page_and_tables(sample: Landing) -> None:
     folder = sample.folder / "given" / "to"
     written = sample.raisonne("export", "--to", str(folder)).stdout.split()
     assert sorted(written) == sorted(str(path) for path in folder.iterdir())
-    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".parquet"}
+    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".xlsx", ".parquet"}
     [(clusters,)] = sample.query("select count(*) from reports.repeated_pictures")
     for path in folder.iterdir():
         if path.stem == "repeated_pictures":
@@ -127,15 +128,26 @@ def test_export_writes_only_the_formats_asked_for(sample: Landing) -> None:
     assert {path.suffix for path in folder.iterdir()} == {".csv"}
 
 
+def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path: Path) -> None:
+    assert "does not keep version 999; it has " in refused(sample.config, "export", "--version", "999", code=1)
+    with duckdb.connect() as con:
+        con.execute("create schema warehouse; create table warehouse.versions as select 3 as version")
+        with pytest.raises(exports.NotInVersion, match=r"version 3 is of an earlier raisonne, without reports\."):
+            exports.write(con, tmp_path / "out", exports.FORMATS, lambda sample_id: None, "1GB")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["export", "removals"], "'removals' is not one of 'report', 'removal-list'"),
         (["export", "--policy", "keep-1"], "a report has no --policy"),
+        (["sql", "--format", "parquet", "select 1"], "give a query and --to FILE.parquet"),
+        (["sql", "--to", "rows.txt", "select 1"], "--format csv, json or parquet"),
         (["export", "removal-list", "--format", "csv"], "a removal list has no --format"),
     ],
 )
-def test_a_report_and_a_removal_list_take_their_own_options(landing: Landing, arguments: list[str], says: str) -> None:
+def test_options_that_do_not_go_together_are_refused(landing: Landing, arguments: list[str], says: str) -> None:
     assert says in refused(landing.config, *arguments, code=2)
 
 

@@ -42,7 +42,7 @@ def test_every_published_table_is_in_the_page_with_its_columns_and_types(
         "where not internal order by schema_name, table_name, column_index"
     ):
         published.setdefault(table, []).append((column, kind))
-    assert published.keys() == sections.keys()
+    assert published.keys() == sections.keys() - {"Macros"}
     for table, columns in published.items():
         rows = [line.split(" | ") for line in sections[table].splitlines() if line.startswith("| `")]
         shown = [(row[0].removeprefix("| ").strip("`"), row[1].strip("`")) for row in rows]
@@ -63,6 +63,19 @@ def test_every_table_and_described_column_carries_its_comment_in_the_database(sa
         "where not internal and comment is not null"
     )
     assert set(columns) == {(model.name, name, text) for model in MODELS for name, text in model.columns.items()}
+
+
+def test_every_macro_is_in_the_page_and_carries_its_comment_in_the_database(
+    sample: Landing, sections: dict[str, str]
+) -> None:
+    kept = sample.query(
+        "select function_name || '(' || array_to_string(parameters, ', ') || ')', comment from duckdb_functions() "
+        "where not internal"
+    )
+    assert kept
+    for call, comment in kept:
+        assert f"### {call}" in sections["Macros"]
+        assert comment.partition("\n")[0] in sections["Macros"]
 
 
 def test_a_reader_sees_the_comments_without_our_code(sample: Landing) -> None:

@@ -93,14 +93,16 @@ class Ui:
             return None  # not listening yet
         return nodes[0] if nodes else None
 
-    def launch(self, job: str) -> str:
+    def launch(self, job: str, config: dict | None = None) -> str:
         repository = self.until(90, "the code location is loaded", self.repository)
         selector = {
             "repositoryName": repository["name"],
             "repositoryLocationName": repository["location"]["name"],
             "jobName": job,
         }
-        launched = self.ask(_LAUNCH, params={"selector": selector, "runConfigData": {}, "mode": "default"})["launchRun"]
+        launched = self.ask(_LAUNCH, params={"selector": selector, "runConfigData": config or {}, "mode": "default"})[
+            "launchRun"
+        ]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return launched["run"]["runId"]
 
@@ -163,7 +165,19 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
         ("gen/copied.jpg", "exact"),
         ("gen/other.jpg", "exact"),
     ]
+    _export_an_earlier_version(ui, landing, versions)
     assert {run["status"] for run in ui.runs()} == {"SUCCESS"}
+
+
+def _export_an_earlier_version(ui: Ui, landing: Landing, version: int) -> None:
+    exports = landing.home / "exports" / f"version-{version:06d}"
+    before = {path.name: path.stat().st_mtime_ns for path in exports.iterdir()}
+    chosen = {"ops": {"curator_exports": {"config": {"version": version}}}}
+    run_id = ui.launch("curator_job", chosen)
+    assert ui.until(120, "the exports are written", lambda: ui.ended(run_id)) == "SUCCESS"
+    after = {path.name: path.stat().st_mtime_ns for path in exports.iterdir()}
+    assert after.keys() == before.keys() >= {"raisonne.xlsx", "duplicate_frequency.html", "sources.csv"}
+    assert all(after[name] > before[name] for name in before)
 
 
 def _version(landing: Landing) -> int:

@@ -1,7 +1,7 @@
 """Text that a spreadsheet shows instead of running.
 
-What belongs here: making a table safe to open in Excel, LibreOffice or Google Sheets. What does not: writing CSV
-or XLSX files; Parquet, which keeps every value as it was.
+What belongs here: what makes a cell safe to open in Excel, LibreOffice or Google Sheets, and what such a cell holds.
+What does not: CSV and XLSX files; Parquet, which keeps every value as it was.
 
 A cell that starts with `= + - @`, a tab or a line break may run as a formula, and captions, hosts and licences are
 text that strangers wrote. An apostrophe before it makes it text (OWASP, "CSV Injection",
@@ -12,16 +12,16 @@ characters after `;`, tab or a line break get the apostrophe too.
 
 import re
 
-import polars as pl
-import pyarrow as pa
-
 LIST_SEPARATOR = "; "
+CELL = 32_767  # characters of an Excel cell, as UTF-16 counts them
+EXACT = 10**15 - 1  # a spreadsheet keeps fifteen digits of a number and makes the others zero
+_CUT = "… [cut: {} characters]"
 
-# Plain characters only, so that Python's and Polars' regular expressions read the classes alike.
+# Plain characters only, so that the regular expressions of Python and RE2 (DuckDB's) read the classes alike.
 _BLANK = "[\x00-\x20\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*"
 _FORMULA = "=+@＝＋－＠﹢﹣﹦﹫\\-"
-_AT_START = f"^({_BLANK}[{_FORMULA}\t\r\n\x00])"
-_AFTER_SEPARATOR = f"([;\t\r\n]{_BLANK})([{_FORMULA}])"
+AT_START = f"^({_BLANK}[{_FORMULA}\t\r\n\x00])"
+AFTER_SEPARATOR = f"([;\t\r\n]{_BLANK})([{_FORMULA}])"
 
 
 def neutralise(text: str) -> str:
@@ -29,66 +29,19 @@ def neutralise(text: str) -> str:
 
     Applying it twice changes nothing more. Negative numbers written as text count as formulas.
     """
-    return re.sub(_AT_START, r"'\1", re.sub(_AFTER_SEPARATOR, r"\1'\2", text))
+    return re.sub(AT_START, r"'\1", re.sub(AFTER_SEPARATOR, r"\1'\2", text))
 
 
-def safe_table(table: pa.Table) -> pa.Table:
-    """Return the table with every cell ready for CSV: flat, and with no text that runs as a formula.
-
-    Structs become dotted columns, lists one text joined by "; " (without their nulls; structs inside lists as JSON),
-    binary hexadecimal text, and text is neutralised, column names included. Numbers, booleans, dates and times stay
-    the very same columns, and nulls stay null.
-    """
-    while any(pa.types.is_struct(field.type) for field in table.schema):
-        table = table.flatten()
-    columns = [_safe_column(column) for column in table.columns]
-    return pa.table(columns, names=[neutralise(name) for name in table.column_names])
-
-
-def _safe_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if _is_plain(column.type):
-        return column
-    if pa.types.is_fixed_size_list(column.type):  # Polars misreads the nulls of a slice
-        column = column.cast(pa.list_(column.type.value_type))
-    cells = pl.Series("cell", column)
-    text = cells.to_frame().select(_as_text(pl.col("cell"), cells.dtype)).to_series()
-    if not _innermost(cells.dtype).is_numeric():  # nobody's words: the minus of a number runs nothing
-        text = _neutral(text)
-    return pa.chunked_array([text.to_arrow().cast(pa.large_string())])
-
-
-def _is_plain(type_: pa.DataType) -> bool:
-    return pa.types.is_primitive(type_) or pa.types.is_decimal(type_) or pa.types.is_null(type_)
-
-
-def _neutral(text: pl.Series) -> pl.Series:
-    cell = pl.col(text.name)
-    suspect = cell.str.contains(_AT_START) | cell.str.contains(_AFTER_SEPARATOR)  # cheaper than replacing in every cell
-    rows = text.to_frame().select(suspect.arg_true()).to_series()
-    if rows.is_empty():
+def fitted(text: str) -> str:
+    """Return the text as an Excel cell can hold it: cut after 32,767 UTF-16 units, with a mark that says so."""
+    if len(text) <= CELL // 2 or _units(text) <= CELL:
         return text
-    safe = text.gather(rows).str.replace_all(_AFTER_SEPARATOR, "${1}'${2}").str.replace(_AT_START, "'${1}")
-    return text.scatter(rows, safe)
+    mark = _CUT.format(f"{len(text):,}")
+    kept = text[: CELL - len(mark)]
+    while (over := _units(kept) + len(mark) - CELL) > 0:
+        kept = kept[: -max(over // 2, 1)]
+    return kept + mark
 
 
-def _as_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    if isinstance(dtype, pl.Array):
-        value, dtype = value.arr.to_list(), pl.List(dtype.inner)
-    if isinstance(dtype, pl.List):
-        elements = value.list.eval(_as_text(pl.element(), _inner(dtype)))
-        return elements.list.join(LIST_SEPARATOR, ignore_nulls=True)
-    if isinstance(dtype, pl.Struct):
-        return value.struct.json_encode()
-    if isinstance(dtype, pl.Binary):
-        return value.bin.encode("hex")
-    return value.cast(pl.String)
-
-
-def _innermost(dtype: pl.DataType) -> pl.DataType:
-    while isinstance(dtype, pl.List | pl.Array):
-        dtype = _inner(dtype)
-    return dtype
-
-
-def _inner(dtype: pl.List | pl.Array) -> pl.DataType:
-    return dtype.inner() if isinstance(dtype.inner, type) else dtype.inner
+def _units(text: str) -> int:
+    return len(text) + sum(c > "\uffff" for c in text)

@@ -13,7 +13,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from orchestration import calibrating, matched
+from orchestration import calibrating, matched, pictured
 from orchestration.calibrating import NOT_TRAINED, Found, Heads
 from orchestration.defs.duplicates import cluster_members, clusters_digest
 from orchestration.defs.matches import match_candidates
@@ -55,7 +55,7 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     scores = np.sort(warehouse.facts["null_scores"].read(["score"])["score"].to_numpy())
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": len(scores),
+            **pictured.fact(warehouse.facts["null_scores"]),
             **{f"score at {q:.0%}": float(np.quantile(scores, q)) for q in (0.5, 0.95, 1.0) if len(scores)},
             **{name: value for row in fit for name, value in row.items() if value is not None},
         }
@@ -168,7 +168,9 @@ def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehou
             table.upsert(_background_rows(warehouse, training, names, wanted))
     for gone in batched(sorted(known.keys() - wanted.keys()), 500):
         table.delete(f"generation_id in ({', '.join(map(literal, gone))})")
-    return dg.MaterializeResult(metadata={"dagster/row_count": len(wanted), "scored now": len(due)})
+    return dg.MaterializeResult(
+        metadata={**pictured.fact(warehouse.facts["generation_backgrounds"]), "scored now": len(due)}
+    )
 
 
 def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:

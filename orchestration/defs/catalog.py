@@ -50,7 +50,7 @@ def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
         context.log.warning(failure)
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": len(rows),
+            **pictured.fact(warehouse.facts["landing_shards"]),
             "training rows": sum(row["rows"] for row in rows),
             "new or changed": len(changed),
             "gone": len(gone),

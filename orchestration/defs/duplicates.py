@@ -11,10 +11,11 @@ import os
 import dagster as dg
 import numpy as np
 
-from orchestration import copy_joins, vectors
+from orchestration import copy_joins, pictured, vectors
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.defs.recalls import recalled_rows
+from orchestration.facts import FactTable
 from orchestration.fingerprinting import forget_outdated_shards, recipe
 from orchestration.joining import HASHES, PICTURES, Joined, near_pairs
 from orchestration.remembered import comparing
@@ -37,7 +38,7 @@ _VECTOR = 4  # bytes of a number
 def near_hashes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Every pair of different PDQ hashes within `thresholds.pdq` bits, found exactly; new ones are joined with all."""
     forget_outdated_shards(warehouse)
-    return _told(copy_joins.hashes(warehouse, lambda: usable_pictures(warehouse)))
+    return _told(copy_joins.hashes(warehouse, lambda: usable_pictures(warehouse)), warehouse.facts["near_hashes"])
 
 
 @dg.asset(
@@ -53,14 +54,15 @@ def near_pictures(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg
     Exact, unless `joins.cosine` says otherwise; then what is missed is measured on a sample.
     """
     forget_outdated_shards(warehouse)
-    return _told(copy_joins.pictures(warehouse, lambda: usable_pictures(warehouse)))
+    return _told(copy_joins.pictures(warehouse, lambda: usable_pictures(warehouse)), warehouse.facts["near_pictures"])
 
 
-def _told(joined: Joined) -> dg.MaterializeResult:
+def _told(joined: Joined, table: FactTable) -> dg.MaterializeResult:
     notes = joined.notes()
     measured = [note["recall"] for note in notes if note["recall"] is not None]
     return dg.MaterializeResult(
         metadata={
+            **pictured.fact(table),
             "dagster/row_count": sum(note["pairs"] for note in notes),
             "joins": len(notes),
             "exact": all(note["exact"] for note in notes),
@@ -96,7 +98,7 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     methods = table.counts("method")
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": sum(methods.values()),
+            **pictured.fact(table),
             "compared by pixels now": made,
             "could not be compared": failed,
             **methods,
@@ -131,7 +133,7 @@ def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
         members = table.scan(["sample_id", "representative_id"])
         alike.replace(membership.similarities(pictures, members, rows, owner, at_once), made_by)
     heads = table.read(["representative_id"])["representative_id"]
-    return dg.MaterializeResult(metadata={"dagster/row_count": len(heads), "clusters": len(heads.unique())})
+    return dg.MaterializeResult(metadata={**pictured.fact(table), "clusters": len(heads.unique())})
 
 
 def _fingerprints(warehouse: Warehouse) -> tuple[object, ...]:

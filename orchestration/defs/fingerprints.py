@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from orchestration import redownloads
+from orchestration import pictured, redownloads
 from orchestration.defs.catalog import SHARDS, landing_shards
 from orchestration.facts import literal
 from orchestration.fingerprinting import (
@@ -77,7 +77,7 @@ def _told(
     """Return what Dagster shows of a run: totals, throughput and failures."""
     counts = sum((account.counts for account in done), Counter[str]())
     return {
-        "dagster/row_count": warehouse.facts[table].dataset().count_rows(),
+        **pictured.fact(warehouse.facts[table]),
         "shards fingerprinted now": len(done),
         "pictures fingerprinted now": counts.total(),
         "known by their bytes": sum(account.reused for account in done),
@@ -140,7 +140,7 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
         context.log.warning("%d generations cannot be read; catalog.generations says why", failed)
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": len(found),
+            **pictured.fact(warehouse.facts["generation_fingerprints"]),
             "fingerprinted now": len(due),
             "failed now": failed,
             "gone": len(gone),

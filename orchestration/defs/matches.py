@@ -11,7 +11,7 @@ from itertools import batched, chain
 import dagster as dg
 import pyarrow as pa
 
-from orchestration import matched, searching
+from orchestration import matched, pictured, searching
 from orchestration.defs.duplicates import cluster_members, clusters_digest, usable_pictures
 from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.defs.prompts import prompt_candidates
@@ -65,7 +65,7 @@ def _matches_told(warehouse: Warehouse, now: searching.Now, made: int, failed: i
     confirmed = warehouse.facts["match_evidence"].dataset().count_rows(filter="confirmed")
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": warehouse.facts["match_candidates"].dataset().count_rows(),
+            **pictured.fact(warehouse.facts["match_candidates"]),
             "confirmed by pixels": confirmed,
             "generations searched now": now.generations,
             "training pictures searched now": now.pictures,

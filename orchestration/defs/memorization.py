@@ -11,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from orchestration import known_pictures, memorized, prompted
+from orchestration import known_pictures, memorized, pictured, prompted
 from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.defs.matches import match_candidates
 from orchestration.fingerprinting import recipe
@@ -50,9 +50,7 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
         table.upsert(pa.Table.from_pylist(list(some), table.schema))
     if failed:
         context.log.warning("%d prompts have generations that cannot be read; the next run tries again", failed)
-    return dg.MaterializeResult(
-        metadata={"dagster/row_count": table.dataset().count_rows(), "compared now": len(due), "failed now": failed}
-    )
+    return dg.MaterializeResult(metadata={**pictured.fact(table), "compared now": len(due), "failed now": failed})
 
 
 @dg.asset(
@@ -79,9 +77,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
             each.forget_recipe() if failed else each.note_recipe(made_by)
     if failed:
         context.log.warning("%d measurements lack a picture; the next run tries again", failed)
-    return dg.MaterializeResult(
-        metadata={"dagster/row_count": table.dataset().count_rows(), "measured now": measured, "failed now": failed}
-    )
+    return dg.MaterializeResult(metadata={**pictured.fact(table), "measured now": measured, "failed now": failed})
 
 
 def _versions(warehouse: Warehouse) -> list[int]:
@@ -128,7 +124,7 @@ def outlier_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     made_by = recipe("outliers", CODE, sorted(sources.to_pylist()), _versions(warehouse)[3:], chosen)
     if table.recipe != made_by:
         table.replace([_outliers(warehouse, sources.to_pylist())] if len(sources) else [], made_by)
-    return dg.MaterializeResult(metadata={"dagster/row_count": table.dataset().count_rows()})
+    return dg.MaterializeResult(metadata={**pictured.fact(table)})
 
 
 def _outliers(warehouse: Warehouse, sources: list[int]) -> pa.Table:

@@ -11,7 +11,7 @@ import duckdb
 import lance
 import pyarrow as pa
 
-from orchestration import caption_vectors, catalogued, prompt_captions
+from orchestration import caption_vectors, catalogued, pictured, prompt_captions
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.duplicates import cluster_members, clusters_digest
 from orchestration.defs.fingerprints import generation_fingerprints
@@ -78,7 +78,7 @@ def prompt_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -
         table.replace(_chosen(warehouse, shown, prompts), made_by)
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": table.dataset().count_rows(),
+            **pictured.fact(table),
             "prompts": len(prompts),
             "rows of such a caption": warehouse.facts["prompt_captions"].dataset().count_rows(),
             **table.counts("method"),

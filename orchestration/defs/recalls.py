@@ -13,7 +13,7 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
-from orchestration import build, catalogued
+from orchestration import build, catalogued, pictured
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.fingerprinting import forget_outdated_shards, recipe
@@ -124,7 +124,7 @@ def recalled_rows(warehouse: Warehouse) -> dg.MaterializeResult:
         told = {} if table.recipe == made_by else _replace(warehouse, lists, made_by)
     except RecallListError as error:
         raise dg.Failure(f"nothing was published, the last version stands: {error}", allow_retries=False) from error
-    return dg.MaterializeResult(metadata={"dagster/row_count": table.dataset().count_rows(), **told})
+    return dg.MaterializeResult(metadata={**pictured.fact(table), **told})
 
 
 def _models() -> dict[str, Model]:

@@ -1,9 +1,10 @@
 """What should a curator do? Assets of the stage `reports`.
 
-What belongs here: writing the exports of the published version. What does not: what they hold (`exports.py`).
+What belongs here: writing the exports of a published version. What does not: what they hold (`exports.py`).
 """
 
 import dagster as dg
+from pydantic import Field
 
 from orchestration import exports, publishing
 from orchestration.defs.warehouse import MODELS
@@ -12,18 +13,26 @@ from orchestration.resources import Warehouse
 _TABLES = [dg.AssetKey(model.name.split(".")) for model in MODELS if model.name in exports.TABLES]
 
 
-@dg.asset(group_name="reports", kinds={"html", "csv", "parquet"}, owners=["team:curators"], deps=_TABLES)
-def curator_exports(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """The published version's duplicate-frequency report as a page, and the tables behind it as CSV and Parquet."""
-    version = publishing.current(warehouse.home)
-    if version is None:
-        raise dg.Failure("no version is published; materialize the tables first")
-    folder = exports.default_folder(warehouse.home, version.number)
-    with publishing.connect(warehouse.home) as con:
-        con.execute("set timezone = 'UTC'")
-        files = exports.write(con, folder, ("html", "csv", "parquet"), warehouse.training_picture)
+class Chosen(dg.Config):
+    """Which version is exported."""
+
+    version: int | None = Field(None, description="An earlier version that is still kept; the current one without.")
+
+
+@dg.asset(group_name="reports", kinds={"html", "excel"}, owners=["team:curators"], deps=_TABLES)
+def curator_exports(context: dg.AssetExecutionContext, config: Chosen, warehouse: Warehouse) -> dg.MaterializeResult:
+    """A published version's duplicate-frequency report as a page, and its tables as CSV, XLSX and Parquet."""
+    try:
+        with publishing.connect(warehouse.home, config.version) as con:
+            con.execute("set timezone = 'UTC'")
+            [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
+            folder = exports.default_folder(warehouse.home, number)
+            memory = warehouse.settings.limits.duckdb_memory
+            files = exports.write(con, folder, exports.FORMATS, warehouse.training_picture, memory)
+    except (publishing.NotPublished, exports.NotInVersion) as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
     exports.prune(warehouse.home, {kept.number for kept in publishing.versions(warehouse.home)})
     return dg.MaterializeResult(
-        metadata={"version": version.number}
+        metadata={"version": number, "folder": dg.MetadataValue.path(str(folder.resolve()))}
         | {path.name: dg.MetadataValue.url(path.resolve().as_uri()) for path in files}
     )

@@ -13,7 +13,7 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
-from orchestration import build, catalogued
+from orchestration import build, catalogued, pictured
 from orchestration.defs.catalog import landing_shards
 from orchestration.fingerprinting import recipe
 from orchestration.progress import track
@@ -71,7 +71,7 @@ def caption_groups(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     keys = table.read(["group_key"])["group_key"]
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": len(keys),
+            **pictured.fact(table),
             "groups": len(keys.unique()),
             "distinct captions": join["new"],
             "exact": join["exact"],

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 import dagster as dg
 import pyarrow as pa
 
-from orchestration import build, pictured, previous, publishing
+from orchestration import build, macros, pictured, previous, publishing
 from orchestration.facts import WRITTEN_BY
 from orchestration.progress import track
 from orchestration.resources import Warehouse
 from orchestration.sql_models import Model, load
 
 MODELS = load(build.SQL)
+MACROS = macros.load(build.SQL)
 _KEYS = {dg.AssetKey([model.stage, model.table]): model for model in MODELS}
 _OWNERS = {"catalog": "team:data-engineering", "fingerprints": "team:data-engineering", "reports": "team:curators"}
 _VERSIONS = pa.schema(
@@ -55,7 +56,7 @@ def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
     name="warehouse",
     specs=[_spec(key, model) for key, model in _KEYS.items()],
     check_specs=[
-        dg.AssetCheckSpec(check.name, asset=key, description=check.sentence)
+        dg.AssetCheckSpec(check.name, asset=key, description=f"Every row of {model.name}: {check.sentence}.")
         for key, model in _KEYS.items()
         for check in model.checks
     ],
@@ -87,6 +88,7 @@ def published_tables(
         inputs = build.Inputs(warehouse.facts, versions, warehouse.settings, this, before, last)
         build.provide(con, sorted({name for model in chosen for name in model.inputs}), inputs)
         rows = {model.name: build.materialize(con, model) for model in track(chosen, "building tables", len(chosen))}
+        macros.create(con, MACROS)
         audits = [result for model in chosen for result in build.audit(con, model)]
         columns = build.columns(con)
         shown = {m.name: pictured.metadata(con, m, rows[m.name], columns, WRITTEN_BY) for m in chosen}
@@ -123,6 +125,7 @@ def _kept_versions(before: pa.Table, rebuilt: Sequence[Model]) -> dict[str, int]
 
 def _recipe(warehouse: Warehouse, versions: dict[str, int]) -> str:
     parts = [versions, warehouse.settings.settings_hash, [[m.name, m.create, m.comments] for m in MODELS]]
+    parts.append([macro.statements for macro in MACROS])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -1,0 +1,43 @@
+"""What the Dagster UI shows of tables: nothing in them is markup, and a chart is short enough to be shown at once."""
+
+import duckdb
+import pytest
+from conftest import Landing
+
+from orchestration import pictured
+from orchestration.definitions import defs
+
+
+@pytest.mark.parametrize("label", ["```\n# broken out", "<img src=x onerror=alert(1)>", "x" * 500, "\x1b[31m"])
+def test_a_label_cannot_leave_its_chart(label: str) -> None:
+    first, line, last = pictured.bars([(label, 3, 2, 4)]).splitlines()
+    assert (first, last) == ("```", "```")
+    assert "`" not in line and line.isprintable()
+    assert line.endswith("█ 3 (2 to 4)")
+
+
+def test_bars_are_in_proportion_and_say_what_is_left_out() -> None:
+    lines = pictured.bars([(f"label {n}", 400 - n) for n in range(200)]).splitlines()
+    assert [line.count("█") for line in lines[1:3]] == [30, 30]
+    shown = len(lines) - 3
+    assert lines[-2] == f"… and {200 - shown} more"
+    assert len("\n".join(lines)) < 1000
+    assert pictured.bars([("none", 0), ("half", 0.5)]).splitlines()[1] == "none   0"
+    assert pictured.bars([]) == "_no rows_"
+
+
+def test_every_chart_can_be_drawn_and_shown_at_once(sample: Landing) -> None:
+    with duckdb.connect(str(sample.home / "raisonne.duckdb"), read_only=True) as con:
+        for name, query in pictured.PLOTS.items():
+            drawn = pictured.bars(con.execute(query).fetchall())
+            assert "█" in drawn and len(drawn) < 1000, name
+
+
+def test_every_asset_has_an_owner_a_kind_a_layer_and_the_facts_their_columns() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.owners and node.kinds and node.description, key
+        assert node.tags["raisonne/layer"] in {"facts", "derived", "exports"}
+        if node.tags["raisonne/layer"] == "facts":
+            assert node.metadata["dagster/column_schema"].columns, key

@@ -1,0 +1,166 @@
+"""`raisonne sql` as a person uses it, on a terminal; its completion; and the files it writes."""
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import ROOT, Landing
+
+from orchestration import completion, shell
+
+
+class Terminal:
+    """A `raisonne sql` at a terminal of 80 columns."""
+
+    def __init__(self, sample: Landing, state: Path) -> None:
+        self._main, side = pty.openpty()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("RAISONNE_")}
+        environment |= {
+            "XDG_STATE_HOME": str(state),
+            "TERM": "xterm",
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "COLUMNS": "80",
+            "LINES": "40",
+        }
+        command = [sys.executable, "-m", "orchestration.cli", "sql", "--config", str(sample.config)]
+        self.process = subprocess.Popen(
+            command,
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            cwd=ROOT,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+        )
+        os.close(side)
+        os.set_blocking(self._main, False)
+
+    def type(self, text: str) -> None:
+        os.write(self._main, text.encode())
+
+    def until(self, text: str, seconds: float = 60) -> str:
+        """Return what is shown up to the first `text`."""
+        shown, end = "", time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                shown += os.read(self._main, 100_000).decode(errors="replace")
+            except BlockingIOError:
+                time.sleep(0.02)
+            except OSError:
+                break
+            plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]", "", shown)
+            if text in plain:
+                return plain
+        pytest.fail(f"never shown: {text!r}\n{shown[-3000:]}")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        os.close(self._main)
+
+
+@pytest.fixture
+def terminal(sample: Landing, tmp_path: Path) -> Iterator[Terminal]:
+    opened = Terminal(sample, tmp_path / "state")
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.until("raisonne>")
+    terminal.type("select ';' as semi,\r")
+    terminal.until("...>")
+    terminal.type("6 * 7 as answer;\r")
+    assert "42" in terminal.until(" s\r\n")
+    terminal.type("select count(*) from range(1000000000000) as r(i) where hash(i) % 7 = 3;\r")
+    time.sleep(1)  # the query is under way
+    terminal.type("\x03")
+    terminal.until("cancelled", 20)
+    terminal.type("from provenance.sources limit 1;\r")
+    wide = terminal.until(" s\r\n")
+    assert max(len(line) for line in wide.split("\r\n") if line.startswith("│")) <= 80
+    terminal.type(".upright\r.schema duplicates.counts\r")
+    assert "duplicate_count" in terminal.until(" s\r\n")
+    terminal.type("from duplicates.cou\t")
+    terminal.until("counts")  # completed
+    terminal.type(" select max(duplicate_count) as most;\r")
+    assert "most  120" in terminal.until(" s\r\n")
+    terminal.type(".tables\r")
+    assert "provenance.sources" in terminal.until("copies_of(of_sample)")
+    terminal.type("select nothing;\r")
+    terminal.until("Binder Error")
+    terminal.type("\x04")
+    assert terminal.process.wait(20) == 0
+    history = tmp_path / "state" / "raisonne" / "history"
+    assert "+6 * 7 as answer;" in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture(scope="module")
+def known() -> completion.Words:
+    with duckdb.connect() as con:
+        con.execute("create schema catalog; create table catalog.samples (sample_id int, caption text)")
+        con.execute("create schema matches; create table matches.evidence (inliers int, sample_id int)")
+        con.execute("create macro catalog.copies_of(id) as table select * from catalog.samples")
+        return completion.words(con)
+
+
+@pytest.mark.parametrize(
+    ("before", "suggested"),
+    [
+        ("select * from cat", ["catalog.samples"]),
+        ("select * from evi", ["matches.evidence"]),
+        ("from catalog.samples join mat", ["matches.evidence"]),
+        ("from catalog.", ["catalog.samples"]),
+        ("select cap", ["caption"]),
+        ("from matches.evidence select sam", ["sample_id"]),
+        ("from matches.evidence as e where e.", ["e.inliers", "e.sample_id"]),
+        ("from catalog.samples where samples.c", ["samples.caption"]),
+        ("from cop", ["copies_of("]),
+        ("SEL", ["select"]),
+        ("select regexp_full", ["regexp_full_match("]),
+        ("select caption from catalog.samples where caption ", []),
+    ],
+)
+def test_completion_knows_what_may_follow(known: completion.Words, before: str, suggested: list[str]) -> None:
+    found = known.suggest(before)
+    assert [each.text for each in found][: len(suggested)] == suggested
+    assert bool(found) == bool(suggested)
+    for each in found:
+        assert before.endswith(before[len(before) - each.replaces :])
+
+
+def test_columns_of_a_table_named_after_the_cursor_come_first(known: completion.Words) -> None:
+    [first, *_] = known.suggest("select i", "select i from matches.evidence")
+    assert first.text == "inliers"
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_rows_go_into_a_file_that_other_programs_read(sample: Landing, tmp_path: Path, form: str) -> None:
+    query, file = "select sample_id, caption from catalog.samples order by 1", tmp_path / f"it's.{form}"
+    sample.raisonne("sql", "--format", form, "--to", str(file), f"{query};")
+    assert list(tmp_path.iterdir()) == [file]
+    with duckdb.connect() as con:
+        read = con.execute(f"select sample_id, caption from read_{form}($1)", [str(file)]).fetchall()  # noqa: S608
+    assert read == sample.query(query)
+
+
+@pytest.mark.parametrize("query", ["select 1; select 2", "set threads = 1", ""])
+def test_a_file_is_refused_where_it_would_hold_less_than_what_was_asked(tmp_path: Path, query: str) -> None:
+    with duckdb.connect() as con, pytest.raises(shell.NotOneQuery):
+        shell.save(con, query, "parquet", tmp_path / "rows.parquet")
+    assert not list(tmp_path.iterdir())
