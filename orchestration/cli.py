@@ -190,7 +190,9 @@ def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | N
         folder = exports.default_folder(settings.home, version)
         try:
             if what == "report":
-                files = exports.write(con, to or folder, formats or ("html", "csv", "parquet"), _pictures(settings))
+                files = exports.write(
+                    con, to or folder, formats or ("html", "csv", "parquet"), _pictures(settings), settings
+                )
             else:
                 chosen = _policy(con, policy or "keep-1")
                 files = removals.write(con, to or folder / f"removal-{chosen}", chosen, settings.limits.duckdb_memory)

@@ -1,13 +1,12 @@
-"""What curators take away: the duplicate-frequency report as a page, and the tables behind it as files.
+"""What curators take away: the reports as pages, and the tables behind them as files.
 
-What belongs here: from the published tables to files in a folder. What does not: how the page looks
-(`transforms/report.py`), what is counted (`sql/reports/`).
+What belongs here: from the published tables to files in a folder. What does not: the pages (`pages.py`), what is
+counted (`sql/reports/`).
 """
 
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import duckdb
@@ -15,13 +14,16 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from transforms import report
+from orchestration import pages
+from orchestration.settings import Settings
 from transforms.pictures import Pixels
 from transforms.spreadsheets import safe_table
 
 TABLES = (
     "reports.duplicate_frequency",
     "reports.repeated_pictures",
+    "reports.repeated_by_host",
+    "reports.repeated_by_license",
     "duplicates.policies",
     "provenance.sources",
     "provenance.generations",
@@ -30,12 +32,7 @@ TABLES = (
     "provenance.rightsholders",
     "provenance.timeline",
 )
-PAGE = "duplicate_frequency.html"
-_COVERAGE = """
-    select fingerprint, sum(expected)::bigint, sum(ok)::bigint, sum(low_quality)::bigint, sum(failed)::bigint,
-        sum(missing)::bigint
-    from fingerprints.coverage group by fingerprint order by fingerprint"""
-_GALLERY = 200  # pictures on the page; the files hold all
+PAGE = pages.FIRST
 _BATCH = 50_000
 
 
@@ -52,17 +49,22 @@ def prune(home: Path, kept: Collection[int]) -> None:
 
 
 def write(
-    con: duckdb.DuckDBPyConnection, folder: Path, formats: Sequence[str], picture: Callable[[int], Pixels]
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    formats: Sequence[str],
+    picture: Callable[[int], Pixels],
+    settings: Settings,
 ) -> list[Path]:
-    """Write the published version's exports into `folder`, all or none. Returns the files.
+    """Write the published version's exports into `folder`, all or none. Returns the files that people open.
 
     formats: any of html, csv, parquet. picture: reads a training row's pixels; what cannot be read is shown as such.
+    The folder `pages`, which the pages load from, is replaced as a whole.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
         if "html" in formats:
-            (partial / PAGE).write_text(page(con, picture), encoding="utf-8")
+            pages.write(con, partial, settings, picture)
         for table in TABLES:
             for kind in ("csv", "parquet"):
                 if kind in formats:
@@ -70,10 +72,12 @@ def write(
         names = sorted(path.name for path in partial.iterdir())
         folder.mkdir(exist_ok=True)
         for name in names:
+            if (folder / name).is_dir():
+                (folder / name).rename(partial / f"earlier-{name}")
             (partial / name).replace(folder / name)
     finally:
         shutil.rmtree(partial)
-    return [folder / name for name in names]
+    return [folder / name for name in names if (folder / name).is_file()]
 
 
 def _batches(con: duckdb.DuckDBPyConnection, table: str) -> pa.RecordBatchReader:
@@ -96,73 +100,3 @@ def _parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
 
 
 _WRITERS = {"csv": _csv, "parquet": _parquet}
-
-
-def page(con: duckdb.DuckDBPyConnection, picture: Callable[[int], Pixels]) -> str:
-    """Render the duplicate-frequency report."""
-    version, published_at = _one(
-        con, "select version, published_at from warehouse.versions order by version desc limit 1"
-    )
-    rows, images = _one(
-        con,
-        "select count(*), count(images.sample_id) from catalog.samples left join fingerprints.images using (sample_id)",
-    )
-    clusters, clustered, largest = _one(
-        con,
-        "select count(*), coalesce(sum(duplicate_count), 0), coalesce(max(duplicate_count), 1) from duplicates.counts",
-    )
-    searched = _one(
-        con, "select count(*), coalesce(min(searched), 0), coalesce(max(searchable), 0) from provenance.generations"
-    )
-    datasets = tuple(
-        name for (name,) in con.execute("select distinct dataset from catalog.samples order by 1").fetchall()
-    )
-    return report.render(
-        report.DuplicateReport(
-            title=f"Duplicate frequency: {', '.join(datasets) or 'no dataset'}",
-            version=version,
-            published_at=f"{published_at:%Y-%m-%d %H:%M} UTC",
-            datasets=datasets,
-            rows=rows,
-            images=images,
-            clusters=clusters,
-            rows_in_clusters=int(clustered),
-            largest=largest,
-            coverage=_rows(con, report.Coverage, _COVERAGE),
-            bands=_rows(
-                con, report.Band, "select band, clusters, rows, share_of_rows from reports.duplicate_frequency"
-            ),
-            pictures=tuple(_gallery(con, picture)),
-            verdicts=tuple(
-                report.VerdictCount(*row)
-                for row in con.execute(
-                    "select verdict, count(*) from provenance.generations group by 1 order by 1"
-                ).fetchall()
-            ),
-            generations_searched=report.GenerationsSearched(*searched),
-        )
-    )
-
-
-def _one(con: duckdb.DuckDBPyConnection, query: str) -> tuple:
-    return con.execute(query).fetchall()[0]
-
-
-def _rows[T](con: duckdb.DuckDBPyConnection, kind: Callable[..., T], query: str) -> tuple[T, ...]:
-    return tuple(kind(*row) for row in con.execute(query).fetchall())
-
-
-def _gallery(con: duckdb.DuckDBPyConnection, picture: Callable[[int], Pixels]) -> Iterator[report.RepeatedPicture]:
-    names = [field.name for field in fields(report.RepeatedPicture) if field.name != "thumbnail"]
-    query = f"select {', '.join(names)} from reports.repeated_pictures limit {_GALLERY}"  # noqa: S608
-    for row in con.execute(query).fetchall():
-        values = dict(zip(names, row, strict=True))
-        lists = {name: tuple(values[name]) for name in ("hosts", "licenses", "captions")}
-        yield report.RepeatedPicture(**(values | lists), thumbnail=_thumbnail(picture, values["representative_id"]))
-
-
-def _thumbnail(picture: Callable[[int], Pixels], sample_id: int) -> bytes | None:
-    try:
-        return report.thumbnail(picture(sample_id))
-    except (OSError, ValueError):
-        return None  # the page says that the picture could not be read

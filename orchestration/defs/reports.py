@@ -21,7 +21,7 @@ def curator_exports(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     folder = exports.default_folder(warehouse.home, version.number)
     with publishing.connect(warehouse.home) as con:
         con.execute("set timezone = 'UTC'")
-        files = exports.write(con, folder, ("html", "csv", "parquet"), warehouse.training_picture)
+        files = exports.write(con, folder, ("html", "csv", "parquet"), warehouse.training_picture, warehouse.settings)
     exports.prune(warehouse.home, {kept.number for kept in publishing.versions(warehouse.home)})
     return dg.MaterializeResult(
         metadata={"version": version.number}
