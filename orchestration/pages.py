@@ -27,7 +27,7 @@ from transforms.report import Band, Coverage, DuplicateReport, Gallery, Policy, 
 
 FIRST = "duplicate_frequency.html"
 FOLDER = "pages"
-_ROWS = 50  # hosts and licences on the page; the tables hold all
+_ROWS = 20  # hosts and licences on the page; the tables hold all
 _POLICIES = """
     select policy, description, removed_rows, kept_rows, removed_share, pictures_removed, largest_count_after
     from duplicates.policies"""
@@ -50,7 +50,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pict
     told = _report(con, gallery, version)
     (folder / FIRST).write_text(report.render(told), encoding="utf-8")
     (inner / "cluster.html").write_text(report.render_cluster(told), encoding="utf-8")
-    page = provenance_files.page(con, settings, ", ".join(told.datasets) or "no dataset", version)
+    page = provenance_files.page(con, settings, told.title, version)
     (folder / provenance_files.PAGE).write_text(page, encoding="utf-8")
 
 
@@ -84,14 +84,12 @@ def _report(con: duckdb.DuckDBPyConnection, gallery: Gallery, version: tuple[int
         "select count(*), coalesce(sum(duplicate_count), 0), coalesce(max(duplicate_count), 1) from duplicates.counts"
     )
     found = con.execute("select distinct dataset from catalog.samples order by 1").fetchall()
-    datasets = tuple(name for (name,) in found)
     hosts, all_hosts = _repeated(con, "host")
     licences, all_licences = _repeated(con, "license")
     return DuplicateReport(
-        title=", ".join(datasets) or "no dataset",
+        title=", ".join(name for (name,) in found) or "no dataset",
         version=version[0],
         published_at=version[1],
-        datasets=datasets,
         rows=rows,
         images=images,
         clusters=clusters,

@@ -30,7 +30,7 @@ from transforms.provenance_page import (
 from transforms.report import Coverage
 
 PAGE = "provenance.html"
-_ROWS = 25  # licences and hosts on the page; the tables hold all
+_ROWS = 20  # licences and hosts on the page; the tables hold all
 _CONFIRMED = """
     select generation_id, verdict, coalesce(duplicate_count, 0) as copies, q_value, best_cluster_id as cluster_id
     from provenance.generations where verdict in ('exact', 'copy', 'partial_copy')

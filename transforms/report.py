@@ -99,7 +99,6 @@ class DuplicateReport:
     title: str
     version: int
     published_at: str
-    datasets: tuple[str, ...]
     rows: int
     images: int
     clusters: int

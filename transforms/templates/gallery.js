@@ -82,7 +82,11 @@
     put.moreLabel.textContent = counted(work.captions.length - 2, "more sample");
     put.moreCaptions.append(...work.captions.slice(2).map(isolated));
     put.more.open = Boolean(wanted) && !put.more.hidden && work.captions.slice(2).some((text) => plain(text).includes(wanted));
-    put.hosts.textContent = [number(work.hostCount), work.hosts.join(", ")].filter(Boolean).join(": ");
+    put.hosts.textContent = [number(work.hostCount), work.hosts.slice(0, 3).join(", ")].filter(Boolean).join(": ");
+    put.otherHosts.hidden = work.hosts.length < 4;
+    put.hostsLabel.textContent = counted(work.hosts.length - 3, "more sample");
+    put.moreHosts.textContent = work.hosts.slice(3).join(", ");
+    put.otherHosts.open = Boolean(wanted) && plain(put.moreHosts.textContent).includes(wanted);
     put.urls.textContent = `${number(work.urls)} different`;
     put.licences.textContent = work.licences.join(", ");
     put.far.textContent = work.far === null ? "not measured" : `${work.far} of 256 bits apart`;
