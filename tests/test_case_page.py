@@ -10,7 +10,7 @@ from conftest import Landing, Row, encoded, picture
 
 from transforms import overlays
 from transforms.alignment import Box
-from transforms.case_page import MOST_SOURCES, Case, Number, Source, link, render
+from transforms.case_page import MOST_SOURCES, Case, Number, Source, render
 from transforms.report import Coverage
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -75,12 +75,6 @@ def test_a_map_that_is_none_is_refused_and_the_page_says_so(onto: tuple[float, .
         overlays.overlay(PIXELS, PIXELS, onto)
     page = render(replace(CASE, sources=(replace(SOURCE, homography=onto),), sources_found=1))
     assert "There is no overlay: the alignment" in page
-
-
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", " https://a.example", "http://a b", None])
-def test_only_web_addresses_become_links(url: str | None) -> None:
-    assert link(url) is None
-    assert link("https://a.example/x?y=1") == "https://a.example/x?y=1"
 
 
 def test_a_page_says_how_many_sources_it_leaves_out_and_when_an_answer_is_open() -> None:
