@@ -3,6 +3,7 @@
 One made-up warehouse, written by SQL, is shown throughout; `tests/test_sample.py` has the real run.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -152,7 +153,7 @@ def visit(browser, written: Written) -> Iterator:  # noqa: ANN001
 def copies(page) -> list[int]:  # noqa: ANN001
     """Return the copies of the pictures that are shown, once nothing is being looked for any more."""
     page.wait_for_timeout(250)
-    page.wait_for_function("document.querySelector('#shown').textContent.startsWith('Showing')")
+    page.locator("#shown", has_text=re.compile("^Showing")).wait_for()
     return page.eval_on_selector_all(".work", "works => works.map(work => Number(work.dataset.copies))")
 
 
@@ -235,15 +236,15 @@ def test_pictures_are_sorted_filtered_and_searched_over_all_that_are_listed(visi
 
 def test_a_choice_is_in_the_address_and_found_again_on_the_way_back(visit) -> None:  # noqa: ANN001
     page = visit().page
-    page.get_by_label("Licence").select_option("pd")
+    page.get_by_label("Licence", exact=True).select_option("pd")
     page.get_by_role("button", name="Next").click()
-    page.wait_for_function("document.querySelector('#shown').textContent.startsWith('Showing 25')")
+    page.get_by_text(re.compile("^Showing 25")).wait_for()
     before = copies(page)
     page.locator(".work a.no").first.click()
     page.wait_for_selector(".member")
     page.go_back()
     page.wait_for_selector(".work")
-    assert page.get_by_label("Licence").input_value() == "pd"
+    assert page.get_by_label("Licence", exact=True).input_value() == "pd"
     assert copies(page) == before
 
 
@@ -264,13 +265,13 @@ def test_a_cluster_shows_its_rows_and_what_differs(visit, written: Written) -> N
     assert f"{files} different files" in differ
     assert "256 × 192 (1,334)" in differ
     second = page.locator(".member").nth(1)
-    assert "file, pixels, size, caption, host" in second.inner_text()
+    assert "file, pixels, size, proportions: cropped or squeezed, caption, host" in second.inner_text()
     assert second.locator(".id").inner_text() == str(FIRST_ID + 1)
     page.get_by_role("button", name="Next").click()
     assert page.locator(".member .id").first.inner_text() == str(FIRST_ID + 50)
     assert page.locator("#copies a").get_attribute("href").startswith("cases/")
     page.goto(page.url.replace(str(FIRST_ID), str(_SECOND)))
-    page.wait_for_function(f"document.querySelector('#representative').textContent === '{_SECOND}'")
+    page.locator("#representative", has_text=str(_SECOND)).wait_for()
     assert page.locator("#picture").inner_text().startswith("The picture could not be read")
     page.evaluate("location.hash = '123'")
     page.get_by_text(f"Cluster 123 is not among the {LISTED} repeated pictures").wait_for()
@@ -308,7 +309,7 @@ def test_cases_are_filtered_framed_and_lead_to_their_pages(visit) -> None:  # no
     assert (box["x"] - whole["x"]) / whole["width"] == pytest.approx(0.25, abs=0.02)
     assert box["width"] / whole["width"] == pytest.approx(0.5, abs=0.03)
     page.get_by_label("Verdict", exact=True).select_option("copy")
-    page.wait_for_function("document.querySelectorAll('.case').length === 1")
+    page.get_by_text("Showing 1 of 1 case that fits").wait_for()
     assert "The training picture cannot be read now." in page.locator(".case").inner_text()
     page.locator(".case h3 a").click()
     page.wait_for_selector("#source-1")
@@ -425,7 +426,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling_and_both_schemes_are_readab
             lighter, darker = sorted((luminance(ink), luminance(paper)), reverse=True)
             assert (lighter + 0.05) / (darker + 0.05) >= 4.5, f"{scheme} {selector}: WCAG 2.2, criterion 1.4.3"
     page.emulate_media(media="print")
-    assert not page.locator(".skip, .ways, .tools label, .pager").filter(visible=True).count()
+    assert not page.locator(".skip, .ways, .field, .pager").filter(visible=True).count()
 
 
 def luminance(css: str) -> float:

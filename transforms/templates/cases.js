@@ -48,7 +48,7 @@
       if (turn !== turns) return;
       list.replaceChildren(...made);
     } catch (error) { status.textContent = error.message; return; }
-    status.textContent = `Showing ${number(list.children.length)} of ${counted(order.length, "case")}${order.length < data.cases.length ? ` that fit, of ${number(data.cases.length)}` : ""}`;
+    status.textContent = `Showing ${number(list.children.length)} of ${counted(order.length, "case")}${order.length < data.cases.length ? ` that ${order.length === 1 ? "fits" : "fit"}, of ${number(data.cases.length)}` : ""}`;
     if (moved) { one("#cases").focus(); one("#cases").scrollIntoView(); }
   });
 
