@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.page_data import CAPTION, DataFolder, rows, text, thumbnail
+from orchestration.page_data import CAPTION, DataFolder, plain, rows, text, thumbnail
 from orchestration.setting_sections import Reports
 from transforms.pages import link
 from transforms.pictures import Pixels
@@ -136,7 +136,7 @@ def _summary(
         "sizes": [[size, int(count)] for size, count in about["sizes"]],
         "sizeCount": about["size_count"],
         "methods": [[method, int(count)] for method, count in about["methods"]],
-        "far": about["max_distance_to_representative"],
+        "far": plain(about["max_distance_to_representative"]),
         "urls": about["distinct_urls"],
         "captionCount": about["distinct_captions"],
         "hostCount": about["distinct_hosts"],
@@ -148,22 +148,23 @@ def _summary(
     }
 
 
-def _member(member: Mapping[str, Any], head: Mapping[str, Any], group: int) -> dict[str, Any]:
+def _member(member: Mapping[str, Any], head: Mapping[str, Any], group: int) -> list[Any]:
+    """Return what is said of a row, in the order of `FIELDS` in `cluster.js`: there are many rows, so without names."""
     linked = link(member["url"])
-    return {
-        "id": str(member["sample_id"]),
-        "method": member["method"],
-        "group": group,
-        "far": member["far"],
-        "aligned": member["aligned"],
-        "width": member["width"],
-        "height": member["height"],
-        "url": linked or text(member["url"]),
-        "link": int(linked is not None),
-        "caption": text(member["caption"], CAPTION),
-        "licence": text(member["license"], 120),
-        "differs": _differs(member, head),
-    }
+    return [
+        str(member["sample_id"]),
+        member["method"],
+        group,
+        plain(member["far"]),
+        member["aligned"],
+        member["width"],
+        member["height"],
+        linked or text(member["url"]),
+        int(linked is not None),
+        text(member["caption"], CAPTION),
+        text(member["license"], 120),
+        _differs(member, head),
+    ]
 
 
 def _differs(member: Mapping[str, Any], head: Mapping[str, Any]) -> str:

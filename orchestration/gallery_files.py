@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.page_data import CAPTION, DataFolder, rows, text, thumbnail
+from orchestration.page_data import CAPTION, DataFolder, plain, rows, text, thumbnail
 from orchestration.setting_sections import Reports
 from transforms.pictures import Pixels
 from transforms.report import Gallery
@@ -95,14 +95,13 @@ class _Index:
         self.hosts.append(row["distinct_hosts"])
         self.captions.append(row["distinct_captions"])
         far = row["max_distance_to_representative"]
-        self.far.append(-1 if far is None else _plain(far))
+        self.far.append(-1 if far is None else far)
         self.unsafe.append(int(row["unsafe"]))
         self.licenceOf.append([names.licences.setdefault(name, len(names.licences)) for name in _licences(row)])
         self.hostOf.append([names.hosts.setdefault(name, len(names.hosts)) for name in _hosts(row)])
 
 
 def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
-    far = row["max_distance_to_representative"]
     return {
         "id": row["id"],
         "copies": row["duplicate_count"],
@@ -110,7 +109,7 @@ def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
         "urls": row["distinct_urls"],
         "captionCount": row["distinct_captions"],
         "hostCount": row["distinct_hosts"],
-        "far": None if far is None else _plain(far),
+        "far": plain(row["max_distance_to_representative"]),
         "licences": _licences(row),
         "hosts": _hosts(row),
         "captions": [text(caption, CAPTION) for caption in row["captions"]],
@@ -124,8 +123,3 @@ def _licences(row: Mapping[str, Any]) -> list[str]:
 
 def _hosts(row: Mapping[str, Any]) -> list[str]:
     return [text(name, 120) or "unknown" for name in row["hosts"]]
-
-
-def _plain(number: float) -> float:
-    """Write 12.0 as 12: there are many."""
-    return int(number) if number == int(number) else number

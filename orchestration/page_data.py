@@ -50,3 +50,8 @@ def thumbnail(picture: Callable[[int], Pixels], sample_id: int, long_side: int =
 def text(value: str | None, limit: int = LONG) -> str | None:
     """Return a stranger's text as pages print it."""
     return None if value is None else pages.legible(value, limit)
+
+
+def plain(number: float | None) -> float | None:
+    """Return 12.0 as 12: there are many such numbers."""
+    return int(number) if number is not None and number == int(number) else number

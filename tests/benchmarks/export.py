@@ -1,8 +1,6 @@
-"""Exports: the writers beside DuckDB's COPY, and how long the report takes to open."""
+"""Exports: the writers beside DuckDB's COPY, and how long the report takes to open (`report_open.py`)."""
 
-import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +8,10 @@ from pathlib import Path
 import duckdb
 
 from orchestration import exports
-from tests.benchmarks.data import decoded
-from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest
-from transforms import report
+from tests.benchmarks import report_open
+from tests.benchmarks.figures import Figure, Measured, fastest
 
-_ROWS, _CLUSTERS, _PICTURES = 1_000_000, 100_000, 200
-_CHROMIUM = Path("/usr/bin/chromium")
+_ROWS = 1_000_000
 
 
 @contextmanager
@@ -49,73 +45,6 @@ def _writer(kind: str, copy: str) -> Measured:
     return Measured(best["ours"] / best["COPY"])
 
 
-def _page() -> str:
-    _, pictures = decoded(_PICTURES)
-    thumbnails = [report.thumbnail(picture) for picture in pictures]
-    shown = tuple(
-        report.RepeatedPicture(
-            cluster_id=i,
-            representative_id=i,
-            duplicate_count=1 + _PICTURES - i,
-            exact_count=1,
-            near_count=_PICTURES - i,
-            distinct_urls=2,
-            distinct_captions=2,
-            distinct_hosts=2,
-            max_distance_to_representative=7.0,
-            hosts=("images.example.org", "cdn.example.com"),
-            licenses=("cc-by", None),
-            captions=(f"a caption of picture {i}", "another"),
-            unsafe=False,
-            thumbnail=thumbnails[i % len(thumbnails)],
-        )
-        for i in range(_PICTURES)
-    )
-    return report.render(
-        report.DuplicateReport(
-            title="Duplicate frequency: made up",
-            version=1,
-            published_at="2026-01-01 00:00 UTC",
-            datasets=("made-up",),
-            rows=_ROWS,
-            images=_ROWS,
-            clusters=_CLUSTERS,
-            rows_in_clusters=3 * _CLUSTERS,
-            largest=1 + _PICTURES,
-            coverage=(report.Coverage("sscd", _ROWS, _ROWS - 9, 4, 3, 2),),
-            bands=(report.Band("2", _CLUSTERS // 2, _CLUSTERS, 0.1), report.Band("3-4", _CLUSTERS // 2, 200_000, 0.2)),
-            pictures=shown,
-            verdicts=(report.VerdictCount("copy", 5),),
-            generations_searched=report.GenerationsSearched(5, _ROWS, _ROWS),
-        )
-    )
-
-
-def _open() -> Measured:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise NotMeasured("playwright is not installed: pip install raisonne[dev]") from None
-    if not _CHROMIUM.exists():
-        raise NotMeasured(f"no browser at {_CHROMIUM}")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        file = Path(folder, "report.html")
-        file.write_text(_page(), encoding="utf-8")
-        browser = playwright.chromium.launch(
-            executable_path=str(_CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        taken = []
-        for _ in range(5):
-            tab = browser.new_page()
-            start = time.perf_counter()
-            tab.goto(file.as_uri(), wait_until="load")
-            tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-            taken.append(time.perf_counter() - start)
-            tab.close()
-        browser.close()
-        return Measured(statistics.median(taken), {"page_mb": file.stat().st_size / 1e6})
-
-
 FIGURES = (
     Figure(
         "csv_vs_copy",
@@ -131,11 +60,5 @@ FIGURES = (
         f"DuckDB's COPY to Parquet with zstd, {_ROWS:,} rows of 14 columns",
         lambda: _writer("parquet", "format parquet, compression zstd"),
     ),
-    Figure(
-        "report_open_s",
-        "s",
-        "<= 2",
-        f"nothing: Chromium, to the second frame; {_CLUSTERS:,} clusters, of which the page shows {_PICTURES}",
-        _open,
-    ),
+    report_open.FIGURE,
 )

@@ -6,6 +6,7 @@
     pdq: "confirmed by its perceptual hash", aligned: "confirmed by aligned pixels",
   };
   const WORDS = { b: "file", p: "pixels", s: "size", r: "proportions: cropped or squeezed", c: "caption", h: "host", l: "licence" };
+  const FIELDS = ["id", "method", "group", "far", "aligned", "width", "height", "url", "link", "caption", "licence", "differs"];
   const list = one("#list"), template = one("#row");
   let cluster = null, pictures = null, cover = null, current = 0;
 
@@ -44,7 +45,7 @@
 
   const pages = pager(PAGE, (at, moved) => {
     const first = at * PAGE;
-    list.replaceChildren(...cluster.members.slice(first, first + PAGE).map((member, n) => row(member, first + n)));
+    list.replaceChildren(...cluster.members.slice(first, first + PAGE).map((member, n) => row(Object.fromEntries(FIELDS.map((name, at) => [name, member[at]])), first + n)));
     if (moved) { one("#members").focus(); one("#members").scrollIntoView(); }
   });
 
