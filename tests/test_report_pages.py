@@ -218,7 +218,7 @@ def test_pictures_are_sorted_filtered_and_searched_over_all_that_are_listed(visi
         ("Most first, by", "near", "true", "near_count"),
         ("Licence", "pd", "list_contains(licenses, 'pd')", "duplicate_count"),
         ("Marked unsafe", "yes", "unsafe", "duplicate_count"),
-        ("At least this many copies", "20", "duplicate_count >= 20", "duplicate_count"),
+        ("Copies, at least", "20", "duplicate_count >= 20", "duplicate_count"),
         ("Host", "HOST12.", "len(list_filter(hosts, h -> contains(h, 'host12.'))) > 0", "duplicate_count"),
         ("Captions and hosts contain", "of picture 63", "captions[1] like '%of picture 63%'", "duplicate_count"),
     ):
