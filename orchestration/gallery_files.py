@@ -48,24 +48,37 @@ def extent(con: duckdb.DuckDBPyConnection, limits: Reports) -> Gallery:
 
 
 def write(con: duckdb.DuckDBPyConnection, data: DataFolder, gallery: Gallery, picture: Callable[[int], Pixels]) -> None:
-    """Write the entries, their index, and thumbnails of the first of them. Memory holds the index and one file."""
-    sheet: list[str | None] = []
-    names, position = _Names(), 0
-    for number, column in enumerate(batched(rows(con, _QUERY, {"clusters": gallery.listed}), COLUMN)):
-        index = _Index()
-        for start in range(0, len(column), PART):
-            part = column[start : start + PART]
-            data.write("gallery", position // PART, [_entry(row) for row in part])
-            for row in part:
-                index.add(row, names)
-                if position < gallery.thumbnails:
-                    sheet.append(thumbnail(picture, row["representative_id"]))
-                    if len(sheet) == SHEET or position + 1 == gallery.thumbnails:
-                        data.write("thumbnails", position // SHEET, sheet)
-                        sheet = []
-                position += 1
-        data.write("index", number, vars(index))
+    """Write the entries, their index, and thumbnails of the first of them. Memory holds an index and a file."""
+    index, names, sheet = _Index(), _Names(), _Sheet(data, gallery, picture)
+    parts = -(-gallery.listed // PART)
+    for number, part in enumerate(batched(rows(con, _QUERY, {"clusters": gallery.listed}), PART)):
+        data.write("gallery", number, [_entry(row) for row in part])
+        for row in part:
+            index.add(row, names)
+            sheet.add(row["representative_id"])
+        if (number + 1) % (COLUMN // PART) == 0 or number + 1 == parts:
+            data.write("index", number * PART // COLUMN, vars(index))
+            index = _Index()
     data.write("names", 0, {"licenceNames": list(names.licences), "hostNames": list(names.hosts)})
+
+
+@dataclass
+class _Sheet:
+    """Thumbnails of the first pictures, some to a file."""
+
+    data: DataFolder
+    gallery: Gallery
+    picture: Callable[[int], Pixels]
+    hung: list[str | None] = field(default_factory=list)
+    position: int = 0
+
+    def add(self, sample_id: int) -> None:
+        if self.position < self.gallery.thumbnails:
+            self.hung.append(thumbnail(self.picture, sample_id))
+            if len(self.hung) == SHEET or self.position + 1 == self.gallery.thumbnails:
+                self.data.write("thumbnails", self.position // SHEET, self.hung)
+                self.hung = []
+        self.position += 1
 
 
 @dataclass

@@ -84,6 +84,9 @@ def test_a_page_says_how_many_sources_it_leaves_out_and_when_an_answer_is_open()
     page = render(nothing)
     assert "<strong>inconclusive</strong>" in page
     assert "less than the 95% required" in page
+    assert 'class="reveal"' not in render(CASE)
+    marked = render(replace(CASE, sources=(replace(SOURCE, unsafe=True),), sources_found=1))
+    assert marked.count('<div class="picture veiled">') == marked.count('<button type="button" class="reveal"') == 5
     unread = render(replace(nothing, verdict="not_searched", picture=None, failure="broken"))
     assert "Nothing was searched" in unread
 
