@@ -297,6 +297,10 @@ def test_totals_of_the_provenance_report_are_those_of_the_tables(visit, written:
         "select pictures, reproduced, extracted from provenance.duplication_effect "
         "join duplicates.bands using (band) order by first"
     )
+    licences = page.locator("[aria-labelledby=whose] table").first.locator("tbody tr")
+    assert [
+        tuple(int(cell.replace(",", "")) for cell in row.locator(".n").all_inner_texts()) for row in licences.all()
+    ] == [(2, 2, 2, 6004, 0)]
     assert page.locator("[aria-labelledby=wrong] .plain .n").all_inner_texts() == ["5 of 100"]
     assert page.locator(".reliability circle").count() == 2
 
