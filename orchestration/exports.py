@@ -58,8 +58,10 @@ def write(
     """Write the published version's exports into `folder`, all or none. Returns the files that people open.
 
     formats: any of html, csv, parquet. picture: reads a training row's pixels; what cannot be read is shown as such.
-    The folder `pages`, which the pages load from, is replaced as a whole.
+    The folder `pages`, which the pages load from, is replaced as a whole; FileExistsError if it is somebody else's.
     """
+    if "html" in formats:
+        pages.require_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:

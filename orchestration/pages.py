@@ -13,6 +13,7 @@ Files and not a server: a version's pages are mailed and archived as they are, n
 and what is archived is what was published.
 """
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from transforms.pictures import Pixels
 from transforms.report import Band, Coverage, DuplicateReport, Gallery, Policy, Repeated
 
 FIRST = "duplicate_frequency.html"
-FOLDER = "pages"
+FOLDER, CLUSTER = "pages", "cluster.html"
 _ROWS = 20  # hosts and licences on the page; the tables hold all
 _POLICIES = """
     select policy, description, removed_rows, kept_rows, removed_share, pictures_removed, largest_count_after
@@ -49,9 +50,16 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pict
     cluster_files.write(con, data, gallery, limits, picture, cases)
     told = _report(con, gallery, version)
     (folder / FIRST).write_text(report.render(told), encoding="utf-8")
-    (inner / "cluster.html").write_text(report.render_cluster(told), encoding="utf-8")
+    (inner / CLUSTER).write_text(report.render_cluster(told), encoding="utf-8")
     page = provenance_files.page(con, settings, told.title, version)
     (folder / provenance_files.PAGE).write_text(page, encoding="utf-8")
+
+
+def require_free(folder: Path) -> None:
+    """Refuse a folder in which another one lies where the pages' would. FileExistsError names it."""
+    inner = folder / FOLDER
+    if inner.exists() and not (inner / CLUSTER).is_file():
+        raise FileExistsError(errno.EEXIST, "not of an earlier export; choose another folder with --to", str(inner))
 
 
 def _version(con: duckdb.DuckDBPyConnection) -> tuple[int, str]:

@@ -97,7 +97,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
     with duckdb.connect(str(home / "w.duckdb"), read_only=True) as con:
         con.execute("set timezone = 'UTC'")
         (home / "earlier" / "pages" / "cases").mkdir(parents=True)
-        (home / "earlier" / "pages" / "cases" / "of-an-earlier-version.html").touch()
+        (home / "earlier" / "pages" / "cases" / "of-an-earlier-version.html").write_text("kept")
+        with pytest.raises(FileExistsError, match="not of an earlier export"):
+            exports.write(con, home / "earlier", ("html",), read, Settings(home=home, reports=limits))
+        (home / "earlier" / "pages" / "cluster.html").touch()
         exports.write(con, home / "earlier", ("html",), read, Settings(home=home, reports=limits))
         folder = home / "mailed to somebody"  # the pages work wherever their folder is taken
         shutil.copytree(home / "earlier", folder)

@@ -60,5 +60,5 @@ FIGURES = (
         f"DuckDB's COPY to Parquet with zstd, {_ROWS:,} rows of 14 columns",
         lambda: _writer("parquet", "format parquet, compression zstd"),
     ),
-    report_open.FIGURE,
+    *report_open.FIGURES,
 )

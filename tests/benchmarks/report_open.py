@@ -79,10 +79,12 @@ def _seconds(tab: Any, work: Callable[[], object], says: str = "") -> float:  # 
     return time.perf_counter() - start
 
 
-FIGURE = Figure(
-    "report_open_s",
-    "s",
-    "<= 2",
-    f"nothing: Chromium, from the address to the first pictures drawn; {_CLUSTERS:,} clusters, all listed",
-    _open,
+FIGURES = (
+    Figure(
+        "report_open_s",
+        "s",
+        "<= 2",
+        f"nothing: Chromium, from the address to the first pictures drawn; {_CLUSTERS:,} clusters, all listed",
+        _open,
+    ),
 )
