@@ -19,7 +19,9 @@ _SOURCES = """
         concat_ws(' :: ', shards.images_path, images.member) as picture,
         (select count(distinct host) from provenance.appearances as a where a.cluster_id = sources.cluster_id) as hosts,
         (select list(distinct a.license order by a.license) from provenance.appearances as a
-         where a.cluster_id = sources.cluster_id) as licenses
+         where a.cluster_id = sources.cluster_id) as licenses,
+        samples.unsafe or coalesce((select bool_or(member.unsafe) from duplicates.clusters as c
+         join catalog.samples as member using (sample_id) where c.cluster_id = sources.cluster_id), false) as unsafe
     from provenance.sources
     left join catalog.samples using (sample_id)
     left join catalog.shards on shards.dataset = samples.dataset and shards.shard = samples.shard
@@ -57,15 +59,28 @@ class Facts:
 
 def read(con: duckdb.DuckDBPyConnection, generation: str) -> Facts:
     """Read a case. Raises LookupError, with the nearest names, for a generation that is not in the warehouse."""
-    name = _find(con, generation)
+    return known(con, _find(con, generation))
+
+
+def known(con: duckdb.DuckDBPyConnection, name: str) -> Facts:
+    """Read the case of a generation that is in the warehouse under this very name."""
     sources = []
     for source in _rows(con, _SOURCES, [name, MOST_SOURCES]):
         key = [name, source["sample_id"]]
         measured = _rows(con, "select * from matches.evidence where generation_id = ? and sample_id = ?", key)
         extra = {k: v for k, v in measured[0].items() if k != "generation_id"} if measured else {}
         sources.append(extra | source)
-    coverage, reliability = con.execute(_COVERAGE).fetchall(), _rows(con, _RELIABILITY, [])
-    return Facts(_rows(con, _GENERATION, [name])[0], tuple(sources), tuple(coverage), tuple(reliability))
+    return Facts(_rows(con, _GENERATION, [name])[0], tuple(sources), coverage(con), reliability(con))
+
+
+def coverage(con: duckdb.DuckDBPyConnection) -> tuple[tuple[str, int, int, int, int, int], ...]:
+    """Return what each fingerprint covers, over all datasets, as `Facts.coverage`."""
+    return tuple(con.execute(_COVERAGE).fetchall())
+
+
+def reliability(con: duckdb.DuckDBPyConnection) -> tuple[Mapping[str, Any], ...]:
+    """Return the rows of matches.calibration that pages show."""
+    return tuple(_rows(con, _RELIABILITY, []))
 
 
 def show(case: Facts) -> None:

@@ -7,7 +7,7 @@ the case itself (`case.py`), what the page looks like (`transforms/case_page.py`
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,23 +76,33 @@ def gather(case: Facts, settings: Settings, version: tuple[int, str], picture: C
         thresholds=_thresholds(case, settings),
         sources=tuple(_source(row, picture) for row in case.sources),
         sources_found=about["sources"],
-        errors=tuple(_error(row) for row in case.reliability if row["operating_point"] and row["pictures"]),
-        reliability=tuple(
-            Point(row["level"], row["share"], row["low"], row["high"])
-            for row in case.reliability
-            if row["population"] == "not_trained" and row["rule"] == "p_value" and row["pictures"]
-        ),
+        errors=errors(case.reliability),
+        reliability=points(case.reliability),
         version=version[0],
         published_at=version[1],
     )
 
 
-def write(case: Case, file: Path) -> Path:
-    """Write the page, all of it or nothing. Returns the file."""
+def errors(reliability: Iterable[Mapping[str, Any]]) -> tuple[Number, ...]:
+    """Return how often each rule was wrong where it is applied. reliability: rows of matches.calibration."""
+    return tuple(_error(row) for row in reliability if row["operating_point"] and row["pictures"])
+
+
+def points(reliability: Iterable[Mapping[str, Any]]) -> tuple[Point, ...]:
+    """Return how often p-values fell below each level for pictures that are no copies."""
+    return tuple(
+        Point(row["level"], row["share"], row["low"], row["high"])
+        for row in reliability
+        if row["population"] == "not_trained" and row["rule"] == "p_value" and row["pictures"]
+    )
+
+
+def write(case: Case, file: Path, report_at: str | None = None) -> Path:
+    """Write the page, all of it or nothing. Returns the file. report_at: see `case_page.render`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as folder:
         partial = Path(folder, "case.html")
-        partial.write_text(case_page.render(case), encoding="utf-8")
+        partial.write_text(case_page.render(case, report_at), encoding="utf-8")
         partial.replace(file)
     return file
 
@@ -157,6 +167,7 @@ def _source(row: Mapping[str, Any], picture: Callable[[int], Pixels]) -> Source:
         licenses=tuple(row["licenses"] or ()),
         url=row["url"],
         caption=row["caption"],
+        unsafe=row["unsafe"],
     )
 
 

@@ -215,7 +215,7 @@ def export(
         try:
             if what == "report":
                 chosen = formats or exports.FORMATS
-                files = exports.write(con, to or folder, chosen, _pictures(settings), settings.limits.duckdb_memory)
+                files = exports.write(con, to or folder, chosen, _pictures(settings), settings)
             else:
                 name = _policy(con, policy or "keep-1")
                 files = removals.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)

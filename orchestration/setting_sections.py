@@ -243,6 +243,21 @@ class Memorization(Section):
     outlier_sample: int = Field(1_000, ge=1)
 
 
+class Reports(Section):
+    """How much of a warehouse its pages hold; the tables hold all of it, and a page says what it leaves out.
+
+    clusters: repeated pictures that are listed, most repeated first. members: rows listed of each of them. thumbnails:
+    of so many a small copy is kept, of the first `pictured` also one of each different file among their members (24 at
+    most). cases: confirmed copies shown side by side, each with a page of its own.
+    """
+
+    clusters: int = Field(100_000, ge=0)
+    members: int = Field(1_000, ge=1)
+    thumbnails: int = Field(1_000, ge=0)
+    pictured: int = Field(50, ge=0)
+    cases: int = Field(200, ge=0)
+
+
 class Compute(Section):
     """Where fingerprints are computed: `local` in this process, or `ray` on a cluster.
 

@@ -30,6 +30,7 @@ from orchestration.setting_sections import (
     Prompts,
     Publishing,
     Recall,
+    Reports,
     Search,
     Thresholds,
 )
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     policies: Policies = Policies()
     prompts: Prompts = Prompts()
     memorization: Memorization = Memorization()
+    reports: Reports = Reports()
     compute: Compute = Compute()
     publishing: Publishing = Publishing()
 

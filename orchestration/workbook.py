@@ -11,7 +11,7 @@ import duckdb
 import xlsxwriter
 
 from orchestration.spreadsheet_sql import safe_select
-from transforms import report, sheets
+from transforms import sheets, thumbnails
 from transforms.pictures import Pixels
 from transforms.spreadsheets import CELL, neutralise
 
@@ -59,7 +59,7 @@ def _thumbnails(con: duckdb.DuckDBPyConnection, picture: Callable[[int], Pixels]
             yield "flagged unsafe"
             continue
         try:
-            yield report.thumbnail(picture(sample_id), _LONG_SIDE)
+            yield thumbnails.thumbnail(picture(sample_id), _LONG_SIDE)
         except (OSError, ValueError):
             yield "could not be read"
 

@@ -111,15 +111,18 @@ def test_sql_refuses_errors_and_writing(sample: Landing, query: str, says: str) 
 def test_export_writes_page_and_tables(sample: Landing) -> None:
     folder = sample.folder / "given" / "to"
     written = sample.raisonne("export", "--to", str(folder)).stdout.split()
-    assert sorted(written) == sorted(str(path) for path in folder.iterdir())
-    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".xlsx", ".parquet"}
+    assert sorted(written) == sorted(str(path) for path in folder.iterdir() if path.is_file())
+    assert {path.suffix for path in folder.iterdir()} == {".html", ".csv", ".xlsx", ".parquet", ""}
     [(clusters,)] = sample.query("select count(*) from reports.repeated_pictures")
     for path in folder.iterdir():
         if path.stem == "repeated_pictures":
             frame = pl.read_csv(path) if path.suffix == ".csv" else pl.read_parquet(path)
             assert len(frame) == clusters > 0
-    [page] = folder.glob("*.html")
-    assert "120" in page.read_text()
+    assert "120" in (folder / "duplicate_frequency.html").read_text()
+    [(confirmed,)] = sample.query(
+        "select count(*) from provenance.generations where verdict in ('exact', 'copy', 'partial_copy')"
+    )
+    assert len(list((folder / "pages" / "cases").glob("*.html"))) == confirmed > 0
 
 
 def test_export_writes_only_the_formats_asked_for(sample: Landing) -> None:

@@ -1,24 +1,22 @@
 """The case of one generation as an HTML page that needs nothing but itself.
 
 What belongs here: the shape of a case, the plain words for its numbers, its pictures at the size of a page. What does
-not: gathering a case, writing files. Structure, style and script are in `templates/case.html.j2`; the rules that keep
-strangers' text from acting are those of `report.py`, whose filters and escaping are used.
+not: gathering a case, writing files. Its structure is in `templates/case.html.j2`, the look and the rules that keep
+strangers' text from acting in `pages.py`.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from transforms import overlays, reliability, report
+from transforms import overlays, pages, reliability, thumbnails
 from transforms.alignment import Box
 from transforms.pictures import Pixels
 from transforms.reliability import Point
+from transforms.report import Coverage
 
 MOST_SOURCES = 10
-MEANINGS = report.VERDICTS | {"not_searched": "the generation could not be read, so nothing was searched for it"}
-_LINK = re.compile(r"https?://[^\s\\\x00-\x20\"'<>]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,8 @@ class Source:
     """A likely source. picture: None if it cannot be read now; then `failure` says why.
 
     place: where the picture lies. homography: as `overlays.overlay` takes it; None where no alignment is known.
-    region, source_region: the shared part on the generation and on the source, fractions from the top left.
+    region, source_region: the shared part on the generation and on the source, fractions from the top left. unsafe: the
+    dataset marks some row that shows it; its pictures are veiled until asked for.
     """
 
     rank: int
@@ -55,6 +54,7 @@ class Source:
     licenses: tuple[str, ...]
     url: str | None
     caption: str | None
+    unsafe: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Case:
     searched: int
     searchable: int
     required_coverage: float
-    coverage: tuple[report.Coverage, ...]
+    coverage: tuple[Coverage, ...]
     thresholds: tuple[Number, ...]
     sources: tuple[Source, ...]
     sources_found: int
@@ -85,41 +85,35 @@ class Case:
     reliability: tuple[Point, ...] = ()
 
 
-def render(case: Case) -> str:
+def render(case: Case, report_at: str | None = None) -> str:
     """Render a case as one HTML page that loads nothing and runs only its own script.
 
-    At most MOST_SOURCES sources are shown, and how many more there are is said. Pictures are re-encoded from their
-    pixels, the longer side at most `overlays.LONG_SIDE`.
+    report_at: the way from the page to the folder of the reports, `"../../"`, where it lies in one. At most
+    MOST_SOURCES sources are shown, and how many more there are is said. Pictures are re-encoded from their pixels, the
+    longer side at most `overlays.LONG_SIDE`.
     """
     shown = case.sources[:MOST_SOURCES]
-    return (
-        report.environment()
-        .get_template("case.html.j2")
-        .render(
-            case=case,
-            sources=[(source, *_laid(case, source)) for source in shown],
-            more=case.sources_found - len(shown),
-            meanings=MEANINGS,
-            image=_jpeg,
-            legend=_jpeg(overlays.legend()),
-            heat_most=overlays.HEAT_MOST,
-            link=link,
-            plot=Markup(reliability.plot(case.reliability, "p-values of pictures that are no copies")),  # noqa: S704
-        )
+    return pages.render(
+        "case.html.j2",
+        ("common.js", "case.js"),
+        case=case,
+        report_at=report_at,
+        sources=[(source, *_laid(case, source)) for source in shown],
+        more=case.sources_found - len(shown),
+        unsafe=any(source.unsafe for source in shown),
+        image=_image,
+        legend=_image(overlays.legend()),
+        heat_most=overlays.HEAT_MOST,
+        plot=Markup(reliability.plot(case.reliability, "p-values of pictures that are no copies")),  # noqa: S704
     )
 
 
-def link(url: str | None) -> str | None:
-    """Return the URL if following it can only open a web page, else None."""
-    return url if url is not None and _LINK.fullmatch(url) else None
-
-
-def _jpeg(picture: Pixels) -> bytes:
-    return report.thumbnail(picture, overlays.LONG_SIDE)
+def _image(picture: Pixels) -> str:
+    return thumbnails.source(picture, overlays.LONG_SIDE)
 
 
 def _laid(case: Case, source: Source) -> tuple[dict[str, Any] | None, str]:
-    """Return the overlay as JPEGs, or why there is none."""
+    """Return the overlay as pictures, or why there is none."""
     if case.picture is None or source.picture is None:
         return None, "There is no overlay: one of the two pictures cannot be read now."
     if source.homography is None:
@@ -130,9 +124,9 @@ def _laid(case: Case, source: Source) -> tuple[dict[str, Any] | None, str]:
         return None, f"There is no overlay: {error}."
     height, width = laid.generation.shape[:2]
     return {
-        "generation": _jpeg(laid.generation),
-        "source": _jpeg(laid.source),
-        "heat": _jpeg(laid.heat),
+        "generation": _image(laid.generation),
+        "source": _image(laid.source),
+        "heat": _image(laid.heat),
         "covered": laid.covered,
         "width": width,
         "height": height,

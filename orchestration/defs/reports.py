@@ -21,14 +21,13 @@ class Chosen(dg.Config):
 
 @dg.asset(group_name="reports", kinds={"html", "excel"}, owners=["team:curators"], deps=_TABLES)
 def curator_exports(context: dg.AssetExecutionContext, config: Chosen, warehouse: Warehouse) -> dg.MaterializeResult:
-    """A published version's duplicate-frequency report as a page, and its tables as CSV, XLSX and Parquet."""
+    """A published version's reports as pages, and its tables as CSV, XLSX and Parquet."""
     try:
         with publishing.connect(warehouse.home, config.version) as con:
             con.execute("set timezone = 'UTC'")
             [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
             folder = exports.default_folder(warehouse.home, number)
-            memory = warehouse.settings.limits.duckdb_memory
-            files = exports.write(con, folder, exports.FORMATS, warehouse.training_picture, memory)
+            files = exports.write(con, folder, exports.FORMATS, warehouse.training_picture, warehouse.settings)
     except (publishing.NotPublished, exports.NotInVersion) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     exports.prune(warehouse.home, {kept.number for kept in publishing.versions(warehouse.home)})

@@ -1,7 +1,7 @@
 -- One row per training row, whatever dialect its metadata came in.
 -- Column names are taken in any case; where a dialect has a name of its own, the first that is present counts.
 -- unique: sample_id
--- not_null: sample_id, dataset, shard, row_number, recalled
+-- not_null: sample_id, dataset, shard, row_number, unsafe, recalled
 -- column sample_id: shard id and row number in one; the same wherever the same file is loaded
 -- column row_number: position in the metadata file, from 0
 -- column url_host: lower case, without user, port and path
@@ -10,6 +10,7 @@
 -- column license: as stated; NULL where the metadata says nothing or "?"
 -- column punsafe: probability that the picture is unsafe, by the dataset's own classifier
 -- column pwatermark: probability of a watermark, by the dataset's own classifier
+-- column unsafe: flagged by the dataset's own classifier: nsfw LIKELY, UNSURE or NSFW, or punsafe ≥ 0.5
 -- column recalled: withdrawn by an opt-out list; the row stays here and leaves the counts, see provenance.recalled
 
 select
@@ -27,6 +28,11 @@ select
     rows.language::varchar as language,
     rows.nsfw::varchar as nsfw,
     coalesce(try_cast(rows.punsafe as double), try_cast(rows.nsfw_score_gantman as double)) as punsafe,
+    coalesce(
+        coalesce(try_cast(rows.punsafe as double), try_cast(rows.nsfw_score_gantman as double)) >= 0.5
+        or upper(rows.nsfw::varchar) in ('NSFW', 'LIKELY', 'UNSURE'),
+        false
+    ) as unsafe,
     coalesce(try_cast(rows.pwatermark as double), try_cast(rows.watermark_score as double)) as pwatermark,
     coalesce(
         try_cast(rows.similarity as double),

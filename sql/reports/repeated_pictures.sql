@@ -3,7 +3,7 @@
 -- not_null: cluster_id, representative_id, duplicate_count, hosts, licenses, captions, unsafe
 -- column hosts: up to 20 hosts, the most frequent first
 -- column captions: up to 5 captions, the most frequent first
--- column unsafe: some row is flagged by the dataset's own classifier (nsfw LIKELY, UNSURE or NSFW, or punsafe ≥ 0.5)
+-- column unsafe: some row is flagged by the dataset's own classifier, see catalog.samples
 -- column removable: rows that go if one copy is kept
 
 with members as (
@@ -25,9 +25,7 @@ captions as (
 ),
 
 flags as (
-    select
-        cluster_id,
-        coalesce(bool_or(coalesce(punsafe, 0) >= 0.5 or upper(nsfw) in ('NSFW', 'LIKELY', 'UNSURE')), false) as unsafe
+    select cluster_id, bool_or(unsafe) as unsafe
     from members
     group by cluster_id
 )

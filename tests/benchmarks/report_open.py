@@ -1,58 +1,39 @@
-"""How long the duplicate-frequency report takes to open in a browser."""
+"""How long the duplicate-frequency report of a large warehouse takes to open, and what is done on it afterwards.
+
+What belongs here: the made-up warehouse, its pages in Chromium, the times. What does not: writing tables (`export.py`).
+"""
 
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import duckdb
+
+from orchestration import pages
+from orchestration.settings import Settings
+from tests.benchmarks import warehouse
 from tests.benchmarks.data import decoded
-from tests.benchmarks.figures import Figure, Measured, NotMeasured
-from transforms import report
+from tests.benchmarks.figures import Figure, Measured, NotMeasured, say
 
-_ROWS, _CLUSTERS, _PICTURES = 1_000_000, 100_000, 200
+_CLUSTERS = 100_000
 _CHROMIUM = Path("/usr/bin/chromium")
+_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-def _page() -> str:
-    _, pictures = decoded(_PICTURES)
-    thumbnails = [report.thumbnail(picture) for picture in pictures]
-    shown = tuple(
-        report.RepeatedPicture(
-            cluster_id=i,
-            representative_id=i,
-            duplicate_count=1 + _PICTURES - i,
-            exact_count=1,
-            near_count=_PICTURES - i,
-            distinct_urls=2,
-            distinct_captions=2,
-            distinct_hosts=2,
-            max_distance_to_representative=7.0,
-            hosts=("images.example.org", "cdn.example.com"),
-            licenses=("cc-by", None),
-            captions=(f"a caption of picture {i}", "another"),
-            unsafe=False,
-            thumbnail=thumbnails[i % len(thumbnails)],
-        )
-        for i in range(_PICTURES)
-    )
-    return report.render(
-        report.DuplicateReport(
-            title="Duplicate frequency: made up",
-            version=1,
-            published_at="2026-01-01 00:00 UTC",
-            datasets=("made-up",),
-            rows=_ROWS,
-            images=_ROWS,
-            clusters=_CLUSTERS,
-            rows_in_clusters=3 * _CLUSTERS,
-            largest=1 + _PICTURES,
-            coverage=(report.Coverage("sscd", _ROWS, _ROWS - 9, 4, 3, 2),),
-            bands=(report.Band("2", _CLUSTERS // 2, _CLUSTERS, 0.1), report.Band("3-4", _CLUSTERS // 2, 200_000, 0.2)),
-            pictures=shown,
-            verdicts=(report.VerdictCount("copy", 5),),
-            generations_searched=report.GenerationsSearched(5, _ROWS, _ROWS),
-        )
-    )
+def _write(folder: Path) -> float:
+    """Write the pages. Returns the seconds that they took, the warehouse not counted."""
+    _, pictures = decoded(40)
+    warehouse.make(folder / "made-up.duckdb", _CLUSTERS)
+    with duckdb.connect(str(folder / "made-up.duckdb"), read_only=True) as con:
+        con.execute("set timezone = 'UTC'")
+        start = time.perf_counter()
+        (folder / "out").mkdir()
+        pages.write(con, folder / "out", Settings(home=folder), lambda number: pictures[number % len(pictures)])
+        return time.perf_counter() - start
 
 
 def _open() -> Measured:
@@ -62,22 +43,40 @@ def _open() -> Measured:
         raise NotMeasured("playwright is not installed: pip install raisonne[dev]") from None
     if not _CHROMIUM.exists():
         raise NotMeasured(f"no browser at {_CHROMIUM}")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        file = Path(folder, "report.html")
-        file.write_text(_page(), encoding="utf-8")
-        browser = playwright.chromium.launch(
-            executable_path=str(_CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        parts = {"write_s": _write(folder)}
+        files = [path for path in (folder / "out").rglob("*") if path.is_file()]
+        parts |= {"files": len(files), "megabytes": sum(path.stat().st_size for path in files) / 1e6}
+        browser = playwright.chromium.launch(executable_path=str(_CHROMIUM), args=_ARGUMENTS)
         taken = []
         for _ in range(5):
             tab = browser.new_page()
-            start = time.perf_counter()
-            tab.goto(file.as_uri(), wait_until="load")
-            tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-            taken.append(time.perf_counter() - start)
-            tab.close()
+            taken.append(_seconds(tab, lambda tab=tab: tab.goto((folder / "out" / pages.FIRST).as_uri())))
+            if len(taken) < 5:
+                tab.close()
+        parts["sort_s"] = _seconds(
+            tab, lambda: tab.get_by_label("Most first, by").select_option("hosts"), "Showing 1–24 of"
+        )
+        parts["search_s"] = _seconds(tab, lambda: tab.locator("#words").fill("picture 99999,"), "Showing 1–1 of")
+        parts["cluster_s"] = _seconds(tab, lambda: tab.locator(".work a.no").first.click())
         browser.close()
-        return Measured(statistics.median(taken), {"page_mb": file.stat().st_size / 1e6})
+        say("  " + ", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
+        return Measured(statistics.median(taken), parts)
+
+
+def _seconds(tab: Any, work: Callable[[], object], says: str = "") -> float:  # noqa: ANN401 -- playwright is optional
+    """Return how long something takes to be on the screen: its list is there, its status says so, two frames drawn."""
+    if says:
+        tab.evaluate("document.querySelector('#list').replaceChildren()")
+        tab.evaluate("document.querySelector('#shown').textContent = ''")
+    start = time.perf_counter()
+    work()
+    if says:
+        tab.locator("#shown", has_text=says).wait_for(timeout=60_000)
+    tab.locator("#list > li").first.wait_for(timeout=60_000)
+    tab.evaluate(_FRAMES)
+    return time.perf_counter() - start
 
 
 FIGURES = (
@@ -85,7 +84,7 @@ FIGURES = (
         "report_open_s",
         "s",
         "<= 2",
-        f"nothing: Chromium, to the second frame; {_CLUSTERS:,} clusters, of which the page shows {_PICTURES}",
+        f"nothing: Chromium, from the address to the first pictures drawn; {_CLUSTERS:,} clusters, all listed",
         _open,
     ),
 )

@@ -1,0 +1,135 @@
+"""What every page is made with: one look, one way of escaping, one policy, and data that a page loads from a folder.
+
+What belongs here: rendering a template with the shared style, the filters that print text, numbers and shares, and how
+data is written for scripts. What does not: what a page says (`report.py`, `provenance_page.py`, `case_page.py`).
+
+Pages show text that strangers wrote, so these rules hold. Jinja2 escapes every value, and scripts set text, never
+markup. Characters that change how their neighbours read (bidirectional overrides, controls) are printed by name. Only
+http and https become links. A Content-Security-Policy admits the page's own style and script by hash, `data:` pictures,
+and nothing from any network; a page that loads data admits what its own script asks for (`strict-dynamic`), and where
+the browser knows Trusted Types that can only be a file of its data folder. Pages must work from a folder on disk, where
+`fetch` is refused: data lies in small scripts, each one call with one JSON value.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+VERDICTS = {
+    "exact": "the same bytes or pixels as a training picture",
+    "copy": "a whole training picture, confirmed by aligned pixels",
+    "partial_copy": "a region of a training picture, confirmed by aligned pixels",
+    "similar": "close to a training picture, not confirmed by pixels",
+    "no_match_found": "nothing found among the training rows that were searched",
+    "not_searched": "the generation could not be read, so nothing was searched for it",
+}
+"""The words of a verdict, strongest first, with what each one says."""
+
+# Controls, line and paragraph separators, bidirectional marks, embeddings, overrides and isolates, lone surrogates.
+_MISLEADING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_LINK = re.compile(r"https?://[^\s\\\x00-\x20\"'<>]+", re.IGNORECASE)
+_STYLE = "pages.css"
+
+
+def render(template: str, scripts: Sequence[str], data: object = None, *, loads: bool = False, **values: object) -> str:
+    """Render a template as one HTML page.
+
+    scripts: files beside the template, joined into the page's one script. data: any JSON value for them. loads: whether
+    they load files of the data folder.
+    """
+    made = _environment()
+    source = "\n".join(['"use strict";', *(_source(made, name) for name in scripts)])
+    return made.get_template(template).render(
+        style=Markup(_source(made, _STYLE)),  # noqa: S704 -- our own
+        script=Markup(source) if scripts else None,  # noqa: S704 -- our own
+        data=None if data is None else Markup(_json(data)),  # noqa: S704 -- without <, > and &
+        loads=loads,
+        meanings=VERDICTS,
+        **values,
+    )
+
+
+def data_file(name: str, value: object) -> str:
+    """Return a script that delivers a JSON value under a name to the page that loads it.
+
+    ASCII, and nothing in it ends a script element. Keys are the caller's own words, never strangers'. Raises ValueError
+    for a number that is none.
+    """
+    return f"deliver({_json(name)},{_json(value)});\n"
+
+
+def legible(text: str, limit: int | None = None) -> str:
+    """Name the characters that would change how their neighbours read, and say how many are left out after `limit`."""
+    left = 0 if limit is None else len(text) - limit
+    shown = _MISLEADING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text if left <= 0 else text[:limit])
+    return shown if left <= 0 else f"{shown}… ({count(left, 'more character')})"
+
+
+def link(url: str | None) -> str | None:
+    """Return the URL if following it can only open a web page, and it reads as it leads, else None."""
+    return url if url is not None and _LINK.fullmatch(url) and legible(url) == url else None
+
+
+def count(number: int, one: str = "", many: str = "") -> str:
+    """Print a count with thousands separated, and its noun where one is given."""
+    noun = one if number == 1 else many or one + "s"
+    return f"{number:,} {noun}" if one else f"{number:,}"
+
+
+def percent(part: float, whole: float = 1) -> str:
+    """Print a share that never rounds something to nothing, or nearly all to all."""
+    if not whole:
+        return "none"
+    share = 100 * part / whole
+    if 0 < share < 0.1:
+        return "<0.1%"
+    if 99.9 < share < 100:
+        return ">99.9%"
+    return f"{share:.1f}%".replace(".0%", "%")
+
+
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("transforms"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "count": count,
+        "csp_hash": _csp_hash,
+        "legible": legible,
+        "link": link,
+        "percent": percent,
+        "range": _range,
+        "verdict": lambda verdict: verdict.replace("_", " "),
+    }
+    return made
+
+
+def _source(made: jinja2.Environment, name: str) -> str:
+    loader: Any = made.loader
+    return loader.get_source(made, name)[0].strip()
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _csp_hash(source: str) -> str:
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _range(band: str) -> str:
+    return legible(re.sub(r"\d+", lambda number: f"{int(number[0]):,}", band.replace("-", "–")))
