@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from orchestration import guard_cli
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -158,7 +160,7 @@ def sql(query: str | None, form: str, config: str | None) -> None:
 
 
 @main.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")
-@click.argument("what", default="report", type=click.Choice(["report", "removal-list"]))
+@click.argument("what", default="report", type=click.Choice(["report", "removal-list", "guard"]))
 @click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), help="Folder; by default the warehouse's exports."
 )
@@ -170,33 +172,39 @@ def sql(query: str | None, form: str, config: str | None) -> None:
     help="Of the report; all by default.",
 )
 @click.option("--policy", help="Of the removal list, as duplicates.policies names it; keep-1 by default.")
+@guard_cli.export_options
 @_CONFIG
-def export(what: str, to: Path | None, formats: tuple[str, ...], policy: str | None, config: str | None) -> None:
-    """Write WHAT: the duplicate-frequency report and its tables, or the rows that a policy removes.
+def export(
+    what: str, to: Path | None, formats: tuple[str, ...], policy: str | None, config: str | None, **guard: object
+) -> None:
+    """Write WHAT: the duplicate-frequency report and its tables, the rows that a policy removes, or a guard's bundle.
 
     The removal list comes in the formats of img2dataset, DataComp's resharder and datatrove; its README says more.
     """
-    if policy is not None and what == "report":
-        _fail("a report has no --policy; write `raisonne export removal-list --policy ...`", USAGE)
-    if formats and what == "removal-list":
-        _fail("a removal list has no --format; it comes in all of its own", USAGE)
+    if policy is not None and what != "removal-list":
+        _fail(f"a {what} has no --policy; write `raisonne export removal-list --policy ...`", USAGE)
+    if formats and what != "report":
+        _fail(f"a {what} has no --format; it comes in all of its own", USAGE)
+    choice = guard_cli.chosen(what, guard)
     settings = _settings(config)
     import duckdb
 
-    from orchestration import exports, removals
+    from orchestration import exports, guard_export, removals
 
     with _published(config) as con:
         version = con.execute("select max(version) from warehouse.versions").fetchall()[0][0]
         folder = exports.default_folder(settings.home, version)
         try:
-            if what == "report":
+            if what == "guard":
+                files = guard_cli.export(con, settings, to, choice)
+            elif what == "report":
                 files = exports.write(con, to or folder, formats or ("html", "csv", "parquet"), _pictures(settings))
             else:
                 chosen = _policy(con, policy or "keep-1")
                 files = removals.write(con, to or folder / f"removal-{chosen}", chosen, settings.limits.duckdb_memory)
         except OSError as error:
             _fail(f"{error.filename or to or folder}: {error.strerror or error}")
-        except (removals.RemovalError, duckdb.Error) as error:
+        except (removals.RemovalError, guard_export.GuardExportError, duckdb.Error) as error:
             _fail(str(error))
     for path in files:
         click.echo(path)
@@ -233,6 +241,9 @@ def ui(port: int, config: str | None) -> NoReturn:
     click.echo(f"http://127.0.0.1:{port} once it has started; end it with Ctrl-C", err=True)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
     os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S606
+
+
+guard_cli.register(main)
 
 
 def _settings(config: str | None) -> "Settings":
