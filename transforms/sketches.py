@@ -66,7 +66,7 @@ def quantise(vectors: Vectors) -> Codes:
     The scale is not kept: a cosine needs none.
     """
     largest = np.abs(vectors).max(axis=1, keepdims=True)
-    return np.rint(vectors * (_CODE / np.maximum(largest, np.finfo(np.float32).tiny))).astype(np.int8)
+    return np.rint(vectors * (_CODE / np.where(largest > 0, largest, 1))).astype(np.int8)
 
 
 def cosines(codes: Codes, vectors: Vectors) -> npt.NDArray[np.float32]:

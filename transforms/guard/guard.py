@@ -5,7 +5,7 @@ search by embedding (`nearest.py`).
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +98,10 @@ class Guard:
                 return self._unavailable(f"the image cannot be read: {printed.failure}", clock)
             clock.tick("hashing")
             return self._checked(printed, picture, clock)
-        except (OutOfTime, OSError, encoders.DeviceFull) as error:
+        except OSError as error:
             return self._unavailable(str(error), clock)
+        except (OutOfTime, encoders.DeviceFull) as error:
+            return replace(self._unavailable(str(error), clock), temporary=True)
 
     def _fingerprint(self, image: Image) -> tuple[Fingerprint, Pixels | None]:
         if isinstance(image, np.ndarray):

@@ -101,6 +101,7 @@ class Verdict:
     decision: allow, block, or unavailable, which is no permission either. verdict: exact, similar, no_match_found or
     not_searched. reason: a sentence. sources: best first, at most 10 of `sources_found`. p_value: how often a picture
     that was not trained on has a best match this strong; None where hashes settled it, or nothing is calibrated.
+    temporary: trying again may help, where it was time or memory that was short.
     override: the curator's entry that decided, if one did.
     """
 
@@ -114,6 +115,7 @@ class Verdict:
     latency_ms: float
     policy: Policy
     searched: Searched
+    temporary: bool = False
     override: str | None = None
 
     @property
