@@ -1,8 +1,8 @@
 """The guard over HTTP: `raisonne serve`.
 
 What belongs here: requests and answers. What does not: checking (`transforms/guard/`), who is let in
-(`serving_admission.py`), changing the bundle (`serving_bundle.py`), logs, metrics and the API's description
-(`serving_words.py`).
+(`serving_admission.py`), changing the bundle (`serving_bundle.py`), the OpenAPI document
+(`serving_api.py`), logs and metrics (`serving_words.py`).
 
 Whatever goes wrong, no answer is a permission but 200 with the decision `allow`.
 """
@@ -26,8 +26,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from orchestration.serving_admission import Admission, Full, Pace, TooLarge, TooLate, TooSlow
+from orchestration.serving_api import openapi
 from orchestration.serving_bundle import CurrentGuard
-from orchestration.serving_words import JsonLines, Metrics, openapi
+from orchestration.serving_words import JsonLines, Metrics
 from transforms.guard import Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
@@ -134,9 +135,8 @@ class Service:
         return JSONResponse({"alive": True})
 
     async def _ready(self, _: Request) -> Response:
-        return JSONResponse(
-            {"ready": not self._ending, "bundle": self._current.guard.bundle.name}, 503 if self._ending else 200
-        )
+        said = {"ready": not self._ending, "bundle": self._current.guard.bundle.name}
+        return JSONResponse(said, 503 if self._ending else 200)
 
     async def _measured(self, request: Request) -> Response:
         self._authorize(request)

@@ -1,7 +1,7 @@
 """The bundle that a service answers from, and changing it without a break.
 
-What belongs here: which bundle is current, and when another takes its place. What does not: HTTP (`serving.py`), what is
-in a bundle (`transforms/guard/`).
+What belongs here: which bundle is current, and when another takes its place. What does not: HTTP (`serving.py`),
+what is in a bundle (`transforms/guard/`).
 """
 
 import asyncio
