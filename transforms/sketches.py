@@ -11,6 +11,7 @@ NeurIPS 2015): sums in a fixed order, so that a sketch is the same on every mach
 
 import math
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -30,25 +31,28 @@ def bits(dimension: int) -> int:
 
 def sketch(vectors: Vectors) -> npt.NDArray[np.uint8]:
     """Return the sketches of vectors, float32 of shape (n, d), as uint8 of shape (n, bits / 8)."""
-    count, width = len(vectors), bits(vectors.shape[1])
-    turned = np.zeros((count, width), np.float32)
+    turned = np.zeros((len(vectors), bits(vectors.shape[1])), np.float32)
     turned[:, : vectors.shape[1]] = vectors
-    flips = np.random.default_rng(_SEED).integers(0, 2, (_ROUNDS, width)).astype(np.float32) * 2 - 1
-    for flip in flips:
-        turned = _hadamard(turned * flip)
+    _turn(turned, np.random.default_rng(_SEED).integers(0, 2, (_ROUNDS, turned.shape[1])) == 1)
     return np.packbits(turned > 0, axis=1)
 
 
-def _hadamard(rows: Vectors) -> Vectors:
-    """Return the Walsh-Hadamard transform of each row, unscaled: only signs count."""
+@nb.njit(nogil=True, cache=True)
+def _turn(rows, flips):  # noqa: ANN001, ANN202
+    """Turn each row in place: its signs flipped, then the Walsh-Hadamard transform, unscaled, for each of the flips."""
     width = rows.shape[1]
-    step = 1
-    while step < width:
-        pairs = rows.reshape(len(rows), width // (2 * step), 2, step)
-        rows = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)
-        rows = rows.reshape(len(rows), width)
-        step *= 2
-    return rows
+    for row in rows:
+        for flip in flips:
+            for i in range(width):
+                if flip[i]:
+                    row[i] = -row[i]
+            step = 1
+            while step < width:
+                for start in range(0, width, 2 * step):
+                    for i in range(start, start + step):
+                        a, b = row[i], row[i + step]
+                        row[i], row[i + step] = a + b, a - b
+                step *= 2
 
 
 def radius(cosine: float, width: int) -> int:
