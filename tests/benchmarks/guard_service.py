@@ -169,7 +169,7 @@ FIGURES = (
         "guard_overload_p99_ms",
         "ms",
         "reported",
-        f"accepted requests while {_CLIENTS} connections offer 4 times the capacity for {_SECONDS} s; hashes of 100,000",
+        f"accepted requests while {_CLIENTS} connections offer 4 times the capacity for {_SECONDS} s; hashes only",
         _overload,
     ),
     Figure("guard_fuzz_5xx", "answers", "<= 0", f"{_CASES:,} bodies by schemathesis; 5xx other than 503", _fuzzed),
