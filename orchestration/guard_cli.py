@@ -1,17 +1,15 @@
-"""The guard on the command line: `raisonne check`, `raisonne serve`, and `raisonne export guard`.
+"""The guard on the command line: `raisonne check` and `raisonne export guard`.
 
-What belongs here: arguments, lines of JSON, exit codes. What does not: checking (`transforms/guard/`), the other
-commands (`cli.py`).
+What belongs here: arguments, lines of JSON, exit codes. What does not: checking (`transforms/guard/`), the service
+(`serving_cli.py`), the other commands (`cli.py`).
 
 Exit codes of `check`, the worst image deciding: 0 allow, 10 block, 3 unavailable (treat as block), 1 failed, 2 usage.
 """
 
-import ipaddress
 import json
-import os
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +24,12 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE, UNREACHABLE, BLOCKED = 0, 1, 2, 3, 10
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 _STDIN = "-"
-_HELD = 500_000_000  # bytes of images under way
-_SECONDS = click.FloatRange(0, min_open=True)
-_CONFIG = click.option("--config", type=click.Path(dir_okay=False), help="Settings; not read where --bundle is given.")
+SECONDS = click.FloatRange(0, min_open=True)
+CONFIG = click.option("--config", type=click.Path(dir_okay=False), help="Settings; not read where --bundle is given.")
+OVERRIDES = click.option(
+    "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="What curators decided otherwise: JSON lines."
+)
+LOG = click.option("--log", is_flag=True, help="Note checks in the configured warehouse: provenance.guard_log.")
 
 
 class GuardUnavailable(click.ClickException):
@@ -82,9 +83,18 @@ def export(
 @click.command(epilog="Example: raisonne check out/*.png && publish out/*.png")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--bundle", type=click.Path(path_type=Path), help="By default the warehouse's newest.")
-@click.option("--timeout", type=_SECONDS, default=30.0, show_default=True, help="Seconds an image.")
-@_CONFIG
-def check(images: Sequence[Path], bundle: Path | None, timeout: float, config: str | None) -> None:
+@click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image.")
+@OVERRIDES
+@LOG
+@CONFIG
+def check(
+    images: Sequence[Path],
+    bundle: Path | None,
+    overrides: Path | None,
+    timeout: float,
+    log: bool,
+    config: str | None,
+) -> None:
     """Say for each of IMAGES whether it may be shown: files, folders, or `-` for one on standard input.
 
     A line of JSON an image. Exit code 0: all may be shown; 10: one is blocked; 3: one could not be checked, which is to
@@ -92,11 +102,12 @@ def check(images: Sequence[Path], bundle: Path | None, timeout: float, config: s
     """
     from transforms.guard.verdict import ALLOW, BLOCK
 
-    guard = _guard(bundle, config)
-    decisions = set()
-    for name, verdict in _checked(guard, images, timeout):
-        click.echo(json.dumps({"image": name} | verdict.as_dict()))
-        decisions.add(verdict.decision)
+    guard, decisions = _guard(bundle, overrides, config), set()
+    with logging_to(log=log, config=config) as record:
+        for name, verdict in _checked(guard, images, timeout):
+            record(verdict)
+            click.echo(json.dumps({"image": name} | verdict.as_dict()))
+            decisions.add(verdict.decision)
     if not decisions:
         raise GuardUnavailable(f"no image in {', '.join(map(str, images))}")
     sys.exit(BLOCKED if BLOCK in decisions else OK if decisions == {ALLOW} else UNREACHABLE)
@@ -130,88 +141,35 @@ def bundle_path(bundle: Path | None, config: str | None) -> Path:
     return newest
 
 
-def _guard(bundle: Path | None, config: str | None) -> "Guard":
+@contextmanager
+def logging_to(*, log: bool, config: str | None) -> Iterator[Callable[["Verdict"], object]]:
+    """Yield what notes verdicts in the configured warehouse, or forgets them."""
+    if not log:
+        yield lambda _: None
+        return
+    from orchestration import guard_log, settings
+
+    try:
+        home = settings.load(config).home
+    except settings.SettingsError as error:
+        raise click.UsageError(f"--log writes into a warehouse: {error}") from None
+    with guard_log.opened(home) as record:
+        yield record
+
+
+def _guard(bundle: Path | None, overrides: Path | None, config: str | None) -> "Guard":
     from transforms.encoders import EncoderMismatch, EncoderUnavailable
-    from transforms.guard import BundleError, Guard
+    from transforms.guard import BundleError, Guard, OverrideError
 
     try:
-        return Guard.load(bundle_path(bundle, config))
-    except (BundleError, EncoderMismatch, EncoderUnavailable) as error:
+        return Guard.load(bundle_path(bundle, config), overrides=overrides)
+    except (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError) as error:
         raise GuardUnavailable(str(error)) from None
-
-
-@click.command(epilog="Example: raisonne serve --port 8080")
-@click.option(
-    "--bundle", type=click.Path(path_type=Path), help="A bundle or a link to one; else the warehouse's newest."
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Other than this machine's own needs a token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
-@click.option("--workers", type=click.IntRange(1), help="Checks at once; one a core by default.")
-@click.option("--queue", type=click.IntRange(0), default=64, show_default=True, help="Checks that may wait.")
-@click.option("--timeout", type=_SECONDS, default=10.0, show_default=True, help="Seconds from request to answer.")
-@click.option("--body-timeout", type=_SECONDS, default=5.0, show_default=True, help="Seconds for an image to arrive.")
-@click.option("--body-bytes", type=click.IntRange(1), help="Of an image; by default as many as the bundle allows.")
-@click.option("--reload-every", type=_SECONDS, default=5.0, show_default=True, help="Seconds; SIGHUP reloads at once.")
-@click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help="Or RAISONNE_GUARD_TOKEN.")
-@_CONFIG
-def serve(
-    bundle: Path | None,
-    host: str,
-    port: int,
-    workers: int | None,
-    queue: int,
-    timeout: float,
-    body_timeout: float,
-    body_bytes: int | None,
-    reload_every: float,
-    token_file: Path | None,
-    config: str | None,
-) -> None:
-    """Check images over HTTP: POST them to /v1/check; /openapi.json says the rest.
-
-    A bundle that takes the place of another is loaded without a break. SIGTERM ends the service once all that was
-    accepted is answered.
-    """
-    token = _token(token_file)
-    if token is None and not _own(host):
-        raise click.UsageError(f"{host} can be reached from elsewhere; give a --token-file or RAISONNE_GUARD_TOKEN")
-    try:
-        from orchestration import serving, serving_admission, serving_bundle, serving_words
-    except ImportError as error:
-        raise GuardUnavailable(f"{error.name} is not installed; run `pip install raisonne[serve]`") from None
-    from transforms.guard import Guard
-
-    serving.log_to_stderr()
-    metrics = serving_words.Metrics()
-    try:
-        current = serving_bundle.CurrentGuard(lambda: bundle_path(bundle, config), Guard.load, metrics.reloaded)
-        listening = socket.create_server((host, port), backlog=2048)
-    except serving_bundle.REFUSED as error:
-        raise GuardUnavailable(str(error)) from None
-    size = min(body_bytes or current.guard.rules.member_bytes, current.guard.rules.member_bytes)
-    count = workers or len(os.sched_getaffinity(0))
-    pace = serving_admission.Pace(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
-    serving.serve(serving.Service(current, pace, metrics, reload_every, token), listening, timeout + body_timeout + 5)
-
-
-def _own(host: str) -> bool:
-    try:
-        return all(ipaddress.ip_address(each[4][0]).is_loopback for each in socket.getaddrinfo(host, None))
-    except OSError as error:
-        raise click.UsageError(f"{host}: {error.strerror}") from None
-
-
-def _token(file: Path | None) -> str | None:
-    try:
-        token = os.environ.get("RAISONNE_GUARD_TOKEN") if file is None else file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{file}: {error}") from None
-    if token == "":
-        raise click.UsageError("the token is empty")
-    return token
 
 
 def register(main: click.Group) -> None:
     """Add the commands of the guard."""
+    from orchestration.serving_cli import serve
+
     main.add_command(check)
     main.add_command(serve)

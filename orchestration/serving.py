@@ -14,8 +14,9 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import uvicorn
@@ -42,17 +43,27 @@ class Refused(Exception):
         self.status, self.reason, self.retry_s = status, reason, retry_s
 
 
-class Service:
-    """The ASGI application of a guard.
+@dataclass(frozen=True)
+class Choice:
+    """What a service is told besides its pace.
 
-    every_s: how often the bundle's path is looked at. token: what requests have to bear, if anything.
+    every_s: how often it looks where the bundle's path leads. token: what requests have to bear, if anything. record:
+    is given every verdict, and returns at once.
     """
 
-    def __init__(self, current: CurrentGuard, pace: Pace, metrics: Metrics, every_s: float, token: str | None) -> None:
-        self._current, self._metrics, self._every_s, self._token = current, metrics, every_s, token
+    every_s: float
+    token: str | None
+    record: Callable[[Verdict], object]
+
+
+class Service:
+    """The ASGI application of a guard."""
+
+    def __init__(self, current: CurrentGuard, pace: Pace, metrics: Metrics, choice: Choice) -> None:
+        self._current, self._metrics, self._choice, self._token = current, metrics, choice, choice.token
         self._admission = Admission(pace)
         self._ending = False
-        self._openapi = openapi(version("raisonne"), pace.body_bytes, token=token is not None)
+        self._openapi = openapi(version("raisonne"), pace.body_bytes, token=choice.token is not None)
         self.app = Starlette(
             routes=[
                 Route("/v1/check", self._check, methods=["POST"]),
@@ -67,7 +78,7 @@ class Service:
 
     @asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
-        watching = asyncio.create_task(self._current.watch(self._every_s))
+        watching = asyncio.create_task(self._current.watch(self._choice.every_s))
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._current.ask)
         try:
             yield
@@ -106,6 +117,7 @@ class Service:
         by = verdict.evidence.method if verdict.evidence else "none"
         self._metrics.checks.labels(verdict.decision, by).inc()
         self._metrics.seconds.observe(seconds)
+        self._choice.record(verdict)
         status = 200 if verdict.decision != "unavailable" else 503 if verdict.temporary else 422
         _LOG.info(
             "check",

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transforms.encoders import EncoderMismatch, EncoderUnavailable
-from transforms.guard import BundleError, Guard
+from transforms.guard import BundleError, Guard, OverrideError
 
 _LOG = logging.getLogger("raisonne.guard")
-REFUSED = (BundleError, EncoderMismatch, EncoderUnavailable, OSError)
+REFUSED = (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError)
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,26 @@ class Wanted:
     identity: tuple[object, ...]
 
     @classmethod
-    def of(cls, path: Path) -> "Wanted":
+    def of(cls, path: Path, overrides: Path | None) -> "Wanted":
         """Look where a path leads. A link that is turned to another bundle is another. Raises OSError."""
         folder = path.resolve(strict=True)
-        stat = (folder / "manifest.json").stat()
-        return cls(folder, (folder, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+        stats = [each.stat() for each in (folder / "manifest.json", overrides) if each]
+        return cls(folder, (folder, *((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)))
 
 
 class CurrentGuard:
     """The guard in use. A request takes it once, and so never answers from two bundles.
 
-    locate: returns the path of the bundle to use, as it is now. load: opens it. told: is given each outcome of a
-    reload.
+    locate: returns the path of the bundle to use, as it is now. overrides: the curators' list. told: is given each
+    outcome of a reload.
     """
 
     def __init__(
-        self, locate: Callable[[], Path], load: Callable[[Path], Guard], told: Callable[[bool], None] = lambda _: None
+        self, locate: Callable[[], Path], overrides: Path | None, told: Callable[[bool], None] = lambda _: None
     ) -> None:
-        self._locate, self._load, self._told = locate, load, told
-        self._wanted = Wanted.of(locate())
-        self.guard = load(self._wanted.folder)
+        self._locate, self._overrides, self._told = locate, overrides, told
+        self._wanted = Wanted.of(locate(), overrides)
+        self.guard = Guard.load(self._wanted.folder, overrides=overrides)
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -67,15 +67,16 @@ class CurrentGuard:
 
     async def _reload(self) -> None:
         try:
-            wanted = Wanted.of(self._locate())
+            wanted = Wanted.of(self._locate(), self._overrides)
             if wanted == self._wanted:
                 return
             self._wanted = wanted  # what is refused once is not tried again until it changes
-            guard = await asyncio.to_thread(self._load, wanted.folder)
+            guard = await asyncio.to_thread(Guard.load, wanted.folder, overrides=self._overrides)
         except REFUSED as error:
             self._told(False)
             _LOG.error("bundle refused", extra={"bundle": self.guard.bundle.name, "reason": str(error)})
             return
         self.guard = guard
         self._told(True)
-        _LOG.info("bundle loaded", extra={"bundle": guard.bundle.name, "folder": str(wanted.folder)})
+        said = {"bundle": guard.bundle.name, "folder": str(wanted.folder), "overrides": guard.searched.overrides}
+        _LOG.info("bundle loaded", extra=said)

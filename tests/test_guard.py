@@ -167,3 +167,22 @@ def test_options_of_a_guard_are_refused_elsewhere(sample: Landing) -> None:
     refused = sample.raisonne("export", "report", "--at-least", "3", check=False)
     assert refused.returncode == 2
     assert "--at-least" in refused.stderr
+
+
+def test_logged_checks_come_back_beside_what_the_warehouse_says(sample: Landing, hashes: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(sample.home, home, symlinks=True)
+    own = Landing(tmp_path)
+    own.config.write_text(sample.config.read_text().replace(str(sample.home), str(home)))
+    copy = str(GENERATIONS / "0028.webp")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    own.raisonne("check", "--log", "--bundle", str(hashes), copy, str(tmp_path / "broken.png"), check=False)
+    own.run_here("derive")
+    rows = own.query(
+        "select decision, verdict, method, value <= threshold, duplicate_count, generation_id, warehouse_verdict, "
+        "sha256 is null from provenance.guard_log order by decision"
+    )
+    assert rows == [
+        ("block", "similar", "pdq", True, 120, "simulated/0028.webp", "copy", False),
+        ("unavailable", "not_searched", None, None, None, None, None, True),
+    ]

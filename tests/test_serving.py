@@ -193,12 +193,15 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
     (broken / "pdq_cluster.npy").write_bytes(b"x" * (broken / "pdq_cluster.npy").stat().st_size)
     link = tmp_path / "current"
     link.symlink_to("a")
+    overrides = tmp_path / "overrides.jsonl"
+    overrides.touch()
 
     def turn(name: str) -> None:
         (tmp_path / "new").symlink_to(name)
         (tmp_path / "new").replace(link)
 
-    with serving(link, "--workers", "2", "--queue", "40", "--reload-every", "0.05", "--timeout", "60") as service:
+    options = ("--workers", "2", "--queue", "40", "--reload-every", "0.05", "--timeout", "60")
+    with serving(link, *options, "--overrides", str(overrides)) as service:
         answers: list[Answer] = []
         enough = threading.Event()
 
@@ -216,6 +219,8 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
             for each in clients:
                 each.result()
         assert "pdq_cluster.npy" in refused["reason"]
+        turn("b")
+        service.wait_for("bundle loaded")
         assert {answer.status for answer in answers} == {200}
         hosts = {}
         for answer in answers:
@@ -224,6 +229,11 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
             hosts.setdefault(of, set()).add(answer.json["sources"][0]["url"].split("/")[2])
         assert sorted(map(sorted, hosts.values())) == [["a.example.org"], ["b.example.org"]]
         assert service.check(KNOWN[0]).json["sources"][0]["url"].startswith("https://b.example.org/")
+        entry = {"rule": "allow", "cluster_id": "1000", "by": "ana", "reason": "a placeholder"}
+        overrides.write_text(json.dumps(entry))
+        assert service.wait_for("bundle loaded")["overrides"]
+        assert service.check(KNOWN[0]).json["decision"] == "allow"
+        assert service.check(KNOWN[1]).json["decision"] == "block"
 
         with ThreadPoolExecutor(16) as pool:
             waiting = [pool.submit(service.check, SLOW) for _ in range(16)]

@@ -6,6 +6,7 @@ bundle of a warehouse (`orchestration/guard_export.py`), the command and the ser
 
 from transforms.guard.bundle import Bundle, BundleError
 from transforms.guard.guard import Guard
+from transforms.guard.overrides import OverrideError
 from transforms.guard.verdict import Evidence, Policy, Searched, Source, Verdict
 
-__all__ = ("Bundle", "BundleError", "Evidence", "Guard", "Policy", "Searched", "Source", "Verdict")
+__all__ = ("Bundle", "BundleError", "Evidence", "Guard", "OverrideError", "Policy", "Searched", "Source", "Verdict")

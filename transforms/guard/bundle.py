@@ -118,6 +118,7 @@ class Bundle:
             counts["coverage"],
             counts["pictures"],
             sketches["recall"] if sketches else None,
+            overrides="",
         )
 
     def array(self, name: str) -> npt.NDArray[Any]:

@@ -17,6 +17,7 @@ from transforms.generations import views
 from transforms.guard import verdict as words
 from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
 from transforms.guard.nearest import Near, Nearest
+from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
 from transforms.pictures import Pixels
 
@@ -56,29 +57,31 @@ class _Hit:
 class Guard:
     """Checks generated images against one bundle. Any number of threads may share it."""
 
-    def __init__(self, bundle: Bundle, encoder: Encoder | None) -> None:
+    def __init__(self, bundle: Bundle, encoder: Encoder | None, overrides: Overrides = NO_OVERRIDES) -> None:
         said = bundle.manifest
         self.bundle, self.policy = bundle, bundle.policy
         self.rules = Rules(said["limits"]["pixels"], said["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
         self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
         self._nearest = None if encoder is None else Nearest(bundle, encoder, views(**said["views"]))
-        self._searched = bundle.searched
+        self.searched = replace(bundle.searched, overrides=overrides.digest)
+        self._overrides = overrides
 
     @classmethod
-    def load(cls, path: Path | str, encoder: Encoder | None = None) -> "Guard":
+    def load(cls, path: Path | str, encoder: Encoder | None = None, overrides: Path | str | None = None) -> "Guard":
         """Open a bundle, verify it, and load the encoder that it names, unless one is given.
 
-        Raises BundleError naming a file that is not as written, EncoderUnavailable, or EncoderMismatch naming both
-        encoders.
+        overrides: a curators' list. Raises BundleError naming a file that is not as written, OverrideError or OSError
+        for the list, EncoderUnavailable, or EncoderMismatch naming both encoders.
         """
+        entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
         bundle = Bundle.open(Path(path))
         if bundle.encoder is None:
             encoder = None
         else:
             encoder = encoder or encoders.load(bundle.manifest["encoder"]["name"])
             encoder.id.require(bundle.encoder)
-        guard = cls(bundle, encoder)
+        guard = cls(bundle, encoder, entries)
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
         found = guard.check(noise)  # compiles the loops, and pays for the encoder's first picture
         if found.decision == words.UNAVAILABLE:
@@ -97,7 +100,8 @@ class Guard:
             if picture is None:
                 return self._unavailable(f"the image cannot be read: {printed.failure}", clock)
             clock.tick("hashing")
-            return self._checked(printed, picture, clock)
+            found = self._checked(printed, picture, clock)
+            return replace(found, sha256=printed.sha256, pixel_sha256=printed.pixel_sha256)
         except OSError as error:
             return self._unavailable(str(error), clock)
         except (OutOfTime, encoders.DeviceFull) as error:
@@ -117,29 +121,32 @@ class Guard:
 
     def _checked(self, printed: Fingerprint, picture: Pixels, clock: _Clock) -> Verdict:
         policy = self.policy
-        if same := self._same(printed):
-            return self._blocked(same[0], [_Hit(cluster, exact=True) for cluster in same[1]], None, clock)
-        alike = self._alike(printed)
+        if override := self._overrides.of_image(printed, policy.pdq):
+            return self._overridden(override, clock)
+        if (same := self._same(printed)) and (hits := self._counting([_Hit(c, exact=True) for c in same[1]])):
+            return self._blocked(same[0], hits, None, clock)
+        alike = self._counting(self._alike(printed))
         clock.tick("comparing hashes")
         if alike:
-            evidence = Evidence(words.PDQ, alike[0].bits or 0, policy.pdq)
-            return self._blocked(evidence, alike, None, clock)
+            return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, policy.pdq), alike, None, clock)
         if self._nearest is None:
-            return self._answer(words.ALLOW, words.NO_MATCH_FOUND, "no training picture is this near", clock)
+            return self._allowed(None, clock)
         found = self._nearest.search(picture, policy.copy_score, clock.tick)
         clock.tick("comparing embeddings")
-        if found.matches:
-            hits = [_Hit(near.cluster, near=near) for near in found.matches]
-            return self._blocked(
-                Evidence(words.EMBEDDING, found.matches[0].score, policy.copy_score), hits, found.p_value, clock
-            )
+        if near := self._counting([_Hit(match.cluster, near=match) for match in found.matches]):
+            score = near[0].near.score if near[0].near else 0.0
+            return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, found.p_value, clock)
         limit, p = policy.p_value, found.p_value
-        if found.strongest is not None and limit is not None and p is not None and p <= limit:
-            hits = [_Hit(found.strongest.cluster, near=found.strongest)]
-            return self._blocked(Evidence(words.P_VALUE, p, limit), hits, p, clock)
-        return self._answer(
-            words.ALLOW, words.NO_MATCH_FOUND, "no training picture is this near", clock, p_value=found.p_value
-        )
+        strongest = self._counting([_Hit(found.strongest.cluster, near=found.strongest)] if found.strongest else [])
+        if strongest and limit is not None and p is not None and p <= limit:
+            return self._blocked(Evidence(words.P_VALUE, p, limit), strongest, p, clock)
+        return self._allowed(p, clock)
+
+    def _counting(self, hits: list[_Hit]) -> list[_Hit]:
+        """Leave out the training pictures that a curator lets pass."""
+        if not self._overrides.exact:
+            return hits
+        return [hit for hit in hits if not self._overrides.passes_over(self.bundle.cluster_id(hit.cluster))]
 
     def _same(self, printed: Fingerprint) -> tuple[Evidence, list[int]] | None:
         """Return the clusters with the same bytes, else with the same pixels."""
@@ -177,6 +184,21 @@ class Guard:
             words.BLOCK, verdict, words.sentence(evidence), clock, evidence=evidence, hits=hits, p_value=p_value
         )
 
+    def _allowed(self, p_value: float | None, clock: _Clock) -> Verdict:
+        reason = "no training picture is this near"
+        return self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+
+    def _overridden(self, override: Override, clock: _Clock) -> Verdict:
+        decision = words.BLOCK if override.rule == BLOCK else words.ALLOW
+        found = self._answer(
+            decision,
+            words.NOT_SEARCHED,
+            f"a curator's entry: {override}",
+            clock,
+            evidence=Evidence(words.OVERRIDE, 0, 0),
+        )
+        return replace(found, override=str(override))
+
     def _unavailable(self, reason: str, clock: _Clock) -> Verdict:
         return self._answer(words.UNAVAILABLE, words.NOT_SEARCHED, reason, clock)
 
@@ -202,5 +224,5 @@ class Guard:
             p_value=p_value,
             latency_ms=round(clock.taken * 1000, 3),
             policy=self.policy,
-            searched=self._searched,
+            searched=self.searched,
         )

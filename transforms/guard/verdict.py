@@ -12,6 +12,7 @@ from typing import Any
 ALLOW, BLOCK, UNAVAILABLE = "allow", "block", "unavailable"
 EXACT, SIMILAR, NO_MATCH_FOUND, NOT_SEARCHED = "exact", "similar", "no_match_found", "not_searched"
 BYTES, PIXELS, PDQ, EMBEDDING, P_VALUE = "sha256", "pixels", "pdq", "embedding", "p_value"
+OVERRIDE = "override"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Policy:
 class Evidence:
     """What decided: what was measured, and the threshold that it passed. Cheaper methods are asked first.
 
-    method: sha256 or pixels (equal: 0), pdq (bits of 256), embedding (cosine), or p_value.
+    method: sha256 or pixels (equal: 0), pdq (bits of 256), embedding (cosine), p_value, or override.
     """
 
     method: str
@@ -83,6 +84,7 @@ class Searched:
     bundle: version of the warehouse and digest of the bundle. fingerprints: what the bundle can compare. rows: training
     rows behind it; of the catalogue's `searchable` rows, `coverage` had a usable picture. pictures: different ones.
     recall: measured share of the embeddings above the threshold that the search finds, None where nothing is embedded.
+    overrides: digest of the curators' list, empty without one.
     """
 
     bundle: str
@@ -92,6 +94,7 @@ class Searched:
     coverage: float
     pictures: int
     recall: float | None
+    overrides: str
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ class Verdict:
     not_searched. reason: a sentence. sources: best first, at most 10 of `sources_found`. p_value: how often a picture
     that was not trained on has a best match this strong; None where hashes settled it, or nothing is calibrated.
     temporary: trying again may help, where it was time or memory that was short.
-    override: the curator's entry that decided, if one did.
+    sha256, pixel_sha256: of the image; None where there was no file, or no picture. override: the curator's entry that
+    decided, if one did.
     """
 
     decision: str
@@ -116,6 +120,8 @@ class Verdict:
     policy: Policy
     searched: Searched
     temporary: bool = False
+    sha256: str | None = None
+    pixel_sha256: str | None = None
     override: str | None = None
 
     @property

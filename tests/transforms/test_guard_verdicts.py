@@ -13,9 +13,11 @@ from conftest import encoded, picture
 from PIL import Image, ImageOps
 
 from transforms.encoders import EncoderMismatch, EncoderUnavailable
-from transforms.guard import Bundle, BundleError, Guard, Verdict
+from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
 from transforms.guard.bundle_files import writing
+from transforms.hashes import pdq
+from transforms.pictures import decode
 
 KNOWN, NEW = range(8), 100  # seeds
 
@@ -188,3 +190,62 @@ def test_a_bundle_is_never_written_over_and_a_failure_leaves_nothing(files: list
     assert list(tmp_path.iterdir()) == [folder]
     bundles.write(tmp_path / "again", files)
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == before
+
+
+def entries(path: Path, *said: dict[str, str]) -> Path:
+    path.write_text("\n".join(json.dumps(each | {"by": "ana", "reason": "so decided"}) for each in said) + "\n")
+    return path
+
+
+def test_a_curators_entries_decide_and_are_named(folder: Path, files: list[bytes], tmp_path: Path) -> None:
+    new, other = encoded(picture(NEW)), encoded(picture(NEW + 1))
+    near = encoded(Image.open(io.BytesIO(other)).resize((200, 150)))
+    guard = Guard.load(folder, Blurred())
+    first, second = guard.check(new), guard.check(other)
+    known = guard.check(files[5])
+    listed = entries(
+        tmp_path / "overrides.jsonl",
+        {"rule": "block", "sha256": str(first.sha256)},
+        {"rule": "block", "pdq": pdq(decode(other, 10**6)).hex.upper()},
+        {"rule": "allow", "pixel_sha256": str(known.pixel_sha256)},
+        {"rule": "allow", "pixel_sha256": str(second.pixel_sha256)},
+        {"rule": "allow", "cluster_id": "1006"},
+    )
+    guard = Guard.load(folder, Blurred(), listed)
+    shown = {"new": new, "near": near, "other": other, "known": files[5]}
+    decided = {name: guard.check(data) for name, data in shown.items()}
+    assert {name: verdict.decision for name, verdict in decided.items()} == {
+        "new": "block",
+        "near": "block",
+        "other": "block",  # a block goes before an allowance
+        "known": "allow",
+    }
+    assert {method(verdict) for verdict in decided.values()} == {"override"}
+    assert decided["new"].override == f"block sha256 {first.sha256} by ana: so decided"
+    assert decided["new"].searched.overrides
+    passed = guard.check(files[6])  # what it resembles does not count; everything else is still searched
+    assert (passed.decision, passed.verdict, passed.override) == ("allow", "no_match_found", None)
+    assert guard.check(files[4]).decision == "block"
+    assert guard.check(b"no picture").decision == "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "line 2: "),
+        ("[]", "an object of texts"),
+        ('{"rule": "allow", "cluster_id": 7, "by": "a", "reason": "b"}', "ids too"),
+        ('{"rule": "permit", "sha256": "00", "by": "a", "reason": "b"}', "it is block or allow"),
+        ('{"rule": "allow", "pdq": "00", "by": "a", "reason": "b"}', "sha256, pixel_sha256, cluster_id"),
+        ('{"rule": "block", "sha256": "00", "by": "a", "reason": "b"}', "64 hexadecimal digits"),
+        ('{"rule": "allow", "cluster_id": "x", "by": "a", "reason": "b"}', "a whole number"),
+        ('{"rule": "allow", "cluster_id": "7", "reason": "b"}', "who decided"),
+        ("\udcff", "line 2: "),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused(folder: Path, tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "overrides.jsonl"
+    path.write_bytes(b"\n" + line.encode(errors="surrogateescape"))
+    with pytest.raises(OverrideError, match=r"overrides\.jsonl, line 2: ") as refused:
+        Guard.load(folder, Blurred(), path)
+    assert reason in str(refused.value)
