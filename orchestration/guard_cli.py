@@ -29,6 +29,9 @@ CONFIG = click.option("--config", type=click.Path(dir_okay=False), help="Setting
 OVERRIDES = click.option(
     "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="What curators decided otherwise: JSON lines."
 )
+ENCODER = click.option(
+    "--encoder", help="As the settings name it, where its weights lie elsewhere than where the bundle was written."
+)
 LOG = click.option("--log", is_flag=True, help="Note checks in the configured warehouse: provenance.guard_log.")
 
 
@@ -84,12 +87,14 @@ def export(
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--bundle", type=click.Path(path_type=Path), help="By default the warehouse's newest.")
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image.")
+@ENCODER
 @OVERRIDES
 @LOG
 @CONFIG
 def check(
     images: Sequence[Path],
     bundle: Path | None,
+    encoder: str | None,
     overrides: Path | None,
     timeout: float,
     log: bool,
@@ -102,7 +107,7 @@ def check(
     """
     from transforms.guard.verdict import ALLOW, BLOCK
 
-    guard, decisions = _guard(bundle, overrides, config), set()
+    guard, decisions = _guard(bundle_path(bundle, config), encoder, overrides), set()
     with logging_to(log=log, config=config) as record:
         for name, verdict in _checked(guard, images, timeout):
             record(verdict)
@@ -157,12 +162,12 @@ def logging_to(*, log: bool, config: str | None) -> Iterator[Callable[["Verdict"
         yield record
 
 
-def _guard(bundle: Path | None, overrides: Path | None, config: str | None) -> "Guard":
+def _guard(bundle: Path, encoder: str | None, overrides: Path | None) -> "Guard":
     from transforms.encoders import EncoderMismatch, EncoderUnavailable
     from transforms.guard import BundleError, Guard, OverrideError
 
     try:
-        return Guard.load(bundle_path(bundle, config), overrides=overrides)
+        return Guard.load(bundle, encoder, overrides)
     except (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError) as error:
         raise GuardUnavailable(str(error)) from None
 

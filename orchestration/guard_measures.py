@@ -5,7 +5,7 @@ manifest. What does not: writing (`guard_export.py`), the null distribution (`tr
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from transforms import sketches
 from transforms.encoders import Vectors
 from transforms.shares import wilson
 
+_CHOICES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 _QUERIES = 64  # edited copies whose views are searched with
 NOT_TRAINED, _COPIES = "not_trained", ("whole", "part")  # as `calibration_pictures` names populations
 
@@ -80,7 +81,7 @@ def queries(embeddings: pa.Table, views: Sequence[str], dimension: int) -> npt.N
     return np.array(stacked, np.float32).reshape(len(whole), len(views), dimension)
 
 
-def error_rates(pictures: Iterable[Mapping[str, Any]], score: float, p_value: float | None) -> list[dict[str, Any]]:
+def error_rates(pictures: Sequence[Mapping[str, Any]], score: float, p_value: float | None) -> list[dict[str, Any]]:
     """Return how often the rule for embeddings errs, by population: `not_trained`, `whole` and `part`.
 
     pictures: `calibration_pictures`. Blocked is a score from `score` on, or a p-value up to `p_value`, if there is one;
@@ -90,20 +91,24 @@ def error_rates(pictures: Iterable[Mapping[str, Any]], score: float, p_value: fl
     for each in pictures:
         flagged = each["score"] >= score or (p_value is not None and each["p_value"] <= p_value)
         blocked[each["population"]].append(flagged)
-    rows = []
-    for population, flags in sorted(blocked.items()):
-        copy = population in _COPIES
-        wrong = sum(flag != copy for flag in flags)
-        low, high = wilson(wrong / len(flags), len(flags))
-        rows.append(
-            {
-                "population": population,
-                "error": "false_negative" if copy else "false_positive",
-                "pictures": len(flags),
-                "wrong": wrong,
-                "rate": wrong / len(flags),
-                "low": low,
-                "high": high,
-            }
-        )
-    return rows
+    return [_errors(population, flags) for population, flags in sorted(blocked.items())]
+
+
+def _errors(population: str, flags: Sequence[bool]) -> dict[str, Any]:
+    copy = population in _COPIES
+    wrong = sum(flag != copy for flag in flags)
+    low, high = wilson(wrong / len(flags), len(flags))
+    return {
+        "population": population,
+        "error": "false_negative" if copy else "false_positive",
+        "pictures": len(flags),
+        "wrong": wrong,
+        "rate": wrong / len(flags),
+        "low": low,
+        "high": high,
+    }
+
+
+def operating_points(pictures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the error rates for a choice of thresholds, without a p-value, to choose from."""
+    return [{"copy_score": score, **each} for score in _CHOICES for each in error_rates(pictures, score, None)]

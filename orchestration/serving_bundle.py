@@ -37,16 +37,20 @@ class Wanted:
 class CurrentGuard:
     """The guard in use. A request takes it once, and so never answers from two bundles.
 
-    locate: returns the path of the bundle to use, as it is now. overrides: the curators' list. told: is given each
-    outcome of a reload.
+    locate: returns the path of the bundle to use, as it is now. load: opens it. overrides: the list that it loads too.
+    told: is given each outcome of a reload.
     """
 
     def __init__(
-        self, locate: Callable[[], Path], overrides: Path | None, told: Callable[[bool], None] = lambda _: None
+        self,
+        locate: Callable[[], Path],
+        load: Callable[[Path], Guard],
+        overrides: Path | None,
+        told: Callable[[bool], None],
     ) -> None:
-        self._locate, self._overrides, self._told = locate, overrides, told
+        self._locate, self._load, self._overrides, self._told = locate, load, overrides, told
         self._wanted = Wanted.of(locate(), overrides)
-        self.guard = Guard.load(self._wanted.folder, overrides=overrides)
+        self.guard = load(self._wanted.folder)
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -71,7 +75,7 @@ class CurrentGuard:
             if wanted == self._wanted:
                 return
             self._wanted = wanted  # what is refused once is not tried again until it changes
-            guard = await asyncio.to_thread(Guard.load, wanted.folder, overrides=self._overrides)
+            guard = await asyncio.to_thread(self._load, wanted.folder)
         except REFUSED as error:
             self._told(False)
             _LOG.error("bundle refused", extra={"bundle": self.guard.bundle.name, "reason": str(error)})

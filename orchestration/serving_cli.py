@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from orchestration.guard_cli import CONFIG, LOG, OVERRIDES, SECONDS, GuardUnavailable, bundle_path, logging_to
+from orchestration.guard_cli import CONFIG, ENCODER, LOG, OVERRIDES, SECONDS, GuardUnavailable, bundle_path, logging_to
 
 _HELD = 500_000_000  # bytes of images under way
 
@@ -29,6 +29,7 @@ _HELD = 500_000_000  # bytes of images under way
 @click.option("--body-bytes", type=click.IntRange(1), help="Of an image; by default as many as the bundle allows.")
 @click.option("--reload-every", type=SECONDS, default=5.0, show_default=True, help="Seconds; SIGHUP reloads at once.")
 @click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help="Or RAISONNE_GUARD_TOKEN.")
+@ENCODER
 @OVERRIDES
 @LOG
 @CONFIG
@@ -43,6 +44,7 @@ def serve(
     body_bytes: int | None,
     reload_every: float,
     token_file: Path | None,
+    encoder: str | None,
     overrides: Path | None,
     log: bool,
     config: str | None,
@@ -60,10 +62,17 @@ def serve(
     except ImportError as error:
         raise GuardUnavailable(f"{error.name} is not installed; run `pip install raisonne[serve]`") from None
 
+    from transforms.guard import Guard
+
     serving.log_to_stderr()
     metrics = serving_words.Metrics()
     try:
-        current = serving_bundle.CurrentGuard(lambda: bundle_path(bundle, config), overrides, metrics.reloaded)
+        current = serving_bundle.CurrentGuard(
+            lambda: bundle_path(bundle, config),
+            lambda folder: Guard.load(folder, encoder, overrides),
+            overrides,
+            metrics.reloaded,
+        )
         listening = socket.create_server((host, port), backlog=2048)
     except serving_bundle.REFUSED as error:
         raise GuardUnavailable(str(error)) from None

@@ -96,6 +96,24 @@ def test_exporting_says_what_is_lost_and_how_often_the_rule_errs(exported: tuple
     assert manifest["encoder"]["identity"].startswith("sscd ")
 
 
+def test_the_page_shows_the_operating_points_of_the_sample(exported: tuple[Path, str]) -> None:
+    page = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
+    calibration = json.loads((exported[0] / "manifest.json").read_text())["calibration"]
+    points = {(row["copy_score"], row["population"]): row for row in calibration["operating_points"]}
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| 0.")]
+    assert len(rows) == 5
+    for score, *cells in rows:
+        for cell, population in zip(cells, ("not_trained", "whole", "part"), strict=True):
+            row = points[float(score), population]
+            said = f"{row['wrong']} of {row['pictures']} ({row['low']:.1%} to {row['high']:.1%})"
+            assert cell == said, (score, population)
+    innocent, missed = points[0.5, "not_trained"], points[0.5, "whole"]["rate"]
+    blocked = 999_000 * innocent["rate"]
+    assert f"{blocked:,.0f} innocent images are" in page
+    assert f"{1000 * missed:.0f} copies get out; {blocked / (blocked + 1000 * (1 - missed)):.0%} of what" in page
+    assert f"{999_000 * innocent['high']:,.0f} images" in page
+
+
 def test_the_same_version_gives_the_same_bytes(sample: Landing, exported: tuple[Path, str], tmp_path: Path) -> None:
     again = tmp_path / "again"
     sample.raisonne("export", "guard", "--to", str(again))

@@ -68,8 +68,10 @@ class Guard:
         self._overrides = overrides
 
     @classmethod
-    def load(cls, path: Path | str, encoder: Encoder | None = None, overrides: Path | str | None = None) -> "Guard":
-        """Open a bundle, verify it, and load the encoder that it names, unless one is given.
+    def load(
+        cls, path: Path | str, encoder: Encoder | str | None = None, overrides: Path | str | None = None
+    ) -> "Guard":
+        """Open a bundle, verify it, and load the encoder that it names, unless one, or another name of it, is given.
 
         overrides: a curators' list. Raises BundleError naming a file that is not as written, OverrideError or OSError
         for the list, EncoderUnavailable, or EncoderMismatch naming both encoders.
@@ -77,11 +79,12 @@ class Guard:
         entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
         bundle = Bundle.open(Path(path))
         if bundle.encoder is None:
-            encoder = None
+            guard = cls(bundle, None, entries)
         else:
-            encoder = encoder or encoders.load(bundle.manifest["encoder"]["name"])
+            encoder = encoder or str(bundle.manifest["encoder"]["name"])
+            encoder = encoders.load(encoder) if isinstance(encoder, str) else encoder
             encoder.id.require(bundle.encoder)
-        guard = cls(bundle, encoder, entries)
+            guard = cls(bundle, encoder, entries)
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
         found = guard.check(noise)  # compiles the loops, and pays for the encoder's first picture
         if found.decision == words.UNAVAILABLE:
