@@ -123,9 +123,17 @@ def _checked(guard: "Guard", images: Sequence[Path], timeout: float) -> Iterator
         if str(path) == _STDIN:
             yield _STDIN, guard.check(sys.stdin.buffer.read(guard.rules.member_bytes + 1), timeout)
         elif path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.suffix.lower() in _ENDINGS and file.is_file():
-                    yield str(file), guard.check(file, timeout)
+            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            shown = [file for file in files if file.suffix.lower() in _ENDINGS]
+            if len(shown) < len(files):
+                other = next(file for file in files if file not in shown)
+                click.echo(
+                    f"{path}: {len(files) - len(shown)} files are not named as pictures and were not checked, "
+                    f"such as {str(other)!r}",
+                    err=True,
+                )
+            for file in shown:
+                yield str(file), guard.check(file, timeout)
         else:
             yield str(path), guard.check(path, timeout)
 

@@ -79,6 +79,7 @@ class Service:
     @asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(self._current.watch(self._choice.every_s))
+        watching.add_done_callback(_ended)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._current.ask)
         try:
             yield
@@ -173,6 +174,12 @@ class Service:
         self._metrics.refused.labels("503").inc()
         _LOG.error("check failed", exc_info=error)
         return JSONResponse({"decision": "unavailable", "reason": "the check failed"}, 503)
+
+
+def _ended(watching: "asyncio.Task[None]") -> None:
+    """Say why nothing is reloaded any more: the bundle in use stays."""
+    if not watching.cancelled() and (error := watching.exception()):
+        _LOG.error("reloading ended", exc_info=error)
 
 
 def serve(service: Service, listening: socket.socket, grace_s: float) -> None:

@@ -12,11 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from transforms.encoders import EncoderMismatch, EncoderUnavailable
 from transforms.guard import BundleError, Guard, OverrideError
 
 _LOG = logging.getLogger("raisonne.guard")
-REFUSED = (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError)
+REFUSED = (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError, click.ClickException)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ def serve(
             metrics.reloaded,
         )
         listening = socket.create_server((host, port), backlog=2048)
+    except click.UsageError:
+        raise
     except serving_bundle.REFUSED as error:
         raise GuardUnavailable(str(error)) from None
     size = min(body_bytes or current.guard.rules.member_bytes, current.guard.rules.member_bytes)

@@ -150,8 +150,9 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     hostile.write_bytes(encoded(picture(1), "PNG"))
     (shown / "-b.jpg").write_bytes(encoded(picture(2)))
     (shown / "notes.txt").write_text("no image")
-    code, lines, _ = check("--bundle", str(hashes), str(shown))
+    code, lines, said = check("--bundle", str(hashes), str(shown))
     assert (code, [line["decision"] for line in lines]) == (0, ["allow", "allow"])
+    assert "1 files are not named as pictures and were not checked" in said
     assert {line["image"] for line in lines} == {str(hostile), str(shown / "-b.jpg")}
 
     (shown / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
