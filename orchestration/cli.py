@@ -184,7 +184,7 @@ def export(
     if policy is not None and what != "removal-list":
         _fail(f"a {what} has no --policy; write `raisonne export removal-list --policy ...`", USAGE)
     if formats and what != "report":
-        _fail(f"a {what} has no --format; it comes in all of its own", USAGE)
+        _fail(f"a {what.replace('-', ' ')} has no --format; it comes in all of its own", USAGE)
     choice = guard_cli.chosen(what, guard)
     settings = _settings(config)
     import duckdb
