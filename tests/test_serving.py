@@ -234,6 +234,8 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
         assert service.wait_for("bundle loaded")["overrides"]
         assert service.check(KNOWN[0]).json["decision"] == "allow"
         assert service.check(KNOWN[1]).json["decision"] == "block"
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_for("bundle loaded")
 
         with ThreadPoolExecutor(16) as pool:
             waiting = [pool.submit(service.check, SLOW) for _ in range(16)]
