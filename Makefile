@@ -26,7 +26,7 @@ bench: $(READY)  ## ONLY=hamming for one group
 
 lock: $(READY)  ## after changing dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-strip-extras --no-header \
-	  --extra sscd --extra download --extra ray --extra k8s --extra lance --extra bench --extra dev --output-file requirements.lock pyproject.toml
+	  --extra sscd --extra serve --extra download --extra ray --extra k8s --extra lance --extra bench --extra dev --output-file requirements.lock pyproject.toml
 
 $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from orchestration import guard_cli
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -174,7 +176,7 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
 
 
 @main.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")
-@click.argument("what", default="report", type=click.Choice(["report", "removal-list"]))
+@click.argument("what", default="report", type=click.Choice(["report", "removal-list", "guard"]))
 @click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), help="Folder; by default the warehouse's exports."
 )
@@ -187,6 +189,7 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
 )
 @click.option("--version", type=click.IntRange(1), help="An earlier version that is still kept; else the current one.")
 @click.option("--policy", help="Of the removal list, as duplicates.policies names it; keep-1 by default.")
+@guard_cli.export_options
 @_CONFIG
 def export(
     what: str,
@@ -195,25 +198,29 @@ def export(
     version: int | None,
     policy: str | None,
     config: str | None,
+    **guard: object,
 ) -> None:
-    """Write WHAT: the duplicate-frequency report and its tables, or the rows that a policy removes.
+    """Write WHAT: the duplicate-frequency report and its tables, the rows that a policy removes, or a guard's bundle.
 
     The removal list comes in the formats of img2dataset, DataComp's resharder and datatrove; its README says more.
     """
-    if policy is not None and what == "report":
-        _fail("a report has no --policy; write `raisonne export removal-list --policy ...`", USAGE)
-    if formats and what == "removal-list":
-        _fail("a removal list has no --format; it comes in all of its own", USAGE)
+    if policy is not None and what != "removal-list":
+        _fail(f"a {what} has no --policy; write `raisonne export removal-list --policy ...`", USAGE)
+    if formats and what != "report":
+        _fail(f"a {what.replace('-', ' ')} has no --format; it comes in all of its own", USAGE)
+    choice = guard_cli.chosen(what, guard)
     settings = _settings(config)
     import duckdb
 
-    from orchestration import exports, removals
+    from orchestration import exports, guard_export, removals
 
     with _published(config, version) as con:
         [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
         folder = exports.default_folder(settings.home, number)
         try:
-            if what == "report":
+            if what == "guard":
+                files = guard_cli.export(con, settings, to, choice)
+            elif what == "report":
                 chosen = formats or exports.FORMATS
                 files = exports.write(con, to or folder, chosen, _pictures(settings), settings)
             else:
@@ -221,7 +228,12 @@ def export(
                 files = removals.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)
         except OSError as error:
             _fail(f"{error.filename or to or folder}: {error.strerror or error}")
-        except (exports.NotInVersion, removals.RemovalError, duckdb.Error) as error:
+        except (
+            exports.NotInVersion,
+            removals.RemovalError,
+            guard_export.GuardExportError,
+            duckdb.Error,
+        ) as error:
             _fail(str(error))
     for path in files:
         click.echo(path)
@@ -258,6 +270,9 @@ def ui(port: int, config: str | None) -> NoReturn:
     click.echo(f"http://127.0.0.1:{port} once it has started; end it with Ctrl-C", err=True)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
     os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S606
+
+
+guard_cli.register(main)
 
 
 def _settings(config: str | None) -> "Settings":

@@ -168,6 +168,25 @@ SCHEMAS: dict[str, pa.Schema] = {
         ks_distance=pa.float64(),
         ks_p_value=pa.float64(),
     ),
+    # a check of a generated image by the guard, outside of any run
+    "guard_checks": schema(
+        {"check_id": pa.string()},
+        checked_at=pa.timestamp("us", "UTC"),
+        bundle=pa.string(),
+        overrides=pa.string(),
+        decision=pa.string(),
+        verdict=pa.string(),
+        reason=pa.string(),
+        method=pa.string(),
+        value=pa.float64(),
+        threshold=pa.float64(),
+        p_value=pa.float64(),
+        sha256=pa.string(),
+        pixel_sha256=pa.string(),
+        cluster_ids=pa.list_(pa.uint64()),
+        override=pa.string(),
+        latency_ms=pa.float64(),
+    ),
     # a generation's best scores against the sampled training pictures, one more than are averaged
     "generation_backgrounds": schema(
         {"generation_id": pa.string()},

@@ -34,6 +34,7 @@ _LONG = (
     "test_kills.py",
     "test_matching_runs.py",
     "test_bad_input.py",
+    "test_guard.py",
     "test_recalls.py",
 )
 

@@ -7,7 +7,7 @@ What belongs here: turning raw pictures into fact rows. What does not: where the
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -73,17 +73,21 @@ def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[F
         picture = decode(data, rules.max_pixels)
     except DecodeError as error:
         return Fingerprint(FAILED, str(error)), None
+    return replace(of_pixels(picture, rules, dihedral=dihedral), sha256=byte_hash), picture
+
+
+def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Fingerprint:
+    """Hash a decoded picture, of which no file is known."""
     pdq = hashes.pdq(picture)
     return Fingerprint(
         status=OK if pdq.quality >= rules.pdq_quality else LOW_QUALITY,
-        sha256=byte_hash,
         pixel_sha256=hashes.pixel_sha256(picture),
         pdq=pdq.hex,
         pdq_quality=pdq.quality,
         width=picture.shape[1],
         height=picture.shape[0],
         dihedral=hashes.pdq_dihedral(picture) if dihedral else None,
-    ), picture
+    )
 
 
 def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: Pace) -> Iterator[R]:

@@ -1,0 +1,188 @@
+"""The guard on the command line: `raisonne check` and `raisonne export guard`.
+
+What belongs here: arguments, lines of JSON, exit codes. What does not: checking (`transforms/guard/`), the service
+(`serving_cli.py`), the other commands (`cli.py`).
+
+Exit codes of `check`, the worst image deciding: 0 allow, 10 block, 3 unavailable (treat as block), 1 failed, 2 usage.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from orchestration.settings import Settings
+    from transforms.guard import Guard, Verdict
+
+OK, FAILED, USAGE, UNREACHABLE, BLOCKED = 0, 1, 2, 3, 10
+_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+_STDIN = "-"
+SECONDS = click.FloatRange(0, min_open=True)
+CONFIG = click.option("--config", type=click.Path(dir_okay=False), help="Settings; not read where --bundle is given.")
+OVERRIDES = click.option(
+    "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="What curators decided otherwise: JSON lines."
+)
+ENCODER = click.option(
+    "--encoder", help="As the settings name it, where its weights lie elsewhere than where the bundle was written."
+)
+LOG = click.option("--log", is_flag=True, help="Note checks in the configured warehouse: provenance.guard_log.")
+
+
+class GuardUnavailable(click.ClickException):
+    """Nothing could be checked; the message says why. To be treated as a block."""
+
+    exit_code = UNREACHABLE
+
+    def show(self, file: object = None) -> None:
+        """Say it as the other commands do."""
+        click.echo(f"raisonne: {self.format_message()}", err=True)
+
+
+def export_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `raisonne export guard`."""
+    for option in (
+        click.option("--at-least", type=click.IntRange(1), help="Of a guard: rows that show a picture; 1 by default."),
+        click.option("--hashes-only", is_flag=True, default=None, help="Of a guard: leave the embeddings out."),
+        click.option(
+            "--copy-score", type=click.FloatRange(0, 1, min_open=True), help="Of a guard: blocked from there on."
+        ),
+        click.option(
+            "--p-value", type=click.FloatRange(0, 1, min_open=True), help="Of a guard: blocked up to there too."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen(what: str, options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the options of a guard that were given. Raises UsageError if `what` is no guard."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and what != "guard":
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        raise click.UsageError(f"{names} can be given to `raisonne export guard` only")
+    return given
+
+
+def export(
+    con: "duckdb.DuckDBPyConnection", settings: "Settings", to: Path | None, options: Mapping[str, Any]
+) -> list[Path]:
+    """Write a guard bundle and say what is in it. Raises as `guard_export.write`."""
+    from orchestration import guard_export, progress
+
+    with progress.shown():
+        folder = guard_export.write(con, settings, guard_export.Choice(**options), to)
+    for sentence in guard_export.sentences(folder):
+        click.echo(sentence, err=True)
+    return [folder]
+
+
+@click.command(epilog="Example: raisonne check out/*.png && publish out/*.png")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--bundle", type=click.Path(path_type=Path), help="By default the warehouse's newest.")
+@click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image.")
+@ENCODER
+@OVERRIDES
+@LOG
+@CONFIG
+def check(
+    images: Sequence[Path],
+    bundle: Path | None,
+    encoder: str | None,
+    overrides: Path | None,
+    timeout: float,
+    log: bool,
+    config: str | None,
+) -> None:
+    """Say for each of IMAGES whether it may be shown: files, folders, or `-` for one on standard input.
+
+    A line of JSON an image. Exit code 0: all may be shown; 10: one is blocked; 3: one could not be checked, which is to
+    be treated as a block.
+    """
+    from transforms.guard.verdict import ALLOW, BLOCK
+
+    guard, decisions = _guard(bundle_path(bundle, config), encoder, overrides), set()
+    with logging_to(log=log, config=config) as record:
+        for name, verdict in _checked(guard, images, timeout):
+            record(verdict)
+            click.echo(json.dumps({"image": name} | verdict.as_dict()))
+            decisions.add(verdict.decision)
+    if not decisions:
+        raise GuardUnavailable(f"no image in {', '.join(map(str, images))}")
+    sys.exit(BLOCKED if BLOCK in decisions else OK if decisions == {ALLOW} else UNREACHABLE)
+
+
+def _checked(guard: "Guard", images: Sequence[Path], timeout: float) -> Iterator[tuple[str, "Verdict"]]:
+    for path in images:
+        if str(path) == _STDIN:
+            yield _STDIN, guard.check(sys.stdin.buffer.read(guard.rules.member_bytes + 1), timeout)
+        elif path.is_dir():
+            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            shown = [file for file in files if file.suffix.lower() in _ENDINGS]
+            if len(shown) < len(files):
+                other = next(file for file in files if file not in shown)
+                click.echo(
+                    f"{path}: {len(files) - len(shown)} files are not named as pictures and were not checked, "
+                    f"such as {str(other)!r}",
+                    err=True,
+                )
+            for file in shown:
+                yield str(file), guard.check(file, timeout)
+        else:
+            yield str(path), guard.check(path, timeout)
+
+
+def bundle_path(bundle: Path | None, config: str | None) -> Path:
+    """Return the bundle that is meant, by default the newest of the configured warehouse. Raises GuardUnavailable."""
+    if bundle is not None:
+        return bundle
+    from orchestration import guard_export, settings
+
+    try:
+        home = settings.load(config).home
+    except settings.SettingsError as error:
+        raise click.UsageError(str(error)) from None
+    newest = guard_export.newest(home)
+    if newest is None:
+        raise GuardUnavailable(f"{home} has no guard bundle; write one with `raisonne export guard`, or pass --bundle")
+    return newest
+
+
+@contextmanager
+def logging_to(*, log: bool, config: str | None) -> Iterator[Callable[["Verdict"], object]]:
+    """Yield what notes verdicts in the configured warehouse, or forgets them."""
+    if not log:
+        yield lambda _: None
+        return
+    from orchestration import guard_log, settings
+
+    try:
+        home = settings.load(config).home
+    except settings.SettingsError as error:
+        raise click.UsageError(f"--log writes into a warehouse: {error}") from None
+    with guard_log.opened(home) as record:
+        yield record
+
+
+def _guard(bundle: Path, encoder: str | None, overrides: Path | None) -> "Guard":
+    from transforms.encoders import EncoderMismatch, EncoderUnavailable
+    from transforms.guard import BundleError, Guard, OverrideError
+
+    try:
+        return Guard.load(bundle, encoder, overrides)
+    except (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError) as error:
+        raise GuardUnavailable(str(error)) from None
+
+
+def register(main: click.Group) -> None:
+    """Add the commands of the guard."""
+    from orchestration.serving_cli import serve
+
+    main.add_command(check)
+    main.add_command(serve)

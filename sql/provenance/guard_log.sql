@@ -1,0 +1,51 @@
+-- One row per check of a generated image that the guard logged: what it decided, by what, and what became of the image.
+-- Logged by `raisonne check --log` and `raisonne serve --log`. The guard answers from a bundle and aligns no pixels; where
+-- the image is among the generations too, the warehouse's own verdict stands beside its.
+-- unique: check_id
+-- not_null: check_id, checked_at, bundle, decision, verdict, reason, latency_ms
+-- assert: decision in ('allow', 'block', 'unavailable')
+-- assert: verdict in ('exact', 'similar', 'no_match_found', 'not_searched')
+-- column checked_at: UTC
+-- column bundle: version of the warehouse that the bundle is of, and the bundle's digest
+-- column overrides: digest of the curators' list in force; empty without one
+-- column method: what decided: sha256, pixels, pdq, embedding, p_value or override; NULL where nothing spoke for a block
+-- column value: what was measured, in the unit of the threshold: bits for pdq, cosine for embedding
+-- column sha256: of the image's file; NULL where it was given as pixels, or could not be read
+-- column cluster_id: of the likely source, as the bundle had it; NULL without one
+-- column duplicate_count: training rows that show the likely source now
+-- column override: the curator's entry that decided
+-- column generation_id: the first generation with the same file or pixels, if there is one
+-- column warehouse_verdict: what the warehouse says of that generation now
+with pixels as (
+    select pixel_sha256, min(generation_id) as generation_id
+    from lance_generation_fingerprints
+    where pixel_sha256 is not null
+    group by pixel_sha256
+)
+
+select
+    checks.check_id,
+    checks.checked_at,
+    checks.bundle,
+    checks.overrides,
+    checks.decision,
+    checks.verdict,
+    checks.method,
+    checks.value,
+    checks.threshold,
+    checks.p_value,
+    checks.reason,
+    checks.override,
+    checks.sha256,
+    checks.pixel_sha256,
+    checks.cluster_ids[1] as cluster_id,
+    pictures.copies as duplicate_count,
+    checks.cluster_ids,
+    pixels.generation_id,
+    generations.verdict as warehouse_verdict,
+    checks.latency_ms
+from lance_guard_checks as checks
+left join duplicates.pictures as pictures on pictures.cluster_id = checks.cluster_ids[1]
+left join pixels on pixels.pixel_sha256 = checks.pixel_sha256
+left join provenance.generations as generations on generations.generation_id = pixels.generation_id
+order by checks.checked_at, checks.check_id

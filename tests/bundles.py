@@ -1,0 +1,100 @@
+"""Small guard bundles of pictures drawn on the spot, and the encoder that they are of: a test needs no weights."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from transforms.encoders import EncoderId, Prepared, Vectors
+from transforms.fingerprints import embed
+from transforms.guard import Policy
+from transforms.guard.bundle_files import CLUSTER_SCHEMA, writing
+from transforms.hashes import from_hex, pdq, pixel_sha256, sha256
+from transforms.pictures import Pixels, decode
+
+POLICY = Policy(pdq=31, pdq_quality=50, copy_score=0.5, p_value=None, at_least=1)
+
+
+class Blurred:
+    """An encoder in name: the picture at 16 x 16, without its mean. No copy detector, but near pictures are near."""
+
+    def __init__(self, weights: str = "a" * 64) -> None:
+        self.id = EncoderId("blurred", weights, "16x16", 768, "float32")
+
+    def prepare(self, picture: Pixels) -> Prepared:
+        """See Encoder."""
+        return np.asarray(Image.fromarray(picture).resize((16, 16), Image.Resampling.BOX))
+
+    def embed(self, prepared: Sequence[Prepared]) -> Vectors:
+        """See Encoder."""
+        rows = np.stack(prepared).reshape(len(prepared), -1).astype(np.float32)
+        rows -= rows.mean(axis=1, keepdims=True)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def write(
+    folder: Path,
+    files: Sequence[bytes],
+    encoder: Blurred | None = None,
+    policy: Policy = POLICY,
+    limits: dict[str, int] | None = None,
+    url: str = "https://images.example.org/{}.jpg",
+) -> Path:
+    """Write a bundle in which each file is a cluster of its own: number n was trained on n + 1 times."""
+    numbers = np.arange(len(files), dtype=np.uint32)
+    pictures = [decode(data, 10**9) for data in files]
+    with writing(folder) as made:
+        rows = [
+            {
+                "cluster_id": 1000 + n,
+                "sample_id": 2**60 + n,
+                "dataset": "tiny",
+                "duplicate_count": n + 1,
+                "recalled_count": 0,
+                "url": url.format(n),
+                "licenses": ["cc0-1.0"],
+            }
+            for n in numbers.tolist()
+        ]
+        made.clusters(pa.Table.from_pylist(rows, CLUSTER_SCHEMA).to_batches())
+        for kind, digests in (("bytes", map(sha256, files)), ("pixels", map(pixel_sha256, pictures))):
+            rows_of = from_hex(list(digests))
+            order = np.lexsort(rows_of.T[::-1])
+            made.digests(kind, len(files), [(rows_of[order], numbers[order])])
+        made.hashes(len(files), [(from_hex([pdq(picture).hex for picture in pictures]), numbers)])
+        fingerprints = ["sha256", "pixels", "pdq"]
+        about: dict[str, Any] = {"encoder": None, "sketches": None, "calibration": None}
+        if encoder is not None:
+            fingerprints.append("embedding")
+            vectors = embed(encoder, pictures)
+            made.vectors(len(files), encoder.id.dimension, [(np.arange(len(files)), vectors, numbers)])
+            made.whole("background", vectors)
+            made.whole("background_cluster", numbers)
+            made.whole("null_scores", np.linspace(-0.5, 0.3, 99))
+            about["encoder"] = {"name": "blurred", "identity": str(encoder.id), "dimension": encoder.id.dimension}
+            about["sketches"] = {"recall": 1.0}
+            about["calibration"] = {"tail": None, "null_pictures": 99}
+        made.finish(
+            {
+                "version": {"number": 1, "published_at": "2026-01-01T00:00:00", "lance_versions": {}},
+                "policy": asdict(policy),
+                "limits": limits or {"pixels": 1_000_000, "member_bytes": 1_000_000},
+                "views": {"scales": [0.5], "flips": "whole"},
+                "fingerprints": fingerprints,
+                "counts": {
+                    "rows": len(files),
+                    "clusters": len(files),
+                    "pictures": len(files),
+                    "searchable": 2 * len(files),
+                    "coverage": 0.5,
+                },
+                "coverage": [],
+                "methods": [],
+                **about,
+            }
+        )
+    return folder

@@ -1,0 +1,258 @@
+"""`raisonne serve` in a process of its own: answers, limits, overload, SIGTERM, and another bundle while it runs."""
+
+import http.client
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bundles
+import pytest
+from conftest import ROOT, encoded, picture
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+TOKEN = "t0ken"  # noqa: S105 -- of the service that is tested
+KNOWN = [encoded(picture(seed)) for seed in range(4)]
+NEW = encoded(picture(100))
+SLOW = encoded(picture(101).resize((3000, 3000)))  # some 0.15 s
+STATUSES = {"200", "401", "408", "413", "415", "422", "429", "503"}
+LIMITS = {"pixels": 9_000_000, "member_bytes": 2_000_000}
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict:
+        return json.loads(self.body)
+
+
+@dataclass
+class Served:
+    """A running service. logged: its log lines so far."""
+
+    process: subprocess.Popen[str]
+    port: int = 0
+    logged: list[dict] = field(default_factory=list)
+    lines: "queue.Queue[dict]" = field(default_factory=queue.Queue)
+
+    def read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.logged.append(said := json.loads(line))
+            self.lines.put(said)
+
+    def wait_for(self, event: str) -> dict:
+        while True:
+            if (said := self.lines.get(timeout=60))["event"] == event:
+                return said
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            sent = {"Authorization": f"Bearer {TOKEN}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def check(self, body: bytes, **headers: str) -> Answer:
+        return self.ask("POST", "/v1/check", body, **headers)
+
+
+@contextmanager
+def serving(bundle: Path, *options: str) -> Iterator[Served]:
+    command = [sys.executable, "-m", "orchestration.cli", "serve", "--bundle", str(bundle), "--port", "0", *options]
+    environment = os.environ | {"RAISONNE_GUARD_TOKEN": TOKEN}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        served = Served(process)
+        reader = threading.Thread(target=served.read)
+        reader.start()
+        try:
+            served.port = served.wait_for("listening")["port"]
+            yield served
+        finally:
+            process.terminate()
+            process.wait(60)
+            reader.join(60)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundles.write(tmp_path_factory.mktemp("served") / "bundle", KNOWN, limits=LIMITS)
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[Served]:
+    """Return a service with one worker and one place to wait."""
+    with serving(folder, "--workers", "1", "--queue", "1", "--body-timeout", "0.5") as service:
+        yield service
+
+
+def test_it_answers_with_the_verdict_and_the_bundle_it_is_of(served: Served) -> None:
+    allowed, blocked = served.check(NEW, Content_Type="image/jpeg"), served.check(KNOWN[2])
+    assert (allowed.status, allowed.json["decision"]) == (200, "allow")
+    assert (blocked.status, blocked.json["decision"]) == (200, "block")
+    assert blocked.json["sources"][0]["url"] == "https://images.example.org/2.jpg"
+    assert allowed.headers["X-Guard-Bundle"] == allowed.json["searched"]["bundle"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"", {}, 422),
+        (b"no picture", {}, 422),
+        (KNOWN[0][:999], {}, 422),
+        (b"{}", {"Content_Type": "application/json"}, 415),
+        (b"x" * 2_000_001, {}, 413),
+        (KNOWN[0], {"Authorization": "Bearer other"}, 401),
+        (KNOWN[0], {"Authorization": "Basic dDBrZW4="}, 401),
+        (KNOWN[0], {"Authorization": ""}, 401),
+    ],
+)
+def test_whatever_is_no_image_that_may_be_checked_is_not_allowed(
+    served: Served, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = served.check(body, **headers)
+    assert (answer.status, answer.json["decision"]) == (status, "unavailable")
+
+
+def test_probes_need_no_token_and_metrics_do(served: Served) -> None:
+    assert served.ask("GET", "/healthz", Authorization="").status == 200
+    assert served.ask("GET", "/readyz", Authorization="").json["ready"] is True
+    assert served.ask("GET", "/metrics", Authorization="").status == 401
+    assert served.ask("GET", "/v1/check").status == 405
+    served.check(KNOWN[1])
+    metrics = served.ask("GET", "/metrics").body.decode()
+    assert 'raisonne_guard_checks_total{by="sha256",decision="block"}' in metrics
+    assert "raisonne_guard_bundle_rows{" in metrics
+
+
+def test_the_api_is_described_as_it_answers(served: Served) -> None:
+    said = served.ask("GET", "/openapi.json").json
+    parts = said["components"]["schemas"]
+    answer = served.check(KNOWN[3])
+    assert answer.json.keys() == parts["Verdict"]["properties"].keys()
+    assert answer.json["sources"][0].keys() == parts["Source"]["properties"].keys()
+    assert said["paths"]["/v1/check"]["post"]["responses"].keys() == STATUSES
+
+
+def test_a_body_that_does_not_arrive_frees_its_place(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as slow:
+        head = f"POST /v1/check HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 99\r\n\r\nabc"
+        slow.sendall(head.encode())
+        assert slow.recv(4096).startswith(b"HTTP/1.1 408")
+    assert served.check(NEW).status == 200
+
+
+def test_too_many_are_turned_away_and_told_when_to_come_again(served: Served) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: served.check(SLOW), range(24)))
+    assert {answer.status for answer in answers} == {200, 429}
+    refused = next(answer for answer in answers if answer.status == 429)
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert refused.json["decision"] == "unavailable"
+    assert served.check(NEW).status == 200
+
+
+def test_nothing_of_an_image_is_logged(served: Served) -> None:
+    assert served.check(b"SECRETsecretSECRET").status == 422
+    while (said := served.wait_for("check"))["status"] != 422 or said["bytes"] != 18:
+        pass
+    assert "SECRET" not in json.dumps(served.logged)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, len(KNOWN[0])), noise=st.binary(max_size=64), kind=st.sampled_from(["image/png", ""]))
+def test_no_body_brings_an_answer_that_is_not_promised(served: Served, place: int, noise: bytes, kind: str) -> None:
+    broken = KNOWN[0][:place] + noise + KNOWN[0][place + len(noise) :]
+    assert served.check(broken, Content_Type=kind).status in (200, 415, 422)
+
+
+def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp_path: Path) -> None:
+    """Requests keep coming while the link is turned: each is of one bundle. A broken bundle is refused by name."""
+    for name in "ab":
+        bundles.write(tmp_path / name, KNOWN, limits=LIMITS, url=f"https://{name}.example.org/{{}}.jpg")
+    broken = bundles.write(tmp_path / "c", KNOWN)
+    (broken / "pdq_cluster.npy").chmod(0o644)
+    (broken / "pdq_cluster.npy").write_bytes(b"x" * (broken / "pdq_cluster.npy").stat().st_size)
+    link = tmp_path / "current"
+    link.symlink_to("a")
+    overrides = tmp_path / "overrides.jsonl"
+    overrides.touch()
+
+    def turn(name: str) -> None:
+        (tmp_path / "new").symlink_to(name)
+        (tmp_path / "new").replace(link)
+
+    options = ("--workers", "2", "--queue", "40", "--reload-every", "0.05", "--timeout", "60")
+    with serving(link, *options, "--overrides", str(overrides)) as service:
+        answers: list[Answer] = []
+        enough = threading.Event()
+
+        def client() -> None:
+            while not enough.is_set():
+                answers.append(service.check(KNOWN[len(answers) % 4]))
+
+        with ThreadPoolExecutor(4) as pool:
+            clients = [pool.submit(client) for _ in range(4)]
+            turn("b")
+            service.wait_for("bundle loaded")
+            turn("c")
+            refused = service.wait_for("bundle refused")
+            enough.set()
+            for each in clients:
+                each.result()
+        assert "pdq_cluster.npy" in refused["reason"]
+        turn("b")
+        service.wait_for("bundle loaded")
+        assert {answer.status for answer in answers} == {200}
+        hosts = {}
+        for answer in answers:
+            of = answer.json["searched"]["bundle"]
+            assert answer.headers["X-Guard-Bundle"] == of
+            hosts.setdefault(of, set()).add(answer.json["sources"][0]["url"].split("/")[2])
+        assert sorted(map(sorted, hosts.values())) == [["a.example.org"], ["b.example.org"]]
+        assert service.check(KNOWN[0]).json["sources"][0]["url"].startswith("https://b.example.org/")
+        entry = {"rule": "allow", "cluster_id": "1000", "by": "ana", "reason": "a placeholder"}
+        overrides.write_text(json.dumps(entry))
+        assert service.wait_for("bundle loaded")["overrides"]
+        assert service.check(KNOWN[0]).json["decision"] == "allow"
+        assert service.check(KNOWN[1]).json["decision"] == "block"
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_for("bundle loaded")
+
+        with ThreadPoolExecutor(16) as pool:
+            waiting = [pool.submit(service.check, SLOW) for _ in range(16)]
+            until = time.monotonic() + 60
+            while "checks_inside 16.0" not in service.ask("GET", "/metrics").body.decode():
+                if any(each.done() for each in waiting):
+                    break  # a fast machine: some are under way all the same
+                assert time.monotonic() < until
+            service.process.send_signal(signal.SIGTERM)
+            assert {each.result().status for each in waiting} == {200}
+        assert service.process.wait(60) == 0
+    assert service.logged[-1]["event"] == "stopped"
+
+
+def test_whoever_can_be_reached_needs_a_token(folder: Path) -> None:
+    command = [sys.executable, "-m", "orchestration.cli", "serve", "--bundle", str(folder), "--host", "0.0.0.0"]  # noqa: S104
+    environment = {name: value for name, value in os.environ.items() if name != "RAISONNE_GUARD_TOKEN"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "--token-file" in done.stderr

@@ -1,0 +1,51 @@
+"""Scans find what comparing bit by bit finds, whatever the number of hashes, and sketches keep what is near."""
+
+import numpy as np
+import pytest
+
+from transforms import hamming_scan, sketches
+
+
+@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 5000])
+def test_a_scan_finds_what_brute_force_finds(count: int) -> None:
+    rng = np.random.default_rng(count)
+    asked = rng.integers(0, 256, (8, 32), np.uint8)
+    known = rng.integers(0, 256, (count, 32), np.uint8)
+    for row in range(0, count, 3):  # some of them near to one that is asked for
+        known[row] = asked[row % 8]
+        for bit in rng.choice(256, row % 40, replace=False):
+            known[row, bit // 8] ^= 1 << bit % 8
+    bits = np.bitwise_count(known[:, None] ^ asked[None]).sum(axis=2).min(axis=1, initial=256)
+    found = hamming_scan.within(hamming_scan.words(known), asked, 31)
+    assert found.row.tolist() == np.flatnonzero(bits <= 31).tolist()
+    assert found.distance.tolist() == bits[bits <= 31].tolist()
+    distance, counts = hamming_scan.least(hamming_scan.words(known), asked)
+    assert distance.tolist() == bits.tolist()
+    assert counts.tolist() == np.bincount(bits, minlength=257).tolist()
+
+
+def test_more_near_hashes_than_there_is_room_for_are_all_found() -> None:
+    known = np.zeros((10_000, 32), np.uint8)
+    found = hamming_scan.within(hamming_scan.words(known), known[:2], 31)
+    assert found.row.tolist() == list(range(10_000))
+
+
+def test_vectors_of_some_cosine_lie_within_its_radius() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.standard_normal((4000, 512)).astype(np.float32)
+    other = rng.standard_normal((4000, 512)).astype(np.float32)
+    base /= np.linalg.norm(base, axis=1, keepdims=True)
+    other -= (other * base).sum(axis=1, keepdims=True) * base
+    other /= np.linalg.norm(other, axis=1, keepdims=True)
+    for cosine in (0.3, 0.5, 0.9):
+        near = (cosine * base + np.sqrt(1 - cosine**2) * other).astype(np.float32)
+        bits = np.bitwise_count(sketches.sketch(base) ^ sketches.sketch(near)).sum(axis=1)
+        assert (bits <= sketches.radius(cosine, 512)).mean() >= 0.999
+        assert abs(bits.mean() / 512 - np.arccos(cosine) / np.pi) < 0.005
+        scored = sketches.cosines(sketches.quantise(near[:99]), base[:99]).diagonal()
+        assert np.abs(scored - cosine).max() < 0.005
+
+
+def test_a_vector_of_zeros_is_near_to_nothing() -> None:
+    codes = sketches.quantise(np.zeros((1, 8), np.float32))
+    assert sketches.cosines(codes, np.eye(8, dtype=np.float32)).tolist() == [[0] * 8]

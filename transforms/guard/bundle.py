@@ -1,0 +1,201 @@
+"""The guard's bundle: a directory of flat arrays that is mapped into memory, with a manifest that vouches for it.
+
+What belongs here: which files there are, opening and verifying them. What does not: writing (`bundle_files.py`),
+looking pictures up (`guard.py`).
+
+    manifest.json               version, policy, encoder, calibration, coverage, SHA-256 of every file, and its own
+    clusters.arrow              a row a picture that was trained on, however often: count, licences, URL
+    bytes_*, pixels_*           SHA-256 of files and of decoded pixels, ascending: first 8 bytes, all, and whose
+    pdq_*                       perceptual hashes, word by word, and whose
+    sketch_words, vectors, vector_cluster      embeddings as signs, as 8-bit numbers, and whose
+    background*, null_scores    what p-values are made of
+
+All is verified when it is opened: SHA-256 takes half a second a gigabyte and core, and an answer from a file that was
+never looked at would be none. The checksums find damage and mistakes; they are no signature, so ship the bundle by a
+way that you trust.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms.calibration import Null, Tail
+from transforms.digests import Rows
+from transforms.guard.verdict import Policy, Searched, Source
+from transforms.hashes import file_sha256
+
+FORMAT = 1
+MANIFEST, CLUSTERS = "manifest.json", "clusters.arrow"
+EXACT_KINDS = ("bytes", "pixels")
+
+
+class BundleError(ValueError):
+    """A bundle cannot be used; the message names the file and the fix."""
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest without its own."""
+    said = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Digests:
+    """SHA-256 digests, looked up by their first 8 bytes. keys: uint64 (n,), ascending. cluster: uint32 (n,)."""
+
+    keys: npt.NDArray[np.uint64]
+    cluster: npt.NDArray[np.uint32]
+    rows: "RowFile"
+
+    def find(self, digest: bytes) -> list[int]:
+        """Return the clusters with a digest of 32 bytes."""
+        key = np.uint64(int.from_bytes(digest[:8], "big"))
+        first, last = np.searchsorted(self.keys, key, "left"), np.searchsorted(self.keys, key, "right")
+        rows = np.arange(first, last)
+        equal = (self.rows.take(rows) == np.frombuffer(digest, np.uint8)).all(axis=1)
+        return sorted(set(self.cluster[rows[equal]].tolist()))
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """Rows of a .npy file that are read when they are needed, and so never stay in the memory of the process."""
+
+    descriptor: int
+    offset: int
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return rows, ascending, of shape (k, width). Neighbours are read at once."""
+        width = self.shape[1] * self.dtype.itemsize
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
+        parts = [os.pread(self.descriptor, len(run) * width, self.offset + int(run[0]) * width) for run in runs]
+        return np.frombuffer(b"".join(parts), self.dtype).reshape(len(rows), self.shape[1])
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+class Bundle:
+    """An open bundle: verified, mapped, and read by any number of threads."""
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.policy = Policy(**manifest["policy"])
+        self.encoder: str | None = manifest["encoder"] and manifest["encoder"]["identity"]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Bundle":
+        """Open a bundle. Raises BundleError naming a file that is missing, cut off or changed."""
+        manifest = _manifest(folder)
+        _verify(folder, manifest["files"])
+        return cls(folder, manifest)
+
+    @property
+    def name(self) -> str:
+        """The version of the warehouse that it is of, and its digest."""
+        return f"{self.manifest['version']['number']:06d}-{self.manifest['digest'][:12]}"
+
+    @property
+    def searched(self) -> Searched:
+        """What an answer from it rests on."""
+        counts, sketches = self.manifest["counts"], self.manifest["sketches"]
+        return Searched(
+            self.name,
+            tuple(self.manifest["fingerprints"]),
+            counts["rows"],
+            counts["searchable"],
+            counts["coverage"],
+            counts["pictures"],
+            sketches["recall"] if sketches else None,
+            overrides="",
+        )
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """Return an array of the bundle, mapped read-only."""
+        return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+    def row_file(self, name: str) -> RowFile:
+        """Open a table of the bundle whose rows are read one by one."""
+        path = self.folder / f"{name}.npy"
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        return RowFile(os.open(path, os.O_RDONLY), mapped.offset, mapped.shape, mapped.dtype)
+
+    def digests(self, kind: str) -> Digests:
+        """Return the digests of one of EXACT_KINDS."""
+        return Digests(self.array(f"{kind}_keys"), self.array(f"{kind}_cluster"), self.row_file(f"{kind}_digests"))
+
+    @cached_property
+    def _clusters(self) -> pa.Table:
+        return pa.ipc.open_file(pa.memory_map(str(self.folder / CLUSTERS))).read_all()
+
+    def source(self, cluster: int, **found: Any) -> Source:  # noqa: ANN401 -- the fields of Source
+        """Return what is known of a cluster, by its number, with what was found."""
+        said = self._clusters.slice(cluster, 1).to_pylist()[0]
+        return Source(**(said | {"licenses": tuple(said["licenses"])}), **found)
+
+    def cluster_id(self, cluster: int) -> int:
+        """Return the warehouse's id of a cluster, by its number."""
+        return int(self._clusters["cluster_id"][cluster].as_py())
+
+    @cached_property
+    def null(self) -> Null | None:
+        """The null distribution of best matches, of a bundle with embeddings; None where it was not measured."""
+        if not self.manifest["calibration"]["null_pictures"]:
+            return None
+        tail = self.manifest["calibration"]["tail"]
+        return Null(self.array("null_scores"), tail and Tail(**tail))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(
+            f"no bundle at {folder}: it has no {MANIFEST}; write one with `raisonne export guard`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}; write the bundle again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise BundleError(f"{path} is of format {found!r}, and this release reads {FORMAT}; write the bundle again")
+    if manifest.get("digest") != manifest_digest(manifest):
+        raise BundleError(f"{path} was changed since it was written; write the bundle again")
+    return manifest
+
+
+def _verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, said in files.items():
+        if Path(name).name != name:
+            raise BundleError(f"{folder / MANIFEST} names {name!r}, which is no file of a bundle")
+        try:
+            size = (folder / name).stat().st_size
+        except OSError as error:
+            raise BundleError(f"{folder / name}: {error.strerror}; copy the bundle again") from None
+        if size != said["bytes"]:
+            raise BundleError(
+                f"{folder / name} has {size:,} bytes rather than {said['bytes']:,}; copy the bundle again"
+            )
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        largest_first = sorted(files, key=lambda name: -files[name]["bytes"])
+        for name, found in zip(largest_first, pool.map(lambda n: file_sha256(folder / n), largest_first), strict=True):
+            if found != files[name]["sha256"]:
+                raise BundleError(
+                    f"{folder / name} is not as it was written: its SHA-256 differs; copy the bundle again"
+                )
+
+
+def first_bytes(digests: Rows) -> npt.NDArray[np.uint64]:
+    """Return the first 8 bytes of digests, uint8 (n, 32), as numbers in the order of the digests."""
+    return np.ascontiguousarray(digests[:, :8]).view(">u8").ravel().astype(np.uint64)

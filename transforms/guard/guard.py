@@ -1,0 +1,231 @@
+"""Looking a picture up in a bundle: cheap first, and closed wherever something could not be checked.
+
+What belongs here: the steps and what they decide. What does not: the words (`verdict.py`), the files (`bundle.py`), the
+search by embedding (`nearest.py`).
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from transforms import encoders, fingerprints, hamming_scan
+from transforms.encoders import Encoder
+from transforms.fingerprints import OK, Fingerprint, Rules
+from transforms.generations import views
+from transforms.guard import verdict as words
+from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
+from transforms.guard.nearest import Near, Nearest
+from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
+from transforms.guard.verdict import Evidence, Source, Verdict
+from transforms.pictures import Pixels
+
+_SOURCES = 10  # named in a verdict
+type Image = bytes | Path | str | Pixels
+
+
+class OutOfTime(RuntimeError):
+    """The time that a check may take is over."""
+
+
+@dataclass(frozen=True)
+class _Clock:
+    limit: float | None
+    start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def taken(self) -> float:
+        return time.perf_counter() - self.start
+
+    def tick(self, step: str) -> None:
+        """Raise OutOfTime after a step that ended too late."""
+        if self.limit is not None and self.taken > self.limit:
+            raise OutOfTime(f"{step} ended after {self.taken:.2f} s, and a check may take {self.limit:g} s")
+
+
+@dataclass(frozen=True)
+class _Hit:
+    """A cluster that speaks for a block, and by what."""
+
+    cluster: int
+    exact: bool = False
+    bits: int | None = None
+    near: Near | None = None
+
+
+class Guard:
+    """Checks generated images against one bundle. Any number of threads may share it."""
+
+    def __init__(self, bundle: Bundle, encoder: Encoder | None, overrides: Overrides = NO_OVERRIDES) -> None:
+        said = bundle.manifest
+        self.bundle, self.policy = bundle, bundle.policy
+        self.rules = Rules(said["limits"]["pixels"], said["limits"]["member_bytes"], self.policy.pdq_quality)
+        self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
+        self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
+        self._nearest = None if encoder is None else Nearest(bundle, encoder, views(**said["views"]))
+        self.searched = replace(bundle.searched, overrides=overrides.digest)
+        self._overrides = overrides
+
+    @classmethod
+    def load(
+        cls, path: Path | str, encoder: Encoder | str | None = None, overrides: Path | str | None = None
+    ) -> "Guard":
+        """Open a bundle, verify it, and load the encoder that it names, unless one, or another name of it, is given.
+
+        overrides: a curators' list. Raises BundleError naming a file that is not as written, OverrideError or OSError
+        for the list, EncoderUnavailable, or EncoderMismatch naming both encoders.
+        """
+        entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
+        bundle = Bundle.open(Path(path))
+        if bundle.encoder is None:
+            guard = cls(bundle, None, entries)
+        else:
+            encoder = encoder or str(bundle.manifest["encoder"]["name"])
+            encoder = encoders.load(encoder) if isinstance(encoder, str) else encoder
+            encoder.id.require(bundle.encoder)
+            guard = cls(bundle, encoder, entries)
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        found = guard.check(noise)  # compiles the loops, and pays for the encoder's first picture
+        if found.decision == words.UNAVAILABLE:
+            raise BundleError(f"{path} cannot be searched: {found.reason}")
+        return guard
+
+    def check(self, image: Image, limit_s: float | None = None) -> Verdict:
+        """Return the verdict on an image: its file, its bytes, or its pixels, uint8 of shape (height, width, 3).
+
+        limit_s: time after which the answer is `unavailable`. Never raises for what an image holds: what cannot be
+        checked is not allowed.
+        """
+        clock = _Clock(limit_s)
+        try:
+            printed, picture = self._fingerprint(image)
+            if picture is None:
+                return self._unavailable(f"the image cannot be read: {printed.failure}", clock)
+            clock.tick("hashing")
+            found = self._checked(printed, picture, clock)
+            return replace(found, sha256=printed.sha256, pixel_sha256=printed.pixel_sha256)
+        except OSError as error:
+            return self._unavailable(str(error), clock)
+        except (OutOfTime, encoders.DeviceFull) as error:
+            return replace(self._unavailable(str(error), clock), temporary=True)
+
+    def _fingerprint(self, image: Image) -> tuple[Fingerprint, Pixels | None]:
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
+            return fingerprints.of_pixels(np.ascontiguousarray(image), self.rules, dihedral=True), image
+        if not isinstance(image, bytes):
+            with Path(image).open("rb") as file:
+                image = file.read(self.rules.member_bytes + 1)
+        if len(image) > self.rules.member_bytes:
+            raise OSError(f"the image has more than the {self.rules.member_bytes:,} bytes that one may have")
+        return fingerprints.fingerprint(image, self.rules, dihedral=True)
+
+    def _checked(self, printed: Fingerprint, picture: Pixels, clock: _Clock) -> Verdict:
+        policy = self.policy
+        if override := self._overrides.of_image(printed, policy.pdq):
+            return self._overridden(override, clock)
+        if (same := self._same(printed)) and (hits := self._counting([_Hit(c, exact=True) for c in same[1]])):
+            return self._blocked(same[0], hits, None, clock)
+        alike = self._counting(self._alike(printed))
+        clock.tick("comparing hashes")
+        if alike:
+            return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, policy.pdq), alike, None, clock)
+        if self._nearest is None:
+            return self._allowed(None, clock)
+        found = self._nearest.search(picture, policy.copy_score, clock.tick)
+        clock.tick("comparing embeddings")
+        if near := self._counting([_Hit(match.cluster, near=match) for match in found.matches]):
+            score = near[0].near.score if near[0].near else 0.0
+            return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, found.p_value, clock)
+        limit, p = policy.p_value, found.p_value
+        strongest = self._counting([_Hit(found.strongest.cluster, near=found.strongest)] if found.strongest else [])
+        if strongest and limit is not None and p is not None and p <= limit:
+            return self._blocked(Evidence(words.P_VALUE, p, limit), strongest, p, clock)
+        return self._allowed(p, clock)
+
+    def _counting(self, hits: list[_Hit]) -> list[_Hit]:
+        """Leave out the training pictures that a curator lets pass."""
+        if not self._overrides.exact:
+            return hits
+        return [hit for hit in hits if not self._overrides.passes_over(self.bundle.cluster_id(hit.cluster))]
+
+    def _same(self, printed: Fingerprint) -> tuple[Evidence, list[int]] | None:
+        """Return the clusters with the same bytes, else with the same pixels."""
+        for kind, digest, method in (
+            ("bytes", printed.sha256, words.BYTES),
+            ("pixels", printed.pixel_sha256, words.PIXELS),
+        ):
+            if digest and (found := self._exact[kind].find(bytes.fromhex(digest))):
+                return Evidence(method, 0, 0), found
+        return None
+
+    def _alike(self, printed: Fingerprint) -> list[_Hit]:
+        """Return the clusters with a near perceptual hash, nearest first."""
+        if printed.status != OK or printed.dihedral is None:
+            return []
+        found = hamming_scan.within(self._pdq, printed.dihedral, self.policy.pdq)
+        nearest: dict[int, int] = {}
+        for cluster, bits in zip(self._pdq_cluster[found.row].tolist(), found.distance.tolist(), strict=True):
+            nearest[cluster] = min(bits, nearest.get(cluster, bits))
+        return [_Hit(cluster, bits=bits) for cluster, bits in sorted(nearest.items(), key=lambda each: each[::-1])]
+
+    def _source(self, hit: _Hit) -> Source:
+        box = hit.near and hit.near.view.box
+        return self.bundle.source(
+            hit.cluster,
+            exact=hit.exact,
+            pdq_distance=hit.bits,
+            copy_score=hit.near and round(hit.near.score, 4),
+            region=box and (box.x, box.y, box.width, box.height),
+        )
+
+    def _blocked(self, evidence: Evidence, hits: list[_Hit], p_value: float | None, clock: _Clock) -> Verdict:
+        verdict = words.EXACT if evidence.method in (words.BYTES, words.PIXELS) else words.SIMILAR
+        return self._answer(
+            words.BLOCK, verdict, words.sentence(evidence), clock, evidence=evidence, hits=hits, p_value=p_value
+        )
+
+    def _allowed(self, p_value: float | None, clock: _Clock) -> Verdict:
+        reason = "no training picture is this near"
+        return self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+
+    def _overridden(self, override: Override, clock: _Clock) -> Verdict:
+        decision = words.BLOCK if override.rule == BLOCK else words.ALLOW
+        found = self._answer(
+            decision,
+            words.NOT_SEARCHED,
+            f"a curator's entry: {override}",
+            clock,
+            evidence=Evidence(words.OVERRIDE, 0, 0),
+        )
+        return replace(found, override=str(override))
+
+    def _unavailable(self, reason: str, clock: _Clock) -> Verdict:
+        return self._answer(words.UNAVAILABLE, words.NOT_SEARCHED, reason, clock)
+
+    def _answer(
+        self,
+        decision: str,
+        verdict: str,
+        reason: str,
+        clock: _Clock,
+        *,
+        evidence: Evidence | None = None,
+        hits: list[_Hit] | None = None,
+        p_value: float | None = None,
+    ) -> Verdict:
+        sources = tuple(self._source(hit) for hit in (hits or [])[:_SOURCES])
+        return Verdict(
+            decision=decision,
+            verdict=verdict,
+            reason=reason,
+            evidence=evidence,
+            sources=sources,
+            sources_found=len(hits or []),
+            p_value=p_value,
+            latency_ms=round(clock.taken * 1000, 3),
+            policy=self.policy,
+            searched=self.searched,
+        )

@@ -1,0 +1,113 @@
+"""The training pictures of a bundle that are nearest to a generated image by its copy embedding.
+
+What belongs here: looking by sketches, scoring what they bring, the p-value of the best. What does not: what a score
+means for the verdict (`guard.py`).
+
+All sketches are compared; only what lies within the radius of the threshold, and the nearest in any case, is scored by
+the quantised vectors, which are read from the file and never held. How much that misses is measured when the bundle is
+written, and every verdict states it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms import sketches
+from transforms.calibration import BACKGROUND
+from transforms.encoders import Encoder, Vectors
+from transforms.fingerprints import embed
+from transforms.generations import View
+from transforms.guard.bundle import Bundle, RowFile
+from transforms.hamming_scan import Words, least
+from transforms.pictures import Pixels
+
+SCORED = 256  # nearest by sketch that are scored at least
+_BLOCK = 16_384  # scored at once
+NO_CLUSTER = 2**32 - 1  # of a background picture that is not in the bundle
+
+
+@dataclass(frozen=True)
+class Near:
+    """A cluster near to the image. score: the best cosine of its pictures over the views; view: which that was."""
+
+    cluster: int
+    score: float
+    view: View
+
+
+@dataclass(frozen=True)
+class Found:
+    """matches: clusters from the threshold on, best first. strongest: the one of the p-value, if there is any."""
+
+    matches: tuple[Near, ...]
+    strongest: Near | None
+    p_value: float | None
+
+
+def candidates(words: Words, views: Vectors, radius: int, count: int) -> npt.NDArray[np.int64]:
+    """Return the positions, ascending, of what lies within `radius` bits of a view, and of the `count` nearest.
+
+    words: sketches, uint32 (bits / 32, n). views: float32 (m, d), norm 1. Of equally near ones all are returned.
+    """
+    bits, counts = least(words, sketches.sketch(views))
+    nearest = int(np.searchsorted(np.cumsum(counts), min(count, len(bits))))
+    return np.flatnonzero(bits <= max(radius, nearest))
+
+
+def best_scores(
+    codes: RowFile, rows: npt.NDArray[np.int64], views: Vectors
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return the best cosine over the views of some quantised vectors, and the view that has it."""
+    score, view = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), _BLOCK):
+        found = sketches.cosines(codes.take(rows[start : start + _BLOCK]), views)
+        score[start : start + _BLOCK], view[start : start + _BLOCK] = found.max(axis=1), found.argmax(axis=1)
+    return score, view
+
+
+class Nearest:
+    """Searches the embeddings of a bundle."""
+
+    def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View]) -> None:
+        self._encoder, self._views, self._null = encoder, views, bundle.null
+        self._words, self._codes = bundle.array("sketch_words"), bundle.row_file("vectors")
+        self._cluster = bundle.array("vector_cluster")
+        self._background = np.array(bundle.array("background"))
+        self._background_cluster = np.array(bundle.array("background_cluster"))
+
+    def search(self, picture: Pixels, threshold: float, tick: Callable[[str], None]) -> Found:
+        """Look a picture up. threshold: cosine. tick: told what ended, and may raise to end the search."""
+        views = embed(self._encoder, [view.cut(picture) for view in self._views])
+        tick("embedding")
+        rows = candidates(self._words, views, sketches.radius(threshold, 32 * len(self._words)), SCORED)
+        tick("comparing sketches")
+        if not len(rows):
+            return Found((), None, None)
+        score, view = best_scores(self._codes, rows, views)
+        cluster = np.asarray(self._cluster[rows], np.int64)
+        order = np.argsort(-score, kind="stable")
+        _, first = np.unique(cluster[order], return_index=True)
+        best = order[np.sort(first)]  # the best picture of each cluster
+        matches = tuple(self._near(cluster, score, view, place) for place in best[score[best] >= threshold].tolist())
+        normalised = score[best].astype(np.float64) - self._common(views, cluster[best])
+        place = int(np.argmax(normalised))
+        strongest = self._near(cluster, score, view, int(best[place]))
+        p_value = None if self._null is None else float(self._null.p_values(normalised[place]))
+        return Found(matches, strongest, p_value)
+
+    def _near(self, cluster: np.ndarray, score: np.ndarray, view: np.ndarray, place: int) -> Near:
+        return Near(int(cluster[place]), float(score[place]), self._views[view[place]])
+
+    def _common(self, views: Vectors, cluster: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return what the picture shares with the background, each cluster left out once, as in `calibration`."""
+        if not len(self._background):
+            return np.zeros(len(cluster))
+        scores = (self._background @ views.T).max(axis=1).astype(np.float64)
+        order = np.argsort(-scores, kind="stable")
+        mean = np.full(len(cluster), scores[order[:BACKGROUND]].mean())
+        for each in order[:BACKGROUND]:  # one picture a cluster, so that leaving one out lets one more in
+            others = scores[order[order != each][:BACKGROUND]]
+            mean[cluster == self._background_cluster[each]] = others.mean() if len(others) else 0.0
+        return mean

@@ -1,0 +1,125 @@
+"""What a curator decided otherwise: images to block or to allow, and training pictures that do not count.
+
+What belongs here: the list, reading it, and which entry applies. What does not: the guard's own rules (`guard.py`).
+
+A file of JSON lines, one an entry:
+
+    {"rule": "block", "sha256": "9f2c…", "by": "ana", "reason": "a logo that we may not show"}
+    {"rule": "block", "pdq": "f8d0…", "by": "ana", "reason": "…"}          and whatever has a near hash
+    {"rule": "allow", "pixel_sha256": "04ab…", "by": "ben", "reason": "…"}  this image alone
+    {"rule": "allow", "cluster_id": "706582359591354374", "by": "ben", "reason": "a placeholder: no resemblance counts"}
+
+A block goes before an allowance. There is no allowance by a near hash: it would let through what nobody looked at.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms import hamming_scan
+from transforms.fingerprints import OK, Fingerprint
+from transforms.hashes import from_hex
+
+BLOCK, ALLOW = "block", "allow"
+_DIGITS = 64
+_KINDS = {BLOCK: ("sha256", "pixel_sha256", "pdq"), ALLOW: ("sha256", "pixel_sha256", "cluster_id")}
+_MOST = 100_000_000  # bytes of a list: half a million entries
+
+
+class OverrideError(ValueError):
+    """A list of overrides cannot be used; the message names the file and the line."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """One entry. value: of what `kind` says."""
+
+    rule: str
+    kind: str
+    value: str
+    by: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.kind} {self.value} by {self.by}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """A list of entries. digest: of the file; empty where there is none."""
+
+    digest: str = ""
+    exact: Mapping[tuple[str, str, str], Override] = field(default_factory=dict)
+    hashed: tuple[Override, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> "Overrides":
+        """Read a file. Raises OverrideError, or OSError if it is not there."""
+        with path.open("rb") as file:
+            data = file.read(_MOST + 1)
+        if len(data) > _MOST:
+            raise OverrideError(f"{path} has more than {_MOST:,} bytes")
+        entries = []
+        for number, line in enumerate(data.split(b"\n"), 1):
+            if line.strip():
+                try:
+                    entries.append(_entry(json.loads(line)))
+                except ValueError as error:  # of JSON and of Unicode too
+                    raise OverrideError(f"{path}, line {number}: {error}") from None
+        exact = {(each.rule, each.kind, each.value): each for each in entries}
+        hashed = tuple(each for each in entries if each.kind == "pdq")
+        return cls(hashlib.sha256(data).hexdigest()[:12], exact, hashed)
+
+    def of_image(self, printed: Fingerprint, radius: int) -> Override | None:
+        """Return the entry for an image itself, a block before an allowance. radius: bits."""
+        digests = (("sha256", printed.sha256), ("pixel_sha256", printed.pixel_sha256))
+        for rule in (BLOCK, ALLOW):
+            for kind, digest in digests:
+                if digest and (found := self.exact.get((rule, kind, digest))):
+                    return found
+            if rule == BLOCK and (near := self._near(printed, radius)):
+                return near
+        return None
+
+    def _near(self, printed: Fingerprint, radius: int) -> Override | None:
+        if not self.hashed or printed.status != OK or printed.dihedral is None:
+            return None
+        found = hamming_scan.within(self._words, printed.dihedral, radius)
+        return self.hashed[int(found.row[np.argmin(found.distance)])] if len(found.row) else None
+
+    @cached_property
+    def _words(self) -> npt.NDArray[np.uint32]:
+        return hamming_scan.words(from_hex([each.value for each in self.hashed]))
+
+    def passes_over(self, cluster_id: int) -> Override | None:
+        """Return the entry by which resembling a training picture does not count."""
+        return self.exact.get((ALLOW, "cluster_id", str(cluster_id)))
+
+
+NO_OVERRIDES = Overrides()
+
+
+def _entry(said: object) -> Override:
+    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+        raise ValueError("an entry is an object of texts, ids too")
+    rule = said.get("rule", "")
+    if rule not in _KINDS:
+        raise ValueError(f"`rule` is {rule!r}; it is {BLOCK} or {ALLOW}")
+    kinds = [name for name in said if name not in ("rule", "by", "reason")]
+    if len(kinds) != 1 or kinds[0] not in _KINDS[rule]:
+        raise ValueError(f"an entry to {rule} has one of {', '.join(_KINDS[rule])}, not {', '.join(kinds) or 'none'}")
+    if not said.get("by") or not said.get("reason"):
+        raise ValueError("an entry says who decided (`by`) and why (`reason`)")
+    kind, value = kinds[0], said[kinds[0]].lower()
+    if kind == "cluster_id":
+        if not (value.isascii() and value.isdigit()):
+            raise ValueError(f"`cluster_id` is {value!r}; it is a whole number, as text")
+    elif len(value) != _DIGITS or set(value) - set("0123456789abcdef"):
+        raise ValueError(f"`{kind}` is {value!r}; it has {_DIGITS} hexadecimal digits")
+    return Override(rule, kind, value, said["by"], said["reason"])
