@@ -304,7 +304,7 @@ def test_totals_of_the_provenance_report_are_those_of_the_tables(visit, written:
     assert [
         tuple(int(cell.replace(",", "")) for cell in row.locator(".n").all_inner_texts()) for row in licences.all()
     ] == [(2, 2, 2, 6004, 0)]
-    assert page.locator("[aria-labelledby=wrong] .plain .n").all_inner_texts() == ["5 of 100"]
+    assert page.locator("[aria-labelledby=wrong] .plain td.n").all_inner_texts() == ["5 of 100"]
     assert page.locator(".reliability circle").count() == 2
 
 
