@@ -32,12 +32,12 @@ def safe_select(con: duckdb.DuckDBPyConnection, table: str) -> str:
 def neutral(text: str) -> str:
     """Return the SQL expression that neutralises a text expression, as `spreadsheets.neutralise` does.
 
-    Nearly every text begins with a letter or a digit and is left as it is after two comparisons and one search.
+    Nearly every text begins with a letter or a digit and holds no separator: those are left as they are after a few
+    comparisons, for a regular expression costs more than writing the cell.
     """
-    inside = (
-        f"case when regexp_matches({text}, {_AFTER_SEPARATOR}) "
-        f"then regexp_replace({text}, {_AFTER_SEPARATOR}, '\\1''\\2', 'g') else {text} end"
-    )
+    separated = " or ".join(f"contains({text}, {separator})" for separator in ("';'", "chr(9)", "chr(10)", "chr(13)"))
+    replaced = f"regexp_replace({text}, {_AFTER_SEPARATOR}, '\\1''\\2', 'g')"
+    inside = f"case when {separated} then {replaced} else {text} end"
     begins_plainly = f"({text} >= 'A' and {text} < chr(127) or {text} >= '0' and {text} < '=')"
     return f"case when {begins_plainly} then {inside} else regexp_replace({inside}, {_AT_START}, '''\\1') end"
 
