@@ -20,6 +20,8 @@ from transforms.guard import Policy
 from transforms.guard.bundle_files import CLUSTER_SCHEMA, BundleFiles, writing
 from transforms.pictures import Pixels
 
+ROWS = 1_000_000  # training rows of the figures that name no other number
+FAST = "sscd_distilled"
 DIMENSION = 512
 _BATCH = 8_192
 _POLICY = Policy(pdq=31, pdq_quality=50, copy_score=0.5, p_value=None, at_least=1)
