@@ -8,6 +8,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,17 @@ def write(case: Case, file: Path, report_at: str | None = None) -> Path:
         partial.write_text(case_page.render(case, report_at), encoding="utf-8")
         partial.replace(file)
     return file
+
+
+def without_folders(case: Case) -> Case:
+    """Return a case that names files without the folders of this machine: its page is mailed and archived."""
+    sources = (replace(source, place=_name(source.place)) for source in case.sources)
+    return replace(case, path=_name(case.path), sources=tuple(sources))
+
+
+def _name(place: str) -> str:
+    file, inside, member = place.partition(" :: ")
+    return file.rpartition("/")[2] + inside + member
 
 
 def file_name(generation_id: str) -> str:

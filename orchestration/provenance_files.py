@@ -71,6 +71,7 @@ def write_cases(
         shown = []
         for row in confirmed:
             made = case_files.gather(case.known(con, row["generation_id"]), settings, version, picture)
+            made = case_files.without_folders(made)
             file = case_files.write(made, folder / case_files.file_name(made.generation_id), "../../")
             files[made.generation_id] = file.name
             shown.append(side_by_side(made, file.name, row["cluster_id"], listed(row["cluster_id"])))

@@ -164,6 +164,12 @@ def said(page) -> str:  # noqa: ANN001
     return page.get_by_role("status").first.inner_text()
 
 
+def test_no_page_names_a_folder_of_the_machine_that_wrote_it(written: Written) -> None:
+    texts = [path.read_text(encoding="utf-8") for path in written.folder.rglob("*") if path.is_file()]
+    assert any("generated.png" in text for text in texts)
+    assert [text for text in texts if str(written.folder.parent) in text] == []
+
+
 def test_an_earlier_export_leaves_nothing_behind(written: Written) -> None:
     names = {path.name for path in (written.folder / "pages" / "cases").iterdir()}
     assert len(names) == 2
