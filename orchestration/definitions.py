@@ -13,6 +13,7 @@ from orchestration.defs import (  # noqa: E402
     catalog,
     duplicates,
     fingerprints,
+    guard,
     matches,
     memorization,
     prompts,
@@ -34,9 +35,11 @@ _ASSETS: Any = dg.load_assets_from_modules(
         matches,
         calibration,
         memorization,
+        guard,
         warehouse,
         reports,
-    ]
+    ],
+    include_specs=True,
 )
 defs = dg.Definitions(
     assets=dg.map_asset_specs(pictured.labelled, _ASSETS),

@@ -160,4 +160,6 @@ def test_the_limits_shown_are_those_of_the_code(sample: Landing) -> None:
     assert f"{pictures} different pictures" in README
     assert f"1/{pictures + 1}" in README
     assert null == pictures, "the null distribution of the sample is drawn from all of them"
-    assert f"under {Limits().larger_share:.0%} of both" in README
+    limits = Limits()
+    assert limits.solid_share == 1 / 5
+    assert f"under a fifth of both pictures ({limits.larger_share:.0%} where" in README
