@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -101,8 +100,7 @@ class Warehouse(dg.ConfigurableResource):
     @property
     def pixel_limits(self) -> Limits:
         """When two pictures agree by pixels."""
-        cut = self._settings.thresholds.model_dump()
-        return Limits(**{limit.name: cut[limit.name] for limit in fields(Limits) if limit.name in cut})
+        return self._settings.thresholds.pixels
 
     @property
     def views(self) -> tuple[generations.View, ...]:

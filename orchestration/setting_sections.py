@@ -4,9 +4,12 @@ What belongs here: names, types, defaults and limits of settings. What does not:
 wrong with it (`settings.py`), what a setting does.
 """
 
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
+
+from transforms import confirmation
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
@@ -127,6 +130,12 @@ class Thresholds(Section):
     duplicate_overlap: float = Field(0.6, gt=0, le=1)
     whole_overlap: float = Field(0.8, gt=0, le=1)
     coverage: float = Field(0.95, ge=0, le=1)
+
+    @property
+    def pixels(self) -> confirmation.Limits:
+        """When aligned pixels confirm a copy."""
+        chosen, limits = self.model_dump(), fields(confirmation.Limits)
+        return confirmation.Limits(**{limit.name: chosen[limit.name] for limit in limits if limit.name in chosen})
 
 
 class Limits(Section):

@@ -7,7 +7,7 @@ counting (`evidence.py`).
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import batched
 
@@ -69,8 +69,7 @@ class Outcome:
 
 def pixel_limits() -> Limits:
     """Return when two pictures agree by pixels, by the default settings."""
-    cut = Settings().thresholds.model_dump()
-    return Limits(**{limit.name: cut[limit.name] for limit in fields(Limits) if limit.name in cut})
+    return Settings().thresholds.pixels
 
 
 @cache

@@ -22,7 +22,6 @@ from tests.benchmarks.data import RULES
 from tests.benchmarks.figures import NotMeasured, say
 from tests.benchmarks.labelled import PHOTOS, Item, items
 from transforms import cosine_join, duplicates, encoders, hamming_join, membership
-from transforms.alignment import Limits
 from transforms.comparisons import Compared, Comparer
 from transforms.components import Components, groups
 from transforms.duplicates import Near, Thresholds
@@ -58,8 +57,7 @@ def outcome() -> Outcome:
     """Run every method over the labelled set; minutes."""
     known, prints, vectors = _looked()
     settings = Settings().thresholds
-    pixels = Limits(aligned_distance=settings.aligned_distance, inliers=settings.inliers)
-    cut = Thresholds(settings.pdq, settings.similar, settings.duplicate_overlap, pixels)
+    cut = Thresholds(settings.pdq, settings.similar, settings.duplicate_overlap, settings.pixels)
     names = np.unique([item.picture for item in known], return_inverse=True)[1]
     found = dict(_single(prints, vectors, cut)) | dict(_phash(known))
     clusters = {name: _closure(relation) for name, relation in found.items()}
