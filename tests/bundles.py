@@ -33,6 +33,7 @@ class Blurred:
         """See Encoder."""
         rows = np.stack(prepared).reshape(len(prepared), -1).astype(np.float32)
         rows -= rows.mean(axis=1, keepdims=True)
+        rows[~rows.any(axis=1), 0] = 1  # of a flat picture
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

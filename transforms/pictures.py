@@ -9,6 +9,7 @@ JPEGs are decoded in full. Decoded at half their size (Pillow's draft mode), 99 
 import io
 import struct
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,20 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
     Transparent pixels are laid on white, 16-bit samples are scaled, EXIF rotation is applied. Raises DecodeError,
     also for more than `max_pixels` pixels, before any of them is decompressed.
     """
+    return _decoded(data, max_pixels, _rgb)
+
+
+def decode_shown(data: bytes, max_pixels: int) -> tuple[Pixels, ...]:
+    """Decode `data` into all that it may be shown as, `decode`'s picture first.
+
+    Where pixels are transparent, the others are the picture on black and without its transparency. Raises DecodeError
+    as `decode` does, and for what viewers show otherwise than it: frames or pages after the first, and samples of 32
+    bits, whose white nobody knows.
+    """
+    return _decoded(data, max_pixels, _shown)
+
+
+def _decoded[T](data: bytes, max_pixels: int, made: Callable[[Image.Image], T]) -> T:
     if not data:
         raise DecodeError("empty: zero bytes")
     try:
@@ -53,9 +68,11 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
             warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the limit below decides
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _refuse_excess(image, data, max_pixels)
+                if made is _shown and getattr(image, "n_frames", 1) > 1:
+                    raise DecodeError("more than one frame or page, of which only the first would be looked at")
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
-                return np.ascontiguousarray(_rgb(image))
+                return made(image)
     except DecodeError:
         raise
     except Image.UnidentifiedImageError:
@@ -90,7 +107,20 @@ def _rgb(image: Image.Image) -> Pixels:
         grey = np.clip(samples / 257.0 if image.mode != "F" else samples, 0, 255).round().astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.has_transparency_data:
+        image = _laid_on("white", image.convert("RGBA"))
+    return np.ascontiguousarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _laid_on(colour: str, rgba: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, colour), rgba)
+
+
+def _shown(image: Image.Image) -> tuple[Pixels, ...]:
+    if image.mode in ("I", "F"):
+        raise DecodeError(f"samples of 32 bits (mode {image.mode}), which have no white: convert it to 8 or 16 bits")
+    pictures = [_rgb(image)]
+    if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        if min(rgba.getchannel("A").getextrema()) != 255:
+            pictures += [np.ascontiguousarray(each.convert("RGB")) for each in (_laid_on("black", rgba), rgba)]
+    return tuple(pictures)

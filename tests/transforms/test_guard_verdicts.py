@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bundles import POLICY, Blurred
 from conftest import encoded, picture
 from PIL import Image, ImageOps
 
-from transforms.encoders import EncoderMismatch, EncoderUnavailable
+from transforms.encoders import EncoderMismatch, EncoderUnavailable, Prepared, Vectors
 from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
 from transforms.guard.bundle_files import writing
@@ -107,6 +108,46 @@ def test_what_cannot_be_read_is_not_allowed(guard: Guard, shown: bytes | str | n
     assert reason in verdict.reason
 
 
+def saved(image: Image.Image, kind: str, *further: Image.Image) -> bytes:
+    return encoded(image, kind, **({"save_all": True, "append_images": further} if further else {}))
+
+
+def with_alpha(image: Image.Image, alpha: Image.Image | int) -> Image.Image:
+    shown = image.convert("RGBA")
+    shown.putalpha(alpha)
+    return shown
+
+
+def test_nothing_hides_a_copy_from_the_guard(guard: Guard, files: list[bytes]) -> None:
+    """What a viewer may show is looked at, or it is not allowed: later frames, what is transparent, other samples."""
+    copy, new = Image.open(io.BytesIO(files[3])).convert("RGB"), picture(NEW)
+    grey, white = copy.convert("L"), Image.new("RGB", copy.size, "white")
+    several = {kind: saved(new, kind, copy) for kind in ("GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF")}
+    deep = {
+        "integers": encoded(Image.fromarray(np.asarray(grey).astype(np.int32) << 23), "TIFF"),
+        "floats": encoded(Image.fromarray(np.asarray(grey).astype(np.float32) / 255), "TIFF"),
+    }
+    for name, shown in (several | deep).items():
+        assert guard.check(shown).decision == "unavailable", name
+    for alpha in (with_alpha(copy, 0), with_alpha(copy, 3), with_alpha(white, grey)):
+        assert guard.check(encoded(alpha, "PNG")).decision == "block"
+    assert guard.check(encoded(with_alpha(new, 200), "PNG")).allowed
+
+
+def test_an_embedding_that_is_none_is_no_permission(folder: Path, files: list[bytes]) -> None:
+    class Broken(Blurred):
+        def embed(self, prepared: Sequence[Prepared]) -> Vectors:
+            return super().embed(prepared) * self.factor
+
+        factor = 1.0
+
+    encoder = Broken()
+    broken = Guard.load(folder, encoder)
+    crop = encoded(ImageOps.expand(Image.open(io.BytesIO(files[3])).resize((128, 96)), (0, 0, 128, 96), "navy"))
+    for encoder.factor in (np.nan, 0.0):
+        assert broken.check(crop).decision == "unavailable"
+
+
 def test_a_folder_is_no_image(guard: Guard, tmp_path: Path) -> None:
     assert guard.check(tmp_path).decision == "unavailable"
 
@@ -138,6 +179,9 @@ def test_a_bundle_of_hashes_says_that_it_compares_no_embeddings(files: list[byte
     allowed = guard.check(encoded(picture(NEW)))
     assert (allowed.decision, allowed.p_value, allowed.searched.recall) == ("allow", None, None)
     assert allowed.searched.fingerprints == ("sha256", "pixels", "pdq")
+    flat = guard.check(encoded(Image.new("RGB", (64, 64), "white")))
+    assert flat.decision == "unavailable"
+    assert "too flat to compare" in flat.reason
 
 
 def test_an_empty_bundle_allows_and_says_that_nothing_was_searched(tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ from transforms.fingerprints import OK, Fingerprint, Rules
 from transforms.generations import views
 from transforms.guard import verdict as words
 from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
-from transforms.guard.nearest import Near, Nearest
+from transforms.guard.nearest import Near, Nearest, NotEmbedded
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
-from transforms.pictures import Pixels
+from transforms.hashes import sha256
+from transforms.pictures import DecodeError, Pixels, decode_shown
 
 _SOURCES = 10  # named in a verdict
+_WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
 type Image = bytes | Path | str | Pixels
 
 
@@ -99,28 +101,35 @@ class Guard:
         """
         clock = _Clock(limit_s)
         try:
-            printed, picture = self._fingerprint(image)
-            if picture is None:
-                return self._unavailable(f"the image cannot be read: {printed.failure}", clock)
-            clock.tick("hashing")
-            found = self._checked(printed, picture, clock)
-            return replace(found, sha256=printed.sha256, pixel_sha256=printed.pixel_sha256)
-        except OSError as error:
+            digest, pictures = self._read(image)
+            verdicts = []
+            for picture in pictures:  # any of them may be what is shown
+                printed = replace(fingerprints.of_pixels(picture, self.rules, dihedral=True), sha256=digest)
+                clock.tick("hashing")
+                found = self._checked(printed, picture, clock)
+                verdicts.append(replace(found, sha256=digest, pixel_sha256=printed.pixel_sha256))
+                if found.decision == words.BLOCK:
+                    break
+            return max(verdicts, key=lambda found: _WORST.index(found.decision))
+        except DecodeError as error:
+            return self._unavailable(f"the image cannot be read: {error}", clock)
+        except (OSError, NotEmbedded) as error:
             return self._unavailable(str(error), clock)
         except (OutOfTime, encoders.DeviceFull) as error:
             return replace(self._unavailable(str(error), clock), temporary=True)
 
-    def _fingerprint(self, image: Image) -> tuple[Fingerprint, Pixels | None]:
+    def _read(self, image: Image) -> tuple[str | None, tuple[Pixels, ...]]:
+        """Return the SHA-256 of a file, None of pixels, and all that the image may be shown as."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
-            return fingerprints.of_pixels(np.ascontiguousarray(image), self.rules, dihedral=True), image
+            return None, (np.ascontiguousarray(image),)
         if not isinstance(image, bytes):
             with Path(image).open("rb") as file:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than the {self.rules.member_bytes:,} bytes that one may have")
-        return fingerprints.fingerprint(image, self.rules, dihedral=True)
+        return sha256(image), decode_shown(image, self.rules.max_pixels)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, clock: _Clock) -> Verdict:
         policy = self.policy
@@ -132,6 +141,12 @@ class Guard:
         clock.tick("comparing hashes")
         if alike:
             return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, policy.pdq), alike, None, clock)
+        if self._nearest is None and printed.status != OK:
+            return self._unavailable(
+                f"the picture is too flat to compare by its hash, of quality {printed.pdq_quality} where "
+                f"{policy.pdq_quality} is asked for, and the bundle has no embeddings",
+                clock,
+            )
         if self._nearest is None:
             return self._allowed(None, clock)
         found = self._nearest.search(picture, policy.copy_score, clock.tick)

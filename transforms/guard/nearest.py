@@ -25,7 +25,12 @@ from transforms.pictures import Pixels
 
 SCORED = 256  # nearest by sketch that are scored at least
 _BLOCK = 16_384  # scored at once
+_NORM = 0.01  # by which the norm of a view's vector may differ from 1
 NO_CLUSTER = 2**32 - 1  # of a background picture that is not in the bundle
+
+
+class NotEmbedded(RuntimeError):
+    """An encoder returned what no cosine can be taken of."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,13 @@ class Nearest:
         self._background_cluster = np.array(bundle.array("background_cluster"))
 
     def search(self, picture: Pixels, threshold: float, tick: Callable[[str], None]) -> Found:
-        """Look a picture up. threshold: cosine. tick: told what ended, and may raise to end the search."""
+        """Look a picture up. threshold: cosine. tick: told what ended, and may raise to end the search.
+
+        Raises NotEmbedded for numbers that are near to nothing, whatever they are compared with.
+        """
         views = embed(self._encoder, [view.cut(picture) for view in self._views])
+        if not (np.abs(np.linalg.norm(views, axis=1) - 1) < _NORM).all():
+            raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
         tick("embedding")
         rows = candidates(self._words, views, sketches.radius(threshold, 32 * len(self._words)), SCORED)
         tick("comparing sketches")
