@@ -12,7 +12,8 @@ from PIL import Image
 from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints import embed
 from transforms.guard import Policy
-from transforms.guard.bundle_files import CLUSTER_SCHEMA, writing
+from transforms.guard.bundle_checks import CLUSTER_SCHEMA
+from transforms.guard.bundle_files import writing
 from transforms.hashes import from_hex, pdq, pixel_sha256, sha256
 from transforms.pictures import Pixels, decode
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -206,17 +208,54 @@ def test_a_changed_or_truncated_file_is_refused_by_name(files: list[bytes], tmp_
     Guard.load(folder, Blurred())
 
 
+def sealed(path: Path, said: dict) -> None:
+    path.chmod(0o644)
+    path.write_text(json.dumps(said | {"digest": manifest_digest(said)}))
+
+
+@pytest.mark.parametrize(
+    "name", ["pdq_words.npy", "pdq_cluster.npy", "bytes_digests.npy", "clusters.arrow", "vectors.npy"]
+)
+def test_a_file_of_another_bundle_is_refused_by_name(
+    folder: Path, files: list[bytes], tmp_path: Path, name: str
+) -> None:
+    mixed = bundles.write(tmp_path / "mixed", files[:5], Blurred())
+    (mixed / name).unlink()
+    shutil.copy(folder / name, mixed / name)
+    said = json.loads((mixed / "manifest.json").read_text())
+    listed = json.loads((folder / "manifest.json").read_text())["files"]
+    sealed(mixed / "manifest.json", said | {"files": said["files"] | {name: listed[name]}})
+    with pytest.raises(BundleError, match=f"{name.partition('_')[0]}.* (fit|rows)"):
+        Guard.load(mixed, Blurred())
+
+
+def test_an_open_bundle_stays_what_it_was(files: list[bytes], tmp_path: Path) -> None:
+    """Its folder may be removed, or another put in its place; a file that is cut off is no permission."""
+    folder = bundles.write(tmp_path / "bundle", files, Blurred())
+    guard = Guard.load(folder, Blurred())
+    folder.rename(tmp_path / "gone")
+    bundles.write(folder, files, url="https://other.example.org/{}.jpg")
+    assert guard.check(files[2]).sources[0].url == "https://images.example.org/2.jpg"
+    vectors = tmp_path / "gone" / "vectors.npy"
+    vectors.chmod(0o644)
+    os.truncate(vectors, 200)
+    cut = guard.check(encoded(picture(NEW)))
+    assert (cut.decision, cut.reason) == ("unavailable", "a file of the bundle was cut off while it was in use")
+
+
 def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[bytes], tmp_path: Path) -> None:
     folder = bundles.write(tmp_path / "bundle", files)
     path = folder / "manifest.json"
     said = json.loads(path.read_text())
-    path.chmod(0o644)
     for change, reason in (
         ({"format": 2}, "format 2"),
         ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": ""}}}, "no file of a bundle"),
+        ({"files": {}}, r"clusters\.arrow is missing"),
+        ({"policy": {}}, r"policy\.pdq"),
+        ({"policy": said["policy"] | {"copy_score": float("nan")}}, r"policy\.copy_score"),
+        ({"fingerprints": ["sha256", "embedding"]}, "belong together"),
     ):
-        other = said | change
-        path.write_text(json.dumps(other | {"digest": manifest_digest(other)}))
+        sealed(path, said | change)
         with pytest.raises(BundleError, match=reason):
             Bundle.open(folder)
     with pytest.raises(BundleError, match="no bundle at"):

@@ -31,12 +31,15 @@ import pyarrow as pa
 
 from transforms.calibration import Null, Tail
 from transforms.digests import Rows
+from transforms.guard import bundle_checks
+from transforms.guard.bundle_checks import CLUSTERS
 from transforms.guard.verdict import Policy, Searched, Source
 from transforms.hashes import file_sha256
 
 FORMAT = 1
-MANIFEST, CLUSTERS = "manifest.json", "clusters.arrow"
+MANIFEST = "manifest.json"
 EXACT_KINDS = ("bytes", "pixels")
+_ROW_FILES = ("bytes_digests", "pixels_digests", "vectors")
 
 
 class BundleError(ValueError):
@@ -76,10 +79,15 @@ class RowFile:
     dtype: np.dtype[Any]
 
     def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return rows, ascending, of shape (k, width). Neighbours are read at once."""
+        """Return rows, ascending, of shape (k, width). Neighbours are read at once.
+
+        Raises OSError where the file has become shorter.
+        """
         width = self.shape[1] * self.dtype.itemsize
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
         parts = [os.pread(self.descriptor, len(run) * width, self.offset + int(run[0]) * width) for run in runs]
+        if sum(map(len, parts)) < len(rows) * width:
+            raise OSError("a file of the bundle was cut off while it was in use")
         return np.frombuffer(b"".join(parts), self.dtype).reshape(len(rows), self.shape[1])
 
     def __del__(self) -> None:
@@ -93,13 +101,24 @@ class Bundle:
         self.folder, self.manifest = folder, manifest
         self.policy = Policy(**manifest["policy"])
         self.encoder: str | None = manifest["encoder"] and manifest["encoder"]["identity"]
+        # Opened at once: what lies at these paths later may be another bundle, or nothing.
+        self._clusters = pa.ipc.open_file(pa.memory_map(str(folder / CLUSTERS))).read_all()
+        self._arrays = {name: self._mapped(name) for name in bundle_checks.arrays(manifest)}
+        bundle_checks.require_arrays(manifest, self._arrays, self._clusters)
+        self._row_files = {name: self._rows(name) for name in _ROW_FILES if name in self._arrays}
 
     @classmethod
     def open(cls, folder: Path) -> "Bundle":
-        """Open a bundle. Raises BundleError naming a file that is missing, cut off or changed."""
+        """Open a bundle. Raises BundleError naming a file that is missing, cut off or changed, or fits no other."""
         manifest = _manifest(folder)
         _verify(folder, manifest["files"])
-        return cls(folder, manifest)
+        try:
+            bundle = cls(folder, manifest)
+        except (ValueError, OSError) as error:  # of NumPy and Arrow too
+            raise BundleError(f"{folder} is no bundle that can be searched: {error}; write the bundle again") from None
+        if _manifest(folder)["digest"] != manifest["digest"]:
+            raise BundleError(f"{folder} was replaced while it was opened; open it again")
+        return bundle
 
     @property
     def name(self) -> str:
@@ -123,10 +142,19 @@ class Bundle:
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """Return an array of the bundle, mapped read-only."""
-        return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+        return self._arrays[name]
+
+    def _mapped(self, name: str) -> npt.NDArray[Any]:
+        try:
+            return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+        except ValueError as error:
+            raise ValueError(f"{name}.npy: {error}") from None
 
     def row_file(self, name: str) -> RowFile:
-        """Open a table of the bundle whose rows are read one by one."""
+        """Return a table of the bundle whose rows are read one by one: digests, or vectors."""
+        return self._row_files[name]
+
+    def _rows(self, name: str) -> RowFile:
         path = self.folder / f"{name}.npy"
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         return RowFile(os.open(path, os.O_RDONLY), mapped.offset, mapped.shape, mapped.dtype)
@@ -134,10 +162,6 @@ class Bundle:
     def digests(self, kind: str) -> Digests:
         """Return the digests of one of EXACT_KINDS."""
         return Digests(self.array(f"{kind}_keys"), self.array(f"{kind}_cluster"), self.row_file(f"{kind}_digests"))
-
-    @cached_property
-    def _clusters(self) -> pa.Table:
-        return pa.ipc.open_file(pa.memory_map(str(self.folder / CLUSTERS))).read_all()
 
     def source(self, cluster: int, **found: Any) -> Source:  # noqa: ANN401 -- the fields of Source
         """Return what is known of a cluster, by its number, with what was found."""
@@ -165,13 +189,17 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(
             f"no bundle at {folder}: it has no {MANIFEST}; write one with `raisonne export guard`"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}; write the bundle again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         raise BundleError(f"{path} is of format {found!r}, and this release reads {FORMAT}; write the bundle again")
     if manifest.get("digest") != manifest_digest(manifest):
         raise BundleError(f"{path} was changed since it was written; write the bundle again")
+    try:
+        bundle_checks.require_manifest(manifest)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}; write the bundle again") from None
     return manifest
 
 

@@ -21,21 +21,11 @@ import pyarrow as pa
 from transforms.digests import Rows
 from transforms.encoders import Vectors
 from transforms.guard import bundle
+from transforms.guard.bundle_checks import CLUSTER_SCHEMA, CLUSTERS
 from transforms.hamming_scan import words
 from transforms.hashes import file_sha256
 from transforms.sketches import bits, quantise, sketch
 
-CLUSTER_SCHEMA = pa.schema(
-    {
-        "cluster_id": pa.uint64(),
-        "sample_id": pa.uint64(),
-        "dataset": pa.string(),
-        "duplicate_count": pa.int64(),
-        "recalled_count": pa.int64(),
-        "url": pa.string(),
-        "licenses": pa.list_(pa.string()),
-    }
-)
 _WORD = np.dtype(np.uint32)
 
 
@@ -79,7 +69,7 @@ class BundleFiles:
 
     def clusters(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Write the clusters, in the order of their numbers."""
-        with pa.OSFile(str(self.folder / bundle.CLUSTERS), "wb") as sink, pa.ipc.new_file(sink, CLUSTER_SCHEMA) as file:
+        with pa.OSFile(str(self.folder / CLUSTERS), "wb") as sink, pa.ipc.new_file(sink, CLUSTER_SCHEMA) as file:
             for batch in batches:
                 file.write_batch(batch.cast(CLUSTER_SCHEMA))
 
