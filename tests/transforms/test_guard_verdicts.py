@@ -81,6 +81,11 @@ def test_a_p_value_blocks_where_the_policy_says_so(files: list[bytes], tmp_path:
     strict = replace(POLICY, p_value=1.0, copy_score=1.0)
     verdict = Guard.load(bundles.write(tmp_path / "bundle", files, Blurred(), strict), Blurred()).check(shown)
     assert (verdict.decision, method(verdict), len(verdict.sources)) == ("block", "p_value", 1)
+    passed = {"rule": "allow", "cluster_id": f"0{verdict.sources[0].cluster_id}"}  # the next strongest counts still
+    listed = entries(tmp_path / "overrides.jsonl", passed)
+    second = Guard.load(tmp_path / "bundle", Blurred(), listed).check(shown)
+    assert (second.decision, method(second)) == ("block", "p_value")
+    assert second.sources[0].cluster_id != verdict.sources[0].cluster_id
 
 
 def test_ids_of_63_bits_stay_whole_in_json(guard: Guard, files: list[bytes]) -> None:
@@ -322,7 +327,10 @@ def test_a_curators_entries_decide_and_are_named(folder: Path, files: list[bytes
         ('{"rule": "allow", "pdq": "00", "by": "a", "reason": "b"}', "sha256, pixel_sha256, cluster_id"),
         ('{"rule": "block", "sha256": "00", "by": "a", "reason": "b"}', "64 hexadecimal digits"),
         ('{"rule": "allow", "cluster_id": "x", "by": "a", "reason": "b"}', "a whole number"),
+        ('{"rule": "allow", "cluster_id": "18446744073709551616", "by": "a", "reason": "b"}', "a whole number"),
         ('{"rule": "allow", "cluster_id": "7", "reason": "b"}', "who decided"),
+        ('{"rule": "allow", "cluster_id": "7", "by": "a", "reason": "\\ud800"}', "half a character"),
+        ('{"rule": "block", "rule": "allow", "cluster_id": "7", "by": "a", "reason": "b"}', "there twice"),
         ("\udcff", "line 2: "),
     ],
 )

@@ -18,7 +18,7 @@ way that you trust.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -168,9 +168,12 @@ class Bundle:
         said = self._clusters.slice(cluster, 1).to_pylist()[0]
         return Source(**(said | {"licenses": tuple(said["licenses"])}), **found)
 
-    def cluster_id(self, cluster: int) -> int:
-        """Return the warehouse's id of a cluster, by its number."""
-        return int(self._clusters["cluster_id"][cluster].as_py())
+    def numbers(self, cluster_ids: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Return the numbers of clusters, ascending, by the warehouse's ids; of those that it has."""
+        asked = np.array(cluster_ids, np.uint64)
+        return (
+            np.flatnonzero(np.isin(self._clusters["cluster_id"].to_numpy(), asked)) if len(asked) else asked.view("i8")
+        )
 
     @cached_property
     def null(self) -> Null | None:

@@ -5,6 +5,7 @@ search by embedding (`nearest.py`).
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,7 +66,9 @@ class Guard:
         self.rules = Rules(said["limits"]["pixels"], said["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
         self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
-        self._nearest = None if encoder is None else Nearest(bundle, encoder, views(**said["views"]))
+        passed = bundle.numbers(overrides.cluster_ids)
+        self._passed = frozenset(passed.tolist())
+        self._nearest = None if encoder is None else Nearest(bundle, encoder, views(**said["views"]), passed)
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
 
@@ -135,8 +138,9 @@ class Guard:
         policy = self.policy
         if override := self._overrides.of_image(printed, policy.pdq):
             return self._overridden(override, clock)
-        if (same := self._same(printed)) and (hits := self._counting([_Hit(c, exact=True) for c in same[1]])):
-            return self._blocked(same[0], hits, None, clock)
+        for method, same in self._same(printed):
+            if hits := self._counting([_Hit(cluster, exact=True) for cluster in same]):
+                return self._blocked(Evidence(method, 0, 0), hits, None, clock)
         alike = self._counting(self._alike(printed))
         clock.tick("comparing hashes")
         if alike:
@@ -151,30 +155,27 @@ class Guard:
             return self._allowed(None, clock)
         found = self._nearest.search(picture, policy.copy_score, clock.tick)
         clock.tick("comparing embeddings")
-        if near := self._counting([_Hit(match.cluster, near=match) for match in found.matches]):
+        if near := [_Hit(match.cluster, near=match) for match in found.matches]:
             score = near[0].near.score if near[0].near else 0.0
             return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, found.p_value, clock)
         limit, p = policy.p_value, found.p_value
-        strongest = self._counting([_Hit(found.strongest.cluster, near=found.strongest)] if found.strongest else [])
-        if strongest and limit is not None and p is not None and p <= limit:
-            return self._blocked(Evidence(words.P_VALUE, p, limit), strongest, p, clock)
+        if found.strongest and limit is not None and p is not None and p <= limit:
+            strongest = _Hit(found.strongest.cluster, near=found.strongest)
+            return self._blocked(Evidence(words.P_VALUE, p, limit), [strongest], p, clock)
         return self._allowed(p, clock)
 
     def _counting(self, hits: list[_Hit]) -> list[_Hit]:
         """Leave out the training pictures that a curator lets pass."""
-        if not self._overrides.exact:
-            return hits
-        return [hit for hit in hits if not self._overrides.passes_over(self.bundle.cluster_id(hit.cluster))]
+        return [hit for hit in hits if hit.cluster not in self._passed]
 
-    def _same(self, printed: Fingerprint) -> tuple[Evidence, list[int]] | None:
-        """Return the clusters with the same bytes, else with the same pixels."""
+    def _same(self, printed: Fingerprint) -> Iterator[tuple[str, list[int]]]:
+        """Yield the clusters with the same bytes, then those with the same pixels, each with the word for it."""
         for kind, digest, method in (
             ("bytes", printed.sha256, words.BYTES),
             ("pixels", printed.pixel_sha256, words.PIXELS),
         ):
-            if digest and (found := self._exact[kind].find(bytes.fromhex(digest))):
-                return Evidence(method, 0, 0), found
-        return None
+            if digest:
+                yield method, self._exact[kind].find(bytes.fromhex(digest))
 
     def _alike(self, printed: Fingerprint) -> list[_Hit]:
         """Return the clusters with a near perceptual hash, nearest first."""

@@ -73,12 +73,12 @@ def best_scores(
 
 
 class Nearest:
-    """Searches the embeddings of a bundle."""
+    """Searches the embeddings of a bundle. passed: numbers of clusters that do not count, whatever resembles them."""
 
-    def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View]) -> None:
+    def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View], passed: npt.NDArray[np.int64]) -> None:
         self._encoder, self._views, self._null = encoder, views, bundle.null
         self._words, self._codes = bundle.array("sketch_words"), bundle.row_file("vectors")
-        self._cluster = bundle.array("vector_cluster")
+        self._cluster, self._passed = bundle.array("vector_cluster"), passed
         self._background = np.array(bundle.array("background"))
         self._background_cluster = np.array(bundle.array("background_cluster"))
 
@@ -92,6 +92,8 @@ class Nearest:
             raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
         tick("embedding")
         rows = candidates(self._words, views, sketches.radius(threshold, 32 * len(self._words)), SCORED)
+        if len(self._passed):
+            rows = rows[~np.isin(self._cluster[rows], self._passed)]
         tick("comparing sketches")
         if not len(rows):
             return Found((), None, None)

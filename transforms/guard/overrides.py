@@ -27,7 +27,7 @@ from transforms.fingerprints import OK, Fingerprint
 from transforms.hashes import from_hex
 
 BLOCK, ALLOW = "block", "allow"
-_DIGITS = 64
+_DIGITS, _ID_DIGITS = 64, 20
 _KINDS = {BLOCK: ("sha256", "pixel_sha256", "pdq"), ALLOW: ("sha256", "pixel_sha256", "cluster_id")}
 _MOST = 100_000_000  # bytes of a list: half a million entries
 
@@ -69,7 +69,7 @@ class Overrides:
         for number, line in enumerate(data.split(b"\n"), 1):
             if line.strip():
                 try:
-                    entries.append(_entry(json.loads(line)))
+                    entries.append(_entry(json.loads(line, object_pairs_hook=_once)))
                 except ValueError as error:  # of JSON and of Unicode too
                     raise OverrideError(f"{path}, line {number}: {error}") from None
         exact = {(each.rule, each.kind, each.value): each for each in entries}
@@ -97,17 +97,26 @@ class Overrides:
     def _words(self) -> npt.NDArray[np.uint32]:
         return hamming_scan.words(from_hex([each.value for each in self.hashed]))
 
-    def passes_over(self, cluster_id: int) -> Override | None:
-        """Return the entry by which resembling a training picture does not count."""
-        return self.exact.get((ALLOW, "cluster_id", str(cluster_id)))
+    @property
+    def cluster_ids(self) -> list[int]:
+        """The clusters whose resemblance does not count."""
+        return [int(value) for rule, kind, value in self.exact if (rule, kind) == (ALLOW, "cluster_id")]
 
 
 NO_OVERRIDES = Overrides()
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(said := dict(pairs)) < len(pairs):
+        raise ValueError("a name is there twice, and which of the two is meant cannot be known")
+    return said
+
+
 def _entry(said: object) -> Override:
     if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
         raise ValueError("an entry is an object of texts, ids too")
+    if any("\ud800" <= letter <= "\udfff" for value in said.values() for letter in value):
+        raise ValueError("half a character, which no answer and no log can repeat")
     rule = said.get("rule", "")
     if rule not in _KINDS:
         raise ValueError(f"`rule` is {rule!r}; it is {BLOCK} or {ALLOW}")
@@ -118,8 +127,9 @@ def _entry(said: object) -> Override:
         raise ValueError("an entry says who decided (`by`) and why (`reason`)")
     kind, value = kinds[0], said[kinds[0]].lower()
     if kind == "cluster_id":
-        if not (value.isascii() and value.isdigit()):
-            raise ValueError(f"`cluster_id` is {value!r}; it is a whole number, as text")
+        if not (value.isascii() and value.isdigit() and len(value) <= _ID_DIGITS and int(value) < 2**64):
+            raise ValueError(f"`cluster_id` is {value!r}; it is a whole number of at most 64 bits, as text")
+        value = str(int(value))
     elif len(value) != _DIGITS or set(value) - set("0123456789abcdef"):
         raise ValueError(f"`{kind}` is {value!r}; it has {_DIGITS} hexadecimal digits")
     return Override(rule, kind, value, said["by"], said["reason"])
