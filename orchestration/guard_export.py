@@ -7,6 +7,7 @@ Everything is of one version: the tables of the published file, and the facts at
 """
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC
@@ -83,7 +84,8 @@ def default_folder(home: Path) -> Path:
 
 def newest(home: Path) -> Path | None:
     """Return the bundle of a warehouse that was written last, None where there is none."""
-    found = [(path.stat().st_mtime_ns, path) for path in default_folder(home).glob(f"*/{MANIFEST}")]
+    # Not those that begin with a dot: they are being written, or what is left of an export that was killed.
+    found = [(path.stat().st_mtime_ns, path) for path in default_folder(home).glob(f"[!.]*/{MANIFEST}")]
     return max(found)[1].parent if found else None
 
 
@@ -98,11 +100,12 @@ def write(con: duckdb.DuckDBPyConnection, settings: Settings, choice: Choice, ta
     version = _version(con, settings)
     name = f"version-{version['number']:06d}" + (f"-at-least-{choice.at_least}" if choice.at_least > 1 else "")
     folder = target or default_folder(settings.home) / (name + ("-hashes" if choice.hashes_only else ""))
-    spill = folder.parent / f".spill-{folder.name}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    spill = tempfile.mkdtemp(prefix=".spill-", dir=folder.parent)  # its own: another export may run
     try:
         with writing(folder) as files:
             con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
-            con.execute("set temp_directory = ?", [str(spill)])
+            con.execute("set temp_directory = ?", [spill])
             _filled(Published(con, settings, version), choice, files)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
