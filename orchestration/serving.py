@@ -29,6 +29,7 @@ from starlette.routing import Route
 from orchestration.serving_admission import Admission, Full, Pace, TooLarge, TooLate, TooSlow
 from orchestration.serving_api import openapi
 from orchestration.serving_bundle import CurrentGuard
+from orchestration.serving_connections import connections
 from orchestration.serving_words import JsonLines, Metrics
 from transforms.guard import Verdict
 
@@ -75,6 +76,11 @@ class Service:
             exception_handlers={Refused: self._refuse, Exception: self._fail},
             lifespan=self._life,
         )
+
+    @property
+    def body_s(self) -> float:
+        """The seconds that a body has to arrive, and a head too."""
+        return self._admission.pace.body_s
 
     @asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
@@ -141,7 +147,7 @@ class Service:
         if self._token is None:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), self._token.encode()):
             raise Refused(401, "the bearer token is missing, or another one")
 
     async def _health(self, _: Request) -> Response:
@@ -190,6 +196,7 @@ def serve(service: Service, listening: socket.socket, grace_s: float) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        http=connections(service.body_s),
         ws="none",
         limit_concurrency=None,
         backlog=2048,

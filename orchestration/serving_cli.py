@@ -25,7 +25,9 @@ _HELD = 500_000_000  # bytes of images under way
 @click.option("--workers", type=click.IntRange(1), help="Checks at once; one a core by default.")
 @click.option("--queue", type=click.IntRange(0), default=64, show_default=True, help="Checks that may wait.")
 @click.option("--timeout", type=SECONDS, default=10.0, show_default=True, help="Seconds from request to answer.")
-@click.option("--body-timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds for an image to arrive.")
+@click.option(
+    "--body-timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds for a head, and for an image."
+)
 @click.option("--body-bytes", type=click.IntRange(1), help="Of an image; by default as many as the bundle allows.")
 @click.option("--reload-every", type=SECONDS, default=5.0, show_default=True, help="Seconds; SIGHUP reloads at once.")
 @click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help="Or RAISONNE_GUARD_TOKEN.")
@@ -95,9 +97,9 @@ def _own(host: str) -> bool:
 
 def _token(file: Path | None) -> str | None:
     try:
-        token = os.environ.get("RAISONNE_GUARD_TOKEN") if file is None else file.read_text(encoding="utf-8").strip()
+        token = os.environ.get("RAISONNE_GUARD_TOKEN") if file is None else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{file}: {error}") from None
-    if token == "":
+    if token is not None and not token.strip():
         raise click.UsageError("the token is empty")
-    return token
+    return token and token.strip()

@@ -22,7 +22,7 @@ from conftest import ROOT, encoded, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-TOKEN = "t0ken"  # noqa: S105 -- of the service that is tested
+TOKEN = "t0kén"  # noqa: S105 -- of the service that is tested
 KNOWN = [encoded(picture(seed)) for seed in range(4)]
 NEW = encoded(picture(100))
 SLOW = encoded(picture(101).resize((3000, 3000)))  # some 0.15 s
@@ -64,7 +64,7 @@ class Served:
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            sent = {"Authorization": f"Bearer {TOKEN}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+            sent = {"Authorization": f"Bearer {TOKEN}".encode()} | {k.replace("_", "-"): v for k, v in headers.items()}
             connection.request(method, path, body, sent)
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
@@ -158,6 +158,21 @@ def test_a_body_that_does_not_arrive_frees_its_place(served: Served) -> None:
         slow.sendall(head.encode())
         assert slow.recv(4096).startswith(b"HTTP/1.1 408")
     assert served.check(NEW).status == 200
+
+
+def test_a_head_that_does_not_end_is_given_up(served: Served) -> None:
+    """Neither in time, however often a little more of it comes, nor in bytes."""
+    address = ("127.0.0.1", served.port)
+    with socket.create_connection(address, timeout=60) as silent, socket.create_connection(address, timeout=60) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        with pytest.raises(ConnectionError):
+            while True:
+                slow.sendall(b"x")
+                time.sleep(0.05)
+        assert silent.recv(9) == b""
+    with socket.create_connection(address, timeout=60) as wordy, pytest.raises(ConnectionError):
+        wordy.sendall(b"GET /healthz HTTP/1.1\r\nX: " + 10_000_000 * b"x" + b"\r\n\r\n")
+        wordy.recv(1)
 
 
 def test_too_many_are_turned_away_and_told_when_to_come_again(served: Served) -> None:
