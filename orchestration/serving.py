@@ -84,16 +84,26 @@ class Service:
 
     @asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
-        watching = asyncio.create_task(self._current.watch(self._choice.every_s))
-        watching.add_done_callback(_ended)
+        self._watch()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._current.ask)
         try:
             yield
         finally:
             self._ending = True
-            watching.cancel()
+            self._watching.cancel()
             self._admission.close()
             _LOG.info("stopped")
+
+    def _watch(self) -> None:
+        self._watching = asyncio.create_task(self._current.watch(self._choice.every_s))
+        self._watching.add_done_callback(self._failed)
+
+    def _failed(self, watching: "asyncio.Task[None]") -> None:
+        """Say that a reload failed by a defect of ours, and go on watching: the bundle in use stays."""
+        if not watching.cancelled() and (error := watching.exception()):
+            self._metrics.reloaded(False)
+            _LOG.error("reload failed", exc_info=error)
+            self._watch()
 
     async def _check(self, request: Request) -> Response:
         self._authorize(request)
@@ -180,12 +190,6 @@ class Service:
         self._metrics.refused.labels("503").inc()
         _LOG.error("check failed", exc_info=error)
         return JSONResponse({"decision": "unavailable", "reason": "the check failed"}, 503)
-
-
-def _ended(watching: "asyncio.Task[None]") -> None:
-    """Say why nothing is reloaded any more: the bundle in use stays."""
-    if not watching.cancelled() and (error := watching.exception()):
-        _LOG.error("reloading ended", exc_info=error)
 
 
 def serve(service: Service, listening: socket.socket, grace_s: float) -> None:

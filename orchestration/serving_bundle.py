@@ -53,6 +53,7 @@ class CurrentGuard:
         self._locate, self._load, self._overrides, self._told = locate, load, overrides, told
         self._wanted = Wanted.of(locate(), overrides)
         self.guard = load(self._wanted.folder)
+        self._refused = ""
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -79,10 +80,13 @@ class CurrentGuard:
             self._wanted = wanted  # what is refused once is not tried again until it changes
             guard = await asyncio.to_thread(self._load, wanted.folder)
         except REFUSED as error:
+            if str(error) == self._refused:  # a file that is still not there
+                return
+            self._refused = str(error)
             self._told(False)
             _LOG.error("bundle refused", extra={"bundle": self.guard.bundle.name, "reason": str(error)})
             return
-        self.guard = guard
+        self.guard, self._refused = guard, ""
         self._told(True)
         said = {"bundle": guard.bundle.name, "folder": str(wanted.folder), "overrides": guard.searched.overrides}
         _LOG.info("bundle loaded", extra=said)

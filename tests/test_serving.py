@@ -1,5 +1,6 @@
 """`raisonne serve` in a process of its own: answers, limits, overload, SIGTERM, and another bundle while it runs."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -15,12 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import bundles
 import pytest
 from conftest import ROOT, encoded, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from orchestration.serving import Choice, Service
+from orchestration.serving_admission import Pace
+from orchestration.serving_words import Metrics
 
 TOKEN = "t0kén"  # noqa: S105 -- of the service that is tested
 KNOWN = [encoded(picture(seed)) for seed in range(4)]
@@ -263,6 +269,26 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
             assert {each.result().status for each in waiting} == {200}
         assert service.process.wait(60) == 0
     assert service.logged[-1]["event"] == "stopped"
+
+
+def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
+    async def second_look() -> None:
+        seen = asyncio.Event()
+
+        async def watch(every_s: float) -> None:
+            looks.append(every_s)
+            if len(looks) == 1:
+                raise KeyError("policy")
+            seen.set()
+            await asyncio.Event().wait()
+
+        looks: list[float] = []
+        current = SimpleNamespace(watch=watch, ask=seen.set)
+        service = Service(current, Pace(1, 0, 1, 1, 1, 1), Metrics(), Choice(7, None, print))
+        async with service.app.router.lifespan_context(service.app):
+            await asyncio.wait_for(seen.wait(), 60)
+
+    asyncio.run(second_look())
 
 
 def test_whoever_can_be_reached_needs_a_token(folder: Path) -> None:
