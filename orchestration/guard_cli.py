@@ -35,14 +35,20 @@ ENCODER = click.option(
 LOG = click.option("--log", is_flag=True, help="Note checks in the configured warehouse: provenance.guard_log.")
 
 
-class GuardUnavailable(click.ClickException):
-    """Nothing could be checked; the message says why. To be treated as a block."""
+class GuardFailed(click.ClickException):
+    """What was asked for besides the checks was not done; the message says what, and why."""
 
-    exit_code = UNREACHABLE
+    exit_code = FAILED
 
     def show(self, file: object = None) -> None:
         """Say it as the other commands do."""
         click.echo(f"raisonne: {self.format_message()}", err=True)
+
+
+class GuardUnavailable(GuardFailed):
+    """Nothing could be checked; the message says why. To be treated as a block."""
+
+    exit_code = UNREACHABLE
 
 
 def export_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -166,8 +172,11 @@ def logging_to(*, log: bool, config: str | None) -> Iterator[Callable[["Verdict"
         home = settings.load(config).home
     except settings.SettingsError as error:
         raise click.UsageError(f"--log writes into a warehouse: {error}") from None
-    with guard_log.opened(home) as record:
-        yield record
+    try:
+        with guard_log.opened(home) as record:
+            yield record
+    except guard_log.NotLogged as error:
+        raise GuardFailed(str(error)) from None
 
 
 def _guard(bundle: Path, encoder: str | None, overrides: Path | None) -> "Guard":

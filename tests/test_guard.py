@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bundles
 import pytest
 from conftest import ROOT, Landing, encoded, picture
 
@@ -205,3 +206,15 @@ def test_logged_checks_come_back_beside_what_the_warehouse_says(sample: Landing,
         ("block", "similar", "pdq", True, 120, "simulated/0028.webp", "copy", False),
         ("unavailable", "not_searched", None, None, None, None, None, True),
     ]
+
+
+def test_checks_that_cannot_be_noted_are_counted_at_the_end(tmp_path: Path) -> None:
+    bundle = bundles.write(tmp_path / "bundle", [encoded(picture(1))])
+    (tmp_path / "raisonne.toml").write_text(f'home = "{tmp_path}"\n')
+    (tmp_path / "facts").write_text("no folder")
+    (tmp_path / "new.jpg").write_bytes(encoded(picture(2)))
+    config = str(tmp_path / "raisonne.toml")
+    code, lines, said = check("--log", "--config", config, "--bundle", str(bundle), str(tmp_path / "new.jpg"))
+    assert (code, [line["decision"] for line in lines]) == (1, ["allow"])
+    assert f"1 checks were answered, but not noted in {tmp_path}: " in said
+    assert "Traceback" not in said
