@@ -31,7 +31,7 @@ from orchestration.serving_api import openapi
 from orchestration.serving_bundle import CurrentGuard
 from orchestration.serving_connections import connections
 from orchestration.serving_words import JsonLines, Metrics
-from transforms.guard import Verdict
+from transforms.guard import BundleChanged, Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
 
@@ -164,8 +164,12 @@ class Service:
         return JSONResponse({"alive": True})
 
     async def _ready(self, _: Request) -> Response:
-        said = {"ready": not self._ending, "bundle": self._current.guard.bundle.name}
-        return JSONResponse(said, 503 if self._ending else 200)
+        bundle, ready = self._current.guard.bundle, not self._ending
+        try:
+            bundle.require_unchanged()
+        except BundleChanged:
+            ready = False
+        return JSONResponse({"ready": ready, "bundle": bundle.name}, 200 if ready else 503)
 
     async def _measured(self, request: Request) -> Response:
         self._authorize(request)

@@ -29,7 +29,9 @@ def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
     paths = {
         "/v1/check": {"post": check},
         "/healthz": _get("Does the process answer?", {"200": "It does."}),
-        "/readyz": _get("Can it check?", {"200": "It can.", "503": "It is ending."}),
+        "/readyz": _get(
+            "Can it check?", {"200": "It can.", "503": "It is ending, or a file of its bundle was changed."}
+        ),
         "/metrics": _get("Metrics for Prometheus.", {"200": "In its text format."}),
     }
     said: dict[str, Any] = {

@@ -32,7 +32,7 @@ class Wanted:
     def of(cls, path: Path, overrides: Path | None) -> "Wanted":
         """Look where a path leads. A link that is turned to another bundle is another. Raises OSError."""
         folder = path.resolve(strict=True)
-        stats = [each.stat() for each in (folder / "manifest.json", overrides) if each]
+        stats = [each.stat() for each in (*sorted(folder.iterdir()), overrides) if each]
         return cls(folder, (folder, *((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)))
 
 

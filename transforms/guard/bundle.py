@@ -18,7 +18,7 @@ way that you trust.
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +44,10 @@ _ROW_FILES = ("bytes_digests", "pixels_digests", "vectors")
 
 class BundleError(ValueError):
     """A bundle cannot be used; the message names the file and the fix."""
+
+
+class BundleChanged(OSError):
+    """A file was written to while a bundle was in use; what is mapped of it is not what was verified."""
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
@@ -81,24 +85,49 @@ class RowFile:
     def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return rows, ascending, of shape (k, width). Neighbours are read at once.
 
-        Raises OSError where the file has become shorter.
+        Raises BundleChanged where the file has become shorter.
         """
         width = self.shape[1] * self.dtype.itemsize
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
         parts = [os.pread(self.descriptor, len(run) * width, self.offset + int(run[0]) * width) for run in runs]
         if sum(map(len, parts)) < len(rows) * width:
-            raise OSError("a file of the bundle was cut off while it was in use")
+            raise BundleChanged("a file of the bundle was cut off while it was in use")
         return np.frombuffer(b"".join(parts), self.dtype).reshape(len(rows), self.shape[1])
 
     def __del__(self) -> None:
         os.close(self.descriptor)
 
 
+class _Files:
+    """Files as they were when they were opened, wherever they are moved to."""
+
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        self._open: dict[str, tuple[int, tuple[int, int]]] = {}
+        for name in names:
+            descriptor = os.open(folder / name, os.O_RDONLY)
+            self._open[name] = descriptor, self._state(descriptor)
+
+    def _state(self, descriptor: int) -> tuple[int, int]:
+        found = os.fstat(descriptor)
+        return found.st_size, found.st_mtime_ns
+
+    def require_unchanged(self) -> None:
+        """Raise BundleChanged naming a file that was written to."""
+        for name, (descriptor, state) in self._open.items():
+            if self._state(descriptor) != state:
+                raise BundleChanged(f"{name} of the bundle was written to while it was in use; load a bundle anew")
+
+    def __del__(self) -> None:
+        for descriptor, _ in self._open.values():
+            os.close(descriptor)
+
+
 class Bundle:
     """An open bundle: verified, mapped, and read by any number of threads."""
 
-    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: Mapping[str, Any], files: _Files) -> None:
         self.folder, self.manifest = folder, manifest
+        self.require_unchanged = files.require_unchanged  # a few microseconds
         self.policy = Policy(**manifest["policy"])
         self.encoder: str | None = manifest["encoder"] and manifest["encoder"]["identity"]
         # Opened at once: what lies at these paths later may be another bundle, or nothing.
@@ -111,9 +140,13 @@ class Bundle:
     def open(cls, folder: Path) -> "Bundle":
         """Open a bundle. Raises BundleError naming a file that is missing, cut off or changed, or fits no other."""
         manifest = _manifest(folder)
-        _verify(folder, manifest["files"])
+        _sized(folder, manifest["files"])
         try:
-            bundle = cls(folder, manifest)
+            files = _Files(folder, manifest["files"])
+            _verify(folder, manifest["files"])
+            bundle = cls(folder, manifest, files)
+        except BundleError:
+            raise
         except (ValueError, OSError) as error:  # of NumPy and Arrow too
             raise BundleError(f"{folder} is no bundle that can be searched: {error}; write the bundle again") from None
         if _manifest(folder)["digest"] != manifest["digest"]:
@@ -206,7 +239,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+def _sized(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, said in files.items():
         if Path(name).name != name:
             raise BundleError(f"{folder / MANIFEST} names {name!r}, which is no file of a bundle")
@@ -218,6 +251,9 @@ def _verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
             raise BundleError(
                 f"{folder / name} has {size:,} bytes rather than {said['bytes']:,}; copy the bundle again"
             )
+
+
+def _verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         largest_first = sorted(files, key=lambda name: -files[name]["bytes"])
         for name, found in zip(largest_first, pool.map(lambda n: file_sha256(folder / n), largest_first), strict=True):

@@ -16,7 +16,7 @@ from transforms.encoders import Encoder
 from transforms.fingerprints import OK, Fingerprint, Rules
 from transforms.generations import views
 from transforms.guard import verdict as words
-from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
+from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleChanged, BundleError
 from transforms.guard.nearest import Near, Nearest, NotEmbedded
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
@@ -104,6 +104,7 @@ class Guard:
         """
         clock = _Clock(limit_s)
         try:
+            self.bundle.require_unchanged()
             digest, pictures = self._read(image)
             verdicts = []
             for picture in pictures:  # any of them may be what is shown
@@ -113,13 +114,14 @@ class Guard:
                 verdicts.append(replace(found, sha256=digest, pixel_sha256=printed.pixel_sha256))
                 if found.decision == words.BLOCK:
                     break
+            self.bundle.require_unchanged()
             return max(verdicts, key=lambda found: _WORST.index(found.decision))
+        except (OutOfTime, encoders.DeviceFull, BundleChanged) as error:
+            return replace(self._unavailable(str(error), clock), temporary=True)
         except DecodeError as error:
             return self._unavailable(f"the image cannot be read: {error}", clock)
         except (OSError, NotEmbedded) as error:
             return self._unavailable(str(error), clock)
-        except (OutOfTime, encoders.DeviceFull) as error:
-            return replace(self._unavailable(str(error), clock), temporary=True)
 
     def _read(self, image: Image) -> tuple[str | None, tuple[Pixels, ...]]:
         """Return the SHA-256 of a file, None of pixels, and all that the image may be shown as."""

@@ -104,7 +104,7 @@ class Verdict:
     decision: allow, block, or unavailable, which is no permission either. verdict: exact, similar, no_match_found or
     not_searched. reason: a sentence. sources: best first, at most 10 of `sources_found`. p_value: how often a picture
     that was not trained on has a best match this strong; None where hashes settled it, or nothing is calibrated.
-    temporary: trying again may help, where it was time or memory that was short.
+    temporary: trying again may help, where it was time or memory that was short, or a file was changed.
     sha256, pixel_sha256: of the image; None where there was no file, or no picture. override: the curator's entry that
     decided, if one did.
     """
