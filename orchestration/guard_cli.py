@@ -7,6 +7,7 @@ Exit codes of `check`, the worst image deciding: 0 allow, 10 block, 3 unavailabl
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from transforms.guard import Guard, Verdict
 
 OK, FAILED, USAGE, UNREACHABLE, BLOCKED = 0, 1, 2, 3, 10
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+# Whatever a browser shows, and pictures that the guard cannot read: they are not allowed, rather than left out.
+_ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"),
+    *(".tif", ".tiff", ".avif", ".avifs", ".heic", ".heif", ".jxl", ".jp2", ".ico", ".svg", ".psd"),
+}
 _STDIN = "-"
 SECONDS = click.FloatRange(0, min_open=True)
 CONFIG = click.option("--config", type=click.Path(dir_okay=False), help="Settings; not read where --bundle is given.")
@@ -129,7 +134,9 @@ def _checked(guard: "Guard", images: Sequence[Path], timeout: float) -> Iterator
         if str(path) == _STDIN:
             yield _STDIN, guard.check(sys.stdin.buffer.read(guard.rules.member_bytes + 1), timeout)
         elif path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            files, closed = _below(path)
+            for folder in closed:
+                yield str(folder), guard.check(folder, timeout)  # which cannot be read as an image
             shown = [file for file in files if file.suffix.lower() in _ENDINGS]
             if len(shown) < len(files):
                 other = next(file for file in files if file not in shown)
@@ -142,6 +149,17 @@ def _checked(guard: "Guard", images: Sequence[Path], timeout: float) -> Iterator
                 yield str(file), guard.check(file, timeout)
         else:
             yield str(path), guard.check(path, timeout)
+
+
+def _below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files below a folder, and the folders that are not looked into: links, and what cannot be read."""
+    files: list[Path] = []
+    links: list[Path] = []
+    refused: list[OSError] = []
+    for root, folders, names in os.walk(folder, onerror=refused.append):
+        files += [file for name in names if (file := Path(root, name)).is_file()]
+        links += [below for name in folders if (below := Path(root, name)).is_symlink()]
+    return sorted(files), sorted([*links, *(Path(error.filename) for error in refused)])
 
 
 def bundle_path(bundle: Path | None, config: str | None) -> Path:

@@ -156,7 +156,14 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     assert "1 files are not named as pictures and were not checked" in said
     assert {line["image"] for line in lines} == {str(hostile), str(shown / "-b.jpg")}
 
-    (shown / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (shown / "link").symlink_to(elsewhere)
+    code, lines, _ = check("--bundle", str(hashes), str(shown))
+    assert (code, lines[0]["image"], lines[0]["decision"]) == (3, str(shown / "link"), "unavailable")
+    (shown / "link").unlink()
+
+    (shown / "broken.jfif").write_bytes(b"\xff\xd8\xff no picture")
     code, lines, _ = check("--bundle", str(hashes), str(shown))
     assert code == 3
     assert next(line for line in lines if "broken" in line["image"])["verdict"] == "not_searched"
