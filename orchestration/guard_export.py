@@ -6,8 +6,6 @@ What belongs here: choosing rows, and streaming what is known of them. What does
 Everything is of one version: the tables of the published file, and the facts at the Lance versions that it names.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC
@@ -100,15 +98,12 @@ def write(con: duckdb.DuckDBPyConnection, settings: Settings, choice: Choice, ta
     version = _version(con, settings)
     name = f"version-{version['number']:06d}" + (f"-at-least-{choice.at_least}" if choice.at_least > 1 else "")
     folder = target or default_folder(settings.home) / (name + ("-hashes" if choice.hashes_only else ""))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    spill = tempfile.mkdtemp(prefix=".spill-", dir=folder.parent)  # its own: another export may run
     try:
         with writing(folder) as files:
             con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
-            con.execute("set temp_directory = ?", [spill])
+            con.execute("set temp_directory = ?", [str(files.folder.parent / "spill")])
             _filled(Published(con, settings, version), choice, files)
     finally:
-        shutil.rmtree(spill, ignore_errors=True)
         for table in ("guard_members", "guard_rows", "guard_clusters"):
             con.execute(f"drop table if exists temp.{table}")
     return folder

@@ -67,7 +67,7 @@ class Served:
             if (said := self.lines.get(timeout=60))["event"] == event:
                 return said
 
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str | bytes) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             sent = {"Authorization": f"Bearer {TOKEN}".encode()} | {k.replace("_", "-"): v for k, v in headers.items()}
@@ -77,7 +77,7 @@ class Served:
         finally:
             connection.close()
 
-    def check(self, body: bytes, **headers: str) -> Answer:
+    def check(self, body: bytes, **headers: str | bytes) -> Answer:
         return self.ask("POST", "/v1/check", body, **headers)
 
 
@@ -127,12 +127,12 @@ def test_it_answers_with_the_verdict_and_the_bundle_it_is_of(served: Served) -> 
         (b"{}", {"Content_Type": "application/json"}, 415),
         (b"x" * 2_000_001, {}, 413),
         (KNOWN[0], {"Authorization": "Bearer other"}, 401),
-        (KNOWN[0], {"Authorization": "Basic dDBrZW4="}, 401),
+        (KNOWN[0], {"Authorization": f"Basic {TOKEN}".encode()}, 401),
         (KNOWN[0], {"Authorization": ""}, 401),
     ],
 )
 def test_whatever_is_no_image_that_may_be_checked_is_not_allowed(
-    served: Served, body: bytes, headers: dict[str, str], status: int
+    served: Served, body: bytes, headers: dict[str, str | bytes], status: int
 ) -> None:
     answer = served.check(body, **headers)
     assert (answer.status, answer.json["decision"]) == (status, "unavailable")

@@ -273,8 +273,12 @@ def test_a_bundle_is_never_written_over_and_a_failure_leaves_nothing(files: list
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(FileExistsError, match="never written over"):
         bundles.write(folder, files)
+    (tmp_path / ".writing-killed" / "bundle").mkdir(parents=True)
     with pytest.raises(ZeroDivisionError), writing(tmp_path / "other") as made:
         made.whole("half", np.zeros(9))
+        bundles.write(tmp_path / "another", [])
+        assert sorted(path.name for path in made.folder.iterdir()) == ["half.npy"]
+        shutil.rmtree(tmp_path / "another")
         1 / 0  # noqa: B018
     assert list(tmp_path.iterdir()) == [folder]
     bundles.write(tmp_path / "again", files)

@@ -4,12 +4,13 @@ What belongs here: arrays into files, and the manifest. What does not: which row
 (`orchestration/guard_export.py`), reading (`bundle.py`).
 """
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +28,7 @@ from transforms.hashes import file_sha256
 from transforms.sketches import bits, quantise, sketch
 
 _WORD = np.dtype(np.uint32)
+_PARTIAL = ".writing-"
 
 
 class ArrayFile:
@@ -139,22 +141,49 @@ def _placed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDAr
 def writing(target: Path) -> Iterator[BundleFiles]:
     """Yield the files of a bundle that is put in place when all is written; a failure leaves nothing.
 
+    Beside their folder there is room for what only writing needs; what was killed meanwhile goes with the next writing.
     target: must not be there yet. A bundle is never changed: a service may have it mapped. Raises FileExistsError.
     """
     if target.exists():
         raise FileExistsError(f"{target} is there already; a bundle is never written over: remove it or name another")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+    _clear_abandoned(target.parent)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
+    with _locked(partial):
+        try:
+            folder = partial / "bundle"
+            folder.mkdir()
+            yield BundleFiles(folder)
+            for path in folder.iterdir():
+                path.chmod(0o444)
+                _synced(path)
+            folder.chmod(0o755)
+            folder.rename(target)
+            _synced(target.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder as long as this process lives; yield whether that could be done."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield BundleFiles(partial)
-        for path in partial.iterdir():
-            path.chmod(0o444)
-            _synced(path)
-        partial.chmod(0o755)
-        partial.rename(target)
-        _synced(target.parent)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _clear_abandoned(parent: Path) -> None:
+    for left in parent.glob(f"{_PARTIAL}*"):
+        with suppress(FileNotFoundError), _locked(left) as abandoned:  # another may clear it, or be done
+            if abandoned:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _synced(path: Path) -> None:
