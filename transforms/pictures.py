@@ -68,7 +68,7 @@ def _decoded[T](data: bytes, max_pixels: int, made: Callable[[Image.Image], T]) 
             warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the limit below decides
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _refuse_excess(image, data, max_pixels)
-                if made is _shown and getattr(image, "n_frames", 1) > 1:
+                if made is _shown and getattr(image, "is_animated", False):
                     raise DecodeError("more than one frame or page, of which only the first would be looked at")
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
