@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestration.serving import Choice, Service
-from orchestration.serving_admission import Pace
+from orchestration.serving_admission import Admission, Full, Pace
 from orchestration.serving_words import Metrics
 
 TOKEN = "t0kén"  # noqa: S105 -- of the service that is tested
@@ -269,6 +269,21 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
             assert {each.result().status for each in waiting} == {200}
         assert service.process.wait(60) == 0
     assert service.logged[-1]["event"] == "stopped"
+
+
+def test_bytes_count_as_held_until_their_place_is_left() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x" * 8
+
+    async def read() -> None:
+        admission = Admission(Pace(1, 1, 1, 1, body_bytes=10, held_bytes=10))
+        for _ in range(3):
+            with admission.place() as place:
+                assert len(await admission.read(place, body())) == 8
+                with admission.place() as other, pytest.raises(Full):
+                    await admission.read(other, body())
+
+    asyncio.run(read())
 
 
 def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
