@@ -66,6 +66,24 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
         raise DecodeError(f"broken {error.__class__.__name__}: {str(error)[:200]}") from None
 
 
+def unseen(data: bytes) -> str | None:
+    """Say what `decode` does not show of a picture that it can read: further frames, or what lies behind it.
+
+    Its pixels say nothing of these, so whoever has to vouch for the file cannot. None where they are all there is.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                if getattr(image, "is_animated", False):
+                    return "it has several frames, and only the first can be compared: send each frame on its own"
+                if image.has_transparency_data and np.asarray(image.convert("RGBA"))[:, :, 3].min() < 255:
+                    return "it is transparent, and looks different on every ground: send it on the one it is shown on"
+                return None
+    except (Image.DecompressionBombError, *_BROKEN) as error:
+        return f"what it shows besides its first frame cannot be read: {error.__class__.__name__}: {str(error)[:200]}"
+
+
 def _refuse_excess(image: Image.Image, data: bytes, max_pixels: int) -> None:
     """Raise DecodeError for a header that asks for more memory or time than a picture of `max_pixels` takes."""
     width, height = image.size

@@ -107,6 +107,35 @@ def test_what_cannot_be_read_is_not_allowed(guard: Guard, shown: bytes | str | n
     assert reason in verdict.reason
 
 
+def hiding(image: Image.Image) -> dict[str, bytes]:
+    """Return files whose first frame, on white, is another picture than one that they show besides."""
+    new, clear = picture(NEW).resize(image.size), image.convert("RGBA")
+    clear.putalpha(0)
+    frames = {"save_all": True, "append_images": [image]}
+    return {kind: encoded(new, kind, **frames) for kind in ("GIF", "PNG", "WEBP", "AVIF", "MPO")} | {
+        "transparent": encoded(clear, "PNG")
+    }
+
+
+def test_a_file_that_shows_more_than_could_be_compared_is_not_allowed(
+    folder: Path, guard: Guard, files: list[bytes], tmp_path: Path
+) -> None:
+    """A copy in the second frame, or where a picture is transparent, is none of the first frame on white."""
+    hidden = hiding(Image.open(io.BytesIO(files[2])))
+    for kind, data in hidden.items():
+        assert (guard.check(data).decision, kind) == ("unavailable", kind)
+    assert "several frames" in guard.check(hidden["GIF"]).reason
+    assert "transparent" in guard.check(hidden["transparent"]).reason
+    opaque = Image.open(io.BytesIO(files[2])).convert("RGBA")
+    assert method(guard.check(encoded(opaque, "PNG"))) == "pixels"
+    again = Image.open(io.BytesIO(files[2])).resize((90, 70))
+    assert method(guard.check(encoded(again, "GIF", save_all=True, append_images=[picture(NEW)]))) == "pdq"
+    seen = guard.check(hidden["WEBP"])
+    for kind, decision in (("pixel_sha256", "unavailable"), ("sha256", "allow")):  # an entry for the file was looked at
+        listed = entries(tmp_path / kind, {"rule": "allow", kind: str(getattr(seen, kind))})
+        assert Guard.load(folder, Blurred(), listed).check(hidden["WEBP"]).decision == decision
+
+
 def test_a_folder_is_no_image(guard: Guard, tmp_path: Path) -> None:
     assert guard.check(tmp_path).decision == "unavailable"
 
@@ -138,6 +167,8 @@ def test_a_bundle_of_hashes_says_that_it_compares_no_embeddings(files: list[byte
     allowed = guard.check(encoded(picture(NEW)))
     assert (allowed.decision, allowed.p_value, allowed.searched.recall) == ("allow", None, None)
     assert allowed.searched.fingerprints == ("sha256", "pixels", "pdq")
+    flat = guard.check(encoded(Image.new("RGB", (64, 64), "navy")))  # its hash says nothing, and nothing else is there
+    assert (flat.decision, "too little structure" in flat.reason) == ("unavailable", True)
 
 
 def test_an_empty_bundle_allows_and_says_that_nothing_was_searched(tmp_path: Path) -> None:
@@ -224,7 +255,8 @@ def test_a_curators_entries_decide_and_are_named(folder: Path, files: list[bytes
     assert decided["new"].override == f"block sha256 {first.sha256} by ana: so decided"
     assert decided["new"].searched.overrides
     passed = guard.check(files[6])  # what it resembles does not count; everything else is still searched
-    assert (passed.decision, passed.verdict, passed.override) == ("allow", "no_match_found", None)
+    assert (passed.decision, passed.verdict) == ("allow", "no_match_found")
+    assert (method(passed), passed.override) == ("override", "allow cluster_id 1006 by ana: so decided")
     assert guard.check(files[4]).decision == "block"
     assert guard.check(b"no picture").decision == "unavailable"
 

@@ -19,7 +19,7 @@ from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
 from transforms.guard.nearest import Near, Nearest
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
-from transforms.pictures import Pixels
+from transforms.pictures import Pixels, unseen
 
 _SOURCES = 10  # named in a verdict
 type Image = bytes | Path | str | Pixels
@@ -99,57 +99,72 @@ class Guard:
         """
         clock = _Clock(limit_s)
         try:
-            printed, picture = self._fingerprint(image)
+            printed, picture, hidden = self._fingerprint(image)
             if picture is None:
                 return self._unavailable(f"the image cannot be read: {printed.failure}", clock)
             clock.tick("hashing")
-            found = self._checked(printed, picture, clock)
+            found = self._checked(printed, picture, hidden, clock)
             return replace(found, sha256=printed.sha256, pixel_sha256=printed.pixel_sha256)
         except OSError as error:
             return self._unavailable(str(error), clock)
         except (OutOfTime, encoders.DeviceFull) as error:
             return replace(self._unavailable(str(error), clock), temporary=True)
 
-    def _fingerprint(self, image: Image) -> tuple[Fingerprint, Pixels | None]:
+    def _fingerprint(self, image: Image) -> tuple[Fingerprint, Pixels | None, str | None]:
+        """Return what is known of an image, its picture, and what a file shows that its picture does not."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
-            return fingerprints.of_pixels(np.ascontiguousarray(image), self.rules, dihedral=True), image
+            return fingerprints.of_pixels(np.ascontiguousarray(image), self.rules, dihedral=True), image, None
         if not isinstance(image, bytes):
             with Path(image).open("rb") as file:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than the {self.rules.member_bytes:,} bytes that one may have")
-        return fingerprints.fingerprint(image, self.rules, dihedral=True)
+        printed, picture = fingerprints.fingerprint(image, self.rules, dihedral=True)
+        return printed, picture, None if picture is None else unseen(image)
 
-    def _checked(self, printed: Fingerprint, picture: Pixels, clock: _Clock) -> Verdict:
+    def _checked(self, printed: Fingerprint, picture: Pixels, hidden: str | None, clock: _Clock) -> Verdict:
+        """Ask step by step. hidden: what the file shows besides; if it does, only an entry for the file allows it."""
         policy = self.policy
-        if override := self._overrides.of_image(printed, policy.pdq):
+        override = self._overrides.of_image(printed, policy.pdq)
+        if override and (override.rule == BLOCK or not hidden or override.kind == "sha256"):
             return self._overridden(override, clock)
-        if (same := self._same(printed)) and (hits := self._counting([_Hit(c, exact=True) for c in same[1]])):
+        passed: list[Override] = []
+        if (same := self._same(printed)) and (hits := self._counting([_Hit(c, exact=True) for c in same[1]], passed)):
             return self._blocked(same[0], hits, None, clock)
-        alike = self._counting(self._alike(printed))
+        alike = self._counting(self._alike(printed), passed)
         clock.tick("comparing hashes")
         if alike:
             return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, policy.pdq), alike, None, clock)
+        if hidden:
+            return self._unavailable(f"the image cannot be checked as a whole: {hidden}", clock)
         if self._nearest is None:
-            return self._allowed(None, clock)
+            if printed.status != OK:
+                return self._unavailable(words.too_flat(printed.pdq_quality or 0, policy), clock)
+            return self._allowed(None, passed, clock)
         found = self._nearest.search(picture, policy.copy_score, clock.tick)
         clock.tick("comparing embeddings")
-        if near := self._counting([_Hit(match.cluster, near=match) for match in found.matches]):
+        if near := self._counting([_Hit(match.cluster, near=match) for match in found.matches], passed):
             score = near[0].near.score if near[0].near else 0.0
             return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, found.p_value, clock)
         limit, p = policy.p_value, found.p_value
-        strongest = self._counting([_Hit(found.strongest.cluster, near=found.strongest)] if found.strongest else [])
-        if strongest and limit is not None and p is not None and p <= limit:
-            return self._blocked(Evidence(words.P_VALUE, p, limit), strongest, p, clock)
-        return self._allowed(p, clock)
+        strongest = [] if found.strongest is None else [_Hit(found.strongest.cluster, near=found.strongest)]
+        if limit is not None and p is not None and p <= limit and (hits := self._counting(strongest, passed)):
+            return self._blocked(Evidence(words.P_VALUE, p, limit), hits, p, clock)
+        return self._allowed(p, passed, clock)
 
-    def _counting(self, hits: list[_Hit]) -> list[_Hit]:
-        """Leave out the training pictures that a curator lets pass."""
+    def _counting(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
+        """Leave out the training pictures that a curator lets pass, and add the entries by which to `passed`."""
         if not self._overrides.exact:
             return hits
-        return [hit for hit in hits if not self._overrides.passes_over(self.bundle.cluster_id(hit.cluster))]
+        counting = []
+        for hit in hits:
+            if entry := self._overrides.passes_over(self.bundle.cluster_id(hit.cluster)):
+                passed.append(entry)
+            else:
+                counting.append(hit)
+        return counting
 
     def _same(self, printed: Fingerprint) -> tuple[Evidence, list[int]] | None:
         """Return the clusters with the same bytes, else with the same pixels."""
@@ -187,9 +202,14 @@ class Guard:
             words.BLOCK, verdict, words.sentence(evidence), clock, evidence=evidence, hits=hits, p_value=p_value
         )
 
-    def _allowed(self, p_value: float | None, clock: _Clock) -> Verdict:
-        reason = "no training picture is this near"
-        return self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+    def _allowed(self, p_value: float | None, passed: list[Override], clock: _Clock) -> Verdict:
+        """Allow what nothing speaks against. passed: the entries without which something would."""
+        reason = words.nothing_near(self.policy, self.searched)
+        found = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+        if not passed:
+            return found
+        reason = f"a curator's entry: {passed[0]}; {reason}"
+        return replace(found, reason=reason, evidence=Evidence(words.OVERRIDE, 0, 0), override=str(passed[0]))
 
     def _overridden(self, override: Override, clock: _Clock) -> Verdict:
         decision = words.BLOCK if override.rule == BLOCK else words.ALLOW

@@ -55,6 +55,23 @@ def sentence(evidence: Evidence) -> str:
     }[evidence.method]
 
 
+def nothing_near(policy: Policy, searched: "Searched") -> str:
+    """Say what was looked for in vain, and among what."""
+    of = f" that {policy.at_least} or more rows show" if policy.at_least > 1 else ""
+    rules = f"none within {policy.pdq} bits by perceptual hash"
+    if EMBEDDING in searched.fingerprints:
+        rules += f", none with a cosine of {policy.copy_score:g} or more"
+    return f"of the {searched.pictures:,} training pictures searched{of}: {rules}"
+
+
+def too_flat(quality: int, policy: Policy) -> str:
+    """Say why a picture cannot be compared by its perceptual hash."""
+    return (
+        f"the image has too little structure to be compared by perceptual hash (quality {quality} of 100, and from "
+        f"{policy.pdq_quality} on it says something), and the bundle has no embeddings"
+    )
+
+
 @dataclass(frozen=True)
 class Source:
     """A training picture that the image likely comes from. Likely, not certain: it is what lies nearest.
