@@ -85,7 +85,7 @@ def export(
 
 @click.command(epilog="Example: raisonne check out/*.png && publish out/*.png")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--bundle", type=click.Path(path_type=Path), help="By default the warehouse's newest.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="By default of the warehouse's newest version.")
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image.")
 @ENCODER
 @OVERRIDES
@@ -142,13 +142,16 @@ def bundle_path(bundle: Path | None, config: str | None) -> Path:
     """Return the bundle that is meant, by default the newest of the configured warehouse. Raises GuardUnavailable."""
     if bundle is not None:
         return bundle
-    from orchestration import guard_export, settings
+    from orchestration import guard_folders, settings
+    from transforms.guard import BundleError
 
     try:
         home = settings.load(config).home
+        newest = guard_folders.newest(home)
     except settings.SettingsError as error:
         raise click.UsageError(str(error)) from None
-    newest = guard_export.newest(home)
+    except BundleError as error:
+        raise GuardUnavailable(str(error)) from None
     if newest is None:
         raise GuardUnavailable(f"{home} has no guard bundle; write one with `raisonne export guard`, or pass --bundle")
     return newest

@@ -74,6 +74,7 @@ class Row:
     caption: str | None
     data: bytes | None
     member: str | None = None  # another member name than KEY.jpg
+    license: str | None = None
 
 
 @dataclass
@@ -110,6 +111,7 @@ class Landing:
                 "TEXT": pa.array([r.caption for r in rows], pa.string()),
                 "WIDTH": pa.array([256] * len(rows), pa.int32()),
                 "HEIGHT": pa.array([192] * len(rows), pa.int32()),
+                "LICENSE": pa.array([r.license for r in rows], pa.string()),
             }
         )
         pq.write_table(table, laion / f"{name}.parquet.new")

@@ -128,6 +128,11 @@ def test_a_policy_leaves_out_what_was_shown_less_often(sample: Landing, hashes: 
     [(clusters, rows)] = sample.query("select count(*), sum(duplicate_count)::int from duplicates.counts")
     counts = json.loads((hashes / "manifest.json").read_text())["counts"]
     assert (counts["clusters"], counts["rows"]) == (clusters, rows)
+    [(searched, searchable)] = sample.query(
+        "select count(*) filter (where status = 'ok' and sample_id in (select sample_id from duplicates.clusters)), "
+        "(select count(*) from catalog.samples) from fingerprints.images"
+    )
+    assert counts["coverage"] == searched / searchable < 0.9
     assert not (hashes / "vectors.npy").exists()
 
 

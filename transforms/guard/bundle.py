@@ -93,13 +93,19 @@ class Bundle:
         self.folder, self.manifest = folder, manifest
         self.policy = Policy(**manifest["policy"])
         self.encoder: str | None = manifest["encoder"] and manifest["encoder"]["identity"]
+        self._clusters = pa.ipc.open_file(pa.memory_map(str(folder / CLUSTERS))).read_all()
 
     @classmethod
     def open(cls, folder: Path) -> "Bundle":
         """Open a bundle. Raises BundleError naming a file that is missing, cut off or changed."""
-        manifest = _manifest(folder)
+        manifest = cls.described(folder)
         _verify(folder, manifest["files"])
         return cls(folder, manifest)
+
+    @staticmethod
+    def described(folder: Path) -> dict[str, Any]:
+        """Return the manifest of a bundle, whose files are not looked at. Raises BundleError."""
+        return _manifest(folder)
 
     @property
     def name(self) -> str:
@@ -135,14 +141,11 @@ class Bundle:
         """Return the digests of one of EXACT_KINDS."""
         return Digests(self.array(f"{kind}_keys"), self.array(f"{kind}_cluster"), self.row_file(f"{kind}_digests"))
 
-    @cached_property
-    def _clusters(self) -> pa.Table:
-        return pa.ipc.open_file(pa.memory_map(str(self.folder / CLUSTERS))).read_all()
-
     def source(self, cluster: int, **found: Any) -> Source:  # noqa: ANN401 -- the fields of Source
         """Return what is known of a cluster, by its number, with what was found."""
         said = self._clusters.slice(cluster, 1).to_pylist()[0]
-        return Source(**(said | {"licenses": tuple(said["licenses"])}), **found)
+        derived = {"licenses": tuple(said["licenses"]), "recalled": said["duplicate_count"] == 0}
+        return Source(**(said | derived), **found)
 
     def cluster_id(self, cluster: int) -> int:
         """Return the warehouse's id of a cluster, by its number."""

@@ -77,7 +77,8 @@ class Source:
     """A training picture that the image likely comes from. Likely, not certain: it is what lies nearest.
 
     cluster_id, sample_id: of the warehouse. duplicate_count: training rows that show it; recalled_count: further ones
-    that were recalled, on which the model was trained all the same. pdq_distance, copy_score: None where not measured.
+    that were recalled, on which the model was trained all the same. recalled: all of them were. licenses: of the rows
+    that were not recalled. pdq_distance, copy_score: None where not measured.
     region: the view of the image that was nearest, as x, y, width and height in fractions.
     """
 
@@ -86,6 +87,7 @@ class Source:
     dataset: str
     duplicate_count: int
     recalled_count: int
+    recalled: bool
     url: str | None
     licenses: tuple[str, ...]
     exact: bool
@@ -99,7 +101,8 @@ class Searched:
     """What an answer rests on.
 
     bundle: version of the warehouse and digest of the bundle. fingerprints: what the bundle can compare. rows: training
-    rows behind it; of the catalogue's `searchable` rows, `coverage` had a usable picture. pictures: different ones.
+    rows behind it. coverage: the share of the catalogue's `searchable` rows that the image was compared with by
+    embedding, or by perceptual hash where the bundle has no embeddings. pictures: different ones.
     recall: measured share of the embeddings above the threshold that the search finds, None where nothing is embedded.
     overrides: digest of the curators' list, empty without one.
     """
