@@ -7,6 +7,8 @@ Exit codes of `check`, the worst image deciding: 0 allow, 10 block, 3 unavailabl
 """
 
 import json
+import mimetypes
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from transforms.guard import Guard, Verdict
 
 OK, FAILED, USAGE, UNREACHABLE, BLOCKED = 0, 1, 2, 3, 10
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 _STDIN = "-"
 SECONDS = click.FloatRange(0, min_open=True)
 CONFIG = click.option("--config", type=click.Path(dir_okay=False), help="Settings; not read where --bundle is given.")
@@ -123,19 +124,44 @@ def _checked(guard: "Guard", images: Sequence[Path], timeout: float) -> Iterator
         if str(path) == _STDIN:
             yield _STDIN, guard.check(sys.stdin.buffer.read(guard.rules.member_bytes + 1), timeout)
         elif path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-            shown = [file for file in files if file.suffix.lower() in _ENDINGS]
-            if len(shown) < len(files):
-                other = next(file for file in files if file not in shown)
-                click.echo(
-                    f"{path}: {len(files) - len(shown)} files are not named as pictures and were not checked, "
-                    f"such as {str(other)!r}",
-                    err=True,
-                )
-            for file in shown:
-                yield str(file), guard.check(file, timeout)
+            yield from _inside(guard, path, timeout)
         else:
             yield str(path), guard.check(path, timeout)
+
+
+def _inside(guard: "Guard", folder: Path, timeout: float) -> Iterator[tuple[str, "Verdict"]]:
+    """Check whatever is a picture or named as one, and all that cannot be looked into, which is not allowed."""
+    others: list[Path] = []
+    for path in _paths(folder):
+        if _something_else(path):
+            others.append(path)
+        else:
+            yield str(path), guard.check(path, timeout)
+    if others:
+        click.echo(f"{folder}: {len(others)} files are no pictures, such as {str(others[0])!r}", err=True)
+
+
+def _something_else(path: Path) -> bool:
+    from transforms.pictures import HEAD, begins_as_picture
+
+    kind, _ = mimetypes.guess_type(path.name)
+    if kind and kind.startswith("image/"):
+        return False
+    try:
+        with path.open("rb") as file:
+            return not begins_as_picture(file.read(HEAD))
+    except OSError:
+        return False  # checking it says why it cannot be read
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder in order, and the folders that are not entered: links, and what is forbidden."""
+    closed: list[str] = []
+    for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):
+        folders.sort()
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        yield from (Path(root, name) for name in sorted(files + links))
+    yield from map(Path, closed)
 
 
 def bundle_path(bundle: Path | None, config: str | None) -> Path:

@@ -76,6 +76,11 @@ class Service:
             lifespan=self._life,
         )
 
+    @property
+    def bundle(self) -> str:
+        """The name of the bundle in use."""
+        return self._current.guard.bundle.name
+
     @asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(self._current.watch(self._choice.every_s))
@@ -148,7 +153,7 @@ class Service:
         return JSONResponse({"alive": True})
 
     async def _ready(self, _: Request) -> Response:
-        said = {"ready": not self._ending, "bundle": self._current.guard.bundle.name}
+        said = {"ready": not self._ending, "bundle": self.bundle}
         return JSONResponse(said, 503 if self._ending else 200)
 
     async def _measured(self, request: Request) -> Response:
@@ -199,7 +204,7 @@ def serve(service: Service, listening: socket.socket, grace_s: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has ended, for whoever listens
         signal.signal(number, lambda *_: None)
     host, port = listening.getsockname()[:2]
-    _LOG.info("listening", extra={"host": host, "port": port})
+    _LOG.info("listening", extra={"host": host, "port": port, "bundle": service.bundle})
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from transforms.guard import Verdict
+from transforms.guard import verdict as words
 
 _REFUSAL = {
     "type": "object",
@@ -82,4 +83,7 @@ def _schemas() -> dict[str, Any]:
     parts = verdict.pop("$defs")
     for name in ("cluster_id", "sample_id"):  # of 63 bits, and so text in JSON
         parts["Source"]["properties"][name] = {"type": "string", "pattern": "^[0-9]+$"}
+    for name, terms in (("decision", words.DECISIONS), ("verdict", words.VERDICTS)):
+        verdict["properties"][name] = {"type": "string", "enum": list(terms)}
+    parts["Evidence"]["properties"]["method"] = {"type": "string", "enum": list(words.METHODS)}
     return parts | {"Verdict": verdict, "Refusal": _REFUSAL}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Landing, encoded, picture
 
+from orchestration import guard_folders
 from transforms.guard import Guard, Verdict
 
 GENERATIONS = ROOT / "data" / "sample" / "generations"
@@ -155,10 +156,20 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     hostile.write_bytes(encoded(picture(1), "PNG"))
     (shown / "-b.jpg").write_bytes(encoded(picture(2)))
     (shown / "notes.txt").write_text("no image")
+    (shown / "unnamed").write_bytes(encoded(picture(3)))
     code, lines, said = check("--bundle", str(hashes), str(shown))
-    assert (code, [line["decision"] for line in lines]) == (0, ["allow", "allow"])
-    assert "1 files are not named as pictures and were not checked" in said
-    assert {line["image"] for line in lines} == {str(hostile), str(shown / "-b.jpg")}
+    assert (code, [line["decision"] for line in lines]) == (0, ["allow"] * 3)
+    assert "1 files are no pictures, such as" in said
+    assert {line["image"] for line in lines} == {str(hostile), str(shown / "-b.jpg"), str(shown / "unnamed")}
+    (shown / "elsewhere").symlink_to(GENERATIONS)
+    (shown / "drawing.svg").write_text("<svg/>")
+    (shown / "part").write_bytes(encoded(picture(3))[:999])
+    code, lines, _ = check("--bundle", str(hashes), str(shown))
+    unread = {Path(line["image"]).name for line in lines if line["decision"] == "unavailable"}
+    assert (code, unread) == (3, {"elsewhere", "drawing.svg", "part"})
+    (shown / "elsewhere").unlink()
+    (shown / "drawing.svg").unlink()
+    (shown / "part").unlink()
 
     (shown / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
     code, lines, _ = check("--bundle", str(hashes), str(shown))
@@ -185,6 +196,22 @@ def test_check_without_a_usable_bundle_is_unavailable(hashes: Path, tmp_path: Pa
     assert (code, lines) == (3, [])
     assert "pdq_words.npy" in said
     assert "Traceback" not in said
+
+
+def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(
+    sample: Landing, exported: tuple[Path, str], tmp_path: Path
+) -> None:
+    narrow = Path(sample.raisonne("export", "guard", "--at-least", "10", "--copy-score", "0.7").stdout.strip())
+    hashes = Path(sample.raisonne("export", "guard", "--hashes-only").stdout.strip())
+    assert len({narrow, hashes, exported[0]}) == 3
+    assert guard_folders.newest(sample.home) == exported[0]
+    for folder in (exported[0], narrow, tmp_path / "home" / "guard" / "version-000009"):
+        shutil.copytree(folder if folder.is_dir() else narrow, tmp_path / "home" / "guard" / folder.name)
+    guard_folders.prune(tmp_path / "home", {8})
+    assert guard_folders.newest(tmp_path / "home") == tmp_path / "home" / "guard" / "version-000009"
+    assert len(list((tmp_path / "home" / "guard").iterdir())) == 1, "the newest stays, whatever is kept"
+    shutil.rmtree(narrow)
+    shutil.rmtree(hashes)
 
 
 def test_options_of_a_guard_are_refused_elsewhere(sample: Landing) -> None:

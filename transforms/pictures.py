@@ -18,6 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 
 # Only formats that browsers show: Pillow also opens some that run other programs (EPS) or that nobody trains on.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+HEAD = 16  # bytes by which Pillow tells them
 # What Pillow's decoders raise on broken input (RuntimeError: AVIF); anything else is a bug of ours and must surface.
 _BROKEN = (
     OSError,
@@ -64,6 +65,12 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
         raise DecodeError(f"too many pixels: {error}") from None
     except _BROKEN as error:
         raise DecodeError(f"broken {error.__class__.__name__}: {str(error)[:200]}") from None
+
+
+def begins_as_picture(head: bytes) -> bool:
+    """Whether a file with these first HEAD bytes could be of FORMATS."""
+    Image.init()
+    return any(accept is not None and accept(head) for _, accept in (Image.OPEN[kind] for kind in FORMATS))
 
 
 def unseen(data: bytes) -> str | None:

@@ -116,6 +116,8 @@ class Guard:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
             return fingerprints.of_pixels(np.ascontiguousarray(image), self.rules, dihedral=True), image, None
+        if not isinstance(image, bytes | str | Path):
+            raise TypeError(f"an image is a path, its bytes, or pixels as a NumPy array, not {type(image).__name__}")
         if not isinstance(image, bytes):
             with Path(image).open("rb") as file:
                 image = file.read(self.rules.member_bytes + 1)

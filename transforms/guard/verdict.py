@@ -13,6 +13,9 @@ ALLOW, BLOCK, UNAVAILABLE = "allow", "block", "unavailable"
 EXACT, SIMILAR, NO_MATCH_FOUND, NOT_SEARCHED = "exact", "similar", "no_match_found", "not_searched"
 BYTES, PIXELS, PDQ, EMBEDDING, P_VALUE = "sha256", "pixels", "pdq", "embedding", "p_value"
 OVERRIDE = "override"
+DECISIONS = (ALLOW, BLOCK, UNAVAILABLE)
+VERDICTS = (EXACT, SIMILAR, NO_MATCH_FOUND, NOT_SEARCHED)
+METHODS = (BYTES, PIXELS, PDQ, EMBEDDING, P_VALUE, OVERRIDE)
 
 
 @dataclass(frozen=True)
