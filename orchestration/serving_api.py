@@ -54,7 +54,7 @@ def _get(summary: str, answers: dict[str, str]) -> dict[str, dict[str, Any]]:
 def _answers(body_bytes: int) -> dict[str, Any]:
     verdicts = {
         "200": "Checked. Only the decision `allow` is a permission.",
-        "422": "The body cannot be read as an image; it is not allowed.",
+        "422": "The body cannot be read as an image, or not be compared as a whole; it is not allowed.",
     }
     refusals = {
         "408": "The body did not arrive in time.",

@@ -5,12 +5,16 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import bundles
 import pytest
+from bundles import POLICY, Blurred
 from conftest import ROOT, Landing, encoded, picture
 
 from orchestration import guard_folders
+from orchestration.guard_export import Choice
 from transforms.guard import Guard, Verdict
 
 GENERATIONS = ROOT / "data" / "sample" / "generations"
@@ -198,20 +202,26 @@ def test_check_without_a_usable_bundle_is_unavailable(hashes: Path, tmp_path: Pa
     assert "Traceback" not in said
 
 
-def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(
-    sample: Landing, exported: tuple[Path, str], tmp_path: Path
-) -> None:
-    narrow = Path(sample.raisonne("export", "guard", "--at-least", "10", "--copy-score", "0.7").stdout.strip())
-    hashes = Path(sample.raisonne("export", "guard", "--hashes-only").stdout.strip())
-    assert len({narrow, hashes, exported[0]}) == 3
-    assert guard_folders.newest(sample.home) == exported[0]
-    for folder in (exported[0], narrow, tmp_path / "home" / "guard" / "version-000009"):
-        shutil.copytree(folder if folder.is_dir() else narrow, tmp_path / "home" / "guard" / folder.name)
-    guard_folders.prune(tmp_path / "home", {8})
-    assert guard_folders.newest(tmp_path / "home") == tmp_path / "home" / "guard" / "version-000009"
-    assert len(list((tmp_path / "home" / "guard").iterdir())) == 1, "the newest stays, whatever is kept"
-    shutil.rmtree(narrow)
-    shutil.rmtree(hashes)
+def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(tmp_path: Path) -> None:
+    """Of the newest version that has one, the strictest bundle is meant; it stays when its version goes."""
+    lie = guard_folders.default_folder(tmp_path)
+    data, embedding = [encoded(picture(1))], Blurred()
+    assert guard_folders.newest(tmp_path) is None
+    for choice in (Choice(10), Choice(hashes_only=True), Choice(), Choice(copy_score=0.7), Choice(p_value=0.01)):
+        policy = replace(POLICY, at_least=choice.at_least, copy_score=choice.copy_score or 0.5, p_value=choice.p_value)
+        encoder = None if choice.hashes_only else embedding
+        bundles.write(lie / f"version-000002{choice.suffix}", data, encoder, policy)
+        bundles.write(lie / f"version-000001{choice.suffix}", data, encoder)
+    (lie / "version-000003").mkdir()  # without a manifest
+    assert guard_folders.newest(tmp_path) == lie / "version-000002-p-value-0.01"
+    shutil.rmtree(lie / "version-000002-p-value-0.01")
+    assert guard_folders.newest(tmp_path) == lie / "version-000002"
+    guard_folders.prune(tmp_path, {1, 3})
+    assert {path.name[:14] for path in lie.iterdir()} == {"version-000001", "version-000002", "version-000003"}
+    opened = Guard.load(lie / "version-000001-hashes")
+    guard_folders.prune(tmp_path, {3})
+    assert {path.name[:14] for path in lie.iterdir()} == {"version-000002", "version-000003"}
+    assert opened.check(data[0]).sources[0].url, "whoever has it open goes on"
 
 
 def test_options_of_a_guard_are_refused_elsewhere(sample: Landing) -> None:
