@@ -161,6 +161,12 @@ def _select(published: Published, choice: Choice) -> dict[str, Any]:
         "from guard_rows join guard_clusters using (cluster_id)",
         {"hashes_only": choice.hashes_only},
     ).fetchall()
+    if not pictures:
+        shown = f" that {choice.at_least:,} or more rows show" if choice.at_least > 1 else ""
+        raise GuardExportError(
+            f"version {published.version['number']} has no usable picture{shown}, and a guard without any would allow "
+            "everything; fingerprints.coverage says what is missing"
+        )
     extent = {"searchable": searchable, "coverage": compared / searchable if searchable else 0.0}
     return {"rows": rows, "clusters": clusters, "pictures": pictures} | extent
 

@@ -138,6 +138,8 @@ def test_a_policy_leaves_out_what_was_shown_less_often(sample: Landing, hashes: 
         "(select count(*) from catalog.samples) from fingerprints.images"
     )
     assert counts["coverage"] == searched / searchable < 0.9
+    none = sample.raisonne("export", "guard", "--at-least", "121", check=False)
+    assert (none.returncode, "would allow everything" in none.stderr) == (1, True)
     assert not (hashes / "vectors.npy").exists()
 
 

@@ -171,10 +171,9 @@ def test_a_bundle_of_hashes_says_that_it_compares_no_embeddings(files: list[byte
     assert (flat.decision, "too little structure" in flat.reason) == ("unavailable", True)
 
 
-def test_an_empty_bundle_allows_and_says_that_nothing_was_searched(tmp_path: Path) -> None:
-    guard = Guard.load(bundles.write(tmp_path / "bundle", []))
-    assert (verdict := guard.check(encoded(picture(NEW)))).allowed
-    assert verdict.searched.rows == 0
+def test_an_empty_bundle_which_would_allow_everything_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="holds no picture"):
+        Guard.load(bundles.write(tmp_path / "bundle", []))
 
 
 def test_a_changed_or_truncated_file_is_refused_by_name(files: list[bytes], tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ class Guard:
         """
         entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
         bundle = Bundle.open(Path(path))
+        if not bundle.searched.pictures:
+            raise BundleError(f"{path} holds no picture, so nothing can be checked; export one that does")
         if bundle.encoder is None:
             guard = cls(bundle, None, entries)
         else:
@@ -215,13 +217,8 @@ class Guard:
 
     def _overridden(self, override: Override, clock: _Clock) -> Verdict:
         decision = words.BLOCK if override.rule == BLOCK else words.ALLOW
-        found = self._answer(
-            decision,
-            words.NOT_SEARCHED,
-            f"a curator's entry: {override}",
-            clock,
-            evidence=Evidence(words.OVERRIDE, 0, 0),
-        )
+        reason, decided = f"a curator's entry: {override}", Evidence(words.OVERRIDE, 0, 0)
+        found = self._answer(decision, words.NOT_SEARCHED, reason, clock, evidence=decided)
         return replace(found, override=str(override))
 
     def _unavailable(self, reason: str, clock: _Clock) -> Verdict:
