@@ -111,9 +111,10 @@ class Landing:
                 "TEXT": pa.array([r.caption for r in rows], pa.string()),
                 "WIDTH": pa.array([256] * len(rows), pa.int32()),
                 "HEIGHT": pa.array([192] * len(rows), pa.int32()),
-                "LICENSE": pa.array([r.license for r in rows], pa.string()),
             }
         )
+        if any(r.license for r in rows):
+            table = table.append_column("LICENSE", pa.array([r.license for r in rows], pa.string()))
         pq.write_table(table, laion / f"{name}.parquet.new")
         with tarfile.open(laion / f"{name}.tar.new", "w") as archive:
             for number, row in enumerate(rows):
