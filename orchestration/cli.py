@@ -227,7 +227,7 @@ def export(
                 name = _policy(con, policy or "keep-1")
                 files = removals.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)
         except OSError as error:
-            _fail(f"{error.filename or to or folder}: {error.strerror or error}")
+            _fail(f"{error.filename or to or folder}: {error.strerror}" if error.strerror else str(error))
         except (
             exports.NotInVersion,
             removals.RemovalError,

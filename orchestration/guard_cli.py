@@ -96,7 +96,7 @@ def export(
 
 @click.command(epilog="Example: raisonne check out/*.png && publish out/*.png")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--bundle", type=click.Path(path_type=Path), help="By default the warehouse's newest.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="By default of the warehouse's newest version.")
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image.")
 @ENCODER
 @OVERRIDES
@@ -134,45 +134,59 @@ def _checked(guard: "Guard", images: Sequence[Path], timeout: float) -> Iterator
         if str(path) == _STDIN:
             yield _STDIN, guard.check(sys.stdin.buffer.read(guard.rules.member_bytes + 1), timeout)
         elif path.is_dir():
-            files, closed = _below(path)
-            for folder in closed:
-                yield str(folder), guard.check(folder, timeout)  # which cannot be read as an image
-            shown = [file for file in files if file.suffix.lower() in _ENDINGS]
-            if len(shown) < len(files):
-                other = next(file for file in files if file not in shown)
-                click.echo(
-                    f"{path}: {len(files) - len(shown)} files are not named as pictures and were not checked, "
-                    f"such as {str(other)!r}",
-                    err=True,
-                )
-            for file in shown:
-                yield str(file), guard.check(file, timeout)
+            yield from _inside(guard, path, timeout)
         else:
             yield str(path), guard.check(path, timeout)
 
 
-def _below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the files below a folder, and the folders that are not looked into: links, and what cannot be read."""
-    files: list[Path] = []
-    links: list[Path] = []
-    refused: list[OSError] = []
-    for root, folders, names in os.walk(folder, onerror=refused.append):
-        files += [file for name in names if (file := Path(root, name)).is_file()]
-        links += [below for name in folders if (below := Path(root, name)).is_symlink()]
-    return sorted(files), sorted([*links, *(Path(error.filename) for error in refused)])
+def _inside(guard: "Guard", folder: Path, timeout: float) -> Iterator[tuple[str, "Verdict"]]:
+    """Check whatever is a picture or named as one, and all that cannot be looked into, which is not allowed."""
+    others: list[Path] = []
+    for path in _paths(folder):
+        if _something_else(path):
+            others.append(path)
+        else:
+            yield str(path), guard.check(path, timeout)
+    if others:
+        click.echo(f"{folder}: {len(others)} files are no pictures, such as {str(others[0])!r}", err=True)
+
+
+def _something_else(path: Path) -> bool:
+    from transforms.pictures import HEAD, begins_as_picture
+
+    if path.suffix.lower() in _ENDINGS:
+        return False
+    try:
+        with path.open("rb") as file:
+            return not begins_as_picture(file.read(HEAD))
+    except OSError:
+        return False  # checking it says why it cannot be read
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder in order, and the folders that are not entered: links, and what is forbidden."""
+    closed: list[str] = []
+    for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):
+        folders.sort()
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        yield from (Path(root, name) for name in sorted(files + links))
+    yield from map(Path, closed)
 
 
 def bundle_path(bundle: Path | None, config: str | None) -> Path:
     """Return the bundle that is meant, by default the newest of the configured warehouse. Raises GuardUnavailable."""
     if bundle is not None:
         return bundle
-    from orchestration import guard_export, settings
+    from orchestration import guard_folders, settings
+    from transforms.guard import BundleError
 
     try:
         home = settings.load(config).home
+        newest = guard_folders.newest(home)
     except settings.SettingsError as error:
         raise click.UsageError(str(error)) from None
-    newest = guard_export.newest(home)
+    except BundleError as error:
+        raise GuardUnavailable(str(error)) from None
     if newest is None:
         raise GuardUnavailable(f"{home} has no guard bundle; write one with `raisonne export guard`, or pass --bundle")
     return newest

@@ -72,7 +72,7 @@ def write(published: Published, policy: Policy, files: BundleFiles, pictures: in
         )
     return {
         "encoder": {"name": name, "identity": encoder_of(table.schema), "dimension": dimension},
-        "calibration": _calibration(published, policy, files, table),
+        "calibration": _calibration(published, policy, files, table, dimension),
         "sketches": losses.measured(),
     }
 
@@ -124,7 +124,9 @@ def _queries(published: Published, dimension: int) -> npt.NDArray[np.float32]:
     return guard_measures.queries(rows, names, dimension)
 
 
-def _calibration(published: Published, policy: Policy, files: BundleFiles, table: lance.LanceDataset) -> dict[str, Any]:
+def _calibration(
+    published: Published, policy: Policy, files: BundleFiles, table: lance.LanceDataset, dimension: int
+) -> dict[str, Any]:
     """Write what p-values are made of, and return the tail and the error rates."""
     fits = published.lance("null_fits").to_table(filter="measure = 'normalised_score'").to_pylist()
     rows = published.lance("calibration_pictures").to_table().to_pylist()
@@ -136,7 +138,7 @@ def _calibration(published: Published, policy: Policy, files: BundleFiles, table
     among = f"sample_id in ({', '.join(map(str, ids)) or 'null'})"
     found = table.to_table(columns=["sample_id", "vector"], filter=among).sort_by("sample_id")
     flat = found["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    files.whole("background", flat.reshape(found.num_rows, -1).astype(np.float32))
+    files.whole("background", flat.reshape(found.num_rows, dimension).astype(np.float32))
     owner = published.con.execute(
         "select coalesce(clusters.cluster, $none)::uinteger from unnest($ids::ubigint[]) as asked (sample_id) "
         "left join guard_rows using (sample_id) left join guard_clusters as clusters using (cluster_id) "

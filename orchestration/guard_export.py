@@ -19,16 +19,17 @@ import pyarrow as pa
 
 from orchestration import guard_embeddings
 from orchestration.guard_embeddings import GuardExportError, Published
+from orchestration.guard_folders import default_folder
 from orchestration.settings import Settings
 from transforms import digests
 from transforms.digests import Rows
-from transforms.guard.bundle import MANIFEST, Bundle
+from transforms.guard import Bundle
 from transforms.guard.bundle_files import BundleFiles, writing
 from transforms.guard.verdict import Policy
 
 _BATCH = 65_536  # rows that are held at once
 
-# Recalled rows go in too: the model was trained on them all the same.
+# Recalled rows go in too: the model was trained on them all the same. Their licences do not: they were withdrawn.
 _SELECTED = """
 create temp table guard_rows as
 select images.sample_id, coalesce(members.representative_id, images.sample_id) as cluster_id, samples.recalled,
@@ -46,7 +47,7 @@ group by cluster_id
 having count(*) >= $at_least"""
 _CLUSTERS = """
 with placed as (
-    select clusters.*, samples.sample_id, samples.dataset, samples.url, samples.license,
+    select clusters.*, samples.sample_id, samples.dataset, samples.url, samples.license, samples.recalled,
         (samples.recalled, samples.sample_id <> clusters.cluster_id, samples.sample_id) as place
     from guard_clusters as clusters
     join guard_rows using (cluster_id)
@@ -55,7 +56,8 @@ with placed as (
 select cluster_id, min_by(sample_id, place) as sample_id, min_by(dataset, place) as dataset,
     any_value(duplicate_count) as duplicate_count, any_value(recalled_count) as recalled_count,
     min_by({'url': url}, place).url as url,  -- in a struct, because a NULL would be passed over
-    coalesce(list_sort(list(distinct license) filter (where license is not null)), []) as licenses
+    coalesce(list_sort(list(distinct license) filter (where not recalled and license is not null)), [])
+        as licenses
 from placed
 group by cluster_id
 order by cluster_id"""
@@ -74,17 +76,13 @@ class Choice:
     copy_score: float | None = None
     p_value: float | None = None
 
-
-def default_folder(home: Path) -> Path:
-    """Return where the bundles of a warehouse lie unless another folder is named."""
-    return home / "guard"
-
-
-def newest(home: Path) -> Path | None:
-    """Return the bundle of a warehouse that was written last, None where there is none."""
-    # Not those that begin with a dot: they are being written, or what is left of an export that was killed.
-    found = [(path.stat().st_mtime_ns, path) for path in default_folder(home).glob(f"[!.]*/{MANIFEST}")]
-    return max(found)[1].parent if found else None
+    @property
+    def suffix(self) -> str:
+        """What tells its bundle from others of the same version."""
+        said = f"-at-least-{self.at_least}" if self.at_least > 1 else ""
+        said += "-hashes" if self.hashes_only else ""
+        said += "" if self.copy_score is None else f"-copy-score-{self.copy_score:g}"
+        return said + ("" if self.p_value is None else f"-p-value-{self.p_value:g}")
 
 
 def write(con: duckdb.DuckDBPyConnection, settings: Settings, choice: Choice, target: Path | None = None) -> Path:
@@ -96,8 +94,7 @@ def write(con: duckdb.DuckDBPyConnection, settings: Settings, choice: Choice, ta
     if choice.hashes_only and (choice.copy_score is not None or choice.p_value is not None):
         raise GuardExportError("without embeddings neither --copy-score nor --p-value can decide; leave them out")
     version = _version(con, settings)
-    name = f"version-{version['number']:06d}" + (f"-at-least-{choice.at_least}" if choice.at_least > 1 else "")
-    folder = target or default_folder(settings.home) / (name + ("-hashes" if choice.hashes_only else ""))
+    folder = target or default_folder(settings.home) / f"version-{version['number']:06d}{choice.suffix}"
     try:
         with writing(folder) as files:
             con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
@@ -155,16 +152,19 @@ def _select(published: Published, choice: Choice) -> dict[str, Any]:
         con.execute("insert into guard_members from guard_batch")
         con.unregister("guard_batch")
     con.execute(_SELECTED, {"at_least": choice.at_least})
-    [(rows, clusters, pictures)] = con.execute(
-        "select count(*), count(distinct cluster), count(distinct pixel_sha256) "
-        "from guard_rows join guard_clusters using (cluster_id)"
+    [(rows, compared, clusters, pictures, searchable)] = con.execute(
+        "select count(*), count(*) filter (where not $hashes_only or pdq is not null), count(distinct cluster), "
+        "count(distinct pixel_sha256), (select count(*) from catalog.samples) "
+        "from guard_rows join guard_clusters using (cluster_id)",
+        {"hashes_only": choice.hashes_only},
     ).fetchall()
-    [(searched, searchable)] = con.execute(
-        "select coalesce(sum(ok), 0)::bigint, coalesce(sum(expected), 0)::bigint from fingerprints.coverage "
-        "where fingerprint = ?",
-        ["sha256" if choice.hashes_only else published.settings.encoders.copy_.partition(":")[0]],
-    ).fetchall()
-    extent = {"searchable": searchable, "coverage": searched / searchable if searchable else 0.0}
+    if not pictures:
+        shown = f" that {choice.at_least:,} or more rows show" if choice.at_least > 1 else ""
+        raise GuardExportError(
+            f"version {published.version['number']} has no usable picture{shown}, and a guard without any would allow "
+            "everything; fingerprints.coverage says what is missing"
+        )
+    extent = {"searchable": searchable, "coverage": compared / searchable if searchable else 0.0}
     return {"rows": rows, "clusters": clusters, "pictures": pictures} | extent
 
 
@@ -195,8 +195,10 @@ def sentences(folder: Path) -> list[str]:
     counts, size = manifest["counts"], sum(file["bytes"] for file in manifest["files"].values())
     said = [
         f"{counts['clusters']:,} clusters of {counts['rows']:,} training rows, {counts['pictures']:,} pictures, "
-        f"{size / 1e6:,.1f} MB; {counts['coverage']:.1%} of the training rows could be searched"
+        f"{size / 1e6:,.2f} MB; {counts['coverage']:.1%} of {counts['searchable']:,} training rows are searched"
     ]
+    if (least := manifest["policy"]["at_least"]) > 1:
+        said.append(f"pictures that fewer than {least} rows show were left out, and copies of them are allowed")
     if sketches := manifest["sketches"]:
         measured = f"{sketches['recall'] or 0:.4f} of {sketches['pairs']:,} pairs"
         recall = measured if sketches["pairs"] else "not measured: no edited copy of what is in the bundle is known"
@@ -204,10 +206,13 @@ def sentences(folder: Path) -> list[str]:
             f"recall of the search: {recall}; least cosine of a quantised vector to itself: "
             f"{sketches['least_self_cosine']:.5f}"
         )
+        of = ", of a bundle of everything" if least > 1 else ""
         for row in manifest["calibration"]["error_rates"]:
             error, population = row["error"].replace("_", " "), row["population"].replace("_", " ")
             said.append(
-                f"{error}s by embedding, {population}: {row['wrong']} of {row['pictures']} "
+                f"{error}s by embedding, {population}{of}: {row['wrong']} of {row['pictures']} "
                 f"({row['low']:.1%} to {row['high']:.1%})"
             )
+    else:
+        said.append("without embeddings: crops, collages and strong edits are not found, and no error rate is known")
     return said

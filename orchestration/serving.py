@@ -82,6 +82,11 @@ class Service:
         """The seconds that a body has to arrive, and a head too."""
         return self._admission.pace.body_s
 
+    @property
+    def bundle(self) -> str:
+        """The name of the bundle in use."""
+        return self._current.guard.bundle.name
+
     @asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
         self._watch()
@@ -214,7 +219,7 @@ def serve(service: Service, listening: socket.socket, grace_s: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has ended, for whoever listens
         signal.signal(number, lambda *_: None)
     host, port = listening.getsockname()[:2]
-    _LOG.info("listening", extra={"host": host, "port": port})
+    _LOG.info("listening", extra={"host": host, "port": port, "bundle": service.bundle})
     uvicorn.Server(config).run(sockets=[listening])
 
 

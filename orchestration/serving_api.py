@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from transforms.guard import Verdict
+from transforms.guard import verdict as words
 
 _REFUSAL = {
     "type": "object",
@@ -55,7 +56,7 @@ def _get(summary: str, answers: dict[str, str]) -> dict[str, dict[str, Any]]:
 def _answers(body_bytes: int) -> dict[str, Any]:
     verdicts = {
         "200": "Checked. Only the decision `allow` is a permission.",
-        "422": "The body cannot be read as an image; it is not allowed.",
+        "422": "The body cannot be read as an image, or not be compared as a whole; it is not allowed.",
     }
     refusals = {
         "408": "The body did not arrive in time.",
@@ -84,4 +85,7 @@ def _schemas() -> dict[str, Any]:
     parts = verdict.pop("$defs")
     for name in ("cluster_id", "sample_id"):  # of 63 bits, and so text in JSON
         parts["Source"]["properties"][name] = {"type": "string", "pattern": "^[0-9]+$"}
+    for name, terms in (("decision", words.DECISIONS), ("verdict", words.VERDICTS)):
+        verdict["properties"][name] = {"type": "string", "enum": list(terms)}
+    parts["Evidence"]["properties"]["method"] = {"type": "string", "enum": list(words.METHODS)}
     return parts | {"Verdict": verdict, "Refusal": _REFUSAL}

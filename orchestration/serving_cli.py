@@ -18,7 +18,9 @@ _HELD = 500_000_000  # bytes of images under way
 
 @click.command(epilog="Example: raisonne serve --port 8080")
 @click.option(
-    "--bundle", type=click.Path(path_type=Path), help="A bundle or a link to one; else the warehouse's newest."
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Or a link to one; else of the warehouse's newest version.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Other than this machine's own needs a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")

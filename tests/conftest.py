@@ -74,6 +74,7 @@ class Row:
     caption: str | None
     data: bytes | None
     member: str | None = None  # another member name than KEY.jpg
+    license: str | None = None
 
 
 @dataclass
@@ -112,6 +113,8 @@ class Landing:
                 "HEIGHT": pa.array([192] * len(rows), pa.int32()),
             }
         )
+        if any(r.license for r in rows):
+            table = table.append_column("LICENSE", pa.array([r.license for r in rows], pa.string()))
         pq.write_table(table, laion / f"{name}.parquet.new")
         with tarfile.open(laion / f"{name}.tar.new", "w") as archive:
             for number, row in enumerate(rows):

@@ -5,12 +5,16 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import bundles
 import pytest
+from bundles import POLICY, Blurred
 from conftest import ROOT, Landing, encoded, picture
 
+from orchestration import guard_folders
+from orchestration.guard_export import Choice
 from transforms.guard import Guard, Verdict
 
 GENERATIONS = ROOT / "data" / "sample" / "generations"
@@ -129,6 +133,13 @@ def test_a_policy_leaves_out_what_was_shown_less_often(sample: Landing, hashes: 
     [(clusters, rows)] = sample.query("select count(*), sum(duplicate_count)::int from duplicates.counts")
     counts = json.loads((hashes / "manifest.json").read_text())["counts"]
     assert (counts["clusters"], counts["rows"]) == (clusters, rows)
+    [(searched, searchable)] = sample.query(
+        "select count(*) filter (where status = 'ok' and sample_id in (select sample_id from duplicates.clusters)), "
+        "(select count(*) from catalog.samples) from fingerprints.images"
+    )
+    assert counts["coverage"] == searched / searchable < 0.9
+    none = sample.raisonne("export", "guard", "--at-least", "121", check=False)
+    assert (none.returncode, "would allow everything" in none.stderr) == (1, True)
     assert not (hashes / "vectors.npy").exists()
 
 
@@ -151,10 +162,20 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     hostile.write_bytes(encoded(picture(1), "PNG"))
     (shown / "-b.jpg").write_bytes(encoded(picture(2)))
     (shown / "notes.txt").write_text("no image")
+    (shown / "unnamed").write_bytes(encoded(picture(3)))
     code, lines, said = check("--bundle", str(hashes), str(shown))
-    assert (code, [line["decision"] for line in lines]) == (0, ["allow", "allow"])
-    assert "1 files are not named as pictures and were not checked" in said
-    assert {line["image"] for line in lines} == {str(hostile), str(shown / "-b.jpg")}
+    assert (code, [line["decision"] for line in lines]) == (0, ["allow"] * 3)
+    assert "1 files are no pictures, such as" in said
+    assert {line["image"] for line in lines} == {str(hostile), str(shown / "-b.jpg"), str(shown / "unnamed")}
+    (shown / "elsewhere").symlink_to(GENERATIONS)
+    (shown / "drawing.svg").write_text("<svg/>")
+    (shown / "part").write_bytes(encoded(picture(3))[:999])
+    code, lines, _ = check("--bundle", str(hashes), str(shown))
+    unread = {Path(line["image"]).name for line in lines if line["decision"] == "unavailable"}
+    assert (code, unread) == (3, {"elsewhere", "drawing.svg", "part"})
+    (shown / "elsewhere").unlink()
+    (shown / "drawing.svg").unlink()
+    (shown / "part").unlink()
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -188,6 +209,28 @@ def test_check_without_a_usable_bundle_is_unavailable(hashes: Path, tmp_path: Pa
     assert (code, lines) == (3, [])
     assert "pdq_words.npy" in said
     assert "Traceback" not in said
+
+
+def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(tmp_path: Path) -> None:
+    """Of the newest version that has one, the strictest bundle is meant; it stays when its version goes."""
+    lie = guard_folders.default_folder(tmp_path)
+    data, embedding = [encoded(picture(1))], Blurred()
+    assert guard_folders.newest(tmp_path) is None
+    for choice in (Choice(10), Choice(hashes_only=True), Choice(), Choice(copy_score=0.7), Choice(p_value=0.01)):
+        policy = replace(POLICY, at_least=choice.at_least, copy_score=choice.copy_score or 0.5, p_value=choice.p_value)
+        encoder = None if choice.hashes_only else embedding
+        bundles.write(lie / f"version-000002{choice.suffix}", data, encoder, policy)
+        bundles.write(lie / f"version-000001{choice.suffix}", data, encoder)
+    (lie / "version-000003").mkdir()  # without a manifest
+    assert guard_folders.newest(tmp_path) == lie / "version-000002-p-value-0.01"
+    shutil.rmtree(lie / "version-000002-p-value-0.01")
+    assert guard_folders.newest(tmp_path) == lie / "version-000002"
+    guard_folders.prune(tmp_path, {1, 3})
+    assert {path.name[:14] for path in lie.iterdir()} == {"version-000001", "version-000002", "version-000003"}
+    opened = Guard.load(lie / "version-000001-hashes")
+    guard_folders.prune(tmp_path, {3})
+    assert {path.name[:14] for path in lie.iterdir()} == {"version-000002", "version-000003"}
+    assert opened.check(data[0]).sources[0].url, "whoever has it open goes on"
 
 
 def test_options_of_a_guard_are_refused_elsewhere(sample: Landing) -> None:

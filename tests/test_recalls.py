@@ -22,6 +22,7 @@ from orchestration.defs.recalls import recalled_rows
 from orchestration.facts import Facts
 from orchestration.resources import Warehouse
 from transforms import hashes, pictures
+from transforms.guard import Guard
 from transforms.landing import ROW_BITS
 
 LISTS = """
@@ -68,12 +69,12 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
     smaller = encoded(picture(0, 200, 150))
     rows = [
         # the representative, while it is not recalled: the largest picture, the lowest id
-        Row("https://Photos.Optout.net:8080/0.jpg", "zero", shown[0]),
-        Row("https://images.example.org/0.jpg", "zero again", smaller),
+        Row("https://Photos.Optout.net:8080/0.jpg", "zero", shown[0], license="pd"),
+        Row("https://images.example.org/0.jpg", "zero again", smaller, license="cc0-1.0"),
         Row("https://images.example.org/0-copy.jpg", "zero once more", shown[0]),
         Row("https://images.example.org/1.jpg", "one", shown[1]),
         Row("https://Images.example.org/1-copy.jpg?Q=1", "one again", shown[1]),
-        Row("https://images.example.org/2.jpg", "two", shown[2]),
+        Row("https://images.example.org/2.jpg", "two", shown[2], license="pd"),
         Row("https://images.example.org/3.jpg", "three", shown[3]),
         Row("https://images.example.org/4.jpg", "four", shown[4]),
         Row("https://notoptout.net/5.jpg", "five", shown[5]),
@@ -158,6 +159,20 @@ def test_a_generation_that_copies_a_recalled_row_is_still_explained(stages: Stag
     assert stages.query(0, touched) == [(0, 2, "gen/unchanged.jpg", "exact"), (5, 0, "gen/withdrawn.jpg", "exact")]
     without = "select live_rows, generations from provenance.recalled join catalog.samples using (sample_id)"
     assert stages.query(0, f"{without} where row_number = 9") == [(0, 0)], "a row without a picture is listed too"
+
+
+def test_a_guard_blocks_a_copy_of_a_recalled_picture_and_names_no_licence_for_it(
+    stages: Stages, tmp_path: Path
+) -> None:
+    bundle, landing = tmp_path / "bundle", stages.landing
+    landing.raisonne("export", "guard", "--hashes-only", "--version", "1", "--to", str(bundle))
+    guard = Guard.load(bundle)
+    withdrawn, unchanged = (guard.check(landing.folder / f"generations/{n}.jpg") for n in ("withdrawn", "unchanged"))
+    assert (withdrawn.decision, withdrawn.verdict, unchanged.verdict) == ("block", "exact", "exact")
+    [gone], [left] = withdrawn.sources, unchanged.sources
+    assert (gone.recalled, gone.duplicate_count, gone.recalled_count, gone.licenses) == (True, 0, 1, ())
+    assert (left.recalled, left.duplicate_count, left.recalled_count, left.licenses) == (False, 2, 1, ("cc0-1.0",))
+    assert left.url == "https://images.example.org/0-copy.jpg", "that of a row that is left"
 
 
 def test_a_representative_is_a_row_that_is_left(stages: Stages) -> None:

@@ -10,6 +10,7 @@ import io
 import struct
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ Pixels = npt.NDArray[np.uint8]
 
 # Only formats that browsers show: Pillow also opens some that run other programs (EPS) or that nobody trains on.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+HEAD = 16  # bytes by which Pillow tells them
 # What Pillow's decoders raise on broken input (RuntimeError: AVIF); anything else is a bug of ours and must surface.
 _BROKEN = (
     OSError,
@@ -50,12 +52,20 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
     return _decoded(data, max_pixels, _rgb)
 
 
-def decode_shown(data: bytes, max_pixels: int) -> tuple[Pixels, ...]:
-    """Decode `data` into all that it may be shown as, `decode`'s picture first.
+@dataclass(frozen=True)
+class Shown:
+    """All that a file may be shown as. pictures: `decode`'s first. hidden: what no picture is of, None for nothing."""
 
-    Where pixels are transparent, the others are the picture on black and without its transparency. Raises DecodeError
-    as `decode` does, and for what viewers show otherwise than it: frames or pages after the first, and samples of 32
-    bits, whose white nobody knows.
+    pictures: tuple[Pixels, ...]
+    hidden: str | None = None
+
+
+def shown(data: bytes, max_pixels: int) -> Shown:
+    """Decode `data` into all that viewers may show.
+
+    Where pixels are transparent, that is the picture on white, on black and without its transparency. Frames or pages
+    after the first are hidden. Raises DecodeError as `decode` does, and for samples of 32 bits, whose white nobody
+    knows.
     """
     return _decoded(data, max_pixels, _shown)
 
@@ -68,8 +78,6 @@ def _decoded[T](data: bytes, max_pixels: int, made: Callable[[Image.Image], T]) 
             warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the limit below decides
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _refuse_excess(image, data, max_pixels)
-                if made is _shown and getattr(image, "is_animated", False):
-                    raise DecodeError("more than one frame or page, of which only the first would be looked at")
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
                 return made(image)
@@ -81,6 +89,12 @@ def _decoded[T](data: bytes, max_pixels: int, made: Callable[[Image.Image], T]) 
         raise DecodeError(f"too many pixels: {error}") from None
     except _BROKEN as error:
         raise DecodeError(f"broken {error.__class__.__name__}: {str(error)[:200]}") from None
+
+
+def begins_as_picture(head: bytes) -> bool:
+    """Whether a file with these first HEAD bytes could be of FORMATS."""
+    Image.init()
+    return any(accept is not None and accept(head) for _, accept in (Image.OPEN[kind] for kind in FORMATS))
 
 
 def _refuse_excess(image: Image.Image, data: bytes, max_pixels: int) -> None:
@@ -115,7 +129,7 @@ def _laid_on(colour: str, rgba: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, colour), rgba)
 
 
-def _shown(image: Image.Image) -> tuple[Pixels, ...]:
+def _shown(image: Image.Image) -> Shown:
     if image.mode in ("I", "F"):
         raise DecodeError(f"samples of 32 bits (mode {image.mode}), which have no white: convert it to 8 or 16 bits")
     pictures = [_rgb(image)]
@@ -123,4 +137,6 @@ def _shown(image: Image.Image) -> tuple[Pixels, ...]:
         rgba = image.convert("RGBA")
         if min(rgba.getchannel("A").getextrema()) != 255:
             pictures += [np.ascontiguousarray(each.convert("RGB")) for each in (_laid_on("black", rgba), rgba)]
-    return tuple(pictures)
+    # Asked last: it moves on to the second frame of some formats.
+    several = getattr(image, "is_animated", False)
+    return Shown(tuple(pictures), "it has several frames or pages, and only the first is compared" if several else None)

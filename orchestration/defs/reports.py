@@ -6,7 +6,7 @@ What belongs here: writing the exports of a published version. What does not: wh
 import dagster as dg
 from pydantic import Field
 
-from orchestration import exports, publishing
+from orchestration import exports, guard_folders, publishing
 from orchestration.defs.warehouse import MODELS
 from orchestration.resources import Warehouse
 
@@ -30,7 +30,9 @@ def curator_exports(context: dg.AssetExecutionContext, config: Chosen, warehouse
             files = exports.write(con, folder, exports.FORMATS, warehouse.training_picture, warehouse.settings)
     except (publishing.NotPublished, exports.NotInVersion) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    exports.prune(warehouse.home, {kept.number for kept in publishing.versions(warehouse.home)})
+    kept = {version.number for version in publishing.versions(warehouse.home)}
+    exports.prune(warehouse.home, kept)
+    guard_folders.prune(warehouse.home, kept)
     return dg.MaterializeResult(
         metadata={"version": number, "folder": dg.MetadataValue.path(str(folder.resolve()))}
         | {path.name: dg.MetadataValue.url(path.resolve().as_uri()) for path in files}

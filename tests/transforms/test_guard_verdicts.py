@@ -124,11 +124,13 @@ def with_alpha(image: Image.Image, alpha: Image.Image | int) -> Image.Image:
     return shown
 
 
-def test_nothing_hides_a_copy_from_the_guard(guard: Guard, files: list[bytes]) -> None:
+def test_nothing_hides_a_copy_from_the_guard(folder: Path, guard: Guard, files: list[bytes], tmp_path: Path) -> None:
     """What a viewer may show is looked at, or it is not allowed: later frames, what is transparent, other samples."""
     copy, new = Image.open(io.BytesIO(files[3])).convert("RGB"), picture(NEW)
     grey, white = copy.convert("L"), Image.new("RGB", copy.size, "white")
     several = {kind: saved(new, kind, copy) for kind in ("GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF")}
+    assert "several frames" in guard.check(several["GIF"]).reason
+    assert method(guard.check(saved(copy.resize((90, 70)), "GIF", new))) == "pdq"
     deep = {
         "integers": encoded(Image.fromarray(np.asarray(grey).astype(np.int32) << 23), "TIFF"),
         "floats": encoded(Image.fromarray(np.asarray(grey).astype(np.float32) / 255), "TIFF"),
@@ -138,6 +140,10 @@ def test_nothing_hides_a_copy_from_the_guard(guard: Guard, files: list[bytes]) -
     for alpha in (with_alpha(copy, 0), with_alpha(copy, 3), with_alpha(white, grey)):
         assert guard.check(encoded(alpha, "PNG")).decision == "block"
     assert guard.check(encoded(with_alpha(new, 200), "PNG")).allowed
+    seen = guard.check(several["WEBP"])
+    for kind, decision in (("pixel_sha256", "unavailable"), ("sha256", "allow")):  # an entry for the file was looked at
+        listed = entries(tmp_path / kind, {"rule": "allow", kind: str(getattr(seen, kind))})
+        assert Guard.load(folder, Blurred(), listed).check(several["WEBP"]).decision == decision
 
 
 def test_an_embedding_that_is_none_is_no_permission(folder: Path, files: list[bytes]) -> None:
@@ -185,15 +191,13 @@ def test_a_bundle_of_hashes_says_that_it_compares_no_embeddings(files: list[byte
     allowed = guard.check(encoded(picture(NEW)))
     assert (allowed.decision, allowed.p_value, allowed.searched.recall) == ("allow", None, None)
     assert allowed.searched.fingerprints == ("sha256", "pixels", "pdq")
-    flat = guard.check(encoded(Image.new("RGB", (64, 64), "white")))
-    assert flat.decision == "unavailable"
-    assert "too flat to compare" in flat.reason
+    flat = guard.check(encoded(Image.new("RGB", (64, 64), "navy")))  # its hash says nothing, and nothing else is there
+    assert (flat.decision, "too little structure" in flat.reason) == ("unavailable", True)
 
 
-def test_an_empty_bundle_allows_and_says_that_nothing_was_searched(tmp_path: Path) -> None:
-    guard = Guard.load(bundles.write(tmp_path / "bundle", []))
-    assert (verdict := guard.check(encoded(picture(NEW)))).allowed
-    assert verdict.searched.rows == 0
+def test_an_empty_bundle_which_would_allow_everything_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="holds no picture"):
+        Guard.load(bundles.write(tmp_path / "bundle", []))
 
 
 def test_a_changed_or_truncated_file_is_refused_by_name(files: list[bytes], tmp_path: Path) -> None:
@@ -317,7 +321,8 @@ def test_a_curators_entries_decide_and_are_named(folder: Path, files: list[bytes
     assert decided["new"].override == f"block sha256 {first.sha256} by ana: so decided"
     assert decided["new"].searched.overrides
     passed = guard.check(files[6])  # what it resembles does not count; everything else is still searched
-    assert (passed.decision, passed.verdict, passed.override) == ("allow", "no_match_found", None)
+    assert (passed.decision, passed.verdict) == ("allow", "no_match_found")
+    assert (method(passed), passed.override) == ("override", "allow cluster_id 1006 by ana: so decided")
     assert guard.check(files[4]).decision == "block"
     assert guard.check(b"no picture").decision == "unavailable"
 

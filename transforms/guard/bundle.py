@@ -18,7 +18,7 @@ way that you trust.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,6 +153,11 @@ class Bundle:
             raise BundleError(f"{folder} was replaced while it was opened; open it again")
         return bundle
 
+    @staticmethod
+    def described(folder: Path) -> dict[str, Any]:
+        """Return the manifest of a bundle, whose files are not looked at. Raises BundleError."""
+        return _manifest(folder)
+
     @property
     def name(self) -> str:
         """The version of the warehouse that it is of, and its digest."""
@@ -199,14 +204,14 @@ class Bundle:
     def source(self, cluster: int, **found: Any) -> Source:  # noqa: ANN401 -- the fields of Source
         """Return what is known of a cluster, by its number, with what was found."""
         said = self._clusters.slice(cluster, 1).to_pylist()[0]
-        return Source(**(said | {"licenses": tuple(said["licenses"])}), **found)
+        derived = {"licenses": tuple(said["licenses"]), "recalled": said["duplicate_count"] == 0}
+        return Source(**(said | derived), **found)
 
-    def numbers(self, cluster_ids: Sequence[int]) -> npt.NDArray[np.int64]:
-        """Return the numbers of clusters, ascending, by the warehouse's ids; of those that it has."""
-        asked = np.array(cluster_ids, np.uint64)
-        return (
-            np.flatnonzero(np.isin(self._clusters["cluster_id"].to_numpy(), asked)) if len(asked) else asked.view("i8")
-        )
+    def by_cluster[T](self, by_id: Mapping[int, T]) -> dict[int, T]:
+        """Return what is said of clusters by the numbers that they have here; `by_id` is by the warehouse's ids."""
+        ids = self._clusters["cluster_id"].to_numpy()
+        numbers = np.flatnonzero(np.isin(ids, np.array(list(by_id), np.uint64))).tolist() if by_id else []
+        return {number: by_id[int(ids[number])] for number in numbers}
 
     @cached_property
     def null(self) -> Null | None:

@@ -21,7 +21,7 @@ from transforms.guard.nearest import Near, Nearest, NotEmbedded
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
 from transforms.hashes import sha256
-from transforms.pictures import DecodeError, Pixels, decode_shown
+from transforms.pictures import DecodeError, Pixels, Shown, shown
 
 _SOURCES = 10  # named in a verdict
 _WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
@@ -66,9 +66,8 @@ class Guard:
         self.rules = Rules(said["limits"]["pixels"], said["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
         self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
-        passed = bundle.numbers(overrides.cluster_ids)
-        self._passed = frozenset(passed.tolist())
-        self._nearest = None if encoder is None else Nearest(bundle, encoder, views(**said["views"]), passed)
+        self._passed = bundle.by_cluster(overrides.passed)
+        self._nearest = None if encoder is None else Nearest(bundle, encoder, views(**said["views"]), self._passed)
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
 
@@ -83,6 +82,8 @@ class Guard:
         """
         entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
         bundle = Bundle.open(Path(path))
+        if not bundle.searched.pictures:
+            raise BundleError(f"{path} holds no picture, so nothing can be checked; export one that does")
         if bundle.encoder is None:
             guard = cls(bundle, None, entries)
         else:
@@ -105,12 +106,12 @@ class Guard:
         clock = _Clock(limit_s)
         try:
             self.bundle.require_unchanged()
-            digest, pictures = self._read(image)
+            digest, seen = self._read(image)
             verdicts = []
-            for picture in pictures:  # any of them may be what is shown
+            for picture in seen.pictures:  # any of them may be what is shown
                 printed = replace(fingerprints.of_pixels(picture, self.rules, dihedral=True), sha256=digest)
                 clock.tick("hashing")
-                found = self._checked(printed, picture, clock)
+                found = self._checked(printed, picture, seen.hidden, clock)
                 verdicts.append(replace(found, sha256=digest, pixel_sha256=printed.pixel_sha256))
                 if found.decision == words.BLOCK:
                     break
@@ -123,51 +124,57 @@ class Guard:
         except (OSError, NotEmbedded) as error:
             return self._unavailable(str(error), clock)
 
-    def _read(self, image: Image) -> tuple[str | None, tuple[Pixels, ...]]:
+    def _read(self, image: Image) -> tuple[str | None, Shown]:
         """Return the SHA-256 of a file, None of pixels, and all that the image may be shown as."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
-            return None, (np.ascontiguousarray(image),)
+            return None, Shown((np.ascontiguousarray(image),))
+        if not isinstance(image, bytes | str | Path):
+            raise TypeError(f"an image is a path, its bytes, or pixels as a NumPy array, not {type(image).__name__}")
         if not isinstance(image, bytes):
             with Path(image).open("rb") as file:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than the {self.rules.member_bytes:,} bytes that one may have")
-        return sha256(image), decode_shown(image, self.rules.max_pixels)
+        return sha256(image), shown(image, self.rules.max_pixels)
 
-    def _checked(self, printed: Fingerprint, picture: Pixels, clock: _Clock) -> Verdict:
+    def _checked(self, printed: Fingerprint, picture: Pixels, hidden: str | None, clock: _Clock) -> Verdict:
+        """Ask step by step. hidden: what the file shows besides; if it does, only an entry for the file allows it."""
         policy = self.policy
-        if override := self._overrides.of_image(printed, policy.pdq):
+        override = self._overrides.of_image(printed, policy.pdq)
+        if override and (override.rule == BLOCK or not hidden or override.kind == "sha256"):
             return self._overridden(override, clock)
+        passed: list[Override] = []
         for method, same in self._same(printed):
-            if hits := self._counting([_Hit(cluster, exact=True) for cluster in same]):
+            if hits := self._counting([_Hit(cluster, exact=True) for cluster in same], passed):
                 return self._blocked(Evidence(method, 0, 0), hits, None, clock)
-        alike = self._counting(self._alike(printed))
+        alike = self._counting(self._alike(printed), passed)
         clock.tick("comparing hashes")
         if alike:
             return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, policy.pdq), alike, None, clock)
-        if self._nearest is None and printed.status != OK:
-            return self._unavailable(
-                f"the picture is too flat to compare by its hash, of quality {printed.pdq_quality} where "
-                f"{policy.pdq_quality} is asked for, and the bundle has no embeddings",
-                clock,
-            )
+        if hidden:
+            return self._unavailable(f"the image cannot be checked as a whole: {hidden}", clock)
         if self._nearest is None:
-            return self._allowed(None, clock)
+            if printed.status != OK:
+                return self._unavailable(words.too_flat(printed.pdq_quality or 0, policy), clock)
+            return self._allowed(None, passed, clock)
         found = self._nearest.search(picture, policy.copy_score, clock.tick)
         clock.tick("comparing embeddings")
-        if near := [_Hit(match.cluster, near=match) for match in found.matches]:
+        if near := self._counting([_Hit(match.cluster, near=match) for match in found.matches], passed):
             score = near[0].near.score if near[0].near else 0.0
             return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, found.p_value, clock)
-        limit, p = policy.p_value, found.p_value
-        if found.strongest and limit is not None and p is not None and p <= limit:
-            strongest = _Hit(found.strongest.cluster, near=found.strongest)
-            return self._blocked(Evidence(words.P_VALUE, p, limit), [strongest], p, clock)
-        return self._allowed(p, clock)
+        for strongest in found.strongest:
+            limit, p = policy.p_value, strongest.p_value
+            if limit is not None and p is not None and p <= limit:
+                hit = _Hit(strongest.near.cluster, near=strongest.near)
+                if hits := self._counting([hit], passed):
+                    return self._blocked(Evidence(words.P_VALUE, p, limit), hits, p, clock)
+        return self._allowed(found.p_value, passed, clock)
 
-    def _counting(self, hits: list[_Hit]) -> list[_Hit]:
-        """Leave out the training pictures that a curator lets pass."""
+    def _counting(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
+        """Leave out the training pictures that a curator lets pass, and add the entries by which to `passed`."""
+        passed += [self._passed[hit.cluster] for hit in hits if hit.cluster in self._passed]
         return [hit for hit in hits if hit.cluster not in self._passed]
 
     def _same(self, printed: Fingerprint) -> Iterator[tuple[str, list[int]]]:
@@ -205,19 +212,19 @@ class Guard:
             words.BLOCK, verdict, words.sentence(evidence), clock, evidence=evidence, hits=hits, p_value=p_value
         )
 
-    def _allowed(self, p_value: float | None, clock: _Clock) -> Verdict:
-        reason = "no training picture is this near"
-        return self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+    def _allowed(self, p_value: float | None, passed: list[Override], clock: _Clock) -> Verdict:
+        """Allow what nothing speaks against. passed: the entries without which something would."""
+        reason = words.nothing_near(self.policy, self.searched)
+        found = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+        if not passed:
+            return found
+        reason = f"a curator's entry: {passed[0]}; {reason}"
+        return replace(found, reason=reason, evidence=Evidence(words.OVERRIDE, 0, 0), override=str(passed[0]))
 
     def _overridden(self, override: Override, clock: _Clock) -> Verdict:
         decision = words.BLOCK if override.rule == BLOCK else words.ALLOW
-        found = self._answer(
-            decision,
-            words.NOT_SEARCHED,
-            f"a curator's entry: {override}",
-            clock,
-            evidence=Evidence(words.OVERRIDE, 0, 0),
-        )
+        reason, decided = f"a curator's entry: {override}", Evidence(words.OVERRIDE, 0, 0)
+        found = self._answer(decision, words.NOT_SEARCHED, reason, clock, evidence=decided)
         return replace(found, override=str(override))
 
     def _unavailable(self, reason: str, clock: _Clock) -> Verdict:

@@ -8,7 +8,7 @@ the quantised vectors, which are read from the file and never held. How much tha
 written, and every verdict states it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +43,24 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Found:
-    """matches: clusters from the threshold on, best first. strongest: the one of the p-value, if there is any."""
+class Strongest:
+    """The match that a p-value is of."""
 
-    matches: tuple[Near, ...]
-    strongest: Near | None
+    near: Near
     p_value: float | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    matches: clusters from the threshold on, best first, those too that do not count. strongest: of all clusters, and
+    where that is one that does not count, of those that do. p_value: of the strongest that counts.
+    """
+
+    matches: tuple[Near, ...] = ()
+    strongest: tuple[Strongest, ...] = ()
+    p_value: float | None = None
 
 
 def candidates(words: Words, views: Vectors, radius: int, count: int) -> npt.NDArray[np.int64]:
@@ -73,12 +85,12 @@ def best_scores(
 
 
 class Nearest:
-    """Searches the embeddings of a bundle. passed: numbers of clusters that do not count, whatever resembles them."""
+    """Searches the embeddings of a bundle. passed: numbers of clusters whose resemblance does not count."""
 
-    def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View], passed: npt.NDArray[np.int64]) -> None:
+    def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View], passed: Collection[int] = ()) -> None:
         self._encoder, self._views, self._null = encoder, views, bundle.null
         self._words, self._codes = bundle.array("sketch_words"), bundle.row_file("vectors")
-        self._cluster, self._passed = bundle.array("vector_cluster"), passed
+        self._cluster, self._passed = bundle.array("vector_cluster"), frozenset(passed)
         self._background = np.array(bundle.array("background"))
         self._background_cluster = np.array(bundle.array("background_cluster"))
 
@@ -92,11 +104,9 @@ class Nearest:
             raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
         tick("embedding")
         rows = candidates(self._words, views, sketches.radius(threshold, 32 * len(self._words)), SCORED)
-        if len(self._passed):
-            rows = rows[~np.isin(self._cluster[rows], self._passed)]
         tick("comparing sketches")
         if not len(rows):
-            return Found((), None, None)
+            return Found()
         score, view = best_scores(self._codes, rows, views)
         cluster = np.asarray(self._cluster[rows], np.int64)
         order = np.argsort(-score, kind="stable")
@@ -104,10 +114,16 @@ class Nearest:
         best = order[np.sort(first)]  # the best picture of each cluster
         matches = tuple(self._near(cluster, score, view, place) for place in best[score[best] >= threshold].tolist())
         normalised = score[best].astype(np.float64) - self._common(views, cluster[best])
-        place = int(np.argmax(normalised))
-        strongest = self._near(cluster, score, view, int(best[place]))
-        p_value = None if self._null is None else float(self._null.p_values(normalised[place]))
-        return Found(matches, strongest, p_value)
+        strongest: list[Strongest] = []
+        for place in np.argsort(-normalised, kind="stable").tolist():
+            near = self._near(cluster, score, view, int(best[place]))
+            counts = near.cluster not in self._passed
+            if counts or not strongest:
+                p_value = None if self._null is None else float(self._null.p_values(normalised[place]))
+                strongest.append(Strongest(near, p_value))
+            if counts:
+                return Found(matches, tuple(strongest), p_value)
+        return Found(matches, tuple(strongest))
 
     def _near(self, cluster: np.ndarray, score: np.ndarray, view: np.ndarray, place: int) -> Near:
         return Near(int(cluster[place]), float(score[place]), self._views[view[place]])

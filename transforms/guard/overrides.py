@@ -98,9 +98,9 @@ class Overrides:
         return hamming_scan.words(from_hex([each.value for each in self.hashed]))
 
     @property
-    def cluster_ids(self) -> list[int]:
-        """The clusters whose resemblance does not count."""
-        return [int(value) for rule, kind, value in self.exact if (rule, kind) == (ALLOW, "cluster_id")]
+    def passed(self) -> dict[int, Override]:
+        """The entries by which the resemblance to a cluster does not count, by its id."""
+        return {int(entry.value): entry for entry in self.exact.values() if entry.kind == "cluster_id"}
 
 
 NO_OVERRIDES = Overrides()

@@ -13,6 +13,9 @@ ALLOW, BLOCK, UNAVAILABLE = "allow", "block", "unavailable"
 EXACT, SIMILAR, NO_MATCH_FOUND, NOT_SEARCHED = "exact", "similar", "no_match_found", "not_searched"
 BYTES, PIXELS, PDQ, EMBEDDING, P_VALUE = "sha256", "pixels", "pdq", "embedding", "p_value"
 OVERRIDE = "override"
+DECISIONS = (ALLOW, BLOCK, UNAVAILABLE)
+VERDICTS = (EXACT, SIMILAR, NO_MATCH_FOUND, NOT_SEARCHED)
+METHODS = (BYTES, PIXELS, PDQ, EMBEDDING, P_VALUE, OVERRIDE)
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,30 @@ def sentence(evidence: Evidence) -> str:
     }[evidence.method]
 
 
+def nothing_near(policy: Policy, searched: "Searched") -> str:
+    """Say what was looked for in vain, and among what."""
+    of = f" that {policy.at_least} or more rows show" if policy.at_least > 1 else ""
+    rules = f"none within {policy.pdq} bits by perceptual hash"
+    if EMBEDDING in searched.fingerprints:
+        rules += f", none with a cosine of {policy.copy_score:g} or more"
+    return f"of the {searched.pictures:,} training pictures searched{of}: {rules}"
+
+
+def too_flat(quality: int, policy: Policy) -> str:
+    """Say why a picture cannot be compared by its perceptual hash."""
+    return (
+        f"the image has too little structure to be compared by perceptual hash (quality {quality} of 100, and from "
+        f"{policy.pdq_quality} on it says something), and the bundle has no embeddings"
+    )
+
+
 @dataclass(frozen=True)
 class Source:
     """A training picture that the image likely comes from. Likely, not certain: it is what lies nearest.
 
     cluster_id, sample_id: of the warehouse. duplicate_count: training rows that show it; recalled_count: further ones
-    that were recalled, on which the model was trained all the same. pdq_distance, copy_score: None where not measured.
+    that were recalled, on which the model was trained all the same. recalled: all of them were. licenses: of the rows
+    that were not recalled. pdq_distance, copy_score: None where not measured.
     region: the view of the image that was nearest, as x, y, width and height in fractions.
     """
 
@@ -69,6 +90,7 @@ class Source:
     dataset: str
     duplicate_count: int
     recalled_count: int
+    recalled: bool
     url: str | None
     licenses: tuple[str, ...]
     exact: bool
@@ -82,7 +104,8 @@ class Searched:
     """What an answer rests on.
 
     bundle: version of the warehouse and digest of the bundle. fingerprints: what the bundle can compare. rows: training
-    rows behind it; of the catalogue's `searchable` rows, `coverage` had a usable picture. pictures: different ones.
+    rows behind it. coverage: the share of the catalogue's `searchable` rows that the image was compared with by
+    embedding, or by perceptual hash where the bundle has no embeddings. pictures: different ones.
     recall: measured share of the embeddings above the threshold that the search finds, None where nothing is embedded.
     overrides: digest of the curators' list, empty without one.
     """
