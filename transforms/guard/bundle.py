@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,10 @@ class RowFile:
     def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return rows, ascending, of shape (k, width). Neighbours are read at once."""
         width = self.shape[1] * self.dtype.itemsize
-        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
-        parts = [os.pread(self.descriptor, len(run) * width, self.offset + int(run[0]) * width) for run in runs]
+        ends = np.flatnonzero(np.diff(rows, append=-1) != 1)
+        lengths = np.diff(ends, prepend=-1)
+        starts = self.offset + width * rows[ends + 1 - lengths]
+        parts = map(os.pread, repeat(self.descriptor), (width * lengths).tolist(), starts.tolist())
         return np.frombuffer(b"".join(parts), self.dtype).reshape(len(rows), self.shape[1])
 
     def __del__(self) -> None:
