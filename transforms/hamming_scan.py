@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.hamming_lanes import popcount
+from transforms.hamming_workers import Workers
 
 Words = npt.NDArray[np.uint32]
 _BLOCK = 1024  # hashes that stay in the cache while all that are asked for meet them
@@ -52,15 +53,24 @@ def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> Within:
     return Within(row, distance[order][first])
 
 
-def least(known: Words, asked: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
+def least(
+    known: Words, asked: npt.NDArray[np.uint8], workers: Workers
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
     """Return each known hash's bits to the nearest of those asked for, and how many have each distance.
 
     known: uint32 of shape (w, n), w a multiple of 4. asked: uint8 of shape (m, 4 w), m at least 1. The distances are
     uint16 of shape (n,), the counts int64 of shape (32 w + 1,).
     """
-    bits, counts = np.empty(known.shape[1], np.uint16), np.zeros(32 * known.shape[0] + 1, np.int64)
-    _least(known, np.ascontiguousarray(asked).view(np.uint32), bits, counts)
-    return bits, counts
+    queries, bits = np.ascontiguousarray(asked).view(np.uint32), np.empty(known.shape[1], np.uint16)
+    counts: list[npt.NDArray[np.int64]] = []
+
+    def part(start: int, stop: int) -> None:
+        own = np.zeros(32 * known.shape[0] + 1, np.int64)
+        _least(known, queries, start, stop, bits, own)
+        counts.append(own)
+
+    workers.share(part, known.shape[1])
+    return bits, np.sum(counts, axis=0)
 
 
 @nb.njit(nogil=True, cache=True)
@@ -90,11 +100,10 @@ def _within(known, asked, radius, row, distance):  # noqa: ANN001, ANN202
 
 
 @nb.njit(nogil=True, cache=True)
-def _least(known, asked, bits, counts):  # noqa: ANN001, ANN202
-    total = known.shape[1]
+def _least(known, asked, first, last, bits, counts):  # noqa: ANN001, ANN202
     summed, lowest = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.uint32)
-    for start in range(0, total, _BLOCK):
-        stop = min(total, start + _BLOCK)
+    for start in range(first, last, _BLOCK):
+        stop = min(last, start + _BLOCK)
         lowest[:] = 65535
         for one in range(len(asked)):
             summed[:] = 0

@@ -1,7 +1,7 @@
-"""Threads that share the work of a join.
+"""Threads that share the work of a join, or of a scan.
 
 What belongs here: cutting work among threads, and handing on what they find in order. What does not: the work
-(`hamming_join.py`), its loops (`hamming_kernels.py`), which hold no lock and so run side by side.
+(`hamming_join.py`, `hamming_scan.py`), its loops (`hamming_kernels.py`), which hold no lock and so run side by side.
 """
 
 from collections import deque

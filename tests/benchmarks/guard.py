@@ -18,7 +18,7 @@ from tests.benchmarks.guard_data import FAST, ROWS, bundle, encoder, pictures
 from transforms.guard import Guard
 
 _ACCURATE = "sscd"
-_CHECKS = {"hash": 1_000, "full": 120}
+_CHECKS = {"hash": 1_000, "full": 300}
 _SIZES = (100_000, 1_000_000, 10_000_000) if FULL else (100_000, 1_000_000)
 
 
@@ -49,7 +49,7 @@ def _full() -> dict[str, float]:
     for name in (FAST, _ACCURATE):
         with bundle(ROWS, name) as folder:
             guard = Guard.load(folder, encoder(name))
-            found[name] = float(np.percentile(_timed(guard, _CHECKS["full"]), 99))
+            found[f"p50 {name}"], found[name] = np.percentile(_timed(guard, _CHECKS["full"]), (50, 99)).tolist()
             if name == FAST:
                 found["load"] = min(seconds(lambda f=folder: Guard.load(f, encoder(FAST))) for _ in range(3))
                 found["size"] = sum(path.stat().st_size for path in folder.iterdir()) / ROWS
@@ -71,7 +71,12 @@ def _hash(percentile: float) -> Measured:
 
 def _full_p99() -> Measured:
     found = _full()
-    parts = {"ms with sscd": found[_ACCURATE], "ms of the encoder alone": found["encode"]}
+    parts = {
+        "p50": found[f"p50 {FAST}"],
+        f"p99 with {_ACCURATE}": found[_ACCURATE],
+        f"p50 with {_ACCURATE}": found[f"p50 {_ACCURATE}"],
+        "the encoder alone at its fastest": found["encode"],
+    }
     return Measured(found[FAST], parts)
 
 

@@ -1,6 +1,8 @@
 """The guard's two searches beside faiss, on the same queries in one run, with the recall of each."""
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests.benchmarks.guard_data import DIMENSION, FAST, ROWS, bundle, hashes, v
 from transforms import hamming_scan, sketches
 from transforms.guard import Bundle
 from transforms.guard.nearest import SCORED, best_scores, candidates
+from transforms.hamming_workers import Workers
 
 _ASKED = 64  # queries
 
@@ -96,12 +99,13 @@ def _embedding_vs_ivf() -> Measured:
     with bundle(ROWS, FAST) as folder:
         opened = Bundle.open(folder)
         words, codes = opened.array("sketch_words"), opened.row_file("vectors")
-        radius = sketches.radius(0.5, 512)
+        radius, cores = sketches.radius(0.5, 512), len(os.sched_getaffinity(0))
+        workers = Workers(ThreadPoolExecutor(cores), cores)
 
         def ours() -> list[set[int]]:
             found = []
             for views in asked:
-                rows = candidates(words, views, radius, SCORED)
+                rows = candidates(words, views, radius, SCORED, workers)
                 found.append(set(rows[best_scores(codes, rows, views)[0] >= 0.5].tolist()))
             return found
 

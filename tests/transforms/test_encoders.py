@@ -1,6 +1,7 @@
 """Encoders: what they accept and refuse, and that vectors depend on the picture alone."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -279,3 +280,5 @@ def test_the_copy_encoder_gives_the_same_vector_in_any_batch(name: str) -> None:
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(encoder.embed(ready[1:2]), together[1:2], atol=1e-5)
     assert encoder.embed([]).shape == (0, 512)
+    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    assert all(os.sched_getaffinity(thread) == os.sched_getaffinity(0) for thread in threads), "tied to a core"

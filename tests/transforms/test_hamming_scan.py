@@ -1,9 +1,12 @@
 """Scans find what comparing bit by bit finds, whatever the number of hashes, and sketches keep what is near."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from transforms import hamming_scan, sketches
+from transforms.hamming_workers import Workers
 
 
 @pytest.mark.parametrize("count", [0, 1, 1023, 1024, 5000])
@@ -19,7 +22,8 @@ def test_a_scan_finds_what_brute_force_finds(count: int) -> None:
     found = hamming_scan.within(hamming_scan.words(known), asked, 31)
     assert found.row.tolist() == np.flatnonzero(bits <= 31).tolist()
     assert found.distance.tolist() == bits[bits <= 31].tolist()
-    distance, counts = hamming_scan.least(hamming_scan.words(known), asked)
+    with ThreadPoolExecutor(3) as pool:
+        distance, counts = hamming_scan.least(hamming_scan.words(known), asked, Workers(pool, 3))
     assert distance.tolist() == bits.tolist()
     assert counts.tolist() == np.bincount(bits, minlength=257).tolist()
 

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,13 @@ class RowFile:
         Raises BundleChanged where the file has become shorter.
         """
         width = self.shape[1] * self.dtype.itemsize
-        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
-        parts = [os.pread(self.descriptor, len(run) * width, self.offset + int(run[0]) * width) for run in runs]
-        if sum(map(len, parts)) < len(rows) * width:
+        ends = np.flatnonzero(np.diff(rows, append=-1) != 1)
+        lengths = np.diff(ends, prepend=-1)
+        starts = self.offset + width * rows[ends + 1 - lengths]
+        read = b"".join(map(os.pread, repeat(self.descriptor), (width * lengths).tolist(), starts.tolist()))
+        if len(read) < len(rows) * width:
             raise BundleChanged("a file of the bundle was cut off while it was in use")
-        return np.frombuffer(b"".join(parts), self.dtype).reshape(len(rows), self.shape[1])
+        return np.frombuffer(read, self.dtype).reshape(len(rows), self.shape[1])
 
     def __del__(self) -> None:
         os.close(self.descriptor)

@@ -8,7 +8,9 @@ the quantised vectors, which are read from the file and never held. How much tha
 written, and every verdict states it.
 """
 
+import os
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +18,11 @@ import numpy.typing as npt
 
 from transforms import sketches
 from transforms.calibration import BACKGROUND
-from transforms.encoders import Encoder, Vectors
-from transforms.fingerprints import embed
+from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.generations import View
 from transforms.guard.bundle import Bundle, RowFile
 from transforms.hamming_scan import Words, least
+from transforms.hamming_workers import Workers
 from transforms.pictures import Pixels
 
 SCORED = 256  # nearest by sketch that are scored at least
@@ -63,12 +65,12 @@ class Found:
     p_value: float | None = None
 
 
-def candidates(words: Words, views: Vectors, radius: int, count: int) -> npt.NDArray[np.int64]:
+def candidates(words: Words, views: Vectors, radius: int, count: int, workers: Workers) -> npt.NDArray[np.int64]:
     """Return the positions, ascending, of what lies within `radius` bits of a view, and of the `count` nearest.
 
     words: sketches, uint32 (bits / 32, n). views: float32 (m, d), norm 1. Of equally near ones all are returned.
     """
-    bits, counts = least(words, sketches.sketch(views))
+    bits, counts = least(words, sketches.sketch(views), workers)
     nearest = int(np.searchsorted(np.cumsum(counts), min(count, len(bits))))
     return np.flatnonzero(bits <= max(radius, nearest))
 
@@ -89,6 +91,8 @@ class Nearest:
 
     def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View], passed: Collection[int] = ()) -> None:
         self._encoder, self._views, self._null = encoder, views, bundle.null
+        cores = len(os.sched_getaffinity(0))
+        self._workers = Workers(ThreadPoolExecutor(cores, "guard"), cores)
         self._words, self._codes = bundle.array("sketch_words"), bundle.row_file("vectors")
         self._cluster, self._passed = bundle.array("vector_cluster"), frozenset(passed)
         self._background = np.array(bundle.array("background"))
@@ -99,11 +103,12 @@ class Nearest:
 
         Raises NotEmbedded for numbers that are near to nothing, whatever they are compared with.
         """
-        views = embed(self._encoder, [view.cut(picture) for view in self._views])
+        views = self._encoder.embed(self._prepared(picture))
         if not (np.abs(np.linalg.norm(views, axis=1) - 1) < _NORM).all():
             raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
         tick("embedding")
-        rows = candidates(self._words, views, sketches.radius(threshold, 32 * len(self._words)), SCORED)
+        radius = sketches.radius(threshold, 32 * len(self._words))
+        rows = candidates(self._words, views, radius, SCORED, self._workers)
         tick("comparing sketches")
         if not len(rows):
             return Found()
@@ -125,6 +130,9 @@ class Nearest:
                 return Found(matches, tuple(strongest), p_value)
         return Found(matches, tuple(strongest))
 
+    def _prepared(self, picture: Pixels) -> Sequence[Prepared]:
+        return list(self._workers.pool.map(lambda view: self._encoder.prepare(view.cut(picture)), self._views))
+
     def _near(self, cluster: np.ndarray, score: np.ndarray, view: np.ndarray, place: int) -> Near:
         return Near(int(cluster[place]), float(score[place]), self._views[view[place]])
 
@@ -132,7 +140,7 @@ class Nearest:
         """Return what the picture shares with the background, each cluster left out once, as in `calibration`."""
         if not len(self._background):
             return np.zeros(len(cluster))
-        scores = (self._background @ views.T).max(axis=1).astype(np.float64)
+        scores = sketches.products(self._background, views).max(axis=1).astype(np.float64)
         order = np.argsort(-scores, kind="stable")
         mean = np.full(len(cluster), scores[order[:BACKGROUND]].mean())
         for each in order[:BACKGROUND]:  # one picture a cluster, so that leaving one out lets one more in
