@@ -1,4 +1,7 @@
-"""Whole runs as users start them: growing, read meanwhile, killed, refused, shrinking. Real processes throughout."""
+"""Whole runs as users start them: growing, read meanwhile, killed, refused, shrinking.
+
+Processes of their own wherever the process, or what it says, is what counts.
+"""
 
 import os
 import re
@@ -236,7 +239,7 @@ def test_a_run_is_refused_while_another_writes(grown: Landing) -> None:
     assert "publishing.lock_wait_s" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert (version(grown), counts(grown)) == (before, [12, 12, 1])
-    grown.raisonne("run")
+    grown.run_here()
     assert counts(grown) == [12, 12, 2]
 
 
@@ -257,7 +260,7 @@ def test_vectors_of_two_encoders_are_never_compared(grown: Landing) -> None:
     assert refused.returncode == 1
     assert "sscd_distilled " in refused.stderr and "of sscd " in refused.stderr, "both encoders are named"
     assert (version(grown), counts(grown)) == (before, [12, 12, 1]), "the last version stands"
-    grown.raisonne("run")
+    grown.run_here()
     assert grown.query("select verdict from provenance.generations") == [("exact",), ("exact",)]
     after = {name: Facts(grown.home / "facts")[name].recipe for name in derived}
     assert not set(recipes.values()) & set(after.values()), "what was derived by the other encoder is derived again"
@@ -265,12 +268,12 @@ def test_vectors_of_two_encoders_are_never_compared(grown: Landing) -> None:
 
 def test_a_row_never_keeps_the_picture_of_another_delivery(grown: Landing, rows_of: Rows) -> None:
     grown.shard("00000", [*rows_of(20, 2), *rows_of(0, 6)])  # every row moves
-    grown.raisonne("run", "derive")  # without fingerprinting
+    grown.run_here("derive")  # without fingerprinting
     in_shards = (
         "select count(*), count(i.sample_id) from catalog.samples s left join fingerprints.images i using (sample_id)"
     )
     assert grown.query(f"{in_shards} where s.shard = '00000'") == [(8, 0)]
     assert grown.query(f"{in_shards} where s.shard = '00001'") == [(6, 6)]
-    grown.raisonne("run")
+    grown.run_here()
     assert grown.query(f"{in_shards} where s.shard = '00000'") == [(8, 8)]
     assert counts(grown)[:2] == [14, 14]
