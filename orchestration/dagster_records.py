@@ -97,6 +97,7 @@ class Events(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines = Engines()
         self._held: dict[str, sa.Connection] = {}
+        self._tables: set[str] = set()
         super().__init__(base_dir)
         self._db_lock = threading.RLock()  # type: ignore[assignment]  # a batch connects within its connections
 
@@ -112,6 +113,15 @@ class Events(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with self._engines.transaction(path) as connection:
                 yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Tell whether the index has a table. Dagster asks before most events, and a table that is there stays."""
+        if table_name not in self._tables:
+            with self._connect(INDEX_SHARD_NAME) as connection:
+                if not sa.inspect(connection).has_table(table_name):
+                    return False
+            self._tables.add(table_name)
+        return True
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store all events in one transaction of each file they go to."""

@@ -5,6 +5,7 @@ What belongs here: column lineage with sqlglot. What does not: reading models (`
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import sqlglot
@@ -17,21 +18,31 @@ from sqlglot.schema import MappingSchema
 
 from orchestration.sql_models import Model
 
+type _Origins = tuple[tuple[str, str], ...]
 
-def lineage(model: Model, schemas: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[tuple[str, str], ...]]:
+
+def lineage(model: Model, schemas: Mapping[str, Mapping[str, str]]) -> dict[str, _Origins]:
     """Say which upstream columns each output column is computed from, as (table, column) pairs.
 
     schemas: table → column → DuckDB type for what the model reads, models as `stage.table` and inputs by their
     bare name, as `duckdb_columns()` gives them. An output column with an origin that cannot be found there, or
     with none (a constant, a count of rows), is left out: lineage is read, never guessed.
     """
+    read = {name: schemas.get(name) for name in (*model.depends_on, *model.inputs)}
+    # sqlglot looks at all it is given, again for each table it meets, and takes one without columns for a missing name
+    return dict(
+        _traced(model.select, tuple((name, tuple(columns.items())) for name, columns in read.items() if columns))
+    )
+
+
+@lru_cache(256)  # a process that runs again traces nothing again
+def _traced(select: str, read: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]) -> dict[str, _Origins]:
     known: dict[str, dict[str, dict[str, str]]] = {}
-    for name in (*model.depends_on, *model.inputs):  # sqlglot looks at all it is given, again for each table it meets
+    for name, columns in read:
         stage, _, table = name.rpartition(".")
-        if columns := schemas.get(name):  # sqlglot takes a table without columns for a missing level of names
-            known.setdefault(stage or "main", {})[table] = dict(columns)
+        known.setdefault(stage or "main", {})[table] = dict(columns)
     try:
-        query = sqlglot.parse_one(model.select, dialect="duckdb")
+        query = sqlglot.parse_one(select, dialect="duckdb")
         options = {"validate_qualify_columns": False, "quote_identifiers": False}
         schema = MappingSchema(known, dialect="duckdb")
         query = _by_position(qualify(query, dialect="duckdb", schema=schema, db="main", **options))
@@ -39,7 +50,7 @@ def lineage(model: Model, schemas: Mapping[str, Mapping[str, str]]) -> dict[str,
     except SqlglotError:
         return {}
     untouched: dict[str, Any] = {"dialect": "duckdb", "copy": False, "trim_selects": False}  # copies are all its time
-    found = {}
+    found: dict[str, _Origins] = {}
     for column in query.named_selects:
         if column == "*" or re.fullmatch(r"_col_\d+", column):  # a star left standing, a name sqlglot made up
             continue

@@ -99,6 +99,7 @@ class Landing:
             'home = "home"\n[[datasets]]\nname = "tiny"\nmetadata = "laion/*.parquet"\nimages = "laion/*.tar"\n'
             '[[generations]]\nname = "gen"\npath = "generations"\n[encoders]\ncopy = "sscd_distilled"\n'
             + ("" if "[calibration]" in extra else "[calibration]\ntrials = 4\n")
+            + ("" if "[limits]" in extra else "[limits]\nnull_sample = 6\n")  # thirteen views of each are embedded
             + extra
         )
 

@@ -327,6 +327,6 @@ def test_a_generation_with_quotes_in_its_name_that_is_deleted_is_dropped_by_the_
     assert landing.query(verdicts) == [(f"gen/{QUOTED}", "no_match_found")]
 
     generated.unlink()
-    landing.raisonne("run")
+    landing.run_here()
     assert landing.query(verdicts) == []
     assert landing.query("select count(*) from catalog.generations") == [(0,)]

@@ -305,7 +305,7 @@ def test_a_second_download_asks_nothing(case: Case) -> None:
 
 
 def test_a_run_repeats_why_pictures_are_missing(case: Case) -> None:
-    case.landing.raisonne("run")
+    case.landing.run_here()
     query = "select url, failure from catalog.samples join fingerprints.images using (sample_id)"
     said = {url.removeprefix(case.server.url): failure for url, failure in case.landing.query(query)}
     expected = CASES | HOSTILE | {"/twice.jpg": None}

@@ -176,7 +176,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory, rows_of: Rows) -> Landing:
                 add(archive, f"{number:09d}.jpg", data)
                 sidecar = {"url": row.url, "caption": row.caption}
                 add(archive, f"{number:09d}.json", json.dumps(sidecar).encode())
-    landing.raisonne("run")
+    landing.run_here()
     return landing
 
 
@@ -264,7 +264,7 @@ def test_a_second_dump_that_covers_a_part_says_nothing_of_the_rest(landing: Land
         cut = archive.getmember("1.jpg").offset_data + 10
     with tar.open("r+b") as file:
         file.truncate(cut)
-    landing.raisonne("run")
+    landing.run_here()
     found = landing.query(
         "select row_number, outcome from fingerprints.redownloads join catalog.samples using (sample_id)"
     )

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 from conftest import ROOT, Landing
 
 from orchestration import completion, shell
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
 
 
 class Terminal:
@@ -44,25 +47,38 @@ class Terminal:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
         )
         os.close(side)
-        os.set_blocking(self._main, False)
+        self._unread = ""
 
     def type(self, text: str) -> None:
         os.write(self._main, text.encode())
 
     def until(self, text: str, seconds: float = 60) -> str:
-        """Return what is shown up to the first `text`."""
-        shown, end = "", time.monotonic() + seconds
-        while time.monotonic() < end:
+        """Return what is shown up to the end of the first `text`; what follows is left for the next question."""
+        end = time.monotonic() + seconds
+        while text not in (plain := _ESCAPES.sub("", self._unread)):
+            ready, _, _ = select.select([self._main], [], [], max(0.0, end - time.monotonic()))
             try:
-                shown += os.read(self._main, 100_000).decode(errors="replace")
-            except BlockingIOError:
-                time.sleep(0.02)
-            except OSError:
-                break
-            plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]", "", shown)
-            if text in plain:
-                return plain
-        pytest.fail(f"never shown: {text!r}\n{shown[-3000:]}")
+                shown = os.read(self._main, 100_000) if ready else b""
+            except OSError:  # the other side was closed
+                shown = b""
+            if not shown:
+                pytest.fail(f"never shown: {text!r}\n{self._unread[-3000:]}")
+            self._unread += shown.decode(errors="replace")
+        before, found, self._unread = plain.partition(text)
+        return before + found
+
+    def until_busy(self, seconds: float = 60) -> None:
+        """Wait until the process has used a second of processor time, far more than reading what was typed takes."""
+        busy, end = self._processor_s() + 1, time.monotonic() + seconds
+        while self._processor_s() < busy:
+            if time.monotonic() > end:
+                pytest.fail("the query never began to compute")
+            select.select([], [], [], 0.02)
+
+    def _processor_s(self) -> float:
+        """Return the processor time of all threads in seconds, as Linux counts it."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -87,9 +103,10 @@ def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     terminal.type("6 * 7 as answer;\r")
     assert "42" in terminal.until(" s\r\n")
     terminal.type("select count(*) from range(1000000000000) as r(i) where hash(i) % 7 = 3;\r")
-    time.sleep(1)  # the query is under way
+    terminal.until_busy()
     terminal.type("\x03")
     terminal.until("cancelled", 20)
+    terminal.until("raisonne>")  # its timing is shown by now
     terminal.type("from provenance.sources limit 1;\r")
     wide = terminal.until(" s\r\n")
     assert max(len(line) for line in wide.split("\r\n") if line.startswith("│")) <= 80
@@ -103,6 +120,7 @@ def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     assert "provenance.sources" in terminal.until("copies_of(of_sample)")
     terminal.type("select nothing;\r")
     terminal.until("Binder Error")
+    terminal.until("raisonne>")
     terminal.type("\x04")
     assert terminal.process.wait(20) == 0
     history = tmp_path / "state" / "raisonne" / "history"

@@ -144,11 +144,12 @@ def test_a_whole_run(landing: Landing, rows_of: Callable[[int, int], list[Row]],
     landing.shard("00001", rows_of(3, 2))
     (landing.folder / "generations" / "g.png").write_bytes(io.BytesIO(encoded(picture(1), "PNG")).getvalue())
     tables = []
-    for engine in ("local", "ray"):
+    # Ray as users start it, in a process whose end takes its cluster along
+    for engine, run in (("local", landing.run_here), ("ray", lambda: landing.raisonne("run"))):
         landing.write_config(f'[compute]\nengine = "{engine}"\n')
         config = landing.config.read_text().replace('home = "home"', f'home = "{engine}"')
         landing.config.write_text(config)
-        landing.raisonne("run")
+        run()
         import lancedb
 
         facts = lancedb.connect(landing.folder / engine / "facts")
