@@ -6,12 +6,12 @@ the case itself (`case.py`), what the page looks like (`transforms/case_page.py`
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestration import staging
 from orchestration.case import Facts, text
 from orchestration.settings import Settings
 from transforms import case_page, pictures
@@ -101,10 +101,8 @@ def points(reliability: Iterable[Mapping[str, Any]]) -> tuple[Point, ...]:
 def write(case: Case, file: Path, report_at: str | None = None) -> Path:
     """Write the page, all of it or nothing. Returns the file. report_at: see `case_page.render`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as folder:
-        partial = Path(folder, "case.html")
+    with staging.whole(file) as partial:
         partial.write_text(case_page.render(case, report_at), encoding="utf-8")
-        partial.replace(file)
     return file
 
 

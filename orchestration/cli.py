@@ -6,6 +6,7 @@ the work. Imports are late: `raisonne --help` must not wait for torch.
 Exit codes: 0 done, 1 failed, 2 usage.
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,9 @@ _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 @click.version_option(package_name="raisonne", message="%(version)s")
 def main() -> None:
     """Look up which training pictures an image model reproduces, and how often it saw them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # captions hold what the locale may not have
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command(epilog="Example: raisonne run --config raisonne.toml generations_only")
@@ -157,22 +161,34 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
 
     from orchestration import nearest, shell
 
+    if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # programs read this, whatever the locale
+
     with _published(config) as con:
         if at_terminal:
             from orchestration import prompt
 
             prompt.interact(con, form, _settings(config).home / "facts")
             return
-        text = query if query is not None else sys.stdin.read()
+        text = query if query is not None else _piped()
         try:
+            text.encode()
             nearest.provide(con, _settings(config).home / "facts", text)
             shell.save(con, text, form, to) if to else shell.run(con, text, form)
+        except UnicodeEncodeError:
+            _fail("the query is not UTF-8; save it as such", USAGE)
         except (duckdb.Error, nearest.NoExtension, shell.NotOneQuery) as error:
-            _fail(str(error))
+            _fail(shell.harmless(str(error)))
         except OSError as error:
             if to is None:
                 raise  # a closed pipe, which click ends quietly
             _fail(f"{to}: {error.strerror or error}")
+
+
+def _piped() -> str:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    return sys.stdin.read()
 
 
 @main.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")

@@ -1,9 +1,10 @@
-"""Folders that several files go into together.
+"""Files that appear as a whole, and folders that several go into together.
 
-What belongs here: writing apart from what is there, one writer at a time, and clearing what a killed one left. What
-does not: which files, and how they take the place of earlier ones (`exports.py`, `removals.py`).
+What belongs here: writing apart from what is there, one writer of a folder at a time, and clearing what a killed one
+left. What does not: which files, and how they take the place of earlier ones (`exports.py`, `removals.py`).
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -13,6 +14,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = ".exporting-"
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Yield a path to write to, which takes the place of `file` once all is written. Raises OSError.
+
+    Also for a file that is none, such as /dev/stdout: a rename would put a regular file in the place of the device.
+    """
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "not a regular file, which it would be replaced by; name another", str(file))
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as folder:
+        partial = Path(folder, file.name)
+        yield partial
+        partial.replace(file)
 
 
 @contextmanager
