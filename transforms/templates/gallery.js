@@ -122,7 +122,7 @@
     const said = new URLSearchParams(location.hash.slice(1));
     for (const [name, control] of Object.entries(controls)) if (said.has(name)) control.value = said.get(name);
     if (!controls.by.value) controls.by.value = "copies";
-    return Number(said.get("page") ?? 1) - 1;
+    return Math.trunc(Number(said.get("page")) || 1) - 1;
   };
 
   const show = async (first = 0) => {
