@@ -31,6 +31,15 @@ VERDICTS = {
 }
 """The words of a verdict, strongest first, with what each one says."""
 
+FINGERPRINTS = {
+    "sha256": "finds equal files",
+    "pdq": "a perceptual hash: finds a picture that was re-encoded, resized or slightly changed",
+    "sscd": "an embedding for copies: finds pictures that were cropped, edited or pasted into others",
+    "sscd_distilled": "an embedding for copies: finds pictures that were cropped, edited or pasted into others",
+    "open_clip": "an embedding of what a picture shows; kept, and no count or verdict rests on it",
+}
+"""What each fingerprint finds, by its name up to the first colon."""
+
 # Controls, line and paragraph separators, bidirectional marks, embeddings, overrides and isolates, lone surrogates.
 _MISLEADING = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -53,6 +62,7 @@ def render(template: str, scripts: Sequence[str], data: object = None, *, loads:
         data=None if data is None else Markup(_json(data)),  # noqa: S704 -- without <, > and &
         loads=loads,
         meanings=VERDICTS,
+        finds=FINGERPRINTS,
         **values,
     )
 
