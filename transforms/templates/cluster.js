@@ -53,7 +53,7 @@
     const said = [
       ["Files", `${counted(cluster.files, "different file")}; ${counted(cluster.exact, "row")} ${cluster.exact === 1 ? "has" : "have"} the representative’s`],
       ["Pixels", `${counted(cluster.pixels, "different picture")}, pixel by pixel`],
-      ["Sizes", cluster.sizes.map(([size, rows], n) => (n ? `${size} (${number(rows)})` : `${size} pixels (${counted(rows, "row")})`)).join(", ") + (cluster.sizeCount > cluster.sizes.length ? ` and ${counted(cluster.sizeCount - cluster.sizes.length, "more size")}` : "")],
+      ["Sizes", `in pixels: ${cluster.sizes.map(([size, rows]) => `${size} (${counted(rows, "row")})`).join(", ")}` + (cluster.sizeCount > cluster.sizes.length ? ` and ${counted(cluster.sizeCount - cluster.sizes.length, "more size")}` : "")],
       ["Confirmed", cluster.methods.map(([method, rows]) => `${counted(rows, "row")}: ${METHODS[method] ?? method}`).join("; ")],
       ["Furthest", `${cluster.far} of 256 bits of the perceptual hash; unrelated pictures differ in about 128`],
       ["Captions", `${number(cluster.captionCount)} different`],
