@@ -191,7 +191,7 @@ def test_totals_of_the_duplicate_report_are_those_of_the_tables(visit, written: 
     [(clusters, removable)] = written.query("select count(*), sum(removable)::bigint from reports.repeated_pictures")
     assert totals == {"rows": rows, "images": images, "clusters": clusters, "removable": removable}
     text = page.inner_text("main")
-    assert text.index("Not searched: 9 pictures by pdq") < text.index(f"{rows:,}"), "coverage comes before the figures"
+    assert text.index("Not searched: 9 rows by pdq") < text.index(f"{rows:,}"), "coverage comes before the figures"
     for table, query in (
         (".bands", "select clusters, rows from reports.duplicate_frequency join duplicates.bands using (band) "
          "order by first"),
