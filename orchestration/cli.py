@@ -216,9 +216,10 @@ def export(
     config: str | None,
     **guard: object,
 ) -> None:
-    """Write WHAT: the duplicate-frequency report and its tables, the rows that a policy removes, or a guard's bundle.
+    """Write WHAT: the two reports and their tables, the rows that a policy removes, or a guard's bundle.
 
-    The removal list comes in the formats of img2dataset, DataComp's resharder and datatrove; its README says more.
+    The reports say how often pictures repeat, and where generated images come from. The removal list comes in the
+    formats of img2dataset, DataComp's resharder and datatrove; its README says more.
     """
     if policy is not None and what != "removal-list":
         _fail(f"a {what} has no --policy; write `raisonne export removal-list --policy ...`", USAGE)
@@ -228,7 +229,7 @@ def export(
     settings = _settings(config)
     import duckdb
 
-    from orchestration import exports, guard_export, removals
+    from orchestration import exports, guard_export, removals, summary
 
     with _published(config, version) as con:
         [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
@@ -238,7 +239,10 @@ def export(
                 files = guard_cli.export(con, settings, to, choice)
             elif what == "report":
                 chosen = formats or exports.FORMATS
-                files = exports.write(con, to or folder, chosen, _pictures(settings), settings)
+                picture = exports.Remembering(_pictures(settings))
+                files = exports.write(con, to or folder, chosen, picture, settings)
+                if said := picture.said():
+                    click.echo(f"warning: {summary.printable(said)}", err=True)
             else:
                 name = _policy(con, policy or "keep-1")
                 files = removals.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)

@@ -7,6 +7,7 @@ counted (`sql/reports/`).
 import errno
 import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,7 @@ import duckdb
 from orchestration import pages, staging, workbook
 from orchestration.settings import Settings
 from orchestration.table_files import write_csv, write_parquet
+from transforms.pages import count
 from transforms.pictures import Pixels
 
 TABLES = (
@@ -33,6 +35,30 @@ PAGE = pages.FIRST
 WORKBOOK = "raisonne.xlsx"
 FORMATS = ("html", "csv", "xlsx", "parquet")
 _DEFAULT = re.compile(r"version-(\d{6,})")
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """Reads pictures, and remembers of which rows it could not and why: exports show a gap there, and should say so."""
+
+    picture: Callable[[int], Pixels]
+    unread: dict[int, str] = field(default_factory=dict)
+
+    def __call__(self, sample_id: int) -> Pixels:
+        """Return what `picture` returns, and raise what it raises."""
+        try:
+            return self.picture(sample_id)
+        except (OSError, ValueError) as error:
+            self.unread[sample_id] = str(error)
+            raise
+
+    def said(self) -> str | None:
+        """Return how many pictures could not be read, with one reason; None where all could."""
+        if not self.unread:
+            return None
+        row, why = next(iter(self.unread.items()))
+        pictures = count(len(self.unread), "training picture")
+        return f"{pictures} could not be read; the exports say so in their place. Row {row}: {why}"
 
 
 class NotInVersion(RuntimeError):

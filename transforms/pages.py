@@ -31,6 +31,15 @@ VERDICTS = {
 }
 """The words of a verdict, strongest first, with what each one says."""
 
+FINGERPRINTS = {
+    "sha256": "finds equal files",
+    "pdq": "a perceptual hash: finds a picture that was re-encoded, resized or slightly changed",
+    "sscd": "an embedding for copies: finds pictures that were cropped, edited or pasted into others",
+    "sscd_distilled": "an embedding for copies: finds pictures that were cropped, edited or pasted into others",
+    "open_clip": "an embedding of what a picture shows; kept, and no count or verdict rests on it",
+}
+"""What each fingerprint finds, by its name up to the first colon."""
+
 # Controls, line and paragraph separators, bidirectional marks, embeddings, overrides and isolates, what has no width
 # (but for the joiners that scripts and emoji need), tags, lone surrogates.
 _MISLEADING = re.compile(
@@ -58,6 +67,7 @@ def render(template: str, scripts: Sequence[str], data: object = None, *, loads:
         data=None if data is None else Markup(_json(data)),  # noqa: S704 -- without <, > and &
         loads=loads,
         meanings=VERDICTS,
+        finds=FINGERPRINTS,
         **values,
     )
 

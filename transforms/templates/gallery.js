@@ -67,7 +67,7 @@
     put.open.setAttribute("aria-hidden", "true");
     put.rows.textContent = `${no}: see the rows`;
     put.copies.textContent = number(work.copies);
-    put.unit.textContent = work.copies === 1 ? "copy" : "copies";
+    put.unit.textContent = work.copies === 1 ? "row" : "rows";
     put.exact.textContent = number(work.exact);
     put.near.textContent = number(work.copies - work.exact);
     const bars = made.querySelectorAll(".strip rect"), share = (100 * work.exact) / work.copies;
