@@ -117,6 +117,8 @@ def text(value: object) -> str:
     """Return a value as people read it, without anything that a terminal would act on."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{side} {text(part)}" for side, part in value.items())
     if isinstance(value, list):

@@ -6,12 +6,12 @@ the case itself (`case.py`), what the page looks like (`transforms/case_page.py`
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestration import staging
 from orchestration.case import Facts, text
 from orchestration.settings import Settings
 from transforms import case_page, pictures
@@ -30,9 +30,9 @@ _MEASURES = {
     "inliers": "local features that agree on one way of laying the source over the generation",
     "aligned_distance": "difference of the aligned pixels in the region, root mean square: 0 equal, 1 black on white",
     "geometry": "how the source is laid over the generation: the fewest freedoms that explain the features",
-    "cells": "cells of the region with structure to compare",
-    "agreement": "share of them that agree",
-    "solid": "those in the largest piece that agrees nearly everywhere",
+    "cells": "cells of the region with structure to compare, those at its edge left out",
+    "agreement": "share of these cells that agree",
+    "solid": "agreeing cells of the largest piece that agrees nearly everywhere, those at its edge included",
     "aligned_tile_l2": "difference of the aligned pixels in the worst of 16 tiles of the region",
     "masked_mse": "mean squared difference where they agree",
     "structural_similarity": "SSIM over the region: 1 is the same",
@@ -101,10 +101,8 @@ def points(reliability: Iterable[Mapping[str, Any]]) -> tuple[Point, ...]:
 def write(case: Case, file: Path, report_at: str | None = None) -> Path:
     """Write the page, all of it or nothing. Returns the file. report_at: see `case_page.render`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as folder:
-        partial = Path(folder, "case.html")
+    with staging.whole(file) as partial:
         partial.write_text(case_page.render(case, report_at), encoding="utf-8")
-        partial.replace(file)
     return file
 
 
@@ -141,8 +139,14 @@ def _error(row: Mapping[str, Any]) -> Number:
 def _read(load: Callable[[], Pixels]) -> tuple[Pixels | None, str | None]:
     try:
         return load(), None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        return None, error.strerror or str(error) or type(error).__name__  # the page names the file beside it
+    except ValueError as error:
         return None, str(error) or type(error).__name__
+
+
+def _named(column: str) -> str:
+    return {"p_value": "p-value", "q_value": "q-value"}.get(column, column.replace("_", " "))
 
 
 def _thresholds(case: Facts, settings: Settings) -> tuple[Number, ...]:
@@ -168,9 +172,7 @@ def _source(row: Mapping[str, Any], picture: Callable[[int], Pixels]) -> Source:
         region=_box(row["region"]) if aligned else None,
         source_region=_box(row["source_region"]) if aligned else None,
         numbers=tuple(
-            Number(name.replace("_", " "), text(row[name]), meaning)
-            for name, meaning in _MEASURES.items()
-            if name in row
+            Number(_named(name), text(row[name]), meaning) for name, meaning in _MEASURES.items() if name in row
         ),
         duplicate_count=row["duplicate_count"],
         recalled_count=row["recalled_count"],

@@ -6,6 +6,7 @@ the work. Imports are late: `raisonne --help` must not wait for torch.
 Exit codes: 0 done, 1 failed, 2 usage.
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,9 @@ _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 @click.version_option(package_name="raisonne", message="%(version)s")
 def main() -> None:
     """Look up which training pictures an image model reproduces, and how often it saw them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # captions hold what the locale may not have
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command(epilog="Example: raisonne run --config raisonne.toml generations_only")
@@ -157,22 +161,34 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
 
     from orchestration import nearest, shell
 
+    if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # programs read this, whatever the locale
+
     with _published(config) as con:
         if at_terminal:
             from orchestration import prompt
 
             prompt.interact(con, form, _settings(config).home / "facts")
             return
-        text = query if query is not None else sys.stdin.read()
+        text = query if query is not None else _piped()
         try:
+            text.encode()
             nearest.provide(con, _settings(config).home / "facts", text)
             shell.save(con, text, form, to) if to else shell.run(con, text, form)
+        except UnicodeEncodeError:
+            _fail("the query is not UTF-8; save it as such", USAGE)
         except (duckdb.Error, nearest.NoExtension, shell.NotOneQuery) as error:
-            _fail(str(error))
+            _fail(shell.harmless(str(error)))
         except OSError as error:
             if to is None:
                 raise  # a closed pipe, which click ends quietly
             _fail(f"{to}: {error.strerror or error}")
+
+
+def _piped() -> str:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    return sys.stdin.read()
 
 
 @main.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")
@@ -200,9 +216,10 @@ def export(
     config: str | None,
     **guard: object,
 ) -> None:
-    """Write WHAT: the duplicate-frequency report and its tables, the rows that a policy removes, or a guard's bundle.
+    """Write WHAT: the two reports and their tables, the rows that a policy removes, or a guard's bundle.
 
-    The removal list comes in the formats of img2dataset, DataComp's resharder and datatrove; its README says more.
+    The reports say how often pictures repeat, and where generated images come from. The removal list comes in the
+    formats of img2dataset, DataComp's resharder and datatrove; its README says more.
     """
     if policy is not None and what != "removal-list":
         _fail(f"a {what} has no --policy; write `raisonne export removal-list --policy ...`", USAGE)
@@ -212,7 +229,7 @@ def export(
     settings = _settings(config)
     import duckdb
 
-    from orchestration import exports, guard_export, removals
+    from orchestration import exports, guard_export, removals, summary
 
     with _published(config, version) as con:
         [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
@@ -222,7 +239,10 @@ def export(
                 files = guard_cli.export(con, settings, to, choice)
             elif what == "report":
                 chosen = formats or exports.FORMATS
-                files = exports.write(con, to or folder, chosen, _pictures(settings), settings)
+                picture = exports.Remembering(_pictures(settings))
+                files = exports.write(con, to or folder, chosen, picture, settings)
+                if said := picture.said():
+                    click.echo(f"warning: {summary.printable(said)}", err=True)
             else:
                 name = _policy(con, policy or "keep-1")
                 files = removals.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)

@@ -4,16 +4,18 @@ What belongs here: from the published tables to files in a folder. What does not
 counted (`sql/reports/`).
 """
 
-import shutil
-import tempfile
+import errno
+import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from orchestration import pages, workbook
+from orchestration import pages, staging, workbook
 from orchestration.settings import Settings
 from orchestration.table_files import write_csv, write_parquet
+from transforms.pages import count
 from transforms.pictures import Pixels
 
 TABLES = (
@@ -32,6 +34,31 @@ TABLES = (
 PAGE = pages.FIRST
 WORKBOOK = "raisonne.xlsx"
 FORMATS = ("html", "csv", "xlsx", "parquet")
+_DEFAULT = re.compile(r"version-(\d{6,})")
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """Reads pictures, and remembers of which rows it could not and why: exports show a gap there, and should say so."""
+
+    picture: Callable[[int], Pixels]
+    unread: dict[int, str] = field(default_factory=dict)
+
+    def __call__(self, sample_id: int) -> Pixels:
+        """Return what `picture` returns, and raise what it raises."""
+        try:
+            return self.picture(sample_id)
+        except (OSError, ValueError) as error:
+            self.unread[sample_id] = str(error)
+            raise
+
+    def said(self) -> str | None:
+        """Return how many pictures could not be read, with one reason; None where all could."""
+        if not self.unread:
+            return None
+        row, why = next(iter(self.unread.items()))
+        pictures = count(len(self.unread), "training picture")
+        return f"{pictures} could not be read; the exports say so in their place. Row {row}: {why}"
 
 
 class NotInVersion(RuntimeError):
@@ -46,8 +73,9 @@ def default_folder(home: Path, version: int) -> Path:
 def prune(home: Path, kept: Collection[int]) -> None:
     """Remove the default folders of versions that are no longer kept. Folders that users named are theirs."""
     for folder in (home / "exports").glob("version-*"):
-        if folder not in {default_folder(home, number) for number in kept}:
-            shutil.rmtree(folder)
+        number = _DEFAULT.fullmatch(folder.name)
+        if number and int(number[1]) not in kept and folder.is_dir() and not folder.is_symlink():
+            staging.remove(folder)
 
 
 def write(
@@ -66,9 +94,7 @@ def write(
     _require_tables(con)
     if "html" in formats:
         pages.require_free(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
+    with staging.staged(folder) as partial:
         con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
         con.execute("set temp_directory = ?", [str(partial / ".spill")])
         if "html" in formats:
@@ -80,14 +106,20 @@ def write(
         if "xlsx" in formats:
             workbook.write(con, TABLES, partial / WORKBOOK, picture)
         names = sorted(path.name for path in partial.iterdir() if path.name != ".spill")
-        folder.mkdir(exist_ok=True)
+        _require_files(folder, names)
         for name in names:
-            if (folder / name).is_dir():
+            if name == pages.FOLDER and (folder / name).exists():
                 (folder / name).rename(partial / f"earlier-{name}")
             (partial / name).replace(folder / name)
-    finally:
-        shutil.rmtree(partial)
     return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _require_files(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if name != pages.FOLDER and (folder / name).is_dir():
+            raise FileExistsError(
+                errno.EEXIST, "a folder lies where a file goes; choose another with --to", str(folder / name)
+            )
 
 
 def _require_tables(con: duckdb.DuckDBPyConnection) -> None:

@@ -19,12 +19,16 @@ _PACKAGE = "duckdb_extension_lance"
 # Every vector is compared: `lance_vector_search` takes no subquery, so it could not be asked for a row's own vector.
 _NEAREST = """
 create or replace temp macro nearest(of_sample, k := 10) as table
-select
-    sample_id,
-    array_cosine_similarity(
-        vector, (select vector from {embeddings} as own where own.sample_id = of_sample::ubigint)
-    ) as cosine
-from {embeddings} as embeddings
+select *
+from (
+    select
+        sample_id,
+        array_cosine_similarity(
+            vector, (select vector from {embeddings} as own where own.sample_id = of_sample::ubigint)
+        ) as cosine
+    from {embeddings} as embeddings
+)
+where cosine is not null -- none where the row has no vector
 order by cosine desc, sample_id
 limit k"""
 

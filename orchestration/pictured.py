@@ -12,6 +12,7 @@ import duckdb
 from orchestration.facts import SCHEMAS, FactTable
 from orchestration.sql_lineage import lineage
 from orchestration.sql_models import Model
+from transforms.pages import legible
 
 _AT_ONCE = 1000  # Dagster's UI hides longer Markdown behind a link
 _WIDTH, _LABEL = 30, 36  # characters of the longest bar, of a label
@@ -90,8 +91,8 @@ def _cell(value: object) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text from the open web as Markdown in which nothing of it is markup."""
-    return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in text)
+    """Return text from the open web as Markdown in which nothing of it is markup, hides or reorders."""
+    return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in legible(text))
 
 
 def metadata(

@@ -69,28 +69,25 @@ def interact(con: duckdb.DuckDBPyConnection, form: str, facts: Path) -> None:
     upright = False
     while True:
         try:
-            text = session.prompt("raisonne> ", multiline=unfinished).strip()
+            typed = session.prompt("raisonne> ", multiline=unfinished).strip()
         except EOFError:
             return
         except KeyboardInterrupt:
             continue
+        text = typed.encode(errors="replace").decode()  # bytes that are no UTF-8 come as lone surrogates
         command, _, argument = text.partition(" ")
         if command == ".quit":
             return
         if command == ".upright":
             upright = not upright
         elif text:
-            try:
-                nearest.provide(con, facts, text)
-            except nearest.NoExtension as error:
-                print(error, file=sys.stderr)
-                continue
-            _timed(lambda: _answer(con, text, argument.strip(), form, upright))  # noqa: B023 -- called at once
+            _timed(lambda: _answer(con, text, argument.strip(), form, upright, facts))  # noqa: B023 -- called at once
 
 
-def _answer(con: duckdb.DuckDBPyConnection, text: str, argument: str, form: str, upright: bool) -> None:
+def _answer(con: duckdb.DuckDBPyConnection, text: str, argument: str, form: str, upright: bool, facts: Path) -> None:
     command = text.partition(" ")[0]
     if not command.startswith("."):
+        nearest.provide(con, facts, text)
         shell.run(con, text, form, upright=upright)
     elif command == ".tables":
         shell.cancellable(con, lambda: con.sql(_TABLES).show(max_rows=1000, max_width=_width()))
@@ -119,8 +116,8 @@ def _timed(work: Callable[[], None]) -> None:
     began = time.perf_counter()
     try:
         work()
-    except duckdb.Error as error:
-        print(error, file=sys.stderr)
+    except (duckdb.Error, nearest.NoExtension) as error:
+        print(shell.harmless(str(error)), file=sys.stderr)
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
     print(f"{time.perf_counter() - began:.3f} s")
@@ -132,8 +129,8 @@ def _finished(con: duckdb.DuckDBPyConnection, text: str) -> bool:
     if not text or text.startswith("."):
         return True
     try:
-        con.extract_statements(text)
-    except duckdb.ParserException as error:
+        con.extract_statements(text.encode(errors="replace").decode())
+    except duckdb.Error as error:  # of any kind: pragmas are looked up here
         if "unterminated" in str(error):  # the semicolon may lie within quotes
             return False
     return text.endswith(";")

@@ -5,6 +5,7 @@ What belongs here: from `provenance.*` and `matches.calibration` to files. What 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import duckdb
 from orchestration import case, case_files
 from orchestration.page_data import DataFolder
 from orchestration.settings import Settings
+from transforms.case_page import Case
 from transforms.pages import VERDICTS
 from transforms.pictures import Pixels
 from transforms.provenance_page import (
@@ -70,13 +72,22 @@ def write_cases(
     for sheet, confirmed in enumerate(batched(_confirmed(con, settings), SHEET)):
         shown = []
         for row in confirmed:
-            made = case_files.gather(case.known(con, row["generation_id"]), settings, version, picture)
+            facts = case.known(con, row["generation_id"])
+            made = _linked(case_files.gather(facts, settings, version, picture), facts, listed)
             made = case_files.without_folders(made)
             file = case_files.write(made, folder / case_files.file_name(made.generation_id), "../../")
             files[made.generation_id] = file.name
             shown.append(side_by_side(made, file.name, row["cluster_id"], listed(row["cluster_id"])))
         data.write("cases", sheet, shown)
     return files
+
+
+def _linked(made: Case, facts: case.Facts, listed: Callable[[int], bool]) -> Case:
+    """Return a case whose sources name the page of their cluster, where it has one."""
+    clusters = (source["cluster_id"] for source in facts.sources)
+    pages = (f"../cluster.html#{cluster}" if listed(cluster) else None for cluster in clusters)
+    sources = zip(made.sources, pages, strict=True)
+    return replace(made, sources=tuple(replace(source, cluster_page=page) for source, page in sources))
 
 
 def page(con: duckdb.DuckDBPyConnection, settings: Settings, title: str, version: tuple[int, str]) -> str:

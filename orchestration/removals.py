@@ -13,14 +13,13 @@ All is streamed: a table of what goes lies in DuckDB, which spills it to disk, a
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 
-from orchestration import removal_formats
+from orchestration import removal_formats, staging
 from transforms.hashes import file_sha256
 
 LIST, MANIFEST, README = "removal.parquet", "manifest.json", "README.md"
@@ -88,20 +87,18 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
     replaced; other files there are left alone. Raises RemovalError, or OSError if the file system refuses.
     """
     _require_free(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
-        con.execute("set memory_limit = ?", [memory])
-        con.execute("set temp_directory = ?", [str(partial / ".spill")])
-        counts, notes = _fill(con, partial, policy)
-        _describe(con, partial, policy, counts, notes)
-        shutil.rmtree(partial / ".spill", ignore_errors=True)
-        names = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
-        _move(partial, folder)
-    finally:
-        for table in ("leaving", *removal_formats.TABLES):
-            con.execute(f"drop table if exists temp.{table}")
-        shutil.rmtree(partial, ignore_errors=True)
+    with staging.staged(folder) as partial:
+        try:
+            con.execute("set memory_limit = ?", [memory])
+            con.execute("set temp_directory = ?", [str(partial / ".spill")])
+            counts, notes = _fill(con, partial, policy)
+            _describe(con, partial, policy, counts, notes)
+            shutil.rmtree(partial / ".spill", ignore_errors=True)
+            names = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
+            _move(partial, folder)
+        finally:
+            for table in ("leaving", *removal_formats.TABLES):
+                con.execute(f"drop table if exists temp.{table}")
     return [folder / name for name in names]
 
 
@@ -122,7 +119,6 @@ def _require_free(folder: Path) -> None:
 
 def _move(partial: Path, folder: Path) -> None:
     """Put what is written in the place of an earlier list. The manifest goes first and comes last: it vouches."""
-    folder.mkdir(exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     for name in PARTS:
         target, made = folder / name, partial / name

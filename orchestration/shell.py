@@ -4,11 +4,14 @@ What belongs here: running statements, and the forms of their rows. What does no
 (`publishing.connect`), the prompt (`prompt.py`).
 """
 
+import contextlib
 import csv
+import io
 import json
+import math
+import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -16,7 +19,11 @@ from typing import TextIO
 
 import duckdb
 
+from orchestration import staging
+
 _SHOWN = 200  # rows of a table on a terminal
+# Controls but for tabs and ends of lines, bidirectional marks, line and paragraph separators, lone surrogates.
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class NotOneQuery(ValueError):
@@ -39,10 +46,8 @@ def save(con: duckdb.DuckDBPyConnection, text: str, form: str, path: Path) -> No
     statements = con.extract_statements(text)
     if len(statements) != 1:
         raise NotOneQuery(f"a file holds the rows of one query; these are {len(statements)} statements")
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-        partial = Path(folder, path.name)
+    with staging.whole(path) as partial:
         cancellable(con, lambda: _save(con, statements[0], form, partial))
-        partial.replace(path)
 
 
 def cancellable(con: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
@@ -60,17 +65,37 @@ def cancellable(con: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> Non
             raise
 
 
+def harmless(text: str) -> str:
+    """Name the characters that a terminal would act on, but for the ends of lines and tabs."""
+    return _ACTING.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+class _Harmless(io.TextIOBase):
+    """Standard output with nothing of strangers' that a terminal would act on."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Write what is left of it."""
+        return self._out.write(harmless(text))
+
+
 def _print(con: duckdb.DuckDBPyConnection, text: str, form: str, upright: bool) -> None:
+    plain = _Harmless(sys.stdout) if form == "table" or sys.stdout.isatty() else sys.stdout
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for statement in con.extract_statements(text):
-        if form != "table":
-            _write(con.execute(statement), form, sys.stdout)
-        elif (relation := con.sql(statement.query)) is None:
-            continue
-        elif upright:
-            _print_upright(relation)
-        else:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            relation.show(max_rows=_SHOWN, max_width=width)
+        with contextlib.redirect_stdout(plain):
+            if form != "table":
+                _write(con.execute(statement), form, sys.stdout)
+            elif statement.type == duckdb.StatementType.EXPLAIN:
+                print("\n".join(plan for _, plan in con.execute(statement).fetchall()))
+            elif (relation := con.sql(statement.query)) is None:
+                continue
+            elif upright:
+                _print_upright(relation)
+            else:
+                relation.show(max_rows=_SHOWN, max_width=width)
 
 
 def _print_upright(relation: duckdb.DuckDBPyRelation) -> None:
@@ -97,13 +122,37 @@ def _write(cursor: duckdb.DuckDBPyConnection, form: str, out: TextIO) -> None:
     names = [column[0] for column in cursor.description or ()]
     if form == "csv":
         csv.writer(out, lineterminator="\n").writerow(names)
+    names = _apart(names)
     for rows in _batches(cursor):
         if form == "csv":
             csv.writer(out, lineterminator="\n").writerows(rows)
         else:
-            out.writelines(
-                json.dumps(dict(zip(names, row, strict=True)), default=str, ensure_ascii=False) + "\n" for row in rows
-            )
+            out.writelines(_json(dict(zip(names, row, strict=True))) + "\n" for row in rows)
+
+
+def _apart(names: list[str]) -> list[str]:
+    """Tell names apart by numbers, as DuckDB does in tables: a key that comes twice would lose a column."""
+    taken: list[str] = []
+    for name in names:
+        free = (name, *(f"{name}_{number}" for number in range(1, len(names) + 1)))
+        taken.append(next(each for each in free if each not in taken))
+    return taken
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps(_plain(value), default=str, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    """Return a value with what JSON lacks as text: numbers that are none, keys that are no text."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _batches(cursor: duckdb.DuckDBPyConnection) -> Iterator[list[tuple]]:

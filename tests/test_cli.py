@@ -123,6 +123,12 @@ def test_export_writes_page_and_tables(sample: Landing) -> None:
         "select count(*) from provenance.generations where verdict in ('exact', 'copy', 'partial_copy')"
     )
     assert len(list((folder / "pages" / "cases").glob("*.html"))) == confirmed > 0
+    undescribed = sample.query(
+        "select schema_name || '.' || table_name as exported, column_name from duckdb_columns() where comment is null"
+    )
+    assert [found for found in undescribed if found[0] in exports.TABLES] == [], (
+        "the workbook's headings say what columns mean"
+    )
 
 
 def test_export_writes_only_the_formats_asked_for(sample: Landing) -> None:

@@ -89,6 +89,7 @@ def test_nearest_through_lance_is_what_the_vectors_say(sample: Landing) -> None:
     assert np.allclose([float(cosine) for cosine in shown], np.sort(cosines)[::-1][:20], atol=1e-5)
     with duckdb.connect(str(sample.home / "raisonne.duckdb"), read_only=True) as con:
         nearest.provide(con, sample.home / "facts", "from lance_vector_search(")
+        assert con.execute("from nearest(7)").fetchall() == [], "of a row without a vector, not any ten rows"
         con.execute("set variable wanted = ?", [vectors[7].tolist()])
         searched = con.execute(
             "select sample_id, _distance from lance_vector_search($1, 'vector', getvariable('wanted'), k = 3)",

@@ -39,7 +39,7 @@ _HOSTILE = f"""
     update catalog.samples set unsafe = true where sample_id = {FIRST_ID + 2};
     insert into catalog.generations by name
     select name as generation_id, 'gen' as source, path, 'ok' as status, prompt from (values
-        ($${GENERATION}$$, 'GENERATED', $${SCRIPT}$$), ('gen/2.png', 'GENERATED', 'a hill'),
+        ($${GENERATION}$$, 'GENERATED', $${SCRIPT}$$), ('gen/2.png', 'GENERATED of old', 'a hill'),
         ('gen/3.png', 'GENERATED', null), ('gen/4.png', '/nowhere/4.png', null)) as made(name, path, prompt);
     insert into provenance.sources by name
     select generation_id, 1 as rank, cluster_id::ubigint as sample_id, cluster_id::ubigint as cluster_id, verdict,
@@ -101,7 +101,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
         with pytest.raises(FileExistsError, match="not of an earlier export"):
             exports.write(con, home / "earlier", ("html",), read, Settings(home=home, reports=limits))
         (home / "earlier" / "pages" / "cluster.html").touch()
-        exports.write(con, home / "earlier", ("html",), read, Settings(home=home, reports=limits))
+        remembering = exports.Remembering(read)
+        exports.write(con, home / "earlier", ("html",), remembering, Settings(home=home, reports=limits))
+        assert (remembering.said() or "").startswith("1 training picture could not be read;")
+        assert (remembering.said() or "").endswith(f"Row {_SECOND}: its shard is gone")
         folder = home / "mailed to somebody"  # the pages work wherever their folder is taken
         shutil.copytree(home / "earlier", folder)
         yield Written(folder, con)
@@ -188,7 +191,7 @@ def test_totals_of_the_duplicate_report_are_those_of_the_tables(visit, written: 
     [(clusters, removable)] = written.query("select count(*), sum(removable)::bigint from reports.repeated_pictures")
     assert totals == {"rows": rows, "images": images, "clusters": clusters, "removable": removable}
     text = page.inner_text("main")
-    assert text.index("Not searched: 9 pictures by pdq") < text.index(f"{rows:,}"), "coverage comes before the figures"
+    assert text.index("Not searched: 9 rows by pdq") < text.index(f"{rows:,}"), "coverage comes before the figures"
     for table, query in (
         (".bands", "select clusters, rows from reports.duplicate_frequency join duplicates.bands using (band) "
          "order by first"),
@@ -227,7 +230,7 @@ def test_pictures_are_sorted_filtered_and_searched_over_all_that_are_listed(visi
         ("Most first, by", "near", "true", "near_count"),
         ("Licence", "pd", "list_contains(licenses, 'pd')", "duplicate_count"),
         ("Marked unsafe", "yes", "unsafe", "duplicate_count"),
-        ("Copies, at least", "20", "duplicate_count >= 20", "duplicate_count"),
+        ("Rows, at least", "20", "duplicate_count >= 20", "duplicate_count"),
         ("Host", "HOST12.", "len(list_filter(hosts, h -> contains(h, 'host12.'))) > 0", "duplicate_count"),
         ("Captions and hosts contain", "of picture 63", "captions[1] like '%of picture 63%'", "duplicate_count"),
     ):
@@ -272,7 +275,7 @@ def test_a_cluster_shows_its_rows_and_what_differs(visit, written: Written) -> N
         f"where cluster_id = {FIRST_ID}"
     )
     assert f"{files} different files" in differ
-    assert "256 × 192 (1,334)" in differ
+    assert "256 × 192 (1,334 rows)" in differ
     second = page.locator(".member").nth(1)
     assert "file, pixels, size, proportions: cropped or squeezed, caption, host" in second.inner_text()
     assert second.locator(".id").inner_text() == str(FIRST_ID + 1)
@@ -327,6 +330,10 @@ def test_cases_are_filtered_framed_and_lead_to_their_pages(visit) -> None:  # no
     page.locator(".case h3 a").click()
     page.wait_for_selector("#source-1")
     assert page.locator("h1").inner_text() == "gen/2.png"
+    assert "This picture cannot be read now: No such file or directory" in page.inner_text("main")
+    page.get_by_role("link", name="2,002 training rows").click()
+    page.locator("#representative", has_text=str(_SECOND)).wait_for()
+    page.go_back()
     page.get_by_role("link", name="Provenance report").click()
     page.wait_for_selector(".case")
 

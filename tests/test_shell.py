@@ -1,6 +1,7 @@
 """`raisonne sql` as a person uses it, on a terminal; its completion; and the files it writes."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -49,8 +50,8 @@ class Terminal:
         os.close(side)
         self._unread = ""
 
-    def type(self, text: str) -> None:
-        os.write(self._main, text.encode())
+    def type(self, text: str | bytes) -> None:
+        os.write(self._main, text.encode() if isinstance(text, str) else text)
 
     def until(self, text: str, seconds: float = 60) -> str:
         """Return what is shown up to the end of the first `text`; what follows is left for the next question."""
@@ -120,6 +121,10 @@ def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     assert "provenance.sources" in terminal.until("copies_of(of_sample)")
     terminal.type("select nothing;\r")
     terminal.until("Binder Error")
+    terminal.type("pragma nothing;\r")
+    terminal.until("Catalog Error")
+    terminal.type(b"select '\xff' as odd;\r")
+    terminal.until("odd  ")
     terminal.until("raisonne>")
     terminal.type("\x04")
     assert terminal.process.wait(20) == 0
@@ -182,3 +187,42 @@ def test_a_file_is_refused_where_it_would_hold_less_than_what_was_asked(tmp_path
     with duckdb.connect() as con, pytest.raises(shell.NotOneQuery):
         shell.save(con, query, "parquet", tmp_path / "rows.parquet")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_nothing_that_a_terminal_would_act_on_reaches_one(
+    form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acting = "\x1b]0;owned\x07 \x9b31m \x7f \u202egpj \r"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with duckdb.connect() as con:
+        con.execute("create table made as select ? as caption", [acting])
+        shell.run(con, "from made", form)
+        shell.run(con, "pivot made on caption using count(*)", form)
+        printed = capsys.readouterr().out
+        assert "owned" in printed and "31m" in printed
+        assert set(printed) & set(acting) <= set(printed) & {" ", *"]0;owned31mgpj"}
+        shell.run(con, "explain from made", "table")
+        assert len(capsys.readouterr().out.splitlines()) > 5, "a plan is text, not a cell"
+
+
+def test_json_loses_no_column_and_is_json(tmp_path: Path) -> None:
+    query = "select 1 as a, 2 as a, 'nan'::double as odd, map {date '2026-01-02': ['inf'::double]} as days"
+    with duckdb.connect() as con:
+        shell.save(con, query, "json", tmp_path / "rows.json")
+    read = json.loads((tmp_path / "rows.json").read_text(), parse_constant=pytest.fail)
+    assert read == {"a": 1, "a_1": 2, "odd": "nan", "days": {"2026-01-02": ["inf"]}}
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "device")
+    with duckdb.connect() as con, pytest.raises(OSError, match="not a regular file"):
+        shell.save(con, "select 1 as a", "csv", tmp_path / "device")
+    assert (tmp_path / "device").is_fifo()
+
+
+def test_captions_that_the_locale_lacks_do_not_end_a_query(sample: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert "\\xe9" in sample.raisonne("sql", "select chr(233) as x").stdout
+    refused = sample.raisonne("sql", os.fsdecode(b"select '\xff'"), check=False)
+    assert (refused.returncode, refused.stderr) == (2, "raisonne: the query is not UTF-8; save it as such\n")

@@ -34,7 +34,8 @@ class Source:
 
     place: where the picture lies. homography: as `overlays.overlay` takes it; None where no alignment is known.
     region, source_region: the shared part on the generation and on the source, fractions from the top left. unsafe: the
-    dataset marks some row that shows it; its pictures are veiled until asked for.
+    dataset marks some row that shows it; its pictures are veiled until asked for. cluster_page: the way to the
+    page with all rows that show it; None where there is none.
     """
 
     rank: int
@@ -55,6 +56,7 @@ class Source:
     url: str | None
     caption: str | None
     unsafe: bool = False
+    cluster_page: str | None = None
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,25 @@ VERDICTS = {
 }
 """The words of a verdict, strongest first, with what each one says."""
 
-# Controls, line and paragraph separators, bidirectional marks, embeddings, overrides and isolates, lone surrogates.
+FINGERPRINTS = {
+    "sha256": "finds equal files",
+    "pdq": "a perceptual hash: finds a picture that was re-encoded, resized or slightly changed",
+    "sscd": "an embedding for copies: finds pictures that were cropped, edited or pasted into others",
+    "sscd_distilled": "an embedding for copies: finds pictures that were cropped, edited or pasted into others",
+    "open_clip": "an embedding of what a picture shows; kept, and no count or verdict rests on it",
+}
+"""What each fingerprint finds, by its name up to the first colon."""
+
+# Controls, line and paragraph separators, bidirectional marks, embeddings, overrides and isolates, what has no width
+# (but for the joiners that scripts and emoji need), tags, lone surrogates.
 _MISLEADING = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff"
+    "\ufffe\uffff\U000e0000-\U000e007f]"
 )
-_LINK = re.compile(r"https?://[^\s\\\x00-\x20\"'<>]+", re.IGNORECASE)
+# The host is letters, digits, dots and the like, at once after the slashes: "https://bank.example@evil.example" and
+# signs that look like a slash or a dot read as another host than they lead to.
+_LINK = re.compile(r"https?://[\w.:\[\]-]+([/?#][^\s\\\x00-\x20\"'<>]*)?", re.IGNORECASE)
+_LONGEST_LINK = 2_000  # characters; browsers and servers refuse longer ones, and pages hold thousands
 _STYLE = "pages.css"
 
 
@@ -53,6 +67,7 @@ def render(template: str, scripts: Sequence[str], data: object = None, *, loads:
         data=None if data is None else Markup(_json(data)),  # noqa: S704 -- without <, > and &
         loads=loads,
         meanings=VERDICTS,
+        finds=FINGERPRINTS,
         **values,
     )
 
@@ -75,7 +90,9 @@ def legible(text: str, limit: int | None = None) -> str:
 
 def link(url: str | None) -> str | None:
     """Return the URL if following it can only open a web page, and it reads as it leads, else None."""
-    return url if url is not None and _LINK.fullmatch(url) and legible(url) == url else None
+    if url is None or len(url) > _LONGEST_LINK or not _LINK.fullmatch(url) or legible(url) != url:
+        return None
+    return url
 
 
 def count(number: int, one: str = "", many: str = "") -> str:

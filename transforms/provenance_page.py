@@ -165,8 +165,8 @@ def side_by_side(case: Case, file: str, cluster_id: int, listed: bool) -> dict[s
         "sourceRegion": _fractions(best.source_region),
         "prompt": None if case.prompt is None else legible(case.prompt, 300),
         "caption": None if best.caption is None else legible(best.caption, 300),
-        "q": next((number.value for number in best.numbers if number.name == "q value"), "-"),
-        "p": next((number.value for number in best.numbers if number.name == "p value"), "-"),
+        "q": next((number.value for number in best.numbers if number.name == "q-value"), "-"),
+        "p": next((number.value for number in best.numbers if number.name == "p-value"), "-"),
     }
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
@@ -62,9 +63,14 @@ def book(path: Path) -> Iterator[xlsxwriter.Workbook]:
         "strings_to_urls": False,
         "strings_to_numbers": False,
     }
-    with xlsxwriter.Workbook(str(path), options) as opened:
-        opened.use_zip64()
-        yield opened
+    try:
+        with xlsxwriter.Workbook(str(path), options) as opened:
+            opened.use_zip64()
+            yield opened
+    except (
+        FileCreateError
+    ) as error:  # XlsxWriter's name for what the file system refused when the file was put together
+        raise error.args[0] from None
 
 
 def write(into: xlsxwriter.Workbook, table: Table, rows: int = ROWS) -> list[tuple[str, int]]:

@@ -15,6 +15,10 @@
 -- column pictures_removed: different pictures of which no row is left
 -- column largest_count_after: rows that show the most repeated picture that is left
 -- column frequency: what reports.duplicate_frequency would say: band of counts, pictures in it, and their rows
+-- column description: the rule in words
+-- column removed_rows: training rows that go
+-- column kept_rows: training rows that stay
+-- column removed_share: removed_rows over rows, between 0 and 1
 
 with policies as (
     select 'keep' as rule, unnest(policy_keep) as level from settings

@@ -14,6 +14,13 @@
 -- column required_coverage: thresholds.coverage: the coverage from which not having found a copy says something
 -- column conclusive: false where searching the rest could still turn up a copy: not searched at all, or no copy confirmed and coverage below required_coverage. Such a no_match_found is shown as inconclusive. A copy that was found stays one, whatever was not searched
 -- column failure: why a generation could not be searched
+-- column generation_id: of catalog.generations
+-- column source: the folder of generations, as the settings name it
+-- column best_sample_id: training row of the likely source at rank 1; NULL without sources
+-- column best_cluster_id: cluster of that row; NULL without sources
+-- column duplicate_count: training rows that show that picture; NULL without sources
+-- column p_value: how often a picture that is not in the training set has a best match this strong; NULL where nothing was searched
+-- column q_value: false discovery rate among the searched generations when everything this strong is reported
 
 with extent as (
     select

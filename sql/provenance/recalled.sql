@@ -13,6 +13,9 @@
 -- column generations: generations of which this picture is a likely source
 -- column generation_ids: these, the strongest verdict first
 -- column verdict: the strongest among them: exact, copy, partial_copy or similar
+-- column sample_id: the training row that was withdrawn
+-- column dataset: of that row
+-- column url: of that row, as the metadata states it
 
 with placed as (
     select recalled.*, coalesce(members.representative_id, recalled.sample_id) as cluster_id

@@ -30,6 +30,17 @@
 -- column region: the shared part on the generation, as fractions from its top left
 -- column source_region: the same part on the training picture
 -- column homography: how the training picture lies on the generation, see matches.evidence
+-- column generation_id: of catalog.generations
+-- column copy_score: best cosine of the copy embeddings over the searched parts of the generation; 1 is the same
+-- column pdq_distance: bits of 256 in which the perceptual hashes differ, the least over eight rotations and reflections
+-- column aligned_distance: difference of the aligned pixels in the region, root mean square; 0 equal, 1 black on white
+-- column inliers: local features that agree on one way of laying the source over the generation
+-- column mirrored: whether the source is mirrored in the generation
+-- column dataset: of the training row
+-- column url: of the training row, as the metadata states it
+-- column url_host: host of the URL
+-- column caption: of the training row, as the metadata states it
+-- column license: as the row states it; NULL where it states none, which is not to say free
 
 with twins as (
     select recalled.sample_id, min(images.sample_id) as live_id

@@ -17,6 +17,14 @@
 -- column sample_id_before: the training row that fitted best
 -- column duplicate_count_before: training rows that showed its picture
 -- column coverage_before: share of the training rows that had been searched
+-- column generation_id: of catalog.generations, then or now
+-- column sample_id_after: the training row that fits best in this version; NULL without sources
+-- column cluster_id_before: its cluster, as it was named then
+-- column cluster_id_after: its cluster, as this version names it
+-- column duplicate_count_after: training rows that show its picture in this version
+-- column coverage_after: share of the training rows that have been searched in this version
+-- column conclusive_before: whether the answer was conclusive, see provenance.generations
+-- column conclusive_after: whether it is in this version
 
 with recorded as (
     select

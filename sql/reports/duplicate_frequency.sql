@@ -5,6 +5,7 @@
 -- column band: training rows that show the same picture, recalled ones not counted
 -- column clusters: different pictures in the band (a picture that only one row shows counts as one)
 -- column share_of_rows: of all training rows with a usable picture that are not recalled
+-- column rows: training rows that show a picture of the band
 
 select
     bands.band,

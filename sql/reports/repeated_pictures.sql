@@ -5,6 +5,21 @@
 -- column captions: up to 5 captions, the most frequent first
 -- column unsafe: some row is flagged by the dataset's own classifier, see catalog.samples
 -- column removable: rows that go if one copy is kept
+-- column cluster_id: of the rows that show the picture, see duplicates.counts
+-- column representative_id: the row whose picture stands for the others, the largest of them
+-- column duplicate_count: training rows that show the picture, the representative included
+-- column recalled_count: rows of the same picture that an opt-out list withdrew, on top of these
+-- column exact_count: of duplicate_count, rows with the representative's bytes, itself included
+-- column near_count: of duplicate_count, rows with other bytes: re-encoded, resized, cropped, marked
+-- column distinct_urls: different URLs of these rows
+-- column distinct_captions: different captions of these rows
+-- column distinct_hosts: different hosts of these rows
+-- column distinct_licenses: different licences stated; rows that state none are not counted
+-- column max_distance_to_representative: PDQ bits of 256; unrelated pictures differ in about 128, as do crops that pixels confirm
+-- column distinct_pictures: pictures that differ in some pixel; NULL where not computed
+-- column min_similarity: least cosine between the copy embeddings of any two distinct_pictures; NULL where not computed
+-- column min_similarity_exact: false where min_similarity is a lower bound, as the cluster is too large to compare all
+-- column licenses: the different licences stated, "unknown" among them where a row states none
 
 with members as (
     select clusters.cluster_id, samples.*
@@ -12,14 +27,15 @@ with members as (
     join catalog.samples using (sample_id)
 ),
 
+-- the first of a few, not a list of all: captions may be long, and a cluster may have as many as rows
 hosts as (
-    select cluster_id, list(url_host order by n desc, url_host)[:20] as hosts
+    select cluster_id, list_transform(min({'n': -n, 'host': url_host}, 20), lambda found: found.host) as hosts
     from (select cluster_id, url_host, count(*) as n from members where url_host is not null group by all)
     group by cluster_id
 ),
 
 captions as (
-    select cluster_id, list(caption order by n desc, caption)[:5] as captions
+    select cluster_id, list_transform(min({'n': -n, 'caption': caption}, 5), lambda found: found.caption) as captions
     from (select cluster_id, caption, count(*) as n from members where caption is not null group by all)
     group by cluster_id
 ),

@@ -16,6 +16,11 @@ def test_a_label_cannot_leave_its_chart(label: str) -> None:
     assert line.endswith("█ 3 (2 to 4)")
 
 
+def test_a_preview_holds_no_markup_and_nothing_that_reorders_it() -> None:
+    *_, row = pictured.table(["caption"], [["a|b</td>\n# x \u202egpj [x](javascript:1) ![x](//evil)"]]).splitlines()
+    assert row.count("|") == 2 and not set(row) & set("<>[]()!`") and "⟨U+202E⟩gpj" in row
+
+
 def test_bars_are_in_proportion_and_say_what_is_left_out() -> None:
     lines = pictured.bars([(f"label {n}", 400 - n) for n in range(200)]).splitlines()
     assert [line.count("█") for line in lines[1:3]] == [30, 30]

@@ -40,16 +40,34 @@ def test_a_number_that_is_none_is_refused_and_not_written() -> None:
 
 def test_misleading_characters_are_named_and_what_is_cut_is_counted() -> None:
     assert legible("photo \u202egpj.exe\u200f\x07") == "photo ⟨U+202E⟩gpj.exe⟨U+200F⟩⟨U+0007⟩"
+    assert legible("a\u200b\ufeff\U000e0041") == "a⟨U+200B⟩⟨U+FEFF⟩⟨U+E0041⟩"
+    assert legible("می\u200cخواهم 👩\u200d🚀") == "می\u200cخواهم 👩\u200d🚀", "joiners are spelling"
     assert legible("a" * 1_500, 100) == "a" * 100 + "… (1,400 more characters)"
 
 
 @pytest.mark.parametrize(
     "url",
-    ["javascript:alert(1)", "data:text/html,x", " https://a.example", "http://a b", "https://a.example/\u202ex", None],
+    [
+        *(
+            "javascript:alert(1)",
+            "data:text/html,x",
+            " https://a.example",
+            "http://a b",
+            "https://a.example/\u202ex",
+            None,
+        ),
+        *("//a.example", "https://bank.example@evil.example/", "http:///evil.example", "https://a.example/\u200bx"),
+        *(
+            "https://bank.example\uff0fevil.example/",
+            "https://bank.example\u2044evil.example/",
+            "https://a.example/" + "a" * 2000,
+        ),
+    ],
 )
 def test_only_web_addresses_that_read_as_they_lead_become_links(url: str | None) -> None:
     assert link(url) is None
-    assert link("https://a.example/x?y=1") == "https://a.example/x?y=1"
+    for harmless in ("https://a.example/x?y=1", "HTTP://müller.example:80/@user?to=b@c", "https://[::1]#x"):
+        assert link(harmless) == harmless
 
 
 def test_a_share_never_rounds_something_to_nothing() -> None:

@@ -21,7 +21,7 @@
   };
   const measured = (member) => {
     const said = [`${member.far} of 256 bits`];
-    if (member.aligned !== null) said.push(`${member.aligned.toFixed(3)} of aligned pixels`);
+    if (member.aligned !== null) said.push(`${member.aligned.toFixed(3)} between aligned pixels, where 1 is black on white`);
     return said.join("; ");
   };
   const picture = (member) => (member.group === 0 ? cover : pictures?.[member.group] ?? null);
@@ -53,9 +53,9 @@
     const said = [
       ["Files", `${counted(cluster.files, "different file")}; ${counted(cluster.exact, "row")} ${cluster.exact === 1 ? "has" : "have"} the representative’s`],
       ["Pixels", `${counted(cluster.pixels, "different picture")}, pixel by pixel`],
-      ["Sizes", cluster.sizes.map(([size, rows]) => `${size} (${number(rows)})`).join(", ") + (cluster.sizeCount > cluster.sizes.length ? ` and ${counted(cluster.sizeCount - cluster.sizes.length, "more size")}` : "")],
-      ["Confirmed", cluster.methods.map(([method, rows]) => `${METHODS[method] ?? method}: ${number(rows)}`).join("; ")],
-      ["Furthest", `${cluster.far} of 256 bits of the perceptual hash`],
+      ["Sizes", `in pixels: ${cluster.sizes.map(([size, rows]) => `${size} (${counted(rows, "row")})`).join(", ")}` + (cluster.sizeCount > cluster.sizes.length ? ` and ${counted(cluster.sizeCount - cluster.sizes.length, "more size")}` : "")],
+      ["Confirmed", cluster.methods.map(([method, rows]) => `${counted(rows, "row")}: ${METHODS[method] ?? method}`).join("; ")],
+      ["Furthest", `${cluster.far} of 256 bits of the perceptual hash; unrelated pictures differ in about 128`],
       ["Captions", `${number(cluster.captionCount)} different`],
       ["Hosts", `${number(cluster.hostCount)} different`],
       ["Addresses", `${number(cluster.urls)} different`],

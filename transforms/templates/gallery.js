@@ -67,7 +67,7 @@
     put.open.setAttribute("aria-hidden", "true");
     put.rows.textContent = `${no}: see the rows`;
     put.copies.textContent = number(work.copies);
-    put.unit.textContent = work.copies === 1 ? "copy" : "copies";
+    put.unit.textContent = work.copies === 1 ? "row" : "rows";
     put.exact.textContent = number(work.exact);
     put.near.textContent = number(work.copies - work.exact);
     const bars = made.querySelectorAll(".strip rect"), share = (100 * work.exact) / work.copies;
@@ -122,7 +122,7 @@
     const said = new URLSearchParams(location.hash.slice(1));
     for (const [name, control] of Object.entries(controls)) if (said.has(name)) control.value = said.get(name);
     if (!controls.by.value) controls.by.value = "copies";
-    return Number(said.get("page") ?? 1) - 1;
+    return Math.trunc(Number(said.get("page")) || 1) - 1;
   };
 
   const show = async (first = 0) => {
