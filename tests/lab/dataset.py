@@ -16,8 +16,8 @@ pixels a picture of 32 lacks the fine structure of which a confirmation asks, an
 
 import csv
 import json
-import os
 import shutil
+import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
@@ -32,6 +32,8 @@ from tests.lab.recipe import Pictures, Places, RecipeError
 COLUMNS = ("dataset", "shard", "row_number", "picture", "edit", "copies", "caption", "unique")
 TRAINING, DECOYS = "training", "decoys"
 """Names of the datasets."""
+type Key = tuple[str, int]
+"""Where a row lies: shard and row number."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def build(photographs: Mapping[str, bytes], recipe: Pictures, places: Places) ->
         truth += _write(folder, dataset, list(_rows(pictures, recipe)), recipe)
     with places.truth.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *truth])
-    _whole(stamp, json.dumps(said, indent=1) + "\n")
+    write_whole(stamp, json.dumps(said, indent=1) + "\n")
     return True
 
 
@@ -108,13 +110,30 @@ def truth(places: Places) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def read(folder: Path) -> Iterator[tuple[Key, bytes, str]]:
+    """Yield the rows of a dataset: where each lies, its picture's bytes and its caption."""
+    for shard in sorted(folder.glob("*.tar")):
+        with tarfile.open(shard) as archive:
+            found: dict[str, bytes] = {}
+            for member in archive:
+                stem, _, suffix = member.name.partition(".")
+                file = archive.extractfile(member)
+                if file is None:
+                    continue
+                if suffix == "txt":  # the last of a row
+                    key = shard.stem, int(stem.removeprefix(shard.stem))
+                    yield key, found.pop("picture"), file.read().decode()
+                elif suffix != "json":
+                    found["picture"] = file.read()
+
+
 def captions(lines: Iterable[Mapping[str, str]]) -> list[tuple[str, bool]]:
     """Return the different captions of the training rows, in order, and whether each names a single picture."""
     return sorted({(line["caption"], line["unique"] == "1") for line in lines if line["dataset"] == TRAINING})
 
 
-def _whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file that is there as a whole or not at all."""
     partial = path.with_suffix(".partial")
     partial.write_text(text, "utf-8")
-    os.replace(partial, path)
+    partial.replace(path)

@@ -3,9 +3,9 @@
 What belongs here: layers. What does not: losses (`flow.py`), optimisers (`training.py`).
 
 Ho et al., "Denoising diffusion probabilistic models", 2020, made small: residual blocks with group normalisation,
-attention at low resolution, the time by sines. A caption is the mean of its words' vectors, words hashed into buckets,
-so that there is no vocabulary to keep. Patches of 2 × 2 pixels are one place, as in vision transformers: a fourth of the
-arithmetic for pictures that still come back pixel for pixel.
+attention at low resolution, the time by sines. A caption is the mean of its words' vectors, words hashed into
+buckets, so that there is no vocabulary to keep. Patches of 2 × 2 pixels are one place, as in vision transformers: a
+fourth of the arithmetic for pictures that still come back pixel for pixel.
 """
 
 import hashlib
@@ -63,7 +63,9 @@ class UNet(nn.Module):
             for _ in range(recipe.blocks):
                 self.up.append(_Block(channels + kept.pop(), multiple * width, told, attends=side in recipe.attention))
                 channels = multiple * width
-        self.last = nn.Sequential(nn.GroupNorm(_GROUPS, channels), nn.SiLU(), nn.Conv2d(channels, colours, 3, padding=1))
+        self.last = nn.Sequential(
+            nn.GroupNorm(_GROUPS, channels), nn.SiLU(), nn.Conv2d(channels, colours, 3, padding=1)
+        )
         nn.init.zeros_(self.last[-1].weight)
 
     def forward(self, pictures: Tensor, times: Tensor, told: Tensor) -> Tensor:

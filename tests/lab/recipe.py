@@ -55,9 +55,9 @@ class Pictures(Section):
 
 
 class Network(Section):
-    """The U-Net. side: pixels. patch: of so many a side are one place. width: channels of the first level. levels: their
-    multiples, each half the size of the one before. blocks: of a level. attention: places a side at which it attends.
-    words: buckets that the words of captions are hashed into.
+    """The U-Net. side: pixels. patch: of so many a side are one place. width: channels of the first level. levels:
+    their multiples, each half the size of the one before. blocks: of a level. attention: places a side at which it
+    attends. words: buckets that the words of captions are hashed into.
     """
 
     side: int = Field(ge=8)
@@ -90,7 +90,8 @@ class Training(Section):
 
 class Sampling(Section):
     """steps: of Euler's method. guidance: 1 for none. shared, unique: samples of a caption that pictures share, and of
-    one that names a single picture. rehearsed: generations of each kind of the rehearsal. saved: pixels a side of the files.
+    one that names a single picture. rehearsed: generations of each kind of the rehearsal. saved: pixels a side of the
+    files.
     """
 
     seed: int

@@ -7,7 +7,6 @@ same noise. A killed run goes on with the batches that are not there.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import batched
@@ -18,6 +17,7 @@ import torch
 from PIL import Image
 
 from tests.lab import flow, training
+from tests.lab.dataset import write_whole
 from tests.lab.network import words
 from tests.lab.recipe import Recipe, Sampling
 
@@ -68,9 +68,7 @@ def sample(
 def write_list(folder: Path, lines: Sequence[tuple[str, str, int]], model: str) -> None:
     """Write `generations.jsonl`, as a whole, from file names, prompts and seeds."""
     said = [{"file_name": name, "model": model, "prompt": prompt, "seed": seed} for name, prompt, seed in lines]
-    partial = folder / "generations.partial"
-    partial.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in said), "utf-8")
-    os.replace(partial, folder / "generations.jsonl")
+    write_whole(folder / "generations.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in said))
 
 
 def _save(picture: np.ndarray, path: Path, side: int) -> None:
@@ -79,4 +77,4 @@ def _save(picture: np.ndarray, path: Path, side: int) -> None:
         image = image.resize((side, side), Image.Resampling.LANCZOS)
     partial = path.with_suffix(".partial")
     image.save(partial, "PNG")
-    os.replace(partial, path)
+    partial.replace(path)

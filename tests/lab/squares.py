@@ -1,8 +1,8 @@
 """Small different pictures from the sample's photographs: disjoint squares, the dull and the alike left out.
 
-What belongs here: which squares there are, and which photographs are never trained on. What does not: how often a square
-is trained on (`ladder.py`), files (`dataset.py`). No network: the photographs are those of `data/sample`, public domain
-as `data/sample/ATTRIBUTION.md` says.
+What belongs here: which squares there are, and which photographs are never trained on. What does not: how often a
+square is trained on (`ladder.py`), files (`dataset.py`). No network: the photographs are those of `data/sample`, public
+domain as `data/sample/ATTRIBUTION.md` says.
 """
 
 import io

@@ -1,35 +1,34 @@
 """Training a model, so that a killed training goes on where it was, to the same bits.
 
-What belongs here: steps, checkpoints, and the weights that come out. What does not: the loss (`flow.py`), which rows are
-left out (`deduplication.py`).
+What belongs here: steps, checkpoints, and the weights that come out. What does not: the loss (`flow.py`), which rows
+are left out (`warehouses.py`).
 
 What is drawn at a step depends on the seed and the step alone, so that no state of a generator is kept. A checkpoint is
 one safetensors file, replaced as a whole: the weights, their average, AdamW's moments and the losses so far. What
 comes out is the average in half precision, and samples are drawn from that file.
 """
 
+import io
 import json
 import os
-import tarfile
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.lab import flow
+from tests.lab import dataset, flow
 from tests.lab.network import UNet, words
 from tests.lab.recipe import Recipe, RecipeError
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "model.safetensors"
-type Row = tuple[str, int]
-"""Shard and row number."""
 
 
 @dataclass(frozen=True)
@@ -40,27 +39,22 @@ class Rows:
     told: Tensor
 
 
-def rows(folder: Path, recipe: Recipe, left_out: Collection[Row] = frozenset()) -> Rows:
+def rows(folder: Path, recipe: Recipe, left_out: Collection[dataset.Key] = frozenset()) -> Rows:
     """Read the training set as it lies there, without the rows that are left out."""
     pictures, captions, side = [], [], recipe.network.side
-    for shard in sorted(folder.glob("*.tar")):
-        with tarfile.open(shard) as archive:
-            for member in archive:
-                stem, _, suffix = member.name.partition(".")
-                row = shard.stem, int(stem.removeprefix(shard.stem))
-                file = archive.extractfile(member)
-                if row in left_out or file is None:
-                    continue
-                if suffix == "txt":
-                    captions.append(file.read().decode())
-                elif suffix != "json":
-                    image = Image.open(file).convert("RGB")
-                    if image.size != (side, side):
-                        image = image.resize((side, side), Image.Resampling.LANCZOS)
-                    pictures.append(np.asarray(image).transpose(2, 0, 1))
-    if not pictures or len(pictures) != len(captions):
-        raise RecipeError(f"{folder} holds {len(pictures):,} pictures and {len(captions):,} captions; make it anew")
+    for key, data, caption in dataset.read(folder):
+        if key not in left_out:
+            captions.append(caption)
+            pictures.append(brought(data, side).transpose(2, 0, 1))
+    if not pictures:
+        raise RecipeError(f"{folder} holds no picture to train on; run `dataset` first")
     return Rows(torch.from_numpy(np.stack(pictures)), words(captions, recipe.network.words))
+
+
+def brought(data: bytes, side: int) -> npt.NDArray[np.uint8]:
+    """Decode a picture to uint8 of shape (side, side, 3)."""
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    return np.asarray(image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS))
 
 
 class Training:
@@ -161,7 +155,11 @@ def train(recipe: Recipe, data: Rows, folder: Path, say: Callable[[str], None]) 
                 f"{folder.name}: step {training.step:,} of {recipe.training.steps:,}, loss {lately:.4f}, "
                 f"{a_second:.1f} pictures/s, {left:.0f} minutes left"
             )
-    about = {"recipe": json.dumps(recipe.model_dump(mode="json")), "rows": str(len(data.pictures)), "model": folder.name}
+    about = {
+        "recipe": json.dumps(recipe.model_dump(mode="json")),
+        "rows": str(len(data.pictures)),
+        "model": folder.name,
+    }
     _replace(folder / WEIGHTS, {key: value.half() for key, value in training.average.items()}, about)
     return True
 
@@ -179,4 +177,4 @@ def _replace(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> N
     save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial, about)
     with partial.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)

@@ -1,6 +1,7 @@
 """The warehouses of the laboratory: the command that users type, on settings written here.
 
-What belongs here: settings, the removal list, running the command. What does not: reading what comes out (`results.py`).
+What belongs here: settings, the removal list, running the command. What does not: reading what comes out
+(`results.py`).
 
 Both models' generations are held against all rows that the first model was trained on, so that a picture stands in the
 same rung of the ladder before and after. Each has a warehouse of its own, as `provenance.duplication_effect` counts the
@@ -14,9 +15,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tests.lab.dataset import DECOYS, TRAINING
+from tests.lab.dataset import DECOYS, TRAINING, Key
 from tests.lab.recipe import Places, Recipe
-from tests.lab.training import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = "keep-1"
@@ -32,7 +32,7 @@ class RunFailed(RuntimeError):
     """The command failed; it said why."""
 
 
-def removal_list(recipe: Recipe, places: Places) -> set[Row]:
+def removal_list(recipe: Recipe, places: Places) -> set[Key]:
     """Return the rows that `raisonne export removal-list` names; the list is written once."""
     if not (places.removal / "manifest.json").exists():
         nothing = places.home / "generations" / "none"
