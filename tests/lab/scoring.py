@@ -10,8 +10,9 @@ nearest pictures, is below 1 (Carlini et al. 2023, section 5.1). Verdicts are sc
 """
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from tests.lab import dataset, training
 from tests.lab.recipe import Places
@@ -85,13 +87,13 @@ def judged(database: Path, places: Places) -> list[Judged]:
 
 def nearest(database: Path, places: Places, side: int) -> dict[str, Nearest]:
     """Return the picture nearest to each generation, of those in the index, by plain distance at the model's size."""
-    names, pictures = _originals(places, side)
+    names, known = _originals(places, side)
     with duckdb.connect(str(database), read_only=True) as con:
         files = con.execute("select generation_id, path from catalog.generations where status <> 'failed'").fetchall()
     found = {}
     for batch in batched(files, 64):
         made = np.stack([training.brought(Path(path).read_bytes(), side).ravel() for _, path in batch])
-        apart = _distances(made.astype(np.float32) / 255, pictures)
+        apart = _distances(made.astype(np.float32) / 255, known)
         ordered = np.sort(apart, axis=1)
         around = ALPHA * ordered[:, 1 : AROUND + 1].mean(axis=1)
         for (generation, _), row, distance, by in zip(batch, apart, ordered[:, 0], around, strict=True):
@@ -101,18 +103,25 @@ def nearest(database: Path, places: Places, side: int) -> dict[str, Nearest]:
 
 def _originals(places: Places, side: int) -> tuple[list[Picture], npt.NDArray[np.float32]]:
     """Return the pictures of the index, one a name: float32 (n, side * side * 3), values in [0,1]."""
+    found = [(name, training.brought(data, side).ravel()) for name, data in _first_encoded(places)]
+    return [name for name, _ in found], np.stack([picture for _, picture in found]).astype(np.float32) / 255
+
+
+def pictures(places: Places, names: Collection[Picture]) -> dict[Picture, Image.Image]:
+    """Return some pictures of the index."""
+    return {name: Image.open(io.BytesIO(data)).convert("RGB") for name, data in _first_encoded(places) if name in names}
+
+
+def _first_encoded(places: Places) -> Iterator[tuple[Picture, bytes]]:
     wanted = {
         (line["dataset"], line["shard"], int(line["row_number"])): line["picture"]
         for line in dataset.truth(places)
         if line["edit"] == "original"
     }
-    names, pictures = [], []
     for name in (dataset.TRAINING, dataset.DECOYS):
         for (shard, row), data, _ in dataset.read(places.home / name):
             if picture := wanted.get((name, shard, row)):
-                names.append(picture)
-                pictures.append(training.brought(data, side).ravel())
-    return names, np.stack(pictures).astype(np.float32) / 255
+                yield picture, data
 
 
 def _distances(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
