@@ -61,15 +61,16 @@ def rehearse(
         among = held if kind.name.startswith("never") else trained
         for number, square in enumerate(_some(among, of_each, rng)):
             name = f"{KINDS.index(kind):02d}-{number:04d}.png"
-            image = square.image
+            image, shown = square.image, [square.name]
             if kind.share < 1:
                 other = next(each for each in _some(trained, 3, rng) if each.photograph != square.photograph)
                 image = Image.blend(other.image, image, kind.share)
+                shown.append(other.name)
             _spoiled(image, kind, rng).save(folder / name)
             lines.append((name, f"a {square.kind}", number))
-            told.append([name, kind.name, int(kind.copies), square.name if kind.copies else ""])
+            told.append([name, kind.name, int(kind.copies), "|".join(shown)])
     with truth.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["file_name", "kind", "copies", "picture"], *told])
+        csv.writer(file, lineterminator="\n").writerows([["file_name", "kind", "copies", "pictures"], *told])
     write_list(folder, lines, MODEL)
 
 

@@ -167,21 +167,21 @@ def share(count: int, of: int) -> Share:
 def rehearsed(database: Path, places: Places) -> dict[str, dict[str, Share]]:
     """Score the verdicts of the rehearsal by kind.
 
-    right: a confirmed source is the picture that it shows. wrong: a confirmed source is another one. named: it is
+    right: a confirmed source is a picture that it shows. wrong: a confirmed source is another one. named: it is
     among the likely sources, confirmed or not.
     """
     verdicts = {each.generation_id.split("/", 1)[1]: each for each in judged(database, places)}
-    groups: dict[str, list[tuple[Judged, Picture]]] = {}
+    groups: dict[str, list[tuple[Judged, set[Picture]]]] = {}
     with (places.home / "rehearsal.csv").open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
-            groups.setdefault(line["kind"], []).append((verdicts[line["file_name"]], line["picture"]))
+            groups.setdefault(line["kind"], []).append((verdicts[line["file_name"]], set(line["pictures"].split("|"))))
     return {kind: dict(_kind(pairs)) for kind, pairs in groups.items()}
 
 
-def _kind(pairs: Sequence[tuple[Judged, Picture]]) -> Iterator[tuple[str, Share]]:
-    confirmed = [([picture for picture, _ in each.copied], truth) for each, truth in pairs]
-    yield "right", share(sum(truth in names for names, truth in confirmed), len(pairs))
-    yield "wrong", share(sum(any(name != truth for name in names) for names, truth in confirmed), len(pairs))
-    named = [[picture for picture, _, _ in each.sources] for each, _ in pairs]
-    yield "named", share(sum(truth in names for names, (_, truth) in zip(named, pairs, strict=True)), len(pairs))
+def _kind(pairs: Sequence[tuple[Judged, set[Picture]]]) -> Iterator[tuple[str, Share]]:
+    confirmed = [({picture for picture, _ in each.copied}, shown) for each, shown in pairs]
+    yield "right", share(sum(bool(names & shown) for names, shown in confirmed), len(pairs))
+    yield "wrong", share(sum(bool(names - shown) for names, shown in confirmed), len(pairs))
+    named = [({picture for picture, _, _ in each.sources}, shown) for each, shown in pairs]
+    yield "named", share(sum(bool(names & shown) for names, shown in named), len(pairs))
     yield "p_up_to_0.05", share(sum(each.p_value is not None and each.p_value <= 0.05 for each, _ in pairs), len(pairs))
