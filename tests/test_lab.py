@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from tests.benchmarks.data import originals
 from tests.lab import dataset, page, rehearsal, results, sampling, scoring, training, warehouses
@@ -149,6 +149,10 @@ def test_the_network_sees_time_caption_and_every_pixel() -> None:
     assert (pictures.grad != 0).all()
 
 
+def _weights(path: Path, times: float) -> bytes:
+    return save({name: times * tensor for name, tensor in load_file(path).items()})
+
+
 def test_samples_are_the_same_whenever_they_are_drawn(places: Places, tmp_path: Path) -> None:
     rows = training.rows(places.training, TINY)
     folder, weights = tmp_path / "before", tmp_path / "before" / training.WEIGHTS
@@ -165,6 +169,9 @@ def test_samples_are_the_same_whenever_they_are_drawn(places: Places, tmp_path: 
     (made / min(before)).unlink()
     assert sampling.sample(short, weights, captions, made, lambda _: None) == TINY.sampling.batch
     assert {path.name: path.read_bytes() for path in made.glob("*.png")} == before
+    weights.write_bytes(_weights(weights, 0.9))
+    with pytest.raises(RecipeError, match="samples of other weights"):
+        sampling.sample(short, weights, captions, made, lambda _: None)
 
 
 def test_scores_count_what_was_named() -> None:

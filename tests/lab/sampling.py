@@ -19,7 +19,8 @@ from PIL import Image
 from tests.lab import flow, training
 from tests.lab.dataset import write_whole
 from tests.lab.network import words
-from tests.lab.recipe import Recipe, Sampling
+from tests.lab.recipe import Recipe, RecipeError, Sampling
+from transforms.hashes import file_sha256
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,17 @@ def wanted(captions: Sequence[tuple[str, bool]], recipe: Sampling) -> Iterator[W
 def sample(
     recipe: Recipe, weights: Path, captions: Sequence[tuple[str, bool]], folder: Path, say: Callable[[str], None]
 ) -> int:
-    """Draw what is not there yet, and write `generations.jsonl` at the end. Returns how many were drawn."""
+    """Draw what is not there yet, and write `generations.jsonl` at the end. Returns how many were drawn.
+
+    Raises RecipeError where the folder holds samples of other weights or settings.
+    """
     how, side = recipe.sampling, recipe.network.side
     folder.mkdir(parents=True, exist_ok=True)
+    stamp, made_by = folder / "made_by", f"{file_sha256(weights)} {recipe.digest('sampling')}\n"
+    if not stamp.exists():
+        write_whole(stamp, made_by)
+    elif stamp.read_text("utf-8") != made_by:
+        raise RecipeError(f"{folder} holds samples of other weights or settings; delete it to draw anew")
     everything, drawn = list(wanted(captions, how)), 0
     torch.set_num_threads(recipe.training.threads)
     network = training.load(weights, recipe)

@@ -8,6 +8,7 @@ one safetensors file, replaced as a whole: the weights, their average, AdamW's m
 comes out is the average in half precision, and samples are drawn from that file.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -64,7 +65,8 @@ class Training:
         how = recipe.training
         torch.manual_seed(how.seed)  # of the weights that it begins with
         self.recipe, self.data, self.step = recipe, data, 0
-        self.digest = recipe.digest("pictures", "network", "training") + f" {name} {len(data.pictures)}"
+        seen = hashlib.sha256(data.pictures.numpy().tobytes() + data.told.numpy().tobytes()).hexdigest()[:16]
+        self.digest = f"{name} {seen} {recipe.digest('network', 'training')}"
         self.network = UNet(recipe.network).to(how.device, memory_format=torch.channels_last)
         self.average = {key: value.clone() for key, value in self.network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(self.network.parameters(), how.rate, weight_decay=how.decay)
@@ -129,8 +131,10 @@ class Training:
         self.network.load_state_dict({key: held[f"network.{key}"] for key in self.average})
         self.average = {key: held[f"average.{key}"] for key in self.average}
         for key, parameter in self.network.named_parameters():
-            moments = {kind: held[f"{kind}.{key}"] for kind in ("exp_avg", "exp_avg_sq")}
-            moments = {kind: value.clone(memory_format=torch.preserve_format) for kind, value in moments.items()}
+            moments = {
+                kind: torch.empty_like(parameter, requires_grad=False).copy_(held[f"{kind}.{key}"])
+                for kind in ("exp_avg", "exp_avg_sq")
+            }
             self.optimiser.state[parameter] = {"step": torch.tensor(float(self.step)), **moments}
 
 
