@@ -31,6 +31,8 @@ def say(text: str) -> None:
 
 def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: Path | None) -> None:
     """Do a step, or what is left of it."""
+    if name != "dataset":
+        dataset.require(recipe.pictures, places)
     match name:
         case "dataset":
             places.home.mkdir(parents=True, exist_ok=True)

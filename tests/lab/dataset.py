@@ -33,6 +33,7 @@ from tests.lab.recipe import Pictures, Places, RecipeError
 COLUMNS = ("dataset", "shard", "row_number", "picture", "edit", "copies", "caption", "unique")
 TRAINING, DECOYS = "training", "decoys"
 """Names of the datasets."""
+_STAMP = "dataset.json"
 type Key = tuple[str, int]
 """Where a row lies: shard and row number."""
 
@@ -64,10 +65,8 @@ def build(photographs: Mapping[str, bytes], recipe: Pictures, places: Places) ->
 
     photographs: bytes by name. Raises RecipeError where what is there was made by another recipe.
     """
-    stamp, said = places.home / "dataset.json", recipe.model_dump(mode="json")
-    if stamp.exists():
-        if json.loads(stamp.read_text("utf-8")) != said:
-            raise RecipeError(f"{places.home} holds a dataset of another recipe; choose another --home, or delete it")
+    if (places.home / _STAMP).exists():
+        require(recipe, places)
         return False
     parts = cast(photographs, recipe)
     captions = Captions(np.random.default_rng([recipe.seed, 3]))
@@ -79,8 +78,16 @@ def build(photographs: Mapping[str, bytes], recipe: Pictures, places: Places) ->
         truth += _write(folder, dataset, list(_rows(pictures, recipe)), recipe)
     with places.truth.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *truth])
-    write_whole(stamp, json.dumps(said, indent=1) + "\n")
+    write_whole(places.home / _STAMP, json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n")
     return True
+
+
+def require(recipe: Pictures, places: Places) -> None:
+    """Raise RecipeError where the dataset is not there, or was made by another recipe."""
+    if not (places.home / _STAMP).exists():
+        raise RecipeError(f"{places.home} holds no dataset; run `dataset` first")
+    if json.loads((places.home / _STAMP).read_text("utf-8")) != recipe.model_dump(mode="json"):
+        raise RecipeError(f"{places.home} holds a dataset of another recipe; choose another --home, or delete it")
 
 
 def _rows(pictures: Sequence[ladder.Planned], recipe: Pictures) -> Iterator[_Made]:
