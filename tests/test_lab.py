@@ -22,7 +22,7 @@ from tests.lab.scoring import Judged, Nearest
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = load(RECIPES / "tiny.toml")
-_QUICK = '[encoders]\ncopy = "sscd_distilled"\n[calibration]\ntrials = 2\n[limits]\nnull_sample = 12\n'
+_QUICK = '[encoders]\ncopy = "sscd_distilled"\n[calibration]\ntrials = 0\n[limits]\nnull_sample = 8\n'
 
 
 @pytest.fixture(scope="module", autouse=True)
