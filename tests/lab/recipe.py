@@ -70,8 +70,9 @@ class Network(Section):
 
 
 class Training(Section):
-    """seed, steps, batch, and AdamW's numbers. checkpoint: steps from one to the next. drop: share of captions that
-    are left out. average: of the weights, an exponential one.
+    """seed, steps, batch, and AdamW's numbers. warm_up, cool_down: steps over which the rate rises at the beginning and
+    falls at the end. checkpoint: steps from one to the next. drop: share of captions that are left out. average: of the
+    weights, an exponential one. precision: of the arithmetic; weights are kept in float32.
     """
 
     seed: int
@@ -79,6 +80,7 @@ class Training(Section):
     batch: int = Field(ge=1)
     rate: float = Field(gt=0)
     warm_up: int = Field(0, ge=0)
+    cool_down: int = Field(0, ge=0)
     decay: float = Field(0.0, ge=0)
     average: float = Field(0.999, ge=0, lt=1)
     drop: float = Field(0.1, ge=0, lt=1)

@@ -82,7 +82,8 @@ class Training:
         dropped = torch.rand(len(at), generator=random, device=where) < how.drop
         told = torch.where(dropped[:, None], 0, told)
         for group in self.optimiser.param_groups:
-            group["lr"] = how.rate * min(1.0, (self.step + 1) / max(1, how.warm_up))
+            risen, left = (self.step + 1) / max(1, how.warm_up), (how.steps - self.step) / max(1, how.cool_down)
+            group["lr"] = how.rate * min(1.0, risen, left)
         with torch.autocast(torch.device(where).type, torch.bfloat16, enabled=how.precision == "bfloat16"):
             error = flow.loss(self.network, pictures, told, random)
         self.optimiser.zero_grad()
