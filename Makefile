@@ -1,5 +1,5 @@
 # Every target sets up what it needs: the environment is made once, and again when its lock or pyproject.toml changes.
-.PHONY: demo test lint ui bench lock clean
+.PHONY: demo test lint ui bench lab lock clean
 PYTHON ?= python3.12
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -23,6 +23,9 @@ ui: $(READY)
 
 bench: $(READY)  ## ONLY=hamming for one group
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
+
+lab: $(READY)  ## two models with known training sets, about three hours on 2 cores; STEP=train for one step, resumable
+	$(BIN)/python -m tests.lab $(or $(STEP),all) --recipe $(or $(RECIPE),small)
 
 lock: $(READY)  ## after changing dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-strip-extras --no-header \

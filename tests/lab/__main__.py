@@ -1,0 +1,105 @@
+"""The memorization laboratory: `python -m tests.lab STEP`. Each step goes on where it was, and does nothing when done.
+
+What belongs here: the steps and their order. What does not: doing them.
+
+    dataset     cut the pictures, write the training set, the decoys and the truth
+    rehearse    generations whose source is known, through the warehouse, against the truth
+    train       the model of all rows, the removal list, the model of the rows that it leaves
+    sample      both models, all captions
+    warehouse   both models' samples against the training set
+    page        results.json from the warehouses; docs/memorization.md and its plots with --publish
+    all         all of it
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tests.benchmarks.data import originals
+from tests.lab import dataset, rehearsal, sampling, training, warehouses
+from tests.lab.recipe import MODELS, RECIPES, Places, Recipe, RecipeError, load
+from tests.lab.warehouses import ROOT
+
+STEPS = ("dataset", "rehearse", "train", "sample", "warehouse", "page")
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: Path | None) -> None:
+    """Do a step, or what is left of it."""
+    if name != "dataset":
+        dataset.require(recipe.pictures, places)
+    match name:
+        case "dataset":
+            places.home.mkdir(parents=True, exist_ok=True)
+            made = dataset.build(originals(), recipe.pictures, places)
+            lines = dataset.truth(places)
+            say(f"{len(lines):,} rows in {places.home}" + ("" if made else ", as they were"))
+        case "rehearse":
+            from tests.lab import scoring
+
+            _rehearse(recipe, places)
+            print(json.dumps(scoring.rehearsed(warehouses.run(recipe, places, rehearsal.MODEL), places), indent=1))
+        case "train":
+            for model in models:
+                left_out = warehouses.removal_list(recipe, places) if model == "after" else set()
+                rows = training.rows(places.training, recipe, left_out)
+                say(f"{model}: {len(rows.pictures):,} rows")
+                training.train(recipe, rows, places.model(model), say)
+        case "sample":
+            captions = dataset.captions(dataset.truth(places))
+            for model in models:
+                weights = places.model(model) / training.WEIGHTS
+                if not weights.exists():
+                    raise RecipeError(f"{weights} is not there; run `train` first")
+                sampling.sample(recipe, weights, captions, places.generations(model), say)
+        case "warehouse":
+            for model in models:
+                warehouses.run(recipe, places, model)
+        case "page":
+            from tests.lab import page, results
+
+            results.write(recipe, places)
+            page.publish(places, publish)
+
+
+def _rehearse(recipe: Recipe, places: Places) -> None:
+    folder, truth = places.generations(rehearsal.MODEL), places.home / "rehearsal.csv"
+    if not (folder / "generations.jsonl").exists():
+        parts = dataset.cast(originals(), recipe.pictures)
+        trained = [planned.square for planned in parts.trained]
+        rehearsal.rehearse(trained, parts.unseen, recipe.sampling.rehearsed, folder, truth, recipe.pictures.seed)
+
+
+def main(arguments: list[str]) -> int:
+    """Do the steps that are asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("step", choices=(*STEPS, "all"))
+    parser.add_argument("--recipe", default="small", help="a name in tests/lab/recipes, or a file (default: small)")
+    parser.add_argument("--home", type=Path, help="where all is written (default: data/lab/RECIPE)")
+    parser.add_argument("--model", choices=MODELS, help="one of the two models (default: both)")
+    parser.add_argument("--publish", action="store_true", help="write docs/memorization.md too")
+    asked = parser.parse_args(arguments)
+    path = Path(asked.recipe)
+    path = path if path.suffix == ".toml" else RECIPES / f"{asked.recipe}.toml"
+    places = Places((asked.home or ROOT / "data" / "lab" / path.stem).resolve())
+    try:
+        recipe = load(path)
+        for name in STEPS if asked.step == "all" else [asked.step]:
+            say(f"{name}:")
+            models = [asked.model] if asked.model else list(MODELS)
+            step(name, recipe, places, models, ROOT / "docs" if asked.publish else None)
+    except (RecipeError, warehouses.RunFailed) as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,218 @@
+"""The results page: words, tables and plots of the numbers in `results.json`, and of nothing else.
+
+What belongs here: writing `memorization.md` and its pictures. What does not: measuring (`results.py`).
+
+The page is a function of the numbers, so that a test can tell whether it still says what they say. Where they do not
+show what was expected, it says that: each sentence about an outcome has another for the opposite.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from tests.lab import plots, results
+from tests.lab.recipe import MODELS, Places
+from tests.lab.results import Numbers, together
+from tests.lab.scoring import Share, share
+
+NAME, FOLDER = "memorization.md", "memorization"
+PAPER = {"before": 819, "after": 1_063}
+"""Samples an extraction, CIFAR-10 before and after deduplication: Carlini et al. 2023, section 5.1."""
+
+
+def publish(places: Places, docs: Path | None) -> Path:
+    """Write the page, its plots and the numbers below `docs`, else below the laboratory's home. Returns the page."""
+    target = docs or places.home / "page"
+    folder = target / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = results.read(places.results)
+    (folder / "results.json").write_bytes(places.results.read_bytes())
+    plots.effect({model: together(numbers["models"][model]["rungs"], "extracted") for model in MODELS}, folder)
+    plots.p_values({model: numbers["models"][model]["scores"]["p_values"] for model in MODELS}, folder)
+    for model in MODELS:
+        side_by_side(results.best(places, model)).save(folder / f"{model}.png")
+    (target / NAME).write_text(render(numbers), "utf-8")
+    return target / NAME
+
+
+def render(numbers: Numbers) -> str:
+    """Return the page."""
+    before, after = (numbers["models"][model] for model in MODELS)
+    return "\n".join(
+        [
+            "# Memorization, with the training set known",
+            "",
+            *_summary(before, after, numbers["recipe"]),
+            *_effect(before, after),
+            *_tests(before, after),
+            *_scores(before, after),
+            "## How to make it again",
+            "",
+            "`make lab`; the recipe is `tests/lab/recipes/small.toml`, and every number of this page is in",
+            f"[results.json]({FOLDER}/results.json), read from the published tables by `tests/lab/results.py`. Truth:",
+            f"SHA-256 `{numbers['truth_sha256'][:16]}`. Weights:"
+            f" `{before['weights_sha256'][:16]}` before, `{after['weights_sha256'][:16]}` after.",
+            "",
+        ]
+    )
+
+
+def _summary(before: Numbers, after: Numbers, recipe: Numbers) -> list[str]:
+    rungs = recipe["pictures"]["ladder"]
+    pictures, rows = sum(r["pictures"] for r in rungs), sum(r["pictures"] * r["copies"] for r in rungs)
+    how = recipe["training"]
+    return [
+        f"A diffusion model was trained on {rows:,} rows that show {pictures:,} pictures,",
+        f"{rungs[0]['copies']} to {rungs[-1]['copies']} rows each, and a second on the rows that",
+        f"`raisonne export removal-list --policy keep-1` leaves. Both took {how['steps']:,} steps of {how['batch']}.",
+        f"{before['samples']['generations']:,} samples of either went through the warehouse like any others.",
+        "",
+        "| | before deduplication | after | CIFAR-10, the paper's |",
+        "| --- | --- | --- | --- |",
+        f"| different pictures extracted | {before['samples']['unique_extractions']:,} |"
+        f" {after['samples']['unique_extractions']:,} | 1,280 and 986 in 2^20 |",
+        f"| one in so many samples | {_one_in(before['samples'])} | {_one_in(after['samples'])} |"
+        f" {PAPER['before']:,} and {PAPER['after']:,} |",
+        f"| samples that extract a picture | {_of(before['samples'], 'extracted')} |"
+        f" {_of(after['samples'], 'extracted')} | |",
+        f"| samples confirmed as copies | {_of(before['samples'], 'copying')} | {_of(after['samples'], 'copying')} | |",
+        "",
+        "The paper sampled 2^20 pictures from models of CIFAR-10, where few pictures are repeated; these numbers stand",
+        "beside, they are not comparable.",
+        "",
+    ]
+
+
+def _effect(before: Numbers, after: Numbers) -> list[str]:
+    found, later = together(before["rungs"], "extracted"), together(after["rungs"], "extracted")
+    copied, steps = together(before["rungs"], "copied"), list(found)
+    lines = [
+        "## Extraction by duplicate count",
+        "",
+        f"![Extraction by duplicate count]({FOLDER}/effect.svg)",
+        "",
+        "| rows | pictures | extracted before | extracted after | confirmed before |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for step in steps:
+        lines.append(
+            f"| {step} | {found[step]['of']:,} | {_share(found[step])} | {_share(later[step])} |"
+            f" {_share(copied[step])} |"
+        )
+    few, many = _pooled(found, (1, 2)), _pooled(found, (64, 128))
+    rising = all(_value(found[a]) <= _value(found[b]) for a, b in pairwise(steps))
+    lines += ["", "Intervals are Wilson's, 95%. " + ("The share rises" if rising else "The share does not rise")]
+    lines[-1] += " from every rung to the next."
+    if few["of"] and many["of"]:
+        apart = few["high"] < many["low"]
+        lines.append(
+            f"Of pictures with 1 or 2 rows {_share(few)} were extracted, of those with 64 or 128 {_share(many)}: the"
+            f" intervals {'do not overlap' if apart else 'overlap, so that these data do not tell them apart'}."
+        )
+    was, now = (_sampled(each["samples"], "extracted") for each in (before, after))
+    lower = now["share"] < was["share"]
+    lines.append(
+        f"After deduplication {_share(now)} of the samples extract a picture, {_share(was)} before: "
+        + ("fewer." if lower else "not fewer. As many steps on fewer rows show each of them more often.")
+    )
+    lines += ["", "Captions that name a single picture, and captions that a dozen pictures share, before:", ""]
+    lines += ["| rows | single caption | shared caption |", "| --- | --- | --- |"]
+    for step in steps:
+        by = {rung["alone"]: _share(rung["extracted"]) for rung in before["rungs"] if rung["copies"] == step}
+        lines.append(f"| {step} | {by.get(True, '–')} | {by.get(False, '–')} |")
+    lines += ["", "A sample beside the picture that it extracts; rows and tiled distance below.", ""]
+    return [*lines, f"![Before]({FOLDER}/before.png)", "", f"![After]({FOLDER}/after.png)", ""]
+
+
+def _tests(before: Numbers, after: Numbers) -> list[str]:
+    lines = ["## The tests of the literature", "", "| test | before | after |", "| --- | --- | --- |"]
+    for alone, kind in (True, "a single picture"), (False, "a dozen pictures"):
+        cells = [_prompts(each["prompts"], alone=alone) for each in (before, after)]
+        lines.append(f"| prompts of {kind}: flagged by the clique test | {cells[0]} | {cells[1]} |")
+    cells = [f"{each['ratios']['below_1']:,} of {each['ratios']['pairs']:,}" for each in (before, after)]
+    lines.append(f"| confirmed pairs with a small-image ratio below 1 | {cells[0]} | {cells[1]} |")
+    cells = ["; ".join(f"{e['copies']}: {e['median']:g}" for e in each["eidetic"]) or "–" for each in (before, after)]
+    lines.append(f"| median eidetic k of what is extracted, by rows | {cells[0]} | {cells[1]} |")
+    for unusual, kind in (True, "the most unusual tenth"), (False, "the others"):
+        cells = [
+            next((_share(o) for o in each["outliers"] if o["unusual"] is unusual), "–") for each in (before, after)
+        ]
+        lines.append(f"| pictures of one row that are copied, of {kind} | {cells[0]} | {cells[1]} |")
+    return [*lines, ""]
+
+
+def _scores(before: Numbers, after: Numbers) -> list[str]:
+    lines = [
+        "## Our verdicts against what is known",
+        "",
+        "A picture counts as reproduced where its plain distance to the sample, at the model's size, is below half the",
+        "mean distance of the 50 next: no hash, embedding or alignment takes part.",
+        "",
+        "| | before | after |",
+        "| --- | --- | --- |",
+    ]
+    for name, words in {
+        "reproduced": "samples that reproduce a picture",
+        "precision": "confirmed copies that reproduce the picture named",
+        "recall": "reproduced pictures that are confirmed",
+        "names_a_decoy": "samples confirmed as a copy of a picture never trained on",
+        "false_at_q_0.05": "of the samples with a q-value up to 0.05, those that reproduce nothing",
+    }.items():
+        cells = [_share(each["scores"][name]) for each in (before, after)]
+        lines.append(f"| {words} | {cells[0]} | {cells[1]} |")
+    lines += [
+        "",
+        f"![p-values of samples that reproduce nothing]({FOLDER}/p-values.svg)",
+        "",
+        "| samples that reproduce nothing, with a p-value up to | before | after |",
+        "| --- | --- | --- |",
+    ]
+    for level in (0.01, 0.05, 0.1):
+        cells = [_share(each["scores"]["p_values"][f"up_to_{level:g}"]) for each in (before, after)]
+        lines.append(f"| {level:g} | {cells[0]} | {cells[1]} |")
+    return [*lines, ""]
+
+
+def side_by_side(pairs: list[tuple[Image.Image, Image.Image, str]], side: int = 96) -> Image.Image:
+    """Return pairs of pictures one beside the other, the sample above its source."""
+    sheet = Image.new("RGB", (max(1, len(pairs)) * (side + 8), 2 * side + 24), "white")
+    for place, (made, source, words) in enumerate(pairs):
+        left = place * (side + 8)
+        for top, image in (0, made), (side + 4, source):
+            sheet.paste(image.resize((side, side), Image.Resampling.NEAREST), (left, top))
+        ImageDraw.Draw(sheet).text((left, 2 * side + 8), words, "black")
+    return sheet
+
+
+def _pooled(found: Mapping[int, Share], steps: tuple[int, ...]) -> Share:
+    chosen = [found[step] for step in steps if step in found]
+    return share(sum(c["count"] for c in chosen), sum(c["of"] for c in chosen))
+
+
+def _sampled(samples: Numbers, kind: str) -> Share:
+    return share(samples[kind], samples["generations"])
+
+
+def _of(samples: Numbers, kind: str) -> str:
+    return _share(_sampled(samples, kind))
+
+
+def _value(one: Share) -> float:
+    return one["share"] or 0.0
+
+
+def _share(one: Share) -> str:
+    if not one["of"]:
+        return "–"
+    return f"{one['count']:,} of {one['of']:,}: {one['share']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+
+
+def _one_in(samples: Numbers) -> str:
+    return f"{samples['generations'] / samples['unique_extractions']:.1f}" if samples["unique_extractions"] else "none"
+
+
+def _prompts(found: list[Numbers], *, alone: bool) -> str:
+    row = next((each for each in found if each["alone"] is alone), None)
+    return f"{row['flagged']:,} of {row['prompts']:,}, largest {row['largest_clique']}" if row else "–"

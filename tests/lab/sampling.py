@@ -1,0 +1,89 @@
+"""Drawing samples: a folder of generations with prompt, seed and model, as the warehouse reads any other.
+
+What belongs here: which captions are drawn how often, and files. What does not: drawing (`flow.py`).
+
+The noise of a sample depends on the recipe's seed, the caption and the sample's number: both models begin from the
+same noise. A killed run goes on with the batches that are not there.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import batched
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tests.lab import flow, training
+from tests.lab.dataset import write_whole
+from tests.lab.network import words
+from tests.lab.recipe import Recipe, RecipeError, Sampling
+from transforms.hashes import file_sha256
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A sample to draw. seed: of its noise, which no other sample of the model has."""
+
+    name: str
+    caption: str
+    seed: int
+
+
+def wanted(captions: Sequence[tuple[str, bool]], recipe: Sampling) -> Iterator[Wanted]:
+    """Yield the samples of captions, each beside whether it names a single picture."""
+    for number, (caption, unique) in enumerate(captions):
+        for sample in range(recipe.unique if unique else recipe.shared):
+            yield Wanted(f"{number:04d}-{sample:02d}.png", caption, recipe.seed * 10_000_000 + number * 1_000 + sample)
+
+
+def sample(
+    recipe: Recipe, weights: Path, captions: Sequence[tuple[str, bool]], folder: Path, say: Callable[[str], None]
+) -> int:
+    """Draw what is not there yet, and write `generations.jsonl` at the end. Returns how many were drawn.
+
+    Raises RecipeError where the folder holds samples of other weights or settings.
+    """
+    how, side = recipe.sampling, recipe.network.side
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp, made_by = folder / "made_by", f"{file_sha256(weights)} {recipe.digest('sampling')}\n"
+    if not stamp.exists():
+        write_whole(stamp, made_by)
+    elif stamp.read_text("utf-8") != made_by:
+        raise RecipeError(f"{folder} holds samples of other weights or settings; delete it to draw anew")
+    everything, drawn = list(wanted(captions, how)), 0
+    torch.set_num_threads(recipe.training.threads)
+    network = training.load(weights, recipe)
+    for batch in batched(everything, how.batch):
+        if all((folder / each.name).exists() for each in batch):
+            continue
+        noise = torch.stack(
+            [torch.randn(3, side, side, generator=torch.Generator().manual_seed(each.seed)) for each in batch]
+        )
+        told = words([each.caption for each in batch], recipe.network.words).to(recipe.training.device)
+        noise = noise.to(recipe.training.device, memory_format=torch.channels_last)
+        made = flow.draw(network, noise, told, how.steps, how.guidance)
+        values = ((made.float().cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        for each, picture in zip(batch, values, strict=True):
+            _save(picture, folder / each.name, how.saved)
+        drawn += len(batch)
+        say(f"{folder.name}: {drawn:,} of {len(everything):,} samples")
+    write_list(folder, [(each.name, each.caption, each.seed) for each in everything], folder.name)
+    return drawn
+
+
+def write_list(folder: Path, lines: Sequence[tuple[str, str, int]], model: str) -> None:
+    """Write `generations.jsonl`, as a whole, from file names, prompts and seeds."""
+    said = [{"file_name": name, "model": model, "prompt": prompt, "seed": seed} for name, prompt, seed in lines]
+    write_whole(folder / "generations.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in said))
+
+
+def _save(picture: np.ndarray, path: Path, side: int) -> None:
+    image = Image.fromarray(picture)
+    if image.width != side:
+        image = image.resize((side, side), Image.Resampling.LANCZOS)
+    partial = path.with_suffix(".partial")
+    image.save(partial, "PNG")
+    partial.replace(path)

@@ -1,0 +1,75 @@
+"""The warehouses of the laboratory: the command that users type, on settings written here.
+
+What belongs here: settings, the removal list, running the command. What does not: reading what comes out
+(`results.py`).
+
+Both models' generations are held against all rows that the first model was trained on, so that a picture stands in the
+same rung of the ladder before and after. Each has a warehouse of its own, as `provenance.duplication_effect` counts the
+generations of a warehouse together.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tests.lab.dataset import DECOYS, TRAINING, Key
+from tests.lab.recipe import Places, Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = "keep-1"
+_DATASET = """
+[[datasets]]
+name     = "{name}"
+metadata = "{folder}/*.parquet"
+images   = "{folder}/*.tar"
+"""
+
+
+class RunFailed(RuntimeError):
+    """The command failed; it said why."""
+
+
+def removal_list(recipe: Recipe, places: Places) -> set[Key]:
+    """Return the rows that `raisonne export removal-list` names; the list is written once."""
+    if not (places.removal / "manifest.json").exists():
+        nothing = places.home / "generations" / "none"
+        nothing.mkdir(parents=True, exist_ok=True)
+        config = _settings(recipe, places, "deduplication", [TRAINING], nothing)
+        raisonne(config, "run")
+        raisonne(config, "export", "removal-list", "--policy", POLICY, "--to", str(places.removal))
+    table = pq.read_table(places.removal / "removal.parquet", columns=["dataset", "shard", "row_number"])
+    return {(row["shard"], row["row_number"]) for row in table.to_pylist() if row["dataset"] == TRAINING}
+
+
+def run(recipe: Recipe, places: Places, name: str) -> Path:
+    """Run the warehouse of some generations. Returns the published database."""
+    raisonne(_settings(recipe, places, name, [TRAINING, DECOYS], places.generations(name)), "run")
+    return places.warehouse(name) / "raisonne.duckdb"
+
+
+def raisonne(config: Path, *arguments: str) -> None:
+    """Run the command. Raises RunFailed; what the command says goes to the terminal."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", *arguments],
+        env=kept | {"RAISONNE_CONFIG": str(config)},
+        cwd=ROOT,
+        stdout=sys.stderr,
+        check=False,
+    )
+    if done.returncode:
+        raise RunFailed(f"raisonne {' '.join(arguments)} with {config} ended with exit code {done.returncode}")
+
+
+def _settings(recipe: Recipe, places: Places, name: str, datasets: list[str], generations: Path) -> Path:
+    """Write the settings of a warehouse. The pictures are searched whole: no view of a part says more of 32 pixels."""
+    text = f'home = "{places.warehouse(name)}"\n'
+    for dataset in datasets:
+        text += _DATASET.format(name=dataset, folder=places.home / dataset)
+    text += f'\n[[generations]]\nname = "{name}"\npath = "{generations}"\n\n[search]\nscales = []\nflips = "none"\n'
+    path = places.home / f"{name}.toml"
+    path.write_text(f"{text}\n{recipe.warehouse}", "utf-8")
+    return path

@@ -1,0 +1,244 @@
+"""The memorization laboratory, tiny: the set is as planned, a killed training goes on, the page says its numbers."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save
+
+from tests.benchmarks.data import originals
+from tests.lab import dataset, page, rehearsal, results, sampling, scoring, training, warehouses
+from tests.lab.network import UNet, words
+from tests.lab.recipe import MODELS, RECIPES, Places, RecipeError, load
+from tests.lab.scoring import Judged, Nearest
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = load(RECIPES / "tiny.toml")
+_QUICK = '[encoders]\ncopy = "sscd_distilled"\n[calibration]\ntrials = 0\n[limits]\nnull_sample = 8\n'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> Iterator[None]:
+    """Give PyTorch its threads back."""
+    count = torch.get_num_threads()
+    yield
+    torch.set_num_threads(count)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """Return a tiny laboratory that has its dataset."""
+    made = Places(tmp_path_factory.mktemp("lab"))
+    assert dataset.build(originals(), TINY.pictures, made)
+    return made
+
+
+def test_rows_are_as_planned_and_as_the_truth_says(places: Places, tmp_path: Path) -> None:
+    lines = dataset.truth(places)
+    rows = Counter(line["picture"] for line in lines if line["dataset"] == dataset.TRAINING)
+    assert Counter(rows.values()) == {rung.copies: rung.pictures for rung in TINY.pictures.ladder}
+    trained, decoys = (
+        {line["picture"] for line in lines if line["dataset"] == name} for name in (dataset.TRAINING, dataset.DECOYS)
+    )
+    unseen = {square.name for square in dataset.cast(originals(), TINY.pictures).unseen}
+    photographs = [{name.split()[0] for name in part} for part in (trained, decoys, unseen)]
+    assert all(photographs)
+    assert not photographs[0] & (photographs[1] | photographs[2])
+    assert not decoys & unseen
+
+    shown = Counter((line["caption"], line["picture"]) for line in lines if line["dataset"] == dataset.TRAINING)
+    pictures = Counter(caption for caption, _ in shown)
+    for caption, unique in dataset.captions(lines):
+        assert (pictures[caption] == 1) == unique
+    assert sum(unique for _, unique in dataset.captions(lines)) == sum(rung.unique for rung in TINY.pictures.ladder)
+
+    found = {(*key, caption) for key, _, caption in dataset.read(places.training)}
+    told = {(x["shard"], int(x["row_number"]), x["caption"]) for x in lines if x["dataset"] == dataset.TRAINING}
+    assert found == told
+    assert not dataset.build(originals(), TINY.pictures, places)  # it is there
+    again = Places(tmp_path)
+    dataset.build(originals(), TINY.pictures, again)
+    assert again.truth.read_bytes() == places.truth.read_bytes()
+    assert [d for _, d, _ in dataset.read(again.training)] == [d for _, d, _ in dataset.read(places.training)]
+    with pytest.raises(RecipeError, match="another recipe"):
+        dataset.build(originals(), TINY.pictures.model_copy(update={"seed": 8}), places)
+
+
+def test_a_ladder_that_is_too_high_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="takes 30 pictures, but the photographs give"):
+        dataset.build(originals(), TINY.pictures.model_copy(update={"photographs": 2}), Places(tmp_path))
+    with pytest.raises(RecipeError, match=r"nothing\.toml is no recipe"):
+        load(tmp_path / "nothing.toml")
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.lab import training
+from tests.lab.recipe import RECIPES, Places, load
+
+def say(text):
+    if "step 12 of" in text:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+recipe, places = load(RECIPES / "tiny.toml"), Places(Path(sys.argv[1]))
+training.train(recipe, training.rows(places.training, recipe), places.model("before"), say)
+"""
+
+
+def test_a_killed_training_goes_on_to_the_same_bits(places: Places, tmp_path: Path) -> None:
+    folder = places.model("before")
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(places.home)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (folder / training.WEIGHTS).exists()
+    (folder / training.CHECKPOINT).with_suffix(".partial").write_bytes(b"half a checkpo")
+
+    rows, said = training.rows(places.training, TINY), []
+    calm = tmp_path / "before"
+    assert training.train(TINY, rows, calm, said.append)
+    assert len(said) == 4
+    said.clear()
+    assert training.train(TINY, rows, folder, said.append)
+    assert len(said) == 2  # not from the beginning
+    for name in (training.CHECKPOINT, training.WEIGHTS):
+        assert _contents(folder / name) == _contents(calm / name)
+    assert not training.train(TINY, rows, folder, said.append)  # done
+    losses = load_file(folder / training.CHECKPOINT)["losses"]
+    assert losses[-8:].mean() < losses[:8].mean()
+
+    other = TINY.model_copy(update={"training": TINY.training.model_copy(update={"rate": 0.1})})
+    with pytest.raises(RecipeError, match="of another recipe"):
+        training.train(other, rows, folder, said.append)
+
+
+def _contents(path: Path) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
+
+
+def test_every_row_is_taken_once_an_epoch(places: Places) -> None:
+    rows = training.rows(places.training, TINY)
+    state = training.Training(TINY, rows, "before")
+    count = len(rows.pictures)
+    taken = torch.cat([state._rows(step) for step in range(2 * count)])
+    for epoch in range(4):
+        assert sorted(taken[epoch * count : (epoch + 1) * count].tolist()) == list(range(count))
+
+
+def test_the_network_sees_time_caption_and_every_pixel() -> None:
+    torch.manual_seed(0)
+    network = UNet(TINY.network)
+    for parameter in network.parameters():  # layers begin at 0 on purpose
+        torch.nn.init.normal_(parameter, std=0.1)
+    pictures, told = torch.randn(1, 3, 16, 16), words(["a canyon", "a CANYON!", ""], TINY.network.words)
+    assert torch.equal(told[0], told[1])
+    assert not told[2].any()
+    plain = network(pictures, torch.tensor([0.5]), told[:1])
+    assert plain.shape == pictures.shape
+    assert not torch.allclose(plain, network(pictures, torch.tensor([0.6]), told[:1]))
+    assert not torch.allclose(plain, network(pictures, torch.tensor([0.5]), told[2:]))
+    pictures.requires_grad_()
+    network(pictures, torch.tensor([0.5]), told[:1]).square().sum().backward()
+    assert (pictures.grad != 0).all()
+
+
+def _weights(path: Path, times: float) -> bytes:
+    return save({name: times * tensor for name, tensor in load_file(path).items()})
+
+
+def test_samples_are_the_same_whenever_they_are_drawn(places: Places, tmp_path: Path) -> None:
+    rows = training.rows(places.training, TINY)
+    folder, weights = tmp_path / "before", tmp_path / "before" / training.WEIGHTS
+    short = TINY.model_copy(update={"training": TINY.training.model_copy(update={"steps": 2})})
+    training.train(short, rows, folder, lambda _: None)
+    captions, made = dataset.captions(dataset.truth(places)), tmp_path / "samples"
+    wanted = len(list(sampling.wanted(captions, TINY.sampling)))
+    assert sampling.sample(short, weights, captions, made, lambda _: None) == wanted
+    before = {path.name: path.read_bytes() for path in made.glob("*.png")}
+    lines = [json.loads(line) for line in (made / "generations.jsonl").read_text().splitlines()]
+    assert {line["file_name"] for line in lines} == set(before)
+    assert len({line["seed"] for line in lines}) == wanted
+    assert {line["prompt"] for line in lines} == {caption for caption, _ in captions}
+    (made / min(before)).unlink()
+    assert sampling.sample(short, weights, captions, made, lambda _: None) == TINY.sampling.batch
+    assert {path.name: path.read_bytes() for path in made.glob("*.png")} == before
+    weights.write_bytes(_weights(weights, 0.9))
+    with pytest.raises(RecipeError, match="samples of other weights"):
+        sampling.sample(short, weights, captions, made, lambda _: None)
+
+
+def test_scores_count_what_was_named() -> None:
+    right = Judged("a", "copy", 0.001, 0.002, (("x", "copy", True),))
+    wrong = Judged("b", "copy", 0.002, 0.003, (("x", "similar", True), ("decoy", "copy", False)))
+    missed = Judged("c", "similar", 0.3, 0.4, (("y", "similar", True),))
+    plain = Judged("d", "no_match_found", 0.7, 0.8, ())
+    near = {"a": Nearest("x", 0.01, 0.1), "b": Nearest("z", 0.2, 1.5), "c": Nearest("y", 0.05, 0.4)}
+    found = scoring.scored([right, wrong, missed, plain], near | {"d": Nearest("z", 0.3, 1.9)})
+    counts = {name: (found[name]["count"], found[name]["of"]) for name in ("precision", "recall", "reproduced")}
+    assert counts == {"precision": (1, 2), "recall": (1, 2), "reproduced": (2, 4)}
+    assert (found["names_a_decoy"]["count"], found["names_a_decoy"]["of"]) == (1, 4)
+    assert found["p_values"]["of"] == 2
+    assert found["p_values"]["up_to_0.01"]["count"] == 1
+    assert found["false_at_q_0.05"]["count"] == 1
+    assert scoring.share(0, 0)["share"] is None
+
+
+def test_plain_distance_finds_the_picture_that_was_spoiled(places: Places) -> None:
+    names, known = scoring._originals(places, 32)
+    rng = np.random.default_rng(0)
+    spoiled = (known + rng.normal(0, 0.03, known.shape)).astype(np.float32)
+    apart = scoring._distances(spoiled, known)
+    assert (apart.argmin(axis=1) == np.arange(len(names))).all()
+    assert apart.diagonal() == pytest.approx(0.03, rel=0.1)
+
+
+def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -> None:
+    """Known copies take the place of both models' samples: what is counted is known without a model."""
+    quick = TINY.model_copy(update={"warehouse": _QUICK})
+    parts = dataset.cast(originals(), TINY.pictures)
+    trained, folder = [planned.square for planned in parts.trained], places.generations("before")
+    rehearsal.rehearse(trained, parts.unseen, 2, folder, places.home / "rehearsal.csv", 7)
+    places.generations("after").symlink_to(folder)
+    places.warehouse("before").parent.mkdir(parents=True, exist_ok=True)
+    places.warehouse("after").symlink_to(places.warehouse("before"))
+    for model in MODELS:
+        places.model(model).mkdir(parents=True, exist_ok=True)
+        (places.model(model) / training.WEIGHTS).touch()
+
+    database = warehouses.run(quick, places, "before")
+    kinds = scoring.rehearsed(database, places)
+    assert [kinds["noise 3"][name]["count"] for name in ("right", "wrong")] == [2, 0]
+    assert kinds["never trained, noise 3"]["wrong"]["count"] == 0
+    results.write(quick, places)
+    found = results.read(places.results)["models"]["before"]
+    assert found["scores"]["names_a_decoy"]["count"] == 0
+    assert found["scores"]["precision"]["share"] == 1
+    rungs = results.together(found["rungs"], "counted_rightly")
+    assert {copies: share["of"] for copies, share in rungs.items()} == {1: 24, 4: 4, 8: 2}
+    assert found["samples"]["generations"] == 2 * len(rehearsal.KINDS)
+    published = {band["band"]: band["pictures"] for band in found["published_bands"]}
+    assert published["1"] > 24  # the decoys are there too
+
+    text = page.publish(places, None).read_text()
+    assert text == page.render(results.read(places.results))
+    for model in MODELS:
+        with Image.open(places.home / "page" / page.FOLDER / f"{model}.png") as sheet:
+            assert sheet.width > 1
+    first = (places.home / "page" / page.FOLDER / "effect.svg").read_bytes()
+    page.publish(places, None)
+    assert (places.home / "page" / page.FOLDER / "effect.svg").read_bytes() == first
+
+
+def test_the_published_page_says_what_its_numbers_say() -> None:
+    docs = ROOT / "docs"
+    if not (docs / page.NAME).exists():
+        pytest.skip("no page is published yet: `make lab` makes it")
+    numbers = results.read(docs / page.FOLDER / "results.json")
+    assert page.render(numbers) == (docs / page.NAME).read_text("utf-8")
