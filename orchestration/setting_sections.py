@@ -93,7 +93,7 @@ class Thresholds(Section):
     before finding no copy says anything; below it that answer is shown as inconclusive.
 
     The others say when aligned pixels confirm a copy; `transforms/confirmation.py` is the policy. Pictures are compared
-    in cells of 8 pixels at a long side of 320. structure: standard deviation from which a cell is evidence. likeness,
+    in cells of 8 pixels at a long side of 320, or enlarged threefold where that is less. structure: standard deviation from which a cell is evidence. likeness,
     gain, colour: a cell agrees where its correlation is at least so high, its contrast strays so little from the
     common one (natural logarithm), and its colour lies so little off. A region is confirmed by `inliers` matched local
     features on one geometry, so many `cells` (`cells_whole` where it is the whole of both pictures), the share
