@@ -117,6 +117,11 @@ def _effect(before: Numbers, after: Numbers) -> list[str]:
         f"After deduplication {_share(now)} of the samples extract a picture, {_share(was)} before: "
         + ("fewer." if lower else "not fewer. As many steps on fewer rows show each of them more often.")
     )
+    lines += [
+        "",
+        "These are the pictures that were planted so often, as the truth says, not bands of what was counted:",
+        "`provenance.duplication_effect` has in its band of 1 also the pictures that were held out.",
+    ]
     lines += ["", "Captions that name a single picture, and captions that a dozen pictures share, before:", ""]
     lines += ["| rows | single caption | shared caption |", "| --- | --- | --- |"]
     for step in steps:
