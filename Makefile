@@ -6,9 +6,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-demo: $(READY)  ## materialize the sample, print what was found, hold it against the planted truth
+demo: $(READY)  ## the sample, against its planted truth; then a model's own samples, against what it was trained on
 	$(BIN)/raisonne run
 	@$(BIN)/python data/check_truth.py
+	$(BIN)/python -m tests.lab demo
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

@@ -30,7 +30,7 @@ from transforms.hashes import from_hex
 from transforms.matching import Candidate, Cut, Equals, Measured, Query
 from transforms.pictures import Pixels
 
-CODE = 3  # raise when two pictures would be laid over each other, or confirmed, otherwise
+CODE = 4  # raise when two pictures would be laid over each other, or confirmed, otherwise
 _AT_ONCE = 512  # generations
 _COMMIT = 200  # comparisons, some seconds of work
 

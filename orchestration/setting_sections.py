@@ -93,16 +93,16 @@ class Thresholds(Section):
     before finding no copy says anything; below it that answer is shown as inconclusive.
 
     The others say when aligned pixels confirm a copy; `transforms/confirmation.py` is the policy. Pictures are compared
-    in cells of 8 pixels at a long side of 320. structure: standard deviation from which a cell is evidence. likeness,
-    gain, colour: a cell agrees where its correlation is at least so high, its contrast strays so little from the
-    common one (natural logarithm), and its colour lies so little off. A region is confirmed by `inliers` matched local
-    features on one geometry, so many `cells` (`cells_whole` where it is the whole of both pictures), the share
-    `agreement` of them agreeing (of the whole of both, `agreement_whole` with `inliers_part` features, and
-    `agreement_unmatched` with fewer), aligned_distance, the root mean square of its aligned pixels in
-    [0, 1], and its share of the picture it fills more and of the other (larger_share, smaller_share). Or by
-    `inliers_part` features and a `solid` piece of so many agreeing cells, whatever else the region shows: its share of
-    the picture that it fills more, times the agreement around it, is at least solid_share, and what agrees has at most
-    masked_mse.
+    in cells of 8 pixels at a long side of 320, or enlarged threefold where that is less. structure: standard deviation
+    from which a cell is evidence. likeness, gain, colour: a cell agrees where its correlation is at least so high, its
+    contrast strays so little from the common one (natural logarithm), and its colour lies so little off. A region is
+    confirmed by `inliers` matched local features on one geometry, so many `cells` (`cells_whole` where it is the whole
+    of both pictures), the share `agreement` of them agreeing (of the whole of both, `agreement_whole` with
+    `inliers_part` features, and `agreement_unmatched` with fewer), aligned_distance, the root mean square of its
+    aligned pixels in [0, 1], and its share of the picture it fills more and of the other (larger_share, smaller_share).
+    Or by `inliers_part` features and a `solid` piece of so many agreeing cells, whatever else the region shows: its
+    share of the picture that it fills more, times the agreement around it, is at least solid_share, and what agrees has
+    at most masked_mse.
     """
 
     pdq: int = Field(31, ge=0, le=31)

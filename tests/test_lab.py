@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 import torch
@@ -15,9 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file, save
 
 from tests.benchmarks.data import originals
-from tests.lab import dataset, page, rehearsal, results, sampling, scoring, training, warehouses
+from tests.lab import dataset, demo, page, rehearsal, results, sampling, scoring, training, warehouses
 from tests.lab.network import UNet, words
-from tests.lab.recipe import MODELS, RECIPES, Places, RecipeError, load
+from tests.lab.recipe import MODELS, RECIPES, Places, Recipe, RecipeError, load
 from tests.lab.scoring import Judged, Nearest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,12 +167,44 @@ def test_samples_are_the_same_whenever_they_are_drawn(places: Places, tmp_path: 
     assert {line["file_name"] for line in lines} == set(before)
     assert len({line["seed"] for line in lines}) == wanted
     assert {line["prompt"] for line in lines} == {caption for caption, _ in captions}
+    _kept_are_the_first_of_every_caption(short, places, weights, made, tmp_path)
     (made / min(before)).unlink()
     assert sampling.sample(short, weights, captions, made, lambda _: None) == TINY.sampling.batch
     assert {path.name: path.read_bytes() for path in made.glob("*.png")} == before
     weights.write_bytes(_weights(weights, 0.9))
     with pytest.raises(RecipeError, match="samples of other weights"):
         sampling.sample(short, weights, captions, made, lambda _: None)
+
+
+def _kept_are_the_first_of_every_caption(recipe: Recipe, places: Places, weights: Path, made: Path, home: Path) -> None:
+    finished, kept = Places(home / "finished"), home / "kept"
+    for link, target in (finished.truth, places.truth), (finished.generations("before"), made):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+    finished.model("before").parent.mkdir(parents=True)
+    finished.model("before").symlink_to(weights.parent)
+    plenty = recipe.model_copy(update={"sampling": recipe.sampling.model_copy(update={"shared": 9, "unique": 9})})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(demo, "SHARED", 1)
+        patched.setattr(demo, "UNIQUE", 1)
+        captions = {caption for caption, _ in dataset.captions(dataset.truth(places))}
+        assert demo.keep(plenty, finished, kept) == len(captions)
+    assert demo.made_by(kept) == plenty
+    lines = [json.loads(line) for line in (kept / "generations.jsonl").read_text().splitlines()]
+    assert {line["prompt"] for line in lines} == captions
+    assert all((kept / line["file_name"]).read_bytes() == (made / line["file_name"]).read_bytes() for line in lines)
+
+
+def test_the_kept_samples_are_those_of_the_small_recipe() -> None:
+    if not demo.KEPT.exists():
+        pytest.skip("no samples are kept yet: `make lab` and `make lab STEP=keep` make them")
+    about = json.loads((demo.KEPT / demo.ABOUT).read_text("utf-8"))
+    assert demo.made_by() == load(RECIPES / "small.toml")
+    assert demo.digest(demo.KEPT) == about["samples_sha256"]
+    lines = [json.loads(line) for line in (demo.KEPT / "generations.jsonl").read_text("utf-8").splitlines()]
+    assert {line["file_name"] for line in lines} == {path.name for path in demo.KEPT.glob("*.png")}
+    assert len(lines) == about["samples"]
+    assert sum(path.stat().st_size for path in demo.KEPT.iterdir()) < 6_000_000
 
 
 def test_scores_count_what_was_named() -> None:
@@ -220,6 +253,18 @@ def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -
     found = results.read(places.results)["models"]["before"]
     assert found["scores"]["names_a_decoy"]["count"] == 0
     assert found["scores"]["precision"]["share"] == 1
+    sources = "from provenance.memorization"
+    with duckdb.connect(str(database), read_only=True) as con:
+        [published] = con.execute(
+            f"select count(distinct generation_id), count(distinct cluster_id) {sources}"
+        ).fetchall()
+        [ratios] = con.execute(f"select count(*) {sources} where small_image_ratio < 1").fetchall()
+    assert (found["samples"]["copying"], found["samples"]["copied_pictures"]) == published
+    assert (found["ratios"]["below_1"],) == ratios
+    assert sum(rung["copied"]["count"] for rung in found["rungs"]) == published[1] > 0
+    told = list(demo.found(database, places))
+    assert told[0].startswith(f"{2 * len(rehearsal.KINDS)} samples of a diffusion model trained on 56 rows")
+    assert told[1] == f"  confirmed as copies: {published[0]}; of pictures that it was never trained on: 0"
     rungs = results.together(found["rungs"], "counted_rightly")
     assert {copies: share["of"] for copies, share in rungs.items()} == {1: 24, 4: 4, 8: 2}
     assert found["samples"]["generations"] == 2 * len(rehearsal.KINDS)

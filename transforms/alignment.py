@@ -37,6 +37,9 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
         page, count = Box(0.0, 0.0, 1.0, 1.0), a.grey.size // CELL**2
         points = len(a.points)
         return Alignment(points, 0.0, 1.0, 1.0, page, page, False, count, 1.0, count, "equal", _EQUAL, 0.0, 0.0, 1.0)
+    if max(b.grey.shape) < max(a.grey.shape):  # enlarged, it would lack the other's fine structure
+        found = align(b, a, limits)
+        return found and _turned(found)
     if a.colourless != b.colourless:  # a copy in grey has the source's brightness, and nothing of its colours
         a, b = _grey(a), _grey(b)
     best: Alignment | None = None
@@ -49,6 +52,19 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
     return best
 
 
+def _turned(found: Alignment) -> Alignment:
+    """Return what laying a over b measured as laying b over a."""
+    back = np.linalg.inv(np.reshape(found.homography, (3, 3)))
+    return replace(
+        found,
+        overlap_a=found.overlap_b,
+        overlap_b=found.overlap_a,
+        region_a=found.region_b,
+        region_b=found.region_a,
+        homography=tuple((back / back[2, 2]).ravel().tolist()),
+    )
+
+
 def _rank(found: Alignment, limits: Limits) -> tuple[bool, float]:
     return found.confirmed(limits), found.agreement * found.cells
 
@@ -58,8 +74,8 @@ def _grey(picture: Features) -> Features:
     return replace(picture, colour=cv2.cvtColor(brightness, cv2.COLOR_GRAY2RGB))
 
 
-def _laid(b: Features, onto: Array, size: tuple[int, int]) -> tuple[Array, Array, Array]:
-    """Lay b over a picture of `size`, width and height.
+def _laid(b: Features, onto: Array, size: tuple[int, int], enlarged: float) -> tuple[Array, Array, Array]:
+    """Lay b over a picture of `size`, width and height, that was enlarged so many times.
 
     Returns its colours there, (h, w, 3); how much of each pixel it covers, (h, w); and for each cell the area of b that
     lies under a pixel.
@@ -68,8 +84,9 @@ def _laid(b: Features, onto: Array, size: tuple[int, int]) -> tuple[Array, Array
     centre = mapped(onto, np.array([[columns / 2, rows / 2]]))[0]
     near = float(np.array([columns / 2, rows / 2]) @ onto[2, :2] + onto[2, 2])
     scale = float(np.sqrt(abs(np.linalg.det(onto[:2, :2] - np.outer(centre, onto[2, :2])))) / near)
-    # Shrinking b without smoothing it first would alias.
-    source = cv2.GaussianBlur(b.colour, (0, 0), 0.5 / scale) if scale < 0.7 else b.colour
+    # Shrinking b without smoothing it first would alias, or keep what a is too small to show.
+    shrinks = scale * b.enlarged / enlarged < 0.7  # pixels as they were before either was enlarged
+    source = cv2.GaussianBlur(b.colour, (0, 0), 0.5 * enlarged / scale) if shrinks else b.colour
     if onto[2, 0] == onto[2, 1] == 0:
         laid = cv2.warpAffine(source, onto[:2], size, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.warpAffine(np.ones_like(b.grey), onto[:2], size)
@@ -123,7 +140,7 @@ def _measure(a: Features, b: Features, way: Way, limits: Limits) -> Alignment | 
     """Lay b over a by one map and measure the region that they share."""
     height, width = a.grey.shape
     rows, columns = b.grey.shape
-    laid, inside, area = _laid(b, way.onto, (width, height))
+    laid, inside, area = _laid(b, way.onto, (width, height), a.enlarged)
     found = _region(a, laid, inside, limits)
     if found is None:
         return None

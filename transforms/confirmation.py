@@ -20,6 +20,7 @@ class Limits:
     """
 
     long_side: int = 320  # pixels: pictures are brought to this size first
+    enlarged: float = 3.0  # times at most: of a few pixels blown up, noise and blur look like structure
     keypoints: int = 600  # strongest kept a picture
     ratio: float = 0.8  # nearest over second-nearest descriptor distance (Lowe's test)
     reprojection: float = 3.0  # pixels between a point and its mapped match

@@ -32,6 +32,7 @@ class Features:
     descriptors: Array  # (n, 128), unit length
     thumb: Array  # (32, 32), unit length, coarse structure
     colourless: bool  # black, grey and white alone
+    enlarged: float  # times, of a picture too small for the long side; else 1
 
 
 def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
@@ -42,7 +43,7 @@ def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
         raise ValueError(f"a picture must be uint8 of shape (h, w, 3), not {picture.dtype} of {picture.shape}")
     height, width = picture.shape[:2]
-    scale = limits.long_side / max(height, width)
+    scale = min(limits.long_side / max(height, width), limits.enlarged)
     if min(height, width) < LEAST:
         scale = min(scale, 1.0)  # enlarging a few pixels would make a picture of nothing
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -61,7 +62,8 @@ def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
     points = np.array([p.pt for p in found], np.float32).reshape(-1, 2)
     colour = small.astype(np.float32) / 255
     colourless = bool(np.ptp(cells(colour), axis=2).max() <= limits.colour)
-    return Features(colour, grey, points, descriptors, thumb, colourless)
+    enlarged = scale if max(size) < limits.long_side else 1.0
+    return Features(colour, grey, points, descriptors, thumb, colourless, enlarged)
 
 
 def matches(a: Features, b: Features, descriptors: Array, limits: Limits) -> tuple[Array, Array]:

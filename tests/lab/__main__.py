@@ -9,6 +9,9 @@ What belongs here: the steps and their order. What does not: doing them.
     warehouse   both models' samples against the training set
     page        results.json from the warehouses; docs/memorization.md and its plots with --publish
     all         all of it
+
+    keep        some of the first model's samples into data/generated, which is kept with the code
+    demo        these through a warehouse: `make demo`
 """
 
 import argparse
@@ -17,11 +20,13 @@ import sys
 from pathlib import Path
 
 from tests.benchmarks.data import originals
-from tests.lab import dataset, rehearsal, sampling, training, warehouses
+from tests.lab import dataset, demo, rehearsal, sampling, training, warehouses
 from tests.lab.recipe import MODELS, RECIPES, Places, Recipe, RecipeError, load
 from tests.lab.warehouses import ROOT
 
 STEPS = ("dataset", "rehearse", "train", "sample", "warehouse", "page")
+APART = ("keep", "demo")
+"""Steps that `all` leaves out."""
 
 
 def say(text: str) -> None:
@@ -31,7 +36,7 @@ def say(text: str) -> None:
 
 def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: Path | None) -> None:
     """Do a step, or what is left of it."""
-    if name != "dataset":
+    if name not in ("dataset", "demo"):
         dataset.require(recipe.pictures, places)
     match name:
         case "dataset":
@@ -60,6 +65,13 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
         case "warehouse":
             for model in models:
                 warehouses.run(recipe, places, model)
+        case "keep":
+            say(f"{demo.keep(recipe, places):,} samples in {demo.KEPT}")
+        case "demo":
+            recipe = demo.made_by()
+            step("dataset", recipe, places, models, None)
+            for line in demo.found(demo.run(recipe, places), places):
+                print(line)
         case "page":
             from tests.lab import page, results
 
@@ -80,7 +92,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("step", choices=(*STEPS, "all"))
+    parser.add_argument("step", choices=(*STEPS, "all", *APART))
     parser.add_argument("--recipe", default="small", help="a name in tests/lab/recipes, or a file (default: small)")
     parser.add_argument("--home", type=Path, help="where all is written (default: data/lab/RECIPE)")
     parser.add_argument("--model", choices=MODELS, help="one of the two models (default: both)")
@@ -88,7 +100,8 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     path = Path(asked.recipe)
     path = path if path.suffix == ".toml" else RECIPES / f"{asked.recipe}.toml"
-    places = Places((asked.home or ROOT / "data" / "lab" / path.stem).resolve())
+    home = ROOT / "data" / "lab" / ("demo" if asked.step == "demo" else path.stem)
+    places = Places((asked.home or home).resolve())
     try:
         recipe = load(path)
         for name in STEPS if asked.step == "all" else [asked.step]:

@@ -11,9 +11,8 @@ and 2 (680) even if only half of the former and a tenth of the latter come back.
 share 24 samples are drawn, of one that names a single picture 12, more than the ten of the papers' clique test: 110 ×
 12 + 58 × 24 = 2,712.
 
-Files are as small as the model's pictures. The warehouse compares pixels at a long side of 320. Of 24 pictures with
-noise of 5 of 255, made at 32 pixels, 23 were confirmed beside sources of 32 pixels and none beside sources of 64,
-whose fine structure they lack.
+Files are as small as the model's pictures: beside sources of twice the size, 10 of 12 samples with noise of 7 of 255
+were confirmed, beside sources of their own size all.
 """
 
 import csv

@@ -93,8 +93,7 @@ def collect(recipe: Recipe, places: Places, model: str) -> Numbers:
     verdicts = scoring.judged(database, places)
     found: Numbers = {"weights_sha256": file_sha256(places.model(model) / training.WEIGHTS)}
     with duckdb.connect(str(database), read_only=True) as con:
-        _with_truth(con, places)
-        found["rungs"] = [_rung(*row) for row in con.execute(_RUNGS).fetchall()]
+        found["rungs"] = rungs(con, places)
         [(_, extracted, unique, copying, copied)] = con.execute(_TOTALS).fetchall()
         found["samples"] = {"generations": len(verdicts), "extracted": extracted, "unique_extractions": unique}
         found["samples"] |= {"copying": copying, "copied_pictures": copied}
@@ -111,6 +110,12 @@ def collect(recipe: Recipe, places: Places, model: str) -> Numbers:
         found["calibration"] = con.execute("from matches.calibration").to_arrow_table().to_pylist()
     found["scores"] = scoring.scored(verdicts, scoring.nearest(database, places, recipe.network.side))
     return found
+
+
+def rungs(con: duckdb.DuckDBPyConnection, places: Places) -> list[Numbers]:
+    """Return what became of the pictures of each rung, those of shared and of single captions apart."""
+    _with_truth(con, places)
+    return [_rung(*row) for row in con.execute(_RUNGS).fetchall()]
 
 
 def best(places: Places, model: str, count: int = PAIRS) -> list[tuple[Image.Image, Image.Image, str]]:

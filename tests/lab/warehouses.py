@@ -44,9 +44,9 @@ def removal_list(recipe: Recipe, places: Places) -> set[Key]:
     return {(row["shard"], row["row_number"]) for row in table.to_pylist() if row["dataset"] == TRAINING}
 
 
-def run(recipe: Recipe, places: Places, name: str) -> Path:
-    """Run the warehouse of some generations. Returns the published database."""
-    raisonne(_settings(recipe, places, name, [TRAINING, DECOYS], places.generations(name)), "run")
+def run(recipe: Recipe, places: Places, name: str, generations: Path | None = None) -> Path:
+    """Run the warehouse of some generations, by default those of that name. Returns the published database."""
+    raisonne(_settings(recipe, places, name, [TRAINING, DECOYS], generations or places.generations(name)), "run")
     return places.warehouse(name) / "raisonne.duckdb"
 
 

@@ -39,8 +39,8 @@ def smooth(seed: int) -> Picture:
     return np.clip(cv2.resize(coarse, (480, 320), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
 
 
-def noisy(picture: Picture, seed: int = 0) -> Picture:
-    noise = np.random.default_rng(seed).normal(0, 15, picture.shape)
+def noisy(picture: Picture, seed: int = 0, amount: float = 15) -> Picture:
+    noise = np.random.default_rng(seed).normal(0, amount, picture.shape)
     return np.clip(picture + noise, 0, 255).astype(np.uint8)
 
 
@@ -105,6 +105,22 @@ def test_the_map_says_how_the_source_lies_on_the_generation(edit: Callable[[Pict
     across, down, _ = np.reshape(found.homography, (3, 3)) @ at.T
     assert (across.min(), down.min()) == pytest.approx((box.x, box.y), abs=0.01)
     assert (across.max(), down.max()) == pytest.approx((box.x + box.width, box.y + box.height), abs=0.01)
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
+def test_small_pictures_are_confirmed_through_noise_and_blur_whichever_is_larger(side: int) -> None:
+    def small(seed: int) -> Picture:
+        return cv2.resize(scene(seed)[:, :320], (side, side), interpolation=cv2.INTER_AREA)
+
+    spoiled = noisy(cv2.GaussianBlur(small(3), (0, 0), 0.7), amount=5)
+    confirmed(spoiled, small(3))
+    for other in (4, 5, 6):
+        found = laid(spoiled, small(other))
+        assert found is None or not found.confirmed(LIMITS)
+    large = scene(3)[:, :320]
+    onto, back = confirmed(spoiled, large), confirmed(large, spoiled)
+    assert np.linalg.inv(np.reshape(onto.homography, (3, 3))).ravel() == pytest.approx(back.homography, abs=0.02)
+    assert (onto.overlap_a, onto.overlap_b) == pytest.approx((back.overlap_b, back.overlap_a), abs=0.02)
 
 
 def iou(box: Box, truth: tuple[float, float, float, float]) -> float:

@@ -1,0 +1,98 @@
+"""The samples that are kept with the code, and the demonstration on them: a model whose training set is known.
+
+What belongs here: which samples are kept, and what is said of their warehouse. What does not: drawing them
+(`sampling.py`), running the warehouse (`warehouses.py`).
+
+Kept are the first samples of every caption, whatever they show. The training set is not kept: the recipe makes it again
+from the photographs of `data/sample`. Nor are weights: those of one model are 6.5 MB, more than all the rest.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from tests.lab import dataset, results, sampling, training, warehouses
+from tests.lab.dataset import write_whole
+from tests.lab.recipe import Places, Recipe, RecipeError
+from tests.lab.results import together
+from tests.lab.scoring import Share
+from transforms.hashes import file_sha256
+
+KEPT = warehouses.ROOT / "data" / "generated"
+MODEL, SHARED, UNIQUE = "before", 3, 1
+"""Whose samples are kept, and how many of a caption that pictures share, and of one that names a single picture."""
+ABOUT = "made_by.json"
+# Minutes instead of a quarter of an hour: the encoder for CPUs, and no trials of how reliable p-values are.
+_QUICK = '[encoders]\ncopy = "sscd_distilled"\n\n[calibration]\ntrials = 0\n'
+_FALSE = """
+select count(distinct generation_id) filter (where samples.dataset = 'decoys'), count(distinct generation_id)
+from provenance.sources join catalog.samples as samples using (sample_id)
+where verdict in ('exact', 'copy', 'partial_copy')"""
+
+
+def keep(recipe: Recipe, places: Places, folder: Path = KEPT) -> int:
+    """Copy the samples that are kept from a finished laboratory, and say what made them. Returns how many."""
+    chosen = recipe.sampling.model_copy(update={"shared": SHARED, "unique": UNIQUE})
+    wanted = list(sampling.wanted(dataset.captions(dataset.truth(places)), chosen))
+    drawn = places.generations(MODEL)
+    if not (drawn / "generations.jsonl").exists():
+        raise RecipeError(f"{drawn} is not complete; run `sample` first")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for each in wanted:
+        shutil.copyfile(drawn / each.name, folder / each.name)
+    sampling.write_list(folder, [(each.name, each.caption, each.seed) for each in wanted], MODEL)
+    about = {
+        "recipe": recipe.model_dump(mode="json"),
+        "weights_sha256": file_sha256(places.model(MODEL) / training.WEIGHTS),
+        "truth_sha256": file_sha256(places.truth),
+        "samples": len(wanted),
+        "samples_sha256": digest(folder),
+    }
+    write_whole(folder / ABOUT, json.dumps(about, indent=1) + "\n")
+    return len(wanted)
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 of the names and bytes of a folder's samples, in order."""
+    told = hashlib.sha256()
+    for path in sorted(folder.glob("*.png")):
+        told.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return told.hexdigest()
+
+
+def made_by(folder: Path = KEPT) -> Recipe:
+    """Return the recipe of the kept samples. Raises RecipeError where there are none."""
+    if not (folder / ABOUT).exists():
+        raise RecipeError(f"{folder} holds no samples; `make lab` and `make lab STEP=keep` make them")
+    return Recipe(**json.loads((folder / ABOUT).read_text("utf-8"))["recipe"])
+
+
+def run(recipe: Recipe, places: Places, folder: Path = KEPT) -> Path:
+    """Make the training set and hold the kept samples against it. Returns the published database."""
+    quick = recipe.model_copy(update={"warehouse": _QUICK})
+    return warehouses.run(quick, places, MODEL, folder)
+
+
+def found(database: Path, places: Places) -> Iterator[str]:
+    """Yield what the warehouse says of the samples, beside what is known, line by line."""
+    with duckdb.connect(str(database), read_only=True) as con:
+        rungs = results.rungs(con, places)
+        [(decoys, copies)] = con.execute(_FALSE).fetchall()
+        [(samples,)] = con.execute("select count(*) from catalog.generations").fetchall()
+    shares = together(rungs, "copied")
+    pictures = sum(one["of"] for one in shares.values())
+    rows = sum(copied * one["of"] for copied, one in shares.items())
+    yield f"{samples:,} samples of a diffusion model trained on {rows:,} rows that show {pictures:,} pictures:"
+    yield f"  confirmed as copies: {copies:,}; of pictures that it was never trained on: {decoys:,}"
+    yield "  rows that show a picture: pictures that came back"
+    for copied, one in shares.items():
+        yield f"  {copied:>6}: {_words(one)}"
+
+
+def _words(one: Share) -> str:
+    return f"{one['count']} of {one['of']} ({one['low']:.3f} to {one['high']:.3f})" if one["of"] else "none"
