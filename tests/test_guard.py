@@ -181,7 +181,7 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     elsewhere.mkdir()
     (shown / "link").symlink_to(elsewhere)
     code, lines, _ = check("--bundle", str(hashes), str(shown))
-    assert (code, lines[0]["image"], lines[0]["decision"]) == (3, str(shown / "link"), "unavailable")
+    assert (code, {line["image"]: line["decision"] for line in lines}[str(shown / "link")]) == (3, "unavailable")
     (shown / "link").unlink()
 
     (shown / "broken.jfif").write_bytes(b"\xff\xd8\xff no picture")
