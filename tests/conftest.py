@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,9 @@ from PIL import Image, ImageFilter
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells start what runs in the background so, and what tests start would inherit it and not end by Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Longest first, so that no worker is left with one of them at the end; before all, the file that has the sample run.

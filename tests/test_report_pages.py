@@ -248,7 +248,9 @@ def test_pictures_are_sorted_filtered_and_searched_over_all_that_are_listed(visi
 
 def test_a_choice_is_in_the_address_and_found_again_on_the_way_back(visit) -> None:  # noqa: ANN001
     page = visit().page
+    everything = page.locator("#shown").inner_text()
     page.get_by_label("Licence", exact=True).select_option("pd")
+    page.wait_for_function("text => document.querySelector('#shown').innerText !== text", arg=everything)
     page.get_by_role("button", name="Next").click()
     page.get_by_text(re.compile("^Showing 25")).wait_for()
     before = copies(page)
