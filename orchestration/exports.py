@@ -15,7 +15,7 @@ import duckdb
 from orchestration import pages, staging, workbook
 from orchestration.settings import Settings
 from orchestration.table_files import write_csv, write_parquet
-from transforms.pages import count
+from transforms.legible import count
 from transforms.pictures import Pixels
 
 TABLES = (

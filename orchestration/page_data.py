@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from transforms import pages, thumbnails
+from transforms.legible import legible
 from transforms.pictures import Pixels
 
 CAPTION, LONG = 400, 300  # characters of a caption; of a URL, a host, a licence
@@ -49,7 +50,7 @@ def thumbnail(picture: Callable[[int], Pixels], sample_id: int, long_side: int =
 
 def text(value: str | None, limit: int = LONG) -> str | None:
     """Return a stranger's text as pages print it."""
-    return None if value is None else pages.legible(value, limit)
+    return None if value is None else legible(value, limit)
 
 
 def plain(number: float | None) -> float | None:

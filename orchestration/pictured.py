@@ -12,7 +12,7 @@ import duckdb
 from orchestration.facts import SCHEMAS, FactTable
 from orchestration.sql_lineage import lineage
 from orchestration.sql_models import Model
-from transforms.pages import legible
+from transforms.legible import legible
 
 _AT_ONCE = 1000  # Dagster's UI hides longer Markdown behind a link
 _WIDTH, _LABEL = 30, 36  # characters of the longest bar, of a label

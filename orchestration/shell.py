@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import math
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -20,10 +19,9 @@ from typing import TextIO
 import duckdb
 
 from orchestration import staging
+from transforms.legible import legible
 
 _SHOWN = 200  # rows of a table on a terminal
-# Controls but for tabs and ends of lines, bidirectional marks, line and paragraph separators, lone surrogates.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class NotOneQuery(ValueError):
@@ -67,7 +65,7 @@ def cancellable(con: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> Non
 
 def harmless(text: str) -> str:
     """Name the characters that a terminal would act on, but for the ends of lines and tabs."""
-    return _ACTING.sub(lambda found: repr(found[0])[1:-1], text)
+    return legible(text).replace("\r", "⟨U+000D⟩")
 
 
 class _Harmless(io.TextIOBase):

@@ -1,7 +1,8 @@
 """What every page is made with: one look, one way of escaping, one policy, and data that a page loads from a folder.
 
-What belongs here: rendering a template with the shared style, the filters that print text, numbers and shares, and how
-data is written for scripts. What does not: what a page says (`report.py`, `provenance_page.py`, `case_page.py`).
+What belongs here: rendering a template with the shared style, its filters, and how data is written for scripts. What
+does not: text, numbers and shares as people read them (`legible.py`), what a page says (`report.py`,
+`provenance_page.py`, `case_page.py`).
 
 Pages show text that strangers wrote, so these rules hold. Jinja2 escapes every value, and scripts set text, never
 markup. Characters that change how their neighbours read (bidirectional overrides, controls) are printed by name. Only
@@ -20,6 +21,8 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
+
+from transforms.legible import count, legible, percent
 
 VERDICTS = {
     "exact": "the same bytes or pixels as a training picture",
@@ -40,12 +43,6 @@ FINGERPRINTS = {
 }
 """What each fingerprint finds, by its name up to the first colon."""
 
-# Controls, line and paragraph separators, bidirectional marks, embeddings, overrides and isolates, what has no width
-# (but for the joiners that scripts and emoji need), tags, lone surrogates.
-_MISLEADING = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff"
-    "\ufffe\uffff\U000e0000-\U000e007f]"
-)
 # The host is letters, digits, dots and the like, at once after the slashes: "https://bank.example@evil.example" and
 # signs that look like a slash or a dot read as another host than they lead to.
 _LINK = re.compile(r"https?://[\w.:\[\]-]+([/?#][^\s\\\x00-\x20\"'<>]*)?", re.IGNORECASE)
@@ -81,36 +78,11 @@ def data_file(name: str, value: object) -> str:
     return f"deliver({_json(name)},{_json(value)});\n"
 
 
-def legible(text: str, limit: int | None = None) -> str:
-    """Name the characters that would change how their neighbours read, and say how many are left out after `limit`."""
-    left = 0 if limit is None else len(text) - limit
-    shown = _MISLEADING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text if left <= 0 else text[:limit])
-    return shown if left <= 0 else f"{shown}… ({count(left, 'more character')})"
-
-
 def link(url: str | None) -> str | None:
     """Return the URL if following it can only open a web page, and it reads as it leads, else None."""
     if url is None or len(url) > _LONGEST_LINK or not _LINK.fullmatch(url) or legible(url) != url:
         return None
     return url
-
-
-def count(number: int, one: str = "", many: str = "") -> str:
-    """Print a count with thousands separated, and its noun where one is given."""
-    noun = one if number == 1 else many or one + "s"
-    return f"{number:,} {noun}" if one else f"{number:,}"
-
-
-def percent(part: float, whole: float = 1) -> str:
-    """Print a share that never rounds something to nothing, or nearly all to all."""
-    if not whole:
-        return "none"
-    share = 100 * part / whole
-    if 0 < share < 0.1:
-        return "<0.1%"
-    if 99.9 < share < 100:
-        return ">99.9%"
-    return f"{share:.1f}%".replace(".0%", "%")
 
 
 def _environment() -> jinja2.Environment:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from transforms import overlays, pages, reliability, thumbnails
 from transforms.alignment import Box
 from transforms.case_page import Case, Number
-from transforms.pages import legible
+from transforms.legible import legible
 from transforms.reliability import Point
 from transforms.report import Coverage
 

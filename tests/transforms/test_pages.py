@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms.pages import data_file, legible, link, percent
+from transforms.legible import legible, percent
+from transforms.pages import data_file, link
 from transforms.report import LogAxis
 from transforms.thumbnails import thumbnail
 
