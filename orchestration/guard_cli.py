@@ -154,6 +154,8 @@ def _inside(guard: "Guard", folder: Path, timeout: float) -> Iterator[tuple[str,
 def _something_else(path: Path) -> bool:
     from transforms.pictures import HEAD, begins_as_picture
 
+    if path.is_fifo():  # to look into it would wait for whoever writes
+        return True
     if path.suffix.lower() in _ENDINGS:
         return False
     try:

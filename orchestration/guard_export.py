@@ -76,14 +76,6 @@ class Choice:
     copy_score: float | None = None
     p_value: float | None = None
 
-    @property
-    def suffix(self) -> str:
-        """What tells its bundle from others of the same version."""
-        said = f"-at-least-{self.at_least}" if self.at_least > 1 else ""
-        said += "-hashes" if self.hashes_only else ""
-        said += "" if self.copy_score is None else f"-copy-score-{self.copy_score:g}"
-        return said + ("" if self.p_value is None else f"-p-value-{self.p_value:g}")
-
 
 def write(con: duckdb.DuckDBPyConnection, settings: Settings, choice: Choice, target: Path | None = None) -> Path:
     """Write a bundle of the published version and return its folder.
@@ -94,7 +86,7 @@ def write(con: duckdb.DuckDBPyConnection, settings: Settings, choice: Choice, ta
     if choice.hashes_only and (choice.copy_score is not None or choice.p_value is not None):
         raise GuardExportError("without embeddings neither --copy-score nor --p-value can decide; leave them out")
     version = _version(con, settings)
-    folder = target or default_folder(settings.home) / f"version-{version['number']:06d}{choice.suffix}"
+    folder = target or default_folder(settings.home, version["number"], **asdict(choice))
     try:
         with writing(folder) as files:
             con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])

@@ -5,19 +5,23 @@ What belongs here: folders below `home/guard`. What does not: writing a bundle (
 """
 
 import re
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from transforms.guard import Bundle
+from transforms.guard import Bundle, bundle_files
 from transforms.guard.bundle import MANIFEST
 
 _NAME = re.compile(r"version-(\d{6,})(-at-least-\d+)?(-hashes)?(-copy-score-[\de.-]+)?(-p-value-[\de.-]+)?")
 
 
-def default_folder(home: Path) -> Path:
-    """Return where the bundles of a warehouse lie unless another folder is named."""
-    return home / "guard"
+def default_folder(
+    home: Path, version: int, *, at_least: int, hashes_only: bool, copy_score: float | None, p_value: float | None
+) -> Path:
+    """Return where a bundle lies unless another folder is named: by its version, and what it was asked to be."""
+    name = f"version-{version:06d}" + (f"-at-least-{at_least}" if at_least > 1 else "")
+    name += "-hashes" if hashes_only else ""
+    name += "" if copy_score is None else f"-copy-score-{copy_score:g}"
+    return _bundles(home) / (name + ("" if p_value is None else f"-p-value-{p_value:g}"))
 
 
 def newest(home: Path) -> Path | None:
@@ -38,12 +42,16 @@ def prune(home: Path, kept: Collection[int]) -> None:
     found = _by_version(home)
     for number in found.keys() - {*kept, max(found, default=0)}:
         for folder in found[number]:
-            shutil.rmtree(folder)
+            bundle_files.discard(folder)
+
+
+def _bundles(home: Path) -> Path:
+    return home / "guard"
 
 
 def _by_version(home: Path) -> dict[int, list[Path]]:
     found: dict[int, list[Path]] = {}
-    for path in default_folder(home).glob(f"*/{MANIFEST}"):
+    for path in _bundles(home).glob(f"*/{MANIFEST}"):
         if match := _NAME.fullmatch(path.parent.name):
             found.setdefault(int(match[1]), []).append(path.parent)
     return found

@@ -1,11 +1,12 @@
 """The guard of the sample: what goes into its bundle, that it agrees with the warehouse, and `raisonne check`."""
 
 import json
+import os
 import math
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import bundles
@@ -184,6 +185,10 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     assert (code, {line["image"]: line["decision"] for line in lines}[str(shown / "link")]) == (3, "unavailable")
     (shown / "link").unlink()
 
+    os.mkfifo(shown / "pipe.png")  # nobody writes into it
+    assert "2 files are no pictures" in check("--bundle", str(hashes), str(shown))[2]
+    (shown / "pipe.png").unlink()
+
     (shown / "broken.jfif").write_bytes(b"\xff\xd8\xff no picture")
     code, lines, _ = check("--bundle", str(hashes), str(shown))
     assert code == 3
@@ -213,14 +218,14 @@ def test_check_without_a_usable_bundle_is_unavailable(hashes: Path, tmp_path: Pa
 
 def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(tmp_path: Path) -> None:
     """Of the newest version that has one, the strictest bundle is meant; it stays when its version goes."""
-    lie = guard_folders.default_folder(tmp_path)
     data, embedding = [encoded(picture(1))], Blurred()
     assert guard_folders.newest(tmp_path) is None
     for choice in (Choice(10), Choice(hashes_only=True), Choice(), Choice(copy_score=0.7), Choice(p_value=0.01)):
         policy = replace(POLICY, at_least=choice.at_least, copy_score=choice.copy_score or 0.5, p_value=choice.p_value)
         encoder = None if choice.hashes_only else embedding
-        bundles.write(lie / f"version-000002{choice.suffix}", data, encoder, policy)
-        bundles.write(lie / f"version-000001{choice.suffix}", data, encoder)
+        for version, its in (2, policy), (1, POLICY):
+            bundles.write(guard_folders.default_folder(tmp_path, version, **asdict(choice)), data, encoder, its)
+    lie = tmp_path / "guard"
     (lie / "version-000003").mkdir()  # without a manifest
     assert guard_folders.newest(tmp_path) == lie / "version-000002-p-value-0.01"
     shutil.rmtree(lie / "version-000002-p-value-0.01")

@@ -4,8 +4,9 @@ What belongs here: the bundle that it ships with, looking a picture up in it, an
 bundle of a warehouse (`orchestration/guard_export.py`), the command and the service.
 """
 
-from transforms.guard.bundle import Bundle, BundleChanged, BundleError
+from transforms.guard.bundle import Bundle, BundleError
 from transforms.guard.guard import Guard
+from transforms.guard.held_files import BundleChanged
 from transforms.guard.overrides import OverrideError
 from transforms.guard.verdict import Evidence, Policy, Searched, Source, Verdict
 

@@ -1,7 +1,7 @@
 """The guard's bundle: a directory of flat arrays that is mapped into memory, with a manifest that vouches for it.
 
 What belongs here: which files there are, opening and verifying them. What does not: writing (`bundle_files.py`),
-looking pictures up (`guard.py`).
+reading rows of files that stay open (`held_files.py`), looking pictures up (`guard.py`).
 
     manifest.json               version, policy, encoder, calibration, coverage, SHA-256 of every file, and its own
     clusters.arrow              a row a picture that was trained on, however often: count, licences, URL
@@ -18,11 +18,10 @@ way that you trust.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from transforms.calibration import Null, Tail
 from transforms.digests import Rows
 from transforms.guard import bundle_checks
 from transforms.guard.bundle_checks import CLUSTERS
+from transforms.guard.held_files import HeldFiles, RowFile
 from transforms.guard.verdict import Policy, Searched, Source
 from transforms.hashes import file_sha256
 
@@ -45,10 +45,6 @@ _ROW_FILES = ("bytes_digests", "pixels_digests", "vectors")
 
 class BundleError(ValueError):
     """A bundle cannot be used; the message names the file and the fix."""
-
-
-class BundleChanged(OSError):
-    """A file was written to while a bundle was in use; what is mapped of it is not what was verified."""
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
@@ -63,7 +59,7 @@ class Digests:
 
     keys: npt.NDArray[np.uint64]
     cluster: npt.NDArray[np.uint32]
-    rows: "RowFile"
+    rows: RowFile
 
     def find(self, digest: bytes) -> list[int]:
         """Return the clusters with a digest of 32 bytes."""
@@ -74,61 +70,10 @@ class Digests:
         return sorted(set(self.cluster[rows[equal]].tolist()))
 
 
-@dataclass(frozen=True)
-class RowFile:
-    """Rows of a .npy file that are read when they are needed, and so never stay in the memory of the process."""
-
-    descriptor: int
-    offset: int
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
-
-    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return rows, ascending, of shape (k, width). Neighbours are read at once.
-
-        Raises BundleChanged where the file has become shorter.
-        """
-        width = self.shape[1] * self.dtype.itemsize
-        ends = np.flatnonzero(np.diff(rows, append=-1) != 1)
-        lengths = np.diff(ends, prepend=-1)
-        starts = self.offset + width * rows[ends + 1 - lengths]
-        read = b"".join(map(os.pread, repeat(self.descriptor), (width * lengths).tolist(), starts.tolist()))
-        if len(read) < len(rows) * width:
-            raise BundleChanged("a file of the bundle was cut off while it was in use")
-        return np.frombuffer(read, self.dtype).reshape(len(rows), self.shape[1])
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
-
-
-class _Files:
-    """Files as they were when they were opened, wherever they are moved to."""
-
-    def __init__(self, folder: Path, names: Iterable[str]) -> None:
-        self._open: dict[str, tuple[int, tuple[int, int]]] = {}
-        for name in names:
-            descriptor = os.open(folder / name, os.O_RDONLY)
-            self._open[name] = descriptor, self._state(descriptor)
-
-    def _state(self, descriptor: int) -> tuple[int, int]:
-        found = os.fstat(descriptor)
-        return found.st_size, found.st_mtime_ns
-
-    def require_unchanged(self) -> None:
-        """Raise BundleChanged naming a file that was written to."""
-        for name, (descriptor, state) in self._open.items():
-            if self._state(descriptor) != state:
-                raise BundleChanged(f"{name} of the bundle was written to while it was in use; load a bundle anew")
-
-    def __del__(self) -> None:
-        for descriptor, _ in self._open.values():
-            os.close(descriptor)
-
-
 class Bundle:
     """An open bundle: verified, mapped, and read by any number of threads."""
 
-    def __init__(self, folder: Path, manifest: Mapping[str, Any], files: _Files) -> None:
+    def __init__(self, folder: Path, manifest: Mapping[str, Any], files: HeldFiles) -> None:
         self.folder, self.manifest = folder, manifest
         self.require_unchanged = files.require_unchanged  # a few microseconds
         self.policy = Policy(**manifest["policy"])
@@ -145,7 +90,7 @@ class Bundle:
         manifest = _manifest(folder)
         _sized(folder, manifest["files"])
         try:
-            files = _Files(folder, manifest["files"])
+            files = HeldFiles(folder, manifest["files"])
             _verify(folder, manifest["files"])
             bundle = cls(folder, manifest, files)
         except BundleError:

@@ -164,6 +164,14 @@ def writing(target: Path) -> Iterator[BundleFiles]:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def discard(folder: Path) -> None:
+    """Remove a bundle. Never is a part of one there: where this is killed, the next writing clears the rest."""
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
+    with _locked(partial):
+        folder.rename(partial / folder.name)
+        shutil.rmtree(partial)
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Lock a folder as long as this process lives; yield whether that could be done."""

@@ -16,7 +16,8 @@ from transforms.encoders import Encoder
 from transforms.fingerprints import OK, Fingerprint, Rules
 from transforms.generations import views
 from transforms.guard import verdict as words
-from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleChanged, BundleError
+from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
+from transforms.guard.held_files import BundleChanged
 from transforms.guard.nearest import Near, Nearest, NotEmbedded
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict

@@ -20,7 +20,8 @@ from transforms import sketches
 from transforms.calibration import BACKGROUND
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.generations import View
-from transforms.guard.bundle import Bundle, RowFile
+from transforms.guard.bundle import Bundle
+from transforms.guard.held_files import RowFile
 from transforms.hamming_scan import Words, least
 from transforms.hamming_workers import Workers
 from transforms.pictures import Pixels
