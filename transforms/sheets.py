@@ -67,9 +67,7 @@ def book(path: Path) -> Iterator[xlsxwriter.Workbook]:
         with xlsxwriter.Workbook(str(path), options) as opened:
             opened.use_zip64()
             yield opened
-    except (
-        FileCreateError
-    ) as error:  # XlsxWriter's name for what the file system refused when the file was put together
+    except FileCreateError as error:  # what the file system refused when the file was put together
         raise error.args[0] from None
 
 

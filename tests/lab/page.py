@@ -151,18 +151,20 @@ def _effect(before: Numbers, after: Numbers, recipe: Numbers) -> list[str]:
     return [*lines, f"![Before]({FOLDER}/before.png)", "", f"![After]({FOLDER}/after.png)", ""]
 
 
+def _beside(title: str, *text: str, first: str = "") -> list[str]:
+    """Begin a section whose table has a column for each model."""
+    return [f"## {title}", "", *text, "", f"| {first} | before | after |", "| --- | --- | --- |"]
+
+
 def _tests(before: Numbers, after: Numbers) -> list[str]:
-    lines = [
-        "## The tests of the literature",
-        "",
+    lines = _beside(
+        "The tests of the literature",
         "A prompt is flagged where ten of its samples are within 0.15 of each other, every two of them. Eidetic k:",
         "training rows within 0.15 of the source. The small-image ratio: the distance to the source over half the",
         "mean distance to the 50 pictures next. All three are those of Carlini et al. 2023. The most unusual",
         "pictures are those farthest from the others of the training set.",
-        "",
-        "| test | before | after |",
-        "| --- | --- | --- |",
-    ]
+        first="test",
+    )
     for alone, kind in (True, "a single picture"), (False, "a dozen pictures"):
         cells = [_prompts(each["prompts"], alone=alone) for each in (before, after)]
         lines.append(f"| prompts of {kind}: flagged by the clique test | {cells[0]} | {cells[1]} |")
@@ -179,17 +181,13 @@ def _tests(before: Numbers, after: Numbers) -> list[str]:
 
 
 def _scores(before: Numbers, after: Numbers) -> list[str]:
-    lines = [
-        "## Our verdicts against what is known",
-        "",
+    lines = _beside(
+        "Our verdicts against what is known",
         "A picture counts as reproduced where its plain distance to the sample, at the model's size, is below half",
         "the mean distance of the 50 next: no hash, embedding or alignment takes part. In the index are also",
         "pictures of other photographs, which neither model was trained on: whoever is said to copy one of these",
         "is wronged.",
-        "",
-        "| | before | after |",
-        "| --- | --- | --- |",
-    ]
+    )
     for name, words in {
         "reproduced": "samples that reproduce a picture",
         "precision": "confirmed copies that reproduce the picture named",
