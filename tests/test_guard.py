@@ -1,8 +1,8 @@
 """The guard of the sample: what goes into its bundle, that it agrees with the warehouse, and `raisonne check`."""
 
 import json
-import os
 import math
+import os
 import shutil
 import subprocess
 import sys
