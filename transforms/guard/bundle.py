@@ -157,9 +157,11 @@ class Bundle:
 
     def by_cluster[T](self, by_id: Mapping[int, T]) -> dict[int, T]:
         """Return what is said of clusters by the numbers that they have here; `by_id` is by the warehouse's ids."""
+        if not by_id:  # most bundles; a column of ids is held nowhere else
+            return {}
         ids = self._clusters["cluster_id"].to_numpy()
-        numbers = np.flatnonzero(np.isin(ids, np.array(list(by_id), np.uint64))).tolist() if by_id else []
-        return {number: by_id[int(ids[number])] for number in numbers}
+        asked = np.array([*by_id], np.uint64)
+        return {number: by_id[int(ids[number])] for number in np.flatnonzero(np.isin(ids, asked)).tolist()}
 
     @cached_property
     def null(self) -> Null | None:
