@@ -76,7 +76,7 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
             from tests.lab import page, results
 
             results.write(recipe, places)
-            page.publish(places, publish)
+            page.publish(recipe, places, publish)
 
 
 def _rehearse(recipe: Recipe, places: Places) -> None:

@@ -3,8 +3,8 @@
 What belongs here: which samples are kept, and what is said of their warehouse. What does not: drawing them
 (`sampling.py`), running the warehouse (`warehouses.py`).
 
-Kept are the first samples of every caption, whatever they show. The training set is not kept: the recipe makes it again
-from the photographs of `data/sample`. Nor are weights: those of one model are 6.5 MB, more than all the rest.
+Kept are the first samples of every caption, whatever they show, and the weights that they are drawn from. The training
+set is not kept: the recipe makes it again from the photographs of `data/sample`.
 """
 
 import hashlib
@@ -45,10 +45,11 @@ def keep(recipe: Recipe, places: Places, folder: Path = KEPT) -> int:
     folder.mkdir(parents=True)
     for each in wanted:
         shutil.copyfile(drawn / each.name, folder / each.name)
+    weights = shutil.copyfile(places.model(MODEL) / training.WEIGHTS, folder / training.WEIGHTS)
     sampling.write_list(folder, [(each.name, each.caption, each.seed) for each in wanted], MODEL)
     about = {
         "recipe": recipe.model_dump(mode="json"),
-        "weights_sha256": file_sha256(places.model(MODEL) / training.WEIGHTS),
+        "weights_sha256": file_sha256(weights),
         "truth_sha256": file_sha256(places.truth),
         "samples": len(wanted),
         "samples_sha256": digest(folder),

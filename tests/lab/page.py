@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from PIL import Image, ImageDraw
-
 from tests.lab import plots, results
-from tests.lab.recipe import MODELS, Places
+from tests.lab.recipe import MODELS, Places, Recipe
 from tests.lab.results import Numbers, together
 from tests.lab.scoring import Share, share
 
@@ -34,7 +32,7 @@ _CHANGED = [
 ]
 
 
-def publish(places: Places, docs: Path | None) -> Path:
+def publish(recipe: Recipe, places: Places, docs: Path | None) -> Path:
     """Write the page, its plots and the numbers below `docs`, else below the laboratory's home. Returns the page."""
     target = docs or places.home / "page"
     folder = target / FOLDER
@@ -44,7 +42,10 @@ def publish(places: Places, docs: Path | None) -> Path:
     plots.effect({model: together(numbers["models"][model]["rungs"], "extracted") for model in MODELS}, folder)
     plots.p_values({model: numbers["models"][model]["scores"]["p_values"] for model in MODELS}, folder)
     for model in MODELS:
-        side_by_side(results.best(places, model)).save(folder / f"{model}.png")
+        sheet = folder / f"{model}.png"
+        sheet.unlink(missing_ok=True)
+        if columns := results.best(recipe, places, model):
+            plots.side_by_side(columns).save(sheet)
     (target / NAME).write_text(render(numbers), "utf-8")
     return target / NAME
 
@@ -147,8 +148,21 @@ def _effect(before: Numbers, after: Numbers, recipe: Numbers) -> list[str]:
     for step in steps:
         by = {rung["alone"]: _share(rung["extracted"]) for rung in before["rungs"] if rung["copies"] == step}
         lines.append(f"| {step} | {by.get(True, '–')} | {by.get(False, '–')} |")
-    lines += ["", "A sample beside the picture that it extracts; rows and tiled distance below.", ""]
-    return [*lines, f"![Before]({FOLDER}/before.png)", "", f"![After]({FOLDER}/after.png)", ""]
+    return [*lines, "", *_sheets({"before": before, "after": after})]
+
+
+def _sheets(found: Mapping[str, Numbers]) -> list[str]:
+    lines = [
+        "The nearest extractions, one a picture: a sample, below it the picture that it extracts, and below that the",
+        "picture next nearest to the sample of all in the index. Then rows and tiled distance.",
+        "",
+    ]
+    for model, numbers in found.items():
+        if numbers["samples"]["unique_extractions"]:
+            lines += [f"{model.capitalize()}:", "", f"![{model.capitalize()}]({FOLDER}/{model}.png)", ""]
+        else:
+            lines += [f"{model.capitalize()}: none to show.", ""]
+    return lines
 
 
 def _beside(title: str, *text: str, first: str = "") -> list[str]:
@@ -208,17 +222,6 @@ def _scores(before: Numbers, after: Numbers) -> list[str]:
         cells = [_share(each["scores"]["p_values"][f"up_to_{level:g}"]) for each in (before, after)]
         lines.append(f"| {level:g} | {cells[0]} | {cells[1]} |")
     return [*lines, ""]
-
-
-def side_by_side(pairs: list[tuple[Image.Image, Image.Image, str]], side: int = 96) -> Image.Image:
-    """Return pairs of pictures one beside the other, the sample above its source."""
-    sheet = Image.new("RGB", (max(1, len(pairs)) * (side + 8), 2 * side + 24), "white")
-    for place, (made, source, words) in enumerate(pairs):
-        left = place * (side + 8)
-        for top, image in (0, made), (side + 4, source):
-            sheet.paste(image.resize((side, side), Image.Resampling.NEAREST), (left, top))
-        ImageDraw.Draw(sheet).text((left, 2 * side + 8), words, "black")
-    return sheet
 
 
 def _pooled(found: Mapping[int, Share], steps: tuple[int, ...]) -> Share:

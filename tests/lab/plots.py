@@ -1,4 +1,4 @@
-"""Plots of the page, as SVG that is the same for the same numbers.
+"""Plots of the page, as SVG that is the same for the same numbers, and sheets of pictures.
 
 What belongs here: drawing. What does not: the numbers (`results.py`), the words around (`page.py`).
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
 
 from tests.lab.scoring import LEVELS, Share
 
@@ -36,6 +37,18 @@ def p_values(found: Mapping[str, Mapping[str, Share]], folder: Path) -> None:
         _intervals(axes, list(drawn), list(drawn.values()), f"{model} deduplication", _COLOURS[model])
     axes.plot([0, 0.12], [0, 0.12], color="#999", linestyle="--", linewidth=1)
     _save(figure, axes, folder / "p-values.svg")
+
+
+def side_by_side(columns: list[tuple[list[Image.Image], str]], side: int = 96) -> Image.Image:
+    """Return columns of pictures one above the other, words below."""
+    rows = max(len(pictures) for pictures, _ in columns)
+    sheet = Image.new("RGB", (len(columns) * (side + 8), rows * (side + 4) + 20), "white")
+    for place, (pictures, words) in enumerate(columns):
+        left = place * (side + 8)
+        for row, image in enumerate(pictures):
+            sheet.paste(image.resize((side, side), Image.Resampling.NEAREST), (left, row * (side + 4)))
+        ImageDraw.Draw(sheet).text((left, rows * (side + 4) + 4), words, "black")
+    return sheet
 
 
 def _axes(across: str, up: str) -> tuple[Figure, mpl.axes.Axes]:

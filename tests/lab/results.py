@@ -67,7 +67,7 @@ select percentile >= 0.9 as unusual, count(*), count(*) filter (where copied_by 
 from provenance.outliers join pictures using (cluster_id)
 where sampled and copies = 1 group by unusual order by unusual"""
 _BEST = """
-select generation_id, path, sample_id, picture, copies, tile_l2, small_image_ratio
+select path, picture, copies, tile_l2
 from (
     select memorization.*, generations.path, pictures.picture, pictures.copies,
         row_number() over (partition by memorization.cluster_id order by tile_l2) as place
@@ -118,16 +118,22 @@ def rungs(con: duckdb.DuckDBPyConnection, places: Places) -> list[Numbers]:
     return [_rung(*row) for row in con.execute(_RUNGS).fetchall()]
 
 
-def best(places: Places, model: str, count: int = PAIRS) -> list[tuple[Image.Image, Image.Image, str]]:
-    """Return the nearest extractions, one a picture: the sample, its source, and what to write below."""
+def best(recipe: Recipe, places: Places, model: str, count: int = PAIRS) -> list[tuple[list[Image.Image], str]]:
+    """Return the nearest extractions, one a picture: the sample, its source, the next nearest, and words for below."""
     database = places.warehouse(model) / "raisonne.duckdb"
     with duckdb.connect(str(database), read_only=True) as con:
         _with_truth(con, places)
         rows = con.execute(_BEST, [count]).fetchall()
-    sources = scoring.pictures(places, {row[3] for row in rows})
+    if not rows:
+        return []
+    made = [Image.open(path).convert("RGB") for path, *_ in rows]
+    sources = [picture for _, picture, *_ in rows]
+    others = scoring.next_nearest(places, list(zip(made, sources, strict=True)), recipe.network.side)
+    shown = scoring.pictures(places, {*sources, *others})
+    words = [f"{copies} rows, {distance:.3f}" for *_, copies, distance in rows]
     return [
-        (Image.open(path).convert("RGB"), sources[picture], f"{copies} rows, {distance:.3f}")
-        for _, path, _, picture, copies, distance, _ in rows
+        ([image, shown[source], shown[other]], text)
+        for image, source, other, text in zip(made, sources, others, words, strict=True)
     ]
 
 

@@ -13,12 +13,13 @@ from itertools import batched
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
 from tests.lab import flow, training
 from tests.lab.dataset import write_whole
-from tests.lab.network import words
+from tests.lab.network import UNet, words
 from tests.lab.recipe import Recipe, RecipeError, Sampling
 from transforms.hashes import file_sha256
 
@@ -46,7 +47,7 @@ def sample(
 
     Raises RecipeError where the folder holds samples of other weights or settings.
     """
-    how, side = recipe.sampling, recipe.network.side
+    how = recipe.sampling
     folder.mkdir(parents=True, exist_ok=True)
     stamp, made_by = folder / "made_by", f"{file_sha256(weights)} {recipe.digest('sampling')}\n"
     if not stamp.exists():
@@ -59,19 +60,23 @@ def sample(
     for batch in batched(everything, how.batch):
         if all((folder / each.name).exists() for each in batch):
             continue
-        noise = torch.stack(
-            [torch.randn(3, side, side, generator=torch.Generator().manual_seed(each.seed)) for each in batch]
-        )
-        told = words([each.caption for each in batch], recipe.network.words).to(recipe.training.device)
-        noise = noise.to(recipe.training.device, memory_format=torch.channels_last)
-        made = flow.draw(network, noise, told, how.steps, how.guidance)
-        values = ((made.float().cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        values = draw(network, [(each.caption, each.seed) for each in batch], recipe)
         for each, picture in zip(batch, values, strict=True):
             _save(picture, folder / each.name, how.saved)
         drawn += len(batch)
         say(f"{folder.name}: {drawn:,} of {len(everything):,} samples")
     write_list(folder, [(each.name, each.caption, each.seed) for each in everything], folder.name)
     return drawn
+
+
+def draw(network: UNet, wanted: Sequence[tuple[str, int]], recipe: Recipe) -> npt.NDArray[np.uint8]:
+    """Draw one sample for each caption and seed: (n, side, side, 3)."""
+    how, side = recipe.sampling, recipe.network.side
+    noise = torch.stack([torch.randn(3, side, side, generator=torch.Generator().manual_seed(s)) for _, s in wanted])
+    noise = noise.to(recipe.training.device, memory_format=torch.channels_last)
+    told = words([caption for caption, _ in wanted], recipe.network.words).to(recipe.training.device)
+    made = flow.draw(network, noise, told, how.steps, how.guidance)
+    return ((made.float().cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
 def write_list(folder: Path, lines: Sequence[tuple[str, str, int]], model: str) -> None:

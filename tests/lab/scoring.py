@@ -112,6 +112,15 @@ def pictures(places: Places, names: Collection[Picture]) -> dict[Picture, Image.
     return {name: Image.open(io.BytesIO(data)).convert("RGB") for name, data in _first_encoded(places) if name in names}
 
 
+def next_nearest(places: Places, shown: Sequence[tuple[Image.Image, Picture]], side: int) -> list[Picture]:
+    """Return for each image the picture nearest to it of those that are not the one named beside it."""
+    names, known = _originals(places, side)
+    made = np.stack([np.asarray(image.resize((side, side))).ravel() for image, _ in shown])
+    apart = _distances(made.astype(np.float32) / 255, known)
+    ranked = [[names[place] for place in row.argsort()[:2]] for row in apart]
+    return [next(name for name in pair if name != source) for pair, (_, source) in zip(ranked, shown, strict=True)]
+
+
 def _first_encoded(places: Places) -> Iterator[tuple[Picture, bytes]]:
     wanted = {
         (line["dataset"], line["shard"], int(line["row_number"])): line["picture"]
