@@ -227,8 +227,11 @@ def test_scores_count_what_was_named() -> None:
     wrong = Judged("b", "copy", 0.002, 0.003, (("x", "similar", True), ("decoy", "copy", False)))
     missed = Judged("c", "similar", 0.3, 0.4, (("y", "similar", True),))
     plain = Judged("d", "no_match_found", 0.7, 0.8, ())
-    near = {"a": Nearest("x", 0.01, 0.1), "b": Nearest("z", 0.2, 1.5), "c": Nearest("y", 0.05, 0.4)}
-    found = scoring.scored([right, wrong, missed, plain], near | {"d": Nearest("z", 0.3, 1.9)})
+    near = {"a": Nearest("x", 0.01, 0.1, True), "b": Nearest("z", 0.2, 1.5, False), "c": Nearest("y", 0.05, 0.4, True)}
+    found = scoring.scored([right, wrong, missed, plain], near | {"d": Nearest("z", 0.3, 1.9, True)})
+    bands = [(band["decoy_is_nearest"]["count"], band["confirmed"]["count"]) for band in found["by_ratio"]]
+    assert bands == [(0, 1), (0, 0), (0, 0), (0, 0), (1, 0)]
+    assert [band["confirmed"]["of"] for band in found["by_ratio"]] == [2, 0, 0, 0, 2]
     counts = {name: (found[name]["count"], found[name]["of"]) for name in ("precision", "recall", "reproduced")}
     assert counts == {"precision": (1, 2), "recall": (1, 2), "reproduced": (2, 4)}
     assert (found["names_a_decoy"]["count"], found["names_a_decoy"]["of"]) == (1, 4)
@@ -296,9 +299,44 @@ def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -
     assert (places.home / "page" / page.FOLDER / "effect.svg").read_bytes() == first
 
 
-def test_the_published_page_says_what_its_numbers_say() -> None:
+def test_the_published_page_says_what_its_numbers_say(tmp_path: Path) -> None:
     docs = ROOT / "docs"
-    if not (docs / page.NAME).exists():
-        pytest.skip("no page is published yet: `make lab` makes it")
     numbers = results.read(docs / page.FOLDER / "results.json")
     assert page.render(numbers) == (docs / page.NAME).read_text("utf-8")
+    page.draw(numbers, tmp_path)
+    for name in ("effect.svg", "p-values.svg"):
+        assert (tmp_path / name).read_text("utf-8") == (docs / page.FOLDER / name).read_text("utf-8")
+
+
+def test_the_page_is_of_the_recipe_and_the_weights_that_are_kept() -> None:
+    numbers = results.read(ROOT / "docs" / page.FOLDER / "results.json")
+    about = json.loads((demo.KEPT / demo.ABOUT).read_text("utf-8"))
+    assert Recipe(**numbers["recipe"]) == load(RECIPES / "small.toml")
+    assert numbers["truth_sha256"] == about["truth_sha256"]
+    assert numbers["models"]["before"]["weights_sha256"] == about["weights_sha256"]
+
+
+def test_the_page_says_so_where_the_numbers_do_not_show_what_was_expected() -> None:
+    numbers = results.read(ROOT / "docs" / page.FOLDER / "results.json")
+    before, after = (numbers["models"][model] for model in MODELS)
+    told = page.render(numbers | {"models": {"before": after, "after": before}})
+    assert "0.000 (0.000 to 0.001) before deduplication" in told
+    assert "after: not fewer" in told
+    assert "overlap, so that these data do not tell them apart" in told
+    rung = next(rung for rung in before["rungs"] if rung["copies"] == 2)
+    rung["extracted"] = scoring.share(rung["extracted"]["of"], rung["extracted"]["of"])
+    before["scores"]["names_a_decoy"] = scoring.share(2, before["samples"]["generations"])
+    before["scores"]["p_values"]["up_to_0.05"] = scoring.share(300, 2_000)
+    told = page.render(numbers)
+    assert "The share falls from a rung to the next" in told
+    assert "too bold for samples" in told
+    mistakes = 2 * numbers["pictures"]["trained"] / numbers["pictures"]["decoys"]
+    assert f"{mistakes:.0f} of the {before['samples']['copying']:,} samples" in told
+
+
+def test_outliers_are_counted_apart() -> None:
+    found = results.outliers({"a": True, "b": True, "c": False, "d": False}, {"a", "x"}, {"a", "b", "c"})
+    counts = {group["unusual"]: (group["copied"]["count"], group["reproduced"]["count"]) for group in found}
+    assert counts == {True: (1, 2), False: (0, 1)}
+    assert all(group[kind]["of"] == 2 for group in found for kind in ("copied", "reproduced"))
+    assert results.outliers({}, {"a"}, {"a"}) == []

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from tests.lab import plots, results
+from tests.lab import judgement, plots, results
 from tests.lab.recipe import MODELS, Places, Recipe
 from tests.lab.results import Numbers, together
-from tests.lab.scoring import Share, share
+from tests.lab.wording import beside, of_samples, one_in, pooled, prompts_of, sampled, shown, value
 
 NAME, FOLDER = "memorization.md", "memorization"
 PAPER = {"before": 819, "after": 1_063}
@@ -25,9 +25,11 @@ _CHANGED = [
     "",
     "Small pictures were enlarged to a long side of 320 before they were compared, and enlarged tenfold, noise and",
     "blur look like structure: of the samples that reproduce a picture by plain distance, most were not confirmed.",
-    "Now they are enlarged threefold at most, and the larger of two pictures is laid over the smaller. What that",
-    "gains and loses is in `tests/benchmarks/RESULTS.md`, small pictures; from 107 pixels on nothing changed, to",
-    "the bit.",
+    "Now they are enlarged threefold at most, and the larger of two pictures is laid over the smaller. From 107",
+    "pixels on nothing changed, to the bit. What is still missed are smooth pictures of few corners, which the rule",
+    "for few matches holds to a stricter agreement. Laxer limits would confirm more here and no decoy, but drawings",
+    "of one outline call for the stricter ones; they stand. Figures of both: `tests/benchmarks/RESULTS.md`, small",
+    "pictures and the laboratory.",
     "",
 ]
 
@@ -39,15 +41,21 @@ def publish(recipe: Recipe, places: Places, docs: Path | None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     numbers = results.read(places.results)
     (folder / "results.json").write_bytes(places.results.read_bytes())
-    plots.effect({model: together(numbers["models"][model]["rungs"], "extracted") for model in MODELS}, folder)
-    plots.p_values({model: numbers["models"][model]["scores"]["p_values"] for model in MODELS}, folder)
+    draw(numbers, folder)
     for model in MODELS:
-        sheet = folder / f"{model}.png"
-        sheet.unlink(missing_ok=True)
-        if columns := results.best(recipe, places, model):
-            plots.side_by_side(columns).save(sheet)
+        for name, chosen in (model, results.best), (f"missed-{model}", results.missed):
+            sheet = folder / f"{name}.png"
+            sheet.unlink(missing_ok=True)
+            if columns := chosen(recipe, places, model):
+                plots.side_by_side(columns).save(sheet)
     (target / NAME).write_text(render(numbers), "utf-8")
     return target / NAME
+
+
+def draw(numbers: Numbers, folder: Path) -> None:
+    """Draw the plots into a folder."""
+    plots.effect({model: together(numbers["models"][model]["rungs"], "extracted") for model in MODELS}, folder)
+    plots.p_values({model: numbers["models"][model]["scores"]["p_values"] for model in MODELS}, folder)
 
 
 def render(numbers: Numbers) -> str:
@@ -60,7 +68,7 @@ def render(numbers: Numbers) -> str:
             *_summary(before, after, numbers["recipe"]),
             *_effect(before, after, numbers["recipe"]),
             *_tests(before, after),
-            *_scores(before, after),
+            *judgement.render(before, after, numbers["pictures"], FOLDER),
             *_CHANGED,
             "## How to make it again",
             "",
@@ -87,14 +95,16 @@ def _summary(before: Numbers, after: Numbers, recipe: Numbers) -> list[str]:
         "| --- | --- | --- | --- |",
         f"| different pictures extracted | {before['samples']['unique_extractions']:,} |"
         f" {after['samples']['unique_extractions']:,} | 1,280 and 986 in 2^20 |",
-        f"| one in so many samples | {_one_in(before['samples'])} | {_one_in(after['samples'])} |"
+        f"| one in so many samples | {one_in(before['samples'])} | {one_in(after['samples'])} |"
         f" {PAPER['before']:,} and {PAPER['after']:,} |",
-        f"| samples that extract a picture | {_of(before['samples'], 'extracted')} |"
-        f" {_of(after['samples'], 'extracted')} | |",
-        f"| samples confirmed as copies | {_of(before['samples'], 'copying')} | {_of(after['samples'], 'copying')} | |",
+        f"| samples that extract a picture | {of_samples(before['samples'], 'extracted')} |"
+        f" {of_samples(after['samples'], 'extracted')} | |",
+        f"| samples confirmed as copies | {of_samples(before['samples'], 'copying')} |"
+        f" {of_samples(after['samples'], 'copying')} | |",
         "",
         "The paper sampled 2^20 pictures from models of CIFAR-10, where few pictures are repeated; these numbers stand",
-        "beside, they are not comparable.",
+        "beside, they are not comparable. Intervals are Wilson's, 95%. Those of samples take them as independent,",
+        "which samples of one caption are not; those of pictures are the safer ones.",
         "",
     ]
 
@@ -120,24 +130,30 @@ def _effect(before: Numbers, after: Numbers, recipe: Numbers) -> list[str]:
     for step in steps:
         lines.append(
             f"| {step} | {seen * step / rows:,.0f}, {seen / pictures:,.0f} | {found[step]['of']:,} |"
-            f" {_share(found[step])} | {_share(later[step])} | {_share(copied[step])} |"
+            f" {shown(found[step])} | {shown(later[step])} | {shown(copied[step])} |"
         )
-    few, many = _pooled(found, (1, 2)), _pooled(found, (64, 128))
-    rising = all(_value(found[a]) <= _value(found[b]) for a, b in pairwise(steps))
-    lines += ["", "Intervals are Wilson's, 95%. " + ("The share rises" if rising else "The share does not rise")]
-    lines[-1] += " from every rung to the next."
+    few, many = pooled(found, (1, 2)), pooled(found, (64, 128))
+    rising = all(value(found[a]) <= value(found[b]) for a, b in pairwise(steps))
+    lines += ["", "The share never falls" if rising else "The share falls"]
+    lines[-1] += " from a rung to the next."
     if few["of"] and many["of"]:
         apart = few["high"] < many["low"]
         lines.append(
-            f"Extracted of the pictures with 1 or 2 rows: {_share(few)}; of those with 64 or 128: {_share(many)}. The"
+            f"Extracted of the pictures with 1 or 2 rows: {shown(few)}; of those with 64 or 128: {shown(many)}. The"
             f" intervals {'do not overlap' if apart else 'overlap, so that these data do not tell them apart'}."
         )
-    was, now = (_sampled(each["samples"], "extracted") for each in (before, after))
+    was, now = (sampled(each["samples"], "extracted") for each in (before, after))
     lower = now["share"] < was["share"]
     lines.append(
-        f"Samples that extract a picture: {_share(was)} before deduplication, {_share(now)} after: "
+        f"Samples that extract a picture: {shown(was)} before deduplication, {shown(now)} after: "
         + ("fewer." if lower else "not fewer. As many steps on fewer rows show each of them more often.")
     )
+    near = after["scores"]["reproduced"]["count"] - after["scores"]["recall"]["count"]
+    if lower and near:
+        lines.append(
+            f"That is not nothing: {near:,} of the later samples come nearer to one picture than the papers' ratio"
+            " allows and are not confirmed; the nearest are shown below."
+        )
     lines += [
         "",
         "These are the pictures that were planted so often, as the truth says, not bands of what was counted:",
@@ -146,7 +162,7 @@ def _effect(before: Numbers, after: Numbers, recipe: Numbers) -> list[str]:
     lines += ["", "Captions that name a single picture, and captions that a dozen pictures share, before:", ""]
     lines += ["| rows | single caption | shared caption |", "| --- | --- | --- |"]
     for step in steps:
-        by = {rung["alone"]: _share(rung["extracted"]) for rung in before["rungs"] if rung["copies"] == step}
+        by = {rung["alone"]: shown(rung["extracted"]) for rung in before["rungs"] if rung["copies"] == step}
         lines.append(f"| {step} | {by.get(True, '–')} | {by.get(False, '–')} |")
     return [*lines, "", *_sheets({"before": before, "after": after})]
 
@@ -165,92 +181,25 @@ def _sheets(found: Mapping[str, Numbers]) -> list[str]:
     return lines
 
 
-def _beside(title: str, *text: str, first: str = "") -> list[str]:
-    """Begin a section whose table has a column for each model."""
-    return [f"## {title}", "", *text, "", f"| {first} | before | after |", "| --- | --- | --- |"]
-
-
 def _tests(before: Numbers, after: Numbers) -> list[str]:
-    lines = _beside(
+    lines = beside(
         "The tests of the literature",
         "A prompt is flagged where ten of its samples are within 0.15 of each other, every two of them. Eidetic k:",
         "training rows within 0.15 of the source. The small-image ratio: the distance to the source over half the",
         "mean distance to the 50 pictures next. All three are those of Carlini et al. 2023. The most unusual",
-        "pictures are those farthest from the others of the training set.",
+        "pictures are those farthest from the others, by copy embedding; plain distance is explained below.",
         first="test",
     )
     for alone, kind in (True, "a single picture"), (False, "a dozen pictures"):
-        cells = [_prompts(each["prompts"], alone=alone) for each in (before, after)]
+        cells = [prompts_of(each["prompts"], alone=alone) for each in (before, after)]
         lines.append(f"| prompts of {kind}: flagged by the clique test | {cells[0]} | {cells[1]} |")
     cells = [f"{each['ratios']['below_1']:,} of {each['ratios']['pairs']:,}" for each in (before, after)]
     lines.append(f"| confirmed pairs with a small-image ratio below 1 | {cells[0]} | {cells[1]} |")
     cells = ["; ".join(f"{e['copies']}: {e['median']:g}" for e in each["eidetic"]) or "–" for each in (before, after)]
     lines.append(f"| median eidetic k of what is extracted, by rows | {cells[0]} | {cells[1]} |")
     for unusual, kind in (True, "the most unusual tenth"), (False, "the others"):
-        cells = [
-            next((_share(o) for o in each["outliers"] if o["unusual"] is unusual), "–") for each in (before, after)
-        ]
-        lines.append(f"| pictures of one row that are copied, of {kind} | {cells[0]} | {cells[1]} |")
+        rows = [next((o for o in each["outliers"] if o["unusual"] is unusual), None) for each in (before, after)]
+        for came, words in ("copied", "confirmed as copied"), ("reproduced", "reproduced by plain distance"):
+            cells = [shown(row[came]) if row else "–" for row in rows]
+            lines.append(f"| pictures of one row {words}, of {kind} | {cells[0]} | {cells[1]} |")
     return [*lines, ""]
-
-
-def _scores(before: Numbers, after: Numbers) -> list[str]:
-    lines = _beside(
-        "Our verdicts against what is known",
-        "A picture counts as reproduced where its plain distance to the sample, at the model's size, is below half",
-        "the mean distance of the 50 next: no hash, embedding or alignment takes part. In the index are also",
-        "pictures of other photographs, which neither model was trained on: whoever is said to copy one of these",
-        "is wronged.",
-    )
-    for name, words in {
-        "reproduced": "samples that reproduce a picture",
-        "precision": "confirmed copies that reproduce the picture named",
-        "recall": "reproduced pictures that are confirmed",
-        "names_a_decoy": "samples confirmed as a copy of a picture never trained on",
-        "false_at_q_0.05": "of the samples with a q-value up to 0.05, those that reproduce nothing",
-    }.items():
-        cells = [_share(each["scores"][name]) for each in (before, after)]
-        lines.append(f"| {words} | {cells[0]} | {cells[1]} |")
-    lines += [
-        "",
-        f"![p-values of samples that reproduce nothing]({FOLDER}/p-values.svg)",
-        "",
-        "| samples that reproduce nothing, with a p-value up to | before | after |",
-        "| --- | --- | --- |",
-    ]
-    for level in (0.01, 0.05, 0.1):
-        cells = [_share(each["scores"]["p_values"][f"up_to_{level:g}"]) for each in (before, after)]
-        lines.append(f"| {level:g} | {cells[0]} | {cells[1]} |")
-    return [*lines, ""]
-
-
-def _pooled(found: Mapping[int, Share], steps: tuple[int, ...]) -> Share:
-    chosen = [found[step] for step in steps if step in found]
-    return share(sum(c["count"] for c in chosen), sum(c["of"] for c in chosen))
-
-
-def _sampled(samples: Numbers, kind: str) -> Share:
-    return share(samples[kind], samples["generations"])
-
-
-def _of(samples: Numbers, kind: str) -> str:
-    return _share(_sampled(samples, kind))
-
-
-def _value(one: Share) -> float:
-    return one["share"] or 0.0
-
-
-def _share(one: Share) -> str:
-    if not one["of"]:
-        return "–"
-    return f"{one['count']:,} of {one['of']:,}: {one['share']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
-
-
-def _one_in(samples: Numbers) -> str:
-    return f"{samples['generations'] / samples['unique_extractions']:.1f}" if samples["unique_extractions"] else "none"
-
-
-def _prompts(found: list[Numbers], *, alone: bool) -> str:
-    row = next((each for each in found if each["alone"] is alone), None)
-    return f"{row['flagged']:,} of {row['prompts']:,}, largest {row['largest_clique']}" if row else "–"

@@ -35,7 +35,7 @@ def p_values(found: Mapping[str, Mapping[str, Share]], folder: Path) -> None:
     for model, shares in found.items():
         drawn = {level: shares[f"up_to_{level:g}"] for level in LEVELS if shares[f"up_to_{level:g}"]["of"]}
         _intervals(axes, list(drawn), list(drawn.values()), f"{model} deduplication", _COLOURS[model])
-    axes.plot([0, 0.12], [0, 0.12], color="#999", linestyle="--", linewidth=1)
+    axes.plot([0, 0.8], [0, 0.8], color="#999", linestyle="--", linewidth=1)
     _save(figure, axes, folder / "p-values.svg")
 
 

@@ -8,6 +8,8 @@ numbers by the copies that the warehouse counted, and in its band of 1 also the 
 """
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +64,12 @@ from (
 _RATIOS = """
 select count(small_image_ratio), count(*) filter (where small_image_ratio < 1), median(small_image_ratio)
 from provenance.memorization"""
-_OUTLIERS = """
-select percentile >= 0.9 as unusual, count(*), count(*) filter (where copied_by > 0)
+_COPIED = "select distinct picture from provenance.memorization join pictures using (cluster_id)"
+# Ranked where something is copied; the pictures are those of both models.
+_UNUSUAL = """
+select picture, percentile >= 0.9
 from provenance.outliers join pictures using (cluster_id)
-where sampled and copies = 1 group by unusual order by unusual"""
+where sampled and copies = 1"""
 _BEST = """
 select path, picture, copies, tile_l2
 from (
@@ -81,14 +85,26 @@ where place = 1 order by tile_l2, generation_id limit ?"""
 
 def write(recipe: Recipe, places: Places) -> None:
     """Write `results.json` from what the steps before left."""
-    found: Numbers = {"recipe": recipe.model_dump(mode="json"), "truth_sha256": file_sha256(places.truth), "models": {}}
+    lines = dataset.truth(places)
+    kinds = Counter(kind for kind, _ in {(line["dataset"], line["picture"]) for line in lines})
+    found: Numbers = {
+        "recipe": recipe.model_dump(mode="json"),
+        "truth_sha256": file_sha256(places.truth),
+        "pictures": {"trained": kinds[dataset.TRAINING], "decoys": kinds[dataset.DECOYS]},
+        "models": {},
+    }
+    unusual = {}
     for model in MODELS:
-        found["models"][model] = collect(recipe, places, model)
+        with duckdb.connect(str(places.warehouse(model) / "raisonne.duckdb"), read_only=True) as con:
+            _with_truth(con, places)
+            unusual |= dict(con.execute(_UNUSUAL).fetchall())
+    for model in MODELS:
+        found["models"][model] = collect(recipe, places, model, unusual)
     dataset.write_whole(places.results, json.dumps(found, indent=1) + "\n")
 
 
-def collect(recipe: Recipe, places: Places, model: str) -> Numbers:
-    """Read the numbers of a model from its published warehouse."""
+def collect(recipe: Recipe, places: Places, model: str, unusual: Mapping[scoring.Picture, bool]) -> Numbers:
+    """Read the numbers of a model from its published warehouse. unusual: of pictures of one row, whether they are."""
     database = places.warehouse(model) / "raisonne.duckdb"
     verdicts = scoring.judged(database, places)
     found: Numbers = {"weights_sha256": file_sha256(places.model(model) / training.WEIGHTS)}
@@ -101,15 +117,33 @@ def collect(recipe: Recipe, places: Places, model: str) -> Numbers:
         found["prompts"] = _dicts(con, _PROMPTS, names)
         found["eidetic"] = _dicts(con, _EIDETIC, ("copies", "pictures", "least", "median", "most"))
         [found["ratios"]] = _dicts(con, _RATIOS, ("pairs", "below_1", "median"))
-        found["outliers"] = [
-            {"unusual": unusual, **scoring.share(copied, of)}
-            for unusual, of, copied in con.execute(_OUTLIERS).fetchall()
-        ]
+        named = {picture for (picture,) in con.execute(_COPIED).fetchall()}
         found["published_bands"] = con.execute("from provenance.duplication_effect").to_arrow_table().to_pylist()
         found["replication"] = con.execute("from provenance.replication").to_arrow_table().to_pylist()
         found["calibration"] = con.execute("from matches.calibration").to_arrow_table().to_pylist()
-    found["scores"] = scoring.scored(verdicts, scoring.nearest(database, places, recipe.network.side))
+    near = scoring.nearest(database, places, recipe.network.side)
+    found["scores"] = scoring.scored(verdicts, near)
+    found["outliers"] = outliers(unusual, named, {by.picture for by in near.values() if by.reproduced})
     return found
+
+
+def outliers(
+    unusual: Mapping[scoring.Picture, bool], copied: Set[scoring.Picture], reproduced: Set[scoring.Picture]
+) -> list[Numbers]:
+    """Return how many of the most unusual pictures of one row came back, and of the others: confirmed, and by plain
+    distance.
+    """
+    groups: dict[bool, set[scoring.Picture]] = {}
+    for picture, is_unusual in unusual.items():
+        groups.setdefault(is_unusual, set()).add(picture)
+    return [
+        {
+            "unusual": which,
+            "copied": scoring.share(len(group & copied), len(group)),
+            "reproduced": scoring.share(len(group & reproduced), len(group)),
+        }
+        for which, group in sorted(groups.items())
+    ]
 
 
 def rungs(con: duckdb.DuckDBPyConnection, places: Places) -> list[Numbers]:
@@ -118,22 +152,46 @@ def rungs(con: duckdb.DuckDBPyConnection, places: Places) -> list[Numbers]:
     return [_rung(*row) for row in con.execute(_RUNGS).fetchall()]
 
 
-def best(recipe: Recipe, places: Places, model: str, count: int = PAIRS) -> list[tuple[list[Image.Image], str]]:
-    """Return the nearest extractions, one a picture: the sample, its source, the next nearest, and words for below."""
+type Column = tuple[list[Image.Image], str]
+"""A sample, the picture it is nearest to, the one next nearest, and words for below."""
+
+
+def best(recipe: Recipe, places: Places, model: str, count: int = PAIRS) -> list[Column]:
+    """Return the nearest extractions, one a picture."""
     database = places.warehouse(model) / "raisonne.duckdb"
     with duckdb.connect(str(database), read_only=True) as con:
         _with_truth(con, places)
         rows = con.execute(_BEST, [count]).fetchall()
-    if not rows:
+    return _columns(recipe, places, [(path, picture, f"{n} rows, {far:.3f}") for path, picture, n, far in rows])
+
+
+def missed(recipe: Recipe, places: Places, model: str, count: int = PAIRS) -> list[Column]:
+    """Return the samples that reproduce a picture most clearly of those that are not confirmed, one a picture."""
+    database = places.warehouse(model) / "raisonne.duckdb"
+    near = scoring.nearest(database, places, recipe.network.side)
+    loose = [each.generation_id for each in scoring.judged(database, places) if not each.copied]
+    with duckdb.connect(str(database), read_only=True) as con:
+        paths = dict(con.execute("select generation_id, path from catalog.generations").fetchall())
+    copies = {line["picture"]: line["copies"] for line in dataset.truth(places)}
+    chosen: dict[str, tuple[str, str, str]] = {}
+    for generation in sorted((g for g in loose if g in near), key=lambda g: (near[g].ratio, g)):
+        by = near[generation]
+        if by.reproduced and len(chosen) < count:
+            words = f"{copies[by.picture]} rows, {by.ratio:.2f}"
+            chosen.setdefault(by.picture, (paths[generation], by.picture, words))
+    return _columns(recipe, places, list(chosen.values()))
+
+
+def _columns(recipe: Recipe, places: Places, chosen: list[tuple[str, str, str]]) -> list[Column]:
+    if not chosen:
         return []
-    made = [Image.open(path).convert("RGB") for path, *_ in rows]
-    sources = [picture for _, picture, *_ in rows]
+    made = [Image.open(path).convert("RGB") for path, _, _ in chosen]
+    sources = [picture for _, picture, _ in chosen]
     others = scoring.next_nearest(places, list(zip(made, sources, strict=True)), recipe.network.side)
     shown = scoring.pictures(places, {*sources, *others})
-    words = [f"{copies} rows, {distance:.3f}" for *_, copies, distance in rows]
     return [
-        ([image, shown[source], shown[other]], text)
-        for image, source, other, text in zip(made, sources, others, words, strict=True)
+        ([image, shown[source], shown[other]], words)
+        for image, (_, source, words), other in zip(made, chosen, others, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import batched
+from itertools import batched, pairwise
 from pathlib import Path
 
 import duckdb
@@ -28,7 +28,9 @@ from transforms.calibration import uniformity
 from transforms.shares import wilson
 
 CONFIRMED = ("exact", "copy", "partial_copy")
-ALPHA, AROUND, LEVELS = 0.5, 50, (0.01, 0.05, 0.1)
+RATIOS = (0.0, 0.5, 0.75, 1.0, 1.2, float("inf"))
+"""Bounds of the bands of the small-image ratio."""
+ALPHA, AROUND, LEVELS = 0.5, 50, (0.01, 0.05, 0.1, 0.25, 0.5, 0.75)
 type Picture = str
 type Share = dict[str, float | int | None]
 
@@ -61,11 +63,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Nearest:
-    """The picture nearest to a generation. ratio: of the distances, below 1 where it is reproduced."""
+    """The picture nearest to a generation. ratio: of the distances, below 1 where it is reproduced. trained: on it."""
 
     picture: Picture
     distance: float
     ratio: float
+    trained: bool
 
     @property
     def reproduced(self) -> bool:
@@ -90,6 +93,7 @@ def nearest(database: Path, places: Places, side: int) -> dict[str, Nearest]:
     names, known = _originals(places, side)
     with duckdb.connect(str(database), read_only=True) as con:
         files = con.execute("select generation_id, path from catalog.generations where status <> 'failed'").fetchall()
+    decoys = {line["picture"] for line in dataset.truth(places) if line["dataset"] == dataset.DECOYS}
     found = {}
     for batch in batched(files, 64):
         made = np.stack([training.brought(Path(path).read_bytes(), side).ravel() for _, path in batch])
@@ -97,7 +101,8 @@ def nearest(database: Path, places: Places, side: int) -> dict[str, Nearest]:
         ordered = np.sort(apart, axis=1)
         around = ALPHA * ordered[:, 1 : AROUND + 1].mean(axis=1)
         for (generation, _), row, distance, by in zip(batch, apart, ordered[:, 0], around, strict=True):
-            found[generation] = Nearest(names[int(row.argmin())], float(distance), float(distance / by))
+            picture = names[int(row.argmin())]
+            found[generation] = Nearest(picture, float(distance), float(distance / by), picture not in decoys)
     return found
 
 
@@ -159,7 +164,19 @@ def scored(verdicts: Sequence[Judged], near: Mapping[str, Nearest]) -> dict[str,
             "ks_distance": uniformity(np.array(plain))[0] if plain else None,
             **{f"up_to_{level:g}": share(sum(p <= level for p in plain), len(plain)) for level in LEVELS},
         },
+        "by_ratio": [_band(low, high, known) for low, high in pairwise(RATIOS)],
         "false_at_q_0.05": share(sum(not by.reproduced for _, by in called), len(called)),
+    }
+
+
+def _band(low: float, high: float, known: Sequence[tuple[Judged, Nearest]]) -> dict[str, object]:
+    """Count the samples of a band; of a picture that was never trained on none is nearest but by chance."""
+    within = [(each, by) for each, by in known if low <= by.ratio < high]
+    return {
+        "from": low,
+        "to": high if high < RATIOS[-1] else None,
+        "decoy_is_nearest": share(sum(not by.trained for _, by in within), len(within)),
+        "confirmed": share(sum(_names(each, by) for each, by in within), len(within)),
     }
 
 
