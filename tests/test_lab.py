@@ -316,6 +316,15 @@ def test_the_page_is_of_the_recipe_and_the_weights_that_are_kept() -> None:
     assert numbers["models"]["before"]["weights_sha256"] == about["weights_sha256"]
 
 
+def test_the_readme_says_what_the_page_says() -> None:
+    numbers = results.read(ROOT / "docs" / page.FOLDER / "results.json")
+    before, after = (numbers["models"][model]["samples"] for model in MODELS)
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"Of all {before['generations']:,} samples that were drawn of it, {before['copying']:,} are" in readme
+    assert f"as copies, of {before['copied_pictures']:,} pictures; of a second model" in readme
+    assert f"leaves, {after['copying']:,} are." in readme
+
+
 def test_the_page_says_so_where_the_numbers_do_not_show_what_was_expected() -> None:
     numbers = results.read(ROOT / "docs" / page.FOLDER / "results.json")
     before, after = (numbers["models"][model] for model in MODELS)

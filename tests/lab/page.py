@@ -156,6 +156,10 @@ def _effect(before: Numbers, after: Numbers, recipe: Numbers) -> list[str]:
         )
     lines += [
         "",
+        "How much comes back depends on how long is trained. The length was chosen before there was a second model, so",
+        "that of the first one's samples pictures of few rows did not come back; after deduplication all are shown as",
+        f"often as pictures of {rows / pictures:.0f} rows before. A longer training shows all more often.",
+        "",
         "These are the pictures that were planted so often, as the truth says, not bands of what was counted:",
         "`provenance.duplication_effect` has in its band of 1 also the pictures that were held out.",
     ]
