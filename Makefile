@@ -25,8 +25,8 @@ ui: $(READY)
 bench: $(READY)  ## ONLY=hamming for one group
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
-lab: $(READY)  ## two models with known training sets, about three hours on 2 cores; STEP=train for one step, resumable
-	$(BIN)/python -m tests.lab $(or $(STEP),all) --recipe $(or $(RECIPE),small)
+lab: $(READY)  ## two models with known training sets, hours on 2 cores; STEP=train for one step, resumable; PUBLISH=1: docs/
+	$(BIN)/python -m tests.lab $(or $(STEP),all) --recipe $(or $(RECIPE),small) $(if $(PUBLISH),--publish)
 
 lock: $(READY)  ## after changing dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-strip-extras --no-header \

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from tests.benchmarks.data import originals
@@ -121,6 +124,20 @@ def test_a_killed_training_goes_on_to_the_same_bits(places: Places, tmp_path: Pa
         training.train(other, rows, folder, said.append)
 
 
+def test_every_recipe_makes_a_network() -> None:
+    recipes = {path.stem: load(path) for path in RECIPES.glob("*.toml")}
+    assert {"small", "gpu", "tiny"} <= set(recipes)
+    ladder = recipes["small"].pictures.ladder
+    rows = sum(rung.copies * rung.pictures for rung in ladder)
+    shown = {name: each.training.steps * each.training.batch / rows for name, each in recipes.items()}
+    assert shown["gpu"] == pytest.approx(shown["small"], rel=0.1)
+    for each in recipes.values():
+        with torch.device("meta"):
+            network, side = UNet(each.network), each.network.side
+            made = network(torch.empty(2, 3, side, side), torch.empty(2), torch.zeros(2, 32, dtype=torch.int64))
+        assert made.shape == (2, 3, side, side)
+
+
 def _contents(path: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
 
@@ -152,7 +169,9 @@ def test_the_network_sees_time_caption_and_every_pixel() -> None:
 
 
 def _weights(path: Path, times: float) -> bytes:
-    return save({name: times * tensor for name, tensor in load_file(path).items()})
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+    return save({name: times * tensor for name, tensor in load_file(path).items()}, about)
 
 
 def test_samples_are_the_same_whenever_they_are_drawn(places: Places, tmp_path: Path) -> None:
@@ -172,9 +191,13 @@ def test_samples_are_the_same_whenever_they_are_drawn(places: Places, tmp_path: 
     (made / min(before)).unlink()
     assert sampling.sample(short, weights, captions, made, lambda _: None) == TINY.sampling.batch
     assert {path.name: path.read_bytes() for path in made.glob("*.png")} == before
+    with pytest.raises(RecipeError, match=r"is of another recipe \(training\)"):
+        sampling.sample(TINY, weights, captions, made, lambda _: None)
     weights.write_bytes(_weights(weights, 0.9))
-    with pytest.raises(RecipeError, match="samples of other weights"):
+    with pytest.raises(RecipeError, match="holds no samples of"):
         sampling.sample(short, weights, captions, made, lambda _: None)
+    with pytest.raises(RecipeError, match="run `train` first"):
+        sampling.sample(short, tmp_path / "nothing", captions, made, lambda _: None)
 
 
 def _kept_are_the_first_of_every_caption(recipe: Recipe, places: Places, weights: Path, made: Path, home: Path) -> None:
@@ -184,27 +207,30 @@ def _kept_are_the_first_of_every_caption(recipe: Recipe, places: Places, weights
         link.symlink_to(target)
     finished.model("before").parent.mkdir(parents=True)
     finished.model("before").symlink_to(weights.parent)
-    plenty = recipe.model_copy(update={"sampling": recipe.sampling.model_copy(update={"shared": 9, "unique": 9})})
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(demo, "SHARED", 1)
         patched.setattr(demo, "UNIQUE", 1)
+        patched.setattr(demo, "run", lambda *_: None)  # the warehouse of what is kept: below, and `make demo`
+        patched.setattr(demo, "found", lambda _: ["something"])
         captions = {caption for caption, _ in dataset.captions(dataset.truth(places))}
-        assert demo.keep(plenty, finished, kept) == len(captions)
-    assert demo.made_by(kept) == plenty
+        assert demo.keep(recipe, finished, kept) == len(captions)
+        other = recipe.model_copy(update={"sampling": recipe.sampling.model_copy(update={"shared": 9})})
+        with pytest.raises(RecipeError, match="holds no samples of"):
+            demo.keep(other, finished, kept)
+    assert demo.made_by(kept) == recipe
     lines = [json.loads(line) for line in (kept / "generations.jsonl").read_text().splitlines()]
     assert {line["prompt"] for line in lines} == captions
     assert all((kept / line["file_name"]).read_bytes() == (made / line["file_name"]).read_bytes() for line in lines)
 
 
 def test_the_kept_samples_are_those_of_the_small_recipe() -> None:
-    if not demo.KEPT.exists():
-        pytest.skip("no samples are kept yet: `make lab` and `make lab STEP=keep` make them")
     about = json.loads((demo.KEPT / demo.ABOUT).read_text("utf-8"))
     assert demo.made_by() == load(RECIPES / "small.toml")
     assert demo.digest(demo.KEPT) == about["samples_sha256"]
     lines = [json.loads(line) for line in (demo.KEPT / "generations.jsonl").read_text("utf-8").splitlines()]
     assert {line["file_name"] for line in lines} == {path.name for path in demo.KEPT.glob("*.png")}
     assert len(lines) == about["samples"]
+    assert "\n".join(about["found"]) in (ROOT / "README.md").read_text("utf-8")
     assert sum(path.stat().st_size for path in demo.KEPT.glob("*.png")) < 6_000_000
 
 
@@ -227,10 +253,15 @@ def test_scores_count_what_was_named() -> None:
     wrong = Judged("b", "copy", 0.002, 0.003, (("x", "similar", True), ("decoy", "copy", False)))
     missed = Judged("c", "similar", 0.3, 0.4, (("y", "similar", True),))
     plain = Judged("d", "no_match_found", 0.7, 0.8, ())
-    near = {"a": Nearest("x", 0.01, 0.1, True), "b": Nearest("z", 0.2, 1.5, False), "c": Nearest("y", 0.05, 0.4, True)}
-    found = scoring.scored([right, wrong, missed, plain], near | {"d": Nearest("z", 0.3, 1.9, True)})
+    near = {
+        "a": Nearest("x", 0.1, True, True),
+        "b": Nearest("z", 1.5, False, False),
+        "c": Nearest("y", 0.4, True, False),
+    }
+    found = scoring.scored([right, wrong, missed, plain], near | {"d": Nearest("z", 1.9, True, True)})
     bands = [(band["decoy_is_nearest"]["count"], band["confirmed"]["count"]) for band in found["by_ratio"]]
     assert bands == [(0, 1), (0, 0), (0, 0), (0, 0), (1, 0)]
+    assert [band["of_the_prompt"]["count"] for band in found["by_ratio"]] == [1, 0, 0, 0, 1]
     assert [band["confirmed"]["of"] for band in found["by_ratio"]] == [2, 0, 0, 0, 2]
     counts = {name: (found[name]["count"], found[name]["of"]) for name in ("precision", "recall", "reproduced")}
     assert counts == {"precision": (1, 2), "recall": (1, 2), "reproduced": (2, 4)}
@@ -250,6 +281,35 @@ def test_plain_distance_finds_the_picture_that_was_spoiled(places: Places) -> No
     assert apart.diagonal() == pytest.approx(0.03, rel=0.1)
 
 
+def test_photographs_seldom_pass_for_each_other(places: Places) -> None:
+    found = scoring.chance(places, 32)
+    names, known = scoring._originals(places, 32)
+    assert found["trained"]["of"] == sum(rung.pictures for rung in TINY.pictures.ladder)
+    assert found["decoys"]["of"] == len(names) - found["trained"]["of"]
+    apart = np.sqrt(((known[:, None] - known[None]) ** 2).mean(axis=2)) + np.diag([np.inf] * len(names))
+    decoys = {line["picture"] for line in dataset.truth(places) if line["dataset"] == dataset.DECOYS}
+    within = np.array([name not in decoys for name in names])
+    ordered = np.sort(apart[np.ix_(within, within)], axis=1)[:, :51]
+    passing = ordered[:, 0] < 0.5 * np.where(np.isfinite(ordered), ordered, np.nan)[:, 1:].mean(axis=1)
+    assert found["trained"]["count"] == passing.sum()
+
+
+def test_a_model_that_only_repeats_rows_returns_those_of_many_rows(places: Places) -> None:
+    lines = [line for line in dataset.truth(places) if line["dataset"] == dataset.TRAINING]
+    only = results.repeated(places, TINY.sampling, frozenset())
+    for line in lines:
+        of_caption = [other["picture"] for other in lines if other["caption"] == line["caption"]]
+        drawn, share = (1 if line["unique"] == "1" else 2), of_caption.count(line["picture"]) / len(of_caption)
+        assert only[line["picture"]] == pytest.approx(1 - (1 - share) ** drawn)
+    copies = {(line["shard"], int(line["row_number"])) for line in lines if line["edit"] != "original"}
+    assert set(results.repeated(places, TINY.sampling, copies).values()) <= {
+        1.0,
+        1 - (1 - 1 / 4) ** 2,
+        1 - 0.5**2,
+        0.75,
+    }
+
+
 def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -> None:
     """Known copies take the place of both models' samples: what is counted is known without a model."""
     quick = TINY.model_copy(update={"warehouse": _QUICK})
@@ -260,8 +320,15 @@ def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -
     places.warehouse("before").parent.mkdir(parents=True, exist_ok=True)
     places.warehouse("after").symlink_to(places.warehouse("before"))
     for model in MODELS:
-        places.model(model).mkdir(parents=True, exist_ok=True)
-        (places.model(model) / training.WEIGHTS).touch()
+        weights = places.model(model) / training.WEIGHTS
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        about = {"recipe": json.dumps(quick.model_dump(mode="json")), "rows": "56"}
+        weights.write_bytes(save({"none": torch.zeros(1)}, about))
+    with pytest.raises(RecipeError, match="holds no samples of"):
+        sampling.require(quick, weights, folder)
+    (folder / sampling.STAMP).write_text(sampling.made_by(quick, weights))
+    places.warehouse(rehearsal.MODEL).symlink_to(places.warehouse("before"))
+    _removal_list(places)
 
     database = warehouses.run(quick, places, "before")
     kinds = scoring.rehearsed(database, places)
@@ -280,7 +347,8 @@ def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -
     assert (found["samples"]["copying"], found["samples"]["copied_pictures"]) == published
     assert (found["ratios"]["below_1"],) == ratios
     assert sum(rung["copied"]["count"] for rung in found["rungs"]) == published[1] > 0
-    told = list(demo.found(database, places))
+    places.warehouse(demo.NAME).symlink_to(places.warehouse("before"))
+    told = list(demo.found(places))
     assert told[0].startswith(f"{2 * len(rehearsal.KINDS)} samples of a diffusion model trained on 56 rows")
     assert told[1] == f"  confirmed as copies: {published[0]}; of pictures that it was never trained on: 0"
     rungs = results.together(found["rungs"], "counted_rightly")
@@ -297,6 +365,18 @@ def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -
     first = (places.home / "page" / page.FOLDER / "effect.svg").read_bytes()
     page.publish(quick, places, None)
     assert (places.home / "page" / page.FOLDER / "effect.svg").read_bytes() == first
+
+
+def _removal_list(places: Places) -> None:
+    """Write the list that leaves a row of every picture, as `raisonne export removal-list` does."""
+    rows = [
+        line for line in dataset.truth(places) if line["dataset"] == dataset.TRAINING and line["edit"] != "original"
+    ]
+    places.removal.mkdir()
+    about = {name: [line[name] for line in rows] for name in ("dataset", "shard")}
+    table = pa.table(about | {"row_number": [int(line["row_number"]) for line in rows]})
+    pq.write_table(table, places.removal / warehouses.REMOVED)
+    (places.removal / "manifest.json").touch()
 
 
 def test_the_published_page_says_what_its_numbers_say(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
-
 from tests.lab import dataset, results, sampling, training, warehouses
 from tests.lab.dataset import write_whole
 from tests.lab.recipe import Places, Recipe, RecipeError
@@ -23,29 +21,30 @@ from tests.lab.scoring import Share
 from transforms.hashes import file_sha256
 
 KEPT = warehouses.ROOT / "data" / "generated"
-MODEL, SHARED, UNIQUE = "before", 3, 1
-"""Whose samples are kept, and how many of a caption that pictures share, and of one that names a single picture."""
+MODEL, SHARED, UNIQUE, NAME = "before", 3, 1, "kept"
+"""Whose samples are kept; how many of a caption that pictures share, and of one that names a single picture; the name
+of their warehouse."""
 ABOUT = "made_by.json"
 # Minutes instead of a quarter of an hour: the encoder for CPUs, and no trials of how reliable p-values are.
 _QUICK = '[encoders]\ncopy = "sscd_distilled"\n\n[calibration]\ntrials = 0\n'
 _FALSE = """
 select count(distinct generation_id) filter (where samples.dataset = 'decoys'), count(distinct generation_id)
-from provenance.sources join catalog.samples as samples using (sample_id)
-where verdict in ('exact', 'copy', 'partial_copy')"""
+from provenance.memorization join catalog.samples as samples using (sample_id)"""
 
 
 def keep(recipe: Recipe, places: Places, folder: Path = KEPT) -> int:
-    """Copy the samples that are kept from a finished laboratory, and say what made them. Returns how many."""
+    """Copy the samples that are kept, and say what made them and what is found in them. Returns how many."""
     chosen = recipe.sampling.model_copy(update={"shared": SHARED, "unique": UNIQUE})
     wanted = list(sampling.wanted(dataset.captions(dataset.truth(places)), chosen))
-    drawn = places.generations(MODEL)
+    drawn, made = places.generations(MODEL), places.model(MODEL) / training.WEIGHTS
+    sampling.require(recipe, made, drawn)
     if not (drawn / "generations.jsonl").exists():
         raise RecipeError(f"{drawn} is not complete; run `sample` first")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for each in wanted:
         shutil.copyfile(drawn / each.name, folder / each.name)
-    weights = shutil.copyfile(places.model(MODEL) / training.WEIGHTS, folder / training.WEIGHTS)
+    weights = shutil.copyfile(made, folder / training.WEIGHTS)
     sampling.write_list(folder, [(each.name, each.caption, each.seed) for each in wanted], MODEL)
     about = {
         "recipe": recipe.model_dump(mode="json"),
@@ -53,6 +52,7 @@ def keep(recipe: Recipe, places: Places, folder: Path = KEPT) -> int:
         "truth_sha256": file_sha256(places.truth),
         "samples": len(wanted),
         "samples_sha256": digest(folder),
+        "found": list(found(run(recipe, places, folder))),
     }
     write_whole(folder / ABOUT, json.dumps(about, indent=1) + "\n")
     return len(wanted)
@@ -73,16 +73,16 @@ def made_by(folder: Path = KEPT) -> Recipe:
     return Recipe(**json.loads((folder / ABOUT).read_text("utf-8"))["recipe"])
 
 
-def run(recipe: Recipe, places: Places, folder: Path = KEPT) -> Path:
-    """Make the training set and hold the kept samples against it. Returns the published database."""
-    quick = recipe.model_copy(update={"warehouse": _QUICK})
-    return warehouses.run(quick, places, MODEL, folder)
+def run(recipe: Recipe, places: Places, folder: Path = KEPT) -> Places:
+    """Hold the kept samples against the training set, which is there. Returns the places, where `found` reads."""
+    warehouses.run(recipe.model_copy(update={"warehouse": _QUICK}), places, NAME, folder)
+    return places
 
 
-def found(database: Path, places: Places) -> Iterator[str]:
+def found(places: Places) -> Iterator[str]:
     """Yield what the warehouse says of the samples, beside what is known, line by line."""
-    with duckdb.connect(str(database), read_only=True) as con:
-        rungs = results.rungs(con, places)
+    with results.opened(places, NAME) as con:
+        rungs = results.rungs(con, frozenset(), {})
         [(decoys, copies)] = con.execute(_FALSE).fetchall()
         [(samples,)] = con.execute("select count(*) from catalog.generations").fetchall()
     shares = together(rungs, "copied")

@@ -5,21 +5,31 @@ What belongs here: words and tables. What does not: the scores (`scoring.py`), t
 
 from tests.lab.results import Numbers
 from tests.lab.scoring import Share, share
-from tests.lab.wording import beside, shown
+from tests.lab.wording import beside, prose, shown
 
 
-def render(before: Numbers, after: Numbers, pictures: Numbers, folder: str) -> list[str]:
+def render(numbers: Numbers, folder: str) -> list[str]:
     """Return the lines. folder: where the plots lie."""
-    return [*_scores(before, after, pictures, folder), *_trust(before, after, pictures, folder)]
+    before, after = numbers["models"]["before"], numbers["models"]["after"]
+    far = _far(before, after)
+    return [
+        *_scores(before, after),
+        *_mistakes(before["scores"], before["samples"]["copying"], far),
+        *_p_values(before, after, folder),
+        *_trust(before, after, numbers, far),
+        *_missed({"before": before, "after": after}, folder),
+        *_rehearsal(numbers["rehearsal"]),
+    ]
 
 
-def _scores(before: Numbers, after: Numbers, pictures: Numbers, folder: str) -> list[str]:
+def _scores(before: Numbers, after: Numbers) -> list[str]:
     lines = beside(
         "Our verdicts against what is known",
-        "A picture counts as reproduced where its plain distance to the sample, at the model's size, is below half",
-        "the mean distance of the 50 next: no hash, embedding or alignment takes part. In the index are also",
-        "pictures of other photographs, which neither model was trained on: whoever is said to copy one of these",
-        "is wronged.",
+        "Which picture a sample copies is known of none; what stands for it is the plain distance: a picture is",
+        "reproduced where its distance to the sample, at the model's size, is below half the mean distance of the 50",
+        "pictures next to it. How good a proxy that is, is said below. Known for certain are the decoys: in the index are",
+        "pictures of other photographs, which neither model was trained on. Whoever is said to copy one of these is",
+        "wronged.",
     )
     for name, words in {
         "reproduced": "samples that reproduce a picture",
@@ -31,9 +41,26 @@ def _scores(before: Numbers, after: Numbers, pictures: Numbers, folder: str) -> 
     }.items():
         cells = [shown(each["scores"][name]) for each in (before, after)]
         lines.append(f"| {words} | {cells[0]} | {cells[1]} |")
-    lines += [
-        "",
-        *_mistakes(before["scores"], before["samples"]["copying"], pictures),
+    return [*lines, ""]
+
+
+def _mistakes(scores: Numbers, copying: int, far: Share) -> list[str]:
+    """Reckon from the decoys how many confirmed copies are mistakes, where there are any."""
+    if not copying or not far["count"]:
+        return []
+    a_decoy, decoys = (far["of"] - far["count"]) / far["count"], scores["names_a_decoy"]
+    found, most = decoys["count"] * a_decoy, decoys["high"] * decoys["of"] * a_decoy
+    return prose(
+        f"Where a sample resembles nothing, a trained picture is nearest {a_decoy:.1f} times as often as a decoy",
+        f"(below). If mistakes fall like that, {found:,.0f} of the {copying:,} samples confirmed before name a",
+        f"picture that they do not show, and at most {most:,.0f} ({most / copying:.3f}) by the interval above",
+        "(target-decoy search; Elias and Gygi 2007). A resemblance to the right picture that is called a copy is",
+        "not among them.",
+    )
+
+
+def _p_values(before: Numbers, after: Numbers, folder: str) -> list[str]:
+    lines = [
         f"![p-values of samples that reproduce nothing]({folder}/p-values.svg)",
         "",
         "| samples that reproduce nothing, with a p-value up to | before | after |",
@@ -43,54 +70,69 @@ def _scores(before: Numbers, after: Numbers, pictures: Numbers, folder: str) -> 
         cells = [shown(each["scores"]["p_values"][f"up_to_{level:g}"]) for each in (before, after)]
         lines.append(f"| {level:g} | {cells[0]} | {cells[1]} |")
     at = [each["scores"]["p_values"]["up_to_0.05"] for each in (before, after)]
+    said = "They are about as many as their levels say."
     if all(one["of"] and one["high"] < 0.05 for one in at):
-        lines += [
-            "",
-            "They are fewer than their levels say: cautious. A p-value asks how often a picture that was never trained",
-            "on matches as well, and whole photographs match better than most of what a model makes up.",
-        ]
+        said = (
+            "They are fewer than their levels say: cautious, for samples of these models. In part that is how they were"
+            " chosen, as those nearest to a picture are left out."
+        )
     elif any(one["of"] and one["low"] > 0.05 for one in at):
-        lines += ["", "They are more than their levels say: too bold for samples of these models."]
-    return [*lines, ""]
+        said = "They are more than their levels say: too bold for samples of these models."
+    return [*lines, "", *prose(said)]
 
 
-def _mistakes(scores: Numbers, copying: int, pictures: Numbers) -> list[str]:
-    """Reckon from the decoys how many confirmed copies are mistakes, where there are any."""
-    if not copying:
-        return []
-    a_decoy, decoys = pictures["trained"] / pictures["decoys"], scores["names_a_decoy"]
-    found, most = decoys["count"] * a_decoy, decoys["high"] * decoys["of"] * a_decoy
-    return [
-        f"Decoys are {pictures['decoys']:,} pictures beside {pictures['trained']:,}. If mistakes name all alike,"
-        f" {found:,.0f} of the {copying:,} samples",
-        f"confirmed before are mistakes, and at most {most:,.0f} ({most / copying:.3f}) by the interval above",
-        "(target-decoy search; Elias and Gygi 2007).",
-        "",
-    ]
-
-
-def _trust(before: Numbers, after: Numbers, pictures: Numbers, folder: str) -> list[str]:
-    of, chance = pictures["decoys"] + pictures["trained"], _far(before, after)
+def _trust(before: Numbers, after: Numbers, numbers: Numbers, far: Share) -> list[str]:
+    pictures, chance = numbers["pictures"], numbers["chance"]
     lines = [
         "### How far plain distance can be trusted",
         "",
-        f"{pictures['decoys']:,} of the {of:,} pictures in the index are decoys, and a decoy is nearest to a sample by",
-        f"chance alone. It is nearest to {shown(chance)} of the samples",
-        "of a small-image ratio of 1.2 or more. Bands of the ratio where decoys are rarer hold samples that lean on a",
-        "picture of the training set, confirmed or not.",
-        "",
-        "| small-image ratio | before: nearest is a decoy | confirmed | after: nearest is a decoy | confirmed |",
-        "| --- | --- | --- | --- | --- |",
+        *prose(
+            "Photographs that copy nothing pass for a reproduction too: of the decoys, held against the trained",
+            f"pictures, {shown(chance['decoys'])}; of the trained pictures, held against each other,",
+            f"{shown(chance['trained'])}. {pictures['decoys']:,} of the {pictures['decoys'] + pictures['trained']:,}",
+            f"pictures in the index are decoys, and a decoy is nearest by chance alone: to {shown(far)} of the",
+            "samples of a ratio of 1.2 or more. Where decoys are rarer, and where the nearest picture has the",
+            "caption that was asked for, samples lean on a picture of the training set, confirmed or not.",
+        ),
     ]
-    for was, now in zip(before["scores"]["by_ratio"], after["scores"]["by_ratio"], strict=True):
-        band = f"{was['from']:g} to {was['to']:g}" if was["to"] else f"{was['from']:g} or more"
-        cells = [shown(each[kind]) for each in (was, now) for kind in ("decoy_is_nearest", "confirmed")]
-        lines.append(f"| {band} | " + " | ".join(cells) + " |")
-    lines += ["", "The least ratios of all that is not confirmed, as above; rows and ratio below.", ""]
-    for model, numbers in {"before": before, "after": after}.items():
+    for model, found in {"before": before, "after": after}.items():
+        lines += [
+            f"| small-image ratio, {model} | nearest is a decoy | nearest is of the prompt | confirmed |",
+            "| --- | --- | --- | --- |",
+        ]
+        for each in found["scores"]["by_ratio"]:
+            band = f"{each['from']:g} to {each['to']:g}" if each["to"] else f"{each['from']:g} or more"
+            cells = [shown(each[kind]) for kind in ("decoy_is_nearest", "of_the_prompt", "confirmed")]
+            lines.append(f"| {band} | {' | '.join(cells)} |")
+        lines.append("")
+    return lines
+
+
+def _missed(found: dict[str, Numbers], folder: str) -> list[str]:
+    lines = ["The least ratios of all that is not confirmed, one a picture, as above; rows and ratio below.", ""]
+    for model, numbers in found.items():
         if numbers["scores"]["reproduced"]["count"] > numbers["scores"]["recall"]["count"]:
             lines += [f"{model.capitalize()}:", "", f"![Not confirmed, {model}]({folder}/missed-{model}.png)", ""]
     return lines
+
+
+def _rehearsal(kinds: Numbers) -> list[str]:
+    if not kinds:
+        return []
+    lines = [
+        "### Copies that are known",
+        "",
+        *prose(
+            "Of these no model is needed: training pictures with what a model does to them, noise and blur (of 255,",
+            "and in pixels) and a drift of colours, halves of two blended, and other photographs with noise, which",
+            "are in no index. Blends are no copies, though they show both pictures.",
+        ),
+        "| made by | a picture shown is confirmed | another is confirmed | p-value up to 0.05 |",
+        "| --- | --- | --- | --- |",
+    ]
+    for kind, found in kinds.items():
+        lines.append(f"| {kind} | {' | '.join(shown(found[name]) for name in ('right', 'wrong', 'p_up_to_0.05'))} |")
+    return [*lines, ""]
 
 
 def _far(*models: Numbers) -> Share:

@@ -4,8 +4,8 @@ What belongs here: the plan, decided by the recipe's seed alone. What does not: 
 files (`dataset.py`).
 
 Copies are as real training sets have them: most are the same bytes at another URL, others were encoded again, made
-smaller or cut at the edge. Most captions are shared by a dozen pictures, from every rung, so that no caption names one
-picture and a model that returns one of them has chosen it. A planted share of captions names a single picture.
+smaller or cut at the edge. Most captions are shared by a dozen pictures of whatever rungs, most of one kind, so that no
+caption names one picture and a model that returns one of them has chosen it. A planted share names a single picture.
 """
 
 import io

@@ -3,9 +3,9 @@
 What belongs here: layers. What does not: losses (`flow.py`), optimisers (`training.py`).
 
 Ho et al., "Denoising diffusion probabilistic models", 2020, made small: residual blocks with group normalisation,
-attention at low resolution, the time by sines. A caption is the mean of its words' vectors, words hashed into
-buckets, so that there is no vocabulary to keep. Patches of 2 × 2 pixels are one place, as in vision transformers: a
-fourth of the arithmetic for pictures that still come back pixel for pixel.
+attention at low resolution, the time by sines. A caption is the sum of its words' vectors over the root of their
+number, words hashed into buckets, so that there is no vocabulary to keep. Patches of 2 × 2 pixels are one place, as
+in vision transformers: a fourth of the arithmetic for pictures that still come back pixel for pixel.
 """
 
 import hashlib

@@ -16,13 +16,19 @@ _COLOURS = {"before": "#3584e4", "after": "#e66100"}
 _STYLE = {"svg.hashsalt": "raisonne", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
 
 
-def effect(shares: Mapping[str, Mapping[int, Share]], folder: Path) -> None:
-    """Draw the share of each rung that is extracted, with its interval. shares: by model and rows a picture."""
-    figure, axes = _axes("rows that show a picture", "share of the pictures extracted")
+def effect(shares: Mapping[str, Mapping[int, Share]], plain: Mapping[str, Mapping[int, Share]], folder: Path) -> None:
+    """Draw the share of each rung that is extracted, with its interval. shares: by model and rows a picture. plain: the
+    same of what is reproduced by plain distance.
+    """
+    figure, axes = _axes("rows that show a picture", "share of the pictures")
+    for model, found in plain.items():
+        drawn = {copies: one["share"] for copies, one in found.items() if one["of"]}
+        style = {"color": _COLOURS[model], "linestyle": ":", "linewidth": 1}
+        axes.plot(list(drawn), list(drawn.values()), label=f"by plain distance, {model}", **style)
     for place, (model, found) in enumerate(shares.items()):
         drawn = {copies: one for copies, one in found.items() if one["of"]}
         at = [copies * (1 + 0.06 * place) for copies in drawn]  # beside each other
-        _intervals(axes, at, list(drawn.values()), f"{model} deduplication", _COLOURS[model])
+        _intervals(axes, at, list(drawn.values()), f"extracted, {model} deduplication", _COLOURS[model])
     axes.set_xscale("log", base=2)
     steps = sorted({copies for found in shares.values() for copies in found})
     axes.set_xticks(steps, [str(step) for step in steps])

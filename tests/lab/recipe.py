@@ -93,27 +93,26 @@ class Training(Section):
 
 class Sampling(Section):
     """steps: of Euler's method. guidance: 1 for none. shared, unique: samples of a caption that pictures share, and of
-    one that names a single picture. rehearsed: generations of each kind of the rehearsal. saved: pixels a side of the
-    files.
+    one that names a single picture. saved: pixels a side of the files.
     """
 
     seed: int
     steps: int = Field(ge=1)
     guidance: float = Field(1.0, ge=0)
-    shared: int = Field(ge=1)
-    unique: int = Field(ge=1)
-    rehearsed: int = Field(30, ge=1)
+    shared: int = Field(ge=1, le=1_000)
+    unique: int = Field(ge=1, le=1_000)
     batch: int = Field(64, ge=1)
     saved: int = Field(ge=8)
 
 
 class Recipe(Section):
-    """All of it. warehouse: more of `raisonne.toml`, as it stands."""
+    """All of it. rehearsed: generations of each kind of the rehearsal. warehouse: more of `raisonne.toml`, verbatim."""
 
     pictures: Pictures
     network: Network
     training: Training
     sampling: Sampling
+    rehearsed: int = Field(30, ge=1)
     warehouse: str = ""
 
     def digest(self, *parts: str) -> str:

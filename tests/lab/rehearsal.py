@@ -24,7 +24,7 @@ MODEL = "rehearsal"
 @dataclass(frozen=True)
 class Kind:
     """How a generation is made. noise, drift: standard deviations of 255. blur: radius in pixels. share: of the first
-    of two pictures that are blended. copies: whether a person would call it a copy.
+    of two pictures that are blended.
     """
 
     name: str
@@ -32,7 +32,6 @@ class Kind:
     blur: float = 0.0
     drift: float = 0.0
     share: float = 1.0
-    copies: bool = True
 
 
 KINDS = (
@@ -43,8 +42,8 @@ KINDS = (
     Kind("blur 0.7, noise 3", 3, blur=0.7),
     Kind("blur 1, noise 3", 3, blur=1.0),
     Kind("drift 8, noise 2", 2, drift=8),
-    Kind("blend 50%, noise 3", 3, share=0.5, copies=False),
-    Kind("never trained, noise 3", 3, copies=False),
+    Kind("blend 50%, noise 3", 3, share=0.5),
+    Kind("never trained, noise 3", 3),
 )
 
 
@@ -68,9 +67,9 @@ def rehearse(
                 shown.append(other.name)
             _spoiled(image, kind, rng).save(folder / name)
             lines.append((name, f"a {square.kind}", number))
-            told.append([name, kind.name, int(kind.copies), "|".join(shown)])
+            told.append([name, kind.name, "|".join(shown)])
     with truth.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["file_name", "kind", "copies", "pictures"], *told])
+        csv.writer(file, lineterminator="\n").writerows([["file_name", "kind", "pictures"], *told])
     write_list(folder, lines, MODEL)
 
 

@@ -9,20 +9,21 @@ numbers by the copies that the warehouse counted, and in its band of 1 also the 
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import lance
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
-from tests.lab import dataset, scoring, training
-from tests.lab.recipe import MODELS, Places, Recipe
+from orchestration.setting_sections import Memorization
+from tests.lab import dataset, rehearsal, sampling, scoring, training, warehouses
+from tests.lab.recipe import MODELS, Places, Recipe, Sampling
 from transforms.hashes import file_sha256
 
-PAIRS = 8
 type Numbers = dict[str, Any]
 
 # The cluster of every picture that was trained on: that of its row as it was first encoded.
@@ -36,19 +37,20 @@ join catalog.samples on samples.dataset = truth.dataset and samples.shard = trut
 left join duplicates.clusters using (sample_id)
 left join duplicates.counts using (cluster_id)
 where truth.dataset = 'training' and truth.edit = 'original'"""
-_RUNGS = """
+_CAME_BACK = """
 with copied as (
     select cluster_id, coalesce(bool_or(extracted), false) as extracted
     from provenance.memorization group by cluster_id
 )
-select copies, named_alone, count(*), count(copied.cluster_id), count(*) filter (where extracted),
-    count(*) filter (where counted = copies)
+select picture, copies, named_alone, copied.cluster_id is not null, coalesce(extracted, false), counted = copies
 from pictures left join copied using (cluster_id)
-group by all order by all"""
+order by copies, named_alone, picture"""
 _TOTALS = """
 select count(*), count(distinct generation_id) filter (where extracted),
     count(distinct cluster_id) filter (where extracted), count(distinct generation_id), count(distinct cluster_id)
 from provenance.memorization"""
+_DECOYS = "select sample_id from catalog.samples where dataset = 'decoys'"
+_REPLICATION = "select sum(replicated)::bigint, sum(searched)::bigint from provenance.replication"
 _PROMPTS = """
 select exists (select 1 from truth where truth.caption = prompts.prompt and named_alone) as alone,
     count(*), count(*) filter (where flagged), max(largest_clique), min(clique_size),
@@ -57,12 +59,12 @@ from provenance.prompts group by alone order by alone"""
 _EIDETIC = """
 select copies, count(*), min(eidetic_k), median(eidetic_k), max(eidetic_k)
 from (
-    select pictures.copies, memorization.sample_id, max(eidetic_k) as eidetic_k
+    select pictures.copies, pictures.picture, max(eidetic_k) as eidetic_k
     from provenance.memorization join pictures using (cluster_id)
     where extracted group by all
 ) group by copies order by copies"""
 _RATIOS = """
-select count(small_image_ratio), count(*) filter (where small_image_ratio < 1), median(small_image_ratio)
+select count(small_image_ratio), count(*) filter (where small_image_ratio < 1)
 from provenance.memorization"""
 _COPIED = "select distinct picture from provenance.memorization join pictures using (cluster_id)"
 # Ranked where something is copied; the pictures are those of both models.
@@ -70,61 +72,98 @@ _UNUSUAL = """
 select picture, percentile >= 0.9
 from provenance.outliers join pictures using (cluster_id)
 where sampled and copies = 1"""
-_BEST = """
-select path, picture, copies, tile_l2
-from (
-    select memorization.*, generations.path, pictures.picture, pictures.copies,
-        row_number() over (partition by memorization.cluster_id order by tile_l2) as place
-    from provenance.memorization
-    join catalog.generations using (generation_id)
-    join pictures on pictures.cluster_id = memorization.cluster_id
-    where extracted
-)
-where place = 1 order by tile_l2, generation_id limit ?"""
 
 
 def write(recipe: Recipe, places: Places) -> None:
-    """Write `results.json` from what the steps before left."""
+    """Write `results.json` from what the steps before left. Raises RecipeError where that is not of this recipe."""
     lines = dataset.truth(places)
     kinds = Counter(kind for kind, _ in {(line["dataset"], line["picture"]) for line in lines})
+    left_out = {"before": set[dataset.Key](), "after": warehouses.removal_list(recipe, places)}
+    rehearsed = places.warehouse(rehearsal.MODEL) / "raisonne.duckdb"
     found: Numbers = {
         "recipe": recipe.model_dump(mode="json"),
         "truth_sha256": file_sha256(places.truth),
+        "removal_sha256": file_sha256(places.removal / warehouses.REMOVED),
         "pictures": {"trained": kinds[dataset.TRAINING], "decoys": kinds[dataset.DECOYS]},
+        "chance": scoring.chance(places, recipe.network.side),
+        "replicated_decoys": alike_decoys(places),
+        "rehearsal": scoring.rehearsed(rehearsed, places) if rehearsed.exists() else {},
         "models": {},
     }
     unusual = {}
     for model in MODELS:
-        with duckdb.connect(str(places.warehouse(model) / "raisonne.duckdb"), read_only=True) as con:
-            _with_truth(con, places)
+        with opened(places, model) as con:
             unusual |= dict(con.execute(_UNUSUAL).fetchall())
     for model in MODELS:
-        found["models"][model] = collect(recipe, places, model, unusual)
+        found["models"][model] = collect(recipe, places, model, unusual, left_out[model])
     dataset.write_whole(places.results, json.dumps(found, indent=1) + "\n")
 
 
-def collect(recipe: Recipe, places: Places, model: str, unusual: Mapping[scoring.Picture, bool]) -> Numbers:
-    """Read the numbers of a model from its published warehouse. unusual: of pictures of one row, whether they are."""
+def collect(
+    recipe: Recipe,
+    places: Places,
+    model: str,
+    unusual: Mapping[scoring.Picture, bool],
+    left_out: Collection[dataset.Key],
+) -> Numbers:
+    """Read the numbers of a model from its published warehouse.
+
+    unusual: of pictures of one row, whether they are. left_out: rows that it was not trained on.
+    """
+    weights = places.model(model) / training.WEIGHTS
+    sampling.require(recipe, weights, places.generations(model))
+    rows = int(training.about(weights, recipe)["rows"])
+    found: Numbers = {"weights_sha256": file_sha256(weights), "rows": rows}
     database = places.warehouse(model) / "raisonne.duckdb"
-    verdicts = scoring.judged(database, places)
-    found: Numbers = {"weights_sha256": file_sha256(places.model(model) / training.WEIGHTS)}
-    with duckdb.connect(str(database), read_only=True) as con:
-        found["rungs"] = rungs(con, places)
+    verdicts, near = scoring.judged(database, places), scoring.nearest(database, places, recipe.network.side)
+    reproduced = {by.picture for by in near.values() if by.reproduced and by.trained}
+    with opened(places, model) as con:
+        found["rungs"] = rungs(con, reproduced, repeated(places, recipe.sampling, left_out))
         [(_, extracted, unique, copying, copied)] = con.execute(_TOTALS).fetchall()
         found["samples"] = {"generations": len(verdicts), "extracted": extracted, "unique_extractions": unique}
-        found["samples"] |= {"copying": copying, "copied_pictures": copied}
+        found["samples"] |= {"copying": copying, "copied_pictures": copied, "reproduced_pictures": len(reproduced)}
         names = ("alone", "prompts", "flagged", "largest_clique", "clique_size", "too_few")
         found["prompts"] = _dicts(con, _PROMPTS, names)
         found["eidetic"] = _dicts(con, _EIDETIC, ("copies", "pictures", "least", "median", "most"))
-        [found["ratios"]] = _dicts(con, _RATIOS, ("pairs", "below_1", "median"))
+        [found["ratios"]] = _dicts(con, _RATIOS, ("pairs", "below_1"))
         named = {picture for (picture,) in con.execute(_COPIED).fetchall()}
         found["published_bands"] = con.execute("from provenance.duplication_effect").to_arrow_table().to_pylist()
-        found["replication"] = con.execute("from provenance.replication").to_arrow_table().to_pylist()
-        found["calibration"] = con.execute("from matches.calibration").to_arrow_table().to_pylist()
-    near = scoring.nearest(database, places, recipe.network.side)
+        [(replicated, searched)] = con.execute(_REPLICATION).fetchall()
+        found["replication"] = scoring.share(replicated, searched)
     found["scores"] = scoring.scored(verdicts, near)
-    found["outliers"] = outliers(unusual, named, {by.picture for by in near.values() if by.reproduced})
+    found["outliers"] = outliers(unusual, named, reproduced)
     return found
+
+
+def repeated(places: Places, how: Sampling, left_out: Collection[dataset.Key]) -> dict[scoring.Picture, float]:
+    """Return for each picture how likely it is among the samples of a model that only repeats the rows of a caption."""
+    rows: dict[str, Counter[scoring.Picture]] = {}
+    for line in dataset.truth(places):
+        key = line["shard"], int(line["row_number"])
+        if line["dataset"] == dataset.TRAINING and key not in left_out:
+            rows.setdefault(line["caption"], Counter())[line["picture"]] += 1
+    drawn = {
+        caption: how.unique if unique else how.shared for caption, unique in dataset.captions(dataset.truth(places))
+    }
+    return {
+        picture: 1 - (1 - count / counts.total()) ** drawn[caption]
+        for caption, counts in rows.items()
+        for picture, count in counts.items()
+    }
+
+
+def alike_decoys(places: Places) -> scoring.Share:
+    """Return how many decoys have a copy score with a picture that was trained on above which a sample replicates."""
+    facts, threshold = places.warehouse("before") / "facts" / "copy_embeddings.lance", Memorization().replication
+    vectors = lance.dataset(str(facts)).to_table(columns=["sample_id", "vector"])
+    with opened(places, "before") as con:
+        decoys = {
+            i for (i,) in con.execute("select sample_id from catalog.samples where dataset = 'decoys'").fetchall()
+        }
+    held = np.array([i in decoys for i in vectors["sample_id"].to_pylist()])
+    found = np.array(vectors["vector"].to_pylist(), np.float32)
+    best = (found[held] @ found[~held].T).max(axis=1)
+    return scoring.share(int((best > threshold).sum()), len(best))
 
 
 def outliers(
@@ -146,53 +185,32 @@ def outliers(
     ]
 
 
-def rungs(con: duckdb.DuckDBPyConnection, places: Places) -> list[Numbers]:
-    """Return what became of the pictures of each rung, those of shared and of single captions apart."""
-    _with_truth(con, places)
-    return [_rung(*row) for row in con.execute(_RUNGS).fetchall()]
+def rungs(
+    con: duckdb.DuckDBPyConnection, reproduced: Set[scoring.Picture], expected: Mapping[scoring.Picture, float]
+) -> list[Numbers]:
+    """Return what became of the pictures of each rung, those of shared and of single captions apart.
+
+    con: opened by `opened`. reproduced: by plain distance. expected: `repeated`.
+    """
+    groups: dict[tuple[int, bool], list] = {}
+    for picture, copies, alone, *came in con.execute(_CAME_BACK).fetchall():
+        chance = expected.get(picture, 0.0)
+        groups.setdefault((copies, alone), []).append((*came, picture in reproduced, chance))
+    return [_rung(*group, list(zip(*pictures, strict=True))) for group, pictures in groups.items()]
 
 
-type Column = tuple[list[Image.Image], str]
-"""A sample, the picture it is nearest to, the one next nearest, and words for below."""
+def _rung(copies: int, alone: bool, columns: list[tuple]) -> Numbers:
+    names = ("copied", "extracted", "counted_rightly", "reproduced")
+    found = {name: scoring.share(sum(column), len(column)) for name, column in zip(names, columns, strict=False)}
+    return {"copies": copies, "alone": alone, **found, "expected": float(np.mean(columns[-1]))}
 
 
-def best(recipe: Recipe, places: Places, model: str, count: int = PAIRS) -> list[Column]:
-    """Return the nearest extractions, one a picture."""
-    database = places.warehouse(model) / "raisonne.duckdb"
-    with duckdb.connect(str(database), read_only=True) as con:
+@contextmanager
+def opened(places: Places, model: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a published warehouse, with the truth and the cluster of every picture beside it."""
+    with duckdb.connect(str(places.warehouse(model) / "raisonne.duckdb"), read_only=True) as con:
         _with_truth(con, places)
-        rows = con.execute(_BEST, [count]).fetchall()
-    return _columns(recipe, places, [(path, picture, f"{n} rows, {far:.3f}") for path, picture, n, far in rows])
-
-
-def missed(recipe: Recipe, places: Places, model: str, count: int = PAIRS) -> list[Column]:
-    """Return the samples that reproduce a picture most clearly of those that are not confirmed, one a picture."""
-    database = places.warehouse(model) / "raisonne.duckdb"
-    near = scoring.nearest(database, places, recipe.network.side)
-    loose = [each.generation_id for each in scoring.judged(database, places) if not each.copied]
-    with duckdb.connect(str(database), read_only=True) as con:
-        paths = dict(con.execute("select generation_id, path from catalog.generations").fetchall())
-    copies = {line["picture"]: line["copies"] for line in dataset.truth(places)}
-    chosen: dict[str, tuple[str, str, str]] = {}
-    for generation in sorted((g for g in loose if g in near), key=lambda g: (near[g].ratio, g)):
-        by = near[generation]
-        if by.reproduced and len(chosen) < count:
-            words = f"{copies[by.picture]} rows, {by.ratio:.2f}"
-            chosen.setdefault(by.picture, (paths[generation], by.picture, words))
-    return _columns(recipe, places, list(chosen.values()))
-
-
-def _columns(recipe: Recipe, places: Places, chosen: list[tuple[str, str, str]]) -> list[Column]:
-    if not chosen:
-        return []
-    made = [Image.open(path).convert("RGB") for path, _, _ in chosen]
-    sources = [picture for _, picture, _ in chosen]
-    others = scoring.next_nearest(places, list(zip(made, sources, strict=True)), recipe.network.side)
-    shown = scoring.pictures(places, {*sources, *others})
-    return [
-        ([image, shown[source], shown[other]], words)
-        for image, (_, source, words), other in zip(made, chosen, others, strict=True)
-    ]
+        yield con
 
 
 def _with_truth(con: duckdb.DuckDBPyConnection, places: Places) -> None:
@@ -203,16 +221,6 @@ def _with_truth(con: duckdb.DuckDBPyConnection, places: Places) -> None:
         columns[name] = np.array(columns[name], np.int64)
     con.register("truth", pa.table(columns))
     con.execute(_PICTURES)
-
-
-def _rung(copies: int, alone: bool, pictures: int, copied: int, extracted: int, counted: int) -> Numbers:
-    return {
-        "copies": copies,
-        "alone": alone,
-        "copied": scoring.share(copied, pictures),
-        "extracted": scoring.share(extracted, pictures),
-        "counted_rightly": scoring.share(counted, pictures),
-    }
 
 
 def _dicts(con: duckdb.DuckDBPyConnection, query: str, names: tuple[str, ...]) -> list[Numbers]:

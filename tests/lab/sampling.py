@@ -23,6 +23,8 @@ from tests.lab.network import UNet, words
 from tests.lab.recipe import Recipe, RecipeError, Sampling
 from transforms.hashes import file_sha256
 
+STAMP = "made_by"
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -49,14 +51,12 @@ def sample(
     """
     how = recipe.sampling
     folder.mkdir(parents=True, exist_ok=True)
-    stamp, made_by = folder / "made_by", f"{file_sha256(weights)} {recipe.digest('sampling')}\n"
-    if not stamp.exists():
-        write_whole(stamp, made_by)
-    elif stamp.read_text("utf-8") != made_by:
-        raise RecipeError(f"{folder} holds samples of other weights or settings; delete it to draw anew")
+    network = training.load(weights, recipe)
+    if not (folder / STAMP).exists():
+        write_whole(folder / STAMP, made_by(recipe, weights))
+    require(recipe, weights, folder)
     everything, drawn = list(wanted(captions, how)), 0
     torch.set_num_threads(recipe.training.threads)
-    network = training.load(weights, recipe)
     for batch in batched(everything, how.batch):
         if all((folder / each.name).exists() for each in batch):
             continue
@@ -67,6 +67,18 @@ def sample(
         say(f"{folder.name}: {drawn:,} of {len(everything):,} samples")
     write_list(folder, [(each.name, each.caption, each.seed) for each in everything], folder.name)
     return drawn
+
+
+def made_by(recipe: Recipe, weights: Path) -> str:
+    """Return what the samples' folder says of what made them."""
+    return f"{file_sha256(weights)} {recipe.digest('sampling')}\n"
+
+
+def require(recipe: Recipe, weights: Path, folder: Path) -> None:
+    """Raise RecipeError where the folder's samples are not of these weights and settings."""
+    stamp = folder / STAMP
+    if not stamp.exists() or stamp.read_text("utf-8") != made_by(recipe, weights):
+        raise RecipeError(f"{folder} holds no samples of {weights} by this recipe; delete it, and `sample` draws anew")
 
 
 def draw(network: UNet, wanted: Sequence[tuple[str, int]], recipe: Recipe) -> npt.NDArray[np.uint8]:

@@ -6,7 +6,8 @@ numbers that the warehouse publishes itself (`results.py`).
 Of a real generation nobody knows whether it is a copy. Two things are known without the warehouse: which pictures were
 trained on, so that a copy of a decoy is wrong; and its distance to every picture at the model's own size, without
 hashes, embeddings or alignment. A picture is reproduced where that distance, over half the mean distance to the 50
-nearest pictures, is below 1 (Carlini et al. 2023, section 5.1). Verdicts are scored against that.
+pictures next to it, is below 1 (after Carlini et al. 2023, section 5.1). That is a proxy: `chance` says how often a
+photograph that copies nothing passes for a reproduction, and a sample that reproduces is near a picture of its prompt.
 """
 
 import csv
@@ -24,7 +25,6 @@ from PIL import Image
 
 from tests.lab import dataset, training
 from tests.lab.recipe import Places
-from transforms.calibration import uniformity
 from transforms.shares import wilson
 
 CONFIRMED = ("exact", "copy", "partial_copy")
@@ -45,6 +45,9 @@ left join (
 order by generations.generation_id, sources.rank"""
 
 
+_READABLE = "select generation_id, path, prompt from catalog.generations where status <> 'failed'"
+
+
 @dataclass(frozen=True)
 class Judged:
     """A generation and its likely sources, best first: picture, verdict, and whether the picture was trained on."""
@@ -63,12 +66,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Nearest:
-    """The picture nearest to a generation. ratio: of the distances, below 1 where it is reproduced. trained: on it."""
+    """The picture nearest to a generation. ratio: of the distances, below 1 where it is reproduced. trained: on it.
+    prompted: its caption is the generation's prompt.
+    """
 
     picture: Picture
-    distance: float
     ratio: float
     trained: bool
+    prompted: bool
 
     @property
     def reproduced(self) -> bool:
@@ -92,18 +97,36 @@ def nearest(database: Path, places: Places, side: int) -> dict[str, Nearest]:
     """Return the picture nearest to each generation, of those in the index, by plain distance at the model's size."""
     names, known = _originals(places, side)
     with duckdb.connect(str(database), read_only=True) as con:
-        files = con.execute("select generation_id, path from catalog.generations where status <> 'failed'").fetchall()
-    decoys = {line["picture"] for line in dataset.truth(places) if line["dataset"] == dataset.DECOYS}
+        files = con.execute(_READABLE).fetchall()
+    about = {line["picture"]: line for line in dataset.truth(places)}
     found = {}
     for batch in batched(files, 64):
-        made = np.stack([training.brought(Path(path).read_bytes(), side).ravel() for _, path in batch])
-        apart = _distances(made.astype(np.float32) / 255, known)
-        ordered = np.sort(apart, axis=1)
-        around = ALPHA * ordered[:, 1 : AROUND + 1].mean(axis=1)
-        for (generation, _), row, distance, by in zip(batch, apart, ordered[:, 0], around, strict=True):
-            picture = names[int(row.argmin())]
-            found[generation] = Nearest(picture, float(distance), float(distance / by), picture not in decoys)
+        made = np.stack([training.brought(Path(path).read_bytes(), side).ravel() for _, path, _ in batch])
+        places_of, ratios = _ratios(_distances(made.astype(np.float32) / 255, known))
+        for (generation, _, prompt), place, ratio in zip(batch, places_of, ratios, strict=True):
+            line = about[names[place]]
+            trained, prompted = line["dataset"] == dataset.TRAINING, line["caption"] == prompt
+            found[generation] = Nearest(names[place], float(ratio), trained, prompted)
     return found
+
+
+def chance(places: Places, side: int) -> dict[str, Share]:
+    """Return how many photographs pass for a reproduction of another one: decoys of pictures that were trained on, and
+    these of each other.
+    """
+    names, known = _originals(places, side)
+    held = {line["picture"] for line in dataset.truth(places) if line["dataset"] == dataset.DECOYS}
+    decoy = np.array([name in held for name in names])
+    trained = _distances(known[~decoy], known[~decoy])
+    others = trained[~np.eye(len(trained), dtype=bool)].reshape(len(trained), -1)
+    passing = {"decoys": _ratios(_distances(known[decoy], known[~decoy]))[1] < 1, "trained": _ratios(others)[1] < 1}
+    return {kind: share(int(by.sum()), len(by)) for kind, by in passing.items()}
+
+
+def _ratios(apart: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """Return which picture is nearest, and its distance over half the mean of those next. apart: a row an image."""
+    ordered = np.sort(apart, axis=1)
+    return apart.argmin(axis=1), ordered[:, 0] / (ALPHA * ordered[:, 1 : AROUND + 1].mean(axis=1))
 
 
 def _originals(places: Places, side: int) -> tuple[list[Picture], npt.NDArray[np.float32]]:
@@ -161,7 +184,6 @@ def scored(verdicts: Sequence[Judged], near: Mapping[str, Nearest]) -> dict[str,
         "recall": share(sum(_names(each, by) for each, by in real), len(real)),
         "p_values": {
             "of": len(plain),
-            "ks_distance": uniformity(np.array(plain))[0] if plain else None,
             **{f"up_to_{level:g}": share(sum(p <= level for p in plain), len(plain)) for level in LEVELS},
         },
         "by_ratio": [_band(low, high, known) for low, high in pairwise(RATIOS)],
@@ -170,12 +192,13 @@ def scored(verdicts: Sequence[Judged], near: Mapping[str, Nearest]) -> dict[str,
 
 
 def _band(low: float, high: float, known: Sequence[tuple[Judged, Nearest]]) -> dict[str, object]:
-    """Count the samples of a band; of a picture that was never trained on none is nearest but by chance."""
+    """Count the samples of a band. A decoy is nearest by chance alone, a picture of the prompt hardly."""
     within = [(each, by) for each, by in known if low <= by.ratio < high]
     return {
         "from": low,
         "to": high if high < RATIOS[-1] else None,
         "decoy_is_nearest": share(sum(not by.trained for _, by in within), len(within)),
+        "of_the_prompt": share(sum(by.prompted for _, by in within), len(within)),
         "confirmed": share(sum(_names(each, by) for each, by in within), len(within)),
     }
 

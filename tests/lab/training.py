@@ -1,4 +1,4 @@
-"""Training a model, so that a killed training goes on where it was, to the same bits.
+"""Training a model, so that a killed training goes on where it was: on a CPU with as many threads, to the same bits.
 
 What belongs here: steps, checkpoints, and the weights that come out. What does not: the loss (`flow.py`), which rows
 are left out (`warehouses.py`).
@@ -160,17 +160,30 @@ def train(recipe: Recipe, data: Rows, folder: Path, say: Callable[[str], None]) 
                 f"{folder.name}: step {training.step:,} of {recipe.training.steps:,}, loss {lately:.4f}, "
                 f"{a_second:.1f} pictures/s, {left:.0f} minutes left"
             )
-    about = {
+    said = {
         "recipe": json.dumps(recipe.model_dump(mode="json")),
         "rows": str(len(data.pictures)),
         "model": folder.name,
     }
-    _replace(folder / WEIGHTS, {key: value.half() for key, value in training.average.items()}, about)
+    _replace(folder / WEIGHTS, {key: value.half() for key, value in training.average.items()}, said)
     return True
 
 
+def about(path: Path, recipe: Recipe) -> dict[str, str]:
+    """Return what weights say of their training: recipe, rows, model. Raises RecipeError for another recipe's."""
+    if not path.exists():
+        raise RecipeError(f"{path} is not there; run `train` first")
+    with safe_open(path, framework="pt") as file:
+        said = file.metadata()
+    made_by, asked = json.loads(said["recipe"]), recipe.model_dump(mode="json")
+    if other := [part for part in ("network", "training") if made_by[part] != asked[part]]:
+        raise RecipeError(f"{path} is of another recipe ({', '.join(other)}); choose another --home, or delete it")
+    return said
+
+
 def load(path: Path, recipe: Recipe) -> UNet:
-    """Return a trained network."""
+    """Return a trained network. Raises RecipeError as `about` does."""
+    about(path, recipe)
     network = UNet(recipe.network)
     with safe_open(path, framework="pt") as file:
         network.load_state_dict({key: file.get_tensor(key).float() for key in file.keys()})  # noqa: SIM118

@@ -19,7 +19,7 @@ from tests.lab.dataset import DECOYS, TRAINING, Key
 from tests.lab.recipe import Places, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-POLICY = "keep-1"
+POLICY, REMOVED = "keep-1", "removal.parquet"
 _DATASET = """
 [[datasets]]
 name     = "{name}"
@@ -40,7 +40,7 @@ def removal_list(recipe: Recipe, places: Places) -> set[Key]:
         config = _settings(recipe, places, "deduplication", [TRAINING], nothing)
         raisonne(config, "run")
         raisonne(config, "export", "removal-list", "--policy", POLICY, "--to", str(places.removal))
-    table = pq.read_table(places.removal / "removal.parquet", columns=["dataset", "shard", "row_number"])
+    table = pq.read_table(places.removal / REMOVED, columns=["dataset", "shard", "row_number"])
     return {(row["shard"], row["row_number"]) for row in table.to_pylist() if row["dataset"] == TRAINING}
 
 

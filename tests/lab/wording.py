@@ -3,7 +3,8 @@
 What belongs here: how a number is written. What does not: which numbers, and what is said of them (`page.py`).
 """
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 
 from tests.lab.results import Numbers
 from tests.lab.scoring import Share, share
@@ -37,9 +38,15 @@ def shown(one: Share) -> str:
     return f"{one['count']:,} of {one['of']:,}: {one['share']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
 
 
-def one_in(samples: Numbers) -> str:
-    """Write how many samples an extracted picture takes."""
-    return f"{samples['generations'] / samples['unique_extractions']:.1f}" if samples["unique_extractions"] else "none"
+def one_in(samples: Numbers, kind: str) -> str:
+    """Write how many samples a different picture of that kind takes."""
+    return f"{samples['generations'] / samples[kind]:.1f}" if samples[kind] else "none"
+
+
+def expected(rungs: Sequence[Numbers], copies: int) -> float:
+    """Return the share of a rung that comes back if rows are only repeated."""
+    of_step = [(rung["expected"], rung["copied"]["of"]) for rung in rungs if rung["copies"] == copies]
+    return sum(share * of for share, of in of_step) / sum(of for _, of in of_step)
 
 
 def prompts_of(found: list[Numbers], *, alone: bool) -> str:
@@ -48,6 +55,11 @@ def prompts_of(found: list[Numbers], *, alone: bool) -> str:
     return f"{row['flagged']:,} of {row['prompts']:,}, largest {row['largest_clique']}" if row else "–"
 
 
+def prose(*text: str) -> list[str]:
+    """Return a paragraph in lines, and the empty line after it."""
+    return [*textwrap.wrap(" ".join(text), 118, break_long_words=False, break_on_hyphens=False), ""]
+
+
 def beside(title: str, *text: str, first: str = "") -> list[str]:
     """Begin a section whose table has a column for each model."""
-    return [f"## {title}", "", *text, "", f"| {first} | before | after |", "| --- | --- | --- |"]
+    return [f"## {title}", "", *prose(*text), f"| {first} | before | after |", "| --- | --- | --- |"]
