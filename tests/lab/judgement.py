@@ -28,8 +28,8 @@ def _scores(before: Numbers, after: Numbers) -> list[str]:
         "Which picture a sample copies is known of none; what stands for it is the plain distance: a picture is",
         "reproduced where its distance to the sample, at the model's size, is below half the mean distance of the 50",
         "pictures next to it. How good a proxy that is, is said below. Known for certain are the decoys: in the index",
-        "are pictures of other photographs, which neither model was trained on. Whoever is said to copy one of these is",
-        "wronged.",
+        "are pictures of other photographs, which neither model was trained on. Whoever is said to copy one of these",
+        "is wronged.",
     )
     for name, words in {
         "reproduced": "samples that reproduce a picture",
