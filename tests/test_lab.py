@@ -338,6 +338,10 @@ def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -
     found = results.read(places.results)["models"]["before"]
     assert found["scores"]["names_a_decoy"]["count"] == 0
     assert found["scores"]["precision"]["share"] == 1
+    assert found["limits"][0]["recall"] == found["scores"]["recall"]
+    assert found["limits"][0]["names_a_decoy"]["count"] == 0
+    recall = {by["limits"]: by["recall"]["count"] for by in found["limits"]}
+    assert recall["agreement_unmatched 0.55"] >= recall["agreement_unmatched 0.75"] >= recall["as they stand"] > 0
     sources = "from provenance.memorization"
     with duckdb.connect(str(database), read_only=True) as con:
         [published] = con.execute(

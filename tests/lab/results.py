@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration.setting_sections import Memorization
-from tests.lab import dataset, rehearsal, sampling, scoring, training, warehouses
+from tests.lab import dataset, limits, rehearsal, sampling, scoring, training, warehouses
 from tests.lab.recipe import MODELS, Places, Recipe, Sampling
 from transforms.hashes import file_sha256
 
@@ -131,6 +131,7 @@ def collect(
         [(replicated, searched)] = con.execute(_REPLICATION).fetchall()
         found["replication"] = scoring.share(replicated, searched)
     found["scores"] = scoring.scored(verdicts, near)
+    found["limits"] = limits.replayed(database, places, near)
     found["outliers"] = outliers(unusual, named, reproduced)
     return found
 
