@@ -145,7 +145,7 @@ def _changed(before: Numbers, after: Numbers) -> list[str]:
         "and blur look like structure: of the samples that reproduce a picture by plain distance, most were not",
         "confirmed. Now they are enlarged threefold at most, and the larger of two pictures is laid over the smaller.",
         "From 107 pixels on nothing changed, to the bit. The bound was chosen on samples of an earlier training of",
-        "this recipe, so that what it confirms here is not of unseen data. Other limits stand. What is still missed are",
+        "this recipe, so what it confirms here is not of unseen data. Other limits stand. What is still missed are",
         "mostly smooth pictures of few corners, which the rule for few matches holds to a stricter agreement. Weighed",
         "again by laxer limits, the published evidence says:",
         first="reproduced samples that are confirmed",
