@@ -421,7 +421,7 @@ def test_the_page_says_so_where_the_numbers_do_not_show_what_was_expected() -> N
     before["scores"]["names_a_decoy"] = scoring.share(2, before["samples"]["generations"])
     before["scores"]["p_values"]["up_to_0.05"] = scoring.share(300, 2_000)
     told = page.render(numbers)
-    assert "The share falls from a rung to the next" in told
+    assert "The share falls from 2 to 4 rows, by more than the intervals" in told
     assert "too bold for samples" in told
     mistakes = 2 * numbers["pictures"]["trained"] / numbers["pictures"]["decoys"]
     assert f"{mistakes:.0f} of the {before['samples']['copying']:,} samples" in told

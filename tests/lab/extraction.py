@@ -49,7 +49,7 @@ def _effect(before: Numbers, after: Numbers, recipe: Numbers, folder: str) -> li
         *lines,
         "",
         *prose(
-            f"The share {_rising(found)} from a rung to the next.",
+            f"The share {_rising(found)}.",
             *_apart(pooled(found, (1, 2)), pooled(found, (64, 128))),
             f"Samples that extract a picture: {shown(was)} before deduplication, {shown(now)} after:",
             "fewer." if lower else "not clearly fewer. As many steps on fewer rows show each of them more often.",
@@ -97,7 +97,7 @@ def _plainly(before: Numbers, after: Numbers) -> list[str]:
     for step in was:
         only = [expected(each["rungs"], step) for each in (before, after)]
         lines.append(f"| {step} | {shown(was[step])} | {shown(now[step])} | {only[0]:.3f} | {only[1]:.3f} |")
-    return [*lines, "", f"Before, the share {_rising(was)} from a rung to the next.", ""]
+    return [*lines, "", f"Before, the share {_rising(was)}.", ""]
 
 
 def _captions(before: Numbers) -> list[str]:
@@ -128,4 +128,10 @@ def _sheets(found: Mapping[str, Numbers], folder: str) -> list[str]:
 
 
 def _rising(found: Mapping[int, Share]) -> str:
-    return "never falls" if all(value(found[a]) <= value(found[b]) for a, b in pairwise(found)) else "falls"
+    """Say whether a share grows with the rows, and where it does not, whether that is more than chance."""
+    falls = [(a, b) for a, b in pairwise(found) if value(found[a]) > value(found[b])]
+    if not falls:
+        return "never falls from a rung to the next"
+    clear = any(found[b]["high"] < found[a]["low"] for a, b in falls if found[a]["of"] and found[b]["of"])
+    steps = ", ".join(f"from {a} to {b} rows" for a, b in falls)
+    return f"falls {steps}, {'by more than' if clear else 'within'} the intervals, and from no other rung to the next"

@@ -132,8 +132,8 @@ def _tests(before: Numbers, after: Numbers, by_chance: Share) -> list[str]:
         *lines,
         "",
         *prose(
-            "To replicate says little at 32 pixels, which the encoder was not made for: of the decoys, photographs",
-            f"that were not trained on, {shown(by_chance)} replicate a picture that was.",
+            f"Of the decoys, photographs that were not trained on, {shown(by_chance)} replicate a picture that was: so",
+            "much is chance at 32 pixels, which the encoder was not made for.",
         ),
     ]
 
