@@ -26,7 +26,7 @@ bench: $(READY)  ## ONLY=hamming for one group
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
 lab: $(READY)  ## two models with known training sets, hours on 2 cores; STEP=train for one step, resumable; PUBLISH=1: docs/
-	$(BIN)/python -m tests.lab $(or $(STEP),all) --recipe $(or $(RECIPE),small) $(if $(PUBLISH),--publish)
+	$(BIN)/python -m tests.lab $(or $(STEP),all) --recipe "$(or $(RECIPE),small)" $(if $(filter 1,$(PUBLISH)),--publish)
 
 lock: $(READY)  ## after changing dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-strip-extras --no-header \

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from tests.benchmarks.data import originals
-from tests.lab import dataset, demo, page, rehearsal, results, sampling, scoring, training, warehouses
+from tests.lab import dataset, demo, judgement, page, rehearsal, results, sampling, scoring, training, warehouses
 from tests.lab.network import UNet, words
 from tests.lab.recipe import MODELS, RECIPES, Places, Recipe, RecipeError, load
 from tests.lab.scoring import Judged, Nearest
@@ -296,13 +296,13 @@ def test_photographs_seldom_pass_for_each_other(places: Places) -> None:
 
 def test_a_model_that_only_repeats_rows_returns_those_of_many_rows(places: Places) -> None:
     lines = [line for line in dataset.truth(places) if line["dataset"] == dataset.TRAINING]
-    only = results.repeated(places, TINY.sampling, frozenset())
+    only = dataset.repeated(places, TINY.sampling, frozenset())
     for line in lines:
         of_caption = [other["picture"] for other in lines if other["caption"] == line["caption"]]
         drawn, share = (1 if line["unique"] == "1" else 2), of_caption.count(line["picture"]) / len(of_caption)
         assert only[line["picture"]] == pytest.approx(1 - (1 - share) ** drawn)
     copies = {(line["shard"], int(line["row_number"])) for line in lines if line["edit"] != "original"}
-    assert set(results.repeated(places, TINY.sampling, copies).values()) <= {
+    assert set(dataset.repeated(places, TINY.sampling, copies).values()) <= {
         1.0,
         1 - (1 - 1 / 4) ** 2,
         1 - 0.5**2,
@@ -413,18 +413,20 @@ def test_the_page_says_so_where_the_numbers_do_not_show_what_was_expected() -> N
     numbers = results.read(ROOT / "docs" / page.FOLDER / "results.json")
     before, after = (numbers["models"][model] for model in MODELS)
     told = page.render(numbers | {"models": {"before": after, "after": before}})
-    assert "0.000 (0.000 to 0.001) before deduplication" in told
-    assert "after: not fewer" in told
-    assert "overlap, so that these data do not tell them apart" in told
+    assert "0.000 (0.000 to 0.001) before deduplication" in " ".join(told.split())
+    assert "after: not clearly fewer" in " ".join(told.split())
+    assert "overlap, so that these data do not tell them apart" in " ".join(told.split())
     rung = next(rung for rung in before["rungs"] if rung["copies"] == 2)
     rung["extracted"] = scoring.share(rung["extracted"]["of"], rung["extracted"]["of"])
     before["scores"]["names_a_decoy"] = scoring.share(2, before["samples"]["generations"])
     before["scores"]["p_values"]["up_to_0.05"] = scoring.share(300, 2_000)
     told = page.render(numbers)
-    assert "The share falls from 2 to 4 rows, by more than the intervals" in told
-    assert "too bold for samples" in told
-    mistakes = 2 * numbers["pictures"]["trained"] / numbers["pictures"]["decoys"]
-    assert f"{mistakes:.0f} of the {before['samples']['copying']:,} samples" in told
+    assert "The share falls from 2 to 4 rows, by more than the intervals" in " ".join(told.split())
+    assert "Before, at 0.05, they are more than their level says: too bold." in " ".join(told.split())
+    assert "After, at 0.05, they are fewer than their level says: cautious." in " ".join(told.split())
+    far = judgement._far(before, after)
+    mistakes = 2 * (far["of"] - far["count"]) / far["count"]
+    assert f"{mistakes:.0f} of the {before['samples']['copying']:,} samples" in " ".join(told.split())
 
 
 def test_outliers_are_counted_apart() -> None:

@@ -16,6 +16,7 @@ What belongs here: the steps and their order. What does not: doing them.
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -59,9 +60,11 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
             captions = dataset.captions(dataset.truth(places))
             for model in models:
                 weights = places.model(model) / training.WEIGHTS
+                training.about(weights, recipe, model)
                 sampling.sample(recipe, weights, captions, places.generations(model), say)
         case "warehouse":
             for model in models:
+                sampling.require(recipe, places.model(model) / training.WEIGHTS, places.generations(model))
                 warehouses.run(recipe, places, model)
         case "keep":
             say(f"{demo.keep(recipe, places):,} samples in {demo.KEPT}")
@@ -79,7 +82,9 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
 
 def _rehearse(recipe: Recipe, places: Places) -> None:
     folder, truth = places.generations(rehearsal.MODEL), places.home / "rehearsal.csv"
-    if not (folder / "generations.jsonl").exists():
+    made = folder / sampling.LIST
+    if not made.exists() or len(made.read_text("utf-8").splitlines()) != recipe.rehearsed * len(rehearsal.KINDS):
+        shutil.rmtree(folder, ignore_errors=True)
         parts = dataset.cast(originals(), recipe.pictures)
         trained = [planned.square for planned in parts.trained]
         rehearsal.rehearse(trained, parts.unseen, recipe.rehearsed, folder, truth, recipe.pictures.seed)

@@ -20,7 +20,8 @@ import csv
 import json
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -29,7 +30,7 @@ import numpy as np
 
 from data.build_sample import Captions, Row, write_shard
 from tests.lab import ladder, squares
-from tests.lab.recipe import Pictures, Places, RecipeError
+from tests.lab.recipe import Pictures, Places, RecipeError, Sampling
 
 COLUMNS = ("dataset", "shard", "row_number", "picture", "edit", "copies", "caption", "unique")
 TRAINING, DECOYS = "training", "decoys"
@@ -139,6 +140,28 @@ def read(folder: Path) -> Iterator[tuple[Key, bytes, str]]:
 def captions(lines: Iterable[Mapping[str, str]]) -> list[tuple[str, bool]]:
     """Return the different captions of the training rows, in order, and whether each names a single picture."""
     return sorted({(line["caption"], line["unique"] == "1") for line in lines if line["dataset"] == TRAINING})
+
+
+def kept_twice(places: Places, left_out: Collection[Key]) -> int:
+    """Count the pictures of which more than one row is left."""
+    lines = (line for line in truth(places) if line["dataset"] == TRAINING)
+    left = Counter(line["picture"] for line in lines if (line["shard"], int(line["row_number"])) not in left_out)
+    return sum(count > 1 for count in left.values())
+
+
+def repeated(places: Places, how: Sampling, left_out: Collection[Key]) -> dict[str, float]:
+    """Return for each picture how likely it is among the samples of a model that only repeats the rows of a caption."""
+    rows: dict[str, Counter[str]] = {}
+    for line in truth(places):
+        key = line["shard"], int(line["row_number"])
+        if line["dataset"] == TRAINING and key not in left_out:
+            rows.setdefault(line["caption"], Counter())[line["picture"]] += 1
+    drawn = {caption: how.unique if unique else how.shared for caption, unique in captions(truth(places))}
+    return {
+        picture: 1 - (1 - count / counts.total()) ** drawn[caption]
+        for caption, counts in rows.items()
+        for picture, count in counts.items()
+    }
 
 
 def write_whole(path: Path, text: str) -> None:

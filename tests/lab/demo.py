@@ -38,23 +38,26 @@ def keep(recipe: Recipe, places: Places, folder: Path = KEPT) -> int:
     wanted = list(sampling.wanted(dataset.captions(dataset.truth(places)), chosen))
     drawn, made = places.generations(MODEL), places.model(MODEL) / training.WEIGHTS
     sampling.require(recipe, made, drawn)
-    if not (drawn / "generations.jsonl").exists():
-        raise RecipeError(f"{drawn} is not complete; run `sample` first")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    if recipe.sampling.shared < SHARED or recipe.sampling.unique < UNIQUE:
+        raise RecipeError(f"{SHARED} and {UNIQUE} samples of a caption are kept, and the recipe draws fewer")
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     for each in wanted:
-        shutil.copyfile(drawn / each.name, folder / each.name)
-    weights = shutil.copyfile(made, folder / training.WEIGHTS)
-    sampling.write_list(folder, [(each.name, each.caption, each.seed) for each in wanted], MODEL)
+        shutil.copyfile(drawn / each.name, partial / each.name)
+    weights = shutil.copyfile(made, partial / training.WEIGHTS)
+    sampling.write_list(partial, [(each.name, each.caption, each.seed) for each in wanted], MODEL)
     about = {
         "recipe": recipe.model_dump(mode="json"),
         "weights_sha256": file_sha256(weights),
         "truth_sha256": file_sha256(places.truth),
         "samples": len(wanted),
-        "samples_sha256": digest(folder),
-        "found": list(found(run(recipe, places, folder))),
+        "samples_sha256": digest(partial),
+        "found": list(found(run(recipe, places, partial))),
     }
-    write_whole(folder / ABOUT, json.dumps(about, indent=1) + "\n")
+    write_whole(partial / ABOUT, json.dumps(about, indent=1) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
     return len(wanted)
 
 

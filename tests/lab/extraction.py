@@ -11,17 +11,19 @@ from tests.lab.scoring import Share
 from tests.lab.wording import expected, pooled, prose, sampled, shown, value
 
 
-def render(before: Numbers, after: Numbers, recipe: Numbers, folder: str) -> list[str]:
+def render(numbers: Numbers, folder: str) -> list[str]:
     """Return the lines. folder: where the plots lie."""
+    before, after = numbers["models"]["before"], numbers["models"]["after"]
+    recipe, twice = numbers["recipe"], numbers["kept_twice"]
     return [
-        *_effect(before, after, recipe, folder),
+        *_effect(before, after, recipe, twice, folder),
         *_plainly(before, after),
         *_captions(before),
         *_sheets({"before": before, "after": after}, folder),
     ]
 
 
-def _effect(before: Numbers, after: Numbers, recipe: Numbers, folder: str) -> list[str]:
+def _effect(before: Numbers, after: Numbers, recipe: Numbers, twice: int, folder: str) -> list[str]:
     seen = recipe["training"]["steps"] * recipe["training"]["batch"]
     found, later = together(before["rungs"], "extracted"), together(after["rungs"], "extracted")
     counted = together(before["rungs"], "counted_rightly")
@@ -57,13 +59,14 @@ def _effect(before: Numbers, after: Numbers, recipe: Numbers, folder: str) -> li
         *prose(
             "How much comes back depends on how long is trained. The length was chosen before there was a second",
             "model, so that of the first one's samples pictures of few rows were not confirmed; after deduplication",
-            f"all are shown as often as pictures of {before['rows'] / after['rows']:.0f} rows before. That few rows",
-            "do not come back is thus by design; what is found is what more rows do, at the same length. A longer",
-            "training shows all more often.",
+            f"{'all' if not twice else f'all but {twice:,}'} are shown as often as pictures of",
+            f"{before['rows'] / after['rows']:.0f} rows before. That few rows do not come back is thus by design;",
+            "what is found is what more rows do, at the same length. A longer training shows all more often.",
         ),
         *prose(
             "These are the pictures that were planted so often, as the truth says, not bands of what was counted:",
-            "`provenance.duplication_effect` has in its band of 1 also the pictures that were held out.",
+            "`provenance.duplication_effect` has in its band of 1 also the pictures that were held out, and rows",
+            "that were not counted with their picture.",
         ),
     ]
 

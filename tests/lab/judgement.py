@@ -24,18 +24,17 @@ def render(numbers: Numbers, folder: str) -> list[str]:
 
 def _scores(before: Numbers, after: Numbers) -> list[str]:
     lines = beside(
-        "Our verdicts against what is known",
-        "Which picture a sample copies is known of none; what stands for it is the plain distance: a picture is",
-        "reproduced where its distance to the sample, at the model's size, is below half the mean distance of the 50",
-        "pictures next to it. How good a proxy that is, is said below. Known for certain are the decoys: in the index",
-        "are pictures of other photographs, which neither model was trained on. Whoever is said to copy one of these",
-        "is wronged.",
+        "Our verdicts against what is known Which picture a sample copies is known of none; what stands for it is",
+        "the plain distance: a picture is reproduced where its distance to the sample, at the model's size, is",
+        "below half the mean distance of the 50 pictures next to it. How good a proxy that is, is said below. Known",
+        "for certain are the decoys: in the index are pictures of other photographs, which neither model was",
+        "trained on. Whoever is said to copy one of these is wronged.",
     )
     for name, words in {
         "reproduced": "samples that reproduce a picture",
         "names_the_nearest": "confirmed copies that name the picture nearest by plain distance",
         "precision": "confirmed copies that reproduce the picture named",
-        "recall": "reproduced pictures that are confirmed",
+        "recall": "of the samples that reproduce a picture, those confirmed to copy it",
         "names_a_decoy": "samples confirmed as a copy of a picture never trained on",
         "false_at_q_0.05": "of the samples with a q-value up to 0.05, those that reproduce nothing",
     }.items():
@@ -46,14 +45,15 @@ def _scores(before: Numbers, after: Numbers) -> list[str]:
 
 def _mistakes(scores: Numbers, copying: int, far: Share) -> list[str]:
     """Reckon from the decoys how many confirmed copies are mistakes, where there are any."""
-    if not copying or not far["count"]:
+    if not copying or not far["low"]:
         return []
-    a_decoy, decoys = (far["of"] - far["count"]) / far["count"], scores["names_a_decoy"]
-    found, most = decoys["count"] * a_decoy, decoys["high"] * decoys["of"] * a_decoy
+    decoys, odds, widest = scores["names_a_decoy"], 1 / far["share"] - 1, 1 / far["low"] - 1
+    found = min(copying, decoys["count"] * odds)
+    most = min(copying, decoys["high"] * decoys["of"] * widest)
     return prose(
-        f"Where a sample resembles nothing, a trained picture is nearest {a_decoy:.1f} times as often as a decoy",
+        f"Where a sample resembles nothing, a trained picture is nearest {odds:.1f} times as often as a decoy",
         f"(below). If mistakes fall like that, {found:,.0f} of the {copying:,} samples confirmed before name a",
-        f"picture that they do not show, and at most {most:,.0f} ({most / copying:.3f}) by the interval above",
+        f"picture that they do not show, and at most {most:,.0f} ({most / copying:.3f}) by both intervals",
         "(target-decoy search; Elias and Gygi 2007). A resemblance to the right picture that is called a copy is",
         "not among them.",
     )
@@ -69,16 +69,19 @@ def _p_values(before: Numbers, after: Numbers, folder: str) -> list[str]:
     for level in (0.01, 0.05, 0.1):
         cells = [shown(each["scores"]["p_values"][f"up_to_{level:g}"]) for each in (before, after)]
         lines.append(f"| {level:g} | {cells[0]} | {cells[1]} |")
-    at = [each["scores"]["p_values"]["up_to_0.05"] for each in (before, after)]
-    said = "They are about as many as their levels say."
-    if all(one["of"] and one["high"] < 0.05 for one in at):
-        said = (
-            "They are fewer than their levels say: cautious, for samples of these models. In part that is how they were"
-            " chosen, as those nearest to a picture are left out."
-        )
-    elif any(one["of"] and one["low"] > 0.05 for one in at):
-        said = "They are more than their levels say: too bold for samples of these models."
-    return [*lines, "", *prose(said)]
+    at = {model: each["scores"]["p_values"]["up_to_0.05"] for model, each in {"before": before, "after": after}.items()}
+    said = [f"{model.capitalize()}, at 0.05, they are {_bold(one)}." for model, one in at.items()]
+    left_out = "Samples nearest to a picture are left out here, and with them some of the smallest p-values."
+    return [*lines, "", *prose(*said, left_out)]
+
+
+def _bold(one: Share) -> str:
+    """Say whether as many p-values are small as should be."""
+    if not one["of"]:
+        return "not known"
+    if one["high"] < 0.05:
+        return "fewer than their level says: cautious"
+    return "more than their level says: too bold" if one["low"] > 0.05 else "within the interval of their level"
 
 
 def _trust(before: Numbers, after: Numbers, numbers: Numbers, far: Share) -> list[str]:
@@ -111,7 +114,7 @@ def _trust(before: Numbers, after: Numbers, numbers: Numbers, far: Share) -> lis
 def _missed(found: dict[str, Numbers], folder: str) -> list[str]:
     lines = ["The least ratios of all that is not confirmed, one a picture, as above; rows and ratio below.", ""]
     for model, numbers in found.items():
-        if numbers["scores"]["reproduced"]["count"] > numbers["scores"]["recall"]["count"]:
+        if numbers["scores"]["missed"]:
             lines += [f"{model.capitalize()}:", "", f"![Not confirmed, {model}]({folder}/missed-{model}.png)", ""]
     return lines
 

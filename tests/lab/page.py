@@ -3,8 +3,8 @@
 What belongs here: writing `memorization.md` and its pictures. What does not: measuring (`results.py`).
 
 The page is a function of the numbers, so that a test can tell whether it still says what they say. Where they do not
-show what was expected, it says that: each sentence about an outcome has another for the opposite. Only the section on
-what was changed is told as it was.
+show what was expected, it says that: each sentence about an outcome has another for the opposite. Only
+what was changed, and why a training is so long, are told as they were.
 """
 
 from pathlib import Path
@@ -12,7 +12,6 @@ from pathlib import Path
 from tests.lab import extraction, judgement, plots, results, sheets
 from tests.lab.recipe import MODELS, Places, Recipe
 from tests.lab.results import Numbers, together
-from tests.lab.scoring import Share
 from tests.lab.wording import beside, of_samples, one_in, prompts_of, prose, shown
 
 NAME, FOLDER = "memorization.md", "memorization"
@@ -51,8 +50,8 @@ def render(numbers: Numbers) -> str:
             "# Memorization, with the training set known",
             "",
             *_summary(before, after, numbers["recipe"]),
-            *extraction.render(before, after, numbers["recipe"], FOLDER),
-            *_tests(before, after, numbers["replicated_decoys"]),
+            *extraction.render(numbers, FOLDER),
+            *_tests(numbers),
             *judgement.render(numbers, FOLDER),
             *_changed(before, after),
             "## How to make it again",
@@ -104,15 +103,18 @@ def _summary(before: Numbers, after: Numbers, recipe: Numbers) -> list[str]:
     ]
 
 
-def _tests(before: Numbers, after: Numbers, by_chance: Share) -> list[str]:
+def _tests(numbers: Numbers) -> list[str]:
+    before, after = (numbers["models"][model] for model in MODELS)
+    by_chance, recipe = numbers["replicated_decoys"], numbers["recipe"]
+    single, shared = recipe["sampling"]["unique"], recipe["sampling"]["shared"]
     lines = beside(
         "The tests of the literature",
-        "A prompt is flagged where ten of its samples are within 0.15 of each other, every two of them: here ten of 12",
-        "or 24 samples, where the paper has ten of 500. Eidetic k: rows of the source's cluster within 0.15 of it. The",
-        "small-image ratio here is the warehouse's: the distance to the source over half the mean distance to the 50",
-        "different files next by copy embedding. These are Carlini et al.'s of 2023; to replicate is to have a copy",
-        "score above 0.5 (Somepalli et al. 2022). The most unusual pictures are those farthest from the others by",
-        "copy embedding.",
+        "A prompt is flagged where ten of its samples are within 0.15 of each other, every two of them: here ten of",
+        f"{single:,} or {shared:,} samples, where the paper has ten of 500. Eidetic k: rows of the source's cluster",
+        "within 0.15 of it. The small-image ratio here is the warehouse's: the distance to the source over half the",
+        "mean distance to the 50 different files next by copy embedding. These are Carlini et al.'s of 2023; to",
+        "replicate is to have a copy score above 0.5 (Somepalli et al. 2022). The most unusual pictures are those",
+        "farthest from the others by copy embedding.",
         first="test",
     )
     for alone, kind in (True, "a single picture"), (False, "a dozen pictures"):
@@ -132,8 +134,8 @@ def _tests(before: Numbers, after: Numbers, by_chance: Share) -> list[str]:
         *lines,
         "",
         *prose(
-            f"Of the decoys, photographs that were not trained on, {shown(by_chance)} replicate a picture that was: so",
-            "much is chance at 32 pixels, which the encoder was not made for.",
+            f"Of the decoys, photographs that were not trained on, {shown(by_chance)} replicate a picture that was:",
+            f"so much is chance at {recipe['network']['side']} pixels, which the encoder was not made for.",
         ),
     ]
 
@@ -157,7 +159,7 @@ def _changed(before: Numbers, after: Numbers) -> list[str]:
         *lines,
         "",
         *prose(
-            "Samples said to copy a decoy, by the limits that wrong most:",
+            "Samples said to copy a decoy, by the limits that wrong most: at least",
             f"{shown(wronged[0]['names_a_decoy'])} before and {shown(wronged[1]['names_a_decoy'])} after.",
             "Photographs would bear laxer limits, but drawings that share their outline alone call for the stricter",
             "ones: `tests/benchmarks/RESULTS.md`, small pictures.",

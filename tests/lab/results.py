@@ -21,34 +21,40 @@ import pyarrow as pa
 
 from orchestration.setting_sections import Memorization
 from tests.lab import dataset, limits, rehearsal, sampling, scoring, training, warehouses
-from tests.lab.recipe import MODELS, Places, Recipe, Sampling
+from tests.lab.recipe import MODELS, Places, Recipe, RecipeError
 from transforms.hashes import file_sha256
 
 type Numbers = dict[str, Any]
 
-# The cluster of every picture that was trained on: that of its row as it was first encoded.
+# What every row shows, and the cluster of every picture that was trained on: that of its row as it was first encoded.
+_SHOWN = """
+create temp table shown as
+select samples.sample_id, truth.picture, truth.copies, truth.dataset = 'training' as trained
+from truth join catalog.samples using (dataset, shard, row_number)"""
 _PICTURES = """
 create temp table pictures as
-select truth.picture, truth.copies, truth.caption, truth.named_alone, samples.sample_id,
+select truth.picture, truth.copies, truth.named_alone,
     coalesce(clusters.cluster_id, samples.sample_id) as cluster_id, coalesce(counts.duplicate_count, 1) as counted
 from truth
-join catalog.samples on samples.dataset = truth.dataset and samples.shard = truth.shard
-    and samples.row_number = truth.row_number
+join catalog.samples using (dataset, shard, row_number)
 left join duplicates.clusters using (sample_id)
 left join duplicates.counts using (cluster_id)
 where truth.dataset = 'training' and truth.edit = 'original'"""
+# By what a row shows and not by its cluster: a row that was cropped may have one of its own.
 _CAME_BACK = """
 with copied as (
-    select cluster_id, coalesce(bool_or(extracted), false) as extracted
-    from provenance.memorization group by cluster_id
+    select picture, coalesce(bool_or(extracted), false) as extracted
+    from provenance.memorization join shown using (sample_id)
+    where trained group by picture
 )
-select picture, copies, named_alone, copied.cluster_id is not null, coalesce(extracted, false), counted = copies
-from pictures left join copied using (cluster_id)
+select picture, copies, named_alone, copied.picture is not null, coalesce(extracted, false), counted = copies
+from pictures left join copied using (picture)
 order by copies, named_alone, picture"""
 _TOTALS = """
-select count(*), count(distinct generation_id) filter (where extracted),
-    count(distinct cluster_id) filter (where extracted), count(distinct generation_id), count(distinct cluster_id)
-from provenance.memorization"""
+select count(distinct generation_id) filter (where extracted and trained),
+    count(distinct picture) filter (where extracted and trained),
+    count(distinct generation_id), count(distinct picture) filter (where trained)
+from provenance.memorization join shown using (sample_id)"""
 _DECOYS = "select sample_id from catalog.samples where dataset = 'decoys'"
 _REPLICATION = "select sum(replicated)::bigint, sum(searched)::bigint from provenance.replication"
 _PROMPTS = """
@@ -59,14 +65,14 @@ from provenance.prompts group by alone order by alone"""
 _EIDETIC = """
 select copies, count(*), min(eidetic_k), median(eidetic_k), max(eidetic_k)
 from (
-    select pictures.copies, pictures.picture, max(eidetic_k) as eidetic_k
-    from provenance.memorization join pictures using (cluster_id)
-    where extracted group by all
+    select copies, picture, max(eidetic_k) as eidetic_k
+    from provenance.memorization join shown using (sample_id)
+    where extracted and trained group by all
 ) group by copies order by copies"""
 _RATIOS = """
 select count(small_image_ratio), count(*) filter (where small_image_ratio < 1)
 from provenance.memorization"""
-_COPIED = "select distinct picture from provenance.memorization join pictures using (cluster_id)"
+_COPIED = "select distinct picture from provenance.memorization join shown using (sample_id) where trained"
 # Ranked where something is copied; the pictures are those of both models.
 _UNUSUAL = """
 select picture, percentile >= 0.9
@@ -76,6 +82,9 @@ where sampled and copies = 1"""
 
 def write(recipe: Recipe, places: Places) -> None:
     """Write `results.json` from what the steps before left. Raises RecipeError where that is not of this recipe."""
+    for database in (places.warehouse(model) / "raisonne.duckdb" for model in MODELS):
+        if not database.exists():
+            raise RecipeError(f"{database} is not there; run `warehouse` first")
     lines = dataset.truth(places)
     kinds = Counter(kind for kind, _ in {(line["dataset"], line["picture"]) for line in lines})
     left_out = {"before": set[dataset.Key](), "after": warehouses.removal_list(recipe, places)}
@@ -88,6 +97,7 @@ def write(recipe: Recipe, places: Places) -> None:
         "chance": scoring.chance(places, recipe.network.side),
         "replicated_decoys": alike_decoys(places),
         "rehearsal": scoring.rehearsed(rehearsed, places) if rehearsed.exists() else {},
+        "kept_twice": dataset.kept_twice(places, left_out["after"]),
         "models": {},
     }
     unusual = {}
@@ -112,14 +122,15 @@ def collect(
     """
     weights = places.model(model) / training.WEIGHTS
     sampling.require(recipe, weights, places.generations(model))
-    rows = int(training.about(weights, recipe)["rows"])
+    _require_searched(places, model)
+    rows = int(training.about(weights, recipe, model)["rows"])
     found: Numbers = {"weights_sha256": file_sha256(weights), "rows": rows}
     database = places.warehouse(model) / "raisonne.duckdb"
     verdicts, near = scoring.judged(database, places), scoring.nearest(database, places, recipe.network.side)
     reproduced = {by.picture for by in near.values() if by.reproduced and by.trained}
     with opened(places, model) as con:
-        found["rungs"] = rungs(con, reproduced, repeated(places, recipe.sampling, left_out))
-        [(_, extracted, unique, copying, copied)] = con.execute(_TOTALS).fetchall()
+        found["rungs"] = rungs(con, reproduced, dataset.repeated(places, recipe.sampling, left_out))
+        [(extracted, unique, copying, copied)] = con.execute(_TOTALS).fetchall()
         found["samples"] = {"generations": len(verdicts), "extracted": extracted, "unique_extractions": unique}
         found["samples"] |= {"copying": copying, "copied_pictures": copied, "reproduced_pictures": len(reproduced)}
         names = ("alone", "prompts", "flagged", "largest_clique", "clique_size", "too_few")
@@ -136,21 +147,12 @@ def collect(
     return found
 
 
-def repeated(places: Places, how: Sampling, left_out: Collection[dataset.Key]) -> dict[scoring.Picture, float]:
-    """Return for each picture how likely it is among the samples of a model that only repeats the rows of a caption."""
-    rows: dict[str, Counter[scoring.Picture]] = {}
-    for line in dataset.truth(places):
-        key = line["shard"], int(line["row_number"])
-        if line["dataset"] == dataset.TRAINING and key not in left_out:
-            rows.setdefault(line["caption"], Counter())[line["picture"]] += 1
-    drawn = {
-        caption: how.unique if unique else how.shared for caption, unique in dataset.captions(dataset.truth(places))
-    }
-    return {
-        picture: 1 - (1 - count / counts.total()) ** drawn[caption]
-        for caption, counts in rows.items()
-        for picture, count in counts.items()
-    }
+def _require_searched(places: Places, model: str) -> None:
+    """Raise RecipeError where the warehouse searched other samples than those that are there."""
+    folder, facts = places.generations(model), places.warehouse(model) / "facts" / "generation_fingerprints.lance"
+    searched = lance.dataset(str(facts)).to_table(columns=["sha256"])["sha256"].to_pylist()
+    if Counter(searched) != Counter(file_sha256(path) for path in folder.glob("*.png")):
+        raise RecipeError(f"the warehouse has not searched what is in {folder}; run `warehouse` again")
 
 
 def alike_decoys(places: Places) -> scoring.Share:
@@ -191,7 +193,7 @@ def rungs(
 ) -> list[Numbers]:
     """Return what became of the pictures of each rung, those of shared and of single captions apart.
 
-    con: opened by `opened`. reproduced: by plain distance. expected: `repeated`.
+    con: opened by `opened`. reproduced: by plain distance. expected: `dataset.repeated`.
     """
     groups: dict[tuple[int, bool], list] = {}
     for picture, copies, alone, *came in con.execute(_CAME_BACK).fetchall():
@@ -221,6 +223,7 @@ def _with_truth(con: duckdb.DuckDBPyConnection, places: Places) -> None:
     for name in ("row_number", "copies"):
         columns[name] = np.array(columns[name], np.int64)
     con.register("truth", pa.table(columns))
+    con.execute(_SHOWN)
     con.execute(_PICTURES)
 
 

@@ -23,7 +23,7 @@ from tests.lab.network import UNet, words
 from tests.lab.recipe import Recipe, RecipeError, Sampling
 from transforms.hashes import file_sha256
 
-STAMP = "made_by"
+LIST, STAMP = "generations.jsonl", "made_by"
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def sample(
     how = recipe.sampling
     folder.mkdir(parents=True, exist_ok=True)
     network = training.load(weights, recipe)
-    if not (folder / STAMP).exists():
+    if not (folder / STAMP).exists() and not any(folder.glob("*.png")):
         write_whole(folder / STAMP, made_by(recipe, weights))
-    require(recipe, weights, folder)
+    require(recipe, weights, folder, complete=False)
     everything, drawn = list(wanted(captions, how)), 0
     torch.set_num_threads(recipe.training.threads)
     for batch in batched(everything, how.batch):
@@ -74,9 +74,11 @@ def made_by(recipe: Recipe, weights: Path) -> str:
     return f"{file_sha256(weights)} {recipe.digest('sampling')}\n"
 
 
-def require(recipe: Recipe, weights: Path, folder: Path) -> None:
-    """Raise RecipeError where the folder's samples are not of these weights and settings."""
+def require(recipe: Recipe, weights: Path, folder: Path, *, complete: bool = True) -> None:
+    """Raise RecipeError where the folder's samples are not of these weights and settings, or not all there."""
     stamp = folder / STAMP
+    if complete and not (folder / LIST).exists():
+        raise RecipeError(f"{folder} is not complete; run `sample` first")
     if not stamp.exists() or stamp.read_text("utf-8") != made_by(recipe, weights):
         raise RecipeError(f"{folder} holds no samples of {weights} by this recipe; delete it, and `sample` draws anew")
 
@@ -94,7 +96,7 @@ def draw(network: UNet, wanted: Sequence[tuple[str, int]], recipe: Recipe) -> np
 def write_list(folder: Path, lines: Sequence[tuple[str, str, int]], model: str) -> None:
     """Write `generations.jsonl`, as a whole, from file names, prompts and seeds."""
     said = [{"file_name": name, "model": model, "prompt": prompt, "seed": seed} for name, prompt, seed in lines]
-    write_whole(folder / "generations.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in said))
+    write_whole(folder / LIST, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in said))
 
 
 def _save(picture: np.ndarray, path: Path, side: int) -> None:

@@ -182,6 +182,7 @@ def scored(verdicts: Sequence[Judged], near: Mapping[str, Nearest]) -> dict[str,
         "precision": share(sum(by.reproduced and _names(each, by) for each, by in copies), len(copies)),
         "names_the_nearest": share(sum(_names(each, by) for each, by in copies), len(copies)),
         "recall": share(sum(_names(each, by) for each, by in real), len(real)),
+        "missed": sum(not each.copied for each, _ in real),
         "p_values": {
             "of": len(plain),
             **{f"up_to_{level:g}": share(sum(p <= level for p in plain), len(plain)) for level in LEVELS},

@@ -13,12 +13,12 @@ PAIRS = 8
 _BEST = """
 select path, picture, copies, tile_l2
 from (
-    select memorization.*, generations.path, pictures.picture, pictures.copies,
-        row_number() over (partition by memorization.cluster_id order by tile_l2) as place
+    select generation_id, tile_l2, generations.path, picture, copies,
+        row_number() over (partition by picture order by tile_l2, generation_id) as place
     from provenance.memorization
     join catalog.generations using (generation_id)
-    join pictures on pictures.cluster_id = memorization.cluster_id
-    where extracted
+    join shown using (sample_id)
+    where extracted and trained
 )
 where place = 1 order by tile_l2, generation_id limit ?"""
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -123,11 +123,14 @@ class Training:
     def resume(self, path: Path) -> None:
         """Take up a checkpoint. Raises RecipeError for one of another training."""
         where = self.recipe.training.device
-        with safe_open(path, framework="pt", device=where) as file:
-            about = file.metadata()
-            if about.get("made_by") != self.digest:
-                raise RecipeError(f"{path} is of another recipe or other rows; choose another --home, or delete it")
-            held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(path, framework="pt", device=where) as file:
+                about = file.metadata() or {}
+                held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise RecipeError(f"{path} is damaged ({error}); delete it to train from the beginning") from error
+        if about.get("made_by") != self.digest:
+            raise RecipeError(f"{path} is of another recipe or other rows; choose another --home, or delete it")
         self.step, self.losses = int(about["step"]), held["losses"].tolist()
         self.network.load_state_dict({key: held[f"network.{key}"] for key in self.average})
         self.average = {key: held[f"average.{key}"] for key in self.average}
@@ -169,15 +172,23 @@ def train(recipe: Recipe, data: Rows, folder: Path, say: Callable[[str], None]) 
     return True
 
 
-def about(path: Path, recipe: Recipe) -> dict[str, str]:
-    """Return what weights say of their training: recipe, rows, model. Raises RecipeError for another recipe's."""
+def about(path: Path, recipe: Recipe, model: str | None = None) -> dict[str, str]:
+    """Return what weights say of their training: recipe, rows, model.
+
+    Raises RecipeError for damaged weights, those of another recipe and, where one is asked for, of another model.
+    """
     if not path.exists():
         raise RecipeError(f"{path} is not there; run `train` first")
-    with safe_open(path, framework="pt") as file:
-        said = file.metadata()
-    made_by, asked = json.loads(said["recipe"]), recipe.model_dump(mode="json")
-    if other := [part for part in ("network", "training") if made_by[part] != asked[part]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = file.metadata() or {}
+        made_by, asked = json.loads(said["recipe"]), recipe.model_dump(mode="json")
+    except (SafetensorError, KeyError) as error:
+        raise RecipeError(f"{path} is damaged ({error}); delete it, and `train` writes it again") from error
+    if other := [part for part in ("pictures", "network", "training") if made_by[part] != asked[part]]:
         raise RecipeError(f"{path} is of another recipe ({', '.join(other)}); choose another --home, or delete it")
+    if model and said["model"] != model:
+        raise RecipeError(f"{path} is the model {said['model']!r}, not {model!r}; delete it, and train")
     return said
 
 
