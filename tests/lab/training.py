@@ -187,8 +187,8 @@ def about(path: Path, recipe: Recipe, model: str | None = None) -> dict[str, str
         raise RecipeError(f"{path} is damaged ({error}); delete it, and `train` writes it again") from error
     if other := [part for part in ("pictures", "network", "training") if made_by[part] != asked[part]]:
         raise RecipeError(f"{path} is of another recipe ({', '.join(other)}); choose another --home, or delete it")
-    if model and said["model"] != model:
-        raise RecipeError(f"{path} is the model {said['model']!r}, not {model!r}; delete it, and train")
+    if model and said.get("model") != model:
+        raise RecipeError(f"{path} is the model {said.get('model')!r}, not {model!r}; delete it, and train")
     return said
 
 
