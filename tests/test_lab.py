@@ -419,6 +419,8 @@ def test_the_readme_says_what_the_page_says() -> None:
     assert f"Of all {before['generations']:,} samples that were drawn of it, {before['copying']:,} are" in readme
     assert f"as copies, of {before['copied_pictures']:,} pictures; of a second model" in readme
     assert f"leaves, {after['copying']:,} are." in readme
+    near = [numbers["models"][model]["scores"]["reproduced"]["count"] for model in MODELS]
+    assert f"{near[0]:,} and {near[1]:,} come near a picture" in readme
 
 
 def test_the_page_says_so_where_the_numbers_do_not_show_what_was_expected() -> None:
@@ -426,8 +428,9 @@ def test_the_page_says_so_where_the_numbers_do_not_show_what_was_expected() -> N
     before, after = (numbers["models"][model] for model in MODELS)
     told = page.render(numbers | {"models": {"before": after, "after": before}})
     assert "0.000 (0.000 to 0.001) before deduplication" in " ".join(told.split())
-    assert "after: not clearly fewer" in " ".join(told.split())
+    assert " ".join(told.split()).count("after: not clearly fewer") == 2
     assert "overlap, so that these data do not tell them apart" in " ".join(told.split())
+    assert "Different pictures that are reproduced: " in told
     rung = next(rung for rung in before["rungs"] if rung["copies"] == 2)
     rung["extracted"] = scoring.share(rung["extracted"]["of"], rung["extracted"]["of"])
     before["scores"]["names_a_decoy"] = scoring.share(2, before["samples"]["generations"])

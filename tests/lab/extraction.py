@@ -100,7 +100,26 @@ def _plainly(before: Numbers, after: Numbers) -> list[str]:
     for step in was:
         only = [expected(each["rungs"], step) for each in (before, after)]
         lines.append(f"| {step} | {shown(was[step])} | {shown(now[step])} | {only[0]:.3f} | {only[1]:.3f} |")
-    return [*lines, "", f"Before, the share {_rising(was)}.", ""]
+    return [*lines, "", *prose(f"Before, the share {_rising(was)}.", *_rarer(before, after))]
+
+
+def _rarer(before: Numbers, after: Numbers) -> list[str]:
+    """Say of samples and of pictures whether deduplication lowers what is reproduced."""
+    was, now = (each["scores"]["reproduced"] for each in (before, after))
+    pictures = [each["samples"]["reproduced_pictures"] for each in (before, after)]
+    lines = [
+        f"Samples that reproduce a picture: {shown(was)} before, {shown(now)} after:",
+        "fewer." if now["high"] < was["low"] else "not clearly fewer.",
+        f"Different pictures that are reproduced: {pictures[0]:,} before, {pictures[1]:,} after:",
+    ]
+    if pictures[1] <= pictures[0]:
+        return [*lines, "not more."]
+    return [
+        *lines,
+        "more. As many steps on fewer rows show a picture of one row",
+        f"{before['rows'] / after['rows']:.0f} times as often as before: deduplication without a shorter training",
+        "makes copies rarer here, and spreads what comes near over more pictures.",
+    ]
 
 
 def _captions(before: Numbers) -> list[str]:

@@ -24,11 +24,12 @@ def render(numbers: Numbers, folder: str) -> list[str]:
 
 def _scores(before: Numbers, after: Numbers) -> list[str]:
     lines = beside(
-        "Our verdicts against what is known Which picture a sample copies is known of none; what stands for it is",
-        "the plain distance: a picture is reproduced where its distance to the sample, at the model's size, is",
-        "below half the mean distance of the 50 pictures next to it. How good a proxy that is, is said below. Known",
-        "for certain are the decoys: in the index are pictures of other photographs, which neither model was",
-        "trained on. Whoever is said to copy one of these is wronged.",
+        "Our verdicts against what is known",
+        "Which picture a sample copies is known of none; what stands for it is the plain distance: a picture is",
+        "reproduced where its distance to the sample, at the model's size, is below half the mean distance of the 50",
+        "pictures next to it. How good a proxy that is, is said below. Known for certain are the decoys: in the index",
+        "are pictures of other photographs, which neither model was trained on. Whoever is said to copy one of these",
+        "is wronged.",
     )
     for name, words in {
         "reproduced": "samples that reproduce a picture",
@@ -90,7 +91,7 @@ def _trust(before: Numbers, after: Numbers, numbers: Numbers, far: Share) -> lis
         "### How far plain distance can be trusted",
         "",
         *prose(
-            "Photographs that copy nothing pass for a reproduction too: of the decoys, held against the trained",
+            "Of photographs that copy nothing these pass for a reproduction: of the decoys, held against the trained",
             f"pictures, {shown(chance['decoys'])}; of the trained pictures, held against each other,",
             f"{shown(chance['trained'])}. {pictures['decoys']:,} of the {pictures['decoys'] + pictures['trained']:,}",
             f"pictures in the index are decoys, and a decoy is nearest by chance alone: to {shown(far)} of the",

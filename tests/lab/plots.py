@@ -32,7 +32,7 @@ def effect(shares: Mapping[str, Mapping[int, Share]], plain: Mapping[str, Mappin
     axes.set_xscale("log", base=2)
     steps = sorted({copies for found in shares.values() for copies in found})
     axes.set_xticks(steps, [str(step) for step in steps])
-    _save(figure, axes, folder / "effect.svg")
+    _save(figure, folder / "effect.svg")
 
 
 def p_values(found: Mapping[str, Mapping[str, Share]], folder: Path) -> None:
@@ -42,7 +42,7 @@ def p_values(found: Mapping[str, Mapping[str, Share]], folder: Path) -> None:
         drawn = {level: shares[f"up_to_{level:g}"] for level in LEVELS if shares[f"up_to_{level:g}"]["of"]}
         _intervals(axes, list(drawn), list(drawn.values()), f"{model} deduplication", _COLOURS[model])
     axes.plot([0, 0.8], [0, 0.8], color="#999", linestyle="--", linewidth=1)
-    _save(figure, axes, folder / "p-values.svg")
+    _save(figure, folder / "p-values.svg")
 
 
 def side_by_side(columns: list[tuple[list[Image.Image], str]], side: int = 96) -> Image.Image:
@@ -74,7 +74,7 @@ def _intervals(axes: mpl.axes.Axes, at: list[float], shares: list[Share], label:
     axes.errorbar(at, middle, yerr=[below, above], fmt="o-", capsize=3, label=label, color=colour)
 
 
-def _save(figure: Figure, axes: mpl.axes.Axes, path: Path) -> None:
-    axes.legend(frameon=False)
+def _save(figure: Figure, path: Path) -> None:
+    figure.legend(frameon=False, loc="outside upper center", ncols=2)
     with mpl.rc_context(_STYLE):
         figure.savefig(path, metadata={"Date": None})
