@@ -160,9 +160,7 @@ def alike_decoys(places: Places) -> scoring.Share:
     facts, threshold = places.warehouse("before") / "facts" / "copy_embeddings.lance", Memorization().replication
     vectors = lance.dataset(str(facts)).to_table(columns=["sample_id", "vector"])
     with opened(places, "before") as con:
-        decoys = {
-            i for (i,) in con.execute("select sample_id from catalog.samples where dataset = 'decoys'").fetchall()
-        }
+        decoys = {i for (i,) in con.execute(_DECOYS).fetchall()}
     held = np.array([i in decoys for i in vectors["sample_id"].to_pylist()])
     found = np.array(vectors["vector"].to_pylist(), np.float32)
     best = (found[held] @ found[~held].T).max(axis=1)
