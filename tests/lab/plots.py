@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.style
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from tests.lab.scoring import LEVELS, Share
 
 _COLOURS = {"before": "#3584e4", "after": "#e66100"}
-_STYLE = {"svg.hashsalt": "raisonne", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
+_STYLE = ["default", {"svg.hashsalt": "raisonne", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}]
 
 
+@mpl.style.context(_STYLE)  # whatever a user's matplotlibrc says
 def effect(shares: Mapping[str, Mapping[int, Share]], plain: Mapping[str, Mapping[int, Share]], folder: Path) -> None:
     """Draw the share of each rung that is extracted, with its interval. shares: by model and rows a picture. plain: the
     same of what is reproduced by plain distance.
@@ -35,6 +37,7 @@ def effect(shares: Mapping[str, Mapping[int, Share]], plain: Mapping[str, Mappin
     _save(figure, folder / "effect.svg")
 
 
+@mpl.style.context(_STYLE)
 def p_values(found: Mapping[str, Mapping[str, Share]], folder: Path) -> None:
     """Draw how often p-values of samples that reproduce nothing fall below a level, over how often they should."""
     figure, axes = _axes("nominal level", "observed share")
@@ -58,9 +61,8 @@ def side_by_side(columns: list[tuple[list[Image.Image], str]], side: int = 96) -
 
 
 def _axes(across: str, up: str) -> tuple[Figure, mpl.axes.Axes]:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-        axes = figure.subplots()
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.spines[["top", "right"]].set_visible(False)
@@ -76,5 +78,4 @@ def _intervals(axes: mpl.axes.Axes, at: list[float], shares: list[Share], label:
 
 def _save(figure: Figure, path: Path) -> None:
     figure.legend(frameon=False, loc="outside upper center", ncols=2)
-    with mpl.rc_context(_STYLE):
-        figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})
