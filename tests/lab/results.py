@@ -162,7 +162,7 @@ def alike_decoys(places: Places) -> scoring.Share:
     with opened(places, "before") as con:
         decoys = {i for (i,) in con.execute(_DECOYS).fetchall()}
     held = np.array([i in decoys for i in vectors["sample_id"].to_pylist()])
-    found = np.array(vectors["vector"].to_pylist(), np.float32)
+    found = vectors["vector"].combine_chunks().flatten().to_numpy().reshape(len(held), -1)
     best = (found[held] @ found[~held].T).max(axis=1)
     return scoring.share(int((best > threshold).sum()), len(best))
 

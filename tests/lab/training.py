@@ -183,9 +183,10 @@ def about(path: Path, recipe: Recipe, model: str | None = None) -> dict[str, str
         with safe_open(path, framework="pt") as file:
             said = file.metadata() or {}
         made_by, asked = json.loads(said["recipe"]), recipe.model_dump(mode="json")
-    except (SafetensorError, KeyError) as error:
+        other = [part for part in ("pictures", "network", "training") if made_by[part] != asked[part]]
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise RecipeError(f"{path} is damaged ({error}); delete it, and `train` writes it again") from error
-    if other := [part for part in ("pictures", "network", "training") if made_by[part] != asked[part]]:
+    if other:
         raise RecipeError(f"{path} is of another recipe ({', '.join(other)}); choose another --home, or delete it")
     if model and said.get("model") != model:
         raise RecipeError(f"{path} is the model {said.get('model')!r}, not {model!r}; delete it, and train")

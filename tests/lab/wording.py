@@ -1,6 +1,7 @@
-"""Shares and counts in the words of the page.
+"""Shares, counts and paragraphs in the form of the page.
 
-What belongs here: how a number is written. What does not: which numbers, and what is said of them (`page.py`).
+What belongs here: how a number and a paragraph are written. What does not: what is said (`page.py`, `extraction.py`,
+`judgement.py`).
 """
 
 import textwrap
