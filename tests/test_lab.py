@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from tests.benchmarks.data import originals
 from tests.lab import dataset, demo, judgement, page, rehearsal, results, sampling, scoring, training, warehouses
+from tests.lab.__main__ import main
 from tests.lab.network import UNet, words
 from tests.lab.recipe import MODELS, RECIPES, Places, Recipe, RecipeError, load
 from tests.lab.scoring import Judged, Nearest
@@ -143,6 +145,15 @@ def _contents(path: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
 
 
+def test_one_laboratory_works_in_a_home(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["dataset", "--recipe", "tiny", "--home", str(places.home)]
+    with FileLock(places.home / ".lock"):
+        assert main(asked) == 1
+    assert f"another laboratory is at work in {places.home}" in capsys.readouterr().err
+    assert main(asked) == 0
+    assert "as they were" in capsys.readouterr().err
+
+
 def test_every_row_is_taken_once_an_epoch(places: Places) -> None:
     rows = training.rows(places.training, TINY)
     state = training.Training(TINY, rows, "before")
@@ -201,7 +212,12 @@ def test_samples_are_the_same_whenever_they_are_drawn(places: Places, tmp_path: 
         sampling.sample(short, tmp_path / "nothing", captions, made, lambda _: None)
     with pytest.raises(RecipeError, match="is the model 'before', not 'after'"):
         training.about(weights, short, "after")
-    for damaged in weights.read_bytes()[:5_000], save({"none": torch.zeros(1)}):
+    for damaged in (
+        weights.read_bytes()[:5_000],
+        save({"none": torch.zeros(1)}),
+        save({"none": torch.zeros(1)}, {"recipe": "[]"}),
+        save({"none": torch.zeros(1)}, {"recipe": "{"}),
+    ):
         weights.write_bytes(damaged)
         with pytest.raises(RecipeError, match="is damaged"):
             sampling.sample(short, weights, captions, made, lambda _: None)

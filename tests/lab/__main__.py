@@ -10,7 +10,7 @@ What belongs here: the steps and their order. What does not: doing them.
     page        results.json from the warehouses; docs/memorization.md and its plots with --publish
     all         all of it
 
-    keep        some of the first model's samples into data/generated, which is kept with the code
+    keep        some of the first model's samples, and what is found in them, into data/generated, kept with the code
     demo        these through a warehouse: `make demo`
 """
 
@@ -19,6 +19,8 @@ import json
 import shutil
 import sys
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from tests.benchmarks.data import originals
 from tests.lab import dataset, demo, rehearsal, sampling, training, warehouses
@@ -41,7 +43,6 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
         dataset.require(recipe.pictures, places)
     match name:
         case "dataset":
-            places.home.mkdir(parents=True, exist_ok=True)
             made = dataset.build(originals(), recipe.pictures, places)
             lines = dataset.truth(places)
             say(f"{len(lines):,} rows in {places.home}" + ("" if made else ", as they were"))
@@ -107,10 +108,15 @@ def main(arguments: list[str]) -> int:
     places = Places((asked.home or home).resolve())
     try:
         recipe = load(path)
-        for name in STEPS if asked.step == "all" else [asked.step]:
-            say(f"{name}:")
-            models = [asked.model] if asked.model else list(MODELS)
-            step(name, recipe, places, models, ROOT / "docs" if asked.publish else None)
+        places.home.mkdir(parents=True, exist_ok=True)
+        with FileLock(places.home / ".lock", timeout=0):
+            for name in STEPS if asked.step == "all" else [asked.step]:
+                say(f"{name}:")
+                models = [asked.model] if asked.model else list(MODELS)
+                step(name, recipe, places, models, ROOT / "docs" if asked.publish else None)
+    except Timeout:
+        say(f"another laboratory is at work in {places.home}; wait for it, or choose another --home")
+        return 1
     except (RecipeError, warehouses.RunFailed) as error:
         say(str(error))
         return 1
