@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from orchestration import build, macros
 from orchestration.defs import warehouse
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.sql_models import STAGES, Model, load
+from orchestration.warehouse import build, macros
+from orchestration.warehouse.models import STAGES, Model, load
 
 PAGE = Path(__file__).with_name("tables.md")
 _HEAD = """\

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration import instance, publishing, settings
-from orchestration.defs.catalog import SHARDS, discover
+from orchestration import settings
+from orchestration.catalog.shards import discover
+from orchestration.defs.catalog import SHARDS
 from orchestration.facts import Facts
-from transforms import generations
+from orchestration.runtime import instance
+from orchestration.warehouse import publishing
+from transforms.catalog import generations
 
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")  # Dagster's tags
 _STATUSES = [

@@ -7,30 +7,31 @@ import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; dagster is pinned
 
-from orchestration import automation, pictured  # noqa: E402
+from orchestration import automation  # noqa: E402
 from orchestration.defs import (  # noqa: E402
     calibration,
+    captions,
     catalog,
     duplicates,
     fingerprints,
     guard,
     matches,
     memorization,
+    opt_outs,
     prompts,
-    recalls,
     reports,
-    texts,
     warehouse,
 )
-from orchestration.resources import Warehouse  # noqa: E402
+from orchestration.runtime import asset_metadata  # noqa: E402
+from orchestration.runtime.resources import Warehouse  # noqa: E402
 
 _ASSETS: Any = dg.load_assets_from_modules(
     [
         catalog,
         fingerprints,
-        recalls,
+        opt_outs,
         duplicates,
-        texts,
+        captions,
         prompts,
         matches,
         calibration,
@@ -42,7 +43,7 @@ _ASSETS: Any = dg.load_assets_from_modules(
     include_specs=True,
 )
 defs = dg.Definitions(
-    assets=dg.map_asset_specs(pictured.labelled, _ASSETS),
+    assets=dg.map_asset_specs(asset_metadata.labelled, _ASSETS),
     jobs=automation.JOBS,
     sensors=automation.SENSORS,
     schedules=automation.SCHEDULES,

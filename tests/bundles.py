@@ -10,11 +10,11 @@ import pyarrow as pa
 from PIL import Image
 
 from transforms.encoders import EncoderId, Prepared, Vectors
-from transforms.fingerprints import embed
+from transforms.fingerprints.fingerprint import embed
 from transforms.guard import Policy
-from transforms.guard.bundle_checks import CLUSTER_SCHEMA
-from transforms.guard.bundle_files import writing
-from transforms.hashes import from_hex, pdq, pixel_sha256, sha256
+from transforms.guard.bundle_schema import CLUSTER_SCHEMA
+from transforms.guard.bundle_writer import writing
+from transforms.hashing.hashes import from_hex, pdq, pixel_sha256, sha256
 from transforms.pictures import Pixels, decode
 
 POLICY = Policy(pdq=31, pdq_quality=50, copy_score=0.5, p_value=None, at_least=1)

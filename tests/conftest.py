@@ -140,7 +140,7 @@ class Landing:
 
     def run_here(self, job: str = "everything") -> None:
         """Run a job in this process: for what a run leaves behind, where what the command says does not matter."""
-        from orchestration import execution
+        from orchestration.cli import execution
 
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
         with patch.dict(os.environ, kept | {"RAISONNE_CONFIG": str(self.config)}, clear=True):

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 
-from orchestration import build
 from orchestration.defs.warehouse import _VERSIONS
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.sql_models import load
+from orchestration.warehouse import build
+from orchestration.warehouse.models import load
 
 MODELS = load(ROOT / "sql")
 SHARD = 5

@@ -7,9 +7,11 @@ import dagster as dg
 import pytest
 from conftest import Landing, Row
 
-from orchestration import automation, instance, publishing
+from orchestration import automation
 from orchestration.definitions import defs
 from orchestration.facts import Facts
+from orchestration.runtime import instance
+from orchestration.warehouse import publishing
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 from tests.benchmarks.confirmations import Cases, table
 from tests.benchmarks.planted import Photo, Set
 from tests.conftest import picture
-from transforms.edits import EDITS, PART, WHOLE
+from transforms.matches.edits import EDITS, PART, WHOLE
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestration import matched
 from orchestration.facts import SCHEMAS, Facts
+from orchestration.matches import candidates
 from tests.conftest import Landing, Row, encoded, picture
-from transforms import calibration
+from transforms.matches import null_distribution
 
 
 def test_growth_computes_only_what_is_new(
@@ -34,7 +34,7 @@ def test_growth_computes_only_what_is_new(
     assert all(row["sample_id"] != row["nearest_id"] for row in rows if row["edit"] == "")
     counts = landing.query("select population, rule, pictures, held_out from matches.calibration where operating_point")
     assert ("not_trained", "p_value", 5, 1) in counts and ("not_trained", "pixels", 5, 1) in counts
-    null = calibration.fit([row["score"] - row["background"] for row in rows if row["edit"] == ""], 0.9)
+    null = null_distribution.fit([row["score"] - row["background"] for row in rows if row["edit"] == ""], 0.9)
     told = landing.query("select normalised_score, p_value from matches.evidence order by all")
     assert null.p_values([score for score, _ in told]) == pytest.approx([p for _, p in told])
     significance = dict(landing.query("select generation_id, p_value from matches.significance"))
@@ -55,7 +55,7 @@ def test_growth_computes_only_what_is_new(
 
     comparisons, embeddings = facts["calibration_comparisons"], facts["calibration_embeddings"].version
     made_by = set(comparisons.read()["recipe"].to_pylist())
-    monkeypatch.setattr(matched, "CODE", matched.CODE + 1)
+    monkeypatch.setattr(candidates, "CODE", candidates.CODE + 1)
     landing.run_here()
     assert made_by.isdisjoint(comparisons.read()["recipe"].to_pylist()), "pixels say how often the new comparing errs"
     assert facts["calibration_embeddings"].version == embeddings

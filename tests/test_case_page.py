@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from conftest import Landing, Row, encoded, picture
 
-from transforms import overlays
-from transforms.alignment import Box
-from transforms.case_page import MOST_SOURCES, Case, Number, Source, render
-from transforms.report import Coverage
+from transforms.regions import Box
+from transforms.reports import overlays
+from transforms.reports.case_page import MOST_SOURCES, Case, Number, Source, render
+from transforms.reports.duplicate_report import Coverage
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = '</script><script>window.owned = 1</script>"><img src="https://evil.example/x" onerror="window.owned = 1">'

@@ -14,9 +14,11 @@ import polars as pl
 import pytest
 from conftest import ROOT, Landing, command
 
-from orchestration import exports, settings, summary
-from orchestration.cli import main
-from transforms import alignment
+from orchestration import settings
+from orchestration.cli import summary
+from orchestration.cli.main import main
+from orchestration.reports import exports
+from transforms.alignment import align
 
 
 def generation_with(sample: Landing, condition: str) -> str:
@@ -220,7 +222,7 @@ def test_the_environment_overrides_the_file(landing: Landing, monkeypatch: pytes
 
 
 def test_settings_and_alignment_have_the_same_defaults() -> None:
-    limits = {field.name: field.default for field in dataclasses.fields(alignment.Limits)}
+    limits = {field.name: field.default for field in dataclasses.fields(align.Limits)}
     cut = settings.Thresholds().model_dump()
     deciding = list(limits)[list(limits).index("structure") :]
     assert {name: limits[name] for name in deciding} == {name: cut[name] for name in deciding}
@@ -228,7 +230,7 @@ def test_settings_and_alignment_have_the_same_defaults() -> None:
 
 def test_help_does_not_load_what_only_runs_need() -> None:
     script = (
-        "import sys\nfrom orchestration.cli import main\n"
+        "import sys\nfrom orchestration.cli.main import main\n"
         "main(['run', '--help'], standalone_mode=False)\n"
         "print('loaded:', *(name for name in ('torch', 'dagster', 'lance', 'duckdb') if name in sys.modules))"
     )

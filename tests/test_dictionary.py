@@ -7,7 +7,7 @@ import duckdb
 import pytest
 from conftest import ROOT, Landing
 
-from orchestration.sql_models import Model, load
+from orchestration.warehouse.models import Model, load
 
 MODELS = load(ROOT / "sql")
 

@@ -26,14 +26,15 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-from orchestration.downloads import DownloadError, Pace, chosen, fetch
-from orchestration.fetching import Opener, Unfetched
-from orchestration.settings import Dataset, Settings
-from orchestration.url_lists import UrlList, listed
+from orchestration.catalog.download.download import DownloadError, Pace, chosen, fetch
+from orchestration.catalog.download.fetch_worker import Opener, Unfetched
+from orchestration.catalog.download.url_lists import UrlList, listed
+from orchestration.settings import Settings
+from orchestration.settings.sections import Dataset
 from tests.conftest import ROOT, Landing, encoded, picture
-from transforms.dialects import LandingError
-from transforms.landing import LandingFile
-from transforms.landing import shards as landing_shards
+from transforms.catalog.columns import LandingError
+from transforms.catalog.landing import LandingFile
+from transforms.catalog.landing import shards as landing_shards
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("img2dataset") is None, reason="img2dataset is not installed; pip install .[download]"

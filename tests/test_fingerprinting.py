@@ -19,7 +19,7 @@ from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints, redownload_fingerprints
 from orchestration.facts import Facts, FactTable
 from orchestration.progress import pace
-from orchestration.resources import Warehouse
+from orchestration.runtime.resources import Warehouse
 
 type Rows = Callable[[int, int], list[Row]]
 type Materialize = Callable[..., dict[str, object]]

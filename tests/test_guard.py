@@ -14,8 +14,8 @@ import pytest
 from bundles import POLICY, Blurred
 from conftest import ROOT, Landing, encoded, picture
 
-from orchestration import guard_folders
-from orchestration.guard_export import Choice
+from orchestration.guard import folders
+from orchestration.guard.export import Choice
 from transforms.guard import Guard, Verdict
 
 GENERATIONS = ROOT / "data" / "sample" / "generations"
@@ -219,21 +219,21 @@ def test_check_without_a_usable_bundle_is_unavailable(hashes: Path, tmp_path: Pa
 def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(tmp_path: Path) -> None:
     """Of the newest version that has one, the strictest bundle is meant; it stays when its version goes."""
     data, embedding = [encoded(picture(1))], Blurred()
-    assert guard_folders.newest(tmp_path) is None
+    assert folders.newest(tmp_path) is None
     for choice in (Choice(10), Choice(hashes_only=True), Choice(), Choice(copy_score=0.7), Choice(p_value=0.01)):
         policy = replace(POLICY, at_least=choice.at_least, copy_score=choice.copy_score or 0.5, p_value=choice.p_value)
         encoder = None if choice.hashes_only else embedding
         for version, its in (2, policy), (1, POLICY):
-            bundles.write(guard_folders.default_folder(tmp_path, version, **asdict(choice)), data, encoder, its)
+            bundles.write(folders.default_folder(tmp_path, version, **asdict(choice)), data, encoder, its)
     lie = tmp_path / "guard"
     (lie / "version-000003").mkdir()  # without a manifest
-    assert guard_folders.newest(tmp_path) == lie / "version-000002-p-value-0.01"
+    assert folders.newest(tmp_path) == lie / "version-000002-p-value-0.01"
     shutil.rmtree(lie / "version-000002-p-value-0.01")
-    assert guard_folders.newest(tmp_path) == lie / "version-000002"
-    guard_folders.prune(tmp_path, {1, 3})
+    assert folders.newest(tmp_path) == lie / "version-000002"
+    folders.prune(tmp_path, {1, 3})
     assert {path.name[:14] for path in lie.iterdir()} == {"version-000001", "version-000002", "version-000003"}
     opened = Guard.load(lie / "version-000001-hashes")
-    guard_folders.prune(tmp_path, {3})
+    folders.prune(tmp_path, {3})
     assert {path.name[:14] for path in lie.iterdir()} == {"version-000002", "version-000003"}
     assert opened.check(data[0]).sources[0].url, "whoever has it open goes on"
 

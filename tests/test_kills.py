@@ -24,7 +24,7 @@ def fingerprint(config: str, dagster_home: str, began: "multiprocessing.synchron
 
     from orchestration.defs.catalog import landing_shards
     from orchestration.defs.fingerprints import image_fingerprints
-    from orchestration.resources import Warehouse
+    from orchestration.runtime.resources import Warehouse
 
     with dg.DagsterInstance.ephemeral() as instance:
         began.set()
@@ -37,7 +37,9 @@ def fingerprint(config: str, dagster_home: str, began: "multiprocessing.synchron
 def processes() -> multiprocessing.context.ForkServerContext:
     """Return a starter of processes whose imports are done."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["orchestration.defs.fingerprints", "orchestration.resources", "onnxruntime"])
+    context.set_forkserver_preload(
+        ["orchestration.defs.fingerprints", "orchestration.runtime.resources", "onnxruntime"]
+    )
     return context
 
 

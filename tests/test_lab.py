@@ -26,7 +26,7 @@ from tests.lab.__main__ import main
 from tests.lab.network import UNet, words
 from tests.lab.recipe import MODELS, RECIPES, Places, Recipe, RecipeError, load
 from tests.lab.scoring import Judged, Nearest
-from transforms.hashes import file_sha256
+from transforms.hashing.hashes import file_sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = load(RECIPES / "tiny.toml")

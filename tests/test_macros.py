@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, Landing
 
-from orchestration import macros, nearest
+from orchestration.cli import nearest_macro
 from orchestration.facts import Facts
-from orchestration.sql_headers import ModelError
+from orchestration.warehouse import macros
+from orchestration.warehouse.headers import ModelError
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_a_macro_that_says_too_little_is_refused(tmp_path: Path) -> None:
 
 
 def test_nearest_through_lance_is_what_the_vectors_say(sample: Landing) -> None:
-    if nearest.extension() is None:
+    if nearest_macro.extension() is None:
         pytest.skip("the lance extension of this DuckDB is not installed: pip install 'raisonne[lance]'")
     table = Facts(sample.home / "facts")["copy_embeddings"].read(["sample_id", "vector"])
     ids = table["sample_id"].to_numpy()
@@ -88,7 +89,7 @@ def test_nearest_through_lance_is_what_the_vectors_say(sample: Landing) -> None:
     shown = sample.raisonne("sql", "--format", "csv", query).stdout.split()[1:]
     assert np.allclose([float(cosine) for cosine in shown], np.sort(cosines)[::-1][:20], atol=1e-5)
     with duckdb.connect(str(sample.home / "raisonne.duckdb"), read_only=True) as con:
-        nearest.provide(con, sample.home / "facts", "from lance_vector_search(")
+        nearest_macro.provide(con, sample.home / "facts", "from lance_vector_search(")
         assert con.execute("from nearest(7)").fetchall() == [], "of a row without a vector, not any ten rows"
         con.execute("set variable wanted = ?", [vectors[7].tolist()])
         searched = con.execute(
@@ -101,7 +102,7 @@ def test_nearest_through_lance_is_what_the_vectors_say(sample: Landing) -> None:
 def test_without_the_extension_the_fix_is_named(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest, "extension", lambda: None)
-    nearest.provide(con, ROOT, "select 'nearest' as word from catalog.samples")
-    with pytest.raises(nearest.NoExtension, match=r"pip install 'raisonne\[lance\]'"):
-        nearest.provide(con, ROOT, "select * from Nearest (1)")
+    monkeypatch.setattr(nearest_macro, "extension", lambda: None)
+    nearest_macro.provide(con, ROOT, "select 'nearest' as word from catalog.samples")
+    with pytest.raises(nearest_macro.NoExtension, match=r"pip install 'raisonne\[lance\]'"):
+        nearest_macro.provide(con, ROOT, "select * from Nearest (1)")

@@ -10,12 +10,12 @@ import pytest
 from conftest import Landing, Row, picture
 from PIL import Image
 
-from orchestration import prompted
 from orchestration.facts import Facts
-from orchestration.prompted import Prompt
+from orchestration.provenance import cliques
+from orchestration.provenance.cliques import Prompt
 from orchestration.settings import Settings
-from transforms.fingerprints import Rules
-from transforms.shares import wilson
+from transforms.fingerprints.fingerprint import Rules
+from transforms.intervals import wilson
 
 FACTS = ("prompt_cliques", "memorized_pairs", "eidetic_counts", "small_pictures", "outlier_scores")
 
@@ -81,11 +81,11 @@ def test_a_generation_that_is_gone_is_said_and_tried_again(tmp_path: Path) -> No
     (tmp_path / "1.png").unlink()
     warehouse = SimpleNamespace(settings=Settings(home=tmp_path), rules=Rules(1_000_000, 1_000_000, 50))
     prompt = Prompt("s", None, "p", tuple(rows))
-    [row] = prompted.compared(warehouse, [(prompt, "made by")])
+    [row] = cliques.compared(warehouse, [(prompt, "made by")])
     assert row["recipe"] == "" and row["failure"].startswith("1 cannot be read, such as g/1: ")
     assert (row["compared"], len(row["members"]), row["clique_at_most"]) == (2, 1, 2)
     picture(1).save(tmp_path / "1.png")
-    [row] = prompted.compared(warehouse, [(prompt, "made by")])
+    [row] = cliques.compared(warehouse, [(prompt, "made by")])
     assert row["recipe"] == "made by" and row["failure"] is None and row["clique_at_most"] == 1
 
 
@@ -95,5 +95,5 @@ def test_a_prompt_of_too_many_generations_says_what_it_left_out(tmp_path: Path) 
     rows = tuple({"generation_id": f"g/{n}", "path": str(path), "pixel_sha256": "a", "seed": n} for n in range(4))
     settings = Settings(home=tmp_path, memorization={"generations": 3})
     warehouse = SimpleNamespace(settings=settings, rules=Rules(1_000_000, 1_000_000, 50))
-    [row] = prompted.compared(warehouse, [(Prompt("s", None, "p", rows), "made by")])
+    [row] = cliques.compared(warehouse, [(Prompt("s", None, "p", rows), "made by")])
     assert (row["different"], row["compared"], len(row["members"]), row["clique_at_most"]) == (4, 3, 3, 4)

@@ -15,10 +15,11 @@ import torch
 from conftest import ROOT, Landing, Row, encoded, picture
 from safetensors.torch import save_file
 
-from orchestration import caption_vectors, catalogued, prompt_captions
+from orchestration.catalog import samples_view
 from orchestration.defs import prompts as asset
 from orchestration.facts import SCHEMAS, Facts
-from orchestration.resources import Warehouse
+from orchestration.matches import caption_vectors, prompt_captions
+from orchestration.runtime.resources import Warehouse
 from orchestration.settings import Settings
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -274,7 +275,7 @@ def test_real_captions_are_met(warehouse: Warehouse) -> None:
     found = met(warehouse, memorised)
     planted = {(text, len(captions) + at) for at, text in enumerate(memorised) if text.strip()}
     assert planted <= {(prompt, row) for prompt, row, method in found if method == "prompt"}
-    with catalogued.opened(warehouse, prompt_captions.MODELS) as con:
+    with samples_view.opened(warehouse, prompt_captions.MODELS) as con:
         equal = con.execute(
             "select count(*) from catalog.samples join (select unnest(?) as prompt) on prompt = caption",
             [sorted(set(memorised))],

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 from conftest import ROOT, Landing
 
-from orchestration import summary
-from orchestration.cli import main
+from orchestration.cli import summary
+from orchestration.cli.main import main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ def test_the_summary_shown_is_that_of_the_sample(sample: Landing, capsys: pytest
 
 
 def test_the_limits_shown_are_those_of_the_code(sample: Landing) -> None:
-    from transforms.alignment import Limits
+    from transforms.alignment.align import Limits
 
     [(pictures, null)] = sample.query(
         "select (select count(*) from duplicates.pictures), max(null_pictures) from matches.calibration"

@@ -15,15 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Landing, Row, encoded, picture
 
-from orchestration import build, publishing
-from orchestration.defs.catalog import landing_shards, shard_number
+from orchestration.catalog.shards import shard_number
+from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
-from orchestration.defs.recalls import recalled_rows
+from orchestration.defs.opt_outs import recalled_rows
 from orchestration.facts import Facts
-from orchestration.resources import Warehouse
-from transforms import hashes, pictures
+from orchestration.runtime.resources import Warehouse
+from orchestration.warehouse import build, publishing
+from transforms import pictures
+from transforms.catalog.landing import ROW_BITS
 from transforms.guard import Guard
-from transforms.landing import ROW_BITS
+from transforms.hashing import hashes
 
 LISTS = """
 [[recalls]]

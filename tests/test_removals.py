@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Landing, Row, add, command, encoded, picture
 
-from orchestration import publishing, removals
+from orchestration.reports import removal_lists
+from orchestration.warehouse import publishing
 
 POLICIES = ("keep-1", "keep-2", "drop-from-3", "distance-0", "distance-40")
 _EXTRA = """
@@ -108,7 +109,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     with publishing.connect(landing.home) as con:
         for policy in POLICIES[1:]:
             folders[policy] = landing.folder / policy
-            removals.write(con, folders[policy], policy, "1GB")
+            removal_lists.write(con, folders[policy], policy, "1GB")
     assert first.parent.name == "version-000001"
     assert sorted(printed) == sorted(str(path) for path in first.rglob("*") if path.is_file())
     return Exported(landing, folders)
@@ -258,7 +259,7 @@ def test_a_list_replaces_an_earlier_one_and_nothing_else(exported: Exported, tmp
     shutil.copytree(exported.folders["keep-1"], folder)
     (folder / "notes.txt").write_text("mine")
     with publishing.connect(exported.landing.home) as con:
-        written = removals.write(con, folder, "keep-2", "1GB")
+        written = removal_lists.write(con, folder, "keep-2", "1GB")
     assert {path for path in folder.rglob("*") if path.is_file()} == {*written, folder / "notes.txt"}
     assert json.loads((folder / "manifest.json").read_text())["policy"] == "keep-2"
     assert [path.name for path in tmp_path.iterdir()] == ["list"], "nothing is left beside it"
@@ -275,9 +276,9 @@ def test_what_somebody_else_wrote_is_never_replaced(exported: Exported, tmp_path
     (folder / name).write_text("[1]")
     with (
         publishing.connect(exported.landing.home) as con,
-        pytest.raises(removals.RemovalError, match="not of an earlier"),
+        pytest.raises(removal_lists.RemovalError, match="not of an earlier"),
     ):
-        removals.write(con, folder, "keep-2", "1GB")
+        removal_lists.write(con, folder, "keep-2", "1GB")
     assert (folder / name).read_text() == "[1]"
 
 
@@ -292,13 +293,13 @@ def test_a_list_that_fails_leaves_the_folder_as_it_was(
         raise OSError(28, "No space left on device")
 
     with publishing.connect(exported.landing.home) as con:
-        monkeypatch.setattr(removals, "_describe", full)
+        monkeypatch.setattr(removal_lists, "_describe", full)
         with pytest.raises(OSError, match="No space left"):
-            removals.write(con, folder, "keep-2", "1GB")
+            removal_lists.write(con, folder, "keep-2", "1GB")
         monkeypatch.undo()
         (folder / "manifest.json").unlink()
-        with pytest.raises(removals.RemovalError, match="is not of an earlier removal list"):
-            removals.write(con, folder, "keep-2", "1GB")
+        with pytest.raises(removal_lists.RemovalError, match="is not of an earlier removal list"):
+            removal_lists.write(con, folder, "keep-2", "1GB")
     del before[folder / "manifest.json"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["list"]

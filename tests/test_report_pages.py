@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from conftest import encoded, picture
 
-from orchestration import exports, pages
-from orchestration.setting_sections import Reports
+from orchestration.reports import exports, pages
 from orchestration.settings import Settings
+from orchestration.settings.sections import Reports
 from tests.benchmarks import warehouse
 from tests.benchmarks.warehouse import FIRST_ID
 

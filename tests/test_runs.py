@@ -16,8 +16,8 @@ import duckdb
 import pytest
 from conftest import ROOT, Landing, Row, encoded, picture
 
-from orchestration import publishing
 from orchestration.facts import Facts
+from orchestration.warehouse import publishing
 
 type Rows = Callable[[int, int], list[Row]]
 

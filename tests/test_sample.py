@@ -8,9 +8,10 @@ from types import ModuleType
 import pytest
 from conftest import ROOT, Landing
 
-from orchestration import build, settings
+from orchestration import settings
 from orchestration.facts import Facts
-from orchestration.sql_models import Model, load
+from orchestration.warehouse import build
+from orchestration.warehouse.models import Model, load
 
 # What DESIGN.md promises to whoever builds on the published file. Columns may be added, never renamed.
 _CONTRACT = {

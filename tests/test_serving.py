@@ -25,9 +25,9 @@ from conftest import ROOT, encoded, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration.serving import Choice, Service
-from orchestration.serving_admission import Admission, Full, Pace
-from orchestration.serving_words import Metrics
+from orchestration.guard.service.admission import Admission, Full, Pace
+from orchestration.guard.service.app import Choice, Service
+from orchestration.guard.service.telemetry import Metrics
 
 TOKEN = "t0kén"  # noqa: S105 -- of the service that is tested
 KNOWN = [encoded(picture(seed)) for seed in range(4)]

@@ -18,7 +18,7 @@ import duckdb
 import pytest
 from conftest import ROOT, Landing
 
-from orchestration import completion, shell
+from orchestration.cli import completion, statements
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
 
@@ -184,8 +184,8 @@ def test_rows_go_into_a_file_that_other_programs_read(sample: Landing, tmp_path:
 
 @pytest.mark.parametrize("query", ["select 1; select 2", "set threads = 1", ""])
 def test_a_file_is_refused_where_it_would_hold_less_than_what_was_asked(tmp_path: Path, query: str) -> None:
-    with duckdb.connect() as con, pytest.raises(shell.NotOneQuery):
-        shell.save(con, query, "parquet", tmp_path / "rows.parquet")
+    with duckdb.connect() as con, pytest.raises(statements.NotOneQuery):
+        statements.save(con, query, "parquet", tmp_path / "rows.parquet")
     assert not list(tmp_path.iterdir())
 
 
@@ -197,19 +197,19 @@ def test_nothing_that_a_terminal_would_act_on_reaches_one(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     with duckdb.connect() as con:
         con.execute("create table made as select ? as caption", [acting])
-        shell.run(con, "from made", form)
-        shell.run(con, "pivot made on caption using count(*)", form)
+        statements.run(con, "from made", form)
+        statements.run(con, "pivot made on caption using count(*)", form)
         printed = capsys.readouterr().out
         assert "owned" in printed and "31m" in printed
         assert set(printed) & set(acting) <= set(printed) & {" ", *"]0;owned31mgpj"}
-        shell.run(con, "explain from made", "table")
+        statements.run(con, "explain from made", "table")
         assert len(capsys.readouterr().out.splitlines()) > 5, "a plan is text, not a cell"
 
 
 def test_json_loses_no_column_and_is_json(tmp_path: Path) -> None:
     query = "select 1 as a, 2 as a, 'nan'::double as odd, map {date '2026-01-02': ['inf'::double]} as days"
     with duckdb.connect() as con:
-        shell.save(con, query, "json", tmp_path / "rows.json")
+        statements.save(con, query, "json", tmp_path / "rows.json")
     read = json.loads((tmp_path / "rows.json").read_text(), parse_constant=pytest.fail)
     assert read == {"a": 1, "a_1": 2, "odd": "nan", "days": {"2026-01-02": ["inf"]}}
 
@@ -217,7 +217,7 @@ def test_json_loses_no_column_and_is_json(tmp_path: Path) -> None:
 def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "device")
     with duckdb.connect() as con, pytest.raises(OSError, match="not a regular file"):
-        shell.save(con, "select 1 as a", "csv", tmp_path / "device")
+        statements.save(con, "select 1 as a", "csv", tmp_path / "device")
     assert (tmp_path / "device").is_fifo()
 
 

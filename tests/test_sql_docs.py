@@ -9,14 +9,14 @@ from conftest import ROOT, Landing
 from nbclient import NotebookClient
 from test_readme import blocks, invocations
 
-from orchestration import nearest
+from orchestration.cli import nearest_macro
 
 PAGE = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
 COMMANDS = [arguments for arguments in invocations(PAGE) if len(arguments) > 1]  # the others wait for a terminal
 
 
 def without_extension(text: str) -> bool:
-    return ("nearest(" in text or "lance_vector" in text) and nearest.extension() is None
+    return ("nearest(" in text or "lance_vector" in text) and nearest_macro.extension() is None
 
 
 @pytest.fixture

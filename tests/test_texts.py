@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Landing, Row, encoded, picture
 
-from orchestration import build
-from orchestration.defs import texts
+from orchestration.defs import captions as texts
+from orchestration.defs.captions import caption_groups
 from orchestration.defs.catalog import landing_shards
-from orchestration.defs.texts import caption_groups
 from orchestration.facts import Facts
-from orchestration.resources import Warehouse
+from orchestration.runtime.resources import Warehouse
 from orchestration.settings import Settings
-from orchestration.sql_models import load
+from orchestration.warehouse import build
+from orchestration.warehouse.models import load
 
 MODELS = {model.name: model for model in load(ROOT / "sql")}
 LAION = ROOT.parent / "shared" / "data" / "laion" / "laion400m_10000.parquet"

@@ -140,3 +140,6 @@ def _shown(image: Image.Image) -> Shown:
     # Asked last: it moves on to the second frame of some formats.
     several = getattr(image, "is_animated", False)
     return Shown(tuple(pictures), "it has several frames or pages, and only the first is compared" if several else None)
+
+
+PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})

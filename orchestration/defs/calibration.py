@@ -1,8 +1,8 @@
 """How sure is a match? Assets of the stage `matches` that p-values are made of.
 
 What belongs here: the null distribution, trials of known copies, and the background of each generation's scores. What
-does not: which pictures these are (`orchestration/calibrating.py`), fitting (`transforms/calibration.py`), p-values of
-generations and error rates (`sql/matches/`).
+does not: which pictures these are (`orchestration/matches/calibration.py`), fitting
+(`transforms/matches/null_distribution.py`), p-values of generations and error rates (`sql/matches/`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,20 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from orchestration import calibrating, matched, pictured
-from orchestration.calibrating import NOT_TRAINED, Found, Heads
-from orchestration.defs.duplicates import cluster_members, clusters_digest
+from orchestration.defs.duplicates import cluster_members
 from orchestration.defs.matches import match_candidates
+from orchestration.duplicates.members import clusters_digest
 from orchestration.facts import SCHEMAS, FactTable, literal
-from orchestration.fingerprinting import COPY, fingerprint_versions, recipe
+from orchestration.facts.recipes import recipe
+from orchestration.fingerprints.bookkeeping import COPY, fingerprint_versions
+from orchestration.matches import calibration, candidates
+from orchestration.matches.calibration import NOT_TRAINED, Found, Heads
+from orchestration.matches.search import view_vectors
 from orchestration.progress import track
-from orchestration.resources import Warehouse
-from orchestration.searching import view_vectors
-from transforms import calibration, search
+from orchestration.runtime import asset_metadata
+from orchestration.runtime.resources import Warehouse
 from transforms.encoders import Vectors
+from transforms.matches import null_distribution, search
 
 CODE = 2  # raise when the same fingerprints would give other scores
 _TABLES = ("calibration_pictures", "null_fits", "null_scores")  # in the order in which they are written
@@ -47,15 +50,15 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     tables = [warehouse.facts[name] for name in _TABLES]
     made_by = _recipe(warehouse)
     if {table.recipe for table in tables} != {made_by}:
-        training = calibrating.heads(warehouse)
-        found = calibrating.compared(warehouse, training, list(_found(warehouse, training)))
+        training = calibration.heads(warehouse)
+        found = calibration.compared(warehouse, training, list(_found(warehouse, training)))
         for table, rows in zip(tables, _rows(warehouse, training, found), strict=True):
             table.replace([rows], made_by)
     fit = warehouse.facts["null_fits"].read().to_pylist()
     scores = np.sort(warehouse.facts["null_scores"].read(["score"])["score"].to_numpy())
     return dg.MaterializeResult(
         metadata={
-            **pictured.fact(warehouse.facts["null_scores"]),
+            **asset_metadata.fact(warehouse.facts["null_scores"]),
             **{f"score at {q:.0%}": float(np.quantile(scores, q)) for q in (0.5, 0.95, 1.0) if len(scores)},
             **{name: value for row in fit for name, value in row.items() if value is not None},
         }
@@ -67,40 +70,40 @@ def _recipe(warehouse: Warehouse) -> str:
     chosen = warehouse.settings.calibration.model_dump(include={"trials", "tail"})
     rules = (warehouse.views, warehouse.settings.limits.null_sample, chosen, warehouse.pixel_limits, held_out)
     training = (fingerprint_versions(warehouse), clusters_digest(warehouse))
-    return recipe("null", (CODE, calibrating.CODE, matched.CODE), training, rules)
+    return recipe("null", (CODE, calibration.CODE, candidates.CODE), training, rules)
 
 
-held_out_paths = calibrating.held_out_paths
+held_out_paths = calibration.held_out_paths
 
 
 def _found(warehouse: Warehouse, training: Heads) -> Iterator[Found]:
     """Yield the best match of each picture that is no copy, and of each edited copy how its source scores."""
-    wanted = calibrating.sampled(warehouse, training)
+    wanted = calibration.sampled(warehouse, training)
     background = _background(warehouse, training)
-    for pictures, views in calibrating.embedded(warehouse, training, wanted):
+    for pictures, views in calibration.embedded(warehouse, training, wanted):
         if not pictures:
             continue
         near = search.best_over_views(views, training.rows, warehouse.settings.limits.neighbours + 1)
         around = _around(views, training, background)
         for place, picture in enumerate(pictures):
             if picture.edit is None or picture.position is None:
-                best = calibration.strongest(near[place], around[place], picture.position)
+                best = null_distribution.strongest(near[place], around[place], picture.position)
                 if best.position is not None:
                     yield Found(picture, best.position, best.score, best.background)
             else:
                 source = training.rows.take(np.array([picture.position]))
-                mean = calibration.background_mean(around[place], [picture.position])
+                mean = null_distribution.background_mean(around[place], [picture.position])
                 yield Found(picture, picture.position, float((views[place] @ source.T).max()), mean)
 
 
 def _background(warehouse: Warehouse, training: Heads) -> np.ndarray:
     """Return the positions of the sampled training pictures, ascending."""
-    return np.sort(calibration.smallest(training.digests, warehouse.settings.limits.null_sample))
+    return np.sort(null_distribution.smallest(training.digests, warehouse.settings.limits.null_sample))
 
 
 def _around(views: Vectors, training: Heads, background: np.ndarray) -> list[search.Found]:
     """Return the best background scores of some pictures, by position among the searched."""
-    best = search.best_over_views(views, training.rows.take(background), calibration.BACKGROUND + 2)
+    best = search.best_over_views(views, training.rows.take(background), null_distribution.BACKGROUND + 2)
     return [search.Found(background[each.position], each.score, each.view) for each in best]
 
 
@@ -110,11 +113,11 @@ def _rows(warehouse: Warehouse, training: Heads, found: Sequence[Found]) -> tupl
     null = sorted((each for each in found if each.picture.edit is None), key=lambda each: each.picture.digest)
     copies = [each for each in found if each.picture.edit is not None]
     scores = [each.score - each.background for each in null]
-    fit = calibration.fit(scores, tail)
-    unseen = calibration.cross_fitted(scores, tail)
+    fit = null_distribution.fit(scores, tail)
+    unseen = null_distribution.cross_fitted(scores, tail)
     p_values = [*unseen, *fit.p_values([each.score - each.background for each in copies])]
     rows = [_row(training, each, float(p)) for each, p in zip([*null, *copies], p_values, strict=True)]
-    uniform = calibration.uniformity(unseen) if len(unseen) else (None, None)
+    uniform = null_distribution.uniformity(unseen) if len(unseen) else (None, None)
     numbers = vars(fit.tail) if fit.tail else {}
     fits = [
         {"measure": "normalised_score", "pictures": len(null), **numbers}
@@ -159,17 +162,17 @@ def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehou
     table, prints = warehouse.facts["generation_backgrounds"], warehouse.facts["generation_fingerprints"]
     readable = prints.read(["generation_id", "recipe"], "status <> 'failed'").to_pylist()
     sample = _sample_digest(warehouse, table) if readable else ""
-    wanted = {row["generation_id"]: recipe(CODE, sample, row["recipe"]) for row in readable}
+    wanted = {row["generation_id"]: recipe("generation background", CODE, sample, row["recipe"]) for row in readable}
     known = {row["generation_id"]: row["recipe"] for row in table.read(["generation_id", "recipe"]).to_pylist()}
     due = sorted(name for name, made in wanted.items() if known.get(name) != made)
-    training = calibrating.heads(warehouse) if due else None
+    training = calibration.heads(warehouse) if due else None
     for names in batched(track(due, "background of generations", len(due)), _BATCH):
         if training is not None:
             table.upsert(_background_rows(warehouse, training, names, wanted))
     for gone in batched(sorted(known.keys() - wanted.keys()), 500):
         table.delete(f"generation_id in ({', '.join(map(literal, gone))})")
     return dg.MaterializeResult(
-        metadata={**pictured.fact(warehouse.facts["generation_backgrounds"]), "scored now": len(due)}
+        metadata={**asset_metadata.fact(warehouse.facts["generation_backgrounds"]), "scored now": len(due)}
     )
 
 
@@ -179,14 +182,14 @@ def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:
     A generation is scored anew only if the sample is another, which it rarely is in a large training set that grows.
     """
     training = (fingerprint_versions(warehouse), clusters_digest(warehouse))
-    state = recipe(training, warehouse.settings.limits.null_sample, warehouse.views)
+    state = recipe("background state", training, warehouse.settings.limits.null_sample, warehouse.views)
     noted, _, sample = table.recipe.partition(" ")
     if noted != state:
-        known = calibrating.heads(warehouse)
-        kept = calibration.smallest(known.digests, warehouse.settings.limits.null_sample)
+        known = calibration.heads(warehouse)
+        kept = null_distribution.smallest(known.digests, warehouse.settings.limits.null_sample)
         # the encoder too: the same picture has another vector by another
         digests, ids = known.digests[kept].tobytes().hex(), known.ids[kept].tolist()
-        sample = recipe(digests, ids, warehouse.encoder_id(COPY), warehouse.views)
+        sample = recipe("background sample", digests, ids, warehouse.encoder_id(COPY), warehouse.views)
         table.note_recipe(f"{state} {sample}")
     return sample
 

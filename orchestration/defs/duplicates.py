@@ -1,27 +1,30 @@
 """Which rows are the same picture? Assets of the stage `duplicates`.
 
 What belongs here: reading fingerprints, calling a transform, writing facts, saying how it went. What does not: how
-pairs are found and confirmed (`transforms/duplicates.py`), which were joined before and how (`joining.py`,
-`copy_joins.py`), counts and views (`sql/duplicates/`).
+pairs are found and confirmed (`transforms/duplicates/pairs.py`), which were joined before and how
+(`duplicates/incremental_join.py`, `duplicates/copy_joins.py`), counts and views (`sql/duplicates/`).
 """
 
-import hashlib
 import os
 
 import dagster as dg
-import numpy as np
 
-from orchestration import copy_joins, pictured, vectors
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
-from orchestration.defs.recalls import recalled_rows
+from orchestration.defs.opt_outs import recalled_rows
+from orchestration.duplicates import copy_joins
+from orchestration.duplicates.incremental_join import HASHES, PICTURES, Joined, near_pairs
+from orchestration.duplicates.pixel_comparisons import comparing
 from orchestration.facts import FactTable
-from orchestration.fingerprinting import forget_outdated_shards, recipe
-from orchestration.joining import HASHES, PICTURES, Joined, near_pairs
-from orchestration.remembered import comparing
-from orchestration.resources import Warehouse
-from transforms import components, duplicates, membership
-from transforms.picture_set import COLUMNS, Pictures
+from orchestration.facts.recipes import recipe
+from orchestration.fingerprints import stored_vectors
+from orchestration.fingerprints.bookkeeping import forget_outdated_shards
+from orchestration.fingerprints.picture_set import usable_pictures
+from orchestration.runtime import asset_metadata
+from orchestration.runtime.resources import Warehouse
+from transforms.duplicates import components
+from transforms.duplicates import members as membership
+from transforms.duplicates import pairs as duplicates
 
 CODE = 2  # raise when the same fingerprints would give other pairs or clusters
 _WORKERS = len(os.sched_getaffinity(0))
@@ -62,7 +65,7 @@ def _told(joined: Joined, table: FactTable) -> dg.MaterializeResult:
     measured = [note["recall"] for note in notes if note["recall"] is not None]
     return dg.MaterializeResult(
         metadata={
-            **pictured.fact(table),
+            **asset_metadata.fact(table),
             "dagster/row_count": sum(note["pairs"] for note in notes),
             "joins": len(notes),
             "exact": all(note["exact"] for note in notes),
@@ -98,7 +101,7 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     methods = table.counts("method")
     return dg.MaterializeResult(
         metadata={
-            **pictured.fact(table),
+            **asset_metadata.fact(table),
             "compared by pixels now": made,
             "could not be compared": failed,
             **methods,
@@ -128,28 +131,14 @@ def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
             table.replace(membership.members(pictures, groups, cut, worth, compare, _WORKERS), made_by)
         if compare.failed:
             table.forget_recipe()
-        rows, owner = vectors.stored(warehouse, pictures)
+        rows, owner = stored_vectors.stored(warehouse, pictures)
         at_once = max(1, int(warehouse.settings.joins.memory) // (_VECTOR * rows.dimension))
         members = table.scan(["sample_id", "representative_id"])
         alike.replace(membership.similarities(pictures, members, rows, owner, at_once), made_by)
     heads = table.read(["representative_id"])["representative_id"]
-    return dg.MaterializeResult(metadata={**pictured.fact(table), "clusters": len(heads.unique())})
+    return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "clusters": len(heads.unique())})
 
 
 def _fingerprints(warehouse: Warehouse) -> tuple[object, ...]:
     names = ("image_fingerprints", *(kind.near for kind in (HASHES, PICTURES)))
     return tuple(warehouse.facts[name].version for name in names)
-
-
-def usable_pictures(warehouse: Warehouse) -> Pictures:
-    """Read the training pictures that could be decoded."""
-    recalled = warehouse.facts["recalled_rows"].read(["sample_id"])["sample_id"].to_numpy()
-    return Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS, "status <> 'failed'"), recalled)
-
-
-def clusters_digest(warehouse: Warehouse) -> str:
-    """Hash the clusters by what they hold: after an opt-out that moves nobody, nothing is searched again."""
-    clusters = hashlib.sha256()
-    for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
-        clusters.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())
-    return clusters.hexdigest()

@@ -1,8 +1,8 @@
 """What does each image look like? Assets of the stage `fingerprints`.
 
 What belongs here: the assets, and what Dagster shows of them. What does not: which shards are due and committing them
-(`orchestration/fingerprinting.py`), how pictures are decoded, hashed and embedded (`transforms/`), status and coverage
-(`sql/fingerprints/`).
+(`orchestration/fingerprints/bookkeeping.py`), how pictures are decoded, hashed and embedded (`transforms/`), status and
+coverage (`sql/fingerprints/`).
 """
 
 import time
@@ -15,10 +15,11 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from orchestration import pictured, redownloads
 from orchestration.defs.catalog import SHARDS, landing_shards
 from orchestration.facts import literal
-from orchestration.fingerprinting import (
+from orchestration.facts.recipes import recipe
+from orchestration.fingerprints import second_dump
+from orchestration.fingerprints.bookkeeping import (
     CODE,
     COPY,
     due_shards,
@@ -26,14 +27,24 @@ from orchestration.fingerprinting import (
     forget_gone_shards,
     maintain,
     partition,
-    recipe,
 )
 from orchestration.progress import track
-from orchestration.resources import Warehouse
-from transforms import generations, shards
+from orchestration.runtime import asset_metadata
+from orchestration.runtime.resources import Warehouse
+from transforms.catalog import generations
+from transforms.catalog.generations import Generation
 from transforms.encoders import Encoder, Prepared
-from transforms.fingerprints import FAILED, LOW_QUALITY, Fingerprint, Rules, ahead, fingerprint, vector_column
-from transforms.generations import Generation, View
+from transforms.fingerprints import shard as shards
+from transforms.fingerprints.fingerprint import (
+    FAILED,
+    LOW_QUALITY,
+    Fingerprint,
+    Rules,
+    ahead,
+    fingerprint,
+    vector_column,
+)
+from transforms.fingerprints.views import View
 
 
 @dg.asset(
@@ -77,7 +88,7 @@ def _told(
     """Return what Dagster shows of a run: totals, throughput and failures."""
     counts = sum((account.counts for account in done), Counter[str]())
     return {
-        **pictured.fact(warehouse.facts[table]),
+        **asset_metadata.fact(warehouse.facts[table]),
         "shards fingerprinted now": len(done),
         "pictures fingerprinted now": counts.total(),
         "known by their bytes": sum(account.reused for account in done),
@@ -103,7 +114,7 @@ def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     """Hashes of a second dump of the same rows, where the settings name one; shards that are done are not read."""
     began = time.monotonic()
     done = []
-    for shard, account in fingerprinted(warehouse, redownloads.due(warehouse), "fingerprinting the second dump"):
+    for shard, account in fingerprinted(warehouse, second_dump.due(warehouse), "fingerprinting the second dump"):
         done.append(account)
         if account.broken or account.unlisted:
             context.log.warning("%s: %s", partition(shard), account.broken or f"{account.unlisted} pictures unlisted")
@@ -140,7 +151,7 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
         context.log.warning("%d generations cannot be read; catalog.generations says why", failed)
     return dg.MaterializeResult(
         metadata={
-            **pictured.fact(warehouse.facts["generation_fingerprints"]),
+            **asset_metadata.fact(warehouse.facts["generation_fingerprints"]),
             "fingerprinted now": len(due),
             "failed now": failed,
             "gone": len(gone),
@@ -151,7 +162,14 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
 def _generation_recipe(warehouse: Warehouse, generation: Generation) -> str:
     stat = Path(generation.path).stat()
     return recipe(
-        CODE, warehouse.encoder_id(COPY), warehouse.rules, generation, warehouse.views, stat.st_size, stat.st_mtime_ns
+        "generation fingerprints",
+        CODE,
+        warehouse.encoder_id(COPY),
+        warehouse.rules,
+        generation,
+        warehouse.views,
+        stat.st_size,
+        stat.st_mtime_ns,
     )
 
 

@@ -1,6 +1,6 @@
 """What the guard was asked: a fact that no run makes.
 
-What belongs here: its asset, so that lineage and columns are shown. What does not: writing it (`guard_log.py`), reading
+What belongs here: its asset, so that lineage and columns are shown. What does not: writing it (`guard/log.py`), reading
 it beside the warehouse (`sql/provenance/guard_log.sql`).
 """
 

@@ -1,7 +1,8 @@
 """What could this generation come from? Assets of the stage `matches`.
 
 What belongs here: the assets and the rows they write. What does not: which generations and pictures meet
-(`searching.py`), gathering and comparing candidates (`matched.py`), p-values and verdicts (`sql/matches/evidence.sql`).
+(`matches/search.py`), gathering and comparing candidates (`matches/candidates.py`), p-values and verdicts
+(`sql/matches/evidence.sql`).
 """
 
 from collections.abc import Iterable
@@ -11,17 +12,22 @@ from itertools import batched, chain
 import dagster as dg
 import pyarrow as pa
 
-from orchestration import matched, pictured, searching
-from orchestration.defs.duplicates import cluster_members, clusters_digest, usable_pictures
+from orchestration.defs.duplicates import cluster_members
 from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.defs.prompts import prompt_candidates
+from orchestration.duplicates.members import clusters_digest
 from orchestration.facts import SCHEMAS
-from orchestration.fingerprinting import fingerprint_versions, recipe
-from orchestration.matched import Matches
-from orchestration.resources import Warehouse
-from orchestration.searching import Pool
-from transforms.alignment import Alignment
-from transforms.matching import Candidate, Cut, Measured, Training
+from orchestration.facts.recipes import recipe
+from orchestration.fingerprints.bookkeeping import fingerprint_versions
+from orchestration.fingerprints.picture_set import usable_pictures
+from orchestration.matches import candidates as matched
+from orchestration.matches import search
+from orchestration.matches.candidates import Matches
+from orchestration.matches.search import Pool
+from orchestration.runtime import asset_metadata
+from orchestration.runtime.resources import Warehouse
+from transforms.alignment.align import Alignment
+from transforms.matches.candidates import Candidate, Cut, Measured, Training
 
 _ROWS = 512  # generations written at once
 CODE = 4  # raise when the same fingerprints would give other matches
@@ -43,10 +49,10 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
     candidates, evidence = facts["match_candidates"], facts["match_evidence"]
     made_by = _match_recipe(warehouse, cut)
     failed = facts["match_comparisons"].dataset().count_rows(filter="failure is not null")
-    now, made = searching.Now(), 0
+    now, made = search.Now(), 0
     if {candidates.recipe, evidence.recipe} != {made_by} or failed:
         pool = training_pictures(warehouse)
-        found = searching.Search(warehouse, pool, cut)
+        found = search.Search(warehouse, pool, cut)
         now = found.run()
         matches = Matches(warehouse, pool, found, cut)
         matches.compare()
@@ -61,11 +67,11 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
     return _matches_told(warehouse, now, made, failed)
 
 
-def _matches_told(warehouse: Warehouse, now: searching.Now, made: int, failed: int) -> dg.MaterializeResult:
+def _matches_told(warehouse: Warehouse, now: search.Now, made: int, failed: int) -> dg.MaterializeResult:
     confirmed = warehouse.facts["match_evidence"].dataset().count_rows(filter="confirmed")
     return dg.MaterializeResult(
         metadata={
-            **pictured.fact(warehouse.facts["match_candidates"]),
+            **asset_metadata.fact(warehouse.facts["match_candidates"]),
             "confirmed by pixels": confirmed,
             "generations searched now": now.generations,
             "training pictures searched now": now.pictures,
@@ -79,7 +85,7 @@ def _match_recipe(warehouse: Warehouse, cut: Cut) -> str:
     names = ("generation_fingerprints", "generation_embeddings", "prompt_candidates")
     versions = [warehouse.facts[name].version for name in names]
     rules = (cut, warehouse.pixel_limits, warehouse.views)
-    codes = (CODE, searching.CODE, matched.CODE)
+    codes = (CODE, search.CODE, matched.CODE)
     return recipe("matches", codes, fingerprint_versions(warehouse), clusters_digest(warehouse), versions, rules)
 
 

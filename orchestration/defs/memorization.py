@@ -1,8 +1,8 @@
 """Did the model memorize it? The tests of the literature, as assets of the stage `matches`.
 
 What belongs here: what is due, and committing what was measured. What does not: comparing the generations of a prompt
-(`prompted.py`), measuring generations beside their sources (`memorized.py`), the formulas
-(`transforms/memorization.py`), thresholds and rates (`sql/provenance/`).
+(`provenance/cliques.py`), measuring generations beside their sources (`provenance/memorization.py`), the formulas
+(`transforms/provenance/memorization.py`), thresholds and rates (`sql/provenance/`).
 """
 
 from itertools import batched
@@ -11,14 +11,15 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from orchestration import known_pictures, memorized, pictured, prompted
 from orchestration.defs.fingerprints import generation_fingerprints
 from orchestration.defs.matches import match_candidates
-from orchestration.fingerprinting import recipe
-from orchestration.known_pictures import Known
+from orchestration.facts.recipes import recipe
 from orchestration.progress import track
-from orchestration.resources import Warehouse
-from transforms import calibration
+from orchestration.provenance import cliques, memorization, picture_index
+from orchestration.provenance.picture_index import Known
+from orchestration.runtime import asset_metadata
+from orchestration.runtime.resources import Warehouse
+from transforms.matches import null_distribution
 
 CODE = 1  # raise when the same facts would give other rows
 _COMMIT = 200  # prompts
@@ -42,15 +43,15 @@ _READ = (
 def prompt_cliques(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """The largest clique of near generations of every prompt; a prompt whose generations stay is not compared again."""
     table = warehouse.facts["prompt_cliques"]
-    due = prompted.due(warehouse)
-    rows = track(prompted.compared(warehouse, due), "comparing prompts", len(due)) if due else ()
+    due = cliques.due(warehouse)
+    rows = track(cliques.compared(warehouse, due), "comparing prompts", len(due)) if due else ()
     failed = 0
     for some in batched(rows, _COMMIT):
         failed += sum(row["failure"] is not None for row in some)
         table.upsert(pa.Table.from_pylist(list(some), table.schema))
     if failed:
         context.log.warning("%d prompts have generations that cannot be read; the next run tries again", failed)
-    return dg.MaterializeResult(metadata={**pictured.fact(table), "compared now": len(due), "failed now": failed})
+    return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "compared now": len(due), "failed now": failed})
 
 
 @dg.asset(
@@ -63,21 +64,23 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
 def memorized_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Each generation beside each source that pixels confirm, by the measures of the papers; measured once."""
     table, counts = warehouse.facts["memorized_pairs"], warehouse.facts["eidetic_counts"]
-    made_by = recipe("memorized", CODE, memorized.CODE, _versions(warehouse), warehouse.settings.memorization)
+    made_by = recipe(
+        "memorized", CODE, memorization.CODE, _versions(warehouse), warehouse.settings.memorization.model_dump()
+    )
     measured = failed = 0
     if {table.recipe, counts.recipe} != {made_by}:
-        rows = memorized.confirmed(warehouse)
-        before = memorized.keep_only(table, ((row["generation_id"], row["sample_id"]) for row in rows))
-        counted = memorized.keep_only(counts, ((row["sample_id"],) for row in rows))
+        rows = memorization.confirmed(warehouse)
+        before = memorization.keep_only(table, ((row["generation_id"], row["sample_id"]) for row in rows))
+        counted = memorization.keep_only(counts, ((row["sample_id"],) for row in rows))
         if rows:
-            known = known_pictures.known(warehouse)
+            known = picture_index.known(warehouse)
             measured, failed = _measure(warehouse, known, rows, before)
             failed += _count(warehouse, known, sorted({row["sample_id"] for row in rows}), counted)
         for each in (table, counts):
             each.forget_recipe() if failed else each.note_recipe(made_by)
     if failed:
         context.log.warning("%d measurements lack a picture; the next run tries again", failed)
-    return dg.MaterializeResult(metadata={**pictured.fact(table), "measured now": measured, "failed now": failed})
+    return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "measured now": measured, "failed now": failed})
 
 
 def _versions(warehouse: Warehouse) -> list[int]:
@@ -86,9 +89,9 @@ def _versions(warehouse: Warehouse) -> list[int]:
 
 def _measure(warehouse: Warehouse, known: Known, rows: list[dict], before: dict[tuple, str]) -> tuple[int, int]:
     """Measure the pairs that are new or changed; return how many, and how many of these could not be."""
-    table, measuring = warehouse.facts["memorized_pairs"], memorized.Measuring(warehouse, known)
+    table, measuring = warehouse.facts["memorized_pairs"], memorization.Measuring(warehouse, known)
     measured = failed = 0
-    some = memorized.pairs(warehouse, known, rows)
+    some = memorization.pairs(warehouse, known, rows)
     for pairs in track(some, "measuring memorization", len(rows), len):
         due = [p for p in pairs if before.get((p.generation["generation_id"], p.sample_id)) != p.made_by]
         if due:
@@ -100,7 +103,7 @@ def _measure(warehouse: Warehouse, known: Known, rows: list[dict], before: dict[
 
 def _count(warehouse: Warehouse, known: Known, sources: list[int], counted: dict[tuple, str]) -> int:
     """Count the rows near each source that is new or changed; return how many could not all be compared."""
-    table, measuring = warehouse.facts["eidetic_counts"], memorized.Measuring(warehouse, known)
+    table, measuring = warehouse.facts["eidetic_counts"], memorization.Measuring(warehouse, known)
     due = [source for source in sources if counted.get((source,)) != measuring.eidetic_recipe(source)]
     failed = 0
     for some in batched(map(measuring.eidetic, due), _COMMIT):
@@ -120,17 +123,17 @@ def outlier_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     """How unusual the confirmed sources are, and a sample of training pictures to rank them among."""
     table, cut = warehouse.facts["outlier_scores"], warehouse.settings.memorization
     chosen = cut.outlier_neighbours, cut.outlier_sample
-    sources = warehouse.facts["match_evidence"].read(["sample_id"], memorized.CONFIRMED)["sample_id"].unique()
+    sources = warehouse.facts["match_evidence"].read(["sample_id"], memorization.CONFIRMED)["sample_id"].unique()
     made_by = recipe("outliers", CODE, sorted(sources.to_pylist()), _versions(warehouse)[3:], chosen)
     if table.recipe != made_by:
         table.replace([_outliers(warehouse, sources.to_pylist())] if len(sources) else [], made_by)
-    return dg.MaterializeResult(metadata={**pictured.fact(table)})
+    return dg.MaterializeResult(metadata={**asset_metadata.fact(table)})
 
 
 def _outliers(warehouse: Warehouse, sources: list[int]) -> pa.Table:
-    known, cut = known_pictures.known(warehouse), warehouse.settings.memorization
+    known, cut = picture_index.known(warehouse), warehouse.settings.memorization
     heads = np.unique(known.head)
-    sample = heads[calibration.smallest(known.pictures.pixel_digests[heads], cut.outlier_sample)]
+    sample = heads[null_distribution.smallest(known.pictures.pixel_digests[heads], cut.outlier_sample)]
     asked = np.union1d(sample, known.head[[known.place(source) for source in sources]])
     scores, neighbours = known.outliers(asked, cut.outlier_neighbours)
     asked = asked[: len(scores)]  # none, where no other picture is there to be far from

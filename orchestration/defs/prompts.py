@@ -1,7 +1,7 @@
 """Which training pictures were trained on under a generation's prompt? The asset `prompt_candidates`.
 
 What belongs here: which matched rows become candidates, and writing them. What does not: matching captions
-(`prompt_captions.py`, `caption_vectors.py`), comparing pixels (`matches.py`).
+(`matches/prompt_captions.py`, `matches/caption_vectors.py`), comparing pixels (`defs/matches.py`).
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,15 @@ import duckdb
 import lance
 import pyarrow as pa
 
-from orchestration import caption_vectors, catalogued, pictured, prompt_captions
+from orchestration.catalog import samples_view
 from orchestration.defs.catalog import landing_shards
-from orchestration.defs.duplicates import cluster_members, clusters_digest
+from orchestration.defs.duplicates import cluster_members
 from orchestration.defs.fingerprints import generation_fingerprints
-from orchestration.fingerprinting import recipe
-from orchestration.resources import Warehouse
+from orchestration.duplicates.members import clusters_digest
+from orchestration.facts.recipes import recipe
+from orchestration.matches import caption_vectors, prompt_captions
+from orchestration.runtime import asset_metadata
+from orchestration.runtime.resources import Warehouse
 
 CODE = 1  # raise when the same captions would give other candidates
 _BATCH = 65_536
@@ -78,7 +81,7 @@ def prompt_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -
         table.replace(_chosen(warehouse, shown, prompts), made_by)
     return dg.MaterializeResult(
         metadata={
-            **pictured.fact(table),
+            **asset_metadata.fact(table),
             "prompts": len(prompts),
             "rows of such a caption": warehouse.facts["prompt_captions"].dataset().count_rows(),
             **table.counts("method"),
@@ -100,7 +103,7 @@ def _chosen(warehouse: Warehouse, shown: pa.Table, prompts: pa.Table) -> Iterato
     """Stream the candidates, generation by generation."""
     if not len(prompts):
         return
-    with catalogued.opened(warehouse, prompt_captions.MODELS) as con:
+    with samples_view.opened(warehouse, prompt_captions.MODELS) as con:
         _provide(con, warehouse, prompts)
         con.register("generations", shown)
         con.execute("set variable most = ?", [warehouse.settings.limits.neighbours])

@@ -1,14 +1,16 @@
 """What should a curator do? Assets of the stage `reports`.
 
-What belongs here: writing the exports of a published version. What does not: what they hold (`exports.py`).
+What belongs here: writing the exports of a published version. What does not: what they hold (`reports/exports.py`).
 """
 
 import dagster as dg
 from pydantic import Field
 
-from orchestration import exports, guard_folders, publishing
 from orchestration.defs.warehouse import MODELS
-from orchestration.resources import Warehouse
+from orchestration.guard import folders
+from orchestration.reports import exports
+from orchestration.runtime.resources import Warehouse
+from orchestration.warehouse import publishing
 
 _TABLES = [dg.AssetKey(model.name.split(".")) for model in MODELS if model.name in exports.TABLES]
 
@@ -33,7 +35,7 @@ def curator_exports(context: dg.AssetExecutionContext, config: Chosen, warehouse
         raise dg.Failure(str(error), allow_retries=False) from error
     kept = {version.number for version in publishing.versions(warehouse.home)}
     exports.prune(warehouse.home, kept)
-    guard_folders.prune(warehouse.home, kept)
+    folders.prune(warehouse.home, kept)
     if said := picture.said():
         context.log.warning(said)
     return dg.MaterializeResult(

@@ -2,22 +2,23 @@
 
 What belongs here: one step that builds the chosen tables into a private file, audits them, and publishes it. All
 stages are one step, because they are published together or not at all: a reader never sees half a run. What does not:
-the tables (`sql/`), how a file is built (`build.py`) or published (`publishing.py`).
+the tables (`sql/`), how a file is built (`warehouse/build.py`) or published (`warehouse/publishing.py`).
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 import pyarrow as pa
 
-from orchestration import build, macros, pictured, previous, publishing
 from orchestration.facts import WRITTEN_BY
+from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
-from orchestration.resources import Warehouse
-from orchestration.sql_models import Model, load
+from orchestration.runtime import asset_metadata
+from orchestration.runtime.resources import Warehouse
+from orchestration.warehouse import build, macros, previous, publishing
+from orchestration.warehouse.models import Model, load
 
 MODELS = load(build.SQL)
 MACROS = macros.load(build.SQL)
@@ -37,7 +38,7 @@ _VERSIONS = pa.schema(
 
 
 def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
-    found = (pictured.asset_key(name, WRITTEN_BY) for name in (*model.depends_on, *model.inputs))
+    found = (asset_metadata.asset_key(name, WRITTEN_BY) for name in (*model.depends_on, *model.inputs))
     inputs = {upstream for upstream in found if upstream}
     return dg.AssetSpec(
         key,
@@ -71,8 +72,8 @@ def published_tables(
     versions = warehouse.facts.versions()
     everything = len(chosen) == len(MODELS)
     before = _history(warehouse)
-    recipe = _recipe(warehouse, versions)
-    if everything and before.num_rows and before["recipe"][-1].as_py() == recipe:
+    made_by = _recipe(warehouse, versions)
+    if everything and before.num_rows and before["recipe"][-1].as_py() == made_by:
         context.log.info("version %d already holds this: nothing to publish", before["version"][-1].as_py())
         return
     if not everything:  # what is published says what it is made of, whichever table was asked for
@@ -82,7 +83,7 @@ def published_tables(
         versions |= _kept_versions(before, chosen)
     number = publishing.next_number(warehouse.home)
     this = pa.Table.from_pylist(
-        [_version(warehouse, number, versions, recipe if everything else "", context.run_id)], _VERSIONS
+        [_version(warehouse, number, versions, made_by if everything else "", context.run_id)], _VERSIONS
     )
     with build.opened(path, warehouse.settings) as con, previous.opened(warehouse.home) as last:
         inputs = build.Inputs(warehouse.facts, versions, warehouse.settings, this, before, last)
@@ -91,7 +92,7 @@ def published_tables(
         macros.create(con, MACROS)
         audits = [result for model in chosen for result in build.audit(con, model)]
         columns = build.columns(con)
-        shown = {m.name: pictured.metadata(con, m, rows[m.name], columns, WRITTEN_BY) for m in chosen}
+        shown = {m.name: asset_metadata.metadata(con, m, rows[m.name], columns, WRITTEN_BY) for m in chosen}
     for result in audits:
         yield _check_result(result)
     failed = [result.sentence for result in audits if result.failing]
@@ -124,13 +125,13 @@ def _kept_versions(before: pa.Table, rebuilt: Sequence[Model]) -> dict[str, int]
 
 
 def _recipe(warehouse: Warehouse, versions: dict[str, int]) -> str:
-    parts = [versions, warehouse.settings.settings_hash, [[m.name, m.create, m.comments] for m in MODELS]]
-    parts.append([macro.statements for macro in MACROS])
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    models = [[model.name, sql_words(model.create), model.comments] for model in MODELS]
+    made = [[sql_words(statement) for statement in macro.statements] for macro in MACROS]
+    return recipe("published version", versions, warehouse.settings.settings_hash, models, made)
 
 
 def _version(
-    warehouse: Warehouse, number: int, versions: dict[str, int], recipe: str, run_id: str
+    warehouse: Warehouse, number: int, versions: dict[str, int], made_by: str, run_id: str
 ) -> dict[str, object]:
     encoders = (
         warehouse.facts["fingerprinted_shards"].read(["encoder"], "encoder is not null")["encoder"].unique().to_pylist()
@@ -141,7 +142,7 @@ def _version(
         "lance_versions": sorted(versions.items()),
         "encoders": sorted(encoders),
         "settings_hash": warehouse.settings.settings_hash,
-        "recipe": recipe,
+        "recipe": made_by,
         "run_id": run_id,
     }
 

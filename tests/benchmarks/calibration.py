@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, say
 from tests.benchmarks.labelled import PHOTOS
-from transforms import calibration, encoders, search
-from transforms.calibration import Null, Strongest
-from transforms.edits import EDITS
+from transforms import encoders
 from transforms.encoders import Vectors
-from transforms.fingerprints import embed
-from transforms.generations import VIEWS
+from transforms.fingerprints.fingerprint import embed
+from transforms.fingerprints.views import VIEWS
+from transforms.matches import null_distribution, search
+from transforms.matches.edits import EDITS
+from transforms.matches.null_distribution import Null, Strongest
 from transforms.pictures import Pixels, decode
 
 TRAINED, COPIES, SPLITS, TAIL = 200, 40, 40, 0.9
@@ -88,9 +89,9 @@ def _views(photos: list[Pixels]) -> Vectors:
 
 def _judged(views: Vectors, training: Vectors, own: range | None = None) -> list[Strongest]:
     near = search.best_over_views(views, training, _NEIGHBOURS + 1)
-    around = search.best_over_views(views, training, calibration.BACKGROUND + 2)
+    around = search.best_over_views(views, training, null_distribution.BACKGROUND + 2)
     return [
-        calibration.strongest(found, background, None if own is None else own[place])
+        null_distribution.strongest(found, background, None if own is None else own[place])
         for place, (found, background) in enumerate(zip(near, around, strict=True))
     ]
 
@@ -108,7 +109,7 @@ def splits() -> list[Split]:
         order = rng.permutation(len(known.plain))
         trained, never = order[:TRAINED], order[TRAINED:]
         training = known.plain[trained, 0]
-        null = calibration.fit(
+        null = null_distribution.fit(
             [each.normalised for each in _judged(known.plain[trained], training, range(TRAINED))], TAIL
         )
         copied = trained[rng.choice(TRAINED, COPIES, replace=False)]
@@ -125,10 +126,10 @@ def splits() -> list[Split]:
 
 
 def _uniform() -> Measured:
-    distances = [calibration.uniformity(split.never) for split in splits()]
+    distances = [null_distribution.uniformity(split.never) for split in splits()]
     pooled = np.concatenate([split.never for split in splits()])
     parts = {
-        "pooled": calibration.uniformity(pooled)[0],
+        "pooled": null_distribution.uniformity(pooled)[0],
         "splits_rejected_at_05": float(np.mean([p <= 0.05 for _, p in distances])),
         **{f"share_up_to_{level:g}": float(np.mean(pooled <= level)) for level in (0.01, 0.05, 0.1)},
     }

@@ -16,8 +16,8 @@ from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest
 from tests.benchmarks.labelled import PHOTOS
 from tests.benchmarks.methods import Relation, outcome
-from transforms.components import Components, groups
-from transforms.picture_set import Positions
+from transforms.duplicates.components import Components, groups
+from transforms.fingerprints.picture_set import Positions
 
 _NODES, _EDGES = 5_000_000, 3_500_000
 _SCALE_NODES, _SCALE_EDGES = (50_000_000, 100_000_000) if FULL else (5_000_000, 10_000_000)

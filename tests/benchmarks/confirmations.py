@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.benchmarks.judged import CONFIRMED, ENTIRE, Judged, Outcome
-from transforms.edits import PART, WHOLE
-from transforms.shares import wilson
+from transforms.intervals import wilson
+from transforms.matches.edits import PART, WHOLE
 
 Relation = npt.NDArray[np.bool_]  # (generations, training pictures)
 Scores = npt.NDArray[np.float32]  # likewise

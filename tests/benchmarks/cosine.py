@@ -9,10 +9,10 @@ import torch
 
 from tests.benchmarks.data import vectors
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest, say
-from transforms import cosine_cells
-from transforms.cosine_cells import Cells, measured_recall
-from transforms.cosine_join import self_join
-from transforms.cosine_scan import TILES
+from transforms.joins.cosine import cells as cosine_cells
+from transforms.joins.cosine.cells import Cells, measured_recall
+from transforms.joins.cosine.join import self_join
+from transforms.joins.cosine.tiles import TILES
 
 _ROWS, _GPU_ROWS, _COPIES = 100_000, 1_000_000, 100
 _ROUNDS = 3 if FULL else 1

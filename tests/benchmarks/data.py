@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tests.benchmarks.figures import NotMeasured
-from transforms.fingerprints import Fingerprint, Rules, fingerprint
+from transforms.fingerprints.fingerprint import Fingerprint, Rules, fingerprint
 from transforms.pictures import Pixels
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,20 +9,21 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
-from orchestration import copy_joins, vectors
+from orchestration.duplicates import copy_joins
+from orchestration.duplicates.incremental_join import HASHES, PICTURES, near_pairs
 from orchestration.facts import Facts
-from orchestration.joining import HASHES, PICTURES, near_pairs
+from orchestration.fingerprints import stored_vectors
 from orchestration.settings import Settings
 from tests.benchmarks.figures import FULL, Figure, Measured, say, seconds
-from transforms import duplicates, membership
-from transforms.alignment import Limits
-from transforms.comparisons import Compared
-from transforms.components import groups
-from transforms.picture_set import COLUMNS, Pictures
+from transforms.alignment.align import Limits
+from transforms.alignment.comparer import Compared
+from transforms.duplicates import members, pairs
+from transforms.duplicates.components import groups
+from transforms.fingerprints.picture_set import COLUMNS, Pictures
 
 _DISTINCT, _COPIES = (100_000, 10) if FULL else (20_000, 10)
 _DIMENSION, _ENCODER, _BATCH = 512, "made up", 50_000
-_CUT = duplicates.Thresholds(31, 0.5, 0.6, Limits())
+_CUT = pairs.Thresholds(31, 0.5, 0.6, Limits())
 
 
 class _Id:
@@ -88,13 +89,13 @@ class _Warehouse(SimpleNamespace):
 
     def _pairs(self, known: Pictures) -> Iterator[pa.Table]:
         near = near_pairs(self.facts, HASHES), near_pairs(self.facts, PICTURES)
-        return duplicates.pairs(known, *near, _CUT, lambda a, b: Compared(same=False), 2)
+        return pairs.pairs(known, *near, _CUT, lambda a, b: Compared(same=False), 2)
 
     def _members(self, known: Pictures) -> Iterator[pa.Table]:
         confirmed = self.facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
-        labels = membership.connected(known, confirmed).labels()
-        worth = membership.worth(known, near_pairs(self.facts, PICTURES), _CUT, labels)
-        return membership.members(known, groups(labels), _CUT, worth, lambda a, b: Compared(same=False), 2)
+        labels = members.connected(known, confirmed).labels()
+        worth = members.worth(known, near_pairs(self.facts, PICTURES), _CUT, labels)
+        return members.members(known, groups(labels), _CUT, worth, lambda a, b: Compared(same=False), 2)
 
 
 def _new_shard() -> Measured:
@@ -107,7 +108,7 @@ def _new_shard() -> Measured:
         warehouse.land(_DISTINCT * _COPIES, _DISTINCT // 10, 1)
         steps["new"] = warehouse.derive()
         steps["nothing"] = warehouse.derive()
-        rows, _ = vectors.stored(warehouse, Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS)))
+        rows, _ = stored_vectors.stored(warehouse, Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS)))
     for name, taken in steps.items():
         say(f"  {name}: " + ", ".join(f"{step} {value:.2f}" for step, value in taken.items()))
     joins = {name: taken["hashes_s"] + taken["embeddings_s"] for name, taken in steps.items()}

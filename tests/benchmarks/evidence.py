@@ -20,8 +20,8 @@ from tests.benchmarks.confirmations import Cases, table
 from tests.benchmarks.figures import Figure, Measured, say
 from tests.benchmarks.judged import Judged, Outcome, outcome
 from tests.benchmarks.planted import Photo
-from transforms.edits import PART, WHOLE
-from transforms.shares import wilson
+from transforms.intervals import wilson
+from transforms.matches.edits import PART, WHOLE
 
 FAILURES = os.environ.get("RAISONNE_BENCH_FAILURES")
 """A file to write: what was missed and what was wrongly confirmed, with all measurements, tab-separated."""

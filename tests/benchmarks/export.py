@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.table_files import write_csv, write_parquet
+from orchestration.reports.table_files import write_csv, write_parquet
 from tests.benchmarks import report_open
 from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import FULL, Figure, Measured, fastest, say

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest, say, seconds
 from tests.benchmarks.guard_data import DIMENSION, FAST, ROWS, bundle, hashes, vector_batches
-from transforms import hamming_scan, sketches
 from transforms.guard import Bundle
-from transforms.guard.nearest import SCORED, best_scores, candidates
-from transforms.hamming_workers import Workers
+from transforms.guard.embedding_search import SCORED, best_scores, candidates
+from transforms.joins.cosine import sketches
+from transforms.joins.hamming import scan as hamming_scan
+from transforms.joins.hamming.workers import Workers
 
 _ASKED = 64  # queries
 

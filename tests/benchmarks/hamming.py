@@ -19,8 +19,8 @@ from lance.vector import find_duplicate_pairs
 
 from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest, say, seconds
-from transforms.grouping import collapse
-from transforms.hamming_join import self_join
+from transforms.hashing.grouping import collapse
+from transforms.joins.hamming.join import self_join
 
 _RADIUS, _ROWS, _ASKED = 31, 1_000_000, 300
 _DUCKDB_ROWS = _ROWS if FULL else 200_000

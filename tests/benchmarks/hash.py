@@ -18,8 +18,8 @@ from PIL import Image
 
 from tests.benchmarks.data import ROOT, RULES, originals
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest
-from transforms.fingerprints import Pace, ahead, fingerprint
-from transforms.hashes import from_hex
+from transforms.fingerprints.fingerprint import Pace, ahead, fingerprint
+from transforms.hashing.hashes import from_hex
 
 # Of the pictures measured: pixels on the long side, and JPEG quality.
 _SIDE, _JPEG_QUALITY = 500, 85

@@ -19,14 +19,16 @@ from orchestration.settings import Settings
 from tests.benchmarks.data import RULES
 from tests.benchmarks.figures import NotMeasured, say
 from tests.benchmarks.planted import Photo, Planted, Set
-from transforms import encoders, hashes, matching, search
-from transforms.alignment import Alignment, Features, Limits, align, features
+from transforms import encoders
+from transforms.alignment.align import Alignment, Features, Limits, align, features
 from transforms.encoders import Prepared, Vectors
-from transforms.fingerprints import embed
-from transforms.generations import VIEWS
-from transforms.hashes import from_hex
-from transforms.matching import Cut, Equals, Measured, Query, Training
-from transforms.neighbour_lists import FIRST, Near, last
+from transforms.fingerprints.fingerprint import embed
+from transforms.fingerprints.views import VIEWS
+from transforms.hashing import hashes
+from transforms.hashing.hashes import from_hex
+from transforms.matches import candidates, search
+from transforms.matches.candidates import Cut, Equals, Measured, Query, Training
+from transforms.matches.neighbour_lists import FIRST, Near, last
 from transforms.pictures import Pixels
 
 ENTIRE = ("exact", "copy")
@@ -97,7 +99,7 @@ def outcome() -> Outcome:
             spent["embedding"] -= began - (began := time.perf_counter())
             near = search.best_over_views(views, judge.vectors, FIRST)
             queries = [query for _, query, _ in made]
-            alike = matching.hashed(queries, np.arange(len(trained)), judge.training, judge.cut.pdq)
+            alike = candidates.hashed(queries, np.arange(len(trained)), judge.training, judge.cut.pdq)
             judged += pool.map(judge, batch, [m[0] for m in made], queries, views, near, alike)
             spent["comparing"] += time.perf_counter() - began
             say(f"  {len(judged):,} of {len(planted):,} generations judged")
@@ -145,8 +147,8 @@ class _Judge:
         equals = Equals(by_pixels=frozenset(same))
         near = Near(found.position, found.score, found.view)
         near = replace(near, floor=last(near, digests)) if len(near) < len(digests) else near
-        chosen = matching.compared(
-            matching.candidates(query, equals, near, alike, training, self.cut, VIEWS), training, self.cut
+        chosen = candidates.compared(
+            candidates.candidates(query, equals, near, alike, training, self.cut, VIEWS), training, self.cut
         )
         score, view = search.scores(views[None], self.vectors[chosen], np.zeros(len(chosen), np.int64))
         scored = [(n, s, VIEWS[v].box) for n, s, v in zip(chosen, score.tolist(), view.tolist(), strict=True)]
@@ -155,7 +157,7 @@ class _Judge:
         def compare(_: Query, number: int) -> Alignment | None:
             return align(mine, self._known[number], self._limits)
 
-        measured = matching.measure(query, equals, scored, training, compare)
+        measured = candidates.measure(query, equals, scored, training, compare)
         sources = [Source(each.position, self._verdict(each), each) for each in measured]
         words = (*CONFIRMED, "similar", None)
         sources.sort(key=lambda s: (words.index(s.verdict), -s.found.copy_score, s.number))

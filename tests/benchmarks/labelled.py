@@ -1,6 +1,7 @@
 """A labelled set of pictures: photographs, edited copies of them, and pictures that only look like copies.
 
-What belongs here: which pictures there are and which of them are the same. What does not: finding out (`clusters.py`).
+What belongs here: which pictures there are and which of them are the same. What does not: finding out
+(`duplicates/clusters.py`).
 
 Two pictures are the same if at least `duplicate_overlap` (0.6) of both is shared, by content; mirrored copies too. The
 edits below share at least 0.64 of both with each other, the two crops among themselves included. What shares less is

@@ -9,12 +9,12 @@ import torch
 
 from tests.benchmarks.data import RULES, SAMPLE, TRUTH, originals, vectors
 from tests.benchmarks.figures import Figure, Measured, fastest
-from transforms.alignment import Limits, align, features
-from transforms.cosine_scan import device
-from transforms.fingerprints import fingerprint
-from transforms.generations import VIEWS
-from transforms.neighbour_lists import FIRST
-from transforms.search import best_over_views
+from transforms.alignment.align import Limits, align, features
+from transforms.fingerprints.fingerprint import fingerprint
+from transforms.fingerprints.views import VIEWS
+from transforms.joins.cosine.tiles import device
+from transforms.matches.neighbour_lists import FIRST
+from transforms.matches.search import best_over_views
 
 _QUERIES, _ROWS, _K = 1_000, 100_000, 10
 _SEEN, _AT_ONCE = 200, 1_000  # generations with all views; views multiplied at once

@@ -1,7 +1,7 @@
 """What each method makes of the labelled set: each test alone, imagededup, and the pipeline.
 
 What belongs here: running the methods, one answer a method. What does not: the set (`labelled.py`), measuring the
-answers (`clusters.py`).
+answers (`duplicates/clusters.py`).
 """
 
 import time
@@ -21,14 +21,18 @@ from orchestration.settings import Settings
 from tests.benchmarks.data import RULES
 from tests.benchmarks.figures import NotMeasured, say
 from tests.benchmarks.labelled import PHOTOS, Item, items
-from transforms import cosine_join, duplicates, encoders, hamming_join, membership
-from transforms.comparisons import Compared, Comparer
-from transforms.components import Components, groups
-from transforms.duplicates import Near, Thresholds
+from transforms import encoders
+from transforms.alignment.comparer import Compared, Comparer
+from transforms.duplicates import members as membership
+from transforms.duplicates import pairs as duplicates
+from transforms.duplicates.components import Components, groups
+from transforms.duplicates.pairs import Near, Thresholds
 from transforms.encoders import Vectors
-from transforms.fingerprints import OK, Fingerprint, embed_distinct, fingerprint
-from transforms.hashes import from_hex
-from transforms.picture_set import COLUMNS, Pictures, Positions
+from transforms.fingerprints.fingerprint import OK, Fingerprint, embed_distinct, fingerprint
+from transforms.fingerprints.picture_set import COLUMNS, Pictures, Positions
+from transforms.hashing.hashes import from_hex
+from transforms.joins.cosine import join
+from transforms.joins.hamming import join as hamming_join
 from transforms.pictures import decode
 
 _PHASH = (10, 4)  # bits of 64: imagededup's default, and a stricter one
@@ -145,7 +149,7 @@ def _pipeline(known: list[Item], prints: list[Fingerprint], vectors: Vectors, cu
     ]
     embeddings = [
         Near(digests[p.left], digests[p.right], p.score.astype(np.float64))
-        for p in cosine_join.self_join(vectors[pictures.distinct], cut.similar)
+        for p in join.self_join(vectors[pictures.distinct], cut.similar)
     ]
     pairs = pa.concat_tables(duplicates.pairs(pictures, hashes, embeddings, cut, compare, _WORKERS))
     confirmed = pairs.filter(pc.not_equal(pairs["method"], "similar"))

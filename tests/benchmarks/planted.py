@@ -21,7 +21,7 @@ import polars as pl
 from tests.benchmarks.data import RULES, SAMPLE, TRUTH, originals
 from tests.benchmarks.figures import FULL, NotMeasured
 from tests.benchmarks.labelled import PHOTOS
-from transforms.edits import EDITS, Edit
+from transforms.matches.edits import EDITS, Edit
 from transforms.pictures import Pixels, decode
 
 TRAINED = 200  # of BSDS500

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration import pages
+from orchestration.reports import pages
 from orchestration.settings import Settings
 from tests.benchmarks import warehouse
 from tests.benchmarks.data import decoded

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from orchestration import build
 from orchestration.defs import warehouse
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.sql_models import load
+from orchestration.warehouse import build
+from orchestration.warehouse.models import load
 
 FIRST_ID = 2**62 + 1
 """Id of the first row and of the most repeated picture: no double holds it exactly."""

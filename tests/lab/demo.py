@@ -18,7 +18,7 @@ from tests.lab.dataset import write_whole
 from tests.lab.recipe import Places, Recipe, RecipeError
 from tests.lab.results import together
 from tests.lab.scoring import Share
-from transforms.hashes import file_sha256
+from transforms.hashing.hashes import file_sha256
 
 KEPT = warehouses.ROOT / "data" / "generated"
 MODEL, SHARED, UNIQUE, NAME = "before", 3, 1, "kept"

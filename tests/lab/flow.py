@@ -1,6 +1,7 @@
 """Flow matching: what the network is taught, and how a picture is drawn with it.
 
-What belongs here: the loss and the integration. What does not: layers (`network.py`), when to save (`training.py`).
+What belongs here: the loss and the integration. What does not: layers (`network.py`), when to save
+(`facts/training_pictures.py`).
 
 Lipman et al., "Flow matching for generative modeling", 2023: x_t = (1 - t) noise + t picture, and the network learns
 picture - noise. Times are logit-normal (Esser et al., "Scaling rectified flow transformers", 2024).

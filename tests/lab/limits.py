@@ -13,7 +13,8 @@ import duckdb
 from tests.lab import dataset
 from tests.lab.recipe import Places
 from tests.lab.scoring import Nearest, Share, share
-from transforms.confirmation import Alignment, Box, Limits
+from transforms.alignment.policy import Alignment, Limits
+from transforms.regions import Box
 
 _OUT = Box(0.0, 0.0, 0.0, 0.0)  # where regions lie decides nothing
 _STAND = Limits()

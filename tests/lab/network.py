@@ -1,6 +1,6 @@
 """A small U-Net that predicts the velocity of flow matching, told the time and a caption.
 
-What belongs here: layers. What does not: losses (`flow.py`), optimisers (`training.py`).
+What belongs here: layers. What does not: losses (`flow.py`), optimisers (`facts/training_pictures.py`).
 
 Ho et al., "Denoising diffusion probabilistic models", 2020, made small: residual blocks with group normalisation,
 attention at low resolution, the time by sines. A caption is the sum of its words' vectors over the root of their

@@ -19,10 +19,10 @@ import lance
 import numpy as np
 import pyarrow as pa
 
-from orchestration.setting_sections import Memorization
+from orchestration.settings.sections import Memorization
 from tests.lab import dataset, limits, rehearsal, sampling, scoring, training, warehouses
 from tests.lab.recipe import MODELS, Places, Recipe, RecipeError
-from transforms.hashes import file_sha256
+from transforms.hashing.hashes import file_sha256
 
 type Numbers = dict[str, Any]
 

@@ -21,7 +21,7 @@ from tests.lab import flow, training
 from tests.lab.dataset import write_whole
 from tests.lab.network import UNet, words
 from tests.lab.recipe import Recipe, RecipeError, Sampling
-from transforms.hashes import file_sha256
+from transforms.hashing.hashes import file_sha256
 
 LIST, STAMP = "generations.jsonl", "made_by"
 

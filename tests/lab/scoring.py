@@ -25,7 +25,7 @@ from PIL import Image
 
 from tests.lab import dataset, training
 from tests.lab.recipe import Places
-from transforms.shares import wilson
+from transforms.intervals import wilson
 
 CONFIRMED = ("exact", "copy", "partial_copy")
 RATIOS = (0.0, 0.5, 0.75, 1.0, 1.2, float("inf"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration import instance
-from orchestration.dagster_records import Events
+from orchestration.runtime import instance
+from orchestration.runtime.sqlite_storage import Events
 
 
 @pytest.fixture

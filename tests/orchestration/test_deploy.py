@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from orchestration import instance
+from orchestration.runtime import instance
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "docs" / "deploy"

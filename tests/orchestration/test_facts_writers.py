@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from orchestration import fact_upkeep
-from orchestration.facts import Facts, FactTable
+from orchestration.facts import Facts, FactTable, upkeep
 
 ROUNDS, STEP, WIDTH = 12, 50, 100  # each round's keys overlap those of the next, and of the other writer
 
@@ -56,7 +55,7 @@ def write_others(folder: Path, start: Barrier, first: int) -> None:
 
 
 def keep_up(folder: Path, start: Barrier) -> None:
-    fact_upkeep.SMALL_FRAGMENTS = 1
+    upkeep.SMALL_FRAGMENTS = 1
     table = Facts(folder)["null_scores"]
     start.wait(60)
     for _ in range(ROUNDS):
@@ -114,7 +113,7 @@ def test_what_conflicts_is_tried_again_from_the_start(facts: Facts) -> None:
             table.upsert(scores(range(5), 1.0))  # comes between
         return int(dataset.optimize.compact_files().fragments_removed)
 
-    assert fact_upkeep.retried(compact) > 0
+    assert upkeep.retried(compact) > 0
     assert len(opened) == 2
 
 
@@ -128,20 +127,20 @@ def test_only_conflicts_are_tried_again_and_not_for_ever(said: str, tries: int) 
         raise OSError(said)
 
     with pytest.raises(OSError, match=said):
-        fact_upkeep.retried(attempt)
+        upkeep.retried(attempt)
     assert count == tries
 
 
 def test_upkeep_joins_shards_once_they_are_many(facts: Facts) -> None:
     table = facts.embeddings("copy_embeddings", "tiny", 8)
-    for number in range(fact_upkeep.SMALL_FRAGMENTS):
+    for number in range(upkeep.SMALL_FRAGMENTS):
         table.upsert(shard(number, 4, 8))
     version = table.version
     assert not any(table.maintain(index_rows=10_000).values())
     assert table.version == version, "nothing to do is no new version"
     table.upsert(shard(99, 4, 8))
     before = content(table)
-    assert table.maintain(index_rows=10_000)["compacted fragments"] == fact_upkeep.SMALL_FRAGMENTS + 1
+    assert table.maintain(index_rows=10_000)["compacted fragments"] == upkeep.SMALL_FRAGMENTS + 1
     assert content(table).equals(before)
     assert (table.encoder, table.keys) == ("tiny", ["sample_id"])
     assert len(table.dataset().get_fragments()) == 1
@@ -166,7 +165,7 @@ def test_tagged_versions_outlive_upkeep_and_cleanup(facts: Facts) -> None:
         table.delete(f"sample_id = {number}")
         facts.tag(number, facts.versions())
         contents[number] = content(table)
-    for step in range(fact_upkeep.SMALL_FRAGMENTS + 1):
+    for step in range(upkeep.SMALL_FRAGMENTS + 1):
         table.upsert(scores(range(1000 + step, 1001 + step), 0.9))
     before = content(table)
     done = table.maintain(index_rows=10)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from orchestration import joining
+from orchestration.duplicates import incremental_join
+from orchestration.duplicates.incremental_join import HASHES, PICTURES, Found, Join, Joined
 from orchestration.facts import Facts
-from orchestration.joining import HASHES, PICTURES, Found, Join, Joined
-from transforms.digests import Lookup
+from transforms.hashing.digest_arrays import Lookup
 
 RADIUS = 3
 RNG = np.random.default_rng(5)
@@ -32,7 +32,7 @@ def brute(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.bitwise_count(left[:, None] ^ right[None]).sum(axis=2)
 
 
-def joiner(values: np.ndarray, asked: list[tuple[int, int]]) -> joining.Joiner:
+def joiner(values: np.ndarray, asked: list[tuple[int, int]]) -> incremental_join.Joiner:
     def join(fresh: np.ndarray, rest: np.ndarray) -> tuple[Join, Iterator[Found]]:
         asked.append((len(fresh), len(rest)))
 
@@ -56,7 +56,7 @@ def warehouse(folder: str | Path) -> SimpleNamespace:
 def stored(joined: Joined) -> list[tuple[bytes, bytes, int]]:
     return [
         (*sorted((a.tobytes(), b.tobytes())), int(m))
-        for near in joining.near_pairs(joined._facts, joined.kind)
+        for near in incremental_join.near_pairs(joined._facts, joined.kind)
         for a, b, m in zip(near.a, near.b, near.measure, strict=True)
     ]
 
@@ -71,7 +71,7 @@ def expected(values: np.ndarray) -> list[tuple[bytes, bytes, int]]:
 
 @given(st.lists(st.sets(st.integers(0, 39), max_size=20), min_size=1, max_size=4), st.sampled_from([HASHES, PICTURES]))
 @settings(max_examples=15, deadline=None)
-def test_step_by_step_gives_the_pairs_of_a_full_join(steps: Sequence[set[int]], kind: joining.Kind) -> None:
+def test_step_by_step_gives_the_pairs_of_a_full_join(steps: Sequence[set[int]], kind: incremental_join.Kind) -> None:
     with TemporaryDirectory() as folder:
         before: set[int] = set()
         for step in steps:
@@ -105,7 +105,7 @@ def test_what_a_killed_join_left_is_deleted(tmp_path: Path) -> None:
         joined.extend(values, killed)
     # killed between the two tables and the note
     facts = Facts(tmp_path)
-    facts["joined_hashes"].append([joining._batch(facts["joined_hashes"], 2, values[6:])])
+    facts["joined_hashes"].append([incremental_join._batch(facts["joined_hashes"], 2, values[6:])])
     again = Joined(warehouse(tmp_path), HASHES, lambda note: True)
     assert facts["joined_hashes"].dataset().count_rows() == 6
     again.extend(values, whole)
@@ -117,7 +117,7 @@ def test_what_a_killed_join_left_is_deleted(tmp_path: Path) -> None:
 def test_a_run_killed_while_it_forgets_loses_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     values = np.array([value(n) for n in range(16)], np.uint8)
     Joined(warehouse(tmp_path), HASHES, lambda note: True).extend(values, joiner(values, []))
-    kept, calls = joining._keep, []
+    kept, calls = incremental_join._keep, []
 
     def killed(*arguments: object) -> None:
         if len(calls) == at:
@@ -126,9 +126,9 @@ def test_a_run_killed_while_it_forgets_loses_no_pair(tmp_path: Path, monkeypatch
         kept(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(joining, "_keep", killed)
+        patched.setattr(incremental_join, "_keep", killed)
         if at == 2:  # between the pairs and their counts
-            patched.setattr(joining, "Counter", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+            patched.setattr(incremental_join, "Counter", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         Joined(warehouse(tmp_path), HASHES, lambda note: True).extend(values[:6], joiner(values[:6], []))
     back = Joined(warehouse(tmp_path), HASHES, lambda note: True)  # all is there again before the next run
     back.extend(values, joiner(values, []))

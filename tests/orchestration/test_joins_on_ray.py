@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from orchestration import engines
-from orchestration.settings import Compute
-from orchestration.vectors import StoredVectors
-from transforms import cosine_join, hamming_join
+from orchestration.compute import engines
+from orchestration.fingerprints.stored_vectors import StoredVectors
+from orchestration.settings.sections import Compute
+from transforms.joins.cosine import join
+from transforms.joins.hamming import join as hamming_join
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install raisonne[ray]")
-from orchestration import ray_cluster  # noqa: E402
+from orchestration.compute import ray_cluster  # noqa: E402
 
 RAY = Compute(engine="ray")
 RADIUS, SIMILAR = 31, 0.5
@@ -62,8 +63,8 @@ def test_vectors_have_the_same_pairs(cluster: None, tmp_path: Path) -> None:
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 32)
     table = lance.write_dataset(pa.table({"vector": column}), str(tmp_path / "vectors.lance"))
     rows = StoredVectors(table.uri, table.version, np.arange(0, 900, 2) + np.arange(450) % 2, 32)
-    run = partial(cosine_join.run, threshold=SIMILAR)
-    tasks = cosine_join.blocks(len(rows), None, 64_000, 32)
+    run = partial(join.run, threshold=SIMILAR)
+    tasks = join.blocks(len(rows), None, 64_000, 32)
     assert len(tasks) > 1
     found = [
         sorted(

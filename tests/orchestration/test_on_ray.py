@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration import engines
-from orchestration.settings import Compute
+from orchestration.compute import engines
+from orchestration.settings.sections import Compute
 from tests.conftest import Landing, Row, add, encoded, picture
 from transforms import encoders
 from transforms.encoders import EncoderUnavailable
-from transforms.fingerprints import Pace, Rules
-from transforms.rows import MetadataFile
-from transforms.shards import Account, Batch, Job
+from transforms.fingerprints.fingerprint import Pace, Rules
+from transforms.fingerprints.row_matching import MetadataFile
+from transforms.fingerprints.shard import Account, Batch, Job
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install raisonne[ray]")
-from orchestration import on_ray, ray_cluster  # noqa: E402
+from orchestration.compute import ray_cluster, ray_shards  # noqa: E402
 
 RAY = Compute(engine="ray")
 
@@ -85,7 +85,7 @@ def test_the_same_rows_and_vectors_as_without_ray(cluster: None, tmp_path: Path)
 def test_a_killed_worker_costs_neither_rows_nor_counts(cluster: None, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a", 60), job(tmp_path, "bb", 8)]
     results, killed = [], set()
-    for result in on_ray.work(iter(jobs), RAY):
+    for result in ray_shards.work(iter(jobs), RAY):
         if not results:  # at most a few of the first shard's 15 batches are made: its worker waits for this loop
             killed = workers()
             for process in killed:
@@ -99,7 +99,7 @@ def test_a_killed_worker_costs_neither_rows_nor_counts(cluster: None, tmp_path: 
 def test_a_shard_that_kills_its_workers_is_broken_and_the_run_goes_on(cluster: None, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a", 80, batch=1), job(tmp_path, "bb", 3)]
     results, killed = [], set()
-    for place, item in on_ray.work(jobs, Compute(engine="ray", ray_workers=1)):
+    for place, item in ray_shards.work(jobs, Compute(engine="ray", ray_workers=1)):
         results.append((place, item))
         if place == 0:
             killed |= (alive := workers() - killed)
@@ -120,22 +120,22 @@ def test_what_a_worker_raises_is_raised_as_it_is(cluster: None, tmp_path: Path) 
         id = "another"
 
     with pytest.raises(EncoderUnavailable, match=r"no weights at /nowhere.pt"):
-        list(on_ray.work([missing], RAY, lambda _: Here()))
+        list(ray_shards.work([missing], RAY, lambda _: Here()))
     with pytest.raises(encoders.EncoderMismatch, match=r"sscd_distilled is .* and another where"):
-        list(on_ray.work([job(tmp_path, "b", 2, copy="sscd_distilled")], RAY, lambda _: Here()))
+        list(ray_shards.work([job(tmp_path, "b", 2, copy="sscd_distilled")], RAY, lambda _: Here()))
 
 
 def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with (
-        pytest.raises(on_ray.RayUnavailable, match=r"ray_address = 'auto'"),
+        pytest.raises(ray_shards.RayUnavailable, match=r"ray_address = 'auto'"),
         ray_cluster.connected(ray, Compute(ray_address="ray://head:10001")),
     ):
         pass
 
 
 def test_no_jobs_start_nothing() -> None:
-    assert list(on_ray.work([], Compute(engine="ray", ray_address="ray://never.asked"))) == []
+    assert list(ray_shards.work([], Compute(engine="ray", ray_address="ray://never.asked"))) == []
 
 
 def test_a_whole_run(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path) -> None:

@@ -4,37 +4,39 @@ import duckdb
 import pytest
 from conftest import Landing
 
-from orchestration import pictured
 from orchestration.definitions import defs
+from orchestration.runtime import asset_metadata
 
 
 @pytest.mark.parametrize("label", ["```\n# broken out", "<img src=x onerror=alert(1)>", "x" * 500, "\x1b[31m"])
 def test_a_label_cannot_leave_its_chart(label: str) -> None:
-    first, line, last = pictured.bars([(label, 3, 2, 4)]).splitlines()
+    first, line, last = asset_metadata.bars([(label, 3, 2, 4)]).splitlines()
     assert (first, last) == ("```", "```")
     assert "`" not in line and line.isprintable()
     assert line.endswith("█ 3 (2 to 4)")
 
 
 def test_a_preview_holds_no_markup_and_nothing_that_reorders_it() -> None:
-    *_, row = pictured.table(["caption"], [["a|b</td>\n# x \u202egpj [x](javascript:1) ![x](//evil)"]]).splitlines()
+    *_, row = asset_metadata.table(
+        ["caption"], [["a|b</td>\n# x \u202egpj [x](javascript:1) ![x](//evil)"]]
+    ).splitlines()
     assert row.count("|") == 2 and not set(row) & set("<>[]()!`") and "⟨U+202E⟩gpj" in row
 
 
 def test_bars_are_in_proportion_and_say_what_is_left_out() -> None:
-    lines = pictured.bars([(f"label {n}", 400 - n) for n in range(200)]).splitlines()
+    lines = asset_metadata.bars([(f"label {n}", 400 - n) for n in range(200)]).splitlines()
     assert [line.count("█") for line in lines[1:3]] == [30, 30]
     shown = len(lines) - 3
     assert lines[-2] == f"… and {200 - shown} more"
     assert len("\n".join(lines)) < 1000
-    assert pictured.bars([("none", 0), ("half", 0.5)]).splitlines()[1] == "none   0"
-    assert pictured.bars([]) == "_no rows_"
+    assert asset_metadata.bars([("none", 0), ("half", 0.5)]).splitlines()[1] == "none   0"
+    assert asset_metadata.bars([]) == "_no rows_"
 
 
 def test_every_chart_can_be_drawn_and_shown_at_once(sample: Landing) -> None:
     with duckdb.connect(str(sample.home / "raisonne.duckdb"), read_only=True) as con:
-        for name, query in pictured.PLOTS.items():
-            drawn = pictured.bars(con.execute(query).fetchall())
+        for name, query in asset_metadata.PLOTS.items():
+            drawn = asset_metadata.bars(con.execute(query).fetchall())
             assert "█" in drawn and len(drawn) < 1000, name
 
 

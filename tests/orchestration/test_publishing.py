@@ -16,8 +16,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration import publishing
-from orchestration.publishing import Busy, NotClosed, NotPublished, Version
+from orchestration.warehouse import publishing
+from orchestration.warehouse.publishing import Busy, NotClosed, NotPublished, Version
 
 SPAWN = mp.get_context("spawn")
 PATIENCE_S = 60

@@ -10,9 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from orchestration import table_files
-from orchestration.spreadsheet_sql import neutral, safe_select
-from transforms.spreadsheets import neutralise
+from orchestration.reports import table_files
+from orchestration.reports.spreadsheet_sql import neutral, safe_select
+from transforms.reports.formulas import neutralise
 
 HOSTILE = [
     "=cmd|'/C calc'!A0",

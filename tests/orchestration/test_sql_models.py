@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.sql_lineage import lineage
-from orchestration.sql_models import Model, ModelError, load
+from orchestration.warehouse.lineage import lineage
+from orchestration.warehouse.models import Model, ModelError, load
 
 SAMPLES = """\
 -- One row per training row.

@@ -12,10 +12,10 @@ from conftest import Landing
 from openpyxl.worksheet.worksheet import Worksheet
 from PIL import Image
 
-from orchestration import exports, workbook
-from orchestration.spreadsheet_sql import safe_select
-from transforms import sheets
-from transforms.spreadsheets import CELL, neutralise
+from orchestration.reports import exports, workbook
+from orchestration.reports.spreadsheet_sql import safe_select
+from transforms.reports import excel
+from transforms.reports.formulas import CELL, neutralise
 
 HOSTILE = [
     '=HYPERLINK("http://evil.example")',
@@ -31,10 +31,10 @@ HOSTILE = [
 ]
 
 
-def saved(con: duckdb.DuckDBPyConnection, path: Path, *, rows: int = sheets.ROWS) -> openpyxl.Workbook:
-    with sheets.book(path) as book:
+def saved(con: duckdb.DuckDBPyConnection, path: Path, *, rows: int = excel.ROWS) -> openpyxl.Workbook:
+    with excel.book(path) as book:
         reader = con.execute(safe_select(con, "made")).to_arrow_reader(3)
-        sheets.write(book, sheets.Table("made", reader), rows)
+        excel.write(book, excel.Table("made", reader), rows)
     return openpyxl.load_workbook(path)
 
 

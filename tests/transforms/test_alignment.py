@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from transforms.agreement import similarity
-from transforms.alignment import Alignment, Box, Limits, align, features
-from transforms.comparisons import Comparer
+from transforms.alignment.agreement import similarity
+from transforms.alignment.align import Alignment, Limits, align, features
+from transforms.alignment.comparer import Comparer
+from transforms.regions import Box
 
 Picture = np.ndarray
 LIMITS = Limits()

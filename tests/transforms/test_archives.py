@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import add
 
-from transforms.archives import ArchiveError, Member, members, read
+from transforms.dumps.tars import ArchiveError, Member, members, read
 
 LIMIT = 1000
 

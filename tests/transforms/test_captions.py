@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.caption_buckets import CROWD, MISSED, PLACES, banding, by_bands, missed
-from transforms.captions import Recall, group, recall
-from transforms.words import WordSets, word_sets
+from transforms.duplicates.caption_buckets import CROWD, MISSED, PLACES, banding, by_bands, missed
+from transforms.duplicates.caption_groups import Recall, group, recall
+from transforms.duplicates.caption_words import WordSets, word_sets
 
 EXACT, MINHASH = 1 << 40, -1  # comparisons that are allowed
 _WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transforms import memorization
-from transforms.cliques import largest_clique
-from transforms.components import Components
+from transforms.duplicates.components import Components
+from transforms.provenance import memorization
+from transforms.provenance.cliques import largest_clique
 
 
 def graph(seed: int, count: int, density: float) -> np.ndarray:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from transforms import clusters
-from transforms.clusters import METHODS, Hashes, cut
-from transforms.components import Components, Groups, groups
+from transforms.duplicates import clusters
+from transforms.duplicates.clusters import METHODS, Hashes, cut
+from transforms.duplicates.components import Components, Groups, groups
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 
 from tests.transforms.test_cosine_join import SEEDS, cosines, listed, unit
-from transforms import cosine_cells, cosine_join
-from transforms.cosine_cells import Cells, cross_join, measured_recall, place, self_join
-from transforms.cosine_join import ArrayRows
+from transforms.joins.cosine import cells as cosine_cells
+from transforms.joins.cosine import join
+from transforms.joins.cosine.cells import Cells, cross_join, measured_recall, place, self_join
+from transforms.joins.cosine.join import ArrayRows
 
 MEMORIES = st.integers(64, 6000)
 
@@ -73,7 +74,7 @@ def test_joining_new_rows_with_old_ones_makes_up_the_join_of_all(
 def test_looking_in_all_cells_misses_nothing() -> None:
     vectors = clustered(2, 800)
     known = Cells.fit(vectors, 20, 0, 800)
-    exact = listed(cosine_join.self_join(vectors, 0.6))
+    exact = listed(join.self_join(vectors, 0.6))
     assert listed(self_join(vectors, 0.6, known, 20)).keys() == exact.keys()
     assert listed(self_join(vectors, 0.6, known, 1)).keys() < exact.keys(), "one probe should miss some here"
     assert measured_recall(vectors, 0.6, known, 20, 100, 0).share == 1
@@ -83,7 +84,7 @@ def test_looking_in_all_cells_misses_nothing() -> None:
 def test_the_measured_recall_is_that_of_brute_force(sample: int) -> None:
     vectors = clustered(3, 2000)
     known = Cells.fit(vectors, 40, 0, 1000)
-    exact = listed(cosine_join.self_join(vectors, 0.5)).keys()
+    exact = listed(join.self_join(vectors, 0.5)).keys()
     found = listed(self_join(vectors, 0.5, known, 1)).keys()
     share = len(found) / len(exact)
     assert 0.8 < share < 0.97
@@ -131,7 +132,7 @@ def test_rounds_of_k_means_draw_cells_nearer_to_their_rows(monkeypatch: pytest.M
     fitted = Cells.fit(vectors, 30, 0, 1500)
     monkeypatch.setattr(cosine_cells, "_ROUNDS", 0)
     drawn = Cells.fit(vectors, 30, 0, 1500)
-    near = [cosine_join.nearest(vectors, c.centroids, 1).score.mean() for c in (drawn, fitted)]
+    near = [join.nearest(vectors, c.centroids, 1).score.mean() for c in (drawn, fitted)]
     assert near[1] > near[0] + 0.03
 
 
@@ -172,5 +173,5 @@ def test_vectors_are_held_within_the_memory_even_if_all_lie_in_one_cell() -> Non
     rows, memory = Counting(unit(9, 500)), 3200
     known = Cells(rows.vectors[:1])
     found = listed(self_join(rows, 0.7, known, 1, memory))
-    assert found.keys() == listed(cosine_join.self_join(rows.vectors, 0.7)).keys()
+    assert found.keys() == listed(join.self_join(rows.vectors, 0.7)).keys()
     assert Counting.most * 4 * rows.dimension <= memory // 2

@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from transforms import cosine_join, cosine_scan
-from transforms.cosine_join import ArrayRows, CosinePairs, blocks, cross_join, nearest, nearest_self, run, self_join
-from transforms.search import best_over_views
+from transforms.joins.cosine import join
+from transforms.joins.cosine import tiles as cosine_scan
+from transforms.joins.cosine.join import (
+    ArrayRows,
+    CosinePairs,
+    blocks,
+    cross_join,
+    nearest,
+    nearest_self,
+    run,
+    self_join,
+)
+from transforms.matches.search import best_over_views
 
 SEEDS = st.integers(0, 2**32 - 1)
 MEMORIES = st.integers(1, 4000)  # of vectors of 32 bytes: blocks of one row to all in one
@@ -68,7 +78,7 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(cosine_scan, "TILES", {"cpu": size, "cuda": size})
     if request.param != "cpu":
         monkeypatch.setattr(cosine_scan, "BATCH", 15)
-        monkeypatch.setattr(cosine_join, "BATCH", 15)
+        monkeypatch.setattr(join, "BATCH", 15)
 
 
 @pytest.mark.parametrize("threshold", [-1.1, -0.2, 0.3, 0.9])
@@ -78,7 +88,7 @@ def test_a_join_finds_exactly_the_pairs_above_the_threshold_whatever_the_memory(
         vectors = unit(seed, count)
         scores = cosines(vectors, vectors)
         found = list(self_join(vectors, threshold, memory))
-        assert all(0 < len(batch.left) <= cosine_join.BATCH for batch in found)
+        assert all(0 < len(batch.left) <= join.BATCH for batch in found)
         check(listed(found), scores, threshold, np.triu(np.ones_like(scores, bool), 1))
 
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, add
 
-from transforms.archives import ArchiveError, Listing
-from transforms.dumps import opened
-from transforms.listings import write
+from transforms.dumps.dump import opened
+from transforms.dumps.implied_metadata import write
+from transforms.dumps.tars import ArchiveError, Listing
 
 LIMIT = 1000
 CONTENTS = [b"first", b"second!", b"third, the longest"]
@@ -115,7 +115,7 @@ def test_a_row_group_of_pictures_is_never_held_whole(tmp_path: Path) -> None:
     pq.write_table(table, path, write_batch_size=8)
     assert pq.read_metadata(path).num_row_groups == 1
     script = (
-        "import resource, sys; from transforms.dumps import opened\n"
+        "import resource, sys; from transforms.dumps.dump import opened\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
         "with opened(sys.argv[1]) as dump:\n"

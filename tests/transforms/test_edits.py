@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import picture
-from transforms.edits import EDITS, PART, WHOLE, Edit
+from transforms.matches.edits import EDITS, PART, WHOLE, Edit
 
 SOURCE, OTHER = (np.asarray(picture(seed, 210, 150)) for seed in (1, 2))
 

@@ -15,7 +15,7 @@ import numpy as np
 from conftest import ROOT, encoded, picture
 from PIL import Image
 
-from transforms.fingerprints import FAILED, LOW_QUALITY, OK, Rules, fingerprint
+from transforms.fingerprints.fingerprint import FAILED, LOW_QUALITY, OK, Rules, fingerprint
 
 COUNT, SEED = 2000, 3
 SECONDS = 120

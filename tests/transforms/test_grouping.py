@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from transforms import grouping
-from transforms.grouping import collapse
+from transforms.hashing import grouping
+from transforms.hashing.grouping import collapse
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 200), width=st.integers(0, 40), kinds=st.integers(1, 50))

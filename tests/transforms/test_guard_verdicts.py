@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 from transforms.encoders import EncoderMismatch, EncoderUnavailable, Prepared, Vectors
 from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
-from transforms.guard.bundle_files import writing
-from transforms.hashes import pdq
+from transforms.guard.bundle_writer import writing
+from transforms.hashing.hashes import pdq
 from transforms.pictures import decode
 
 KNOWN, NEW = range(8), 100  # seeds

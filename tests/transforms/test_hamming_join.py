@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from transforms.hamming_join import Pairs, Task, cross_join, run, self_join, tasks
-from transforms.hamming_kernels import TILE, bit_tables
-from transforms.hamming_plan import BITS, MAX_WIDTH, Plan, plan
+from transforms.joins.hamming.join import Pairs, Task, cross_join, run, self_join, tasks
+from transforms.joins.hamming.kernels import TILE, bit_tables
+from transforms.joins.hamming.plan import BITS, MAX_WIDTH, Plan, plan
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.sampled_from([100, 20_000, 300_000, 1_000_000, 10_000_000])

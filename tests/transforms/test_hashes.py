@@ -10,7 +10,7 @@ import pdqhash
 import pytest
 from conftest import ROOT, picture
 
-from transforms.hashes import Pdq, pdq, pdq_dihedral
+from transforms.hashing.hashes import Pdq, pdq, pdq_dihedral
 from transforms.pictures import DecodeError, Pixels, decode
 
 ROOM = 50_000_000

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.archives import Member
-from transforms.landing import ROW_BITS, LandingError, column_of, inspect, shards
-from transforms.rows import MetadataFile, meet, metadata_of
+from transforms.catalog.landing import ROW_BITS, LandingError, column_of, inspect, shards
+from transforms.dumps.tars import Member
+from transforms.fingerprints.row_matching import MetadataFile, meet, metadata_of
 
 
 def touch(folder: Path, *names: str) -> None:

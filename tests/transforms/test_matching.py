@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transforms import generations, matching
-from transforms.alignment import Box
-from transforms.generations import WHOLE
-from transforms.matching import Candidate, Cut, Equals, Query, Training
-from transforms.neighbour_lists import NONE, Near
+from transforms.fingerprints import views
+from transforms.fingerprints.views import WHOLE
+from transforms.matches import candidates
+from transforms.matches.candidates import Candidate, Cut, Equals, Query, Training
+from transforms.matches.neighbour_lists import NONE, Near
+from transforms.regions import Box
 
 COUNT = 12
 TRAINING = Training(
@@ -43,25 +44,25 @@ def test_the_best_of_a_few_clusters_by_looks_are_compared_and_as_many_others_by_
         candidate(4, "embedding", 0.4),
         candidate(0, "pdq", 0.95),
     ]
-    assert matching.compared(found, TRAINING, CUT) == [0, 3, 7, 5], "one a cluster, the surest method first"
-    assert matching.compared(found[:2], TRAINING, CUT) == [5]
+    assert candidates.compared(found, TRAINING, CUT) == [0, 3, 7, 5], "one a cluster, the surest method first"
+    assert candidates.compared(found[:2], TRAINING, CUT) == [5]
 
 
 def test_candidates_are_those_that_are_equal_alike_and_near_and_the_nearest_anyway() -> None:
     near = Near(np.array([6, 1, 0, 8]), np.float32([0.2, 0.19, 0.1, 0.05]), np.array([3, 0, 0, 0]))
-    views = generations.views()
+    searched = views.search_views()
     asked = query(TRAINING.pdq[9])
-    (alike,) = matching.hashed([asked], np.arange(COUNT), TRAINING, 31)
+    (alike,) = candidates.hashed([asked], np.arange(COUNT), TRAINING, 31)
     equals = Equals(frozenset([4]), frozenset([4]))
-    found = matching.candidates(asked, equals, near, alike, TRAINING, CUT, views)
+    found = candidates.candidates(asked, equals, near, alike, TRAINING, CUT, searched)
     assert [(c.number, c.method, c.sample_id) for c in found] == [
         (4, "sha256", 104),
         (9, "pdq", 109),
         (6, "embedding", 106),
     ]
-    assert found[2].box == views[3].box
+    assert found[2].box == searched[3].box
     closer = replace(near, score=np.float32([0.9, 0.8, 0.7, 0.6]))
-    two = matching.candidates(asked, Equals(), closer, NONE, TRAINING, CUT, views)
+    two = candidates.candidates(asked, Equals(), closer, NONE, TRAINING, CUT, searched)
     assert [c.number for c in two] == [6, 1], "two clusters; 0 is in that of 1"
 
 
@@ -70,16 +71,16 @@ def test_hashes_are_compared_with_all_turns_of_a_generation_and_only_where_they_
     bits[0] ^= 7
     asked, dull = query(bits), replace(query(TRAINING.pdq[3]), comparable=False)
     both = replace(asked, dihedral=np.stack([TRAINING.pdq[3], bits, *asked.dihedral[:6]]))
-    one, none, least = matching.hashed([asked, dull, both], np.arange(COUNT), TRAINING, 31)
+    one, none, least = candidates.hashed([asked, dull, both], np.arange(COUNT), TRAINING, 31)
     assert (one.number.tolist(), one.score.tolist()) == ([3], [1 - 3 / 256])
     assert len(none) == 0
     assert (least.number.tolist(), least.score.tolist()) == ([3], [1.0]), "of two turns the nearer"
-    assert len(matching.hashed([asked], np.array([0, 1]), TRAINING, 31)[0]) == 0
+    assert len(candidates.hashed([asked], np.array([0, 1]), TRAINING, 31)[0]) == 0
 
 
 @pytest.mark.parametrize("side", [0.3, 0.5, 0.6, 0.99])
 def test_tiles_cover_the_picture_and_overlap(side: float) -> None:
-    _, *tiles = [view.box for view in generations.views((side,), "none")]
+    _, *tiles = [view.box for view in views.search_views((side,), "none")]
     edges = sorted({box.x for box in tiles})
     assert edges[0] == 0
     assert edges[-1] + side == pytest.approx(1)
@@ -88,7 +89,7 @@ def test_tiles_cover_the_picture_and_overlap(side: float) -> None:
 
 
 def test_flips_are_of_the_whole_of_all_or_of_none() -> None:
-    assert len(generations.VIEWS) == 11
-    assert [v.name for v in generations.VIEWS if v.mirrored] == ["whole mirrored"]
-    assert len({v.name for v in generations.views((0.5, 0.33), "all")}) == 2 * (1 + 9 + 16)
-    assert generations.views((), "none") == (generations.View("whole", Box(0, 0, 1, 1)),)
+    assert len(views.VIEWS) == 11
+    assert [v.name for v in views.VIEWS if v.mirrored] == ["whole mirrored"]
+    assert len({v.name for v in views.search_views((0.5, 0.33), "all")}) == 2 * (1 + 9 + 16)
+    assert views.search_views((), "none") == (views.View("whole", Box(0, 0, 1, 1)),)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from transforms import memorization
-from transforms.shares import wilson
+from transforms.intervals import wilson
+from transforms.provenance import memorization
 
 SMALL = hnp.arrays(np.uint8, (4, 4, 3))
 

@@ -7,8 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from transforms import neighbour_lists, search
-from transforms.neighbour_lists import NONE, Floor, Near, Wanted, best, extended, last, next_size, size, suffices
+from transforms.matches import neighbour_lists, search
+from transforms.matches.neighbour_lists import (
+    NONE,
+    Floor,
+    Near,
+    Wanted,
+    best,
+    extended,
+    last,
+    next_size,
+    size,
+    suffices,
+)
 
 ALL = 40  # pictures that may come and go
 # Few directions: many pictures are equally near, and the digests decide.

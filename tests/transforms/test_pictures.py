@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transforms.hashes import from_hex, pdq, pixel_sha256, sha256
+from transforms.hashing.hashes import from_hex, pdq, pixel_sha256, sha256
 from transforms.pictures import DecodeError, decode
 
 ROOM = 50_000_000

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import recalls
-from transforms.recalls import Entry, RecallListError
+from transforms.catalog import opt_outs
+from transforms.catalog.opt_outs import Entry, RecallListError
 
 type Write = Callable[[str, bytes | str | pa.Table], Path]
 
@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def entries(path: Path) -> list[Entry]:
-    return [entry for batch in recalls.batches(path) for entry in batch]
+    return [entry for batch in opt_outs.batches(path) for entry in batch]
 
 
 def test_every_format_gives_the_same_entries(write: Write) -> None:
@@ -99,7 +99,7 @@ def test_a_list_that_cannot_be_read_is_refused_by_name(
 
 
 def test_an_endless_line_is_refused_before_it_is_held(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recalls, "LONGEST", 1_000)
+    monkeypatch.setattr(opt_outs, "LONGEST", 1_000)
     for name, content in (
         ("a.txt", "x" * 5_000),
         ("a.csv", "url\n" + "x" * 5_000),
@@ -128,8 +128,8 @@ def test_broken_utf8_becomes_what_it_becomes_in_metadata(write: Write) -> None:
 
 
 def test_an_entry_that_is_no_hash_and_no_id_is_told() -> None:
-    assert [recalls.usable(entry) for entry in (("sha256", f" {DIGEST}\n"), ("sample_id", "007"), ("url", "x"))] == [
+    assert [opt_outs.usable(entry) for entry in (("sha256", f" {DIGEST}\n"), ("sample_id", "007"), ("url", "x"))] == [
         True
     ] * 3
     wrong = [("sha256", DIGEST[:-1]), ("pdq", "z" * 64), ("sample_id", "1.2E+18"), ("sample_id", "-1"), ("host", "  ")]
-    assert not any(recalls.usable(entry) for entry in wrong)
+    assert not any(opt_outs.usable(entry) for entry in wrong)

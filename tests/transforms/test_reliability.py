@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from transforms.reliability import Point, plot
+from transforms.reports.reliability_plot import Point, plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from scipy.stats import binomtest
 
-from transforms.shares import wilson
+from transforms.intervals import wilson
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

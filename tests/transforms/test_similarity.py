@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from transforms import similarity
-from transforms.similarity import least_similarity
+from transforms.duplicates import similarity
+from transforms.duplicates.similarity import least_similarity
 
 
 def cluster(seed: int, count: int, spread: float) -> np.ndarray:

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from transforms.spreadsheets import CELL, fitted, neutralise
+from transforms.reports.formulas import CELL, fitted, neutralise
 
 FORMULAS = "=+-@＝＋－＠"
 

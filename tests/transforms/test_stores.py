@@ -13,9 +13,10 @@ from huggingface_hub import HfFileSystem
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import GcsFileSystem
 
-from transforms import dumps, stores
-from transforms.landing import LandingFile, inspect, shards
-from transforms.remotes import StoreError, explained, filesystem
+from transforms.catalog.landing import LandingFile, inspect, shards
+from transforms.dumps import dump as dumps
+from transforms.storage import stores
+from transforms.storage.remote_stores import StoreError, explained, filesystem
 
 OBJECTS = {
     "d/00000.tar": b"x" * 100,

@@ -1,7 +1,7 @@
 """Neural encoders behind one small protocol: pictures in, unit vectors out, with an identity that travels along.
 
 What belongs here: loading weights (ONNX, TorchScript and safetensors, never pickles), preprocessing, running on GPU or
-CPU. What does not: batching over shards (`fingerprints.py`), comparing vectors (`cosine_join.py`).
+CPU. What does not: batching over shards (`fingerprints/fingerprint.py`), comparing vectors (`joins/cosine/join.py`).
 Torch, ONNX Runtime and open_clip take seconds to import: each is imported by the encoder that runs on it.
 """
 

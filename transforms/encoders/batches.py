@@ -1,6 +1,7 @@
 """Running many rows on a device of limited memory: in batches, one ahead, smaller ones when the device is full.
 
-What belongs here: cutting, halving and retrying. What does not: what a device is (`torch_device.py`, `sscd.py`).
+What belongs here: cutting, halving and retrying. What does not: what a device is (`encoders/torch_device.py`,
+`encoders/sscd.py`).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """open_clip's models, the semantic encoders of pictures and captions, from safetensors only.
 
-What belongs here: running a model of open_clip. What does not: finding its weights (`clip_weights.py`), comparing
-vectors (`cosine_join.py`). Ilharco et al., OpenCLIP, 2021; Radford et al., CLIP, ICML 2021.
+What belongs here: running a model of open_clip. What does not: finding its weights (`encoders/clip_weights.py`),
+comparing vectors (`joins/cosine/join.py`). Ilharco et al., OpenCLIP, 2021; Radford et al., CLIP, ICML 2021.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Finding and loading the weights of open_clip's models: a file, the Hugging Face cache, the hub.
 
-What belongs here: which file it is, and refusing what is no safetensors file. What does not: running it (`clip.py`).
+What belongs here: which file it is, and refusing what is no safetensors file. What does not: running it
+(`encoders/clip.py`).
 """
 
 import difflib
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from transforms.encoders.identity import EncoderUnavailable
-from transforms.hashes import file_sha256
+from transforms.hashing.hashes import file_sha256
 
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz"}
 _REACH = 5.0  # seconds that the hub has to answer at all, before anything is asked of it

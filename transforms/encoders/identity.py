@@ -1,6 +1,7 @@
 """What an encoder is: pictures in, unit vectors out, with an identity that travels along.
 
-What belongs here: the protocol, the identity and its errors. What does not: any encoder (`sscd.py`, `clip.py`).
+What belongs here: the protocol, the identity and its errors. What does not: any encoder (`encoders/sscd.py`,
+`encoders/clip.py`).
 """
 
 from collections.abc import Sequence

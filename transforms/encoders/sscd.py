@@ -1,6 +1,6 @@
 """SSCD, the copy encoder, from its ONNX build or its TorchScript checkpoint; never from a pickle.
 
-What belongs here: loading and running SSCD. What does not: comparing vectors (`cosine_join.py`).
+What belongs here: loading and running SSCD. What does not: comparing vectors (`joins/cosine/join.py`).
 Pizzi et al., "A Self-Supervised Descriptor for Image Copy Detection", CVPR 2022.
 """
 
@@ -17,7 +17,7 @@ from PIL import Image
 from transforms.encoders import torch_device
 from transforms.encoders.batches import Batches, Row
 from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared, Vectors
-from transforms.hashes import file_sha256
+from transforms.hashing.hashes import file_sha256
 from transforms.pictures import Pixels
 
 SIDE = 288  # pixels; SSCD's published evaluation resizes to this square

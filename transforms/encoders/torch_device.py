@@ -1,6 +1,6 @@
 """Torch models as a device for batches: CUDA in bfloat16 when there is a GPU, else the CPU in float32.
 
-What belongs here: copies, precision, streams. What does not: loading a model (`sscd.py`, `clip.py`).
+What belongs here: copies, precision, streams. What does not: loading a model (`encoders/sscd.py`, `encoders/clip.py`).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """The guard's bundle: a directory of flat arrays that is mapped into memory, with a manifest that vouches for it.
 
-What belongs here: which files there are, opening and verifying them. What does not: writing (`bundle_files.py`),
-reading rows of files that stay open (`held_files.py`), looking pictures up (`guard.py`).
+What belongs here: which files there are, opening and verifying them. What does not: writing (`guard/bundle_writer.py`),
+reading rows of files that stay open (`guard/held_files.py`), looking pictures up (`guard/check.py`).
 
     manifest.json               version, policy, encoder, calibration, coverage, SHA-256 of every file, and its own
     clusters.arrow              a row a picture that was trained on, however often: count, licences, URL
@@ -29,13 +29,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.calibration import Null, Tail
-from transforms.digests import Rows
-from transforms.guard import bundle_checks
-from transforms.guard.bundle_checks import CLUSTERS
+from transforms.guard import bundle_schema
+from transforms.guard.bundle_schema import CLUSTERS
 from transforms.guard.held_files import HeldFiles, RowFile
 from transforms.guard.verdict import Policy, Searched, Source
-from transforms.hashes import file_sha256
+from transforms.hashing.digest_arrays import Rows
+from transforms.hashing.hashes import file_sha256
+from transforms.matches.null_distribution import Null, Tail
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -80,8 +80,8 @@ class Bundle:
         self.encoder: str | None = manifest["encoder"] and manifest["encoder"]["identity"]
         # Opened at once: what lies at these paths later may be another bundle, or nothing.
         self._clusters = pa.ipc.open_file(pa.memory_map(str(folder / CLUSTERS))).read_all()
-        self._arrays = {name: self._mapped(name) for name in bundle_checks.arrays(manifest)}
-        bundle_checks.require_arrays(manifest, self._arrays, self._clusters)
+        self._arrays = {name: self._mapped(name) for name in bundle_schema.arrays(manifest)}
+        bundle_schema.require_arrays(manifest, self._arrays, self._clusters)
         self._row_files = {name: self._rows(name) for name in _ROW_FILES if name in self._arrays}
 
     @classmethod
@@ -188,7 +188,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if manifest.get("digest") != manifest_digest(manifest):
         raise BundleError(f"{path} was changed since it was written; write the bundle again")
     try:
-        bundle_checks.require_manifest(manifest)
+        bundle_schema.require_manifest(manifest)
     except ValueError as error:
         raise BundleError(f"{path}: {error}; write the bundle again") from None
     return manifest

@@ -1,6 +1,6 @@
 """Files of a bundle that stay open: as they were when they were verified, or known to have changed.
 
-What belongs here: descriptors, and rows read by them. What does not: which files a bundle has (`bundle.py`).
+What belongs here: descriptors, and rows read by them. What does not: which files a bundle has (`guard/bundle.py`).
 """
 
 import os

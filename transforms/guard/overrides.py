@@ -1,6 +1,7 @@
 """What a curator decided otherwise: images to block or to allow, and training pictures that do not count.
 
-What belongs here: the list, reading it, and which entry applies. What does not: the guard's own rules (`guard.py`).
+What belongs here: the list, reading it, and which entry applies. What does not: the guard's own rules
+(`guard/check.py`).
 
 A file of JSON lines, one an entry:
 
@@ -22,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from transforms import hamming_scan
-from transforms.fingerprints import OK, Fingerprint
-from transforms.hashes import from_hex
+from transforms.fingerprints.fingerprint import OK, Fingerprint
+from transforms.hashing.hashes import from_hex
+from transforms.joins.hamming import scan
 
 BLOCK, ALLOW = "block", "allow"
 _DIGITS, _ID_DIGITS = 64, 20
@@ -90,12 +91,12 @@ class Overrides:
     def _near(self, printed: Fingerprint, radius: int) -> Override | None:
         if not self.hashed or printed.status != OK or printed.dihedral is None:
             return None
-        found = hamming_scan.within(self._words, printed.dihedral, radius)
+        found = scan.within(self._words, printed.dihedral, radius)
         return self.hashed[int(found.row[np.argmin(found.distance)])] if len(found.row) else None
 
     @cached_property
     def _words(self) -> npt.NDArray[np.uint32]:
-        return hamming_scan.words(from_hex([each.value for each in self.hashed]))
+        return scan.words(from_hex([each.value for each in self.hashed]))
 
     @property
     def passed(self) -> dict[int, Override]:

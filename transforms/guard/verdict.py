@@ -1,6 +1,7 @@
 """What the guard answers, and by which rules.
 
-What belongs here: the words, the rules and the shape of an answer. What does not: looking a picture up (`guard.py`).
+What belongs here: the words, the rules and the shape of an answer. What does not: looking a picture up
+(`guard/check.py`).
 
 The words are the warehouse's as far as they can be without the training pictures: `exact` is the same; `similar` covers
 what the warehouse, which lays pictures over each other, calls `copy`, `partial_copy` or `similar`.

@@ -1,0 +1,214 @@
+"""Fetching the pictures of metadata that came without them, through img2dataset in processes of its own.
+
+What belongs here: which datasets, one download at a time, running img2dataset to its end or ending it, what came of it.
+What does not: what it is given and when a shard is done (`catalog/download/url_lists.py`), how one URL is asked for
+(`catalog/download/fetch_worker.py`).
+"""
+
+import contextlib
+import glob
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from orchestration import progress
+from orchestration.catalog.download.url_lists import WORK, UrlList, listed
+from orchestration.settings import Settings
+from orchestration.settings.sections import Dataset
+from transforms.catalog import landing
+
+_POLL_S = 0.25
+_REASONS = 10
+_QUIET = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
+
+
+class DownloadError(Exception):
+    """Pictures could not be downloaded; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How img2dataset asks.
+
+    timeout_s: seconds of silence after which a row fails. retries: further tries of a failed row. shard_rows: rows of
+    a tar; a list that was begun keeps its own. member_bytes: size above which an answer is refused.
+    """
+
+    timeout_s: int
+    retries: int
+    processes: int
+    threads: int
+    shard_rows: int
+    member_bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a dataset's rows: how many were asked for now, and how all of them ended, then or now."""
+
+    asked: int
+    downloaded: int
+    failures: Counter[str]
+
+
+def chosen(settings: Settings, names: Sequence[str]) -> list[Dataset]:
+    """Return the datasets of these names, or all that have `download`. Raises LookupError, whose text names the fix."""
+    able = {dataset.name: dataset for dataset in settings.datasets if dataset.download}
+    wrong = sorted(set(names) - able.keys())
+    if wrong or not able:
+        known = f"those that have: {', '.join(able)}" if able else "none has"
+        whose = f"no dataset {', '.join(wrong)} has" if wrong else "no dataset has"
+        raise LookupError(f'{whose} `download` in the settings ({known}); add download = "FOLDER" beside its metadata')
+    return [able[name] for name in (dict.fromkeys(names) or able)]
+
+
+def fetch(dataset: Dataset, pace: Pace) -> Outcome:
+    """Download what is not downloaded yet of every metadata file of `dataset`.
+
+    Rows that fail are counted, not raised. Raises DownloadError if img2dataset is missing or fails, or if another
+    download writes to the same folder; landing.LandingError for a metadata file that cannot be used.
+    """
+    if importlib.util.find_spec("img2dataset") is None:
+        raise DownloadError("img2dataset is not installed; pip install 'raisonne[download]'")
+    metadata, folder = _places(dataset)
+    asked, lists = 0, []
+    with _alone(folder):
+        for shard in landing.shards(dataset.name, metadata, None):
+            if shard.metadata is None:
+                continue
+            if Path(shard.metadata.path).is_relative_to(folder):
+                raise DownloadError(f"{metadata} also finds what is downloaded into {folder}; narrow the glob")
+            lists.append(listed(folder, shard.name, shard.metadata, pace.shard_rows))
+            asked += _complete(lists[-1], pace)
+        if not lists:
+            raise DownloadError(f"no file matches {metadata}")
+        return _outcome(asked, lists)
+
+
+def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
+    """Say what came of a dataset's rows, the most frequent reasons first."""
+    failed = outcome.failures.total()
+    new = f"{outcome.asked} rows asked for" if outcome.asked else "nothing was left to ask for"
+    lines = [f"{dataset.name}: {new}; {outcome.downloaded} of {outcome.downloaded + failed} pictures downloaded"]
+    top = outcome.failures.most_common(_REASONS)
+    lines += [f"{count:>10}  {''.join(c if c.isprintable() else ' ' for c in reason)[:200]}" for reason, count in top]
+    if rest := failed - sum(count for _, count in top):
+        lines.append(f"{rest:>10}  for {len(outcome.failures) - len(top)} other reasons")
+    return lines
+
+
+def _places(dataset: Dataset) -> tuple[str, Path]:
+    metadata, folder = dataset.metadata or "", dataset.download or ""
+    if "://" in folder or glob.has_magic(folder):
+        raise DownloadError(f"download = {folder!r}: pictures go to a folder on disk, without any of *?[ in its path")
+    return metadata, Path(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    work = folder / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise DownloadError(f"another download writes to {folder}; wait for its end") from None
+
+
+def _complete(urls: UrlList, pace: Pace) -> int:
+    # returns how many rows were asked for
+    there = urls.finish()
+    missing = urls.rows - sum(there.values())
+    if not missing:
+        return 0
+    with contextlib.closing(_img2dataset(urls, pace)) as finished:
+        done = sum(progress.track(finished, f"download {urls.name}", missing, size=lambda rows: rows))
+    if done < missing:
+        raise DownloadError(
+            f"img2dataset left {missing - done} of {urls.rows} rows of {urls.name} unasked; run this again to go on. "
+            f"Its last lines:\n{_last_lines(urls.log)}"
+        )
+    urls.drop_others()
+    return missing
+
+
+def _img2dataset(urls: UrlList, pace: Pace) -> Generator[int]:
+    # yields the rows that were finished since the last time, until img2dataset ends; closing it ends img2dataset
+    job = {"member_bytes": pace.member_bytes, "options": _options(urls, pace)}
+    with urls.log.open("wb") as log:
+        child = subprocess.Popen(  # noqa: S603 -- this Python, our module
+            [sys.executable, "-m", "orchestration.catalog.download.fetch_worker", json.dumps(job)],
+            stdin=subprocess.PIPE,  # never written to: its end tells the child that we have ended
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | _QUIET,
+            start_new_session=True,
+        )
+    there = sum(urls.finish().values())
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_POLL_S)
+            ended, before, there = child.returncode is not None, there, sum(urls.finish().values())
+            yield there - before
+            if ended:
+                return
+    finally:
+        if child.returncode != 0:  # its workers outlive it where it was killed
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+
+
+def _options(urls: UrlList, pace: Pace) -> dict[str, Any]:
+    return {
+        "url_list": str(urls.path),
+        "input_format": "parquet",
+        "url_col": "url",
+        "caption_col": "caption",
+        "save_additional_columns": urls.others,
+        "output_folder": str(urls.made),
+        "output_format": "webdataset",
+        "number_sample_per_shard": urls.shard_rows,
+        "processes_count": pace.processes,
+        "thread_count": pace.threads,
+        "timeout": pace.timeout_s,
+        "retries": pace.retries,
+        "disable_all_reencoding": True,  # the bytes as they were served: skip_reencode keeps only those of JPEGs
+        "extract_exif": False,
+        "compute_hash": "sha256",
+        "incremental_mode": "incremental",
+        "user_agent_token": "img2dataset",  # sites can then say no to it by its name
+        "enable_wandb": False,
+    }
+
+
+def _last_lines(log: Path) -> str:
+    lines = re.split(r"[\r\n]+", log.read_text(errors="replace"))
+    return "\n".join("".join(c for c in line if c.isprintable()) for line in lines[-6:] if line.strip())
+
+
+def _outcome(asked: int, lists: Sequence[UrlList]) -> Outcome:
+    downloaded, failures = 0, Counter[str]()
+    for urls in lists:
+        for name in urls.shards:
+            table = pq.read_table(urls.target / f"{name}.parquet", columns=["status", "error_message"])
+            for row in table.group_by(["status", "error_message"]).aggregate([([], "count_all")]).to_pylist():
+                if row["status"] == "success":
+                    downloaded += row["count_all"]
+                else:
+                    failures[row["error_message"] or row["status"]] += row["count_all"]
+    return Outcome(asked, downloaded, failures)

@@ -1,0 +1,77 @@
+"""A Ray cluster: connecting to one, or starting one on this machine. `docs/scale.md` says how to set one up.
+
+What belongs here: Ray itself and what it says when it cannot. What does not: what runs on it (`compute/ray_shards.py`,
+`compute/ray_joins.py`).
+"""
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import transforms
+from orchestration.settings.sections import Compute
+
+_STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: results are copied out as they come
+
+
+class RayUnavailable(RuntimeError):
+    """Ray cannot do the work; the message says what to install, start or set."""
+
+
+def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
+    """Return the module. Raises RayUnavailable where it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it becomes; else a warning a worker
+    try:
+        import ray
+    except ImportError:
+        raise RayUnavailable(
+            "compute.engine is 'ray', but Ray is not installed; run `pip install raisonne[ray]`"
+        ) from None
+    return ray
+
+
+@contextmanager
+def connected(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
+    """Connect to the cluster, or start one on this machine, and undo that; a process that is connected stays so."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+    _silence()
+    if compute.ray_address is None:
+        cpus = max(1, math.ceil(compute.ray_workers * compute.ray_cpus))
+        ray.init(address="local", num_cpus=cpus, object_store_memory=_STORE, **quiet)
+    elif compute.ray_address.startswith("ray://"):
+        raise RayUnavailable(
+            f"compute.ray_address is {compute.ray_address}, and Ray's client streams no results; run raisonne on a "
+            "machine of the cluster, or as a Ray job, with compute.ray_address = 'auto'"
+        )
+    else:
+        packages = [str(Path(module.__path__[0])) for module in (transforms, sys.modules["orchestration"])]
+        try:
+            ray.init(address=compute.ray_address, runtime_env={"py_modules": packages}, **quiet)
+        except ConnectionError as error:
+            raise RayUnavailable(
+                f"no Ray cluster answers at {compute.ray_address}: {first_line(error)}; start one with "
+                "`ray start --head`, or leave compute.ray_address out for one on this machine"
+            ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _silence() -> None:
+    import logging
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says first."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

@@ -1,0 +1,11 @@
+"""The fact tables in Lance: keyed, versioned, appended a shard at a time.
+
+What belongs here: tables, schemas, recipes and filters. What does not: computing facts (`transforms/`) or deriving
+tables from them (`sql/`).
+"""
+
+from orchestration.facts.facts import Facts
+from orchestration.facts.schemas import SCHEMAS, WRITTEN_BY
+from orchestration.facts.table import FactTable, literal
+
+__all__ = ["SCHEMAS", "WRITTEN_BY", "FactTable", "Facts", "literal"]

@@ -1,0 +1,57 @@
+"""The facts: what costs a GPU or a join, kept in Lance tables, keyed and versioned.
+
+What belongs here: all tables of a warehouse, and which of their versions were published. What does not: one table
+(`facts/table.py`), its columns (`facts/schemas.py`), computing facts (`transforms/`), or anything derived from them
+(`sql/`).
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.facts.schemas import EMBEDDINGS, SCHEMAS
+from orchestration.facts.table import FactTable
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All fact tables of a warehouse."""
+
+    folder: Path
+
+    def __getitem__(self, name: str) -> FactTable:
+        if name not in SCHEMAS:
+            raise KeyError(f"no fact table is called {name}; there are {', '.join(SCHEMAS)}")
+        return FactTable(self.folder, name)
+
+    def embeddings(self, name: str, encoder: str, dimension: int) -> FactTable:
+        """Return an embedding table bound to an encoder: its identity as text, and the length of its vectors."""
+        if name not in EMBEDDINGS:
+            raise KeyError(f"no embedding table is called {name}; there are {', '.join(EMBEDDINGS)}")
+        return FactTable(self.folder, name, encoder, dimension)
+
+    def __iter__(self) -> Iterator[FactTable]:
+        return (FactTable(self.folder, name) for name in SCHEMAS)
+
+    def versions(self) -> dict[str, int]:
+        """Return the latest version of every table."""
+        return {table.name: table.version for table in self}
+
+    def tag(self, number: int, versions: Mapping[str, int]) -> None:
+        """Mark the Lance versions that published version `number` was derived from, so that cleanup keeps them."""
+        for table in self:
+            tags = table.dataset().tags
+            name = f"warehouse-{number}"
+            if name in tags.list():
+                tags.update(name, versions[table.name])
+            else:
+                tags.create(name, versions[table.name])
+
+    def keep_tags(self, kept: Collection[int]) -> None:
+        """Let go of the Lance versions of warehouses that are pruned, or were never published."""
+        names = {f"warehouse-{number}" for number in kept}
+        for table in self:
+            tags = table.dataset().tags
+            for name in tags.list():
+                if name.startswith("warehouse-") and name not in names:
+                    tags.delete(name)

@@ -1,0 +1,131 @@
+"""Recipes: hashes of what a fact was made by, so that it is made again exactly when one of these changes.
+
+What belongs here: how a value is written into a recipe, under names that never change. What does not: which values a
+fact depends on (its own module), and where a recipe is kept (`facts/table.py`).
+
+A recipe hashes plain values only. A class that is part of one is listed in `FROZEN` under the names its fields had when
+they first entered a recipe. Renaming the class or a field changes the right-hand side there, never the name, and so no
+recipe; a field that is added later is listed in `later`, and changes recipes only where it differs from its default.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlglot
+from sqlglot.tokens import TokenType
+
+from transforms.alignment.policy import Limits
+from transforms.catalog.generations import Generation
+from transforms.duplicates.pairs import Thresholds
+from transforms.fingerprints.fingerprint import Rules
+from transforms.fingerprints.views import View
+from transforms.matches.candidates import Cut
+from transforms.regions import Box
+
+FORMAT = 1
+"""Raise it to compute every fact again, and say so in the changelog."""
+
+type Plain = bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"] | None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """How a class is written into recipes.
+
+    Attributes:
+        tag: What tells it from other classes.
+        names: Attributes by the names that recipes know them by.
+        later: Likewise, for attributes that came after the first release, with the values that change nothing.
+    """
+
+    tag: str
+    names: Mapping[str, str]
+    later: Mapping[str, tuple[str, Plain]] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> set[str]:
+        """Every attribute that recipes hold."""
+        return set(self.names.values()) | {attribute for attribute, _ in self.later.values()}
+
+    def plain(self, value: object) -> dict[str, Plain]:
+        """Write an instance as a mapping of plain values."""
+        written = {name: plain(getattr(value, attribute)) for name, attribute in self.names.items()}
+        for name, (attribute, neutral) in self.later.items():
+            if (found := plain(getattr(value, attribute))) != neutral:
+                written[name] = found
+        return {self.tag: written}
+
+
+def _unchanged(names: str) -> dict[str, str]:
+    """Return names that are still the attributes'."""
+    return {name: name for name in names.split()}
+
+
+FROZEN: Mapping[type, Frozen] = {
+    Rules: Frozen("picture rules", _unchanged("max_pixels member_bytes pdq_quality")),
+    Limits: Frozen(
+        "pixel limits",
+        _unchanged(
+            "long_side enlarged keypoints ratio reprojection stretch structure likeness gain colour inliers "
+            "inliers_part cells cells_whole agreement agreement_whole agreement_unmatched aligned_distance solid "
+            "solid_share masked_mse larger_share smaller_share whole_overlap"
+        ),
+    ),
+    Thresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),
+    Cut: Frozen("candidate thresholds", _unchanged("pdq candidate neighbours")),
+    View: Frozen("view", _unchanged("name box mirrored")),
+    Box: Frozen("box", _unchanged("x y width height")),
+    Generation: Frozen("generation", _unchanged("generation_id source path model prompt seed")),
+}
+
+
+def recipe(kind: str, *parts: object) -> str:
+    """Hash what a fact depends on.
+
+    Args:
+        kind: The fact, by a name that never changes: equal parts of two facts then have different recipes.
+        *parts: Plain values, sequences and mappings of these, and instances of the classes in `FROZEN`.
+
+    Returns:
+        16 hexadecimal digits: the beginning of a SHA-256.
+
+    Raises:
+        TypeError: If a part is of any other class; the message says where to list it.
+    """
+    written = {"format": FORMAT, "kind": kind, "parts": plain(parts)}
+    text = json.dumps(written, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def plain(value: object) -> Plain:
+    """Write a value as JSON holds it. Raises TypeError for what a recipe cannot hold."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value  # type: ignore[return-value]
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        if not all(type(name) is str for name in value):
+            raise TypeError("a recipe holds mappings of text only; write other keys as pairs")
+        return {name: plain(each) for name, each in value.items()}
+    if frozen := FROZEN.get(type(value)):
+        return frozen.plain(value)
+    raise TypeError(
+        f"a recipe holds plain values, not {type(value).__name__}: pass its values, or list it in "
+        "orchestration/facts/recipes.py under names that never change"
+    )
+
+
+def sql_words(text: str) -> list[str]:
+    """Return the words of a SQL text, so that neither layout, nor comments, nor the case of keywords is in a recipe."""
+    return [_word(token) for token in sqlglot.tokenize(text, read="duckdb")]
+
+
+def _word(token: Any) -> str:  # noqa: ANN401 -- sqlglot's own class, which it compiles
+    if token.token_type == TokenType.STRING:
+        return f"'{token.text}'"
+    if token.token_type == TokenType.IDENTIFIER:
+        return f'"{token.text}"'
+    return str(token.text).lower()

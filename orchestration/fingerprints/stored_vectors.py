@@ -1,0 +1,106 @@
+"""The copy embeddings of training pictures, read block by block from Lance: what the cosine joins stream.
+
+What belongs here: which stored row is the vector of which picture. What does not: comparing vectors
+(`transforms/joins/cosine/join.py`).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+import lance
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from orchestration.fingerprints.bookkeeping import COPY, EMBEDDINGS
+from orchestration.runtime.resources import Warehouse
+from transforms.encoders import Vectors
+from transforms.fingerprints.picture_set import Pictures, Positions
+
+
+@dataclass(frozen=True)
+class StoredVectors:
+    """Unit vectors in a Lance table, in its order. Another process can open them too: it holds places, no data.
+
+    uri, version: the table. places: int64 (n,), ascending, the rows that are meant. dimension: of a vector.
+    """
+
+    uri: str
+    version: int
+    places: npt.NDArray[np.int64]
+    dimension: int
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def read(self, start: int, stop: int) -> Vectors:
+        """Return float32 of shape (stop - start, dimension)."""
+        return self.take(np.arange(start, min(stop, len(self))))
+
+    def take(self, positions: npt.NDArray[np.int64]) -> Vectors:
+        """Return the vectors at these positions, float32 of shape (n, dimension)."""
+        if not len(positions):
+            return np.empty((0, self.dimension), np.float32)
+        found = self._table.take(self.places[positions].tolist(), columns=["vector"])
+        return _matrix(found["vector"].combine_chunks(), self.dimension)
+
+    def part(self, positions: npt.NDArray[np.int64]) -> "StoredVectors":
+        """Return some of them, in their order."""
+        return StoredVectors(self.uri, self.version, self.places[np.sort(positions)], self.dimension)
+
+    @cached_property
+    def _table(self) -> lance.LanceDataset:
+        return lance.dataset(self.uri, version=self.version)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the open table here."""
+        return {name: value for name, value in self.__dict__.items() if name != "_table"}
+
+
+def stored(warehouse: Warehouse, pictures: Pictures) -> tuple[StoredVectors, Positions]:
+    """Return the vectors of the different pictures, in the order in which they lie, and each one's place among these.
+
+    places: int64 of shape (n,), into `pictures.distinct`. Raises EncoderMismatch if some shard was embedded by another
+    encoder than the settings name, and dg.Failure for a picture without an embedding.
+    """
+    encoder = warehouse.encoder().id
+    notes = warehouse.facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
+    for other in notes["encoder"].unique().to_pylist():
+        encoder.require(other)
+    table = warehouse.facts[EMBEDDINGS[COPY]].dataset()
+    wanted = pictures.ids[pictures.distinct]  # ascending
+    places, owners, row = [], [], 0
+    for batch in table.to_batches(columns=["sample_id"]):
+        ids = batch.column("sample_id").to_numpy()
+        found = np.searchsorted(wanted, ids).clip(max=max(0, len(wanted) - 1))
+        hit = wanted[found] == ids if len(wanted) else np.zeros(len(ids), np.bool_)
+        places.append(row + np.flatnonzero(hit))
+        owners.append(found[hit])
+        row += len(ids)
+    owner = np.concatenate([np.empty(0, np.int64), *owners]).astype(np.int64)
+    if len(owner) != len(wanted):
+        raise dg.Failure(
+            f"{len(wanted) - len(owner)} pictures have no copy embedding; materialize image_fingerprints again"
+        )
+    place = np.concatenate([np.empty(0, np.int64), *places]).astype(np.int64)
+    return StoredVectors(table.uri, table.version, place, encoder.dimension), owner
+
+
+def distinct(warehouse: Warehouse, pictures: Pictures) -> Vectors:
+    """Read the vectors of the different pictures into memory: float32 of shape (len(pictures.distinct), d), in order.
+
+    Raises as `stored`.
+    """
+    rows, owner = stored(warehouse, pictures)
+    vectors = np.empty((len(rows), rows.dimension), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        vectors[owner[start : start + _BLOCK]] = rows.read(start, start + _BLOCK)
+    return vectors
+
+
+_BLOCK = 65_536
+
+
+def _matrix(column: pa.FixedSizeListArray, dimension: int) -> Vectors:
+    return column.flatten().to_numpy(zero_copy_only=False, writable=True).reshape(-1, dimension)  # torch asks for it

@@ -1,0 +1,5 @@
+"""The guard over HTTP.
+
+What belongs here: admission, connections, reloading and metrics. What does not: deciding a verdict
+(`transforms/guard/`).
+"""

@@ -1,0 +1,162 @@
+"""A removal list in the formats of the tools that remove or fetch rows.
+
+What belongs here: from published tables to files that img2dataset, DataComp's resharder and datatrove read. What does
+not: which rows go, the folder as a whole (`reports/removal_lists.py`).
+
+    img2dataset/DATASET.parquet         every row that stays: `--url_list`, with url, caption, uid and sample_id
+    datacomp/DATASET.npy                their uids, where these are 32 hexadecimal digits: `resharder.py --subset-file`
+    datatrove/DATASET/000000.remove     row numbers that go, a file a metadata file, beside .clusters and .sizes:
+                                        `MinhashDedupFilter(folder)` behind a reader with `paths_file=paths.txt`
+
+What goes is read from `leaving`, a temporary table with its sample_id.
+"""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FOLDERS = ("img2dataset", "datacomp", "datatrove")
+TABLES = ("files", "numbered")
+"""The temporary tables that `write` leaves behind."""
+_BATCH = 50_000
+_UID = np.dtype("u8,u8")  # the two halves of 128 bits, as DataComp's resharder wants them
+
+_STAYING = """
+select url, caption, uid, sample_id
+from catalog.samples anti join leaving using (sample_id)
+where dataset = ? and url is not null"""
+# In the order of the digits. A uid that a recalled row bears goes, also where a row that stays bears it too.
+_UIDS = """
+select ('0x' || uid[1:16])::ubigint as high, ('0x' || uid[17:32])::ubigint as low
+from catalog.samples anti join leaving using (sample_id)
+anti join (select lower(uid) as recalled_uid from catalog.samples where recalled) as recalled
+    on recalled_uid = lower(uid)
+where dataset = ?
+order by high, low"""
+_FILES = """
+create temp table files as
+select
+    dataset, shard, metadata_path, row_number() over (partition by dataset order by metadata_path) - 1 as rank
+from catalog.shards
+where metadata_path is not null"""
+_NUMBERED = """
+create temp table numbered as
+select cluster_id, duplicate_count as size, row_number() over (order by cluster_id) - 1 as number
+from duplicates.counts"""
+_DOCUMENTS = """
+select files.rank, samples.row_number, leaving.sample_id is not null as removed, numbered.number, numbered.size
+from catalog.samples as samples
+join files using (dataset, shard)
+left join leaving using (sample_id)
+left join duplicates.clusters as clusters using (sample_id)
+left join numbered on numbered.cluster_id = clusters.cluster_id
+where samples.dataset = ? and (leaving.sample_id is not null or numbered.number is not null)
+order by files.rank, samples.row_number"""
+
+
+def write(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
+    """Write the files of every dataset into `folder`. Returns sentences for their reader."""
+    con.execute(_FILES)
+    con.execute(_NUMBERED)
+    notes = []
+    datasets = [name for (name,) in con.execute("select distinct dataset from catalog.shards order by 1").fetchall()]
+    for dataset in datasets:
+        (folder / "img2dataset").mkdir(exist_ok=True)
+        stream(con, _STAYING, [dataset], folder / "img2dataset" / f"{dataset}.parquet")
+        notes += _write_uids(con, folder / "datacomp" / f"{dataset}.npy", dataset)
+        notes += _write_documents(con, folder / "datatrove" / dataset, dataset)
+    return notes
+
+
+def tasks(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """Return the metadata files of each dataset, as datatrove numbers its tasks. `write` comes first."""
+    found: dict[str, list[str]] = {}
+    for dataset, path in con.execute("select dataset, metadata_path from files order by dataset, rank").fetchall():
+        found.setdefault(dataset, []).append(path)
+    return found
+
+
+def stream(con: duckdb.DuckDBPyConnection, query: str, values: list[str], path: Path) -> None:
+    """Write the rows of a query as Parquet. values: its parameters."""
+    reader = con.execute(query, values).to_arrow_reader(_BATCH)
+    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+
+
+def _write_uids(con: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> list[str]:
+    """Write the uids that stay, in order, as DataComp's resharder searches them. Says why where it writes none."""
+    [(rows, digits)] = con.execute(
+        "select count(*), count(*) filter (where regexp_full_match(uid, '[0-9a-fA-F]{32}')) "
+        "from catalog.samples where dataset = ?",
+        [dataset],
+    ).fetchall()
+    if not rows or digits < rows:
+        return [f"{dataset}: no datacomp/{dataset}.npy, as {rows - digits:,} of {rows:,} rows have no uid of 32 digits"]
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        count, last = _write_header(file, 0), np.empty((0, 2), np.uint64)
+        for batch in con.execute(_UIDS, [dataset]).to_arrow_reader(_BATCH):
+            found = np.column_stack([batch.column("high").to_numpy(), batch.column("low").to_numpy()])
+            found = np.concatenate([last, found])
+            # each once: the resharder writes a picture as often as it finds its uid
+            fresh = np.flatnonzero((found[1:] != found[:-1]).any(axis=1)) + 1
+            made = found[fresh] if len(last) else np.concatenate([found[:1], found[fresh]])
+            file.write(made.astype("<u8").tobytes())
+            count, last = count + len(made), found[-1:]
+        _write_header(file, count)
+    return []
+
+
+def _write_header(file: BinaryIO, count: int) -> int:
+    """Write what a .npy begins with, which is as long for any count. Returns the count."""
+    file.seek(0)
+    shape = {"descr": np.lib.format.dtype_to_descr(_UID), "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, shape)
+    return count
+
+
+def _write_documents(con: duckdb.DuckDBPyConnection, folder: Path, dataset: str) -> list[str]:
+    """Write what datatrove's MinhashDedupCluster would: little-endian uint32, a file of each kind a metadata file.
+
+    `.remove`: row numbers. `.clusters`, `.sizes`: pairs of row number and cluster, or rows in it. Ascending rows.
+    """
+    files = con.execute("select rank, metadata_path from files where dataset = ? order by rank", [dataset]).fetchall()
+    if not files:
+        return [f"{dataset}: no datatrove/{dataset}, as its rows lie in no metadata file of their own"]
+    folder.mkdir(parents=True)
+    paths = [path for _, path in files]
+    root = os.path.commonpath([os.path.dirname(path) for path in paths]) if "://" not in paths[0] else ""  # noqa: PTH120
+    lines = [os.path.relpath(path, root) if root else path for path in paths]
+    (folder / "paths.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for rank, _ in files:  # also empty ones: without them datatrove gives the documents of a file no cluster
+        for kind in ("remove", "clusters", "sizes"):
+            (folder / f"{rank:06d}.{kind}").touch()
+    for batch in con.execute(_DOCUMENTS, [dataset]).to_arrow_reader(_BATCH):
+        _append(folder, batch)
+    return [f"{dataset}: the paths in datatrove/{dataset}/paths.txt lie below {root or 'nothing: they are whole'}"]
+
+
+def _append(folder: Path, batch: pa.RecordBatch) -> None:
+    rank = batch.column("rank").to_numpy()
+    row = batch.column("row_number").to_numpy().astype("<u4")
+    removed = batch.column("removed").to_numpy(zero_copy_only=False)
+    clustered = batch.column("number").is_valid().to_numpy(zero_copy_only=False)
+    number, size = (batch.column(name).fill_null(0).to_numpy().astype("<u4") for name in ("number", "size"))
+    ends = [0, *(np.flatnonzero(np.diff(rank)) + 1).tolist(), len(rank)]
+    for first, last in pairwise(ends):
+        part = slice(first, last)
+        inside = clustered[part]
+        for kind, values in (
+            ("remove", row[part][removed[part]]),
+            ("clusters", np.column_stack([row[part], number[part]])[inside]),
+            ("sizes", np.column_stack([row[part], size[part]])[inside]),
+        ):
+            with (folder / f"{rank[first]:06d}.{kind}").open("ab") as file:
+                file.write(np.ascontiguousarray(values).tobytes())

@@ -1,0 +1,79 @@
+"""Dagster's own home, inside the warehouse's: settings that a warehouse needs, and tidying up after killed runs.
+
+What belongs here: the Dagster instance. What does not: runs themselves (`cli/execution.py`, the UI).
+"""
+
+import os
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.warehouse import publishing
+
+IN_PROCESS = "raisonne/in_process"
+"""Tag of the runs that `raisonne run` executes in its own process."""
+_GRACE_S = 300
+_CONFIG = """\
+# Written by raisonne where it is missing; yours to change.
+telemetry:
+  enabled: false
+run_monitoring:
+  enabled: true
+  # without this a killed run keeps its pool slot, and the next one waits for ever
+  free_slots_after_run_end_seconds: 30
+concurrency:
+  pools:
+    default_limit: 1
+"""
+_STORAGE = """\
+storage:
+  custom:  # Dagster's SQLite files, connected to once rather than for every event
+    module: orchestration.runtime.sqlite_storage
+    class: Records
+    config:
+      base_dir:
+        env: DAGSTER_HOME
+"""
+
+
+def prepare(home: Path) -> Path:
+    """Point DAGSTER_HOME into the warehouse unless the environment names another. Returns it."""
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run plans, in one transaction
+    folder = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text(_CONFIG + _STORAGE, encoding="utf-8")
+    return folder
+
+
+def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
+    """Mark runs of this warehouse as failed that are no longer alive, and free their pool slots. Returns their ids.
+
+    Slots of runs that are over are freed too: where the disk was full, a run could not give its own back, and the next
+    one would wait for them for ever. A living run holds the writer's lock from its first step to its last. Where the
+    lock is free, a run that says it has started was killed; one that Dagster launched is given five minutes to get to
+    its first step.
+    """
+    _free_slots_of_ended_runs(instance)
+    started = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    late = time.time() - _GRACE_S
+    doubtful = [r.dagster_run for r in started if IN_PROCESS in r.dagster_run.tags or (r.start_time or late + 1) < late]
+    if not doubtful:
+        return []
+    try:
+        with publishing.writer(home, run="tidying up", wait_s=0):
+            for run in doubtful:
+                instance.report_run_failed(run, "the process was killed")
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    except publishing.Busy:
+        return []
+    return [run.run_id for run in doubtful]
+
+
+def _free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    for run_id in instance.event_log_storage.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            instance.event_log_storage.free_concurrency_slots_for_run(run_id)

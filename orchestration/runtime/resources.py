@@ -1,0 +1,127 @@
+"""What the assets work with: the settings, the fact tables, the encoder, and the right to write.
+
+What belongs here: opening these for a run. What does not: what is done with them (`defs/`).
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from orchestration import progress, settings
+from orchestration.facts import Facts
+from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.warehouse import publishing
+from transforms import encoders
+from transforms.alignment.policy import Limits
+from transforms.duplicates import pairs
+from transforms.encoders import Encoder
+from transforms.fingerprints import views
+from transforms.fingerprints.fingerprint import Pace, Rules
+
+
+class Warehouse(dg.ConfigurableResource):
+    """A run's hold on the warehouse: one writer at a time, from its first step to its last.
+
+    A second run waits `publishing.lock_wait_s` seconds, saying for whom, and is then refused.
+    """
+
+    _settings: settings.Settings = PrivateAttr()
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Warehouse"]:
+        """Hold the writer's lock while the run's steps execute."""
+        self._settings = settings.load()
+        wait = self._settings.publishing.lock_wait_s
+
+        def tell(sentence: str) -> None:
+            print(sentence, file=sys.stderr, flush=True)  # the command line shows no log
+            if context.log:
+                context.log.warning(sentence)
+
+        run = context.run.run_id if context.run else "outside of a run"
+        log = progress.told_to(context.log.info) if context.log else nullcontext()
+        with publishing.writer(self.home, run=run, wait_s=wait, on_wait=tell), log:
+            shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
+            yield self
+
+    @property
+    def settings(self) -> settings.Settings:
+        """The settings, as they were when the run began."""
+        return self._settings
+
+    @property
+    def home(self) -> Path:
+        """The folder of the warehouse."""
+        return self._settings.home
+
+    @property
+    def fetched(self) -> Path:
+        """Where dumps from an object store lie while they are read."""
+        return self.home / "fetched"
+
+    @property
+    def facts(self) -> Facts:
+        """The fact tables."""
+        return Facts(self.home / "facts")
+
+    @property
+    def encoder_names(self) -> dict[str, str]:
+        """The encoders that the settings name, by what they are for: `copy`, and `semantic` if there is one."""
+        return self._settings.encoders.chosen
+
+    def encoder(self, kind: str = "copy") -> Encoder:
+        """Return the encoder for `copy` or `semantic`, loaded once a process."""
+        return self.load(self.encoder_names[kind])
+
+    def encoder_id(self, kind: str) -> str | None:
+        """Return the identity of an encoder, as text; None for a fingerprint that is not made by one."""
+        return str(self.encoder(kind).id) if kind in self.encoder_names else None
+
+    @staticmethod
+    def load(name: str) -> Encoder:
+        """Load an encoder by its name, once a process."""
+        return _encoder(name)
+
+    @property
+    def rules(self) -> Rules:
+        """What a picture must satisfy."""
+        limits = self._settings.limits
+        return Rules(limits.pixels, limits.member_bytes, self._settings.thresholds.pdq_quality)
+
+    @property
+    def pace(self) -> Pace:
+        """How much is done at once."""
+        return Pace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
+
+    @property
+    def pixel_limits(self) -> Limits:
+        """When two pictures agree by pixels."""
+        return self._settings.thresholds.pixels
+
+    @property
+    def views(self) -> tuple[views.View, ...]:
+        """The parts of a generation that are searched with."""
+        return views.search_views(self._settings.search.scales, self._settings.search.flips)
+
+    @property
+    def duplicate_thresholds(self) -> pairs.Thresholds:
+        """When two training rows show the same picture."""
+        cut = self._settings.thresholds
+        return pairs.Thresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
+
+    @property
+    def training_picture(self) -> TrainingPictures:
+        """The reader of training rows' pictures."""
+        return TrainingPictures(self.facts, self.rules.max_pixels)
+
+
+@cache
+def _encoder(name: str) -> Encoder:
+    return encoders.load(name)

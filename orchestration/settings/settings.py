@@ -1,0 +1,151 @@
+"""What the user may set: `raisonne.toml`, each key overridable by an environment variable.
+
+What belongs here: which sections there are, where they are read, and the errors that explain them. What does not: the
+keys of a section (`settings/sections.py`), what a setting does.
+
+`RAISONNE_CONFIG` names the file. `RAISONNE_HOME`, `RAISONNE_THRESHOLDS__PDQ`, `RAISONNE_DATASETS` (JSON) and so on
+override its keys: the section and the key, joined by two underscores. Paths in the file are relative to the file.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from orchestration.settings.sections import (
+    Calibration,
+    Compute,
+    Dataset,
+    Encoders,
+    Generations,
+    Joins,
+    Limits,
+    Memorization,
+    Policies,
+    Prompts,
+    Publishing,
+    Recall,
+    Reports,
+    Search,
+    Thresholds,
+)
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; the message names the file, the key and the fix."""
+
+
+class Settings(BaseSettings):
+    """All settings of a warehouse. See the module's first lines for files and environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="RAISONNE_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    home: Path = Path("data/warehouse")
+    datasets: tuple[Dataset, ...] = ()
+    generations: tuple[Generations, ...] = ()
+    recalls: tuple[Recall, ...] = ()
+    encoders: Encoders = Encoders()
+    thresholds: Thresholds = Thresholds()
+    limits: Limits = Limits()
+    search: Search = Search()
+    calibration: Calibration = Calibration()
+    joins: Joins = Joins()
+    policies: Policies = Policies()
+    prompts: Prompts = Prompts()
+    memorization: Memorization = Memorization()
+    reports: Reports = Reports()
+    compute: Compute = Compute()
+    publishing: Publishing = Publishing()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file."""
+        return env_settings, init_settings
+
+    @property
+    def settings_hash(self) -> str:
+        """A hash of every setting that a published number can depend on: not where files lie, nor speed."""
+        kept = {
+            "encoders": self.encoders.model_dump(),
+            "thresholds": self.thresholds.model_dump(),
+            "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
+            "search": self.search.model_dump(),
+            "calibration": self.calibration.model_dump(exclude={"held_out"}),
+            "joins": self.joins.model_dump(exclude={"memory"}),
+            "policies": self.policies.model_dump(),
+            "prompts": self.prompts.model_dump(),
+            "memorization": self.memorization.model_dump(),
+            "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
+            "recalls": sorted(r.name for r in self.recalls),
+        }
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load(config: str | Path | None = None) -> Settings:
+    """Read the settings from `config`, else from `RAISONNE_CONFIG`, else from `raisonne.toml` here.
+
+    Raises SettingsError naming the file and what to do.
+    """
+    path = Path(config or os.environ.get("RAISONNE_CONFIG") or "raisonne.toml").resolve()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"no settings at {path}; pass --config FILE, set RAISONNE_CONFIG, or run where raisonne.toml lies"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+    return _resolved(settings, path.parent)
+
+
+def _sentence(error: Any) -> str:  # noqa: ANN401 -- pydantic's own mapping
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"`{key}` is no setting; see the README for those there are"
+    return f"`{key}`: {error['msg']} (got {error['input']!r})"
+
+
+_PATHS = ("metadata", "images", "download", "redownload")
+
+
+def _below(base: Path, path: str | None) -> str | None:
+    return path if path is None or "://" in path else str(base / path)
+
+
+def _resolved(settings: Settings, base: Path) -> Settings:
+    named: tuple[Dataset | Generations | Recall, ...] = (*settings.datasets, *settings.generations, *settings.recalls)
+    names = [each.name for each in named]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingsError(
+            f"the name {', '.join(twice)} is used twice; datasets, generations and recalls need names of their own"
+        )
+    return settings.model_copy(
+        update={
+            "home": base / settings.home,
+            "datasets": tuple(
+                d.model_copy(update={key: _below(base, getattr(d, key)) for key in _PATHS}) for d in settings.datasets
+            ),
+            "calibration": settings.calibration.model_copy(
+                update={"held_out": _below(base, settings.calibration.held_out)}
+            ),
+            "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
+            "recalls": tuple(r.model_copy(update={"path": str(base / r.path)}) for r in settings.recalls),
+        }
+    )

@@ -1,0 +1,178 @@
+"""Building a warehouse file: inputs into temporary tables, SQL models in order, audits, the data dictionary.
+
+What belongs here: one DuckDB connection from empty file to audited file. What does not: which file it is and who gets
+to see it (`warehouse/publishing.py`), what the models say (`sql/`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.facts import SCHEMAS, Facts
+from orchestration.settings import Settings
+from orchestration.warehouse.models import STAGES, Check, Model
+from orchestration.warehouse.previous import TABLES, Previous
+from transforms.catalog.landing import NUMBER_COLUMNS, TEXT_COLUMNS
+
+_EXAMPLES = 3
+_LAYER = Path(__file__).resolve().parents[1]
+# beside the code in a checkout, within it in an installed wheel
+SQL = _LAYER / "sql" if (_LAYER / "sql").is_dir() else _LAYER.parent / "sql"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result of one check. failing: offending rows; examples: the first of them, as text."""
+
+    model: Model
+    check: Check
+    failing: int
+    examples: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What holds, or what does not and where."""
+        if not self.failing:
+            return f"{self.model.name}: {self.check.sentence}"
+        examples = "; ".join(self.examples)
+        return f"{self.model.name}: {self.failing} rows where not: {self.check.sentence}; such as {examples}"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What models read besides each other: facts at pinned versions, settings, this version and the last."""
+
+    facts: Facts
+    fact_versions: Mapping[str, int]
+    settings: Settings
+    this_version: pa.Table
+    previous_versions: pa.Table
+    previous: Previous = field(default_factory=Previous)
+
+
+@contextmanager
+def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a private build for writing, with memory bounded by settings; closing leaves no log beside it."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": settings.limits.duckdb_memory,
+        "temp_directory": str(path.with_suffix(".spill")),
+        "autoinstall_known_extensions": "false",
+    }
+    with duckdb.connect(str(path), config=config) as con:
+        for stage in STAGES:
+            con.execute(f'create schema if not exists "{stage}"')
+        yield con
+        con.execute("checkpoint")
+
+
+def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs) -> None:
+    """Make the unqualified tables that models read, as temporary tables and views of this connection alone.
+
+    Facts are streamed from Lance without their vectors, which no model reads. Raises KeyError for a name that is none.
+    """
+    for name in names:
+        if name == "landing_metadata":
+            _landing(con, inputs.facts)
+        elif name == "settings":
+            _temporary(con, name, _settings(inputs.settings))
+        elif name in {"this_version", "previous_versions"}:
+            _temporary(con, name, getattr(inputs, name))
+        elif name in TABLES:
+            _temporary(con, name, inputs.previous.read(name))
+        else:
+            table = name.removeprefix("lance_")
+            columns = [field.name for field in SCHEMAS[table] if field.name != "vector"]
+            dataset = inputs.facts[table].dataset(inputs.fact_versions[table])
+            _temporary(con, name, dataset.scanner(columns=columns).to_reader())
+
+
+def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Make a fact table's stand-in without rows."""
+    _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table())
+
+
+def _settings(settings: Settings) -> pa.Table:
+    chosen = settings.encoders
+    encoders = {
+        "copy_encoder": chosen.copy_.partition(":")[0],
+        # as the model is called everywhere else: without the place its weights were read from
+        "semantic_encoder": chosen.semantic and chosen.semantic.partition("/")[0],
+    }
+    names = pa.schema([(name, pa.string()) for name in encoders])
+    calibration = {f"calibration_{name}": getattr(settings.calibration, name) for name in ("level", "tail")}
+    row = pa.Table.from_pylist([settings.thresholds.model_dump() | calibration])
+    for name_of, column in zip(names, pa.Table.from_pylist([encoders], names).columns, strict=True):
+        row = row.append_column(name_of, column)
+    for name, numbers in settings.policies.model_dump().items():
+        row = row.append_column(f"policy_{name}", pa.array([list(numbers)], pa.list_(pa.int64())))
+    for name, number in settings.memorization.model_dump().items():
+        row = row.append_column(f"memorization_{name}", pa.array([number]))
+    return row
+
+
+def _temporary(con: duckdb.DuckDBPyConnection, name: str, data: pa.Table | pa.RecordBatchReader) -> None:
+    con.register("arriving", data)
+    con.execute(f'create or replace temporary table "{name}" as select * from arriving')  # noqa: S608 -- our own name
+    con.unregister("arriving")
+
+
+def _landing(con: duckdb.DuckDBPyConnection, facts: Facts) -> None:
+    """Read all metadata files as one relation that has every column of every dialect, NULL where a file has none."""
+    texts = (alias for aliases in TEXT_COLUMNS.values() for alias in aliases)
+    numbers = (alias for aliases in NUMBER_COLUMNS.values() for alias in aliases)
+    columns = [f'null::varchar as "{name}"' for name in texts] + [f'null::double as "{name}"' for name in numbers]
+    columns += ["null::varchar as landing_path", "null::bigint as file_row_number"]
+    dialects = f"select {', '.join(columns)} where false"
+    rows = facts["landing_shards"].read(["readable_path"], "readable_path is not null")
+    paths = sorted(rows["readable_path"].to_pylist())
+    con.execute("set variable landing_paths = ?", [paths])
+    files = """
+        union all by name
+        select * from read_parquet(
+            getvariable('landing_paths'), union_by_name = true, filename = 'landing_path', file_row_number = true
+        )"""
+    con.execute(f"create or replace temporary view landing_metadata as {dialects} {files if paths else ''}")
+
+
+def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
+    """Build one model with its comments. Returns its row count.
+
+    Raises RuntimeError that names the file if the SELECT fails.
+    """
+    kind = con.execute(
+        "select table_type from information_schema.tables where table_schema = ? and table_name = ?",
+        [model.stage, model.table],
+    ).fetchall()
+    if kind:  # what was a table may have become a view, which `create or replace` refuses
+        what = "view" if kind[0][0] == "VIEW" else "table"
+        con.execute(f'drop {what} "{model.stage}"."{model.table}"')
+    try:
+        con.execute(model.create)
+        for comment in model.comments:
+            con.execute(comment)
+        return int(con.execute(f'select count(*) from "{model.stage}"."{model.table}"').fetchall()[0][0])  # noqa: S608
+    except duckdb.Error as error:
+        raise RuntimeError(f"{model.path}: {error}") from error
+
+
+def audit(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
+    """Run a model's checks against what was built."""
+    for check in model.checks:
+        failing = int(con.execute(f"select count(*) from ({check.sql})").fetchall()[0][0])  # noqa: S608
+        rows = con.execute(f"select * from ({check.sql}) limit {_EXAMPLES}").fetchall() if failing else []  # noqa: S608
+        yield Audit(model, check, failing, tuple(str(row)[:300] for row in rows))
+
+
+def columns(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """Return every table's columns and their types: models as `stage.table`, inputs by their bare name."""
+    found: dict[str, dict[str, str]] = {}
+    for schema, table, column, kind in con.execute(
+        "select schema_name, table_name, column_name, data_type from duckdb_columns() where not internal "
+        "order by schema_name, table_name, column_index"
+    ).fetchall():
+        found.setdefault(table if schema == "main" else f"{schema}.{table}", {})[column] = kind
+    return found

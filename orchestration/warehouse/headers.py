@@ -1,0 +1,130 @@
+"""The header of a SQL model: what its `--` lines declare.
+
+What belongs here: reading and refusing header lines. What does not: the SELECT below them (`warehouse/models.py`).
+
+A file is a header of `--` lines and one SELECT. A header line `-- key: value` declares `as`, `unique`, `not_null`,
+`assert` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines describe
+the table. A typo must not pass for prose, so prose begins a line with a word and a colon only in mid-sentence.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+_KEYS = ("as", "unique", "not_null", "assert")
+COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
+_ENTRY = re.compile(r"([A-Za-z_]+)(?: +([^:]+?))?\s*:(?![/:])\s*(.*)")
+
+
+class ModelError(ValueError):
+    """A SQL model that cannot be built; the message names the file and the fix."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a header says. See `sql_models.Model`, which takes it over."""
+
+    description: str
+    view: bool
+    unique: tuple[tuple[str, ...], ...]
+    not_null: tuple[str, ...]
+    asserts: tuple[str, ...]
+    columns: dict[str, str]
+
+
+def read_header(lines: list[str], path: Path) -> tuple[Header, int]:
+    """Read the header of a file's lines. Returns it, and how many lines come before the SELECT.
+
+    Raises ModelError for a line that looks like a declaration and is none, here or below the header.
+    """
+    start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("--")), len(lines))
+    for number, line in enumerate(lines[end:], end + 1):
+        if line.lstrip().startswith("--") and (entry := _ENTRY.match(line.strip(" -"))) and _declares(entry):
+            raise ModelError(f"{path}:{number}: move '{line.strip()}' up into the header, the first lines of the file")
+    return _header(lines[start:end], path), end
+
+
+def _header(lines: list[str], path: Path) -> Header:
+    said: dict[str, list[str]] = {key: [] for key in _KEYS}
+    columns: dict[str, str] = {}
+    prose = []
+    unfinished = False  # does the line before leave a sentence open, so that this one may begin with any word?
+    for line in _unfolded(lines):
+        entry = _ENTRY.match(line)
+        meant = entry and _meant(entry, unfinished)
+        if entry is None or meant is None:
+            prose.append(line)
+            unfinished = line != "" and line[-1] not in ".!?:"
+            continue
+        unfinished = False
+        key, name, value = entry.groups()
+        if not _declares(entry):
+            raise ModelError(
+                f"{path}: unknown header key in '{line}'{nearest(meant, (*_KEYS, 'column'))}; the keys are "
+                f"{', '.join(_KEYS)} and column <name>, and prose begins a line with a word and a colon only in "
+                "mid-sentence"
+            )
+        if not value:
+            raise ModelError(f"{path}: '{line}' says nothing; complete it or remove it")
+        if value in said.get(key, ()) or (key == "column" and name in columns):
+            raise ModelError(f"{path}: '{line}' repeats an earlier line; remove one")
+        if key == "column":
+            columns[_columns_in(name, line, path)[0]] = value
+        else:
+            said[key].append(value)
+    if said["as"] not in ([], ["table"], ["view"]):
+        raise ModelError(f"{path}: 'as: {' and '.join(said['as'])}' must be 'as: table' or 'as: view'")
+    return Header(
+        description="\n".join(prose).strip(),
+        view=said["as"] == ["view"],
+        unique=tuple(_columns_in(text, f"unique: {text}", path) for text in said["unique"]),
+        not_null=tuple(name for text in said["not_null"] for name in _columns_in(text, f"not_null: {text}", path)),
+        asserts=tuple(said["assert"]),
+        columns=columns,
+    )
+
+
+def _unfolded(lines: list[str]) -> list[str]:
+    """Join an indented line to the declaration it continues; indented prose stays as it is."""
+    unfolded: list[str] = []
+    for line in lines:
+        text = line.removeprefix("--").rstrip()
+        if unfolded and text.startswith("   ") and (entry := _ENTRY.match(unfolded[-1])) and _declares(entry):
+            unfolded[-1] += f" {text.strip()}"
+        else:
+            unfolded.append(text.removeprefix(" "))
+    return unfolded
+
+
+def _declares(entry: re.Match[str]) -> bool:
+    key, name, _ = entry.groups()
+    return key in _KEYS if name is None else key == "column"
+
+
+def _meant(entry: re.Match[str], unfinished: bool) -> str | None:
+    """Say which key the line has, or was to have before a slip of the pen; None for prose."""
+    key, name, _ = entry.groups()
+    if _declares(entry) or (name is None and not unfinished):
+        return key
+    if name is None:
+        return key if get_close_matches(key, _KEYS) else None
+    if f"{key}_{name}" in _KEYS:
+        return f"{key}_{name}"
+    return key if " " not in name and get_close_matches(key, ["column"], cutoff=0.8) else None
+
+
+def _columns_in(text: str, line: str, path: Path) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if not COLUMN.fullmatch(name):
+            raise ModelError(f"{path}: '{name}' in '{line}' is no column name; write lower-case names and commas")
+    return names
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the end of an error: the name that was likely meant, if one is near."""
+    found = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {found[0]}?" if found else ""

@@ -1,0 +1,80 @@
+"""What the published version said that the next one is compared with.
+
+What belongs here: which of its tables the models read, and reading them in batches, whichever release wrote them. What
+does not: what is compared (`sql/provenance/timeline.sql`), which version is published (`warehouse/publishing.py`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.warehouse import publishing
+
+_STATE = {"verdict": pa.string(), "sample_id": pa.uint64(), "cluster_id": pa.uint64(), "duplicate_count": pa.int64()}
+_STATE |= {"coverage": pa.float64(), "conclusive": pa.bool_()}
+_BATCH = 50_000
+
+TABLES: dict[str, tuple[str, pa.Schema]] = {
+    "previous_generations": (
+        "generations",
+        pa.schema(
+            {"generation_id": pa.string()}
+            | {f"best_{name}" if name.endswith("_id") else name: kind for name, kind in _STATE.items()}
+        ),
+    ),
+    "previous_timeline": (
+        "timeline",
+        pa.schema(
+            {
+                "generation_id": pa.string(),
+                "version": pa.int64(),
+                "published_at": pa.timestamp("us", "UTC"),
+                "changes": pa.list_(pa.string()),
+            }
+            | {f"{name}_{when}": kind for name, kind in _STATE.items() for when in ("before", "after")}
+        ),
+    ),
+}
+"""Tables of `provenance` that models read from the version before, by the name they read them by."""
+
+
+@dataclass(frozen=True)
+class Previous:
+    """The version before. con: open on it; None where there is none."""
+
+    con: duckdb.DuckDBPyConnection | None = None
+
+    def read(self, name: str) -> pa.Table | pa.RecordBatchReader:
+        """Return a table of TABLES in batches; empty where there is none, NULL in columns an older release lacks.
+
+        One at a time: the next read ends the one before. Raises KeyError for another name.
+        """
+        table, schema = TABLES[name]
+        if self.con is None:
+            return schema.empty_table()
+        found = {
+            column
+            for (column,) in self.con.execute(
+                "select column_name from duckdb_columns() where schema_name = 'provenance' and table_name = ?", [table]
+            ).fetchall()
+        }
+        if not found:
+            return schema.empty_table()
+        columns = ", ".join(f'"{c}"' if c in found else f'null as "{c}"' for c in schema.names)
+        rows = self.con.execute(f"select {columns} from provenance.{table}").to_arrow_reader(_BATCH)  # noqa: S608
+        return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in rows))
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[Previous]:
+    """Open the published version of a warehouse, if it has one."""
+    if publishing.current(home) is None:
+        yield Previous()
+        return
+    with publishing.connect(home) as con:
+        con.execute("set timezone = 'UTC'")
+        yield Previous(con)

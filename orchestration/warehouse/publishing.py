@@ -1,0 +1,262 @@
+"""Versioned warehouse files behind one link: one writer, any number of readers, never a half-written state.
+
+What belongs here: who may write, where a run builds, how a build becomes the published version, how readers open
+it. What does not: what is in the file (`warehouse/models.py`), when a run happens (`defs/`).
+
+    <home>/raisonne.duckdb                      relative link to the published version, replaced atomically
+    <home>/versions/raisonne-000007.duckdb      mode 0444, never written again
+    <home>/versions/raisonne-000007.duckdb.wal  a link to nothing, see `_guard`
+    <home>/builds/                              private files of the run under way, gone when it ends
+    <home>/writer.lock, writer.json             kernel lock of the writer, and who holds it
+
+DuckDB (1.5, 2.0) resolves the link: its write-ahead log and its cache of open databases go by the versioned file.
+Whoever connects again gets the new version; an open connection stays on its own, even when that is pruned.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+from filelock import AcquireReturnProxy, FileLock, Timeout
+
+LINK = "raisonne.duckdb"
+_NAME = re.compile(r"raisonne-(\d{6,})\.duckdb(\.wal.*)?")
+_GUARD = "published/never-written"
+
+
+class Busy(RuntimeError):
+    """Another run holds the warehouse for writing."""
+
+
+class NotPublished(RuntimeError):
+    """There is no published version that can be read."""
+
+
+class NotClosed(RuntimeError):
+    """A build is still open for writing, or its last transactions are not in the file."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the warehouse. `path` is the versioned file itself, never the link."""
+
+    number: int
+    path: Path
+
+
+@contextmanager
+def writer(home: Path, *, run: str, wait_s: float, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the warehouse for writing; `begin` and `publish` belong inside.
+
+    If the lock is taken, `on_wait` gets one sentence naming the holder, and after `wait_s` seconds Busy is raised.
+    The lock is the kernel's and ends with its process, however that dies; builds it left are removed here.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with _lock(home, wait_s, on_wait):
+        current(home)  # a run that could not be published is refused before its work, not after
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = {"run": run, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        (home / "writer.json").write_text(json.dumps(holder))
+        shutil.rmtree(home / "builds", ignore_errors=True)
+        for folder in ("builds", "versions"):
+            (home / folder).mkdir(exist_ok=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(home / "builds", ignore_errors=True)
+            (home / "writer.json").unlink(missing_ok=True)
+
+
+def current(home: Path) -> Version | None:
+    """Return the version readers get, None before the first. FileExistsError: something else lies at its place."""
+    link = home / LINK
+    try:
+        path = home / link.readlink()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        path = link
+    if match := _NAME.fullmatch(path.name):
+        return Version(int(match[1]), path)
+    raise FileExistsError(f"{link} is not a link to a version; move it away, then run `raisonne run`")
+
+
+def versions(home: Path) -> list[Version]:
+    """Return the published versions still kept, oldest first; a file newer than the link was never published."""
+    published = current(home)
+    return [version for version in _files(home) if published and version.number <= published.number]
+
+
+def next_number(home: Path) -> int:
+    """Return a version number that no publish has used, not even one that died halfway."""
+    # Skipped, not reused: tags on the facts may carry that number, and DuckDB's cache of open databases goes by
+    # path. A guard keeps its number taken when the file is gone.
+    return 1 + max((number for number, _ in _entries(home)), default=0)
+
+
+def begin(home: Path, run: str, *, from_current: bool) -> Path:
+    """Return the path of a new private build, to be written with DuckDB and closed before `publish`.
+
+    from_current: a writable copy of the published version, so that single tables can be rebuilt (NotPublished if
+    there is none); otherwise no file is there yet.
+    """
+    prefix = re.sub(r"[^A-Za-z0-9_.-]+", "-", run)[:80]
+    build = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=home / "builds"), LINK)
+    if from_current:
+        if (published := current(home)) is None:
+            raise NotPublished(f"{home} has no version to start from; run `raisonne run` on everything first")
+        _copy(published.path, build)
+    return build
+
+
+def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version, list[Version]]:
+    """Make `build` the version readers get; return it and the older versions pruned.
+
+    number: from `next_number`, under the same `writer`. keep: versions left, the new one included; 2 or more where
+    others read, as a plain `duckdb.connect` fails if the file goes between resolving the link and opening it.
+    Raises NotClosed for a build still open, ValueError for a number taken, OSError if the file system refuses: the
+    link then points where it did, and the build is gone. A crash leaves either the old version or the new one.
+    """
+    if keep < 1:
+        raise ValueError(f"keep must be at least 1, the new version itself, not {keep}")
+    if number < next_number(home):
+        raise ValueError(f"version {number} is taken; pass next_number(home), now {next_number(home)}")
+    _require_closed(build)
+    # Without a link nothing tells an unpublished file from history: then all of it counts as history.
+    history = versions(home) if current(home) else _files(home)
+    for unpublished in set(_files(home)) - set(history):
+        unpublished.path.unlink()
+    version = Version(number, home / "versions" / f"raisonne-{number:06d}.duckdb")
+    _guard(version.path)
+    build.chmod(0o444)
+    _sync(build)
+    try:
+        build.rename(version.path)
+        _sync(version.path.parent)
+        link = build.with_name("link")
+        link.symlink_to(Path("versions", version.path.name))
+        link.replace(home / LINK)
+    except BaseException:
+        if current(home) != version:
+            version.path.unlink(missing_ok=True)
+        raise
+    _sync(home)
+    return version, _prune(home, history, [*history, version][-keep:])
+
+
+def connect(home: Path, number: int | None = None) -> duckdb.DuckDBPyConnection:
+    """Open the published version read-only, or an earlier one that is still kept.
+
+    NotPublished: there is no such version; duckdb.IOException: a writer has it open.
+    """
+    gone = None
+    while (version := current(home) if number is None else _kept(home, number)) is not None and version != gone:
+        try:
+            if (stray := _log(version.path)).exists():
+                _guard(version.path)
+            return duckdb.connect(str(version.path), read_only=True)
+        except OSError as error:
+            raise NotPublished(f"{stray} would be replayed into the published version; remove it") from error
+        except duckdb.IOException:
+            if version.path.exists():
+                raise
+        gone = version  # pruned after the link was read: by now the link points elsewhere
+    raise NotPublished(f"{home} has no published version{f', {gone.path} is gone' if gone else ''}; run `raisonne run`")
+
+
+def _kept(home: Path, number: int) -> Version:
+    for version in versions(home):
+        if version.number == number:
+            return version
+    kept = ", ".join(str(version.number) for version in versions(home)) or "none"
+    raise NotPublished(f"{home} does not keep version {number}; it has {kept}")
+
+
+def _lock(home: Path, wait_s: float, on_wait: Callable[[str], None] | None) -> AcquireReturnProxy[FileLock]:
+    lock = FileLock(home / "writer.lock", thread_local=False)  # the context may be left in another thread
+    with suppress(Timeout):
+        return lock.acquire(timeout=0)
+    if on_wait is not None:
+        on_wait(f"waiting up to {wait_s:g} s for {_holder(home)}, which is writing {home}")
+    try:
+        return lock.acquire(timeout=max(wait_s, 0))
+    except Timeout:
+        fix = "wait for that run, end it, or raise publishing.lock_wait_s"
+        raise Busy(f"{home} is being written by {_holder(home)}; gave up after {wait_s:g} s: {fix}") from None
+
+
+def _holder(home: Path) -> str:
+    try:
+        return "run {run} (pid {pid} on {host}, since {since})".format(**json.loads((home / "writer.json").read_text()))
+    except (FileNotFoundError, json.JSONDecodeError):  # it has the lock, but has not written its name yet
+        return "a run that has just started"
+
+
+def _entries(home: Path) -> list[tuple[int, Path]]:
+    found = ((_NAME.fullmatch(path.name), path) for path in (home / "versions").glob("raisonne-*"))
+    return sorted((int(match[1]), path) for match, path in found if match)  # a file comes before its guard
+
+
+def _files(home: Path) -> list[Version]:
+    return [Version(number, path) for number, path in _entries(home) if path.suffix == ".duckdb"]
+
+
+def _require_closed(build: Path) -> None:
+    if _log(build).exists():
+        raise NotClosed(f"{_log(build)} holds transactions that are not in the build; close its connections first")
+    try:  # refused while anybody, this process included, has it open for writing
+        duckdb.connect(str(build), read_only=True).close()
+    except duckdb.Error as error:
+        raise NotClosed(f"{build} cannot be published; close every connection to it first ({error})") from error
+
+
+def _prune(home: Path, history: list[Version], kept: list[Version]) -> list[Version]:
+    numbers = {version.number for version in kept}
+    for path in [*home.glob(f"{LINK}.wal*"), *(path for number, path in _entries(home) if number not in numbers)]:
+        with suppress(OSError):  # the new version stands already; what cannot go now goes with the next one
+            path.unlink()
+    for version in kept:
+        _guard(version.path)
+    return [version for version in history if version not in kept and not version.path.exists()]
+
+
+def _guard(file: Path) -> None:
+    """Put a link to nothing where DuckDB would keep the write-ahead log of `file`.
+
+    Read-only connections replay whatever log lies beside a file, or fail if it belongs to another one. Mode 0444
+    stops writers, but not root. With this link readers find no log, and writers can create none: commits fail.
+    """
+    log = _log(file)
+    for stray in file.parent.glob(f"{log.name}*"):
+        if not (stray == log and log.is_symlink() and str(log.readlink()) == _GUARD):
+            stray.unlink(missing_ok=True)
+    with suppress(FileExistsError):
+        log.symlink_to(_GUARD)
+
+
+def _log(file: Path) -> Path:
+    return file.with_name(f"{file.name}.wal")
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:  # shares blocks instead of copying them where the file system can (Btrfs, XFS)
+        with source.open("rb", buffering=0) as reader, target.open("wb", buffering=0) as copy:
+            while os.copy_file_range(reader.fileno(), copy.fileno(), 1 << 30):
+                pass
+    except (AttributeError, OSError):  # not on this system, or not on this file system
+        shutil.copyfile(source, target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)

@@ -1,0 +1,81 @@
+"""Dialects of training metadata: what a column may be called, and which types it may have.
+
+What belongs here: names and types of columns. What does not: reading files (`catalog/metadata.py`), the one row shape
+that all dialects become (`sql/catalog/samples.sql`).
+"""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+# One training row may be called by any of these names, in any case (LAION-400M, LAION-2B, Re-LAION, img2dataset,
+# DataComp, COYO-700M). sql/catalog/samples.sql takes the first that is present; a test keeps the two in step.
+TEXT_COLUMNS = {
+    "url": ("url",),
+    "caption": ("caption", "text", "alt_text"),
+    "key": ("key",),
+    "uid": ("uid", "sample_id", "id"),
+    "license": ("license",),
+    "nsfw": ("nsfw",),
+    "language": ("language",),
+}
+NUMBER_COLUMNS = {
+    "width": ("original_width", "width"),
+    "height": ("original_height", "height"),
+    "similarity": ("similarity", "clip_l14_similarity_score", "clip_similarity_vitl14"),
+    "punsafe": ("punsafe", "nsfw_score_gantman"),
+    "pwatermark": ("pwatermark", "watermark_score"),
+}
+ALIASES = TEXT_COLUMNS | NUMBER_COLUMNS
+# Bytes of a picture: a struct of bytes and path, as Hugging Face writes it, or a column called by its encoding, as
+# img2dataset does.
+PICTURE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "gif", "avif", "img", "picture", "image_bytes", "bytes")
+PICTURES_WANTED = f"a struct of bytes and path, or bytes called {', '.join(PICTURE_COLUMNS)}"
+
+
+class LandingError(ValueError):
+    """A landing file cannot be used; the message names the file and the fix."""
+
+
+def column_of(names: Iterable[str], wanted: str) -> str | None:
+    """Return which of a file's column `names` holds `wanted` (a key of TEXT_COLUMNS or NUMBER_COLUMNS)."""
+    return _first(names, ALIASES[wanted])
+
+
+def _first(names: Iterable[str], aliases: Iterable[str]) -> str | None:
+    lower = {name.lower(): name for name in names}
+    return next((lower[alias] for alias in aliases if alias in lower), None)
+
+
+def picture_column(schema: pa.Schema) -> str | None:
+    """Return the path of the column that holds pictures' bytes, such as `jpg` or `image.bytes`, or None."""
+    structs = [f.name for f in schema if pa.types.is_struct(f.type) and is_bytes(_part(f.type, "bytes"))]
+    plain = [f.name for f in schema if is_bytes(f.type)]
+    # a struct of bytes is a picture whatever it is called; bytes may be anything
+    found = _first(structs, PICTURE_COLUMNS) or next(iter(structs), None)
+    return f"{found}.bytes" if found else _first(plain, PICTURE_COLUMNS)
+
+
+def _part(kind: pa.DataType, name: str) -> pa.DataType:
+    return next((kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == name), pa.null())
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type holds bytes."""
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type holds text."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def fits(kind: pa.DataType, alias: str) -> bool:
+    """Tell whether a column called `alias` (lower case) may have this type."""
+    if is_text(kind) or pa.types.is_null(kind) or pa.types.is_integer(kind):
+        return True
+    if alias in TEXT_COLUMNS["uid"] and pa.types.is_floating(kind):
+        return True  # some parts of LAION-400M number their rows in doubles
+    if any(alias in names for names in NUMBER_COLUMNS.values()):
+        return pa.types.is_floating(kind)
+    return is_bytes(kind) or pa.types.is_dictionary(kind)

@@ -1,0 +1,140 @@
+"""Landing files: metadata parquet and image dumps as they were delivered, found but never changed.
+
+What belongs here: which files make up a shard. What does not: whether a metadata file can be used
+(`catalog/metadata.py`), which names its columns may have (`catalog/columns.py`), what a dump holds (`dumps/dump.py`),
+where paths lead (`storage/stores.py`).
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from transforms.catalog.columns import NUMBER_COLUMNS as NUMBER_COLUMNS
+from transforms.catalog.columns import TEXT_COLUMNS as TEXT_COLUMNS
+from transforms.catalog.columns import LandingError as LandingError
+from transforms.catalog.columns import column_of as column_of
+from transforms.catalog.metadata import Inspection as Inspection
+from transforms.catalog.metadata import inspect as inspect
+from transforms.pictures import PICTURE_ENDINGS
+from transforms.storage import stores
+from transforms.storage.stores import Entry
+
+# A row's number within its shard takes the low bits of its id (67 million rows; LAION-2B's largest file has 18).
+ROW_BITS = 26
+PARQUET = frozenset({".parquet", ".pq"})
+
+
+@dataclass(frozen=True)
+class LandingFile:
+    """A file or folder and what tells one delivery of it from the next: size in bytes, change time in nanoseconds.
+
+    Of a folder, and where a store has no times, mtime_ns is a number that any change of content changes.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def at(cls, path: Path | str) -> "LandingFile":
+        """Describe what lies at `path`. Raises OSError if it is gone."""
+        return cls.of(stores.at(str(path)))
+
+    @classmethod
+    def of(cls, entry: Entry) -> "LandingFile":
+        """Describe what was found; a folder by all that lies below it."""
+        if not entry.folder:
+            return cls(entry.path, entry.size, entry.stamp)
+        size, seen = 0, hashlib.sha256()
+        for name, file in stores.walk(entry.path):
+            size += file.size
+            seen.update(f"{name}\0{file.size}\0{file.stamp}\0".encode())
+        return cls(entry.path, size, int.from_bytes(seen.digest()[:8]) >> 1)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A metadata file and the image dump of the same name; one of them may be absent, or both may be one parquet."""
+
+    dataset: str
+    name: str
+    metadata: LandingFile | None
+    images: LandingFile | None
+
+    @property
+    def partition(self) -> str:
+        """Its name among all datasets, which is also its Dagster partition."""
+        return f"{self.dataset}/{self.name}"
+
+
+def shards(dataset: str, metadata: str | None, images: str | None) -> list[Shard]:
+    """Find the shards of a dataset, in order of their names.
+
+    metadata, images: globs (`**` crosses folders). A shard is named by its path below the glob's fixed part, without
+    the ending, so that `part-1/00000.parquet` meets `part-1/00000.tar`. Images may be tars, parquet files with
+    pictures, and folders of pictures. Of a folder or tar and a parquet of the same name, the parquet is what
+    img2dataset says of them, not a dump. Without metadata, a parquet of pictures is its own.
+
+    Raises LandingError for globs that find one shard twice or pictures themselves, and OSError for a store that does
+    not answer.
+    """
+    rows = _named(_files(metadata), metadata) if metadata else {}
+    pictures = _named(_dumps(images), images) if images else {}
+    if not metadata:
+        rows = {name: entry for name, entry in pictures.items() if _is_parquet(entry)}
+    names = sorted(rows.keys() | pictures.keys())
+    return [
+        Shard(dataset, name, *(LandingFile.of(found[name]) if name in found else None for found in (rows, pictures)))
+        for name in names
+    ]
+
+
+def _files(pattern: str) -> Iterator[Entry]:
+    return (entry for entry in stores.glob(pattern) if not entry.folder)
+
+
+def _dumps(pattern: str) -> Iterator[Entry]:
+    found = sorted((e for e in stores.glob(pattern) if not _is_beside(e)), key=lambda entry: entry.path)
+    pictures = [e.path for e in found if not e.folder and PurePosixPath(e.path).suffix.lower() in PICTURE_ENDINGS]
+    if pictures:
+        raise LandingError(
+            f"`images` = {pattern} finds pictures themselves, such as {pictures[0]}; name the folder that holds them"
+        )
+    _refuse_nested(pattern, [e.path for e in found if e.folder])
+    dumps = {_stem(entry) for entry in found if not _is_parquet(entry)}
+    return (entry for entry in found if not (_is_parquet(entry) and _stem(entry) in dumps))
+
+
+def _is_beside(entry: Entry) -> bool:
+    """Tell whether this is what img2dataset and Spark leave beside a dump: statistics, marks, work in progress."""
+    name = PurePosixPath(entry.path).name
+    return name.startswith("_") or (not entry.folder and name.lower().endswith((".json", ".crc", ".partial")))
+
+
+def _refuse_nested(pattern: str, folders: list[str]) -> None:
+    seen = set(folders)
+    for folder in folders:
+        within = next((str(parent) for parent in PurePosixPath(folder).parents if str(parent) in seen), None)
+        if within:
+            raise LandingError(f"`images` = {pattern} finds {folder} and {within}, which holds it; narrow the glob")
+
+
+def _is_parquet(entry: Entry) -> bool:
+    return not entry.folder and PurePosixPath(entry.path).suffix.lower() in PARQUET
+
+
+def _stem(entry: Entry) -> str:
+    return entry.path if entry.folder else entry.path[: len(entry.path) - len(PurePosixPath(entry.path).suffix)]
+
+
+def _named(entries: Iterable[Entry], pattern: str) -> dict[str, Entry]:
+    fixed = stores.plain(stores.fixed_part(pattern)).rstrip("/")
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        name = _stem(entry) if fixed in {"", "."} else _stem(entry)[len(fixed) :]
+        name = name.strip("/") or PurePosixPath(entry.path).name
+        if name in found:
+            raise LandingError(f"{entry.path} and {found[name].path} would both be shard {name}; narrow the glob")
+        found[name] = entry
+    return found

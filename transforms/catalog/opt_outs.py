@@ -1,0 +1,164 @@
+"""Opt-out lists: files that name training rows by id, URL, host or hash.
+
+What belongs here: reading the entries of a list, whoever wrote it. What does not: which rows they match
+(`orchestration/defs/opt_outs.py`).
+
+Lists come from opt-out forms on the open web. Whatever an entry holds is text to compare, and nothing else; a file that
+cannot be read as a whole is refused, as an entry that is skipped is a row that is published in spite of it.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import batched
+from pathlib import Path
+from typing import TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+KINDS = ("sample_id", "url", "host", "sha256", "pdq")
+ENDINGS = (".csv", ".parquet", ".jsonl", ".txt")
+LONGEST = 1 << 24  # characters of a line
+_BATCH = 16_384  # entries held at once
+_USABLE = {
+    "sample_id": re.compile(r"\s*\d{1,20}\s*"),
+    "sha256": re.compile(r"\s*[0-9a-fA-F]{64}\s*"),
+    "pdq": re.compile(r"\s*[0-9a-fA-F]{64}\s*"),
+}
+
+type Entry = tuple[str, str]  # kind and value
+
+
+class RecallListError(ValueError):
+    """An opt-out list cannot be used; the message names the file and the fix."""
+
+
+def batches(path: Path) -> Iterator[list[Entry]]:
+    """Read a list: (kind, value) of every field that is not empty, some thousand at a time.
+
+    Columns are taken in any case, others are left alone. Bytes that are no UTF-8 become U+FFFD, as they do in metadata.
+    Raises RecallListError for a file that cannot be read to its end, or has no column of KINDS.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise RecallListError(f"{path}: a recall list ends in {', '.join(ENDINGS)}; rename or convert it")
+    try:
+        yield from (list(batch) for batch in batched(reader(path), _BATCH))
+    except (OSError, pa.ArrowException) as error:
+        raise RecallListError(
+            f"{path} cannot be read: {error}; deliver it again, or remove it from `recalls`"
+        ) from error
+
+
+def usable(entry: Entry) -> bool:
+    """Tell whether a value is what its column says: an id, a hash, or some text."""
+    kind, value = entry
+    return _USABLE[kind].fullmatch(value) is not None if kind in _USABLE else bool(value.strip())
+
+
+def _chosen(names: Sequence[str], path: Path) -> list[tuple[int, str]]:
+    found = [(at, name.strip().lower()) for at, name in enumerate(names) if name.strip().lower() in KINDS]
+    if not found:
+        shown = ", ".join(repr(name)[:40] for name in names[:10]) or "none"
+        raise RecallListError(
+            f"{path}: no column is called {', '.join(KINDS)} (found: {shown}); name one in the header"
+        )
+    return found
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    number = 0
+    while line := file.readline(LONGEST):
+        number += 1
+        if len(line) == LONGEST:
+            raise RecallListError(
+                f"{path}: line {number} is longer than {LONGEST:,} characters; is it a list of lines?"
+            )
+        yield line
+
+
+def _csv(path: Path) -> Iterator[Entry]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file, _long_fields():
+        rows = csv.reader(_lines(file, path), strict=True)
+        try:
+            header = next(rows, [])
+            chosen = _chosen(header, path)
+            for row in rows:
+                if len(row) > len(header):
+                    raise RecallListError(
+                        f"{path}: line {rows.line_num} has {len(row)} fields, the header {len(header)}; quote a field "
+                        "with a comma in it"
+                    )
+                yield from ((kind, row[at]) for at, kind in chosen if at < len(row) and row[at])
+        except csv.Error as error:
+            raise RecallListError(
+                f"{path}: line {rows.line_num} is no CSV: {error}; double the quotes in it"
+            ) from error
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    before = csv.field_size_limit(LONGEST)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _text(path: Path) -> Iterator[Entry]:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        yield from (("url", line.rstrip("\n")) for line in _lines(file, path) if line.strip())
+
+
+def _jsonl(path: Path) -> Iterator[Entry]:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(_lines(file, path), 1):
+            if not line.strip():
+                continue
+            try:
+                fields = json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise RecallListError(f"{path}: line {number} is no JSON: {error}; write one object a line") from error
+            if not isinstance(fields, dict):
+                raise RecallListError(f"{path}: line {number} is no JSON object; write one object a line")
+            for at, kind in _chosen(list(fields), path):
+                value = list(fields.values())[at]
+                if isinstance(value, str | int):
+                    # JSON can hold half a surrogate pair, which no text in a database can
+                    yield kind, str(value).encode("utf-8", "replace").decode()
+                elif value is not None:
+                    raise RecallListError(f"{path}: line {number}: {kind} is {type(value).__name__}; write it as text")
+
+
+def _parquet(path: Path) -> Iterator[Entry]:
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        chosen = _chosen(schema.names, path)
+        for at, kind in chosen:
+            _require(schema.field(at).type, kind, path)
+        names = [schema.names[at] for at, _ in chosen]
+        for batch in file.iter_batches(_BATCH, columns=names):
+            for name, (_, kind) in zip(names, chosen, strict=True):
+                yield from ((kind, value) for value in _values(batch.column(name), kind) if value)
+
+
+def _require(found: pa.DataType, kind: str, path: Path) -> None:
+    held = found.value_type if pa.types.is_dictionary(found) else found
+    text = pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_string_view(held)
+    binary = pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_fixed_size_binary(held)
+    if not (text or binary or pa.types.is_null(held) or (kind == "sample_id" and pa.types.is_integer(held))):
+        raise RecallListError(f"{path}: column {kind} is {found}, which loses digits or is no text; write it as text")
+
+
+def _values(column: pa.Array, kind: str) -> Iterable[str]:
+    for value in column.to_pylist():
+        if isinstance(value, bytes):  # hashes are 32 bytes, or their digits
+            yield value.hex() if kind in ("sha256", "pdq") and len(value) == 32 else value.decode("utf-8", "replace")
+        elif value is not None:
+            yield str(value)
+
+
+_READERS = {".csv": _csv, ".parquet": _parquet, ".jsonl": _jsonl, ".txt": _text}

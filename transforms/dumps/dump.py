@@ -1,0 +1,148 @@
+"""Image dumps of any layout behind one small protocol: tars, parquet files with pictures, folders of pictures.
+
+What belongs here: telling layouts apart, folders, and the rows of which img2dataset's parquet says that there is no
+picture. What does not: the inside of tars (`dumps/tars.py`) and of parquet files (`dumps/parquet.py`), where paths lead
+(`storage/stores.py`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol
+
+from transforms.dumps import parquet, tars
+from transforms.dumps.tars import ArchiveError, Listing, Member
+from transforms.pictures import PICTURE_ENDINGS
+from transforms.storage import stores
+from transforms.storage.remote_stores import is_remote
+from transforms.storage.stores import Entry
+
+_SIDECARS = (".json", ".txt")
+_SIDECAR_BYTES = 1_000_000
+
+
+class Dump(Protocol):
+    """The pictures of one shard."""
+
+    def listing(self, member_bytes: int) -> Listing:
+        """List the pictures; those larger than `member_bytes` are refused. Raises ArchiveError or OSError."""
+        ...
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """Return one picture's bytes. Raises ArchiveError or OSError if it is gone or changed."""
+        ...
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Dump]:
+    """Open the dump at `path`, local or remote, whatever its layout. Raises ArchiveError or OSError."""
+    if stores.at(path).folder:
+        yield _Told(Folder(path), path)
+        return
+    with stores.opened(path) as file:
+        head = file.read(4)
+        file.seek(0)
+        if head == b"PAR1" or PurePosixPath(path).suffix.lower() in {".parquet", ".pq"}:
+            yield parquet.Parquet.of(path, file)
+        else:
+            yield _Told(Tar(path, file), path)
+
+
+@dataclass(frozen=True)
+class Tar:
+    """An uncompressed tar, as img2dataset's `output_format=webdataset` writes it."""
+
+    path: str
+    file: BinaryIO
+
+    def listing(self, member_bytes: int) -> Listing:
+        """See `archives.members`."""
+        return tars.members(self.path, member_bytes)
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """See `archives.read`."""
+        return tars.read(self.file, offset, size)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Picture files below a folder, with what `.json` and `.txt` files of the same stem say of them.
+
+    As img2dataset's `output_format=files` writes them, or any other folder. A picture is named by its path within it.
+    """
+
+    path: str
+
+    def listing(self, member_bytes: int) -> Listing:
+        """List the pictures in order of their paths. Links that leave the folder are refused."""
+        found, others = Listing(), 0
+        for _, group in groupby(stores.walk(self.path), key=lambda file: PurePosixPath(file[0]).parent):
+            files = dict(group)
+            for name, entry in files.items():
+                if PurePosixPath(name).suffix.lower() in PICTURE_ENDINGS:
+                    found.members.append(_pictured(name, entry, files, member_bytes))
+                elif PurePosixPath(name).suffix.lower() not in _SIDECARS:
+                    others += 1
+        if not found.members:
+            found.broken = f"{self.path} holds no pictures"
+            found.broken += f", but {others} other files; name them in `images` if they are dumps" if others else ""
+        return found
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """Read a whole picture file."""
+        inside = PurePosixPath(name)
+        if inside.is_absolute() or ".." in inside.parts:
+            raise ArchiveError(f"{self.path}: {name!r} leaves the folder")
+        path = f"{self.path.rstrip('/')}/{name}"
+        if not is_remote(path) and not _within(path, self.path):
+            raise ArchiveError(f"{path} is now a link that leaves the folder, or no file; fingerprint it again")
+        with stores.opened(path) as file:
+            data = file.read(size + 1)
+        if len(data) != size:
+            raise ArchiveError(f"{path} no longer has {size} bytes; fingerprint it again")
+        return data
+
+
+def _within(path: str, folder: str) -> bool:
+    real = stores.on_disk(path).resolve()
+    return real.is_file() and real.is_relative_to(Path(stores.on_disk(folder)).resolve())
+
+
+def _pictured(name: str, entry: Entry, files: dict[str, Entry], member_bytes: int) -> Member:
+    stem = name[: len(name) - len(PurePosixPath(name).suffix)]
+    member = Member(stem, name, 0, entry.size, entry.refusal)
+    if entry.refusal is None and entry.size > member_bytes:
+        member.refusal = f"refused: {entry.size} bytes are more than limits.member_bytes = {member_bytes}"
+    for ending in _SIDECARS:
+        sidecar = files.get(stem + ending)
+        if sidecar and sidecar.refusal is None and sidecar.size <= _SIDECAR_BYTES:
+            with stores.opened(sidecar.path) as file:
+                tars.annotate(member, ending, file.read(_SIDECAR_BYTES))
+    return member
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A dump with what the parquet of its name says of the rows that are not in it."""
+
+    dump: Dump
+    path: str
+
+    def listing(self, member_bytes: int) -> Listing:
+        found = self.dump.listing(member_bytes)
+        if beside := stores.beside_of(self.path, folder=isinstance(self.dump, Folder)):
+            try:
+                told = parquet.not_downloaded(beside)
+            except ArchiveError as error:
+                found.broken = found.broken or str(error)
+                return found
+            there = {member.key for member in found.members}
+            found.members += [member for member in told if member.key not in there]
+            if told and isinstance(self.dump, Folder) and len(told) == len(found.members):
+                found.broken = None  # nothing could be downloaded, which each row says
+        return found
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        return self.dump.read(name, offset, size)

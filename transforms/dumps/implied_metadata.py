@@ -1,0 +1,60 @@
+"""The rows of a dump that came without metadata: what the dump says of its own pictures.
+
+What belongs here: writing them as metadata that everything else can read. What does not: dumps (`dumps/dump.py`).
+"""
+
+from collections.abc import Iterator
+from itertools import batched
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.catalog.metadata import Inspection
+from transforms.dumps import dump as dumps
+from transforms.dumps.tars import Member
+from transforms.storage import stores
+from transforms.storage.remote_stores import is_remote
+
+_COLUMNS = pa.schema(
+    {
+        "key": pa.string(),
+        "url": pa.string(),
+        "caption": pa.string(),
+        "uid": pa.string(),
+        "original_width": pa.int32(),
+        "original_height": pa.int32(),
+    }
+)
+
+
+def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspection:
+    """List a tar or folder as a metadata parquet, a row a picture; a remote tar is fetched below `fetched` first.
+
+    Raises ArchiveError or OSError if the dump cannot be read.
+    """
+    whole = is_remote(dump) and not stores.at(dump).folder
+    if whole:
+        with stores.fetched(dump, fetched) as path:
+            return write(path, target, member_bytes, fetched)
+    with dumps.opened(dump) as opened:
+        members = opened.listing(member_bytes).members
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    with pq.ParquetWriter(partial, _COLUMNS) as writer:
+        for rows in batched(_rows(members), 64_000):
+            writer.write_table(pa.Table.from_pylist(list(rows), _COLUMNS))
+    partial.replace(target)
+    return Inspection(len(members), tuple(_COLUMNS.names), 0)
+
+
+def _rows(members: list[Member]) -> Iterator[dict[str, object]]:
+    for member in members:
+        yield {
+            "key": member.key,
+            "url": member.url,
+            "caption": member.caption,
+            "uid": member.uid,
+            "original_width": member.width,
+            "original_height": member.height,
+        }

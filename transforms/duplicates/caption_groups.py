@@ -1,0 +1,192 @@
+"""Which captions say nearly the same? Groups that do not drift, and how many near captions they miss.
+
+What belongs here: comparing captions, groups, their recall. What does not: which captions are compared
+(`duplicates/caption_buckets.py`), their words (`duplicates/caption_words.py`), counting rows
+(`sql/duplicates/captions.sql`).
+
+Two captions nearly equal if the Jaccard similarity of their sets of words reaches a threshold.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from transforms.duplicates.caption_buckets import Buckets, Watch, by_bands, by_words, least_shared, slices
+from transforms.duplicates.caption_words import WordSets, jaccard, mapped
+from transforms.intervals import wilson
+
+_SEED = 42
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which caption each of n is grouped under.
+
+    head: int64 of shape (n,), itself where it leads a group or is alone. similarity: float64 of shape (n,), to the
+    head. crowded: buckets of which not all heads were compared. exact: whether no near pair was missed.
+    """
+
+    head: npt.NDArray[np.int64]
+    similarity: npt.NDArray[np.float64]
+    crowded: int
+    exact: bool
+
+    @property
+    def tied(self) -> npt.NDArray[np.int64]:
+        """The captions under another one."""
+        return np.flatnonzero(self.head != np.arange(len(self.head)))
+
+    @property
+    def members(self) -> npt.NDArray[np.int64]:
+        """The captions of all groups: those under another one, and those that these are under."""
+        return np.union1d(self.tied, self.head[self.tied])
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Of `near` sampled captions that are within the threshold of an earlier head, how many were tied to one.
+
+    low, high: Wilson's interval at 95%. All are None where no sampled caption has such a head.
+    """
+
+    near: int
+    share: float | None
+    low: float | None
+    high: float | None
+
+
+def group(
+    sets: WordSets, threshold: float, folder: Path, comparisons: int, watch: Watch = lambda slices, _: slices
+) -> Groups:
+    """Group captions: each is tied to the first earlier head that it nearly equals, or is a head itself.
+
+    sets: the most important caption first. comparisons: how many the exact way may take; if they do not suffice, it is
+    MinHash, and in a crowded bucket only the first `CROWD` heads: then time grows with captions, not with their square.
+    Memory: about 150 bytes a caption; signatures and buckets lie in `folder`.
+    """
+    groups = _led(sets, threshold, folder, by_words(sets, threshold, folder), comparisons, watch)
+    if groups is None:
+        groups = _led(sets, threshold, folder, by_bands(sets, threshold, folder, watch), None, watch)
+    assert groups is not None  # noqa: S101 -- for the type checker: without a limit there are groups
+    return groups
+
+
+def _led(
+    sets: WordSets, threshold: float, folder: Path, buckets: Buckets, comparisons: int | None, watch: Watch
+) -> Groups | None:
+    """Group captions by their buckets; None where it takes more comparisons."""
+    starts = np.cumsum(buckets.room) - buckets.room
+    listed = mapped(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
+    filled, crowded = np.zeros_like(buckets.room), np.zeros(len(buckets.room), np.bool_)
+    seen, head, similarity = np.full(len(sets), -1), np.arange(len(sets)), np.ones(len(sets))
+    left = np.iinfo(np.int64).max if comparisons is None else comparisons
+    for part in watch(slices(len(sets)), "comparing captions"):
+        left = _lead(
+            sets.words, sets.offsets, buckets.number, buckets.offsets, starts, buckets.room, filled, crowded, listed,
+            seen, head, similarity, threshold, part.start, part.stop, left,
+        )  # fmt: skip
+        if left < 0:
+            return None
+    return Groups(head, similarity, int(crowded.sum()), exact=comparisons is not None)
+
+
+def recall(sets: WordSets, groups: Groups, threshold: float, sample: int) -> Recall:
+    """Compare sampled captions with all heads, and count those near an earlier one that are tied.
+
+    sample: how many captions. Where all were compared, there is nothing to measure: the share is 1.
+    """
+    if groups.exact:
+        return Recall(len(groups.tied), 1.0, 1.0, 1.0)
+    count = len(sets)
+    chosen = np.sort(np.random.default_rng(_SEED).choice(count, min(sample, count), replace=False))
+    words, owner = _telling(sets, chosen, threshold)
+    distinct, begins = np.unique(words, return_index=True)
+    ends = np.append(begins[1:], len(words))
+    near = _near_a_head(sets.words, sets.offsets, groups.head, chosen, distinct, begins, ends, owner, threshold)
+    tied = int((groups.head[chosen] != chosen)[near].sum())
+    total = int(near.sum())
+    if not total:
+        return Recall(0, None, None, None)
+    return Recall(total, tied / total, *wilson(tied / total, total))
+
+
+def _telling(
+    sets: WordSets, chosen: npt.NDArray[np.int64], threshold: float
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return words, sorted, of which a caption must hold one to be near a chosen one, and which that is.
+
+    Who is near a caption of L words shares at least tL of them, and so one of any L - tL + 1. The rarest are taken.
+    """
+    words = np.concatenate([sets.words[sets.offsets[p] : sets.offsets[p + 1]] for p in chosen])
+    lengths = np.diff(sets.offsets)[chosen]
+    owner = np.repeat(np.arange(len(chosen)), lengths)
+    _, place, uses = np.unique(words, return_inverse=True, return_counts=True)
+    order = np.lexsort((uses[place], owner))
+    rank = np.arange(len(words)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    telling = order[rank <= (lengths - least_shared(lengths, threshold))[owner]]
+    telling = telling[np.argsort(words[telling], kind="stable")]
+    return words[telling], owner[telling]
+
+
+@nb.njit(cache=True, nogil=True)
+def _lead(  # noqa: ANN202
+    words, offsets, buckets, begins, starts, room, filled, crowded, listed,  # noqa: ANN001
+    seen, head, similarity, threshold, first, last, left,  # noqa: ANN001
+):  # fmt: skip
+    """Tie each caption to the first earlier head that it nearly equals, else list it as a head in its buckets.
+
+    Returns how many comparisons are left, -1 where they did not suffice.
+    """
+    for p in range(first, last):
+        best, score = -1, 0.0
+        for bucket in buckets[begins[p] : begins[p + 1]]:
+            if bucket < 0:
+                continue
+            for at in range(starts[bucket], starts[bucket] + filled[bucket]):  # in order of importance
+                h = listed[at]
+                if best >= 0 and h >= best:
+                    break
+                if seen[h] == p:
+                    continue
+                seen[h] = p
+                left -= 1
+                s = jaccard(words, offsets[p], offsets[p + 1], offsets[h], offsets[h + 1], threshold)
+                if s >= threshold:
+                    best, score = h, s
+                    break
+        if left < 0:
+            return -1
+        if best >= 0:
+            head[p], similarity[p] = best, score
+            continue
+        for bucket in buckets[begins[p] : begins[p + 1]]:
+            if bucket < 0:
+                continue
+            if filled[bucket] < room[bucket]:
+                listed[starts[bucket] + filled[bucket]] = p
+                filled[bucket] += 1
+            else:
+                crowded[bucket] = True
+    return left
+
+
+@nb.njit(cache=True, nogil=True)
+def _near_a_head(words, offsets, head, chosen, distinct, begins, ends, owner, threshold):  # noqa: ANN001, ANN202
+    """Tell for each chosen caption whether an earlier head is near, among those that share a telling word."""
+    near = np.zeros(len(chosen), np.bool_)
+    for h in range(len(head)):
+        if head[h] != h:
+            continue
+        for at in range(offsets[h], offsets[h + 1]):
+            place = np.searchsorted(distinct, words[at])
+            if place == len(distinct) or distinct[place] != words[at]:
+                continue
+            for sampled in owner[begins[place] : ends[place]]:
+                p = chosen[sampled]
+                if not near[sampled] and h < p:
+                    s = jaccard(words, offsets[p], offsets[p + 1], offsets[h], offsets[h + 1], threshold)
+                    near[sampled] = s >= threshold
+    return near

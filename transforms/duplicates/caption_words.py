@@ -1,0 +1,145 @@
+"""The words of normalised captions, as sets of hashes on disk.
+
+What belongs here: what a word is, the sets, and the similarity of two. What does not: which captions are compared
+(`duplicates/caption_buckets.py`), how captions are normalised (`sql/duplicates/caption_keys.sql`).
+
+Words stand between spaces. In scripts written without spaces (Han, Kana, Thai, Lao, Burmese, Khmer), every two
+neighbouring characters are a word. Words are told apart by 64-bit hashes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class WordSets:
+    """The words of n captions, on disk.
+
+    words: uint64 of shape (k,), hashes, sorted and without repeats within a caption. offsets: int64 of shape (n + 1,).
+    """
+
+    words: npt.NDArray[np.uint64]
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
+    """Write the words of captions into `folder`, in order. Memory: some ten times the text of a batch.
+
+    batches: strings without NULLs, normalised: words apart by single spaces.
+    """
+    sizes = []
+    with Path(folder, "words.bin").open("wb") as file:
+        for texts in batches:
+            plain = texts.cast(pa.large_string())
+            _, starts, data = plain.buffers()
+            ends = np.frombuffer(starts, np.int64)[plain.offset : plain.offset + len(plain) + 1]
+            words, found = _hashed(np.frombuffer(data or b"\0", np.uint8), ends)
+            words.tofile(file)
+            sizes.append(found)
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64)
+    return WordSets(mapped(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
+
+
+def mapped(path: Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Map a file as an array, made or made longer as needed: the system, not this process, keeps it in memory."""
+    if 0 in shape:
+        return np.zeros(shape, kind)
+    with path.open("ab") as file:
+        file.truncate(int(np.prod(shape)) * kind.itemsize)
+    return np.asarray(np.memmap(path, kind, mode="r+", shape=shape))
+
+
+@nb.njit(inline="always")
+def _mixed(x):  # noqa: ANN001, ANN202
+    """Spread a hash over all bits (the last steps of SplitMix64)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@nb.njit(inline="always")
+def _without_spaces(c):  # noqa: ANN001, ANN202
+    """Tell whether a character is of a script that is written without spaces."""
+    return (
+        0x0E00 <= c < 0x0F00  # Thai, Lao
+        or 0x1000 <= c < 0x10A0  # Burmese
+        or 0x1780 <= c < 0x1800  # Khmer
+        or 0x3040 <= c < 0x3100  # Hiragana, Katakana
+        or 0x3400 <= c < 0xA000  # Han
+        or 0xF900 <= c < 0xFB00
+        or 0x20000 <= c < 0x40000
+    )
+
+
+@nb.njit(cache=True, nogil=True)
+def _hashed(data, ends):  # noqa: ANN001, ANN202
+    """Return the words of each text, hashed, sorted and distinct, end to end, and how many each has."""
+    out = np.empty((ends[-1] - ends[0]) // 2 + len(ends), np.uint64)  # a word has a space, a character has three bytes
+    sizes = np.zeros(len(ends) - 1, np.int64)
+    basis, prime = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a
+    total = 0
+    for text in range(len(ends) - 1):
+        n = total
+        word, letters = basis, 0  # of the word that is being read
+        previous, run = np.uint64(0), 0  # of the characters without spaces that are being read
+        at, end = ends[text], ends[text + 1]
+        while at <= end:
+            lead = np.int64(data[at]) if at < end else 32
+            length = 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+            character = lead if length == 1 else lead & (0x7F >> length)
+            for more in range(at + 1, min(at + length, end)):
+                character = (character << 6) | (np.int64(data[more]) & 0x3F)
+            alone = length > 2 and _without_spaces(character)
+            if letters and (alone or character == 32):
+                out[n] = _mixed(word)
+                n, word, letters = n + 1, basis, 0
+            if run == 1 and not alone:
+                out[n] = _mixed(previous)
+                n += 1
+            if alone:
+                if run:
+                    out[n] = _mixed(previous * prime + np.uint64(character))
+                    n += 1
+                previous, run = np.uint64(character), run + 1
+            else:
+                run = 0
+                if character != 32:
+                    for place in range(at, min(at + length, end)):
+                        word = (word ^ np.uint64(data[place])) * prime
+                    letters += 1
+            at += length
+        if n > total:
+            out[total:n].sort()
+            kept = total + 1
+            for place in range(total + 1, n):
+                if out[place] != out[place - 1]:
+                    out[kept] = out[place]
+                    kept += 1
+            n = kept
+        sizes[text] = n - total
+        total = n
+    return out[:total], sizes
+
+
+@nb.njit(inline="always")
+def jaccard(words, a, a_end, b, b_end, threshold):  # noqa: ANN001, ANN201
+    """Return the similarity of two sets, 0 where their sizes alone keep it below the threshold."""
+    small, large = min(a_end - a, b_end - b), max(a_end - a, b_end - b)
+    if small / large < threshold:
+        return 0.0
+    total, common = small + large, 0
+    while a < a_end and b < b_end:
+        x, y = words[a], words[b]
+        common += x == y
+        a += x <= y
+        b += y <= x
+    return common / (total - common)

@@ -1,0 +1,229 @@
+"""Clusters of pictures: components of confirmed pairs, cut so that no member drifts from its representative.
+
+What belongs here: who represents whom. What does not: finding pairs (`duplicates/pairs.py`), who is connected with whom
+(`duplicates/components.py`), counting members (`sql/duplicates/counts.sql`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from typing import NamedTuple, Self
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from transforms.duplicates.components import Groups, Nodes
+from transforms.joins.hamming.intrinsics import popcount
+
+METHODS = ("representative", "sha256", "pixels", "pdq", "aligned")
+"""What confirms a member, by the code in `Cut.method`."""
+_REPRESENTATIVE, _BYTES, _PIXELS, _PDQ, _ALIGNED = range(len(METHODS))
+_BATCH = 1 << 18  # members
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """What confirms pictures without looking at them, one a node.
+
+    pdq: uint8 of shape (n, 32). comparable: bool (n,), the hash says something. bytes_group, pixels_group: int64 (n,),
+    equal for equal bytes, for equal pixels. radius: bits up to which two hashes show the same picture.
+    """
+
+    pdq: npt.NDArray[np.uint8]
+    comparable: npt.NDArray[np.bool_]
+    bytes_group: Nodes
+    pixels_group: Nodes
+    radius: int
+
+    @property
+    def known(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], Nodes, Nodes, int]:
+        """What the compiled part reads: the hashes as uint64 of shape (n, 4), and the rest."""
+        words = np.ascontiguousarray(self.pdq).view(np.uint64)
+        return words, self.comparable, self.bytes_group, self.pixels_group, self.radius
+
+    def of(self, nodes: Nodes) -> "Hashes":
+        """Return those of some nodes, in that order."""
+        columns = self.comparable[nodes], self.bytes_group[nodes], self.pixels_group[nodes]
+        return Hashes(self.pdq[nodes], *columns, self.radius)
+
+
+@dataclass(frozen=True)
+class Cut[Evidence]:
+    """Members of clusters, each with what confirms it against its representative, which is a member too.
+
+    member, representative: int64 of shape (m,). method: uint8 (m,), codes of `METHODS`. bits: int16 (m,), PDQ distance
+    to the representative. evidence: what `confirm` returned, by member, of those that it confirmed.
+    """
+
+    member: Nodes
+    representative: Nodes
+    method: npt.NDArray[np.uint8]
+    bits: npt.NDArray[np.int16]
+    evidence: Mapping[int, Evidence]
+
+
+Candidates = Callable[[int, Nodes], npt.NDArray[np.bool_]]
+
+
+def cut[Evidence](
+    components: Groups,
+    rank: Nodes,
+    hashes: Hashes,
+    candidates: Candidates,
+    confirm: Callable[[int, int], Evidence | None],
+    workers: int = 1,
+) -> Iterator[Cut[Evidence]]:
+    """Cut components into clusters whose members are each confirmed against their representative.
+
+    The node of the lowest `rank`, int64 of shape (n,), takes every node that is confirmed against it; the same is done
+    with the rest until none is left. A node confirmed against no other comes out alone. Equal bytes confirm, then equal
+    pixels, then hashes within the radius, then what `confirm(representative, member)` finds.
+
+    confirm is slow: it is asked only about the members that `candidates(representative, members)` says are worth it, a
+    bool of shape (m,), once for those of equal pixels, and by `workers` threads at a time. Both must be functions of
+    the pixels. Only components that hashes leave open reach them. Members come out in the order of `components`, in
+    batches of a bounded size. Memory: 19 bytes a member of a batch or of the largest component, 90 more where hashes
+    leave it open. Time: a component's members times its clusters.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+
+        def asked(representative: int, members: Nodes) -> list[Evidence | None]:
+            each = map if workers == 1 else pool.map
+            return list(each(confirm, repeat(representative), members.tolist()))
+
+        for first, last in _batches(components.starts):
+            starts = components.starts[first : last + 1] - components.starts[first]
+            nodes = components.nodes[components.starts[first] : components.starts[last]]
+            done = _Columns.empty(nodes)
+            evidence: dict[int, Evidence] = {}
+            for group in np.flatnonzero(_settle(nodes, starts, rank, hashes.known, done[1:])):
+                evidence |= _cut_open(done.part(starts[group], starts[group + 1]), rank, hashes, candidates, asked)
+            for at in range(0, len(nodes), _BATCH):
+                part = done.part(at, at + _BATCH)
+                aligned = part.member[part.method == _ALIGNED].tolist()
+                yield Cut(*part, {member: evidence[member] for member in aligned})
+
+
+class _Columns(NamedTuple):
+    """The columns of `Cut`, filled in place."""
+
+    member: Nodes
+    representative: Nodes
+    method: npt.NDArray[np.uint8]
+    bits: npt.NDArray[np.int16]
+
+    @classmethod
+    def empty(cls, member: Nodes) -> Self:
+        count = len(member)
+        return cls(member, np.empty(count, np.int64), np.empty(count, np.uint8), np.empty(count, np.int16))
+
+    def part(self, start: int, end: int) -> "_Columns":
+        member, representative, method, bits = self
+        return _Columns(member[start:end], representative[start:end], method[start:end], bits[start:end])
+
+
+def _batches(starts: Nodes) -> Iterator[tuple[int, int]]:
+    """Yield the first component of each batch and the one behind its last."""
+    first = 0
+    while first < len(starts) - 1:
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + _BATCH, side="right")) - 1)
+        yield first, last
+        first = last
+
+
+def _cut_open[Evidence](
+    into: _Columns,
+    rank: Nodes,
+    hashes: Hashes,
+    candidates: Candidates,
+    asked: Callable[[int, Nodes], list[Evidence | None]],
+) -> dict[int, Evidence]:
+    """Cut one component whose first representative does not take all of it by its hashes."""
+    order = np.argsort(rank[into.member], kind="stable")
+    done = _Columns.empty(into.member[order])
+    near = hashes.of(done.member)  # side by side in the order of rank: each pass reads them one after the other
+    evidence: dict[int, Evidence] = {}
+    open_ = np.arange(len(order))
+    while len(open_):
+        first = open_[0]
+        open_ = open_[: _take(open_, near.known, done)]
+        if not len(open_):
+            break
+        chosen = int(done.member[first])
+        worth = open_[candidates(chosen, done.member[open_])]
+        if not len(worth):
+            continue
+        _, one, of = np.unique(near.pixels_group[worth], return_index=True, return_inverse=True)
+        found = asked(chosen, done.member[worth[one]])
+        confirmed = np.array([each is not None for each in found])[of]
+        taken = worth[confirmed]
+        done.representative[taken], done.method[taken] = chosen, _ALIGNED
+        done.bits[taken] = np.bitwise_count(near.pdq[taken] ^ near.pdq[first]).sum(axis=1)
+        given = (found[i] for i in of[confirmed])
+        members = done.member[taken].tolist()
+        evidence |= {member: each for member, each in zip(members, given, strict=True) if each is not None}
+        open_ = np.setdiff1d(open_, taken, assume_unique=True)
+    into.representative[order], into.method[order], into.bits[order] = done[1:]
+    return evidence
+
+
+@nb.njit(inline="always")
+def _confirms(a, b, words, comparable, bytes_group, pixels_group, radius):  # noqa: ANN001, ANN202
+    """Return the method that confirms b against a, or the code of a representative, and then the differing bits."""
+    bits = np.int64(0)
+    for word in range(4):
+        bits += np.int64(popcount(words[a, word] ^ words[b, word]))
+    if bytes_group[a] == bytes_group[b]:
+        return _BYTES, bits
+    if pixels_group[a] == pixels_group[b]:
+        return _PIXELS, bits
+    if bits <= radius and comparable[a] and comparable[b]:
+        return _PDQ, bits
+    return _REPRESENTATIVE, bits
+
+
+@nb.njit(parallel=True, cache=True, nogil=True)
+def _settle(nodes, starts, rank, known, into):  # noqa: ANN001, ANN202
+    """Try each group with its first representative; return which groups it does not take as a whole."""
+    representative, method, bits = into
+    words, comparable, bytes_group, pixels_group, radius = known  # unpacked once: each time counts references
+    left_open = np.zeros(len(starts) - 1, np.bool_)
+    for group in nb.prange(len(starts) - 1):
+        chosen = nodes[starts[group]]
+        for i in range(starts[group], starts[group + 1]):
+            if rank[nodes[i]] < rank[chosen]:
+                chosen = nodes[i]
+        for i in range(starts[group], starts[group + 1]):
+            by, apart = _confirms(chosen, nodes[i], words, comparable, bytes_group, pixels_group, radius)
+            if nodes[i] == chosen:
+                by = _REPRESENTATIVE
+            elif by == _REPRESENTATIVE:
+                left_open[group] = True
+                break
+            representative[i], method[i], bits[i] = chosen, by, apart
+    return left_open
+
+
+@nb.njit(cache=True, nogil=True)
+def _take(open_, known, into):  # noqa: ANN001, ANN202
+    """Give the first open place those it confirms, move the others to the front in order, return their number."""
+    member, representative, method, bits = into
+    words, comparable, bytes_group, pixels_group, radius = known
+    chosen, left = open_[0], 0
+    representative[chosen], method[chosen], bits[chosen] = member[chosen], _REPRESENTATIVE, 0
+    for i in open_[1:]:
+        # Half the bits settle most pairs, five times as fast as all of them.
+        half = np.int64(popcount(words[chosen, 0] ^ words[i, 0]) + popcount(words[chosen, 1] ^ words[i, 1]))
+        if half > radius and pixels_group[chosen] != pixels_group[i] and bytes_group[chosen] != bytes_group[i]:
+            open_[left] = i
+            left += 1
+            continue
+        by, apart = _confirms(chosen, i, words, comparable, bytes_group, pixels_group, radius)
+        if by == _REPRESENTATIVE:
+            open_[left] = i
+            left += 1
+        else:
+            representative[i], method[i], bits[i] = member[chosen], by, apart
+    return left

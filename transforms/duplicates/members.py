@@ -1,0 +1,163 @@
+"""Who belongs to which cluster: components of confirmed pairs, cut so that no member drifts, and how alike they are.
+
+What belongs here: from pairs and pictures to members as rows. What does not: the cut itself (`duplicates/clusters.py`),
+pairs (`duplicates/pairs.py`), counts (`sql/duplicates/counts.sql`).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms.alignment.comparer import Compared
+from transforms.duplicates import clusters
+from transforms.duplicates.clusters import METHODS, Cut, Hashes
+from transforms.duplicates.components import Components, Groups
+from transforms.duplicates.pairs import Compare, Near, Thresholds, positions
+from transforms.duplicates.similarity import least_similarity
+from transforms.fingerprints.picture_set import Pictures, Positions
+from transforms.hashing.digest_arrays import Lookup
+from transforms.joins.cosine.join import PickedRows
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Which pictures embeddings bring together and hashes do not: the pairs that are worth comparing by pixels.
+
+    keys: int64, ascending, `low * n + high` of the positions of different pictures, n pictures in all. Memory: 8 bytes
+    a pair.
+    """
+
+    keys: npt.NDArray[np.int64]
+    pictures: Pictures
+
+    def __call__(self, representative: int, members: Positions) -> npt.NDArray[np.bool_]:
+        """Tell which members are worth comparing with their representative."""
+        one, others = self.pictures.pixels_group[representative], self.pictures.pixels_group[members]
+        keys = _keys(len(self.pictures), np.minimum(one, others), np.maximum(one, others))
+        places = np.searchsorted(self.keys, keys).clip(max=max(0, len(self.keys) - 1))
+        return self.keys[places] == keys if len(self.keys) else np.zeros(len(members), np.bool_)
+
+
+def _keys(count: int, low: Positions, high: Positions) -> npt.NDArray[np.int64]:
+    return low * count + high  # fits: 3 billion pictures squared are below 2⁶³
+
+
+def worth(pictures: Pictures, embeddings: Iterable[Near], thresholds: Thresholds, labels: Positions) -> Worth:
+    """Keep the pairs that embeddings propose within a component and that hashes leave open.
+
+    labels: the component of each picture.
+    """
+    known, parts = Lookup(pictures.pixel_digests), [np.empty(0, np.int64)]
+    for near in embeddings:
+        (a, there_a), (b, there_b) = known.find(near.a), known.find(near.b)
+        left, right = pictures.distinct[a], pictures.distinct[b]
+        by_hash = pictures.comparable[left] & pictures.comparable[right]
+        by_hash &= pictures.bits(left, right) <= thresholds.pdq
+        kept = there_a & there_b & (labels[left] == labels[right]) & ~by_hash
+        left, right = left[kept], right[kept]
+        parts.append(_keys(len(pictures), np.minimum(left, right), np.maximum(left, right)))
+    return Worth(np.unique(np.concatenate(parts)), pictures)
+
+
+def connected(pictures: Pictures, pairs: Iterable[pa.RecordBatch]) -> Components:
+    """Return what confirmed pairs connect. pairs: columns sample_id_a, sample_id_b, of confirmed pairs alone."""
+    found = Components(len(pictures))
+    for batch in pairs:
+        found.add(*(positions(pictures, batch.column(name).to_numpy()) for name in ("sample_id_a", "sample_id_b")))
+    return found
+
+
+def members(
+    pictures: Pictures, components: Groups, thresholds: Thresholds, worth: Worth, compare: Compare, workers: int = 1
+) -> Iterator[pa.Table]:
+    """Yield the clusters that components are cut into, one row a member, the representative among them.
+
+    Rows that are not recalled are represented by one of their own; a recalled row never decides who does.
+    """
+
+    def confirm(representative: int, member: int) -> Compared | None:
+        found = compare(representative, member)
+        return found if found.same else None
+
+    hashes = Hashes(pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq)
+    for part in clusters.cut(components, pictures.rank, hashes, worth, confirm, workers):
+        yield _rows(pictures, part)
+
+
+def _rows(pictures: Pictures, part: Cut[Compared]) -> pa.Table:
+    aligned = np.full(len(part.member), np.nan)
+    for place in np.flatnonzero(part.method == METHODS.index("aligned")).tolist():
+        aligned[place] = part.evidence[int(part.member[place])].aligned_distance
+    return pa.table(
+        {
+            "sample_id": pictures.ids[part.member],
+            "representative_id": pictures.ids[part.representative],
+            "method": np.array(METHODS, object)[part.method],
+            "distance_to_representative": part.bits.astype(np.float64),
+            "aligned_distance_to_representative": pa.array(aligned, from_pandas=True),  # NaN: none
+        }
+    )
+
+
+def similarities(
+    pictures: Pictures, members: Iterable[pa.RecordBatch], vectors: PickedRows, owner: Positions, at_once: int
+) -> Iterator[pa.Table]:
+    """Yield the least cosine inside each cluster of at least two rows that are not recalled.
+
+    members: columns sample_id, representative_id. vectors: of the different pictures; owner: int64, the place in
+    `pictures.distinct` of each of them. at_once: vectors held at a time, or those of the largest cluster.
+    """
+    heads, rows = _live(pictures, members)
+    order = np.argsort(heads, kind="stable")
+    heads, rows = heads[order], rows[order]
+    starts = np.flatnonzero(np.diff(heads, prepend=-1))
+    ends = np.append(starts[1:], len(heads))
+    place = np.empty(len(pictures.distinct), np.int64)
+    place[owner] = np.arange(len(owner))
+    of = place[np.searchsorted(pictures.distinct, pictures.pixels_group)]  # the vector of each picture
+    wanted = np.flatnonzero(ends - starts > 1)
+    for some in _portions(wanted, ends - starts, at_once):
+        needed = [np.unique(of[rows[starts[i] : ends[i]]]) for i in some]
+        every = np.unique(np.concatenate(needed))
+        held = vectors.take(every)
+        found = []
+        for i, mine in zip(some, needed, strict=True):
+            first = of[heads[starts[i]]]  # the representative comes first
+            ordered = np.concatenate([[first], mine[mine != first]])
+            least = least_similarity(held[np.searchsorted(every, ordered)])
+            found.append((int(pictures.ids[heads[starts[i]]]), len(mine), least.similarity, least.exact))
+        ids, distinct, least_of, exact = zip(*found, strict=True)
+        yield pa.table(
+            {
+                "representative_id": pa.array(ids, pa.uint64()),
+                "distinct_pictures": pa.array(distinct, pa.int64()),
+                "min_similarity": pa.array(least_of, pa.float64()),
+                "min_similarity_exact": pa.array(exact, pa.bool_()),
+            }
+        )
+
+
+def _live(pictures: Pictures, members: Iterable[pa.RecordBatch]) -> tuple[Positions, Positions]:
+    heads, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for batch in members:
+        row = positions(pictures, batch.column("sample_id").to_numpy())
+        kept = pictures.live[row]
+        rows.append(row[kept])
+        heads.append(positions(pictures, batch.column("representative_id").to_numpy())[kept])
+    return np.concatenate(heads), np.concatenate(rows)
+
+
+def _portions(wanted: Positions, sizes: Positions, at_once: int) -> Iterator[list[int]]:
+    held: list[int] = []
+    room = at_once
+    for number in wanted.tolist():
+        if held and sizes[number] > room:
+            yield held
+            held, room = [], at_once
+        held.append(number)
+        room -= int(sizes[number])
+    if held:
+        yield held

@@ -1,0 +1,131 @@
+"""The fingerprints of pictures: decode, hash and embed, batch by batch, every picture with a status.
+
+What belongs here: turning raw pictures into fact rows. What does not: where they come from (`dumps/dump.py`,
+`catalog/generations.py`), where rows go (Lance tables), or what they mean (`sql/fingerprints/`).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.hashing import hashes
+from transforms.pictures import DecodeError, Pixels, decode
+
+OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What is known of one picture. `failure` is set, and the rest is None, exactly if `status` is failed.
+
+    status: `low_quality` if the PDQ hash says nothing (a flat picture); its other fingerprints hold all the same.
+    dihedral: PDQ hashes of the 8 rotations and reflections, uint8 of shape (8, 32), where they were asked for.
+    """
+
+    status: str
+    failure: str | None = None
+    sha256: str | None = None
+    pixel_sha256: str | None = None
+    pdq: str | None = None
+    pdq_quality: int | None = None
+    width: int | None = None
+    height: int | None = None
+    dihedral: npt.NDArray[np.uint8] | None = None
+
+    def row(self) -> dict[str, object]:
+        """Return what is stored of it, by column."""
+        return {name: getattr(self, name) for name in STORED}
+
+
+STORED = ("status", "failure", "sha256", "pixel_sha256", "pdq", "pdq_quality", "width", "height")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a picture must satisfy.
+
+    max_pixels: decoded size. member_bytes: size as delivered. pdq_quality: 0 to 100, below it a hash says nothing.
+    """
+
+    max_pixels: int
+    member_bytes: int
+    pdq_quality: int
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much is done at once: pictures a batch, decoding threads."""
+
+    batch: int
+    workers: int
+
+
+def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[Fingerprint, Pixels | None]:
+    """Decode and hash one picture. Never raises for bad bytes: the reason is in the fingerprint."""
+    byte_hash = hashes.sha256(data)
+    try:
+        picture = decode(data, rules.max_pixels)
+    except DecodeError as error:
+        return Fingerprint(FAILED, str(error)), None
+    return replace(of_pixels(picture, rules, dihedral=dihedral), sha256=byte_hash), picture
+
+
+def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Fingerprint:
+    """Hash a decoded picture, of which no file is known."""
+    pdq = hashes.pdq(picture)
+    return Fingerprint(
+        status=OK if pdq.quality >= rules.pdq_quality else LOW_QUALITY,
+        pixel_sha256=hashes.pixel_sha256(picture),
+        pdq=pdq.hex,
+        pdq_quality=pdq.quality,
+        width=picture.shape[1],
+        height=picture.shape[0],
+        dihedral=hashes.pdq_dihedral(picture) if dihedral else None,
+    )
+
+
+def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: Pace) -> Iterator[R]:
+    """Map `work` over `items` in threads, in order, at most two batches ahead of the reader.
+
+    Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(pace.workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * pace.batch:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def embed(encoder: Encoder, pictures: Sequence[Pixels]) -> Vectors:
+    """Embed pictures of any size, also none: float32 of shape (n, dimension), norm 1."""
+    return encoder.embed([encoder.prepare(picture) for picture in pictures])
+
+
+def embed_distinct(encoder: Encoder, keys: Sequence[str], prepared: Sequence[Prepared]) -> Vectors:
+    """Embed prepared pictures, those of the same key once: float32 of shape (n, dimension), in the given order."""
+    first: dict[str, int] = {}
+    distinct: list[Prepared] = []
+    for key, picture in zip(keys, prepared, strict=True):
+        if key not in first:
+            first[key] = len(distinct)
+            distinct.append(picture)
+    return encoder.embed(distinct)[[first[key] for key in keys]]
+
+
+def vector_column(vectors: Vectors | Sequence[npt.NDArray[np.float32]]) -> pa.FixedSizeListArray:
+    """Return vectors, at least one or of shape (0, dimension), as an Arrow column."""
+    rows = np.asarray(vectors, np.float32)
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel(), pa.float32()), rows.shape[1])

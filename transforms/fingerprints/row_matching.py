@@ -1,0 +1,123 @@
+"""Which training row is a picture of? By key where the metadata has one, else by (uid, url), else by (url, caption).
+
+Pictures that `raisonne download` fetched say themselves which row they are of.
+
+What belongs here: meeting the pictures of one dump with metadata rows, and which metadata may list them. What does not:
+reading dumps (`dumps/dump.py`).
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.catalog.columns import column_of
+from transforms.catalog.landing import ROW_BITS
+from transforms.dumps.tars import Member, uid_text
+
+type Identity = str | tuple[str | int | None, str | None]
+
+
+@dataclass(frozen=True)
+class MetadataFile:
+    """A metadata parquet and the shard id that its rows' ids begin with.
+
+    own: the pictures lie in this very file, so that a picture's offset is its row.
+    """
+
+    shard_id: int
+    path: str
+    own: bool = False
+
+
+def metadata_of(shard: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return which metadata may list a shard's pictures, all as rows of the fact table of landing shards.
+
+    Its own; else the file that its name lies below (`part-0/00012` below `part-0`); else every file of the dataset.
+    Where that one file cannot be used there is none: other files may use the same keys for other rows. files: usable
+    or not.
+    """
+    if shard["status"] == "ok":
+        return [shard]
+    if shard["metadata_path"]:
+        return []
+    of_dataset = [file for file in files if file["dataset"] == shard["dataset"] and file["metadata_path"]]
+    above = [file for file in of_dataset if shard["shard"].startswith(f"{file['shard']}/")]
+    chosen = [max(above, key=lambda file: len(file["shard"]))] if above else of_dataset
+    return [file for file in chosen if file["status"] == "ok"]
+
+
+def meet(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int | None]:
+    """Return the sample id of each picture, None where no row lists it.
+
+    Equal rows are interchangeable: the n-th picture of a (url, caption) meets its n-th row. Memory grows with the
+    members, not with the metadata, which is streamed.
+    """
+    found: list[int | None] = [None] * len(members)
+    waiting = {by: _waiting(members, identity) for by, identity in _IDENTITIES.items()}
+    for file in files:
+        if file.own:
+            found = [(file.shard_id << ROW_BITS) | member.offset for member in members]
+            break
+        with pq.ParquetFile(file.path) as parquet:
+            names = parquet.schema_arrow.names
+            there = {wanted: name for wanted in ("key", "uid", "url", "caption") if (name := column_of(names, wanted))}
+            by = next((by for by, needs in _COLUMNS.items() if waiting[by] and there.keys() >= needs), "content")
+            columns = {wanted: name for wanted, name in there.items() if wanted in _SAID[by]}
+            first = 0
+            for batch in parquet.iter_batches(batch_size=64_000, columns=list(columns.values())):
+                _take(_said(batch, by, columns, first), waiting[by], found, (file.shard_id << ROW_BITS) | first)
+                first += batch.num_rows
+    return found
+
+
+# What may tell which row a picture is of, the surest first. A row number or a uid counts only with the same URL: a uid
+# need not be unique among files, nor a row number of this file. Where a picture says no URL, its uid has to do.
+_IDENTITIES: dict[str, Callable[[Member], Identity | None]] = {
+    "row": lambda member: None if member.row is None or member.url is None else (member.row, member.url),
+    "key": lambda member: member.key or None,
+    "uid": lambda member: None if member.uid is None or member.url is None else (member.uid, member.url),
+    "uid alone": lambda member: member.uid if member.url is None else None,
+    "content": lambda member: None if member.url is None else (member.url, member.caption),
+}
+_SAID = {"row": ("url",), "key": ("key",), "uid": ("uid", "url"), "uid alone": ("uid",), "content": ("url", "caption")}
+_COLUMNS = {by: set(said) for by, said in _SAID.items() if by != "content"}
+
+
+def _waiting(members: Sequence[Member], identity_of: Callable[[Member], Identity | None]) -> dict[Identity, deque[int]]:
+    waiting: dict[Identity, deque[int]] = defaultdict(deque)
+    for position, member in enumerate(members):
+        if (identity := identity_of(member)) is not None:
+            waiting[identity].append(position)
+    return waiting
+
+
+def _said(batch: pa.RecordBatch, by: str, columns: Mapping[str, str], first: int) -> Iterable[Any]:
+    """Return by what each row of a batch can be met."""
+    nothing = [None] * batch.num_rows
+    texts = {w: _texts(batch.column(columns[w]), w) if w in columns else nothing for w in _SAID[by]}
+    if by == "row":
+        return enumerate(texts["url"], first)
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return zip(*texts.values(), strict=True)
+
+
+def _texts(column: pa.Array, wanted: str) -> list[str | None]:
+    if wanted == "uid":
+        return [uid_text(value) for value in column.to_pylist()]
+    return column.cast(pa.string()).to_pylist()
+
+
+def _take(
+    identities: Iterable[Any], waiting: dict[Identity, deque[int]], found: list[int | None], first_id: int
+) -> None:
+    for offset, identity in enumerate(identities):
+        queue = waiting.get(identity)
+        while queue and found[queue[0]] is not None:  # another file listed it, by something else
+            queue.popleft()
+        if queue:
+            found[queue.popleft()] = first_id + offset

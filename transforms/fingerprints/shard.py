@@ -1,0 +1,231 @@
+"""Fingerprinting one image shard: walk the dump, meet its pictures with training rows, hash and embed them.
+
+What belongs here: the way of a shard from dump to fact rows, and its account. What does not: which shards are due
+(`orchestration/fingerprints/bookkeeping.py`), what a dump looks like (`dumps/dump.py`), hashing a picture
+(`fingerprints/fingerprint.py`).
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import batched
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from transforms.dumps import dump as dumps
+from transforms.dumps.tars import ArchiveError, Member
+from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.fingerprints import row_matching
+from transforms.fingerprints.fingerprint import (
+    FAILED,
+    LOW_QUALITY,
+    OK,
+    STORED,
+    Fingerprint,
+    Pace,
+    Rules,
+    ahead,
+    embed_distinct,
+    fingerprint,
+    vector_column,
+)
+from transforms.hashing.hashes import sha256
+from transforms.storage import stores
+
+_EXAMPLES = 5
+
+
+@dataclass
+class Account:
+    """Where every picture of a shard went: pictures = ok + low_quality + failed + unlisted.
+
+    broken: why the dump could not be read, or where it breaks off. unreachable: another try may succeed. reused:
+    pictures whose bytes were known. seconds: from opening the dump to its last fingerprint.
+    """
+
+    pictures: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    unlisted_examples: list[str] = field(default_factory=list)
+    broken: str | None = None
+    unreachable: bool = False
+    reused: int = 0
+    seconds: float = 0.0
+
+    @property
+    def unlisted(self) -> int:
+        """Pictures that no metadata row lists."""
+        return self.pictures - self.counts.total()
+
+    def told(self) -> str:
+        """Say it in a line: `6 ok, 1 failed in 0.4 s`."""
+        parts = [f"{self.counts[status]} {status}" for status in (OK, LOW_QUALITY, FAILED) if self.counts[status]]
+        parts += [f"{count} {what}" for count, what in ((self.unlisted, "unlisted"), (self.reused, "known")) if count]
+        return f"{', '.join(parts) or 'no pictures'} in {self.seconds:.1f} s"
+
+    def row(self) -> dict[str, int | float | str | list[str] | None]:
+        """Return the account as a fact row."""
+        return {
+            "pictures": self.pictures,
+            **{status: self.counts[status] for status in (OK, LOW_QUALITY, FAILED)},
+            "unlisted": self.unlisted,
+            "unlisted_examples": self.unlisted_examples,
+            "broken": self.broken,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to fingerprint, in plain values, so that it can be sent to another machine.
+
+    dump: path of the image dump, local or remote; a remote one is fetched below `fetched` first. files: metadata that
+    may list its pictures. encoders: names by what they are for, such as {"copy": "sscd"}; may be empty. known: rows
+    with sha256, the columns of a fingerprint, and a vector by encoder, of pictures that need not be computed again.
+    """
+
+    dump: str
+    fetched: str
+    files: tuple[row_matching.MetadataFile, ...]
+    encoders: Mapping[str, str]
+    rules: Rules
+    pace: Pace
+    known: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Fact rows of some pictures. vectors: by what the encoder is for, of the pictures that could be decoded."""
+
+    images: pa.Table
+    vectors: Mapping[str, pa.Table]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture on its way: what is known of it, and what each encoder is to see, or its vector where that is known."""
+
+    sample_id: int
+    member: Member
+    print_: Fingerprint
+    prepared: Mapping[str, Prepared] = field(default_factory=dict)
+    vectors: Mapping[str, Any] = field(default_factory=dict)
+    reused: bool = False
+
+
+def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Batch | Account]:
+    """Yield the fingerprints of a dump's listed pictures, a batch at a time, and its account last.
+
+    encoders: loaded, by the names of `job.encoders`. A dump that cannot be opened is an account that says why. Memory:
+    the dump's listing, what `job.known` holds, two batches of pictures and their vectors.
+    """
+    account, began = Account(), time.monotonic()
+    try:
+        with stores.fetched(job.dump, Path(job.fetched)) as path, dumps.opened(path) as dump:
+            listing = dump.listing(job.rules.member_bytes)
+            ids = row_matching.meet(listing.members, job.files)
+            account.pictures, account.broken = len(listing.members), listing.broken
+            listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]
+            unlisted = (m.name for i, m in zip(ids, listing.members, strict=True) if i is None)
+            account.unlisted_examples = [name for name, _ in zip(unlisted, range(_EXAMPLES), strict=False)]
+            yield from _batches(dump, listed, job, encoders, account)
+    except ArchiveError as error:
+        account.broken = str(error)
+    except OSError as error:
+        account.broken, account.unreachable = f"{job.dump} cannot be reached: {error}", True
+    account.seconds = time.monotonic() - began
+    yield account
+
+
+def _batches(
+    dump: dumps.Dump,
+    listed: Sequence[tuple[int, Member]],
+    job: Job,
+    encoders: Mapping[str, Encoder],
+    account: Account,
+) -> Iterator[Batch]:
+    look = partial(_look, job.rules, encoders, _Known(job.known, list(encoders)))
+    # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
+    pictures = ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
+    embedded = ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), Pace(batch=1, workers=1))
+    for done in embedded:
+        account.counts.update(picture.print_.status for picture, _ in done)
+        account.reused += sum(picture.reused for picture, _ in done)
+        yield _rows(done, list(encoders))
+
+
+type _Raw = tuple[int, Member, bytes]
+
+
+def _read(dump: dumps.Dump, sample_id: int, member: Member) -> _Raw:
+    if member.refusal:
+        return sample_id, member, b""
+    try:
+        return sample_id, member, dump.read(member.name, member.offset, member.size)
+    except (ArchiveError, FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
+        return sample_id, replace(member, refusal=f"cannot be read: {error}"), b""
+
+
+class _Known:
+    """What was computed of pictures before, by their bytes."""
+
+    def __init__(self, table: pa.Table | None, kinds: Sequence[str]) -> None:
+        self._kinds, self._table, self._place = kinds, table, {}
+        if table is not None:
+            complete = zip(*(table[name].is_valid().to_pylist() for name in ("sha256", *kinds)), strict=True)
+            digests = table["sha256"].to_pylist()
+            self._place = {digests[n]: n for n, there in enumerate(complete) if all(there)}
+
+    def of(self, data: bytes) -> tuple[Fingerprint, dict[str, Any]] | None:
+        """Return the fingerprint of these bytes and their vectors, None if there is none."""
+        if self._table is None or (place := self._place.get(sha256(data))) is None:
+            return None
+        row = self._table.slice(place, 1)
+        print_ = Fingerprint(**{name: row[name][0].as_py() for name in STORED})
+        return print_, {kind: row[kind].combine_chunks().flatten().to_numpy() for kind in self._kinds}
+
+
+def _look(rules: Rules, encoders: Mapping[str, Encoder], known: _Known, raw: _Raw) -> _Picture:
+    sample_id, member, data = raw
+    if member.refusal:
+        return _Picture(sample_id, member, Fingerprint(FAILED, member.refusal))
+    if (before := known.of(data)) is not None:
+        return _Picture(sample_id, member, before[0], vectors=before[1], reused=True)
+    print_, picture = fingerprint(data, rules)
+    if picture is None:
+        return _Picture(sample_id, member, print_)
+    return _Picture(sample_id, member, print_, {kind: encoder.prepare(picture) for kind, encoder in encoders.items()})
+
+
+type _Done = tuple[_Picture, Mapping[str, Any]]
+
+
+def _embedded(encoders: Mapping[str, Encoder], pictures: Sequence[_Picture]) -> list[_Done]:
+    """Return each picture with its vectors by encoder, those of pictures that cannot be decoded left out."""
+    fresh = [p for p in pictures if p.print_.failure is None and not p.reused]
+    keys = [str(p.print_.pixel_sha256) for p in fresh]
+    vectors: dict[str, Vectors] = {
+        kind: embed_distinct(encoder, keys, [p.prepared[kind] for p in fresh]) for kind, encoder in encoders.items()
+    }
+    place = {id(p): n for n, p in enumerate(fresh)}
+    return [(p, {k: v[place[id(p)]] for k, v in vectors.items()} if id(p) in place else p.vectors) for p in pictures]
+
+
+def _rows(done: Sequence[_Done], kinds: Sequence[str]) -> Batch:
+    images = pa.Table.from_pylist([_image_row(picture) for picture, _ in done])
+    tables = {}
+    for kind in kinds:
+        with_vector = [(picture.sample_id, vectors[kind]) for picture, vectors in done if kind in vectors]
+        if with_vector:
+            ids = pa.array([i for i, _ in with_vector], pa.uint64())
+            tables[kind] = pa.table({"sample_id": ids, "vector": vector_column([v for _, v in with_vector])})
+    return Batch(images, tables)
+
+
+def _image_row(picture: _Picture) -> dict[str, object]:
+    member = picture.member
+    where = {"key": member.key, "member": member.name, "member_offset": member.offset, "member_size": member.size}
+    return {"sample_id": picture.sample_id, **where, **picture.print_.row()}

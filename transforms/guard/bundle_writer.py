@@ -1,0 +1,200 @@
+"""Writing the files of a guard bundle: batch by batch, the same bytes for the same input.
+
+What belongs here: arrays into files, and the manifest. What does not: which rows go in
+(`orchestration/guard/export.py`), reading (`guard/bundle.py`).
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms.encoders import Vectors
+from transforms.guard import bundle
+from transforms.guard.bundle_schema import CLUSTER_SCHEMA, CLUSTERS
+from transforms.hashing.digest_arrays import Rows
+from transforms.hashing.hashes import file_sha256
+from transforms.joins.cosine.sketches import bits, quantise, sketch
+from transforms.joins.hamming.scan import words
+
+_WORD = np.dtype(np.uint32)
+_PARTIAL = ".writing-"
+
+
+class ArrayFile:
+    """A .npy file of a shape that is known, filled piece by piece in any order; nothing of it is held."""
+
+    def __init__(self, path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
+        self._dtype, self._shape = np.dtype(dtype), shape
+        self._file = path.open("wb")
+        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        self._start = self._file.tell()
+        self._file.truncate(self._start + int(np.prod(shape)) * self._dtype.itemsize)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def put(self, places: npt.NDArray[np.int64], rows: npt.NDArray[Any], plane: int | None = None) -> None:
+        """Write rows to their places, ascending; of a file of planes, to the places of one."""
+        width = self._dtype.itemsize * (1 if plane is not None else int(np.prod(self._shape[1:])))
+        start = self._start + (0 if plane is None else plane * self._shape[1] * width)
+        data, done = memoryview(np.ascontiguousarray(rows, self._dtype).tobytes()), 0
+        for run in np.split(places, np.flatnonzero(np.diff(places) != 1) + 1) if len(places) else []:
+            self._file.seek(start + int(run[0]) * width)
+            self._file.write(data[done : done + len(run) * width])
+            done += len(run) * width
+
+
+class BundleFiles:
+    """The folder that a bundle is written into."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def array(self, name: str, dtype: npt.DTypeLike, *shape: int) -> ArrayFile:
+        """Begin an array."""
+        return ArrayFile(self.folder / f"{name}.npy", dtype, shape)
+
+    def clusters(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Write the clusters, in the order of their numbers."""
+        with pa.OSFile(str(self.folder / CLUSTERS), "wb") as sink, pa.ipc.new_file(sink, CLUSTER_SCHEMA) as file:
+            for batch in batches:
+                file.write_batch(batch.cast(CLUSTER_SCHEMA))
+
+    def digests(self, kind: str, count: int, batches: Iterable[tuple[Rows, npt.NDArray[np.uint32]]]) -> None:
+        """Write digests, ascending, uint8 (n, 32), each with the number of its cluster."""
+        with (
+            self.array(f"{kind}_keys", np.uint64, count) as keys,
+            self.array(f"{kind}_digests", np.uint8, count, 32) as whole,
+            self.array(f"{kind}_cluster", np.uint32, count) as owner,
+        ):
+            for places, (digests, cluster) in _placed(batches):
+                keys.put(places, bundle.first_bytes(digests))
+                whole.put(places, digests)
+                owner.put(places, cluster)
+
+    def hashes(self, count: int, batches: Iterable[tuple[Rows, npt.NDArray[np.uint32]]]) -> None:
+        """Write perceptual hashes, uint8 (n, 32), each with the number of its cluster."""
+        with (
+            self.array("pdq_words", _WORD, 8, count) as planes,
+            self.array("pdq_cluster", np.uint32, count) as owner,
+        ):
+            for places, (hashes, cluster) in _placed(batches):
+                for plane, values in enumerate(words(hashes)):
+                    planes.put(places, values, plane)
+                owner.put(places, cluster)
+
+    def vectors(
+        self,
+        count: int,
+        dimension: int,
+        batches: Iterable[tuple[npt.NDArray[np.int64], Vectors, npt.NDArray[np.uint32]]],
+    ) -> None:
+        """Write vectors of norm 1, float32 (n, d), with places, ascending in a batch, and numbers of clusters."""
+        with (
+            self.array("sketch_words", _WORD, bits(dimension) // 32, count) as planes,
+            self.array("vectors", np.int8, count, dimension) as codes,
+            self.array("vector_cluster", np.uint32, count) as owner,
+        ):
+            for places, vectors, cluster in batches:
+                for plane, values in enumerate(words(sketch(vectors))):
+                    planes.put(places, values, plane)
+                codes.put(places, quantise(vectors))
+                owner.put(places, cluster)
+
+    def whole(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Write a small array."""
+        np.save(self.folder / f"{name}.npy", np.ascontiguousarray(values), allow_pickle=False)
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, with the size and SHA-256 of every file."""
+        paths = sorted(self.folder.iterdir())
+        files = {path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in paths}
+        said = {"format": bundle.FORMAT, **manifest, "files": files}
+        said["digest"] = bundle.manifest_digest(said)
+        text = json.dumps(said, indent=2, sort_keys=True, ensure_ascii=False)
+        (self.folder / bundle.MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _placed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDArray[np.int64], T]]:
+    start = 0
+    for batch in batches:
+        yield np.arange(start, start + len(batch[1])), batch
+        start += len(batch[1])
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[BundleFiles]:
+    """Yield the files of a bundle that is put in place when all is written; a failure leaves nothing.
+
+    Beside their folder there is room for what only writing needs; what was killed meanwhile goes with the next writing.
+    target: must not be there yet. A bundle is never changed: a service may have it mapped. Raises FileExistsError.
+    """
+    if target.exists():
+        raise FileExistsError(f"{target} is there already; a bundle is never written over: remove it or name another")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_abandoned(target.parent)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
+    with _locked(partial):
+        try:
+            folder = partial / "bundle"
+            folder.mkdir()
+            yield BundleFiles(folder)
+            for path in folder.iterdir():
+                path.chmod(0o444)
+                _synced(path)
+            folder.chmod(0o755)
+            folder.rename(target)
+            _synced(target.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a bundle. Never is a part of one there: where this is killed, the next writing clears the rest."""
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
+    with _locked(partial):
+        folder.rename(partial / folder.name)
+        shutil.rmtree(partial)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder as long as this process lives; yield whether that could be done."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _clear_abandoned(parent: Path) -> None:
+    for left in parent.glob(f"{_PARTIAL}*"):
+        with suppress(FileNotFoundError), _locked(left) as abandoned:  # another may clear it, or be done
+            if abandoned:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _synced(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)

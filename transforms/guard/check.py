@@ -1,0 +1,261 @@
+"""Looking a picture up in a bundle: cheap first, and closed wherever something could not be checked.
+
+What belongs here: the steps and what they decide. What does not: the words (`guard/verdict.py`), the files
+(`guard/bundle.py`), the search by embedding (`guard/embedding_search.py`).
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from transforms import encoders
+from transforms.encoders import Encoder
+from transforms.fingerprints import fingerprint
+from transforms.fingerprints.fingerprint import OK, Fingerprint, Rules
+from transforms.fingerprints.views import search_views
+from transforms.guard import verdict as words
+from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
+from transforms.guard.embedding_search import Near, Nearest, NotEmbedded
+from transforms.guard.held_files import BundleChanged
+from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
+from transforms.guard.verdict import Evidence, Source, Verdict
+from transforms.hashing.hashes import sha256
+from transforms.joins.hamming import scan
+from transforms.pictures import DecodeError, Pixels, Shown, shown
+
+_SOURCES = 10  # named in a verdict
+_WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
+type Image = bytes | Path | str | Pixels
+
+
+class OutOfTime(RuntimeError):
+    """The time that a check may take is over."""
+
+
+@dataclass(frozen=True)
+class _Clock:
+    limit: float | None
+    start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def taken(self) -> float:
+        return time.perf_counter() - self.start
+
+    def tick(self, step: str) -> None:
+        """Raise OutOfTime after a step that ended too late."""
+        if self.limit is not None and self.taken > self.limit:
+            raise OutOfTime(f"{step} ended after {self.taken:.2f} s, and a check may take {self.limit:g} s")
+
+
+@dataclass(frozen=True)
+class _Hit:
+    """A cluster that speaks for a block, and by what."""
+
+    cluster: int
+    exact: bool = False
+    bits: int | None = None
+    near: Near | None = None
+
+
+class Guard:
+    """Checks generated images against one bundle. Any number of threads may share it."""
+
+    def __init__(self, bundle: Bundle, encoder: Encoder | None, overrides: Overrides = NO_OVERRIDES) -> None:
+        said = bundle.manifest
+        self.bundle, self.policy = bundle, bundle.policy
+        self.rules = Rules(said["limits"]["pixels"], said["limits"]["member_bytes"], self.policy.pdq_quality)
+        self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
+        self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
+        self._passed = bundle.by_cluster(overrides.passed)
+        self._nearest = (
+            None if encoder is None else Nearest(bundle, encoder, search_views(**said["views"]), self._passed)
+        )
+        self.searched = replace(bundle.searched, overrides=overrides.digest)
+        self._overrides = overrides
+
+    @classmethod
+    def load(
+        cls, path: Path | str, encoder: Encoder | str | None = None, overrides: Path | str | None = None
+    ) -> "Guard":
+        """Open a bundle, verify it, and load the encoder that it names, unless one, or another name of it, is given.
+
+        overrides: a curators' list. Raises BundleError naming a file that is not as written, OverrideError or OSError
+        for the list, EncoderUnavailable, or EncoderMismatch naming both encoders.
+        """
+        entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
+        bundle = Bundle.open(Path(path))
+        if not bundle.searched.pictures:
+            raise BundleError(f"{path} holds no picture, so nothing can be checked; export one that does")
+        if bundle.encoder is None:
+            guard = cls(bundle, None, entries)
+        else:
+            encoder = encoder or str(bundle.manifest["encoder"]["name"])
+            encoder = encoders.load(encoder) if isinstance(encoder, str) else encoder
+            encoder.id.require(bundle.encoder)
+            guard = cls(bundle, encoder, entries)
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        found = guard.check(noise)  # compiles the loops, and pays for the encoder's first picture
+        if found.decision == words.UNAVAILABLE:
+            raise BundleError(f"{path} cannot be searched: {found.reason}")
+        return guard
+
+    def check(self, image: Image, limit_s: float | None = None) -> Verdict:
+        """Return the verdict on an image: its file, its bytes, or its pixels, uint8 of shape (height, width, 3).
+
+        limit_s: time after which the answer is `unavailable`. Never raises for what an image holds: what cannot be
+        checked is not allowed.
+        """
+        clock = _Clock(limit_s)
+        try:
+            self.bundle.require_unchanged()
+            digest, seen = self._read(image)
+            verdicts = []
+            for picture in seen.pictures:  # any of them may be what is shown
+                printed = replace(fingerprint.of_pixels(picture, self.rules, dihedral=True), sha256=digest)
+                clock.tick("hashing")
+                found = self._checked(printed, picture, seen.hidden, clock)
+                verdicts.append(replace(found, sha256=digest, pixel_sha256=printed.pixel_sha256))
+                if found.decision == words.BLOCK:
+                    break
+            self.bundle.require_unchanged()
+            return max(verdicts, key=lambda found: _WORST.index(found.decision))
+        except (OutOfTime, encoders.DeviceFull, BundleChanged) as error:
+            return replace(self._unavailable(str(error), clock), temporary=True)
+        except DecodeError as error:
+            return self._unavailable(f"the image cannot be read: {error}", clock)
+        except (OSError, NotEmbedded) as error:
+            return self._unavailable(str(error), clock)
+
+    def _read(self, image: Image) -> tuple[str | None, Shown]:
+        """Return the SHA-256 of a file, None of pixels, and all that the image may be shown as."""
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
+            return None, Shown((np.ascontiguousarray(image),))
+        if not isinstance(image, bytes | str | Path):
+            raise TypeError(f"an image is a path, its bytes, or pixels as a NumPy array, not {type(image).__name__}")
+        if not isinstance(image, bytes):
+            with Path(image).open("rb") as file:
+                image = file.read(self.rules.member_bytes + 1)
+        if len(image) > self.rules.member_bytes:
+            raise OSError(f"the image has more than the {self.rules.member_bytes:,} bytes that one may have")
+        return sha256(image), shown(image, self.rules.max_pixels)
+
+    def _checked(self, printed: Fingerprint, picture: Pixels, hidden: str | None, clock: _Clock) -> Verdict:
+        """Ask step by step. hidden: what the file shows besides; if it does, only an entry for the file allows it."""
+        policy = self.policy
+        override = self._overrides.of_image(printed, policy.pdq)
+        if override and (override.rule == BLOCK or not hidden or override.kind == "sha256"):
+            return self._overridden(override, clock)
+        passed: list[Override] = []
+        for method, same in self._same(printed):
+            if hits := self._counting([_Hit(cluster, exact=True) for cluster in same], passed):
+                return self._blocked(Evidence(method, 0, 0), hits, None, clock)
+        alike = self._counting(self._alike(printed), passed)
+        clock.tick("comparing hashes")
+        if alike:
+            return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, policy.pdq), alike, None, clock)
+        if hidden:
+            return self._unavailable(f"the image cannot be checked as a whole: {hidden}", clock)
+        if self._nearest is None:
+            if printed.status != OK:
+                return self._unavailable(words.too_flat(printed.pdq_quality or 0, policy), clock)
+            return self._allowed(None, passed, clock)
+        found = self._nearest.search(picture, policy.copy_score, clock.tick)
+        clock.tick("comparing embeddings")
+        if near := self._counting([_Hit(match.cluster, near=match) for match in found.matches], passed):
+            score = near[0].near.score if near[0].near else 0.0
+            return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, found.p_value, clock)
+        for strongest in found.strongest:
+            limit, p = policy.p_value, strongest.p_value
+            if limit is not None and p is not None and p <= limit:
+                hit = _Hit(strongest.near.cluster, near=strongest.near)
+                if hits := self._counting([hit], passed):
+                    return self._blocked(Evidence(words.P_VALUE, p, limit), hits, p, clock)
+        return self._allowed(found.p_value, passed, clock)
+
+    def _counting(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
+        """Leave out the training pictures that a curator lets pass, and add the entries by which to `passed`."""
+        passed += [self._passed[hit.cluster] for hit in hits if hit.cluster in self._passed]
+        return [hit for hit in hits if hit.cluster not in self._passed]
+
+    def _same(self, printed: Fingerprint) -> Iterator[tuple[str, list[int]]]:
+        """Yield the clusters with the same bytes, then those with the same pixels, each with the word for it."""
+        for kind, digest, method in (
+            ("bytes", printed.sha256, words.BYTES),
+            ("pixels", printed.pixel_sha256, words.PIXELS),
+        ):
+            if digest:
+                yield method, self._exact[kind].find(bytes.fromhex(digest))
+
+    def _alike(self, printed: Fingerprint) -> list[_Hit]:
+        """Return the clusters with a near perceptual hash, nearest first."""
+        if printed.status != OK or printed.dihedral is None:
+            return []
+        found = scan.within(self._pdq, printed.dihedral, self.policy.pdq)
+        nearest: dict[int, int] = {}
+        for cluster, bits in zip(self._pdq_cluster[found.row].tolist(), found.distance.tolist(), strict=True):
+            nearest[cluster] = min(bits, nearest.get(cluster, bits))
+        return [_Hit(cluster, bits=bits) for cluster, bits in sorted(nearest.items(), key=lambda each: each[::-1])]
+
+    def _source(self, hit: _Hit) -> Source:
+        box = hit.near and hit.near.view.box
+        return self.bundle.source(
+            hit.cluster,
+            exact=hit.exact,
+            pdq_distance=hit.bits,
+            copy_score=hit.near and round(hit.near.score, 4),
+            region=box and (box.x, box.y, box.width, box.height),
+        )
+
+    def _blocked(self, evidence: Evidence, hits: list[_Hit], p_value: float | None, clock: _Clock) -> Verdict:
+        verdict = words.EXACT if evidence.method in (words.BYTES, words.PIXELS) else words.SIMILAR
+        return self._answer(
+            words.BLOCK, verdict, words.sentence(evidence), clock, evidence=evidence, hits=hits, p_value=p_value
+        )
+
+    def _allowed(self, p_value: float | None, passed: list[Override], clock: _Clock) -> Verdict:
+        """Allow what nothing speaks against. passed: the entries without which something would."""
+        reason = words.nothing_near(self.policy, self.searched)
+        found = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+        if not passed:
+            return found
+        reason = f"a curator's entry: {passed[0]}; {reason}"
+        return replace(found, reason=reason, evidence=Evidence(words.OVERRIDE, 0, 0), override=str(passed[0]))
+
+    def _overridden(self, override: Override, clock: _Clock) -> Verdict:
+        decision = words.BLOCK if override.rule == BLOCK else words.ALLOW
+        reason, decided = f"a curator's entry: {override}", Evidence(words.OVERRIDE, 0, 0)
+        found = self._answer(decision, words.NOT_SEARCHED, reason, clock, evidence=decided)
+        return replace(found, override=str(override))
+
+    def _unavailable(self, reason: str, clock: _Clock) -> Verdict:
+        return self._answer(words.UNAVAILABLE, words.NOT_SEARCHED, reason, clock)
+
+    def _answer(
+        self,
+        decision: str,
+        verdict: str,
+        reason: str,
+        clock: _Clock,
+        *,
+        evidence: Evidence | None = None,
+        hits: list[_Hit] | None = None,
+        p_value: float | None = None,
+    ) -> Verdict:
+        sources = tuple(self._source(hit) for hit in (hits or [])[:_SOURCES])
+        return Verdict(
+            decision=decision,
+            verdict=verdict,
+            reason=reason,
+            evidence=evidence,
+            sources=sources,
+            sources_found=len(hits or []),
+            p_value=p_value,
+            latency_ms=round(clock.taken * 1000, 3),
+            policy=self.policy,
+            searched=self.searched,
+        )

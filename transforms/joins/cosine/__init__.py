@@ -1,0 +1,4 @@
+"""Cosine joins of unit vectors, exact or in cells.
+
+What belongs here: blocked products, sketches and cells. What does not: pixels (`alignment/`).
+"""

@@ -1,0 +1,96 @@
+"""Vectors in little memory: signs to look by, and 8-bit numbers to score by.
+
+What belongs here: the sketch of a vector and what it can miss, and rounding a vector to bytes. What does not: scanning
+sketches (`joins/hamming/scan.py`), the vectors themselves (`encoders`).
+
+A sketch is the signs of a vector after a random rotation. Two vectors at an angle differ in the share angle / π of
+their signs (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002). The rotation is three
+rounds of random signs and a Walsh-Hadamard transform (Andoni et al., "Practical and optimal LSH for angular distance",
+NeurIPS 2015): sums in a fixed order, so that a sketch is the same on every machine.
+"""
+
+import math
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from transforms.encoders import Vectors
+
+Codes = npt.NDArray[np.int8]
+_ROUNDS, _SEED = 3, 20_260
+_LEAST_BITS = 128  # what a scan reads at once
+_MISS = 4.0  # standard deviations: 3 pairs in 100,000 lie beyond
+_CODE = 127
+
+
+def bits(dimension: int) -> int:
+    """Return the bits of a sketch of a vector: the next power of two."""
+    return max(_LEAST_BITS, 1 << (dimension - 1).bit_length())
+
+
+def sketch(vectors: Vectors) -> npt.NDArray[np.uint8]:
+    """Return the sketches of vectors, float32 of shape (n, d), as uint8 of shape (n, bits / 8)."""
+    turned = np.zeros((len(vectors), bits(vectors.shape[1])), np.float32)
+    turned[:, : vectors.shape[1]] = vectors
+    _turn(turned, np.random.default_rng(_SEED).integers(0, 2, (_ROUNDS, turned.shape[1])) == 1)
+    return np.packbits(turned > 0, axis=1)
+
+
+@nb.njit(nogil=True, cache=True)
+def _turn(rows, flips):  # noqa: ANN001, ANN202
+    """Turn each row in place: its signs flipped, then the Walsh-Hadamard transform, unscaled, for each of the flips."""
+    width = rows.shape[1]
+    for row in rows:
+        for flip in flips:
+            for i in range(width):
+                if flip[i]:
+                    row[i] = -row[i]
+            step = 1
+            while step < width:
+                for start in range(0, width, 2 * step):
+                    for i in range(start, start + step):
+                        a, b = row[i], row[i + step]
+                        row[i], row[i + step] = a + b, a - b
+                step *= 2
+
+
+def radius(cosine: float, width: int) -> int:
+    """Return the differing bits within which nearly all pairs of this cosine or more lie.
+
+    width: bits of a sketch. Signs are taken for independent, which those of a rotation are nearly: measure the recall.
+    """
+    share = math.acos(max(-1.0, min(1.0, cosine))) / math.pi
+    return min(width, math.ceil(width * share + _MISS * math.sqrt(width * share * (1 - share))))
+
+
+def quantise(vectors: Vectors) -> Codes:
+    """Return vectors of norm 1, float32 (n, d), as int8 (n, d): each scaled by its largest number, then rounded.
+
+    The scale is not kept: a cosine needs none.
+    """
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    return np.rint(vectors * (_CODE / np.where(largest > 0, largest, 1))).astype(np.int8)
+
+
+def cosines(codes: Codes, vectors: Vectors) -> npt.NDArray[np.float32]:
+    """Return the cosines of quantised vectors, int8 (n, d), and vectors of norm 1, float32 (m, d): float32 (n, m)."""
+    norms = np.sqrt(np.einsum("ij,ij->i", codes, codes, dtype=np.float32))[:, None]
+    return np.asarray(products(codes, vectors) / np.maximum(norms, 1), np.float32)
+
+
+@nb.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+def products(rows, vectors):  # noqa: ANN001, ANN201
+    """Return the products of rows, float32 or int8 (n, d), and vectors, float32 (m, d): float32 (n, m).
+
+    In one thread, and not by a BLAS: OpenBLAS spins for some 25 ms after each product in case there is another, and so
+    takes a core from whatever comes next.
+    """
+    found = np.empty((len(rows), len(vectors)), np.float32)
+    for i in range(len(rows)):
+        for j in range(len(vectors)):
+            total = np.float32(0)
+            for k in range(rows.shape[1]):
+                total += rows[i, k] * vectors[j, k]
+            found[i, j] = total
+    return found

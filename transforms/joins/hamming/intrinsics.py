@@ -1,0 +1,101 @@
+"""What a processor does in one instruction and Python has no word for: 16 comparisons, counting bits, reading ahead.
+
+What belongs here: Numba intrinsics. What does not: loops (`joins/hamming/kernels.py`, `duplicates/clusters.py`).
+
+They are written for LLVM, which has an instruction for each on the processors that have one (AVX-512 compares 16
+hashes at once), and several for it elsewhere. Numba keeps compiled kernels as long as their own file stays the same:
+after a change here, touch those.
+"""
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic
+
+WORDS, LANES = 8, 16
+
+
+def _compare(context, builder, signature, arguments, chosen):  # noqa: ANN001, ANN202
+    """Emit the comparison of one hash with 16: a bit for each whose chosen words differ in at most radius bits."""
+    a_type, _, _, b_type = signature.args[:4]
+    a, i, a_stride, b, j, b_stride, radius = arguments[:7]
+    lane = ir.IntType(32)
+    vector = ir.VectorType(lane, LANES)
+    popcount = get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), f"llvm.ctpop.v{LANES}i32")
+
+    def address(kind, array, place, stride, word):  # noqa: ANN001, ANN202
+        data = context.make_array(kind)(context, builder, array).data
+        return builder.gep(data, [builder.add(place, builder.mul(stride, word))])
+
+    def spread(value):  # noqa: ANN001, ANN202
+        single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, lane(0))
+        return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), ir.Constant(vector, None))
+
+    total = None
+    for word in chosen:
+        one = spread(builder.load(address(a_type, a, i, a_stride, word)))
+        many = builder.load(builder.bitcast(address(b_type, b, j, b_stride, word), vector.as_pointer()), align=4)
+        bits = builder.call(popcount, [builder.xor(one, many)])
+        total = bits if total is None else builder.add(total, bits)
+    near = builder.icmp_unsigned("<=", total, spread(radius))
+    return builder.zext(builder.bitcast(near, ir.IntType(LANES)), ir.IntType(64))
+
+
+_COMPARED = (types.Array(types.uint32, 1, "C"), types.int64, types.int64) * 2 + (types.uint32,)
+
+
+@intrinsic
+def sieved(_context, a, i, a_stride, b, j, b_stride, radius, x, y, z):  # noqa: ANN001, ANN201
+    """Return which of 16 hashes, from j on, differ from hash i in at most `radius` bits of the words x, y and z."""
+
+    def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+        return _compare(context, builder, signature, arguments, arguments[7:])
+
+    return types.int64(*_COMPARED, types.int64, types.int64, types.int64), emit
+
+
+@intrinsic
+def near(_context, a, i, a_stride, b, j, b_stride, radius):  # noqa: ANN001, ANN201
+    """Return which of 16 hashes, from j on, differ from hash i in at most `radius` bits."""
+
+    def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+        words = [ir.Constant(ir.IntType(64), word) for word in range(WORDS)]
+        return _compare(context, builder, signature, arguments, words)
+
+    return types.int64(*_COMPARED), emit
+
+
+@intrinsic
+def popcount(_context, word):  # noqa: ANN001, ANN201
+    """Return how many bits of an unsigned number are set, as a number of the same type."""
+
+    def emit(_, builder, __, arguments):  # noqa: ANN001, ANN202
+        return builder.ctpop(arguments[0])
+
+    return word(word), emit
+
+
+@intrinsic
+def lowest(_context, bits):  # noqa: ANN001, ANN201
+    """Return the place of the lowest bit of an int64 that is set; there must be one."""
+
+    def emit(_, builder, __, arguments):  # noqa: ANN001, ANN202
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), emit
+
+
+@intrinsic
+def prefetch(_context, array, place):  # noqa: ANN001, ANN201
+    """Ask for a place of an array of uint64 that will be read soon."""
+
+    def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, flag, flag, flag])
+        call = get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(call, [address, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.Array(types.uint64, 1, "C"), types.int64), emit

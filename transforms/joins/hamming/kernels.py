@@ -1,0 +1,249 @@
+"""The loops of the exact Hamming join, compiled by Numba: sorting hashes by a band, and comparing what meets.
+
+What belongs here: loops over hashes. What does not: which bands (`joins/hamming/plan.py`), threads and batches
+(`joins/hamming/join.py`).
+
+Hashes are held as 8 words of 32 bits. Sorted by a band, they are held word by word (all first words, all second
+words, ...), so that one hash is compared with 16 neighbours at a time: XOR, population count and sum of 16 lanes,
+which LLVM turns into the vector instructions of the machine. Every kernel releases the GIL and starts no threads.
+"""
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from transforms.joins.hamming import intrinsics as lanes
+from transforms.joins.hamming.intrinsics import LANES, WORDS
+
+TILE = 4096  # hashes that are compared with all their partners before the next ones are: they stay in the cache
+_AHEAD = 8  # rows that are asked for before they are read
+_STRIDE = 97  # bits that stand side by side in a band stand this far apart in a hash
+_ALL = (1 << LANES) - 1
+
+
+class Side(NamedTuple):
+    """Hashes sorted by a band. words: uint32 (8 × stride,). starts: the first row of each value, and the end."""
+
+    words: npt.NDArray[np.uint32]
+    stride: int
+    starts: npt.NDArray[np.integer]
+
+
+class Pieces(NamedTuple):
+    """Runs of rows with equal values, none longer than a tile. Tile t holds the pieces from first[t] on."""
+
+    value: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+
+
+class Rule(NamedTuple):
+    """What is compared. masks: int64. earlier: uint32 (bands, 8), the bits of the bands before. reach: theirs.
+
+    symmetric: the two sides are one. sieve: three words that settle most pairs; useful: whether they do.
+    """
+
+    masks: npt.NDArray[np.int64]
+    earlier: npt.NDArray[np.uint32]
+    reach: npt.NDArray[np.int64]
+    radius: np.uint32
+    symmetric: bool
+    sieve: tuple[int, int, int]
+    useful: bool
+
+
+class Room(NamedTuple):
+    """Where pairs go: positions among the sorted rows, and differing bits."""
+
+    left: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.uint8]
+
+
+def bit_tables() -> npt.NDArray[np.uint32]:
+    """Return what each byte of a hash adds to its words: uint32 (32, 256, 8).
+
+    Bit p of the words is bit 97 × p modulo 256 of the hash: neighbouring bits of a PDQ hash are neighbouring
+    frequencies, and a band of bits that agree by themselves would tell little apart.
+    """
+    tables = np.zeros((32, 256, WORDS), np.uint32)
+    values = np.arange(256)
+    for place in range(256):
+        byte, bit = divmod(_STRIDE * place % 256, 8)
+        tables[byte, :, place // 32] |= ((values >> bit & 1) << place % 32).astype(np.uint32)
+    return tables
+
+
+@nb.njit(nogil=True, cache=True)
+def arrange(hashes, tables, start, stop, rows):  # noqa: ANN001, ANN201
+    """Write the words of hashes[start:stop] to rows[start:stop]. tables, rows: uint64 (…, 4), two words in one."""
+    for i in range(start, stop):
+        a = b = c = d = np.uint64(0)
+        for byte in range(32):
+            value = hashes[i, byte]
+            a ^= tables[byte, value, 0]
+            b ^= tables[byte, value, 1]
+            c ^= tables[byte, value, 2]
+            d ^= tables[byte, value, 3]
+        rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3] = a, b, c, d
+
+
+@nb.njit(nogil=True, cache=True)
+def band_values(rows, first, width, start, stop, values):  # noqa: ANN001, ANN201
+    """Write the value that a band has in rows[start:stop]. rows: uint32 (n, 8)."""
+    word, shift = first // 32, np.uint64(first % 32)
+    after = min(word + 1, WORDS - 1)
+    mask = np.uint64((1 << width) - 1)
+    for i in range(start, stop):
+        both = np.uint64(rows[i, word]) | (np.uint64(rows[i, after]) << np.uint64(32))
+        values[i] = np.uint32((both >> shift) & mask)
+
+
+@nb.njit(nogil=True, cache=True)
+def count(values, starts):  # noqa: ANN001, ANN201
+    """Write where each value starts once rows are sorted: starts holds zeros, one place more than there are values."""
+    for value in values:
+        starts[value + 1] += 1
+    for value in range(1, len(starts)):
+        starts[value] += starts[value - 1]
+
+
+@nb.njit(nogil=True, cache=True)
+def sort(values, starts, low, high, order):  # noqa: ANN001, ANN201
+    """Write the rows with values from low to high to their places in `order`, rows with equal values in order."""
+    at = starts[low:high].copy()
+    for i in range(len(values)):
+        value = np.int64(values[i])
+        if low <= value < high:
+            order[at[value - low]] = i
+            at[value - low] += 1
+
+
+@nb.njit(nogil=True, cache=True)
+def gather(rows, order, start, stop, words, stride):  # noqa: ANN001, ANN201
+    """Write the words of rows[order[start:stop]], word by word. rows: uint64 (4 × n,), two words in one."""
+    half = np.uint64(32)
+    for i in range(start, stop):
+        if i + _AHEAD < stop:  # rows are read in no order, so the machine cannot guess which comes next
+            lanes.prefetch(rows, 4 * np.int64(order[i + _AHEAD]))
+        row = 4 * np.uint64(order[i])
+        for pair in range(4):
+            both = rows[row + np.uint64(pair)]
+            words[2 * pair * stride + i] = np.uint32(both)
+            words[(2 * pair + 1) * stride + i] = np.uint32(both >> half)
+
+
+@nb.njit(nogil=True, cache=True)
+def cut(starts):  # noqa: ANN001, ANN201
+    """Return the pieces and tiles of sorted rows as value, start and first."""
+    total = np.int64(starts[-1])
+    most = min(len(starts) - 1, total) + total // TILE + 1
+    value, start = np.empty(most, np.int64), np.empty(most + 1, np.int64)
+    first = np.empty(total // TILE + 2, np.int64)
+    pieces, tiles, filled = 0, 0, TILE
+    for each in range(len(starts) - 1):
+        row, stop = np.int64(starts[each]), np.int64(starts[each + 1])
+        while row < stop:
+            if filled >= TILE:
+                first[tiles], filled, tiles = pieces, 0, tiles + 1
+            taken = min(stop - row, TILE - filled)
+            value[pieces], start[pieces] = each, row
+            row, filled, pieces = row + taken, filled + taken, pieces + 1
+    start[pieces], first[tiles] = total, pieces
+    return value[:pieces].copy(), start[: pieces + 1].copy(), first[: tiles + 1].copy()
+
+
+@nb.njit(inline="always")
+def _counted(i, j, stop, diagonal):  # noqa: ANN001, ANN202
+    """Return which of the rows from j on count for row i: those before the end, and those after i itself."""
+    before = _ALL if stop - j >= LANES else (1 << (stop - j)) - 1
+    return before & ~((2 << (i - diagonal)) - 1) if i >= diagonal else before
+
+
+@nb.njit(nogil=True)
+def _seek(a, a_stride, i, end, b, b_stride, j, stop, diagonal, radius, sieve):  # noqa: ANN001, ANN202
+    """Return the first row from i on that may be near one of the 16 from j on, or `end`."""
+    x, y, z = sieve
+    while i < end:
+        if lanes.sieved(a, i, a_stride, b, j, b_stride, radius, x, y, z) & _counted(i, j, stop, diagonal):
+            return i
+        i += 1
+    return end
+
+
+@nb.njit(nogil=True)
+def _met_before(a, i, a_stride, b, j, b_stride, rule):  # noqa: ANN001, ANN202
+    """Tell whether two rows come together in an earlier band, which then reports them."""
+    for band in range(len(rule.reach)):
+        differing = 0
+        for word in range(WORDS):
+            bits = (a[i + word * a_stride] ^ b[j + word * b_stride]) & rule.earlier[band, word]
+            differing += np.int64(lanes.popcount(np.uint32(bits)))
+        if differing <= rule.reach[band]:
+            return True
+    return False
+
+
+@nb.njit(nogil=True)
+def _distance(a, i, a_stride, b, j, b_stride):  # noqa: ANN001, ANN202
+    differing = 0
+    for word in range(WORDS):
+        differing += np.int64(lanes.popcount(np.uint32(a[i + word * a_stride] ^ b[j + word * b_stride])))
+    return differing
+
+
+@nb.njit(nogil=True, cache=True)
+def scan(left, right, pieces, tiles, rule, cursor, room):  # noqa: ANN001, ANN201
+    """Compare the rows of tiles[0] to tiles[1] of `left` with their partners in `right`; return the pairs written.
+
+    cursor: int64 (5,): tile, mask, piece, row of the right, row of the left to go on from; -1 for each loop that
+    starts. When the room is full it says where to go on; when all is done its tile is tiles[1].
+    """
+    a, b = left.words, right.words
+    begin, mask_from, piece_from, j_from, i_from = cursor
+    found = 0
+    for tile in range(begin, tiles[1]):
+        for mask in range(max(mask_from, 0), len(rule.masks)):
+            within = rule.symmetric and mask == 0
+            for piece in range(max(piece_from, pieces.first[tile]), pieces.first[tile + 1]):
+                value = pieces.value[piece]
+                other = value ^ rule.masks[mask]
+                if rule.symmetric and other < value:  # that one looks here instead
+                    continue
+                i_start, i_stop = pieces.start[piece], pieces.start[piece + 1]
+                j_start, j_stop = np.int64(right.starts[other]), np.int64(right.starts[other + 1])
+                if within:
+                    j_start = i_start + 1
+                for j in range(max(j_from, j_start), j_stop, LANES):
+                    # Among rows of one value only those to the right of a row count: each pair once.
+                    diagonal = j if within else i_stop
+                    end = min(i_stop, j + LANES - 1) if within else i_stop
+                    i = max(i_from, i_start)
+                    i_from = -1
+                    while i < end:
+                        if rule.useful:
+                            i = _seek(
+                                a, left.stride, i, end, b, right.stride, j, j_stop, diagonal, rule.radius, rule.sieve
+                            )
+                            if i == end:
+                                break
+                        if found + LANES > len(room.left):
+                            cursor[0], cursor[1], cursor[2], cursor[3], cursor[4] = tile, mask, piece, j, i
+                            return found
+                        near = lanes.near(a, i, left.stride, b, j, right.stride, rule.radius)
+                        near &= _counted(i, j, j_stop, diagonal)
+                        while near:
+                            k = j + lanes.lowest(near)
+                            near &= near - 1
+                            if not _met_before(a, i, left.stride, b, k, right.stride, rule):
+                                room.left[found], room.right[found] = i, k
+                                room.distance[found] = _distance(a, i, left.stride, b, k, right.stride)
+                                found += 1
+                        i += 1
+                j_from = -1
+            piece_from = -1
+        mask_from = -1
+    cursor[0] = tiles[1]
+    return found

@@ -1,0 +1,174 @@
+"""The provenance report: where generated images come from, how sure that is, and what was not searched.
+
+What belongs here: the shape of what the page says, and a confirmed case as the page shows it. What does not: verdicts
+(`sql/provenance/`), one case in full (`reports/case_page.py`), writing files. Structure and script are in `templates/`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from transforms.readable import legible
+from transforms.regions import Box
+from transforms.reports import overlays, page, reliability_plot, thumbnails
+from transforms.reports.case_page import Case, Number
+from transforms.reports.duplicate_report import Coverage
+from transforms.reports.reliability_plot import Point
+
+SHEET = 12  # cases in a file
+_SIDE = 360  # pixels
+
+
+@dataclass(frozen=True)
+class VerdictCount:
+    """How many generated images got one verdict, and of how many of them it is inconclusive."""
+
+    verdict: str
+    generations: int
+    inconclusive: int
+
+
+@dataclass(frozen=True)
+class GenerationsSearched:
+    """What the generations were compared with.
+
+    generations: generated images in the warehouse. searched, searchable: training rows with a usable fingerprint, out
+    of how many; the least of any generation where they differ (`provenance.generations`). required: the coverage from
+    which finding no copy says something.
+    """
+
+    generations: int
+    searched: int
+    searchable: int
+    required: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Of the pictures trained on this often, how many came back; shares with Wilson's 95% intervals.
+
+    As in `provenance.duplication_effect`.
+    """
+
+    band: str
+    pictures: int
+    reproduced: int
+    share: float
+    share_low: float
+    share_high: float
+    extracted: int
+    extracted_share: float
+    extracted_low: float
+    extracted_high: float
+
+
+@dataclass(frozen=True)
+class Licence:
+    """A licence and host of likely sources; as in `provenance.licenses`."""
+
+    license: str
+    host: str
+    generations: int
+    copies: int
+    pictures: int
+    rows: int
+    recalled_rows: int
+
+
+@dataclass(frozen=True)
+class Rightsholder:
+    """A host that serves what some generation resembles; as in `provenance.rightsholders`."""
+
+    host: str
+    copies: int
+    similar_only: int
+    copied_pictures: int
+    only_here: int
+    rows: int
+    licenses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ProvenanceReport:
+    """Everything the page says.
+
+    confirmed: generations with a confirmed copy, of which `shown` lie beside the page side by side, each with what it
+    is sorted by: verdict, rows of its source, q-value. licences, rightsholders: of `all_licences`, `all_rightsholders`.
+    """
+
+    title: str
+    version: int
+    published_at: str
+    coverage: tuple[Coverage, ...]
+    searched: GenerationsSearched
+    verdicts: tuple[VerdictCount, ...]
+    effect: tuple[Effect, ...]
+    errors: tuple[Number, ...]
+    reliability: tuple[Point, ...]
+    confirmed: int
+    shown: tuple[tuple[str, int, float], ...]
+    licences: tuple[Licence, ...]
+    all_licences: int
+    rightsholders: tuple[Rightsholder, ...]
+    all_rightsholders: int
+
+    def total(self, *verdicts: str) -> int:
+        """Return how many generations got any of these verdicts."""
+        return sum(found.generations for found in self.verdicts if found.verdict in verdicts)
+
+
+def render(report: ProvenanceReport) -> str:
+    """Render the page. Its cases are drawn by its script from files of `SHEET` each."""
+    return page.render(
+        "provenance.html.j2",
+        ("common.js", "shards.js", "listing.js", "cases.js"),
+        {"sheet": SHEET, "cases": [list(case) for case in report.shown]},
+        loads=True,
+        report=report,
+        most=max((found.generations for found in report.verdicts), default=0),
+        open_verdicts=sum(found.inconclusive for found in report.verdicts if found.verdict != "not_searched"),
+        plot=Markup(reliability_plot.plot(report.reliability, "p-values of pictures that are no copies")),  # noqa: S704
+    )
+
+
+def side_by_side(case: Case, file: str, cluster_id: int, listed: bool) -> dict[str, Any]:
+    """Return a confirmed case as the page's script takes it: the generation, its best source, one over the other.
+
+    file: of its own page. listed: whether its cluster has a page.
+    """
+    best = case.sources[0]
+    over = None
+    if case.picture is not None and best.picture is not None and best.homography is not None:
+        try:
+            laid = overlays.overlay(case.picture, best.picture, best.homography, best.region, _SIDE)
+            half = (laid.generation.astype(np.float32) + laid.source.astype(np.float32)) / 2
+            over = thumbnails.source(half.astype(np.uint8), _SIDE)
+        except ValueError:
+            over = None  # the page says that there is none, the case's own page why
+    return {
+        "id": legible(case.generation_id, 200),
+        "verdict": case.verdict,
+        "file": file,
+        "cluster": str(cluster_id),
+        "listed": int(listed),
+        "copies": best.duplicate_count,
+        "recalled": best.recalled_count,
+        "licences": [legible(name, 120) for name in best.licenses],
+        "hosts": best.hosts,
+        "unsafe": int(best.unsafe),
+        "generation": None if case.picture is None else thumbnails.source(case.picture, _SIDE),
+        "source": None if best.picture is None else thumbnails.source(best.picture, _SIDE),
+        "over": over,
+        "region": _fractions(best.region),
+        "sourceRegion": _fractions(best.source_region),
+        "prompt": None if case.prompt is None else legible(case.prompt, 300),
+        "caption": None if best.caption is None else legible(best.caption, 300),
+        "q": next((number.value for number in best.numbers if number.name == "q-value"), "-"),
+        "p": next((number.value for number in best.numbers if number.name == "p-value"), "-"),
+    }
+
+
+def _fractions(region: Box | None) -> list[float] | None:
+    return None if region is None else [round(v, 4) for v in (region.x, region.y, region.width, region.height)]

@@ -1,0 +1,125 @@
+"""Object stores behind `s3://`, `gs://` and `hf://`: which client, and what its errors mean.
+
+What belongs here: one client a store, with short timeouts and few attempts, and errors that name the path and the fix.
+What does not: finding and reading files (`storage/stores.py`). Credentials, endpoints and regions come from the
+environment, as the stores' own tools read them.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+
+import pyarrow.fs
+from fsspec import AbstractFileSystem
+from fsspec.implementations.arrow import ArrowFSWrapper
+
+_CONNECT_S, _REQUEST_S, _ATTEMPTS = 5, 30, 2
+
+
+class StoreError(OSError):
+    """A path cannot be read; the message names it and the fix."""
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether `path` names a store rather than a place on disk."""
+    return "://" in path
+
+
+def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
+    """Return the store of a path, and the path within it. Raises StoreError for a store that is not known."""
+    scheme, _, inner = path.partition("://")
+    if scheme == "s3":
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        anonymous = os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in {"1", "true", "yes"}
+        return _s3(inner.partition("/")[0], endpoint, region, anonymous), inner
+    if scheme in {"gs", "gcs"}:
+        return _gcs(), inner
+    if scheme == "hf":
+        from huggingface_hub import HfFileSystem  # late: it is slow to import, and few need it
+
+        return HfFileSystem(skip_instance_cache=True), inner
+    raise StoreError(f"{path}: no store is called {scheme}; use a path on disk, s3://, gs:// or hf://")
+
+
+@cache
+def _s3(bucket: str, endpoint: str | None, region: str | None, anonymous: bool) -> AbstractFileSystem:
+    if not endpoint and not region:
+        region = pyarrow.fs.resolve_s3_region(bucket)
+    store = pyarrow.fs.S3FileSystem(
+        endpoint_override=endpoint,
+        region=region,
+        anonymous=anonymous,
+        connect_timeout=_CONNECT_S,
+        request_timeout=_REQUEST_S,
+        retry_strategy=pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+    )
+    return ArrowFSWrapper(store, skip_instance_cache=True)
+
+
+@cache
+def _gcs() -> AbstractFileSystem:
+    store = pyarrow.fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_REQUEST_S / 2))
+    return ArrowFSWrapper(store, skip_instance_cache=True)
+
+
+_FIXES = {
+    "s3": "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile, or AWS_NO_SIGN_REQUEST=true for a public "
+    "bucket; AWS_ENDPOINT_URL names a store other than Amazon's, AWS_REGION its region",
+    "gs": "run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS",
+    "hf": "write hf://datasets/OWNER/NAME/FILE, and run `hf auth login` or set HF_TOKEN for a gated dataset; "
+    "HF_ENDPOINT names a mirror",
+}
+_REASONS = (
+    ("NO_SUCH_BUCKET", "there is no such bucket"),
+    ("ACCESS_DENIED", "access is denied"),
+    ("INVALID_ACCESS_KEY_ID", "the access key is unknown"),
+    ("SIGNATURE_DOES_NOT_MATCH", "the secret key is wrong"),
+    ("Could not resolve host", "there is no such host, or no network"),
+    ("Name or service not known", "there is no such host, or no network"),
+    ("OAuth2", "there are no credentials"),
+    ("NETWORK_CONNECTION", "the store does not answer"),
+)
+
+
+def _raised_by(scheme: str) -> tuple[type[Exception], ...]:
+    """Return what a store's client lets through that is no OSError."""
+    if scheme != "hf":
+        return ()
+    from huggingface_hub.errors import HfHubHTTPError  # late: slow to import
+
+    # the errors of its HTTP library, whose name changes with its version, are this class's other parent
+    return tuple(base for base in HfHubHTTPError.__bases__ if base is not OSError and issubclass(base, Exception))
+
+
+_OUTAGES = ("AWS Error", "google::cloud")
+
+
+@contextmanager
+def explained(path: str, *, outages_only: bool = False) -> Iterator[None]:
+    """Turn whatever a store raises into a StoreError with the path and the fix; local errors say it themselves.
+
+    outages_only: what is read may itself be broken, so that only what stores themselves say is turned.
+    """
+    if not is_remote(path):
+        yield
+        return
+    scheme = "gs" if path.startswith("gcs://") else path.partition("://")[0]
+    fix = _FIXES.get(scheme, "correct the path")
+    let_through = _raised_by(scheme)
+    caught: tuple[type[Exception], ...] = (OSError, ValueError, *let_through)
+    try:
+        yield
+    except StoreError:
+        raise
+    except caught as error:
+        text = str(error)
+        if outages_only and not (isinstance(error, let_through) or any(mark in text for mark in _OUTAGES)):
+            raise
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(f"{path} is not there; correct the path, or {fix}") from None
+        first = text.splitlines()[0][:300] if text else type(error).__name__
+        reason = next((why for part, why in _REASONS if part in text), first)
+        raise StoreError(f"{path} cannot be read: {reason}; {fix}") from None  # the command shows the innermost cause

@@ -1,0 +1,239 @@
+r"""Where landing files lie: on disk, or in an object store behind `s3://`, `gs://` or `hf://`.
+
+What belongs here: finding, describing, opening and fetching files by path, and errors that name the path and the fix.
+What does not: what the files hold; the stores' clients (`storage/remote_stores.py`). Nothing is ever written to a
+store.
+
+Paths are text that a fact table can hold: a byte of a file name that is not UTF-8 is written `\udcXX`, and read back.
+"""
+
+import glob as local
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.arrow import ArrowFSWrapper
+from fsspec.utils import glob_translate
+
+from transforms.storage.remote_stores import StoreError, explained, filesystem, is_remote
+
+_CHUNK = 8 << 20
+_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder. stamp: changes with its content: a time in nanoseconds, or a number made from the store's tag.
+
+    refusal: why it must not be read, in plain words, or None.
+    """
+
+    path: str
+    size: int
+    stamp: int
+    folder: bool = False
+    refusal: str | None = None
+
+
+def plain(name: str) -> str:
+    """Return a file name as text that any table can hold; `opened` finds the file by it."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def glob(pattern: str) -> Iterator[Entry]:
+    """Find files and folders. `**` crosses folders; a pattern that ends in `/` finds folders alone.
+
+    Raises StoreError where a store cannot be asked: that a shard cannot be seen does not mean that it is gone.
+    """
+    if is_remote(pattern):
+        with explained(pattern):
+            yield from _remote_glob(pattern)
+        return
+    for path in local.iglob(pattern, recursive=True):  # noqa: PTH207 -- Path.glob takes no absolute pattern
+        try:
+            found = Path(path).stat()
+        except OSError:
+            continue  # a dangling link, or gone since it was listed
+        folder = stat.S_ISDIR(found.st_mode)
+        if folder or stat.S_ISREG(found.st_mode):
+            yield Entry(plain(str(Path(path))), found.st_size, found.st_mtime_ns, folder)
+
+
+def fixed_part(pattern: str) -> str:
+    """Return the folder that all paths found by a glob lie in; of a plain path, its parent."""
+    scheme, rest = _split(pattern)
+    parts = PurePosixPath(rest).parts
+    fixed = parts[: next((i for i, part in enumerate(parts) if local.has_magic(part)), len(parts) - 1)]
+    return scheme + str(PurePosixPath(*fixed)) if fixed else scheme + "."
+
+
+def _split(path: str) -> tuple[str, str]:
+    head, mark, rest = path.partition("://")
+    return (head + mark, rest) if mark else ("", path)
+
+
+def _remote_glob(pattern: str) -> Iterator[Entry]:
+    store, inner = filesystem(pattern)
+    if not local.has_magic(inner):
+        try:
+            yield _entry(pattern.rstrip("/"), store.info(inner.rstrip("/")))
+        except FileNotFoundError:
+            return
+        return
+    root = fixed_part(inner)
+    depth = None if "**" in inner else len(PurePosixPath(inner).parts) - len(PurePosixPath(root).parts)
+    wanted = re.compile(glob_translate(inner))
+    for name, info in _below(store, root, depth, folders=True):
+        folder = info["type"] == "directory"
+        if wanted.match(f"{name}/" if folder and inner.endswith("/") else name):
+            yield _entry(_split(pattern)[0] + name, info)
+
+
+def _below(store: AbstractFileSystem, root: str, depth: int | None, *, folders: bool) -> Iterator[tuple[str, dict]]:
+    # fsspec's own glob takes a store that does not answer for an empty one
+    strict = {"on_error": "raise"} if isinstance(store, ArrowFSWrapper) else {}
+    try:
+        found = store.find(root, maxdepth=depth, withdirs=folders, detail=True, **strict)
+    except FileNotFoundError:
+        return
+    yield from found.items()
+
+
+def at(path: str) -> Entry:
+    """Describe a file or folder. Raises OSError (FileNotFoundError if it is gone) naming the path."""
+    with explained(path):
+        if is_remote(path):
+            store, inner = filesystem(path)
+            return _entry(path, store.info(inner.rstrip("/")))
+        found = on_disk(path).stat()
+        return Entry(path, found.st_size, found.st_mtime_ns, stat.S_ISDIR(found.st_mode))
+
+
+def walk(folder: str) -> Iterator[tuple[str, Entry]]:
+    """Yield everything below a folder that is no folder: (path within it, entry), a folder at a time, in order.
+
+    Links that leave the folder, and what is no file, are refused. Links to folders are not followed.
+    """
+    with explained(folder):
+        if is_remote(folder):
+            store, inner = filesystem(folder)
+            found = _below(store, inner, None, folders=False)
+            skip = len(inner.rstrip("/")) + 1
+            for name, info in sorted(found, key=lambda f: f[0].rpartition("/")):
+                yield name[skip:], _entry(_split(folder)[0] + name, info)
+            return
+        root = on_disk(folder)
+        real = root.resolve()
+        for path in sorted(_files(root), key=lambda path: (path.parent, path.name)):
+            yield plain(path.relative_to(root).as_posix()), _local_entry(path, real)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder, onerror=_stop):
+        links = (name for name in folders if Path(place, name).is_symlink())
+        yield from (Path(place, name) for name in (*files, *links))
+
+
+def _stop(error: OSError) -> None:
+    raise error
+
+
+def _local_entry(path: Path, root: Path) -> Entry:
+    text, found = plain(str(path)), path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        target = Path(os.path.realpath(path))
+        if not target.is_relative_to(root) or not target.exists():
+            return Entry(text, 0, found.st_mtime_ns, refusal="refused: a link that leaves the folder")
+        found = target.stat()
+    if not stat.S_ISREG(found.st_mode):
+        return Entry(text, 0, found.st_mtime_ns, refusal="refused: a link to a folder, or a device, not a file")
+    if text != str(path) and os.path.lexists(text):
+        return Entry(text, 0, found.st_mtime_ns, refusal="refused: two files have this name once it is made UTF-8")
+    return Entry(text, found.st_size, found.st_mtime_ns)
+
+
+def opened(path: str) -> BinaryIO:
+    """Open a file for random reads. Raises OSError naming the path."""
+    with explained(path):
+        if is_remote(path):
+            store, inner = filesystem(path)
+            return cast(BinaryIO, store.open(inner, "rb"))
+        return on_disk(path).open("rb")
+
+
+@contextmanager
+def fetched(path: str, folder: Path) -> Iterator[str]:
+    """Give a local path of `path`: itself if it is local, else a copy below `folder`, removed afterwards.
+
+    A dump's own metadata, the parquet of the same name beside it, is fetched with it.
+    """
+    if not is_remote(path):
+        yield path
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        entry = at(path)
+        target = Path(place) / PurePosixPath(path.rstrip("/")).name
+        if entry.folder:
+            for name, file in walk(path):
+                inside = target / name
+                if not Path(os.path.abspath(inside)).is_relative_to(target):  # noqa: PTH100 -- nothing may be resolved
+                    raise StoreError(f"{path}: the object {name!r} leaves the folder; rename it")
+                _copy(file.path, inside)
+        else:
+            _copy(path, target)
+        beside = beside_of(path, folder=entry.folder)
+        if beside:
+            _copy(beside, Path(place) / PurePosixPath(beside).name)
+        yield str(target)
+
+
+def beside_of(path: str, *, folder: bool) -> str | None:
+    """Return the parquet of a dump's name beside it, which img2dataset writes, or None."""
+    whole = path.rstrip("/")
+    stem = whole if folder else whole[: len(whole) - len(PurePosixPath(whole).suffix)]
+    beside = f"{stem}.parquet"
+    if beside == path:
+        return None
+    try:
+        return None if at(beside).folder else beside
+    except FileNotFoundError:
+        return None
+
+
+def _copy(path: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with opened(path) as source, target.open("wb") as file:
+        while data := _chunk(path, source):
+            file.write(data)
+
+
+def _chunk(path: str, source: BinaryIO) -> bytes:
+    with explained(path):
+        return source.read(_CHUNK)
+
+
+def on_disk(path: str) -> Path:
+    """Return the file on disk that `plain` made this text of."""
+    if "\\udc" in path and not os.path.lexists(path):
+        return Path(_ESCAPED.sub(lambda m: chr(0xDC00 + int(m[1], 16)), path))
+    return Path(path)
+
+
+def _entry(path: str, info: dict[str, Any]) -> Entry:
+    when = info.get("mtime")
+    if isinstance(when, datetime):
+        stamp = int(when.timestamp()) * 1_000_000_000 + when.microsecond * 1000
+    else:  # Hugging Face has no times: what names the content tells deliveries apart
+        tag = info.get("lfs") or info.get("blob_id") or info.get("etag") or ""
+        stamp = int.from_bytes(hashlib.sha256(str(tag).encode()).digest()[:8]) >> 1
+    return Entry(path, int(info.get("size") or 0), stamp, info["type"] == "directory")
