@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from orchestration.runtime.resources import Warehouse
+from orchestration.facts import Facts
+from orchestration.settings import Settings
 from orchestration.warehouse import build
 from orchestration.warehouse.models import Model, load
 
@@ -20,7 +21,7 @@ SAMPLES = "catalog.samples"
 
 
 @contextmanager
-def opened(warehouse: Warehouse, models: Sequence[str] = (SAMPLES,)) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,)) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database with views of these models, in this order, over the facts as they are now.
 
     It is thrown away afterwards. Its rows are never `recalled`: who is recalled is found out with it.
@@ -29,11 +30,11 @@ def opened(warehouse: Warehouse, models: Sequence[str] = (SAMPLES,)) -> Iterator
     wanted: list[Model] = [known[name] for name in models]
     names = {name for model in wanted for name in model.inputs} - {"lance_recalled_rows"}
     nothing = pa.table({})
-    inputs = build.Inputs(warehouse.facts, warehouse.facts.versions(), warehouse.settings, nothing, nothing)
-    warehouse.home.mkdir(parents=True, exist_ok=True)
+    inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
+    settings.home.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix=".rows-", dir=warehouse.home) as folder,
-        build.opened(Path(folder, "rows.duckdb"), warehouse.settings) as con,
+        tempfile.TemporaryDirectory(prefix=".rows-", dir=settings.home) as folder,
+        build.opened(Path(folder, "rows.duckdb"), settings) as con,
     ):
         build.provide(con, sorted(names), inputs)
         build.provide_empty(con, "recalled_rows")

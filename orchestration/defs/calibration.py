@@ -69,7 +69,7 @@ def _recipe(warehouse: Warehouse) -> str:
     held_out = [(path, (stat := Path(path).stat()).st_size, stat.st_mtime_ns) for path in held_out_paths(warehouse)]
     chosen = warehouse.settings.calibration.model_dump(include={"trials", "tail"})
     rules = (warehouse.views, warehouse.settings.limits.null_sample, chosen, warehouse.pixel_limits, held_out)
-    training = (fingerprint_versions(warehouse), clusters_digest(warehouse))
+    training = (fingerprint_versions(warehouse.facts, warehouse.encoder_id(COPY)), clusters_digest(warehouse.facts))
     return recipe("null", (CODE, calibration.CODE, candidates.CODE), training, rules)
 
 
@@ -181,7 +181,7 @@ def _sample_digest(warehouse: Warehouse, table: FactTable) -> str:
 
     A generation is scored anew only if the sample is another, which it rarely is in a large training set that grows.
     """
-    training = (fingerprint_versions(warehouse), clusters_digest(warehouse))
+    training = (fingerprint_versions(warehouse.facts, warehouse.encoder_id(COPY)), clusters_digest(warehouse.facts))
     state = recipe("background state", training, warehouse.settings.limits.null_sample, warehouse.views)
     noted, _, sample = table.recipe.partition(" ")
     if noted != state:

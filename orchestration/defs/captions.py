@@ -62,7 +62,7 @@ def caption_groups(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     made_by = _recipe(warehouse)
     if table.recipe != made_by or not joins.dataset().count_rows(filter=f"join_id = {JOIN_ID}"):
         with (
-            samples_view.opened(warehouse, _MODELS) as con,
+            samples_view.opened(warehouse.facts, warehouse.settings, _MODELS) as con,
             tempfile.TemporaryDirectory(prefix=".captions-", dir=warehouse.home) as folder,
         ):
             began = time.monotonic()

@@ -40,8 +40,8 @@ _VECTOR = 4  # bytes of a number
 )
 def near_hashes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Every pair of different PDQ hashes within `thresholds.pdq` bits, found exactly; new ones are joined with all."""
-    forget_outdated_shards(warehouse)
-    return _told(copy_joins.hashes(warehouse, lambda: usable_pictures(warehouse)), warehouse.facts["near_hashes"])
+    forget_outdated_shards(warehouse.facts)
+    return _told(copy_joins.hashes(warehouse, lambda: usable_pictures(warehouse.facts)), warehouse.facts["near_hashes"])
 
 
 @dg.asset(
@@ -56,8 +56,10 @@ def near_pictures(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg
 
     Exact, unless `joins.cosine` says otherwise; then what is missed is measured on a sample.
     """
-    forget_outdated_shards(warehouse)
-    return _told(copy_joins.pictures(warehouse, lambda: usable_pictures(warehouse)), warehouse.facts["near_pictures"])
+    forget_outdated_shards(warehouse.facts)
+    return _told(
+        copy_joins.pictures(warehouse, lambda: usable_pictures(warehouse.facts)), warehouse.facts["near_pictures"]
+    )
 
 
 def _told(joined: Joined, table: FactTable) -> dg.MaterializeResult:
@@ -89,7 +91,7 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     made_by = recipe("pairs", CODE, _fingerprints(warehouse), cut)
     made = failed = 0
     if table.recipe != made_by:
-        pictures = usable_pictures(warehouse)
+        pictures = usable_pictures(warehouse.facts)
         hashed, embedded = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
         with comparing(warehouse, pictures) as compare:
             pairs = duplicates.pairs(pictures, hashed, embedded, cut, compare, _WORKERS)
@@ -122,7 +124,7 @@ def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     table, alike = facts["cluster_members"], facts["cluster_similarities"]
     made_by = recipe("clusters", CODE, facts["duplicate_pairs"].version, facts["recalled_rows"].version)
     if {table.recipe, alike.recipe} != {made_by}:
-        pictures = usable_pictures(warehouse)
+        pictures = usable_pictures(warehouse.facts)
         pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
         labels = membership.connected(pictures, pairs).labels()
         worth = membership.worth(pictures, near_pairs(facts, PICTURES), cut, labels)
@@ -131,7 +133,7 @@ def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
             table.replace(membership.members(pictures, groups, cut, worth, compare, _WORKERS), made_by)
         if compare.failed:
             table.forget_recipe()
-        rows, owner = stored_vectors.stored(warehouse, pictures)
+        rows, owner = stored_vectors.stored(warehouse.facts, warehouse.encoder().id, pictures)
         at_once = max(1, int(warehouse.settings.joins.memory) // (_VECTOR * rows.dimension))
         members = table.scan(["sample_id", "representative_id"])
         alike.replace(membership.similarities(pictures, members, rows, owner, at_once), made_by)

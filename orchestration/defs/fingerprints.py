@@ -63,7 +63,7 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) 
     """
     chosen = set(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else None
     due = [d for d in due_shards(warehouse) if chosen is None or partition(d.shard) in chosen]
-    forget_gone_shards(warehouse)
+    forget_gone_shards(warehouse.facts)
     done: list[shards.Account] = []
     began = time.monotonic()
     for shard, account in fingerprinted(warehouse, due):

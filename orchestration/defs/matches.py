@@ -18,7 +18,7 @@ from orchestration.defs.prompts import prompt_candidates
 from orchestration.duplicates.members import clusters_digest
 from orchestration.facts import SCHEMAS
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.bookkeeping import fingerprint_versions
+from orchestration.fingerprints.bookkeeping import COPY, fingerprint_versions
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.matches import candidates as matched
 from orchestration.matches import search
@@ -86,7 +86,14 @@ def _match_recipe(warehouse: Warehouse, cut: Cut) -> str:
     versions = [warehouse.facts[name].version for name in names]
     rules = (cut, warehouse.pixel_limits, warehouse.views)
     codes = (CODE, search.CODE, matched.CODE)
-    return recipe("matches", codes, fingerprint_versions(warehouse), clusters_digest(warehouse), versions, rules)
+    return recipe(
+        "matches",
+        codes,
+        fingerprint_versions(warehouse.facts, warehouse.encoder_id(COPY)),
+        clusters_digest(warehouse.facts),
+        versions,
+        rules,
+    )
 
 
 def _cut(warehouse: Warehouse) -> Cut:
@@ -96,7 +103,7 @@ def _cut(warehouse: Warehouse) -> Cut:
 
 def training_pictures(warehouse: Warehouse) -> Pool:
     """Read the different training pictures, but for their vectors, and the clusters they are in."""
-    return Pool.read(warehouse, usable_pictures(warehouse))
+    return Pool.read(warehouse, usable_pictures(warehouse.facts))
 
 
 def _candidate_rows(found: Iterable[Candidate]) -> pa.Table:

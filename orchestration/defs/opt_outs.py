@@ -118,7 +118,7 @@ def recalled_rows(warehouse: Warehouse) -> dg.MaterializeResult:
     try:
         lists = [_found(recall) for recall in warehouse.settings.recalls]
         if lists:
-            forget_outdated_shards(warehouse)
+            forget_outdated_shards(warehouse.facts)
         state = [warehouse.facts[name].version for name in ("landing_shards", "image_fingerprints") if lists]
         # the ending too: it says how a file is read
         listed = [(each.name, [(path.suffix.lower(), sha256) for path, sha256 in each.files]) for each in lists]
@@ -155,7 +155,7 @@ def _replace(warehouse: Warehouse, lists: Sequence[_List], made_by: str) -> dict
     if not lists:
         table.replace([], made_by)
         return {}
-    with samples_view.opened(warehouse, _MODELS) as con:
+    with samples_view.opened(warehouse.facts, warehouse.settings, _MODELS) as con:
         for macro in _MACROS.split(";\n"):
             con.execute(macro)
         unusable = _read(con, lists)

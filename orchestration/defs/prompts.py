@@ -92,7 +92,7 @@ def prompt_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -
 def _recipe(warehouse: Warehouse, shown: pa.Table) -> str:
     """Hash what is chosen from."""
     versions = [warehouse.facts[name].version for name in ("image_fingerprints", "prompt_captions")]
-    parts: list[object] = [versions, clusters_digest(warehouse), warehouse.settings.limits.neighbours]
+    parts: list[object] = [versions, clusters_digest(warehouse.facts), warehouse.settings.limits.neighbours]
     if len(shown) and (encoder := caption_vectors.text_encoder(warehouse)):
         landed = prompt_captions.landed_recipe(warehouse)
         parts += [str(encoder.id), warehouse.settings.prompts.similar, landed]
@@ -103,7 +103,7 @@ def _chosen(warehouse: Warehouse, shown: pa.Table, prompts: pa.Table) -> Iterato
     """Stream the candidates, generation by generation."""
     if not len(prompts):
         return
-    with samples_view.opened(warehouse, prompt_captions.MODELS) as con:
+    with samples_view.opened(warehouse.facts, warehouse.settings, prompt_captions.MODELS) as con:
         _provide(con, warehouse, prompts)
         con.register("generations", shown)
         con.execute("set variable most = ?", [warehouse.settings.limits.neighbours])

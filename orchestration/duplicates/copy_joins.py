@@ -35,7 +35,7 @@ def hashes(warehouse: Warehouse, read: Callable[[], Pictures]) -> Joined:
     """Join the PDQ hashes that were not joined yet, exactly. read: asked only where fingerprints changed."""
     radius, compute = warehouse.settings.thresholds.pdq, warehouse.settings.compute
     made_by = recipe(HASHES.name, CODE, radius)
-    state = recipe("joined hashes", made_by, fingerprint_versions(warehouse))
+    state = recipe("joined hashes", made_by, fingerprint_versions(warehouse.facts, warehouse.encoder_id(COPY)))
     joined = Joined(warehouse, HASHES, lambda note: bool(note["recipe"] == made_by))
     if joined.current(state):
         return joined
@@ -79,12 +79,14 @@ def pictures(warehouse: Warehouse, read: Callable[[], Pictures]) -> Joined:
     def usable(note: dict) -> bool:
         return note["recipe"] in {exact, approximate}
 
-    state = recipe("joined pictures", exact, approximate, fingerprint_versions(warehouse))
+    state = recipe(
+        "joined pictures", exact, approximate, fingerprint_versions(warehouse.facts, warehouse.encoder_id(COPY))
+    )
     joined = Joined(warehouse, PICTURES, usable)
     if joined.current(state):
         return joined
     known = read()
-    rows, owner = stored_vectors.stored(warehouse, known)
+    rows, owner = stored_vectors.stored(warehouse.facts, warehouse.encoder().id, known)
 
     def join(fresh: Positions, rest: Positions) -> tuple[Join, Iterable[Found]]:
         new, old = rows.part(fresh), rows.part(rest)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from orchestration.catalog.shards import landed_metadata
 from orchestration.compute import engines
-from orchestration.facts import FactTable, literal
+from orchestration.facts import Facts, FactTable, literal
 from orchestration.facts.recipes import recipe
 from orchestration.progress import say, track
 from orchestration.runtime.resources import Warehouse
@@ -69,30 +69,28 @@ def due_shards(warehouse: Warehouse) -> list[Due]:
     return due
 
 
-def forget_gone_shards(warehouse: Warehouse) -> None:
+def forget_gone_shards(facts: Facts) -> None:
     """Drop the fingerprints of shards that left the landing folder."""
-    landed = set(
-        warehouse.facts["landing_shards"].read(["shard_id"], "images_path is not null")["shard_id"].to_pylist()
-    )
-    done = warehouse.facts["fingerprinted_shards"].read(["shard_id"], _NOTES)["shard_id"].to_pylist()
+    landed = set(facts["landing_shards"].read(["shard_id"], "images_path is not null")["shard_id"].to_pylist())
+    done = facts["fingerprinted_shards"].read(["shard_id"], _NOTES)["shard_id"].to_pylist()
     for shard_id in set(done) - landed:
-        forget(warehouse, shard_id, (HASHES, *EMBEDDINGS))
+        forget(facts, shard_id, (HASHES, *EMBEDDINGS))
 
 
-def forget_outdated_shards(warehouse: Warehouse) -> None:
+def forget_outdated_shards(facts: Facts) -> None:
     """Drop fingerprints of a delivery that another has followed, where that could not be fingerprinted yet.
 
     Its rows may be others by now; to keep what is known of its pictures is not worth a wrong caption.
     """
-    notes = warehouse.facts["fingerprinted_shards"].read(["shard_id"], f"{_NOTES} and recipe = ''")
+    notes = facts["fingerprinted_shards"].read(["shard_id"], f"{_NOTES} and recipe = ''")
     for shard_id in notes["shard_id"].unique().to_pylist():
-        forget(warehouse, shard_id, (HASHES, *EMBEDDINGS))
+        forget(facts, shard_id, (HASHES, *EMBEDDINGS))
 
 
-def fingerprint_versions(warehouse: Warehouse) -> tuple[str | int | None, ...]:
+def fingerprint_versions(facts: Facts, encoder_id: str | None) -> tuple[str | int | None, ...]:
     """Return what tells one state of the training pictures' hashes and copy embeddings from the next."""
-    numbers = (warehouse.facts[name].version for name in (IMAGES[HASHES], EMBEDDINGS[COPY]))
-    return warehouse.encoder_id(COPY), *numbers
+    numbers = (facts[name].version for name in (IMAGES[HASHES], EMBEDDINGS[COPY]))
+    return encoder_id, *numbers
 
 
 def makers(warehouse: Warehouse) -> dict[str, str]:
@@ -131,7 +129,7 @@ def fingerprinted(
         if isinstance(item, shards.Account) or sum(len(b.images) for b in held) >= most:
             if place not in begun:  # what was there before goes only now, when its successor has been computed
                 # with the hashes also embeddings that nobody wants now: they are of the delivery before
-                forget(warehouse, shard["shard_id"], (HASHES, *EMBEDDINGS) if HASHES in kinds else kinds)
+                forget(warehouse.facts, shard["shard_id"], (HASHES, *EMBEDDINGS) if HASHES in kinds else kinds)
                 begun.add(place)
             _commit(warehouse, shard["shard_id"], kinds, held)
             held.clear()
@@ -225,12 +223,12 @@ def _note(warehouse: Warehouse, due: Due, account: shards.Account) -> None:
 _NOTES = f"fingerprint in ('{HASHES}', '{COPY}', '{SEMANTIC}')"
 
 
-def forget(warehouse: Warehouse, shard_id: int, kinds: Iterable[str]) -> None:
+def forget(facts: Facts, shard_id: int, kinds: Iterable[str]) -> None:
     """Drop some fingerprints of a shard, the note that they are done first."""
     where = f"shard_id = {int(shard_id)}"
     for kind in kinds:
-        warehouse.facts["fingerprinted_shards"].delete(f"{where} and fingerprint = {literal(kind)}")
-        warehouse.facts[(EMBEDDINGS | IMAGES)[kind]].delete(where)
+        facts["fingerprinted_shards"].delete(f"{where} and fingerprint = {literal(kind)}")
+        facts[(EMBEDDINGS | IMAGES)[kind]].delete(where)
 
 
 def maintain(warehouse: Warehouse) -> dict[str, dict[str, int]]:

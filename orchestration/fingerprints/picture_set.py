@@ -3,11 +3,11 @@
 What belongs here: reading them from the facts. What does not: the arrays (`transforms/fingerprints/picture_set.py`).
 """
 
-from orchestration.runtime.resources import Warehouse
+from orchestration.facts import Facts
 from transforms.fingerprints.picture_set import COLUMNS, Pictures
 
 
-def usable_pictures(warehouse: Warehouse) -> Pictures:
+def usable_pictures(facts: Facts) -> Pictures:
     """Read the training pictures that could be decoded."""
-    recalled = warehouse.facts["recalled_rows"].read(["sample_id"])["sample_id"].to_numpy()
-    return Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS, "status <> 'failed'"), recalled)
+    recalled = facts["recalled_rows"].read(["sample_id"])["sample_id"].to_numpy()
+    return Pictures(facts["image_fingerprints"].scan(COLUMNS, "status <> 'failed'"), recalled)

@@ -25,7 +25,7 @@ def due(warehouse: Warehouse) -> list[Due]:
     done = dict(zip(notes["shard_id"].to_pylist(), notes["recipe"].to_pylist(), strict=True))
     found = {row["shard_id"]: row for row in _rows(warehouse)}
     for shard_id in done.keys() - found.keys():
-        forget(warehouse, shard_id, [REDOWNLOAD])
+        forget(warehouse.facts, shard_id, [REDOWNLOAD])
     if not found:
         return []
     made_by, files = makers(warehouse)[REDOWNLOAD], landed_metadata(warehouse.facts)

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from orchestration.facts import Facts
 from orchestration.fingerprints.bookkeeping import COPY, EMBEDDINGS
-from orchestration.runtime.resources import Warehouse
-from transforms.encoders import Vectors
+from transforms.encoders import EncoderId, Vectors
 from transforms.fingerprints.picture_set import Pictures, Positions
 
 
@@ -58,17 +58,16 @@ class StoredVectors:
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
 
-def stored(warehouse: Warehouse, pictures: Pictures) -> tuple[StoredVectors, Positions]:
+def stored(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[StoredVectors, Positions]:
     """Return the vectors of the different pictures, in the order in which they lie, and each one's place among these.
 
     places: int64 of shape (n,), into `pictures.distinct`. Raises EncoderMismatch if some shard was embedded by another
     encoder than the settings name, and dg.Failure for a picture without an embedding.
     """
-    encoder = warehouse.encoder().id
-    notes = warehouse.facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
+    notes = facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
     for other in notes["encoder"].unique().to_pylist():
         encoder.require(other)
-    table = warehouse.facts[EMBEDDINGS[COPY]].dataset()
+    table = facts[EMBEDDINGS[COPY]].dataset()
     wanted = pictures.ids[pictures.distinct]  # ascending
     places, owners, row = [], [], 0
     for batch in table.to_batches(columns=["sample_id"]):
@@ -85,21 +84,6 @@ def stored(warehouse: Warehouse, pictures: Pictures) -> tuple[StoredVectors, Pos
         )
     place = np.concatenate([np.empty(0, np.int64), *places]).astype(np.int64)
     return StoredVectors(table.uri, table.version, place, encoder.dimension), owner
-
-
-def distinct(warehouse: Warehouse, pictures: Pictures) -> Vectors:
-    """Read the vectors of the different pictures into memory: float32 of shape (len(pictures.distinct), d), in order.
-
-    Raises as `stored`.
-    """
-    rows, owner = stored(warehouse, pictures)
-    vectors = np.empty((len(rows), rows.dimension), np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        vectors[owner[start : start + _BLOCK]] = rows.read(start, start + _BLOCK)
-    return vectors
-
-
-_BLOCK = 65_536
 
 
 def _matrix(column: pa.FixedSizeListArray, dimension: int) -> Vectors:

@@ -52,7 +52,7 @@ class Heads:
 
 def heads(warehouse: Warehouse) -> Heads:
     """Read which pictures are searched; their vectors stay where they are."""
-    pool = Pool.read(warehouse, usable_pictures(warehouse))
+    pool = Pool.read(warehouse, usable_pictures(warehouse.facts))
     rows, numbers = pool.heads()
     return Heads(pool.training.ids[numbers], pool.training.digests[numbers], rows)
 

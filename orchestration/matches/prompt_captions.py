@@ -126,7 +126,7 @@ def _matched(warehouse: Warehouse, wanted: pa.Table, paths: Sequence[str]) -> It
     """Stream the rows of these files whose caption is one of the prompts."""
     if not len(wanted):
         return  # no file is opened for nothing
-    with samples_view.opened(warehouse, MODELS) as con:
+    with samples_view.opened(warehouse.facts, warehouse.settings, MODELS) as con:
         con.execute("set variable landing_paths = ?", [sorted(paths)])  # of all that the view could read
         con.register("prompts", wanted)
         yield from con.execute(_MATCHED).to_arrow_reader(_BATCH)

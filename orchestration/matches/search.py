@@ -47,7 +47,7 @@ class Pool:
     @classmethod
     def read(cls, warehouse: Warehouse, known: Pictures) -> "Pool":
         """Return the different pictures, numbered. Raises as `vectors.stored`."""
-        rows, owner = stored_vectors.stored(warehouse, known)
+        rows, owner = stored_vectors.stored(warehouse.facts, warehouse.encoder().id, known)
         words = np.ascontiguousarray(known.pixel_digests).view(">u8").reshape(-1, 4)
         order = np.lexsort(words.T[::-1])  # the first word counts most
         rank = np.empty(len(order), np.int64)

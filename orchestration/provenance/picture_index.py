@@ -100,12 +100,12 @@ class Known:
 
 def known(warehouse: Warehouse) -> Known:
     """Read them. Raises as `vectors.stored`."""
-    shown = usable_pictures(warehouse)
+    shown = usable_pictures(warehouse.facts)
     place = np.searchsorted(shown.distinct, shown.pixels_group)  # of each row's picture
     rows = np.bincount(place, minlength=len(shown.distinct)).astype(np.int64)
     head = np.arange(len(shown.distinct))
     for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
         member, first = (place[pairs.positions(shown, column.to_numpy())] for column in batch.columns)
         head[member] = first
-    stored, owner = stored_vectors.stored(warehouse, shown)
+    stored, owner = stored_vectors.stored(warehouse.facts, warehouse.encoder().id, shown)
     return Known(shown, rows, head, stored, owner)

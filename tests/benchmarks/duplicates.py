@@ -108,7 +108,9 @@ def _new_shard() -> Measured:
         warehouse.land(_DISTINCT * _COPIES, _DISTINCT // 10, 1)
         steps["new"] = warehouse.derive()
         steps["nothing"] = warehouse.derive()
-        rows, _ = stored_vectors.stored(warehouse, Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS)))
+        rows, _ = stored_vectors.stored(
+            warehouse.facts, warehouse.encoder().id, Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS))
+        )
     for name, taken in steps.items():
         say(f"  {name}: " + ", ".join(f"{step} {value:.2f}" for step, value in taken.items()))
     joins = {name: taken["hashes_s"] + taken["embeddings_s"] for name, taken in steps.items()}
