@@ -241,8 +241,3 @@ class FactTable:
 
 def _named(dataset: lance.LanceDataset) -> str:
     return encoder_of(dataset.schema) or "an encoder without a name"
-
-
-def literal(text: str) -> str:
-    """Quote text for a Lance filter: names of generations come from the open web."""
-    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,30 @@
+"""Filters over fact tables, in the SQL that Lance reads.
+
+What belongs here: quoting values, which come from the open web, and the conditions made of them. What does not: reading
+(`facts/table.py`), or SQL of DuckDB, which binds its values.
+"""
+
+from collections.abc import Iterable
+
+
+def literal(value: str | int) -> str:
+    """Quote a text, or write a whole number."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return str(int(value))
+
+
+def equals(column: str, value: str | int) -> str:
+    """Return the condition that a column has a value."""
+    return f"{column} = {literal(value)}"
+
+
+def is_in(column: str, values: Iterable[str] | Iterable[int]) -> str:
+    """Return the condition that a column has one of some values; no row meets it where there are none."""
+    listed = ", ".join(literal(value) for value in values)
+    return f"{column} in ({listed})" if listed else "false"
+
+
+def between(column: str, first: str | int, last: str | int) -> str:
+    """Return the condition that a column lies between two values, both included."""
+    return f"{column} >= {literal(first)} and {column} <= {literal(last)}"
