@@ -12,6 +12,7 @@ import duckdb
 from orchestration.facts import SCHEMAS, FactTable
 from orchestration.warehouse.lineage import lineage
 from orchestration.warehouse.models import Model
+from orchestration.warehouse.queries import query, query_names
 from transforms.readable import legible
 
 _AT_ONCE = 1000  # Dagster's UI hides longer Markdown behind a link
@@ -19,34 +20,6 @@ _WIDTH, _LABEL = 30, 36  # characters of the longest bar, of a label
 _PREVIEW = 5
 _CELL = 60
 _UNSHOWN = ("vector", "pixels")  # columns of facts with a thousand numbers each
-
-# A picture of the tables that are worth one: label, value, and the ends of its interval where it has one.
-PLOTS = {
-    "catalog.shards": "select dataset || '/' || shard, rows from catalog.shards order by 1 limit 30",
-    "catalog.samples": "select coalesce(license, 'no licence stated'), count(*) as n from catalog.samples "
-    "group by 1 order by n desc, 1 limit 20",
-    "catalog.generations": "select source || ': ' || status, count(*) from catalog.generations group by 1 order by 1",
-    "fingerprints.images": "select status, count(*) from fingerprints.images group by 1 order by 1",
-    "fingerprints.coverage": "select dataset || ' by ' || fingerprint, ok / expected from fingerprints.coverage "
-    "where expected > 0 order by 1",
-    "fingerprints.failures": "select failure, rows from fingerprints.failures order by rows desc, 1 limit 20",
-    "duplicates.pairs": "select method, count(*) from duplicates.pairs group by 1 order by 1",
-    "duplicates.counts": "select 'cluster ' || cluster_id, duplicate_count from duplicates.counts "
-    "order by duplicate_count desc, cluster_id limit 20",
-    "duplicates.policies": "select policy, removed_rows from duplicates.policies",
-    "matches.candidates": "select method, count(*) from matches.candidates group by 1 order by 1",
-    "matches.calibration": "select population || ', ' || error || ' by ' || rule, error_rate, error_low, error_high "
-    "from matches.calibration where operating_point and error_rate is not null order by 1",
-    "provenance.sources": "select verdict, count(*) from provenance.sources group by 1 order by 1",
-    "provenance.generations": "select verdict, count(*) from provenance.generations group by 1 order by 1",
-    "provenance.duplication_effect": "select 'shown ' || band || ' times', share, share_low, share_high "
-    "from provenance.duplication_effect",
-    "provenance.rightsholders": "select host || ': ' || verdict, copies from provenance.rightsholders "
-    "order by copies desc, 1 limit 20",
-    "reports.duplicate_frequency": "select 'shown ' || band || ' times', clusters from reports.duplicate_frequency",
-    "reports.repeated_pictures": "select coalesce(captions[1], 'no caption'), duplicate_count "
-    "from reports.repeated_pictures limit 20",
-}
 
 
 def bars(rows: Sequence[Sequence[Any]]) -> str:
@@ -116,8 +89,9 @@ def metadata(
         "dagster/column_lineage": _lineage(model, columns, owner),
         "preview": dg.MetadataValue.md(table(names, shown.fetchall())),
     }
-    if model.name in PLOTS:
-        found["plot"] = dg.MetadataValue.md(bars(con.execute(PLOTS[model.name]).fetchall()))
+    plot = f"plots/{model.name}"
+    if plot in query_names("plots"):
+        found["plot"] = dg.MetadataValue.md(bars(con.execute(query(plot)).fetchall()))
     return found
 
 
