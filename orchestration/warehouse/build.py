@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.settings import Settings
+from orchestration.warehouse import functions, macros
 from orchestration.warehouse.models import STAGES, Check, Model
 from orchestration.warehouse.previous import TABLES, Previous
 from transforms.catalog.landing import NUMBER_COLUMNS, TEXT_COLUMNS
@@ -65,6 +66,7 @@ def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection
     with duckdb.connect(str(path), config=config) as con:
         for stage in STAGES:
             con.execute(f'create schema if not exists "{stage}"')
+        macros.create(con, functions.load(SQL))
         yield con
         con.execute("checkpoint")
 
