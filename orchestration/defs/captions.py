@@ -97,7 +97,7 @@ def _recipe(warehouse: Warehouse) -> str:
     return recipe("captions", CODE, rules, chosen, files)
 
 
-def _grouped(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, folder: Path) -> tuple[captions.Groups, dict]:
+def _grouped(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, folder: Path) -> tuple[captions.CaptionGroups, dict]:
     threshold = warehouse.settings.thresholds.caption
     con.execute(_DISTINCT)
     count = int(con.execute("select count(*) from distinct_captions").fetchall()[0][0])
@@ -125,7 +125,7 @@ def _beginnings(con: duckdb.DuckDBPyConnection) -> Iterator[pa.Array]:
         yield batch.column(0)
 
 
-def _rows(con: duckdb.DuckDBPyConnection, groups: captions.Groups) -> Iterator[pa.Table]:
+def _rows(con: duckdb.DuckDBPyConnection, groups: captions.CaptionGroups) -> Iterator[pa.Table]:
     """Stream the rows of the fact: every caption of a group, the one it is named after among them."""
     members = groups.members
     con.register(

@@ -126,10 +126,10 @@ def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     if {table.recipe, alike.recipe} != {made_by}:
         pictures = usable_pictures(warehouse.facts)
         pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
-        labels = membership.connected(pictures, pairs).labels()
-        worth = membership.worth(pictures, near_pairs(facts, PICTURES), cut, labels)
+        labels = membership.connect(pictures, pairs).labels()
+        worth = membership.open_pairs(pictures, near_pairs(facts, PICTURES), cut, labels)
         with comparing(warehouse, pictures) as compare:
-            groups = components.groups(labels)
+            groups = components.list_members(labels)
             table.replace(membership.members(pictures, groups, cut, worth, compare, _WORKERS), made_by)
         if compare.failed:
             table.forget_recipe()

@@ -55,7 +55,7 @@ def hashes(warehouse: Warehouse, read: Callable[[], Pictures]) -> Joined:
     return joined
 
 
-def _near_hashes(new: Rows, old: Rows | None, radius: int, compute: Compute) -> Iterator[hamming_join.Pairs]:
+def _near_hashes(new: Rows, old: Rows | None, radius: int, compute: Compute) -> Iterator[hamming_join.HammingPairs]:
     if compute.engine == "ray":
         tasks = hamming_join.tasks(len(new), None if old is None else len(old), radius)
         run = partial(hamming_join.run, threads=max(1, math.ceil(compute.ray_cpus)))

@@ -21,14 +21,14 @@ import pyarrow as pa
 from orchestration.facts import Facts, FactTable
 from orchestration.progress import say
 from orchestration.runtime.resources import Warehouse
-from transforms.duplicates.pairs import Near
+from transforms.duplicates.pairs import NearPairs
 from transforms.hashing import digest_arrays
 
 Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Kind:
+class JoinKind:
     """What is joined: `joined` notes the fingerprints that were compared, `near` holds the pairs."""
 
     name: str
@@ -39,12 +39,14 @@ class Kind:
     measure: str
 
 
-HASHES = Kind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance")
-PICTURES = Kind("pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score")
+HASHES = JoinKind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance")
+PICTURES = JoinKind(
+    "pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score"
+)
 
 
 @dataclass(frozen=True)
-class Join:
+class JoinNote:
     """How a join was made. recall: the share of all pairs that it was measured to find, where it is not exact."""
 
     recipe: str
@@ -57,7 +59,7 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Found:
+class JoinedBlock:
     """Near fingerprints, by their places among all. measure: differing bits, or cosine."""
 
     left: Positions
@@ -66,7 +68,7 @@ class Found:
 
 
 # Takes the places of the new and of the known fingerprints; returns how it joins them, and the pairs.
-type Joiner = Callable[[Positions, Positions], tuple[Join, Iterable[Found]]]
+type Joiner = Callable[[Positions, Positions], tuple[JoinNote, Iterable[JoinedBlock]]]
 
 
 class Joined:
@@ -75,7 +77,7 @@ class Joined:
     usable: tells whether a noted join is one that the settings would still make; if one is not, all is joined anew.
     """
 
-    def __init__(self, warehouse: Warehouse, kind: Kind, usable: Callable[[dict], bool]) -> None:
+    def __init__(self, warehouse: Warehouse, kind: JoinKind, usable: Callable[[dict], bool]) -> None:
         self.kind, self._facts = kind, warehouse.facts
         self._notes = warehouse.facts["joins"]
         self._joined, self._near = warehouse.facts[kind.joined], warehouse.facts[kind.near]
@@ -170,20 +172,20 @@ class Joined:
         say(f"joined {self.kind.name}: {len(fresh):,} new with {len(rest):,} known, {pairs:,} pairs")
         return len(fresh)
 
-    def _pairs(self, number: int, values: digest_arrays.Rows, found: Iterable[Found]) -> Iterator[pa.RecordBatch]:
+    def _pairs(self, number: int, values: digest_arrays.Rows, found: Iterable[JoinedBlock]) -> Iterator[pa.RecordBatch]:
         for part in found:
             if len(part.left):
                 yield _batch(self._near, number, values[part.left], values[part.right], part.measure)
 
 
-def near_pairs(facts: Facts, kind: Kind) -> Iterator[Near]:
+def near_pairs(facts: Facts, kind: JoinKind) -> Iterator[NearPairs]:
     """Stream the pairs of all joins that were noted. Nothing is tidied up: this only reads."""
     for batch in facts[kind.near].scan([*kind.ends, kind.measure], _of_noted(_noted(facts, kind))):
         a, b, measure = batch.columns
-        yield Near(digest_arrays.rows(a), digest_arrays.rows(b), measure.to_numpy().astype(np.float64))
+        yield NearPairs(digest_arrays.rows(a), digest_arrays.rows(b), measure.to_numpy().astype(np.float64))
 
 
-def _noted(facts: Facts, kind: Kind) -> list[dict]:
+def _noted(facts: Facts, kind: JoinKind) -> list[dict]:
     return facts["joins"].read(where=f"kind = '{kind.name}'").sort_by("join_id").to_pylist()
 
 

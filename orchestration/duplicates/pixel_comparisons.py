@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from orchestration.facts.recipes import recipe
 from orchestration.runtime.resources import Warehouse
-from transforms.alignment.comparer import Compared, Comparer
+from transforms.alignment.comparer import Comparer, PixelComparison
 from transforms.fingerprints.picture_set import Pictures
 from transforms.hashing.digest_arrays import Lookup
 from transforms.hashing.hashes import from_hex
@@ -35,7 +35,7 @@ class Remembered:
         self._table = warehouse.facts["pixel_comparisons"]
         self._recipe = recipe("pixel comparisons", CODE, cut.pixels, cut.overlap)
         self._table.delete(f"recipe <> '{self._recipe}'")
-        self._known: dict[tuple[bytes, bytes], Compared] = {}
+        self._known: dict[tuple[bytes, bytes], PixelComparison] = {}
         columns = [name for name in self._table.schema.names if name != "recipe"]
         present = Lookup(pictures.pixel_digests)  # what no row shows any more is not held
         for batch in self._table.scan(columns):
@@ -43,14 +43,14 @@ class Remembered:
             wanted = pa.array(present.find(a)[1] & present.find(b)[1])
             for row in batch.filter(wanted).to_pylist():
                 key = bytes.fromhex(row.pop("pixel_a")), bytes.fromhex(row.pop("pixel_b"))
-                self._known[key] = Compared(**row)
+                self._known[key] = PixelComparison(**row)
         self._pictures, self._overlap = pictures, cut.overlap
         self._comparer = Comparer(warehouse.training_picture, cut.pixels)
-        self._new: dict[tuple[bytes, bytes], Compared] = {}
+        self._new: dict[tuple[bytes, bytes], PixelComparison] = {}
         self._lock = Lock()
         self.made = self.failed = 0
 
-    def __call__(self, a: int, b: int) -> Compared:
+    def __call__(self, a: int, b: int) -> PixelComparison:
         """Tell whether the pictures at two positions show the same."""
         key = self._digest(a), self._digest(b)
         if key[0] > key[1]:  # whoever asks: which picture is laid over which may change what is measured

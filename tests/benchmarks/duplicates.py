@@ -15,15 +15,15 @@ from orchestration.facts import Facts
 from orchestration.fingerprints import stored_vectors
 from orchestration.settings import Settings
 from tests.benchmarks.figures import FULL, Figure, Measured, say, seconds
-from transforms.alignment.align import Limits
-from transforms.alignment.comparer import Compared
+from transforms.alignment.comparer import PixelComparison
+from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import members, pairs
-from transforms.duplicates.components import groups
+from transforms.duplicates.components import list_members
 from transforms.fingerprints.picture_set import COLUMNS, Pictures
 
 _DISTINCT, _COPIES = (100_000, 10) if FULL else (20_000, 10)
 _DIMENSION, _ENCODER, _BATCH = 512, "made up", 50_000
-_CUT = pairs.Thresholds(31, 0.5, 0.6, Limits())
+_CUT = pairs.DuplicateThresholds(31, 0.5, 0.6, PixelLimits())
 
 
 class _Id:
@@ -89,13 +89,13 @@ class _Warehouse(SimpleNamespace):
 
     def _pairs(self, known: Pictures) -> Iterator[pa.Table]:
         near = near_pairs(self.facts, HASHES), near_pairs(self.facts, PICTURES)
-        return pairs.pairs(known, *near, _CUT, lambda a, b: Compared(same=False), 2)
+        return pairs.pairs(known, *near, _CUT, lambda a, b: PixelComparison(same=False), 2)
 
     def _members(self, known: Pictures) -> Iterator[pa.Table]:
         confirmed = self.facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
-        labels = members.connected(known, confirmed).labels()
-        worth = members.worth(known, near_pairs(self.facts, PICTURES), _CUT, labels)
-        return members.members(known, groups(labels), _CUT, worth, lambda a, b: Compared(same=False), 2)
+        labels = members.connect(known, confirmed).labels()
+        worth = members.open_pairs(known, near_pairs(self.facts, PICTURES), _CUT, labels)
+        return members.members(known, list_members(labels), _CUT, worth, lambda a, b: PixelComparison(same=False), 2)
 
 
 def _new_shard() -> Measured:

@@ -1,7 +1,7 @@
 """Confirming by pixels that a picture shows another picture, or part of it.
 
 What belongs here: laying one picture over another and finding the region they share. What does not: what is computed of
-one picture (`alignment/keypoints.py`), ways of laying (`alignment/geometry.py`), measuring agreement
+one picture (`alignment/keypoints.py`), placements of laying (`alignment/geometry.py`), measuring agreement
 (`alignment/agreement.py`), how much of it is enough (`alignment/policy.py`), finding candidates worth the look,
 decoding files.
 
@@ -29,16 +29,15 @@ from transforms.alignment.agreement import (
     squares,
     tiles,
 )
-from transforms.alignment.geometry import Way, mapped, ways
-from transforms.alignment.keypoints import LEAST, SMOOTH, Features, features
-from transforms.alignment.policy import Alignment, Limits
+from transforms.alignment.geometry import Placement, mapped, placements
+from transforms.alignment.keypoints import LEAST, SMOOTH, Features
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.regions import Box
 
-__all__ = ["Alignment", "Box", "Features", "Limits", "align", "features"]
 _EQUAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
-def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
+def align(a: Features, b: Features, limits: PixelLimits) -> Alignment | None:
     """Lay b over a, plain and mirrored, and measure the region where they agree best.
 
     None where no way of laying b over a makes anything agree, or a side has fewer than 16 pixels. Both features
@@ -56,7 +55,7 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
     if a.colourless != b.colourless:  # a copy in grey has the source's brightness, and nothing of its colours
         a, b = _grey(a), _grey(b)
     best: Alignment | None = None
-    for way in ways(a, b, limits):
+    for way in placements(a, b, limits):
         found = _measure(a, b, way, limits)
         if found and found.copied(limits):
             return found
@@ -78,7 +77,7 @@ def _turned(found: Alignment) -> Alignment:
     )
 
 
-def _rank(found: Alignment, limits: Limits) -> tuple[bool, float]:
+def _rank(found: Alignment, limits: PixelLimits) -> tuple[bool, float]:
     return found.confirmed(limits), found.agreement * found.cells
 
 
@@ -124,7 +123,7 @@ class _Region:
     solid: int
 
 
-def _region(a: Features, laid: Array, inside: Array, limits: Limits) -> _Region | None:
+def _region(a: Features, laid: Array, inside: Array, limits: PixelLimits) -> _Region | None:
     """Find the rectangle in which the cells of two pictures of one size agree most and disagree least."""
     grey = cv2.GaussianBlur(cv2.cvtColor(laid, cv2.COLOR_RGB2GRAY), (0, 0), SMOOTH)
     alike, drift, structured, covered = likeness(a.grey, grey, inside, limits.structure, limits.likeness)
@@ -149,7 +148,7 @@ def _region(a: Features, laid: Array, inside: Array, limits: Limits) -> _Region 
     return _Region((top, bottom), (left, right), part, inner, agreeing & part, solid) if inner.any() else None
 
 
-def _measure(a: Features, b: Features, way: Way, limits: Limits) -> Alignment | None:
+def _measure(a: Features, b: Features, way: Placement, limits: PixelLimits) -> Alignment | None:
     """Lay b over a by one map and measure the region that they share."""
     height, width = a.grey.shape
     rows, columns = b.grey.shape

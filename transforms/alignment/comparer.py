@@ -8,14 +8,16 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from transforms.alignment.align import Alignment, Features, Limits, align, features
+from transforms.alignment.align import align
+from transforms.alignment.keypoints import Features, features
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.pictures import Pixels
 
 _CACHED = 256  # pictures; about 1.6 MB each at alignment size
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class PixelComparison:
     """What laying one training picture over another found.
 
     same: the two show the same picture. aligned_distance: root mean square of aligned pixels; overlap_a, overlap_b: the
@@ -36,7 +38,7 @@ class Comparer[Name: Hashable]:
     load: returns the pixels of a name, uint8 of shape (height, width, 3); what it raises passes through.
     """
 
-    def __init__(self, load: Callable[[Name], Pixels], limits: Limits) -> None:
+    def __init__(self, load: Callable[[Name], Pixels], limits: PixelLimits) -> None:
         self.limits = limits
         self._features: Callable[[Name], Features] = lru_cache(_CACHED)(lambda name: features(load(name), limits))
 
@@ -44,7 +46,7 @@ class Comparer[Name: Hashable]:
         """Lay picture b over picture a; None where no way of laying it is found."""
         return align(self._features(a), self._features(b), self.limits)
 
-    def same(self, a: Name, b: Name, overlap: float) -> Compared:
+    def same(self, a: Name, b: Name, overlap: float) -> PixelComparison:
         """Tell whether two pictures are one: confirmed by pixels, and at least `overlap` of both shared.
 
         A picture that cannot be read confirms nothing, and says why.
@@ -52,11 +54,11 @@ class Comparer[Name: Hashable]:
         try:
             found = self(a, b)
         except (OSError, ValueError) as error:
-            return Compared(same=False, failure=str(error))
+            return PixelComparison(same=False, failure=str(error))
         if found is None:
-            return Compared(same=False)
+            return PixelComparison(same=False)
         shared = min(found.overlap_a, found.overlap_b) >= overlap
-        return Compared(
+        return PixelComparison(
             shared and found.copied(self.limits),
             found.aligned_distance,
             found.inliers,

@@ -15,7 +15,7 @@ import numpy as np
 
 from transforms.alignment.agreement import Array
 from transforms.alignment.keypoints import MIRROR, Features, matches
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 
 _GAINED = 1.05  # times the matches of an affine map, from which a homography explains more than noise
 _SETTLED = 0.15  # pixels: what an affine map may fit better than a similarity before it is needed
@@ -24,7 +24,7 @@ _ALIKE = 0.5  # correlation of coarse structure from which pictures are laid edg
 
 
 @dataclass(frozen=True)
-class Way:
+class Placement:
     """A way of laying b over a. onto: (3, 3), pixels of b to pixels of a. support: (n, 2), points of a that agree."""
 
     geometry: str
@@ -38,8 +38,8 @@ def mapped(onto: Array, points: Array) -> Array:
     return np.asarray(flat[:, :2] / flat[:, 2:], np.float64)
 
 
-def ways(a: Features, b: Features, limits: Limits) -> Iterator[Way]:
-    """Yield ways of laying b over a, the likeliest first. Deterministic: RANSAC starts from a constant seed."""
+def placements(a: Features, b: Features, limits: PixelLimits) -> Iterator[Placement]:
+    """Yield placements of laying b over a, the likeliest first. Deterministic: RANSAC starts from a constant seed."""
     found = [matches(a, b, turned, limits) for turned in (b.descriptors, b.descriptors[:, MIRROR])]
     for source, target in sorted(found, key=lambda m: -len(m[0])):
         if len(source) < limits.inliers:
@@ -52,16 +52,16 @@ def ways(a: Features, b: Features, limits: Limits) -> Iterator[Way]:
         if float(np.vdot(a.thumb, thumb)) > _ALIKE:
             start = 0.5 * x - 0.5 if way > 0 else width - 0.5 * x - 0.5
             onto = np.array([[way * x, 0, start], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
-            yield Way("placed", onto, _support(onto, source, target, limits))
+            yield Placement("placed", onto, _support(onto, source, target, limits))
 
 
-def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: Limits) -> Iterator[Way]:
+def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: PixelLimits) -> Iterator[Placement]:
     """Yield the affine map, and the homography where more matches agree on it: first the one that explains more."""
     onto, kept = cv2.estimateAffine2D(source, target, ransacReprojThreshold=limits.reprojection)
     if onto is None:
         return
     flat = _settled(np.vstack([onto, [0, 0, 1]]), source, target, kept.ravel() > 0)
-    flat = Way(flat.geometry, flat.onto, _support(flat.onto, source, target, limits))
+    flat = Placement(flat.geometry, flat.onto, _support(flat.onto, source, target, limits))
     # Other pictures end here: a homography that an affine map does not come near is no copy's.
     worth = 3 * limits.inliers <= len(flat.support) < len(source) / _GAINED
     tilted = _homography(source, target, limits) if worth else None
@@ -73,7 +73,7 @@ def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: Limits
             yield way
 
 
-def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Way:
+def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Placement:
     """Return the similarity through the same matches where it fits as well, else the affine map."""
     here, there = source[kept].astype(np.float64), target[kept].astype(np.float64)
     if len(here) >= 4:
@@ -90,16 +90,16 @@ def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Way:
         turned[:2, 2] = about - turned[:2, :2] @ around
         off = [np.sqrt(((mapped(way, here) - there) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
         if off[0] <= off[1] + _SETTLED:
-            return Way("similarity", turned, there)
-    return Way("affine", onto, there)
+            return Placement("similarity", turned, there)
+    return Placement("affine", onto, there)
 
 
-def _homography(source: Array, target: Array, limits: Limits) -> Way | None:
+def _homography(source: Array, target: Array, limits: PixelLimits) -> Placement | None:
     onto, _ = cv2.findHomography(source, target, cv2.RANSAC, limits.reprojection, maxIters=300, confidence=0.99)
-    return None if onto is None else Way("homography", onto, _support(onto, source, target, limits))
+    return None if onto is None else Placement("homography", onto, _support(onto, source, target, limits))
 
 
-def _plausible(onto: Array, shape: tuple[int, ...], limits: Limits) -> bool:
+def _plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool:
     """Tell whether a map neither folds, flattens nor stretches a picture of `shape` as no copy is."""
     rows, columns = shape
     corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)
@@ -115,7 +115,7 @@ def _plausible(onto: Array, shape: tuple[int, ...], limits: Limits) -> bool:
     return True
 
 
-def _support(onto: Array, source: Array, target: Array, limits: Limits) -> Array:
+def _support(onto: Array, source: Array, target: Array, limits: PixelLimits) -> Array:
     """Points of a whose match is mapped onto them, once a place: SIFT repeats a point for each of its directions."""
     if not len(source):
         return target

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.alignment.agreement import CELL, TINY, Array, cells
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 
 LEAST = 2 * CELL  # pixels: a side below this holds no cell that is not border
 SMOOTH = 2.0  # pixels: averages noise and misalignments of a pixel away before structure is compared
@@ -35,7 +35,7 @@ class Features:
     enlarged: float  # times, of a picture too small for the long side; else 1
 
 
-def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
+def features(picture: npt.NDArray[np.uint8], limits: PixelLimits) -> Features:
     """Reduce a picture and find its keypoints.
 
     picture: uint8 of shape (h, w, 3), RGB, at least one pixel. Raises ValueError for anything else.
@@ -66,7 +66,7 @@ def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
     return Features(colour, grey, points, descriptors, thumb, colourless, enlarged)
 
 
-def matches(a: Features, b: Features, descriptors: Array, limits: Limits) -> tuple[Array, Array]:
+def matches(a: Features, b: Features, descriptors: Array, limits: PixelLimits) -> tuple[Array, Array]:
     """Points of b and of a, each (n, 2), whose descriptors are nearest by a clear margin."""
     if min(len(a.points), len(b.points)) < 2:
         return b.points[:0], a.points[:0]

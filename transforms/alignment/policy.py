@@ -15,7 +15,7 @@ from transforms.regions import Box
 
 
 @dataclass(frozen=True)
-class Limits:
+class PixelLimits:
     """Every threshold of the confirmation. Pixels are those of the reduced picture, values lie in [0,1].
 
     From `structure` on they decide, and are settings of the same names (`[thresholds]`).
@@ -70,11 +70,11 @@ class Alignment:
     masked_mse: float  # mean squared difference over the cells that agree (Webster 2023, without a template's own mask)
     structural_similarity: float  # mean SSIM over the region (Wang et al. 2004)
 
-    def confirmed(self, limits: Limits) -> bool:
+    def confirmed(self, limits: PixelLimits) -> bool:
         """Tell whether the two pictures share the region or a solid part of it."""
         return self.copied(limits) or self.partly_copied(limits)
 
-    def copied(self, limits: Limits) -> bool:
+    def copied(self, limits: PixelLimits) -> bool:
         """Tell whether the region shows the same picture on both sides, all of it."""
         matched, whole = self.inliers >= limits.inliers, self.whole(limits)
         well_matched = self.inliers >= limits.inliers_part
@@ -90,7 +90,7 @@ class Alignment:
             and min(self.overlap_a, self.overlap_b) >= limits.smaller_share
         )
 
-    def partly_copied(self, limits: Limits) -> bool:
+    def partly_copied(self, limits: PixelLimits) -> bool:
         """Tell whether a solid part of the region shows the same picture, whatever the rest of it shows."""
         part = self.solid / max(self.cells, 1)
         return (
@@ -101,7 +101,7 @@ class Alignment:
             and min(self.overlap_a, self.overlap_b) * part >= limits.smaller_share
         )
 
-    def whole(self, limits: Limits) -> bool:
+    def whole(self, limits: PixelLimits) -> bool:
         """Tell whether the region is the whole of both pictures, and little of it shows anything else."""
         alike = self.aligned_distance <= limits.aligned_distance or self.agreement >= limits.agreement
         return alike and min(self.overlap_a, self.overlap_b) >= limits.whole_overlap

@@ -32,7 +32,7 @@ Watch = Callable[[Sequence[range], str], Iterable[range]]  # passes slices on, o
 
 
 @dataclass(frozen=True)
-class Buckets:
+class CaptionBuckets:
     """Which captions are compared: those of one bucket.
 
     number: int64 of shape (k,), buckets, -1 for one of a single caption. offsets: int64 of shape (n + 1,), where the
@@ -56,7 +56,7 @@ def missed(similarity: float, bands: int, rows: int) -> float:
     return float((1 - similarity**rows) ** bands)
 
 
-def by_words(sets: WordSets, threshold: float, folder: Path) -> Buckets:
+def by_words(sets: WordSets, threshold: float, folder: Path) -> CaptionBuckets:
     """Make a bucket of every word that is among the rarest of at least two captions."""
     uses = np.zeros(_COUNTERS, np.int64)
     _count(sets.words, uses)
@@ -66,10 +66,10 @@ def by_words(sets: WordSets, threshold: float, folder: Path) -> Buckets:
     rarest = mapped(Path(folder, "rarest.bin"), np.dtype(np.uint64), (int(offsets[-1]),))
     _choose(sets.words, sets.offsets, uses, offsets, rarest)
     number, sizes = _numbered(rarest)
-    return Buckets(number, offsets, sizes)
+    return CaptionBuckets(number, offsets, sizes)
 
 
-def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Buckets:
+def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> CaptionBuckets:
     """Make a bucket of every value that a band of the signatures has in at least two captions."""
     bands, rows = banding(threshold)
     signed = mapped(Path(folder, "bands.bin"), np.dtype(np.uint64), (bands, len(sets)))
@@ -88,7 +88,7 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Bu
         number[:, band] = np.where(found < 0, -1, found + known)
         room.append(np.minimum(sizes, CROWD))
         known += len(sizes)
-    return Buckets(number.reshape(-1), np.arange(len(sets) + 1) * bands, np.concatenate(room))
+    return CaptionBuckets(number.reshape(-1), np.arange(len(sets) + 1) * bands, np.concatenate(room))
 
 
 def least_shared(lengths: npt.NDArray[np.int64], threshold: float) -> npt.NDArray[np.int64]:

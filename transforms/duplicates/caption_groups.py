@@ -14,7 +14,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from transforms.duplicates.caption_buckets import Buckets, Watch, by_bands, by_words, least_shared, slices
+from transforms.duplicates.caption_buckets import CaptionBuckets, Watch, by_bands, by_words, least_shared, slices
 from transforms.duplicates.caption_words import WordSets, jaccard, mapped
 from transforms.intervals import wilson
 
@@ -22,7 +22,7 @@ _SEED = 42
 
 
 @dataclass(frozen=True)
-class Groups:
+class CaptionGroups:
     """Which caption each of n is grouped under.
 
     head: int64 of shape (n,), itself where it leads a group or is alone. similarity: float64 of shape (n,), to the
@@ -46,7 +46,7 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Recall:
+class CaptionRecall:
     """Of `near` sampled captions that are within the threshold of an earlier head, how many were tied to one.
 
     low, high: Wilson's interval at 95%. All are None where no sampled caption has such a head.
@@ -60,7 +60,7 @@ class Recall:
 
 def group(
     sets: WordSets, threshold: float, folder: Path, comparisons: int, watch: Watch = lambda slices, _: slices
-) -> Groups:
+) -> CaptionGroups:
     """Group captions: each is tied to the first earlier head that it nearly equals, or is a head itself.
 
     sets: the most important caption first. comparisons: how many the exact way may take; if they do not suffice, it is
@@ -75,8 +75,8 @@ def group(
 
 
 def _led(
-    sets: WordSets, threshold: float, folder: Path, buckets: Buckets, comparisons: int | None, watch: Watch
-) -> Groups | None:
+    sets: WordSets, threshold: float, folder: Path, buckets: CaptionBuckets, comparisons: int | None, watch: Watch
+) -> CaptionGroups | None:
     """Group captions by their buckets; None where it takes more comparisons."""
     starts = np.cumsum(buckets.room) - buckets.room
     listed = mapped(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
@@ -90,16 +90,16 @@ def _led(
         )  # fmt: skip
         if left < 0:
             return None
-    return Groups(head, similarity, int(crowded.sum()), exact=comparisons is not None)
+    return CaptionGroups(head, similarity, int(crowded.sum()), exact=comparisons is not None)
 
 
-def recall(sets: WordSets, groups: Groups, threshold: float, sample: int) -> Recall:
+def recall(sets: WordSets, groups: CaptionGroups, threshold: float, sample: int) -> CaptionRecall:
     """Compare sampled captions with all heads, and count those near an earlier one that are tied.
 
     sample: how many captions. Where all were compared, there is nothing to measure: the share is 1.
     """
     if groups.exact:
-        return Recall(len(groups.tied), 1.0, 1.0, 1.0)
+        return CaptionRecall(len(groups.tied), 1.0, 1.0, 1.0)
     count = len(sets)
     chosen = np.sort(np.random.default_rng(_SEED).choice(count, min(sample, count), replace=False))
     words, owner = _telling(sets, chosen, threshold)
@@ -109,8 +109,8 @@ def recall(sets: WordSets, groups: Groups, threshold: float, sample: int) -> Rec
     tied = int((groups.head[chosen] != chosen)[near].sum())
     total = int(near.sum())
     if not total:
-        return Recall(0, None, None, None)
-    return Recall(total, tied / total, *wilson(tied / total, total))
+        return CaptionRecall(0, None, None, None)
+    return CaptionRecall(total, tied / total, *wilson(tied / total, total))
 
 
 def _telling(

@@ -14,17 +14,17 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from transforms.duplicates.components import Groups, Nodes
+from transforms.duplicates.components import ComponentMembers, Nodes
 from transforms.joins.hamming.intrinsics import popcount
 
 METHODS = ("representative", "sha256", "pixels", "pdq", "aligned")
-"""What confirms a member, by the code in `Cut.method`."""
+"""What confirms a member, by the code in `ClusterMembers.method`."""
 _REPRESENTATIVE, _BYTES, _PIXELS, _PDQ, _ALIGNED = range(len(METHODS))
 _BATCH = 1 << 18  # members
 
 
 @dataclass(frozen=True)
-class Hashes:
+class PictureHashes:
     """What confirms pictures without looking at them, one a node.
 
     pdq: uint8 of shape (n, 32). comparable: bool (n,), the hash says something. bytes_group, pixels_group: int64 (n,),
@@ -43,14 +43,14 @@ class Hashes:
         words = np.ascontiguousarray(self.pdq).view(np.uint64)
         return words, self.comparable, self.bytes_group, self.pixels_group, self.radius
 
-    def of(self, nodes: Nodes) -> "Hashes":
+    def of(self, nodes: Nodes) -> "PictureHashes":
         """Return those of some nodes, in that order."""
         columns = self.comparable[nodes], self.bytes_group[nodes], self.pixels_group[nodes]
-        return Hashes(self.pdq[nodes], *columns, self.radius)
+        return PictureHashes(self.pdq[nodes], *columns, self.radius)
 
 
 @dataclass(frozen=True)
-class Cut[Evidence]:
+class ClusterMembers[Evidence]:
     """Members of clusters, each with what confirms it against its representative, which is a member too.
 
     member, representative: int64 of shape (m,). method: uint8 (m,), codes of `METHODS`. bits: int16 (m,), PDQ distance
@@ -68,13 +68,13 @@ Candidates = Callable[[int, Nodes], npt.NDArray[np.bool_]]
 
 
 def cut[Evidence](
-    components: Groups,
+    components: ComponentMembers,
     rank: Nodes,
-    hashes: Hashes,
+    hashes: PictureHashes,
     candidates: Candidates,
     confirm: Callable[[int, int], Evidence | None],
     workers: int = 1,
-) -> Iterator[Cut[Evidence]]:
+) -> Iterator[ClusterMembers[Evidence]]:
     """Cut components into clusters whose members are each confirmed against their representative.
 
     The node of the lowest `rank`, int64 of shape (n,), takes every node that is confirmed against it; the same is done
@@ -103,11 +103,11 @@ def cut[Evidence](
             for at in range(0, len(nodes), _BATCH):
                 part = done.part(at, at + _BATCH)
                 aligned = part.member[part.method == _ALIGNED].tolist()
-                yield Cut(*part, {member: evidence[member] for member in aligned})
+                yield ClusterMembers(*part, {member: evidence[member] for member in aligned})
 
 
 class _Columns(NamedTuple):
-    """The columns of `Cut`, filled in place."""
+    """The columns of `ClusterMembers`, filled in place."""
 
     member: Nodes
     representative: Nodes
@@ -136,7 +136,7 @@ def _batches(starts: Nodes) -> Iterator[tuple[int, int]]:
 def _cut_open[Evidence](
     into: _Columns,
     rank: Nodes,
-    hashes: Hashes,
+    hashes: PictureHashes,
     candidates: Candidates,
     asked: Callable[[int, Nodes], list[Evidence | None]],
 ) -> dict[int, Evidence]:

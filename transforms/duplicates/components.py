@@ -62,7 +62,7 @@ def _flatten(parent):  # noqa: ANN001, ANN202
 
 
 @dataclass(frozen=True)
-class Groups:
+class ComponentMembers:
     """Components of at least two nodes, in order of their lowest node.
 
     nodes: int64 of shape (m,), one component after the other, each sorted. starts: int64 of shape (g + 1,); component
@@ -79,12 +79,12 @@ class Groups:
         return self.nodes[self.starts[number] : self.starts[number + 1]]
 
 
-def groups(labels: npt.NDArray[np.signedinteger]) -> Groups:
+def list_members(labels: npt.NDArray[np.signedinteger]) -> ComponentMembers:
     """Return the components that `Components.labels` names.
 
     Memory: as much as the labels, and the result: 8 bytes for each node of a component of at least two.
     """
-    return Groups(*_grouped(labels))
+    return ComponentMembers(*_grouped(labels))
 
 
 @nb.njit(cache=True, nogil=True)

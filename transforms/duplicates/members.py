@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.alignment.comparer import Compared
+from transforms.alignment.comparer import PixelComparison
 from transforms.duplicates import clusters
-from transforms.duplicates.clusters import METHODS, Cut, Hashes
-from transforms.duplicates.components import Components, Groups
-from transforms.duplicates.pairs import Compare, Near, Thresholds, positions
+from transforms.duplicates.clusters import METHODS, ClusterMembers, PictureHashes
+from transforms.duplicates.components import ComponentMembers, Components
+from transforms.duplicates.pairs import Compare, DuplicateThresholds, NearPairs, positions
 from transforms.duplicates.similarity import least_similarity
 from transforms.fingerprints.picture_set import Pictures, Positions
 from transforms.hashing.digest_arrays import Lookup
-from transforms.joins.cosine.join import PickedRows
+from transforms.joins.cosine.join import IndexedRows
 
 
 @dataclass(frozen=True)
-class Worth:
+class OpenPairs:
     """Which pictures embeddings bring together and hashes do not: the pairs that are worth comparing by pixels.
 
     keys: int64, ascending, `low * n + high` of the positions of different pictures, n pictures in all. Memory: 8 bytes
@@ -45,7 +45,9 @@ def _keys(count: int, low: Positions, high: Positions) -> npt.NDArray[np.int64]:
     return low * count + high  # fits: 3 billion pictures squared are below 2⁶³
 
 
-def worth(pictures: Pictures, embeddings: Iterable[Near], thresholds: Thresholds, labels: Positions) -> Worth:
+def open_pairs(
+    pictures: Pictures, embeddings: Iterable[NearPairs], thresholds: DuplicateThresholds, labels: Positions
+) -> OpenPairs:
     """Keep the pairs that embeddings propose within a component and that hashes leave open.
 
     labels: the component of each picture.
@@ -59,10 +61,10 @@ def worth(pictures: Pictures, embeddings: Iterable[Near], thresholds: Thresholds
         kept = there_a & there_b & (labels[left] == labels[right]) & ~by_hash
         left, right = left[kept], right[kept]
         parts.append(_keys(len(pictures), np.minimum(left, right), np.maximum(left, right)))
-    return Worth(np.unique(np.concatenate(parts)), pictures)
+    return OpenPairs(np.unique(np.concatenate(parts)), pictures)
 
 
-def connected(pictures: Pictures, pairs: Iterable[pa.RecordBatch]) -> Components:
+def connect(pictures: Pictures, pairs: Iterable[pa.RecordBatch]) -> Components:
     """Return what confirmed pairs connect. pairs: columns sample_id_a, sample_id_b, of confirmed pairs alone."""
     found = Components(len(pictures))
     for batch in pairs:
@@ -71,23 +73,30 @@ def connected(pictures: Pictures, pairs: Iterable[pa.RecordBatch]) -> Components
 
 
 def members(
-    pictures: Pictures, components: Groups, thresholds: Thresholds, worth: Worth, compare: Compare, workers: int = 1
+    pictures: Pictures,
+    components: ComponentMembers,
+    thresholds: DuplicateThresholds,
+    worth: OpenPairs,
+    compare: Compare,
+    workers: int = 1,
 ) -> Iterator[pa.Table]:
     """Yield the clusters that components are cut into, one row a member, the representative among them.
 
-    Rows that are not recalled are represented by one of their own; a recalled row never decides who does.
+    VectorRows that are not recalled are represented by one of their own; a recalled row never decides who does.
     """
 
-    def confirm(representative: int, member: int) -> Compared | None:
+    def confirm(representative: int, member: int) -> PixelComparison | None:
         found = compare(representative, member)
         return found if found.same else None
 
-    hashes = Hashes(pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq)
+    hashes = PictureHashes(
+        pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq
+    )
     for part in clusters.cut(components, pictures.rank, hashes, worth, confirm, workers):
         yield _rows(pictures, part)
 
 
-def _rows(pictures: Pictures, part: Cut[Compared]) -> pa.Table:
+def _rows(pictures: Pictures, part: ClusterMembers[PixelComparison]) -> pa.Table:
     aligned = np.full(len(part.member), np.nan)
     for place in np.flatnonzero(part.method == METHODS.index("aligned")).tolist():
         aligned[place] = part.evidence[int(part.member[place])].aligned_distance
@@ -103,7 +112,7 @@ def _rows(pictures: Pictures, part: Cut[Compared]) -> pa.Table:
 
 
 def similarities(
-    pictures: Pictures, members: Iterable[pa.RecordBatch], vectors: PickedRows, owner: Positions, at_once: int
+    pictures: Pictures, members: Iterable[pa.RecordBatch], vectors: IndexedRows, owner: Positions, at_once: int
 ) -> Iterator[pa.Table]:
     """Yield the least cosine inside each cluster of at least two rows that are not recalled.
 

@@ -17,27 +17,27 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from transforms.alignment.align import Limits
-from transforms.alignment.comparer import Compared
+from transforms.alignment.comparer import PixelComparison
+from transforms.alignment.policy import PixelLimits
 from transforms.duplicates.components import Components
 from transforms.fingerprints.picture_set import Pictures, Positions
 from transforms.hashing.digest_arrays import Lookup
 
-Compare = Callable[[int, int], Compared]  # by position
+Compare = Callable[[int, int], PixelComparison]  # by position
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class DuplicateThresholds:
     """pdq: bits of 256. similar: cosine. overlap: least share of both pictures. pixels: see `alignment`."""
 
     pdq: int
     similar: float
     overlap: float
-    pixels: Limits
+    pixels: PixelLimits
 
 
 @dataclass(frozen=True)
-class Near:
+class NearPairs:
     """Pairs of different fingerprints within a threshold, as a join found them.
 
     a, b: uint8 (p, 32), hashes or SHA-256 of pixels. measure: float64 (p,), differing bits or cosine.
@@ -74,9 +74,9 @@ PAIR = {
 
 def pairs(
     pictures: Pictures,
-    hashes: Iterable[Near],
-    embeddings: Iterable[Near],
-    thresholds: Thresholds,
+    hashes: Iterable[NearPairs],
+    embeddings: Iterable[NearPairs],
+    thresholds: DuplicateThresholds,
     compare: Compare,
     workers: int = 1,
 ) -> Iterator[pa.Table]:
@@ -90,11 +90,11 @@ def pairs(
         tied.add(ties.left, ties.right)
         yield _rows(pictures, ties)
     labels = tied.labels()
-    near = candidates(pictures, embeddings, labels)
+    near = propose(pictures, embeddings, labels)
     yield from _confirmed(pictures, near, labels, thresholds, compare, workers)
 
 
-def hash_ties(pictures: Pictures, hashes: Iterable[Near], thresholds: Thresholds) -> Iterator[Ties]:
+def hash_ties(pictures: Pictures, hashes: Iterable[NearPairs], thresholds: DuplicateThresholds) -> Iterator[Ties]:
     """Yield the pairs that bytes, pixels and perceptual hashes tie.
 
     Equal values are tied to their first picture: n - 1 pairs for n copies.
@@ -120,7 +120,7 @@ def _equal(left: Positions, right: Positions, method: str, threshold: float = 0)
 
 
 @dataclass(frozen=True)
-class Candidates:
+class ProposedPairs:
     """Pairs of different pictures, by position, that embeddings propose, the closest first. score: cosine."""
 
     left: Positions
@@ -131,7 +131,7 @@ class Candidates:
         return len(self.left)
 
 
-def candidates(pictures: Pictures, embeddings: Iterable[Near], labels: Positions) -> Candidates:
+def propose(pictures: Pictures, embeddings: Iterable[NearPairs], labels: Positions) -> ProposedPairs:
     """Return the pairs of pictures that embeddings propose and that lie in different components.
 
     labels: int64 (n,), the component of each picture. Memory: 24 bytes a pair that is kept.
@@ -144,17 +144,22 @@ def candidates(pictures: Pictures, embeddings: Iterable[Near], labels: Positions
         low, high = np.minimum(left, right)[open_], np.maximum(left, right)[open_]
         parts.append((low, high, near.measure[open_]))
     if not parts:
-        return Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        return ProposedPairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     left, right, score = (np.concatenate([part[i] for part in parts]) for i in range(3))
     order = np.lexsort((right, left, -score))
     left, right, score = left[order], right[order], score[order]
     new = np.ones(len(left), np.bool_)  # a picture that went and came back was joined twice
     new[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
-    return Candidates(left[new], right[new], score[new])
+    return ProposedPairs(left[new], right[new], score[new])
 
 
 def _confirmed(
-    pictures: Pictures, near: Candidates, labels: Positions, thresholds: Thresholds, compare: Compare, workers: int
+    pictures: Pictures,
+    near: ProposedPairs,
+    labels: Positions,
+    thresholds: DuplicateThresholds,
+    compare: Compare,
+    workers: int,
 ) -> Iterator[pa.Table]:
     """Yield the proposed pairs, each confirmed by pixels or only similar.
 
@@ -193,7 +198,7 @@ _AT_ONCE = 10_000
 
 
 def _compared(
-    pictures: Pictures, near: Candidates, i: int, found: Compared, thresholds: Thresholds
+    pictures: Pictures, near: ProposedPairs, i: int, found: PixelComparison, thresholds: DuplicateThresholds
 ) -> tuple[object, ...]:
     a, b, cosine = near.left[i], near.right[i], float(near.score[i])
     # rounding may leave the cosine of the threshold a hair beyond it

@@ -25,7 +25,7 @@ from transforms.joins.cosine.join import (
     MEMORY,
     ArrayRows,
     CosinePairs,
-    PickedRows,
+    IndexedRows,
     as_rows,
     batched,
     nearest,
@@ -47,7 +47,7 @@ class Cells:
     centroids: Vectors
 
     @classmethod
-    def fit(cls, rows: PickedRows | Vectors, cells: int, seed: int, sample: int) -> "Cells":
+    def fit(cls, rows: IndexedRows | Vectors, cells: int, seed: int, sample: int) -> "Cells":
         """Return cells found by spherical k-means on a random sample of rows.
 
         cells: cut to the sampled rows. sample: rows drawn, held in memory; 40 a cell are plenty. The same rows, seed
@@ -71,7 +71,7 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Recall:
+class JoinRecall:
     """The share of true pairs that an approximate join finds, measured on a sample of rows.
 
     found, true: pairs of a sampled row with any other, those that meet and all. rows: sampled rows that are in a true
@@ -88,7 +88,7 @@ class Recall:
     high: float
 
 
-def place(rows: PickedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> Probes:
+def place(rows: IndexedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> Probes:
     """Return the `probes` nearest cells of every row, nearest first. probes: cut to the number of cells.
 
     A matrix product rounds by its shape, so that how many rows are placed at once would choose between cells that are
@@ -115,7 +115,7 @@ def _nearest_by_one(vectors: Vectors, centroids: Vectors, probes: int) -> Probes
 
 
 def self_join(
-    rows: PickedRows | Vectors, threshold: float, cells: Cells, probes: int, memory: int = MEMORY
+    rows: IndexedRows | Vectors, threshold: float, cells: Cells, probes: int, memory: int = MEMORY
 ) -> Iterator[CosinePairs]:
     """Yield pairs of rows that meet and have cosine ≥ threshold, left < right, each once.
 
@@ -127,7 +127,7 @@ def self_join(
     return batched(_once(rows, placed, threshold, memory))
 
 
-def _once(rows: PickedRows, placed: Probes, threshold: float, memory: int) -> Iterator[Hits]:
+def _once(rows: IndexedRows, placed: Probes, threshold: float, memory: int) -> Iterator[Hits]:
     for a, b, score in _visits(rows, placed, rows, placed, threshold, memory):
         # Where each visits the other, the lower one's visit counts.
         kept = (a < b) | ((a > b) & ~_visit(placed[b], placed[a]))
@@ -135,8 +135,8 @@ def _once(rows: PickedRows, placed: Probes, threshold: float, memory: int) -> It
 
 
 def cross_join(
-    new: PickedRows | Vectors,
-    old: PickedRows | Vectors,
+    new: IndexedRows | Vectors,
+    old: IndexedRows | Vectors,
     threshold: float,
     cells: Cells,
     probes: int,
@@ -149,7 +149,7 @@ def cross_join(
 
 
 def _both_ways(
-    new: PickedRows, old: PickedRows, new_placed: Probes, old_placed: Probes, threshold: float, memory: int
+    new: IndexedRows, old: IndexedRows, new_placed: Probes, old_placed: Probes, threshold: float, memory: int
 ) -> Iterator[Hits]:
     yield from _visits(new, new_placed, old, old_placed, threshold, memory)
     for b, a, score in _visits(old, old_placed, new, new_placed, threshold, memory):
@@ -163,7 +163,7 @@ def _visit(visitors: Probes, hosts: Probes) -> npt.NDArray[np.bool_]:
 
 
 def _visits(
-    rows: PickedRows, placed: Probes, hosts: PickedRows, hosted: Probes, threshold: float, memory: int
+    rows: IndexedRows, placed: Probes, hosts: IndexedRows, hosted: Probes, threshold: float, memory: int
 ) -> Iterator[Hits]:
     """Yield (row, host, cosine) of every row with each host at home in one of its probes.
 
@@ -216,14 +216,14 @@ def _within(
 
 
 def measured_recall(
-    rows: PickedRows | Vectors,
+    rows: IndexedRows | Vectors,
     threshold: float,
     cells: Cells,
     probes: int,
     sample: int,
     seed: int,
     memory: int = MEMORY,
-) -> Recall:
+) -> JoinRecall:
     """Return how many of the pairs with cosine ≥ threshold meet, by comparing a random sample of rows with all rows.
 
     The sampled rows' pairs are found exactly, in one pass, and whether a pair meets is decided from its two rows: the
@@ -254,10 +254,10 @@ def measured_recall(
     return _recall(found, true)
 
 
-def _recall(found: npt.NDArray[np.int64], true: npt.NDArray[np.int64]) -> Recall:
+def _recall(found: npt.NDArray[np.int64], true: npt.NDArray[np.int64]) -> JoinRecall:
     total, rows = int(true.sum()), int(np.count_nonzero(true))
     if not total:
-        return Recall(0, 0, 0, None, 0.0, 1.0)
+        return JoinRecall(0, 0, 0, None, 0.0, 1.0)
     share = int(found.sum()) / total
     low, high = wilson(share, total**2 / float((true.astype(float) ** 2).sum()))
-    return Recall(int(found.sum()), total, rows, share, low, high)
+    return JoinRecall(int(found.sum()), total, rows, share, low, high)

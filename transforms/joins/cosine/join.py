@@ -24,7 +24,7 @@ MEMORY = 2 << 30
 """Bytes that a join may hold unless told otherwise."""
 
 
-class Rows(Protocol):
+class VectorRows(Protocol):
     """Unit vectors that are read piece by piece. An array of shape (n, d) is taken wherever rows are."""
 
     @property
@@ -38,7 +38,7 @@ class Rows(Protocol):
         """Return the vectors from `start` up to `stop`, float32 of shape (stop - start, d), norm 1."""
 
 
-class PickedRows(Rows, Protocol):
+class IndexedRows(VectorRows, Protocol):
     """Rows that can also be had by position."""
 
     def take(self, positions: npt.NDArray[np.int64]) -> Vectors:
@@ -53,18 +53,18 @@ class ArrayRows:
 
     @property
     def dimension(self) -> int:
-        """See Rows."""
+        """See VectorRows."""
         return int(self.vectors.shape[1])
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def read(self, start: int, stop: int) -> Vectors:
-        """See Rows."""
+        """See VectorRows."""
         return self.vectors[start:stop]
 
     def take(self, positions: npt.NDArray[np.int64]) -> Vectors:
-        """See PickedRows."""
+        """See IndexedRows."""
         return self.vectors[positions]
 
 
@@ -81,7 +81,7 @@ class CosinePairs:
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockTask:
     """A task of a join, independent of the others: left rows from `start` to `stop` with right rows `first` to `last`.
 
     step: right rows read at once.
@@ -95,7 +95,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NearestRows:
     """The best of many for each query, best first.
 
     position: int64 of shape (n, k) into the searched vectors. score: float32 of shape (n, k), cosine.
@@ -105,7 +105,7 @@ class Neighbours:
     score: npt.NDArray[np.float32]
 
 
-def blocks(left: int, right: int | None, memory: int, dimension: int) -> tuple[Block, ...]:
+def blocks(left: int, right: int | None, memory: int, dimension: int) -> tuple[BlockTask, ...]:
     """Return the tasks that make up a join of `left` rows with `right` others, or with each other where right is None.
 
     memory: bytes that one task may hold. Half of it is for the outer block, a quarter for what is read past it (one
@@ -115,12 +115,14 @@ def blocks(left: int, right: int | None, memory: int, dimension: int) -> tuple[B
     rows = max(1, memory // 2 // (4 * dimension))
     step = max(1, rows // 4)
     return tuple(
-        Block(start, min(start + rows, left), start if right is None else 0, left if right is None else right, step)
+        BlockTask(start, min(start + rows, left), start if right is None else 0, left if right is None else right, step)
         for start in range(0, left, rows)
     )
 
 
-def run(block: Block, left: Rows | Vectors, right: Rows | Vectors | None, threshold: float) -> Iterator[CosinePairs]:
+def run(
+    block: BlockTask, left: VectorRows | Vectors, right: VectorRows | Vectors | None, threshold: float
+) -> Iterator[CosinePairs]:
     """Yield the pairs of one task: see `self_join` where right is None, else `cross_join`.
 
     Raises ValueError for vectors of different lengths.
@@ -131,7 +133,7 @@ def run(block: Block, left: Rows | Vectors, right: Rows | Vectors | None, thresh
     return batched(_met(block, outer_rows, inner_rows, threshold, own=right is None))
 
 
-def _met(block: Block, left: Rows, right: Rows, threshold: float, *, own: bool) -> Iterator[Hits]:
+def _met(block: BlockTask, left: VectorRows, right: VectorRows, threshold: float, *, own: bool) -> Iterator[Hits]:
     outer = tensor(left.read(block.start, block.stop))
     for first in range(block.first, block.last, block.step):
         inner = tensor(right.read(first, min(first + block.step, block.last)))
@@ -153,7 +155,7 @@ def batched(found: Iterable[Hits]) -> Iterator[CosinePairs]:
         yield CosinePairs(*map(np.concatenate, zip(*held, strict=True)))
 
 
-def self_join(rows: Rows | Vectors, threshold: float, memory: int = MEMORY) -> Iterator[CosinePairs]:
+def self_join(rows: VectorRows | Vectors, threshold: float, memory: int = MEMORY) -> Iterator[CosinePairs]:
     """Yield every pair of rows with cosine ≥ threshold, left < right, in batches of bounded size.
 
     memory: bytes, see `blocks`. On CUDA where there is one, else on all cores.
@@ -164,7 +166,7 @@ def self_join(rows: Rows | Vectors, threshold: float, memory: int = MEMORY) -> I
 
 
 def cross_join(
-    new: Rows | Vectors, old: Rows | Vectors, threshold: float, memory: int = MEMORY
+    new: VectorRows | Vectors, old: VectorRows | Vectors, threshold: float, memory: int = MEMORY
 ) -> Iterator[CosinePairs]:
     """Yield every pair of a new row (left) with an old one (right) with cosine ≥ threshold; see `self_join`."""
     new, old = as_rows(new), as_rows(old)
@@ -172,25 +174,25 @@ def cross_join(
         yield from run(block, new, old, threshold)
 
 
-def as_rows[R: Rows](rows: R | Vectors) -> R | ArrayRows:
+def as_rows[R: VectorRows](rows: R | Vectors) -> R | ArrayRows:
     """Return rows as they are, and an array of vectors as rows."""
     return ArrayRows(rows) if isinstance(rows, np.ndarray) else rows
 
 
-def nearest(queries: Vectors, rows: Rows | Vectors, k: int, block: int = 65_536) -> Neighbours:
+def nearest(queries: Vectors, rows: VectorRows | Vectors, k: int, block: int = 65_536) -> NearestRows:
     """Return the k nearest rows for each query, exactly; ties go to the lower position.
 
     queries: float32 (n, d), norm 1. k is cut to the number of rows. block: rows read at once. Memory: the queries, and
     n × (block + k) scores.
     """
     rows = as_rows(rows)
-    best = _Best(tensor(queries), min(k, len(rows)))
+    best = _NearestSoFar(tensor(queries), min(k, len(rows)))
     for start in range(0, len(rows), block):
         best.meet(tensor(rows.read(start, min(start + block, len(rows)))), start)
     return best.neighbours()
 
 
-def nearest_self(rows: Rows | Vectors, k: int, memory: int = MEMORY) -> Iterator[Neighbours]:
+def nearest_self(rows: VectorRows | Vectors, k: int, memory: int = MEMORY) -> Iterator[NearestRows]:
     """Yield the k nearest others of every row, exactly, in the order of the rows, some rows at once.
 
     A row is never its own neighbour, an equal one is; ties go to the lower position. k is cut to the other rows.
@@ -204,16 +206,16 @@ def nearest_self(rows: Rows | Vectors, k: int, memory: int = MEMORY) -> Iterator
     at_once = max(1, memory // 4 // (4 * step))
     for first in range(0, len(rows), size):
         outer = tensor(rows.read(first, min(first + size, len(rows))))
-        best = [_Best(part, k, own=first + at_once * i) for i, part in enumerate(outer.split(at_once))]
+        best = [_NearestSoFar(part, k, own=first + at_once * i) for i, part in enumerate(outer.split(at_once))]
         for start in range(0, len(rows), step):
             inner = tensor(rows.read(start, min(start + step, len(rows))))
             for each in best:
                 each.meet(inner, start)
         found = [each.neighbours() for each in best]
-        yield Neighbours(np.concatenate([f.position for f in found]), np.concatenate([f.score for f in found]))
+        yield NearestRows(np.concatenate([f.position for f in found]), np.concatenate([f.score for f in found]))
 
 
-class _Best:
+class _NearestSoFar:
     """The best k so far for some queries, which meet the rows block by block, in the order of their positions.
 
     own: where the queries are rows themselves, the position of the first; a row then does not meet itself.
@@ -239,6 +241,6 @@ class _Best:
         order = scores.sort(dim=1, descending=True, stable=True).indices[:, : self._k]
         self._score, self._position = scores.gather(1, order), positions.gather(1, order)
 
-    def neighbours(self) -> Neighbours:
+    def neighbours(self) -> NearestRows:
         """Return what was found."""
-        return Neighbours(self._position.cpu().numpy(), self._score.cpu().numpy())
+        return NearestRows(self._position.cpu().numpy(), self._score.cpu().numpy())

@@ -70,7 +70,7 @@ def above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> 
     scores = torch.empty(height * min(width, len(right)), device=where)
     for column in range(0, len(right), width):
         part = right[column : column + width]
-        # Rows at or after the last column come first in no pair of this part.
+        # VectorRows at or after the last column come first in no pair of this part.
         rows = len(left) if ahead is None else max(0, min(len(left), column + len(part) - 1 - ahead))
         for row in range(0, rows, height):
             asked = left[row : min(row + height, rows)]

@@ -23,7 +23,7 @@ _STRIDE = 97  # bits that stand side by side in a band stand this far apart in a
 _ALL = (1 << LANES) - 1
 
 
-class Side(NamedTuple):
+class SortedHashes(NamedTuple):
     """Hashes sorted by a band. words: uint32 (8 × stride,). starts: the first row of each value, and the end."""
 
     words: npt.NDArray[np.uint32]
@@ -31,7 +31,7 @@ class Side(NamedTuple):
     starts: npt.NDArray[np.integer]
 
 
-class Pieces(NamedTuple):
+class RowRuns(NamedTuple):
     """Runs of rows with equal values, none longer than a tile. Tile t holds the pieces from first[t] on."""
 
     value: npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Pieces(NamedTuple):
     first: npt.NDArray[np.int64]
 
 
-class Rule(NamedTuple):
+class BandRule(NamedTuple):
     """What is compared. masks: int64. earlier: uint32 (bands, 8), the bits of the bands before. reach: theirs.
 
     symmetric: the two sides are one. sieve: three words that settle most pairs; useful: whether they do.
@@ -54,7 +54,7 @@ class Rule(NamedTuple):
     useful: bool
 
 
-class Room(NamedTuple):
+class PairBuffer(NamedTuple):
     """Where pairs go: positions among the sorted rows, and differing bits."""
 
     left: npt.NDArray[np.int64]

@@ -24,7 +24,7 @@ _ROOM = 4096
 
 
 @dataclass(frozen=True)
-class Within:
+class NearHashes:
     """Hashes near to any of those asked for. row: int64 (k,), ascending. distance: int64 (k,), bits, to the nearest."""
 
     row: npt.NDArray[np.int64]
@@ -36,7 +36,7 @@ def words(hashes: npt.NDArray[np.uint8]) -> Words:
     return np.ascontiguousarray(np.ascontiguousarray(hashes).view(np.uint32).T)
 
 
-def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> Within:
+def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHashes:
     """Return the known hashes within `radius` bits of any hash asked for.
 
     known: uint32 of shape (8, n), as `words` gives them. asked: uint8 of shape (m, 32).
@@ -50,7 +50,7 @@ def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> Within:
         room = found
     order = np.lexsort((distance[:found], row[:found]))  # a hash that is near to several counts once, as the nearest
     row, first = np.unique(row[order], return_index=True)
-    return Within(row, distance[order][first])
+    return NearHashes(row, distance[order][first])
 
 
 def least(
