@@ -118,7 +118,7 @@ class Made:
         return ("aligned" if evidence else None), evidence
 
 
-def rows(batches: Iterator[clusters.Cut]) -> Iterator[tuple[int, int, str, int, object]]:
+def rows(batches: Iterator[clusters.ClusterMembers]) -> Iterator[tuple[int, int, str, int, object]]:
     for batch in batches:
         columns = batch.member, batch.representative, batch.method, batch.bits
         assert set(batch.evidence) == set(batch.member[batch.method == METHODS.index("aligned")].tolist())
