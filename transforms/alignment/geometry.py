@@ -1,4 +1,4 @@
-"""How one picture may come to lie over another: maps that the matches of their local features agree on.
+"""Maps that lay one picture over another, fitted to the matches of their local features.
 
 What belongs here: fitting maps and refusing those that no copy has. What does not: how well the pictures agree once one
 is laid over the other (`alignment/align.py`).
@@ -25,7 +25,13 @@ _ALIKE = 0.5  # correlation of coarse structure from which pictures are laid edg
 
 @dataclass(frozen=True)
 class Placement:
-    """A way of laying b over a. onto: (3, 3), pixels of b to pixels of a. support: (n, 2), points of a that agree."""
+    """One map that lays b over a.
+
+    Attributes:
+        geometry: The kind of map.
+        onto: Of shape (3, 3), pixels of b to pixels of a.
+        support: Of shape (n, 2), points of a that agree with it.
+    """
 
     geometry: str
     onto: Array
@@ -33,13 +39,24 @@ class Placement:
 
 
 def mapped(onto: Array, points: Array) -> Array:
-    """Map points of shape (n, 2)."""
+    """Map points.
+
+    Args:
+        onto: Of shape (3, 3).
+        points: Of shape (n, 2), x and y.
+    """
     flat = points @ onto[:, :2].T + onto[:, 2]
     return np.asarray(flat[:, :2] / flat[:, 2:], np.float64)
 
 
 def placements(a: Features, b: Features, limits: PixelLimits) -> Iterator[Placement]:
-    """Yield placements of laying b over a, the likeliest first. Deterministic: RANSAC starts from a constant seed."""
+    """Yield maps of b onto a, the likeliest first. Deterministic: RANSAC starts from a constant seed.
+
+    Args:
+        a: Features of a picture.
+        b: Features of another.
+        limits: When pixels agree.
+    """
     found = [matches(a, b, turned, limits) for turned in (b.descriptors, b.descriptors[:, MIRROR])]
     for source, target in sorted(found, key=lambda m: -len(m[0])):
         if len(source) < limits.inliers:
@@ -48,10 +65,10 @@ def placements(a: Features, b: Features, limits: PixelLimits) -> Iterator[Placem
     # Smooth or heavily edited pictures have few points; whole copies of them lie edge on edge.
     (height, width), (rows, columns) = a.grey.shape, b.grey.shape
     x, y = width / columns, height / rows
-    for (source, target), thumb, way in (found[0], b.thumb, 1), (found[1], b.thumb[:, ::-1], -1):
+    for (source, target), thumb, sign in (found[0], b.thumb, 1), (found[1], b.thumb[:, ::-1], -1):
         if float(np.vdot(a.thumb, thumb)) > _ALIKE:
-            start = 0.5 * x - 0.5 if way > 0 else width - 0.5 * x - 0.5
-            onto = np.array([[way * x, 0, start], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
+            start = 0.5 * x - 0.5 if sign > 0 else width - 0.5 * x - 0.5
+            onto = np.array([[sign * x, 0, start], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
             yield Placement("placed", onto, _support(onto, source, target, limits))
 
 
@@ -68,9 +85,9 @@ def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: PixelL
     options = [flat]
     if tilted is not None and len(tilted.support) >= _GAINED * len(flat.support):
         options.insert(0, tilted)
-    for way in options:
-        if len(way.support) >= limits.inliers and _plausible(way.onto, shape, limits):
-            yield way
+    for placement in options:
+        if len(placement.support) >= limits.inliers and _plausible(placement.onto, shape, limits):
+            yield placement
 
 
 def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Placement:
@@ -116,7 +133,7 @@ def _plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool
 
 
 def _support(onto: Array, source: Array, target: Array, limits: PixelLimits) -> Array:
-    """Points of a whose match is mapped onto them, once a place: SIFT repeats a point for each of its directions."""
+    """Return the points of a that their matches are mapped onto, once each: SIFT repeats a point for each direction."""
     if not len(source):
         return target
     near = np.linalg.norm(mapped(onto, source) - target, axis=1) <= limits.reprojection

@@ -1,6 +1,6 @@
 """What is computed once of a picture, and matching two pictures by it.
 
-What belongs here: reducing a picture, its local features, their nearest neighbours. What does not: the geometry that
+What belongs here: reducing a picture, its local features, their nearest neighbours. What does not: the maps that
 matches agree on (`alignment/geometry.py`).
 """
 
@@ -38,7 +38,12 @@ class Features:
 def features(picture: npt.NDArray[np.uint8], limits: PixelLimits) -> Features:
     """Reduce a picture and find its keypoints.
 
-    picture: uint8 of shape (h, w, 3), RGB, at least one pixel. Raises ValueError for anything else.
+    Args:
+        picture: uint8 of shape (h, w, 3), RGB, at least one pixel.
+        limits: To what size, and how many keypoints.
+
+    Raises:
+        ValueError: For any other array.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
         raise ValueError(f"a picture must be uint8 of shape (h, w, 3), not {picture.dtype} of {picture.shape}")
@@ -67,7 +72,14 @@ def features(picture: npt.NDArray[np.uint8], limits: PixelLimits) -> Features:
 
 
 def matches(a: Features, b: Features, descriptors: Array, limits: PixelLimits) -> tuple[Array, Array]:
-    """Points of b and of a, each (n, 2), whose descriptors are nearest by a clear margin."""
+    """Return points of b and of a, each of shape (n, 2), whose descriptors are nearest by a clear margin.
+
+    Args:
+        a: Features of a picture.
+        b: Features of another.
+        descriptors: Of b, plain or mirrored.
+        limits: How clear the margin must be.
+    """
     if min(len(a.points), len(b.points)) < 2:
         return b.points[:0], a.points[:0]
     likeness = a.descriptors @ descriptors.T  # of unit vectors: distance² = 2 - 2 likeness

@@ -3,10 +3,10 @@
 What belongs here: what was measured of two pictures laid over each other, and how much of it is enough. What does not:
 measuring (`alignment/align.py`), the words of a verdict (`sql/matches/evidence.sql`).
 
-Two ways lead to a confirmation. A region agrees as it stands: most of its cells, and its pixels on the average. Or a
-solid part of it agrees while the rest shows something else, as in a template whose object was exchanged or under
-lettering: then the part must be large and one piece, and many matches must say so. Photographs of one scene agree in
-specks, not in large pieces.
+There are two confirmations. A region agrees as it stands: most of its cells, and its pixels on the average. Or a solid
+part of it agrees while the rest shows something else, as in a template whose object was exchanged or under lettering:
+then the part must be large and one piece, and many matches must support it. Photographs of one scene agree in specks,
+not in large pieces.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from transforms.regions import Box
 
 @dataclass(frozen=True)
 class PixelLimits:
-    """Every threshold of the confirmation. Pixels are those of the reduced picture, values lie in [0,1].
+    """Every threshold of the confirmation. Pixels are those of the reduced picture, values lie in [0, 1].
 
-    From `structure` on they decide, and are settings of the same names (`[thresholds]`).
+    Those from `structure` on decide, and are settings of the same names (`[thresholds]`).
     """
 
     long_side: int = 320  # pixels: pictures are brought to this size first
@@ -49,9 +49,9 @@ class PixelLimits:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How b lies over a and how well the two agree there: evidence, which `confirmed` weighs.
+    """How b lies over a, and how well the two agree there: evidence, which `confirmed` weighs.
 
-    Distances are of values in [0,1] after one gain and offset a channel.
+    Distances are of values in [0, 1] after one gain and offset a channel.
     """
 
     inliers: int  # matches inside the region

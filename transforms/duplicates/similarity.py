@@ -1,6 +1,6 @@
-"""How alike the members of one cluster are to each other, by their embeddings.
+"""How alike the members of one cluster are, by their embeddings.
 
-What belongs here: the least cosine within a cluster. What does not: making vectors (`encoders`), pairs above a
+What belongs here: the least cosine within a cluster. What does not: making vectors (`encoders/`), pairs above a
 threshold (`joins/cosine/join.py`).
 """
 
@@ -17,7 +17,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class LeastSimilarity:
-    """The least cosine between any two members. Where it is not exact, no two members are less alike than that."""
+    """The least cosine between any two members; a lower bound of it where it is not exact."""
 
     similarity: float
     exact: bool
@@ -26,10 +26,15 @@ class LeastSimilarity:
 def least_similarity(vectors: Vectors) -> LeastSimilarity:
     """Return the least cosine between any two of a cluster's vectors, 1 for a cluster of one.
 
-    vectors: float32 of shape (s, d), norm 1, s at least 1, the representative first. Up to `EXACT_MEMBERS` all pairs
-    are compared. Beyond that, angles on the sphere are a metric: angle(a, b) ≤ angle(a, r) + angle(r, b), r the
-    representative. So the least cosine is at least the cosine of the sum of the two largest angles to r, or -1 where
-    that sum exceeds half a turn; s comparisons instead of s². Raises ValueError for another shape.
+    Up to `EXACT_MEMBERS`, all pairs are compared. Beyond, angles on the sphere are a metric: angle(a, b) ≤ angle(a, r)
+    + angle(r, b) for the representative r. So the cosine of the sum of the two largest angles to r is a lower bound, -1
+    where the sum exceeds half a turn; this takes s comparisons instead of s².
+
+    Args:
+        vectors: float32 of shape (s, d), norm 1, s at least 1, the representative first.
+
+    Raises:
+        ValueError: If the shape is another.
     """
     if vectors.ndim != 2 or not len(vectors):
         raise ValueError(f"vectors must have shape (s, d) with s at least 1, not {vectors.shape}")

@@ -1,9 +1,9 @@
 """Exact Hamming joins over perceptual hashes.
 
-What belongs here: finding every pair of 256-bit hashes within a radius, as tasks that need not know of each other. What
-does not: which bands are looked up and why they miss nothing (`joins/hamming/plan.py`), the loops
+What belongs here: finding every pair of 256-bit hashes within a radius, in tasks that are independent of each other.
+What does not: which bands are looked up and why they miss nothing (`joins/hamming/plan.py`), the loops
 (`joins/hamming/kernels.py`), threads (`joins/hamming/workers.py`), computing hashes (`hashing/hashes.py`), deciding
-that a pair shows the same picture (`duplicates/pairs.py`), reading or writing tables.
+that a pair shows the same picture (`duplicates/pairs.py`).
 
 A pair is reported in the first band that brings it together, hence once. Memory: 72 bytes a hash beside the hashes
 themselves, and a few batches of pairs, however many pairs there are.
@@ -29,9 +29,12 @@ _SIEVED = 32  # radius below which three words of eight settle nearly every pair
 
 @dataclass(frozen=True)
 class HammingPairs:
-    """Pairs of positions in the joined array, `left < right`, or in the two arrays of a cross join.
+    """Pairs of indices into the joined array, `left < right`, or into the two arrays of a cross join.
 
-    left, right: int64 of shape (p,). distance: uint8 of shape (p,), differing bits.
+    Attributes:
+        left: int64 of shape (p,).
+        right: int64 of shape (p,).
+        distance: uint8 of shape (p,), differing bits.
     """
 
     left: npt.NDArray[np.int64]
@@ -53,12 +56,16 @@ class BandTask:
 
 
 def tasks(left: int, right: int | None, radius: int, parts: int = 1) -> tuple[BandTask, ...]:
-    """Return the tasks whose pairs together are the join, none of them twice, in whichever order and wherever they run.
+    """Return the tasks of a join. Together they yield its pairs, each once, in any order and wherever they run.
 
-    left, right: how many hashes are joined, None for a self-join. parts: tasks that share a band; each of them sorts
-    the hashes by that band.
+    Args:
+        left: How many hashes are joined.
+        right: With how many others; None for a self-join.
+        radius: Most differing bits of a pair.
+        parts: Tasks that share a band; each sorts the hashes by that band.
 
-    Raises ValueError for a radius outside 0 to 255 bits.
+    Raises:
+        ValueError: If the radius is not from 0 to 255 bits.
     """
     chosen = plan(left, right, radius)
     return tuple(BandTask(chosen, band, part, parts) for band in range(len(chosen.bands)) for part in range(parts))
@@ -71,10 +78,14 @@ def run(
     batch: int = BATCH,
     threads: int | None = None,
 ) -> Iterator[HammingPairs]:
-    """Yield the pairs of one task, in batches and in an order that are the same wherever and however often it runs.
+    """Yield the pairs of one task. The batches and their order are the same wherever and however often it runs.
 
-    left, right: as for the joins below; None for a self-join. batch: pairs yielded at once, at most; at least 16.
-    threads: all cores if None.
+    Args:
+        task: The task.
+        left: uint8 of shape (n, 32), all left hashes.
+        right: uint8 of shape (m, 32), all right hashes; None for a self-join.
+        batch: Most pairs yielded at once, at least 16.
+        threads: None for all cores.
     """
     yield from _run((task,), left, right, batch, threads)
 
@@ -82,10 +93,16 @@ def run(
 def self_join(hashes: npt.NDArray[np.uint8], radius: int, batch: int = BATCH) -> Iterator[HammingPairs]:
     """Yield every pair of different rows within `radius` bits, once, `left < right`.
 
-    hashes: uint8 of shape (n, 32), one row a hash. Collapse equal hashes first (`hashing/grouping.py`): a picture held
-    a million times is one row here, and half a billion pairs otherwise. batch: pairs yielded at once, at most.
+    Collapse equal hashes first (`hashing/grouping.py`): a picture held a million times is one row then, and makes half
+    a billion pairs otherwise.
 
-    Raises ValueError for another shape, a radius outside 0 to 255 bits or a batch below 16.
+    Args:
+        hashes: uint8 of shape (n, 32), one row a hash.
+        radius: Most differing bits of a pair.
+        batch: Most pairs yielded at once, at least 16.
+
+    Raises:
+        ValueError: For another shape, a radius outside 0 to 255 bits, or a batch below 16.
     """
     _check(hashes)
     yield from _run(tasks(len(hashes), None, radius), hashes, None, batch, None)
@@ -96,9 +113,16 @@ def cross_join(
 ) -> Iterator[HammingPairs]:
     """Yield every (row of `left`, row of `right`) within `radius` bits, once.
 
-    left, right: uint8 of shape (n, 32) and (m, 32). A few are compared with all, many are looked up by bands.
+    A few are compared with all, many are looked up by bands.
 
-    Raises ValueError as `self_join`.
+    Args:
+        left: uint8 of shape (n, 32).
+        right: uint8 of shape (m, 32).
+        radius: Most differing bits of a pair.
+        batch: Most pairs yielded at once, at least 16.
+
+    Raises:
+        ValueError: As `self_join`.
     """
     _check(left)
     _check(right)
@@ -143,7 +167,7 @@ def _tables() -> npt.NDArray[np.uint32]:
 
 
 class _Hashes:
-    """Some hashes, and the same sorted by a band: each sorting takes the place of the one before."""
+    """Some hashes, and the same sorted by a band; each sorting replaces the one before."""
 
     def __init__(self, hashes: npt.NDArray[np.uint8], workers: Workers) -> None:
         n = len(hashes)
@@ -159,7 +183,7 @@ class _Hashes:
         self._words = np.zeros(kernels.WORDS * self._stride, np.uint32)
 
     def sort(self, band: HashBand) -> kernels.SortedHashes:
-        """Return the hashes sorted by a band; `order` has the position of each."""
+        """Return the hashes sorted by a band; `order` has the index of each."""
         n, rows, values = self._total, self._rows.view(np.uint32), self._values
         starts = np.zeros(2**band.width + 1, self._integer)
         self._share(lambda start, stop: kernels.band_values(rows, band.start, band.width, start, stop, values), n)
@@ -172,7 +196,7 @@ class _Hashes:
 
 @dataclass(frozen=True)
 class _Scan:
-    """Hashes sorted by a band, ready to be compared. room: pairs that are written before it stops."""
+    """Hashes sorted by a band, ready to be compared. It stops after `room` pairs and can be called again."""
 
     sides: tuple[kernels.SortedHashes, kernels.SortedHashes]
     orders: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]
@@ -181,7 +205,11 @@ class _Scan:
     room: int
 
     def __call__(self, last: int, cursor: npt.NDArray[np.int64]) -> tuple[HammingPairs, Callable | None]:
-        """Compare from the cursor to tile `last`, or until the room is full; return the pairs and how to go on."""
+        """Compare from the cursor on, until tile `last` is reached or the room is full.
+
+        Returns:
+            The pairs, and the call that goes on; None where nothing is left.
+        """
         left, right = np.empty((2, self.room), np.int64)
         distance = np.empty(self.room, np.uint8)
         out = kernels.PairBuffer(left, right, distance)

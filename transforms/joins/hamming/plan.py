@@ -48,7 +48,7 @@ class HashBand:
 
 @dataclass(frozen=True)
 class BandPlan:
-    """The bands of a join that finds all pairs within `radius` bits. seconds: what it may take one core."""
+    """The bands of a join that finds all pairs within `radius` bits; `seconds` is what it may take one core."""
 
     radius: int
     bands: tuple[HashBand, ...]
@@ -62,12 +62,18 @@ class BandPlan:
 
 @cache
 def plan(left: int, right: int | None, radius: int) -> BandPlan:
-    """Return the cheapest bands for joining `left` hashes with `right` others, or with each other if None.
+    """Return the cheapest bands for a join.
 
     Costs add up over bands, so this is a knapsack: `least[g][b]` is the least cost at which bands of at most b bits
     guarantee g - 1 bits. Every choice of widths and reaches is considered.
 
-    Raises ValueError for a radius outside 0 to 255.
+    Args:
+        left: How many hashes are joined.
+        right: With how many others; None for a self-join.
+        radius: Most differing bits of a pair.
+
+    Raises:
+        ValueError: If the radius is not from 0 to 255.
     """
     if not 0 <= radius < BITS:
         raise ValueError(f"radius must be between 0 and {BITS - 1} bits, not {radius}")
