@@ -18,7 +18,7 @@ from orchestration import settings
 from orchestration.cli import summary
 from orchestration.cli.main import main
 from orchestration.reports import exports
-from transforms.alignment import align
+from transforms.alignment.policy import PixelLimits
 
 
 def generation_with(sample: Landing, condition: str) -> str:
@@ -222,7 +222,7 @@ def test_the_environment_overrides_the_file(landing: Landing, monkeypatch: pytes
 
 
 def test_settings_and_alignment_have_the_same_defaults() -> None:
-    limits = {field.name: field.default for field in dataclasses.fields(align.Limits)}
+    limits = {field.name: field.default for field in dataclasses.fields(PixelLimits)}
     cut = settings.Thresholds().model_dump()
     deciding = list(limits)[list(limits).index("structure") :]
     assert {name: limits[name] for name in deciding} == {name: cut[name] for name in deciding}

@@ -17,9 +17,9 @@ from typing import Any
 import sqlglot
 from sqlglot.tokens import TokenType
 
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 from transforms.catalog.generations import Generation
-from transforms.duplicates.pairs import Thresholds
+from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View
 from transforms.matches.candidates import Cut
@@ -66,7 +66,7 @@ def _unchanged(names: str) -> dict[str, str]:
 
 FROZEN: Mapping[type, Frozen] = {
     Rules: Frozen("picture rules", _unchanged("max_pixels member_bytes pdq_quality")),
-    Limits: Frozen(
+    PixelLimits: Frozen(
         "pixel limits",
         _unchanged(
             "long_side enlarged keypoints ratio reprojection stretch structure likeness gain colour inliers "
@@ -74,7 +74,7 @@ FROZEN: Mapping[type, Frozen] = {
             "solid_share masked_mse larger_share smaller_share whole_overlap"
         ),
     ),
-    Thresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),
+    DuplicateThresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),
     Cut: Frozen("candidate thresholds", _unchanged("pdq candidate neighbours")),
     View: Frozen("view", _unchanged("name box mirrored")),
     Box: Frozen("box", _unchanged("x y width height")),

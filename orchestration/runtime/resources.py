@@ -19,7 +19,7 @@ from orchestration.facts import Facts
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.warehouse import publishing
 from transforms import encoders
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import pairs
 from transforms.encoders import Encoder
 from transforms.fingerprints import views
@@ -101,7 +101,7 @@ class Warehouse(dg.ConfigurableResource):
         return Pace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
 
     @property
-    def pixel_limits(self) -> Limits:
+    def pixel_limits(self) -> PixelLimits:
         """When two pictures agree by pixels."""
         return self._settings.thresholds.pixels
 
@@ -111,10 +111,10 @@ class Warehouse(dg.ConfigurableResource):
         return views.search_views(self._settings.search.scales, self._settings.search.flips)
 
     @property
-    def duplicate_thresholds(self) -> pairs.Thresholds:
+    def duplicate_thresholds(self) -> pairs.DuplicateThresholds:
         """When two training rows show the same picture."""
         cut = self._settings.thresholds
-        return pairs.Thresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
+        return pairs.DuplicateThresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
 
     @property
     def training_picture(self) -> TrainingPictures:

@@ -132,10 +132,10 @@ class Thresholds(Section):
     coverage: float = Field(0.95, ge=0, le=1)
 
     @property
-    def pixels(self) -> policy.Limits:
+    def pixels(self) -> policy.PixelLimits:
         """When aligned pixels confirm a copy."""
-        chosen, limits = self.model_dump(), fields(policy.Limits)
-        return policy.Limits(**{limit.name: chosen[limit.name] for limit in limits if limit.name in chosen})
+        chosen, limits = self.model_dump(), fields(policy.PixelLimits)
+        return policy.PixelLimits(**{limit.name: chosen[limit.name] for limit in limits if limit.name in chosen})
 
 
 class Limits(Section):

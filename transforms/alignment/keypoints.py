@@ -1,6 +1,6 @@
 """What is computed once of a picture, and matching two pictures by it.
 
-What belongs here: reducing a picture, its local features, their nearest neighbours. What does not: the geometry that
+What belongs here: reducing a picture, its local features, their nearest neighbours. What does not: the maps that
 matches agree on (`alignment/geometry.py`).
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.alignment.agreement import CELL, TINY, Array, cells
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 
 LEAST = 2 * CELL  # pixels: a side below this holds no cell that is not border
 SMOOTH = 2.0  # pixels: averages noise and misalignments of a pixel away before structure is compared
@@ -35,10 +35,15 @@ class Features:
     enlarged: float  # times, of a picture too small for the long side; else 1
 
 
-def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
+def features(picture: npt.NDArray[np.uint8], limits: PixelLimits) -> Features:
     """Reduce a picture and find its keypoints.
 
-    picture: uint8 of shape (h, w, 3), RGB, at least one pixel. Raises ValueError for anything else.
+    Args:
+        picture: uint8 of shape (h, w, 3), RGB, at least one pixel.
+        limits: To what size, and how many keypoints.
+
+    Raises:
+        ValueError: For any other array.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
         raise ValueError(f"a picture must be uint8 of shape (h, w, 3), not {picture.dtype} of {picture.shape}")
@@ -66,8 +71,15 @@ def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
     return Features(colour, grey, points, descriptors, thumb, colourless, enlarged)
 
 
-def matches(a: Features, b: Features, descriptors: Array, limits: Limits) -> tuple[Array, Array]:
-    """Points of b and of a, each (n, 2), whose descriptors are nearest by a clear margin."""
+def matches(a: Features, b: Features, descriptors: Array, limits: PixelLimits) -> tuple[Array, Array]:
+    """Return points of b and of a, each of shape (n, 2), whose descriptors are nearest by a clear margin.
+
+    Args:
+        a: Features of a picture.
+        b: Features of another.
+        descriptors: Of b, plain or mirrored.
+        limits: How clear the margin must be.
+    """
     if min(len(a.points), len(b.points)) < 2:
         return b.points[:0], a.points[:0]
     likeness = a.descriptors @ descriptors.T  # of unit vectors: distance² = 2 - 2 likeness

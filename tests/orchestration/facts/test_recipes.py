@@ -6,9 +6,9 @@ import pytest
 
 from orchestration.facts import recipes
 from orchestration.facts.recipes import FROZEN, Frozen, recipe, sql_words
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 from transforms.catalog.generations import Generation
-from transforms.duplicates.pairs import Thresholds
+from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import VIEWS
 from transforms.matches.candidates import Cut
@@ -31,8 +31,8 @@ def known_parts() -> dict[str, tuple[object, ...]]:
     return {
         "plain": (1, 2.5, "é\udc80", None, True, [1, (2, "three")], {"b": 1, "a": [None]}),
         "rules": (Rules(max_pixels=100_000_000, member_bytes=50_000_000, pdq_quality=50),),
-        "limits": (Limits(),),
-        "thresholds": (Thresholds(31, 0.75, 0.8, Limits()),),
+        "limits": (PixelLimits(),),
+        "thresholds": (DuplicateThresholds(31, 0.75, 0.8, PixelLimits()),),
         "cut": (Cut(31, 0.4, 10),),
         "views": (VIEWS,),
         "generation": (Generation("sd/1.png", "sd", "generations/1.png", None, "a prompt", 7),),
@@ -51,7 +51,7 @@ def test_every_field_of_a_class_in_recipes_is_in_them(kind: type) -> None:
 
 
 def test_every_field_of_a_class_changes_the_recipe() -> None:
-    limits = Limits()
+    limits = PixelLimits()
     changed = [replace(limits, **{each.name: getattr(limits, each.name) + 1}) for each in fields(limits)]
     assert len({recipe("x", each) for each in (limits, *changed)}) == 1 + len(changed)
 

@@ -32,7 +32,7 @@ _LANES = 16
 
 
 @dataclass(frozen=True)
-class Band:
+class HashBand:
     """Bits `start` to `start + width` of a hash, of which at most `reach` differ where two hashes come together."""
 
     start: int
@@ -47,11 +47,11 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The bands of a join that finds all pairs within `radius` bits. seconds: what it may take one core."""
+class BandPlan:
+    """The bands of a join that finds all pairs within `radius` bits; `seconds` is what it may take one core."""
 
     radius: int
-    bands: tuple[Band, ...]
+    bands: tuple[HashBand, ...]
     seconds: float
 
     @property
@@ -61,17 +61,23 @@ class Plan:
 
 
 @cache
-def plan(left: int, right: int | None, radius: int) -> Plan:
-    """Return the cheapest bands for joining `left` hashes with `right` others, or with each other if None.
+def plan(left: int, right: int | None, radius: int) -> BandPlan:
+    """Return the cheapest bands for a join.
 
     Costs add up over bands, so this is a knapsack: `least[g][b]` is the least cost at which bands of at most b bits
     guarantee g - 1 bits. Every choice of widths and reaches is considered.
 
-    Raises ValueError for a radius outside 0 to 255.
+    Args:
+        left: How many hashes are joined.
+        right: With how many others; None for a self-join.
+        radius: Most differing bits of a pair.
+
+    Raises:
+        ValueError: If the radius is not from 0 to 255.
     """
     if not 0 <= radius < BITS:
         raise ValueError(f"radius must be between 0 and {BITS - 1} bits, not {radius}")
-    brute = Plan(radius, (Band(0, 0, 0),), _cost(left, right, 0, 0))
+    brute = BandPlan(radius, (HashBand(0, 0, 0),), _cost(left, right, 0, 0))
     # Only the widths around one row a value are worth a look: wider tables are empty, narrower ones brute force.
     most = min(MAX_WIDTH, max(left, right or 0).bit_length() + 2)
     kinds = [(width, reach) for width in range(1, most + 1) for reach in REACHES if reach < width]
@@ -94,8 +100,8 @@ def plan(left: int, right: int | None, radius: int) -> Plan:
         guaranteed, free = guaranteed - reach - 1, free - width
     widths = [width for width, _ in chosen]
     starts = itertools.accumulate(widths, initial=0)
-    bands = tuple(Band(start, width, reach) for start, (width, reach) in zip(starts, chosen, strict=False))
-    return Plan(radius, bands, float(least[-1, -1]))
+    bands = tuple(HashBand(start, width, reach) for start, (width, reach) in zip(starts, chosen, strict=False))
+    return BandPlan(radius, bands, float(least[-1, -1]))
 
 
 def _cost(left: int, right: int | None, width: int, reach: int) -> float:
