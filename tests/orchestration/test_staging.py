@@ -10,7 +10,7 @@ import xlsxwriter.workbook
 from orchestration.reports import exports
 from orchestration.settings import Settings
 from orchestration.warehouse.staging import staged
-from transforms.reports import excel
+from transforms.reports.spreadsheets import sheets
 
 
 def test_a_folder_is_written_from_within_by_one_at_a_time(tmp_path: Path) -> None:
@@ -68,5 +68,5 @@ def test_a_disk_that_is_full_is_an_error_of_the_file_system(tmp_path: Path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(xlsxwriter.workbook.Workbook, "_store_workbook", full)
-    with pytest.raises(OSError, match="No space left"), excel.book(tmp_path / "made.xlsx"):
+    with pytest.raises(OSError, match="No space left"), sheets.book(tmp_path / "made.xlsx"):
         pass

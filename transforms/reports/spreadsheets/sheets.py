@@ -1,10 +1,11 @@
 """Arrow batches as sheets of an Excel workbook: real types, a frozen header, as many sheets as the rows need.
 
-What belongs here: cells, and what Excel can and cannot hold. What does not: which tables, and what is said about them
-(`orchestration/reports/workbook.py`); which text is dangerous (`reports/formulas.py`): what comes here is neutralised.
+What belongs here: cells, and what Excel can and cannot hold. What does not: which tables, and what the workbook says
+about them (`orchestration/reports/spreadsheets/workbook.py`); which text is dangerous
+(`reports/spreadsheets/formulas.py`). Text that comes here is neutralised already.
 
-XlsxWriter streams (`constant_memory`): a row that is written leaves memory, pictures and notes stay until the end.
-Every value goes through the method of its type, so that no text is read as a formula, a number or a link.
+XlsxWriter streams (`constant_memory`): a written row leaves memory, pictures and notes stay until the end. Every value
+goes through the method of its type, so that no text is read as a formula, a number or a link.
 """
 
 import io
@@ -23,7 +24,7 @@ from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from transforms.reports.formulas import EXACT, fitted
+from transforms.reports.spreadsheets.formulas import EXACT, fit
 
 ROWS = 1_048_576  # of an Excel sheet, the header included
 NAME = 31  # characters of a sheet's name
@@ -36,15 +37,18 @@ type Thumbnail = bytes | str
 
 
 class SheetError(RuntimeError):
-    """Excel has no place for a cell."""
+    """Excel cannot hold a cell."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table on its way into a workbook.
+class SheetTable:
+    """A table to be written into a workbook.
 
-    name: of its sheets. reader: flat columns, text neutralised. notes: what is said of a column, by its name.
-    thumbnails: of the first rows, in order.
+    Attributes:
+        name: name of its sheets.
+        reader: its rows, with flat columns and neutralised text.
+        notes: note of each column heading, by column name.
+        thumbnails: pictures of the first rows, in order.
     """
 
     name: str
@@ -55,7 +59,7 @@ class Table:
 
 @contextmanager
 def book(path: Path) -> Iterator[xlsxwriter.Workbook]:
-    """Open a workbook for writing; it is whole once the context is left. Temporary files lie beside it."""
+    """Open a workbook for writing. The file is complete when the context ends; temporary files lie beside it."""
     options = {
         "constant_memory": True,
         "tmpdir": str(path.parent),
@@ -64,34 +68,44 @@ def book(path: Path) -> Iterator[xlsxwriter.Workbook]:
         "strings_to_numbers": False,
     }
     try:
-        with xlsxwriter.Workbook(str(path), options) as opened:
-            opened.use_zip64()
-            yield opened
-    except FileCreateError as error:  # what the file system refused when the file was put together
+        with xlsxwriter.Workbook(str(path), options) as workbook:
+            workbook.use_zip64()
+            yield workbook
+    except FileCreateError as error:  # the file system refused the assembled file
         raise error.args[0] from None
 
 
-def write(into: xlsxwriter.Workbook, table: Table, rows: int = ROWS) -> list[tuple[str, int]]:
-    """Write a table on one or more sheets. Returns each with its count of rows.
+def write(workbook: xlsxwriter.Workbook, table: SheetTable, rows: int = ROWS) -> list[tuple[str, int]]:
+    """Write a table on one or more sheets.
 
-    rows: of a sheet, the header included. Raises SheetError where a cell has no place, such as in too many columns.
+    Args:
+        workbook: an open workbook, from `book`.
+        table: the table.
+        rows: rows of a sheet, the header included; more rows go on a further sheet.
+
+    Returns:
+        The name of each sheet and its number of rows.
+
+    Raises:
+        SheetError: a sheet cannot hold a cell, for example because the table has too many columns.
     """
-    columns = [_column(into, each, bool(table.thumbnails)) for each in enumerate(table.reader.schema)]
+    shift = 1 if table.thumbnails else 0
+    columns = [_column(workbook, index + shift, arrow_field) for index, arrow_field in enumerate(table.reader.schema)]
     written: list[tuple[str, int]] = []
-    sheet, at = _begun(into, table, columns, written), 0
+    sheet, at = _add_sheet(workbook, table, columns, written), 0
     for batch in table.reader:
         _widen(columns, batch)
         for cells in zip(*(column.values(batch) for column in columns), strict=True):
             if at == rows - 1:
                 _end(sheet, columns, at, table)
                 written[-1] = (written[-1][0], at)
-                sheet, at = _begun(into, table, columns, written), 0
+                sheet, at = _add_sheet(workbook, table, columns, written), 0
             at += 1
             if table.thumbnails and len(written) == 1 and at <= len(table.thumbnails):
-                _place(sheet, at, table.thumbnails[at - 1])
+                _put_thumbnail(sheet, at, table.thumbnails[at - 1])
             for column, value in zip(columns, cells, strict=True):
                 if value is not None and column.put(sheet, at, value):
-                    raise SheetError(f"sheet {written[-1][0]}, row {at}: no place for {column.name}")
+                    raise SheetError(f"sheet {written[-1][0]}, row {at}: Excel cannot hold {column.name}")
     _end(sheet, columns, at, table)
     written[-1] = (written[-1][0], at)
     return written
@@ -127,14 +141,13 @@ def _countable(value: float | Decimal) -> bool:
 
 
 def _put_text(sheet: Worksheet, row: int, column: int, text: str, form: Format | None = None) -> int:
-    # XlsxWriter would take a text from <r> to </r> for markup of its own, and write it as it is.
-    return sheet.write_string(row, column, fitted(f"'{text}" if text.startswith("<r>") else text), form)
+    # XlsxWriter takes a text from <r> to </r> for its own markup and writes it unescaped.
+    return sheet.write_string(row, column, fit(f"'{text}" if text.startswith("<r>") else text), form)
 
 
-def _column(into: xlsxwriter.Workbook, at: tuple[int, pa.Field], shifted: bool) -> _Column:
-    index, of = at
-    kind = of.type
-    text = pa.types.is_uint64(kind) or (of.name.endswith("_id") and pa.types.is_integer(kind))
+def _column(workbook: xlsxwriter.Workbook, index: int, arrow_field: pa.Field) -> _Column:
+    kind = arrow_field.type
+    text = pa.types.is_uint64(kind) or (arrow_field.name.endswith("_id") and pa.types.is_integer(kind))
     number_format = None
     if pa.types.is_timestamp(kind):
         number_format = "yyyy-mm-dd hh:mm:ss"
@@ -144,26 +157,26 @@ def _column(into: xlsxwriter.Workbook, at: tuple[int, pa.Field], shifted: bool) 
         number_format = "hh:mm:ss"
     elif pa.types.is_integer(kind) or pa.types.is_decimal(kind):
         number_format = "#,##0" if pa.types.is_integer(kind) or kind.scale == 0 else None
-    form = into.add_format({"num_format": number_format}) if number_format else None
-    width = 19 if pa.types.is_timestamp(kind) else len(of.name) + 3  # the arrow of the filter
-    return _Column(of.name, index + shifted, kind, text, form, max(_NARROWEST, width))
+    form = workbook.add_format({"num_format": number_format}) if number_format else None
+    width = 19 if pa.types.is_timestamp(kind) else len(arrow_field.name) + 3  # room for the arrow of the filter
+    return _Column(arrow_field.name, index, kind, text, form, max(_NARROWEST, width))
 
 
-def _begun(
-    into: xlsxwriter.Workbook, table: Table, columns: list[_Column], written: list[tuple[str, int]]
+def _add_sheet(
+    workbook: xlsxwriter.Workbook, table: SheetTable, columns: list[_Column], written: list[tuple[str, int]]
 ) -> Worksheet:
     name = table.name[:NAME] if not written else f"{table.name[: NAME - 5]} ({len(written) + 1})"
-    sheet = into.add_worksheet(name)
+    sheet = workbook.add_worksheet(name)
     sheet.freeze_panes(1, 1)
-    bold = into.add_format({"bold": True, "bottom": 1})
+    bold = workbook.add_format({"bold": True, "bottom": 1})
     if table.thumbnails:
         _put_text(sheet, 0, 0, "picture", bold)
     for column in columns:
         _put_text(sheet, 0, column.index, column.name, bold)
-        said = [table.notes.get(column.name, ""), _AS_TEXT if column.text else ""]
+        notes = [table.notes.get(column.name, ""), _AS_TEXT if column.text else ""]
         if not column.index and written:
-            said.append(f"Continues the sheet {written[-1][0]}, which is full.")
-        if note := "\n".join(filter(None, said)):
+            notes.append(f"Continues the sheet {written[-1][0]}, which is full.")
+        if note := "\n".join(filter(None, notes)):
             sheet.write_comment(0, column.index, note, {"x_scale": 2, "y_scale": 1 + len(note) // 200})
     written.append((name, 0))
     return sheet
@@ -177,7 +190,7 @@ def _widen(columns: list[_Column], batch: pa.RecordBatch) -> None:
             column.width = max(column.width, min(longest + 1, _WIDEST))
 
 
-def _end(sheet: Worksheet, columns: list[_Column], rows: int, table: Table) -> None:
+def _end(sheet: Worksheet, columns: list[_Column], rows: int, table: SheetTable) -> None:
     for column in columns:
         sheet.set_column(column.index, column.index, column.width)
     if table.thumbnails:
@@ -185,11 +198,11 @@ def _end(sheet: Worksheet, columns: list[_Column], rows: int, table: Table) -> N
     sheet.autofilter(0, 0, rows, columns[-1].index)
 
 
-def _place(sheet: Worksheet, row: int, thumbnail: Thumbnail) -> None:
+def _put_thumbnail(sheet: Worksheet, row: int, thumbnail: Thumbnail) -> None:
     sheet.set_row_pixels(row, _THUMBNAIL + 8)
     if isinstance(thumbnail, str):
         _put_text(sheet, row, 0, thumbnail)
         return
-    # 1: it moves with its row when the sheet is sorted
+    # object_position 1: the picture moves with its row when the sheet is sorted
     options = {"image_data": io.BytesIO(thumbnail), "x_offset": 4, "y_offset": 4, "object_position": 1}
     sheet.insert_image(row, 0, "thumbnail.jpg", options)

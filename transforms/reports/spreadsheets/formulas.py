@@ -1,20 +1,20 @@
 """Text that a spreadsheet shows instead of running.
 
-What belongs here: what makes a cell safe to open in Excel, LibreOffice or Google Sheets, and what such a cell holds.
-What does not: CSV and XLSX files; Parquet, which keeps every value as it was.
+What belongs here: what makes a cell safe to open in Excel, LibreOffice or Google Sheets, and what a cell can hold.
+What does not: writing files (`reports/spreadsheets/sheets.py`).
 
 A cell that starts with `= + - @`, a tab or a line break may run as a formula, and captions, hosts and licences are
 text that strangers wrote. An apostrophe before it makes it text (OWASP, "CSV Injection",
 https://owasp.org/www-community/attacks/CSV_Injection). The same page warns that a separator inside a value can start
-a new cell: a comma-separated file opened where the list separator is `;` splits inside quotes. Hence formula
-characters after `;`, tab or a line break get the apostrophe too.
+a new cell: a comma-separated file opened where the list separator is `;` splits inside quotes. Therefore formula
+characters after `;`, a tab or a line break get the apostrophe too.
 """
 
 import re
 
 LIST_SEPARATOR = "; "
 CELL = 32_767  # characters of an Excel cell, as UTF-16 counts them
-EXACT = 10**15 - 1  # a spreadsheet keeps fifteen digits of a number and makes the others zero
+EXACT = 10**15 - 1  # a spreadsheet keeps fifteen digits of a number and sets the others to zero
 _CUT = "… [cut: {} characters]"
 
 # Plain characters only, so that the regular expressions of Python and RE2 (DuckDB's) read the classes alike.
@@ -25,15 +25,15 @@ AFTER_SEPARATOR = f"([;\t\r\n]{_BLANK})([{_FORMULA}])"
 
 
 def neutralise(text: str) -> str:
-    """Put an apostrophe before whatever a spreadsheet would take for the start of a formula.
+    """Put an apostrophe before every place in `text` where a spreadsheet would start a formula.
 
-    Applying it twice changes nothing more. Negative numbers written as text count as formulas.
+    A second call changes nothing more. Negative numbers written as text count as formulas.
     """
     return re.sub(AT_START, r"'\1", re.sub(AFTER_SEPARATOR, r"\1'\2", text))
 
 
-def fitted(text: str) -> str:
-    """Return the text as an Excel cell can hold it: cut after 32,767 UTF-16 units, with a mark that says so."""
+def fit(text: str) -> str:
+    """Cut `text` to what an Excel cell holds, 32,767 UTF-16 units, and mark the cut."""
     if len(text) <= CELL // 2 or _units(text) <= CELL:
         return text
     mark = _CUT.format(f"{len(text):,}")
