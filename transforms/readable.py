@@ -1,7 +1,7 @@
 """Text, counts and shares as people read them, on pages, in Dagster and at a terminal.
 
 What belongs here: naming the characters that strangers hide or reorder text with, and printing numbers. What does not:
-escaping markup (`reports/page.py`), formulas (`reports/excel.py`).
+escaping markup (`reports/page.py`), formulas (`reports/spreadsheets/formulas.py`).
 """
 
 import re

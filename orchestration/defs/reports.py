@@ -45,8 +45,8 @@ def curator_exports(
         context.log.warning(warning)
     return dg.MaterializeResult(
         metadata={
-            "version": number,
-            "pictures that could not be read": len(pictures.unread),
+            "version": dg.MetadataValue.int(number),
+            "pictures that could not be read": dg.MetadataValue.int(len(pictures.unread)),
             "folder": dg.MetadataValue.path(str(folder.resolve())),
         }
         | {path.name: dg.MetadataValue.url(path.resolve().as_uri()) for path in files}
