@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.reports import removal_formats
+from orchestration.reports.page_data import publication
 from orchestration.warehouse import staging
 from transforms.hashing.hashes import file_sha256
 
@@ -196,9 +197,8 @@ them out.
 def _describe(
     con: duckdb.DuckDBPyConnection, folder: Path, policy: str, counts: RemovalCounts, notes: list[str]
 ) -> None:
-    [(version,)] = con.execute("select max(version) from warehouse.versions").fetchall()
     [(description,)] = con.execute("select description from duplicates.policies where policy = ?", [policy]).fetchall()
-    about = {"policy": policy, "description": description, "version": version, "counts": asdict(counts)}
+    about = {"policy": policy, "description": description, "version": publication(con).number, "counts": asdict(counts)}
     listed = "".join(f"- {note}\n" for note in notes)
     (folder / README).write_text(_ABOUT.format(notes=listed, **about), encoding="utf-8")
     files = {
