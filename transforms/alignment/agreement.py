@@ -1,7 +1,7 @@
-"""Where two pictures that lie over each other agree: cell by cell, and in which rectangle.
+"""Where two pictures agree that are laid over each other: cell by cell, and in which rectangle.
 
-What belongs here: arithmetic on planes of equal size. What does not: how one picture comes to lie over the other, and
-how much agreement is enough (`alignment/align.py`).
+What belongs here: arithmetic on planes of equal size. What does not: laying one picture over the
+other (`alignment/align.py`), how much agreement is enough (`alignment/policy.py`).
 """
 
 from itertools import pairwise

@@ -90,7 +90,7 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Ca
         sets: The words of the captions.
         threshold: Least similarity of near captions.
         folder: Holds files that are mapped.
-        watch: Is told of the slices that are done.
+        watch: Passes the slices on and reports progress.
     """
     bands, rows = banding(threshold)
     signed = mapped(Path(folder, "bands.bin"), np.dtype(np.uint64), (bands, len(sets)))

@@ -78,7 +78,7 @@ def group(
         threshold: Least Jaccard similarity of near captions.
         folder: Holds signatures and buckets.
         comparisons: How many the exact way may take.
-        watch: Is told of the slices that are done.
+        watch: Passes the slices on and reports progress.
     """
     groups = _led(sets, threshold, folder, by_words(sets, threshold, folder), comparisons, watch)
     if groups is None:

@@ -35,9 +35,9 @@ class Components:
             ValueError: If a node does not exist, or the arrays differ in length.
         """
         if left.shape != right.shape:
-            raise ValueError(f"each edge has two ends, not {len(left)} and {len(right)}")
+            raise ValueError(f"left and right must hold one end of each edge, not {len(left)} and {len(right)} ends")
         if (wrong := _link(self._parent, left, right)) >= 0:
-            raise ValueError(f"{left[wrong]} or {right[wrong]} is none of {len(self._parent)} nodes")
+            raise ValueError(f"the nodes are 0 to {len(self._parent) - 1}; an edge has the ends {left[wrong]} and {right[wrong]}")
 
     def labels(self) -> npt.NDArray[np.signedinteger]:
         """Return the lowest node of each node's component, shape (count,). Holds until the next `add`."""

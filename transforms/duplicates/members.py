@@ -48,8 +48,8 @@ class OpenPairs:
         """
         one, others = self.pictures.pixels_group[representative], self.pictures.pixels_group[members]
         keys = _keys(len(self.pictures), np.minimum(one, others), np.maximum(one, others))
-        places = np.searchsorted(self.keys, keys).clip(max=max(0, len(self.keys) - 1))
-        return self.keys[places] == keys if len(self.keys) else np.zeros(len(members), np.bool_)
+        found = np.searchsorted(self.keys, keys).clip(max=max(0, len(self.keys) - 1))
+        return self.keys[found] == keys if len(self.keys) else np.zeros(len(members), np.bool_)
 
 
 def _keys(count: int, low: Positions, high: Positions) -> npt.NDArray[np.int64]:
@@ -126,8 +126,8 @@ def members(
 
 def _rows(pictures: Pictures, part: ClusterMembers[PixelComparison]) -> pa.Table:
     aligned = np.full(len(part.member), np.nan)
-    for place in np.flatnonzero(part.method == METHODS.index("aligned")).tolist():
-        aligned[place] = part.evidence[int(part.member[place])].aligned_distance
+    for i in np.flatnonzero(part.method == METHODS.index("aligned")).tolist():
+        aligned[i] = part.evidence[int(part.member[i])].aligned_distance
     return pa.table(
         {
             "sample_id": pictures.ids[part.member],
@@ -156,9 +156,9 @@ def similarities(
     heads, rows = heads[order], rows[order]
     starts = np.flatnonzero(np.diff(heads, prepend=-1))
     ends = np.append(starts[1:], len(heads))
-    place = np.empty(len(pictures.distinct), np.int64)
-    place[owner] = np.arange(len(owner))
-    of = place[np.searchsorted(pictures.distinct, pictures.pixels_group)]  # the vector of each picture
+    vector_of = np.empty(len(pictures.distinct), np.int64)
+    vector_of[owner] = np.arange(len(owner))
+    of = vector_of[np.searchsorted(pictures.distinct, pictures.pixels_group)]  # the vector of each picture
     wanted = np.flatnonzero(ends - starts > 1)
     for some in _portions(wanted, ends - starts, at_once):
         needed = [np.unique(of[rows[starts[i] : ends[i]]]) for i in some]

@@ -23,7 +23,7 @@ from transforms.duplicates.components import Components
 from transforms.fingerprints.picture_set import Pictures, Positions
 from transforms.hashing.digest_arrays import Lookup
 
-Compare = Callable[[int, int], PixelComparison]  # by position
+Compare = Callable[[int, int], PixelComparison]  # of two pictures, by index
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _compared(
 def _rows(pictures: Pictures, ties: Ties) -> pa.Table:
     frame = pl.DataFrame(
         {
-            "sample_id_a": pictures.ids[ties.left],  # positions are in order of ids: left is the lower one
+            "sample_id_a": pictures.ids[ties.left],  # indices are in order of ids: left is the lower one
             "sample_id_b": pictures.ids[ties.right],
             "distance": ties.distance,
         }

@@ -63,7 +63,7 @@ class Cells:
         """
         rows = as_rows(rows)
         if cells < 1 or sample < 1 or not len(rows):
-            raise ValueError(f"{cells} cells cannot be found in {min(sample, len(rows))} rows: both must be at least 1")
+            raise ValueError(f"cells and sampled rows must both be at least 1, not {cells} and {min(sample, len(rows))}")
         rng = np.random.default_rng(seed)
         drawn = rows.take(np.sort(rng.choice(len(rows), min(sample, len(rows)), replace=False)))
         centroids = drawn[np.sort(rng.choice(len(drawn), min(cells, len(drawn)), replace=False))].copy()

@@ -21,7 +21,7 @@ from transforms.encoders import Vectors
 from transforms.joins.cosine.tiles import BATCH, Hits, above, device, full_precision, highest, tensor
 
 MEMORY = 2 << 30
-"""Bytes that a join may hold unless told otherwise."""
+"""Bytes that a join may hold by default."""
 
 
 class VectorRows(Protocol):
@@ -164,7 +164,7 @@ def run(
     """
     outer_rows, inner_rows = as_rows(left), as_rows(left if right is None else right)
     if outer_rows.dimension != inner_rows.dimension:
-        raise ValueError(f"vectors of {outer_rows.dimension} and of {inner_rows.dimension} numbers have no cosine")
+        raise ValueError(f"vectors must have one length, not {outer_rows.dimension} and {inner_rows.dimension} numbers")
     return batched(_met(block, outer_rows, inner_rows, threshold, own=right is None))
 
 

@@ -26,7 +26,7 @@ MAX_WIDTH = 24  # bits of a band: a table of its values has 16 million places
 # Seconds of one core, fitted to runs with 0.1 to 10 million hashes on an AMD EPYC (Zen 4) with two cores.
 _SORTED = 25e-9  # a hash is sorted by a band
 _PLACE = 4e-9  # a value of a band has its place in a table
-_VISIT = 11e-9  # a group of equal values meets another group
+_VISIT = 11e-9  # a group of equal values is compared with another
 _BLOCK = 1.6e-9  # a hash is compared with up to 16 others
 _LANES = 16
 

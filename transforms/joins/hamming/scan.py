@@ -19,7 +19,7 @@ from transforms.joins.hamming.intrinsics import popcount
 from transforms.joins.hamming.workers import Workers
 
 Words = npt.NDArray[np.uint32]
-_BLOCK = 1024  # hashes that stay in the cache while all that are asked for meet them
+_BLOCK = 1024  # hashes that stay in the cache while they are compared with all that are asked for
 _ROOM = 4096
 
 
