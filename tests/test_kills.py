@@ -202,7 +202,8 @@ def published(home: Path) -> dict[str, list[str]]:
     """Return the rows of every published table, in an order of their own."""
     with duckdb.connect(str(home / "raisonne.duckdb"), read_only=True) as con:
         names = con.execute("select schema_name || '.' || table_name from duckdb_tables() order by all").fetchall()
-        return {name: sorted(map(repr, con.table(name).fetchall())) for (name,) in names if name != "warehouse.versions"}
+        compared = [name for (name,) in names if name != "warehouse.versions"]
+        return {name: sorted(map(repr, con.table(name).fetchall())) for name in compared}
 
 
 def points(commits: list[str]) -> list[Point]:
@@ -215,7 +216,8 @@ def changed(landing: Landing, rows_of: Rows) -> None:
     """Take a shard away, land another, add a generation and change an opt-out list: rows of every stage go and come."""
     for ending in ("parquet", "tar"):
         (landing.folder / "laion" / f"00001.{ending}").unlink()
-    landing.shard("00002", [*rows_of(10, 2), Row("https://again.example.org/1.jpg", "picture 1", rows_of(1, 1)[0].data)])
+    [known] = rows_of(1, 1)
+    landing.shard("00002", [*rows_of(10, 2), Row("https://again.example.org/1.jpg", "picture 1", known.data)])
     picture(11).save(landing.folder / "generations" / "later.png")
     (landing.folder / "lists" / "web.csv").write_text("url\nhttps://images.example.org/2.jpg\n")
 
