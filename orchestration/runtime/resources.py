@@ -16,6 +16,7 @@ from pydantic import PrivateAttr
 
 from orchestration import progress, settings
 from orchestration.facts import Facts
+from orchestration.facts.migration import migrate
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.warehouse import publishing
 from transforms import encoders
@@ -49,6 +50,8 @@ class Warehouse(dg.ConfigurableResource):
         log = progress.told_to(context.log.info) if context.log else nullcontext()
         with publishing.writer(self.home, run=run, wait_s=wait, on_wait=tell), log:
             shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
+            for sentence in migrate(self.facts).sentences:
+                tell(sentence)
             yield self
 
     @property
