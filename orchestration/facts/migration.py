@@ -57,7 +57,7 @@ def migrate(facts: Facts) -> Migration:
     file = facts.folder / _FORMAT_FILE
     current = file.exists() and file.read_text(encoding="utf-8").strip() == str(FORMAT)
     stale = [] if current else _stale(facts)
-    tables = defaultdict(list)
+    tables: defaultdict[Change, list[str]] = defaultdict(list)
     for table in sorted(facts, key=lambda table: table.outdated):  # notes are brought up to date before some go
         change = table.migrate()
         if change is not Change.NONE:
