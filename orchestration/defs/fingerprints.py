@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from orchestration.defs.catalog import SHARDS, landing_shards
 from orchestration.facts import literal
-from orchestration.facts.recipes import recipe
+from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.fingerprints import second_dump
 from orchestration.fingerprints.bookkeeping import (
     CODE,
@@ -131,7 +131,12 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     table = warehouse.facts["generation_fingerprints"]
     known = {row["generation_id"]: row for row in table.read(["generation_id", "recipe"]).to_pylist()}
     recipes = {g.generation_id: _generation_recipe(warehouse, g) for g in found}
-    due = [g for g in found if known.get(g.generation_id, {}).get("recipe") != recipes[g.generation_id]]
+    noted = {generation_id: row["recipe"] for generation_id, row in known.items()}
+    due = [
+        g
+        for g in found
+        if noted.get(g.generation_id) not in (recipes[g.generation_id], older_recipe(*_generation_parts(warehouse, g)))
+    ]
     failed = 0
     if due:
         embeddings = warehouse.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
@@ -160,17 +165,13 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
 
 
 def _generation_recipe(warehouse: Warehouse, generation: Generation) -> str:
+    return recipe("generation fingerprints", *_generation_parts(warehouse, generation))
+
+
+def _generation_parts(warehouse: Warehouse, generation: Generation) -> tuple[object, ...]:
     stat = Path(generation.path).stat()
-    return recipe(
-        "generation fingerprints",
-        CODE,
-        warehouse.encoder_id(COPY),
-        warehouse.rules,
-        generation,
-        warehouse.views,
-        stat.st_size,
-        stat.st_mtime_ns,
-    )
+    encoder = warehouse.encoder_id(COPY)
+    return CODE, encoder, warehouse.rules, generation, warehouse.views, stat.st_size, stat.st_mtime_ns
 
 
 type _Read = tuple[Generation, Fingerprint, list[Prepared]]

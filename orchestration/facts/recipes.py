@@ -26,7 +26,7 @@ from transforms.matches.candidates import Cut
 from transforms.regions import Box
 
 FORMAT = 1
-"""Raise it to compute every fact again, and say so in the changelog."""
+"""Raise it to compute every fact again, drop `older_recipe`, and say so in the changelog."""
 
 type Plain = bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"] | None
 
@@ -115,6 +115,30 @@ def plain(value: object) -> Plain:
     raise TypeError(
         f"a recipe holds plain values, not {type(value).__name__}: pass its values, or list it in "
         "orchestration/facts/recipes.py under names that never change"
+    )
+
+
+_OLDER_NAMES = {Rules: "Rules", View: "View", Box: "Box", Generation: "Generation"}
+
+
+def older_recipe(*parts: object) -> str:
+    """Hash parts as it was done before recipes had a format.
+
+    Only for hashes and embeddings of pictures, which are too dear to be computed again because of another format.
+
+    Args:
+        *parts: Those of `recipe`, without the kind, in the same order.
+    """
+    return hashlib.sha256(json.dumps(parts, default=_older_text).encode()).hexdigest()[:16]
+
+
+def _older_text(value: object) -> str:
+    name = _OLDER_NAMES.get(type(value))
+    if name is None:
+        return repr(value)
+    attributes = FROZEN[type(value)].names.items()
+    return (
+        f"{name}({', '.join(f'{field}={_older_text(getattr(value, attribute))}' for field, attribute in attributes)})"
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import lance
 import pyarrow as pa
 
-from orchestration.facts.schemas import keys
+from orchestration.facts.schemas.tables import keys
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,13 +35,26 @@ def retried[T](attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-def found(uri: str, schema: pa.Schema) -> lance.LanceDataset:
-    """Open a table, or make it, empty."""
+def load(uri: str) -> lance.LanceDataset | None:
+    """Open a table; None if it does not exist."""
     try:
         return lance.dataset(uri)
     except ValueError as error:
         if "was not found" not in str(error):
             raise
+    return None
+
+
+def ensure(uri: str, schema: pa.Schema) -> lance.LanceDataset:
+    """Open a table, or create it, empty.
+
+    Args:
+        uri: The table's folder.
+        schema: Its columns, if it is created.
+    """
+    dataset = load(uri)
+    if dataset is not None:
+        return dataset
     try:
         return lance.write_dataset(schema.empty_table(), uri, mode="create")
     except OSError as error:
@@ -50,14 +63,28 @@ def found(uri: str, schema: pa.Schema) -> lance.LanceDataset:
     return lance.dataset(uri)  # another process was quicker
 
 
-def evolve(dataset: lance.LanceDataset, wanted: pa.Schema) -> None:
-    """Add the columns that the table lacks, empty, and drop those that are no more."""
-    missing = [field for field in wanted if field.name not in dataset.schema.names]
-    gone = [name for name in dataset.schema.names if name not in wanted.names]
+def empty(schema: pa.Schema) -> lance.LanceDataset:
+    """Return a table without rows that exists in memory alone: what a reader sees of one that does not exist."""
+    return lance.write_dataset(schema.empty_table(), "memory://")
+
+
+def evolve(dataset: lance.LanceDataset, current: pa.Schema) -> bool:
+    """Add the columns that a table lacks, empty, and drop those that are no more.
+
+    Args:
+        dataset: The table.
+        current: The columns that it should have.
+
+    Returns:
+        Whether there were any.
+    """
+    missing = [field for field in current if field.name not in dataset.schema.names]
+    gone = [name for name in dataset.schema.names if name not in current.names]
     if missing:
         dataset.add_columns(pa.schema(missing))
     if gone:  # a merge that lacks columns of the table would not notice another writer's
         dataset.drop_columns(gone)
+    return bool(missing or gone)
 
 
 def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int) -> dict[str, int]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from orchestration.catalog.shards import landed_metadata
 from orchestration.compute import engines
 from orchestration.facts import Facts, FactTable, literal
-from orchestration.facts.recipes import recipe
+from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.progress import say, track
 from orchestration.runtime.resources import Warehouse
 from transforms.fingerprints import row_matching
@@ -53,6 +53,7 @@ def due_shards(warehouse: Warehouse) -> list[Due]:
     if not landed:
         return []  # no encoder is loaded for nothing
     made = {kind: made_by for kind, made_by in makers(warehouse).items() if kind != REDOWNLOAD}
+    older = older_makers(warehouse)
     files = landed_metadata(warehouse.facts)
     due = []
     for shard in landed:
@@ -63,7 +64,11 @@ def due_shards(warehouse: Warehouse) -> list[Due]:
             [(file["metadata_path"], file["metadata_mtime_ns"]) for file in listing] if shard["status"] != "ok" else []
         )
         wanted = {kind: recipe("shard fingerprints", made_by, delivery, others) for kind, made_by in made.items()}
-        missing = {kind: made_by for kind, made_by in wanted.items() if done.get((shard["shard_id"], kind)) != made_by}
+        missing = {
+            kind: made_by
+            for kind, made_by in wanted.items()
+            if done.get((shard["shard_id"], kind)) not in (made_by, older_recipe(older[kind], delivery, others))
+        }
         if missing:
             due.append(Due(shard, listing, missing))
     return due
@@ -97,6 +102,13 @@ def makers(warehouse: Warehouse) -> dict[str, str]:
     """Return, by fingerprint, a hash of what makes it from a picture: code, rules, encoder."""
     return dict.fromkeys(IMAGES, recipe("hashes", CODE, warehouse.rules)) | {
         kind: recipe("embedding", CODE, warehouse.rules, warehouse.encoder_id(kind)) for kind in warehouse.encoder_names
+    }
+
+
+def older_makers(warehouse: Warehouse) -> dict[str, str]:
+    """Return `makers` as they were hashed before recipes had a format."""
+    return dict.fromkeys(IMAGES, older_recipe(CODE, warehouse.rules)) | {
+        kind: older_recipe(CODE, warehouse.rules, warehouse.encoder_id(kind)) for kind in warehouse.encoder_names
     }
 
 
@@ -165,10 +177,10 @@ def _known(warehouse: Warehouse, due: Due) -> pa.Table | None:
     where = f"shard_id = {int(due.shard['shard_id'])}"
     notes = warehouse.facts["fingerprinted_shards"].read(["fingerprint", "maker"], where).to_pylist()
     made_by = {note["fingerprint"]: note["maker"] for note in notes}
-    now = makers(warehouse)
+    now, older = makers(warehouse), older_makers(warehouse)
     kinds = [kind for kind in EMBEDDINGS if kind in due.recipes]
     images = warehouse.facts["image_fingerprints"]
-    if any(made_by.get(kind) != now[kind] for kind in (HASHES, *kinds)):
+    if any(made_by.get(kind) not in (now[kind], older[kind]) for kind in (HASHES, *kinds)):
         return None
     if not 0 < images.dataset().count_rows(filter=where) <= _REUSED:
         return None

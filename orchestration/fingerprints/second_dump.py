@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from orchestration.catalog.shards import landed_metadata, shard_number
-from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.bookkeeping import REDOWNLOAD, Due, forget, makers
+from orchestration.facts.recipes import older_recipe, recipe
+from orchestration.fingerprints.bookkeeping import REDOWNLOAD, Due, forget, makers, older_makers
 from orchestration.runtime.resources import Warehouse
 from transforms.catalog import landing
 from transforms.catalog.landing import Shard
@@ -29,16 +29,13 @@ def due(warehouse: Warehouse) -> list[Due]:
     if not found:
         return []
     made_by, files = makers(warehouse)[REDOWNLOAD], landed_metadata(warehouse.facts)
+    older = older_makers(warehouse)[REDOWNLOAD]
     dues = []
     for shard_id, row in found.items():
         listing = row_matching.metadata_of(row, files)
-        made = recipe(
-            "second dump fingerprints",
-            made_by,
-            row["delivery"],
-            [(file["metadata_path"], file["metadata_mtime_ns"]) for file in listing],
-        )
-        if done.get(shard_id) != made:
+        others = [(file["metadata_path"], file["metadata_mtime_ns"]) for file in listing]
+        made = recipe("second dump fingerprints", made_by, row["delivery"], others)
+        if done.get(shard_id) not in (made, older_recipe(older, row["delivery"], others)):
             dues.append(Due(row, listing, {REDOWNLOAD: made}))
     return dues
 

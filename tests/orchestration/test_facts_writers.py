@@ -93,7 +93,7 @@ def test_new_keys_are_not_doubled_beside_an_index_on_them(facts: Facts, monkeypa
     assert table.maintain(index_rows=100)["new indices"] == 1
     before = table.dataset()
     table.upsert(scores(range(5000, 5010), 1.0))
-    monkeypatch.setattr(FactTable, "_open", lambda self: before)  # a writer that began before that commit
+    monkeypatch.setattr(FactTable, "_writable", lambda self: before)  # a writer that began before that commit
     table.upsert(scores(range(5000, 5010), 2.0))
     monkeypatch.undo()
     assert table.dataset().count_rows() == 1010
