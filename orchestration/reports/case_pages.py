@@ -15,13 +15,13 @@ from orchestration.reports.cases import Case, value_text
 from orchestration.reports.page_data import Publication
 from orchestration.reports.pictures import PictureReader
 from orchestration.settings.sections import Thresholds
-from orchestration.warehouse import staging
 from transforms import pictures
 from transforms.pictures import Pixels
 from transforms.regions import Box
 from transforms.reports import case_page
 from transforms.reports.case_page import CasePage, LikelySource, Measurement
 from transforms.reports.reliability_plot import ReliabilityPoint
+from transforms.storage import staging
 
 _MEASURES = {
     "p_value": "how often a picture that is not in the training set would have a best match this strong",

@@ -18,7 +18,7 @@ from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets import workbook
 from orchestration.reports.spreadsheets.cells import safe_select
 from orchestration.settings import Settings
-from orchestration.warehouse import staging
+from transforms.storage import staging
 
 TABLES = (
     "reports.duplicate_frequency",

@@ -21,8 +21,8 @@ import duckdb
 
 from orchestration.reports import removal_formats
 from orchestration.reports.page_data import publication
-from orchestration.warehouse import staging
 from transforms.hashing.hashes import file_sha256
+from transforms.storage import staging
 
 LIST, MANIFEST, README = "removal.parquet", "manifest.json", "README.md"
 PARTS = (LIST, *removal_formats.FOLDERS, README, MANIFEST)

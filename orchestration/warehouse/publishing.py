@@ -28,6 +28,8 @@ from pathlib import Path
 import duckdb
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
+from transforms.storage.staging import sync
+
 LINK = "raisonne.duckdb"
 _NAME = re.compile(r"raisonne-(\d{6,})\.duckdb(\.wal.*)?")
 _GUARD = "published/never-written"
@@ -138,10 +140,10 @@ def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version
     version = Version(number, home / "versions" / f"raisonne-{number:06d}.duckdb")
     _guard(version.path)
     build.chmod(0o444)
-    _sync(build)
+    sync(build)
     try:
         build.rename(version.path)
-        _sync(version.path.parent)
+        sync(version.path.parent)
         link = build.with_name("link")
         link.symlink_to(Path("versions", version.path.name))
         link.replace(home / LINK)
@@ -149,7 +151,7 @@ def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version
         if current(home) != version:
             version.path.unlink(missing_ok=True)
         raise
-    _sync(home)
+    sync(home)
     return version, _prune(home, history, [*history, version][-keep:])
 
 
@@ -254,9 +256,3 @@ def _copy(source: Path, target: Path) -> None:
                 pass
     except (AttributeError, OSError):  # not on this system, or not on this file system
         shutil.copyfile(source, target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)

@@ -9,8 +9,8 @@ import xlsxwriter.workbook
 
 from orchestration.reports import exports
 from orchestration.settings import Settings
-from orchestration.warehouse.staging import staged
 from transforms.reports.spreadsheets import sheets
+from transforms.storage.staging import staged
 
 
 def test_a_folder_is_written_from_within_by_one_at_a_time(tmp_path: Path) -> None:
