@@ -27,7 +27,13 @@ _FAILURES = ("shards", "unlisted_pictures", "pictures", "generations")
 
 
 def show(con: duckdb.DuckDBPyConnection, database: Path, report: Path | None) -> None:
-    """Print the summary of a published version to standard output: a table on a terminal, `name: value` when piped."""
+    """Print the summary of a published version: a table on a terminal, `name: value` when piped.
+
+    Args:
+        con: Open on the version.
+        database: Its file.
+        report: The page to open, if one was written.
+    """
     con.execute("set timezone = 'UTC'")
     rows = [(line, _text(con, f"summary/{line.replace(' ', '_')}")) for line in _LINES]
     rows += [("database", _short(database)), ("report", _short(report) if report else "none; run `raisonne export`")]
@@ -43,7 +49,7 @@ def show(con: duckdb.DuckDBPyConnection, database: Path, report: Path | None) ->
 
 
 def failures(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return what could not be used, one printable sentence a landing file or reason."""
+    """Return one printable sentence for each landing file or reason why pictures could not be used."""
     return [printable(text) for name in _FAILURES for (text,) in con.execute(query(f"failures/{name}")).fetchall()]
 
 
