@@ -66,7 +66,9 @@ def _allowed(field: Mapping[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "anyOf" in field:
-        return " or ".join(_allowed(each) for each in field["anyOf"] if each.get("type") != "null")
+        least = {"minimum": field["ge"]} if "ge" in field else {}  # pydantic leaves the bound of a union outside it
+        kinds = [each | least if each["type"] == "integer" else each for each in field["anyOf"]]
+        return " or ".join(_allowed(kind) for kind in kinds if kind["type"] != "null")
     if field["type"] == "array":
         most = f", at most {field['maxItems']}" if "maxItems" in field else ""
         return f"list of: {_allowed(field['items'])}{most}"

@@ -16,41 +16,35 @@ import pyarrow as pa
 from orchestration.catalog import samples_view
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
-from orchestration.facts.recipes import recipe, sql_words
+from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.bookkeeping import forget_outdated_shards
 from orchestration.progress import say
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse
 from orchestration.settings.sections import Recall
 from orchestration.warehouse import build
+from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import Model, load
 from transforms.catalog import opt_outs
 from transforms.catalog.opt_outs import KINDS, RecallListError
 from transforms.hashing.hashes import file_sha256
 
-CODE = 2  # raise when the same lists would match other rows
+CODE = 3  # raise when the same lists would match other rows
 _HASHES = ("sha256", "pdq")
 _BATCH = 50_000
 _URL_KEYS = "duplicates.url_keys"
 _MODELS = (samples_view.SAMPLES, _URL_KEYS)  # they decide what the URL of a row is, and which spellings of it are one
 _ENTRIES = pa.schema({"list": pa.string(), "kind": pa.string(), "value": pa.string()})
 
-# What two ways of writing the same thing have in common: http and https, a scheme left out, the case of a host, blanks.
-# URLs that differ in more match where duplicates.url_keys has them as one.
-_MACROS = r"""
-create temp macro stripped(written) as regexp_replace(written, '^\s+|\s+$', '', 'g');
-create temp macro schemeless(written) as regexp_replace(stripped(written), '^https?://', '', 'i');
-create temp macro url_key(written) as
-    lower(regexp_extract(schemeless(written), '^[^/?#]*'))
-    || regexp_extract(schemeless(written), '^[^/?#]*(.*)$', 1, 's');
-create temp macro host_key(written) as
-    lower(regexp_extract(schemeless(written), '^(?:[^/?#@]*@)?(?:\*?\.)?([^/:?#]*?)\.?(?:[/:?#].*)?$', 1, 's'));
-"""
 _KEYED = """
 create temp table entries as
 select
     row_number() over () as entry, list, kind, value,
-    case kind when 'url' then url_key(value) when 'host' then host_key(value) else lower(stripped(value)) end as key
+    case kind
+        when 'url' then normalised_url(value)
+        when 'host' then host_key(value)
+        else lower(url_trimmed(value))
+    end as key
 from listed"""
 # A statement for each kind of entry; only those that are needed run.
 _MATCHES = {
@@ -59,12 +53,9 @@ _MATCHES = {
         from entries join catalog.samples on samples.sample_id = try_cast(entries.key as ubigint)
         where entries.kind = 'sample_id'""",
     "url": """
-        select samples.sample_id, entries.entry
-        from catalog.samples join entries on entries.key = url_key(samples.url)
-        where entries.kind = 'url' and entries.key <> ''
-        union all
-        select rows.sample_id, entry_urls.sample_id
-        from duplicates.url_keys as rows join entry_urls using (normalised_url)""",
+        select rows.sample_id, entries.entry
+        from duplicates.url_keys as rows join entries on entries.key = rows.normalised_url
+        where entries.kind = 'url'""",
     "host": """
         with hosts as (
             select distinct url_host, rtrim(url_host, '.') as host from catalog.samples where url_host is not null
@@ -122,7 +113,7 @@ def recalled_rows(warehouse: Warehouse) -> dg.MaterializeResult:
         state = [warehouse.facts[name].version for name in ("landing_shards", "image_fingerprints") if lists]
         # the ending too: it says how a file is read
         listed = [(each.name, [(path.suffix.lower(), sha256) for path, sha256 in each.files]) for each in lists]
-        rules = {name: sql_words(model.select) for name, model in _models().items()} if lists else {}
+        rules = {name: words(model.select, build.SQL) for name, model in _models().items()} if lists else {}
         made_by = recipe("recalls", CODE, state, listed, rules)
         told = {} if table.recipe == made_by else _replace(warehouse, lists, made_by)
     except RecallListError as error:
@@ -156,8 +147,6 @@ def _replace(warehouse: Warehouse, lists: Sequence[_List], made_by: str) -> dict
         table.replace([], made_by)
         return {}
     with samples_view.opened(warehouse.facts, warehouse.settings, _MODELS) as con:
-        for macro in _MACROS.split(";\n"):
-            con.execute(macro)
         unusable = _read(con, lists)
         con.execute(_KEYED)
         counts = dict(con.execute("select kind, count(*) from entries group by kind").fetchall())
@@ -165,7 +154,6 @@ def _replace(warehouse: Warehouse, lists: Sequence[_List], made_by: str) -> dict
         for kind, query in _MATCHES.items():
             if kind in counts or (kind == "hashes" and counts.keys() & set(_HASHES)):
                 _provide_hashes(con, warehouse, kind)
-                _normalise(con, kind)
                 con.execute(f"insert into matches {query}")
         reader = con.execute(_FIRST).to_arrow_reader(_BATCH)
         table.replace((pa.Table.from_batches([batch]) for batch in reader), made_by)
@@ -207,18 +195,3 @@ def _provide_hashes(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, kind: 
         stored = warehouse.facts["image_fingerprints"].dataset()
         columns = ["sample_id", *_HASHES]
         con.register("hashes", stored.scanner(columns=columns, filter="sha256 is not null").to_reader())
-
-
-def _normalise(con: duckdb.DuckDBPyConnection, kind: str) -> None:
-    """Make `entry_urls`: what the model of the rows' URLs says of entries, in a database whose rows they are."""
-    if kind == "url":
-        [(home,)] = con.execute("select current_database()").fetchall()
-        con.execute("attach ':memory:' as listed")
-        con.execute("create schema listed.catalog")
-        con.execute("""
-            create table listed.catalog.samples as
-            select entry as sample_id, value as url, false as recalled from entries where kind = 'url'""")
-        con.execute("use listed")
-        con.execute(f"create temp table entry_urls as {_models()[_URL_KEYS].select}")
-        con.execute(f'use "{home}"')
-        con.execute("detach listed")
