@@ -105,13 +105,13 @@ def tiles(off: Array, inside: Mask, side: int = 4) -> list[float]:
     down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     rows = np.linspace(down[0], down[-1] + 1, side + 1).astype(int)
     columns = np.linspace(across[0], across[-1] + 1, side + 1).astype(int)
-    found = []
+    means = []
     for top, bottom in pairwise(rows):
         for left, right in pairwise(columns):
             counted = inside[top:bottom, left:right]
             if counted.any():
-                found.append(float(off[top:bottom, left:right][counted].mean()))
-    return found
+                means.append(float(off[top:bottom, left:right][counted].mean()))
+    return means
 
 
 def similarity(x: Array, y: Array) -> Array:

@@ -56,35 +56,35 @@ def align(a: Features, b: Features, limits: PixelLimits) -> Alignment | None:
         points = len(a.points)
         return Alignment(points, 0.0, 1.0, 1.0, page, page, False, count, 1.0, count, "equal", _EQUAL, 0.0, 0.0, 1.0)
     if max(b.grey.shape) < max(a.grey.shape):  # enlarged, it would lack the other's fine structure
-        found = align(b, a, limits)
-        return found and _turned(found)
+        alignment = align(b, a, limits)
+        return alignment and _turned(alignment)
     if a.colourless != b.colourless:  # a copy in grey has the source's brightness, and nothing of its colours
         a, b = _grey(a), _grey(b)
     best: Alignment | None = None
     for placement in placements(a, b, limits):
-        found = _measure(a, b, placement, limits)
-        if found and found.copied(limits):
-            return found
-        if found and (best is None or _rank(found, limits) > _rank(best, limits)):
-            best = found
+        alignment = _measure(a, b, placement, limits)
+        if alignment and alignment.copied(limits):
+            return alignment
+        if alignment and (best is None or _rank(alignment, limits) > _rank(best, limits)):
+            best = alignment
     return best
 
 
-def _turned(found: Alignment) -> Alignment:
+def _turned(alignment: Alignment) -> Alignment:
     """Return what laying a over b measured as laying b over a."""
-    back = np.linalg.inv(np.reshape(found.homography, (3, 3)))
+    back = np.linalg.inv(np.reshape(alignment.homography, (3, 3)))
     return replace(
-        found,
-        overlap_a=found.overlap_b,
-        overlap_b=found.overlap_a,
-        region_a=found.region_b,
-        region_b=found.region_a,
+        alignment,
+        overlap_a=alignment.overlap_b,
+        overlap_b=alignment.overlap_a,
+        region_a=alignment.region_b,
+        region_b=alignment.region_a,
         homography=tuple((back / back[2, 2]).ravel().tolist()),
     )
 
 
-def _rank(found: Alignment, limits: PixelLimits) -> tuple[bool, float]:
-    return found.confirmed(limits), found.agreement * found.cells
+def _rank(alignment: Alignment, limits: PixelLimits) -> tuple[bool, float]:
+    return alignment.confirmed(limits), alignment.agreement * alignment.cells
 
 
 def _grey(picture: Features) -> Features:
@@ -194,21 +194,21 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
     height, width = a.grey.shape
     rows, columns = b.grey.shape
     laid, inside, area = _laid(b, placement.onto, (width, height), a.enlarged)
-    found = _region(a, laid, inside, limits)
-    if found is None:
+    region = _region(a, laid, inside, limits)
+    if region is None:
         return None
-    pixels = _pixels(found.part, inside > 0.99)
+    pixels = _pixels(region.part, inside > 0.99)
     if not pixels.any():
         return None
-    shared, size = found.covered(inside), np.array([width, height])
-    low, high = found.corners(size)
+    shared, size = region.covered(inside), np.array([width, height])
+    low, high = region.corners(size)
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
     on_b = mapped(np.linalg.inv(placement.onto), corners - 0.5) + 0.5
 
     mine, theirs = cells(a.colour), cells(laid)
-    gain, offset = exposure(mine[found.part], theirs[found.part])
+    gain, offset = exposure(mine[region.part], theirs[region.part])
     off = squares(a.colour, laid, gain, offset)
-    kept = found.agreeing if _pixels(found.agreeing, pixels).any() else found.part
+    kept = region.agreeing if _pixels(region.agreeing, pixels).any() else region.part
     brought = cv2.cvtColor(np.asarray(gain * laid + offset, np.float32), cv2.COLOR_RGB2GRAY)
     alike = similarity(a.grey, np.asarray(cv2.GaussianBlur(brought, (0, 0), SMOOTH)))
     return Alignment(
@@ -219,9 +219,9 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
         region_a=_box(low / size, high / size),
         region_b=_box(on_b.min(axis=0) / [columns, rows], on_b.max(axis=0) / [columns, rows]),
         mirrored=bool(np.linalg.det(placement.onto) < 0),
-        cells=int(found.inner.sum()),
-        agreement=float(found.agreeing[found.inner].mean()),
-        solid=found.solid,
+        cells=int(region.inner.sum()),
+        agreement=float(region.agreeing[region.inner].mean()),
+        solid=region.solid,
         geometry=placement.geometry,
         homography=_fractions(placement.onto, (rows, columns), (height, width)),
         tile_l2=float(np.sqrt(max(tiles(off, pixels)))),
@@ -246,9 +246,9 @@ def _solid(agreeing: Mask, filled: Mask) -> int:
 def _fractions(onto: Array, source: tuple[int, int], target: tuple[int, int]) -> tuple[float, ...]:
     """Return a map between pixel centres as one between fractions of the pictures, whose origin is a corner."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    made = np.diag([1 / target[1], 1 / target[0], 1]) @ half @ onto
-    made = made @ np.linalg.inv(half) @ np.diag([source[1], source[0], 1])
-    return tuple((made / made[2, 2]).ravel().tolist())
+    between = np.diag([1 / target[1], 1 / target[0], 1]) @ half @ onto
+    between = between @ np.linalg.inv(half) @ np.diag([source[1], source[0], 1])
+    return tuple((between / between[2, 2]).ravel().tolist())
 
 
 def _box(low: Array, high: Array) -> Box:

@@ -75,16 +75,16 @@ class Comparer[Name: Hashable]:
             overlap: Least share of both pictures that they must have in common.
         """
         try:
-            found = self(a, b)
+            alignment = self(a, b)
         except (OSError, ValueError) as error:
             return PixelComparison(same=False, failure=str(error))
-        if found is None:
+        if alignment is None:
             return PixelComparison(same=False)
-        shared = min(found.overlap_a, found.overlap_b) >= overlap
+        shared = min(alignment.overlap_a, alignment.overlap_b) >= overlap
         return PixelComparison(
-            shared and found.copied(self.limits),
-            found.aligned_distance,
-            found.inliers,
-            found.overlap_a,
-            found.overlap_b,
+            shared and alignment.copied(self.limits),
+            alignment.aligned_distance,
+            alignment.inliers,
+            alignment.overlap_a,
+            alignment.overlap_b,
         )

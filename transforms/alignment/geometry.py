@@ -57,15 +57,15 @@ def placements(a: Features, b: Features, limits: PixelLimits) -> Iterator[Placem
         b: Features of another.
         limits: When pixels agree.
     """
-    found = [matches(a, b, turned, limits) for turned in (b.descriptors, b.descriptors[:, MIRROR])]
-    for source, target in sorted(found, key=lambda m: -len(m[0])):
+    both_ways = [matches(a, b, turned, limits) for turned in (b.descriptors, b.descriptors[:, MIRROR])]
+    for source, target in sorted(both_ways, key=lambda m: -len(m[0])):
         if len(source) < limits.inliers:
             break
         yield from _fitted(source, target, b.grey.shape, limits)
     # Smooth or heavily edited pictures have few points; whole copies of them lie edge on edge.
     (height, width), (rows, columns) = a.grey.shape, b.grey.shape
     x, y = width / columns, height / rows
-    for (source, target), thumb, sign in (found[0], b.thumb, 1), (found[1], b.thumb[:, ::-1], -1):
+    for (source, target), thumb, sign in (both_ways[0], b.thumb, 1), (both_ways[1], b.thumb[:, ::-1], -1):
         if float(np.vdot(a.thumb, thumb)) > _ALIKE:
             start = 0.5 * x - 0.5 if sign > 0 else width - 0.5 * x - 0.5
             onto = np.array([[sign * x, 0, start], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
@@ -92,23 +92,23 @@ def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: PixelL
 
 def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Placement:
     """Return the similarity through the same matches where it fits as well, else the affine map."""
-    here, there = source[kept].astype(np.float64), target[kept].astype(np.float64)
-    if len(here) >= 4:
+    from_b, to_a = source[kept].astype(np.float64), target[kept].astype(np.float64)
+    if len(from_b) >= 4:
         turned = onto.copy()
-        around, about = here.mean(axis=0), there.mean(axis=0)
+        around, about = from_b.mean(axis=0), to_a.mean(axis=0)
         # Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991, with
         # reflections allowed: descriptors say which way round.
         flip = np.diag([1.0, np.sign(np.linalg.det(onto[:2, :2])) or 1.0])
-        p, q = (here - around) @ flip, there - about
+        p, q = (from_b - around) @ flip, to_a - about
         u, s, v = np.linalg.svd(q.T @ p)
         proper = np.diag([1.0, np.sign(np.linalg.det(u @ v)) or 1.0])
         scale = float((s * np.diag(proper)).sum() / max(float((p**2).sum()), 1e-9))
         turned[:2, :2] = scale * u @ proper @ v @ flip
         turned[:2, 2] = about - turned[:2, :2] @ around
-        off = [np.sqrt(((mapped(way, here) - there) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
+        off = [np.sqrt(((mapped(way, from_b) - to_a) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
         if off[0] <= off[1] + _SETTLED:
-            return Placement("similarity", turned, there)
-    return Placement("affine", onto, there)
+            return Placement("similarity", turned, to_a)
+    return Placement("affine", onto, to_a)
 
 
 def _homography(source: Array, target: Array, limits: PixelLimits) -> Placement | None:
@@ -124,8 +124,8 @@ def _plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool
     if depth.min() <= 0 or depth.max() > _TILTED * depth.min():
         return False
     for corner, near in zip(mapped(onto, corners), depth, strict=True):
-        there = (onto[:2, :2] - np.outer(corner, onto[2, :2])) / near  # the derivative of the map
-        longest, shortest = np.linalg.svd(there, compute_uv=False)
+        derivative = (onto[:2, :2] - np.outer(corner, onto[2, :2])) / near
+        longest, shortest = np.linalg.svd(derivative, compute_uv=False)
         tilt = depth.max() / depth.min()
         if not (longest <= min(limits.stretch, 2 * shortest) * tilt and shortest >= 1 / limits.stretch / tilt):
             return False

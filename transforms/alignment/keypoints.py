@@ -56,7 +56,7 @@ def features(picture: npt.NDArray[np.uint8], limits: PixelLimits) -> Features:
     sharp = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     # A low contrast threshold: sky and sea have few points, and the strongest are kept in any case.
     sift = cv2.SIFT.create(limits.keypoints, contrastThreshold=0.01, enable_precise_upscale=True)
-    found, described = sift.detectAndCompute(sharp, None) if min(size) >= LEAST else ((), None)
+    keypoints, described = sift.detectAndCompute(sharp, None) if min(size) >= LEAST else ((), None)
     descriptors = np.zeros((0, 128), np.float32) if described is None else described
     # RootSIFT: Arandjelović and Zisserman, "Three things everyone should know to improve object retrieval", 2012.
     descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), TINY))
@@ -64,7 +64,7 @@ def features(picture: npt.NDArray[np.uint8], limits: PixelLimits) -> Features:
     thumb = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
     thumb -= cv2.GaussianBlur(thumb, (0, 0), _THUMB / 8)
     thumb /= max(float(np.linalg.norm(thumb)), TINY)
-    points = np.array([p.pt for p in found], np.float32).reshape(-1, 2)
+    points = np.array([p.pt for p in keypoints], np.float32).reshape(-1, 2)
     colour = small.astype(np.float32) / 255
     colourless = bool(np.ptp(cells(colour), axis=2).max() <= limits.colour)
     enlarged = scale if max(size) < limits.long_side else 1.0

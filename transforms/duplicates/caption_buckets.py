@@ -105,8 +105,8 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Ca
     number = mapped(Path(folder, "buckets.bin"), np.dtype(np.int64), (len(sets), bands))
     room, known = [np.empty(0, np.int64)], 0
     for band in range(bands):
-        found, sizes = _numbered(signed[band])
-        number[:, band] = np.where(found < 0, -1, found + known)
+        buckets, sizes = _numbered(signed[band])
+        number[:, band] = np.where(buckets < 0, -1, buckets + known)
         room.append(np.minimum(sizes, CROWD))
         known += len(sizes)
     return CaptionBuckets(number.reshape(-1), np.arange(len(sets) + 1) * bands, np.concatenate(room))

@@ -118,12 +118,12 @@ def recall(sets: WordSets, groups: CaptionGroups, threshold: float, sample: int)
     if groups.exact:
         return CaptionRecall(len(groups.tied), 1.0, 1.0, 1.0)
     count = len(sets)
-    chosen = np.sort(np.random.default_rng(_SEED).choice(count, min(sample, count), replace=False))
-    words, owner = _telling(sets, chosen, threshold)
+    sampled = np.sort(np.random.default_rng(_SEED).choice(count, min(sample, count), replace=False))
+    words, owner = _telling(sets, sampled, threshold)
     distinct, begins = np.unique(words, return_index=True)
     ends = np.append(begins[1:], len(words))
-    near = _near_a_head(sets.words, sets.offsets, groups.head, chosen, distinct, begins, ends, owner, threshold)
-    tied = int((groups.head[chosen] != chosen)[near].sum())
+    near = _near_a_head(sets.words, sets.offsets, groups.head, sampled, distinct, begins, ends, owner, threshold)
+    tied = int((groups.head[sampled] != sampled)[near].sum())
     total = int(near.sum())
     if not total:
         return CaptionRecall(0, None, None, None)
@@ -131,15 +131,15 @@ def recall(sets: WordSets, groups: CaptionGroups, threshold: float, sample: int)
 
 
 def _telling(
-    sets: WordSets, chosen: npt.NDArray[np.int64], threshold: float
+    sets: WordSets, sampled: npt.NDArray[np.int64], threshold: float
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """Return sorted words of which a caption must hold one to be near a chosen caption, and the chosen caption of each.
+    """Return sorted words, one of which a caption near a sampled one must hold, and the sampled caption of each.
 
     A near caption shares at least tL of L words, hence one of any L - tL + 1. The rarest are taken.
     """
-    words = np.concatenate([sets.words[sets.offsets[p] : sets.offsets[p + 1]] for p in chosen])
-    lengths = np.diff(sets.offsets)[chosen]
-    owner = np.repeat(np.arange(len(chosen)), lengths)
+    words = np.concatenate([sets.words[sets.offsets[p] : sets.offsets[p + 1]] for p in sampled])
+    lengths = np.diff(sets.offsets)[sampled]
+    owner = np.repeat(np.arange(len(sampled)), lengths)
     _, place, uses = np.unique(words, return_inverse=True, return_counts=True)
     order = np.lexsort((uses[place], owner))
     rank = np.arange(len(words)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -194,9 +194,9 @@ def _lead(  # noqa: ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _near_a_head(words, offsets, head, chosen, distinct, begins, ends, owner, threshold):  # noqa: ANN001, ANN202
-    """Tell for each chosen caption whether an earlier head is near, among those that share a telling word."""
-    near = np.zeros(len(chosen), np.bool_)
+def _near_a_head(words, offsets, head, sampled, distinct, begins, ends, owner, threshold):  # noqa: ANN001, ANN202
+    """Tell for each sampled caption whether an earlier head is near, among those that share a telling word."""
+    near = np.zeros(len(sampled), np.bool_)
     for h in range(len(head)):
         if head[h] != h:
             continue
@@ -204,9 +204,9 @@ def _near_a_head(words, offsets, head, chosen, distinct, begins, ends, owner, th
             place = np.searchsorted(distinct, words[at])
             if place == len(distinct) or distinct[place] != words[at]:
                 continue
-            for sampled in owner[begins[place] : ends[place]]:
-                p = chosen[sampled]
-                if not near[sampled] and h < p:
+            for at_sample in owner[begins[place] : ends[place]]:
+                p = sampled[at_sample]
+                if not near[at_sample] and h < p:
                     s = jaccard(words, offsets[p], offsets[p + 1], offsets[h], offsets[h + 1], threshold)
-                    near[sampled] = s >= threshold
+                    near[at_sample] = s >= threshold
     return near

@@ -46,9 +46,9 @@ def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
             plain = texts.cast(pa.large_string())
             _, starts, data = plain.buffers()
             ends = np.frombuffer(starts, np.int64)[plain.offset : plain.offset + len(plain) + 1]
-            words, found = _hashed(np.frombuffer(data or b"\0", np.uint8), ends)
+            words, counts = _hashed(np.frombuffer(data or b"\0", np.uint8), ends)
             words.tofile(file)
-            sizes.append(found)
+            sizes.append(counts)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64)
     return WordSets(mapped(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
 

@@ -173,17 +173,17 @@ def _cut_open[Evidence](
         open_ = open_[: _take(open_, near.known, done)]
         if not len(open_):
             break
-        chosen = int(done.member[first])
-        worth = open_[candidates(chosen, done.member[open_])]
+        representative = int(done.member[first])
+        worth = open_[candidates(representative, done.member[open_])]
         if not len(worth):
             continue
         _, one, of = np.unique(near.pixels_group[worth], return_index=True, return_inverse=True)
-        found = asked(chosen, done.member[worth[one]])
-        confirmed = np.array([each is not None for each in found])[of]
+        answers = asked(representative, done.member[worth[one]])
+        confirmed = np.array([each is not None for each in answers])[of]
         taken = worth[confirmed]
-        done.representative[taken], done.method[taken] = chosen, _ALIGNED
+        done.representative[taken], done.method[taken] = representative, _ALIGNED
         done.bits[taken] = np.bitwise_count(near.pdq[taken] ^ near.pdq[first]).sum(axis=1)
-        given = (found[i] for i in of[confirmed])
+        given = (answers[i] for i in of[confirmed])
         members = done.member[taken].tolist()
         evidence |= {member: each for member, each in zip(members, given, strict=True) if each is not None}
         open_ = np.setdiff1d(open_, taken, assume_unique=True)
@@ -213,18 +213,18 @@ def _settle(nodes, starts, rank, known, into):  # noqa: ANN001, ANN202
     words, comparable, bytes_group, pixels_group, radius = known  # unpacked once: each time counts references
     left_open = np.zeros(len(starts) - 1, np.bool_)
     for group in nb.prange(len(starts) - 1):
-        chosen = nodes[starts[group]]
+        head = nodes[starts[group]]
         for i in range(starts[group], starts[group + 1]):
-            if rank[nodes[i]] < rank[chosen]:
-                chosen = nodes[i]
+            if rank[nodes[i]] < rank[head]:
+                head = nodes[i]
         for i in range(starts[group], starts[group + 1]):
-            by, apart = _confirms(chosen, nodes[i], words, comparable, bytes_group, pixels_group, radius)
-            if nodes[i] == chosen:
+            by, apart = _confirms(head, nodes[i], words, comparable, bytes_group, pixels_group, radius)
+            if nodes[i] == head:
                 by = _REPRESENTATIVE
             elif by == _REPRESENTATIVE:
                 left_open[group] = True
                 break
-            representative[i], method[i], bits[i] = chosen, by, apart
+            representative[i], method[i], bits[i] = head, by, apart
     return left_open
 
 
@@ -236,19 +236,19 @@ def _take(open_, known, into):  # noqa: ANN001, ANN202
     """
     member, representative, method, bits = into
     words, comparable, bytes_group, pixels_group, radius = known
-    chosen, left = open_[0], 0
-    representative[chosen], method[chosen], bits[chosen] = member[chosen], _REPRESENTATIVE, 0
+    head, left = open_[0], 0
+    representative[head], method[head], bits[head] = member[head], _REPRESENTATIVE, 0
     for i in open_[1:]:
         # Half the bits settle most pairs, five times as fast as all of them.
-        half = np.int64(popcount(words[chosen, 0] ^ words[i, 0]) + popcount(words[chosen, 1] ^ words[i, 1]))
-        if half > radius and pixels_group[chosen] != pixels_group[i] and bytes_group[chosen] != bytes_group[i]:
+        half = np.int64(popcount(words[head, 0] ^ words[i, 0]) + popcount(words[head, 1] ^ words[i, 1]))
+        if half > radius and pixels_group[head] != pixels_group[i] and bytes_group[head] != bytes_group[i]:
             open_[left] = i
             left += 1
             continue
-        by, apart = _confirms(chosen, i, words, comparable, bytes_group, pixels_group, radius)
+        by, apart = _confirms(head, i, words, comparable, bytes_group, pixels_group, radius)
         if by == _REPRESENTATIVE:
             open_[left] = i
             left += 1
         else:
-            representative[i], method[i], bits[i] = member[chosen], by, apart
+            representative[i], method[i], bits[i] = member[head], by, apart
     return left

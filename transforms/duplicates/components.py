@@ -37,7 +37,9 @@ class Components:
         if left.shape != right.shape:
             raise ValueError(f"left and right must hold one end of each edge, not {len(left)} and {len(right)} ends")
         if (wrong := _link(self._parent, left, right)) >= 0:
-            raise ValueError(f"the nodes are 0 to {len(self._parent) - 1}; an edge has the ends {left[wrong]} and {right[wrong]}")
+            raise ValueError(
+                f"the nodes are 0 to {len(self._parent) - 1}; an edge has the ends {left[wrong]} and {right[wrong]}"
+            )
 
     def labels(self) -> npt.NDArray[np.signedinteger]:
         """Return the lowest node of each node's component, shape (count,). Holds until the next `add`."""

@@ -86,10 +86,10 @@ def connect(pictures: Pictures, pairs: Iterable[pa.RecordBatch]) -> Components:
         pictures: The training pictures.
         pairs: Columns sample_id_a and sample_id_b, confirmed pairs alone.
     """
-    found = Components(len(pictures))
+    components = Components(len(pictures))
     for batch in pairs:
-        found.add(*(positions(pictures, batch.column(name).to_numpy()) for name in ("sample_id_a", "sample_id_b")))
-    return found
+        components.add(*(positions(pictures, batch.column(name).to_numpy()) for name in ("sample_id_a", "sample_id_b")))
+    return components
 
 
 def members(
@@ -114,8 +114,8 @@ def members(
     """
 
     def confirm(representative: int, member: int) -> PixelComparison | None:
-        found = compare(representative, member)
-        return found if found.same else None
+        comparison = compare(representative, member)
+        return comparison if comparison.same else None
 
     hashes = PictureHashes(
         pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq
@@ -159,18 +159,18 @@ def similarities(
     vector_of = np.empty(len(pictures.distinct), np.int64)
     vector_of[owner] = np.arange(len(owner))
     of = vector_of[np.searchsorted(pictures.distinct, pictures.pixels_group)]  # the vector of each picture
-    wanted = np.flatnonzero(ends - starts > 1)
-    for some in _portions(wanted, ends - starts, at_once):
+    repeated = np.flatnonzero(ends - starts > 1)
+    for some in _portions(repeated, ends - starts, at_once):
         needed = [np.unique(of[rows[starts[i] : ends[i]]]) for i in some]
         every = np.unique(np.concatenate(needed))
         held = vectors.take(every)
-        found = []
+        least_rows = []
         for i, mine in zip(some, needed, strict=True):
             first = of[heads[starts[i]]]  # the representative comes first
             ordered = np.concatenate([[first], mine[mine != first]])
             least = least_similarity(held[np.searchsorted(every, ordered)])
-            found.append((int(pictures.ids[heads[starts[i]]]), len(mine), least.similarity, least.exact))
-        ids, distinct, least_of, exact = zip(*found, strict=True)
+            least_rows.append((int(pictures.ids[heads[starts[i]]]), len(mine), least.similarity, least.exact))
+        ids, distinct, least_of, exact = zip(*least_rows, strict=True)
         yield pa.table(
             {
                 "representative_id": pa.array(ids, pa.uint64()),
@@ -191,15 +191,15 @@ def _live(pictures: Pictures, members: Iterable[pa.RecordBatch]) -> tuple[Positi
     return np.concatenate(heads), np.concatenate(rows)
 
 
-def _portions(wanted: Positions, sizes: Positions, at_once: int) -> Iterator[list[int]]:
+def _portions(numbers: Positions, sizes: Positions, at_once: int) -> Iterator[list[int]]:
     """Yield some clusters at a time, of at most `at_once` rows together."""
     held: list[int] = []
     room = at_once
-    for number in wanted.tolist():
-        if held and sizes[number] > room:
+    for cluster in numbers.tolist():
+        if held and sizes[cluster] > room:
             yield held
             held, room = [], at_once
-        held.append(number)
-        room -= int(sizes[number])
+        held.append(cluster)
+        room -= int(sizes[cluster])
     if held:
         yield held

@@ -250,16 +250,16 @@ class _Undecided:
 
 
 def _compared(
-    pictures: Pictures, near: ProposedPairs, i: int, found: PixelComparison, thresholds: DuplicateThresholds
+    pictures: Pictures, near: ProposedPairs, i: int, comparison: PixelComparison, thresholds: DuplicateThresholds
 ) -> tuple[object, ...]:
     a, b, cosine = near.left[i], near.right[i], float(near.score[i])
     # rounding may leave the cosine of the threshold a hair beyond it
-    distance = found.aligned_distance if found.same else min(1 - cosine, 1 - thresholds.similar)
-    limit = thresholds.pixels.aligned_distance if found.same else 1 - thresholds.similar
+    distance = comparison.aligned_distance if comparison.same else min(1 - cosine, 1 - thresholds.similar)
+    limit = thresholds.pixels.aligned_distance if comparison.same else 1 - thresholds.similar
     bits = int(pictures.bits(a, b)) if pictures.comparable[[a, b]].all() else None
     ids = int(pictures.ids[a]), int(pictures.ids[b])
-    method = "aligned" if found.same else "similar"
-    return *ids, method, distance, limit, cosine, bits, found.aligned_distance, found.inliers
+    method = "aligned" if comparison.same else "similar"
+    return *ids, method, distance, limit, cosine, bits, comparison.aligned_distance, comparison.inliers
 
 
 def _rows(pictures: Pictures, ties: Ties) -> pa.Table:

@@ -63,7 +63,9 @@ class Cells:
         """
         rows = as_rows(rows)
         if cells < 1 or sample < 1 or not len(rows):
-            raise ValueError(f"cells and sampled rows must both be at least 1, not {cells} and {min(sample, len(rows))}")
+            raise ValueError(
+                f"cells and sampled rows must both be at least 1, not {cells} and {min(sample, len(rows))}"
+            )
         rng = np.random.default_rng(seed)
         drawn = rows.take(np.sort(rng.choice(len(rows), min(sample, len(rows)), replace=False)))
         centroids = drawn[np.sort(rng.choice(len(drawn), min(cells, len(drawn)), replace=False))].copy()
@@ -222,11 +224,11 @@ def _compared(
 
 def _query_rows(placed: Probes, low: int, high: int) -> npt.NDArray[np.int64]:
     """Return the rows that are queries of any cell from `low` to `high`."""
-    found = [np.empty(0, np.int64)]
+    parts = [np.empty(0, np.int64)]
     for start in range(0, len(placed), _WINDOW):
         window = placed[start : start + _WINDOW]
-        found.append(np.flatnonzero(((window >= low) & (window <= high)).any(axis=1)) + start)
-    return np.concatenate(found)
+        parts.append(np.flatnonzero(((window >= low) & (window <= high)).any(axis=1)) + start)
+    return np.concatenate(parts)
 
 
 def _within(

@@ -176,11 +176,11 @@ def _met(block: BlockTask, left: VectorRows, right: VectorRows, threshold: float
             yield a + block.start, b + first, score
 
 
-def batched(found: Iterable[Hits]) -> Iterator[CosinePairs]:
+def batched(blocks: Iterable[Hits]) -> Iterator[CosinePairs]:
     """Yield the same pairs in fewer batches, none of them empty or larger than BATCH."""
     held: list[Hits] = []
     count = 0
-    for hits in found:
+    for hits in blocks:
         if count + len(hits[0]) > BATCH:
             yield CosinePairs(*map(np.concatenate, zip(*held, strict=True)))
             held, count = [], 0

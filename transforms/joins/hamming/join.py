@@ -67,8 +67,8 @@ def tasks(left: int, right: int | None, radius: int, parts: int = 1) -> tuple[Ba
     Raises:
         ValueError: If the radius is not from 0 to 255 bits.
     """
-    chosen = plan(left, right, radius)
-    return tuple(BandTask(chosen, band, part, parts) for band in range(len(chosen.bands)) for part in range(parts))
+    planned = plan(left, right, radius)
+    return tuple(BandTask(planned, band, part, parts) for band in range(len(planned.bands)) for part in range(parts))
 
 
 def run(
@@ -135,7 +135,7 @@ def _check(hashes: npt.NDArray[np.uint8]) -> None:
 
 
 def _run(
-    chosen: tuple[BandTask, ...],
+    tasks: tuple[BandTask, ...],
     left: npt.NDArray[np.uint8],
     right: npt.NDArray[np.uint8] | None,
     batch: int,
@@ -151,7 +151,7 @@ def _run(
         workers = Workers(pool, threads or nb.config.NUMBA_NUM_THREADS)
         a = _Hashes(right if right is not None and turned else left, workers)
         b = a if right is None else _Hashes(left if turned else right, workers)
-        for task in chosen:
+        for task in tasks:
             for pairs in _gathered(_join(task, a, b, batch, workers), batch):
                 if right is None:
                     yield HammingPairs(

@@ -42,8 +42,8 @@ class HashBand:
     @property
     def masks(self) -> npt.NDArray[np.int64]:
         """Return the differences that the band tolerates, none first: int64, one a set of at most `reach` bits."""
-        chosen = (c for size in range(self.reach + 1) for c in itertools.combinations(range(self.width), size))
-        return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.int64)
+        sets = (c for size in range(self.reach + 1) for c in itertools.combinations(range(self.width), size))
+        return np.array([sum(1 << bit for bit in bits) for bits in sets], np.int64)
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ def plan(left: int, right: int | None, radius: int) -> BandPlan:
             best[guaranteed, width:][better] = number
     if not least[-1, -1] < brute.seconds:
         return brute
-    chosen, guaranteed, free = [], radius + 1, BITS
+    shapes, guaranteed, free = [], radius + 1, BITS
     while guaranteed > 0:
         width, reach = kinds[best[guaranteed, free]]
-        chosen.append((width, reach))
+        shapes.append((width, reach))
         guaranteed, free = guaranteed - reach - 1, free - width
-    widths = [width for width, _ in chosen]
+    widths = [width for width, _ in shapes]
     starts = itertools.accumulate(widths, initial=0)
-    bands = tuple(HashBand(start, width, reach) for start, (width, reach) in zip(starts, chosen, strict=False))
+    bands = tuple(HashBand(start, width, reach) for start, (width, reach) in zip(starts, shapes, strict=False))
     return BandPlan(radius, bands, float(least[-1, -1]))
 
 
