@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 900
 """How long to wait for what must happen: only a defect makes a test wait so long, never a busy machine."""
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # workers share cores: threads that wait leave them to others
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Shells start what runs in the background so, and what tests start would inherit it and not end by Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
