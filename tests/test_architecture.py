@@ -177,7 +177,6 @@ def test_nothing_but_the_assembly_imports_assets() -> None:
     assert importers - ASSEMBLY == set(), "an asset names another by its key; what both need lies below defs/"
 
 
-@not_yet
 def test_packages_are_small() -> None:
     modules = Counter(source.package for source in sources() if not source.path.endswith("__init__.py"))
     crowded = {package: count for package, count in modules.items() if count > MODULES_A_PACKAGE}
