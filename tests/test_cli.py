@@ -89,7 +89,7 @@ def test_sql_reads_a_piped_script(sample: Landing) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=True,
     )
     assert done.stdout.split() == ["one", "1", "most", "120"]
@@ -235,7 +235,7 @@ def test_help_does_not_load_what_only_runs_need() -> None:
         "print('loaded:', *(name for name in ('torch', 'dagster', 'lance', 'duckdb') if name in sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600, check=True
     )
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
 

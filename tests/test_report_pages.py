@@ -139,7 +139,7 @@ def visit(browser, written: Written) -> Iterator:  # noqa: ANN001
 
     def go(file: str = "duplicate_frequency.html", **context) -> Visit:  # noqa: ANN003
         page = browser.new_context(**context).new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(120_000)
         seen = Visit(page)
         page.on("console", lambda message: seen.complaints.append(message.text))
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
@@ -160,7 +160,7 @@ def visit(browser, written: Written) -> Iterator:  # noqa: ANN001
 
 def copies(page) -> list[int]:  # noqa: ANN001
     """Return the copies of the pictures that are shown, once nothing is being looked for any more."""
-    page.wait_for_timeout(250)
+    page.evaluate("new Promise(done => setTimeout(done, 250))")  # in the order of the page's own timers
     page.locator("#shown", has_text=re.compile("^Showing")).wait_for()
     return page.eval_on_selector_all(".work", "works => works.map(work => Number(work.dataset.copies))")
 
@@ -382,7 +382,7 @@ def test_the_policy_stops_what_is_not_the_page_s_own(visit) -> None:  # noqa: AN
             return refused;
         }"""
     )
-    seen.page.wait_for_timeout(50)
+    seen.page.evaluate("new Promise(done => setTimeout(done, 50))")
     assert stopped == ["TypeError"] * 3
     assert seen.page.evaluate("window.owned") is None
     assert seen.complaints

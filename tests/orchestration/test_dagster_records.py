@@ -47,7 +47,7 @@ def test_another_instance_is_told_of_an_event_while_the_writer_stays_open(home: 
         reader.watch_event_logs(run.run_id, None, callback)
         try:
             writer.report_engine_event("one more", run)
-            assert told.wait(20), "the UI would stand still"
+            assert told.wait(600), "the UI would stand still"
         finally:
             reader.end_watch_event_logs(run.run_id, callback)
         assert len(reader.all_logs(run.run_id)) == len(before) + 1

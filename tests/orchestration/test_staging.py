@@ -29,7 +29,7 @@ def test_a_folder_is_written_from_within_by_one_at_a_time(tmp_path: Path) -> Non
         other.start()
         other.join(0.2)
         order.append("first")
-    other.join(10)
+    other.join(600)
     assert order == ["first", "second"]
     assert list(folder.iterdir()) == []
 
