@@ -1,8 +1,8 @@
-"""The name under which `dagster.yaml` files of earlier releases ask for Dagster's SQLite storage.
+"""The name under which `dagster.yaml` files of earlier releases ask for `runtime/sqlite_storage.py`.
 
-What belongs here: that name alone. What does not: storage; the files are Dagster's own.
+What belongs here: that name alone. What does not: storage.
 """
 
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage as Records
+from orchestration.runtime.sqlite_storage import Records
 
 __all__ = ["Records"]
