@@ -263,7 +263,7 @@ def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[b
         ({"files": {}}, r"clusters\.arrow is missing"),
         ({"policy": {}}, r"policy\.pdq"),
         ({"policy": said["policy"] | {"copy_score": float("nan")}}, r"policy\.copy_score"),
-        ({"fingerprints": ["sha256", "embedding"]}, "belong together"),
+        ({"fingerprints": ["sha256", "embedding"]}, "all needed, or none"),
     ):
         sealed(path, said | change)
         with pytest.raises(BundleError, match=reason):
@@ -331,16 +331,16 @@ def test_a_curators_entries_decide_and_are_named(folder: Path, files: list[bytes
     ("line", "reason"),
     [
         ("{", "line 2: "),
-        ("[]", "an object of texts"),
+        ("[]", "an object whose values are text"),
         ('{"rule": "allow", "cluster_id": 7, "by": "a", "reason": "b"}', "ids too"),
         ('{"rule": "permit", "sha256": "00", "by": "a", "reason": "b"}', "it is block or allow"),
         ('{"rule": "allow", "pdq": "00", "by": "a", "reason": "b"}', "sha256, pixel_sha256, cluster_id"),
         ('{"rule": "block", "sha256": "00", "by": "a", "reason": "b"}', "64 hexadecimal digits"),
         ('{"rule": "allow", "cluster_id": "x", "by": "a", "reason": "b"}', "a whole number"),
         ('{"rule": "allow", "cluster_id": "18446744073709551616", "by": "a", "reason": "b"}', "a whole number"),
-        ('{"rule": "allow", "cluster_id": "7", "reason": "b"}', "who decided"),
-        ('{"rule": "allow", "cluster_id": "7", "by": "a", "reason": "\\ud800"}', "half a character"),
-        ('{"rule": "block", "rule": "allow", "cluster_id": "7", "by": "a", "reason": "b"}', "there twice"),
+        ('{"rule": "allow", "cluster_id": "7", "reason": "b"}', "needs `by`, who decided"),
+        ('{"rule": "allow", "cluster_id": "7", "by": "a", "reason": "\\ud800"}', "half a surrogate pair"),
+        ('{"rule": "block", "rule": "allow", "cluster_id": "7", "by": "a", "reason": "b"}', "occurs twice"),
         ("\udcff", "line 2: "),
     ],
 )

@@ -1,7 +1,7 @@
-"""The guard's service on the command line: `raisonne serve`.
+"""`raisonne serve`: the guard over HTTP.
 
-What belongs here: arguments, the token, the socket. What does not: the service (`guard/service/app.py`), checking
-without it (`cli/guard.py`). Imports are late.
+What belongs here: arguments, the token, the socket. What does not: the service (`orchestration/guard/service/`),
+checking without it (`cli/guard/check.py`).
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from orchestration.cli.guard_options import (
+from orchestration.cli.guard.options import (
     CONFIG,
     ENCODER,
     LOG,
@@ -19,29 +19,45 @@ from orchestration.cli.guard_options import (
     SECONDS,
     GuardUnavailable,
     bundle_path,
-    logging_to,
+    verdict_log,
 )
 
-_HELD = 500_000_000  # bytes of images under way
+_HELD = 500_000_000  # bytes of all images in memory
 
 
 @click.command(epilog="Example: raisonne serve --port 8080")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
-    help="Or a link to one; else of the warehouse's newest version.",
+    help="Guard bundle, or a link to one. Default: the warehouse's newest.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Other than this machine's own needs a token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
-@click.option("--workers", type=click.IntRange(1), help="Checks at once; one a core by default.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address. One that other machines can reach needs a token."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port. 0: any free one.")
+@click.option("--workers", type=click.IntRange(1), help="Checks at once. Default: one a core.")
 @click.option("--queue", type=click.IntRange(0), default=64, show_default=True, help="Checks that may wait.")
 @click.option("--timeout", type=SECONDS, default=10.0, show_default=True, help="Seconds from request to answer.")
 @click.option(
-    "--body-timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds for a head, and for an image."
+    "--body-timeout",
+    type=SECONDS,
+    default=5.0,
+    show_default=True,
+    help="Seconds for a request's head, and for its image.",
 )
-@click.option("--body-bytes", type=click.IntRange(1), help="Of an image; by default as many as the bundle allows.")
-@click.option("--reload-every", type=SECONDS, default=5.0, show_default=True, help="Seconds; SIGHUP reloads at once.")
-@click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help="Or RAISONNE_GUARD_TOKEN.")
+@click.option("--body-bytes", type=click.IntRange(1), help="Most bytes of an image. Default: the bundle's limit.")
+@click.option(
+    "--reload-every",
+    type=SECONDS,
+    default=5.0,
+    show_default=True,
+    help="Seconds between looks for a new bundle. SIGHUP looks at once.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the bearer token. Default: RAISONNE_GUARD_TOKEN.",
+)
 @ENCODER
 @OVERRIDES
 @LOG
@@ -62,14 +78,13 @@ def serve(
     log: bool,
     config: str | None,
 ) -> None:
-    """Check images over HTTP: POST them to /v1/check; /openapi.json says the rest.
+    """Check images over HTTP: POST them to /v1/check. /openapi.json describes the rest.
 
-    A bundle that takes the place of another is loaded without a break. SIGTERM ends the service once all that was
-    accepted is answered.
+    A replaced bundle is loaded without a break. SIGTERM answers the accepted requests, then ends the service.
     """
     token = _token(token_file)
-    if token is None and not _own(host):
-        raise click.UsageError(f"{host} can be reached from elsewhere; give a --token-file or RAISONNE_GUARD_TOKEN")
+    if token is None and not _is_loopback(host):
+        raise click.UsageError(f"other machines can reach {host}; pass --token-file or set RAISONNE_GUARD_TOKEN")
     try:
         from orchestration.guard.service import admission, app, current_bundle, telemetry
     except ImportError as error:
@@ -89,17 +104,17 @@ def serve(
         listening = socket.create_server((host, port), backlog=2048)
     except click.UsageError:
         raise
-    except current_bundle.REFUSED as error:
+    except current_bundle.LOAD_ERRORS as error:
         raise GuardUnavailable(str(error)) from None
     size = min(body_bytes or current.guard.rules.member_bytes, current.guard.rules.member_bytes)
     count = workers or len(os.sched_getaffinity(0))
-    pace = admission.Pace(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
-    with logging_to(log=log, config=config) as record:
-        service = app.Service(current, pace, metrics, app.Choice(reload_every, token, record))
+    capacity = admission.Capacity(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
+    with verdict_log(log=log, config=config) as record:
+        service = app.GuardService(current, capacity, metrics, app.ServiceOptions(reload_every, token, record))
         app.serve(service, listening, timeout + body_timeout + 5)
 
 
-def _own(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return all(ipaddress.ip_address(each[4][0]).is_loopback for each in socket.getaddrinfo(host, None))
     except OSError as error:

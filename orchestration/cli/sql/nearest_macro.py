@@ -1,7 +1,7 @@
-"""Embeddings within reach of SQL, by DuckDB's `lance` extension where it is installed.
+"""The macro `nearest`, which searches embeddings in SQL by DuckDB's `lance` extension.
 
-What belongs here: loading the extension into an open database, and the macro over the facts. What does not: macros
-that are kept in the published file (`warehouse/macros.py`): DuckDB refuses one whose functions it does not know.
+What belongs here: loading the extension into an open database, and the macro. What does not: macros in the published
+file (`warehouse/macros.py`): DuckDB refuses to store one whose functions it does not know.
 
 The extension comes from PyPI (`raisonne[lance]`), signed by DuckDB, built for one DuckDB version exactly.
 """
@@ -14,7 +14,7 @@ import duckdb
 
 _ASKED = re.compile(r"\bnearest\s*\(|\blance_\w+\s*\(|\.lance\b", re.I)
 _PACKAGE = "duckdb_extension_lance"
-# Every vector is compared: `lance_vector_search` takes no subquery, so it could not be asked for a row's own vector.
+# Compares every vector: `lance_vector_search` takes no subquery, so it cannot take the vector of a row.
 _NEAREST = """
 create or replace temp macro nearest(of_sample, k := 10) as table
 select *
@@ -26,7 +26,7 @@ from (
         ) as cosine
     from {embeddings} as embeddings
 )
-where cosine is not null -- none where the row has no vector
+where cosine is not null -- no rows for a sample without a vector
 order by cosine desc, sample_id
 limit k"""
 
@@ -36,18 +36,25 @@ class NoExtension(RuntimeError):
 
 
 def extension() -> Path | None:
-    """Return the file of the installed extension that fits this DuckDB, None where there is none."""
-    found = find_spec(_PACKAGE)
-    places = found.submodule_search_locations if found else None
-    file = Path(places[0], "extensions", f"v{duckdb.__version__}", "lance.duckdb_extension") if places else None
+    """Return the installed extension for this version of DuckDB, or None."""
+    spec = find_spec(_PACKAGE)
+    folders = spec.submodule_search_locations if spec else None
+    file = Path(folders[0], "extensions", f"v{duckdb.__version__}", "lance.duckdb_extension") if folders else None
     return file if file and file.exists() else None
 
 
 def provide(con: duckdb.DuckDBPyConnection, facts: Path, text: str) -> None:
-    """Give a connection `nearest(of_sample, k := 10)` over the copy embeddings, if `text` asks for it or for Lance.
+    """Create `nearest(of_sample, k := 10)` over the copy embeddings if a query uses it or Lance.
 
-    facts: the folder of the Lance tables; their newest version is read. Loading takes two seconds, so it is not done
-    unasked. Raises NoExtension.
+    Loading the extension takes two seconds, so other queries do not pay for it.
+
+    Args:
+        con: an open database.
+        facts: folder of the Lance tables, whose newest version is read.
+        text: the query.
+
+    Raises:
+        NoExtension: the extension is needed and not installed, or cannot be loaded.
     """
     if not _ASKED.search(text):
         return

@@ -1,7 +1,7 @@
-"""SQL for people and programs: a query or a piped script, its rows printed or written to a file.
+"""SQL statements, whose rows are printed or written to a file.
 
-What belongs here: running statements, and the forms of their rows. What does not: which database
-(`publishing.connect`), the prompt (`cli/repl.py`).
+What belongs here: running statements, and the formats of rows. What does not: opening the database
+(`cli/published.py`), the prompt (`cli/sql/repl.py`).
 """
 
 import contextlib
@@ -18,64 +18,79 @@ from typing import TextIO
 
 import duckdb
 
-from transforms.readable import legible
+from transforms.readable import harmless
 from transforms.storage import staging
 
-_SHOWN = 200  # rows of a table on a terminal
+_MOST_ROWS = 200  # of a table on a terminal
 
 
 class NotOneQuery(ValueError):
-    """What goes into a file is one query that returns rows."""
+    """The text is not one query that returns rows, as a file needs."""
 
 
 def run(con: duckdb.DuckDBPyConnection, text: str, form: str, *, upright: bool = False) -> None:
-    """Run each statement of `text` and print its rows. Raises duckdb.Error; KeyboardInterrupt ends the query first.
+    """Run each statement and print its rows. KeyboardInterrupt cancels the query before it is raised.
 
-    form: table, csv or json. upright: print each row of a table as lines of name and value.
+    Args:
+        con: an open database.
+        text: statements.
+        form: table, csv or json.
+        upright: print each row of a table as lines of name and value.
+
+    Raises:
+        duckdb.Error: a statement is wrong or fails.
     """
-    cancellable(con, lambda: _print(con, text, form, upright))
+    run_interruptible(con, lambda: _print(con, text, form, upright))
 
 
 def save(con: duckdb.DuckDBPyConnection, text: str, form: str, path: Path) -> None:
-    """Write the rows of the one query in `text` to a file, which is there as a whole or not at all.
+    """Write the rows of one query to a file. A failure leaves no partial file.
 
-    form: csv, json or parquet. Raises NotOneQuery, duckdb.Error, OSError.
+    Args:
+        con: an open database.
+        text: the query.
+        form: csv, json or parquet.
+        path: the file.
+
+    Raises:
+        NotOneQuery: there are several statements, or one that returns no rows.
+        duckdb.Error: the query is wrong or fails.
+        OSError: the file cannot be written.
     """
     statements = con.extract_statements(text)
     if len(statements) != 1:
         raise NotOneQuery(f"a file holds the rows of one query; these are {len(statements)} statements")
     with staging.whole(path) as partial:
-        cancellable(con, lambda: _save(con, statements[0], form, partial))
+        run_interruptible(con, lambda: _save(con, statements[0], form, partial))
 
 
-def cancellable(con: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
-    """Do what runs queries of `con`; KeyboardInterrupt cancels the query under way before it is raised.
+def run_interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
+    """Call `work` in a thread. KeyboardInterrupt cancels its query before it is raised.
 
-    In a thread of its own: DuckDB does not look for signals in all that it does.
+    DuckDB does not check for signals in all of its operators, so the main thread waits for them here.
+
+    Args:
+        con: the connection that `work` queries.
+        work: runs queries.
     """
     with ThreadPoolExecutor(1) as pool:
         future: Future[None] = pool.submit(work)
         try:
             future.result()
         except KeyboardInterrupt:
-            while wait([future], 0.05).not_done:  # again, should it have come between two queries
+            while wait([future], 0.05).not_done:  # again, in case it came between two queries
                 con.interrupt()
             raise
 
 
-def harmless(text: str) -> str:
-    """Name the characters that a terminal would act on, but for the ends of lines and tabs."""
-    return legible(text).replace("\r", "⟨U+000D⟩")
-
-
 class _Harmless(io.TextIOBase):
-    """Standard output with nothing of strangers' that a terminal would act on."""
+    """Standard output without characters that a terminal acts on: captions come from the open web."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def write(self, text: str) -> int:
-        """Write what is left of it."""
+        """Write the text with those characters named."""
         return self._out.write(harmless(text))
 
 
@@ -93,12 +108,12 @@ def _print(con: duckdb.DuckDBPyConnection, text: str, form: str, upright: bool) 
             elif upright:
                 _print_upright(relation)
             else:
-                relation.show(max_rows=_SHOWN, max_width=width)
+                relation.show(max_rows=_MOST_ROWS, max_width=width)
 
 
 def _print_upright(relation: duckdb.DuckDBPyRelation) -> None:
     wide = max(map(len, relation.columns))
-    for number, row in enumerate(relation.fetchmany(_SHOWN), 1):
+    for number, row in enumerate(relation.fetchmany(_MOST_ROWS), 1):
         print(f"── row {number}")
         for name, value in zip(relation.columns, row, strict=True):
             shown = "NULL" if value is None else str(value)
@@ -120,7 +135,7 @@ def _write(cursor: duckdb.DuckDBPyConnection, form: str, out: TextIO) -> None:
     names = [column[0] for column in cursor.description or ()]
     if form == "csv":
         csv.writer(out, lineterminator="\n").writerow(names)
-    names = _apart(names)
+    names = _unique(names)
     for rows in _batches(cursor):
         if form == "csv":
             csv.writer(out, lineterminator="\n").writerows(rows)
@@ -128,13 +143,13 @@ def _write(cursor: duckdb.DuckDBPyConnection, form: str, out: TextIO) -> None:
             out.writelines(_json(dict(zip(names, row, strict=True))) + "\n" for row in rows)
 
 
-def _apart(names: list[str]) -> list[str]:
-    """Tell names apart by numbers, as DuckDB does in tables: a key that comes twice would lose a column."""
-    taken: list[str] = []
+def _unique(names: list[str]) -> list[str]:
+    """Add numbers to repeated names, as DuckDB does in tables: JSON would lose a column under a repeated key."""
+    unique: list[str] = []
     for name in names:
         free = (name, *(f"{name}_{number}" for number in range(1, len(names) + 1)))
-        taken.append(next(each for each in free if each not in taken))
-    return taken
+        unique.append(next(each for each in free if each not in unique))
+    return unique
 
 
 def _json(value: object) -> str:
@@ -145,7 +160,7 @@ def _json(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a value with what JSON lacks as text: numbers that are none, keys that are no text."""
+    """Return a value with NaN, infinities and keys as text: JSON has no other form for them."""
     if isinstance(value, dict):
         return {key if isinstance(key, str) else str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
