@@ -173,7 +173,7 @@ def test_products_are_in_full_precision_and_the_choice_of_the_process_stays() ->
 
 
 def test_vectors_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="of 8 and of 9 numbers"):
+    with pytest.raises(ValueError, match="one length, not 8 and 9 numbers"):
         list(cross_join(unit(0, 3, 8), unit(0, 3, 9), 0.5))
 
 
