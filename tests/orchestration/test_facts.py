@@ -257,17 +257,13 @@ def test_facts_whose_recipes_have_an_older_format_are_named_once(facts: Facts) -
     table.replace([scores(1)], "made by the release before")
     notes.upsert(pa.Table.from_pylist([{"shard_id": 1, "fingerprint": "hashes", "recipe": "before"}], notes.schema))
     lists.upsert(pa.Table.from_pylist([{"generation_id": "g", "recipe": "before"}], lists.schema))
-    before = {name: facts[name].version for name in (table.name, notes.name, lists.name)}
+    fits = facts["null_fits"]  # has no recipe of its own: `null_scores` notes that it is made
+    fits.upsert(pa.Table.from_pylist([{"measure": "copy_score"}], fits.schema))
+    before = {name: facts[name].version for name in (table.name, notes.name, lists.name, fits.name)}
     migration = migrate(facts)
-    assert list(migration.stale) == [
-        "neighbour_lists",
-        "null_scores",
-        "calibration_pictures",
-        "calibration_embeddings",
-        "null_fits",
-    ]
+    assert list(migration.stale) == ["neighbour_lists", "null_scores", "null_fits"]
     (said,) = migration.sentences
-    assert "computed again once, because recipes have a new format: neighbour_lists, null_scores, " in said
+    assert "computed again once, because recipes have a new format: neighbour_lists, null_scores, null_fits; " in said
     assert {name: facts[name].version for name in before} == before, "nothing is lost until its successor is made"
     assert (facts.folder / "recipe_format").read_text() == f"{FORMAT}\n"
     assert migrate(facts).sentences == []
