@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -74,10 +73,10 @@ def test_a_comparison_that_failed_once_is_made_by_the_next_run(
     def unreadable(self: CalibrationReader, index: int) -> Pixels:
         raise OSError("the disk was away")
 
-    def compare(*args: Any) -> list[null_scores.CalibrationMatch]:
+    def compare(*args: object) -> list[null_scores.CalibrationMatch]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(CalibrationReader, "training", unreadable)
-            return real(*args)
+            return real(*args)  # type: ignore[arg-type]
 
     real = null_scores.compare
     with pytest.MonkeyPatch.context() as patch:

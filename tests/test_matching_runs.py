@@ -1,9 +1,9 @@
 """Matches of a warehouse that grew, shrank and grew again: row by row those of one that was made at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import Landing, Row, encoded, picture
 from PIL import Image
@@ -22,12 +22,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     done: list[tuple[int, int, int]] = []
     update, compare = search.update_lists, candidates.compare
 
-    def updated(*args: Any) -> search.SearchCounts:
-        counts = update(*args)
+    def updated(searched: search.GenerationSearch, generations: pa.Table) -> search.SearchCounts:
+        counts = update(searched, generations)
         done.append((counts.generations, counts.pictures, 0))
         return counts
 
-    def compared(gathered: Any, count: int, comparisons: PixelComparisons, aligner: Any) -> None:
+    def compared(
+        gathered: Iterator, count: int, comparisons: PixelComparisons, aligner: candidates.GenerationAligner
+    ) -> None:
         compare(gathered, count, comparisons, aligner)
         done[-1] = (*done[-1][:2], comparisons.made)
 

@@ -34,7 +34,7 @@ from transforms.fingerprints.views import WHOLE
 from transforms.hashing.digest_arrays import Lookup
 from transforms.hashing.hashes import from_hex
 from transforms.matches import candidates as rules
-from transforms.matches.candidates import Candidate, Comparison, EqualPictures, Evidence, Query
+from transforms.matches.candidates import Candidate, Comparison, EqualPictures, PairEvidence, Query
 from transforms.matches.search import scores
 from transforms.pictures import Pixels
 from transforms.regions import Box
@@ -202,7 +202,7 @@ def _pair(query: Query, index: PictureIndex, picture: int) -> Pair:
 
 def measure(
     gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons, search: GenerationSearch
-) -> Iterator[list[Evidence]]:
+) -> Iterator[list[PairEvidence]]:
     """Yield the evidence of each generation.
 
     Args:
@@ -262,7 +262,9 @@ def candidate_rows(gathered: Iterable[Sequence[GenerationCandidates]]) -> Iterat
         yield pa.Table.from_pylist(rows, SCHEMAS["match_candidates"])
 
 
-def evidence_rows(measured: Iterable[Sequence[Evidence]], index: PictureIndex, limits: PixelLimits) -> Iterator[pa.Table]:
+def evidence_rows(
+    measured: Iterable[Sequence[PairEvidence]], index: PictureIndex, limits: PixelLimits
+) -> Iterator[pa.Table]:
     """Yield the rows of `match_evidence`, some generations at a time.
 
     Args:
@@ -275,7 +277,7 @@ def evidence_rows(measured: Iterable[Sequence[Evidence]], index: PictureIndex, l
         yield pa.Table.from_pylist(rows, SCHEMAS["match_evidence"])
 
 
-def _evidence_row(evidence: Evidence, index: PictureIndex, limits: PixelLimits) -> dict[str, object]:
+def _evidence_row(evidence: PairEvidence, index: PictureIndex, limits: PixelLimits) -> dict[str, object]:
     alignment = evidence.alignment
     return {
         "generation_id": evidence.generation_id,

@@ -30,7 +30,7 @@ from transforms.fingerprints.views import VIEWS
 from transforms.hashing import hashes
 from transforms.hashing.hashes import from_hex
 from transforms.matches import candidates, search
-from transforms.matches.candidates import CandidateThresholds, Comparison, EqualPictures, Evidence, Query
+from transforms.matches.candidates import CandidateThresholds, Comparison, EqualPictures, PairEvidence, Query
 from transforms.matches.neighbour_lists import FIRST, NeighbourList, last
 from transforms.pictures import Pixels
 
@@ -45,7 +45,7 @@ class Source:
 
     number: int
     verdict: str | None
-    found: Evidence
+    found: PairEvidence
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class _Judge:
         bits = np.where(training.comparable & query.comparable, bits, 256)
         return Judged(planted, tuple(sources), cosine[0], cosine.max(axis=0), bits)
 
-    def _verdict(self, found: Evidence) -> str | None:
+    def _verdict(self, found: PairEvidence) -> str | None:
         """Name the verdict as `sql/matches/evidence.sql` does."""
         if found.failure:
             raise ValueError(found.failure)

@@ -25,7 +25,8 @@ def index(tmp_path: Path) -> PictureIndex:
     facts = Facts(tmp_path)
     empty = dict.fromkeys(SCHEMAS["image_fingerprints"].names)
     rows = [
-        empty | {"sample_id": i, "status": "ok", "width": 2, "height": 2}
+        empty
+        | {"sample_id": i, "status": "ok", "width": 2, "height": 2}
         | {"sha256": f"{i:064x}", "pixel_sha256": digest(p), "pdq": f"{p:064x}"}
         for i, p in SHOWN.items()
     ]

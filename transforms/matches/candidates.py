@@ -104,7 +104,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PairEvidence:
     """What a comparison says of a generation and a training picture. `pdq_distance`: bits of 256."""
 
     generation_id: str
@@ -205,7 +205,7 @@ def choose(candidates: Sequence[Candidate], pictures: DistinctPictures, cut: Can
     return looks[: cut.neighbours] + texts[: cut.neighbours]
 
 
-def measure(query: Query, equal: EqualPictures, comparison: Comparison, pictures: DistinctPictures) -> Evidence:
+def measure(query: Query, equal: EqualPictures, comparison: Comparison, pictures: DistinctPictures) -> PairEvidence:
     """State what is known of a generation and a training picture.
 
     Args:
@@ -216,7 +216,7 @@ def measure(query: Query, equal: EqualPictures, comparison: Comparison, pictures
     """
     index, alignment = comparison.index, comparison.alignment
     bits = np.bitwise_count(query.dihedral ^ pictures.pdq[index]).sum(axis=1)
-    return Evidence(
+    return PairEvidence(
         generation_id=query.generation_id,
         index=index,
         copy_score=comparison.copy_score,
