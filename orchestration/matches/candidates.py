@@ -177,6 +177,7 @@ def compare(
         comparisons: Those of generations; they are up to date afterwards.
         aligner: Of generations and training pictures.
     """
+    comparisons.forget_outdated()
     for each in track(_holding(gathered, comparisons), "matching generations", count):
         for picture in each.chosen:
             pair = _pair(each.query, aligner.index, picture)

@@ -148,6 +148,7 @@ def compare(
         alignment = comparer(picture, source)
         return alignment is not None and alignment.confirmed(limits)
 
+    comparisons.forget_outdated()
     comparisons.hold()
     compared = []
     for each in track(matches, "comparing pictures of the null distribution", len(matches)):

@@ -73,6 +73,10 @@ def test_other_rules_compare_again(table: FactTable) -> None:
     first.close()
     second = opened(table, "another")
     assert second.outcome(("a", "b"), lambda: 2) == PixelOutcome("2")
+    second.forget_outdated()
+    assert table.read(["recipe"])["recipe"].to_pylist() == [], "the outcome is not committed yet"
+    second.close()
+    assert table.read(["recipe", "outcome"]).to_pylist() == [{"recipe": "another", "outcome": "2"}]
 
 
 def test_what_is_held_is_what_a_filter_allows(table: FactTable) -> None:
