@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from transforms.fingerprints.distinct_pictures import DistinctPictures
 from transforms.matches import null_distribution
-from transforms.matches.search import Found
+from transforms.matches.search import SearchHits
 
 NUMBERS = st.lists(st.floats(-1, 1, width=32), max_size=120)
 
@@ -55,7 +56,7 @@ def test_p_values_are_uniform_for_pictures_that_are_no_copies() -> None:
     for level in (0.01, 0.05, 0.1, 0.5):
         assert np.mean(p <= level) == pytest.approx(level, rel=0.25, abs=0.003)
     assert null_distribution.uniformity(p)[0] < 0.03
-    assert np.mean(null_distribution.cross_fitted(rng.beta(4, 6, 3_000), 0.9) <= 0.05) == pytest.approx(0.05, abs=0.015)
+    assert np.mean(null_distribution.cross_fit(rng.beta(4, 6, 3_000), 0.9) <= 0.05) == pytest.approx(0.05, abs=0.015)
 
 
 def test_few_pictures_are_not_extrapolated() -> None:
@@ -63,7 +64,7 @@ def test_few_pictures_are_not_extrapolated() -> None:
     assert null_distribution.fit([0.4], 0.9).p_values([0.3, 0.9]).tolist() == [1.0, 0.5]
     assert null_distribution.fit(np.linspace(0, 1, 19), 0.9).tail is None
     assert null_distribution.fit(np.full(100, 0.3), 0.9).tail is None, "nothing lies above the threshold"
-    assert null_distribution.cross_fitted([], 0.9).tolist() == []
+    assert null_distribution.cross_fit([], 0.9).tolist() == []
 
 
 @given(st.lists(st.floats(0, 1), min_size=20, max_size=60))
@@ -76,23 +77,31 @@ def test_the_distance_from_uniform_is_scipys(p: list[float]) -> None:
 
 def test_growth_changes_only_what_new_pictures_push_out() -> None:
     digests = np.random.default_rng(6).integers(0, 256, (1_000, 32), np.uint8)
-    before, after = null_distribution.smallest(digests[:900], 100), null_distribution.smallest(digests, 100)
-    assert {p for p in after if p < 900} <= set(before)
+    before, after = smallest(digests[:900], 100), smallest(digests, 100)
+    old = {each.tobytes() for each in digests[:900]}
+    assert {each for each in after if each in old} <= set(before)
     assert 80 <= len(set(before) & set(after)) < 100
-    named = sorted(digests.tolist())[:100]
-    assert digests[after].tolist() == named
-    assert len(null_distribution.smallest(digests[:3], 100)) == 3
+    assert after == sorted(each.tobytes() for each in digests)[:100]
+    assert len(smallest(digests[:3], 100)) == 3
+
+
+def smallest(digests: np.ndarray, count: int) -> list[bytes]:
+    """Return the digests of a sample of these pictures, each a cluster of its own."""
+    ordered = np.array(sorted(digests.tolist()), np.uint8)
+    everyone = np.arange(len(digests))
+    pictures = DistinctPictures(everyone.astype(np.uint64), ordered, everyone, everyone >= 0, ordered)
+    return [each.tobytes() for each in ordered[pictures.sample(count)]]
 
 
 def test_what_a_picture_shares_with_others_is_taken_off() -> None:
-    found = Found(np.array([4, 7]), np.array([0.6, 0.5], np.float32), np.zeros(2, np.int64))
-    background = Found(
+    found = SearchHits(np.array([4, 7]), np.array([0.6, 0.5], np.float32), np.zeros(2, np.int64))
+    background = SearchHits(
         np.array([4, 2, 9, 5, 7]), np.array([0.6, 0.3, 0.2, 0.1, 0.0], np.float32), np.zeros(5, np.int64)
     )
     best = null_distribution.strongest(found, background)
     assert (best.position, best.normalised) == (4, pytest.approx(0.4)), "the match itself is not its background"
     other = null_distribution.strongest(found, background, own=4)
     assert (other.position, other.normalised) == (7, pytest.approx(0.3))
-    nothing = Found(np.array([], np.int64), np.array([], np.float32), np.array([], np.int64))
+    nothing = SearchHits(np.array([], np.int64), np.array([], np.float32), np.array([], np.int64))
     assert null_distribution.strongest(nothing, nothing).position is None
     assert null_distribution.background_mean(nothing, []) == 0

@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 
 from transforms.fingerprints import views
+from transforms.fingerprints.distinct_pictures import DistinctPictures
 from transforms.fingerprints.views import WHOLE
 from transforms.matches import candidates
-from transforms.matches.candidates import Candidate, Cut, Equals, Query, Training
-from transforms.matches.neighbour_lists import NONE, Near
+from transforms.matches.candidates import Candidate, CandidateThresholds, EqualPictures, Query
+from transforms.matches.neighbour_lists import NONE, NeighbourList
 from transforms.regions import Box
 
 COUNT = 12
-TRAINING = Training(
+TRAINING = DistinctPictures(
     ids=np.arange(100, 100 + COUNT, dtype=np.uint64),
     digests=np.arange(COUNT * 32, dtype=np.uint8).reshape(COUNT, 32),
-    cluster=np.array([0, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    head=np.array([0, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     comparable=np.ones(COUNT, np.bool_),
     pdq=np.random.default_rng(2).integers(0, 256, (COUNT, 32)).astype(np.uint8),
 )
-CUT = Cut(pdq=31, candidate=0.25, neighbours=2)
+CUT = CandidateThresholds(pdq=31, candidate=0.25, neighbours=2)
 
 
 def query(pdq: np.ndarray, name: str = "g") -> Query:
@@ -29,8 +30,8 @@ def query(pdq: np.ndarray, name: str = "g") -> Query:
     return Query(name, "00", "11", comparable=True, dihedral=other)
 
 
-def candidate(number: int | None, method: str, score: float = 1.0) -> Candidate:
-    return Candidate("g", number, 0, method, score, WHOLE)
+def candidate(index: int | None, method: str, score: float = 1.0) -> Candidate:
+    return Candidate("g", index, 0, method, score, WHOLE)
 
 
 def test_the_best_of_a_few_clusters_by_looks_are_compared_and_as_many_others_by_prompt() -> None:
@@ -44,26 +45,26 @@ def test_the_best_of_a_few_clusters_by_looks_are_compared_and_as_many_others_by_
         candidate(4, "embedding", 0.4),
         candidate(0, "pdq", 0.95),
     ]
-    assert candidates.compared(found, TRAINING, CUT) == [0, 3, 7, 5], "one a cluster, the surest method first"
-    assert candidates.compared(found[:2], TRAINING, CUT) == [5]
+    assert candidates.choose(found, TRAINING, CUT) == [0, 3, 7, 5], "one a cluster, the surest method first"
+    assert candidates.choose(found[:2], TRAINING, CUT) == [5]
 
 
 def test_candidates_are_those_that_are_equal_alike_and_near_and_the_nearest_anyway() -> None:
-    near = Near(np.array([6, 1, 0, 8]), np.float32([0.2, 0.19, 0.1, 0.05]), np.array([3, 0, 0, 0]))
+    near = NeighbourList(np.array([6, 1, 0, 8]), np.float32([0.2, 0.19, 0.1, 0.05]), np.array([3, 0, 0, 0]))
     searched = views.search_views()
     asked = query(TRAINING.pdq[9])
-    (alike,) = candidates.hashed([asked], np.arange(COUNT), TRAINING, 31)
-    equals = Equals(frozenset([4]), frozenset([4]))
-    found = candidates.candidates(asked, equals, near, alike, TRAINING, CUT, searched)
-    assert [(c.number, c.method, c.sample_id) for c in found] == [
+    (alike,) = candidates.hash_neighbours([asked], np.arange(COUNT), TRAINING, 31)
+    equals = EqualPictures(frozenset([4]), frozenset([4]))
+    found = candidates.candidates_by_looks(asked, equals, near, alike, TRAINING, CUT, searched)
+    assert [(c.index, c.method, c.sample_id) for c in found] == [
         (4, "sha256", 104),
         (9, "pdq", 109),
         (6, "embedding", 106),
     ]
     assert found[2].box == searched[3].box
     closer = replace(near, score=np.float32([0.9, 0.8, 0.7, 0.6]))
-    two = candidates.candidates(asked, Equals(), closer, NONE, TRAINING, CUT, searched)
-    assert [c.number for c in two] == [6, 1], "two clusters; 0 is in that of 1"
+    two = candidates.candidates_by_looks(asked, EqualPictures(), closer, NONE, TRAINING, CUT, searched)
+    assert [c.index for c in two] == [6, 1], "two clusters; 0 is in that of 1"
 
 
 def test_hashes_are_compared_with_all_turns_of_a_generation_and_only_where_they_say_something() -> None:
@@ -71,11 +72,11 @@ def test_hashes_are_compared_with_all_turns_of_a_generation_and_only_where_they_
     bits[0] ^= 7
     asked, dull = query(bits), replace(query(TRAINING.pdq[3]), comparable=False)
     both = replace(asked, dihedral=np.stack([TRAINING.pdq[3], bits, *asked.dihedral[:6]]))
-    one, none, least = candidates.hashed([asked, dull, both], np.arange(COUNT), TRAINING, 31)
-    assert (one.number.tolist(), one.score.tolist()) == ([3], [1 - 3 / 256])
+    one, none, least = candidates.hash_neighbours([asked, dull, both], np.arange(COUNT), TRAINING, 31)
+    assert (one.index.tolist(), one.score.tolist()) == ([3], [1 - 3 / 256])
     assert len(none) == 0
-    assert (least.number.tolist(), least.score.tolist()) == ([3], [1.0]), "of two turns the nearer"
-    assert len(candidates.hashed([asked], np.array([0, 1]), TRAINING, 31)[0]) == 0
+    assert (least.index.tolist(), least.score.tolist()) == ([3], [1.0]), "of two turns the nearer"
+    assert len(candidates.hash_neighbours([asked], np.array([0, 1]), TRAINING, 31)[0]) == 0
 
 
 @pytest.mark.parametrize("side", [0.3, 0.5, 0.6, 0.99])

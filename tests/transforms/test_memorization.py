@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from transforms.intervals import wilson
 from transforms.provenance import memorization
 
 SMALL = hnp.arrays(np.uint8, (4, 4, 3))
@@ -100,17 +99,6 @@ def test_the_template_measure_is_the_error_inside_the_mask() -> None:
     everything = memorization.box_mask(0, 0, 1, 1, side=64)
     assert memorization.template_mse(a, b, everything) == pytest.approx(memorization.l2(a, b) ** 2)
     assert memorization.template_mse(a, b, np.zeros((64, 64))) is None
-
-
-@given(hnp.arrays(np.float32, st.integers(1, 50), elements=st.floats(-1, 1, width=32)))
-def test_the_replication_rate_is_the_share_above_the_threshold(scores: np.ndarray) -> None:
-    found = memorization.replication_rate(scores)
-    assert found and found.share == sum(score > 0.5 for score in scores) / len(scores)
-    assert (found.low, found.high) == wilson(found.share, len(scores)) and found.low <= found.share <= found.high
-
-
-def test_without_a_searched_generation_there_is_no_rate() -> None:
-    assert memorization.replication_rate(np.empty(0)) is None
 
 
 def test_an_outlier_is_far_from_its_neighbours() -> None:

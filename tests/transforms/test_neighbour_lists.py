@@ -11,10 +11,10 @@ from transforms.matches import neighbour_lists, search
 from transforms.matches.neighbour_lists import (
     NONE,
     Floor,
-    Near,
-    Wanted,
+    ListDemand,
+    NeighbourList,
     best,
-    extended,
+    extend,
     last,
     next_size,
     size,
@@ -34,10 +34,12 @@ def ordered(present: list[int]) -> list[int]:
     return sorted(present, key=lambda picture: DIGESTS[picture].tobytes())
 
 
-def searched(views: np.ndarray, numbers: np.ndarray, vectors: np.ndarray, digests: np.ndarray, most: int) -> Near:
+def searched(
+    views: np.ndarray, numbers: np.ndarray, vectors: np.ndarray, digests: np.ndarray, most: int
+) -> NeighbourList:
     """Search some pictures, given by number in any order, as a warehouse does."""
     (found,) = search.best_over_views(views[None], vectors[numbers], most, order=numbers, block=7)
-    near = Near(numbers[found.position], found.score, found.view)
+    near = NeighbourList(numbers[found.position], found.score, found.view)
     return replace(near, floor=last(near, digests)) if len(near) == most < len(numbers) else near
 
 
@@ -49,7 +51,7 @@ class Warehouse:
         self.floor: Floor | None = None
         self.listed = False
 
-    def step(self, present: list[int], cluster_of: np.ndarray, wanted: Wanted) -> list[int]:
+    def step(self, present: list[int], cluster_of: np.ndarray, wanted: ListDemand) -> list[int]:
         """Bring the list up to date; return the pictures of the best clusters."""
         order = ordered(present)
         vectors, digests = VECTORS[order], DIGESTS[order]
@@ -59,11 +61,11 @@ class Warehouse:
             held = [(n, *self.held[p]) for n, p in enumerate(order) if p in self.held]
             held.sort(key=lambda each: (-each[1], each[0]))
             numbers, scores, views = zip(*held, strict=True) if held else ((), (), ())
-            near = Near(
+            near = NeighbourList(
                 np.array(numbers, np.int64), np.array(scores, np.float32), np.array(views, np.int64), self.floor
             )
             new = np.array([n for n, p in enumerate(order) if p not in self.present], np.int64)[::-1].copy()
-            near = extended(near, searched(self.views, new, vectors, digests, size(near)), digests, size(near))
+            near = extend(near, searched(self.views, new, vectors, digests, size(near)), digests, size(near))
         anew = not self.listed
         while anew or not suffices(near, cluster, wanted):
             most = neighbour_lists.FIRST if anew else next_size(near)
@@ -71,9 +73,9 @@ class Warehouse:
         self.listed, self.present, self.floor = True, present, near.floor
         self.held = {
             order[n]: (s, v)
-            for n, s, v in zip(near.number.tolist(), near.score.tolist(), near.view.tolist(), strict=True)
+            for n, s, v in zip(near.index.tolist(), near.score.tolist(), near.view.tolist(), strict=True)
         }
-        return [order[n] for n in near.number[best(near, cluster, wanted)].tolist()]
+        return [order[n] for n in near.index[best(near, cluster, wanted)].tolist()]
 
 
 HISTORY = st.lists(st.sets(st.integers(0, ALL - 1)), min_size=1, max_size=6)
@@ -90,7 +92,7 @@ HISTORY = st.lists(st.sets(st.integers(0, ALL - 1)), min_size=1, max_size=6)
 def test_any_history_gives_what_a_search_of_everything_gives(
     history: list[set[int]], seed: int, clusters: int, least: float, groups: int
 ) -> None:
-    rng, wanted = np.random.default_rng(seed), Wanted(clusters, least)
+    rng, wanted = np.random.default_rng(seed), ListDemand(clusters, least)
     views = VECTORS[rng.integers(0, ALL, 2)]
     with pytest.MonkeyPatch.context() as patch:  # lists so short that they are cut, deepened and full
         patch.setattr(neighbour_lists, "FIRST", 2)
@@ -108,23 +110,23 @@ def test_any_history_gives_what_a_search_of_everything_gives(
 
 def test_a_list_without_a_cut_holds_all_there_is_and_a_cut_one_says_where_it_ends() -> None:
     digests = DIGESTS[ordered(list(range(ALL)))]
-    near = Near(np.arange(5), np.float32([0.9, 0.8, 0.7, 0.7, 0.7]), np.zeros(5, np.int64))
-    assert extended(NONE, near, digests, 5).floor is None
-    cut = extended(NONE, near, digests, 3)
-    assert cut.number.tolist() == [0, 1, 2]
+    near = NeighbourList(np.arange(5), np.float32([0.9, 0.8, 0.7, 0.7, 0.7]), np.zeros(5, np.int64))
+    assert extend(NONE, near, digests, 5).floor is None
+    cut = extend(NONE, near, digests, 3)
+    assert cut.index.tolist() == [0, 1, 2]
     assert cut.floor == Floor(float(np.float32(0.7)), digests[2].tobytes())
-    again = extended(cut, near, digests, 5)  # beyond the floor others are not known: 3 and 4 stay out
-    assert again.number.tolist() == [0, 1, 2]
-    nearer = Near(np.array([7]), np.float32([0.95]), np.array([1]))
-    assert extended(cut, nearer, digests, 3).number.tolist() == [7, 0, 1]
+    again = extend(cut, near, digests, 5)  # beyond the floor others are not known: 3 and 4 stay out
+    assert again.index.tolist() == [0, 1, 2]
+    nearer = NeighbourList(np.array([7]), np.float32([0.95]), np.array([1]))
+    assert extend(cut, nearer, digests, 3).index.tolist() == [7, 0, 1]
 
 
 def test_a_picture_that_is_gone_still_bounds_a_list() -> None:
     digests = DIGESTS[ordered(list(range(ALL)))]
     floor = Floor(0.5, digests[10].tobytes())
     left = np.delete(digests, 10, axis=0)  # number 10 is now what was 11, beyond the floor
-    tied = Near(np.array([9, 10]), np.float32([0.5, 0.5]), np.zeros(2, np.int64))
-    assert extended(replace(NONE, floor=floor), tied, left, 64).number.tolist() == [9]
+    tied = NeighbourList(np.array([9, 10]), np.float32([0.5, 0.5]), np.zeros(2, np.int64))
+    assert extend(replace(NONE, floor=floor), tied, left, 64).index.tolist() == [9]
 
 
 def test_a_floor_leaves_out_what_scores_less_and_keeps_what_ties() -> None:
