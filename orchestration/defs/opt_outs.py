@@ -29,7 +29,7 @@ from transforms.catalog import opt_outs
 from transforms.catalog.opt_outs import KINDS, RecallListError
 from transforms.hashing.hashes import file_sha256
 
-CODE = 3  # raise when the same lists would match other rows
+CODE = 2  # raise when the same lists would match other rows
 _HASHES = ("sha256", "pdq")
 _BATCH = 50_000
 _URL_KEYS = "duplicates.url_keys"
@@ -41,7 +41,7 @@ create temp table entries as
 select
     row_number() over () as entry, list, kind, value,
     case kind
-        when 'url' then normalised_url(value)
+        when 'url' then url_key(value)
         when 'host' then host_key(value)
         else lower(url_trimmed(value))
     end as key
@@ -53,8 +53,12 @@ _MATCHES = {
         from entries join catalog.samples on samples.sample_id = try_cast(entries.key as ubigint)
         where entries.kind = 'sample_id'""",
     "url": """
+        select samples.sample_id, entries.entry
+        from catalog.samples join entries on entries.key = url_key(samples.url)
+        where entries.kind = 'url' and entries.key <> ''
+        union all
         select rows.sample_id, entries.entry
-        from duplicates.url_keys as rows join entries on entries.key = rows.normalised_url
+        from duplicates.url_keys as rows join entries on normalised_url(entries.value) = rows.normalised_url
         where entries.kind = 'url'""",
     "host": """
         with hosts as (
