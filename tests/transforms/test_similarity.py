@@ -54,7 +54,7 @@ def test_the_bound_is_met_where_two_members_lie_on_opposite_sides(monkeypatch: p
 
 
 def test_one_member_is_like_itself_and_none_is_refused() -> None:
-    assert least_similarity(cluster(1, 1, 1)) == similarity.Least(1.0, exact=True)
+    assert least_similarity(cluster(1, 1, 1)) == similarity.LeastSimilarity(1.0, exact=True)
     for wrong in np.empty((0, 4), np.float32), np.ones(4, np.float32):
         with pytest.raises(ValueError, match="must have shape"):
             least_similarity(wrong)
