@@ -39,7 +39,7 @@ def hashes() -> np.ndarray:
     return made
 
 
-def pairs(found: Iterator[hamming_join.Pairs]) -> list[tuple[int, int, int]]:
+def pairs(found: Iterator[hamming_join.HammingPairs]) -> list[tuple[int, int, int]]:
     parts = [zip(p.left.tolist(), p.right.tolist(), p.distance.tolist(), strict=True) for p in found]
     return sorted(pair for part in parts for pair in part)
 
