@@ -1,7 +1,7 @@
 """Do p-values keep what they promise? Photographs split at random into trained and never trained, again and again.
 
 What belongs here: the figures of calibration, on data that no fit has seen. What does not: the tests of its parts
-(`tests/transforms/test_calibration.py`).
+(`tests/transforms/matches/test_null_distribution.py`).
 
 All photographs and one edited copy of each are embedded once, with `sscd_distilled`, which takes a quarter of the time
 of `sscd`. In each split 200 are training pictures; the null distribution is fitted to these, each searched against the

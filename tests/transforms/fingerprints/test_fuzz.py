@@ -1,6 +1,6 @@
 """Damaged pictures in every format end with a status, in a process of their own: no crash, no hang, bounded memory.
 
-Run as a program, `python tests/transforms/test_fuzz.py COUNT SEED`, it goes on to more pictures than the test does.
+Run as a program, with COUNT and SEED, it goes on to more pictures than the test does.
 """
 
 import os

@@ -16,7 +16,7 @@ from transforms.regions import Box
 
 Picture = np.ndarray
 LIMITS = PixelLimits()
-SAME_SCENE = Path(__file__).parents[2].parent / "shared" / "data" / "photos" / "same_scene"
+SAME_SCENE = Path(__file__).parents[3].parent / "shared" / "data" / "photos" / "same_scene"
 
 
 def scene(seed: int, height: int = 320, width: int = 480) -> Picture:

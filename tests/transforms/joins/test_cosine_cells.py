@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from tests.transforms.test_cosine_join import SEEDS, cosines, listed, unit
+from tests.transforms.joins.test_cosine_join import SEEDS, cosines, listed, unit
 from transforms.joins.cosine import cells as cosine_cells
 from transforms.joins.cosine import join
 from transforms.joins.cosine.cells import Cells, cross_join, measured_recall, place, self_join
