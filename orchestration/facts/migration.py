@@ -13,8 +13,8 @@ from orchestration.facts.recipes import FORMAT
 from orchestration.facts.schemas.tables import EMBEDDINGS, TABLES
 from orchestration.facts.table import Change, FactTable
 
-KEPT = ("fingerprinted_shards", "generation_fingerprints")
-"""Tables whose notes are still good under their older recipes (`recipes.older_recipe`)."""
+KEPT = ("fingerprinted_shards", "generation_fingerprints", "calibration_embeddings")
+"""Tables that are still good under their older recipes (`recipes.older_recipe`)."""
 _FORMAT_FILE = "recipe_format"
 
 

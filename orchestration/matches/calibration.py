@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, is_in
-from orchestration.facts.recipes import recipe
+from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.progress import say, track
@@ -191,8 +191,9 @@ def _table(facts: Facts, encoder: Encoder, views: Sequence[View]) -> FactTable:
     """Return the table of embeddings, empty if it was made otherwise."""
     table = facts["calibration_embeddings"]
     table.reset(str(encoder.id), encoder.id.dimension)
-    made_by = recipe("calibration embeddings", CODE, views, [edit.name for edit in edits.EDITS])
-    if table.recipe != made_by:
+    parts = (CODE, views, [edit.name for edit in edits.EDITS])
+    made_by = recipe("calibration embeddings", *parts)
+    if table.recipe not in (made_by, older_recipe(*parts)):
         table.clear()
         table.note_recipe(made_by)
     return facts.embeddings(table.name, str(encoder.id), encoder.id.dimension)
