@@ -124,7 +124,7 @@ def uniformity(p: Scores) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class StrongestMatch:
+class NormalisedMatch:
     """A picture's strongest match.
 
     Attributes:
@@ -154,7 +154,7 @@ def background_mean(background: SearchHits, without: Sequence[int]) -> float:
     return float(kept.astype(np.float64).mean()) if len(kept) else 0.0
 
 
-def strongest(hits: SearchHits, background: SearchHits, own: int | None = None) -> StrongestMatch:
+def strongest(hits: SearchHits, background: SearchHits, own: int | None = None) -> NormalisedMatch:
     """Return the match with the highest normalised score.
 
     Args:
@@ -164,8 +164,8 @@ def strongest(hits: SearchHits, background: SearchHits, own: int | None = None) 
     """
     left_out = [] if own is None else [own]
     matches = [
-        StrongestMatch(int(position), float(score), background_mean(background, [*left_out, int(position)]))
+        NormalisedMatch(int(position), float(score), background_mean(background, [*left_out, int(position)]))
         for position, score in zip(hits.position, hits.score, strict=True)
         if position != own
     ]
-    return max(matches, key=lambda match: match.normalised, default=StrongestMatch(None, 0.0, 0.0))
+    return max(matches, key=lambda match: match.normalised, default=NormalisedMatch(None, 0.0, 0.0))
