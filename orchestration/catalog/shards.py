@@ -18,7 +18,7 @@ from orchestration.settings import Settings
 from transforms.catalog import landing
 from transforms.catalog.landing import Shard
 from transforms.dumps import implied_metadata
-from transforms.dumps.tars import ArchiveError
+from transforms.dumps.members import ArchiveError
 from transforms.storage.remote_stores import StoreError
 
 OK, IMAGES_ONLY, FAILED = "ok", "images_only", "failed"

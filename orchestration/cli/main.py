@@ -95,7 +95,7 @@ def download(
     settings = _settings(config)
     from orchestration import progress
     from orchestration.catalog.download import download as downloads
-    from transforms.catalog.landing import LandingError
+    from transforms.catalog.columns import LandingError
 
     cores = len(os.sched_getaffinity(0))
     pace = downloads.Pace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)

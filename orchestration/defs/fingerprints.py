@@ -35,15 +35,8 @@ from transforms.catalog import generations
 from transforms.catalog.generations import Generation
 from transforms.encoders import Encoder, Prepared
 from transforms.fingerprints import shard as shards
-from transforms.fingerprints.fingerprint import (
-    FAILED,
-    LOW_QUALITY,
-    Fingerprint,
-    Rules,
-    ahead,
-    fingerprint,
-    vector_column,
-)
+from transforms.fingerprints.ahead import ahead
+from transforms.fingerprints.fingerprint import FAILED, LOW_QUALITY, Fingerprint, Rules, fingerprint, vector_column
 from transforms.fingerprints.views import View
 
 

@@ -23,7 +23,8 @@ from transforms.alignment.policy import Limits
 from transforms.duplicates import pairs
 from transforms.encoders import Encoder
 from transforms.fingerprints import views
-from transforms.fingerprints.fingerprint import Pace, Rules
+from transforms.fingerprints.ahead import Pace
+from transforms.fingerprints.fingerprint import Rules
 
 
 class Warehouse(dg.ConfigurableResource):

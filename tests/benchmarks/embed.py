@@ -16,7 +16,8 @@ from tests.benchmarks.data import RULES, originals
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest, seconds
 from transforms import encoders
 from transforms.encoders import Encoder, OpenClip, Prepared
-from transforms.fingerprints.fingerprint import Fingerprint, Pace, ahead, embed_distinct, fingerprint
+from transforms.fingerprints.ahead import Pace, ahead
+from transforms.fingerprints.fingerprint import Fingerprint, embed_distinct, fingerprint
 
 _SSCD, _CLIP, _GPU = 150, 64, 8192  # pictures
 _PACE = Pace(batch=64, workers=2)  # as `limits.batch` has it; the session alone is as fast on 32 as on 64

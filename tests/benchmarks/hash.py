@@ -18,7 +18,8 @@ from PIL import Image
 
 from tests.benchmarks.data import ROOT, RULES, originals
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest
-from transforms.fingerprints.fingerprint import Pace, ahead, fingerprint
+from transforms.fingerprints.ahead import Pace, ahead
+from transforms.fingerprints.fingerprint import fingerprint
 from transforms.hashing.hashes import from_hex
 
 # Of the pictures measured: pixels on the long side, and JPEG quality.

@@ -16,7 +16,8 @@ from orchestration.settings.sections import Compute
 from tests.conftest import Landing, Row, add, encoded, picture
 from transforms import encoders
 from transforms.encoders import EncoderUnavailable
-from transforms.fingerprints.fingerprint import Pace, Rules
+from transforms.fingerprints.ahead import Pace
+from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job
 

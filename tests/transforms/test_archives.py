@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import add
 
-from transforms.dumps.tars import ArchiveError, Member, members, read
+from transforms.dumps.members import ArchiveError, Member
+from transforms.dumps.tars import members, read
 
 LIMIT = 1000
 

@@ -14,7 +14,7 @@ from conftest import ROOT, add
 
 from transforms.dumps.dump import opened
 from transforms.dumps.implied_metadata import write
-from transforms.dumps.tars import ArchiveError, Listing
+from transforms.dumps.members import ArchiveError, Listing
 
 LIMIT = 1000
 CONTENTS = [b"first", b"second!", b"third, the longest"]

@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.catalog.landing import ROW_BITS, LandingError, column_of, inspect, shards
-from transforms.dumps.tars import Member
+from transforms.catalog.columns import LandingError, column_of
+from transforms.catalog.landing import ROW_BITS, shards
+from transforms.catalog.metadata import inspect
+from transforms.dumps.members import Member
 from transforms.fingerprints.row_matching import MetadataFile, meet, metadata_of
 
 

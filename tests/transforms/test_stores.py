@@ -13,7 +13,8 @@ from huggingface_hub import HfFileSystem
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import GcsFileSystem
 
-from transforms.catalog.landing import LandingFile, inspect, shards
+from transforms.catalog.landing import LandingFile, shards
+from transforms.catalog.metadata import inspect
 from transforms.dumps import dump as dumps
 from transforms.storage import stores
 from transforms.storage.remote_stores import StoreError, explained, filesystem

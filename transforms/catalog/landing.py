@@ -10,12 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from transforms.catalog.columns import NUMBER_COLUMNS as NUMBER_COLUMNS
-from transforms.catalog.columns import TEXT_COLUMNS as TEXT_COLUMNS
-from transforms.catalog.columns import LandingError as LandingError
-from transforms.catalog.columns import column_of as column_of
-from transforms.catalog.metadata import Inspection as Inspection
-from transforms.catalog.metadata import inspect as inspect
+from transforms.catalog.columns import LandingError
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
 from transforms.storage.stores import Entry

@@ -12,15 +12,12 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-from transforms.dumps import parquet, tars
-from transforms.dumps.tars import ArchiveError, Listing, Member
+from transforms.dumps import members, parquet, tars
+from transforms.dumps.members import ArchiveError, Listing, Member
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
 from transforms.storage.stores import Entry
-
-_SIDECARS = (".json", ".txt")
-_SIDECAR_BYTES = 1_000_000
 
 
 class Dump(Protocol):
@@ -83,7 +80,7 @@ class Folder:
             for name, entry in files.items():
                 if PurePosixPath(name).suffix.lower() in PICTURE_ENDINGS:
                     found.members.append(_pictured(name, entry, files, member_bytes))
-                elif PurePosixPath(name).suffix.lower() not in _SIDECARS:
+                elif PurePosixPath(name).suffix.lower() not in SIDECARS:
                     others += 1
         if not found.members:
             found.broken = f"{self.path} holds no pictures"
@@ -115,11 +112,11 @@ def _pictured(name: str, entry: Entry, files: dict[str, Entry], member_bytes: in
     member = Member(stem, name, 0, entry.size, entry.refusal)
     if entry.refusal is None and entry.size > member_bytes:
         member.refusal = f"refused: {entry.size} bytes are more than limits.member_bytes = {member_bytes}"
-    for ending in _SIDECARS:
+    for ending in SIDECARS:
         sidecar = files.get(stem + ending)
-        if sidecar and sidecar.refusal is None and sidecar.size <= _SIDECAR_BYTES:
+        if sidecar and sidecar.refusal is None and sidecar.size <= SIDECAR_BYTES:
             with stores.opened(sidecar.path) as file:
-                tars.annotate(member, ending, file.read(_SIDECAR_BYTES))
+                members.annotate(member, ending, file.read(SIDECAR_BYTES))
     return member
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from transforms.catalog.metadata import Inspection
 from transforms.dumps import dump as dumps
-from transforms.dumps.tars import Member
+from transforms.dumps.members import Member
 from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
 

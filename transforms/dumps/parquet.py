@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.catalog.columns import PICTURES_WANTED, column_of, fits, is_text, picture_column
-from transforms.dumps.tars import ROW, ArchiveError, Listing, Member, uid_text
+from transforms.dumps.members import ROW, ArchiveError, Listing, Member, uid_text
 from transforms.storage import stores
 
 _BATCH = 32  # pictures held at once

@@ -4,9 +4,7 @@ What belongs here: turning raw pictures into fact rows. What does not: where the
 `catalog/generations.py`), where rows go (Lance tables), or what they mean (`sql/fingerprints/`).
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,14 +56,6 @@ class Rules:
     pdq_quality: int
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How much is done at once: pictures a batch, decoding threads."""
-
-    batch: int
-    workers: int
-
-
 def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[Fingerprint, Pixels | None]:
     """Decode and hash one picture. Never raises for bad bytes: the reason is in the fingerprint."""
     byte_hash = hashes.sha256(data)
@@ -88,25 +78,6 @@ def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Finge
         height=picture.shape[0],
         dihedral=hashes.pdq_dihedral(picture) if dihedral else None,
     )
-
-
-def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: Pace) -> Iterator[R]:
-    """Map `work` over `items` in threads, in order, at most two batches ahead of the reader.
-
-    Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.
-    """
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(pace.workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= 2 * pace.batch:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def embed(encoder: Encoder, pictures: Sequence[Pixels]) -> Vectors:

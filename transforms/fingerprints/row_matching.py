@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from transforms.catalog.columns import column_of
 from transforms.catalog.landing import ROW_BITS
-from transforms.dumps.tars import Member, uid_text
+from transforms.dumps.members import Member, uid_text
 
 type Identity = str | tuple[str | int | None, str | None]
 

@@ -17,18 +17,17 @@ from typing import Any
 import pyarrow as pa
 
 from transforms.dumps import dump as dumps
-from transforms.dumps.tars import ArchiveError, Member
+from transforms.dumps.members import ArchiveError, Member
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints import row_matching
+from transforms.fingerprints.ahead import Pace, ahead
 from transforms.fingerprints.fingerprint import (
     FAILED,
     LOW_QUALITY,
     OK,
     STORED,
     Fingerprint,
-    Pace,
     Rules,
-    ahead,
     embed_distinct,
     fingerprint,
     vector_column,

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import LandingFile
 from transforms.catalog.metadata import inspect
-from transforms.dumps.tars import ROW
+from transforms.dumps.members import ROW
 from transforms.hashing.hashes import file_sha256
 from transforms.storage import stores
 
