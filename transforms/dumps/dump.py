@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from transforms.dumps import members, parquet, tars
-from transforms.dumps.members import ArchiveError, Listing, Member
+from transforms.dumps.members import SIDECAR_BYTES, SIDECARS, ArchiveError, Listing, Member
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote

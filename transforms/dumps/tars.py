@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from transforms.dumps.members import ArchiveError, Listing, Member, annotate
+from transforms.dumps.members import SIDECAR_BYTES, SIDECARS, ArchiveError, Listing, Member, annotate
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
 
