@@ -26,22 +26,21 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-from orchestration.catalog.download.download import DownloadError, Pace, chosen, fetch
+from orchestration.catalog.download.download import DownloadError, FetchPace, chosen, fetch
 from orchestration.catalog.download.fetch_worker import Opener, Unfetched
 from orchestration.catalog.download.url_lists import UrlList, listed
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset
 from tests.conftest import ROOT, Landing, encoded, picture
 from transforms.catalog.columns import LandingError
-from transforms.catalog.landing import LandingFile
-from transforms.catalog.landing import shards as landing_shards
+from transforms.catalog.landing import LandingFile, find_shards
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("img2dataset") is None, reason="img2dataset is not installed; pip install .[download]"
 )
 
 LIMIT = 200_000
-PACE = Pace(timeout_s=1, retries=0, processes=1, threads=1, shard_rows=10, member_bytes=LIMIT)
+PACE = FetchPace(timeout_s=1, retries=0, processes=1, threads=1, shard_rows=10, member_bytes=LIMIT)
 GOOD = {
     "/good.jpg": encoded(picture(1)),
     "/twice.jpg": encoded(picture(2)),
@@ -465,7 +464,7 @@ def test_metadata_in_a_store_is_listed(tmp_path: Path, monkeypatch: pytest.Monke
         )
         store.create_dir("laion")
         pq.write_table(PLAIN, "laion/part.parquet", filesystem=store)
-        (shard,) = landing_shards("tiny", "s3://laion/*.parquet", None)
+        (shard,) = find_shards("tiny", "s3://laion/*.parquet", None)
         assert shard.metadata
         urls = listed(tmp_path / "dump", shard.name, shard.metadata, 2)
         assert pq.read_table(urls.path).drop_columns("raisonne_row").to_pylist() == PLAIN.to_pylist()

@@ -98,7 +98,7 @@ def download(
     from transforms.catalog.columns import LandingError
 
     cores = len(os.sched_getaffinity(0))
-    pace = downloads.Pace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
+    pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
     try:
         for dataset in downloads.chosen(settings, datasets):
             with progress.shown():

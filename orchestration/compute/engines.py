@@ -10,12 +10,10 @@ from typing import Any
 from orchestration.progress import track
 from orchestration.settings.sections import Compute
 from transforms.encoders import Encoder
-from transforms.fingerprints.shard import Account, Batch, Job, fingerprint_shard
-
-type Result = tuple[int, Batch | Account]
+from transforms.fingerprints.shard import Job, ShardResult, fingerprint_shard
 
 
-def work(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder]) -> Iterator[Result]:
+def fingerprint(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder]) -> Iterator[ShardResult]:
     """Fingerprint shards; yield the place of a job in `jobs` with each of its batches, and with its account last.
 
     jobs: taken one by one as they are begun. load: the encoder of a name, in this process. Batches of one job come in

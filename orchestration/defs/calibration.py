@@ -18,7 +18,8 @@ from orchestration.defs.matches import match_candidates
 from orchestration.duplicates.members import clusters_digest
 from orchestration.facts import SCHEMAS, FactTable, literal
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.bookkeeping import COPY, fingerprint_versions
+from orchestration.fingerprints.kinds import COPY
+from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.matches import calibration, candidates
 from orchestration.matches.calibration import NOT_TRAINED, Found, Heads
 from orchestration.matches.search import view_vectors

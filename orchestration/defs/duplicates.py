@@ -18,7 +18,7 @@ from orchestration.duplicates.pixel_comparisons import comparing
 from orchestration.facts import FactTable
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints import stored_vectors
-from orchestration.fingerprints.bookkeeping import forget_outdated_shards
+from orchestration.fingerprints.notes import forget_outdated_shards
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse

@@ -18,7 +18,8 @@ from orchestration.defs.prompts import prompt_candidates
 from orchestration.duplicates.members import clusters_digest
 from orchestration.facts import SCHEMAS
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.bookkeeping import COPY, fingerprint_versions
+from orchestration.fingerprints.kinds import COPY
+from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.matches import candidates as matched
 from orchestration.matches import search

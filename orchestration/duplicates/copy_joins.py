@@ -13,7 +13,8 @@ from orchestration.compute import engines
 from orchestration.duplicates.incremental_join import HASHES, PICTURES, Found, Join, Joined, Positions
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints import stored_vectors
-from orchestration.fingerprints.bookkeeping import COPY, fingerprint_versions
+from orchestration.fingerprints.kinds import COPY
+from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.progress import track
 from orchestration.runtime.resources import Warehouse

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from orchestration.facts import Facts
-from orchestration.fingerprints.bookkeeping import COPY, EMBEDDINGS
+from orchestration.fingerprints.kinds import COPY, EMBEDDINGS
 from transforms.encoders import EncoderId, Vectors
 from transforms.fingerprints.picture_set import Pictures, Positions
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestration.facts.schemas import encoder_of
-from orchestration.fingerprints.bookkeeping import COPY, EMBEDDINGS
+from orchestration.fingerprints.kinds import COPY, EMBEDDINGS
 from orchestration.guard import export_measures
 from orchestration.guard.export_measures import NOT_TRAINED, Losses
 from orchestration.progress import track

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from orchestration.facts import FactTable, literal
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.bookkeeping import COPY
+from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.matches import candidates

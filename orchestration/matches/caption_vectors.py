@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration.facts import FactTable, literal
-from orchestration.fingerprints.bookkeeping import SEMANTIC
+from orchestration.fingerprints.kinds import SEMANTIC
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.progress import track
 from orchestration.runtime.resources import Warehouse

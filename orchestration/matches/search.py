@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints import stored_vectors
-from orchestration.fingerprints.bookkeeping import COPY
+from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.matches.kept_lists import Lists, Searched, stretch
 from orchestration.progress import track

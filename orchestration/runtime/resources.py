@@ -23,7 +23,7 @@ from transforms.alignment.policy import Limits
 from transforms.duplicates import pairs
 from transforms.encoders import Encoder
 from transforms.fingerprints import views
-from transforms.fingerprints.ahead import Pace
+from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 
 
@@ -97,9 +97,9 @@ class Warehouse(dg.ConfigurableResource):
         return Rules(limits.pixels, limits.member_bytes, self._settings.thresholds.pdq_quality)
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> WorkPace:
         """How much is done at once."""
-        return Pace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
+        return WorkPace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
 
     @property
     def pixel_limits(self) -> Limits:

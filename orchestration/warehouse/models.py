@@ -18,9 +18,9 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
-from orchestration.warehouse import macros
 from orchestration.warehouse.headers import COLUMN, Header, ModelError, nearest, read_header
 
+_OTHERS = {"macros", "functions", "queries"}  # folders of SQL that makes no table
 STAGES = ("catalog", "fingerprints", "duplicates", "matches", "provenance", "reports", "warehouse")
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
 _OPERATORS = {"<=": "at_most", ">=": "at_least", "<>": "not", "!=": "not", "<": "below", ">": "above", "=": "equals"}
@@ -126,7 +126,7 @@ def load(folder: Path) -> tuple[Model, ...]:
     """
     if not folder.is_dir():
         raise ModelError(f"no SQL models at {folder}: pass the folder that holds <stage>/<table>.sql")
-    paths = [path for path in sorted(folder.rglob("*.sql")) if path.parent != folder / macros.FOLDER]
+    paths = [path for path in sorted(folder.rglob("*.sql")) if path.relative_to(folder).parts[0] not in _OTHERS]
     models = {model.name: model for model in (_read(path, folder) for path in paths)}
     for model in models.values():
         for name in model.depends_on:

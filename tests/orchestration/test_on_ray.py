@@ -16,10 +16,10 @@ from orchestration.settings.sections import Compute
 from tests.conftest import Landing, Row, add, encoded, picture
 from transforms import encoders
 from transforms.encoders import EncoderUnavailable
-from transforms.fingerprints.ahead import Pace
+from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.row_matching import MetadataFile
-from transforms.fingerprints.shard import Account, Batch, Job
+from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install raisonne[ray]")
 from orchestration.compute import ray_cluster, ray_shards  # noqa: E402
@@ -44,11 +44,11 @@ def job(folder: Path, name: str, pictures: int, batch: int = 4, **encoders: str)
             data = encoded(picture(number, 64, 48)) if number % 7 else b"no picture"
             add(archive, f"{key}.jpg", data)
     files = (MetadataFile(len(name), str(folder / f"{name}.parquet")),)
-    rules, pace = Rules(1_000_000, 1_000_000, 50), Pace(batch, 1)
+    rules, pace = Rules(1_000_000, 1_000_000, 50), WorkPace(batch, 1)
     return Job(str(folder / f"{name}.tar"), str(folder), files, encoders, rules, pace)
 
 
-def told(results: Sequence[engines.Result], place: int) -> tuple[list[dict], list[dict], dict]:
+def told(results: Sequence[ShardResult], place: int) -> tuple[list[dict], list[dict], dict]:
     """Return a job's rows, its vectors and its account, which must come once and last."""
     items = [item for where, item in results if where == place]
     assert [isinstance(item, Account) for item in items] == [False] * (len(items) - 1) + [True]
@@ -76,8 +76,8 @@ def _is_worker(cmdline: Path) -> bool:
 def test_the_same_rows_and_vectors_as_without_ray(cluster: None, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a" * n, size, copy="sscd_distilled") for n, size in ((1, 9), (2, 6), (3, 1))]
     jobs.append(Job(str(tmp_path / "gone.tar"), "", (), {}, jobs[0].rules, jobs[0].pace))
-    distributed = list(engines.work(jobs, RAY, encoders.load))
-    alone = list(engines.work(jobs, Compute(), encoders.load))
+    distributed = list(engines.fingerprint(jobs, RAY, encoders.load))
+    alone = list(engines.fingerprint(jobs, Compute(), encoders.load))
     for place in range(len(jobs)):
         assert told(distributed, place) == told(alone, place)
     assert "gone.tar" in told(distributed, 3)[2]["broken"]
@@ -94,7 +94,9 @@ def test_a_killed_worker_costs_neither_rows_nor_counts(cluster: None, tmp_path: 
         results.append(result)
     assert killed
     for place in range(2):
-        assert told(results, place) == told(list(engines.work(jobs[place : place + 1], Compute(), encoders.load)), 0)
+        assert told(results, place) == told(
+            list(engines.fingerprint(jobs[place : place + 1], Compute(), encoders.load)), 0
+        )
 
 
 def test_a_shard_that_kills_its_workers_is_broken_and_the_run_goes_on(cluster: None, tmp_path: Path) -> None:

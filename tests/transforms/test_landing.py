@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transforms.catalog.columns import LandingError, column_of
-from transforms.catalog.landing import ROW_BITS, shards
+from transforms.catalog.landing import ROW_BITS, LandedShard, LandingFile, Shard, find_shards
 from transforms.catalog.metadata import inspect
 from transforms.dumps.members import Member
 from transforms.fingerprints.row_matching import MetadataFile, meet, metadata_of
@@ -28,7 +28,7 @@ def parquet(folder: Path, **columns: object) -> str:
 
 def test_metadata_and_images_of_one_name_are_one_shard(tmp_path: Path) -> None:
     touch(tmp_path, "00000.parquet", "00000.tar", "00001.parquet", "00002.tar", "notes.md")
-    found = shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*.tar")
+    found = find_shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*.tar")
     assert [(s.partition, s.metadata is not None, s.images is not None) for s in found] == [
         ("d/00000", True, True),
         ("d/00001", True, False),
@@ -38,7 +38,7 @@ def test_metadata_and_images_of_one_name_are_one_shard(tmp_path: Path) -> None:
 
 def test_shards_below_folders_keep_their_folder_in_the_name(tmp_path: Path) -> None:
     touch(tmp_path, "meta/a/0.parquet", "meta/b/0.parquet", "tars/a/0.tar", "tars/b/0.tar")
-    found = shards("d", f"{tmp_path}/meta/**/*.parquet", f"{tmp_path}/tars/**/*.tar")
+    found = find_shards("d", f"{tmp_path}/meta/**/*.parquet", f"{tmp_path}/tars/**/*.tar")
     assert [(s.name, s.metadata.path, s.images.path) for s in found if s.metadata and s.images] == [
         (f"{x}/0", f"{tmp_path}/meta/{x}/0.parquet", f"{tmp_path}/tars/{x}/0.tar") for x in "ab"
     ]
@@ -46,14 +46,14 @@ def test_shards_below_folders_keep_their_folder_in_the_name(tmp_path: Path) -> N
 
 def test_a_single_file_and_a_glob_that_finds_nothing(tmp_path: Path) -> None:
     touch(tmp_path, "one.parquet")
-    assert [s.name for s in shards("d", f"{tmp_path}/one.parquet", None)] == ["one"]
-    assert shards("d", f"{tmp_path}/none-*.parquet", f"{tmp_path}/*.tar") == []
+    assert [s.name for s in find_shards("d", f"{tmp_path}/one.parquet", None)] == ["one"]
+    assert find_shards("d", f"{tmp_path}/none-*.parquet", f"{tmp_path}/*.tar") == []
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "0.parquet", "0.pq")
     with pytest.raises(LandingError, match="would both be shard 0; narrow the glob"):
-        shards("d", f"{tmp_path}/0.*", None)
+        find_shards("d", f"{tmp_path}/0.*", None)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_sample_id_holds_shard_and_row_and_fits_a_signed_integer(tmp_path: Pat
 def test_a_folder_is_a_shard_and_the_parquet_and_statistics_beside_it_are_not(tmp_path: Path) -> None:
     touch(tmp_path, "00000/1.jpg", "00000.parquet", "00000_stats.json", "00001.tar", "00001.parquet", "_SUCCESS")
     touch(tmp_path, "00002.parquet")
-    found = shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*")
+    found = find_shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*")
     assert [
         (s.name, Path(s.metadata.path).name, Path(s.images.path).name) for s in found if s.metadata and s.images
     ] == [
@@ -193,14 +193,14 @@ def test_a_folder_is_a_shard_and_the_parquet_and_statistics_beside_it_are_not(tm
         ("00001", "00001.parquet", "00001.tar"),
         ("00002", "00002.parquet", "00002.parquet"),
     ]
-    assert [s.name for s in shards("d", None, f"{tmp_path}/*/")] == ["00000"]
-    assert [s.name for s in shards("d", None, f"{tmp_path}/00000")] == ["00000"]
-    assert [s.name for s in shards("d", None, f"{tmp_path}/00000/")] == ["00000"]
+    assert [s.name for s in find_shards("d", None, f"{tmp_path}/*/")] == ["00000"]
+    assert [s.name for s in find_shards("d", None, f"{tmp_path}/00000")] == ["00000"]
+    assert [s.name for s in find_shards("d", None, f"{tmp_path}/00000/")] == ["00000"]
 
 
 def test_without_metadata_a_parquet_is_its_own(tmp_path: Path) -> None:
     touch(tmp_path, "0.parquet", "1.tar")
-    parquet_, tar = shards("d", None, f"{tmp_path}/*")
+    parquet_, tar = find_shards("d", None, f"{tmp_path}/*")
     assert parquet_.metadata == parquet_.images
     assert (tar.metadata, tar.images is not None) == (None, True)
 
@@ -216,15 +216,15 @@ def test_without_metadata_a_parquet_is_its_own(tmp_path: Path) -> None:
 def test_globs_that_find_too_much_say_so(tmp_path: Path, names: list[str], pattern: str, reason: str) -> None:
     touch(tmp_path, *names)
     with pytest.raises(LandingError, match=reason):
-        shards("d", None, f"{tmp_path}/{pattern}")
+        find_shards("d", None, f"{tmp_path}/{pattern}")
 
 
 @pytest.mark.parametrize("change", ["add", "remove", "rewrite", "rename", "touch"])
 def test_any_change_below_a_folder_is_another_delivery(tmp_path: Path, change: str) -> None:
     touch(tmp_path, "a/1.jpg", "a/b/2.jpg")
     file = tmp_path / "a" / "b" / "2.jpg"
-    before = shards("d", None, f"{tmp_path}/a")
-    assert shards("d", None, f"{tmp_path}/a") == before
+    before = find_shards("d", None, f"{tmp_path}/a")
+    assert find_shards("d", None, f"{tmp_path}/a") == before
     if change == "add":
         touch(tmp_path, "a/b/3.jpg")
     elif change == "remove":
@@ -235,7 +235,7 @@ def test_any_change_below_a_folder_is_another_delivery(tmp_path: Path, change: s
         file.rename(file.with_name("3.jpg"))
     else:
         os.utime(file, ns=(1, 1))
-    assert shards("d", None, f"{tmp_path}/a") != before
+    assert find_shards("d", None, f"{tmp_path}/a") != before
 
 
 def test_pictures_make_url_and_caption_dispensable_and_are_not_copied(tmp_path: Path) -> None:
@@ -264,9 +264,9 @@ def test_pictures_of_a_parquet_are_its_own_rows(tmp_path: Path) -> None:
 
 
 def test_a_shard_below_the_name_of_a_metadata_file_meets_that_file_alone() -> None:
-    def row(shard: str, status: str, dataset: str = "d") -> dict:
-        path = None if status == "images_only" else f"{shard}.parquet"
-        return {"dataset": dataset, "shard": shard, "status": status, "metadata_path": path}
+    def row(name: str, status: str, dataset: str = "d") -> LandedShard:
+        metadata = None if status == "images_only" else LandingFile(f"{name}.parquet", 1, 1)
+        return LandedShard(0, Shard(dataset, name, metadata, None), status)
 
     files = [row("p-0", "ok"), row("p-00", "ok"), row("p-1", "failed"), row("p-0", "ok", "other")]
     assert metadata_of(row("p-0/00012", "images_only"), files) == [files[0]]

@@ -13,7 +13,7 @@ from huggingface_hub import HfFileSystem
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import GcsFileSystem
 
-from transforms.catalog.landing import LandingFile, shards
+from transforms.catalog.landing import LandingFile, find_shards
 from transforms.catalog.metadata import inspect
 from transforms.dumps import dump as dumps
 from transforms.storage import stores
@@ -128,7 +128,7 @@ def test_a_folder_in_a_store_is_a_dump(bucket: str) -> None:
 
 def test_shards_in_a_store_know_a_new_delivery(bucket: str) -> None:
     def landed() -> dict[str, LandingFile]:
-        found = shards("d", None, f"{bucket}/d/*/") + shards("d", None, f"{bucket}/d/*.tar")
+        found = find_shards("d", None, f"{bucket}/d/*/") + find_shards("d", None, f"{bucket}/d/*.tar")
         return {shard.name: shard.images for shard in found if shard.images}
 
     before = landed()

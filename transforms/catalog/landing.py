@@ -1,14 +1,15 @@
 """Landing files: metadata parquet and image dumps as they were delivered, found but never changed.
 
-What belongs here: which files make up a shard. What does not: whether a metadata file can be used
-(`catalog/metadata.py`), which names its columns may have (`catalog/columns.py`), what a dump holds (`dumps/dump.py`),
-where paths lead (`storage/stores.py`).
+What belongs here: which files make up a shard, and what is recorded of it. What does not: whether a metadata file can
+be used (`catalog/metadata.py`), which names its columns may have (`catalog/columns.py`), what a dump holds
+(`dumps/dump.py`), where paths lead (`storage/stores.py`).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from transforms.catalog.columns import LandingError
 from transforms.pictures import PICTURE_ENDINGS
@@ -17,6 +18,7 @@ from transforms.storage.stores import Entry
 
 # A row's number within its shard takes the low bits of its id (67 million rows; LAION-2B's largest file has 18).
 ROW_BITS = 26
+OK, IMAGES_ONLY, REFUSED = "ok", "images_only", "failed"  # statuses of a landed shard
 PARQUET = frozenset({".parquet", ".pq"})
 
 
@@ -63,7 +65,59 @@ class Shard:
         return f"{self.dataset}/{self.name}"
 
 
-def shards(dataset: str, metadata: str | None, images: str | None) -> list[Shard]:
+@dataclass(frozen=True)
+class LandedShard:
+    """A shard and what was seen of its metadata: a row of the fact table `landing_shards`.
+
+    Attributes:
+        shard_id: The number that the ids of its rows begin with.
+        files: The shard as it was delivered.
+        status: OK, IMAGES_ONLY or REFUSED.
+        failure: Why its metadata cannot be used.
+        rows: Rows of metadata.
+        repaired_rows: Rows whose text was not UTF-8.
+        columns: Columns of the metadata.
+        readable_path: The metadata file, or its repaired copy.
+    """
+
+    shard_id: int
+    files: Shard
+    status: str
+    failure: str | None = None
+    rows: int = 0
+    repaired_rows: int = 0
+    columns: tuple[str, ...] = ()
+    readable_path: str | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "LandedShard":
+        """Read a row of the fact table."""
+        files = (
+            LandingFile(**{name: row[f"{kind}_{name}"] for name in _DELIVERY}) if row[f"{kind}_path"] else None
+            for kind in ("metadata", "images")
+        )
+        seen = {name: row[name] for name in ("shard_id", "status", "failure", "rows", "repaired_rows", "readable_path")}
+        return cls(files=Shard(row["dataset"], row["shard"], *files), columns=tuple(row["columns"]), **seen)
+
+    def row(self) -> dict[str, Any]:
+        """Write a row of the fact table."""
+        seen = {name: value for name, value in vars(self).items() if name != "files"}
+        return seen | {"dataset": self.files.dataset, "shard": self.files.name} | self.delivery
+
+    @property
+    def delivery(self) -> dict[str, str | int | None]:
+        """What tells this delivery of its files from the next, by column."""
+        return {
+            f"{kind}_{name}": getattr(file, name) if file else None
+            for kind, file in (("metadata", self.files.metadata), ("images", self.files.images))
+            for name in _DELIVERY
+        }
+
+
+_DELIVERY = ("path", "size", "mtime_ns")
+
+
+def find_shards(dataset: str, metadata: str | None, images: str | None) -> list[Shard]:
     """Find the shards of a dataset, in order of their names.
 
     metadata, images: globs (`**` crosses folders). A shard is named by its path below the glob's fixed part, without

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Pace:
+class WorkPace:
     """How much is done at once: pictures a batch, decoding threads."""
 
     batch: int
     workers: int
 
 
-def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: Pace) -> Iterator[R]:
+def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
     """Map `work` over `items` in threads, in order, at most two batches ahead of the reader.
 
     Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.catalog.columns import column_of
-from transforms.catalog.landing import ROW_BITS
+from transforms.catalog.landing import OK, ROW_BITS, LandedShard
 from transforms.dumps.members import Member, uid_text
 
 type Identity = str | tuple[str | int | None, str | None]
@@ -33,21 +33,24 @@ class MetadataFile:
     own: bool = False
 
 
-def metadata_of(shard: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return which metadata may list a shard's pictures, all as rows of the fact table of landing shards.
+def metadata_of(shard: LandedShard, landed: Iterable[LandedShard]) -> list[LandedShard]:
+    """Return the shards whose metadata may list a shard's pictures.
 
-    Its own; else the file that its name lies below (`part-0/00012` below `part-0`); else every file of the dataset.
-    Where that one file cannot be used there is none: other files may use the same keys for other rows. files: usable
-    or not.
+    That is its own metadata; else the file that its name lies below (`part-0/00012` below `part-0`); else every file of
+    the dataset. If that one file cannot be used, no other is taken: others may use the same keys for other rows.
+
+    Args:
+        shard: The shard with the pictures.
+        landed: Shards with metadata, usable or not.
     """
-    if shard["status"] == "ok":
+    if shard.status == OK:
         return [shard]
-    if shard["metadata_path"]:
+    if shard.files.metadata:
         return []
-    of_dataset = [file for file in files if file["dataset"] == shard["dataset"] and file["metadata_path"]]
-    above = [file for file in of_dataset if shard["shard"].startswith(f"{file['shard']}/")]
-    chosen = [max(above, key=lambda file: len(file["shard"]))] if above else of_dataset
-    return [file for file in chosen if file["status"] == "ok"]
+    of_dataset = [each for each in landed if each.files.dataset == shard.files.dataset and each.files.metadata]
+    above = [each for each in of_dataset if shard.files.name.startswith(f"{each.files.name}/")]
+    nearest = [max(above, key=lambda each: len(each.files.name))] if above else of_dataset
+    return [each for each in nearest if each.status == OK]
 
 
 def meet(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int | None]:

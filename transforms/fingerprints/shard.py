@@ -20,7 +20,7 @@ from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints import row_matching
-from transforms.fingerprints.ahead import Pace, ahead
+from transforms.fingerprints.ahead import WorkPace, ahead
 from transforms.fingerprints.fingerprint import (
     FAILED,
     LOW_QUALITY,
@@ -59,8 +59,13 @@ class Account:
         """Pictures that no metadata row lists."""
         return self.pictures - self.counts.total()
 
-    def told(self) -> str:
-        """Say it in a line: `6 ok, 1 failed in 0.4 s`."""
+    @property
+    def complaint(self) -> str | None:
+        """What somebody should look at: why the dump is broken, or that pictures are unlisted."""
+        return self.broken or (f"{self.unlisted} pictures unlisted" if self.unlisted else None)
+
+    def summary(self) -> str:
+        """Write the account in a line: `6 ok, 1 failed in 0.4 s`."""
         parts = [f"{self.counts[status]} {status}" for status in (OK, LOW_QUALITY, FAILED) if self.counts[status]]
         parts += [f"{count} {what}" for count, what in ((self.unlisted, "unlisted"), (self.reused, "known")) if count]
         return f"{', '.join(parts) or 'no pictures'} in {self.seconds:.1f} s"
@@ -91,7 +96,7 @@ class Job:
     files: tuple[row_matching.MetadataFile, ...]
     encoders: Mapping[str, str]
     rules: Rules
-    pace: Pace
+    pace: WorkPace
     known: pa.Table | None = None
 
 
@@ -101,6 +106,10 @@ class Batch:
 
     images: pa.Table
     vectors: Mapping[str, pa.Table]
+
+
+type ShardResult = tuple[int, Batch | Account]
+"""An item of a job, by the index of the job."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +158,7 @@ def _batches(
     look = partial(_look, job.rules, encoders, _Known(job.known, list(encoders)))
     # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
     pictures = ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
-    embedded = ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), Pace(batch=1, workers=1))
+    embedded = ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
     for done in embedded:
         account.counts.update(picture.print_.status for picture, _ in done)
         account.reused += sum(picture.reused for picture, _ in done)

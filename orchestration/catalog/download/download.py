@@ -40,7 +40,7 @@ class DownloadError(Exception):
 
 
 @dataclass(frozen=True)
-class Pace:
+class FetchPace:
     """How img2dataset asks.
 
     timeout_s: seconds of silence after which a row fails. retries: further tries of a failed row. shard_rows: rows of
@@ -75,7 +75,7 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[Dataset]:
     return [able[name] for name in (dict.fromkeys(names) or able)]
 
 
-def fetch(dataset: Dataset, pace: Pace) -> Outcome:
+def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
     """Download what is not downloaded yet of every metadata file of `dataset`.
 
     Rows that fail are counted, not raised. Raises DownloadError if img2dataset is missing or fails, or if another
@@ -86,7 +86,7 @@ def fetch(dataset: Dataset, pace: Pace) -> Outcome:
     metadata, folder = _places(dataset)
     asked, lists = 0, []
     with _alone(folder):
-        for shard in landing.shards(dataset.name, metadata, None):
+        for shard in landing.find_shards(dataset.name, metadata, None):
             if shard.metadata is None:
                 continue
             if Path(shard.metadata.path).is_relative_to(folder):
@@ -128,7 +128,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise DownloadError(f"another download writes to {folder}; wait for its end") from None
 
 
-def _complete(urls: UrlList, pace: Pace) -> int:
+def _complete(urls: UrlList, pace: FetchPace) -> int:
     # returns how many rows were asked for
     there = urls.finish()
     missing = urls.rows - sum(there.values())
@@ -145,7 +145,7 @@ def _complete(urls: UrlList, pace: Pace) -> int:
     return missing
 
 
-def _img2dataset(urls: UrlList, pace: Pace) -> Generator[int]:
+def _img2dataset(urls: UrlList, pace: FetchPace) -> Generator[int]:
     # yields the rows that were finished since the last time, until img2dataset ends; closing it ends img2dataset
     job = {"member_bytes": pace.member_bytes, "options": _options(urls, pace)}
     with urls.log.open("wb") as log:
@@ -173,7 +173,7 @@ def _img2dataset(urls: UrlList, pace: Pace) -> Generator[int]:
         child.communicate()
 
 
-def _options(urls: UrlList, pace: Pace) -> dict[str, Any]:
+def _options(urls: UrlList, pace: FetchPace) -> dict[str, Any]:
     return {
         "url_list": str(urls.path),
         "input_format": "parquet",

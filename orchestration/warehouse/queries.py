@@ -1,0 +1,38 @@
+"""Named queries: SQL that no table of the published file keeps, such as what a page or the summary of a run asks.
+
+What belongs here: reading `sql/queries/<name>.sql`. What does not: tables (`warehouse/models.py`), table macros
+(`warehouse/macros.py`), functions that several queries share (`warehouse/functions.py`).
+
+A file is a header of `--` lines and one statement. The header says what the statement returns and what its parameters
+are, in the order in which they are passed.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from orchestration.warehouse import build
+
+FOLDER = "queries"
+
+
+def query(name: str) -> str:
+    """Return the SQL of `sql/queries/<name>.sql` without its header. Raises LookupError that names a missing file."""
+    return _statement(build.SQL / FOLDER / f"{name}.sql")
+
+
+def query_names(group: str) -> tuple[str, ...]:
+    """Return the names of the queries in `sql/queries/<group>/`, sorted, as `query` takes them."""
+    return tuple(f"{group}/{path.stem}" for path in sorted((build.SQL / FOLDER / group).glob("*.sql")))
+
+
+@cache
+def _statement(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise LookupError(f"there is no query at {path}; write it there, or correct the name") from None
+    end = next((i for i, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    statement = "\n".join(lines[end:]).strip().removesuffix(";").rstrip()
+    if not end or not statement:
+        raise LookupError(f"{path}: begin with `-- what it returns`, then write one statement")
+    return statement
