@@ -60,7 +60,7 @@ def _near_hashes(new: Rows, old: Rows | None, radius: int, compute: Compute) -> 
     if compute.engine == "ray":
         tasks = hamming_join.tasks(len(new), None if old is None else len(old), radius)
         run = partial(hamming_join.run, threads=max(1, math.ceil(compute.ray_cpus)))
-        return engines.joined(tasks, run, new, old, compute, "joining hashes")
+        return engines.join(tasks, run, new, old, compute, "joining hashes")
     # here the bands share the work of arranging the hashes
     pairs = hamming_join.self_join(new, radius) if old is None else hamming_join.cross_join(new, old, radius)
     return track(pairs, "joining hashes", None, len)
@@ -120,7 +120,7 @@ def _exactly(
     run = partial(cosine_join.run, threshold=warehouse.settings.thresholds.similar)
     for others, right in ((fresh, None), (rest, old)) if len(rest) else ((fresh, None),):
         tasks = cosine_join.blocks(len(new), None if right is None else len(right), memory, new.dimension)
-        for part in engines.joined(tasks, run, new, right, compute, "joining embeddings"):
+        for part in engines.join(tasks, run, new, right, compute, "joining embeddings"):
             yield Found(fresh[part.left], others[part.right], part.score)
 
 

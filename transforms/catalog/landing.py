@@ -16,7 +16,7 @@ from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
 from transforms.storage.stores import Entry
 
-# A row's number within its shard takes the low bits of its id (67 million rows; LAION-2B's largest file has 18).
+# A row's index in its shard takes the low bits of its id (67 million rows; LAION-2B's largest file has 18).
 ROW_BITS = 26
 OK, IMAGES_ONLY, REFUSED = "ok", "images_only", "failed"  # statuses of a landed shard
 PARQUET = frozenset({".parquet", ".pq"})
@@ -24,9 +24,12 @@ PARQUET = frozenset({".parquet", ".pq"})
 
 @dataclass(frozen=True)
 class LandingFile:
-    """A file or folder and what tells one delivery of it from the next: size in bytes, change time in nanoseconds.
+    """A file or folder, and what tells one delivery of it from the next.
 
-    Of a folder, and where a store has no times, mtime_ns is a number that any change of content changes.
+    Attributes:
+        path: Local or remote.
+        size: In bytes.
+        mtime_ns: When it was changed; of a folder, or in a store without times, a hash of its content.
     """
 
     path: str
@@ -35,12 +38,12 @@ class LandingFile:
 
     @classmethod
     def at(cls, path: Path | str) -> "LandingFile":
-        """Describe what lies at `path`. Raises OSError if it is gone."""
+        """Describe the file or folder at a path. Raises OSError if it is gone."""
         return cls.of(stores.at(str(path)))
 
     @classmethod
     def of(cls, entry: Entry) -> "LandingFile":
-        """Describe what was found; a folder by all that lies below it."""
+        """Describe an entry; a folder by everything below it."""
         if not entry.folder:
             return cls(entry.path, entry.size, entry.stamp)
         size, seen = 0, hashlib.sha256()
@@ -118,15 +121,24 @@ _DELIVERY = ("path", "size", "mtime_ns")
 
 
 def find_shards(dataset: str, metadata: str | None, images: str | None) -> list[Shard]:
-    """Find the shards of a dataset, in order of their names.
+    """Find the shards of a dataset.
 
-    metadata, images: globs (`**` crosses folders). A shard is named by its path below the glob's fixed part, without
-    the ending, so that `part-1/00000.parquet` meets `part-1/00000.tar`. Images may be tars, parquet files with
-    pictures, and folders of pictures. Of a folder or tar and a parquet of the same name, the parquet is what
-    img2dataset says of them, not a dump. Without metadata, a parquet of pictures is its own.
+    A shard is named by its path below the glob's fixed part, without the ending, so that `part-1/00000.parquet` and
+    `part-1/00000.tar` are one shard. Images may be tars, parquet files with pictures, and folders of pictures. A
+    parquet of the same name as a folder or tar is img2dataset's report, not a dump. Without metadata, a parquet of
+    pictures is its own metadata.
 
-    Raises LandingError for globs that find one shard twice or pictures themselves, and OSError for a store that does
-    not answer.
+    Args:
+        dataset: Its name.
+        metadata: A glob (`**` crosses folders), or None.
+        images: Likewise.
+
+    Returns:
+        The shards in order of their names.
+
+    Raises:
+        LandingError: If the globs find one shard twice, or pictures instead of folders.
+        OSError: If a store does not answer.
     """
     rows = _named(_files(metadata), metadata) if metadata else {}
     pictures = _named(_dumps(images), images) if images else {}
@@ -156,7 +168,7 @@ def _dumps(pattern: str) -> Iterator[Entry]:
 
 
 def _is_beside(entry: Entry) -> bool:
-    """Tell whether this is what img2dataset and Spark leave beside a dump: statistics, marks, work in progress."""
+    """Return whether this is a by-product of img2dataset or Spark: statistics, marks, work in progress."""
     name = PurePosixPath(entry.path).name
     return name.startswith("_") or (not entry.folder and name.lower().endswith((".json", ".crc", ".partial")))
 

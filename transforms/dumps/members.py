@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from transforms.catalog.columns import TEXT_COLUMNS
 
 SIDECARS = (".json", ".txt")
-SIDECAR_BYTES = 1_000_000
+SIDECAR_BYTES = 1_000_000  # larger sidecars are ignored
 ROW = "raisonne_row"
-"""What a sidecar calls the row of the metadata that its picture was downloaded by, counted from 0."""
+"""The sidecar's field for the row of metadata that its picture was downloaded by, counted from 0."""
 
 
 class ArchiveError(ValueError):
@@ -21,11 +21,21 @@ class ArchiveError(ValueError):
 
 @dataclass
 class Member:
-    """A picture in a dump: its key, where its bytes lie, and what its sidecar or its row says of it.
+    """A picture in a dump, and what its sidecar or its row says of it.
 
-    offset: in bytes, or the row of a parquet. size: bytes. name: within the dump, empty where there is no picture.
-    refusal: why its bytes must not be read, in plain words, or None. width, height: of the original, in pixels.
-    captioned: whether the sidecar states a caption, be it null. row: of the metadata that it was downloaded by.
+    Attributes:
+        key: Its key in the dump.
+        name: Its name within the dump; empty if there is no picture.
+        offset: Where its bytes begin, or its row in a parquet.
+        size: In bytes.
+        refusal: Why its bytes must not be read, or None.
+        url: Where it was downloaded from.
+        caption: Its caption.
+        uid: The dataset's own name of its row.
+        width: Of the original, in pixels.
+        height: Of the original, in pixels.
+        captioned: Whether the sidecar states a caption, even a null one.
+        row: The row of the metadata that it was downloaded by.
     """
 
     key: str
@@ -51,7 +61,13 @@ class Listing:
 
 
 def annotate(member: Member, ending: str, data: bytes) -> None:
-    """Take over what a sidecar, `.json` or `.txt`, says of a picture. What cannot be read says nothing."""
+    """Copy what a sidecar says of a picture. A sidecar that cannot be read is ignored.
+
+    Args:
+        member: The picture, which is changed.
+        ending: Of the sidecar: `.json` or `.txt`.
+        data: The sidecar's bytes.
+    """
     text = data.decode(errors="replace")
     if ending == ".txt":
         if not member.captioned:  # img2dataset writes an empty text for a caption that is null
@@ -63,13 +79,13 @@ def annotate(member: Member, ending: str, data: bytes) -> None:
         return  # a broken sidecar leaves its picture unlisted, which is counted
     if not isinstance(record, dict):
         return
-    said = {str(name).lower(): value for name, value in record.items()}
-    member.url, member.captioned = _text(said.get("url")), "caption" in said
-    member.caption = _text(said.get("caption")) if member.captioned else member.caption
-    member.uid = next((uid for name in TEXT_COLUMNS["uid"] if (uid := uid_text(said.get(name))) is not None), None)
-    row = said.get(ROW)
+    fields = {str(name).lower(): value for name, value in record.items()}
+    member.url, member.captioned = _text(fields.get("url")), "caption" in fields
+    member.caption = _text(fields.get("caption")) if member.captioned else member.caption
+    member.uid = next((uid for name in TEXT_COLUMNS["uid"] if (uid := uid_text(fields.get(name))) is not None), None)
+    row = fields.get(ROW)
     member.row = row if isinstance(row, int) and row >= 0 else None
-    member.width, member.height = (_pixels(said.get(f"original_{side}")) for side in ("width", "height"))
+    member.width, member.height = (_pixels(fields.get(f"original_{side}")) for side in ("width", "height"))
 
 
 def _text(value: object) -> str | None:
@@ -78,7 +94,7 @@ def _text(value: object) -> str | None:
 
 
 def uid_text(value: object) -> str | None:
-    """Return a dataset's own name of a row as text, whole numbers without a fraction, or None if it is none."""
+    """Return a dataset's own name of a row as text, or None for a value that names nothing. 7.0 becomes `7`."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):

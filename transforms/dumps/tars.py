@@ -1,8 +1,7 @@
 """Image tars as img2dataset writes them: members grouped by key, each picture with its row's URL and caption.
 
-What belongs here: walking a tar safely, reading one member again later, and the record of a picture in any dump. What
-does not: other dumps (`dumps/dump.py`), decoding (`pictures.py`), nor finding the training row of a picture
-(`fingerprints/row_matching.py`). Nothing is ever extracted to disk.
+What belongs here: walking a tar safely, and reading one member again later. What does not: other dumps
+(`dumps/dump.py`), what a sidecar says (`dumps/members.py`), decoding (`pictures.py`). Nothing is extracted to disk.
 """
 
 import tarfile
@@ -16,10 +15,17 @@ from transforms.storage import stores
 
 
 def members(path: str, member_bytes: int) -> Listing:
-    """List the pictures of an uncompressed tar. A tar that breaks off keeps what came before the break.
+    """List the pictures of an uncompressed tar. Of a tar that breaks off, list those before the break.
 
-    member_bytes: size in bytes above which a member is refused. Memory: one small record a picture.
-    Raises ArchiveError if not even the first header can be read.
+    Args:
+        path: The tar, local or remote.
+        member_bytes: Size above which a member is refused.
+
+    Returns:
+        One small record a picture.
+
+    Raises:
+        ArchiveError: If not even the first header can be read.
     """
     listing = Listing()
     last: Member | None = None
@@ -43,7 +49,9 @@ def members(path: str, member_bytes: int) -> Listing:
                         else:
                             early = [*(sidecar for sidecar in early if sidecar[0] == key), (key, ending, data)]
         except tarfile.TarError as error:
-            reason = f"{path} is no uncompressed tar ({error}); img2dataset writes one with output_format=webdataset"
+            reason = (
+                f"{path} is not an uncompressed tar ({error}); img2dataset writes one with output_format=webdataset"
+            )
             raise ArchiveError(reason) from error
     return listing
 
@@ -104,7 +112,16 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
 
 
 def read(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Read one member's bytes from an open tar. Raises ArchiveError if the tar has become shorter."""
+    """Read one member's bytes from an open tar.
+
+    Args:
+        file: The tar.
+        offset: Where the bytes begin.
+        size: How many there are.
+
+    Raises:
+        ArchiveError: If the tar has become shorter.
+    """
     file.seek(offset)
     data = file.read(size)
     if len(data) != size:
