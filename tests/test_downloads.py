@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-from orchestration.catalog.download.download import DownloadError, FetchPace, chosen, fetch
+from orchestration.catalog.download.download import DownloadError, FetchPace, downloadable, fetch
 from orchestration.catalog.download.fetch_worker import Opener, Unfetched
 from orchestration.catalog.download.url_lists import UrlList, listed
 from orchestration.settings import Settings
@@ -504,4 +504,4 @@ def test_datasets_are_chosen_by_name(tmp_path: Path) -> None:
     unknown = landing.raisonne("download", "huge", check=False)
     assert (unknown.returncode, "no dataset huge has `download`" in unknown.stderr) == (2, True)
     with pytest.raises(LookupError, match="none has"):
-        chosen(Settings(datasets=(Dataset(name="tiny", metadata="m", images="i"),)), ())
+        downloadable(Settings(datasets=(Dataset(name="tiny", metadata="m", images="i"),)), ())

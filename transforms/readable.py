@@ -1,7 +1,7 @@
-"""Text, counts and shares as people read them, on pages, in Dagster and at a terminal.
+"""Text, counts and shares for people to read on pages, in Dagster and at a terminal.
 
-What belongs here: naming the characters that strangers hide or reorder text with, and printing numbers. What does not:
-escaping markup (`reports/page.py`), formulas (`reports/excel.py`).
+What belongs here: showing characters that hide or reorder text, and formatting numbers. What does not: escaping markup
+(`reports/page.py`), formulas (`reports/excel.py`).
 """
 
 import re
@@ -15,20 +15,36 @@ _MISLEADING = re.compile(
 
 
 def legible(text: str, limit: int | None = None) -> str:
-    """Name the characters that would change how their neighbours read, and say how many are left out after `limit`."""
+    """Replace characters that hide or reorder others by their code points.
+
+    Args:
+        text: From anybody.
+        limit: Characters that are kept, or None for all. The result says how many are left out.
+    """
     left = 0 if limit is None else len(text) - limit
     shown = _MISLEADING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text if left <= 0 else text[:limit])
     return shown if left <= 0 else f"{shown}… ({count(left, 'more character')})"
 
 
 def count(number: int, one: str = "", many: str = "") -> str:
-    """Print a count with thousands separated, and its noun where one is given."""
+    """Format a count with thousands separated, and with its noun if one is given.
+
+    Args:
+        number: The count.
+        one: The noun in the singular.
+        many: The noun in the plural, if it is not `one` and an s.
+    """
     noun = one if number == 1 else many or one + "s"
     return f"{number:,} {noun}" if one else f"{number:,}"
 
 
 def percent(part: float, whole: float = 1) -> str:
-    """Print a share that never rounds something to nothing, or nearly all to all."""
+    """Format a share in percent. A small share is never rounded to none, nor a large one to all.
+
+    Args:
+        part: How many.
+        whole: Of how many.
+    """
     if not whole:
         return "none"
     share = 100 * part / whole

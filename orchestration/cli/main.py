@@ -100,7 +100,7 @@ def download(
     cores = len(os.sched_getaffinity(0))
     pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
     try:
-        for dataset in downloads.chosen(settings, datasets):
+        for dataset in downloads.downloadable(settings, datasets):
             with progress.shown():
                 outcome = downloads.fetch(dataset, pace)
             click.echo("\n".join(downloads.sentences(dataset, outcome)))

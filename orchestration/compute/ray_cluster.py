@@ -1,4 +1,4 @@
-"""A Ray cluster: connecting to one, or starting one on this machine. `docs/scale.md` says how to set one up.
+"""A Ray cluster: connecting to one, or starting one on this machine. `docs/scale.md` explains how to set one up.
 
 What belongs here: Ray itself and what it says when it cannot. What does not: what runs on it (`compute/ray_tasks.py`).
 """
@@ -38,7 +38,17 @@ def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
 
 @contextmanager
 def connected(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
-    """Connect to the cluster, or start one on this machine, and undo that; a process that is connected stays so."""
+    """Connect to a cluster, or start one on this machine, and disconnect at the end of the context.
+
+    A process that is already connected stays connected.
+
+    Args:
+        ray: The module.
+        compute: Which cluster, and how many workers one on this machine must hold.
+
+    Raises:
+        RayUnavailable: If no cluster answers.
+    """
     if ray.is_initialized():
         yield
         return
@@ -74,5 +84,5 @@ def _silence() -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says first."""
+    """Return the first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

@@ -24,7 +24,7 @@ class TrainingPictures:
         columns = ["shard_id", "member", "member_offset", "member_size"]
         place = _only(self.facts["image_fingerprints"].read(columns, where).to_pylist())
         shard = _only(self.facts["landing_shards"].read(["images_path"], f"shard_id = {place['shard_id']}").to_pylist())
-        with dumps.opened(shard["images_path"]) as dump:  # a remote one is read by ranges
+        with dumps.open_dump(shard["images_path"]) as dump:  # a remote one is read by ranges
             data = dump.read(place["member"], place["member_offset"], place["member_size"])
         return pictures.decode(data, self.max_pixels)
 

@@ -23,7 +23,7 @@ from transforms.catalog.columns import (
     picture_column,
 )
 from transforms.storage import stores
-from transforms.storage.remote_stores import StoreError, explained, is_remote
+from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
 
 _ROWS = 64_000
 _KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
@@ -61,7 +61,7 @@ def inspect(path: str, copy: Path) -> Inspection:
         StoreError: If a store does not answer.
     """
     try:
-        with stores.opened(path) as source, explained(path, outages_only=True), pq.ParquetFile(source) as file:
+        with stores.open_file(path) as source, explain_errors(path, outages_only=True), pq.ParquetFile(source) as file:
             return _inspect(path, file, copy)
     except StoreError:
         raise

@@ -43,12 +43,12 @@ class Dump(Protocol):
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Dump]:
+def open_dump(path: str) -> Iterator[Dump]:
     """Open the dump at a local or remote path, whatever its layout. Raises ArchiveError or OSError."""
     if stores.at(path).folder:
         yield _WithMissingRows(Folder(path), path)
         return
-    with stores.opened(path) as file:
+    with stores.open_file(path) as file:
         head = file.read(4)
         file.seek(0)
         if head == b"PAR1" or PurePosixPath(path).suffix.lower() in {".parquet", ".pq"}:
@@ -105,7 +105,7 @@ class Folder:
         path = f"{self.path.rstrip('/')}/{name}"
         if not is_remote(path) and not _within(path, self.path):
             raise ArchiveError(f"{path} is now a link that leaves the folder, or no file; fingerprint it again")
-        with stores.opened(path) as file:
+        with stores.open_file(path) as file:
             data = file.read(size + 1)
         if len(data) != size:
             raise ArchiveError(f"{path} no longer has {size} bytes; fingerprint it again")
@@ -125,7 +125,7 @@ def _member(name: str, entry: Entry, files: dict[str, Entry], member_bytes: int)
     for ending in SIDECARS:
         sidecar = files.get(stem + ending)
         if sidecar and sidecar.refusal is None and sidecar.size <= SIDECAR_BYTES:
-            with stores.opened(sidecar.path) as file:
+            with stores.open_file(sidecar.path) as file:
                 members.annotate(member, ending, file.read(SIDECAR_BYTES))
     return member
 

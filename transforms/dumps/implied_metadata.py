@@ -46,9 +46,9 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
     """
     whole = is_remote(dump) and not stores.at(dump).folder
     if whole:
-        with stores.fetched(dump, fetched) as path:
+        with stores.local_copy(dump, fetched) as path:
             return write(path, target, member_bytes, fetched)
-    with dumps.opened(dump) as opened:
+    with dumps.open_dump(dump) as opened:
         members = opened.listing(member_bytes).members
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")

@@ -129,7 +129,7 @@ def not_downloaded(path: str) -> list[Member]:
     A parquet without the columns `status` and `error_message` lists none. Raises ArchiveError if it cannot be read.
     """
     try:
-        with stores.opened(path) as source, pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as file:
+        with stores.open_file(path) as source, pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as file:
             if not {"status", "error_message"} <= set(file.schema_arrow.names):
                 return []
             rows = enumerate(_texts(file, None))

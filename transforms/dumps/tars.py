@@ -30,7 +30,7 @@ def members(path: str, member_bytes: int) -> Listing:
     listing = Listing()
     last: Member | None = None
     early: list[tuple[str, str, bytes]] = []  # sidecars before their picture: webdataset sorts the parts of a sample
-    with stores.opened(path) as file:
+    with stores.open_file(path) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 for info in _headers(archive, file, listing, path):

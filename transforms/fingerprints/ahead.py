@@ -11,16 +11,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WorkPace:
-    """How much is done at once: pictures a batch, decoding threads."""
+    """How much is done at once: pictures a batch, and decoding threads."""
 
     batch: int
     workers: int
 
 
 def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
-    """Map `work` over `items` in threads, in order, at most two batches ahead of the reader.
+    """Apply a function to items in threads, at most two batches ahead of the reader, and yield results in order.
 
     Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.
+
+    Args:
+        work: The function.
+        items: What it is applied to.
+        pace: The number of threads, and the size of a batch.
     """
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(pace.workers) as pool:

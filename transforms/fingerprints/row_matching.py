@@ -1,9 +1,9 @@
-"""Which training row is a picture of? By key where the metadata has one, else by (uid, url), else by (url, caption).
+"""Which training row each picture belongs to: by key if the metadata has one, else by (uid, url) or (url, caption).
 
-Pictures that `raisonne download` fetched say themselves which row they are of.
+Pictures that `raisonne download` fetched state their row themselves.
 
-What belongs here: meeting the pictures of one dump with metadata rows, and which metadata may list them. What does not:
-reading dumps (`dumps/dump.py`).
+What belongs here: matching the pictures of one dump with metadata rows, and which metadata may list them. What does
+not: reading dumps (`dumps/dump.py`).
 """
 
 from collections import defaultdict, deque
@@ -23,9 +23,12 @@ type Identity = str | tuple[str | int | None, str | None]
 
 @dataclass(frozen=True)
 class MetadataFile:
-    """A metadata parquet and the shard id that its rows' ids begin with.
+    """A metadata parquet.
 
-    own: the pictures lie in this very file, so that a picture's offset is its row.
+    Attributes:
+        shard_id: What the ids of its rows begin with.
+        path: Where it is.
+        own: Whether it holds the pictures themselves, so that a picture's offset is its row.
     """
 
     shard_id: int
@@ -53,11 +56,15 @@ def metadata_of(shard: LandedShard, landed: Iterable[LandedShard]) -> list[Lande
     return [each for each in nearest if each.status == OK]
 
 
-def meet(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int | None]:
-    """Return the sample id of each picture, None where no row lists it.
+def match_rows(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int | None]:
+    """Return the sample id of each picture, or None if no row lists it.
 
-    Equal rows are interchangeable: the n-th picture of a (url, caption) meets its n-th row. Memory grows with the
-    members, not with the metadata, which is streamed.
+    Equal rows are interchangeable: the n-th picture of a (url, caption) gets its n-th row. Memory grows with the
+    pictures, not with the metadata, which is streamed.
+
+    Args:
+        members: The pictures of a dump.
+        files: The metadata that may list them.
     """
     found: list[int | None] = [None] * len(members)
     waiting = {by: _waiting(members, identity) for by, identity in _IDENTITIES.items()}
@@ -99,7 +106,7 @@ def _waiting(members: Sequence[Member], identity_of: Callable[[Member], Identity
 
 
 def _said(batch: pa.RecordBatch, by: str, columns: Mapping[str, str], first: int) -> Iterable[Any]:
-    """Return by what each row of a batch can be met."""
+    """Return the identity of each row of a batch."""
     nothing = [None] * batch.num_rows
     texts = {w: _texts(batch.column(columns[w]), w) if w in columns else nothing for w in _SAID[by]}
     if by == "row":

@@ -1,7 +1,7 @@
-"""Fingerprinting one image shard: walk the dump, meet its pictures with training rows, hash and embed them.
+"""Fingerprinting one image shard: match the pictures of a dump with training rows, hash and embed them.
 
-What belongs here: the way of a shard from dump to fact rows, and its account. What does not: which shards are due
-(`orchestration/fingerprints/bookkeeping.py`), what a dump looks like (`dumps/dump.py`), hashing a picture
+What belongs here: the way from a dump to fact rows, and the account of it. What does not: which shards are due
+(`orchestration/fingerprints/due_shards.py`), layouts of dumps (`dumps/dump.py`), hashing a picture
 (`fingerprints/fingerprint.py`).
 """
 
@@ -40,10 +40,16 @@ _EXAMPLES = 5
 
 @dataclass
 class Account:
-    """Where every picture of a shard went: pictures = ok + low_quality + failed + unlisted.
+    """What became of every picture of a shard: pictures = ok + low_quality + failed + unlisted.
 
-    broken: why the dump could not be read, or where it breaks off. unreachable: another try may succeed. reused:
-    pictures whose bytes were known. seconds: from opening the dump to its last fingerprint.
+    Attributes:
+        pictures: In the dump.
+        counts: Pictures by status.
+        unlisted_examples: Names of pictures that no metadata row lists.
+        broken: Why the dump could not be read, or where it breaks off.
+        unreachable: Whether another try may succeed.
+        reused: Pictures whose bytes were known.
+        seconds: From opening the dump to its last fingerprint.
     """
 
     pictures: int = 0
@@ -86,9 +92,14 @@ class Account:
 class Job:
     """One shard to fingerprint, in plain values, so that it can be sent to another machine.
 
-    dump: path of the image dump, local or remote; a remote one is fetched below `fetched` first. files: metadata that
-    may list its pictures. encoders: names by what they are for, such as {"copy": "sscd"}; may be empty. known: rows
-    with sha256, the columns of a fingerprint, and a vector by encoder, of pictures that need not be computed again.
+    Attributes:
+        dump: Path of the image dump, local or remote.
+        fetched: Folder for a remote dump while it is read.
+        files: Metadata that may list its pictures.
+        encoders: Names of encoders by kind of fingerprint, such as {"copy": "sscd"}; may be empty.
+        rules: What a picture must satisfy.
+        pace: How much is done at once.
+        known: Pictures that need not be computed again: the columns of a fingerprint, and a vector a kind.
     """
 
     dump: str
@@ -102,7 +113,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Batch:
-    """Fact rows of some pictures. vectors: by what the encoder is for, of the pictures that could be decoded."""
+    """Fact rows of some pictures.
+
+    Attributes:
+        images: A row a picture.
+        vectors: By kind of fingerprint, a row for each picture that could be decoded.
+    """
 
     images: pa.Table
     vectors: Mapping[str, pa.Table]
@@ -114,7 +130,7 @@ type ShardResult = tuple[int, Batch | Account]
 
 @dataclass(frozen=True)
 class _Picture:
-    """A picture on its way: what is known of it, and what each encoder is to see, or its vector where that is known."""
+    """A picture before it is embedded: what each encoder takes of it, or its vectors if they are known."""
 
     sample_id: int
     member: Member
@@ -132,9 +148,9 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
     """
     account, began = Account(), time.monotonic()
     try:
-        with stores.fetched(job.dump, Path(job.fetched)) as path, dumps.opened(path) as dump:
+        with stores.local_copy(job.dump, Path(job.fetched)) as path, dumps.open_dump(path) as dump:
             listing = dump.listing(job.rules.member_bytes)
-            ids = row_matching.meet(listing.members, job.files)
+            ids = row_matching.match_rows(listing.members, job.files)
             account.pictures, account.broken = len(listing.members), listing.broken
             listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]
             unlisted = (m.name for i, m in zip(ids, listing.members, strict=True) if i is None)

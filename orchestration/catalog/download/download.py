@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from orchestration import progress
-from orchestration.catalog.download.url_lists import WORK, UrlList, listed
+from orchestration.catalog.download.url_lists import WORK, UrlList, open_list
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset
 from transforms.catalog import landing
@@ -43,8 +43,13 @@ class DownloadError(Exception):
 class FetchPace:
     """How img2dataset asks.
 
-    timeout_s: seconds of silence after which a row fails. retries: further tries of a failed row. shard_rows: rows of
-    a tar; a list that was begun keeps its own. member_bytes: size above which an answer is refused.
+    Attributes:
+        timeout_s: Seconds of silence after which a row fails.
+        retries: Further tries of a failed row.
+        processes: Of img2dataset.
+        threads: Of each process.
+        shard_rows: Rows of a tar; a list that was begun keeps its own.
+        member_bytes: Size above which an answer is refused.
     """
 
     timeout_s: int
@@ -57,15 +62,29 @@ class FetchPace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a dataset's rows: how many were asked for now, and how all of them ended, then or now."""
+    """What became of a dataset's rows.
+
+    Attributes:
+        asked: Rows that were asked for now.
+        downloaded: Rows that have their picture, from now or earlier.
+        failures: Rows that have none, by reason.
+    """
 
     asked: int
     downloaded: int
     failures: Counter[str]
 
 
-def chosen(settings: Settings, names: Sequence[str]) -> list[Dataset]:
-    """Return the datasets of these names, or all that have `download`. Raises LookupError, whose text names the fix."""
+def downloadable(settings: Settings, names: Sequence[str]) -> list[Dataset]:
+    """Return datasets that have `download` in the settings.
+
+    Args:
+        settings: Which name the datasets.
+        names: Those that are meant; none for all.
+
+    Raises:
+        LookupError: If one of them has no `download`; the message names the fix.
+    """
     able = {dataset.name: dataset for dataset in settings.datasets if dataset.download}
     wrong = sorted(set(names) - able.keys())
     if wrong or not able:
@@ -76,10 +95,15 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[Dataset]:
 
 
 def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
-    """Download what is not downloaded yet of every metadata file of `dataset`.
+    """Download what is not downloaded yet of every metadata file of a dataset. Rows that fail are counted.
 
-    Rows that fail are counted, not raised. Raises DownloadError if img2dataset is missing or fails, or if another
-    download writes to the same folder; landing.LandingError for a metadata file that cannot be used.
+    Args:
+        dataset: The dataset.
+        pace: How img2dataset asks.
+
+    Raises:
+        DownloadError: If img2dataset is missing or fails, or another download writes to the same folder.
+        LandingError: If a metadata file cannot be used.
     """
     if importlib.util.find_spec("img2dataset") is None:
         raise DownloadError("img2dataset is not installed; pip install 'raisonne[download]'")
@@ -91,7 +115,7 @@ def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
                 continue
             if Path(shard.metadata.path).is_relative_to(folder):
                 raise DownloadError(f"{metadata} also finds what is downloaded into {folder}; narrow the glob")
-            lists.append(listed(folder, shard.name, shard.metadata, pace.shard_rows))
+            lists.append(open_list(folder, shard.name, shard.metadata, pace.shard_rows))
             asked += _complete(lists[-1], pace)
         if not lists:
             raise DownloadError(f"no file matches {metadata}")
@@ -99,7 +123,12 @@ def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
 
 
 def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
-    """Say what came of a dataset's rows, the most frequent reasons first."""
+    """Return what became of a dataset's rows in lines of text.
+
+    Args:
+        dataset: The dataset.
+        outcome: What `fetch` returned. The most frequent reasons come first.
+    """
     failed = outcome.failures.total()
     new = f"{outcome.asked} rows asked for" if outcome.asked else "nothing was left to ask for"
     lines = [f"{dataset.name}: {new}; {outcome.downloaded} of {outcome.downloaded + failed} pictures downloaded"]
