@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from orchestration.defs import warehouse
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.warehouse import build, macros
+from orchestration.warehouse import build, functions, macros
 from orchestration.warehouse.models import STAGES, Model, load
+from orchestration.warehouse.version import HISTORY
 
 PAGE = Path(__file__).with_name("tables.md")
 _HEAD = """\
@@ -34,6 +34,12 @@ Common questions as functions of the database; they read the tables above. Writt
 the file, so that every DuckDB that opens it has them: `select function_name, comment from duckdb_functions() where not
 internal`. [sql.md](sql.md) shows more, and `nearest`."""
 
+_FUNCTIONS = """\
+## Functions
+
+What several tables are computed with; the file keeps them, because its views call them. Written in
+`sql/functions/<name>.sql`."""
+
 
 def render() -> str:
     """Return the page as Markdown."""
@@ -45,15 +51,18 @@ def render() -> str:
         lines += ["", *_section(model, columns[model.name])]
     lines += ["", _MACROS]
     for macro in macros.load(build.SQL):
-        lines += ["", *_macro(macro, columns[macro.name])]
-    return "\n".join(lines) + "\n"
+        lines += ["", *_macro(macro), "", f"Returns {', '.join(f'`{name}`' for name in columns[macro.name])}."]
+    lines += ["", _FUNCTIONS]
+    for function in sorted(functions.load(build.SQL), key=lambda function: function.name):
+        lines += ["", *_macro(function)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _columns(models: list[Model]) -> dict[str, dict[str, str]]:
     with TemporaryDirectory() as folder:
         facts = Facts(Path(folder) / "facts")
         settings = Settings(home=Path(folder))
-        nothing = warehouse._VERSIONS.empty_table()
+        nothing = HISTORY.empty_table()
         inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
         with build.opened(Path(folder) / "empty.duckdb", settings) as con:
             build.provide(con, sorted({name for model in models for name in model.inputs}), inputs)
@@ -101,14 +110,12 @@ def _section(model: Model, columns: Mapping[str, str]) -> Iterator[str]:
     yield from (f"- always: `{condition}`" for condition in model.asserts)
 
 
-def _macro(macro: macros.Macro, columns: Mapping[str, str]) -> Iterator[str]:
+def _macro(macro: macros.Macro) -> Iterator[str]:
     yield f"### {macro.call}"
     yield ""
     yield macro.description
     yield ""
     yield from (f"- `{name}`: {meaning}" for name, meaning in macro.parameters.items())
-    yield ""
-    yield f"Returns {', '.join(f'`{name}`' for name in columns)}."
 
 
 def _cell(text: str) -> str:

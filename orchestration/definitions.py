@@ -43,7 +43,7 @@ _ASSETS: Any = dg.load_assets_from_modules(
     include_specs=True,
 )
 defs = dg.Definitions(
-    assets=dg.map_asset_specs(asset_metadata.labelled, _ASSETS),
+    assets=dg.map_asset_specs(asset_metadata.describe, _ASSETS),
     jobs=automation.JOBS,
     sensors=automation.SENSORS,
     schedules=automation.SCHEDULES,

@@ -1,4 +1,4 @@
-"""Telling a person how far a run is: bars on a terminal, plain lines when piped, the log when Dagster runs it.
+"""Reporting how far a run is: bars on a terminal, plain lines when piped, the log when Dagster runs it.
 
 What belongs here: how progress is shown. What does not: what is being done.
 """
@@ -33,17 +33,17 @@ class Reporter(Protocol):
         """Begin a task of `total` units."""
 
     def advance(self, done: int) -> None:
-        """Say how many units are done by now."""
+        """Report how many units are done by now."""
 
     def finish(self) -> None:
         """End the task."""
 
     def say(self, line: str) -> None:
-        """Tell of something that is done, amid a task."""
+        """Report something that is done while a task is in progress."""
 
 
 class Silent:
-    """Nobody is there to be told."""
+    """Reports nothing."""
 
     def start(self, task: str, total: int | None) -> None:
         """Do nothing."""
@@ -59,7 +59,11 @@ class Silent:
 
 
 class Lines:
-    """A line when a task ends, and every ten seconds before. tell: takes a line."""
+    """Reports a line when a task ends, and every ten seconds before.
+
+    Args:
+        tell: Takes a line.
+    """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -88,7 +92,13 @@ class Lines:
 
 
 def pace(done: int, total: int | None, seconds: float) -> str:
-    """Say how far a task is, how fast, and how long it still takes: `640 of 3420, 21.3/s, 2 min left`."""
+    """Return how far a task is, how fast, and how long it still takes: `640 of 3420, 21.3/s, 2 min left`.
+
+    Args:
+        done: Units that are done.
+        total: All units, if known.
+        seconds: Time since the task began.
+    """
     said = f"{done}{f' of {total}' if total else ''}{_rate(done, seconds)}"
     if not total or not 0 < done < total:
         return said
@@ -109,7 +119,7 @@ class _Rate(ProgressColumn):
 
 
 class Bars:
-    """One bar a task."""
+    """Shows one bar for the current task."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), _Rate())
@@ -141,7 +151,7 @@ _reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # no
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Show progress while this is open: bars if standard error is a terminal, else lines."""
+    """Show progress inside this context: bars if standard error is a terminal, else lines."""
     token = _reporter.set(Bars() if sys.stderr.isatty() else Lines(_to_stderr))
     try:
         yield
@@ -155,7 +165,7 @@ def _to_stderr(line: str) -> None:
 
 @contextmanager
 def told_to(log: Callable[[str], None]) -> Iterator[None]:
-    """Tell `log`, such as that of a Dagster run, while this is open, unless progress is shown already."""
+    """Report progress to `log` inside this context, unless a reporter is already active."""
     before = _reporter.get()
     if isinstance(before, Silent):
         _reporter.set(Lines(log))
@@ -166,12 +176,19 @@ def told_to(log: Callable[[str], None]) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Tell of something that is done, amid a task that is tracked."""
+    """Report something that is done while a task is tracked."""
     _reporter.get().say(line)
 
 
 def track[T](items: Iterable[T], task: str, total: int | None, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
-    """Pass `items` on, telling how many of `total` units went by; an item is `size` units."""
+    """Pass items on, and report how many went by.
+
+    Args:
+        items: Any items.
+        task: What is being done.
+        total: All units, if known.
+        size: Returns how many units an item is; one by default.
+    """
     reporter = _reporter.get()
     reporter.start(task, total)
     done = 0

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 
-from orchestration.defs.warehouse import _VERSIONS
 from orchestration.facts import Facts
 from orchestration.settings import Settings
 from orchestration.warehouse import build
 from orchestration.warehouse.models import load
+from orchestration.warehouse.version import HISTORY
 
 MODELS = load(ROOT / "sql")
 SHARD = 5
@@ -54,7 +54,7 @@ def built(tmp_path: Path) -> Iterator[Built]:
         def made(**tables: Sequence[Mapping[str, object]]) -> duckdb.DuckDBPyConnection:
             for name, rows in tables.items():
                 put(facts, name, rows)
-            nothing = _VERSIONS.empty_table()
+            nothing = HISTORY.empty_table()
             inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
             build.provide(con, sorted({name for model in MODELS for name in model.inputs}), inputs)
             for model in MODELS:

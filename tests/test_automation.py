@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 import pytest
-from conftest import Landing, Row
+from conftest import Landing, Row, encoded, picture
 
 from orchestration import automation
 from orchestration.definitions import defs
@@ -65,6 +66,53 @@ def test_a_shard_delivered_again_stays_due_when_its_run_ends_early(
     assert catalog_alone.execute_in_process(instance=dagster_instance).success
     result = tick(dagster_instance)
     assert isinstance(result, dg.SensorResult) and result.run_requests, "noticed, yet not fingerprinted"
+
+
+def test_derivation_and_generations_are_started_once_each(
+    landing: Landing, dagster_instance: dg.DagsterInstance, rows_of: Callable[[int, int], list[Row]]
+) -> None:
+    def due(sensor: dg.SensorDefinition, cursor: str | None = None) -> tuple[bool, str | None]:
+        result = sensor(dg.build_sensor_context(dagster_instance, cursor=cursor))
+        if isinstance(result, dg.SkipReason):
+            return False, cursor
+        assert isinstance(result, dg.SensorResult)
+        return bool(result.run_requests), result.cursor
+
+    def run(job: str) -> None:
+        assert defs.resolve_job_def(job).execute_in_process(instance=dagster_instance).success
+
+    landing.shard("00000", rows_of(0, 3))
+    copied = landing.folder / "generations" / "copied.jpg"
+    copied.write_bytes(encoded(picture(1)))
+    assert not due(automation.new_generations)[0], "the first version takes the generations along"
+    run("fingerprint_shard")
+    assert due(automation.new_fingerprints)[0]
+    with under_way(dagster_instance):
+        assert not due(automation.new_fingerprints)[0], "a run is under way"
+    run("derive")
+    assert not due(automation.new_fingerprints)[0]
+    assert landing.query("select verdict from provenance.generations") == [("exact",)]
+
+    is_due, cursor = due(automation.new_generations)
+    assert not is_due and cursor
+    (landing.folder / "generations" / "later.jpg").write_bytes(encoded(picture(2)))
+    with under_way(dagster_instance):
+        assert not due(automation.new_generations, cursor)[0], "a run is under way"
+    is_due, later = due(automation.new_generations, cursor)
+    assert is_due and later != cursor
+    run("generations_only")
+    assert due(automation.new_generations, later) == (False, later)
+    assert landing.query("select verdict from provenance.generations") == [("exact",), ("exact",)]
+    copied.unlink()
+    assert due(automation.new_generations, later)[0], "one went"
+
+
+@contextmanager
+def under_way(made: dg.DagsterInstance) -> Iterator[None]:
+    """Have a run of `everything` under way."""
+    run_id = started(made)
+    yield
+    made.report_run_failed(made.get_run_by_id(run_id), "it ended")
 
 
 def started(made: dg.DagsterInstance, **tags: str) -> str:

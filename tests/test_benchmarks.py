@@ -37,7 +37,7 @@ FIGURES = {
 
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command, env = [sys.executable, "-m", "tests.benchmarks", *arguments], os.environ | environment
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False)
 
 
 def figures(output: str) -> list[dict]:

@@ -10,24 +10,24 @@ from conftest import Landing, Row, encoded, picture
 
 from transforms.regions import Box
 from transforms.reports import overlays
-from transforms.reports.case_page import MOST_SOURCES, Case, Number, Source, render
+from transforms.reports.case_page import MOST_SOURCES, CasePage, LikelySource, Measurement, render
 from transforms.reports.duplicate_report import Coverage
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = '</script><script>window.owned = 1</script>"><img src="https://evil.example/x" onerror="window.owned = 1">'
 PIXELS = np.asarray(picture(1, 320, 240))
 REGION = Box(0.25, 0.1, 0.5, 0.6)
-SOURCE = Source(
+SOURCE = LikelySource(
     rank=1,
     verdict="copy",
     sample_id=2**64 - 1,
-    place=f"dump.tar :: {HOSTILE}",
+    file=f"dump.tar :: {HOSTILE}",
     picture=PIXELS,
     failure=None,
     homography=(1, 0, 0, 0, 1, 0, 0, 0, 1),
     region=REGION,
     source_region=Box(0, 0, 1, 1),
-    numbers=(Number("copy score", "0.9", "cosine"),),
+    measurements=(Measurement("copy score", "0.9", "cosine"),),
     duplicate_count=3,
     recalled_count=1,
     recalled=False,
@@ -36,7 +36,7 @@ SOURCE = Source(
     url=f"javascript:window.owned=1//{HOSTILE}",
     caption=HOSTILE,
 )
-CASE = Case(
+CASE = CasePage(
     generation_id=f"gen/{HOSTILE}",
     path="/somewhere/a.png",
     verdict="copy",
@@ -49,9 +49,9 @@ CASE = Case(
     searchable=100,
     required_coverage=0.95,
     coverage=(Coverage("sscd", 100, 90, 0, 5, 5),),
-    thresholds=(Number("coverage", "0.95", "share"),),
+    thresholds=(Measurement("coverage", "0.95", "share"),),
     sources=(SOURCE, replace(SOURCE, rank=2, picture=None, failure="its shard is gone", url="https://a.example/x?a=1")),
-    sources_found=2,
+    source_count=2,
     version=3,
     published_at="2026-05-04 09:12 UTC",
 )
@@ -73,19 +73,19 @@ def test_an_overlay_follows_the_map_in_fractions_and_shows_where_pictures_differ
 def test_a_map_that_is_none_is_refused_and_the_page_says_so(onto: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="alignment"):
         overlays.overlay(PIXELS, PIXELS, onto)
-    page = render(replace(CASE, sources=(replace(SOURCE, homography=onto),), sources_found=1))
+    page = render(replace(CASE, sources=(replace(SOURCE, homography=onto),), source_count=1))
     assert "There is no overlay: the alignment" in page
 
 
 def test_a_page_says_how_many_sources_it_leaves_out_and_when_an_answer_is_open() -> None:
     many = tuple(replace(SOURCE, rank=rank, picture=None) for rank in range(1, MOST_SOURCES + 3))
-    assert "And 90 more likely sources" in render(replace(CASE, sources=many, sources_found=MOST_SOURCES + 90))
-    nothing = replace(CASE, sources=(), sources_found=0, verdict="no_match_found", conclusive=False)
+    assert "And 90 more likely sources" in render(replace(CASE, sources=many, source_count=MOST_SOURCES + 90))
+    nothing = replace(CASE, sources=(), source_count=0, verdict="no_match_found", conclusive=False)
     page = render(nothing)
     assert "<strong>inconclusive</strong>" in page
     assert "less than the 95% required" in page
     assert 'class="reveal"' not in render(CASE)
-    marked = render(replace(CASE, sources=(replace(SOURCE, unsafe=True),), sources_found=1))
+    marked = render(replace(CASE, sources=(replace(SOURCE, unsafe=True),), source_count=1))
     assert marked.count('<div class="picture veiled">') == marked.count('<button type="button" class="reveal"') == 5
     unread = render(replace(nothing, verdict="not_searched", picture=None, failure="broken"))
     assert "Nothing was searched" in unread

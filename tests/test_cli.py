@@ -18,7 +18,7 @@ from orchestration import settings
 from orchestration.cli import summary
 from orchestration.cli.main import main
 from orchestration.reports import exports
-from transforms.alignment import align
+from transforms.alignment.policy import PixelLimits
 
 
 def generation_with(sample: Landing, condition: str) -> str:
@@ -89,7 +89,7 @@ def test_sql_reads_a_piped_script(sample: Landing) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=True,
     )
     assert done.stdout.split() == ["one", "1", "most", "120"]
@@ -222,7 +222,7 @@ def test_the_environment_overrides_the_file(landing: Landing, monkeypatch: pytes
 
 
 def test_settings_and_alignment_have_the_same_defaults() -> None:
-    limits = {field.name: field.default for field in dataclasses.fields(align.Limits)}
+    limits = {field.name: field.default for field in dataclasses.fields(PixelLimits)}
     cut = settings.Thresholds().model_dump()
     deciding = list(limits)[list(limits).index("structure") :]
     assert {name: limits[name] for name in deciding} == {name: cut[name] for name in deciding}
@@ -235,7 +235,7 @@ def test_help_does_not_load_what_only_runs_need() -> None:
         "print('loaded:', *(name for name in ('torch', 'dagster', 'lance', 'duckdb') if name in sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600, check=True
     )
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
 

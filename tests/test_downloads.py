@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 LIMIT = 200_000
-PACE = FetchPace(timeout_s=1, retries=0, processes=1, threads=1, shard_rows=10, member_bytes=LIMIT)
+PACE = FetchPace(timeout_s=2, retries=0, processes=1, threads=1, shard_rows=10, member_bytes=LIMIT)
 GOOD = {
     "/good.jpg": encoded(picture(1)),
     "/twice.jpg": encoded(picture(2)),
@@ -89,7 +89,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(b"", status=302, Location="ftp://127.0.0.1/x.jpg")
 
     def answer_slow(self) -> None:
-        self.server.over.wait(60)
+        self.server.over.wait(600)
 
     def answer_page(self) -> None:
         self.send(b"<!DOCTYPE html><title>for sale</title>", "text/html")
@@ -257,7 +257,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
         landing = landed(
             tmp_path_factory.mktemp("download"), {"part-00000": table}, f"[limits]\nmember_bytes = {LIMIT}\n"
         )
-        done = landing.raisonne("download", "--timeout", "2", "--retries", "0", "--processes", "1", timeout=120)
+        done = landing.raisonne("download", "--timeout", "2", "--retries", "0", "--processes", "1")
         rows: dict[str, list[dict]] = {}
         for row in fetched(landing, "part-00000"):
             rows.setdefault(row["url"].removeprefix(server.url), []).append(row)
@@ -326,11 +326,14 @@ def test_an_answer_is_bounded(path: str, says: str | None) -> None:
         request = urllib.request.Request(f"{server.url}/{path}")  # noqa: S310 -- http
         opener = Opener(LIMIT)
         if says:
-            with pytest.raises(Unfetched) as refusal, opener.open(request, timeout=0.2) as answer:
+            with (
+                pytest.raises(Unfetched) as refusal,
+                opener.open(request, timeout=1 if path == "trickle" else 60) as answer,
+            ):
                 answer.read()
             assert str(refusal.value) == says
         else:
-            with opener.open(request, timeout=5) as answer:
+            with opener.open(request, timeout=60) as answer:
                 assert answer.read() == GOOD["/good.jpg"]
 
 
@@ -349,12 +352,12 @@ def test_a_download_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
     with serving() as server:
         urls = [f"{server.url}/{path}.jpg" for path in ("0", "1", "2", "held", "3", "4")]
         landing = landed(tmp_path, {"part": pa.table({"url": urls, "caption": urls})})
-        slowly = ("--shard-rows", "2", "--processes", "1", "--threads", "1", "--timeout", "60")
+        slowly = ("--shard-rows", "2", "--processes", "1", "--threads", "1", "--timeout", "600")
         for end in (signal.SIGINT, signal.SIGKILL):
             server.reached.clear()
             server.left.clear()
             with started(landing, *slowly) as process:
-                assert server.reached.wait(60)
+                assert server.reached.wait(600)
                 if end == signal.SIGKILL:
                     refused = landing.raisonne("download", check=False)
                     assert (refused.returncode, refused.stderr) == (
@@ -362,8 +365,8 @@ def test_a_download_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
                         f"raisonne: another download writes to {tmp_path}/dump; wait for its end\n",
                     )
                 os.killpg(process.pid, end)
-                assert process.wait(20) == (1 if end == signal.SIGINT else -signal.SIGKILL)
-            assert server.left.wait(20), "img2dataset outlived the download"
+                assert process.wait(600) == (1 if end == signal.SIGINT else -signal.SIGKILL)
+            assert server.left.wait(600), "img2dataset outlived the download"
             assert {path.name for path in tmp_path.glob("dump/*/*.tar")} <= {"00000.tar"}
         server.over.set()
         assert "6 of 6 pictures downloaded" in landing.raisonne("download", *slowly).stdout

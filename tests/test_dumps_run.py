@@ -113,7 +113,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landing]:
         (folder / "generations" / "copy.jpg").write_bytes(SHARED)
         landing = Landing(folder)
         landing.config.write_text(DATASETS)
-        landing.raisonne("run")
+        landing.run_here()
         yield landing
     server.stop()
 

@@ -210,12 +210,14 @@ def test_a_second_dump_says_what_became_of_each_picture(twice: Landing, caption:
         assert failure.startswith("not a picture" if caption == "gone, broken" else "not in the second dump")
 
 
-def test_a_second_dump_is_not_trained_on_twice_and_is_read_once(twice: Landing) -> None:
+def test_a_second_dump_is_not_trained_on_twice_and_is_read_once(
+    twice: Landing, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert twice.query("select count(*) from catalog.samples") == [(len(_OUTCOMES),)]
     assert twice.query("select expected from fingerprints.coverage where fingerprint = 'sha256'") == [(9,)]
     before = Facts(twice.home / "facts").versions()
-    told = twice.raisonne("run").stderr
-    assert "second dump" not in told and Facts(twice.home / "facts").versions() == before
+    twice.run_here()
+    assert "second dump" not in capsys.readouterr().err and Facts(twice.home / "facts").versions() == before
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def check(*arguments: str, data: bytes | None = None) -> tuple[int, list[dict], 
         cwd=ROOT,
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 

@@ -10,7 +10,7 @@ from conftest import ROOT, Landing
 
 from orchestration.cli import nearest_macro
 from orchestration.facts import Facts
-from orchestration.warehouse import macros
+from orchestration.warehouse import functions, macros
 from orchestration.warehouse.headers import ModelError
 
 
@@ -26,13 +26,37 @@ def rows(con: duckdb.DuckDBPyConnection, query: str, *values: object) -> list[tu
 
 
 def test_every_file_is_a_macro_of_the_database_and_says_what_it_is(con: duckdb.DuckDBPyConnection) -> None:
-    kept = rows(con, "select function_name, parameters, comment from duckdb_functions() where not internal")
+    kept = rows(
+        con,
+        "select function_name, parameters, comment from duckdb_functions() "
+        "where not internal and function_type = 'table_macro'",
+    )
     files = {path.stem for path in (ROOT / "sql" / "macros").glob("*.sql")}
     assert {name for name, _, _ in kept} == files
     for macro in macros.load(ROOT / "sql"):
         [(parameters, comment)] = [found[1:] for found in kept if found[0] == macro.name]
         assert parameters == list(macro.parameters)
         assert comment.startswith("One row per ") and f"`from {macro.name}(" in comment
+
+
+def test_every_function_is_kept_in_the_database_and_says_what_it_returns(con: duckdb.DuckDBPyConnection) -> None:
+    kept = rows(
+        con,
+        "select function_name, parameters, comment from duckdb_functions() "
+        "where not internal and function_type = 'macro'",
+    )
+    expected = functions.load(ROOT / "sql")
+    assert {name for name, _, _ in kept} == {function.name for function in expected}
+    for function in expected:
+        [(parameters, comment)] = [found[1:] for found in kept if found[0] == function.name]
+        assert parameters == list(function.parameters)
+        assert comment.startswith(function.description)
+
+
+def test_a_view_that_calls_a_function_answers_from_another_database(sample: Landing) -> None:
+    with duckdb.connect() as other:
+        other.execute(f"attach '{sample.home / 'raisonne.duckdb'}' as published (read_only)")
+        assert rows(other, "select count(*) from published.duplicates.url_keys") != [(0,)]
 
 
 def test_sources_of_answers_by_id_and_by_path(con: duckdb.DuckDBPyConnection) -> None:

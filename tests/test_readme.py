@@ -152,7 +152,7 @@ def test_the_summary_shown_is_that_of_the_sample(sample: Landing, capsys: pytest
 
 
 def test_the_limits_shown_are_those_of_the_code(sample: Landing) -> None:
-    from transforms.alignment.align import Limits
+    from transforms.alignment.policy import PixelLimits
 
     [(pictures, null)] = sample.query(
         "select (select count(*) from duplicates.pictures), max(null_pictures) from matches.calibration"
@@ -160,6 +160,6 @@ def test_the_limits_shown_are_those_of_the_code(sample: Landing) -> None:
     assert f"{pictures} different pictures" in README
     assert f"1/{pictures + 1}" in README
     assert null == pictures, "the null distribution of the sample is drawn from all of them"
-    limits = Limits()
+    limits = PixelLimits()
     assert limits.solid_share == 1 / 5
     assert f"under a fifth of both pictures ({limits.larger_share:.0%} where" in README

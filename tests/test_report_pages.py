@@ -15,6 +15,7 @@ import pytest
 from conftest import encoded, picture
 
 from orchestration.reports import exports, pages
+from orchestration.reports.pictures import PictureReader
 from orchestration.settings import Settings
 from orchestration.settings.sections import Reports
 from tests.benchmarks import warehouse
@@ -94,17 +95,18 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
             raise OSError("its shard is gone")
         return shown[sample_id % 4]
 
+    pictures = PictureReader(read)
     with duckdb.connect(str(home / "w.duckdb"), read_only=True) as con:
         con.execute("set timezone = 'UTC'")
         (home / "earlier" / "pages" / "cases").mkdir(parents=True)
         (home / "earlier" / "pages" / "cases" / "of-an-earlier-version.html").write_text("kept")
         with pytest.raises(FileExistsError, match="not of an earlier export"):
-            exports.write(con, home / "earlier", ("html",), read, Settings(home=home, reports=limits))
+            exports.write(con, home / "earlier", ("html",), pictures, Settings(home=home, reports=limits))
         (home / "earlier" / "pages" / "cluster.html").touch()
-        remembering = exports.Remembering(read)
-        exports.write(con, home / "earlier", ("html",), remembering, Settings(home=home, reports=limits))
-        assert (remembering.said() or "").startswith("1 training picture could not be read;")
-        assert (remembering.said() or "").endswith(f"Row {_SECOND}: its shard is gone")
+        exports.write(con, home / "earlier", ("html",), pictures, Settings(home=home, reports=limits))
+        warning = pictures.warning() or ""
+        assert warning.startswith("1 training picture could not be read;")
+        assert warning.endswith(f"Row {_SECOND}: its shard is gone")
         folder = home / "mailed to somebody"  # the pages work wherever their folder is taken
         shutil.copytree(home / "earlier", folder)
         yield Written(folder, con)
@@ -137,7 +139,7 @@ def visit(browser, written: Written) -> Iterator:  # noqa: ANN001
 
     def go(file: str = "duplicate_frequency.html", **context) -> Visit:  # noqa: ANN003
         page = browser.new_context(**context).new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(120_000)
         seen = Visit(page)
         page.on("console", lambda message: seen.complaints.append(message.text))
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
@@ -158,7 +160,7 @@ def visit(browser, written: Written) -> Iterator:  # noqa: ANN001
 
 def copies(page) -> list[int]:  # noqa: ANN001
     """Return the copies of the pictures that are shown, once nothing is being looked for any more."""
-    page.wait_for_timeout(250)
+    page.evaluate("new Promise(done => setTimeout(done, 250))")  # in the order of the page's own timers
     page.locator("#shown", has_text=re.compile("^Showing")).wait_for()
     return page.eval_on_selector_all(".work", "works => works.map(work => Number(work.dataset.copies))")
 
@@ -380,7 +382,7 @@ def test_the_policy_stops_what_is_not_the_page_s_own(visit) -> None:  # noqa: AN
             return refused;
         }"""
     )
-    seen.page.wait_for_timeout(50)
+    seen.page.evaluate("new Promise(done => setTimeout(done, 50))")
     assert stopped == ["TypeError"] * 3
     assert seen.page.evaluate("window.owned") is None
     assert seen.complaints
@@ -468,9 +470,8 @@ def test_an_empty_warehouse_has_pages_too(browser, tmp_path: Path) -> None:  # n
     warehouse.make(tmp_path / "w.duckdb", 0)
     with duckdb.connect(str(tmp_path / "w.duckdb"), read_only=True) as con:
         con.execute("set timezone = 'UTC'")
-        exports.write(
-            con, tmp_path / "out", ("html",), lambda _: np.zeros((1, 1, 3), np.uint8), Settings(home=tmp_path)
-        )
+        pictures = PictureReader(lambda _: np.zeros((1, 1, 3), np.uint8))
+        exports.write(con, tmp_path / "out", ("html",), pictures, Settings(home=tmp_path))
     page, heard = browser.new_context().new_page(), []
     page.on("console", lambda message: heard.append(message.text))
     page.on("pageerror", lambda error: heard.append(str(error)))

@@ -46,6 +46,8 @@ while True:
     assert len(set(found[:4])) == 1, f"two versions at once: {found}"
     reads += 1
     seen.add(found[4])
+    if reads == 1:
+        print("reading", flush=True)
     if last:
         break
     over.wait(0.05)
@@ -63,7 +65,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, rows_of: Rows) -> tuple[Landin
     made.shard("00000", rows_of(0, 6))
     made.shard("00001", rows_of(6, 6))
     (made.folder / "generations" / "copied.jpg").write_bytes(encoded(picture(3)))
-    assert fingerprinted(made.raisonne("run")) == ["tiny/00000", "tiny/00001"]
+    assert fingerprinted(made.raisonne("run").stderr) == ["tiny/00000", "tiny/00001"]
     assert counts(made) == [12, 12, 1]
     shutil.copytree(made.folder, folder / "kept", symlinks=True)
     return made, folder / "kept"
@@ -78,8 +80,8 @@ def grown(ran: tuple[Landing, Path]) -> Landing:
     return made
 
 
-def fingerprinted(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return sorted(_FINGERPRINTED.findall(done.stderr))
+def fingerprinted(errors: str) -> list[str]:
+    return sorted(_FINGERPRINTED.findall(errors))
 
 
 def counts(landing: Landing) -> list[int]:
@@ -91,7 +93,9 @@ def version(landing: Landing) -> int:
     return landing.query("select max(version) from warehouse.versions")[0][0]
 
 
-def test_a_new_shard_is_fingerprinted_alone_and_a_removed_one_goes(grown: Landing, rows_of: Rows) -> None:
+def test_a_new_shard_is_fingerprinted_alone_and_a_removed_one_goes(
+    grown: Landing, rows_of: Rows, capsys: pytest.CaptureFixture[str]
+) -> None:
     facts = Facts(grown.home / "facts")
     shards = facts["fingerprinted_shards"].read().sort_by("shard_id").to_pylist()
     ids = grown.query("select sample_id, url from catalog.samples order by all")
@@ -99,7 +103,8 @@ def test_a_new_shard_is_fingerprinted_alone_and_a_removed_one_goes(grown: Landin
 
     # the new shard sorts before the others and repeats a picture of one of them
     grown.shard("000", [*rows_of(20, 2), Row("https://again.example.org/3.jpg", "again", encoded(picture(3)))])
-    assert fingerprinted(grown.raisonne("run")) == ["tiny/000"]
+    grown.run_here()
+    assert fingerprinted(capsys.readouterr().err) == ["tiny/000"]
     assert counts(grown) == [15, 15, 1]
     after = facts["fingerprinted_shards"].read().sort_by("shard_id").to_pylist()
     assert [row for row in after if row["shard"] != "000"] == shards
@@ -110,7 +115,8 @@ def test_a_new_shard_is_fingerprinted_alone_and_a_removed_one_goes(grown: Landin
 
     for ending in ("parquet", "tar"):
         (grown.folder / "laion" / f"000.{ending}").unlink()
-    assert fingerprinted(grown.raisonne("run")) == []
+    grown.run_here()
+    assert fingerprinted(capsys.readouterr().err) == []
     assert counts(grown) == [12, 12, 1]
     assert grown.query("select sample_id, url from catalog.samples order by all") == ids
     assert grown.query("select count(*) from duplicates.counts") == [(0,)]
@@ -122,7 +128,7 @@ def test_new_generations_are_matched_against_the_training_set_as_it_is(grown: La
     commits = Facts(grown.home / "facts").versions()
     (grown.folder / "generations" / "later.jpg").write_bytes(encoded(picture(8)))
     (grown.folder / "generations" / "novel.jpg").write_bytes(encoded(picture(99)))
-    grown.raisonne("run", "generations_only")
+    grown.run_here("generations_only")
     assert grown.query("select generation_id, verdict = 'exact' from provenance.generations order by 1") == [
         ("gen/copied.jpg", True),
         ("gen/later.jpg", True),
@@ -158,10 +164,12 @@ def test_readers_never_fail_and_never_see_two_versions(grown: Landing, rows_of: 
         for kind in ("kept", "fresh")
     }
     try:
+        for reader in readers.values():
+            assert reader.stdout is not None and reader.stdout.readline() == "reading\n", reader.communicate()
         for number, name in enumerate(("00002", "00003")):
             grown.shard(name, rows_of(30 + 3 * number, 3))
-            grown.raisonne("run")
-        told = {kind: reader.communicate(timeout=60) for kind, reader in readers.items()}
+            grown.run_here()
+        told = {kind: reader.communicate(timeout=600) for kind, reader in readers.items()}
     finally:
         for reader in readers.values():
             reader.kill()
@@ -172,7 +180,7 @@ def test_readers_never_fail_and_never_see_two_versions(grown: Landing, rows_of: 
     )
     assert kept == [first], "an open connection stays on its version"
     assert fresh == [first, first + 1, first + 2]
-    assert min(kept_reads, fresh_reads) > 20
+    assert min(kept_reads, fresh_reads) > 2
     assert counts(grown) == [18, 18, 1]
 
 
@@ -193,7 +201,7 @@ def test_runs_killed_one_after_another_leave_the_last_version_and_the_next_one_c
     assert version(grown) > before
     assert counts(grown) == [16, 16, 2]
     assert grown.query("select distinct verdict from provenance.generations") == [("exact",)]
-    assert set(fingerprinted(done)) <= {"tiny/00002"}
+    assert set(fingerprinted(done.stderr)) <= {"tiny/00002"}
     repeated = "select count(*) - count(distinct sample_id) from fingerprints.images"
     assert grown.query(repeated) == [(0,)]
 
@@ -211,7 +219,7 @@ def kill_at(landing: Landing, point: str) -> None:
         text=True,
     )
     assert process.stderr is not None
-    timer = threading.Timer(120, process.kill)
+    timer = threading.Timer(900, process.kill)
     timer.start()
     try:
         lines = []
@@ -224,7 +232,7 @@ def kill_at(landing: Landing, point: str) -> None:
     finally:
         process.kill()
         timer.cancel()
-        process.wait(10)
+        process.wait(60)
     assert process.returncode == -9
 
 
@@ -256,9 +264,8 @@ def test_vectors_of_two_encoders_are_never_compared(grown: Landing) -> None:
     derived = ("duplicate_pairs", "cluster_members", "null_scores", "match_candidates")
     recipes = {name: Facts(grown.home / "facts")[name].recipe for name in derived}
     before = version(grown)
-    refused = grown.raisonne("run", "generations_only", check=False)
-    assert refused.returncode == 1
-    assert "sscd_distilled " in refused.stderr and "of sscd " in refused.stderr, "both encoders are named"
+    with pytest.raises(AssertionError, match=r"sscd_distilled .*of sscd "):  # both encoders are named
+        grown.run_here("generations_only")
     assert (version(grown), counts(grown)) == (before, [12, 12, 1]), "the last version stands"
     grown.run_here()
     assert grown.query("select verdict from provenance.generations") == [("exact",), ("exact",)]

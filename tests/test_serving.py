@@ -65,11 +65,11 @@ class Served:
 
     def wait_for(self, event: str) -> dict:
         while True:
-            if (said := self.lines.get(timeout=60))["event"] == event:
+            if (said := self.lines.get(timeout=600))["event"] == event:
                 return said
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str | bytes) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         try:
             sent = {"Authorization": f"Bearer {TOKEN}".encode()} | {k.replace("_", "-"): v for k, v in headers.items()}
             connection.request(method, path, body, sent)
@@ -107,7 +107,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Iterator[Served]:
     """Return a service with one worker and one place to wait."""
-    with serving(folder, "--workers", "1", "--queue", "1", "--body-timeout", "0.5") as service:
+    with serving(folder, "--workers", "1", "--queue", "1", "--body-timeout", "3") as service:
         yield service
 
 
@@ -160,7 +160,7 @@ def test_the_api_is_described_as_it_answers(served: Served) -> None:
 
 
 def test_a_body_that_does_not_arrive_frees_its_place(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as slow:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=600) as slow:
         head = f"POST /v1/check HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 99\r\n\r\nabc"
         slow.sendall(head.encode())
         assert slow.recv(4096).startswith(b"HTTP/1.1 408")
@@ -170,9 +170,12 @@ def test_a_body_that_does_not_arrive_frees_its_place(served: Served) -> None:
 def test_a_head_that_does_not_end_is_given_up(served: Served) -> None:
     """Neither in time, however often a little more of it comes, nor in bytes."""
     address = ("127.0.0.1", served.port)
-    with socket.create_connection(address, timeout=60) as silent, socket.create_connection(address, timeout=60) as slow:
+    with (
+        socket.create_connection(address, timeout=600) as silent,
+        socket.create_connection(address, timeout=600) as slow,
+    ):
         slow.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
-        for _ in range(1200):  # a minute of a byte now and then, unless the other side ends it
+        for _ in range(12_000):  # ten minutes of a byte now and then, unless the other side ends it
             if select.select([slow], [], [], 0.05)[0]:
                 break
             slow.sendall(b"x")
@@ -181,7 +184,7 @@ def test_a_head_that_does_not_end_is_given_up(served: Served) -> None:
         with suppress(ConnectionError):
             assert slow.recv(9) == b""
         assert silent.recv(9) == b""
-    with socket.create_connection(address, timeout=60) as wordy, pytest.raises(ConnectionError):
+    with socket.create_connection(address, timeout=600) as wordy, pytest.raises(ConnectionError):
         wordy.sendall(b"GET /healthz HTTP/1.1\r\nX: " + 10_000_000 * b"x" + b"\r\n\r\n")
         wordy.recv(1)
 
@@ -203,7 +206,9 @@ def test_nothing_of_an_image_is_logged(served: Served) -> None:
     assert "SECRET" not in json.dumps(served.logged)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(place=st.integers(0, len(KNOWN[0])), noise=st.binary(max_size=64), kind=st.sampled_from(["image/png", ""]))
 def test_no_body_brings_an_answer_that_is_not_promised(served: Served, place: int, noise: bytes, kind: str) -> None:
     broken = KNOWN[0][:place] + noise + KNOWN[0][place + len(noise) :]
@@ -226,7 +231,7 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
         (tmp_path / "new").symlink_to(name)
         (tmp_path / "new").replace(link)
 
-    options = ("--workers", "2", "--queue", "40", "--reload-every", "0.05", "--timeout", "60")
+    options = ("--workers", "2", "--queue", "40", "--reload-every", "0.05", "--timeout", "600")
     with serving(link, *options, "--overrides", str(overrides)) as service:
         answers: list[Answer] = []
         enough = threading.Event()
@@ -235,12 +240,19 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
             while not enough.is_set():
                 answers.append(service.check(KNOWN[len(answers) % 4]))
 
+        def until_answered_by(host: str) -> None:
+            while not any(host in answer.json["sources"][0]["url"] for answer in answers[-9:]):
+                assert not any(each.done() for each in clients)
+                enough.wait(0.02)
+
         with ThreadPoolExecutor(4) as pool:
             clients = [pool.submit(client) for _ in range(4)]
+            until_answered_by("a.example.org")
             turn("b")
             service.wait_for("bundle loaded")
             turn("c")
             refused = service.wait_for("bundle refused")
+            until_answered_by("b.example.org")
             enough.set()
             for each in clients:
                 each.result()
@@ -265,7 +277,7 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
 
         with ThreadPoolExecutor(16) as pool:
             waiting = [pool.submit(service.check, SLOW) for _ in range(16)]
-            until = time.monotonic() + 60
+            until = time.monotonic() + 600
             while "checks_inside 16.0" not in service.ask("GET", "/metrics").body.decode():
                 if any(each.done() for each in waiting):
                     break  # a fast machine: some are under way all the same
@@ -306,7 +318,7 @@ def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
         current = SimpleNamespace(watch=watch, ask=seen.set)
         service = Service(current, Pace(1, 0, 1, 1, 1, 1), Metrics(), Choice(7, None, print))
         async with service.app.router.lifespan_context(service.app):
-            await asyncio.wait_for(seen.wait(), 60)
+            await asyncio.wait_for(seen.wait(), 600)
 
     asyncio.run(second_look())
 
@@ -314,6 +326,6 @@ def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
 def test_whoever_can_be_reached_needs_a_token(folder: Path) -> None:
     command = [sys.executable, "-m", "orchestration.cli", "serve", "--bundle", str(folder), "--host", "0.0.0.0"]  # noqa: S104
     environment = {name: value for name, value in os.environ.items() if name != "RAISONNE_GUARD_TOKEN"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 2
     assert "--token-file" in done.stderr

@@ -53,7 +53,7 @@ class Terminal:
     def type(self, text: str | bytes) -> None:
         os.write(self._main, text.encode() if isinstance(text, str) else text)
 
-    def until(self, text: str, seconds: float = 60) -> str:
+    def until(self, text: str, seconds: float = 600) -> str:
         """Return what is shown up to the end of the first `text`; what follows is left for the next question."""
         end = time.monotonic() + seconds
         while text not in (plain := _ESCAPES.sub("", self._unread)):
@@ -68,7 +68,7 @@ class Terminal:
         before, found, self._unread = plain.partition(text)
         return before + found
 
-    def until_busy(self, seconds: float = 60) -> None:
+    def until_busy(self, seconds: float = 600) -> None:
         """Wait until the process has used a second of processor time, far more than reading what was typed takes."""
         busy, end = self._processor_s() + 1, time.monotonic() + seconds
         while self._processor_s() < busy:
@@ -84,7 +84,7 @@ class Terminal:
     def close(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         os.close(self._main)
 
 
@@ -106,7 +106,7 @@ def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     terminal.type("select count(*) from range(1000000000000) as r(i) where hash(i) % 7 = 3;\r")
     terminal.until_busy()
     terminal.type("\x03")
-    terminal.until("cancelled", 20)
+    terminal.until("cancelled")
     terminal.until("raisonne>")  # its timing is shown by now
     terminal.type("from provenance.sources limit 1;\r")
     wide = terminal.until(" s\r\n")
@@ -127,7 +127,7 @@ def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     terminal.until("odd  ")
     terminal.until("raisonne>")
     terminal.type("\x04")
-    assert terminal.process.wait(20) == 0
+    assert terminal.process.wait(60) == 0
     history = tmp_path / "state" / "raisonne" / "history"
     assert "+6 * 7 as answer;" in history.read_text()
     assert history.stat().st_mode & 0o077 == 0

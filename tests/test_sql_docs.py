@@ -55,7 +55,7 @@ def test_the_notebook_runs_and_is_committed_without_results(as_shown: Path) -> N
     notebook = nbformat.read(ROOT / "data" / "explore.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(as_shown / "data")}})
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(as_shown / "data")}})
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else the kernel warns
     client.execute()
     assert all(cell.outputs for cell in code[1:])

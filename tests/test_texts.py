@@ -4,8 +4,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import dagster as dg
 import duckdb
@@ -14,12 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Landing, Row, encoded, picture
 
-from orchestration.defs import captions as texts
 from orchestration.defs.captions import caption_groups
 from orchestration.defs.catalog import landing_shards
+from orchestration.duplicates import captions
 from orchestration.facts import Facts
 from orchestration.runtime.resources import Warehouse
-from orchestration.settings import Settings
 from orchestration.warehouse import build
 from orchestration.warehouse.models import load
 
@@ -178,9 +175,8 @@ def test_a_url_says_whether_its_rows_show_the_same_picture(connect: Connect) -> 
 def grouped(con: duckdb.DuckDBPyConnection, folder: Path, threshold: float = 0.8) -> list[tuple[str, str, float]]:
     """Fill the fact `caption_groups` as the asset does, and return its rows."""
     con.execute("drop table if exists distinct_captions")
-    chosen = Settings(thresholds={"caption": threshold})
-    groups, _ = texts._grouped(con, cast("Warehouse", SimpleNamespace(settings=chosen)), folder)
-    for part in list(texts._rows(con, groups)):  # what is written below would end the stream
+    groups, _ = captions.group(con, folder, threshold, recall_sample=1_000)
+    for part in list(captions.rows(con, groups)):  # what is written below would end the stream
         con.register("part", part)
         con.execute("insert into lance_caption_groups select * from part")
     return con.execute("select * from lance_caption_groups order by all").fetchall()

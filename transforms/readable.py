@@ -1,7 +1,7 @@
 """Text, counts and shares for people to read on pages, in Dagster and at a terminal.
 
 What belongs here: showing characters that hide or reorder text, and formatting numbers. What does not: escaping markup
-(`reports/page.py`), formulas (`reports/excel.py`).
+(`reports/page.py`), formulas (`reports/spreadsheets/formulas.py`).
 """
 
 import re

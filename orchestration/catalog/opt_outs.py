@@ -26,8 +26,10 @@ from transforms.hashing.hashes import file_sha256
 
 CODE = 3  # raise when the same lists would match other rows
 _BATCH = 50_000
-_URL_KEYS = "duplicates.url_keys"
-_MODELS = (samples_view.SAMPLES, _URL_KEYS)  # they decide what the URL of a row is, and which URLs are the same
+_MODELS = (
+    samples_view.SAMPLES,
+    "duplicates.url_keys",
+)  # they decide which URLs are the same
 _ENTRIES = pa.schema({"list": pa.string(), "kind": pa.string(), "value": pa.string()})
 _QUERIES = {"sample_id": "sample_ids", "url": "urls", "host": "hosts", "sha256": "hashes", "pdq": "hashes"}
 
@@ -136,21 +138,7 @@ def _match(con: duckdb.DuckDBPyConnection, facts: Facts, kinds: Iterable[str]) -
     """Make the table `matches` of the entries of these kinds."""
     con.execute("create temp table matches (sample_id ubigint, entry bigint)")
     for name in dict.fromkeys(_QUERIES[kind] for kind in KINDS if kind in kinds):
-        if name == "urls":
-            _normalise_entries(con)
         if name == "hashes":  # a stream, which can be read once
             columns, where = ["sample_id", "sha256", "pdq"], "sha256 is not null"
             con.register("hashes", facts["image_fingerprints"].dataset().scanner(columns, where).to_reader())
         con.execute(f"insert into matches {query(f'catalog/opt_out_{name}')}")
-
-
-def _normalise_entries(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the table `entry_urls` with the model of the rows' URLs, in a database whose rows are the entries."""
-    [(home,)] = con.execute("select current_database()").fetchall()
-    con.execute("attach ':memory:' as listed")
-    con.execute("create schema listed.catalog")
-    con.execute(f"create table listed.catalog.samples as {query('catalog/opt_out_entry_urls')}")
-    con.execute("use listed")
-    con.execute(f"create temp table entry_urls as {samples_view.select(_URL_KEYS)}")
-    con.execute(f'use "{home}"')
-    con.execute("detach listed")

@@ -13,9 +13,9 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.facts import Facts
-from orchestration.facts.recipes import sql_words
 from orchestration.settings import Settings
 from orchestration.warehouse import build
+from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import Model, load
 
 SAMPLES = "catalog.samples"
@@ -48,14 +48,10 @@ def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,))
         yield con
 
 
-def select(model: str) -> str:
-    """Return the SELECT of a model."""
-    return _models()[model].select
-
-
 def rules(models: Sequence[str]) -> dict[str, list[str]]:
     """Return what models say of rows, word by word, for the recipe of a fact that is computed with them."""
-    return {name: sql_words(select(name)) for name in models}
+    known = _models()
+    return {name: words(known[name].select, build.SQL) for name in models}
 
 
 def _models() -> dict[str, Model]:

@@ -79,7 +79,7 @@ def words(con: duckdb.DuckDBPyConnection) -> Words:
     ).fetchall():
         tables[table] = (*tables.get(table, ()), column)
     functions = con.execute(
-        "select distinct function_name, not internal from duckdb_functions() "
+        "select distinct function_name, not internal and function_type = 'table_macro' from duckdb_functions() "
         "where function_name ~ '[a-z_0-9]+' order by 1"
     ).fetchall()
     keywords = con.execute("select keyword_name from duckdb_keywords() order by 1").fetchall()

@@ -20,8 +20,9 @@ from transforms import readable
 if TYPE_CHECKING:
     import duckdb
 
-    from orchestration.facts.training_pictures import TrainingPictures
-    from orchestration.reports.cases import Facts as Case
+    from orchestration.reports.cases import Case
+    from orchestration.reports.page_data import Publication
+    from orchestration.reports.pictures import PictureReader
     from orchestration.settings import Settings
 
 FAILED, USAGE = 1, 2
@@ -119,30 +120,32 @@ def download(
 @_CONFIG
 def show(generation: str, opens: bool, to: Path | None, config: str | None) -> None:
     """Show the likely sources of one GENERATION with their evidence, and what was searched."""
+    from orchestration.cli import case_text
     from orchestration.reports import cases
+    from orchestration.reports.page_data import publication
 
     with _published(config) as con:
         try:
-            facts = cases.read(con, generation)
+            case = cases.find(con, generation)
         except LookupError as error:
             _fail(error.args[0], USAGE)
-        query = "select version, strftime(published_at, '%Y-%m-%d %H:%M UTC') from warehouse.versions"
-        version = con.execute(f"{query} order by version desc limit 1").fetchall()[0]
-    cases.show(facts)
+        version = publication(con)
+    case_text.show(case)
     if opens or to:
-        page = _case_page(_settings(config), facts, version, to)
+        page = _case_page(_settings(config), case, version, to)
         click.echo(f"page: {page}", err=True)
         if opens:
             click.launch(page.resolve().as_uri())
 
 
-def _case_page(settings: "Settings", facts: "Case", version: tuple[int, str], to: Path | None) -> Path:
+def _case_page(settings: "Settings", case: "Case", version: "Publication", to: Path | None) -> Path:
     from orchestration.reports import case_pages, exports
 
-    name = case_pages.file_name(facts.generation["generation_id"])
-    file = to or exports.default_folder(settings.home, version[0]) / "cases" / name
+    name = case_pages.file_name(case.generation["generation_id"])
+    file = to or exports.default_folder(settings.home, version.number) / "cases" / name
+    pages = case_pages.CasePages(version, settings.thresholds, settings.limits.pixels, _pictures(settings))
     try:
-        return case_pages.write(case_pages.gather(facts, settings, version, _pictures(settings)), file)
+        return case_pages.write(pages.page(case), file)
     except OSError as error:
         _fail(f"{error.filename or file}: {error.strerror or error}")
 
@@ -244,10 +247,10 @@ def export(
                 files = guard_cli.export(con, settings, to, choice)
             elif what == "report":
                 chosen = formats or exports.FORMATS
-                picture = exports.Remembering(_pictures(settings))
-                files = exports.write(con, to or folder, chosen, picture, settings)
-                if said := picture.said():
-                    click.echo(f"warning: {readable.printable(said)}", err=True)
+                pictures = _pictures(settings)
+                files = exports.write(con, to or folder, chosen, pictures, settings)
+                if warning := pictures.warning():
+                    click.echo(f"warning: {readable.printable(warning)}", err=True)
             else:
                 name = _policy(con, policy or "keep-1")
                 files = removal_lists.write(con, to or folder / f"removal-{name}", name, settings.limits.duckdb_memory)
@@ -264,11 +267,12 @@ def export(
         click.echo(path)
 
 
-def _pictures(settings: "Settings") -> "TrainingPictures":
+def _pictures(settings: "Settings") -> "PictureReader":
     from orchestration.facts import Facts
     from orchestration.facts.training_pictures import TrainingPictures
+    from orchestration.reports.pictures import PictureReader
 
-    return TrainingPictures(Facts(settings.home / "facts"), settings.limits.pixels)
+    return PictureReader(TrainingPictures(Facts(settings.home / "facts"), settings.limits.pixels))
 
 
 def _policy(con: "duckdb.DuckDBPyConnection", name: str) -> str:

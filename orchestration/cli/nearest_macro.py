@@ -12,8 +12,6 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.reports.spreadsheet_sql import literal
-
 _ASKED = re.compile(r"\bnearest\s*\(|\blance_\w+\s*\(|\.lance\b", re.I)
 _PACKAGE = "duckdb_extension_lance"
 # Every vector is compared: `lance_vector_search` takes no subquery, so it could not be asked for a row's own vector.
@@ -53,6 +51,8 @@ def provide(con: duckdb.DuckDBPyConnection, facts: Path, text: str) -> None:
     """
     if not _ASKED.search(text):
         return
+    from orchestration.facts.filters import literal  # late: Lance takes a second to import
+
     file = extension()
     if file is None:
         fix = f"pip install 'raisonne[lance]', built for DuckDB {duckdb.__version__}"

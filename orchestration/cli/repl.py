@@ -37,7 +37,7 @@ from (
     select 1, schema_name || '.' || view_name, comment from duckdb_views() where not internal
     union all
     select 2, function_name || '(' || array_to_string(parameters, ', ') || ')', comment
-    from duckdb_functions() where not internal
+    from duckdb_functions() where not internal and function_type = 'table_macro'
 )
 order by kind, name"""
 _SCHEMA = """

@@ -18,8 +18,8 @@ from typing import TextIO
 
 import duckdb
 
-from orchestration.warehouse import staging
 from transforms.readable import legible
+from transforms.storage import staging
 
 _SHOWN = 200  # rows of a table on a terminal
 

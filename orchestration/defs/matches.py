@@ -27,7 +27,7 @@ from orchestration.matches.candidates import Matches
 from orchestration.matches.search import Pool
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse
-from transforms.alignment.align import Alignment
+from transforms.alignment.policy import Alignment
 from transforms.matches.candidates import Candidate, Cut, Measured, Training
 
 _ROWS = 512  # generations written at once

@@ -1,25 +1,34 @@
-"""The joins that find copies: PDQ hashes within a radius, copy embeddings above a similarity.
+"""The two joins that find copies: PDQ hashes within a radius, and copy embeddings above a similarity.
 
-What belongs here: from the fingerprints of a warehouse to a join, exact or measured. What does not: what was joined
-before (`duplicates/incremental_join.py`), the joins (`transforms/joins/hamming/join.py`, `joins/cosine/join.py`,
-`joins/cosine/cells.py`), where they run (`compute/engines.py`).
+What belongs here: from the fingerprints of a warehouse to joined pairs, exactly or in cells. What does not: what was
+joined before (`duplicates/incremental_join.py`), the joins themselves (`transforms/joins/`), where they run
+(`compute/engines.py`).
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 from orchestration.compute import engines
-from orchestration.duplicates.incremental_join import HASHES, PICTURES, Found, Join, Joined, Positions
+from orchestration.duplicates.incremental_join import (
+    HASHES,
+    PICTURES,
+    Backlog,
+    IncrementalJoin,
+    JoinedBlock,
+    JoinNote,
+)
+from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints import stored_vectors
-from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.notes import fingerprint_versions
+from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.progress import track
-from orchestration.runtime.resources import Warehouse
-from orchestration.settings.sections import Compute
-from transforms.fingerprints.picture_set import Pictures
+from orchestration.settings.sections import Compute, Joins
+from transforms.encoders import EncoderId
+from transforms.fingerprints.picture_set import Pictures, Positions
 from transforms.hashing.digest_arrays import Rows
 from transforms.joins.cosine import cells as cosine_cells
 from transforms.joins.cosine import join as cosine_join
@@ -32,117 +41,133 @@ _SAMPLED = 40  # vectors a cell that k-means looks at
 _NUMBER = 4  # bytes
 
 
-def hashes(warehouse: Warehouse, read: Callable[[], Pictures]) -> Joined:
-    """Join the PDQ hashes that were not joined yet, exactly. read: asked only where fingerprints changed."""
-    radius, compute = warehouse.settings.thresholds.pdq, warehouse.settings.compute
-    made_by = recipe(HASHES.name, CODE, radius)
-    state = recipe("joined hashes", made_by, fingerprint_versions(warehouse.facts, warehouse.encoder_id(COPY)))
-    joined = Joined(warehouse, HASHES, lambda note: bool(note["recipe"] == made_by))
-    if joined.current(state):
-        return joined
-    values, *_ = read().hashed()
+@dataclass(frozen=True)
+class HashJoin:
+    """The join of the different PDQ hashes within `radius` bits: always exact."""
 
-    def join(fresh: Positions, rest: Positions) -> tuple[Join, Iterable[Found]]:
-        def found() -> Iterator[Found]:
-            for part in _near_hashes(values[fresh], None, radius, compute):
-                yield Found(fresh[part.left], fresh[part.right], part.distance)
-            for part in _near_hashes(values[fresh], values[rest], radius, compute) if len(rest) else ():
-                yield Found(fresh[part.left], rest[part.right], part.distance)
+    facts: Facts
+    encoder: EncoderId
+    radius: int
+    compute: Compute
 
-        return Join(made_by, radius), found()
+    @cached_property
+    def record(self) -> IncrementalJoin:
+        """What was joined before."""
+        state = recipe("joined hashes", self._recipe, fingerprint_versions(self.facts, str(self.encoder)))
+        return IncrementalJoin(self.facts, HASHES, {self._recipe}, state)
 
-    joined.extend(values, join)
-    joined.settle(state)
-    return joined
+    @property
+    def _recipe(self) -> str:
+        return recipe(HASHES.name, CODE, self.radius)
+
+    def extend(self, pictures: Pictures) -> None:
+        """Join the hashes of the pictures that were not joined yet."""
+        values, *_ = pictures.hashed()
+        work = self.record.backlog(values)
+        if len(work.new):
+            self.record.add(work, JoinNote(self._recipe, self.radius), self._blocks(work))
+        self.record.settle()
+
+    def _blocks(self, work: Backlog) -> Iterator[JoinedBlock]:
+        new = work.values[work.new]
+        for part in self._pairs(new, None):
+            yield JoinedBlock(work.new[part.left], work.new[part.right], part.distance)
+        for part in self._pairs(new, work.values[work.old]) if len(work.old) else ():
+            yield JoinedBlock(work.new[part.left], work.old[part.right], part.distance)
+
+    def _pairs(self, new: Rows, old: Rows | None) -> Iterator[hamming_join.HammingPairs]:
+        if self.compute.engine == "ray":
+            tasks = hamming_join.tasks(len(new), None if old is None else len(old), self.radius)
+            run = partial(hamming_join.run, threads=max(1, math.ceil(self.compute.ray_cpus)))
+            return engines.join(tasks, run, new, old, self.compute, "joining hashes")
+        # In one process the bands share the work of arranging the hashes.
+        radius = self.radius
+        pairs = hamming_join.self_join(new, radius) if old is None else hamming_join.cross_join(new, old, radius)
+        return track(pairs, "joining hashes", None, len)
 
 
-def _near_hashes(new: Rows, old: Rows | None, radius: int, compute: Compute) -> Iterator[hamming_join.Pairs]:
-    if compute.engine == "ray":
-        tasks = hamming_join.tasks(len(new), None if old is None else len(old), radius)
-        run = partial(hamming_join.run, threads=max(1, math.ceil(compute.ray_cpus)))
-        return engines.join(tasks, run, new, old, compute, "joining hashes")
-    # here the bands share the work of arranging the hashes
-    pairs = hamming_join.self_join(new, radius) if old is None else hamming_join.cross_join(new, old, radius)
-    return track(pairs, "joining hashes", None, len)
+@dataclass(frozen=True)
+class EmbeddingJoin:
+    """The join of the copy embeddings of different pictures from the cosine `similar` on: exact, or in cells."""
 
+    facts: Facts
+    encoder: EncoderId
+    similar: float
+    joins: Joins
+    compute: Compute
 
-def pictures(warehouse: Warehouse, read: Callable[[], Pictures]) -> Joined:
-    """Join the copy embeddings of the different pictures that were not joined yet.
+    @cached_property
+    def record(self) -> IncrementalJoin:
+        """What was joined before."""
+        recipes = self._exact_recipe, self._cell_recipe
+        state = recipe("joined pictures", *recipes, fingerprint_versions(self.facts, str(self.encoder)))
+        return IncrementalJoin(self.facts, PICTURES, set(recipes), state)
 
-    read: asked only where fingerprints changed. Raises as `vectors.stored`.
-    """
-    similar = warehouse.settings.thresholds.similar
-    exact = recipe(PICTURES.name, CODE, warehouse.encoder_id(COPY), similar)
-    chosen = warehouse.settings.joins
-    # memory decides how, never what
-    approximate = recipe("approximate join", exact, chosen.model_dump(exclude={"memory"}))
+    @property
+    def _exact_recipe(self) -> str:
+        return recipe(PICTURES.name, CODE, str(self.encoder), self.similar)
 
-    def usable(note: dict) -> bool:
-        return note["recipe"] in {exact, approximate}
+    @property
+    def _cell_recipe(self) -> str:
+        # memory decides how, never what
+        return recipe("approximate join", self._exact_recipe, self.joins.model_dump(exclude={"memory"}))
 
-    state = recipe(
-        "joined pictures", exact, approximate, fingerprint_versions(warehouse.facts, warehouse.encoder_id(COPY))
-    )
-    joined = Joined(warehouse, PICTURES, usable)
-    if joined.current(state):
-        return joined
-    known = read()
-    rows, owner = stored_vectors.stored(warehouse.facts, warehouse.encoder().id, known)
+    def extend(self, pictures: Pictures) -> None:
+        """Join the embeddings of the pictures that were not joined yet. Raises as `stored_vectors.stored`."""
+        rows, owner = stored_vectors.stored(self.facts, self.encoder, pictures)
+        work = self.record.backlog(pictures.pixel_digests[owner])
+        if len(work.new):
+            self._join(work, rows)
+        self.record.settle()
 
-    def join(fresh: Positions, rest: Positions) -> tuple[Join, Iterable[Found]]:
-        new, old = rows.part(fresh), rows.part(rest)
-        if _pays(warehouse, len(fresh), len(rows)):
-            return Join(exact, similar), _exactly(warehouse, fresh, rest, new, old)
-        cells = _cells(warehouse, rows)
+    def _join(self, work: Backlog, rows: StoredVectors) -> None:
+        new, old = rows.part(work.new), rows.part(work.old)
+        if self._exact_pays(len(work.new), len(rows)):
+            self.record.add(work, JoinNote(self._exact_recipe, self.similar), self._all_blocks(work, new, old))
+            return
+        cells, memory = self._cells(rows), int(self.joins.memory)
         recall = cosine_cells.measured_recall(
-            rows, similar, cells, chosen.probes, chosen.recall_sample, _SEED, int(chosen.memory)
+            rows, self.similar, cells, self.joins.probes, self.joins.recall_sample, _SEED, memory
         )
-        measured = (recall.share, recall.low, recall.high, recall.true)
-        return Join(approximate, similar, False, *measured), _in_cells(warehouse, cells, fresh, rest, new, old)
+        measured = recall.share, recall.low, recall.high, recall.true
+        note = JoinNote(self._cell_recipe, self.similar, False, *measured)
+        self.record.add(work, note, self._cell_blocks(work, new, old, cells))
 
-    joined.extend(known.pixel_digests[owner], join)
-    joined.settle(state)
-    return joined
+    def _exact_pays(self, new: int, total: int) -> bool:
+        """Tell whether to compare all: no more comparisons than `exact_pictures` with each other."""
+        if self.joins.cosine == "auto":
+            return new * total <= self.joins.exact_pictures**2
+        return self.joins.cosine == "exact"
 
+    def _all_blocks(self, work: Backlog, new: StoredVectors, old: StoredVectors) -> Iterator[JoinedBlock]:
+        run = partial(cosine_join.run, threshold=self.similar)
+        sides: list[tuple[Positions, StoredVectors | None]] = [(work.new, None)]
+        for indices, right in [*sides, (work.old, old)] if len(work.old) else sides:
+            count = None if right is None else len(right)
+            tasks = cosine_join.blocks(len(new), count, int(self.joins.memory), new.dimension)
+            for part in engines.join(tasks, run, new, right, self.compute, "joining embeddings"):
+                yield JoinedBlock(work.new[part.left], indices[part.right], part.score)
 
-def _pays(warehouse: Warehouse, fresh: int, total: int) -> bool:
-    """Tell whether comparing all is worth it: `exact_pictures` with each other, or as much work of another shape."""
-    chosen = warehouse.settings.joins
-    if chosen.cosine == "auto":
-        return fresh * total <= chosen.exact_pictures**2
-    return chosen.cosine == "exact"
+    def _cells(self, rows: StoredVectors) -> Cells:
+        """Fit the cells of an approximate join to all pictures."""
+        count = self.joins.cells or max(1, math.isqrt(len(rows)))
+        held = int(self.joins.memory) // (4 * _NUMBER * rows.dimension)  # a quarter: k-means makes copies
+        return Cells.fit(rows, count, _SEED, max(1, min(_SAMPLED * count, held)))
 
-
-def _exactly(
-    warehouse: Warehouse, fresh: Positions, rest: Positions, new: StoredVectors, old: StoredVectors
-) -> Iterator[Found]:
-    memory, compute = int(warehouse.settings.joins.memory), warehouse.settings.compute
-    run = partial(cosine_join.run, threshold=warehouse.settings.thresholds.similar)
-    for others, right in ((fresh, None), (rest, old)) if len(rest) else ((fresh, None),):
-        tasks = cosine_join.blocks(len(new), None if right is None else len(right), memory, new.dimension)
-        for part in engines.join(tasks, run, new, right, compute, "joining embeddings"):
-            yield Found(fresh[part.left], others[part.right], part.score)
-
-
-def _cells(warehouse: Warehouse, rows: StoredVectors) -> Cells:
-    """Fit the cells of an approximate join to all pictures."""
-    chosen = warehouse.settings.joins
-    count = chosen.cells or max(1, math.isqrt(len(rows)))
-    held = int(chosen.memory) // (4 * _NUMBER * rows.dimension)  # a quarter: k-means makes copies
-    return Cells.fit(rows, count, _SEED, max(1, min(_SAMPLED * count, held)))
-
-
-def _in_cells(
-    warehouse: Warehouse, cells: Cells, fresh: Positions, rest: Positions, new: StoredVectors, old: StoredVectors
-) -> Iterator[Found]:
-    chosen, similar = warehouse.settings.joins, warehouse.settings.thresholds.similar
-    how = (similar, cells, chosen.probes, int(chosen.memory))
-    across = cosine_cells.cross_join(new, old, *how) if len(rest) else ()
-    for part in track(cosine_cells.self_join(new, *how), "joining embeddings in cells", None, _pairs):
-        yield Found(fresh[part.left], fresh[part.right], part.score)
-    for part in track(across, "joining embeddings in cells", None, _pairs):
-        yield Found(fresh[part.left], rest[part.right], part.score)
+    def _cell_blocks(
+        self, work: Backlog, new: StoredVectors, old: StoredVectors, cells: Cells
+    ) -> Iterator[JoinedBlock]:
+        how = self.similar, cells, self.joins.probes, int(self.joins.memory)
+        across = cosine_cells.cross_join(new, old, *how) if len(work.old) else ()
+        for part in track(cosine_cells.self_join(new, *how), "joining embeddings in cells", None, len):
+            yield JoinedBlock(work.new[part.left], work.new[part.right], part.score)
+        for part in track(across, "joining embeddings in cells", None, len):
+            yield JoinedBlock(work.new[part.left], work.old[part.right], part.score)
 
 
-def _pairs(part: cosine_join.CosinePairs) -> int:
-    return len(part.left)
+def update(join: HashJoin | EmbeddingJoin) -> list[dict]:
+    """Join the fingerprints that are new, and return the notes of all joins, the oldest first."""
+    join.record.repair()
+    if not join.record.current:
+        join.extend(usable_pictures(join.facts))
+    return join.record.notes()

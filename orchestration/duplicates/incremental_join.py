@@ -1,17 +1,16 @@
-"""Joins of what is new with everything, kept as facts: a new shard costs new × old, never old × old again.
+"""Joins that grow with the dataset: new fingerprints are joined with all, old ones are never joined again.
 
-What belongs here: which fingerprints were compared before, the order of commits, and the note of a join. What does not:
-the joins (`transforms/joins/hamming/join.py`, `joins/cosine/join.py`), what their pairs mean
-(`transforms/duplicates/pairs.py`).
+What belongs here: which fingerprints were joined before, the order of commits, and the note of a join. What does not:
+the joins (`duplicates/copy_joins.py`, `transforms/joins/`), what their pairs mean (`transforms/duplicates/pairs.py`).
 
-Pairs are keyed by the fingerprints themselves, whichever rows have them. All pairs among the joined fingerprints are
-known, and a note counts those that are there. A run that is killed before its note leaves pairs that nobody counts, and
-one that is killed while it forgets fingerprints leaves a note that it does; the next run tidies up.
+Three tables hold a join. `joined_*` lists the joined fingerprints, `near_*` holds their pairs, and each row of
+both names the join that wrote it. `joins` holds one note a join, written last. So rows without a note are what a killed
+run left, and `IncrementalJoin.repair` deletes them. Pairs are keyed by the fingerprints, whichever rows have them.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -19,17 +18,27 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from orchestration.facts import Facts, FactTable
+from orchestration.facts.filters import equals, is_in
 from orchestration.progress import say
-from orchestration.runtime.resources import Warehouse
-from transforms.duplicates.pairs import Near
+from transforms.duplicates.pairs import NearPairs
+from transforms.fingerprints.picture_set import Positions
 from transforms.hashing import digest_arrays
 
-Positions = npt.NDArray[np.int64]
+_JOURNAL_ID = 0  # joins are numbered from 1: the row of this number says that fingerprints are being forgotten
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What is joined: `joined` notes the fingerprints that were compared, `near` holds the pairs."""
+class JoinKind:
+    """What is joined, and the tables that hold it.
+
+    Attributes:
+        name: The kind of a note in `joins`.
+        joined: Table of the fingerprints that were joined.
+        column: The fingerprint there.
+        near: Table of the pairs.
+        ends: The two fingerprints there.
+        measure: How far apart they are, or how alike.
+    """
 
     name: str
     joined: str
@@ -39,13 +48,15 @@ class Kind:
     measure: str
 
 
-HASHES = Kind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance")
-PICTURES = Kind("pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score")
+HASHES = JoinKind("hashes", "joined_hashes", "pdq", "near_hashes", ("pdq_a", "pdq_b"), "distance")
+PICTURES = JoinKind(
+    "pictures", "joined_pictures", "pixel_sha256", "near_pictures", ("pixel_a", "pixel_b"), "copy_score"
+)
 
 
 @dataclass(frozen=True)
-class Join:
-    """How a join was made. recall: the share of all pairs that it was measured to find, where it is not exact."""
+class JoinNote:
+    """How a join was made. `recall` is the measured share of all pairs that it finds, where it is not exact."""
 
     recipe: str
     threshold: float
@@ -57,43 +68,113 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Near fingerprints, by their places among all. measure: differing bits, or cosine."""
+class JoinedBlock:
+    """Some pairs of near fingerprints, by index; `measure` holds differing bits, or cosines."""
 
     left: Positions
     right: Positions
     measure: npt.NDArray[np.floating] | npt.NDArray[np.uint8]
 
 
-# Takes the places of the new and of the known fingerprints; returns how it joins them, and the pairs.
-type Joiner = Callable[[Positions, Positions], tuple[Join, Iterable[Found]]]
+@dataclass(frozen=True)
+class Backlog:
+    """What a join has still to do.
 
-
-class Joined:
-    """The joins of one kind in a warehouse.
-
-    usable: tells whether a noted join is one that the settings would still make; if one is not, all is joined anew.
+    Attributes:
+        values: uint8 of shape (n, 32), all fingerprints.
+        new: Indices of those that were never joined.
+        old: Indices of the others, which were joined with each other.
+        began: `time.monotonic()` at the start of the work.
     """
 
-    def __init__(self, warehouse: Warehouse, kind: Kind, usable: Callable[[dict], bool]) -> None:
-        self.kind, self._facts = kind, warehouse.facts
-        self._notes = warehouse.facts["joins"]
-        self._joined, self._near = warehouse.facts[kind.joined], warehouse.facts[kind.near]
-        if self._notes.dataset().count_rows(filter=f"kind = '{self._forgetting}'"):
-            self._forget_pairs(digest_arrays.Lookup(self._known()))
-        if not all(usable(note) for note in self.notes()):
+    values: digest_arrays.Rows
+    new: Positions
+    old: Positions
+    began: float
+
+
+class IncrementalJoin:
+    """The join of one kind of fingerprint in a warehouse. Constructing it only reads.
+
+    Call `repair` before anything is joined.
+    """
+
+    def __init__(self, facts: Facts, kind: JoinKind, recipes: Collection[str], state: str) -> None:
+        """Open the tables of a join.
+
+        Args:
+            facts: The fact tables.
+            kind: What is joined.
+            recipes: Recipes of joins that the settings would still make; joins of others are made anew.
+            state: Recipe of the fingerprints as they are now, and of how they are joined.
+        """
+        self.kind, self._facts, self._recipes, self._state = kind, facts, recipes, state
+        self._notes, self._joined, self._near = facts["joins"], facts[kind.joined], facts[kind.near]
+        self._forgetting = f"forgetting {kind.name}"
+
+    @property
+    def current(self) -> bool:
+        """Whether all fingerprints are joined, so that they need not be read."""
+        return self._joined.recipe == self._state
+
+    def notes(self) -> list[dict]:
+        """Return the notes of the joins that were made, the oldest first."""
+        return _notes(self._facts, self.kind)
+
+    def repair(self) -> None:
+        """Finish or undo what a killed run left, and forget joins that the settings would not make any more."""
+        if self._notes.dataset().count_rows(filter=equals("kind", self._forgetting)):
+            self._forget_pairs(digest_arrays.Lookup(self._joined_values()))
+        if not all(note["recipe"] in self._recipes for note in self.notes()):
             self._begin_anew()
         self._drop_unnoted()
-        if not self._adds_up():  # a table that was lost, or is of an older release
+        if not self._adds_up():  # a table was lost, or is of an older release
             self._begin_anew()
             self._drop_unnoted()
 
+    def backlog(self, values: digest_arrays.Rows) -> Backlog:
+        """Compare fingerprints with those that were joined, and forget joined ones that are gone.
+
+        Args:
+            values: uint8 of shape (n, 32), all fingerprints, without repeats.
+        """
+        known = np.zeros(len(values), np.bool_)
+        lookup, gone = digest_arrays.Lookup(values), False
+        for batch in self._joined.scan([self.kind.column]):
+            index, present = lookup.find(digest_arrays.rows(batch.column(0)))
+            known[index[present]] = True
+            gone |= not present.all()
+        if gone:
+            self._forget(lookup)
+        return Backlog(values, np.flatnonzero(~known), np.flatnonzero(known), time.monotonic())
+
+    def add(self, work: Backlog, how: JoinNote, blocks: Iterable[JoinedBlock]) -> None:
+        """Commit the pairs of new fingerprints, then the fingerprints, then the note.
+
+        Args:
+            work: What `backlog` returned.
+            how: How the pairs are found.
+            blocks: The pairs of new fingerprints with each other and with old ones, streamed.
+        """
+        number = 1 + max((note["join_id"] for note in self.notes()), default=_JOURNAL_ID)
+        pairs = self._near.append(self._pair_rows(number, work.values, blocks))
+        self._joined.append([_batch(self._joined, number, work.values[work.new])])
+        note = asdict(how) | {"join_id": number, "kind": self.kind.name, "new": len(work.new), "old": len(work.old)}
+        note |= {"pairs": pairs, "seconds": time.monotonic() - work.began}
+        self._notes.upsert(pa.Table.from_pylist([note], self._notes.schema))
+        say(f"joined {self.kind.name}: {len(work.new):,} new with {len(work.old):,} known, {pairs:,} pairs")
+
+    def settle(self) -> None:
+        """Note that all fingerprints are joined."""
+        if not self.current:
+            self._joined.note_recipe(self._state)
+
     def _begin_anew(self) -> None:
         self._joined.forget_recipe()
-        self._notes.delete(f"kind = '{self.kind.name}'")
+        self._notes.delete(equals("kind", self.kind.name))
 
     def _drop_unnoted(self) -> None:
-        unnoted = f"not ({_of_noted(self.notes())})"
+        unnoted = f"not ({_of_notes(self.notes())})"
         tables = [table for table in (self._near, self._joined) if table.dataset().count_rows(filter=unnoted)]
         if tables:
             self._joined.forget_recipe()
@@ -101,94 +182,62 @@ class Joined:
             table.delete(unnoted)
 
     def _adds_up(self) -> bool:
-        noted = [(note["new"], note["pairs"]) for note in self.notes()]
-        there = tuple(table.dataset().count_rows() for table in (self._joined, self._near))
-        return tuple(map(sum, zip(*noted, strict=True))) == there if noted else there == (0, 0)
+        """Tell whether the tables hold as many rows as the notes count."""
+        notes = self.notes()
+        counted = sum(note["new"] for note in notes), sum(note["pairs"] for note in notes)
+        return counted == tuple(table.dataset().count_rows() for table in (self._joined, self._near))
 
-    @property
-    def _forgetting(self) -> str:
-        return f"forgetting {self.kind.name}"
-
-    def _known(self) -> digest_arrays.Rows:
+    def _joined_values(self) -> digest_arrays.Rows:
         parts = [digest_arrays.rows(batch.column(0)) for batch in self._joined.scan([self.kind.column])]
         return np.concatenate([np.empty((0, digest_arrays.BYTES), np.uint8), *parts])
 
-    def _forget(self, lookup: digest_arrays.Lookup) -> None:
-        """Forget the fingerprints that are not there any more: what was joined first, then pairs, then counts."""
-        mark = [{"join_id": 0, "kind": self._forgetting}]
-        self._notes.upsert(pa.Table.from_pylist(mark, self._notes.schema))
-        _keep(self._joined, (self.kind.column,), lookup)
-        self._forget_pairs(lookup)
+    def _forget(self, present: digest_arrays.Lookup) -> None:
+        """Forget fingerprints that are gone: the joined ones, then their pairs, then the counts in the notes.
 
-    def _forget_pairs(self, lookup: digest_arrays.Lookup) -> None:
-        _keep(self._near, self.kind.ends, lookup)
+        The journal row says that this is under way. A run that is killed on the way leaves it, and `repair` goes on.
+        """
+        journal = [{"join_id": _JOURNAL_ID, "kind": self._forgetting}]
+        self._notes.upsert(pa.Table.from_pylist(journal, self._notes.schema))
+        _keep(self._joined, (self.kind.column,), present)
+        self._forget_pairs(present)
+
+    def _forget_pairs(self, present: digest_arrays.Lookup) -> None:
+        _keep(self._near, self.kind.ends, present)
         new, pairs = (Counter(table.counts("join_id")) for table in (self._joined, self._near))
         notes = [
             note | {"new": new[note["join_id"]], "old": min(note["old"], new.total()), "pairs": pairs[note["join_id"]]}
             for note in self.notes()
         ]
         self._notes.upsert(pa.Table.from_pylist(notes, self._notes.schema))
-        self._notes.delete(f"kind = '{self._forgetting}'")
+        self._notes.delete(equals("kind", self._forgetting))
 
-    def current(self, made_by: str) -> bool:
-        """Tell whether all is joined: of these fingerprints, by these settings, as `settle` noted."""
-        return self._joined.recipe == made_by
-
-    def settle(self, made_by: str) -> None:
-        """Note that all is joined, so that fingerprints that did not change are not even read."""
-        if not self.current(made_by):
-            self._joined.note_recipe(made_by)
-
-    def notes(self) -> list[dict]:
-        """Return the joins that were made."""
-        return _noted(self._facts, self.kind)
-
-    def extend(self, values: digest_arrays.Rows, join: Joiner) -> int:
-        """Join the fingerprints that were not joined before, with each other and with the rest. Returns how many.
-
-        values: uint8 (n, 32), without repeats: those that rows have now. What no row has any more is forgotten.
-        """
-        known = np.zeros(len(values), np.bool_)
-        lookup, gone = digest_arrays.Lookup(values), False
-        for batch in self._joined.scan([self.kind.column]):
-            place, there = lookup.find(digest_arrays.rows(batch.column(0)))
-            known[place[there]] = True
-            gone |= not there.all()
-        if gone:
-            self._forget(lookup)
-        fresh, rest = np.flatnonzero(~known), np.flatnonzero(known)
-        if not len(fresh):
-            return 0
-        began = time.monotonic()
-        number = 1 + max((note["join_id"] for note in self.notes()), default=0)
-        made, found = join(fresh, rest)
-        pairs = self._near.append(self._pairs(number, values, found))
-        self._joined.append([_batch(self._joined, number, values[fresh])])
-        note = asdict(made) | {"join_id": number, "kind": self.kind.name, "new": len(fresh), "old": len(rest)}
-        note |= {"pairs": pairs, "seconds": time.monotonic() - began}
-        self._notes.upsert(pa.Table.from_pylist([note], self._notes.schema))
-        say(f"joined {self.kind.name}: {len(fresh):,} new with {len(rest):,} known, {pairs:,} pairs")
-        return len(fresh)
-
-    def _pairs(self, number: int, values: digest_arrays.Rows, found: Iterable[Found]) -> Iterator[pa.RecordBatch]:
-        for part in found:
-            if len(part.left):
-                yield _batch(self._near, number, values[part.left], values[part.right], part.measure)
+    def _pair_rows(
+        self, number: int, values: digest_arrays.Rows, blocks: Iterable[JoinedBlock]
+    ) -> Iterator[pa.RecordBatch]:
+        for block in blocks:
+            if len(block.left):
+                yield _batch(self._near, number, values[block.left], values[block.right], block.measure)
 
 
-def near_pairs(facts: Facts, kind: Kind) -> Iterator[Near]:
-    """Stream the pairs of all joins that were noted. Nothing is tidied up: this only reads."""
-    for batch in facts[kind.near].scan([*kind.ends, kind.measure], _of_noted(_noted(facts, kind))):
+def near_pairs(facts: Facts, kind: JoinKind) -> Iterator[NearPairs]:
+    """Stream the pairs of all joins that were noted. This only reads.
+
+    Args:
+        facts: The fact tables.
+        kind: What was joined.
+    """
+    for batch in facts[kind.near].scan([*kind.ends, kind.measure], _of_notes(_notes(facts, kind))):
         a, b, measure = batch.columns
-        yield Near(digest_arrays.rows(a), digest_arrays.rows(b), measure.to_numpy().astype(np.float64))
+        yield NearPairs(digest_arrays.rows(a), digest_arrays.rows(b), measure.to_numpy().astype(np.float64))
 
 
-def _noted(facts: Facts, kind: Kind) -> list[dict]:
-    return facts["joins"].read(where=f"kind = '{kind.name}'").sort_by("join_id").to_pylist()
+def _notes(facts: Facts, kind: JoinKind) -> list[dict]:
+    return facts["joins"].read(where=equals("kind", kind.name)).sort_by("join_id").to_pylist()
 
 
-def _of_noted(notes: list[dict]) -> str:
-    return f"join_id in ({', '.join(['-1', *(str(note['join_id']) for note in notes)])})"  # never empty
+def _of_notes(notes: list[dict]) -> str:
+    """Return the condition that a row is of a join that was noted."""
+    return is_in("join_id", [note["join_id"] for note in notes])
 
 
 def _batch(table: FactTable, number: int, *columns: np.ndarray) -> pa.RecordBatch:
@@ -199,12 +248,12 @@ def _batch(table: FactTable, number: int, *columns: np.ndarray) -> pa.RecordBatc
     return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
 
 
-def _keep(table: FactTable, ends: tuple[str, ...], lookup: digest_arrays.Lookup) -> None:
-    """Rewrite a table without the rows that name a fingerprint which is not there any more."""
+def _keep(table: FactTable, ends: tuple[str, ...], present: digest_arrays.Lookup) -> None:
+    """Rewrite a table without the rows that name a fingerprint which is gone."""
 
-    def kept() -> Iterator[pa.Table]:
+    def kept_rows() -> Iterator[pa.Table]:
         for batch in table.scan(table.schema.names):
-            there = [lookup.find(digest_arrays.rows(batch.column(end)))[1] for end in ends]
-            yield pa.Table.from_batches([batch]).filter(pa.array(np.logical_and.reduce(there)))
+            known = [present.find(digest_arrays.rows(batch.column(end)))[1] for end in ends]
+            yield pa.Table.from_batches([batch]).filter(pa.array(np.logical_and.reduce(known)))
 
-    table.replace(kept(), "")
+    table.replace(kept_rows(), "")

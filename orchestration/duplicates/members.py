@@ -1,14 +1,68 @@
-"""Members of clusters, as facts.
+"""Members of clusters, kept as facts.
 
-What belongs here: which clusters there are, and telling two states of them apart. What does not: cutting components
-into clusters (`transforms/duplicates/members.py`).
+What belongs here: when components are cut again, writing members, telling two states of the clusters apart. What does
+not: cutting components into clusters (`transforms/duplicates/members.py`).
 """
 
 import hashlib
 
 import numpy as np
 
+from orchestration.duplicates.incremental_join import PICTURES, near_pairs
+from orchestration.duplicates.pairs import WORKERS
+from orchestration.duplicates.pixel_comparisons import comparing
 from orchestration.facts import Facts
+from orchestration.facts.recipes import recipe
+from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.fingerprints import stored_vectors
+from orchestration.fingerprints.picture_set import usable_pictures
+from transforms.duplicates import components, members
+from transforms.duplicates.pairs import DuplicateThresholds
+from transforms.encoders import EncoderId
+from transforms.fingerprints.picture_set import Pictures
+
+CODE = 2  # raise when the same pairs would give other clusters
+_NUMBER = 4  # bytes
+
+
+def update(
+    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, encoder: EncoderId, memory: int
+) -> None:
+    """Cut the clusters anew where pairs or opt-outs changed, or pictures could not be read the last time.
+
+    Args:
+        facts: The fact tables.
+        cut: When two rows show the same picture.
+        training_picture: Reads the pixels of a row.
+        encoder: Of the copy embeddings.
+        memory: Bytes of embeddings held at once.
+    """
+    table, similarities = facts["cluster_members"], facts["cluster_similarities"]
+    made_by = recipe("clusters", CODE, facts["duplicate_pairs"].version, facts["recalled_rows"].version)
+    if table.recipe == similarities.recipe == made_by:
+        return
+    pictures = usable_pictures(facts)
+    failed = _write_members(facts, cut, training_picture, pictures, made_by)
+    if failed:
+        table.forget_recipe()
+    vectors, owner = stored_vectors.stored(facts, encoder, pictures)
+    at_once = max(1, memory // (_NUMBER * vectors.dimension))
+    rows = table.scan(["sample_id", "representative_id"])
+    similarities.replace(members.similarities(pictures, rows, vectors, owner, at_once), made_by)
+
+
+def _write_members(
+    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures, made_by: str
+) -> int:
+    """Return in how many comparisons a picture could not be read."""
+    pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
+    labels = members.connect(pictures, pairs).labels()
+    open_pairs = members.open_pairs(pictures, near_pairs(facts, PICTURES), cut, labels)
+    with comparing(facts, cut, training_picture, pictures) as compare:
+        listed = components.list_members(labels)
+        rows = members.members(pictures, listed, cut, open_pairs, compare, WORKERS)
+        facts["cluster_members"].replace(rows, made_by)
+    return compare.failed
 
 
 def clusters_digest(facts: Facts) -> str:

@@ -11,9 +11,11 @@ from threading import Lock
 
 import pyarrow as pa
 
+from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
-from orchestration.runtime.resources import Warehouse
-from transforms.alignment.comparer import Compared, Comparer
+from orchestration.facts.training_pictures import TrainingPictures
+from transforms.alignment.comparer import Comparer, PixelComparison
+from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.picture_set import Pictures
 from transforms.hashing.digest_arrays import Lookup
 from transforms.hashing.hashes import from_hex
@@ -30,12 +32,13 @@ class Remembered:
     made, failed: comparisons that were made, and of these, those in which a picture could not be read.
     """
 
-    def __init__(self, warehouse: Warehouse, pictures: Pictures) -> None:
-        cut = warehouse.duplicate_thresholds
-        self._table = warehouse.facts["pixel_comparisons"]
+    def __init__(
+        self, facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
+    ) -> None:
+        self._table = facts["pixel_comparisons"]
         self._recipe = recipe("pixel comparisons", CODE, cut.pixels, cut.overlap)
         self._table.delete(f"recipe <> '{self._recipe}'")
-        self._known: dict[tuple[bytes, bytes], Compared] = {}
+        self._known: dict[tuple[bytes, bytes], PixelComparison] = {}
         columns = [name for name in self._table.schema.names if name != "recipe"]
         present = Lookup(pictures.pixel_digests)  # what no row shows any more is not held
         for batch in self._table.scan(columns):
@@ -43,14 +46,14 @@ class Remembered:
             wanted = pa.array(present.find(a)[1] & present.find(b)[1])
             for row in batch.filter(wanted).to_pylist():
                 key = bytes.fromhex(row.pop("pixel_a")), bytes.fromhex(row.pop("pixel_b"))
-                self._known[key] = Compared(**row)
+                self._known[key] = PixelComparison(**row)
         self._pictures, self._overlap = pictures, cut.overlap
-        self._comparer = Comparer(warehouse.training_picture, cut.pixels)
-        self._new: dict[tuple[bytes, bytes], Compared] = {}
+        self._comparer = Comparer(training_picture, cut.pixels)
+        self._new: dict[tuple[bytes, bytes], PixelComparison] = {}
         self._lock = Lock()
         self.made = self.failed = 0
 
-    def __call__(self, a: int, b: int) -> Compared:
+    def __call__(self, a: int, b: int) -> PixelComparison:
         """Tell whether the pictures at two positions show the same."""
         key = self._digest(a), self._digest(b)
         if key[0] > key[1]:  # whoever asks: which picture is laid over which may change what is measured
@@ -82,9 +85,18 @@ class Remembered:
 
 
 @contextmanager
-def comparing(warehouse: Warehouse, pictures: Pictures) -> Iterator[Remembered]:
-    """Compare pictures, and write what was found when done or stopped."""
-    compare = Remembered(warehouse, pictures)
+def comparing(
+    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
+) -> Iterator[Remembered]:
+    """Compare pictures, and write what was found when done or stopped.
+
+    Args:
+        facts: The fact tables.
+        cut: When two pictures are the same.
+        training_picture: Reads the pixels of a row.
+        pictures: The pictures that are compared, by index.
+    """
+    compare = Remembered(facts, cut, training_picture, pictures)
     try:
         yield compare
     finally:

@@ -6,7 +6,7 @@ tables from them (`sql/`).
 
 from orchestration.facts.facts import Facts
 from orchestration.facts.filters import literal
-from orchestration.facts.schemas import SCHEMAS, WRITTEN_BY
+from orchestration.facts.schemas.tables import SCHEMAS, WRITTEN_BY
 from orchestration.facts.table import FactTable
 
 __all__ = ["SCHEMAS", "WRITTEN_BY", "FactTable", "Facts", "literal"]

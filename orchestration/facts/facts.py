@@ -1,21 +1,25 @@
 """The facts: what costs a GPU or a join, kept in Lance tables, keyed and versioned.
 
 What belongs here: all tables of a warehouse, and which of their versions were published. What does not: one table
-(`facts/table.py`), its columns (`facts/schemas.py`), computing facts (`transforms/`), or anything derived from them
-(`sql/`).
+(`facts/table.py`), its columns (`facts/schemas/`), bringing a warehouse of an older release up to date
+(`facts/migration.py`), computing facts (`transforms/`), or anything derived from them (`sql/`).
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.facts.schemas import EMBEDDINGS, SCHEMAS
+from orchestration.facts.schemas.tables import EMBEDDINGS, SCHEMAS
 from orchestration.facts.table import FactTable
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All fact tables of a warehouse."""
+    """All fact tables of a warehouse.
+
+    Attributes:
+        folder: Where the tables are; it need not exist.
+    """
 
     folder: Path
 
@@ -25,7 +29,13 @@ class Facts:
         return FactTable(self.folder, name)
 
     def embeddings(self, name: str, encoder: str, dimension: int) -> FactTable:
-        """Return an embedding table bound to an encoder: its identity as text, and the length of its vectors."""
+        """Return an embedding table bound to an encoder.
+
+        Args:
+            name: The table.
+            encoder: The encoder's identity as text.
+            dimension: The length of its vectors.
+        """
         if name not in EMBEDDINGS:
             raise KeyError(f"no embedding table is called {name}; there are {', '.join(EMBEDDINGS)}")
         return FactTable(self.folder, name, encoder, dimension)
@@ -38,10 +48,15 @@ class Facts:
         return {table.name: table.version for table in self}
 
     def tag(self, number: int, versions: Mapping[str, int]) -> None:
-        """Mark the Lance versions that published version `number` was derived from, so that cleanup keeps them."""
+        """Mark the Lance versions that a published version was derived from, so that cleanup keeps them.
+
+        Args:
+            number: The published version.
+            versions: The Lance version of every table.
+        """
+        name = f"{_TAG}{number}"
         for table in self:
             tags = table.dataset().tags
-            name = f"warehouse-{number}"
             if name in tags.list():
                 tags.update(name, versions[table.name])
             else:
@@ -49,9 +64,12 @@ class Facts:
 
     def keep_tags(self, kept: Collection[int]) -> None:
         """Let go of the Lance versions of warehouses that are pruned, or were never published."""
-        names = {f"warehouse-{number}" for number in kept}
+        names = {f"{_TAG}{number}" for number in kept}
         for table in self:
             tags = table.dataset().tags
             for name in tags.list():
-                if name.startswith("warehouse-") and name not in names:
+                if name.startswith(_TAG) and name not in names:
                     tags.delete(name)
+
+
+_TAG = "warehouse-"

@@ -15,16 +15,32 @@ def literal(value: str | int) -> str:
 
 
 def equals(column: str, value: str | int) -> str:
-    """Return the condition that a column has a value."""
+    """Return the condition that a column has a value.
+
+    Args:
+        column: A name from the code; it is not quoted.
+        value: Any text, or a whole number.
+    """
     return f"{column} = {literal(value)}"
 
 
 def is_in(column: str, values: Iterable[str] | Iterable[int]) -> str:
-    """Return the condition that a column has one of some values; no row meets it where there are none."""
+    """Return the condition that a column has one of some values; no row meets it if there are none.
+
+    Args:
+        column: A name from the code; it is not quoted.
+        values: Any texts, or whole numbers.
+    """
     listed = ", ".join(literal(value) for value in values)
     return f"{column} in ({listed})" if listed else "false"
 
 
 def between(column: str, first: str | int, last: str | int) -> str:
-    """Return the condition that a column lies between two values, both included."""
+    """Return the condition that a column lies between two values.
+
+    Args:
+        column: A name from the code; it is not quoted.
+        first: The least value, included.
+        last: The greatest value, included.
+    """
     return f"{column} >= {literal(first)} and {column} <= {literal(last)}"

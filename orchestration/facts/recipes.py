@@ -17,16 +17,16 @@ from typing import Any
 import sqlglot
 from sqlglot.tokens import TokenType
 
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 from transforms.catalog.generations import Generation
-from transforms.duplicates.pairs import Thresholds
+from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View
 from transforms.matches.candidates import Cut
 from transforms.regions import Box
 
 FORMAT = 1
-"""Raise it to compute every fact again, and say so in the changelog."""
+"""Raise it to compute every fact again, drop `older_recipe`, and say so in the changelog."""
 
 type Plain = bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"] | None
 
@@ -66,7 +66,7 @@ def _unchanged(names: str) -> dict[str, str]:
 
 FROZEN: Mapping[type, Frozen] = {
     Rules: Frozen("picture rules", _unchanged("max_pixels member_bytes pdq_quality")),
-    Limits: Frozen(
+    PixelLimits: Frozen(
         "pixel limits",
         _unchanged(
             "long_side enlarged keypoints ratio reprojection stretch structure likeness gain colour inliers "
@@ -74,7 +74,7 @@ FROZEN: Mapping[type, Frozen] = {
             "solid_share masked_mse larger_share smaller_share whole_overlap"
         ),
     ),
-    Thresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),
+    DuplicateThresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),
     Cut: Frozen("candidate thresholds", _unchanged("pdq candidate neighbours")),
     View: Frozen("view", _unchanged("name box mirrored")),
     Box: Frozen("box", _unchanged("x y width height")),
@@ -115,6 +115,30 @@ def plain(value: object) -> Plain:
     raise TypeError(
         f"a recipe holds plain values, not {type(value).__name__}: pass its values, or list it in "
         "orchestration/facts/recipes.py under names that never change"
+    )
+
+
+_OLDER_NAMES = {Rules: "Rules", View: "View", Box: "Box", Generation: "Generation"}
+
+
+def older_recipe(*parts: object) -> str:
+    """Hash parts as it was done before recipes had a format.
+
+    Only for hashes and embeddings of pictures, which are too dear to be computed again because of another format.
+
+    Args:
+        *parts: Those of `recipe`, without the kind, in the same order.
+    """
+    return hashlib.sha256(json.dumps(parts, default=_older_text).encode()).hexdigest()[:16]
+
+
+def _older_text(value: object) -> str:
+    name = _OLDER_NAMES.get(type(value))
+    if name is None:
+        return repr(value)
+    attributes = FROZEN[type(value)].names.items()
+    return (
+        f"{name}({', '.join(f'{field}={_older_text(getattr(value, attribute))}' for field, attribute in attributes)})"
     )
 
 

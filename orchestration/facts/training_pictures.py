@@ -1,11 +1,14 @@
-"""The pictures behind training rows, read again from the image dump where they lie.
+"""The pictures of training rows, read again from their image dumps.
 
-What belongs here: from a sample id to pixels. What does not: what is done with them.
+What belongs here: from a sample id to pixels. What does not: what is done with these.
 """
 
 from dataclasses import dataclass
 
-from orchestration.facts import Facts
+import pyarrow as pa
+
+from orchestration.facts.facts import Facts
+from orchestration.facts.filters import equals
 from transforms import pictures
 from transforms.dumps import dump as dumps
 from transforms.pictures import Pixels
@@ -13,23 +16,27 @@ from transforms.pictures import Pixels
 
 @dataclass(frozen=True)
 class TrainingPictures:
-    """Reads pictures by sample id; nothing is copied. max_pixels: the largest that is decoded."""
+    """Reads pictures by sample id; nothing is copied.
+
+    Attributes:
+        facts: Where the pictures are.
+        max_pixels: The largest picture that is decoded.
+    """
 
     facts: Facts
     max_pixels: int
 
     def __call__(self, sample_id: int) -> Pixels:
         """Return uint8 of shape (height, width, 3). Raises OSError or ValueError if it is gone or changed."""
-        where = f"sample_id = {int(sample_id)}"
         columns = ["shard_id", "member", "member_offset", "member_size"]
-        place = _only(self.facts["image_fingerprints"].read(columns, where).to_pylist())
-        shard = _only(self.facts["landing_shards"].read(["images_path"], f"shard_id = {place['shard_id']}").to_pylist())
+        image = _only(self.facts["image_fingerprints"].read(columns, equals("sample_id", sample_id)))
+        shard = _only(self.facts["landing_shards"].read(["images_path"], equals("shard_id", image["shard_id"])))
         with dumps.open_dump(shard["images_path"]) as dump:  # a remote one is read by ranges
-            data = dump.read(place["member"], place["member_offset"], place["member_size"])
+            data = dump.read(image["member"], image["member_offset"], image["member_size"])
         return pictures.decode(data, self.max_pixels)
 
 
-def _only(rows: list[dict]) -> dict:
-    if not rows:
+def _only(rows: pa.Table) -> dict:
+    if not rows.num_rows:
         raise ValueError("the training row has no picture: its shard is gone")
-    return rows[0]
+    return rows.to_pylist()[0]

@@ -1,4 +1,4 @@
-"""What keeps a fact table fast and up to date: compaction, indices, columns, and another try where two writers meet.
+"""Opening fact tables and keeping them fast: compaction, indices, columns, and another try where two writers meet.
 
 What belongs here: work on Lance datasets that changes no row. What does not: writing rows (`facts/table.py`).
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import lance
 import pyarrow as pa
 
-from orchestration.facts.schemas import keys
+from orchestration.facts.schemas.tables import keys
 
 _LOG = logging.getLogger(__name__)
 
@@ -21,10 +21,10 @@ _CONFLICTS = ("Retryable commit conflict", "Incompatible transaction", "Too many
 
 
 def retried[T](attempt: Callable[[], T]) -> T:
-    """Run what opens a table and commits to it, again from the start where another writer came between.
+    """Run an attempt that opens a table and commits to it; after a conflict with another writer, run it again.
 
-    Lance itself rebases and retries merges and deletions, but neither compaction, nor indexing, nor anything that an
-    overwritten table meets. Raises OSError after ten tries.
+    Lance itself rebases and retries merges and deletions, but not compaction, indexing, or a commit to a table that was
+    overwritten. Raises OSError after ten tries.
     """
     for _ in range(TRIES - 1):
         try:
@@ -35,13 +35,26 @@ def retried[T](attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-def found(uri: str, schema: pa.Schema) -> lance.LanceDataset:
-    """Open a table, or make it, empty."""
+def load(uri: str) -> lance.LanceDataset | None:
+    """Open a table; None if it does not exist."""
     try:
         return lance.dataset(uri)
     except ValueError as error:
         if "was not found" not in str(error):
             raise
+    return None
+
+
+def ensure(uri: str, schema: pa.Schema) -> lance.LanceDataset:
+    """Open a table, or create it, empty.
+
+    Args:
+        uri: The table's folder.
+        schema: Its columns, if it is created.
+    """
+    dataset = load(uri)
+    if dataset is not None:
+        return dataset
     try:
         return lance.write_dataset(schema.empty_table(), uri, mode="create")
     except OSError as error:
@@ -50,20 +63,38 @@ def found(uri: str, schema: pa.Schema) -> lance.LanceDataset:
     return lance.dataset(uri)  # another process was quicker
 
 
-def evolve(dataset: lance.LanceDataset, wanted: pa.Schema) -> None:
-    """Add the columns that the table lacks, empty, and drop those that are no more."""
-    missing = [field for field in wanted if field.name not in dataset.schema.names]
-    gone = [name for name in dataset.schema.names if name not in wanted.names]
+def empty(schema: pa.Schema) -> lance.LanceDataset:
+    """Return a table without rows that exists in memory alone: what a reader sees of one that does not exist."""
+    return lance.write_dataset(schema.empty_table(), "memory://")
+
+
+def evolve(dataset: lance.LanceDataset, current: pa.Schema) -> bool:
+    """Add the columns that a table lacks, empty, and drop those that are no more.
+
+    Args:
+        dataset: The table.
+        current: The columns that it should have.
+
+    Returns:
+        Whether there were any.
+    """
+    missing = [field for field in current if field.name not in dataset.schema.names]
+    gone = [name for name in dataset.schema.names if name not in current.names]
     if missing:
         dataset.add_columns(pa.schema(missing))
     if gone:  # a merge that lacks columns of the table would not notice another writer's
         dataset.drop_columns(gone)
+    return bool(missing or gone)
 
 
 def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int) -> dict[str, int]:
-    """Compact and index a table; see FactTable.maintain. What other writers keep from being done waits for next time.
+    """Compact and index a table; see FactTable.maintain. Where other writers prevent a step, the next run does it.
 
     Compaction comes first: it joins only fragments that the same indices cover.
+
+    Args:
+        opened: Opens the table.
+        index_rows: How many rows a table has at least before it is indexed.
     """
     done = {}
     for name, step in (
@@ -87,15 +118,15 @@ def _compact(dataset: lance.LanceDataset, _: int) -> int:
     By decoding: copying bytes (`try_binary_copy`) takes 70 MB, but Lance knows of tables that got a column later and
     were misread after it (lance-format/lance, pull request 8479).
     """
-    found = dataset.stats.dataset_stats(max_rows_per_group=FRAGMENT_ROWS)
-    deleted = found["num_deleted_rows"]
-    if found["num_small_files"] <= SMALL_FRAGMENTS and deleted <= DELETED_SHARE * (dataset.count_rows() + deleted):
+    stats = dataset.stats.dataset_stats(max_rows_per_group=FRAGMENT_ROWS)
+    deleted = stats["num_deleted_rows"]
+    if stats["num_small_files"] <= SMALL_FRAGMENTS and deleted <= DELETED_SHARE * (dataset.count_rows() + deleted):
         return 0
     return int(dataset.optimize.compact_files().fragments_removed)
 
 
 def _index(dataset: lance.LanceDataset, index_rows: int) -> int:
-    """Make the indices that are missing, from `index_rows` rows on.
+    """Make the indices that are missing, in tables of at least `index_rows` rows.
 
     In 5,000,000 fingerprints an index on the key finds a row in 2 ms rather than 58, one on `shard_id` deletes a shard
     in 9 ms rather than 114. Without, both grow with the table. Making one for vectors takes about 1 GB, also of
@@ -103,20 +134,20 @@ def _index(dataset: lance.LanceDataset, index_rows: int) -> int:
     """
     if dataset.count_rows() < index_rows:
         return 0
-    there = {tuple(index.field_names) for index in dataset.describe_indices()}
+    indexed = {tuple(index.field_names) for index in dataset.describe_indices()}
     key = keys(dataset.schema)
     columns = [c for c in (*(key if len(key) == 1 else ()), "shard_id", "vector") if c in dataset.schema.names]
-    wanted = [column for column in dict.fromkeys(columns) if (column,) not in there]
-    for column in wanted:
+    missing = [column for column in dict.fromkeys(columns) if (column,) not in indexed]
+    for column in missing:
         if column == "vector":
             dataset.create_index(column, "IVF_SQ", metric="cosine")
         else:
             dataset.create_scalar_index(column, "BTREE")
-    return len(wanted)
+    return len(missing)
 
 
 def _extend(dataset: lance.LanceDataset, _: int) -> int:
-    """Take the rows that came after an index was made into it."""
+    """Add rows to an index that came after it was made."""
     fragments = {fragment.fragment_id for fragment in dataset.get_fragments()}
     missing: set[int] = set()
     for index in dataset.describe_indices():

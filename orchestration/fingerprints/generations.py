@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import is_in
-from orchestration.facts.recipes import recipe
+from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import CODE, Makers
 from orchestration.progress import track
@@ -63,8 +63,13 @@ class GenerationFingerprinter:
         if current:  # vectors of another encoder go, and with them the notes that generations are done
             encoder = self.makers.encoder(COPY)
             self.facts["generation_embeddings"].reset(str(encoder.id), encoder.id.dimension)
-        recipes = {each.generation_id: self._recipe(each) for each in current}
-        due = [each for each in current if done.get(each.generation_id) != recipes[each.generation_id]]
+        parts = {each.generation_id: self._parts(each) for each in current}
+        recipes = {name: recipe("generation fingerprints", *values) for name, values in parts.items()}
+        due = [
+            each
+            for each in current
+            if done.get(name := each.generation_id) not in (recipes[name], older_recipe(*parts[name]))
+        ]
         failed = self._fingerprint(due, recipes, encoder) if due else 0
         gone = done.keys() - recipes.keys()
         for ids in batched(sorted(gone), _FORGOTTEN):
@@ -72,18 +77,12 @@ class GenerationFingerprinter:
                 self.facts[table].delete(is_in("generation_id", ids))
         return {"fingerprinted now": len(due), "failed now": failed, "gone": len(gone)}
 
-    def _recipe(self, generation: Generation) -> str:
+    def _parts(self, generation: Generation) -> tuple[object, ...]:
+        """Return what the recipe of a generation's fingerprints is made of."""
         stat = Path(generation.path).stat()
-        return recipe(
-            "generation fingerprints",
-            CODE,
-            self.makers.encoder_id(COPY),
-            self.makers.rules,
-            generation,
-            tuple(self.views),
-            stat.st_size,
-            stat.st_mtime_ns,
-        )
+        makers = self.makers
+        encoder = makers.encoder_id(COPY)
+        return CODE, encoder, makers.rules, generation, tuple(self.views), stat.st_size, stat.st_mtime_ns
 
     def _fingerprint(self, due: Sequence[Generation], recipes: dict[str, str], encoder: Encoder) -> int:
         """Fingerprint generations batch by batch. Returns how many cannot be read."""

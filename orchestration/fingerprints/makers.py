@@ -7,7 +7,7 @@ What belongs here: telling one maker from the next. What does not: the delivery 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from orchestration.facts.recipes import recipe
+from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.fingerprints.kinds import IMAGES
 from transforms.encoders import Encoder
 from transforms.fingerprints.fingerprint import Rules
@@ -41,4 +41,10 @@ class Makers:
         """Return, by kind, a hash of what makes it from a picture: code, rules, encoder. Loads every encoder."""
         return dict.fromkeys(IMAGES, recipe("hashes", CODE, self.rules)) | {
             kind: recipe("embedding", CODE, self.rules, self.encoder_id(kind)) for kind in self.encoder_names
+        }
+
+    def older_digests(self) -> dict[str, str]:
+        """Return `digests` as they were hashed before recipes had a format."""
+        return dict.fromkeys(IMAGES, older_recipe(CODE, self.rules)) | {
+            kind: older_recipe(CODE, self.rules, self.encoder_id(kind)) for kind in self.encoder_names
         }

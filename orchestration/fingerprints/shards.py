@@ -97,10 +97,11 @@ class ShardFingerprinter:
         """Return what the same makers made of this shard's pictures before it was delivered again."""
         where = equals("shard_id", due.shard.shard_id)
         notes = self.facts["fingerprinted_shards"].read(["fingerprint", "maker"], where).to_pylist()
-        before, now = {each["fingerprint"]: each["maker"] for each in notes}, self.makers.digests()
+        before = {each["fingerprint"]: each["maker"] for each in notes}
+        now, older = self.makers.digests(), self.makers.older_digests()
         kinds = [kind for kind in EMBEDDINGS if kind in due.recipes]
         images = self.facts[IMAGES[HASHES]]
-        if any(before.get(kind) != now[kind] for kind in (HASHES, *kinds)):
+        if any(before.get(kind) not in (now[kind], older[kind]) for kind in (HASHES, *kinds)):
             return None
         if not 0 < images.dataset().count_rows(filter=where) <= _REUSED:
             return None

@@ -13,7 +13,7 @@ import lance
 import numpy as np
 import numpy.typing as npt
 
-from orchestration.facts.schemas import encoder_of
+from orchestration.facts.schemas.tables import encoder_of
 from orchestration.fingerprints.kinds import COPY, EMBEDDINGS
 from orchestration.guard import export_measures
 from orchestration.guard.export_measures import NOT_TRAINED, Losses

@@ -8,8 +8,9 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from transforms.guard import Bundle, bundle_writer
+from transforms.guard import Bundle
 from transforms.guard.bundle import MANIFEST
+from transforms.storage import staging
 
 _NAME = re.compile(r"version-(\d{6,})(-at-least-\d+)?(-hashes)?(-copy-score-[\de.-]+)?(-p-value-[\de.-]+)?")
 
@@ -42,7 +43,7 @@ def prune(home: Path, kept: Collection[int]) -> None:
     found = _by_version(home)
     for number in found.keys() - {*kept, max(found, default=0)}:
         for folder in found[number]:
-            bundle_writer.discard(folder)
+            staging.discard(folder)
 
 
 def _bundles(home: Path) -> Path:

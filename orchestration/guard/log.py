@@ -99,6 +99,7 @@ def _write(table: FactTable, waiting: "queue.Queue[dict[str, Any]]", held: _Held
             while len(held.rows) < _BATCH and not waiting.empty():
                 held.rows.append(waiting.get_nowait())
             try:
+                table.migrate()
                 table.append(pa.Table.from_pylist(held.rows, table.schema).to_batches())
             except _REFUSED as error:
                 held.reason = str(error)

@@ -22,8 +22,8 @@ from orchestration.matches.search import Pool, Search, queries_of, view_vectors
 from orchestration.progress import track
 from orchestration.runtime.resources import Warehouse
 from transforms import pictures
-from transforms.alignment.align import Alignment
 from transforms.alignment.comparer import Comparer
+from transforms.alignment.policy import Alignment
 from transforms.fingerprints.views import WHOLE
 from transforms.hashing.digest_arrays import Lookup
 from transforms.hashing.hashes import from_hex

@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from orchestration.catalog import samples_view
 from orchestration.facts import FactTable, literal
-from orchestration.facts.recipes import recipe, sql_words
+from orchestration.facts.recipes import recipe
 from orchestration.progress import track
 from orchestration.runtime.resources import Warehouse
 from orchestration.warehouse import build
+from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import load
 
 CODE = 1  # raise when the same captions would meet other prompts
@@ -115,7 +116,7 @@ def landed_recipe(warehouse: Warehouse) -> str:
 
 def _landed(warehouse: Warehouse) -> dict[int, tuple[str, str]]:
     """Return by shard the file its captions are in, and a hash of that file and of how captions are read from it."""
-    rules = {model.name: sql_words(model.select) for model in load(build.SQL) if model.name in MODELS}
+    rules = {model.name: words(model.select, build.SQL) for model in load(build.SQL) if model.name in MODELS}
     files = warehouse.facts["landing_shards"].read(_FILE, "readable_path is not null").sort_by("shard_id")
     return {
         file["shard_id"]: (file["readable_path"], recipe("prompts", CODE, rules, file)) for file in files.to_pylist()

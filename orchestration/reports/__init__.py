@@ -1,4 +1,5 @@
-"""Exports of a published version: pages, workbooks, tables and removal lists.
+"""Exports of a published version: pages, tables, workbooks and removal lists.
 
-What belongs here: reading the tables and writing the files. What does not: rendering (`transforms/reports/`).
+What belongs here: reading the tables and writing the files. What does not: rendering (`transforms/reports/`), what the
+pages ask the tables (`sql/queries/reports/`).
 """

@@ -1,23 +1,24 @@
 """What curators take away: the reports as pages, and the tables behind them as files.
 
-What belongs here: from the published tables to files in a folder. What does not: the pages (`reports/pages.py`), what
-is counted (`sql/reports/`).
+What belongs here: from the published tables to files in a folder. What does not: the pages (`reports/pages.py`), the
+workbook (`reports/spreadsheets/workbook.py`), counting (`sql/reports/`).
 """
 
 import errno
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import duckdb
 
-from orchestration.reports import pages, workbook
-from orchestration.reports.table_files import write_csv, write_parquet
+from orchestration.facts.filters import literal
+from orchestration.reports import pages
+from orchestration.reports.page_data import publication, rows
+from orchestration.reports.pictures import PictureReader
+from orchestration.reports.spreadsheets import workbook
+from orchestration.reports.spreadsheets.cells import safe_select
 from orchestration.settings import Settings
-from orchestration.warehouse import staging
-from transforms.pictures import Pixels
-from transforms.readable import count
+from transforms.storage import staging
 
 TABLES = (
     "reports.duplicate_frequency",
@@ -38,41 +39,27 @@ FORMATS = ("html", "csv", "xlsx", "parquet")
 _DEFAULT = re.compile(r"version-(\d{6,})")
 
 
-@dataclass(frozen=True)
-class Remembering:
-    """Reads pictures, and remembers of which rows it could not and why: exports show a gap there, and should say so."""
-
-    picture: Callable[[int], Pixels]
-    unread: dict[int, str] = field(default_factory=dict)
-
-    def __call__(self, sample_id: int) -> Pixels:
-        """Return what `picture` returns, and raise what it raises."""
-        try:
-            return self.picture(sample_id)
-        except (OSError, ValueError) as error:
-            self.unread[sample_id] = str(error)
-            raise
-
-    def said(self) -> str | None:
-        """Return how many pictures could not be read, with one reason; None where all could."""
-        if not self.unread:
-            return None
-        row, why = next(iter(self.unread.items()))
-        pictures = count(len(self.unread), "training picture")
-        return f"{pictures} could not be read; the exports say so in their place. Row {row}: {why}"
-
-
 class NotInVersion(RuntimeError):
-    """A version was published before a table that is exported existed."""
+    """A version lacks a table that is exported, because an earlier release published it."""
 
 
 def default_folder(home: Path, version: int) -> Path:
-    """Return where a version's exports lie unless another folder is named."""
+    """Return the folder of a version's exports, unless a user names another one.
+
+    Args:
+        home: folder of the warehouse.
+        version: number of the version.
+    """
     return home / "exports" / f"version-{version:06d}"
 
 
 def prune(home: Path, kept: Collection[int]) -> None:
-    """Remove the default folders of versions that are no longer kept. Folders that users named are theirs."""
+    """Remove the default folders of versions that are no longer kept. Folders that users named stay.
+
+    Args:
+        home: folder of the warehouse.
+        kept: numbers of the versions that are kept.
+    """
     for folder in (home / "exports").glob("version-*"):
         number = _DEFAULT.fullmatch(folder.name)
         if number and int(number[1]) not in kept and folder.is_dir() and not folder.is_symlink():
@@ -83,14 +70,27 @@ def write(
     con: duckdb.DuckDBPyConnection,
     folder: Path,
     formats: Sequence[str],
-    picture: Callable[[int], Pixels],
+    pictures: PictureReader,
     settings: Settings,
 ) -> list[Path]:
-    """Write the published version's exports into `folder`, all or none. Returns the files that people open.
+    """Write a published version's exports, all or none.
 
-    formats: any of FORMATS. picture: reads a training row's pixels; what cannot be read is shown as such. DuckDB holds
-    `limits.duckdb_memory`; what is more lies on disk meanwhile. The folder `pages`, which the pages load from, is
-    replaced as a whole; FileExistsError if it is somebody else's. Raises NotInVersion.
+    The folder `pages`, from which the pages load, is replaced as a whole. DuckDB holds `limits.duckdb_memory` and keeps
+    more on disk.
+
+    Args:
+        con: a connection to the version.
+        folder: the folder to write into.
+        formats: any of FORMATS.
+        pictures: reader of the training pictures.
+        settings: limits of the exports, and thresholds for the case pages.
+
+    Returns:
+        The files that people open.
+
+    Raises:
+        NotInVersion: the version lacks a table.
+        FileExistsError: something else is in the place of a file or of the folder `pages`.
     """
     _require_tables(con)
     if "html" in formats:
@@ -99,13 +99,15 @@ def write(
         con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
         con.execute("set temp_directory = ?", [str(partial / ".spill")])
         if "html" in formats:
-            pages.write(con, partial, settings, picture)
+            pages.write(con, partial, settings, pictures)
         for table in TABLES:
-            for kind in ("csv", "parquet"):
-                if kind in formats:
-                    _WRITERS[kind](con, table, partial / f"{table.partition('.')[2]}.{kind}")
+            file = partial / table.partition(".")[2]
+            if "csv" in formats:
+                write_csv(con, table, file.with_suffix(".csv"))
+            if "parquet" in formats:
+                write_parquet(con, table, file.with_suffix(".parquet"))
         if "xlsx" in formats:
-            workbook.write(con, TABLES, partial / WORKBOOK, picture)
+            workbook.write(con, TABLES, partial / WORKBOOK, pictures)
         names = sorted(path.name for path in partial.iterdir() if path.name != ".spill")
         _require_files(folder, names)
         for name in names:
@@ -115,23 +117,42 @@ def write(
     return [folder / name for name in names if (folder / name).is_file()]
 
 
+def write_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    """Write a table as CSV that a spreadsheet can open: flat, without text that runs as a formula.
+
+    DuckDB's COPY streams and uses all cores.
+
+    Args:
+        con: a connection that knows the table.
+        table: the table as a query writes it; never a name from outside.
+        path: the file to write.
+    """
+    con.execute(f"copy ({safe_select(con, table)}) to {literal(str(path))} (format csv, header)")
+
+
+def write_parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    """Write a table as Parquet, every value as it is.
+
+    Args:
+        con: a connection that knows the table.
+        table: the table as a query writes it; never a name from outside.
+        path: the file to write.
+    """
+    con.execute(f"copy {table} to {literal(str(path))} (format parquet, compression zstd)")
+
+
 def _require_files(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if name != pages.FOLDER and (folder / name).is_dir():
             raise FileExistsError(
-                errno.EEXIST, "a folder lies where a file goes; choose another with --to", str(folder / name)
+                errno.EEXIST, "a folder is in the place of a file; choose another with --to", str(folder / name)
             )
 
 
 def _require_tables(con: duckdb.DuckDBPyConnection) -> None:
-    there = {
-        name for (name,) in con.execute("select schema_name || '.' || table_name from duckdb_columns()").fetchall()
-    }
-    if missing := [table for table in TABLES if table not in there]:
-        [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
+    present = {row["name"] for row in rows(con, "table_names")}
+    if missing := [table for table in TABLES if table not in present]:
         raise NotInVersion(
-            f"version {number} is of an earlier raisonne, without {', '.join(missing)}; export a later version"
+            f"version {publication(con).number} is of an earlier raisonne, without {', '.join(missing)}; "
+            "export a later version"
         )
-
-
-_WRITERS = {"csv": write_csv, "parquet": write_parquet}

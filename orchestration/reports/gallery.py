@@ -1,57 +1,61 @@
 """The data behind the gallery of the duplicate-frequency report.
 
-What belongs here: from `reports.repeated_pictures` to files that a page loads: entries, thumbnails, and an index to
-sort and filter by. What does not: how they are drawn (`templates/gallery.js`), the rows of a cluster
+What belongs here: from `reports.repeated_pictures` to files that a page loads: entries, thumbnails, and an index for
+sorting and filtering. What does not: how the page draws them (`templates/gallery.js`), the rows of a cluster
 (`reports/clusters.py`).
 
-The index holds numbers alone, so that a hundred thousand pictures are sorted without loading their captions; captions
-are searched file by file.
+The index holds only numbers, so that the page sorts a hundred thousand pictures without loading their captions. The
+page searches captions file by file.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import batched
 from typing import Any
 
 import duckdb
 
-from orchestration.reports.page_data import CAPTION, DataFolder, plain, rows, text, thumbnail
+from orchestration.reports.page_data import CAPTION, DataFolder, plain, rows, stream, text
+from orchestration.reports.pictures import PictureReader
 from orchestration.settings.sections import Reports
-from transforms.pictures import Pixels
-from transforms.reports.duplicate_report import Gallery
+from transforms.reports.duplicate_report import GalleryExtent
 
-PART, SHEET, COLUMN = 500, 24, 20_000  # entries, thumbnails and index rows of a file
-_MEMBERS = 2_000  # rows of clusters in a file, about
-_QUERY = """
-    select cluster_id::varchar as id, representative_id, duplicate_count, exact_count, distinct_urls, distinct_captions,
-        distinct_hosts, max_distance_to_representative, licenses, hosts, captions, unsafe
-    from reports.repeated_pictures order by duplicate_count desc, cluster_id limit $clusters"""
-_EXTENT = """
-    select count(*), coalesce(min(duplicate_count), 0), coalesce(sum(least(duplicate_count, $members)), 0)::bigint
-    from (select duplicate_count from duplicates.counts order by 1 desc limit $clusters)"""
+PART, SHEET, COLUMN = 500, 24, 20_000  # entries, thumbnails and index rows in a file
+_MEMBERS = 2_000  # rows of clusters in a file, approximately
 
 
-def extent(con: duckdb.DuckDBPyConnection, limits: Reports) -> Gallery:
-    """Return how much the data will hold."""
-    values = {"clusters": limits.clusters, "members": limits.members}
-    listed, least, members = con.execute(_EXTENT, values).fetchall()[0]
-    return Gallery(
-        listed=listed,
-        least=least,
-        thumbnails=min(limits.thumbnails, listed),
+def extent(con: duckdb.DuckDBPyConnection, limits: Reports) -> GalleryExtent:
+    """Return how much the data will hold.
+
+    Args:
+        con: a connection to a published version.
+        limits: the settings' limits of the pages.
+    """
+    [row] = rows(con, "gallery_extent", clusters=limits.clusters, members=limits.members)
+    return GalleryExtent(
+        listed=row["listed"],
+        least=row["least"],
+        thumbnails=min(limits.thumbnails, row["listed"]),
         part=PART,
         sheet=SHEET,
         column=COLUMN,
-        cluster_files=-(-members // _MEMBERS),
+        cluster_files=-(-row["members"] // _MEMBERS),
         members=limits.members,
     )
 
 
-def write(con: duckdb.DuckDBPyConnection, data: DataFolder, gallery: Gallery, picture: Callable[[int], Pixels]) -> None:
-    """Write the entries, their index, and thumbnails of the first of them. Memory holds an index and a file."""
-    index, names, sheet = _Index(), _Names(), _Sheet(data, gallery, picture)
+def write(con: duckdb.DuckDBPyConnection, data: DataFolder, gallery: GalleryExtent, pictures: PictureReader) -> None:
+    """Write the entries, their index, and thumbnails of the first of them. Memory holds one index file and one part.
+
+    Args:
+        con: a connection to a published version.
+        data: the folder to write into.
+        gallery: how much to write, from `extent`.
+        pictures: reader of the pictures.
+    """
+    index, names, sheet = _Index(), _Names(), _Sheet(data, gallery, pictures)
     parts = -(-gallery.listed // PART)
-    for number, part in enumerate(batched(rows(con, _QUERY, {"clusters": gallery.listed}), PART)):
+    for number, part in enumerate(batched(stream(con, "gallery", clusters=gallery.listed), PART)):
         data.write("gallery", number, [_entry(row) for row in part])
         for row in part:
             index.add(row, names)
@@ -64,26 +68,26 @@ def write(con: duckdb.DuckDBPyConnection, data: DataFolder, gallery: Gallery, pi
 
 @dataclass
 class _Sheet:
-    """Thumbnails of the first pictures, some to a file."""
+    """Thumbnails of the first pictures, several in a file."""
 
     data: DataFolder
-    gallery: Gallery
-    picture: Callable[[int], Pixels]
-    hung: list[str | None] = field(default_factory=list)
-    position: int = 0
+    gallery: GalleryExtent
+    pictures: PictureReader
+    batch: list[str | None] = field(default_factory=list)
+    index: int = 0
 
     def add(self, sample_id: int) -> None:
-        if self.position < self.gallery.thumbnails:
-            self.hung.append(thumbnail(self.picture, sample_id))
-            if len(self.hung) == SHEET or self.position + 1 == self.gallery.thumbnails:
-                self.data.write("thumbnails", self.position // SHEET, self.hung)
-                self.hung = []
-        self.position += 1
+        if self.index < self.gallery.thumbnails:
+            self.batch.append(self.pictures.thumbnail(sample_id))
+            if len(self.batch) == SHEET or self.index + 1 == self.gallery.thumbnails:
+                self.data.write("thumbnails", self.index // SHEET, self.batch)
+                self.batch = []
+        self.index += 1
 
 
 @dataclass
 class _Names:
-    """Licences and hosts by the number that the index knows them by."""
+    """Licences and hosts, with the number of each in the index."""
 
     licences: dict[str, int] = field(default_factory=dict)
     hosts: dict[str, int] = field(default_factory=dict)
@@ -91,7 +95,7 @@ class _Names:
 
 @dataclass
 class _Index:
-    """What pictures are sorted and filtered by, a column each."""
+    """The columns by which the page sorts and filters pictures."""
 
     copies: list[int] = field(default_factory=list)
     near: list[int] = field(default_factory=list)

@@ -1,23 +1,36 @@
-"""The data that pages load: small files, written one after the other.
+"""Rows of the page queries, and the small files from which pages load their data.
 
-What belongs here: writing them, streaming rows out of DuckDB, pictures as thumbnails. What does not: what they hold
+What belongs here: reading rows out of DuckDB, writing data files. What does not: what the files hold
 (`reports/gallery.py`, `reports/clusters.py`, `reports/provenance.py`), how they are encoded
 (`transforms/reports/page.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from transforms.pictures import Pixels
+from orchestration.warehouse.queries import query
 from transforms.readable import legible
-from transforms.reports import page, thumbnails
+from transforms.reports import page
 
 CAPTION, LONG = 400, 300  # characters of a caption; of a URL, a host, a licence
 _BATCH = 2_048  # rows
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The version that is exported: its number, and when it was published, as text."""
+
+    number: int
+    published_at: str
+
+
+def publication(con: duckdb.DuckDBPyConnection) -> Publication:
+    """Return the version that a connection reads."""
+    return Publication(**rows(con, "publication")[0])
 
 
 @dataclass(frozen=True)
@@ -27,33 +40,55 @@ class DataFolder:
     path: Path
 
     def write(self, kind: str, number: int | str, value: object) -> None:
-        """Write one file. value: of JSON; no key of it is a stranger's word."""
+        """Write one file.
+
+        Args:
+            kind: folder of the file.
+            number: name of the file within it.
+            value: a JSON value; its keys are never text from outside.
+        """
         name = f"{kind}/{number}"
         file = self.path / f"{name}.js"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(page.data_file(name, value), encoding="ascii")
 
 
-def rows(con: duckdb.DuckDBPyConnection, query: str, values: dict[str, object]) -> Iterator[dict[str, Any]]:
-    """Stream the rows of a query, on a cursor of its own so that others can be read meanwhile."""
+def rows(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[dict[str, Any]]:
+    """Return all rows of a query.
+
+    Args:
+        con: a connection to a published version.
+        name: the query's name in `sql/queries/reports/`.
+        values: its parameters.
+    """
+    cursor = con.execute(query(f"reports/{name}"), values)
+    columns = [column[0] for column in cursor.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def stream(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a query from a cursor of its own, so that other queries can run meanwhile.
+
+    Args:
+        con: a connection to a published version.
+        name: the query's name in `sql/queries/reports/`.
+        values: its parameters.
+    """
     with con.cursor() as cursor:
-        for batch in cursor.execute(query, values).to_arrow_reader(_BATCH):
+        for batch in cursor.execute(query(f"reports/{name}"), values).to_arrow_reader(_BATCH):
             yield from batch.to_pylist()
 
 
-def thumbnail(picture: Callable[[int], Pixels], sample_id: int, long_side: int = thumbnails.LONG_SIDE) -> str | None:
-    """Return a training picture as a `data:` URL, None where it cannot be read now, which pages say."""
-    try:
-        return thumbnails.source(picture(sample_id), long_side)
-    except (OSError, ValueError):
-        return None
-
-
 def text(value: str | None, limit: int = LONG) -> str | None:
-    """Return a stranger's text as pages print it."""
+    """Return a text from outside as pages print it.
+
+    Args:
+        value: the text.
+        limit: the number of characters after which it is cut.
+    """
     return None if value is None else legible(value, limit)
 
 
 def plain(number: float | None) -> float | None:
-    """Return 12.0 as 12: there are many such numbers."""
+    """Shorten a whole float to an int; pages hold thousands of them."""
     return int(number) if number is not None and number == int(number) else number

@@ -4,7 +4,7 @@ What belongs here: from `provenance.*` and `matches.calibration` to files. What 
 (`transforms/reports/provenance_report.py`), reading a single case (`reports/cases.py`, `reports/case_pages.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import batched
 from pathlib import Path
@@ -13,19 +13,19 @@ from typing import Any
 import duckdb
 
 from orchestration.reports import case_pages, cases
-from orchestration.reports.page_data import DataFolder
-from orchestration.settings import Settings
-from transforms.pictures import Pixels
-from transforms.reports.case_page import Case
-from transforms.reports.duplicate_report import Coverage
+from orchestration.reports.case_pages import CasePages
+from orchestration.reports.cases import Case
+from orchestration.reports.clusters import ListedClusters
+from orchestration.reports.page_data import DataFolder, Publication, rows
+from transforms.reports.case_page import CasePage
 from transforms.reports.page import VERDICTS
 from transforms.reports.provenance_report import (
     SHEET,
-    Effect,
-    GenerationsSearched,
+    DuplicationEffect,
     Licence,
     ProvenanceReport,
     Rightsholder,
+    SearchExtent,
     VerdictCount,
     render,
     side_by_side,
@@ -33,93 +33,90 @@ from transforms.reports.provenance_report import (
 
 PAGE = "provenance.html"
 _ROWS = 20  # licences and hosts on the page; the tables hold all
-_CONFIRMED = """
-    select generation_id, verdict, coalesce(duplicate_count, 0) as copies, q_value, best_cluster_id as cluster_id
-    from provenance.generations where verdict in ('exact', 'copy', 'partial_copy')
-    order by list_position(['exact', 'copy', 'partial_copy'], verdict), q_value, duplicate_count desc, generation_id
-    limit ?"""
-_SEARCHED = """
-    select count(*), coalesce(min(searched) filter (verdict <> 'not_searched'), 0), coalesce(max(searchable), 0),
-        coalesce(max(required_coverage), 0)
-    from provenance.generations"""
-_VERDICTS = "select verdict, count(*), count(*) filter (not conclusive) from provenance.generations group by 1"
-_EFFECT = """
-    select effect.* from provenance.duplication_effect as effect join duplicates.bands using (band)
-    order by bands.first"""
-_LICENSES = f"""
-    select license, host, generations, exact_generations + copy_generations + partial_copy_generations, pictures, rows,
-        recalled_rows
-    from provenance.licenses order by 4 desc, generations desc, license, host limit {_ROWS}"""  # noqa: S608
-_HOLDERS = f"""
-    select host, copies, similar_only, copied_pictures, only_here, rows, licenses
-    from provenance.rightsholders order by copies desc, generations desc, host limit {_ROWS}"""  # noqa: S608
+
+
+def confirmed_copies(con: duckdb.DuckDBPyConnection, most: int) -> list[dict[str, Any]]:
+    """Return the generations with a confirmed copy that the report shows, the surest first.
+
+    Args:
+        con: a connection to a published version.
+        most: how many at most.
+    """
+    return rows(con, "confirmed_copies", most=most)
 
 
 def write_cases(
     con: duckdb.DuckDBPyConnection,
+    confirmed: Sequence[Mapping[str, Any]],
     folder: Path,
     data: DataFolder,
-    settings: Settings,
-    version: tuple[int, str],
-    picture: Callable[[int], Pixels],
-    listed: Callable[[int], bool],
+    pages: CasePages,
+    listed: ListedClusters,
 ) -> dict[str, str]:
-    """Write a page for each confirmed copy that is shown, and what the report shows of it, one file in memory.
+    """Write a page for each confirmed copy, and the data with which the report shows it. Memory holds one data file.
 
-    folder: of the pages of cases. listed: whether a cluster has a page. Returns generation → file of its page.
+    Args:
+        con: a connection to a published version.
+        confirmed: the copies, from `confirmed_copies`.
+        folder: folder of the case pages.
+        data: folder of the report's data.
+        pages: maker of the case pages.
+        listed: the clusters that have a page.
+
+    Returns:
+        The file name of each generation's page, by generation.
     """
     files = {}
-    for sheet, confirmed in enumerate(batched(_confirmed(con, settings), SHEET)):
+    for sheet, batch in enumerate(batched(confirmed, SHEET)):
         shown = []
-        for row in confirmed:
-            facts = cases.known(con, row["generation_id"])
-            made = _linked(case_pages.gather(facts, settings, version, picture), facts, listed)
-            made = case_pages.without_folders(made)
-            file = case_pages.write(made, folder / case_pages.file_name(made.generation_id), "../../")
-            files[made.generation_id] = file.name
-            shown.append(side_by_side(made, file.name, row["cluster_id"], listed(row["cluster_id"])))
+        for row in batch:
+            case = cases.read(con, row["generation_id"])
+            page = case_pages.without_folders(_link_clusters(pages.page(case), case, listed))
+            file = case_pages.write(page, folder / case_pages.file_name(page.generation_id), "../../")
+            files[page.generation_id] = file.name
+            shown.append(side_by_side(page, file.name, row["cluster_id"], row["cluster_id"] in listed))
         data.write("cases", sheet, shown)
     return files
 
 
-def _linked(made: Case, facts: cases.Facts, listed: Callable[[int], bool]) -> Case:
-    """Return a case whose sources name the page of their cluster, where it has one."""
-    clusters = (source["cluster_id"] for source in facts.sources)
-    pages = (f"../cluster.html#{cluster}" if listed(cluster) else None for cluster in clusters)
-    sources = zip(made.sources, pages, strict=True)
-    return replace(made, sources=tuple(replace(source, cluster_page=page) for source, page in sources))
+def _link_clusters(page: CasePage, case: Case, listed: ListedClusters) -> CasePage:
+    """Return a case page whose sources name the page of their cluster, where it has one."""
+    ids = (source["cluster_id"] for source in case.sources)
+    links = (f"../cluster.html#{cluster}" if cluster in listed else None for cluster in ids)
+    sources = zip(page.sources, links, strict=True)
+    return replace(page, sources=tuple(replace(source, cluster_page=link) for source, link in sources))
 
 
-def page(con: duckdb.DuckDBPyConnection, settings: Settings, title: str, version: tuple[int, str]) -> str:
-    """Render the report's page."""
-    verdicts = [VerdictCount(*row) for row in con.execute(_VERDICTS).fetchall()]
+def page(
+    con: duckdb.DuckDBPyConnection, confirmed: Sequence[Mapping[str, Any]], title: str, version: Publication
+) -> str:
+    """Render the report's page.
+
+    Args:
+        con: a connection to a published version.
+        confirmed: the copies that it shows, from `confirmed_copies`.
+        title: title of the report.
+        version: the version.
+    """
+    verdicts = [VerdictCount(**row) for row in rows(con, "verdicts")]
     reliability = cases.reliability(con)
+    [totals] = rows(con, "provenance_totals")
+    [search] = rows(con, "search_extent")
     return render(
         ProvenanceReport(
+            **totals,
             title=title,
-            version=version[0],
-            published_at=version[1],
-            coverage=tuple(Coverage(*row) for row in cases.coverage(con)),
-            searched=GenerationsSearched(*con.execute(_SEARCHED).fetchall()[0]),
-            verdicts=tuple(sorted(verdicts, key=lambda found: list(VERDICTS).index(found.verdict))),
-            effect=tuple(Effect(*row) for row in con.execute(_EFFECT).fetchall()),
-            errors=case_pages.errors(reliability),
-            reliability=case_pages.points(reliability),
-            confirmed=sum(v.generations for v in verdicts if v.verdict in ("exact", "copy", "partial_copy")),
-            shown=tuple((row["verdict"], row["copies"], row["q_value"]) for row in _confirmed(con, settings)),
-            licences=tuple(Licence(*row) for row in con.execute(_LICENSES).fetchall()),
-            all_licences=_count(con, "provenance.licenses"),
-            rightsholders=tuple(Rightsholder(*row) for row in con.execute(_HOLDERS).fetchall()),
-            all_rightsholders=_count(con, "provenance.rightsholders"),
+            version=version.number,
+            published_at=version.published_at,
+            coverage=cases.coverage(con),
+            search=SearchExtent(**search),
+            verdicts=tuple(sorted(verdicts, key=lambda row: list(VERDICTS).index(row.verdict))),
+            effect=tuple(DuplicationEffect(**row) for row in rows(con, "duplication_effect")),
+            errors=case_pages.error_rates(reliability),
+            reliability=case_pages.reliability_points(reliability),
+            confirmed=sum(row.generations for row in verdicts if row.verdict in ("exact", "copy", "partial_copy")),
+            shown=tuple((row["verdict"], row["copies"], row["q_value"]) for row in confirmed),
+            licences=tuple(Licence(**row) for row in rows(con, "licences", most=_ROWS)),
+            rightsholders=tuple(Rightsholder(**row) for row in rows(con, "rightsholders", most=_ROWS)),
         )
     )
-
-
-def _confirmed(con: duckdb.DuckDBPyConnection, settings: Settings) -> Iterator[Mapping[str, Any]]:
-    cursor = con.execute(_CONFIRMED, [settings.reports.cases])
-    names = [column[0] for column in cursor.description or ()]
-    return (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
-
-
-def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    return int(con.execute(f"select count(*) from {table}").fetchall()[0][0])  # noqa: S608 -- our own name

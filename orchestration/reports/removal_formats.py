@@ -5,10 +5,10 @@ not: which rows go, the folder as a whole (`reports/removal_lists.py`).
 
     img2dataset/DATASET.parquet         every row that stays: `--url_list`, with url, caption, uid and sample_id
     datacomp/DATASET.npy                their uids, where these are 32 hexadecimal digits: `resharder.py --subset-file`
-    datatrove/DATASET/000000.remove     row numbers that go, a file a metadata file, beside .clusters and .sizes:
-                                        `MinhashDedupFilter(folder)` behind a reader with `paths_file=paths.txt`
+    datatrove/DATASET/000000.remove     row numbers that go, one file for each metadata file, beside .clusters and
+                                        .sizes: `MinhashDedupFilter(folder)` behind a reader with `paths_file=paths.txt`
 
-What goes is read from `leaving`, a temporary table with its sample_id.
+The rows that go are in the temporary table `leaving`, by sample_id.
 """
 
 import os
@@ -23,15 +23,15 @@ import pyarrow.parquet as pq
 
 FOLDERS = ("img2dataset", "datacomp", "datatrove")
 TABLES = ("files", "numbered")
-"""The temporary tables that `write` leaves behind."""
+"""The temporary tables that `write` creates and does not drop."""
 _BATCH = 50_000
-_UID = np.dtype("u8,u8")  # the two halves of 128 bits, as DataComp's resharder wants them
+_UID = np.dtype("u8,u8")  # the two halves of 128 bits, as DataComp's resharder reads them
 
 _STAYING = """
 select url, caption, uid, sample_id
 from catalog.samples anti join leaving using (sample_id)
 where dataset = ? and url is not null"""
-# In the order of the digits. A uid that a recalled row bears goes, also where a row that stays bears it too.
+# In the order of the digits. A recalled row's uid goes even if a row that stays has the same uid.
 _UIDS = """
 select ('0x' || uid[1:16])::ubigint as high, ('0x' || uid[17:32])::ubigint as low
 from catalog.samples anti join leaving using (sample_id)
@@ -61,7 +61,15 @@ order by files.rank, samples.row_number"""
 
 
 def write(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
-    """Write the files of every dataset into `folder`. Returns sentences for their reader."""
+    """Write the files of every dataset.
+
+    Args:
+        con: a connection to a published version, with the table `leaving`.
+        folder: the folder to write into.
+
+    Returns:
+        Sentences for the reader of the files.
+    """
     con.execute(_FILES)
     con.execute(_NUMBERED)
     notes = []
@@ -75,15 +83,22 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
 
 
 def tasks(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """Return the metadata files of each dataset, as datatrove numbers its tasks. `write` comes first."""
-    found: dict[str, list[str]] = {}
+    """Return the metadata files of each dataset in the order of datatrove's tasks. Call `write` first."""
+    paths: dict[str, list[str]] = {}
     for dataset, path in con.execute("select dataset, metadata_path from files order by dataset, rank").fetchall():
-        found.setdefault(dataset, []).append(path)
-    return found
+        paths.setdefault(dataset, []).append(path)
+    return paths
 
 
 def stream(con: duckdb.DuckDBPyConnection, query: str, values: list[str], path: Path) -> None:
-    """Write the rows of a query as Parquet. values: its parameters."""
+    """Write the rows of a query as Parquet.
+
+    Args:
+        con: a connection to a published version.
+        query: the query.
+        values: its parameters.
+        path: the file to write.
+    """
     reader = con.execute(query, values).to_arrow_reader(_BATCH)
     with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
         for batch in reader:
@@ -91,7 +106,7 @@ def stream(con: duckdb.DuckDBPyConnection, query: str, values: list[str], path: 
 
 
 def _write_uids(con: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> list[str]:
-    """Write the uids that stay, in order, as DataComp's resharder searches them. Says why where it writes none."""
+    """Write the uids that stay, in order, as DataComp's resharder searches them. Return why if it writes none."""
     [(rows, digits)] = con.execute(
         "select count(*), count(*) filter (where regexp_full_match(uid, '[0-9a-fA-F]{32}')) "
         "from catalog.samples where dataset = ?",
@@ -103,19 +118,19 @@ def _write_uids(con: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> lis
     with path.open("wb") as file:
         count, last = _write_header(file, 0), np.empty((0, 2), np.uint64)
         for batch in con.execute(_UIDS, [dataset]).to_arrow_reader(_BATCH):
-            found = np.column_stack([batch.column("high").to_numpy(), batch.column("low").to_numpy()])
-            found = np.concatenate([last, found])
-            # each once: the resharder writes a picture as often as it finds its uid
-            fresh = np.flatnonzero((found[1:] != found[:-1]).any(axis=1)) + 1
-            made = found[fresh] if len(last) else np.concatenate([found[:1], found[fresh]])
-            file.write(made.astype("<u8").tobytes())
-            count, last = count + len(made), found[-1:]
+            uids = np.column_stack([batch.column("high").to_numpy(), batch.column("low").to_numpy()])
+            uids = np.concatenate([last, uids])
+            # Each uid once: the resharder writes a picture as often as it finds its uid.
+            changes = np.flatnonzero((uids[1:] != uids[:-1]).any(axis=1)) + 1
+            distinct = uids[changes] if len(last) else np.concatenate([uids[:1], uids[changes]])
+            file.write(distinct.astype("<u8").tobytes())
+            count, last = count + len(distinct), uids[-1:]
         _write_header(file, count)
     return []
 
 
 def _write_header(file: BinaryIO, count: int) -> int:
-    """Write what a .npy begins with, which is as long for any count. Returns the count."""
+    """Write the header of a .npy file, whose length does not depend on the count. Return the count."""
     file.seek(0)
     shape = {"descr": np.lib.format.dtype_to_descr(_UID), "fortran_order": False, "shape": (count,)}
     np.lib.format.write_array_header_1_0(file, shape)
@@ -123,24 +138,26 @@ def _write_header(file: BinaryIO, count: int) -> int:
 
 
 def _write_documents(con: duckdb.DuckDBPyConnection, folder: Path, dataset: str) -> list[str]:
-    """Write what datatrove's MinhashDedupCluster would: little-endian uint32, a file of each kind a metadata file.
+    """Write what datatrove's MinhashDedupCluster writes: three files of little-endian uint32 for each metadata file.
 
-    `.remove`: row numbers. `.clusters`, `.sizes`: pairs of row number and cluster, or rows in it. Ascending rows.
+    `.remove` holds row numbers. `.clusters` and `.sizes` hold pairs: a row number with its cluster, or with the rows in
+    that cluster. Row numbers ascend.
     """
     files = con.execute("select rank, metadata_path from files where dataset = ? order by rank", [dataset]).fetchall()
     if not files:
-        return [f"{dataset}: no datatrove/{dataset}, as its rows lie in no metadata file of their own"]
+        return [f"{dataset}: no datatrove/{dataset}, as its rows come from no metadata file of their own"]
     folder.mkdir(parents=True)
     paths = [path for _, path in files]
     root = os.path.commonpath([os.path.dirname(path) for path in paths]) if "://" not in paths[0] else ""  # noqa: PTH120
     lines = [os.path.relpath(path, root) if root else path for path in paths]
     (folder / "paths.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for rank, _ in files:  # also empty ones: without them datatrove gives the documents of a file no cluster
+    for rank, _ in files:  # empty files too: without them datatrove gives a file's documents no cluster
         for kind in ("remove", "clusters", "sizes"):
             (folder / f"{rank:06d}.{kind}").touch()
     for batch in con.execute(_DOCUMENTS, [dataset]).to_arrow_reader(_BATCH):
         _append(folder, batch)
-    return [f"{dataset}: the paths in datatrove/{dataset}/paths.txt lie below {root or 'nothing: they are whole'}"]
+    start = f"relative to {root}" if root else "absolute"
+    return [f"{dataset}: the paths in datatrove/{dataset}/paths.txt are {start}"]
 
 
 def _append(folder: Path, batch: pa.RecordBatch) -> None:

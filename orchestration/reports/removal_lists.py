@@ -1,6 +1,6 @@
 """What a data engineer takes away: the rows that a policy removes, in the formats of the tools that remove them.
 
-What belongs here: which rows go, a folder that is written as a whole or not at all, and what vouches for it. What does
+What belongs here: which rows go, and a folder that is written completely or not at all, with its manifest. What does
 not: the formats of other tools (`reports/removal_formats.py`), what a policy removes of which cluster
 (`sql/duplicates/policies.sql`), the curators' report (`reports/exports.py`).
 
@@ -8,7 +8,7 @@ not: the formats of other tools (`reports/removal_formats.py`), what a policy re
     img2dataset, datacomp, datatrove    the same for tools that remove or fetch rows
     README.md, manifest.json            how to use them; policy, version, counts, and the SHA-256 of every file
 
-All is streamed: a table of what goes lies in DuckDB, which spills it to disk, and nothing else is held.
+Everything is streamed. Only the table of the rows that go is held, by DuckDB, which spills it to disk.
 """
 
 import json
@@ -20,13 +20,14 @@ from pathlib import Path
 import duckdb
 
 from orchestration.reports import removal_formats
-from orchestration.warehouse import staging
+from orchestration.reports.page_data import publication
 from transforms.hashing.hashes import file_sha256
+from transforms.storage import staging
 
 LIST, MANIFEST, README = "removal.parquet", "manifest.json", "README.md"
 PARTS = (LIST, *removal_formats.FOLDERS, README, MANIFEST)
 
-# A row goes by the same rule as duplicates.policies counts it by; recalled rows always go.
+# The rule by which a row goes is the one by which duplicates.policies counts it. Recalled rows always go.
 _LEAVING = """
 create temp table leaving as
 with policy as (select rule, level from duplicates.policies where policy = ?),
@@ -62,10 +63,12 @@ class RemovalError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Counts:
+class RemovalCounts:
     """Rows of the warehouse, and what becomes of them.
 
-    Of the rows that stay, kept_without_url cannot be downloaded, and kept_without_picture have no usable picture.
+    Attributes:
+        kept_without_url: rows that stay and cannot be downloaded.
+        kept_without_picture: rows that stay and have no usable picture.
     """
 
     rows: int
@@ -77,15 +80,25 @@ class Counts:
 
 
 def policies(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Name the policies of the published version."""
+    """Return the names of the published version's policies."""
     return [name for (name,) in con.execute("select policy from duplicates.policies").fetchall()]
 
 
 def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str) -> list[Path]:
-    """Write a policy's removal list into `folder`, all or none. Returns the files.
+    """Write a policy's removal list, all or none. It replaces an earlier list in the folder and no other files.
 
-    policy: one of `policies`. memory: what DuckDB may hold, as it takes it. An earlier removal list in the folder is
-    replaced; other files there are left alone. Raises RemovalError, or OSError if the file system refuses.
+    Args:
+        con: a connection to a published version.
+        folder: the folder to write into.
+        policy: one of `policies`.
+        memory: the most that DuckDB may hold, such as `"4GB"`.
+
+    Returns:
+        The files.
+
+    Raises:
+        RemovalError: something else is in the place of a file, or the counts contradict duplicates.policies.
+        OSError: the file system refuses.
     """
     _require_free(folder)
     with staging.staged(folder) as partial:
@@ -104,41 +117,41 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
 
 
 def _require_free(folder: Path) -> None:
-    """Refuse a folder in which something lies where the list would: only what an earlier manifest names is ours."""
+    """Refuse a folder that holds other files in the places of the list: only those in an earlier manifest are ours."""
     try:
         earlier = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         ours = {*earlier["files"], MANIFEST} if "policy" in earlier else set()
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         ours = set()
     for name in PARTS:
-        there = folder / name
-        files = [path for path in there.rglob("*") if not path.is_dir()] if there.is_dir() else [there]
+        part = folder / name
+        files = [path for path in part.rglob("*") if not path.is_dir()] if part.is_dir() else [part]
         for path in files:
             if path.exists() and path.relative_to(folder).as_posix() not in ours:
                 raise RemovalError(f"{path} is not of an earlier removal list; choose another folder with --to")
 
 
 def _move(partial: Path, folder: Path) -> None:
-    """Put what is written in the place of an earlier list. The manifest goes first and comes last: it vouches."""
+    """Replace an earlier list. The manifest vouches for the others: remove it first and add it last."""
     (folder / MANIFEST).unlink(missing_ok=True)
     for name in PARTS:
-        target, made = folder / name, partial / name
+        target, source = folder / name, partial / name
         if target.is_dir():
             shutil.rmtree(target)
-        elif not made.exists():
+        elif not source.exists():
             target.unlink(missing_ok=True)
-        if made.exists():
-            made.replace(target)
+        if source.exists():
+            source.replace(target)
 
 
-def _fill(con: duckdb.DuckDBPyConnection, folder: Path, policy: str) -> tuple[Counts, list[str]]:
+def _fill(con: duckdb.DuckDBPyConnection, folder: Path, policy: str) -> tuple[RemovalCounts, list[str]]:
     con.execute(_LEAVING, [policy])
     counts = _counts(con, policy)
     removal_formats.stream(con, _LISTED, [], folder / LIST)
     return counts, removal_formats.write(con, folder)
 
 
-def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> Counts:
+def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> RemovalCounts:
     [(rows, duplicates, recalled, *without)] = con.execute(
         """
         select count(*), count(*) filter (where leaving.reason = 'duplicate'),
@@ -152,7 +165,7 @@ def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> Counts:
     [(promised,)] = con.execute("select removed_rows from duplicates.policies where policy = ?", [policy]).fetchall()
     if duplicates != promised:
         raise RemovalError(f"{policy} would remove {duplicates:,} rows, but duplicates.policies counts {promised:,}")
-    return Counts(rows, duplicates, recalled, rows - duplicates - recalled, *without)
+    return RemovalCounts(rows, duplicates, recalled, rows - duplicates - recalled, *without)
 
 
 _ABOUT = """\
@@ -181,12 +194,13 @@ them out.
 """
 
 
-def _describe(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, counts: Counts, notes: list[str]) -> None:
-    [(version,)] = con.execute("select max(version) from warehouse.versions").fetchall()
+def _describe(
+    con: duckdb.DuckDBPyConnection, folder: Path, policy: str, counts: RemovalCounts, notes: list[str]
+) -> None:
     [(description,)] = con.execute("select description from duplicates.policies where policy = ?", [policy]).fetchall()
-    about = {"policy": policy, "description": description, "version": version, "counts": asdict(counts)}
-    said = "".join(f"- {note}\n" for note in notes)
-    (folder / README).write_text(_ABOUT.format(notes=said, **about), encoding="utf-8")
+    about = {"policy": policy, "description": description, "version": publication(con).number, "counts": asdict(counts)}
+    listed = "".join(f"- {note}\n" for note in notes)
+    (folder / README).write_text(_ABOUT.format(notes=listed, **about), encoding="utf-8")
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in _files(folder)

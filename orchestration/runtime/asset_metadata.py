@@ -1,6 +1,6 @@
-"""What the Dagster UI shows of a table: columns, a preview, a plot, where each column comes from.
+"""What the Dagster UI shows of a table: columns, a preview, a plot, and where each column comes from.
 
-What belongs here: Markdown and Dagster metadata. What does not: the tables.
+What belongs here: Markdown and Dagster metadata. What does not: the tables (`sql/`, `facts/schemas/`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ import duckdb
 from orchestration.facts import SCHEMAS, FactTable
 from orchestration.warehouse.lineage import lineage
 from orchestration.warehouse.models import Model
+from orchestration.warehouse.queries import query, query_names
 from transforms.readable import legible
 
 _AT_ONCE = 1000  # Dagster's UI hides longer Markdown behind a link
@@ -20,51 +21,23 @@ _PREVIEW = 5
 _CELL = 60
 _UNSHOWN = ("vector", "pixels")  # columns of facts with a thousand numbers each
 
-# A picture of the tables that are worth one: label, value, and the ends of its interval where it has one.
-PLOTS = {
-    "catalog.shards": "select dataset || '/' || shard, rows from catalog.shards order by 1 limit 30",
-    "catalog.samples": "select coalesce(license, 'no licence stated'), count(*) as n from catalog.samples "
-    "group by 1 order by n desc, 1 limit 20",
-    "catalog.generations": "select source || ': ' || status, count(*) from catalog.generations group by 1 order by 1",
-    "fingerprints.images": "select status, count(*) from fingerprints.images group by 1 order by 1",
-    "fingerprints.coverage": "select dataset || ' by ' || fingerprint, ok / expected from fingerprints.coverage "
-    "where expected > 0 order by 1",
-    "fingerprints.failures": "select failure, rows from fingerprints.failures order by rows desc, 1 limit 20",
-    "duplicates.pairs": "select method, count(*) from duplicates.pairs group by 1 order by 1",
-    "duplicates.counts": "select 'cluster ' || cluster_id, duplicate_count from duplicates.counts "
-    "order by duplicate_count desc, cluster_id limit 20",
-    "duplicates.policies": "select policy, removed_rows from duplicates.policies",
-    "matches.candidates": "select method, count(*) from matches.candidates group by 1 order by 1",
-    "matches.calibration": "select population || ', ' || error || ' by ' || rule, error_rate, error_low, error_high "
-    "from matches.calibration where operating_point and error_rate is not null order by 1",
-    "provenance.sources": "select verdict, count(*) from provenance.sources group by 1 order by 1",
-    "provenance.generations": "select verdict, count(*) from provenance.generations group by 1 order by 1",
-    "provenance.duplication_effect": "select 'shown ' || band || ' times', share, share_low, share_high "
-    "from provenance.duplication_effect",
-    "provenance.rightsholders": "select host || ': ' || verdict, copies from provenance.rightsholders "
-    "order by copies desc, 1 limit 20",
-    "reports.duplicate_frequency": "select 'shown ' || band || ' times', clusters from reports.duplicate_frequency",
-    "reports.repeated_pictures": "select coalesce(captions[1], 'no caption'), duplicate_count "
-    "from reports.repeated_pictures limit 20",
-}
-
 
 def bars(rows: Sequence[Sequence[Any]]) -> str:
-    """Return a bar chart in Markdown: a line a row of label, value and, where known, the ends of its interval.
+    """Return a bar chart in Markdown. It is cut off where Dagster would hide the rest behind a click.
 
-    The longest bar is for the greatest value. Labels may be anybody's text. Short enough for Dagster to show at once:
-    what is longer hides behind a click, and so would a picture.
+    Args:
+        rows: Label, value and, where it is known, the two ends of the value's interval. Labels may be anybody's text.
     """
     if not rows:
         return "_no rows_"
-    most = max(float(value) for _, value, *_ in rows) or 1
+    greatest = max(float(value) for _, value, *_ in rows) or 1
     labels = [_label(str(label)) for label, *_ in rows]
-    wide = max(map(len, labels))
+    width = max(map(len, labels))
     lines: list[str] = []
     room = _AT_ONCE - len("```\n\n```") - len(f"\n… and {len(rows)} more")
     for label, (_, value, *ends) in zip(labels, rows, strict=True):
-        between = " ({:,.3g} to {:,.3g})".format(*ends) if len(ends) == 2 and None not in ends else ""
-        line = f"{label:<{wide}}  {'█' * round(_WIDTH * float(value) / most)} {value:,.4g}{between}"
+        interval = " ({:,.3g} to {:,.3g})".format(*ends) if len(ends) == 2 and None not in ends else ""
+        line = f"{label:<{width}}  {'█' * round(_WIDTH * float(value) / greatest)} {value:,.4g}{interval}"
         room -= len(line) + 1
         if room < 0:
             lines.append(f"… and {len(rows) - len(lines)} more")
@@ -79,7 +52,12 @@ def _label(text: str) -> str:
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table in Markdown. Cells are text from the open web: nothing in them is markup afterwards."""
+    """Return a table in Markdown.
+
+    Args:
+        names: The head.
+        rows: Cells, which may be text from the open web; no markup in them has an effect.
+    """
     lines = [names, ["---"] * len(names), *([_cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -91,7 +69,7 @@ def _cell(value: object) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text from the open web as Markdown in which nothing of it is markup, hides or reorders."""
+    """Escape text from the open web, so that it shows as it is: no markup, nothing hidden or reordered."""
     return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in legible(text))
 
 
@@ -104,7 +82,12 @@ def metadata(
 ) -> dict[str, Any]:
     """Return what the UI shows of a built model.
 
-    columns: as `build.columns` gives them. owner: the asset, by name, that writes each Lance table.
+    Args:
+        con: The database that holds it.
+        model: The model.
+        rows: How many rows it has.
+        columns: The columns of all tables, as `build.columns` returns them.
+        owner: The assets that write fact tables of another name, by table.
     """
     shown = con.execute(f'select * from "{model.stage}"."{model.table}" limit {_PREVIEW}')  # noqa: S608
     names = [column[0] for column in shown.description or ()]
@@ -116,14 +99,15 @@ def metadata(
         "dagster/column_lineage": _lineage(model, columns, owner),
         "preview": dg.MetadataValue.md(table(names, shown.fetchall())),
     }
-    if model.name in PLOTS:
-        found["plot"] = dg.MetadataValue.md(bars(con.execute(PLOTS[model.name]).fetchall()))
+    plot = f"plots/{model.name}"
+    if plot in query_names("plots"):
+        found["plot"] = dg.MetadataValue.md(bars(con.execute(query(plot)).fetchall()))
     return found
 
 
-def fact(table_of: FactTable) -> dict[str, Any]:
-    """Return what the UI shows of a fact table: its count of rows, and the first of them."""
-    dataset = table_of.dataset()
+def fact(facts: FactTable) -> dict[str, Any]:
+    """Return what the UI shows of a fact table: how many rows it has, and the first of them."""
+    dataset = facts.dataset()
     names = [name for name in dataset.schema.names if name not in _UNSHOWN]
     shown = dataset.scanner(columns=names, limit=_PREVIEW).to_table().to_pylist()
     return {
@@ -132,8 +116,8 @@ def fact(table_of: FactTable) -> dict[str, Any]:
     }
 
 
-def labelled(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """Say of an asset what layer of the warehouse it is, and which columns a fact table has."""
+def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Tag an asset with its layer of the warehouse, and a fact table with its columns."""
     name = spec.key.path[-1]
     layer = "derived" if len(spec.key.path) > 1 else "facts" if name in SCHEMAS else "exports"
     spec = spec.merge_attributes(tags={"raisonne/layer": layer})
@@ -146,15 +130,18 @@ def labelled(spec: dg.AssetSpec) -> dg.AssetSpec:
 def _lineage(model: Model, columns: Mapping[str, Mapping[str, str]], owner: Mapping[str, str]) -> dg.TableColumnLineage:
     deps = {}
     for column, origins in lineage(model, columns).items():
-        keys = dict.fromkeys(
-            (asset_key(name, owner), origin) for name, origin in origins
-        )  # an asset may write two tables
+        keys = dict.fromkeys((asset_key(name, owner), origin) for name, origin in origins)  # an asset may write two
         deps[column] = [dg.TableColumnDep(key, origin) for key, origin in keys if key]
-    return dg.TableColumnLineage({column: found for column, found in deps.items() if found})
+    return dg.TableColumnLineage({column: origins for column, origins in deps.items() if origins})
 
 
 def asset_key(name: str, owner: Mapping[str, str]) -> dg.AssetKey | None:
-    """Return the asset behind a table that models read; None for settings and the like."""
+    """Return the asset behind a table that models read; None for settings and the like.
+
+    Args:
+        name: The table as models name it.
+        owner: The assets that write fact tables of another name, by table.
+    """
     if "." in name:
         return dg.AssetKey(name.split("."))
     if name == "landing_metadata":

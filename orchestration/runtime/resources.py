@@ -1,6 +1,7 @@
-"""What the assets work with: the settings, the fact tables, the encoder, and the right to write.
+"""What the assets work with: settings, fact tables, encoders, and values made of the settings.
 
-What belongs here: opening these for a run. What does not: what is done with them (`defs/`).
+What belongs here: holding the warehouse for a run, and building what assets hand to the functions that they call. What
+does not: what is done with these (`defs/` and below).
 """
 
 import os
@@ -16,10 +17,11 @@ from pydantic import PrivateAttr
 
 from orchestration import progress, settings
 from orchestration.facts import Facts
+from orchestration.facts.migration import migrate
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.warehouse import publishing
 from transforms import encoders
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import pairs
 from transforms.encoders import Encoder
 from transforms.fingerprints import views
@@ -30,14 +32,14 @@ from transforms.fingerprints.fingerprint import Rules
 class Warehouse(dg.ConfigurableResource):
     """A run's hold on the warehouse: one writer at a time, from its first step to its last.
 
-    A second run waits `publishing.lock_wait_s` seconds, saying for whom, and is then refused.
+    A second run waits `publishing.lock_wait_s` seconds, says for whom, and is then refused.
     """
 
     _settings: settings.Settings = PrivateAttr()
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Warehouse"]:
-        """Hold the writer's lock while the run's steps execute."""
+        """Hold the writer's lock while the run's steps execute; first bring the facts up to date."""
         self._settings = settings.load()
         wait = self._settings.publishing.lock_wait_s
 
@@ -50,7 +52,11 @@ class Warehouse(dg.ConfigurableResource):
         log = progress.told_to(context.log.info) if context.log else nullcontext()
         with publishing.writer(self.home, run=run, wait_s=wait, on_wait=tell), log:
             shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
+            for sentence in migrate(self.facts).sentences:
+                tell(sentence)
             yield self
+
+    # Settings and places
 
     @property
     def settings(self) -> settings.Settings:
@@ -64,8 +70,10 @@ class Warehouse(dg.ConfigurableResource):
 
     @property
     def fetched(self) -> Path:
-        """Where dumps from an object store lie while they are read."""
+        """The folder for dumps from an object store, while they are read."""
         return self.home / "fetched"
+
+    # What is read
 
     @property
     def facts(self) -> Facts:
@@ -73,8 +81,15 @@ class Warehouse(dg.ConfigurableResource):
         return Facts(self.home / "facts")
 
     @property
+    def training_picture(self) -> TrainingPictures:
+        """The reader of training rows' pictures."""
+        return TrainingPictures(self.facts, self.rules.max_pixels)
+
+    # Encoders
+
+    @property
     def encoder_names(self) -> dict[str, str]:
-        """The encoders that the settings name, by what they are for: `copy`, and `semantic` if there is one."""
+        """The encoders that the settings name, by purpose: `copy`, and `semantic` if there is one."""
         return self._settings.encoders.chosen
 
     def encoder(self, kind: str = "copy") -> Encoder:
@@ -90,6 +105,8 @@ class Warehouse(dg.ConfigurableResource):
         """Load an encoder by its name, once a process."""
         return _encoder(name)
 
+    # Rules and thresholds
+
     @property
     def rules(self) -> Rules:
         """What a picture must satisfy."""
@@ -102,25 +119,20 @@ class Warehouse(dg.ConfigurableResource):
         return WorkPace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
 
     @property
-    def pixel_limits(self) -> Limits:
-        """When two pictures agree by pixels."""
-        return self._settings.thresholds.pixels
-
-    @property
     def views(self) -> tuple[views.View, ...]:
         """The parts of a generation that are searched with."""
         return views.search_views(self._settings.search.scales, self._settings.search.flips)
 
     @property
-    def duplicate_thresholds(self) -> pairs.Thresholds:
-        """When two training rows show the same picture."""
-        cut = self._settings.thresholds
-        return pairs.Thresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
+    def pixel_limits(self) -> PixelLimits:
+        """When two pictures agree by pixels."""
+        return self._settings.thresholds.pixels
 
     @property
-    def training_picture(self) -> TrainingPictures:
-        """The reader of training rows' pictures."""
-        return TrainingPictures(self.facts, self.rules.max_pixels)
+    def duplicate_thresholds(self) -> pairs.DuplicateThresholds:
+        """When two training rows show the same picture."""
+        cut = self._settings.thresholds
+        return pairs.DuplicateThresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
 
 
 @cache

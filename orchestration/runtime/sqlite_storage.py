@@ -1,11 +1,11 @@
-"""Dagster's own records in SQLite, with connections that stay open: a small run is mostly the writing of its events.
+"""A storage that a `dagster.yaml` may name: Dagster's SQLite files, with connections that stay open.
 
 What belongs here: how Dagster's run and event log files are connected to. What does not: what is in them (Dagster's),
 where they are and the rest of the instance (`runtime/instance.py`).
 
-Dagster opens each file anew for every event, with an engine that compiles every statement again and a flush to the
+Dagster opens each file anew for every event, with an engine that compiles every statement again, and flushes to the
 disk on every commit. Here a file keeps its engine and one connection. Write-ahead logs without a flush per commit
-(`synchronous = normal`) outlive a killed process; a power failure may lose the last events, and leaves the file whole.
+(`synchronous = normal`) survive a killed process; a power failure may lose the last events, and leaves the file whole.
 """
 
 import os
@@ -38,7 +38,7 @@ _KEPT = 8
 
 
 class Engines:
-    """An engine a file, each with one connection that stays open; further ones, for threads, close after use."""
+    """An engine for each file, with one connection that stays open. Other threads' connections close after use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class Engines:
 
     @contextmanager
     def transaction(self, path: str) -> Iterator[sa.Connection]:
-        """Connect to a file that is there, committing at the end. FileNotFoundError: it is not."""
+        """Connect to an existing file and commit at the end. Raises FileNotFoundError."""
         with self._engine(path).connect() as connection, connection.begin():
             yield connection
 
@@ -115,7 +115,7 @@ class Events(SqliteEventLogStorage):
                 yield connection
 
     def has_table(self, table_name: str) -> bool:
-        """Tell whether the index has a table. Dagster asks before most events, and a table that is there stays."""
+        """Return whether the index has a table. Dagster asks before most events, and tables stay."""
         if table_name not in self._tables:
             with self._connect(INDEX_SHARD_NAME) as connection:
                 if not sa.inspect(connection).has_table(table_name):
@@ -124,7 +124,7 @@ class Events(SqliteEventLogStorage):
         return True
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store all events in one transaction of each file they go to."""
+        """Store all events in one transaction for each file."""
         with self._db_lock, ExitStack() as held:
             for shard in sorted({INDEX_SHARD_NAME, *(event.run_id for event in events)}):
                 self._held[shard] = connection = held.enter_context(self._connect(shard))
@@ -132,7 +132,13 @@ class Events(SqliteEventLogStorage):
             super().store_event_batch(events)
 
     def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
-        """Call back on each new event of a run, also while it is in the write-ahead log alone."""
+        """Call back on each new event of a run, even one that is only in the write-ahead log.
+
+        Args:
+            run_id: The run.
+            cursor: Where to begin.
+            callback: Takes an event and its cursor.
+        """
         if not self._obs:
             self._obs = Observer()
             self._obs.start()
@@ -140,13 +146,13 @@ class Events(SqliteEventLogStorage):
         self._watchers[run_id][callback] = (watchdog, self._obs.schedule(watchdog, self._base_dir, recursive=True))
 
     def dispose(self) -> None:
-        """Close every connection: the last one of all processes takes the write-ahead log into the file."""
+        """Close every connection. The last one of all processes merges the write-ahead log into the file."""
         super().dispose()
         self._engines.close()
 
 
 class _Watchdog(SqliteEventLogStorageWatchdog):
-    """Dagster's looks at the file alone, which does not change until a connection closes."""
+    """Watches the write-ahead log too: the file that Dagster watches does not change until a connection closes."""
 
     @property
     def patterns(self) -> list[str]:
@@ -166,7 +172,7 @@ class Runs(SqliteRunStorage):
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
-        """Connect, committing at the end."""
+        """Connect, and commit at the end."""
         with self._engines.transaction(self._path) as connection:
             yield connection
 
@@ -177,7 +183,7 @@ class Runs(SqliteRunStorage):
 
 
 class Records(DagsterSqliteStorage):
-    """All of Dagster's records below a folder, in the files where its own SQLite storage has them."""
+    """All of Dagster's records in a folder, in the same files as its own SQLite storage."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super(DagsterSqliteStorage, self).__init__()  # not its own, which would open all files another time
@@ -191,5 +197,10 @@ class Records(DagsterSqliteStorage):
     def from_config_value(  # type: ignore[override]
         cls, inst_data: ConfigurableClassData, config_value: dict[str, str]
     ) -> "Records":
-        """Make them as dagster.yaml says."""
+        """Build it as `dagster.yaml` says.
+
+        Args:
+            inst_data: What names this class.
+            config_value: The folder, as `base_dir`.
+        """
         return cls.from_local(inst_data=inst_data, **config_value)

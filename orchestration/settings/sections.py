@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
 
-from transforms.alignment import policy
+from transforms.alignment.policy import PixelLimits
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
@@ -21,18 +21,19 @@ class Section(BaseModel):
 
 
 class Dataset(Section):
-    """A training set: its metadata and its image dump, globs of landing files on disk or in an object store.
+    """A training set: its metadata and its image dump, on disk or in an object store."""
 
-    metadata may be left out where the dump says everything itself (folders, parquet with bytes), images where there
-    is none yet. download: a folder that `raisonne download` fills with the pictures. redownload: a second dump of the
-    same rows, compared with the first in `fingerprints.redownloads`.
-    """
-
-    name: Name
-    metadata: str | None = None
-    images: str | None = None
-    download: str | None = None
-    redownload: str | None = None
+    name: Name = Field(description="Name of the dataset, unique among datasets, generations and recalls.")
+    metadata: str | None = Field(
+        None, description="Glob of the metadata files. Leave it out where the dump holds all metadata itself."
+    )
+    images: str | None = Field(None, description="Glob of the image dump. Leave it out where there is none yet.")
+    download: str | None = Field(
+        None, description="Folder that `raisonne download` fills with the pictures; with it, leave `images` out."
+    )
+    redownload: str | None = Field(
+        None, description="Glob of a second dump of the same rows, compared in `fingerprints.redownloads`."
+    )
 
     @model_validator(mode="after")
     def _says_where(self) -> "Dataset":
@@ -49,31 +50,37 @@ class Dataset(Section):
 
 
 class Generations(Section):
-    """Generated images: a folder, with prompts in `generations.jsonl` or `generations.parquet` if there are any."""
+    """Generated images and, if known, their prompts."""
 
-    name: Name
-    path: str
+    name: Name = Field(description="Name of the source, unique among datasets, generations and recalls.")
+    path: str = Field(
+        description="Folder of pictures, with prompts in `generations.jsonl` or `generations.parquet` if there are any."
+    )
 
 
 class Recall(Section):
-    """An opt-out list: a glob of CSV, Parquet, JSON lines or text files that name training rows.
+    """An opt-out list that names training rows."""
 
-    Columns, any of: `sample_id`, `url`, `host` (and the hosts below it), `sha256`, `pdq`. A text file is a URL a line.
-    A list without a file stops a run.
-    """
-
-    name: Name
-    path: str
+    name: Name = Field(description="Name of the list, unique among datasets, generations and recalls.")
+    path: str = Field(
+        description="Glob of CSV, Parquet, JSON lines or text files. Columns, any of: `sample_id`, `url`, `host` (and "
+        "the hosts below it), `sha256`, `pdq`. A text file holds one URL per line. A list without a file stops a run."
+    )
 
 
 class Encoders(Section):
-    """`copy` finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint.
+    """The models that embed pictures."""
 
-    semantic, if any: `open_clip:MODEL/PRETRAINED`, where PRETRAINED is a tag of the hub or a safetensors file.
-    """
-
-    copy_: str = Field("sscd", alias="copy")
-    semantic: str | None = None
+    copy_: str = Field(
+        "sscd",
+        alias="copy",
+        description="Encoder that finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint.",
+    )
+    semantic: str | None = Field(
+        None,
+        description="Encoder of meaning: `open_clip:MODEL/PRETRAINED`, where PRETRAINED is a tag of the hub or a "
+        "safetensors file. None: no semantic embeddings.",
+    )
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -81,135 +88,240 @@ class Encoders(Section):
         return {"copy": self.copy_} | ({"semantic": self.semantic} if self.semantic else {})
 
 
+_PIXELS = PixelLimits()
+
+
 class Thresholds(Section):
-    """Where the verdicts are cut.
+    """Where the verdicts are cut; `transforms/alignment/policy.py` is the policy of aligned pixels.
 
-    pdq: differing bits of 256 up to which two hashes show the same picture. pdq_quality: below it a hash says
-    nothing. similar: cosine of copy embeddings from which two pictures are worth comparing by pixels (0.5 is the
-    replication threshold of Somepalli et al. 2022). caption: Jaccard similarity of the words of two captions from which
-    they nearly equal. candidate: cosine from which a generation's neighbour is kept.
-    duplicate_overlap, whole_overlap: shared share of both pictures from which two training pictures are the same, and
-    a generation shows the whole of its source. coverage: share of the training rows that must have been searched
-    before finding no copy says anything; below it that answer is shown as inconclusive.
-
-    The others say when aligned pixels confirm a copy; `transforms/alignment/policy.py` is the policy. Pictures are
-    compared in cells of 8 pixels at a long side of 320, or enlarged threefold where that is less. structure: standard
-    deviation from which a cell is evidence. likeness, gain, colour: a cell agrees where its correlation is at least so
-    high, its contrast strays so little from the common one (natural logarithm), and its colour lies so little off. A
-    region is confirmed by `inliers` matched local features on one geometry, so many `cells` (`cells_whole` where it is
-    the whole of both pictures), the share `agreement` of them agreeing (of the whole of both, `agreement_whole` with
-    `inliers_part` features, and `agreement_unmatched` with fewer), aligned_distance, the root mean square of its
-    aligned pixels in [0, 1], and its share of the picture it fills more and of the other (larger_share, smaller_share).
-    Or by `inliers_part` features and a `solid` piece of so many agreeing cells, whatever else the region shows: its
-    share of the picture that it fills more, times the agreement around it, is at least solid_share, and what agrees has
-    at most masked_mse.
+    Pictures are aligned at a long side of 320 pixels, or enlarged threefold where that is less, and compared in cells
+    of 8 pixels.
     """
 
-    pdq: int = Field(31, ge=0, le=31)
-    pdq_quality: int = Field(50, ge=0, le=100)
-    similar: float = Field(0.5, gt=0, le=1)
-    caption: float = Field(0.8, gt=0, le=1)
-    candidate: float = Field(0.25, ge=0, le=1)
-    structure: float = Field(0.015, gt=0, le=1)
-    likeness: float = Field(0.95, gt=0, le=1)
-    gain: float = Field(0.3, gt=0, le=5)
-    colour: float = Field(0.05, gt=0, le=1)
-    inliers: int = Field(4, ge=4, le=600)
-    inliers_part: int = Field(24, ge=4, le=600)
-    cells: int = Field(90, ge=1, le=1600)
-    cells_whole: int = Field(40, ge=1, le=1600)
-    agreement: float = Field(0.75, gt=0, le=1)
-    agreement_whole: float = Field(0.55, gt=0, le=1)
-    agreement_unmatched: float = Field(0.9, gt=0, le=1)
-    aligned_distance: float = Field(0.1, gt=0, le=1)
-    solid: int = Field(200, ge=1, le=1600)
-    solid_share: float = Field(0.2, gt=0, le=1)
-    masked_mse: float = Field(0.02, gt=0, le=1)
-    larger_share: float = Field(0.28, gt=0, le=1)
-    smaller_share: float = Field(0.08, gt=0, le=1)
-    duplicate_overlap: float = Field(0.6, gt=0, le=1)
-    whole_overlap: float = Field(0.8, gt=0, le=1)
-    coverage: float = Field(0.95, ge=0, le=1)
+    pdq: int = Field(31, ge=0, le=31, description="Differing PDQ bits, of 256, up to which two hashes match.")
+    pdq_quality: int = Field(50, ge=0, le=100, description="PDQ quality below which a hash says nothing.")
+    similar: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Cosine of copy embeddings from which two pictures are compared by pixels. 0.5 is the replication "
+        "threshold of Somepalli et al. 2022.",
+    )
+    caption: float = Field(
+        0.8, gt=0, le=1, description="Jaccard similarity of their words from which two captions are nearly equal."
+    )
+    candidate: float = Field(
+        0.25, ge=0, le=1, description="Cosine of copy embeddings from which a generation's neighbour is kept."
+    )
+    structure: float = Field(
+        _PIXELS.structure,
+        gt=0,
+        le=1,
+        description="Standard deviation of a cell's values, in [0, 1], from which it is evidence.",
+    )
+    likeness: float = Field(_PIXELS.likeness, gt=0, le=1, description="Correlation from which a cell agrees.")
+    gain: float = Field(
+        _PIXELS.gain,
+        gt=0,
+        le=5,
+        description="Natural logarithm of the ratio of a cell's contrast to the common one, up to which it agrees.",
+    )
+    colour: float = Field(
+        _PIXELS.colour,
+        gt=0,
+        le=1,
+        description="Difference of mean colours, in [0, 1], up to which a cell agrees.",
+    )
+    inliers: int = Field(
+        _PIXELS.inliers,
+        ge=4,
+        le=600,
+        description="Matched local features on one geometry from which a region can be confirmed.",
+    )
+    inliers_part: int = Field(
+        _PIXELS.inliers_part,
+        ge=4,
+        le=600,
+        description="Matched local features from which less must agree: a `solid` piece, or `agreement_whole`.",
+    )
+    cells: int = Field(
+        _PIXELS.cells,
+        ge=1,
+        le=1600,
+        description="Cells with structure from which a region can be confirmed.",
+    )
+    cells_whole: int = Field(
+        _PIXELS.cells_whole,
+        ge=1,
+        le=1600,
+        description="Cells with structure from which a region that is the whole of both pictures can be confirmed.",
+    )
+    agreement: float = Field(_PIXELS.agreement, gt=0, le=1, description="Share of a region's cells that must agree.")
+    agreement_whole: float = Field(
+        _PIXELS.agreement_whole,
+        gt=0,
+        le=1,
+        description="Share of the cells that must agree where the region is the whole of both pictures and has "
+        "`inliers_part` features.",
+    )
+    agreement_unmatched: float = Field(
+        _PIXELS.agreement_unmatched,
+        gt=0,
+        le=1,
+        description="Share of the cells that must agree where the region is the whole of both pictures and has fewer "
+        "features.",
+    )
+    aligned_distance: float = Field(
+        _PIXELS.aligned_distance,
+        gt=0,
+        le=1,
+        description="Root mean square difference of aligned pixels, in [0, 1], up to which they agree.",
+    )
+    solid: int = Field(
+        _PIXELS.solid,
+        ge=1,
+        le=1600,
+        description="Agreeing cells in one piece that, with `inliers_part` features, confirm a copy by themselves.",
+    )
+    solid_share: float = Field(
+        _PIXELS.solid_share,
+        gt=0,
+        le=1,
+        description="Least product of a solid piece's share of the picture that it fills more and the agreement "
+        "around it.",
+    )
+    masked_mse: float = Field(
+        _PIXELS.masked_mse,
+        gt=0,
+        le=1,
+        description="Mean squared difference of agreeing pixels, in [0, 1], up to which a solid piece counts.",
+    )
+    larger_share: float = Field(
+        _PIXELS.larger_share,
+        gt=0,
+        le=1,
+        description="Share that a region must have of the picture it fills more.",
+    )
+    smaller_share: float = Field(
+        _PIXELS.smaller_share,
+        gt=0,
+        le=1,
+        description="Share that a region must have of the picture it fills less.",
+    )
+    duplicate_overlap: float = Field(
+        0.6, gt=0, le=1, description="Shared share of both pictures from which two training pictures are the same."
+    )
+    whole_overlap: float = Field(
+        _PIXELS.whole_overlap,
+        gt=0,
+        le=1,
+        description="Shared share of both pictures from which a generation shows the whole source.",
+    )
+    coverage: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="Share of the training rows that must have been searched before finding no copy is conclusive.",
+    )
 
     @property
-    def pixels(self) -> policy.Limits:
+    def pixels(self) -> PixelLimits:
         """When aligned pixels confirm a copy."""
-        chosen, limits = self.model_dump(), fields(policy.Limits)
-        return policy.Limits(**{limit.name: chosen[limit.name] for limit in limits if limit.name in chosen})
+        chosen, limits = self.model_dump(), fields(PixelLimits)
+        return PixelLimits(**{limit.name: chosen[limit.name] for limit in limits if limit.name in chosen})
 
 
 class Limits(Section):
-    """What bounds time and memory. None of it changes a result that fits within it.
+    """What bounds time and memory. None of it changes a result that fits within it."""
 
-    pixels: the largest picture that is decoded. batch: pictures decoded and embedded at once. neighbours: training
-    pictures kept for each generation. null_sample: training pictures from which the null distribution is drawn.
-    commit_rows: fingerprints held in memory before they are written; a shard of fewer is one commit. index_rows:
-    fact tables of that many rows get an index.
-    """
-
-    pixels: int = Field(50_000_000, ge=1)
-    member_bytes: int = Field(100_000_000, ge=1)
-    batch: int = Field(64, ge=1)
-    neighbours: int = Field(10, ge=1)
-    null_sample: int = Field(256, ge=2)
-    commit_rows: int = Field(16_384, ge=1)
-    index_rows: int = Field(1_000_000, ge=1)
-    duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")
+    pixels: int = Field(50_000_000, ge=1, description="Pixels of the largest picture that is decoded.")
+    member_bytes: int = Field(100_000_000, ge=1, description="Bytes of the largest file of a dump that is read.")
+    batch: int = Field(64, ge=1, description="Pictures that are decoded and embedded at once.")
+    neighbours: int = Field(10, ge=1, description="Training pictures that are kept for each generation.")
+    null_sample: int = Field(
+        256, ge=2, description="Training pictures from which the null distribution of scores is drawn."
+    )
+    commit_rows: int = Field(
+        16_384,
+        ge=1,
+        description="Fingerprints held in memory before they are written; a shard of fewer is one commit.",
+    )
+    index_rows: int = Field(1_000_000, ge=1, description="Rows from which a fact table gets an index.")
+    duckdb_memory: str = Field(
+        "4GB",
+        pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$",
+        description="Memory of DuckDB, with its unit, before it spills to disk.",
+    )
 
 
 class Search(Section):
     """Which parts of a generation are searched with; each costs an embedding, 25 to 50 ms on a CPU with `sscd`.
 
-    scales: sides of square grids of tiles, shares of the picture's; 0.5 is 9 tiles, 0.33 is 16, 0.6 is 4, and a source
-    is found in about its size. flips: what is searched mirrored too. The default, 11 views, finds a source that fills a
-    quarter of the area or an inset of a third of the side; the figures are with `transforms.catalog.generations.views`.
+    The default, 11 views, finds a source that fills a quarter of the area or an inset of a third of the side.
     """
 
-    scales: Annotated[tuple[Annotated[float, Field(ge=0.1, lt=1)], ...], Field(max_length=4)] = (0.5,)
-    flips: Literal["none", "whole", "all"] = "whole"
+    scales: Annotated[tuple[Annotated[float, Field(ge=0.1, lt=1)], ...], Field(max_length=4)] = Field(
+        (0.5,),
+        description="Sides of square tiles, as shares of the picture's; a source of about that size is found. 0.5 is 9 "
+        "tiles, 0.33 is 16, 0.6 is 4.",
+    )
+    flips: Literal["none", "whole", "all"] = Field("whole", description="What is searched mirrored too.")
 
 
 class Calibration(Section):
-    """How sure a match is: `matches.calibration`.
+    """How sure a match is: `matches.calibration`."""
 
-    held_out: a folder of pictures that were never trained on; the null distribution is drawn from them too. trials:
-    training pictures of which an edited copy is looked for; the null sample is `limits.null_sample`. tail: share of
-    the null scores below the fitted tail. level: p-value up to which a match counts in the published error rates.
-    """
-
-    held_out: str | None = None
-    trials: int = Field(48, ge=0)
-    tail: float = Field(0.9, ge=0.5, lt=1)
-    level: float = Field(0.05, gt=0, lt=1)
+    held_out: str | None = Field(
+        None,
+        description="Folder of pictures that were never trained on; the null distribution is drawn from them too.",
+    )
+    trials: int = Field(48, ge=0, description="Training pictures of which an edited copy is searched for.")
+    tail: float = Field(0.9, ge=0.5, lt=1, description="Share of the null scores below the fitted tail.")
+    level: float = Field(
+        0.05, gt=0, lt=1, description="p-value up to which a match counts in the published error rates."
+    )
 
 
 class Joins(Section):
-    """How training pictures are compared with each other.
+    """How training pictures are compared with each other."""
 
-    cosine: `exact` compares all embeddings with all, `approximate` only those of the same cells, and measures what
-    that misses; `auto` is exact up to `exact_pictures` different pictures. cells: clusters of the approximate join, by
-    default the square root of the pictures; probes: cells that each picture is looked for in; recall_sample: pictures
-    compared with all others to measure the recall. memory: what a join may hold besides a hash of each picture.
-    """
-
-    cosine: Literal["auto", "exact", "approximate"] = "auto"
-    exact_pictures: int = Field(2_000_000, ge=1)
-    cells: int | None = Field(None, ge=1)
-    probes: int = Field(8, ge=1)
-    recall_sample: int = Field(1_000, ge=1)
-    memory: ByteSize = Field(ByteSize(2_000_000_000), ge=16_000_000)
+    cosine: Literal["auto", "exact", "approximate"] = Field(
+        "auto",
+        description="`exact` compares all embeddings with all, `approximate` only those of the same cells, and "
+        "measures what that misses; `auto` is exact up to `exact_pictures`.",
+    )
+    exact_pictures: int = Field(
+        2_000_000, ge=1, description="Different pictures up to which `auto` compares all with all."
+    )
+    cells: int | None = Field(
+        None, ge=1, description="Cells of the approximate join. None: the square root of the count of pictures."
+    )
+    probes: int = Field(8, ge=1, description="Cells in which each picture is searched for.")
+    recall_sample: int = Field(
+        1_000, ge=1, description="Pictures compared with all others to measure the recall of the approximate join."
+    )
+    memory: ByteSize = Field(
+        ByteSize(2_000_000_000),
+        ge=16_000_000,
+        description="Bytes, or a size with its unit, that a join may hold besides one hash per picture.",
+    )
 
 
 class Prompts(Section):
-    """How prompts are looked for among captions, besides as they are and normalised.
+    """How prompts are searched for among captions, besides as they are and normalised."""
 
-    semantic: by meaning too, where `encoders.semantic` is an open_clip model; every different caption is then embedded
-    once. similar: cosine of the two texts from which that brings a candidate. Which of them it was is for pixels to
-    say, so a low one costs comparisons, never a verdict; and only the nearest `limits.neighbours` captions count.
-    """
-
-    semantic: bool = True
-    similar: float = Field(0.8, gt=0, le=1)
+    semantic: bool = Field(
+        True,
+        description="Whether to search by meaning too, where `encoders.semantic` is an open_clip model. Every "
+        "different caption is then embedded once.",
+    )
+    similar: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Cosine of prompt and caption from which a caption brings a candidate. Pixels decide, so a low "
+        "value costs comparisons, never a verdict. Only the nearest `limits.neighbours` captions count.",
+    )
 
 
 _MOST = 1_000_000_000_000  # rows: more than any training set has
@@ -217,72 +329,87 @@ _ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
 
 
 class Policies(Section):
-    """What `duplicates.policies` plays through.
+    """What `duplicates.policies` compares; a policy is named after its number, such as `drop-from-10`."""
 
-    keep: rows that stay of every picture. drop_from: pictures with so many rows or more are removed altogether.
-    distance: only rows up to so many PDQ bits from their representative go, one of each picture stays. A policy is
-    named after its number: `keep-1`, `drop-from-10`, `distance-0`.
-    """
-
-    keep: Annotated[tuple[Annotated[int, Field(ge=1, le=_MOST)], ...], _ONCE] = (1, 2, 5, 10)
-    drop_from: Annotated[tuple[Annotated[int, Field(ge=2, le=_MOST)], ...], _ONCE] = (10, 100)
-    distance: Annotated[tuple[Annotated[int, Field(ge=0, le=256)], ...], _ONCE] = (0, 10)
+    keep: Annotated[tuple[Annotated[int, Field(ge=1, le=_MOST)], ...], _ONCE] = Field(
+        (1, 2, 5, 10), description="Rows that stay of every picture, one policy per number."
+    )
+    drop_from: Annotated[tuple[Annotated[int, Field(ge=2, le=_MOST)], ...], _ONCE] = Field(
+        (10, 100), description="Rows from which a picture is removed altogether, one policy per number."
+    )
+    distance: Annotated[tuple[Annotated[int, Field(ge=0, le=256)], ...], _ONCE] = Field(
+        (0, 10),
+        description="PDQ bits from their representative up to which rows are removed, one policy per number. One row "
+        "of each picture stays.",
+    )
 
 
 class Memorization(Section):
-    """The tests of the literature (Carlini et al. 2023, Somepalli et al. 2022), and where they are cut.
+    """The tests of the literature (Carlini et al. 2023, Somepalli et al. 2022), and where they are cut."""
 
-    epsilon: tiled distance up to which two generations of a prompt are near. clique: so many that are near each other
-    flag the prompt. delta: tiled distance to a source up to which it is extracted; the paper's (l2, 0.15)-extraction.
-    neighbours, alpha: of the small-image ratio. replication: copy score above which a generation replicates.
-    generations: of a prompt, compared with each other at most. eidetic_pictures: different pictures of a source's
-    cluster compared with it at most. outlier_neighbours: other pictures that an outlier is far from (the paper takes
-    1,000 of 860 million). outlier_sample: training pictures that sources are ranked among.
-    """
-
-    epsilon: float = Field(0.15, gt=0, le=1)
-    clique: int = Field(10, ge=2)
-    delta: float = Field(0.15, gt=0, le=1)
-    neighbours: int = Field(50, ge=1, le=1_000)
-    alpha: float = Field(0.5, gt=0)
-    replication: float = Field(0.5, gt=0, le=1)
-    generations: int = Field(500, ge=2)
-    eidetic_pictures: int = Field(50, ge=1)
-    outlier_neighbours: int = Field(50, ge=1)
-    outlier_sample: int = Field(1_000, ge=1)
+    epsilon: float = Field(
+        0.15, gt=0, le=1, description="Tiled distance up to which two generations of a prompt are near."
+    )
+    clique: int = Field(
+        10, ge=2, description="Generations of a prompt, all near each other, from which the prompt is flagged."
+    )
+    delta: float = Field(
+        0.15,
+        gt=0,
+        le=1,
+        description="Tiled distance to a source up to which it is extracted; the paper's (l2, 0.15)-extraction.",
+    )
+    neighbours: int = Field(
+        50, ge=1, le=1_000, description="Training pictures that the small-image ratio takes the mean distance to."
+    )
+    alpha: float = Field(0.5, gt=0, description="Factor of the mean distance in the small-image ratio.")
+    replication: float = Field(0.5, gt=0, le=1, description="Copy score above which a generation replicates.")
+    generations: int = Field(
+        500, ge=2, description="Generations of a prompt that are compared with each other at most."
+    )
+    eidetic_pictures: int = Field(
+        50, ge=1, description="Different pictures of a source's cluster that are compared with it at most."
+    )
+    outlier_neighbours: int = Field(
+        50,
+        ge=1,
+        description="Other pictures that an outlier is far from; the paper takes 1,000 of 860 million.",
+    )
+    outlier_sample: int = Field(1_000, ge=1, description="Training pictures that sources are ranked among.")
 
 
 class Reports(Section):
-    """How much of a warehouse its pages hold; the tables hold all of it, and a page says what it leaves out.
+    """How much of a warehouse its pages hold; the tables hold all of it, and a page says what it leaves out."""
 
-    clusters: repeated pictures that are listed, most repeated first. members: rows listed of each of them. thumbnails:
-    of so many a small copy is kept, of the first `pictured` also one of each different file among their members (24 at
-    most). cases: confirmed copies shown side by side, each with a page of its own.
-    """
-
-    clusters: int = Field(100_000, ge=0)
-    members: int = Field(1_000, ge=1)
-    thumbnails: int = Field(1_000, ge=0)
-    pictured: int = Field(50, ge=0)
-    cases: int = Field(200, ge=0)
+    clusters: int = Field(100_000, ge=0, description="Repeated pictures that are listed, most repeated first.")
+    members: int = Field(1_000, ge=1, description="Rows that are listed of each repeated picture.")
+    thumbnails: int = Field(1_000, ge=0, description="Repeated pictures of which a small copy is kept.")
+    pictured: int = Field(
+        50,
+        ge=0,
+        description="Repeated pictures of which each different file is kept as a small copy too, at most 24.",
+    )
+    cases: int = Field(
+        200, ge=0, description="Confirmed copies that are shown side by side, each with a page of its own."
+    )
 
 
 class Compute(Section):
-    """Where fingerprints are computed: `local` in this process, or `ray` on a cluster.
+    """Where fingerprints are computed."""
 
-    ray_address: as `ray.init` takes it; none starts a cluster on this machine. ray_workers: actors, each with the
-    encoders loaded; ray_cpus, ray_gpus: what one of them holds.
-    """
-
-    engine: Literal["local", "ray"] = "local"
-    ray_address: str | None = None
-    ray_workers: int = Field(2, ge=1)
-    ray_cpus: float = Field(1, ge=0)
-    ray_gpus: float = Field(0, ge=0)
+    engine: Literal["local", "ray"] = Field(
+        "local", description="`local` computes in this process, `ray` on a cluster."
+    )
+    ray_address: str | None = Field(
+        None, description="Address of the cluster, as `ray.init` takes it. None: start one on this machine."
+    )
+    ray_workers: int = Field(2, ge=1, description="Ray actors, each with the encoders loaded.")
+    ray_cpus: float = Field(1, ge=0, description="CPUs that one actor holds.")
+    ray_gpus: float = Field(0, ge=0, description="GPUs that one actor holds.")
 
 
 class Publishing(Section):
-    """How many published versions stay, and how long a run waits for another to end (seconds)."""
+    """How many published versions stay, and how long a run waits for another."""
 
-    keep: int = Field(5, ge=2)
-    lock_wait_s: float = Field(600, ge=0)
+    keep: int = Field(5, ge=2, description="Published versions that stay.")
+    lock_wait_s: float = Field(600, ge=0, description="Seconds that a run waits for another to end.")

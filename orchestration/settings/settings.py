@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestration.settings.sections import (
@@ -45,7 +45,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RAISONNE_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
-    home: Path = Path("data/warehouse")
+    home: Path = Field(Path("data/warehouse"), description="Folder of the warehouse.")
     datasets: tuple[Dataset, ...] = ()
     generations: tuple[Generations, ...] = ()
     recalls: tuple[Recall, ...] = ()
@@ -71,7 +71,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file."""
+        """Let the environment win over the file.
+
+        Args:
+            settings_cls: Not used.
+            init_settings: The file, as `load` passes it.
+            env_settings: The environment.
+            dotenv_settings: Not used.
+            file_secret_settings: Not used.
+        """
         return env_settings, init_settings
 
     @property
@@ -117,7 +125,7 @@ def load(config: str | Path | None = None) -> Settings:
 def _sentence(error: Any) -> str:  # noqa: ANN401 -- pydantic's own mapping
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"`{key}` is no setting; see the README for those there are"
+        return f"`{key}` is no setting; see docs/reference/settings.md for those there are"
     return f"`{key}`: {error['msg']} (got {error['input']!r})"
 
 

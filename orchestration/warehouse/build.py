@@ -1,7 +1,7 @@
 """Building a warehouse file: inputs into temporary tables, SQL models in order, audits, the data dictionary.
 
-What belongs here: one DuckDB connection from empty file to audited file. What does not: which file it is and who gets
-to see it (`warehouse/publishing.py`), what the models say (`sql/`).
+What belongs here: one DuckDB connection from empty file to audited file. What does not: what is built
+(`warehouse/version.py`), who gets to see it (`warehouse/publishing.py`), what the models mean (`sql/`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.settings import Settings
+from orchestration.warehouse import functions, macros
 from orchestration.warehouse.models import STAGES, Check, Model
 from orchestration.warehouse.previous import TABLES, Previous
 from transforms.catalog.columns import NUMBER_COLUMNS, TEXT_COLUMNS
@@ -26,7 +27,12 @@ SQL = _LAYER / "sql" if (_LAYER / "sql").is_dir() else _LAYER.parent / "sql"
 
 @dataclass(frozen=True)
 class Audit:
-    """The result of one check. failing: offending rows; examples: the first of them, as text."""
+    """The result of one check.
+
+    Attributes:
+        failing: The count of rows that break the promise.
+        examples: The first of them, as text.
+    """
 
     model: Model
     check: Check
@@ -44,7 +50,13 @@ class Audit:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What models read besides each other: facts at pinned versions, settings, this version and the last."""
+    """What models read besides each other: facts at fixed versions, settings, this version and earlier ones.
+
+    Attributes:
+        this_version: The row of `warehouse.versions` that is about to be published.
+        previous_versions: The rows published so far.
+        previous: Tables of the published version that the next one is compared with.
+    """
 
     facts: Facts
     fact_versions: Mapping[str, int]
@@ -56,7 +68,12 @@ class Inputs:
 
 @contextmanager
 def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a private build for writing, with memory bounded by settings; closing leaves no log beside it."""
+    """Open a private build for writing; it has all functions, and closing leaves no log beside it.
+
+    Args:
+        path: The file, created as needed.
+        settings: They bound DuckDB's memory.
+    """
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": settings.limits.duckdb_memory,
         "temp_directory": str(path.with_suffix(".spill")),
@@ -65,14 +82,23 @@ def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection
     with duckdb.connect(str(path), config=config) as con:
         for stage in STAGES:
             con.execute(f'create schema if not exists "{stage}"')
+        macros.create(con, functions.load(SQL))
         yield con
         con.execute("checkpoint")
 
 
 def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs) -> None:
-    """Make the unqualified tables that models read, as temporary tables and views of this connection alone.
+    """Create the unqualified tables that models read, as temporary tables and views of this connection alone.
 
-    Facts are streamed from Lance without their vectors, which no model reads. Raises KeyError for a name that is none.
+    Facts are streamed from Lance without their vectors, which no model reads.
+
+    Args:
+        con: Open on a build.
+        names: The tables, as models name them.
+        inputs: Where they come from.
+
+    Raises:
+        KeyError: If a name is neither an input nor a fact table.
     """
     for name in names:
         if name == "landing_metadata":
@@ -91,16 +117,21 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
 
 
 def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Make a fact table's stand-in without rows."""
+    """Create a fact table without rows, as a temporary table of this connection.
+
+    Args:
+        con: Open on a build.
+        table: The fact table.
+    """
     _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table())
 
 
 def _settings(settings: Settings) -> pa.Table:
-    chosen = settings.encoders
+    named = settings.encoders
     encoders = {
-        "copy_encoder": chosen.copy_.partition(":")[0],
+        "copy_encoder": named.copy_.partition(":")[0],
         # as the model is called everywhere else: without the place its weights were read from
-        "semantic_encoder": chosen.semantic and chosen.semantic.partition("/")[0],
+        "semantic_encoder": named.semantic and named.semantic.partition("/")[0],
     }
     names = pa.schema([(name, pa.string()) for name in encoders])
     calibration = {f"calibration_{name}": getattr(settings.calibration, name) for name in ("level", "tail")}
@@ -139,9 +170,17 @@ def _landing(con: duckdb.DuckDBPyConnection, facts: Facts) -> None:
 
 
 def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
-    """Build one model with its comments. Returns its row count.
+    """Build one model with its comments.
 
-    Raises RuntimeError that names the file if the SELECT fails.
+    Args:
+        con: Open on a build that has what the model reads.
+        model: The model.
+
+    Returns:
+        Its count of rows.
+
+    Raises:
+        RuntimeError: If the SELECT fails; the message names the file.
     """
     kind = con.execute(
         "select table_type from information_schema.tables where table_schema = ? and table_name = ?",
@@ -160,7 +199,12 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
 
 
 def audit(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
-    """Run a model's checks against what was built."""
+    """Check what was built.
+
+    Args:
+        con: Open on a build that has the model's table.
+        model: The model whose checks run.
+    """
     for check in model.checks:
         failing = int(con.execute(f"select count(*) from ({check.sql})").fetchall()[0][0])  # noqa: S608
         rows = con.execute(f"select * from ({check.sql}) limit {_EXAMPLES}").fetchall() if failing else []  # noqa: S608
@@ -168,11 +212,11 @@ def audit(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
 
 
 def columns(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Return every table's columns and their types: models as `stage.table`, inputs by their bare name."""
-    found: dict[str, dict[str, str]] = {}
+    """Return the columns and types of every table: models as `stage.table`, inputs by their bare name."""
+    tables: dict[str, dict[str, str]] = {}
     for schema, table, column, kind in con.execute(
         "select schema_name, table_name, column_name, data_type from duckdb_columns() where not internal "
         "order by schema_name, table_name, column_index"
     ).fetchall():
-        found.setdefault(table if schema == "main" else f"{schema}.{table}", {})[column] = kind
-    return found
+        tables.setdefault(table if schema == "main" else f"{schema}.{table}", {})[column] = kind
+    return tables

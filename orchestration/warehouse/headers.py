@@ -24,7 +24,7 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says. See `sql_models.Model`, which takes it over."""
+    """What a header declares. `models.Model` takes over its fields and explains them."""
 
     description: str
     view: bool
@@ -35,9 +35,17 @@ class Header:
 
 
 def read_header(lines: list[str], path: Path) -> tuple[Header, int]:
-    """Read the header of a file's lines. Returns it, and how many lines come before the SELECT.
+    """Read the header of a model.
 
-    Raises ModelError for a line that looks like a declaration and is none, here or below the header.
+    Args:
+        lines: All lines of the file.
+        path: The file, for messages.
+
+    Returns:
+        The header, and how many lines come before the SELECT.
+
+    Raises:
+        ModelError: If a line looks like a declaration but is none, or stands below the header.
     """
     start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
     end = next((i for i in range(start, len(lines)) if not lines[i].startswith("--")), len(lines))
@@ -51,7 +59,7 @@ def _header(lines: list[str], path: Path) -> Header:
     said: dict[str, list[str]] = {key: [] for key in _KEYS}
     columns: dict[str, str] = {}
     prose = []
-    unfinished = False  # does the line before leave a sentence open, so that this one may begin with any word?
+    unfinished = False  # whether the line before leaves a sentence open, so that this one may begin with any word
     for line in _unfolded(lines):
         entry = _ENTRY.match(line)
         meant = entry and _meant(entry, unfinished)
@@ -105,7 +113,7 @@ def _declares(entry: re.Match[str]) -> bool:
 
 
 def _meant(entry: re.Match[str], unfinished: bool) -> str | None:
-    """Say which key the line has, or was to have before a slip of the pen; None for prose."""
+    """Return the key that a line declares or likely misspells; None for prose."""
     key, name, _ = entry.groups()
     if _declares(entry) or (name is None and not unfinished):
         return key
@@ -125,6 +133,11 @@ def _columns_in(text: str, line: str, path: Path) -> tuple[str, ...]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the end of an error: the name that was likely meant, if one is near."""
-    found = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    """Return the end of an error message: the name that was likely meant, or nothing.
+
+    Args:
+        name: The name that is unknown.
+        names: Those that are known.
+    """
+    matches = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""

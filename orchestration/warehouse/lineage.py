@@ -22,11 +22,14 @@ type _Origins = tuple[tuple[str, str], ...]
 
 
 def lineage(model: Model, schemas: Mapping[str, Mapping[str, str]]) -> dict[str, _Origins]:
-    """Say which upstream columns each output column is computed from, as (table, column) pairs.
+    """Return the columns that each output column is computed from, as (table, column) pairs.
 
-    schemas: table → column → DuckDB type for what the model reads, models as `stage.table` and inputs by their
-    bare name, as `duckdb_columns()` gives them. An output column with an origin that cannot be found there, or
-    with none (a constant, a count of rows), is left out: lineage is read, never guessed.
+    Lineage is read, never guessed: an output column is left out if one of its origins cannot be found, or if it has
+    none (a constant, a count of rows).
+
+    Args:
+        model: The model.
+        schemas: Table → column → DuckDB type of what the model reads, as `build.columns` returns them.
     """
     read = {name: schemas.get(name) for name in (*model.depends_on, *model.inputs)}
     # sqlglot looks at all it is given, again for each table it meets, and takes one without columns for a missing name
@@ -84,7 +87,7 @@ def _by_position(query: exp.Query) -> exp.Query:
 def _origin(
     name: str, source: exp.Expression, known: Mapping[str, Mapping[str, Mapping[str, str]]]
 ) -> tuple[tuple[str, str], ...] | None:
-    """Name the column at the end of a trace: none for a constant, None where it cannot be told."""
+    """Return the column at the end of a trace: () for a constant, None where it cannot be known."""
     if isinstance(source, exp.Placeholder | exp.Star):
         return None
     if not isinstance(source, exp.Table):

@@ -1,13 +1,15 @@
-"""Table macros of the published database: common questions as functions, in any DuckDB that opens the file.
+"""Macros of the published database: common questions as functions, in any DuckDB that opens the file.
 
-What belongs here: reading `sql/macros/<name>.sql`, and the statements that make them. What does not: tables
-(`warehouse/models.py`), `nearest`, which needs an extension (`cli/nearest_macro.py`).
+What belongs here: reading `sql/macros/<name>.sql` and `sql/functions/<name>.sql`, and the statements that create them.
+What does not: tables (`warehouse/models.py`), which function calls which (`warehouse/functions.py`), `nearest`, which
+needs an extension (`cli/nearest_macro.py`).
 
-A file is a header of `--` lines and one SELECT of tables in their schemas. A line `-- parameter <name>: meaning`
-declares a parameter, in order; the other lines say what a row is and how to ask.
+A file is a header of `--` lines and one SELECT of tables in their schemas, or for a function one expression. A line
+`-- parameter <name>: meaning` declares a parameter, in order; the other lines say what a row is and how to ask.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,20 +17,26 @@ import duckdb
 
 from orchestration.warehouse.headers import ModelError
 
-FOLDER = "macros"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PARAMETER = re.compile(r"-- parameter ([a-z][a-z0-9_]*): (.+)")
 
 
 @dataclass(frozen=True)
 class Macro:
-    """One file under `sql/macros`. parameters: name → meaning, in the order in which they are given."""
+    """One file under `sql/macros` or `sql/functions`.
+
+    Attributes:
+        parameters: Name → meaning, in the order in which they are passed.
+        body: A SELECT, or the expression of a function.
+        scalar: Whether it is a function that returns one value.
+    """
 
     name: str
     description: str
     parameters: dict[str, str]
-    select: str
+    body: str
     path: Path
+    scalar: bool = False
 
     @property
     def call(self) -> str:
@@ -37,22 +45,31 @@ class Macro:
 
     @property
     def statements(self) -> tuple[str, str]:
-        """What makes the macro, and says in the database what it is."""
+        """The statements that create the macro and store its description in the database."""
         said = "\n".join([self.description, *(f"{name}: {meaning}" for name, meaning in self.parameters.items())])
         comment = said.replace("'", "''")
+        table = "" if self.scalar else " table"
         return (
-            f"create or replace macro main.{self.call} as table\n{self.select}",
-            f"comment on macro table main.{self.name} is '{comment}'",
+            f"create or replace macro main.{self.call} as{table}\n{self.body}",
+            f"comment on macro{table} main.{self.name} is '{comment}'",
         )
 
 
 def load(folder: Path) -> tuple[Macro, ...]:
     """Read the macros under `folder`, which also holds the models. Raises ModelError for one that says too little."""
-    return tuple(_read(path) for path in sorted((folder / FOLDER).glob("*.sql")))
+    return tuple(read(path) for path in sorted((folder / "macros").glob("*.sql")))
 
 
-def create(con: duckdb.DuckDBPyConnection, macros: tuple[Macro, ...]) -> None:
-    """Make the macros in a database that has all tables. Raises RuntimeError that names the file of one that fails."""
+def create(con: duckdb.DuckDBPyConnection, macros: Sequence[Macro]) -> None:
+    """Create macros in a database.
+
+    Args:
+        con: Open for writing; it has the tables that the macros read.
+        macros: A function comes after those it calls.
+
+    Raises:
+        RuntimeError: If a macro cannot be created; the message names its file.
+    """
     for macro in macros:
         try:
             for statement in macro.statements:
@@ -61,7 +78,16 @@ def create(con: duckdb.DuckDBPyConnection, macros: tuple[Macro, ...]) -> None:
             raise RuntimeError(f"{macro.path}: {error}") from error
 
 
-def _read(path: Path) -> Macro:
+def read(path: Path, *, scalar: bool = False) -> Macro:
+    """Read one file.
+
+    Args:
+        path: The file, named after the macro.
+        scalar: Whether it is a function that returns one value.
+
+    Raises:
+        ModelError: If the name cannot be called or the header says too little.
+    """
     if not _NAME.fullmatch(path.stem):
         raise ModelError(f"{path}: name it in lower-case letters, digits and underscores, as it is called")
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -69,5 +95,7 @@ def _read(path: Path) -> Macro:
     parameters = {match[1]: match[2] for line in lines[:end] if (match := _PARAMETER.fullmatch(line))}
     prose = [line.removeprefix("--").strip() for line in lines[:end] if not _PARAMETER.fullmatch(line)]
     if not parameters or not prose:
-        raise ModelError(f"{path}: begin with what one row is, then `-- parameter <name>: meaning`")
-    return Macro(path.stem, "\n".join(prose), parameters, "\n".join(lines[end:]).strip(), path)
+        raise ModelError(
+            f"{path}: begin with what {'it returns' if scalar else 'one row is'}, then `-- parameter <name>: meaning`"
+        )
+    return Macro(path.stem, "\n".join(prose), parameters, "\n".join(lines[end:]).strip(), path, scalar)

@@ -2,8 +2,8 @@
 
 What belongs here: reading `sql/<stage>/<table>.sql`, its dependencies, and the statements that create, comment and
 check the table. What does not: what a header may say (`warehouse/headers.py`), where columns come from
-(`warehouse/lineage.py`), running models (`warehouse/build.py`), showing them (`runtime/asset_metadata.py`), what a
-query means (the SQL itself).
+(`warehouse/lineage.py`), running models (`warehouse/build.py`), showing them (`runtime/asset_metadata.py`), other SQL
+(`warehouse/macros.py`, `warehouse/functions.py`, `warehouse/queries.py`).
 """
 
 import heapq
@@ -28,10 +28,12 @@ _OPERATORS = {"<=": "at_most", ">=": "at_least", "<>": "not", "!=": "not", "<": 
 
 @dataclass(frozen=True)
 class Check:
-    """A promise a model makes about its rows.
+    """A promise that a model makes about its rows.
 
-    name: letters, digits and underscores, one of its kind in the model. sentence: the promise in words.
-    sql: a SELECT of the rows of the built table that break it.
+    Attributes:
+        name: Letters, digits and underscores, unique in the model.
+        sentence: The promise in words.
+        sql: A SELECT of the rows of the built table that break it.
     """
 
     name: str
@@ -41,12 +43,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Model:
-    """One file under `sql/`.
+    """One file `sql/<stage>/<table>.sql`.
 
-    unique: column tuples that no two rows share; NULLs count as equal. not_null: columns that are never NULL.
-    asserts: conditions that no row fails; as in SQL's CHECK, a NULL is no failure. columns: column → meaning.
-    depends_on: other models read by the SELECT or by an assertion, as `stage.table`.
-    inputs: unqualified tables that are no common table expression, which is to say facts and landing files.
+    Attributes:
+        unique: Column tuples that no two rows share; NULLs count as equal.
+        not_null: Columns that are never NULL.
+        asserts: Conditions that no row fails; as in SQL's CHECK, a NULL is no failure.
+        columns: Column → meaning.
+        depends_on: Other models that the SELECT or an assertion reads, as `stage.table`.
+        inputs: Unqualified tables that are no common table expression: facts, landing files, settings.
     """
 
     stage: str
@@ -120,9 +125,9 @@ class Model:
 
 
 def load(folder: Path) -> tuple[Model, ...]:
-    """Read every model under `folder`, those that others read first, else by stage and then by name.
+    """Read every model under `folder`: those that others read come first, then by stage and name.
 
-    Raises ModelError for a file that breaks the rules above, a reference to a missing model, or a cycle.
+    Raises ModelError for a file that breaks the rules, a reference to a missing model, or a cycle.
     """
     if not folder.is_dir():
         raise ModelError(f"no SQL models at {folder}: pass the folder that holds <stage>/<table>.sql")
@@ -181,14 +186,14 @@ def _parse(sql: str, path: Path, where: str = "") -> exp.Query:
         place = f"{path}: {where}" if where else f"{path}:{_line(sql, error)}"
         why = error.errors[0]["description"] if isinstance(error, ParseError) and error.errors else str(error)
         raise ModelError(f"{place}: DuckDB SQL expected; {why}") from error
-    found = [each for each in statements if each is not None and not isinstance(each, exp.Semicolon)]
-    if len(found) != 1:
-        raise ModelError(f"{path}: {where or 'the file'} holds {len(found)} statements; write one SELECT a file")
-    if not isinstance(found[0], exp.Query) or not found[0].selects:
+    queries = [each for each in statements if each is not None and not isinstance(each, exp.Semicolon)]
+    if len(queries) != 1:
+        raise ModelError(f"{path}: {where or 'the file'} holds {len(queries)} statements; write one SELECT a file")
+    if not isinstance(queries[0], exp.Query) or not queries[0].selects:
         raise ModelError(
-            f"{path}: {found[0].key.upper()} found; write a SELECT of columns, the loader creates the table"
+            f"{path}: {queries[0].key.upper()} found; write a SELECT of columns, the loader creates the table"
         )
-    return found[0]
+    return queries[0]
 
 
 def _line(sql: str, error: SqlglotError) -> int:
@@ -236,7 +241,7 @@ def _defined_above(table: exp.Table, name: str) -> bool:
 
 
 def _compare(query: exp.Query, conditions: list[exp.Query], header: Header, path: Path) -> None:
-    """Refuse a header that speaks of columns the SELECT does not have, where its list says which it has."""
+    """Refuse a header that names columns which the SELECT lacks, where its list says which it has."""
     outputs = _outputs(query)
     if outputs is None:
         return
@@ -253,7 +258,7 @@ def _compare(query: exp.Query, conditions: list[exp.Query], header: Header, path
 
 
 def _outputs(query: exp.Query) -> list[str] | None:
-    """Name the output columns, or None where the text does not tell (a star, an expression without a name)."""
+    """Return the output columns, or None where the text does not say (a star, an expression without a name)."""
     if isinstance(query, exp.Subquery):
         return _outputs(query.this)
     if isinstance(query, exp.SetOperation):

@@ -1,7 +1,7 @@
-"""What the published version said that the next one is compared with.
+"""Tables of the published version that the next one is compared with.
 
-What belongs here: which of its tables the models read, and reading them in batches, whichever release wrote them. What
-does not: what is compared (`sql/provenance/timeline.sql`), which version is published (`warehouse/publishing.py`).
+What belongs here: which tables these are, and reading them in batches, whichever release wrote them. What does not:
+what is compared (`sql/provenance/timeline.sql`), which version is published (`warehouse/publishing.py`).
 """
 
 from collections.abc import Iterator
@@ -39,32 +39,36 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
         ),
     ),
 }
-"""Tables of `provenance` that models read from the version before, by the name they read them by."""
+"""Tables of `provenance`, by the names by which models read those of the version before."""
 
 
 @dataclass(frozen=True)
 class Previous:
-    """The version before. con: open on it; None where there is none."""
+    """The version before.
+
+    Attributes:
+        con: Open on it; None where there is none.
+    """
 
     con: duckdb.DuckDBPyConnection | None = None
 
     def read(self, name: str) -> pa.Table | pa.RecordBatchReader:
-        """Return a table of TABLES in batches; empty where there is none, NULL in columns an older release lacks.
+        """Return a table of TABLES in batches: empty if it is missing, NULL in columns that an older release lacks.
 
-        One at a time: the next read ends the one before. Raises KeyError for another name.
+        The next read ends this one. Raises KeyError for another name.
         """
         table, schema = TABLES[name]
         if self.con is None:
             return schema.empty_table()
-        found = {
+        known = {
             column
             for (column,) in self.con.execute(
                 "select column_name from duckdb_columns() where schema_name = 'provenance' and table_name = ?", [table]
             ).fetchall()
         }
-        if not found:
+        if not known:
             return schema.empty_table()
-        columns = ", ".join(f'"{c}"' if c in found else f'null as "{c}"' for c in schema.names)
+        columns = ", ".join(f'"{c}"' if c in known else f'null as "{c}"' for c in schema.names)
         rows = self.con.execute(f"select {columns} from provenance.{table}").to_arrow_reader(_BATCH)  # noqa: S608
         return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in rows))
 

@@ -28,6 +28,8 @@ from pathlib import Path
 import duckdb
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
+from transforms.storage.staging import sync
+
 LINK = "raisonne.duckdb"
 _NAME = re.compile(r"raisonne-(\d{6,})\.duckdb(\.wal.*)?")
 _GUARD = "published/never-written"
@@ -57,8 +59,16 @@ class Version:
 def writer(home: Path, *, run: str, wait_s: float, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the warehouse for writing; `begin` and `publish` belong inside.
 
-    If the lock is taken, `on_wait` gets one sentence naming the holder, and after `wait_s` seconds Busy is raised.
-    The lock is the kernel's and ends with its process, however that dies; builds it left are removed here.
+    The kernel releases the lock when its process ends, however it ends. Builds that it left are removed here.
+
+    Args:
+        home: The folder of the warehouse, created as needed.
+        run: Who writes, as others are told.
+        wait_s: Seconds to wait for another writer.
+        on_wait: Called with one sentence that names the holder, before waiting.
+
+    Raises:
+        Busy: If another writer still holds the lock after `wait_s` seconds.
     """
     home.mkdir(parents=True, exist_ok=True)
     with _lock(home, wait_s, on_wait):
@@ -77,7 +87,10 @@ def writer(home: Path, *, run: str, wait_s: float, on_wait: Callable[[str], None
 
 
 def current(home: Path) -> Version | None:
-    """Return the version readers get, None before the first. FileExistsError: something else lies at its place."""
+    """Return the version that readers get, or None before the first.
+
+    Raises FileExistsError if the link is anything else.
+    """
     link = home / LINK
     try:
         path = home / link.readlink()
@@ -106,8 +119,14 @@ def next_number(home: Path) -> int:
 def begin(home: Path, run: str, *, from_current: bool) -> Path:
     """Return the path of a new private build, to be written with DuckDB and closed before `publish`.
 
-    from_current: a writable copy of the published version, so that single tables can be rebuilt (NotPublished if
-    there is none); otherwise no file is there yet.
+    Args:
+        home: The folder of the warehouse, held for writing.
+        run: The run, for the name of the build's folder.
+        from_current: Whether to start from a writable copy of the published version, so that single tables can be
+            rebuilt. Otherwise there is no file yet.
+
+    Raises:
+        NotPublished: If there is no version to start from.
     """
     prefix = re.sub(r"[^A-Za-z0-9_.-]+", "-", run)[:80]
     build = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=home / "builds"), LINK)
@@ -119,12 +138,22 @@ def begin(home: Path, run: str, *, from_current: bool) -> Path:
 
 
 def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version, list[Version]]:
-    """Make `build` the version readers get; return it and the older versions pruned.
+    """Make `build` the version that readers get. A crash leaves either the old version or the new one.
 
-    number: from `next_number`, under the same `writer`. keep: versions left, the new one included; 2 or more where
-    others read, as a plain `duckdb.connect` fails if the file goes between resolving the link and opening it.
-    Raises NotClosed for a build still open, ValueError for a number taken, OSError if the file system refuses: the
-    link then points where it did, and the build is gone. A crash leaves either the old version or the new one.
+    Args:
+        home: The folder of the warehouse.
+        build: From `begin`, closed.
+        number: From `next_number`, under the same `writer`.
+        keep: Versions to keep, the new one included. 2 or more where others read: a plain `duckdb.connect` fails if
+            the file is removed between resolving the link and opening it.
+
+    Returns:
+        The new version, and the older ones that were removed.
+
+    Raises:
+        NotClosed: If the build is still open.
+        ValueError: If the number is taken or `keep` is below 1.
+        OSError: If the file system refuses: the link then points where it did, and the build is gone.
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, the new version itself, not {keep}")
@@ -138,10 +167,10 @@ def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version
     version = Version(number, home / "versions" / f"raisonne-{number:06d}.duckdb")
     _guard(version.path)
     build.chmod(0o444)
-    _sync(build)
+    sync(build)
     try:
         build.rename(version.path)
-        _sync(version.path.parent)
+        sync(version.path.parent)
         link = build.with_name("link")
         link.symlink_to(Path("versions", version.path.name))
         link.replace(home / LINK)
@@ -149,14 +178,20 @@ def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version
         if current(home) != version:
             version.path.unlink(missing_ok=True)
         raise
-    _sync(home)
+    sync(home)
     return version, _prune(home, history, [*history, version][-keep:])
 
 
 def connect(home: Path, number: int | None = None) -> duckdb.DuckDBPyConnection:
-    """Open the published version read-only, or an earlier one that is still kept.
+    """Open a published version read-only.
 
-    NotPublished: there is no such version; duckdb.IOException: a writer has it open.
+    Args:
+        home: The folder of the warehouse.
+        number: A version that is still kept; None for the current one.
+
+    Raises:
+        NotPublished: If there is no such version.
+        duckdb.IOException: If a writer has it open.
     """
     gone = None
     while (version := current(home) if number is None else _kept(home, number)) is not None and version != gone:
@@ -202,8 +237,8 @@ def _holder(home: Path) -> str:
 
 
 def _entries(home: Path) -> list[tuple[int, Path]]:
-    found = ((_NAME.fullmatch(path.name), path) for path in (home / "versions").glob("raisonne-*"))
-    return sorted((int(match[1]), path) for match, path in found if match)  # a file comes before its guard
+    named = ((_NAME.fullmatch(path.name), path) for path in (home / "versions").glob("raisonne-*"))
+    return sorted((int(match[1]), path) for match, path in named if match)  # a file comes before its guard
 
 
 def _files(home: Path) -> list[Version]:
@@ -254,9 +289,3 @@ def _copy(source: Path, target: Path) -> None:
                 pass
     except (AttributeError, OSError):  # not on this system, or not on this file system
         shutil.copyfile(source, target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)

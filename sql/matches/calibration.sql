@@ -56,27 +56,14 @@ counted as (
     group by all
 ),
 
--- Wilson, JASA 22, 1927
-centred as (
-    select
-        *,
-        flagged / nullif(pictures, 0)::double as share,
-        1.959964 * 1.959964 as z2
+shared as (
+    select *, flagged / nullif(pictures, 0)::double as share
     from counted
 ),
 
-bounded as (
-    select
-        *,
-        (share + z2 / (2 * pictures)) / (1 + z2 / pictures) as centre,
-        sqrt(z2 * (share * (1 - share) / pictures + z2 / (4 * pictures * pictures))) / (1 + z2 / pictures) as half
-    from centred
-),
-
 measured as (
-    -- an interval never leaves its share out by a rounding
-    select *, least(share, greatest(0, centre - half)) as low, greatest(share, least(1, centre + half)) as high
-    from bounded
+    select *, wilson_low(share, pictures) as low, wilson_high(share, pictures) as high
+    from shared
 )
 
 select

@@ -63,21 +63,16 @@ compared as (
 scored as (
     select
         compared.*,
-        -- Up to the threshold the picture itself counts among those as strong as it: an empirical p-value is never 0
-        -- (Davison & Hinkley 1997). Above it a generalised Pareto tail shares out what remains (transforms/calibration.py).
-        greatest(
-            1e-12,
-            (1 + coalesce((
+        tail_p_value(
+            compared.normalised_score,
+            coalesce((
                 select max(pictures) from as_strong
                 where as_strong.score >= least(compared.normalised_score, coalesce(fitted.threshold, 'infinity'))
-            ), 0)) / (1 + fitted.pictures)::double
-            * case
-                when fitted.threshold is null or compared.normalised_score <= fitted.threshold then 1
-                when fitted.shape = 0 then exp(-(compared.normalised_score - fitted.threshold) / fitted.scale)
-                else pow(
-                    1 + fitted.shape * (compared.normalised_score - fitted.threshold) / fitted.scale, -1 / fitted.shape
-                )
-            end
+            ), 0),
+            fitted.pictures,
+            fitted.threshold,
+            fitted.shape,
+            fitted.scale
         ) as p_value
     from compared
     cross join fitted

@@ -26,8 +26,7 @@ counted as (
         bands.first,
         count(*) as pictures,
         count(copied.cluster_id) as reproduced,
-        count(*) filter (where copied.extracted) as extracted,
-        1.959964 ** 2 / count(*) as z
+        count(*) filter (where copied.extracted) as extracted
     from duplicates.pictures
     join duplicates.bands on pictures.copies between bands.first and bands.last
     left join copied using (cluster_id)
@@ -44,18 +43,11 @@ select
     pictures,
     reproduced,
     share,
-    -- as transforms/shares.py: the interval holds the share whatever is rounded
-    least(share, greatest(0, (share + z / 2 - sqrt(z * (share * (1 - share) + z / 4))) / (1 + z))) as share_low,
-    greatest(share, least(1, (share + z / 2 + sqrt(z * (share * (1 - share) + z / 4))) / (1 + z))) as share_high,
+    wilson_low(share, pictures) as share_low,
+    wilson_high(share, pictures) as share_high,
     extracted,
     extracted_share,
-    least(
-        extracted_share,
-        greatest(0, (extracted_share + z / 2 - sqrt(z * (extracted_share * (1 - extracted_share) + z / 4))) / (1 + z))
-    ) as extracted_low,
-    greatest(
-        extracted_share,
-        least(1, (extracted_share + z / 2 + sqrt(z * (extracted_share * (1 - extracted_share) + z / 4))) / (1 + z))
-    ) as extracted_high
+    wilson_low(extracted_share, pictures) as extracted_low,
+    wilson_high(extracted_share, pictures) as extracted_high
 from shared
 order by first

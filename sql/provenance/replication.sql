@@ -36,7 +36,7 @@ counted as (
 ),
 
 shared as (
-    select *, replicated / nullif(searched, 0)::double as rate, 1.959964 ** 2 / nullif(searched, 0) as z
+    select *, replicated / nullif(searched, 0)::double as rate
     from counted
 )
 
@@ -48,8 +48,7 @@ select
     replicated,
     threshold,
     rate,
-    -- as transforms/shares.py: the interval holds the share whatever is rounded
-    if(rate is null, null, least(rate, greatest(0, (rate + z / 2 - sqrt(z * (rate * (1 - rate) + z / 4))) / (1 + z)))) as rate_low,
-    if(rate is null, null, greatest(rate, least(1, (rate + z / 2 + sqrt(z * (rate * (1 - rate) + z / 4))) / (1 + z)))) as rate_high
+    if(rate is null, null, wilson_low(rate, searched)) as rate_low,
+    if(rate is null, null, wilson_high(rate, searched)) as rate_high
 from shared
 order by source, model

@@ -16,7 +16,7 @@ from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest
 from tests.benchmarks.labelled import PHOTOS
 from tests.benchmarks.methods import Relation, outcome
-from transforms.duplicates.components import Components, groups
+from transforms.duplicates.components import Components, list_members
 from transforms.fingerprints.picture_set import Positions
 
 _NODES, _EDGES = 5_000_000, 3_500_000
@@ -38,7 +38,7 @@ def _scipy() -> Measured:
     def ours() -> None:
         found = Components(_NODES)
         found.add(left, right)
-        listed = groups(found.labels())
+        listed = list_members(found.labels())
         counts["ours"] = len(listed) + _NODES - len(listed.nodes)
 
     ours()  # compiles
@@ -60,14 +60,14 @@ def _scipy() -> Measured:
 _SCALE = """
 import json, sys, time
 import numpy as np
-from transforms.components import Components, groups
+from transforms.duplicates.components import Components, list_members
 def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 nodes, edges, batch = map(int, sys.argv[1:])
 small = Components(2)
 small.add(np.array([0]), np.array([1]))
-groups(small.labels())
+list_members(small.labels())
 rng, empty, taken = np.random.default_rng(9), peak(), 0.0
 graph = Components(nodes)
 for _ in range(edges // batch):
@@ -79,7 +79,7 @@ began = time.perf_counter()
 labels = graph.labels()
 labelled, taken = peak() - empty, taken + time.perf_counter() - began
 began = time.perf_counter()
-listed = groups(labels)
+listed = list_members(labels)
 grouped = time.perf_counter() - began
 print(json.dumps({"peak": labelled, "seconds": taken, "with_groups": peak() - empty, "groups_s": grouped}))
 """
@@ -136,7 +136,7 @@ def _purity() -> Measured:
     names = np.unique([item.picture for item in made.items], return_inverse=True)[1]
     by_method = {}
     for name, labels in made.clusters.items():
-        found = groups(_lowest(labels))
+        found = list_members(_lowest(labels))
         main = sum(int(np.bincount(names[found[i]]).max()) for i in range(len(found)))
         by_method[name] = main / len(found.nodes) if len(found.nodes) else 1.0
     return Measured(by_method.pop("final"), by_method)

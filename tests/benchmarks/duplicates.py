@@ -15,15 +15,15 @@ from orchestration.facts import Facts
 from orchestration.fingerprints import stored_vectors
 from orchestration.settings import Settings
 from tests.benchmarks.figures import FULL, Figure, Measured, say, seconds
-from transforms.alignment.align import Limits
-from transforms.alignment.comparer import Compared
+from transforms.alignment.comparer import PixelComparison
+from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import members, pairs
-from transforms.duplicates.components import groups
+from transforms.duplicates.components import list_members
 from transforms.fingerprints.picture_set import COLUMNS, Pictures
 
 _DISTINCT, _COPIES = (100_000, 10) if FULL else (20_000, 10)
 _DIMENSION, _ENCODER, _BATCH = 512, "made up", 50_000
-_CUT = pairs.Thresholds(31, 0.5, 0.6, Limits())
+_CUT = pairs.DuplicateThresholds(31, 0.5, 0.6, PixelLimits())
 
 
 class _Id:
@@ -32,18 +32,15 @@ class _Id:
     def require(self, other: str) -> None:
         assert other == _ENCODER
 
+    def __str__(self) -> str:
+        return _ENCODER
+
 
 class _Warehouse(SimpleNamespace):
-    """What the joins ask of a warehouse, over made-up fingerprints."""
+    """Facts and settings over made-up fingerprints."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(facts=Facts(Path(folder)), settings=Settings(home=Path(folder)))
-
-    def encoder(self, _: str = "copy") -> SimpleNamespace:
-        return SimpleNamespace(id=_Id())
-
-    def encoder_id(self, _: str) -> str:
-        return _ENCODER
 
     def land(self, first: int, distinct: int, copies: int) -> None:
         """Write fingerprints of different pictures, each in several rows; one in twenty is near another by hash."""
@@ -81,21 +78,30 @@ class _Warehouse(SimpleNamespace):
 
         taken["read_s"] = seconds(read)
         [known] = held
-        taken["hashes_s"] = seconds(lambda: copy_joins.hashes(self, lambda: known))
-        taken["embeddings_s"] = seconds(lambda: copy_joins.pictures(self, lambda: known))
+        thresholds, joins, compute = self.settings.thresholds, self.settings.joins, self.settings.compute
+        hashes = copy_joins.HashJoin(facts, _Id(), thresholds.pdq, compute)
+        embeddings = copy_joins.EmbeddingJoin(facts, _Id(), thresholds.similar, joins, compute)
+        taken["hashes_s"] = seconds(lambda: _join(hashes, known))
+        taken["embeddings_s"] = seconds(lambda: _join(embeddings, known))
         taken["pairs_s"] = seconds(lambda: facts["duplicate_pairs"].replace(self._pairs(known), "made up"))
         taken["clusters_s"] = seconds(lambda: facts["cluster_members"].replace(self._members(known), "made up"))
         return taken
 
     def _pairs(self, known: Pictures) -> Iterator[pa.Table]:
         near = near_pairs(self.facts, HASHES), near_pairs(self.facts, PICTURES)
-        return pairs.pairs(known, *near, _CUT, lambda a, b: Compared(same=False), 2)
+        return pairs.pairs(known, *near, _CUT, lambda a, b: PixelComparison(same=False), 2)
 
     def _members(self, known: Pictures) -> Iterator[pa.Table]:
         confirmed = self.facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
-        labels = members.connected(known, confirmed).labels()
-        worth = members.worth(known, near_pairs(self.facts, PICTURES), _CUT, labels)
-        return members.members(known, groups(labels), _CUT, worth, lambda a, b: Compared(same=False), 2)
+        labels = members.connect(known, confirmed).labels()
+        worth = members.open_pairs(known, near_pairs(self.facts, PICTURES), _CUT, labels)
+        return members.members(known, list_members(labels), _CUT, worth, lambda a, b: PixelComparison(same=False), 2)
+
+
+def _join(join: copy_joins.HashJoin | copy_joins.EmbeddingJoin, known: Pictures) -> None:
+    join.record.repair()
+    if not join.record.current:
+        join.extend(known)
 
 
 def _new_shard() -> Measured:
@@ -109,7 +115,7 @@ def _new_shard() -> Measured:
         steps["new"] = warehouse.derive()
         steps["nothing"] = warehouse.derive()
         rows, _ = stored_vectors.stored(
-            warehouse.facts, warehouse.encoder().id, Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS))
+            warehouse.facts, _Id(), Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS))
         )
     for name, taken in steps.items():
         say(f"  {name}: " + ", ".join(f"{step} {value:.2f}" for step, value in taken.items()))

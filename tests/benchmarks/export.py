@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.reports.table_files import write_csv, write_parquet
+from orchestration.reports.exports import write_csv, write_parquet
 from tests.benchmarks import report_open
 from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import FULL, Figure, Measured, fastest, say
@@ -32,18 +32,18 @@ from range({rows}) as rows(i)"""
 _WRITTEN = """
 import json, sys
 import duckdb
-from orchestration import table_files
-from orchestration.spreadsheet_sql import safe_select
-from transforms import sheets
+from orchestration.reports import exports
+from orchestration.reports.spreadsheets.cells import safe_select
+from transforms.reports.spreadsheets import sheets
 database, kind, memory, file = sys.argv[1:]
 con = duckdb.connect(database, read_only=True, config={"memory_limit": memory, "temp_directory": file + ".spill"})
 table = "reports.repeated_pictures"
 if kind == "xlsx":
     with sheets.book(sheets.Path(file)) as book:
         reader = con.execute(safe_select(con, table)).to_arrow_reader(10_000)
-        sheets.write(book, sheets.Table("repeated_pictures", reader))
+        sheets.write(book, sheets.SheetTable("repeated_pictures", reader))
 else:
-    getattr(table_files, f"write_{kind}")(con, table, file)
+    getattr(exports, f"write_{kind}")(con, table, file)
 with open("/proc/self/status") as status:  # ru_maxrss starts from that of the process it was started by
     print(json.dumps(next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))))
 """

@@ -20,7 +20,9 @@ from tests.benchmarks.data import RULES
 from tests.benchmarks.figures import NotMeasured, say
 from tests.benchmarks.planted import Photo, Planted, Set
 from transforms import encoders
-from transforms.alignment.align import Alignment, Features, Limits, align, features
+from transforms.alignment.align import align
+from transforms.alignment.keypoints import Features, features
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.encoders import Prepared, Vectors
 from transforms.fingerprints.fingerprint import embed
 from transforms.fingerprints.views import VIEWS
@@ -69,7 +71,7 @@ class Outcome:
     judged: tuple[Judged, ...]
 
 
-def pixel_limits() -> Limits:
+def pixel_limits() -> PixelLimits:
     """Return when two pictures agree by pixels, by the default settings."""
     return Settings().thresholds.pixels
 

@@ -9,7 +9,9 @@ import torch
 
 from tests.benchmarks.data import RULES, SAMPLE, TRUTH, originals, vectors
 from tests.benchmarks.figures import Figure, Measured, fastest
-from transforms.alignment.align import Limits, align, features
+from transforms.alignment.align import align
+from transforms.alignment.keypoints import features
+from transforms.alignment.policy import PixelLimits
 from transforms.fingerprints.fingerprint import fingerprint
 from transforms.fingerprints.views import VIEWS
 from transforms.joins.cosine.tiles import device
@@ -58,7 +60,7 @@ def _new_tenth() -> Measured:
 
 
 def _verify() -> Measured:
-    limits, known = Limits(), list(originals().items())
+    limits, known = PixelLimits(), list(originals().items())
     truth = pl.read_csv(TRUTH / "generations.csv").filter(pl.col("picture").is_not_null() & (pl.col("picture") != ""))
     pairs = []
     for number, (file, picture) in enumerate(truth.select("file_name", "picture").iter_rows()):

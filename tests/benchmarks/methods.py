@@ -22,11 +22,11 @@ from tests.benchmarks.data import RULES
 from tests.benchmarks.figures import NotMeasured, say
 from tests.benchmarks.labelled import PHOTOS, Item, items
 from transforms import encoders
-from transforms.alignment.comparer import Compared, Comparer
+from transforms.alignment.comparer import Comparer, PixelComparison
 from transforms.duplicates import members as membership
 from transforms.duplicates import pairs as duplicates
-from transforms.duplicates.components import Components, groups
-from transforms.duplicates.pairs import Near, Thresholds
+from transforms.duplicates.components import Components, list_members
+from transforms.duplicates.pairs import DuplicateThresholds, NearPairs
 from transforms.encoders import Vectors
 from transforms.fingerprints.fingerprint import OK, Fingerprint, embed_distinct, fingerprint
 from transforms.fingerprints.picture_set import COLUMNS, Pictures, Positions
@@ -61,7 +61,7 @@ def outcome() -> Outcome:
     """Run every method over the labelled set; minutes."""
     known, prints, vectors = _looked()
     settings = Settings().thresholds
-    cut = Thresholds(settings.pdq, settings.similar, settings.duplicate_overlap, settings.pixels)
+    cut = DuplicateThresholds(settings.pdq, settings.similar, settings.duplicate_overlap, settings.pixels)
     names = np.unique([item.picture for item in known], return_inverse=True)[1]
     found = dict(_single(prints, vectors, cut)) | dict(_phash(known))
     clusters = {name: _closure(relation) for name, relation in found.items()}
@@ -98,7 +98,7 @@ def _looked() -> tuple[list[Item], list[Fingerprint], Vectors]:
     return known, prints, np.concatenate(vectors)
 
 
-def _single(prints: list[Fingerprint], vectors: Vectors, cut: Thresholds) -> Iterator[tuple[str, Relation]]:
+def _single(prints: list[Fingerprint], vectors: Vectors, cut: DuplicateThresholds) -> Iterator[tuple[str, Relation]]:
     """Yield the pairs of each test on its own."""
     yield "sha256", _together(np.unique([p.sha256 for p in prints], return_inverse=True)[1])
     hashes, comparable = from_hex([str(p.pdq) for p in prints]), np.array([p.status == OK for p in prints])
@@ -129,7 +129,9 @@ def _phash(known: list[Item]) -> Iterator[tuple[str, Relation]]:
         yield f"phash_{most}", np.triu(relation | relation.T, 1)
 
 
-def _pipeline(known: list[Item], prints: list[Fingerprint], vectors: Vectors, cut: Thresholds) -> dict[str, Positions]:
+def _pipeline(
+    known: list[Item], prints: list[Fingerprint], vectors: Vectors, cut: DuplicateThresholds
+) -> dict[str, Positions]:
     """Return what the confirmed pairs connect, and the final clusters, as the assets of `duplicates` make them."""
     began = time.perf_counter()
     rows = [{"sample_id": i} | {name: getattr(p, name) for name in COLUMNS[1:]} for i, p in enumerate(prints)]
@@ -139,23 +141,23 @@ def _pipeline(known: list[Item], prints: list[Fingerprint], vectors: Vectors, cu
     comparer: Comparer[int] = Comparer(lambda number: decode(known[number].data, RULES.max_pixels), cut.pixels)
     same = cache(lambda a, b: comparer.same(a, b, cut.overlap))
 
-    def compare(a: int, b: int) -> Compared:
+    def compare(a: int, b: int) -> PixelComparison:
         return same(int(pictures.pixels_group[a]), int(pictures.pixels_group[b]))
 
     values, digests = pictures.hashed()[0], pictures.pixel_digests
     hashes = [
-        Near(values[p.left], values[p.right], p.distance.astype(np.float64))
+        NearPairs(values[p.left], values[p.right], p.distance.astype(np.float64))
         for p in hamming_join.self_join(values, cut.pdq)
     ]
     embeddings = [
-        Near(digests[p.left], digests[p.right], p.score.astype(np.float64))
+        NearPairs(digests[p.left], digests[p.right], p.score.astype(np.float64))
         for p in join.self_join(vectors[pictures.distinct], cut.similar)
     ]
     pairs = pa.concat_tables(duplicates.pairs(pictures, hashes, embeddings, cut, compare, _WORKERS))
     confirmed = pairs.filter(pc.not_equal(pairs["method"], "similar"))
-    labels = membership.connected(pictures, confirmed.to_batches()).labels().astype(np.int64)
-    worth = membership.worth(pictures, embeddings, cut, labels)
-    members = pa.concat_tables(membership.members(pictures, groups(labels), cut, worth, compare, _WORKERS))
+    labels = membership.connect(pictures, confirmed.to_batches()).labels().astype(np.int64)
+    worth = membership.open_pairs(pictures, embeddings, cut, labels)
+    members = pa.concat_tables(membership.members(pictures, list_members(labels), cut, worth, compare, _WORKERS))
     final = np.arange(len(known))
     final[members["sample_id"].to_numpy().astype(np.int64)] = members["representative_id"].to_numpy()
     say(f"  clustered in {time.perf_counter() - began:.0f} s, {same.cache_info().misses:,} comparisons by pixels")

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from orchestration.reports import pages
+from orchestration.reports.pictures import PictureReader
 from orchestration.settings import Settings
 from tests.benchmarks import warehouse
 from tests.benchmarks.data import decoded
@@ -32,7 +33,8 @@ def _write(folder: Path) -> float:
         con.execute("set timezone = 'UTC'")
         start = time.perf_counter()
         (folder / "out").mkdir()
-        pages.write(con, folder / "out", Settings(home=folder), lambda number: pictures[number % len(pictures)])
+        reader = PictureReader(lambda number: pictures[number % len(pictures)])
+        pages.write(con, folder / "out", Settings(home=folder), reader)
         return time.perf_counter() - start
 
 

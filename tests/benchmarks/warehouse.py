@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from orchestration.defs import warehouse
 from orchestration.facts import Facts
 from orchestration.settings import Settings
 from orchestration.warehouse import build
 from orchestration.warehouse.models import load
+from orchestration.warehouse.version import HISTORY
 
 FIRST_ID = 2**62 + 1
 """Id of the first row and of the most repeated picture: no double holds it exactly."""
@@ -63,7 +63,7 @@ def make(path: Path, clusters: int, then: str = "") -> None:
     """Write a DuckDB file with that many clusters. then: SQL that changes rows before the rest is derived from them."""
     settings = Settings(home=path.parent)
     facts = Facts(path.parent / "facts")
-    nothing: pa.Table = warehouse._VERSIONS.empty_table()
+    nothing: pa.Table = HISTORY.empty_table()
     models = load(build.SQL)
     with build.opened(path, settings) as con:
         con.execute("set timezone = 'UTC'")

@@ -16,7 +16,8 @@ from tests.benchmarks.figures import FULL, Figure, Measured
 from tests.benchmarks.judged import Judged, outcome, pixel_limits
 from tests.benchmarks.labelled import EDITS
 from tests.benchmarks.planted import Photo, Set
-from transforms.alignment.align import Features, align, features
+from transforms.alignment.align import align
+from transforms.alignment.keypoints import Features, features
 from transforms.pictures import Pixels, decode
 
 _NEAREST = 20 if FULL else 6

@@ -13,11 +13,11 @@ import duckdb
 from tests.lab import dataset
 from tests.lab.recipe import Places
 from tests.lab.scoring import Nearest, Share, share
-from transforms.alignment.policy import Alignment, Limits
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.regions import Box
 
 _OUT = Box(0.0, 0.0, 0.0, 0.0)  # where regions lie decides nothing
-_STAND = Limits()
+_STAND = PixelLimits()
 VARIANTS = {
     "as they stand": _STAND,
     "agreement_unmatched 0.75": replace(_STAND, agreement_unmatched=0.75),

@@ -9,7 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from orchestration.facts import Facts, literal
+from orchestration.facts import Facts
+from orchestration.facts.filters import is_in
+from orchestration.facts.migration import migrate
+from orchestration.facts.recipes import FORMAT
+from orchestration.facts.table import Change, OlderTable
 from transforms.encoders import EncoderMismatch
 
 
@@ -64,7 +68,7 @@ def test_any_name_can_be_looked_for(facts: Facts, name: str) -> None:
     table = facts["generation_fingerprints"]
     rows = [{"generation_id": n, "path": n} for n in (name, "other")]
     table.upsert(pa.Table.from_pylist(rows, table.schema))
-    table.delete(f"generation_id in ({literal(name)})")
+    table.delete(is_in("generation_id", [name]))
     assert table.read(["generation_id"])["generation_id"].to_pylist() == ["other"]
 
 
@@ -74,9 +78,25 @@ def test_of_rows_with_one_key_the_last_counts(facts: Facts) -> None:
     assert table.read().sort_by("sample_id")["nearest_id"].to_pylist() == [9, 8]
 
 
-def test_touching_a_table_again_changes_nothing(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+def test_reading_tables_that_do_not_exist_writes_nothing(facts: Facts) -> None:
+    for table in facts:
+        assert (table.version, table.recipe, table.read().num_rows) == (1, "", 0)
+        assert table.read().schema.names == table.schema.names
+        assert list(table.scan(table.schema.names[:1])) == []
+        assert table.dataset(1).count_rows() == 0
+        table.delete("true")
+        table.clear()
+    assert facts.embeddings("copy_embeddings", "tiny", 4).read().num_rows == 0
+    assert facts["copy_embeddings"].encoder == ""
+    assert not facts.folder.exists()
+
+
+def test_migrating_twice_changes_nothing(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+    assert migrate(facts).tables == {Change.CREATED: [table.name for table in facts]}
     before = facts.versions()
     assert set(before.values()) == {1}
+    again = migrate(facts)
+    assert (again.tables, again.stale, again.sentences) == ({}, [], [])
     assert facts.versions() == before
     assert not caplog.records
 
@@ -119,6 +139,8 @@ def test_an_empty_table_is_any_encoder_s(facts: Facts) -> None:
     assert facts["generation_embeddings"].encoder == ""
     table = facts.embeddings("generation_embeddings", "tiny", 4)
     assert table.read().schema.field("vector").type.list_size == 4
+    assert table.encoder == "", "reading binds nothing"
+    table.upsert(pa.Table.from_pylist([{"generation_id": "g", "view": "all", "vector": [1.0] * 4}], table.schema))
     assert table.encoder == "tiny"
     with pytest.raises(KeyError, match="no embedding table is called null_scores"):
         facts.embeddings("null_scores", "tiny", 4)
@@ -147,10 +169,35 @@ def older(facts: Facts, name: str, rows: pa.Table) -> None:
     lance.write_dataset(rows, facts[name].uri, mode="overwrite")
 
 
+def scores_before_a_column_came(facts: Facts) -> pa.Schema:
+    """Make `null_scores` of a release that had another column in place of `nearest_id`."""
+    schema = facts["null_scores"].schema.remove(1).append(pa.field("odd", pa.string()))
+    rows = pa.table({"sample_id": [1, 2], "score": [0.1, 0.2], "odd": ["a", "b"]})
+    older(facts, "null_scores", rows.cast(schema))
+    return schema
+
+
+def test_reading_a_table_of_an_older_release_writes_nothing(facts: Facts) -> None:
+    schema, table = scores_before_a_column_came(facts), facts["null_scores"]
+    wanted = {"sample_id": [1, 2], "nearest_id": [None, None], "score": [0.1, 0.2]}
+    assert table.read().to_pydict() == wanted
+    assert table.read(["nearest_id"], "score < 0.15").to_pydict() == {"nearest_id": [None]}
+    assert pa.Table.from_batches(table.scan(list(wanted))).to_pydict() == wanted
+    with pytest.raises(ValueError, match="nobody"):
+        table.read(["nobody"])
+    for write in (table.upsert, lambda rows: table.append(rows.cast(table.schema).to_batches())):
+        with pytest.raises(OlderTable, match=r"null_scores.lance is of an older release; `raisonne run` brings it up"):
+            write(scores(3))
+    assert table.version == 1
+    assert table.dataset().schema.names == schema.names
+
+
 def test_columns_that_came_and_went_leave_the_rows(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+    scores_before_a_column_came(facts)
+    migration = migrate(facts)
+    assert migration.tables[Change.EVOLVED] == ["null_scores"]
+    assert migration.sentences == ["fact tables of an older release were brought up to date: null_scores"]
     table = facts["null_scores"]
-    schema = table.schema.remove(1).append(pa.field("odd", pa.string()))
-    older(facts, "null_scores", pa.table({"sample_id": [1, 2], "score": [0.1, 0.2], "odd": ["a", "b"]}).cast(schema))
     table.upsert(scores(2, 3))
     rows = table.read(["sample_id", "nearest_id", "score"]).sort_by("sample_id").to_pydict()
     assert rows == {"sample_id": [1, 2, 3], "nearest_id": [None, 2, 3], "score": [0.1, 0.5, 0.5]}
@@ -169,6 +216,7 @@ def test_rows_from_before_a_column_came_survive_compaction(facts: Facts) -> None
     for number in range(1, 40):
         row = pa.table({"sample_id": [number], "score": [number / 8]}).cast(schema)
         lance.write_dataset(row, table.uri, mode="append")
+    assert table.migrate() is Change.EVOLVED
     assert table.maintain(100)["compacted fragments"] == 40
     kept = table.read(["sample_id", "nearest_id", "score"]).sort_by("sample_id").to_pydict()
     assert kept == {
@@ -178,32 +226,48 @@ def test_rows_from_before_a_column_came_survive_compaction(facts: Facts) -> None
     }
 
 
-def test_a_table_with_another_key_starts_anew(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_table_with_another_key_starts_anew(facts: Facts) -> None:
     table = facts["fingerprinted_shards"]
     key = table.schema.field("shard_id")
-    older(
-        facts,
-        table.name,
-        pa.table({"shard_id": [1, 2], "encoder": ["sscd", "sscd"]}).cast(
-            pa.schema([key, pa.field("encoder", pa.string())])
-        ),
-    )
-    assert table.read().num_rows == 0
-    (said,) = caplog.messages
-    assert "fingerprinted_shards.lance is of an older release" in said
-    assert "shard_id rather than shard_id, fingerprint" in said
+    columns = pa.schema([key, pa.field("encoder", pa.string())])
+    older(facts, table.name, pa.table({"shard_id": [1, 2], "encoder": ["sscd", "sscd"]}).cast(columns))
+    assert (table.read().num_rows, table.read(["fingerprint"]).schema.names) == (0, ["fingerprint"])
+    assert lance.dataset(table.uri).count_rows() == 2, "reading it does not empty it"
+    (said,) = migrate(facts).sentences
+    assert said.endswith("they were emptied and are computed again: fingerprinted_shards")
     table.upsert(pa.Table.from_pylist([{"shard_id": 1, "fingerprint": "hashes"}], table.schema))
     assert table.read(["fingerprint"])["fingerprint"].to_pylist() == ["hashes"]
     assert table.dataset(version=1).to_table()["encoder"].to_pylist() == ["sscd", "sscd"], "what was there is not lost"
 
 
-def test_what_starts_anew_is_noted_as_done_no_more(facts: Facts, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_starts_anew_is_noted_as_done_no_more(facts: Facts) -> None:
     candidates, evidence = facts["match_candidates"], facts["match_evidence"]
     row = {"generation_id": "g", "sample_id": 1, "method": "copy"}
     candidates.replace([pa.Table.from_pylist([row], candidates.schema)], "made")
-    place = evidence.schema.get_field_index("inliers")
-    odd = evidence.schema.set(place, pa.field("inliers", pa.string()))
+    index = evidence.schema.get_field_index("inliers")
+    odd = evidence.schema.set(index, pa.field("inliers", pa.string()))
     older(facts, "match_evidence", pa.Table.from_pylist([row], odd))
+    assert migrate(facts).tables[Change.EMPTIED] == ["match_evidence"]
     assert evidence.read().num_rows == 0
     assert (candidates.recipe, candidates.read().num_rows) == ("", 0)
-    assert "type of inliers" in caplog.text
+
+
+def test_facts_whose_recipes_have_an_older_format_are_named_once(facts: Facts) -> None:
+    table, notes, lists = (facts[n] for n in ("null_scores", "fingerprinted_shards", "neighbour_lists"))
+    table.replace([scores(1)], "made by the release before")
+    notes.upsert(pa.Table.from_pylist([{"shard_id": 1, "fingerprint": "hashes", "recipe": "before"}], notes.schema))
+    lists.upsert(pa.Table.from_pylist([{"generation_id": "g", "recipe": "before"}], lists.schema))
+    before = {name: facts[name].version for name in (table.name, notes.name, lists.name)}
+    migration = migrate(facts)
+    assert list(migration.stale) == [
+        "neighbour_lists",
+        "null_scores",
+        "calibration_pictures",
+        "calibration_embeddings",
+        "null_fits",
+    ]
+    (said,) = migration.sentences
+    assert "computed again once, because recipes have a new format: neighbour_lists, null_scores, " in said
+    assert {name: facts[name].version for name in before} == before, "nothing is lost until its successor is made"
+    assert (facts.folder / "recipe_format").read_text() == f"{FORMAT}\n"
+    assert migrate(facts).sentences == []

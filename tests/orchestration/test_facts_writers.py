@@ -41,14 +41,14 @@ def content(table: FactTable) -> pa.Table:
 
 def write(folder: Path, start: Barrier, score: float) -> None:
     table = Facts(folder)["null_scores"]
-    start.wait(60)
+    start.wait(600)
     for number in range(ROUNDS):
         table.upsert(scores(range(number * STEP, number * STEP + WIDTH), score))
 
 
 def write_others(folder: Path, start: Barrier, first: int) -> None:
     table = Facts(folder)["null_scores"]
-    start.wait(60)
+    start.wait(600)
     for number in range(ROUNDS):
         table.upsert(scores(range(first + number * WIDTH, first + (number + 1) * WIDTH), 1.0))
         table.delete(f"sample_id = {first + number * WIDTH}")
@@ -57,7 +57,7 @@ def write_others(folder: Path, start: Barrier, first: int) -> None:
 def keep_up(folder: Path, start: Barrier) -> None:
     upkeep.SMALL_FRAGMENTS = 1
     table = Facts(folder)["null_scores"]
-    start.wait(60)
+    start.wait(600)
     for _ in range(ROUNDS):
         table.maintain(index_rows=WIDTH)
 
@@ -70,7 +70,7 @@ def at_once(folder: Path, *works: tuple[Callable[..., None], tuple[object, ...]]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(900)
     assert [process.exitcode for process in processes] == [0] * len(works)
 
 
@@ -93,7 +93,7 @@ def test_new_keys_are_not_doubled_beside_an_index_on_them(facts: Facts, monkeypa
     assert table.maintain(index_rows=100)["new indices"] == 1
     before = table.dataset()
     table.upsert(scores(range(5000, 5010), 1.0))
-    monkeypatch.setattr(FactTable, "_open", lambda self: before)  # a writer that began before that commit
+    monkeypatch.setattr(FactTable, "_writable", lambda self: before)  # a writer that began before that commit
     table.upsert(scores(range(5000, 5010), 2.0))
     monkeypatch.undo()
     assert table.dataset().count_rows() == 1010

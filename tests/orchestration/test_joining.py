@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -12,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 
 from orchestration.duplicates import incremental_join
-from orchestration.duplicates.incremental_join import HASHES, PICTURES, Found, Join, Joined
+from orchestration.duplicates.incremental_join import (
+    HASHES,
+    PICTURES,
+    Backlog,
+    IncrementalJoin,
+    JoinedBlock,
+    JoinKind,
+    JoinNote,
+)
 from orchestration.facts import Facts
 from transforms.hashing.digest_arrays import Lookup
 
@@ -32,28 +39,33 @@ def brute(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.bitwise_count(left[:, None] ^ right[None]).sum(axis=2)
 
 
-def joiner(values: np.ndarray, asked: list[tuple[int, int]]) -> incremental_join.Joiner:
-    def join(fresh: np.ndarray, rest: np.ndarray) -> tuple[Join, Iterator[Found]]:
-        asked.append((len(fresh), len(rest)))
-
-        def found() -> Iterator[Found]:
-            distance = brute(values[fresh], values[fresh])
-            a, b = np.nonzero(np.triu(distance <= RADIUS, k=1))
-            yield Found(fresh[a], fresh[b], distance[a, b])
-            distance = brute(values[fresh], values[rest])
-            a, b = np.nonzero(distance <= RADIUS)
-            yield Found(fresh[a], rest[b], distance[a, b])
-
-        return Join("recipe", RADIUS), found()
-
-    return join
+def blocks(work: Backlog) -> Iterator[JoinedBlock]:
+    new, old = work.values[work.new], work.values[work.old]
+    distance = brute(new, new)
+    a, b = np.nonzero(np.triu(distance <= RADIUS, k=1))
+    yield JoinedBlock(work.new[a], work.new[b], distance[a, b])
+    distance = brute(new, old)
+    a, b = np.nonzero(distance <= RADIUS)
+    yield JoinedBlock(work.new[a], work.old[b], distance[a, b])
 
 
-def warehouse(folder: str | Path) -> SimpleNamespace:
-    return SimpleNamespace(facts=Facts(Path(folder)))
+def opened(folder: str | Path, kind: JoinKind = HASHES, recipe: str = "recipe") -> IncrementalJoin:
+    """Return a join as a run finds it: repaired."""
+    joined = IncrementalJoin(Facts(Path(folder)), kind, {recipe}, "all of it")
+    joined.repair()
+    return joined
 
 
-def stored(joined: Joined) -> list[tuple[bytes, bytes, int]]:
+def extend(joined: IncrementalJoin, values: np.ndarray, recipe: str = "recipe") -> list[tuple[int, int]]:
+    """Join what is new; return how many new values were joined with how many old ones, nothing where there are none."""
+    work = joined.backlog(values)
+    if not len(work.new):
+        return []
+    joined.add(work, JoinNote(recipe, RADIUS), blocks(work))
+    return [(len(work.new), len(work.old))]
+
+
+def stored(joined: IncrementalJoin) -> list[tuple[bytes, bytes, int]]:
     return [
         (*sorted((a.tobytes(), b.tobytes())), int(m))
         for near in incremental_join.near_pairs(joined._facts, joined.kind)
@@ -71,14 +83,13 @@ def expected(values: np.ndarray) -> list[tuple[bytes, bytes, int]]:
 
 @given(st.lists(st.sets(st.integers(0, 39), max_size=20), min_size=1, max_size=4), st.sampled_from([HASHES, PICTURES]))
 @settings(max_examples=15, deadline=None)
-def test_step_by_step_gives_the_pairs_of_a_full_join(steps: Sequence[set[int]], kind: incremental_join.Kind) -> None:
+def test_step_by_step_gives_the_pairs_of_a_full_join(steps: Sequence[set[int]], kind: JoinKind) -> None:
     with TemporaryDirectory() as folder:
         before: set[int] = set()
         for step in steps:
             values = np.array([value(n) for n in sorted(step)], np.uint8).reshape(-1, 32)
-            asked: list[tuple[int, int]] = []
-            joined = Joined(warehouse(folder), kind, lambda note: True)
-            joined.extend(values, joiner(values, asked))
+            joined = opened(folder, kind)
+            asked = extend(joined, values)
             assert asked == ([(len(step - before), len(step & before))] if step - before else []), "old met old again"
             assert sorted(stored(joined)) == sorted(expected(values))
             assert sum(note["new"] for note in joined.notes()) == len(values)
@@ -88,27 +99,24 @@ def test_step_by_step_gives_the_pairs_of_a_full_join(steps: Sequence[set[int]], 
 
 def test_what_a_killed_join_left_is_deleted(tmp_path: Path) -> None:
     values = np.array([value(n) for n in range(12)], np.uint8)
-    joined = Joined(warehouse(tmp_path), HASHES, lambda note: True)
-    joined.extend(values[:6], joiner(values[:6], []))
-    whole = joiner(values, [])
+    joined = opened(tmp_path)
+    extend(joined, values[:6])
+    work = joined.backlog(values)
 
-    def killed(fresh: np.ndarray, rest: np.ndarray) -> tuple[Join, Iterator[Found]]:
-        made, found = whole(fresh, rest)
-
-        def cut() -> Iterator[Found]:
-            yield from found
-            raise KeyboardInterrupt
-
-        return made, cut()
+    def killed() -> Iterator[JoinedBlock]:
+        yield from blocks(work)
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        joined.extend(values, killed)
+        joined.add(work, JoinNote("recipe", RADIUS), killed())
     # killed between the two tables and the note
     facts = Facts(tmp_path)
     facts["joined_hashes"].append([incremental_join._batch(facts["joined_hashes"], 2, values[6:])])
-    again = Joined(warehouse(tmp_path), HASHES, lambda note: True)
+    again = IncrementalJoin(facts, HASHES, {"recipe"}, "all of it")
+    assert facts["joined_hashes"].dataset().count_rows() == 12, "opening a join repaired it"
+    again.repair()
     assert facts["joined_hashes"].dataset().count_rows() == 6
-    again.extend(values, whole)
+    extend(again, values)
     assert sorted(stored(again)) == sorted(expected(values))
     assert [(note["new"], note["old"]) for note in again.notes()] == [(6, 0), (6, 6)]
 
@@ -116,7 +124,7 @@ def test_what_a_killed_join_left_is_deleted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_run_killed_while_it_forgets_loses_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     values = np.array([value(n) for n in range(16)], np.uint8)
-    Joined(warehouse(tmp_path), HASHES, lambda note: True).extend(values, joiner(values, []))
+    extend(opened(tmp_path), values)
     kept, calls = incremental_join._keep, []
 
     def killed(*arguments: object) -> None:
@@ -129,9 +137,9 @@ def test_a_run_killed_while_it_forgets_loses_no_pair(tmp_path: Path, monkeypatch
         patched.setattr(incremental_join, "_keep", killed)
         if at == 2:  # between the pairs and their counts
             patched.setattr(incremental_join, "Counter", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-        Joined(warehouse(tmp_path), HASHES, lambda note: True).extend(values[:6], joiner(values[:6], []))
-    back = Joined(warehouse(tmp_path), HASHES, lambda note: True)  # all is there again before the next run
-    back.extend(values, joiner(values, []))
+        extend(opened(tmp_path), values[:6])
+    back = opened(tmp_path)  # all is there again before the next run
+    extend(back, values)
     assert sorted(stored(back)) == sorted(expected(values))
     assert sum(note["new"] for note in back.notes()) == len(values)
     assert sum(note["pairs"] for note in back.notes()) == len(expected(values))
@@ -140,11 +148,9 @@ def test_a_run_killed_while_it_forgets_loses_no_pair(tmp_path: Path, monkeypatch
 
 def test_a_join_of_other_settings_is_made_anew(tmp_path: Path) -> None:
     values = np.array([value(n) for n in range(12)], np.uint8)
-    Joined(warehouse(tmp_path), HASHES, lambda note: True).extend(values, joiner(values, []))
-    asked: list[tuple[int, int]] = []
-    other = Joined(warehouse(tmp_path), HASHES, lambda note: note["recipe"] == "another")
-    other.extend(values, joiner(values, asked))
-    assert asked == [(12, 0)]
+    extend(opened(tmp_path), values)
+    other = opened(tmp_path, recipe="another")
+    assert extend(other, values, recipe="another") == [(12, 0)]
     assert sorted(stored(other)) == sorted(expected(values))
     assert len(other.notes()) == 1
 
@@ -152,16 +158,14 @@ def test_a_join_of_other_settings_is_made_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lost", ["near_hashes", "joined_hashes", "joins"])
 def test_a_table_that_was_lost_has_all_joined_anew(tmp_path: Path, lost: str) -> None:
     values = np.array([value(n) for n in range(12)], np.uint8)
-    first = Joined(warehouse(tmp_path), HASHES, lambda note: True)
-    first.extend(values, joiner(values, []))
-    first.settle("all of it")
-    assert Joined(warehouse(tmp_path), HASHES, lambda note: True).current("all of it")
+    first = opened(tmp_path)
+    extend(first, values)
+    first.settle()
+    assert opened(tmp_path).current
     shutil.rmtree(tmp_path / f"{lost}.lance")
-    again = Joined(warehouse(tmp_path), HASHES, lambda note: True)
-    assert not again.current("all of it")
-    asked: list[tuple[int, int]] = []
-    again.extend(values, joiner(values, asked))
-    assert asked == [(12, 0)]
+    again = opened(tmp_path)
+    assert not again.current
+    assert extend(again, values) == [(12, 0)]
     assert sorted(stored(again)) == sorted(expected(values))
 
 

@@ -6,6 +6,9 @@ from conftest import Landing
 
 from orchestration.definitions import defs
 from orchestration.runtime import asset_metadata
+from orchestration.warehouse import build
+from orchestration.warehouse.models import load
+from orchestration.warehouse.queries import query, query_names
 
 
 @pytest.mark.parametrize("label", ["```\n# broken out", "<img src=x onerror=alert(1)>", "x" * 500, "\x1b[31m"])
@@ -35,9 +38,12 @@ def test_bars_are_in_proportion_and_say_what_is_left_out() -> None:
 
 def test_every_chart_can_be_drawn_and_shown_at_once(sample: Landing) -> None:
     with duckdb.connect(str(sample.home / "raisonne.duckdb"), read_only=True) as con:
-        for name, query in asset_metadata.PLOTS.items():
-            drawn = asset_metadata.bars(con.execute(query).fetchall())
+        plots = query_names("plots")
+        assert {name.removeprefix("plots/") for name in plots} <= {model.name for model in load(build.SQL)}
+        for name in plots:
+            drawn = asset_metadata.bars(con.execute(query(name)).fetchall())
             assert "█" in drawn and len(drawn) < 1000, name
+        assert len(plots) == 17
 
 
 def test_every_asset_has_an_owner_a_kind_a_layer_and_the_facts_their_columns() -> None:

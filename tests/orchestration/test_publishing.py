@@ -20,7 +20,7 @@ from orchestration.warehouse import publishing
 from orchestration.warehouse.publishing import Busy, NotClosed, NotPublished, Version
 
 SPAWN = mp.get_context("spawn")
-PATIENCE_S = 60
+PATIENCE_S = 600
 PUBLISHED = 30
 
 

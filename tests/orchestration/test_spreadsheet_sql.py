@@ -10,9 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from orchestration.reports import table_files
-from orchestration.reports.spreadsheet_sql import neutral, safe_select
-from transforms.reports.formulas import neutralise
+from orchestration.reports import exports
+from orchestration.reports.spreadsheets.cells import neutralise_sql, safe_select
+from transforms.reports.spreadsheets.formulas import neutralise
 
 HOSTILE = [
     "=cmd|'/C calc'!A0",
@@ -38,7 +38,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
     st.lists(st.text(st.sampled_from("=+-@＝＋－＠ \t\r\n\x00;'a1~\x7f\u00a0\u200b\ufeff"), max_size=12) | st.text())
 )
 def test_sql_neutralises_as_python_does(con: duckdb.DuckDBPyConnection, cells: list[str]) -> None:
-    query = f"select {neutral('cell')} from (select unnest(?::varchar[]) as cell)"  # noqa: S608
+    query = f"select {neutralise_sql('cell')} from (select unnest(?::varchar[]) as cell)"  # noqa: S608
     assert [row[0] for row in con.execute(query, [cells]).fetchall()] == [neutralise(cell) for cell in cells]
 
 
@@ -86,12 +86,12 @@ def test_files_read_back(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None
         [[*HOSTILE, None]],
     )
     file = tmp_path / "it's.csv"
-    table_files.write_csv(con, "made", file)
+    exports.write_csv(con, "made", file)
     with file.open(encoding="utf-8", newline="") as opened:
         rows = list(csv.DictReader(opened))
     assert [row["caption"] for row in rows] == [*map(neutralise, HOSTILE), ""]
     assert {row["hosts"] for row in rows} == {"'=a; b"}
     assert file.read_text().splitlines()[-2:] == ["ok,'=a; b", ",'=a; b"]
-    table_files.write_parquet(con, "made", tmp_path / "it's.parquet")
+    exports.write_parquet(con, "made", tmp_path / "it's.parquet")
     again = con.execute("select caption, hosts from read_parquet(?)", [str(tmp_path / "it's.parquet")]).fetchall()
     assert json.dumps(again) == json.dumps(con.execute("from made").fetchall())

@@ -12,10 +12,12 @@ from conftest import Landing
 from openpyxl.worksheet.worksheet import Worksheet
 from PIL import Image
 
-from orchestration.reports import exports, workbook
-from orchestration.reports.spreadsheet_sql import safe_select
-from transforms.reports import excel
-from transforms.reports.formulas import CELL, neutralise
+from orchestration.reports import exports
+from orchestration.reports.pictures import PictureReader
+from orchestration.reports.spreadsheets import workbook
+from orchestration.reports.spreadsheets.cells import safe_select
+from transforms.reports.spreadsheets import sheets
+from transforms.reports.spreadsheets.formulas import CELL, neutralise
 
 HOSTILE = [
     '=HYPERLINK("http://evil.example")',
@@ -31,10 +33,10 @@ HOSTILE = [
 ]
 
 
-def saved(con: duckdb.DuckDBPyConnection, path: Path, *, rows: int = excel.ROWS) -> openpyxl.Workbook:
-    with excel.book(path) as book:
+def saved(con: duckdb.DuckDBPyConnection, path: Path, *, rows: int = sheets.ROWS) -> openpyxl.Workbook:
+    with sheets.book(path) as book:
         reader = con.execute(safe_select(con, "made")).to_arrow_reader(3)
-        excel.write(book, excel.Table("made", reader), rows)
+        sheets.write(book, sheets.SheetTable("made", reader), rows)
     return openpyxl.load_workbook(path)
 
 
@@ -109,7 +111,7 @@ def test_the_workbook_says_what_it_is_and_shows_pictures(sample: Landing, tmp_pa
         return np.full((300, 200, 3), 200, np.uint8)
 
     with duckdb.connect(str(sample.home / "raisonne.duckdb"), read_only=True) as con:
-        workbook.write(con, exports.TABLES, tmp_path / "all.xlsx", picture, rows=30)
+        workbook.write(con, exports.TABLES, tmp_path / "all.xlsx", PictureReader(picture), sheet_rows=30)
     book = openpyxl.load_workbook(tmp_path / "all.xlsx")
     about = "\n".join(f"{left}: {right}" for left, right, *_ in book["About"].iter_rows(values_only=True))
     [(version, rows)] = sample.query(

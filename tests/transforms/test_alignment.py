@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from transforms.alignment.agreement import similarity
-from transforms.alignment.align import Alignment, Limits, align, features
+from transforms.alignment.align import align
 from transforms.alignment.comparer import Comparer
+from transforms.alignment.keypoints import features
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.regions import Box
 
 Picture = np.ndarray
-LIMITS = Limits()
+LIMITS = PixelLimits()
 SAME_SCENE = Path(__file__).parents[2].parent / "shared" / "data" / "photos" / "same_scene"
 
 

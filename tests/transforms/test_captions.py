@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.duplicates.caption_buckets import CROWD, MISSED, PLACES, banding, by_bands, missed
-from transforms.duplicates.caption_groups import Recall, group, recall
+from transforms.duplicates.caption_groups import CaptionRecall, group, recall
 from transforms.duplicates.caption_words import WordSets, word_sets
 
 EXACT, MINHASH = 1 << 40, -1  # comparisons that are allowed
@@ -145,7 +145,7 @@ def test_no_captions_make_no_groups(tmp_path: Path) -> None:
     sets = word_sets([], tmp_path)
     groups = group(sets, 0.8, tmp_path, 0)
     assert not len(groups.head)
-    assert recall(sets, groups, 0.8, 10) == Recall(0, 1.0, 1.0, 1.0)
+    assert recall(sets, groups, 0.8, 10) == CaptionRecall(0, 1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(

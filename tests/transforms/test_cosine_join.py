@@ -16,7 +16,6 @@ from transforms.joins.cosine.join import (
     blocks,
     cross_join,
     nearest,
-    nearest_self,
     run,
     self_join,
 )
@@ -197,30 +196,6 @@ def test_the_nearest_are_those_of_a_full_sort(seed: int, count: int, k: int, blo
     assert all(len(set(row)) == len(row) for row in found.position.tolist()), "a vector was returned twice"
 
 
-@given(seed=SEEDS, count=st.integers(1, 30), k=st.integers(1, 40), memory=MEMORIES)
-@settings(max_examples=40, deadline=None)
-def test_the_nearest_others_are_those_of_a_full_sort_without_the_row_itself(
-    seed: int, count: int, k: int, memory: int
-) -> None:
-    vectors = unit(seed, count)
-    found = list(nearest_self(vectors, k, memory))
-    position, score = np.concatenate([f.position for f in found]), np.concatenate([f.score for f in found])
-    assert position.shape == score.shape == (count, min(k, count - 1))
-    scores = cosines(vectors, vectors)
-    own = np.arange(count)
-    scores[own, own] = -2
-    assert not (position == own[:, None]).any()
-    assert np.allclose(score, -np.sort(-scores, axis=1)[:, : position.shape[1]], atol=1e-5)
-    assert np.allclose(np.take_along_axis(scores, position, axis=1), score, atol=1e-5)
-    assert all(len(set(row)) == len(row) for row in position.tolist()), "a vector was returned twice"
-
-
-def test_the_nearest_others_are_read_within_the_memory() -> None:
-    memory, rows = 6400, Recording(unit(1, 250))
-    assert sum(len(f.position) for f in nearest_self(rows, 3, memory)) == 250
-    assert max(rows.asked) * 4 * rows.dimension <= memory // 2
-
-
 @pytest.mark.parametrize("block", [1, 2, 3, 100])
 def test_a_tie_goes_to_the_lower_position(block: int) -> None:
     vectors = np.eye(4, dtype=np.float32)[[1, 0, 0, 2, 0, 0]]
@@ -228,16 +203,12 @@ def test_a_tie_goes_to_the_lower_position(block: int) -> None:
     found = nearest(np.eye(4, dtype=np.float32)[:1], rows, 3, block)
     assert found.position.tolist() == [[1, 2, 4]]
     assert max(rows.asked) <= block
-    others = np.concatenate([f.position for f in nearest_self(vectors, 2, 128 * block)])
-    assert others[[1, 2, 4, 5]].tolist() == [[2, 4], [1, 4], [1, 2], [1, 2]]
 
 
 def test_searching_for_nothing_and_in_nothing_finds_nothing() -> None:
     none, some = np.empty((0, 8), np.float32), unit(0, 3)
     assert nearest(none, some, 2).position.shape == (0, 2)
     assert nearest(some, none, 2).position.shape == (3, 0)
-    assert list(nearest_self(none, 2)) == []
-    assert [f.position.shape for f in nearest_self(some[:1], 2)] == [(1, 0)]
 
 
 def test_a_picture_counts_once_by_its_best_view() -> None:

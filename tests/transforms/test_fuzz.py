@@ -18,7 +18,7 @@ from PIL import Image
 from transforms.fingerprints.fingerprint import FAILED, LOW_QUALITY, OK, Rules, fingerprint
 
 COUNT, SEED = 2000, 3
-SECONDS = 120
+SECONDS = 900
 MEGABYTES = 400  # beyond what is held before the first picture: 100 bytes for each of the pixels that RULES allow
 RULES = Rules(max_pixels=4_000_000, member_bytes=1_000_000, pdq_quality=50)
 ODD = Path(os.environ.get("RAISONNE_BENCH_PDQ", ROOT.parent / "shared" / "data" / "pdq")) / "misc-images"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from transforms.joins.hamming.join import Pairs, Task, cross_join, run, self_join, tasks
+from transforms.joins.hamming.join import BandTask, HammingPairs, cross_join, run, self_join, tasks
 from transforms.joins.hamming.kernels import TILE, bit_tables
-from transforms.joins.hamming.plan import BITS, MAX_WIDTH, Plan, plan
+from transforms.joins.hamming.plan import BITS, MAX_WIDTH, BandPlan, plan
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.sampled_from([100, 20_000, 300_000, 1_000_000, 10_000_000])
@@ -27,16 +27,16 @@ def brute_force(left: np.ndarray, right: np.ndarray | None, radius: int) -> Trip
     return found
 
 
-def triples(batches: Iterable[Pairs]) -> Triples:
+def triples(batches: Iterable[HammingPairs]) -> Triples:
     """Return what a join yields, none of it twice."""
     found = [t for p in batches for t in zip(p.left.tolist(), p.right.tolist(), p.distance.tolist(), strict=True)]
     assert len(found) == len(set(found)), "a pair was reported twice"
     return set(found)
 
 
-def by_plan(chosen: Plan, left: np.ndarray, right: np.ndarray | None, parts: int = 1) -> Triples:
+def by_plan(chosen: BandPlan, left: np.ndarray, right: np.ndarray | None, parts: int = 1) -> Triples:
     """Join by bands that were chosen for more hashes than these."""
-    made = [Task(chosen, band, part, parts) for band in range(len(chosen.bands)) for part in range(parts)]
+    made = [BandTask(chosen, band, part, parts) for band in range(len(chosen.bands)) for part in range(parts)]
     return triples(p for task in made for p in run(task, left, right))
 
 

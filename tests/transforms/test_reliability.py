@@ -2,13 +2,13 @@
 
 from xml.etree import ElementTree
 
-from transforms.reports.reliability_plot import Point, plot
+from transforms.reports.reliability_plot import ReliabilityPoint, plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_points_lie_where_their_numbers_say() -> None:
-    root = ElementTree.fromstring(plot([Point(0.5, 0.25, 0.2, 0.3), Point(1, 1, 0.9, 1)], "p"))  # noqa: S314 -- our own
+    root = ElementTree.fromstring(plot([ReliabilityPoint(0.5, 0.25, 0.2, 0.3), ReliabilityPoint(1, 1, 0.9, 1)], "p"))  # noqa: S314 -- our own
     frame = root.find(f"{SVG}rect")
     assert frame is not None
     left, top, side = (float(frame.attrib[name]) for name in ("x", "y", "width"))

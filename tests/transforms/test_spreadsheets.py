@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from transforms.reports.formulas import CELL, fitted, neutralise
+from transforms.reports.spreadsheets.formulas import CELL, fit, neutralise
 
 FORMULAS = "=+-@＝＋－＠"
 
@@ -60,7 +60,7 @@ def test_no_cell_however_split_starts_a_formula(text: str) -> None:
 @given(st.text(st.sampled_from("a\U0001f600"), min_size=1, max_size=9), st.integers(1_000, 9_000))
 def test_a_cell_holds_what_excel_takes_and_says_what_it_lost(part: str, times: int) -> None:
     text = part * times
-    cell, wide = fitted(text), len(text.encode("utf-16-le")) // 2
+    cell, wide = fit(text), len(text.encode("utf-16-le")) // 2
     kept, mark, _ = cell.partition("… [cut: ")
     assert len(cell.encode("utf-16-le")) // 2 <= CELL
     assert bool(mark) == (wide > CELL)

@@ -166,7 +166,7 @@ def test_a_store_that_cannot_be_asked_is_not_an_empty_one(bucket: str, monkeypat
         began = time.monotonic()
         with pytest.raises(StoreError, match=rf"{bucket}/d/\*\.tar cannot be read: {reason}; give AWS_ACCESS_KEY_ID"):
             list(stores.glob(f"{bucket}/d/*.tar"))
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 200
 
 
 def test_what_is_not_there_names_the_path(bucket: str, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Where two pictures that lie over each other agree: cell by cell, and in which rectangle.
+"""Where two pictures agree that are laid over each other: cell by cell, and in which rectangle.
 
-What belongs here: arithmetic on planes of equal size. What does not: how one picture comes to lie over the other, and
-how much agreement is enough (`alignment/align.py`).
+What belongs here: arithmetic on planes of equal size. What does not: laying one picture over the
+other (`alignment/align.py`), how much agreement is enough (`alignment/policy.py`).
 """
 
 from itertools import pairwise
@@ -18,12 +18,18 @@ TINY = 1e-8
 
 
 def likeness(x: Array, y: Array, inside: Array, structure: float, alike: float) -> tuple[Array, Array, Mask, Mask]:
-    """Compare two grey planes cell by cell, each with its eight neighbours; every result has one entry a cell.
+    """Compare two grey planes cell by cell, each cell with its eight neighbours.
 
-    x, y: float of shape (h, w). inside: (h, w), how much of a pixel y covers, 0 to 1. structure: standard deviation
-    from which a cell has any. alike: correlation from which a cell takes part in setting the common contrast.
-    Returns the normalised correlation, how far a cell's contrast strays from the common one (natural logarithm),
-    whether either has structure there, and whether y covers it.
+    Args:
+        x: float of shape (h, w).
+        y: float of shape (h, w).
+        inside: Of shape (h, w), how much of a pixel y covers, 0 to 1.
+        structure: Standard deviation from which a cell has structure.
+        alike: Correlation from which a cell takes part in setting the common contrast.
+
+    Returns:
+        Of each cell: the normalised correlation, how far its contrast strays from the common one (natural logarithm),
+        whether either plane has structure there, and whether y covers it.
     """
     around = [
         cv2.blur(cells(inside * plane), (3, 3), borderType=cv2.BORDER_REPLICATE)
@@ -49,7 +55,12 @@ def cells(plane: Array) -> Array:
 
 
 def exposure(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return the gain and offset a channel that bring b, shape (n, 3), closest to a."""
+    """Return the gain and offset of each channel that bring b closest to a.
+
+    Args:
+        a: Of shape (n, 3).
+        b: Of shape (n, 3).
+    """
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     gain = ((a - mean_a) * (b - mean_b)).mean(axis=0) / np.maximum(b.var(axis=0), TINY)
     gain = np.clip(gain, 0.25, 4.0)  # beyond, the fit would flatten b until it resembles anything
@@ -57,13 +68,20 @@ def exposure(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def squares(a: Array, b: Array, gain: Array, offset: Array) -> Array:
-    """Return how far b, brought to a's exposure, lies off at each pixel: the mean square over the channels, (h, w)."""
+    """Return the mean squared difference of a and b at each pixel, over the channels: shape (h, w).
+
+    Args:
+        a: Of shape (h, w, 3).
+        b: Of shape (h, w, 3).
+        gain: Brings b to a's exposure, by channel.
+        offset: Likewise.
+    """
     apart = a - gain * b - offset
     return np.einsum("hwc,hwc->hw", apart, apart) / a.shape[2]
 
 
 def rectangle(votes: Array) -> tuple[int, int, int, int]:
-    """Return top, bottom, left, right of the largest sum.
+    """Return top, bottom, left and right of the rectangle with the largest sum.
 
     Kadane's scan over all pairs of rows: Bentley, "Programming Pearls", CACM 27, 1984.
     """
@@ -77,24 +95,34 @@ def rectangle(votes: Array) -> tuple[int, int, int, int]:
 
 
 def tiles(off: Array, inside: Mask, side: int = 4) -> list[float]:
-    """Return the mean of `off`, (h, w), in each of side × side tiles of the box around `inside`, its pixels only."""
+    """Return the mean of a plane in each of side × side tiles of the box around a mask.
+
+    Args:
+        off: Of shape (h, w).
+        inside: The pixels that count.
+        side: Tiles a side.
+    """
     down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     rows = np.linspace(down[0], down[-1] + 1, side + 1).astype(int)
     columns = np.linspace(across[0], across[-1] + 1, side + 1).astype(int)
-    found = []
+    means = []
     for top, bottom in pairwise(rows):
         for left, right in pairwise(columns):
             counted = inside[top:bottom, left:right]
             if counted.any():
-                found.append(float(off[top:bottom, left:right][counted].mean()))
-    return found
+                means.append(float(off[top:bottom, left:right][counted].mean()))
+    return means
 
 
 def similarity(x: Array, y: Array) -> Array:
-    """Return the structural similarity of two grey planes at every pixel, -1 to 1, values in [0,1].
+    """Return the structural similarity of two grey planes at every pixel, -1 to 1.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, its constants and
-    window, of planes that were smoothed before: what a re-encoding loses counts less than there.
+    window. The planes were smoothed before, so what a re-encoding loses counts less than there.
+
+    Args:
+        x: Of shape (h, w), values in [0, 1].
+        y: Likewise.
     """
     mean_x, mean_y, square_x, square_y, product = (
         cv2.GaussianBlur(plane, (11, 11), 1.5) for plane in (x, y, x * x, y * y, x * y)

@@ -1,15 +1,14 @@
-"""Confirming by pixels that a picture shows another picture, or part of it.
+"""Laying one picture over another, and measuring the region that they share.
 
-What belongs here: laying one picture over another and finding the region they share. What does not: what is computed of
-one picture (`alignment/keypoints.py`), ways of laying (`alignment/geometry.py`), measuring agreement
-(`alignment/agreement.py`), how much of it is enough (`alignment/policy.py`), finding candidates worth the look,
-decoding files.
+What belongs here: choosing the map that fits best, finding the region, measuring it. What does not: what is computed of
+one picture (`alignment/keypoints.py`), the maps (`alignment/geometry.py`), arithmetic on planes
+(`alignment/agreement.py`), how much agreement is enough (`alignment/policy.py`), choosing pairs, decoding files.
 
-How it works. SIFT keypoints (Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 60, 2004) of
-both pictures are matched and a map is fitted to the matches. Points alone prove little: a watermark, or two
-photographs of one facade, bring points together too. So b is laid over a and compared cell by cell by normalised
-correlation, which no change of brightness or contrast moves. The region is the rectangle whose cells agree most and
-disagree least, and what lies inside it decides. Cells without structure, such as sky, are no evidence.
+SIFT keypoints (Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 60, 2004) of both pictures are
+matched, and maps are fitted to the matches. Points alone prove little: a watermark, or two photographs of one facade,
+bring points together too. So b is laid over a, and they are compared cell by cell by normalised correlation, which no
+change of brightness or contrast moves. The region is the rectangle whose cells agree most and disagree least, and what
+lies inside it decides. Cells without structure, such as sky, are no evidence.
 """
 
 from dataclasses import dataclass, replace
@@ -29,20 +28,26 @@ from transforms.alignment.agreement import (
     squares,
     tiles,
 )
-from transforms.alignment.geometry import Way, mapped, ways
-from transforms.alignment.keypoints import LEAST, SMOOTH, Features, features
-from transforms.alignment.policy import Alignment, Limits
+from transforms.alignment.geometry import Placement, mapped, placements
+from transforms.alignment.keypoints import LEAST, SMOOTH, Features
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.regions import Box
 
-__all__ = ["Alignment", "Box", "Features", "Limits", "align", "features"]
 _EQUAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
-def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
+def align(a: Features, b: Features, limits: PixelLimits) -> Alignment | None:
     """Lay b over a, plain and mirrored, and measure the region where they agree best.
 
-    None where no way of laying b over a makes anything agree, or a side has fewer than 16 pixels. Both features
-    must come from the same limits. Deterministic: OpenCV's RANSAC starts from a constant seed.
+    Deterministic: OpenCV's RANSAC starts from a constant seed.
+
+    Args:
+        a: Features of a picture.
+        b: Features of another, by the same limits.
+        limits: When pixels agree.
+
+    Returns:
+        None where no map of b to a makes anything agree, or a side has fewer than 16 pixels.
     """
     if min(a.grey.shape + b.grey.shape) < LEAST:
         return None
@@ -51,35 +56,35 @@ def align(a: Features, b: Features, limits: Limits) -> Alignment | None:
         points = len(a.points)
         return Alignment(points, 0.0, 1.0, 1.0, page, page, False, count, 1.0, count, "equal", _EQUAL, 0.0, 0.0, 1.0)
     if max(b.grey.shape) < max(a.grey.shape):  # enlarged, it would lack the other's fine structure
-        found = align(b, a, limits)
-        return found and _turned(found)
+        alignment = align(b, a, limits)
+        return alignment and _turned(alignment)
     if a.colourless != b.colourless:  # a copy in grey has the source's brightness, and nothing of its colours
         a, b = _grey(a), _grey(b)
     best: Alignment | None = None
-    for way in ways(a, b, limits):
-        found = _measure(a, b, way, limits)
-        if found and found.copied(limits):
-            return found
-        if found and (best is None or _rank(found, limits) > _rank(best, limits)):
-            best = found
+    for placement in placements(a, b, limits):
+        alignment = _measure(a, b, placement, limits)
+        if alignment and alignment.copied(limits):
+            return alignment
+        if alignment and (best is None or _rank(alignment, limits) > _rank(best, limits)):
+            best = alignment
     return best
 
 
-def _turned(found: Alignment) -> Alignment:
+def _turned(alignment: Alignment) -> Alignment:
     """Return what laying a over b measured as laying b over a."""
-    back = np.linalg.inv(np.reshape(found.homography, (3, 3)))
+    back = np.linalg.inv(np.reshape(alignment.homography, (3, 3)))
     return replace(
-        found,
-        overlap_a=found.overlap_b,
-        overlap_b=found.overlap_a,
-        region_a=found.region_b,
-        region_b=found.region_a,
+        alignment,
+        overlap_a=alignment.overlap_b,
+        overlap_b=alignment.overlap_a,
+        region_a=alignment.region_b,
+        region_b=alignment.region_a,
         homography=tuple((back / back[2, 2]).ravel().tolist()),
     )
 
 
-def _rank(found: Alignment, limits: Limits) -> tuple[bool, float]:
-    return found.confirmed(limits), found.agreement * found.cells
+def _rank(alignment: Alignment, limits: PixelLimits) -> tuple[bool, float]:
+    return alignment.confirmed(limits), alignment.agreement * alignment.cells
 
 
 def _grey(picture: Features) -> Features:
@@ -90,13 +95,11 @@ def _grey(picture: Features) -> Features:
 def _laid(b: Features, onto: Array, size: tuple[int, int], enlarged: float) -> tuple[Array, Array, Array]:
     """Lay b over a picture of `size`, width and height, that was enlarged so many times.
 
-    Returns its colours there, (h, w, 3); how much of each pixel it covers, (h, w); and for each cell the area of b that
-    lies under a pixel.
+    Returns:
+        Its colours there, (h, w, 3); how much of each pixel it covers, (h, w); and for each cell the area of b that
+        lies under one of its pixels.
     """
-    rows, columns = b.grey.shape
-    centre = mapped(onto, np.array([[columns / 2, rows / 2]]))[0]
-    near = float(np.array([columns / 2, rows / 2]) @ onto[2, :2] + onto[2, 2])
-    scale = float(np.sqrt(abs(np.linalg.det(onto[:2, :2] - np.outer(centre, onto[2, :2])))) / near)
+    scale = _scale(onto, b.grey.shape)
     # Shrinking b without smoothing it first would alias, or keep what a is too small to show.
     shrinks = scale * b.enlarged / enlarged < 0.7  # pixels as they were before either was enlarged
     source = cv2.GaussianBlur(b.colour, (0, 0), 0.5 * enlarged / scale) if shrinks else b.colour
@@ -112,19 +115,54 @@ def _laid(b: Features, onto: Array, size: tuple[int, int], enlarged: float) -> t
     return laid, inside, np.abs(np.linalg.det(back) / np.where(depth > 0, depth, np.inf) ** 3)
 
 
+def _scale(onto: Array, shape: tuple[int, ...]) -> float:
+    """Return how many times a map enlarges a side at the centre of a picture of `shape`.
+
+    With p = onto[:2, :2] x + onto[:2, 2] and the depth q = onto[2, :2] x + onto[2, 2], the map is p / q. Its derivative
+    at x is (onto[:2, :2] - (p / q) onto[2, :2]) / q, and the root of its determinant is the scale of a side.
+    """
+    rows, columns = shape
+    middle = np.array([columns / 2, rows / 2])
+    image, depth = mapped(onto, middle[None])[0], float(middle @ onto[2, :2] + onto[2, 2])
+    return float(np.sqrt(abs(np.linalg.det(onto[:2, :2] - np.outer(image, onto[2, :2])))) / depth)
+
+
 @dataclass(frozen=True)
 class _Region:
-    """The rectangle of a that b agrees with, as masks of cells: all of it, what counts as evidence, what agrees."""
+    """The rectangle of a that b agrees with, in cells.
 
-    rows: tuple[int, int]
-    columns: tuple[int, int]
+    Attributes:
+        top, bottom, left, right: The rectangle, one cell wider than what agrees: a cell's correlation looks one cell
+            around it, so that the cells at the edge of a copy do not agree.
+        part: Mask of the cells that agree and those between them.
+        inner: Mask of the cells of the part that are evidence.
+        agreeing: Mask of the cells of the part that agree.
+        solid: Agreeing cells in the largest piece.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
     part: Mask
     inner: Mask
     agreeing: Mask
     solid: int
 
+    def covered(self, inside: Array) -> Mask:
+        """Return the cells of the rectangle that b covers; `inside` says how much of each pixel it covers."""
+        within = np.zeros_like(self.part)
+        within[self.top : self.bottom, self.left : self.right] = True
+        return within & (cells(inside) > 0.5)
 
-def _region(a: Features, laid: Array, inside: Array, limits: Limits) -> _Region | None:
+    def corners(self, size: Array) -> tuple[Array, Array]:
+        """Return the top left and the bottom right corner in pixels of a picture of `size`, width and height."""
+        rows, columns = self.part.shape
+        step = size / np.array([columns, rows])
+        return np.array([self.left, self.top]) * step, np.minimum(np.array([self.right, self.bottom]) * step, size)
+
+
+def _region(a: Features, laid: Array, inside: Array, limits: PixelLimits) -> _Region | None:
     """Find the rectangle in which the cells of two pictures of one size agree most and disagree least."""
     grey = cv2.GaussianBlur(cv2.cvtColor(laid, cv2.COLOR_RGB2GRAY), (0, 0), SMOOTH)
     alike, drift, structured, covered = likeness(a.grey, grey, inside, limits.structure, limits.likeness)
@@ -146,49 +184,46 @@ def _region(a: Features, laid: Array, inside: Array, limits: Limits) -> _Region 
     # nothing.
     inner = structured & (cv2.erode(part.astype(np.uint8), np.ones((3, 3))) > 0)
     solid = _solid(agreeing & part, (agreeing | flat) & part)
-    return _Region((top, bottom), (left, right), part, inner, agreeing & part, solid) if inner.any() else None
+    if not inner.any():
+        return None
+    return _Region(max(top - 1, 0), bottom + 1, max(left - 1, 0), right + 1, part, inner, agreeing & part, solid)
 
 
-def _measure(a: Features, b: Features, way: Way, limits: Limits) -> Alignment | None:
+def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits) -> Alignment | None:
     """Lay b over a by one map and measure the region that they share."""
     height, width = a.grey.shape
     rows, columns = b.grey.shape
-    laid, inside, area = _laid(b, way.onto, (width, height), a.enlarged)
-    found = _region(a, laid, inside, limits)
-    if found is None:
+    laid, inside, area = _laid(b, placement.onto, (width, height), a.enlarged)
+    region = _region(a, laid, inside, limits)
+    if region is None:
         return None
-    pixels = _pixels(found.part, inside > 0.99)
+    pixels = _pixels(region.part, inside > 0.99)
     if not pixels.any():
         return None
-    # The region reaches one cell further than the cells that agree, see there.
-    covered, shared = cells(inside) > 0.5, np.zeros_like(found.part)
-    (top, bottom), (left, right) = found.rows, found.columns
-    top, bottom, left, right = max(top - 1, 0), bottom + 1, max(left - 1, 0), right + 1
-    shared[top:bottom, left:right] = covered[top:bottom, left:right]
-    steps, size = np.array([width / covered.shape[1], height / covered.shape[0]]), np.array([width, height])
-    low, high = np.array([left, top]) * steps, np.minimum(np.array([right, bottom]) * steps, size)
+    shared, size = region.covered(inside), np.array([width, height])
+    low, high = region.corners(size)
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
-    there = mapped(np.linalg.inv(way.onto), corners - 0.5) + 0.5
+    on_b = mapped(np.linalg.inv(placement.onto), corners - 0.5) + 0.5
 
     mine, theirs = cells(a.colour), cells(laid)
-    gain, offset = exposure(mine[found.part], theirs[found.part])
+    gain, offset = exposure(mine[region.part], theirs[region.part])
     off = squares(a.colour, laid, gain, offset)
-    kept = found.agreeing if _pixels(found.agreeing, pixels).any() else found.part
+    kept = region.agreeing if _pixels(region.agreeing, pixels).any() else region.part
     brought = cv2.cvtColor(np.asarray(gain * laid + offset, np.float32), cv2.COLOR_RGB2GRAY)
     alike = similarity(a.grey, np.asarray(cv2.GaussianBlur(brought, (0, 0), SMOOTH)))
     return Alignment(
-        inliers=int(((way.support + 0.5 >= low) & (way.support + 0.5 <= high)).all(axis=1).sum()),
+        inliers=int(((placement.support + 0.5 >= low) & (placement.support + 0.5 <= high)).all(axis=1).sum()),
         aligned_distance=float(np.sqrt(off[pixels].mean())),
         overlap_a=float(shared.mean()),
         overlap_b=min(1.0, float(shared.mean() * area[shared].mean()) * width * height / (rows * columns)),
         region_a=_box(low / size, high / size),
-        region_b=_box(there.min(axis=0) / [columns, rows], there.max(axis=0) / [columns, rows]),
-        mirrored=bool(np.linalg.det(way.onto) < 0),
-        cells=int(found.inner.sum()),
-        agreement=float(found.agreeing[found.inner].mean()),
-        solid=found.solid,
-        geometry=way.geometry,
-        homography=_fractions(way.onto, (rows, columns), (height, width)),
+        region_b=_box(on_b.min(axis=0) / [columns, rows], on_b.max(axis=0) / [columns, rows]),
+        mirrored=bool(np.linalg.det(placement.onto) < 0),
+        cells=int(region.inner.sum()),
+        agreement=float(region.agreeing[region.inner].mean()),
+        solid=region.solid,
+        geometry=placement.geometry,
+        homography=_fractions(placement.onto, (rows, columns), (height, width)),
         tile_l2=float(np.sqrt(max(tiles(off, pixels)))),
         masked_mse=float(squares(a.colour, laid, *exposure(mine[kept], theirs[kept]))[_pixels(kept, pixels)].mean()),
         structural_similarity=float(alike[pixels].mean()),
@@ -211,9 +246,9 @@ def _solid(agreeing: Mask, filled: Mask) -> int:
 def _fractions(onto: Array, source: tuple[int, int], target: tuple[int, int]) -> tuple[float, ...]:
     """Return a map between pixel centres as one between fractions of the pictures, whose origin is a corner."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    made = np.diag([1 / target[1], 1 / target[0], 1]) @ half @ onto
-    made = made @ np.linalg.inv(half) @ np.diag([source[1], source[0], 1])
-    return tuple((made / made[2, 2]).ravel().tolist())
+    between = np.diag([1 / target[1], 1 / target[0], 1]) @ half @ onto
+    between = between @ np.linalg.inv(half) @ np.diag([source[1], source[0], 1])
+    return tuple((between / between[2, 2]).ravel().tolist())
 
 
 def _box(low: Array, high: Array) -> Box:

@@ -1,25 +1,34 @@
 """Comparing pictures by pixels, each loaded and reduced once while it is in use.
 
-What belongs here: the cache between "these two ids" and `alignment.align`, and what a comparison of two training
-pictures found. What does not: where pictures lie.
+What belongs here: the cache of features, and what a comparison of two training pictures found. What does not: where
+pictures are stored, remembering comparisons.
 """
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from transforms.alignment.align import Alignment, Features, Limits, align, features
+from transforms.alignment.align import align
+from transforms.alignment.keypoints import Features, features
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.pictures import Pixels
 
 _CACHED = 256  # pictures; about 1.6 MB each at alignment size
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class PixelComparison:
     """What laying one training picture over another found.
 
-    same: the two show the same picture. aligned_distance: root mean square of aligned pixels; overlap_a, overlap_b: the
-    shared share of each. These are None where no way of laying it was found, or a picture could not be read: `failure`.
+    All but `same` and `failure` are None where no map was found or a picture could not be read.
+
+    Attributes:
+        same: Whether the two show the same picture.
+        aligned_distance: Root mean square of aligned pixels.
+        inliers: Matches inside the region.
+        overlap_a: The shared share of the first picture.
+        overlap_b: The shared share of the second.
+        failure: Why a picture could not be read.
     """
 
     same: bool
@@ -31,35 +40,51 @@ class Compared:
 
 
 class Comparer[Name: Hashable]:
-    """Aligns pictures by name.
+    """Aligns pictures by name."""
 
-    load: returns the pixels of a name, uint8 of shape (height, width, 3); what it raises passes through.
-    """
+    def __init__(self, load: Callable[[Name], Pixels], limits: PixelLimits) -> None:
+        """Prepare an empty cache.
 
-    def __init__(self, load: Callable[[Name], Pixels], limits: Limits) -> None:
+        Args:
+            load: Returns the pixels of a name, uint8 of shape (height, width, 3); what it raises passes through.
+            limits: When pixels agree.
+        """
         self.limits = limits
         self._features: Callable[[Name], Features] = lru_cache(_CACHED)(lambda name: features(load(name), limits))
 
     def __call__(self, a: Name, b: Name) -> Alignment | None:
-        """Lay picture b over picture a; None where no way of laying it is found."""
+        """Lay picture b over picture a.
+
+        Args:
+            a: A name.
+            b: Another.
+
+        Returns:
+            None where no map is found.
+        """
         return align(self._features(a), self._features(b), self.limits)
 
-    def same(self, a: Name, b: Name, overlap: float) -> Compared:
-        """Tell whether two pictures are one: confirmed by pixels, and at least `overlap` of both shared.
+    def same(self, a: Name, b: Name, overlap: float) -> PixelComparison:
+        """Tell whether two pictures are one: confirmed by pixels, and with enough of both shared.
 
-        A picture that cannot be read confirms nothing, and says why.
+        A picture that cannot be read confirms nothing; `failure` says why.
+
+        Args:
+            a: A name.
+            b: Another.
+            overlap: Least share of both pictures that they must have in common.
         """
         try:
-            found = self(a, b)
+            alignment = self(a, b)
         except (OSError, ValueError) as error:
-            return Compared(same=False, failure=str(error))
-        if found is None:
-            return Compared(same=False)
-        shared = min(found.overlap_a, found.overlap_b) >= overlap
-        return Compared(
-            shared and found.copied(self.limits),
-            found.aligned_distance,
-            found.inliers,
-            found.overlap_a,
-            found.overlap_b,
+            return PixelComparison(same=False, failure=str(error))
+        if alignment is None:
+            return PixelComparison(same=False)
+        shared = min(alignment.overlap_a, alignment.overlap_b) >= overlap
+        return PixelComparison(
+            shared and alignment.copied(self.limits),
+            alignment.aligned_distance,
+            alignment.inliers,
+            alignment.overlap_a,
+            alignment.overlap_b,
         )

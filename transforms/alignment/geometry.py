@@ -1,4 +1,4 @@
-"""How one picture may come to lie over another: maps that the matches of their local features agree on.
+"""Maps that lay one picture over another, fitted to the matches of their local features.
 
 What belongs here: fitting maps and refusing those that no copy has. What does not: how well the pictures agree once one
 is laid over the other (`alignment/align.py`).
@@ -15,7 +15,7 @@ import numpy as np
 
 from transforms.alignment.agreement import Array
 from transforms.alignment.keypoints import MIRROR, Features, matches
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 
 _GAINED = 1.05  # times the matches of an affine map, from which a homography explains more than noise
 _SETTLED = 0.15  # pixels: what an affine map may fit better than a similarity before it is needed
@@ -24,8 +24,14 @@ _ALIKE = 0.5  # correlation of coarse structure from which pictures are laid edg
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way of laying b over a. onto: (3, 3), pixels of b to pixels of a. support: (n, 2), points of a that agree."""
+class Placement:
+    """One map that lays b over a.
+
+    Attributes:
+        geometry: The kind of map.
+        onto: Of shape (3, 3), pixels of b to pixels of a.
+        support: Of shape (n, 2), points of a that agree with it.
+    """
 
     geometry: str
     onto: Array
@@ -33,73 +39,84 @@ class Way:
 
 
 def mapped(onto: Array, points: Array) -> Array:
-    """Map points of shape (n, 2)."""
+    """Map points.
+
+    Args:
+        onto: Of shape (3, 3).
+        points: Of shape (n, 2), x and y.
+    """
     flat = points @ onto[:, :2].T + onto[:, 2]
     return np.asarray(flat[:, :2] / flat[:, 2:], np.float64)
 
 
-def ways(a: Features, b: Features, limits: Limits) -> Iterator[Way]:
-    """Yield ways of laying b over a, the likeliest first. Deterministic: RANSAC starts from a constant seed."""
-    found = [matches(a, b, turned, limits) for turned in (b.descriptors, b.descriptors[:, MIRROR])]
-    for source, target in sorted(found, key=lambda m: -len(m[0])):
+def placements(a: Features, b: Features, limits: PixelLimits) -> Iterator[Placement]:
+    """Yield maps of b onto a, the likeliest first. Deterministic: RANSAC starts from a constant seed.
+
+    Args:
+        a: Features of a picture.
+        b: Features of another.
+        limits: When pixels agree.
+    """
+    both_ways = [matches(a, b, turned, limits) for turned in (b.descriptors, b.descriptors[:, MIRROR])]
+    for source, target in sorted(both_ways, key=lambda m: -len(m[0])):
         if len(source) < limits.inliers:
             break
         yield from _fitted(source, target, b.grey.shape, limits)
     # Smooth or heavily edited pictures have few points; whole copies of them lie edge on edge.
     (height, width), (rows, columns) = a.grey.shape, b.grey.shape
     x, y = width / columns, height / rows
-    for (source, target), thumb, way in (found[0], b.thumb, 1), (found[1], b.thumb[:, ::-1], -1):
+    for (source, target), thumb, sign in (both_ways[0], b.thumb, 1), (both_ways[1], b.thumb[:, ::-1], -1):
         if float(np.vdot(a.thumb, thumb)) > _ALIKE:
-            start = 0.5 * x - 0.5 if way > 0 else width - 0.5 * x - 0.5
-            onto = np.array([[way * x, 0, start], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
-            yield Way("placed", onto, _support(onto, source, target, limits))
+            start = 0.5 * x - 0.5 if sign > 0 else width - 0.5 * x - 0.5
+            onto = np.array([[sign * x, 0, start], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
+            yield Placement("placed", onto, _support(onto, source, target, limits))
 
 
-def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: Limits) -> Iterator[Way]:
+def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: PixelLimits) -> Iterator[Placement]:
     """Yield the affine map, and the homography where more matches agree on it: first the one that explains more."""
     onto, kept = cv2.estimateAffine2D(source, target, ransacReprojThreshold=limits.reprojection)
     if onto is None:
         return
     flat = _settled(np.vstack([onto, [0, 0, 1]]), source, target, kept.ravel() > 0)
-    flat = Way(flat.geometry, flat.onto, _support(flat.onto, source, target, limits))
+    flat = Placement(flat.geometry, flat.onto, _support(flat.onto, source, target, limits))
     # Other pictures end here: a homography that an affine map does not come near is no copy's.
     worth = 3 * limits.inliers <= len(flat.support) < len(source) / _GAINED
     tilted = _homography(source, target, limits) if worth else None
     options = [flat]
     if tilted is not None and len(tilted.support) >= _GAINED * len(flat.support):
         options.insert(0, tilted)
-    for way in options:
-        if len(way.support) >= limits.inliers and _plausible(way.onto, shape, limits):
-            yield way
+    for placement in options:
+        if len(placement.support) >= limits.inliers and _plausible(placement.onto, shape, limits):
+            yield placement
 
 
-def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Way:
+def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Placement:
     """Return the similarity through the same matches where it fits as well, else the affine map."""
-    here, there = source[kept].astype(np.float64), target[kept].astype(np.float64)
-    if len(here) >= 4:
+    from_b, to_a = source[kept].astype(np.float64), target[kept].astype(np.float64)
+    if len(from_b) >= 4:
         turned = onto.copy()
-        around, about = here.mean(axis=0), there.mean(axis=0)
+        around, about = from_b.mean(axis=0), to_a.mean(axis=0)
         # Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991, with
         # reflections allowed: descriptors say which way round.
         flip = np.diag([1.0, np.sign(np.linalg.det(onto[:2, :2])) or 1.0])
-        p, q = (here - around) @ flip, there - about
+        p, q = (from_b - around) @ flip, to_a - about
         u, s, v = np.linalg.svd(q.T @ p)
         proper = np.diag([1.0, np.sign(np.linalg.det(u @ v)) or 1.0])
         scale = float((s * np.diag(proper)).sum() / max(float((p**2).sum()), 1e-9))
         turned[:2, :2] = scale * u @ proper @ v @ flip
         turned[:2, 2] = about - turned[:2, :2] @ around
-        off = [np.sqrt(((mapped(way, here) - there) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
+        off = [np.sqrt(((mapped(way, from_b) - to_a) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
         if off[0] <= off[1] + _SETTLED:
-            return Way("similarity", turned, there)
-    return Way("affine", onto, there)
+            return Placement("similarity", turned, to_a)
+    return Placement("affine", onto, to_a)
 
 
-def _homography(source: Array, target: Array, limits: Limits) -> Way | None:
+def _homography(source: Array, target: Array, limits: PixelLimits) -> Placement | None:
     onto, _ = cv2.findHomography(source, target, cv2.RANSAC, limits.reprojection, maxIters=300, confidence=0.99)
-    return None if onto is None else Way("homography", onto, _support(onto, source, target, limits))
+    return None if onto is None else Placement("homography", onto, _support(onto, source, target, limits))
 
 
-def _plausible(onto: Array, shape: tuple[int, ...], limits: Limits) -> bool:
+def _plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool:
     """Tell whether a map neither folds, flattens nor stretches a picture of `shape` as no copy is."""
     rows, columns = shape
     corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)
@@ -107,16 +124,16 @@ def _plausible(onto: Array, shape: tuple[int, ...], limits: Limits) -> bool:
     if depth.min() <= 0 or depth.max() > _TILTED * depth.min():
         return False
     for corner, near in zip(mapped(onto, corners), depth, strict=True):
-        there = (onto[:2, :2] - np.outer(corner, onto[2, :2])) / near  # the derivative of the map
-        longest, shortest = np.linalg.svd(there, compute_uv=False)
+        derivative = (onto[:2, :2] - np.outer(corner, onto[2, :2])) / near
+        longest, shortest = np.linalg.svd(derivative, compute_uv=False)
         tilt = depth.max() / depth.min()
         if not (longest <= min(limits.stretch, 2 * shortest) * tilt and shortest >= 1 / limits.stretch / tilt):
             return False
     return True
 
 
-def _support(onto: Array, source: Array, target: Array, limits: Limits) -> Array:
-    """Points of a whose match is mapped onto them, once a place: SIFT repeats a point for each of its directions."""
+def _support(onto: Array, source: Array, target: Array, limits: PixelLimits) -> Array:
+    """Return the points of a that their matches are mapped onto, once each: SIFT repeats a point for each direction."""
     if not len(source):
         return target
     near = np.linalg.norm(mapped(onto, source) - target, axis=1) <= limits.reprojection

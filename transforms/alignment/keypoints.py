@@ -1,6 +1,6 @@
 """What is computed once of a picture, and matching two pictures by it.
 
-What belongs here: reducing a picture, its local features, their nearest neighbours. What does not: the geometry that
+What belongs here: reducing a picture, its local features, their nearest neighbours. What does not: the maps that
 matches agree on (`alignment/geometry.py`).
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.alignment.agreement import CELL, TINY, Array, cells
-from transforms.alignment.policy import Limits
+from transforms.alignment.policy import PixelLimits
 
 LEAST = 2 * CELL  # pixels: a side below this holds no cell that is not border
 SMOOTH = 2.0  # pixels: averages noise and misalignments of a pixel away before structure is compared
@@ -35,10 +35,15 @@ class Features:
     enlarged: float  # times, of a picture too small for the long side; else 1
 
 
-def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
+def features(picture: npt.NDArray[np.uint8], limits: PixelLimits) -> Features:
     """Reduce a picture and find its keypoints.
 
-    picture: uint8 of shape (h, w, 3), RGB, at least one pixel. Raises ValueError for anything else.
+    Args:
+        picture: uint8 of shape (h, w, 3), RGB, at least one pixel.
+        limits: To what size, and how many keypoints.
+
+    Raises:
+        ValueError: For any other array.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
         raise ValueError(f"a picture must be uint8 of shape (h, w, 3), not {picture.dtype} of {picture.shape}")
@@ -51,7 +56,7 @@ def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
     sharp = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     # A low contrast threshold: sky and sea have few points, and the strongest are kept in any case.
     sift = cv2.SIFT.create(limits.keypoints, contrastThreshold=0.01, enable_precise_upscale=True)
-    found, described = sift.detectAndCompute(sharp, None) if min(size) >= LEAST else ((), None)
+    keypoints, described = sift.detectAndCompute(sharp, None) if min(size) >= LEAST else ((), None)
     descriptors = np.zeros((0, 128), np.float32) if described is None else described
     # RootSIFT: Arandjelović and Zisserman, "Three things everyone should know to improve object retrieval", 2012.
     descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), TINY))
@@ -59,15 +64,22 @@ def features(picture: npt.NDArray[np.uint8], limits: Limits) -> Features:
     thumb = cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
     thumb -= cv2.GaussianBlur(thumb, (0, 0), _THUMB / 8)
     thumb /= max(float(np.linalg.norm(thumb)), TINY)
-    points = np.array([p.pt for p in found], np.float32).reshape(-1, 2)
+    points = np.array([p.pt for p in keypoints], np.float32).reshape(-1, 2)
     colour = small.astype(np.float32) / 255
     colourless = bool(np.ptp(cells(colour), axis=2).max() <= limits.colour)
     enlarged = scale if max(size) < limits.long_side else 1.0
     return Features(colour, grey, points, descriptors, thumb, colourless, enlarged)
 
 
-def matches(a: Features, b: Features, descriptors: Array, limits: Limits) -> tuple[Array, Array]:
-    """Points of b and of a, each (n, 2), whose descriptors are nearest by a clear margin."""
+def matches(a: Features, b: Features, descriptors: Array, limits: PixelLimits) -> tuple[Array, Array]:
+    """Return points of b and of a, each of shape (n, 2), whose descriptors are nearest by a clear margin.
+
+    Args:
+        a: Features of a picture.
+        b: Features of another.
+        descriptors: Of b, plain or mirrored.
+        limits: How clear the margin must be.
+    """
     if min(len(a.points), len(b.points)) < 2:
         return b.points[:0], a.points[:0]
     likeness = a.descriptors @ descriptors.T  # of unit vectors: distance² = 2 - 2 likeness

@@ -3,10 +3,10 @@
 What belongs here: what was measured of two pictures laid over each other, and how much of it is enough. What does not:
 measuring (`alignment/align.py`), the words of a verdict (`sql/matches/evidence.sql`).
 
-Two ways lead to a confirmation. A region agrees as it stands: most of its cells, and its pixels on the average. Or a
-solid part of it agrees while the rest shows something else, as in a template whose object was exchanged or under
-lettering: then the part must be large and one piece, and many matches must say so. Photographs of one scene agree in
-specks, not in large pieces.
+There are two confirmations. A region agrees as it stands: most of its cells, and its pixels on the average. Or a solid
+part of it agrees while the rest shows something else, as in a template whose object was exchanged or under lettering:
+then the part must be large and one piece, and many matches must support it. Photographs of one scene agree in specks,
+not in large pieces.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from transforms.regions import Box
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Every threshold of the confirmation. Pixels are those of the reduced picture, values lie in [0,1].
+class PixelLimits:
+    """Every threshold of the confirmation. Pixels are those of the reduced picture, values lie in [0, 1].
 
-    From `structure` on they decide, and are settings of the same names (`[thresholds]`).
+    Those from `structure` on decide, and are settings of the same names (`[thresholds]`).
     """
 
     long_side: int = 320  # pixels: pictures are brought to this size first
@@ -49,9 +49,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How b lies over a and how well the two agree there: evidence, which `confirmed` weighs.
+    """How b lies over a, and how well the two agree there: evidence, which `confirmed` weighs.
 
-    Distances are of values in [0,1] after one gain and offset a channel.
+    Distances are of values in [0, 1] after one gain and offset a channel.
     """
 
     inliers: int  # matches inside the region
@@ -70,11 +70,11 @@ class Alignment:
     masked_mse: float  # mean squared difference over the cells that agree (Webster 2023, without a template's own mask)
     structural_similarity: float  # mean SSIM over the region (Wang et al. 2004)
 
-    def confirmed(self, limits: Limits) -> bool:
+    def confirmed(self, limits: PixelLimits) -> bool:
         """Tell whether the two pictures share the region or a solid part of it."""
         return self.copied(limits) or self.partly_copied(limits)
 
-    def copied(self, limits: Limits) -> bool:
+    def copied(self, limits: PixelLimits) -> bool:
         """Tell whether the region shows the same picture on both sides, all of it."""
         matched, whole = self.inliers >= limits.inliers, self.whole(limits)
         well_matched = self.inliers >= limits.inliers_part
@@ -90,7 +90,7 @@ class Alignment:
             and min(self.overlap_a, self.overlap_b) >= limits.smaller_share
         )
 
-    def partly_copied(self, limits: Limits) -> bool:
+    def partly_copied(self, limits: PixelLimits) -> bool:
         """Tell whether a solid part of the region shows the same picture, whatever the rest of it shows."""
         part = self.solid / max(self.cells, 1)
         return (
@@ -101,7 +101,7 @@ class Alignment:
             and min(self.overlap_a, self.overlap_b) * part >= limits.smaller_share
         )
 
-    def whole(self, limits: Limits) -> bool:
+    def whole(self, limits: PixelLimits) -> bool:
         """Tell whether the region is the whole of both pictures, and little of it shows anything else."""
         alike = self.aligned_distance <= limits.aligned_distance or self.agreement >= limits.agreement
         return alike and min(self.overlap_a, self.overlap_b) >= limits.whole_overlap

@@ -1,14 +1,14 @@
-"""Which captions are compared with each other? Those of one bucket, by their rarest words or by MinHash.
+"""Which captions are compared? Those that share a bucket, by their rarest words or by MinHash.
 
 What belongs here: buckets, and the share of near pairs that they miss. What does not: words
 (`duplicates/caption_words.py`), comparing and grouping captions (`duplicates/caption_groups.py`).
 
-Captions are near if the Jaccard similarity s of their sets of words reaches a threshold t. Exactly: near captions of L
-words share one of the L - tL + 1 words that are the rarest of each (Chaudhuri, Ganti, Kaushik, "A primitive operator
-for similarity joins in data cleaning", 2006); each of these words is a bucket. Where that compares too many, by
-MinHash: signatures agree in one place with probability s (Broder, "On the resemblance and containment of documents",
-1997), and those that agree in all r places of one of b bands share a bucket, which misses a pair with probability
-(1 - s^r)^b (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4).
+Captions are near if the Jaccard similarity s of their sets of words reaches a threshold t. The exact way: two near
+captions share one of the L - tL + 1 rarest words of each, L its number of words, so each of these words is a bucket
+(Chaudhuri, Ganti, Kaushik, "A primitive operator for similarity joins in data cleaning", 2006). Where that compares too
+many, MinHash: two signatures agree in one place with probability s (Broder, "On the resemblance and containment of
+documents", 1997). Captions that agree in all r places of one of b bands share a bucket, which misses a pair with
+probability (1 - s^r)^b (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,11 +32,13 @@ Watch = Callable[[Sequence[range], str], Iterable[range]]  # passes slices on, o
 
 
 @dataclass(frozen=True)
-class Buckets:
-    """Which captions are compared: those of one bucket.
+class CaptionBuckets:
+    """Which captions are compared: those that share a bucket.
 
-    number: int64 of shape (k,), buckets, -1 for one of a single caption. offsets: int64 of shape (n + 1,), where the
-    buckets of each of n captions begin. room: int64, how many heads each bucket takes.
+    Attributes:
+        number: int64 of shape (k,), buckets of all captions end to end, -1 for a bucket of a single caption.
+        offsets: int64 of shape (n + 1,), where the buckets of each of n captions begin in `number`.
+        room: int64, how many heads each bucket takes.
     """
 
     number: npt.NDArray[np.int64]
@@ -52,12 +54,24 @@ def banding(threshold: float) -> tuple[int, int]:
 
 
 def missed(similarity: float, bands: int, rows: int) -> float:
-    """Return the probability that a pair of this similarity shares no bucket: (1 - s^r)^b."""
+    """Return the probability that a pair shares no bucket: (1 - s^r)^b.
+
+    Args:
+        similarity: s, the Jaccard similarity of the pair.
+        bands: b.
+        rows: r, places a band.
+    """
     return float((1 - similarity**rows) ** bands)
 
 
-def by_words(sets: WordSets, threshold: float, folder: Path) -> Buckets:
-    """Make a bucket of every word that is among the rarest of at least two captions."""
+def by_words(sets: WordSets, threshold: float, folder: Path) -> CaptionBuckets:
+    """Make a bucket of every word that is among the rarest of at least two captions.
+
+    Args:
+        sets: The words of the captions.
+        threshold: Least similarity of near captions.
+        folder: Holds files that are mapped.
+    """
     uses = np.zeros(_COUNTERS, np.int64)
     _count(sets.words, uses)
     lengths = np.diff(sets.offsets)
@@ -66,11 +80,18 @@ def by_words(sets: WordSets, threshold: float, folder: Path) -> Buckets:
     rarest = mapped(Path(folder, "rarest.bin"), np.dtype(np.uint64), (int(offsets[-1]),))
     _choose(sets.words, sets.offsets, uses, offsets, rarest)
     number, sizes = _numbered(rarest)
-    return Buckets(number, offsets, sizes)
+    return CaptionBuckets(number, offsets, sizes)
 
 
-def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Buckets:
-    """Make a bucket of every value that a band of the signatures has in at least two captions."""
+def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> CaptionBuckets:
+    """Make a bucket of every value that a band of the signatures has in at least two captions.
+
+    Args:
+        sets: The words of the captions.
+        threshold: Least similarity of near captions.
+        folder: Holds files that are mapped.
+        watch: Passes the slices on and reports progress.
+    """
     bands, rows = banding(threshold)
     signed = mapped(Path(folder, "bands.bin"), np.dtype(np.uint64), (bands, len(sets)))
     for part in watch(slices(len(sets)), "signing captions"):
@@ -84,20 +105,25 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Bu
     number = mapped(Path(folder, "buckets.bin"), np.dtype(np.int64), (len(sets), bands))
     room, known = [np.empty(0, np.int64)], 0
     for band in range(bands):
-        found, sizes = _numbered(signed[band])
-        number[:, band] = np.where(found < 0, -1, found + known)
+        buckets, sizes = _numbered(signed[band])
+        number[:, band] = np.where(buckets < 0, -1, buckets + known)
         room.append(np.minimum(sizes, CROWD))
         known += len(sizes)
-    return Buckets(number.reshape(-1), np.arange(len(sets) + 1) * bands, np.concatenate(room))
+    return CaptionBuckets(number.reshape(-1), np.arange(len(sets) + 1) * bands, np.concatenate(room))
 
 
 def least_shared(lengths: npt.NDArray[np.int64], threshold: float) -> npt.NDArray[np.int64]:
-    """Return how many words at least a near caption shares with one of so many."""
+    """Return how many words a near caption shares with one at least.
+
+    Args:
+        lengths: int64, words of captions.
+        threshold: Least similarity of near captions.
+    """
     return np.ceil(threshold * lengths - 1e-9).astype(np.int64)  # rounding may only ask for fewer
 
 
 def slices(count: int) -> list[range]:
-    """Cut so many captions into slices, between which a caller may say how far it is."""
+    """Cut the indices of captions into slices; progress is reported between them."""
     return [range(first, min(count, first + _SLICE)) for first in range(0, count, _SLICE)]
 
 
@@ -125,7 +151,7 @@ def _count(words, uses):  # noqa: ANN001, ANN202
 
 @nb.njit(cache=True, nogil=True)
 def _choose(words, offsets, uses, begins, rarest):  # noqa: ANN001, ANN202
-    """Write the rarest words of each caption, the lower hash among equals: the same order for all captions."""
+    """Write the rarest words of each caption; the lower hash is the first among equals, for all captions."""
     for p in range(len(offsets) - 1):
         own = words[offsets[p] : offsets[p + 1]]  # in order of hashes, which a stable sort keeps
         counted = np.empty(len(own), np.int64)

@@ -14,7 +14,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from transforms.duplicates.caption_buckets import Buckets, Watch, by_bands, by_words, least_shared, slices
+from transforms.duplicates.caption_buckets import CaptionBuckets, Watch, by_bands, by_words, least_shared, slices
 from transforms.duplicates.caption_words import WordSets, jaccard, mapped
 from transforms.intervals import wilson
 
@@ -22,11 +22,14 @@ _SEED = 42
 
 
 @dataclass(frozen=True)
-class Groups:
+class CaptionGroups:
     """Which caption each of n is grouped under.
 
-    head: int64 of shape (n,), itself where it leads a group or is alone. similarity: float64 of shape (n,), to the
-    head. crowded: buckets of which not all heads were compared. exact: whether no near pair was missed.
+    Attributes:
+        head: int64 of shape (n,), itself where it leads a group or is alone.
+        similarity: float64 of shape (n,), to the head.
+        crowded: Buckets of which not all heads were compared.
+        exact: Whether no near pair was missed.
     """
 
     head: npt.NDArray[np.int64]
@@ -46,10 +49,14 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Recall:
-    """Of `near` sampled captions that are within the threshold of an earlier head, how many were tied to one.
+class CaptionRecall:
+    """Of sampled captions that are near an earlier head, how many were tied to one.
 
-    low, high: Wilson's interval at 95%. All are None where no sampled caption has such a head.
+    Attributes:
+        near: Sampled captions that are near an earlier head.
+        share: Of these, the share that was tied; None where there are none.
+        low: Lower end of Wilson's interval at 95%.
+        high: Upper end.
     """
 
     near: int
@@ -60,12 +67,18 @@ class Recall:
 
 def group(
     sets: WordSets, threshold: float, folder: Path, comparisons: int, watch: Watch = lambda slices, _: slices
-) -> Groups:
+) -> CaptionGroups:
     """Group captions: each is tied to the first earlier head that it nearly equals, or is a head itself.
 
-    sets: the most important caption first. comparisons: how many the exact way may take; if they do not suffice, it is
-    MinHash, and in a crowded bucket only the first `CROWD` heads: then time grows with captions, not with their square.
-    Memory: about 150 bytes a caption; signatures and buckets lie in `folder`.
+    The exact way is taken if `comparisons` suffice, else MinHash. Then only the first `CROWD` heads of a bucket are
+    compared, so that time grows with the captions, not with their square. Memory: about 150 bytes a caption.
+
+    Args:
+        sets: The words of the captions, the most important caption first.
+        threshold: Least Jaccard similarity of near captions.
+        folder: Holds signatures and buckets.
+        comparisons: How many the exact way may take.
+        watch: Passes the slices on and reports progress.
     """
     groups = _led(sets, threshold, folder, by_words(sets, threshold, folder), comparisons, watch)
     if groups is None:
@@ -75,8 +88,8 @@ def group(
 
 
 def _led(
-    sets: WordSets, threshold: float, folder: Path, buckets: Buckets, comparisons: int | None, watch: Watch
-) -> Groups | None:
+    sets: WordSets, threshold: float, folder: Path, buckets: CaptionBuckets, comparisons: int | None, watch: Watch
+) -> CaptionGroups | None:
     """Group captions by their buckets; None where it takes more comparisons."""
     starts = np.cumsum(buckets.room) - buckets.room
     listed = mapped(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
@@ -90,39 +103,43 @@ def _led(
         )  # fmt: skip
         if left < 0:
             return None
-    return Groups(head, similarity, int(crowded.sum()), exact=comparisons is not None)
+    return CaptionGroups(head, similarity, int(crowded.sum()), exact=comparisons is not None)
 
 
-def recall(sets: WordSets, groups: Groups, threshold: float, sample: int) -> Recall:
-    """Compare sampled captions with all heads, and count those near an earlier one that are tied.
+def recall(sets: WordSets, groups: CaptionGroups, threshold: float, sample: int) -> CaptionRecall:
+    """Compare sampled captions with all heads, and count those near an earlier head that are tied.
 
-    sample: how many captions. Where all were compared, there is nothing to measure: the share is 1.
+    Args:
+        sets: The words of the captions.
+        groups: How they were grouped; if exactly, the share is 1.
+        threshold: Least Jaccard similarity of near captions.
+        sample: How many captions are drawn.
     """
     if groups.exact:
-        return Recall(len(groups.tied), 1.0, 1.0, 1.0)
+        return CaptionRecall(len(groups.tied), 1.0, 1.0, 1.0)
     count = len(sets)
-    chosen = np.sort(np.random.default_rng(_SEED).choice(count, min(sample, count), replace=False))
-    words, owner = _telling(sets, chosen, threshold)
+    sampled = np.sort(np.random.default_rng(_SEED).choice(count, min(sample, count), replace=False))
+    words, owner = _telling(sets, sampled, threshold)
     distinct, begins = np.unique(words, return_index=True)
     ends = np.append(begins[1:], len(words))
-    near = _near_a_head(sets.words, sets.offsets, groups.head, chosen, distinct, begins, ends, owner, threshold)
-    tied = int((groups.head[chosen] != chosen)[near].sum())
+    near = _near_a_head(sets.words, sets.offsets, groups.head, sampled, distinct, begins, ends, owner, threshold)
+    tied = int((groups.head[sampled] != sampled)[near].sum())
     total = int(near.sum())
     if not total:
-        return Recall(0, None, None, None)
-    return Recall(total, tied / total, *wilson(tied / total, total))
+        return CaptionRecall(0, None, None, None)
+    return CaptionRecall(total, tied / total, *wilson(tied / total, total))
 
 
 def _telling(
-    sets: WordSets, chosen: npt.NDArray[np.int64], threshold: float
+    sets: WordSets, sampled: npt.NDArray[np.int64], threshold: float
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """Return words, sorted, of which a caption must hold one to be near a chosen one, and which that is.
+    """Return sorted words, one of which a caption near a sampled one must hold, and the sampled caption of each.
 
-    Who is near a caption of L words shares at least tL of them, and so one of any L - tL + 1. The rarest are taken.
+    A near caption shares at least tL of L words, hence one of any L - tL + 1. The rarest are taken.
     """
-    words = np.concatenate([sets.words[sets.offsets[p] : sets.offsets[p + 1]] for p in chosen])
-    lengths = np.diff(sets.offsets)[chosen]
-    owner = np.repeat(np.arange(len(chosen)), lengths)
+    words = np.concatenate([sets.words[sets.offsets[p] : sets.offsets[p + 1]] for p in sampled])
+    lengths = np.diff(sets.offsets)[sampled]
+    owner = np.repeat(np.arange(len(sampled)), lengths)
     _, place, uses = np.unique(words, return_inverse=True, return_counts=True)
     order = np.lexsort((uses[place], owner))
     rank = np.arange(len(words)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -138,7 +155,10 @@ def _lead(  # noqa: ANN202
 ):  # fmt: skip
     """Tie each caption to the first earlier head that it nearly equals, else list it as a head in its buckets.
 
-    Returns how many comparisons are left, -1 where they did not suffice.
+    Reads: words and offsets (WordSets), buckets and begins (CaptionBuckets.number, .offsets), room. Bucket b lists its
+    heads at listed[starts[b] : starts[b] + filled[b]]; crowded[b] says that it had no room for all. seen[h] is the
+    caption that head h was last compared with. Writes head and similarity of the captions from first to last. Returns
+    how many comparisons are left, -1 where they did not suffice.
     """
     for p in range(first, last):
         best, score = -1, 0.0
@@ -174,9 +194,9 @@ def _lead(  # noqa: ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _near_a_head(words, offsets, head, chosen, distinct, begins, ends, owner, threshold):  # noqa: ANN001, ANN202
-    """Tell for each chosen caption whether an earlier head is near, among those that share a telling word."""
-    near = np.zeros(len(chosen), np.bool_)
+def _near_a_head(words, offsets, head, sampled, distinct, begins, ends, owner, threshold):  # noqa: ANN001, ANN202
+    """Tell for each sampled caption whether an earlier head is near, among those that share a telling word."""
+    near = np.zeros(len(sampled), np.bool_)
     for h in range(len(head)):
         if head[h] != h:
             continue
@@ -184,9 +204,9 @@ def _near_a_head(words, offsets, head, chosen, distinct, begins, ends, owner, th
             place = np.searchsorted(distinct, words[at])
             if place == len(distinct) or distinct[place] != words[at]:
                 continue
-            for sampled in owner[begins[place] : ends[place]]:
-                p = chosen[sampled]
-                if not near[sampled] and h < p:
+            for at_sample in owner[begins[place] : ends[place]]:
+                p = sampled[at_sample]
+                if not near[at_sample] and h < p:
                     s = jaccard(words, offsets[p], offsets[p + 1], offsets[h], offsets[h + 1], threshold)
-                    near[sampled] = s >= threshold
+                    near[at_sample] = s >= threshold
     return near

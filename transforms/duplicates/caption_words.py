@@ -21,7 +21,9 @@ import pyarrow as pa
 class WordSets:
     """The words of n captions, on disk.
 
-    words: uint64 of shape (k,), hashes, sorted and without repeats within a caption. offsets: int64 of shape (n + 1,).
+    Attributes:
+        words: uint64 of shape (k,), hashes, sorted and without repeats within a caption.
+        offsets: int64 of shape (n + 1,), where the words of each caption begin.
     """
 
     words: npt.NDArray[np.uint64]
@@ -32,9 +34,11 @@ class WordSets:
 
 
 def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
-    """Write the words of captions into `folder`, in order. Memory: some ten times the text of a batch.
+    """Write the words of captions, in order. Memory: some ten times the text of a batch.
 
-    batches: strings without NULLs, normalised: words apart by single spaces.
+    Args:
+        batches: Normalised strings without NULLs: words apart by single spaces.
+        folder: Gets the file of words.
     """
     sizes = []
     with Path(folder, "words.bin").open("wb") as file:
@@ -42,15 +46,21 @@ def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
             plain = texts.cast(pa.large_string())
             _, starts, data = plain.buffers()
             ends = np.frombuffer(starts, np.int64)[plain.offset : plain.offset + len(plain) + 1]
-            words, found = _hashed(np.frombuffer(data or b"\0", np.uint8), ends)
+            words, counts = _hashed(np.frombuffer(data or b"\0", np.uint8), ends)
             words.tofile(file)
-            sizes.append(found)
+            sizes.append(counts)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64)
     return WordSets(mapped(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
 
 
 def mapped(path: Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Map a file as an array, made or made longer as needed: the system, not this process, keeps it in memory."""
+    """Map a file as an array; the system, not this process, keeps it in memory.
+
+    Args:
+        path: The file; made, or made longer, as needed.
+        kind: Type of a number.
+        shape: Shape of the array.
+    """
     if 0 in shape:
         return np.zeros(shape, kind)
     with path.open("ab") as file:
@@ -82,7 +92,12 @@ def _without_spaces(c):  # noqa: ANN001, ANN202
 
 @nb.njit(cache=True, nogil=True)
 def _hashed(data, ends):  # noqa: ANN001, ANN202
-    """Return the words of each text, hashed, sorted and distinct, end to end, and how many each has."""
+    """Return the words of each text, hashed, sorted and distinct, end to end, and how many each has.
+
+    Decodes UTF-8 by hand: the lead byte says how many bytes a character has. `word` is the FNV-1a hash of the word
+    being read. In scripts without spaces, `previous` is the last character and `run` how many there were: two
+    neighbours make a word, and a single character makes one of its own.
+    """
     out = np.empty((ends[-1] - ends[0]) // 2 + len(ends), np.uint64)  # a word has a space, a character has three bytes
     sizes = np.zeros(len(ends) - 1, np.int64)
     basis, prime = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a
@@ -132,7 +147,16 @@ def _hashed(data, ends):  # noqa: ANN001, ANN202
 
 @nb.njit(inline="always")
 def jaccard(words, a, a_end, b, b_end, threshold):  # noqa: ANN001, ANN201
-    """Return the similarity of two sets, 0 where their sizes alone keep it below the threshold."""
+    """Return the Jaccard similarity of two sets, 0 where their sizes alone keep it below the threshold.
+
+    Args:
+        words: Sorted hashes of all sets, see `WordSets`.
+        a: Where the first set begins.
+        a_end: Where it ends.
+        b: Where the second set begins.
+        b_end: Where it ends.
+        threshold: Least similarity of interest.
+    """
     small, large = min(a_end - a, b_end - b), max(a_end - a, b_end - b)
     if small / large < threshold:
         return 0.0

@@ -14,21 +14,25 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from transforms.duplicates.components import Groups, Nodes
+from transforms.duplicates.components import ComponentMembers, Nodes
 from transforms.joins.hamming.intrinsics import popcount
 
 METHODS = ("representative", "sha256", "pixels", "pdq", "aligned")
-"""What confirms a member, by the code in `Cut.method`."""
+"""What confirms a member, by the code in `ClusterMembers.method`."""
 _REPRESENTATIVE, _BYTES, _PIXELS, _PDQ, _ALIGNED = range(len(METHODS))
 _BATCH = 1 << 18  # members
 
 
 @dataclass(frozen=True)
-class Hashes:
-    """What confirms pictures without looking at them, one a node.
+class PictureHashes:
+    """What confirms pictures without comparing pixels, one a node.
 
-    pdq: uint8 of shape (n, 32). comparable: bool (n,), the hash says something. bytes_group, pixels_group: int64 (n,),
-    equal for equal bytes, for equal pixels. radius: bits up to which two hashes show the same picture.
+    Attributes:
+        pdq: uint8 of shape (n, 32).
+        comparable: bool of shape (n,), whether the hash says anything.
+        bytes_group: int64 of shape (n,), equal for equal bytes.
+        pixels_group: int64 of shape (n,), equal for equal pixels.
+        radius: Bits up to which two hashes are one picture's.
     """
 
     pdq: npt.NDArray[np.uint8]
@@ -39,22 +43,26 @@ class Hashes:
 
     @property
     def known(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], Nodes, Nodes, int]:
-        """What the compiled part reads: the hashes as uint64 of shape (n, 4), and the rest."""
+        """The same as the compiled loops read it: the hashes as uint64 of shape (n, 4), then the other attributes."""
         words = np.ascontiguousarray(self.pdq).view(np.uint64)
         return words, self.comparable, self.bytes_group, self.pixels_group, self.radius
 
-    def of(self, nodes: Nodes) -> "Hashes":
-        """Return those of some nodes, in that order."""
+    def of(self, nodes: Nodes) -> "PictureHashes":
+        """Return the hashes of some nodes, in that order."""
         columns = self.comparable[nodes], self.bytes_group[nodes], self.pixels_group[nodes]
-        return Hashes(self.pdq[nodes], *columns, self.radius)
+        return PictureHashes(self.pdq[nodes], *columns, self.radius)
 
 
 @dataclass(frozen=True)
-class Cut[Evidence]:
+class ClusterMembers[Evidence]:
     """Members of clusters, each with what confirms it against its representative, which is a member too.
 
-    member, representative: int64 of shape (m,). method: uint8 (m,), codes of `METHODS`. bits: int16 (m,), PDQ distance
-    to the representative. evidence: what `confirm` returned, by member, of those that it confirmed.
+    Attributes:
+        member: int64 of shape (m,), nodes.
+        representative: int64 of shape (m,), nodes.
+        method: uint8 of shape (m,), indices into `METHODS`.
+        bits: int16 of shape (m,), PDQ distance to the representative.
+        evidence: What `confirm` returned, by member, where it confirmed.
     """
 
     member: Nodes
@@ -68,24 +76,33 @@ Candidates = Callable[[int, Nodes], npt.NDArray[np.bool_]]
 
 
 def cut[Evidence](
-    components: Groups,
+    components: ComponentMembers,
     rank: Nodes,
-    hashes: Hashes,
+    hashes: PictureHashes,
     candidates: Candidates,
     confirm: Callable[[int, int], Evidence | None],
     workers: int = 1,
-) -> Iterator[Cut[Evidence]]:
+) -> Iterator[ClusterMembers[Evidence]]:
     """Cut components into clusters whose members are each confirmed against their representative.
 
-    The node of the lowest `rank`, int64 of shape (n,), takes every node that is confirmed against it; the same is done
-    with the rest until none is left. A node confirmed against no other comes out alone. Equal bytes confirm, then equal
-    pixels, then hashes within the radius, then what `confirm(representative, member)` finds.
+    The node of the lowest rank represents every node that is confirmed against it; the same is done with the rest until
+    none is left. A node confirmed against no other comes out alone. Equal bytes confirm, then equal pixels, then hashes
+    within the radius, then `confirm`.
 
-    confirm is slow: it is asked only about the members that `candidates(representative, members)` says are worth it, a
-    bool of shape (m,), once for those of equal pixels, and by `workers` threads at a time. Both must be functions of
-    the pixels. Only components that hashes leave open reach them. Members come out in the order of `components`, in
-    batches of a bounded size. Memory: 19 bytes a member of a batch or of the largest component, 90 more where hashes
-    leave it open. Time: a component's members times its clusters.
+    `confirm` is slow. It is asked only in components that hashes leave open, only about members that `candidates`
+    chooses, once for members of equal pixels. Both must depend on pixels alone. Memory: 19 bytes a member of a batch or
+    of the largest component, 90 more where hashes leave it open. Time: a component's members times its clusters.
+
+    Args:
+        components: Nodes that confirmed pairs connect.
+        rank: int64 of shape (n,), the lower represents the higher.
+        hashes: What confirms without comparing pixels.
+        candidates: Of a representative and members, tells which members are worth asking about: bool of shape (m,).
+        confirm: Of a representative and a member, returns evidence that they are one picture, or None.
+        workers: Threads that ask `confirm`.
+
+    Returns:
+        Members in the order of `components`, in batches of bounded size.
     """
     with ThreadPoolExecutor(workers) as pool:
 
@@ -103,11 +120,11 @@ def cut[Evidence](
             for at in range(0, len(nodes), _BATCH):
                 part = done.part(at, at + _BATCH)
                 aligned = part.member[part.method == _ALIGNED].tolist()
-                yield Cut(*part, {member: evidence[member] for member in aligned})
+                yield ClusterMembers(*part, {member: evidence[member] for member in aligned})
 
 
 class _Columns(NamedTuple):
-    """The columns of `Cut`, filled in place."""
+    """The columns of `ClusterMembers`, filled in place."""
 
     member: Nodes
     representative: Nodes
@@ -136,11 +153,16 @@ def _batches(starts: Nodes) -> Iterator[tuple[int, int]]:
 def _cut_open[Evidence](
     into: _Columns,
     rank: Nodes,
-    hashes: Hashes,
+    hashes: PictureHashes,
     candidates: Candidates,
     asked: Callable[[int, Nodes], list[Evidence | None]],
 ) -> dict[int, Evidence]:
-    """Cut one component whose first representative does not take all of it by its hashes."""
+    """Cut one component whose first representative does not take all of it by its hashes.
+
+    Each pass takes the first open node as a representative: hashes give it what they confirm, then pixels are asked
+    about the candidates among the rest. `into` is filled in its own order, `done` holds the same columns in the order
+    of rank.
+    """
     order = np.argsort(rank[into.member], kind="stable")
     done = _Columns.empty(into.member[order])
     near = hashes.of(done.member)  # side by side in the order of rank: each pass reads them one after the other
@@ -151,17 +173,17 @@ def _cut_open[Evidence](
         open_ = open_[: _take(open_, near.known, done)]
         if not len(open_):
             break
-        chosen = int(done.member[first])
-        worth = open_[candidates(chosen, done.member[open_])]
+        representative = int(done.member[first])
+        worth = open_[candidates(representative, done.member[open_])]
         if not len(worth):
             continue
         _, one, of = np.unique(near.pixels_group[worth], return_index=True, return_inverse=True)
-        found = asked(chosen, done.member[worth[one]])
-        confirmed = np.array([each is not None for each in found])[of]
+        answers = asked(representative, done.member[worth[one]])
+        confirmed = np.array([each is not None for each in answers])[of]
         taken = worth[confirmed]
-        done.representative[taken], done.method[taken] = chosen, _ALIGNED
+        done.representative[taken], done.method[taken] = representative, _ALIGNED
         done.bits[taken] = np.bitwise_count(near.pdq[taken] ^ near.pdq[first]).sum(axis=1)
-        given = (found[i] for i in of[confirmed])
+        given = (answers[i] for i in of[confirmed])
         members = done.member[taken].tolist()
         evidence |= {member: each for member, each in zip(members, given, strict=True) if each is not None}
         open_ = np.setdiff1d(open_, taken, assume_unique=True)
@@ -186,44 +208,47 @@ def _confirms(a, b, words, comparable, bytes_group, pixels_group, radius):  # no
 
 @nb.njit(parallel=True, cache=True, nogil=True)
 def _settle(nodes, starts, rank, known, into):  # noqa: ANN001, ANN202
-    """Try each group with its first representative; return which groups it does not take as a whole."""
+    """Give each group to its first representative; return the groups of which it does not take all."""
     representative, method, bits = into
     words, comparable, bytes_group, pixels_group, radius = known  # unpacked once: each time counts references
     left_open = np.zeros(len(starts) - 1, np.bool_)
     for group in nb.prange(len(starts) - 1):
-        chosen = nodes[starts[group]]
+        head = nodes[starts[group]]
         for i in range(starts[group], starts[group + 1]):
-            if rank[nodes[i]] < rank[chosen]:
-                chosen = nodes[i]
+            if rank[nodes[i]] < rank[head]:
+                head = nodes[i]
         for i in range(starts[group], starts[group + 1]):
-            by, apart = _confirms(chosen, nodes[i], words, comparable, bytes_group, pixels_group, radius)
-            if nodes[i] == chosen:
+            by, apart = _confirms(head, nodes[i], words, comparable, bytes_group, pixels_group, radius)
+            if nodes[i] == head:
                 by = _REPRESENTATIVE
             elif by == _REPRESENTATIVE:
                 left_open[group] = True
                 break
-            representative[i], method[i], bits[i] = chosen, by, apart
+            representative[i], method[i], bits[i] = head, by, apart
     return left_open
 
 
 @nb.njit(cache=True, nogil=True)
 def _take(open_, known, into):  # noqa: ANN001, ANN202
-    """Give the first open place those it confirms, move the others to the front in order, return their number."""
+    """Give the first open index the nodes that its hashes confirm.
+
+    Moves the other open indices to the front of `open_`, in order, and returns how many they are.
+    """
     member, representative, method, bits = into
     words, comparable, bytes_group, pixels_group, radius = known
-    chosen, left = open_[0], 0
-    representative[chosen], method[chosen], bits[chosen] = member[chosen], _REPRESENTATIVE, 0
+    head, left = open_[0], 0
+    representative[head], method[head], bits[head] = member[head], _REPRESENTATIVE, 0
     for i in open_[1:]:
         # Half the bits settle most pairs, five times as fast as all of them.
-        half = np.int64(popcount(words[chosen, 0] ^ words[i, 0]) + popcount(words[chosen, 1] ^ words[i, 1]))
-        if half > radius and pixels_group[chosen] != pixels_group[i] and bytes_group[chosen] != bytes_group[i]:
+        half = np.int64(popcount(words[head, 0] ^ words[i, 0]) + popcount(words[head, 1] ^ words[i, 1]))
+        if half > radius and pixels_group[head] != pixels_group[i] and bytes_group[head] != bytes_group[i]:
             open_[left] = i
             left += 1
             continue
-        by, apart = _confirms(chosen, i, words, comparable, bytes_group, pixels_group, radius)
+        by, apart = _confirms(head, i, words, comparable, bytes_group, pixels_group, radius)
         if by == _REPRESENTATIVE:
             open_[left] = i
             left += 1
         else:
-            representative[i], method[i], bits[i] = member[chosen], by, apart
+            representative[i], method[i], bits[i] = member[head], by, apart
     return left

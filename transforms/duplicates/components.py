@@ -1,4 +1,4 @@
-"""Connected components: who belongs together, whatever the order in which the pairs are told.
+"""Connected components: which nodes belong together, whatever the order of the edges.
 
 What belongs here: union-find, and listing the members of each component. What does not: finding pairs
 (`duplicates/pairs.py`), cutting a component into clusters (`duplicates/clusters.py`).
@@ -14,23 +14,32 @@ Nodes = npt.NDArray[np.int64]
 
 
 class Components:
-    """The connected components of a graph whose edges arrive batch by batch and are not held.
+    """The connected components of a graph whose edges arrive in batches and are not held.
 
     Union-find by Rem's algorithm with splicing (Patwary, Blair, Manne: "Experiments on union-find algorithms for the
-    disjoint-set data structure", 2010). A root is the lowest node of its component, so that the labels do not depend on
-    the order of the edges.
-    count: number of nodes. Memory: 4 bytes a node, 8 from 2³¹ nodes on.
+    disjoint-set data structure", 2010). A root is the lowest node of its component, so that labels do not depend on the
+    order of the edges. Memory: 4 bytes a node, 8 from 2³¹ nodes on.
     """
 
     def __init__(self, count: int) -> None:
         self._parent: npt.NDArray[np.signedinteger] = np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)
 
     def add(self, left: Nodes, right: Nodes) -> None:
-        """Connect left[i] with right[i], int64 of shape (p,). Raises ValueError for a node that there is not."""
+        """Connect left[i] with right[i].
+
+        Args:
+            left: int64 of shape (p,), nodes.
+            right: Likewise.
+
+        Raises:
+            ValueError: If a node does not exist, or the arrays differ in length.
+        """
         if left.shape != right.shape:
-            raise ValueError(f"each edge has two ends, not {len(left)} and {len(right)}")
+            raise ValueError(f"left and right must hold one end of each edge, not {len(left)} and {len(right)} ends")
         if (wrong := _link(self._parent, left, right)) >= 0:
-            raise ValueError(f"{left[wrong]} or {right[wrong]} is none of {len(self._parent)} nodes")
+            raise ValueError(
+                f"the nodes are 0 to {len(self._parent) - 1}; an edge has the ends {left[wrong]} and {right[wrong]}"
+            )
 
     def labels(self) -> npt.NDArray[np.signedinteger]:
         """Return the lowest node of each node's component, shape (count,). Holds until the next `add`."""
@@ -40,7 +49,7 @@ class Components:
 
 @nb.njit(cache=True, nogil=True)
 def _link(parent, left, right):  # noqa: ANN001, ANN202
-    """Return -1, or the number of the first edge with an end outside the graph; those before it are in."""
+    """Connect the edges in order. Return -1, or the index of the first edge with an end outside the graph."""
     for i in range(len(left)):
         a, b = left[i], right[i]
         if min(a, b) < 0 or max(a, b) >= len(parent):
@@ -62,11 +71,12 @@ def _flatten(parent):  # noqa: ANN001, ANN202
 
 
 @dataclass(frozen=True)
-class Groups:
+class ComponentMembers:
     """Components of at least two nodes, in order of their lowest node.
 
-    nodes: int64 of shape (m,), one component after the other, each sorted. starts: int64 of shape (g + 1,); component
-    i is `nodes[starts[i]:starts[i + 1]]`.
+    Attributes:
+        nodes: int64 of shape (m,), one component after the other, each sorted.
+        starts: int64 of shape (g + 1,); component i is `nodes[starts[i]:starts[i + 1]]`.
     """
 
     nodes: Nodes
@@ -79,12 +89,12 @@ class Groups:
         return self.nodes[self.starts[number] : self.starts[number + 1]]
 
 
-def groups(labels: npt.NDArray[np.signedinteger]) -> Groups:
+def list_members(labels: npt.NDArray[np.signedinteger]) -> ComponentMembers:
     """Return the components that `Components.labels` names.
 
-    Memory: as much as the labels, and the result: 8 bytes for each node of a component of at least two.
+    Memory: as much as the labels, and 8 bytes for each node of a component of at least two.
     """
-    return Groups(*_grouped(labels))
+    return ComponentMembers(*_grouped(labels))
 
 
 @nb.njit(cache=True, nogil=True)

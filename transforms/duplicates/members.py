@@ -1,4 +1,4 @@
-"""Who belongs to which cluster: components of confirmed pairs, cut so that no member drifts, and how alike they are.
+"""Who belongs to which cluster, and how alike the members are.
 
 What belongs here: from pairs and pictures to members as rows. What does not: the cut itself (`duplicates/clusters.py`),
 pairs (`duplicates/pairs.py`), counts (`sql/duplicates/counts.sql`).
@@ -11,86 +11,123 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.alignment.comparer import Compared
+from transforms.alignment.comparer import PixelComparison
 from transforms.duplicates import clusters
-from transforms.duplicates.clusters import METHODS, Cut, Hashes
-from transforms.duplicates.components import Components, Groups
-from transforms.duplicates.pairs import Compare, Near, Thresholds, positions
+from transforms.duplicates.clusters import METHODS, ClusterMembers, PictureHashes
+from transforms.duplicates.components import ComponentMembers, Components
+from transforms.duplicates.pairs import Compare, DuplicateThresholds, NearPairs, positions
 from transforms.duplicates.similarity import least_similarity
 from transforms.fingerprints.picture_set import Pictures, Positions
 from transforms.hashing.digest_arrays import Lookup
-from transforms.joins.cosine.join import PickedRows
+from transforms.joins.cosine.join import IndexedRows
 
 
 @dataclass(frozen=True)
-class Worth:
-    """Which pictures embeddings bring together and hashes do not: the pairs that are worth comparing by pixels.
+class OpenPairs:
+    """The pairs worth comparing by pixels: embeddings bring them together, and hashes leave them open.
 
-    keys: int64, ascending, `low * n + high` of the positions of different pictures, n pictures in all. Memory: 8 bytes
-    a pair.
+    Memory: 8 bytes a pair.
+
+    Attributes:
+        keys: int64, ascending, `low * n + high` of the indices of two different pictures of n.
+        pictures: The training pictures.
     """
 
     keys: npt.NDArray[np.int64]
     pictures: Pictures
 
     def __call__(self, representative: int, members: Positions) -> npt.NDArray[np.bool_]:
-        """Tell which members are worth comparing with their representative."""
+        """Tell which members are worth comparing with their representative.
+
+        Args:
+            representative: A picture, by index.
+            members: Others, by index.
+
+        Returns:
+            bool of the shape of `members`.
+        """
         one, others = self.pictures.pixels_group[representative], self.pictures.pixels_group[members]
         keys = _keys(len(self.pictures), np.minimum(one, others), np.maximum(one, others))
-        places = np.searchsorted(self.keys, keys).clip(max=max(0, len(self.keys) - 1))
-        return self.keys[places] == keys if len(self.keys) else np.zeros(len(members), np.bool_)
+        found = np.searchsorted(self.keys, keys).clip(max=max(0, len(self.keys) - 1))
+        return self.keys[found] == keys if len(self.keys) else np.zeros(len(members), np.bool_)
 
 
 def _keys(count: int, low: Positions, high: Positions) -> npt.NDArray[np.int64]:
     return low * count + high  # fits: 3 billion pictures squared are below 2⁶³
 
 
-def worth(pictures: Pictures, embeddings: Iterable[Near], thresholds: Thresholds, labels: Positions) -> Worth:
+def open_pairs(
+    pictures: Pictures, embeddings: Iterable[NearPairs], thresholds: DuplicateThresholds, labels: Positions
+) -> OpenPairs:
     """Keep the pairs that embeddings propose within a component and that hashes leave open.
 
-    labels: the component of each picture.
+    Args:
+        pictures: The training pictures.
+        embeddings: Different pictures with close embeddings.
+        thresholds: When two hashes are one picture's.
+        labels: The component of each picture.
     """
     known, parts = Lookup(pictures.pixel_digests), [np.empty(0, np.int64)]
     for near in embeddings:
-        (a, there_a), (b, there_b) = known.find(near.a), known.find(near.b)
+        (a, known_a), (b, known_b) = known.find(near.a), known.find(near.b)
         left, right = pictures.distinct[a], pictures.distinct[b]
         by_hash = pictures.comparable[left] & pictures.comparable[right]
         by_hash &= pictures.bits(left, right) <= thresholds.pdq
-        kept = there_a & there_b & (labels[left] == labels[right]) & ~by_hash
+        kept = known_a & known_b & (labels[left] == labels[right]) & ~by_hash
         left, right = left[kept], right[kept]
         parts.append(_keys(len(pictures), np.minimum(left, right), np.maximum(left, right)))
-    return Worth(np.unique(np.concatenate(parts)), pictures)
+    return OpenPairs(np.unique(np.concatenate(parts)), pictures)
 
 
-def connected(pictures: Pictures, pairs: Iterable[pa.RecordBatch]) -> Components:
-    """Return what confirmed pairs connect. pairs: columns sample_id_a, sample_id_b, of confirmed pairs alone."""
-    found = Components(len(pictures))
+def connect(pictures: Pictures, pairs: Iterable[pa.RecordBatch]) -> Components:
+    """Return the components of confirmed pairs.
+
+    Args:
+        pictures: The training pictures.
+        pairs: Columns sample_id_a and sample_id_b, confirmed pairs alone.
+    """
+    components = Components(len(pictures))
     for batch in pairs:
-        found.add(*(positions(pictures, batch.column(name).to_numpy()) for name in ("sample_id_a", "sample_id_b")))
-    return found
+        components.add(*(positions(pictures, batch.column(name).to_numpy()) for name in ("sample_id_a", "sample_id_b")))
+    return components
 
 
 def members(
-    pictures: Pictures, components: Groups, thresholds: Thresholds, worth: Worth, compare: Compare, workers: int = 1
+    pictures: Pictures,
+    components: ComponentMembers,
+    thresholds: DuplicateThresholds,
+    worth: OpenPairs,
+    compare: Compare,
+    workers: int = 1,
 ) -> Iterator[pa.Table]:
     """Yield the clusters that components are cut into, one row a member, the representative among them.
 
-    Rows that are not recalled are represented by one of their own; a recalled row never decides who does.
+    Rows that are not recalled are represented by one of their own; a recalled row never decides which.
+
+    Args:
+        pictures: The training pictures.
+        components: Which pictures confirmed pairs connect.
+        thresholds: When two hashes are one picture's.
+        worth: The pairs worth comparing by pixels.
+        compare: Compares two pictures by pixels, by index.
+        workers: Comparisons made at once; changes no result.
     """
 
-    def confirm(representative: int, member: int) -> Compared | None:
-        found = compare(representative, member)
-        return found if found.same else None
+    def confirm(representative: int, member: int) -> PixelComparison | None:
+        comparison = compare(representative, member)
+        return comparison if comparison.same else None
 
-    hashes = Hashes(pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq)
+    hashes = PictureHashes(
+        pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq
+    )
     for part in clusters.cut(components, pictures.rank, hashes, worth, confirm, workers):
         yield _rows(pictures, part)
 
 
-def _rows(pictures: Pictures, part: Cut[Compared]) -> pa.Table:
+def _rows(pictures: Pictures, part: ClusterMembers[PixelComparison]) -> pa.Table:
     aligned = np.full(len(part.member), np.nan)
-    for place in np.flatnonzero(part.method == METHODS.index("aligned")).tolist():
-        aligned[place] = part.evidence[int(part.member[place])].aligned_distance
+    for i in np.flatnonzero(part.method == METHODS.index("aligned")).tolist():
+        aligned[i] = part.evidence[int(part.member[i])].aligned_distance
     return pa.table(
         {
             "sample_id": pictures.ids[part.member],
@@ -103,33 +140,37 @@ def _rows(pictures: Pictures, part: Cut[Compared]) -> pa.Table:
 
 
 def similarities(
-    pictures: Pictures, members: Iterable[pa.RecordBatch], vectors: PickedRows, owner: Positions, at_once: int
+    pictures: Pictures, members: Iterable[pa.RecordBatch], vectors: IndexedRows, owner: Positions, at_once: int
 ) -> Iterator[pa.Table]:
     """Yield the least cosine inside each cluster of at least two rows that are not recalled.
 
-    members: columns sample_id, representative_id. vectors: of the different pictures; owner: int64, the place in
-    `pictures.distinct` of each of them. at_once: vectors held at a time, or those of the largest cluster.
+    Args:
+        pictures: The training pictures.
+        members: Columns sample_id and representative_id.
+        vectors: Embeddings of the different pictures.
+        owner: int64, the index in `pictures.distinct` of each vector.
+        at_once: Vectors held at a time; a larger cluster is held whole.
     """
     heads, rows = _live(pictures, members)
     order = np.argsort(heads, kind="stable")
     heads, rows = heads[order], rows[order]
     starts = np.flatnonzero(np.diff(heads, prepend=-1))
     ends = np.append(starts[1:], len(heads))
-    place = np.empty(len(pictures.distinct), np.int64)
-    place[owner] = np.arange(len(owner))
-    of = place[np.searchsorted(pictures.distinct, pictures.pixels_group)]  # the vector of each picture
-    wanted = np.flatnonzero(ends - starts > 1)
-    for some in _portions(wanted, ends - starts, at_once):
+    vector_of = np.empty(len(pictures.distinct), np.int64)
+    vector_of[owner] = np.arange(len(owner))
+    of = vector_of[np.searchsorted(pictures.distinct, pictures.pixels_group)]  # the vector of each picture
+    repeated = np.flatnonzero(ends - starts > 1)
+    for some in _portions(repeated, ends - starts, at_once):
         needed = [np.unique(of[rows[starts[i] : ends[i]]]) for i in some]
         every = np.unique(np.concatenate(needed))
         held = vectors.take(every)
-        found = []
+        least_rows = []
         for i, mine in zip(some, needed, strict=True):
             first = of[heads[starts[i]]]  # the representative comes first
             ordered = np.concatenate([[first], mine[mine != first]])
             least = least_similarity(held[np.searchsorted(every, ordered)])
-            found.append((int(pictures.ids[heads[starts[i]]]), len(mine), least.similarity, least.exact))
-        ids, distinct, least_of, exact = zip(*found, strict=True)
+            least_rows.append((int(pictures.ids[heads[starts[i]]]), len(mine), least.similarity, least.exact))
+        ids, distinct, least_of, exact = zip(*least_rows, strict=True)
         yield pa.table(
             {
                 "representative_id": pa.array(ids, pa.uint64()),
@@ -150,14 +191,15 @@ def _live(pictures: Pictures, members: Iterable[pa.RecordBatch]) -> tuple[Positi
     return np.concatenate(heads), np.concatenate(rows)
 
 
-def _portions(wanted: Positions, sizes: Positions, at_once: int) -> Iterator[list[int]]:
+def _portions(numbers: Positions, sizes: Positions, at_once: int) -> Iterator[list[int]]:
+    """Yield some clusters at a time, of at most `at_once` rows together."""
     held: list[int] = []
     room = at_once
-    for number in wanted.tolist():
-        if held and sizes[number] > room:
+    for cluster in numbers.tolist():
+        if held and sizes[cluster] > room:
             yield held
             held, room = [], at_once
-        held.append(number)
-        room -= int(sizes[number])
+        held.append(cluster)
+        room -= int(sizes[cluster])
     if held:
         yield held

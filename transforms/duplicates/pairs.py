@@ -1,7 +1,7 @@
 """Which training pictures are the same picture? Pairs by bytes, pixels, perceptual hash and embedding.
 
-What belongs here: the order of the tests and what each proves. What does not: the joins (`joins/hamming/join.py`,
-`joins/cosine/join.py`), the clusters (`duplicates/clusters.py`, `duplicates/members.py`), counts (`sql/duplicates/`).
+What belongs here: the order of the tests, and what each proves. What does not: the joins (`joins/`), the clusters
+(`duplicates/clusters.py`, `duplicates/members.py`), counts (`sql/duplicates/`).
 
 Equal bytes, equal pixels and hashes within the radius are duplicates. Embeddings only propose: a pair close in
 embedding counts once aligned pixels confirm it, so that two photographs of one scene stay two pictures.
@@ -17,30 +17,40 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from transforms.alignment.align import Limits
-from transforms.alignment.comparer import Compared
+from transforms.alignment.comparer import PixelComparison
+from transforms.alignment.policy import PixelLimits
 from transforms.duplicates.components import Components
 from transforms.fingerprints.picture_set import Pictures, Positions
 from transforms.hashing.digest_arrays import Lookup
 
-Compare = Callable[[int, int], Compared]  # by position
+Compare = Callable[[int, int], PixelComparison]  # of two pictures, by index
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """pdq: bits of 256. similar: cosine. overlap: least share of both pictures. pixels: see `alignment`."""
+class DuplicateThresholds:
+    """When two training rows show the same picture.
+
+    Attributes:
+        pdq: Differing bits of 256 up to which two hashes are one picture's.
+        similar: Cosine from which pixels are compared.
+        overlap: Least share of both pictures that they must have in common.
+        pixels: When pixels agree.
+    """
 
     pdq: int
     similar: float
     overlap: float
-    pixels: Limits
+    pixels: PixelLimits
 
 
 @dataclass(frozen=True)
-class Near:
+class NearPairs:
     """Pairs of different fingerprints within a threshold, as a join found them.
 
-    a, b: uint8 (p, 32), hashes or SHA-256 of pixels. measure: float64 (p,), differing bits or cosine.
+    Attributes:
+        a: uint8 of shape (p, 32), hashes or SHA-256 of pixels.
+        b: Likewise, the other ends.
+        measure: float64 of shape (p,), differing bits or cosine.
     """
 
     a: npt.NDArray[np.uint8]
@@ -50,7 +60,7 @@ class Near:
 
 @dataclass(frozen=True)
 class Ties:
-    """Pairs of pictures, by position, that one method shows to be the same. distance: bits, 0 for equal values."""
+    """Pairs of pictures, by index, that one method shows to be the same. `distance` is in bits, 0 for equal values."""
 
     left: Positions
     right: Positions
@@ -74,30 +84,41 @@ PAIR = {
 
 def pairs(
     pictures: Pictures,
-    hashes: Iterable[Near],
-    embeddings: Iterable[Near],
-    thresholds: Thresholds,
+    hashes: Iterable[NearPairs],
+    embeddings: Iterable[NearPairs],
+    thresholds: DuplicateThresholds,
     compare: Compare,
     workers: int = 1,
 ) -> Iterator[pa.Table]:
     """Yield every pair of rows that may show the same picture, with the test that says so.
 
-    hashes: the different hashes within the radius. embeddings: the different pictures from `thresholds.similar` on.
-    Both may name fingerprints that no row has any more. workers: comparisons made at once.
+    Args:
+        pictures: The training pictures.
+        hashes: Different hashes within the radius; may hold hashes that no row has any more.
+        embeddings: Different pictures from `thresholds.similar` on; may hold pictures that no row shows any more.
+        thresholds: When two pictures are the same.
+        compare: Compares two pictures by pixels, by index.
+        workers: Comparisons made at once; changes no result.
+
+    Returns:
+        Tables of the columns `PAIR`.
     """
     tied = Components(len(pictures))
     for ties in hash_ties(pictures, hashes, thresholds):
         tied.add(ties.left, ties.right)
         yield _rows(pictures, ties)
     labels = tied.labels()
-    near = candidates(pictures, embeddings, labels)
+    near = propose(pictures, embeddings, labels)
     yield from _confirmed(pictures, near, labels, thresholds, compare, workers)
 
 
-def hash_ties(pictures: Pictures, hashes: Iterable[Near], thresholds: Thresholds) -> Iterator[Ties]:
-    """Yield the pairs that bytes, pixels and perceptual hashes tie.
+def hash_ties(pictures: Pictures, hashes: Iterable[NearPairs], thresholds: DuplicateThresholds) -> Iterator[Ties]:
+    """Yield the pairs that bytes, pixels and perceptual hashes tie: equal values with the first of them.
 
-    Equal values are tied to their first picture: n - 1 pairs for n copies.
+    Args:
+        pictures: The training pictures.
+        hashes: Different hashes within the radius.
+        thresholds: When two hashes are one picture's.
     """
     everyone = np.arange(len(pictures))
     twins = everyone[pictures.bytes_group != everyone]
@@ -109,10 +130,10 @@ def hash_ties(pictures: Pictures, hashes: Iterable[Near], thresholds: Thresholds
     yield _equal(heads[of[others]], rows[others], "pdq", thresholds.pdq)
     known = Lookup(values)
     for near in hashes:
-        (a, there_a), (b, there_b) = known.find(near.a), known.find(near.b)
-        there = there_a & there_b
-        left, right = heads[a[there]], heads[b[there]]
-        yield Ties(np.minimum(left, right), np.maximum(left, right), "pdq", near.measure[there], thresholds.pdq)
+        (a, known_a), (b, known_b) = known.find(near.a), known.find(near.b)
+        both = known_a & known_b
+        left, right = heads[a[both]], heads[b[both]]
+        yield Ties(np.minimum(left, right), np.maximum(left, right), "pdq", near.measure[both], thresholds.pdq)
 
 
 def _equal(left: Positions, right: Positions, method: str, threshold: float = 0) -> Ties:
@@ -120,8 +141,8 @@ def _equal(left: Positions, right: Positions, method: str, threshold: float = 0)
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """Pairs of different pictures, by position, that embeddings propose, the closest first. score: cosine."""
+class ProposedPairs:
+    """Pairs of different pictures, by index, that embeddings propose, the closest first. `score` is their cosine."""
 
     left: Positions
     right: Positions
@@ -131,60 +152,61 @@ class Candidates:
         return len(self.left)
 
 
-def candidates(pictures: Pictures, embeddings: Iterable[Near], labels: Positions) -> Candidates:
+def propose(pictures: Pictures, embeddings: Iterable[NearPairs], labels: Positions) -> ProposedPairs:
     """Return the pairs of pictures that embeddings propose and that lie in different components.
 
-    labels: int64 (n,), the component of each picture. Memory: 24 bytes a pair that is kept.
+    Memory: 24 bytes a pair that is kept.
+
+    Args:
+        pictures: The training pictures.
+        embeddings: Different pictures with close embeddings.
+        labels: int64 of shape (n,), the component of each picture.
     """
     known, parts = Lookup(pictures.pixel_digests), []
     for near in embeddings:
-        (a, there_a), (b, there_b) = known.find(near.a), known.find(near.b)
+        (a, known_a), (b, known_b) = known.find(near.a), known.find(near.b)
         left, right = pictures.distinct[a], pictures.distinct[b]
-        open_ = there_a & there_b & (labels[left] != labels[right])
+        open_ = known_a & known_b & (labels[left] != labels[right])
         low, high = np.minimum(left, right)[open_], np.maximum(left, right)[open_]
         parts.append((low, high, near.measure[open_]))
     if not parts:
-        return Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        return ProposedPairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     left, right, score = (np.concatenate([part[i] for part in parts]) for i in range(3))
     order = np.lexsort((right, left, -score))
     left, right, score = left[order], right[order], score[order]
     new = np.ones(len(left), np.bool_)  # a picture that went and came back was joined twice
     new[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
-    return Candidates(left[new], right[new], score[new])
+    return ProposedPairs(left[new], right[new], score[new])
 
 
 def _confirmed(
-    pictures: Pictures, near: Candidates, labels: Positions, thresholds: Thresholds, compare: Compare, workers: int
+    pictures: Pictures,
+    near: ProposedPairs,
+    labels: Positions,
+    thresholds: DuplicateThresholds,
+    compare: Compare,
+    workers: int,
 ) -> Iterator[pa.Table]:
-    """Yield the proposed pairs, each confirmed by pixels or only similar.
+    """Yield the proposed pairs, each confirmed by pixels or only similar, the closest first.
 
-    The closest are compared first. A pair whose ends earlier ones tie, through hashes or by pixels, is not compared,
-    nor one of two groups of copies between which pixels refused `_TRIES` pairs: two templates of a thousand variants
-    each cost no million comparisons. Which pairs these are does not depend on `workers`.
+    A pair is not compared where hashes or earlier pairs tie its ends already, nor where pixels refused `_TRIES` pairs
+    of the same two groups: two templates of a thousand variants each cost no million comparisons. Several pairs are
+    compared at once, before it is known whether an earlier one decides a later one; what is decided meanwhile is
+    dropped, so that the result does not depend on `workers`.
     """
-    nodes, places = np.unique(labels[np.concatenate([near.left, near.right])], return_inverse=True)
-    forest, ends = _Forest(len(nodes)), places.reshape(2, -1)
-    refused: Counter[tuple[int, int]] = Counter()
-
-    def apart(i: int) -> tuple[int, int] | None:
-        a, b = sorted((forest.root(int(ends[0, i])), forest.root(int(ends[1, i]))))
-        return None if a == b or refused[a, b] >= _TRIES else (a, b)
-
+    undecided = _Undecided(labels[near.left], labels[near.right])
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(near), _AT_ONCE):
             end, rows = min(start + _AT_ONCE, len(near)), []
             for first in range(start, end, 2 * workers):
-                open_ = [i for i in range(first, min(first + 2 * workers, end)) if apart(i)]
-                found = pool.map(lambda i: compare(int(near.left[i]), int(near.right[i])), open_)
-                for i, each in zip(open_, found, strict=True):
-                    roots = apart(i)
-                    if roots is None:
-                        continue  # settled by one of its neighbours here
-                    if each.same:
-                        forest.tie(*roots)
-                    else:
-                        refused[roots] += 1
-                    rows.append(_compared(pictures, near, i, each, thresholds))
+                asked = [i for i in range(first, min(first + 2 * workers, end)) if undecided.groups(i)]
+                comparisons = pool.map(lambda i: compare(int(near.left[i]), int(near.right[i])), asked)
+                for i, comparison in zip(asked, comparisons, strict=True):
+                    groups = undecided.groups(i)
+                    if groups is None:
+                        continue  # an earlier one of those that were compared with it has decided
+                    undecided.decide(groups, same=comparison.same)
+                    rows.append(_compared(pictures, near, i, comparison, thresholds))
             yield pl.DataFrame(rows, schema=PAIR, orient="row").to_arrow()
 
 
@@ -192,23 +214,58 @@ _TRIES = 8
 _AT_ONCE = 10_000
 
 
+class _Undecided:
+    """Tells which pairs pixels have still to decide: those of two groups that neither copies nor refusals settle.
+
+    A group is what hashes and earlier comparisons tie: disjoint sets with path halving.
+    """
+
+    def __init__(self, left: Positions, right: Positions) -> None:
+        labels, ends = np.unique(np.concatenate([left, right]), return_inverse=True)
+        self._parent = list(range(len(labels)))
+        self._ends = ends.reshape(2, -1)
+        self._refused: Counter[tuple[int, int]] = Counter()
+
+    def groups(self, pair: int) -> tuple[int, int] | None:
+        """Return the two groups of a pair, or None where it is decided."""
+        a, b = sorted((self._root(int(self._ends[0, pair])), self._root(int(self._ends[1, pair]))))
+        return None if a == b or self._refused[a, b] >= _TRIES else (a, b)
+
+    def decide(self, groups: tuple[int, int], *, same: bool) -> None:
+        """Tie two groups where a pair is the same picture, else count a refusal.
+
+        Args:
+            groups: What `groups` returned.
+            same: Whether pixels confirm the pair.
+        """
+        if same:
+            self._parent[groups[1]] = groups[0]
+        else:
+            self._refused[groups] += 1
+
+    def _root(self, node: int) -> int:
+        while self._parent[node] != node:
+            self._parent[node] = node = self._parent[self._parent[node]]
+        return node
+
+
 def _compared(
-    pictures: Pictures, near: Candidates, i: int, found: Compared, thresholds: Thresholds
+    pictures: Pictures, near: ProposedPairs, i: int, comparison: PixelComparison, thresholds: DuplicateThresholds
 ) -> tuple[object, ...]:
     a, b, cosine = near.left[i], near.right[i], float(near.score[i])
     # rounding may leave the cosine of the threshold a hair beyond it
-    distance = found.aligned_distance if found.same else min(1 - cosine, 1 - thresholds.similar)
-    limit = thresholds.pixels.aligned_distance if found.same else 1 - thresholds.similar
+    distance = comparison.aligned_distance if comparison.same else min(1 - cosine, 1 - thresholds.similar)
+    limit = thresholds.pixels.aligned_distance if comparison.same else 1 - thresholds.similar
     bits = int(pictures.bits(a, b)) if pictures.comparable[[a, b]].all() else None
     ids = int(pictures.ids[a]), int(pictures.ids[b])
-    method = "aligned" if found.same else "similar"
-    return *ids, method, distance, limit, cosine, bits, found.aligned_distance, found.inliers
+    method = "aligned" if comparison.same else "similar"
+    return *ids, method, distance, limit, cosine, bits, comparison.aligned_distance, comparison.inliers
 
 
 def _rows(pictures: Pictures, ties: Ties) -> pa.Table:
     frame = pl.DataFrame(
         {
-            "sample_id_a": pictures.ids[ties.left],  # positions are in order of ids: left is the lower one
+            "sample_id_a": pictures.ids[ties.left],  # indices are in order of ids: left is the lower one
             "sample_id_b": pictures.ids[ties.right],
             "distance": ties.distance,
         }
@@ -220,21 +277,11 @@ def _rows(pictures: Pictures, ties: Ties) -> pa.Table:
     return frame.select(rest[name].cast(kind).alias(name) for name, kind in PAIR.items()).to_arrow()
 
 
-class _Forest:
-    """Disjoint sets with path halving."""
-
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def root(self, node: int) -> int:
-        while self._parent[node] != node:
-            self._parent[node] = node = self._parent[self._parent[node]]
-        return node
-
-    def tie(self, a: int, b: int) -> None:
-        self._parent[self.root(b)] = self.root(a)
-
-
 def positions(pictures: Pictures, ids: Sequence[int] | npt.NDArray[np.uint64]) -> Positions:
-    """Return the positions of sample ids that are among the pictures."""
+    """Return the indices of sample ids that are among the pictures.
+
+    Args:
+        pictures: The training pictures.
+        ids: Sample ids, each of one of the pictures.
+    """
     return np.searchsorted(pictures.ids, np.asarray(ids, np.uint64)).astype(np.int64)

@@ -4,13 +4,9 @@ What belongs here: arrays into files, and the manifest. What does not: which row
 (`orchestration/guard/export.py`), reading (`guard/bundle.py`).
 """
 
-import fcntl
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,9 +22,9 @@ from transforms.hashing.digest_arrays import Rows
 from transforms.hashing.hashes import file_sha256
 from transforms.joins.cosine.sketches import bits, quantise, sketch
 from transforms.joins.hamming.scan import words
+from transforms.storage import staging
 
 _WORD = np.dtype(np.uint32)
-_PARTIAL = ".writing-"
 
 
 class ArrayFile:
@@ -139,62 +135,12 @@ def _placed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDAr
 
 @contextmanager
 def writing(target: Path) -> Iterator[BundleFiles]:
-    """Yield the files of a bundle that is put in place when all is written; a failure leaves nothing.
+    """Yield the files of a bundle that appears at `target` when all is written; a failure leaves nothing.
 
-    Beside their folder there is room for what only writing needs; what was killed meanwhile goes with the next writing.
-    target: must not be there yet. A bundle is never changed: a service may have it mapped. Raises FileExistsError.
+    The parent of their folder is scratch space. Raises FileExistsError if `target` exists: a bundle is never changed,
+    as a service may have it mapped.
     """
     if target.exists():
         raise FileExistsError(f"{target} is there already; a bundle is never written over: remove it or name another")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _clear_abandoned(target.parent)
-    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
-    with _locked(partial):
-        try:
-            folder = partial / "bundle"
-            folder.mkdir()
-            yield BundleFiles(folder)
-            for path in folder.iterdir():
-                path.chmod(0o444)
-                _synced(path)
-            folder.chmod(0o755)
-            folder.rename(target)
-            _synced(target.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def discard(folder: Path) -> None:
-    """Remove a bundle. Never is a part of one there: where this is killed, the next writing clears the rest."""
-    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
-    with _locked(partial):
-        folder.rename(partial / folder.name)
-        shutil.rmtree(partial)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Lock a folder as long as this process lives; yield whether that could be done."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
-
-
-def _clear_abandoned(parent: Path) -> None:
-    for left in parent.glob(f"{_PARTIAL}*"):
-        with suppress(FileNotFoundError), _locked(left) as abandoned:  # another may clear it, or be done
-            if abandoned:
-                shutil.rmtree(left, ignore_errors=True)
-
-
-def _synced(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    with staging.new_folder(target) as folder:
+        yield BundleFiles(folder)

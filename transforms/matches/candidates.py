@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from transforms.alignment.align import Alignment
+from transforms.alignment.policy import Alignment
 from transforms.fingerprints.views import WHOLE, View
 from transforms.hashing.digest_arrays import Rows
 from transforms.joins.hamming import join

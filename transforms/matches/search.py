@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.encoders import Vectors
-from transforms.joins.cosine.join import Rows, as_rows
+from transforms.joins.cosine.join import VectorRows, as_rows
 from transforms.joins.cosine.tiles import BATCH, ROUNDING, TILES, device, full_precision, tensor
 
 _BLOCK = 65_536
@@ -38,7 +38,7 @@ class Found:
 
 def best_over_views(
     views: npt.NDArray[np.float32],
-    vectors: Rows | Vectors,
+    vectors: VectorRows | Vectors,
     k: int,
     *,
     order: npt.NDArray[np.int64] | None = None,

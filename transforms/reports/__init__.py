@@ -1,4 +1,4 @@
-"""Pages, workbooks and plots, made from values that somebody else has read.
+"""Pages, sheets and plots, made from values that callers have read.
 
-What belongs here: rendering and escaping. What does not: queries (`orchestration/reports/`).
+What belongs here: rendering and escaping. What does not: queries and files (`orchestration/reports/`).
 """

@@ -1,8 +1,8 @@
-"""The case of one generation as an HTML page that needs nothing but itself.
+"""The case of one generation as an HTML page that loads no other file.
 
-What belongs here: the shape of a case, the plain words for its numbers, its pictures at the size of a page. What does
-not: gathering a case, writing files. Its structure is in `templates/case.html.j2`, the look and the rules that keep
-strangers' text from acting in `reports/page.py`.
+What belongs here: what the page says, its pictures at the size of a page. What does not: reading a case, writing files
+(`orchestration/reports/case_pages.py`). The structure is in `templates/case.html.j2`. The look, and the rules that stop
+text from outside from acting, are in `reports/page.py`.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from transforms.pictures import Pixels
 from transforms.regions import Box
 from transforms.reports import overlays, page, reliability_plot, thumbnails
 from transforms.reports.duplicate_report import Coverage
-from transforms.reports.reliability_plot import Point
+from transforms.reports.reliability_plot import ReliabilityPoint
 
 MOST_SOURCES = 10
 
 
 @dataclass(frozen=True)
-class Number:
-    """One measurement: its name, its value as printed, and what it says in plain words."""
+class Measurement:
+    """One measurement: its name, its value as printed, and what it means in plain words."""
 
     name: str
     value: str
@@ -29,25 +29,29 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A likely source. picture: None if it cannot be read now; then `failure` says why.
+class LikelySource:
+    """A likely source of a generation.
 
-    place: where the picture lies. homography: as `overlays.overlay` takes it; None where no alignment is known.
-    region, source_region: the shared part on the generation and on the source, fractions from the top left. unsafe: the
-    dataset marks some row that shows it; its pictures are veiled until asked for. cluster_page: the way to the
-    page with all rows that show it; None where there is none.
+    Attributes:
+        file: the file of the training picture, with its member in an archive.
+        picture: its pixels, or None if it cannot be read; `failure` then says why.
+        homography: the alignment as `overlays.overlay` takes it, or None if none is known.
+        region: the shared part on the generation, in fractions from the top left.
+        source_region: the same part on the source.
+        unsafe: whether the dataset marks a row that shows the picture as unsafe; the page then veils its pictures.
+        cluster_page: relative path to the page with all rows that show the picture, or None if there is none.
     """
 
     rank: int
     verdict: str
     sample_id: int
-    place: str
+    file: str
     picture: Pixels | None
     failure: str | None
     homography: tuple[float, ...] | None
     region: Box | None
     source_region: Box | None
-    numbers: tuple[Number, ...]
+    measurements: tuple[Measurement, ...]
     duplicate_count: int
     recalled_count: int
     recalled: bool
@@ -60,10 +64,15 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Case:
-    """Everything the page says. sources: strongest first, of `sources_found`. thresholds: as they stood then.
+class CasePage:
+    """Everything the page says.
 
-    errors: how often verdicts and p-values were wrong on pictures of known truth. reliability: of the p-values.
+    Attributes:
+        thresholds: the thresholds of the published version.
+        sources: likely sources, strongest first.
+        source_count: how many likely sources there are, those not in `sources` included.
+        errors: how often verdicts and p-values were wrong on pictures of known truth.
+        reliability: how often p-values fell below each level.
     """
 
     generation_id: str
@@ -78,30 +87,33 @@ class Case:
     searchable: int
     required_coverage: float
     coverage: tuple[Coverage, ...]
-    thresholds: tuple[Number, ...]
-    sources: tuple[Source, ...]
-    sources_found: int
+    thresholds: tuple[Measurement, ...]
+    sources: tuple[LikelySource, ...]
+    source_count: int
     version: int
     published_at: str
-    errors: tuple[Number, ...] = ()
-    reliability: tuple[Point, ...] = ()
+    errors: tuple[Measurement, ...] = ()
+    reliability: tuple[ReliabilityPoint, ...] = ()
 
 
-def render(case: Case, report_at: str | None = None) -> str:
+def render(case: CasePage, reports: str | None = None) -> str:
     """Render a case as one HTML page that loads nothing and runs only its own script.
 
-    report_at: the way from the page to the folder of the reports, `"../../"`, where it lies in one. At most
-    MOST_SOURCES sources are shown, and how many more there are is said. Pictures are re-encoded from their pixels, the
-    longer side at most `overlays.LONG_SIDE`.
+    The page shows at most MOST_SOURCES sources and says how many more there are. Pictures are re-encoded from their
+    pixels, with the longer side at most `overlays.LONG_SIDE`.
+
+    Args:
+        case: what the page says.
+        reports: relative path from the page to the folder of the reports, such as `"../../"`, if it lies in one.
     """
     shown = case.sources[:MOST_SOURCES]
     return page.render(
         "case.html.j2",
         ("common.js", "case.js"),
         case=case,
-        report_at=report_at,
-        sources=[(source, *_laid(case, source)) for source in shown],
-        more=case.sources_found - len(shown),
+        reports=reports,
+        sources=[(source, *_overlay(case, source)) for source in shown],
+        more=case.source_count - len(shown),
         unsafe=any(source.unsafe for source in shown),
         image=_image,
         legend=_image(overlays.legend()),
@@ -114,8 +126,8 @@ def _image(picture: Pixels) -> str:
     return thumbnails.source(picture, overlays.LONG_SIDE)
 
 
-def _laid(case: Case, source: Source) -> tuple[dict[str, Any] | None, str]:
-    """Return the overlay as pictures, or why there is none."""
+def _overlay(case: CasePage, source: LikelySource) -> tuple[dict[str, Any] | None, str]:
+    """Return the overlay as pictures, or None and why there is none."""
     if case.picture is None or source.picture is None:
         return None, "There is no overlay: one of the two pictures cannot be read now."
     if source.homography is None:

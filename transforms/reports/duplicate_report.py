@@ -1,8 +1,8 @@
-"""The curator's duplicate-frequency report: its first page, and the page on which each cluster is shown.
+"""The curator's duplicate-frequency report: its first page, and the page that shows one cluster.
 
-What belongs here: the shape of the report's numbers, and the scales they are drawn on. What does not: counting
-(`sql/duplicates/`, `sql/reports/`), choosing which pictures to show, the data that the gallery loads, writing files.
-Structure and scripts are in `templates/`, the look and the rules for strangers' text in `reports/page.py`.
+What belongs here: what the report says, and the scales of its charts. What does not: counting (`sql/duplicates/`,
+`sql/reports/`), reading and writing (`orchestration/reports/pages.py`). Structure and scripts are in `templates/`. The
+look, and the rules for text from outside, are in `reports/page.py`.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from transforms.reports import page
 
-_AXIS_START = -0.25  # a bar for the value 1 needs some length: the axis starts at 10^-0.25
+_AXIS_START = -0.25  # the axis starts at 10^-0.25, so that a bar for the value 1 has some length
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,12 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Band:
-    """Pictures seen between so many and so many times: `"1"`, `"2"`, `"3-4"`, … `"100-999"`.
+class FrequencyBand:
+    """How many pictures repeat about equally often.
 
-    share_of_rows: the band's rows over all counted rows, between 0 and 1.
+    Attributes:
+        band: how often, such as `"1"`, `"3-4"` or `"100-999"` times.
+        share_of_rows: the band's rows over all counted rows, between 0 and 1.
     """
 
     band: str
@@ -44,8 +46,8 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Repeated:
-    """How many rows of one host or licence share their picture with another row; rows as in `reports.repeated_by_…`."""
+class RepeatedRows:
+    """How many rows of one host or licence share their picture with another row, as in `reports.repeated_by_…`."""
 
     name: str
     rows: int
@@ -56,8 +58,8 @@ class Repeated:
 
 
 @dataclass(frozen=True)
-class Policy:
-    """What removing copies by one policy would leave; as in `duplicates.policies`."""
+class RemovalPolicy:
+    """What removing copies by one policy would leave, as in `duplicates.policies`."""
 
     policy: str
     description: str
@@ -69,12 +71,18 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """The data beside the page, and how much of the warehouse it holds.
+class GalleryExtent:
+    """How much of the warehouse the data beside the pages holds.
 
-    listed: repeated pictures, most repeated first. least: rows of the last of them. thumbnails: of so many, from the
-    first on, a small copy is shown. part, sheet, column: entries, thumbnails and index rows in a file. cluster_files:
-    a cluster lies in the file of its id modulo this. members: of a cluster, listed at most.
+    Attributes:
+        listed: number of listed pictures, the most repeated ones.
+        least: rows of the least repeated of them.
+        thumbnails: number of pictures, from the first on, with a small copy.
+        part: entries in a file.
+        sheet: thumbnails in a file.
+        column: index rows in a file.
+        cluster_files: number of files with clusters; a cluster is in the file of its id modulo this number.
+        members: rows listed of a cluster at most.
     """
 
     listed: int
@@ -91,9 +99,15 @@ class Gallery:
 class DuplicateReport:
     """Everything the first page says.
 
-    rows: training rows. images: rows with a picture. clusters: pictures that at least two rows show.
-    rows_in_clusters: rows that show one of those. largest: rows of the most repeated picture.
-    coverage: one entry a fingerprint. hosts, licences: most repeated rows first, of `all_hosts` and `all_licences`.
+    Attributes:
+        rows: training rows.
+        images: rows with a picture.
+        clusters: pictures that at least two rows show.
+        rows_in_clusters: rows that show one of these pictures.
+        largest: rows of the most repeated picture.
+        coverage: one entry for each fingerprint.
+        hosts: the first of `all_hosts` hosts, those with the most repeated rows.
+        licences: the first of `all_licences` licences, likewise.
     """
 
     title: str
@@ -105,13 +119,13 @@ class DuplicateReport:
     rows_in_clusters: int
     largest: int
     coverage: tuple[Coverage, ...]
-    bands: tuple[Band, ...]
-    policies: tuple[Policy, ...]
-    hosts: tuple[Repeated, ...]
+    bands: tuple[FrequencyBand, ...]
+    policies: tuple[RemovalPolicy, ...]
+    hosts: tuple[RepeatedRows, ...]
     all_hosts: int
-    licences: tuple[Repeated, ...]
+    licences: tuple[RepeatedRows, ...]
     all_licences: int
-    gallery: Gallery
+    gallery: GalleryExtent
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,7 @@ class LogAxis:
     maximum: int
 
     def at(self, value: int) -> float:
-        """Where `value` lies on the axis; 0 for nothing."""
+        """Return the position of `value` on the axis, 0 for a value below 1."""
         if value < 1:
             return 0.0
         end = math.log10(max(self.maximum, 10)) + 0.08
@@ -135,7 +149,7 @@ class LogAxis:
 
 
 def render(report: DuplicateReport) -> str:
-    """Render the first page. Its gallery is drawn by its script from the files that `Gallery` describes."""
+    """Render the first page. Its script draws the gallery from the files that `GalleryExtent` describes."""
     return page.render(
         "duplicate_frequency.html.j2",
         ("common.js", "shards.js", "listing.js", "gallery.js"),
@@ -148,7 +162,7 @@ def render(report: DuplicateReport) -> str:
 
 
 def render_cluster(report: DuplicateReport) -> str:
-    """Render the page that shows the cluster which its address names: `cluster.html#CLUSTER_ID`."""
+    """Render the page that shows the cluster in its address: `cluster.html#CLUSTER_ID`."""
     return page.render(
         "cluster.html.j2",
         ("common.js", "shards.js", "listing.js", "cluster.js"),

@@ -1,7 +1,7 @@
-"""A source laid over a generation, to be looked at: the warped picture, and where the two differ.
+"""A source laid over a generation for people to look at: the warped picture, and where the two differ.
 
-What belongs here: warping, the residual and its colours, at the size of a page. What does not: deciding anything from
-it (`alignment/align.py`), the page (`reports/case_page.py`).
+What belongs here: warping, the differences and their colours, at the size of a page. What does not: deciding anything
+from them (`alignment/`), the page (`reports/case_page.py`).
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,18 @@ from transforms.pictures import Pixels
 from transforms.regions import Box
 
 LONG_SIDE = 640  # pixels
-HEAT_MOST = 0.25  # difference, values in [0,1], from which the heat map has its last colour
+HEAT_MOST = 0.25  # difference, of values in [0, 1], from which on the heat map shows its last colour
 _GREY = np.array([128, 128, 128], np.uint8)
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """Pictures of one size, uint8 of shape (h, w, 3), RGB.
+    """Pictures of one size, uint8 of shape (height, width, 3), RGB.
 
-    source: laid over the generation, which shines through dimmed where the source does not reach. heat: the colour of
-    the difference of each pixel after one gain and offset a channel, grey where there is no source. covered: the share
-    of the generation that the source reaches.
+    Attributes:
+        source: the warped source; where it does not reach, the generation, dimmed.
+        heat: the colour of each pixel's difference after one gain and offset for each channel; grey without source.
+        covered: the share of the generation that the source reaches.
     """
 
     generation: Pixels
@@ -44,9 +45,16 @@ def overlay(
 ) -> Overlay:
     """Lay the source over the generation.
 
-    homography: 9 doubles, row by row; maps source coordinates to generation coordinates, both fractions of the picture
-    from the top left corner. region: where on the generation the exposure is matched; wherever the source reaches if
-    None. Raises ValueError for a map that is none, or that takes the source out of the picture.
+    Args:
+        generation: the generated picture.
+        source: the training picture.
+        homography: 9 numbers, row by row, that map source to generation coordinates. Both are fractions of the picture
+            from the top left corner.
+        region: part of the generation where the exposure is matched; wherever the source reaches if None.
+        long_side: pixels of the longer side of the result.
+
+    Raises:
+        ValueError: the homography is no invertible map, or it takes the source out of the picture.
     """
     onto = _matrix(homography)
     shown = shrink(generation, long_side)
@@ -65,21 +73,32 @@ def overlay(
 
 
 def colours(difference: npt.NDArray[np.floating]) -> Pixels:
-    """Return the colour of each difference: shape (h, w) in, values in [0,1]; uint8 (h, w, 3) out.
+    """Return the colour of each difference, as uint8 of shape (height, width, 3).
 
-    Nearly black is equal, pale yellow is HEAT_MOST or more; lightness grows throughout, so that grey print keeps it.
+    Nearly black is equal, pale yellow is HEAT_MOST or more. Lightness grows throughout, so that a grey print keeps it.
+    `difference` has the shape (height, width) and values in [0, 1].
     """
     levels = np.round(np.clip(difference / HEAT_MOST, 0, 1) * 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
 def legend(width: int = 256, height: int = 12) -> Pixels:
-    """Return the colours from 0 to HEAT_MOST, left to right."""
+    """Return the colours from 0 to HEAT_MOST, left to right.
+
+    Args:
+        width: pixels.
+        height: pixels.
+    """
     return colours(np.tile(np.linspace(0, HEAT_MOST, width), (height, 1)))
 
 
 def shrink(picture: Pixels, long_side: int = LONG_SIDE) -> Pixels:
-    """Return the picture with its longer side at most `long_side` pixels."""
+    """Shrink a picture.
+
+    Args:
+        picture: the picture.
+        long_side: pixels of its longer side at most.
+    """
     height, width = picture.shape[:2]
     scale = min(1.0, long_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -94,15 +113,15 @@ def _matrix(homography: Sequence[float]) -> npt.NDArray[np.float64]:
 
 
 def _pixels(width: int, height: int) -> npt.NDArray[np.float64]:
-    """Fractions of a picture to positions of pixel centres."""
+    """Return the map from fractions of a picture to coordinates of pixel centres."""
     return np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1]], np.float64)
 
 
 def _warped(
     source: Pixels, onto: npt.NDArray[np.float64], width: int, height: int
 ) -> tuple[Pixels, npt.NDArray[np.bool_]]:
-    """Return the source as it lies on a picture of that size, and where it reaches."""
-    # brought to about the size at which it lies there first, or thin lines would break up
+    """Return the source warped onto a picture of that size, and where it reaches."""
+    # Shrink it to about its final size first, or thin lines break up.
     corners = cv2.perspectiveTransform(np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], np.float64), onto)[0]
     sides = np.linalg.norm((corners - np.roll(corners, 1, axis=0)) * [width, height], axis=1)
     small = shrink(source, int(np.clip(np.nan_to_num(sides.max(), nan=LONG_SIDE), 16, 4 * LONG_SIDE)))

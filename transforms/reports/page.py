@@ -1,15 +1,19 @@
-"""What every page is made with: one look, one way of escaping, one policy, and data that a page loads from a folder.
+"""What all pages share: one look, one way of escaping, one security policy, and data that a page loads from a folder.
 
-What belongs here: rendering a template with the shared style, its filters, and how data is written for scripts. What
-does not: text, numbers and shares as people read them (`readable.py`), what a page says (`reports/duplicate_report.py`,
+What belongs here: rendering a template with the shared style and filters, and encoding data for scripts. What does not:
+text, numbers and shares as people read them (`readable.py`), what a page says (`reports/duplicate_report.py`,
 `reports/provenance_report.py`, `reports/case_page.py`).
 
-Pages show text that strangers wrote, so these rules hold. Jinja2 escapes every value, and scripts set text, never
-markup. Characters that change how their neighbours read (bidirectional overrides, controls) are printed by name. Only
-http and https become links. A Content-Security-Policy admits the page's own style and script by hash, `data:` pictures,
-and nothing from any network; a page that loads data admits what its own script asks for (`strict-dynamic`), and where
-the browser knows Trusted Types that can only be a file of its data folder. Pages must work from a folder on disk, where
-`fetch` is refused: data lies in small scripts, each one call with one JSON value.
+Pages show text that strangers wrote, so these rules hold:
+
+- Jinja2 escapes every value, and scripts set text, never markup.
+- Characters that change how their neighbours read (bidirectional overrides, controls) are printed by name.
+- Only http and https URLs become links.
+- A Content-Security-Policy admits the page's own style and script by hash and `data:` pictures, and nothing from any
+  network. A page that loads data admits what its own script asks for (`strict-dynamic`). In a browser with Trusted
+  Types that can only be a file of its data folder.
+- Pages work from a folder on disk, where browsers refuse `fetch`. Data is therefore in small scripts, each one call
+  with one JSON value.
 """
 
 import base64
@@ -32,7 +36,7 @@ VERDICTS = {
     "no_match_found": "nothing found among the training rows that were searched",
     "not_searched": "the generation could not be read, so nothing was searched for it",
 }
-"""The words of a verdict, strongest first, with what each one says."""
+"""The words of a verdict with their meanings, strongest first."""
 
 FINGERPRINTS = {
     "sha256": "finds equal files",
@@ -41,10 +45,10 @@ FINGERPRINTS = {
     "sscd_distilled": "an embedding for copies: finds pictures that were cropped, edited or pasted into others",
     "open_clip": "an embedding of what a picture shows; kept, and no count or verdict rests on it",
 }
-"""What each fingerprint finds, by its name up to the first colon."""
+"""What each fingerprint finds, by the fingerprint's name up to the first colon."""
 
-# The host is letters, digits, dots and the like, at once after the slashes: "https://bank.example@evil.example" and
-# signs that look like a slash or a dot read as another host than they lead to.
+# The host follows the slashes at once and holds only letters, digits, dots and the like. Otherwise a URL such as
+# "https://bank.example@evil.example", or one with a sign that looks like a slash, reads as another host.
 _LINK = re.compile(r"https?://[\w.:\[\]-]+([/?#][^\s\\\x00-\x20\"'<>]*)?", re.IGNORECASE)
 _LONGEST_LINK = 2_000  # characters; browsers and servers refuse longer ones, and pages hold thousands
 _STYLE = "pages.css"
@@ -53,13 +57,17 @@ _STYLE = "pages.css"
 def render(template: str, scripts: Sequence[str], data: object = None, *, loads: bool = False, **values: object) -> str:
     """Render a template as one HTML page.
 
-    scripts: files beside the template, joined into the page's one script. data: any JSON value for them. loads: whether
-    they load files of the data folder.
+    Args:
+        template: file name of the template.
+        scripts: files beside the template, joined into the page's one script.
+        data: a JSON value for the scripts.
+        loads: whether the scripts load files of the data folder.
+        values: values for the template.
     """
-    made = _environment()
-    source = "\n".join(['"use strict";', *(_source(made, name) for name in scripts)])
-    return made.get_template(template).render(
-        style=Markup(_source(made, _STYLE)),  # noqa: S704 -- our own
+    environment = _environment()
+    source = "\n".join(['"use strict";', *(_source(environment, name) for name in scripts)])
+    return environment.get_template(template).render(
+        style=Markup(_source(environment, _STYLE)),  # noqa: S704 -- our own
         script=Markup(source) if scripts else None,  # noqa: S704 -- our own
         data=None if data is None else Markup(_json(data)),  # noqa: S704 -- without <, > and &
         loads=loads,
@@ -70,30 +78,36 @@ def render(template: str, scripts: Sequence[str], data: object = None, *, loads:
 
 
 def data_file(name: str, value: object) -> str:
-    """Return a script that delivers a JSON value under a name to the page that loads it.
+    """Return a script that delivers a JSON value to the page that loads it.
 
-    ASCII, and nothing in it ends a script element. Keys are the caller's own words, never strangers'. Raises ValueError
-    for a number that is none.
+    The script is ASCII, and nothing in it ends a script element.
+
+    Args:
+        name: the name under which the page asks for the value.
+        value: the value; its keys are never text from outside.
+
+    Raises:
+        ValueError: the value holds a number that JSON cannot express.
     """
     return f"deliver({_json(name)},{_json(value)});\n"
 
 
 def link(url: str | None) -> str | None:
-    """Return the URL if following it can only open a web page, and it reads as it leads, else None."""
+    """Return the URL if it can only open a web page, and opens the page that it seems to; else None."""
     if url is None or len(url) > _LONGEST_LINK or not _LINK.fullmatch(url) or legible(url) != url:
         return None
     return url
 
 
 def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("transforms.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    environment.filters |= {
         "count": count,
         "csp_hash": _csp_hash,
         "legible": legible,
@@ -102,12 +116,12 @@ def _environment() -> jinja2.Environment:
         "range": _range,
         "verdict": lambda verdict: verdict.replace("_", " "),
     }
-    return made
+    return environment
 
 
-def _source(made: jinja2.Environment, name: str) -> str:
-    loader: Any = made.loader
-    return loader.get_source(made, name)[0].strip()
+def _source(environment: jinja2.Environment, name: str) -> str:
+    loader: Any = environment.loader
+    return loader.get_source(environment, name)[0].strip()
 
 
 def _json(value: object) -> str:

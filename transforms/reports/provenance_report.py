@@ -1,7 +1,8 @@
 """The provenance report: where generated images come from, how sure that is, and what was not searched.
 
-What belongs here: the shape of what the page says, and a confirmed case as the page shows it. What does not: verdicts
-(`sql/provenance/`), one case in full (`reports/case_page.py`), writing files. Structure and script are in `templates/`.
+What belongs here: what the page says, and a confirmed case as the page shows it. What does not: verdicts
+(`sql/provenance/`), one case in full (`reports/case_page.py`), writing files (`orchestration/reports/provenance.py`).
+Structure and script are in `templates/`.
 """
 
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from markupsafe import Markup
 from transforms.readable import legible
 from transforms.regions import Box
 from transforms.reports import overlays, page, reliability_plot, thumbnails
-from transforms.reports.case_page import Case, Number
+from transforms.reports.case_page import CasePage, Measurement
 from transforms.reports.duplicate_report import Coverage
-from transforms.reports.reliability_plot import Point
+from transforms.reports.reliability_plot import ReliabilityPoint
 
 SHEET = 12  # cases in a file
 _SIDE = 360  # pixels
@@ -23,7 +24,7 @@ _SIDE = 360  # pixels
 
 @dataclass(frozen=True)
 class VerdictCount:
-    """How many generated images got one verdict, and of how many of them it is inconclusive."""
+    """How many generated images have one verdict, and how many of these answers are inconclusive."""
 
     verdict: str
     generations: int
@@ -31,12 +32,14 @@ class VerdictCount:
 
 
 @dataclass(frozen=True)
-class GenerationsSearched:
-    """What the generations were compared with.
+class SearchExtent:
+    """What the generations were compared with, as in `provenance.generations`.
 
-    generations: generated images in the warehouse. searched, searchable: training rows with a usable fingerprint, out
-    of how many; the least of any generation where they differ (`provenance.generations`). required: the coverage from
-    which finding no copy says something.
+    Attributes:
+        generations: generated images in the warehouse.
+        searched: training rows that every generation was compared with at least.
+        searchable: training rows there were to compare with.
+        required: the coverage from which finding no copy means that there is none.
     """
 
     generations: int
@@ -46,8 +49,8 @@ class GenerationsSearched:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """Of the pictures trained on this often, how many came back; shares with Wilson's 95% intervals.
+class DuplicationEffect:
+    """How many of the pictures trained on equally often came back, with Wilson's 95% intervals of the shares.
 
     As in `provenance.duplication_effect`.
     """
@@ -66,7 +69,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Licence:
-    """A licence and host of likely sources; as in `provenance.licenses`."""
+    """A licence and host of likely sources, as in `provenance.licenses`."""
 
     license: str
     host: str
@@ -79,7 +82,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class Rightsholder:
-    """A host that serves what some generation resembles; as in `provenance.rightsholders`."""
+    """A host that serves what some generation resembles, as in `provenance.rightsholders`."""
 
     host: str
     copies: int
@@ -94,19 +97,22 @@ class Rightsholder:
 class ProvenanceReport:
     """Everything the page says.
 
-    confirmed: generations with a confirmed copy, of which `shown` lie beside the page side by side, each with what it
-    is sorted by: verdict, rows of its source, q-value. licences, rightsholders: of `all_licences`, `all_rightsholders`.
+    Attributes:
+        confirmed: generations with a confirmed copy.
+        shown: the values by which the page sorts those it shows: verdict, rows of the source, q-value.
+        licences: the first of `all_licences` licences.
+        rightsholders: the first of `all_rightsholders` rightsholders.
     """
 
     title: str
     version: int
     published_at: str
     coverage: tuple[Coverage, ...]
-    searched: GenerationsSearched
+    search: SearchExtent
     verdicts: tuple[VerdictCount, ...]
-    effect: tuple[Effect, ...]
-    errors: tuple[Number, ...]
-    reliability: tuple[Point, ...]
+    effect: tuple[DuplicationEffect, ...]
+    errors: tuple[Measurement, ...]
+    reliability: tuple[ReliabilityPoint, ...]
     confirmed: int
     shown: tuple[tuple[str, int, float], ...]
     licences: tuple[Licence, ...]
@@ -116,29 +122,34 @@ class ProvenanceReport:
 
     def total(self, *verdicts: str) -> int:
         """Return how many generations got any of these verdicts."""
-        return sum(found.generations for found in self.verdicts if found.verdict in verdicts)
+        return sum(row.generations for row in self.verdicts if row.verdict in verdicts)
 
 
 def render(report: ProvenanceReport) -> str:
-    """Render the page. Its cases are drawn by its script from files of `SHEET` each."""
+    """Render the page. Its script draws the cases from files of `SHEET` cases each."""
     return page.render(
         "provenance.html.j2",
         ("common.js", "shards.js", "listing.js", "cases.js"),
         {"sheet": SHEET, "cases": [list(case) for case in report.shown]},
         loads=True,
         report=report,
-        most=max((found.generations for found in report.verdicts), default=0),
-        open_verdicts=sum(found.inconclusive for found in report.verdicts if found.verdict != "not_searched"),
+        most=max((row.generations for row in report.verdicts), default=0),
+        open_verdicts=sum(row.inconclusive for row in report.verdicts if row.verdict != "not_searched"),
         plot=Markup(reliability_plot.plot(report.reliability, "p-values of pictures that are no copies")),  # noqa: S704
     )
 
 
-def side_by_side(case: Case, file: str, cluster_id: int, listed: bool) -> dict[str, Any]:
-    """Return a confirmed case as the page's script takes it: the generation, its best source, one over the other.
+def side_by_side(case: CasePage, file: str, cluster_id: int, listed: bool) -> dict[str, Any]:
+    """Return a confirmed case for the page's script: the generation, its best source, and one laid over the other.
 
-    file: of its own page. listed: whether its cluster has a page.
+    Args:
+        case: the case.
+        file: file name of its own page.
+        cluster_id: cluster of its best source.
+        listed: whether that cluster has a page.
     """
     best = case.sources[0]
+    values = {measurement.name: measurement.value for measurement in best.measurements}
     over = None
     if case.picture is not None and best.picture is not None and best.homography is not None:
         try:
@@ -146,7 +157,7 @@ def side_by_side(case: Case, file: str, cluster_id: int, listed: bool) -> dict[s
             half = (laid.generation.astype(np.float32) + laid.source.astype(np.float32)) / 2
             over = thumbnails.source(half.astype(np.uint8), _SIDE)
         except ValueError:
-            over = None  # the page says that there is none, the case's own page why
+            over = None  # the page says that there is none, the case's own page says why
     return {
         "id": legible(case.generation_id, 200),
         "verdict": case.verdict,
@@ -165,8 +176,8 @@ def side_by_side(case: Case, file: str, cluster_id: int, listed: bool) -> dict[s
         "sourceRegion": _fractions(best.source_region),
         "prompt": None if case.prompt is None else legible(case.prompt, 300),
         "caption": None if best.caption is None else legible(best.caption, 300),
-        "q": next((number.value for number in best.numbers if number.name == "q-value"), "-"),
-        "p": next((number.value for number in best.numbers if number.name == "p-value"), "-"),
+        "q": values.get("q-value", "-"),
+        "p": values.get("p-value", "-"),
     }
 
 

@@ -1,6 +1,6 @@
-"""A reliability plot: how often p-values fall below a level, over how often they should.
+"""A reliability plot: how often p-values fall below a level, against how often they should.
 
-What belongs here: drawing, as one SVG element that needs nothing but itself. What does not: measuring
+What belongs here: drawing it as one SVG element that loads nothing. What does not: measuring
 (`matches/null_distribution.py`, `sql/matches/calibration.sql`), the page around it.
 """
 
@@ -12,8 +12,8 @@ _SIDE, _MARGIN = 240, 44  # pixels
 
 
 @dataclass(frozen=True)
-class Point:
-    """The share of pictures with a p-value up to a nominal level, and its interval; all between 0 and 1."""
+class ReliabilityPoint:
+    """The share of pictures with a p-value up to a nominal level, with its interval. All values are in [0, 1]."""
 
     level: float
     share: float
@@ -21,18 +21,20 @@ class Point:
     high: float
 
 
-def plot(points: Iterable[Point], title: str) -> str:
-    """Return an SVG element: the observed share over the nominal level, with intervals and the diagonal of the ideal.
+def plot(points: Iterable[ReliabilityPoint], title: str) -> str:
+    """Return an SVG element: the observed share over the nominal level, with intervals and the ideal diagonal.
 
-    title: any text; it is escaped, and read out by screen readers with the numbers.
+    Args:
+        points: the shares, in any order.
+        title: the title; any text, it is escaped. Screen readers read it with the numbers.
     """
-    drawn = sorted(points, key=lambda point: point.level)
+    ordered = sorted(points, key=lambda point: point.level)
     size = _SIDE + 2 * _MARGIN
-    told = "; ".join(f"level {p.level:g}: {p.share:.3f} ({p.low:.3f} to {p.high:.3f})" for p in drawn) or "no pictures"
+    spoken = "; ".join(f"level {p.level:g}: {p.share:.3f} ({p.low:.3f} to {p.high:.3f})" for p in ordered)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" width="{size}" height="{size}" '
         'role="img" font-family="sans-serif" font-size="11" fill="currentColor">',
-        f"<title>{html.escape(title)}</title><desc>{told}</desc>",
+        f"<title>{html.escape(title)}</title><desc>{spoken or 'no pictures'}</desc>",
         f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#999"/>',
         f'<line x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}" stroke="#999" stroke-dasharray="4 3"/>',
         f'<text x="{size / 2}" y="{_MARGIN - 14}" text-anchor="middle">{html.escape(title)}</text>',
@@ -42,7 +44,7 @@ def plot(points: Iterable[Point], title: str) -> str:
     for tick in (0, 0.5, 1):
         parts.append(f'<text x="{_x(tick)}" y="{_y(0) + 14}" text-anchor="middle">{tick:g}</text>')
         parts.append(f'<text x="{_x(0) - 5}" y="{_y(tick) + 4}" text-anchor="end">{tick:g}</text>')
-    for p in drawn:
+    for p in ordered:
         parts.append(
             f'<line x1="{_x(p.level)}" y1="{_y(p.low)}" x2="{_x(p.level)}" y2="{_y(p.high)}" stroke="currentColor"/>'
         )

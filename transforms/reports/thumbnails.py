@@ -10,25 +10,34 @@ from PIL import Image
 
 from transforms.pictures import Pixels
 
-LONG_SIDE = 240
+LONG_SIDE = 240  # pixels
+_QUALITY = 82  # of the JPEG
 
 
-def thumbnail(picture: Pixels, long_side: int = LONG_SIDE, quality: int = 82) -> bytes:
+def thumbnail(picture: Pixels, long_side: int = LONG_SIDE) -> bytes:
     """Shrink a picture to a JPEG.
 
-    picture: uint8 of shape (h, w, 3), RGB. long_side: pixels of the longer side; smaller pictures keep their size.
+    Args:
+        picture: uint8 of shape (height, width, 3), RGB.
+        long_side: pixels of the longer side; smaller pictures keep their size.
 
-    Raises ValueError for another shape or type.
+    Raises:
+        ValueError: the picture has another shape or type.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != "uint8" or picture.size == 0:
         raise ValueError(f"a picture must be uint8 of shape (h, w, 3), not {picture.dtype} of {picture.shape}")
     image = Image.fromarray(picture)
     image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=quality, optimize=True)
+    image.save(encoded, "JPEG", quality=_QUALITY, optimize=True)
     return encoded.getvalue()
 
 
-def source(picture: Pixels, long_side: int = LONG_SIDE, quality: int = 82) -> str:
-    """Return a thumbnail as a `data:` URL, which needs no other file. Raises as `thumbnail`."""
-    return "data:image/jpeg;base64," + base64.b64encode(thumbnail(picture, long_side, quality)).decode("ascii")
+def source(picture: Pixels, long_side: int = LONG_SIDE) -> str:
+    """Return a thumbnail as a `data:` URL.
+
+    Args:
+        picture: as for `thumbnail`.
+        long_side: as for `thumbnail`.
+    """
+    return "data:image/jpeg;base64," + base64.b64encode(thumbnail(picture, long_side)).decode("ascii")

@@ -5,13 +5,14 @@ from dataclasses import dataclass, fields, replace
 import pytest
 
 from orchestration.facts import recipes
-from orchestration.facts.recipes import FROZEN, Frozen, recipe, sql_words
-from transforms.alignment.policy import Limits
+from orchestration.facts.recipes import FROZEN, Frozen, older_recipe, recipe, sql_words
+from transforms.alignment.policy import PixelLimits
 from transforms.catalog.generations import Generation
-from transforms.duplicates.pairs import Thresholds
+from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
-from transforms.fingerprints.views import VIEWS
+from transforms.fingerprints.views import VIEWS, View
 from transforms.matches.candidates import Cut
+from transforms.regions import Box
 
 # Hashes of known parts, as released. A change here computes these facts again in every warehouse: raise
 # `recipes.FORMAT` or the CODE of the fact instead, and say so in the changelog.
@@ -31,8 +32,8 @@ def known_parts() -> dict[str, tuple[object, ...]]:
     return {
         "plain": (1, 2.5, "é\udc80", None, True, [1, (2, "three")], {"b": 1, "a": [None]}),
         "rules": (Rules(max_pixels=100_000_000, member_bytes=50_000_000, pdq_quality=50),),
-        "limits": (Limits(),),
-        "thresholds": (Thresholds(31, 0.75, 0.8, Limits()),),
+        "limits": (PixelLimits(),),
+        "thresholds": (DuplicateThresholds(31, 0.75, 0.8, PixelLimits()),),
         "cut": (Cut(31, 0.4, 10),),
         "views": (VIEWS,),
         "generation": (Generation("sd/1.png", "sd", "generations/1.png", None, "a prompt", 7),),
@@ -51,7 +52,7 @@ def test_every_field_of_a_class_in_recipes_is_in_them(kind: type) -> None:
 
 
 def test_every_field_of_a_class_changes_the_recipe() -> None:
-    limits = Limits()
+    limits = PixelLimits()
     changed = [replace(limits, **{each.name: getattr(limits, each.name) + 1}) for each in fields(limits)]
     assert len({recipe("x", each) for each in (limits, *changed)}) == 1 + len(changed)
 
@@ -92,3 +93,20 @@ def test_the_layout_of_a_select_is_in_no_recipe_and_its_words_are() -> None:
     assert sql_words(written) != sql_words(written.replace("'X  y'", "'x  y'"))
     assert sql_words("select 'a'") != sql_words("select a")
     assert sql_words('select "A"') != sql_words('select "a"')
+
+
+def test_recipes_from_before_they_had_a_format_are_still_understood() -> None:
+    """The values are those that the release before wrote."""
+    rules = Rules(100_000_000, 50_000_000, 50)
+    assert older_recipe(2, rules) == "39fe2430ca65fc54"
+    assert older_recipe(2, rules, "sscd 512-d") == "75afe20bec02227c"
+    name = "a'ü.png"
+    generation = Generation(f"gen/{name}", "gen", f"/pictures/{name}", None, 'the "sea"\n', 7)
+    views = (
+        View("all", Box(0.0, 0.0, 1.0, 1.0)),
+        View("left half, mirrored", Box(0.0, 0.25, 0.5, 1.0), mirrored=True),
+    )
+    file = (1234, 1700000000000000001)
+    assert older_recipe(2, "sscd 512-d", rules, generation, views, *file) == "0f7aa51594dca6d7"
+    delivery = {"images_path": "/a/00000.tar", "images_size": 10, "metadata_path": None}
+    assert older_recipe("ab", delivery, [("/a/00001.parquet", 5)]) == "857a0c904ba9ba9e"

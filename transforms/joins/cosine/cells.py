@@ -1,14 +1,16 @@
-"""Cosine joins that look only where a pair is likely, for sizes where comparing all with all no longer pays.
+"""Cosine joins that compare only likely pairs, for sizes where comparing all with all no longer pays.
 
 What belongs here: cells of like vectors, the join within them, and how much it misses. What does not: exact joins
-(`joins/cosine/join.py`), deciding when exact no longer pays (the settings).
+(`joins/cosine/join.py`), deciding when exact no longer pays (`duplicates/copy_joins.py` of the orchestration).
 
-Each row has a home, the cell whose centroid is nearest, and probes, the few nearest cells, its home among them. Two
-rows meet when one's home is a probe of the other (Sivic and Zisserman, "Video Google", 2003, call it an inverted file).
-Rows that meet are compared exactly: what is reported is true, what never meets is missed, and `measured_recall` says
-how much that is. Whether two rows meet depends on nothing but them and the cells, so new rows can be joined with old
-ones later. Spherical k-means (Dhillon and Modha, 2001) is written out: it is ten lines of the product that is here
-anyway, it runs on CUDA, and scikit-learn's minimises Euclidean distance to means that are not of norm 1.
+Spherical k-means finds the cells. Each row has probes, the few cells whose centroids are nearest, and the first of them
+is its home cell. A row is a query of each of its probes: it is compared with the rows that are at home there. So two
+rows are compared when the home cell of one is a probe of the other (an inverted file: Sivic and Zisserman, "Video
+Google", 2003). What is compared, is compared exactly; what never is, is missed, and `measured_recall` says how much.
+Whether two rows are compared depends on them and the cells alone, so new rows can be joined with old ones later.
+
+Spherical k-means (Dhillon and Modha, 2001) is written out: it is ten lines of the product that is here anyway, it runs
+on CUDA, and scikit-learn's minimises Euclidean distance to means that are not of norm 1.
 """
 
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from transforms.joins.cosine.join import (
     MEMORY,
     ArrayRows,
     CosinePairs,
-    PickedRows,
+    IndexedRows,
     as_rows,
     batched,
     nearest,
@@ -42,20 +44,28 @@ _WINDOW = 1 << 20  # rows whose probes are searched at once
 
 @dataclass(frozen=True)
 class Cells:
-    """Where vectors lie densely. centroids: float32 of shape (cells, d), norm 1."""
+    """Where vectors lie densely. `centroids` is float32 of shape (cells, d), norm 1."""
 
     centroids: Vectors
 
     @classmethod
-    def fit(cls, rows: PickedRows | Vectors, cells: int, seed: int, sample: int) -> "Cells":
-        """Return cells found by spherical k-means on a random sample of rows.
+    def fit(cls, rows: IndexedRows | Vectors, cells: int, seed: int, sample: int) -> "Cells":
+        """Find cells by spherical k-means on a random sample of rows. Equal arguments give equal cells.
 
-        cells: cut to the sampled rows. sample: rows drawn, held in memory; 40 a cell are plenty. The same rows, seed
-        and sample give the same cells. Raises ValueError for fewer than one cell or no rows.
+        Args:
+            rows: The vectors.
+            cells: How many are sought; cut to the sampled rows.
+            seed: Of the sample and the first centroids.
+            sample: Rows drawn, held in memory; 40 a cell are plenty.
+
+        Raises:
+            ValueError: For fewer than one cell, or no rows.
         """
         rows = as_rows(rows)
         if cells < 1 or sample < 1 or not len(rows):
-            raise ValueError(f"{cells} cells cannot be found in {min(sample, len(rows))} rows: both must be at least 1")
+            raise ValueError(
+                f"cells and sampled rows must both be at least 1, not {cells} and {min(sample, len(rows))}"
+            )
         rng = np.random.default_rng(seed)
         drawn = rows.take(np.sort(rng.choice(len(rows), min(sample, len(rows)), replace=False)))
         centroids = drawn[np.sort(rng.choice(len(drawn), min(cells, len(drawn)), replace=False))].copy()
@@ -71,13 +81,19 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Recall:
+class JoinRecall:
     """The share of true pairs that an approximate join finds, measured on a sample of rows.
 
-    found, true: pairs of a sampled row with any other, those that meet and all. rows: sampled rows that are in a true
-    pair. share: found / true; none where there is no true pair. low, high: Wilson's 95% interval of the share. Pairs of
-    one row are not independent, so it counts only (Σt)²/Σt² trials for rows with t pairs each (Kish, Survey Sampling,
-    1965), as many as there are if all pairs of a row meet or none: it is approximate, and rather too wide.
+    The pairs of one row are not independent, so Wilson's interval counts (Σt)²/Σt² trials for rows with t pairs each
+    (Kish, Survey Sampling, 1965), as if all pairs of a row were found or none: it is approximate, and rather too wide.
+
+    Attributes:
+        found: Pairs of a sampled row with any other that are compared.
+        true: All pairs of a sampled row.
+        rows: Sampled rows that are in a true pair.
+        share: found / true; None where there is no true pair.
+        low: Lower end of Wilson's interval at 95%.
+        high: Upper end.
     """
 
     found: int
@@ -88,11 +104,17 @@ class Recall:
     high: float
 
 
-def place(rows: PickedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> Probes:
-    """Return the `probes` nearest cells of every row, nearest first. probes: cut to the number of cells.
+def place(rows: IndexedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> Probes:
+    """Return the nearest cells of every row, nearest first, the lower cell first among equals.
 
-    A matrix product rounds by its shape, so that how many rows are placed at once would choose between cells that are
-    equally near. Where that could be, cosines are computed one by one, and the lower cell comes first.
+    A matrix product rounds by its shape, so that the number of rows placed at once could choose between cells that are
+    equally near. Where that could be, cosines are computed one by one.
+
+    Args:
+        rows: The vectors.
+        cells: The cells.
+        probes: Cells a row; cut to the number of cells.
+        memory: Bytes that may be held.
     """
     rows = as_rows(rows)
     count, (known, dimension) = len(rows), cells.centroids.shape
@@ -115,85 +137,98 @@ def _nearest_by_one(vectors: Vectors, centroids: Vectors, probes: int) -> Probes
 
 
 def self_join(
-    rows: PickedRows | Vectors, threshold: float, cells: Cells, probes: int, memory: int = MEMORY
+    rows: IndexedRows | Vectors, threshold: float, cells: Cells, probes: int, memory: int = MEMORY
 ) -> Iterator[CosinePairs]:
-    """Yield pairs of rows that meet and have cosine ≥ threshold, left < right, each once.
+    """Yield pairs of rows that are compared and have cosine ≥ threshold, left < right, each once.
 
-    probes: cells that each row is looked for in, at least 1. memory: bytes for vectors; 4 × (probes + 4) bytes a row
-    come on top, and a tile of scores.
+    Args:
+        rows: The vectors.
+        threshold: Least cosine.
+        cells: The cells.
+        probes: Cells that each row is a query of, at least 1.
+        memory: Bytes for vectors; 4 × (probes + 4) bytes a row and a tile of scores come on top.
     """
     rows = as_rows(rows)
     placed = place(rows, cells, probes, memory)
     return batched(_once(rows, placed, threshold, memory))
 
 
-def _once(rows: PickedRows, placed: Probes, threshold: float, memory: int) -> Iterator[Hits]:
-    for a, b, score in _visits(rows, placed, rows, placed, threshold, memory):
-        # Where each visits the other, the lower one's visit counts.
-        kept = (a < b) | ((a > b) & ~_visit(placed[b], placed[a]))
+def _once(rows: IndexedRows, placed: Probes, threshold: float, memory: int) -> Iterator[Hits]:
+    """Yield each pair once, the lower row first. Where each is a query of the other's home, the lower query counts."""
+    for a, b, score in _compared(rows, placed, rows, placed, threshold, memory):
+        kept = (a < b) | ((a > b) & ~_queries(placed[b], placed[a]))
         yield np.minimum(a, b)[kept], np.maximum(a, b)[kept], score[kept]
 
 
 def cross_join(
-    new: PickedRows | Vectors,
-    old: PickedRows | Vectors,
+    new: IndexedRows | Vectors,
+    old: IndexedRows | Vectors,
     threshold: float,
     cells: Cells,
     probes: int,
     memory: int = MEMORY,
 ) -> Iterator[CosinePairs]:
-    """Yield pairs of a new row (left) and an old one (right) that meet and have cosine ≥ threshold; see `self_join`."""
+    """Yield pairs of a new row (left) and an old one (right) that are compared and have cosine ≥ threshold.
+
+    Args:
+        new: Vectors.
+        old: Vectors.
+        threshold: Least cosine.
+        cells: The cells of both.
+        probes: Cells that each row is a query of, at least 1.
+        memory: As for `self_join`.
+    """
     new, old = as_rows(new), as_rows(old)
     placed = place(new, cells, probes, memory), place(old, cells, probes, memory)
     return batched(_both_ways(new, old, *placed, threshold, memory))
 
 
 def _both_ways(
-    new: PickedRows, old: PickedRows, new_placed: Probes, old_placed: Probes, threshold: float, memory: int
+    new: IndexedRows, old: IndexedRows, new_placed: Probes, old_placed: Probes, threshold: float, memory: int
 ) -> Iterator[Hits]:
-    yield from _visits(new, new_placed, old, old_placed, threshold, memory)
-    for b, a, score in _visits(old, old_placed, new, new_placed, threshold, memory):
-        kept = ~_visit(new_placed[a], old_placed[b])
+    yield from _compared(new, new_placed, old, old_placed, threshold, memory)
+    for b, a, score in _compared(old, old_placed, new, new_placed, threshold, memory):
+        kept = ~_queries(new_placed[a], old_placed[b])
         yield a[kept], b[kept], score[kept]
 
 
-def _visit(visitors: Probes, hosts: Probes) -> npt.NDArray[np.bool_]:
-    """Return which visitors look into the home of their host, row by row."""
-    return np.asarray((visitors == hosts[:, :1]).any(axis=1))
+def _queries(queries: Probes, homes: Probes) -> npt.NDArray[np.bool_]:
+    """Return, row by row, whether the home cell of a row at home is among the probes of a query."""
+    return np.asarray((queries == homes[:, :1]).any(axis=1))
 
 
-def _visits(
-    rows: PickedRows, placed: Probes, hosts: PickedRows, hosted: Probes, threshold: float, memory: int
+def _compared(
+    rows: IndexedRows, placed: Probes, others: IndexedRows, others_placed: Probes, threshold: float, memory: int
 ) -> Iterator[Hits]:
-    """Yield (row, host, cosine) of every row with each host at home in one of its probes.
+    """Yield (query, row at home, cosine) of every query with each row whose home is one of the query's probes.
 
-    Hosts are held cell after cell, as many as a quarter of the memory takes (twice, while they are put in order);
-    the rows that visit those cells come past them.
+    Rows at home are held cell after cell, as many as a quarter of the memory takes, and twice while they are put in
+    order. The queries of those cells are read past them.
     """
     room = max(1, memory // 4 // (4 * rows.dimension))
-    by_home = np.argsort(hosted[:, 0], kind="stable")
-    for first in range(0, len(hosts), room):
+    by_home = np.argsort(others_placed[:, 0], kind="stable")
+    for first in range(0, len(others), room):
         group = by_home[first : first + room]
-        home = hosted[group, 0]
+        home = others_placed[group, 0]
         ascending = np.argsort(group)
-        held = np.empty((len(group), hosts.dimension), np.float32)
-        held[ascending] = hosts.take(group[ascending])
+        held = np.empty((len(group), others.dimension), np.float32)
+        held[ascending] = others.take(group[ascending])
         on_device = tensor(held)
-        visitors = _visitors(placed, int(home[0]), int(home[-1]))
-        for start in range(0, len(visitors), max(1, room // 2)):
-            some = visitors[start : start + max(1, room // 2)]
+        queries = _query_rows(placed, int(home[0]), int(home[-1]))
+        for start in range(0, len(queries), max(1, room // 2)):
+            some = queries[start : start + max(1, room // 2)]
             vectors = tensor(rows.take(some))
-            for these, host, score in _within(vectors, placed[some], on_device, home, threshold):
-                yield some[these], group[host], score
+            for these, other, score in _within(vectors, placed[some], on_device, home, threshold):
+                yield some[these], group[other], score
 
 
-def _visitors(placed: Probes, low: int, high: int) -> npt.NDArray[np.int64]:
-    """Return the rows that probe any cell from `low` to `high`."""
-    found = [np.empty(0, np.int64)]
+def _query_rows(placed: Probes, low: int, high: int) -> npt.NDArray[np.int64]:
+    """Return the rows that are queries of any cell from `low` to `high`."""
+    parts = [np.empty(0, np.int64)]
     for start in range(0, len(placed), _WINDOW):
         window = placed[start : start + _WINDOW]
-        found.append(np.flatnonzero(((window >= low) & (window <= high)).any(axis=1)) + start)
-    return np.concatenate(found)
+        parts.append(np.flatnonzero(((window >= low) & (window <= high)).any(axis=1)) + start)
+    return np.concatenate(parts)
 
 
 def _within(
@@ -203,7 +238,7 @@ def _within(
     home: npt.NDArray[np.int32],
     threshold: float,
 ) -> Iterator[Hits]:
-    """Compare vectors with those held in the cells that they probe. home: cells of what is held, ascending."""
+    """Compare queries with the held rows of their probes. `home` has the cell of each held row, ascending."""
     row, probe = np.nonzero((placed >= home[0]) & (placed <= home[-1]))
     cell = placed[row, probe]
     order = np.argsort(cell, kind="stable")
@@ -216,19 +251,27 @@ def _within(
 
 
 def measured_recall(
-    rows: PickedRows | Vectors,
+    rows: IndexedRows | Vectors,
     threshold: float,
     cells: Cells,
     probes: int,
     sample: int,
     seed: int,
     memory: int = MEMORY,
-) -> Recall:
-    """Return how many of the pairs with cosine ≥ threshold meet, by comparing a random sample of rows with all rows.
+) -> JoinRecall:
+    """Return how many pairs with cosine ≥ threshold the join finds, by an exact join of a random sample of rows.
 
-    The sampled rows' pairs are found exactly, in one pass, and whether a pair meets is decided from its two rows: the
-    join itself need not run. sample: rows drawn without repeats, cut to the rows there are; each counts with all its
-    pairs but the one with itself. The sample's vectors are held, besides `memory`.
+    Whether the join would compare a pair is decided from its two rows, so the join itself need not run. A row's pair
+    with itself does not count. The sample's vectors are held besides `memory`.
+
+    Args:
+        rows: The vectors.
+        threshold: Least cosine.
+        cells: The cells.
+        probes: Cells that each row is a query of.
+        sample: Rows drawn without repeats; cut to the rows there are.
+        seed: Of the sample.
+        memory: Bytes that may be held.
     """
     rows = as_rows(rows)
     drawn = np.sort(np.random.default_rng(seed).choice(len(rows), min(sample, len(rows)), replace=False))
@@ -248,16 +291,16 @@ def measured_recall(
             ]
         )
         mine, theirs = asked_placed[left], near_placed[which]
-        met = _visit(mine, theirs) | _visit(theirs, mine)
+        met = _queries(mine, theirs) | _queries(theirs, mine)
         true += np.bincount(left, minlength=len(drawn))
         found += np.bincount(left[met], minlength=len(drawn))
     return _recall(found, true)
 
 
-def _recall(found: npt.NDArray[np.int64], true: npt.NDArray[np.int64]) -> Recall:
+def _recall(found: npt.NDArray[np.int64], true: npt.NDArray[np.int64]) -> JoinRecall:
     total, rows = int(true.sum()), int(np.count_nonzero(true))
     if not total:
-        return Recall(0, 0, 0, None, 0.0, 1.0)
+        return JoinRecall(0, 0, 0, None, 0.0, 1.0)
     share = int(found.sum()) / total
     low, high = wilson(share, total**2 / float((true.astype(float) ** 2).sum()))
-    return Recall(int(found.sum()), total, rows, share, low, high)
+    return JoinRecall(int(found.sum()), total, rows, share, low, high)

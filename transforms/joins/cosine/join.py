@@ -1,18 +1,18 @@
 """Exact cosine joins over unit vectors, as blocked matrix products.
 
-What belongs here: which blocks of rows meet, every pair above a similarity, and the nearest of many for each row. What
-does not: making vectors (`encoders/`), the products (`joins/cosine/tiles.py`), joins that may miss a pair
+What belongs here: which blocks of rows are compared, every pair above a similarity, the nearest of many rows. What does
+not: making vectors (`encoders/`), the products (`joins/cosine/tiles.py`), joins that may miss a pair
 (`joins/cosine/cells.py`), deciding that a pair shows the same picture (`duplicates/pairs.py`).
 
-Rows are read in blocks: an outer one of half the memory, and past it, in smaller ones, all rows that it has to meet.
-So the memory is what the caller allows, however many rows there are, and rows are read once for each outer block.
-All products are in float32 (TF32 is off), so that a cosine is right to about 1e-6; whether a pair that close to the
-threshold is in or out is a matter of rounding, everything else does not depend on the memory or the device.
+An outer block takes half the memory; all rows that it is compared with are read past it in smaller pieces. So the
+memory is what the caller allows, however many rows there are, and rows are read once for each outer block. Products are
+in float32 (TF32 is off): a cosine is right to about 1e-6. Whether a pair that close to the threshold is in or out is a
+matter of rounding; nothing else depends on the memory or the device.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,11 @@ from transforms.encoders import Vectors
 from transforms.joins.cosine.tiles import BATCH, Hits, above, device, full_precision, highest, tensor
 
 MEMORY = 2 << 30
-"""Bytes that a join may hold unless told otherwise."""
+"""Bytes that a join may hold by default."""
 
 
-class Rows(Protocol):
-    """Unit vectors that are read piece by piece. An array of shape (n, d) is taken wherever rows are."""
+class VectorRows(Protocol):
+    """Unit vectors that are read piece by piece. An array of shape (n, d) may stand for them."""
 
     @property
     def dimension(self) -> int:
@@ -35,56 +35,77 @@ class Rows(Protocol):
         """Return the number of vectors."""
 
     def read(self, start: int, stop: int) -> Vectors:
-        """Return the vectors from `start` up to `stop`, float32 of shape (stop - start, d), norm 1."""
+        """Return the vectors of some rows, float32 of shape (stop - start, d), norm 1.
+
+        Args:
+            start: The first row.
+            stop: The row behind the last.
+        """
 
 
-class PickedRows(Rows, Protocol):
-    """Rows that can also be had by position."""
+class IndexedRows(VectorRows, Protocol):
+    """Rows that can also be read by index."""
 
     def take(self, positions: npt.NDArray[np.int64]) -> Vectors:
-        """Return the vectors at ascending positions, float32 of shape (len(positions), d), in that order."""
+        """Return the vectors at ascending indices, in that order, float32 of shape (len(positions), d)."""
 
 
 @dataclass(frozen=True)
 class ArrayRows:
-    """An array as rows. vectors: float32 of shape (n, d), norm 1."""
+    """An array as rows: float32 of shape (n, d), norm 1."""
 
     vectors: Vectors
 
     @property
     def dimension(self) -> int:
-        """See Rows."""
+        """Length of a vector."""
         return int(self.vectors.shape[1])
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def read(self, start: int, stop: int) -> Vectors:
-        """See Rows."""
+        """Return the vectors of some rows.
+
+        Args:
+            start: The first row.
+            stop: The row behind the last.
+        """
         return self.vectors[start:stop]
 
     def take(self, positions: npt.NDArray[np.int64]) -> Vectors:
-        """See PickedRows."""
+        """Return the vectors at some indices."""
         return self.vectors[positions]
 
 
 @dataclass(frozen=True)
 class CosinePairs:
-    """Some pairs of rows, at most BATCH.
+    """Some pairs of rows, at most BATCH; within one set of rows left < right.
 
-    left, right: int64 of shape (p,), positions; within one set of rows left < right. score: float32 (p,), cosine.
+    Attributes:
+        left: int64 of shape (p,), indices.
+        right: Likewise.
+        score: float32 of shape (p,), cosine.
     """
 
     left: npt.NDArray[np.int64]
     right: npt.NDArray[np.int64]
     score: npt.NDArray[np.float32]
 
+    def __len__(self) -> int:
+        return len(self.left)
+
 
 @dataclass(frozen=True)
-class Block:
-    """A task of a join, independent of the others: left rows from `start` to `stop` with right rows `first` to `last`.
+class BlockTask:
+    """A part of a join, independent of the others: some left rows with some right rows.
 
-    step: right rows read at once.
+    Attributes:
+        start: The first left row.
+        stop: The left row behind the last.
+        first: The first right row.
+        last: The right row behind the last.
+        step: Right rows read at once.
     """
 
     start: int
@@ -95,43 +116,59 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The best of many for each query, best first.
+class NearestRows:
+    """The nearest rows of each query, nearest first.
 
-    position: int64 of shape (n, k) into the searched vectors. score: float32 of shape (n, k), cosine.
+    Attributes:
+        position: int64 of shape (n, k), indices of rows.
+        score: float32 of shape (n, k), cosine.
     """
 
     position: npt.NDArray[np.int64]
     score: npt.NDArray[np.float32]
 
 
-def blocks(left: int, right: int | None, memory: int, dimension: int) -> tuple[Block, ...]:
-    """Return the tasks that make up a join of `left` rows with `right` others, or with each other where right is None.
+def blocks(left: int, right: int | None, memory: int, dimension: int) -> tuple[BlockTask, ...]:
+    """Return the tasks that make up a join.
 
-    memory: bytes that one task may hold. Half of it is for the outer block, a quarter for what is read past it (one
-    piece and the next), the rest for the pairs; a tile of scores comes on top (see `cosine_scan.TILES`). A block holds
-    one row at least.
+    Half the memory of a task is for the outer block, a quarter for what is read past it (one piece and the next), the
+    rest for the pairs. A tile of scores comes on top (`tiles.TILES`). A block holds one row at least.
+
+    Args:
+        left: How many rows are joined.
+        right: With how many others; None for a self-join.
+        memory: Bytes that one task may hold.
+        dimension: Length of a vector.
     """
     rows = max(1, memory // 2 // (4 * dimension))
     step = max(1, rows // 4)
     return tuple(
-        Block(start, min(start + rows, left), start if right is None else 0, left if right is None else right, step)
+        BlockTask(start, min(start + rows, left), start if right is None else 0, left if right is None else right, step)
         for start in range(0, left, rows)
     )
 
 
-def run(block: Block, left: Rows | Vectors, right: Rows | Vectors | None, threshold: float) -> Iterator[CosinePairs]:
-    """Yield the pairs of one task: see `self_join` where right is None, else `cross_join`.
+def run(
+    block: BlockTask, left: VectorRows | Vectors, right: VectorRows | Vectors | None, threshold: float
+) -> Iterator[CosinePairs]:
+    """Yield the pairs of one task.
 
-    Raises ValueError for vectors of different lengths.
+    Args:
+        block: The task.
+        left: All left rows.
+        right: All right rows; None for a self-join.
+        threshold: Least cosine.
+
+    Raises:
+        ValueError: If the vectors differ in length.
     """
     outer_rows, inner_rows = as_rows(left), as_rows(left if right is None else right)
     if outer_rows.dimension != inner_rows.dimension:
-        raise ValueError(f"vectors of {outer_rows.dimension} and of {inner_rows.dimension} numbers have no cosine")
+        raise ValueError(f"vectors must have one length, not {outer_rows.dimension} and {inner_rows.dimension} numbers")
     return batched(_met(block, outer_rows, inner_rows, threshold, own=right is None))
 
 
-def _met(block: Block, left: Rows, right: Rows, threshold: float, *, own: bool) -> Iterator[Hits]:
+def _met(block: BlockTask, left: VectorRows, right: VectorRows, threshold: float, *, own: bool) -> Iterator[Hits]:
     outer = tensor(left.read(block.start, block.stop))
     for first in range(block.first, block.last, block.step):
         inner = tensor(right.read(first, min(first + block.step, block.last)))
@@ -139,11 +176,11 @@ def _met(block: Block, left: Rows, right: Rows, threshold: float, *, own: bool) 
             yield a + block.start, b + first, score
 
 
-def batched(found: Iterable[Hits]) -> Iterator[CosinePairs]:
+def batched(blocks: Iterable[Hits]) -> Iterator[CosinePairs]:
     """Yield the same pairs in fewer batches, none of them empty or larger than BATCH."""
     held: list[Hits] = []
     count = 0
-    for hits in found:
+    for hits in blocks:
         if count + len(hits[0]) > BATCH:
             yield CosinePairs(*map(np.concatenate, zip(*held, strict=True)))
             held, count = [], 0
@@ -153,10 +190,15 @@ def batched(found: Iterable[Hits]) -> Iterator[CosinePairs]:
         yield CosinePairs(*map(np.concatenate, zip(*held, strict=True)))
 
 
-def self_join(rows: Rows | Vectors, threshold: float, memory: int = MEMORY) -> Iterator[CosinePairs]:
-    """Yield every pair of rows with cosine ≥ threshold, left < right, in batches of bounded size.
+def self_join(rows: VectorRows | Vectors, threshold: float, memory: int = MEMORY) -> Iterator[CosinePairs]:
+    """Yield every pair of rows with cosine ≥ threshold, left < right.
 
-    memory: bytes, see `blocks`. On CUDA where there is one, else on all cores.
+    Runs on CUDA where there is one, else on all cores.
+
+    Args:
+        rows: The vectors.
+        threshold: Least cosine.
+        memory: Bytes, see `blocks`.
     """
     rows = as_rows(rows)
     for block in blocks(len(rows), None, memory, rows.dimension):
@@ -164,81 +206,50 @@ def self_join(rows: Rows | Vectors, threshold: float, memory: int = MEMORY) -> I
 
 
 def cross_join(
-    new: Rows | Vectors, old: Rows | Vectors, threshold: float, memory: int = MEMORY
+    new: VectorRows | Vectors, old: VectorRows | Vectors, threshold: float, memory: int = MEMORY
 ) -> Iterator[CosinePairs]:
-    """Yield every pair of a new row (left) with an old one (right) with cosine ≥ threshold; see `self_join`."""
+    """Yield every pair of a new row (left) with an old one (right) with cosine ≥ threshold.
+
+    Args:
+        new: Vectors.
+        old: Vectors.
+        threshold: Least cosine.
+        memory: Bytes, see `blocks`.
+    """
     new, old = as_rows(new), as_rows(old)
     for block in blocks(len(new), len(old), memory, new.dimension):
         yield from run(block, new, old, threshold)
 
 
-def as_rows[R: Rows](rows: R | Vectors) -> R | ArrayRows:
+def as_rows[R: VectorRows](rows: R | Vectors) -> R | ArrayRows:
     """Return rows as they are, and an array of vectors as rows."""
     return ArrayRows(rows) if isinstance(rows, np.ndarray) else rows
 
 
-def nearest(queries: Vectors, rows: Rows | Vectors, k: int, block: int = 65_536) -> Neighbours:
-    """Return the k nearest rows for each query, exactly; ties go to the lower position.
+def nearest(queries: Vectors, rows: VectorRows | Vectors, k: int, block: int = 65_536) -> NearestRows:
+    """Return the k nearest rows for each query, exactly; ties go to the lower index.
 
-    queries: float32 (n, d), norm 1. k is cut to the number of rows. block: rows read at once. Memory: the queries, and
-    n × (block + k) scores.
+    Memory: the queries, and n × (block + k) scores.
+
+    Args:
+        queries: float32 of shape (n, d), norm 1.
+        rows: The vectors that are searched.
+        k: Rows returned a query; cut to the number of rows.
+        block: Rows read at once.
     """
+    torch, where = device()
     rows = as_rows(rows)
-    best = _Best(tensor(queries), min(k, len(rows)))
+    asked, k = tensor(queries), min(k, len(rows))
+    score = torch.empty((len(asked), 0), device=where)
+    index = torch.empty((len(asked), 0), dtype=torch.int64, device=where)
     for start in range(0, len(rows), block):
-        best.meet(tensor(rows.read(start, min(start + block, len(rows)))), start)
-    return best.neighbours()
-
-
-def nearest_self(rows: Rows | Vectors, k: int, memory: int = MEMORY) -> Iterator[Neighbours]:
-    """Yield the k nearest others of every row, exactly, in the order of the rows, some rows at once.
-
-    A row is never its own neighbour, an equal one is; ties go to the lower position. k is cut to the other rows.
-    memory: bytes: half for the rows of a batch and their neighbours, an eighth for what is read past them, a quarter
-    for scores.
-    """
-    rows = as_rows(rows)
-    k = min(k, max(0, len(rows) - 1))
-    size = max(1, memory // 2 // (4 * rows.dimension + 60 * k))
-    step = max(1, memory // 8 // (4 * rows.dimension))
-    at_once = max(1, memory // 4 // (4 * step))
-    for first in range(0, len(rows), size):
-        outer = tensor(rows.read(first, min(first + size, len(rows))))
-        best = [_Best(part, k, own=first + at_once * i) for i, part in enumerate(outer.split(at_once))]
-        for start in range(0, len(rows), step):
-            inner = tensor(rows.read(start, min(start + step, len(rows))))
-            for each in best:
-                each.meet(inner, start)
-        found = [each.neighbours() for each in best]
-        yield Neighbours(np.concatenate([f.position for f in found]), np.concatenate([f.score for f in found]))
-
-
-class _Best:
-    """The best k so far for some queries, which meet the rows block by block, in the order of their positions.
-
-    own: where the queries are rows themselves, the position of the first; a row then does not meet itself.
-    """
-
-    def __init__(self, queries: Any, k: int, own: int | None = None) -> None:  # noqa: ANN401
-        torch, where = device()
-        self._queries, self._k, self._own = queries, k, own
-        self._score = torch.empty((len(queries), 0), device=where)
-        self._position = torch.empty((len(queries), 0), dtype=torch.int64, device=where)
-
-    def meet(self, part: Any, start: int) -> None:  # noqa: ANN401
-        """Compare with rows of positions from `start` on."""
-        torch, _ = device()
+        part = tensor(rows.read(start, min(start + block, len(rows))))
         with full_precision():
-            scores = self._queries @ part.T
-        if self._own is not None:  # its own score is lowest, so that every other row comes before it
-            scores.diagonal(self._own - start).fill_(-torch.inf)
-        scores, places = highest(scores, min(self._k, len(part)))
-        # What is there already has the lower positions: a stable sort keeps it first among equals.
-        positions, by_position = torch.cat([self._position, places + start], dim=1).sort(dim=1)
-        scores = torch.cat([self._score, scores], dim=1).gather(1, by_position)
-        order = scores.sort(dim=1, descending=True, stable=True).indices[:, : self._k]
-        self._score, self._position = scores.gather(1, order), positions.gather(1, order)
-
-    def neighbours(self) -> Neighbours:
-        """Return what was found."""
-        return Neighbours(self._position.cpu().numpy(), self._score.cpu().numpy())
+            scores = asked @ part.T
+        scores, columns = highest(scores, min(k, len(part)))
+        # Earlier blocks have the lower indices: stable sorts keep these first among equal scores.
+        indices, by_index = torch.cat([index, columns + start], dim=1).sort(dim=1)
+        scores = torch.cat([score, scores], dim=1).gather(1, by_index)
+        order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
+        score, index = scores.gather(1, order), indices.gather(1, order)
+    return NearestRows(index.cpu().numpy(), score.cpu().numpy())

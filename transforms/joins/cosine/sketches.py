@@ -1,7 +1,7 @@
-"""Vectors in little memory: signs to look by, and 8-bit numbers to score by.
+"""Vectors in little memory: sketches to search by, and 8-bit numbers to score by.
 
-What belongs here: the sketch of a vector and what it can miss, and rounding a vector to bytes. What does not: scanning
-sketches (`joins/hamming/scan.py`), the vectors themselves (`encoders`).
+What belongs here: the sketch of a vector, what it can miss, and rounding a vector to bytes. What does not: scanning
+sketches (`joins/hamming/scan.py`), the vectors themselves (`encoders/`).
 
 A sketch is the signs of a vector after a random rotation. Two vectors at an angle differ in the share angle / π of
 their signs (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002). The rotation is three
@@ -56,9 +56,13 @@ def _turn(rows, flips):  # noqa: ANN001, ANN202
 
 
 def radius(cosine: float, width: int) -> int:
-    """Return the differing bits within which nearly all pairs of this cosine or more lie.
+    """Return the differing bits within which nearly all pairs of at least this cosine lie.
 
-    width: bits of a sketch. Signs are taken for independent, which those of a rotation are nearly: measure the recall.
+    Signs are taken for independent, which those of a rotation nearly are: measure the recall.
+
+    Args:
+        cosine: Least cosine of the pairs.
+        width: Bits of a sketch.
     """
     share = math.acos(max(-1.0, min(1.0, cosine))) / math.pi
     return min(width, math.ceil(width * share + _MISS * math.sqrt(width * share * (1 - share))))
@@ -74,17 +78,26 @@ def quantise(vectors: Vectors) -> Codes:
 
 
 def cosines(codes: Codes, vectors: Vectors) -> npt.NDArray[np.float32]:
-    """Return the cosines of quantised vectors, int8 (n, d), and vectors of norm 1, float32 (m, d): float32 (n, m)."""
+    """Return the cosines of quantised vectors and vectors, float32 of shape (n, m).
+
+    Args:
+        codes: int8 of shape (n, d), as `quantise` returns them.
+        vectors: float32 of shape (m, d), norm 1.
+    """
     norms = np.sqrt(np.einsum("ij,ij->i", codes, codes, dtype=np.float32))[:, None]
     return np.asarray(products(codes, vectors) / np.maximum(norms, 1), np.float32)
 
 
 @nb.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 def products(rows, vectors):  # noqa: ANN001, ANN201
-    """Return the products of rows, float32 or int8 (n, d), and vectors, float32 (m, d): float32 (n, m).
+    """Return the products of rows and vectors, float32 of shape (n, m).
 
     In one thread, and not by a BLAS: OpenBLAS spins for some 25 ms after each product in case there is another, and so
     takes a core from whatever comes next.
+
+    Args:
+        rows: float32 or int8 of shape (n, d).
+        vectors: float32 of shape (m, d).
     """
     found = np.empty((len(rows), len(vectors)), np.float32)
     for i in range(len(rows)):

@@ -1,10 +1,10 @@
 """The cosines of two blocks of unit vectors, tile by tile, and those of them above a threshold.
 
 What belongs here: the matrix product on the CPU or CUDA, and finding the few scores that count without copying the
-others. What does not: which blocks meet (`joins/cosine/join.py`, `joins/cosine/cells.py`).
+others. What does not: which blocks are compared (`joins/cosine/join.py`, `joins/cosine/cells.py`).
 
-A tile of scores is small enough to stay in the cache of a CPU and is written into the same memory every time. Its rows'
-maxima are one read of it; only rows whose maximum reaches the threshold are looked at again.
+A tile of scores is small enough to stay in the cache of a CPU, and every tile is written into the same memory. One read
+of it finds the maximum of each row; only rows whose maximum reaches the threshold are looked at again.
 """
 
 from collections.abc import Iterator
@@ -60,8 +60,12 @@ def full_precision() -> Iterator[None]:
 def above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> Iterator[Hits]:  # noqa: ANN401
     """Yield every row of `left` with every row of `right` whose cosine is ≥ threshold, at most BATCH at once.
 
-    left, right: as `tensor` makes them. ahead: where both are blocks of the same rows, how many rows the beginning of
-    `left` lies behind that of `right`; then only pairs are yielded whose left row comes first.
+    Args:
+        left: A block, as `tensor` makes it.
+        right: Likewise.
+        threshold: Least cosine.
+        ahead: For two blocks of the same rows: how many rows `left` begins behind `right`. Then only pairs are yielded
+            whose left row comes first.
     """
     torch, where = device()
     height, width = TILES[where]
@@ -70,7 +74,7 @@ def above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> 
     scores = torch.empty(height * min(width, len(right)), device=where)
     for column in range(0, len(right), width):
         part = right[column : column + width]
-        # Rows at or after the last column come first in no pair of this part.
+        # VectorRows at or after the last column come first in no pair of this part.
         rows = len(left) if ahead is None else max(0, min(len(left), column + len(part) - 1 - ahead))
         for row in range(0, rows, height):
             asked = left[row : min(row + height, rows)]
@@ -98,10 +102,10 @@ def _near(tile: Any, threshold: float) -> Iterator[tuple[Any, Any]]:  # noqa: AN
 
 
 def _scores(left: Any, right: Any, a: Any, b: Any) -> Any:  # noqa: ANN401
-    """Return the cosines of some pairs, the same for two vectors whichever tile they meet in.
+    """Return the cosines of some pairs, the same for two vectors whichever tile they are in.
 
-    A matrix product adds up in an order that depends on its shape. So what it finds near is computed again by itself,
-    in float64: new rows joined with old ones later have the scores, and the pairs, of one join of all.
+    A matrix product adds up in an order that depends on its shape. So near pairs are computed again one by one, in
+    float64: new rows joined with old ones later have the scores, and the pairs, of one join of all.
     """
     torch, where = device()
     if where == "cpu":
@@ -112,7 +116,14 @@ def _scores(left: Any, right: Any, a: Any, b: Any) -> Any:  # noqa: ANN401
 
 @nb.njit(parallel=True, cache=True, nogil=True)
 def products(left, right, a, b):  # noqa: ANN001, ANN201
-    """Return the cosines of left[a] with right[b], float32 of shape (p,): each by itself, in float64, in one order."""
+    """Return the cosines of left[a] with right[b], float32 of shape (p,): each by itself, in float64, in one order.
+
+    Args:
+        left: float32 of shape (n, d), norm 1.
+        right: float32 of shape (m, d), norm 1.
+        a: Indices into left, of shape (p,).
+        b: Indices into right, of shape (p,).
+    """
     found = np.empty(len(a), np.float32)
     for i in nb.prange(len(a)):
         x, y, total = left[a[i]], right[b[i]], 0.0
@@ -123,7 +134,12 @@ def products(left, right, a, b):  # noqa: ANN001, ANN201
 
 
 def highest(scores: Any, k: int) -> tuple[Any, Any]:  # noqa: ANN401
-    """Return the k highest scores of each row and their places. Of equal scores, the lower places are taken."""
+    """Return the k highest scores of each row and their columns; the lower columns are taken among equals.
+
+    Args:
+        scores: A tensor of shape (n, m).
+        k: At most m.
+    """
     torch, _ = device()
     best, places = scores.topk(k, dim=1)
     if not k:

@@ -46,7 +46,23 @@ _COMPARED = (types.Array(types.uint32, 1, "C"), types.int64, types.int64) * 2 + 
 
 @intrinsic
 def sieved(_context, a, i, a_stride, b, j, b_stride, radius, x, y, z):  # noqa: ANN001, ANN201
-    """Return which of 16 hashes, from j on, differ from hash i in at most `radius` bits of the words x, y and z."""
+    """Return which of 16 hashes may be near to hash i, by three of their eight words.
+
+    Args:
+        a: Words of the hash, uint32: word w of hash i is a[i + w × a_stride].
+        i: Index of the hash.
+        a_stride: Step from word to word in a.
+        b: Words of the others, likewise.
+        j: Index of the first of the 16.
+        b_stride: Step from word to word in b.
+        radius: Most differing bits of the three words.
+        x: A word.
+        y: Another.
+        z: The third.
+
+    Returns:
+        int64, one bit for each of the 16.
+    """
 
     def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
         return _compare(context, builder, signature, arguments, arguments[7:])
@@ -56,7 +72,7 @@ def sieved(_context, a, i, a_stride, b, j, b_stride, radius, x, y, z):  # noqa: 
 
 @intrinsic
 def near(_context, a, i, a_stride, b, j, b_stride, radius):  # noqa: ANN001, ANN201
-    """Return which of 16 hashes, from j on, differ from hash i in at most `radius` bits."""
+    """Return which of 16 hashes, from j on, differ from hash i in at most `radius` bits. For the rest see `sieved`."""
 
     def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
         words = [ir.Constant(ir.IntType(64), word) for word in range(WORDS)]
@@ -77,7 +93,7 @@ def popcount(_context, word):  # noqa: ANN001, ANN201
 
 @intrinsic
 def lowest(_context, bits):  # noqa: ANN001, ANN201
-    """Return the place of the lowest bit of an int64 that is set; there must be one."""
+    """Return the index of the lowest bit that is set in an int64; there must be one."""
 
     def emit(_, builder, __, arguments):  # noqa: ANN001, ANN202
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
@@ -87,7 +103,12 @@ def lowest(_context, bits):  # noqa: ANN001, ANN201
 
 @intrinsic
 def prefetch(_context, array, place):  # noqa: ANN001, ANN201
-    """Ask for a place of an array of uint64 that will be read soon."""
+    """Ask for a number that will be read soon.
+
+    Args:
+        array: uint64.
+        place: Index of the number.
+    """
 
     def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data

@@ -1,9 +1,9 @@
 """Exact Hamming joins over perceptual hashes.
 
-What belongs here: finding every pair of 256-bit hashes within a radius, as tasks that need not know of each other. What
-does not: which bands are looked up and why they miss nothing (`joins/hamming/plan.py`), the loops
+What belongs here: finding every pair of 256-bit hashes within a radius, in tasks that are independent of each other.
+What does not: which bands are looked up and why they miss nothing (`joins/hamming/plan.py`), the loops
 (`joins/hamming/kernels.py`), threads (`joins/hamming/workers.py`), computing hashes (`hashing/hashes.py`), deciding
-that a pair shows the same picture (`duplicates/pairs.py`), reading or writing tables.
+that a pair shows the same picture (`duplicates/pairs.py`).
 
 A pair is reported in the first band that brings it together, hence once. Memory: 72 bytes a hash beside the hashes
 themselves, and a few batches of pairs, however many pairs there are.
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.joins.hamming import kernels as kernels
-from transforms.joins.hamming.plan import BITS, Band, Plan, plan
+from transforms.joins.hamming.plan import BITS, BandPlan, HashBand, plan
 from transforms.joins.hamming.workers import Workers
 
 BATCH = 1_000_000
@@ -28,10 +28,13 @@ _SIEVED = 32  # radius below which three words of eight settle nearly every pair
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of positions in the joined array, `left < right`, or in the two arrays of a cross join.
+class HammingPairs:
+    """Pairs of indices into the joined array, `left < right`, or into the two arrays of a cross join.
 
-    left, right: int64 of shape (p,). distance: uint8 of shape (p,), differing bits.
+    Attributes:
+        left: int64 of shape (p,).
+        right: int64 of shape (p,).
+        distance: uint8 of shape (p,), differing bits.
     """
 
     left: npt.NDArray[np.int64]
@@ -43,49 +46,63 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Task:
+class BandTask:
     """A part of a join: one band of the plan, and every `parts`-th piece of its work."""
 
-    plan: Plan
+    plan: BandPlan
     band: int
     part: int
     parts: int
 
 
-def tasks(left: int, right: int | None, radius: int, parts: int = 1) -> tuple[Task, ...]:
-    """Return the tasks whose pairs together are the join, none of them twice, in whichever order and wherever they run.
+def tasks(left: int, right: int | None, radius: int, parts: int = 1) -> tuple[BandTask, ...]:
+    """Return the tasks of a join. Together they yield its pairs, each once, in any order and wherever they run.
 
-    left, right: how many hashes are joined, None for a self-join. parts: tasks that share a band; each of them sorts
-    the hashes by that band.
+    Args:
+        left: How many hashes are joined.
+        right: With how many others; None for a self-join.
+        radius: Most differing bits of a pair.
+        parts: Tasks that share a band; each sorts the hashes by that band.
 
-    Raises ValueError for a radius outside 0 to 255 bits.
+    Raises:
+        ValueError: If the radius is not from 0 to 255 bits.
     """
-    chosen = plan(left, right, radius)
-    return tuple(Task(chosen, band, part, parts) for band in range(len(chosen.bands)) for part in range(parts))
+    planned = plan(left, right, radius)
+    return tuple(BandTask(planned, band, part, parts) for band in range(len(planned.bands)) for part in range(parts))
 
 
 def run(
-    task: Task,
+    task: BandTask,
     left: npt.NDArray[np.uint8],
     right: npt.NDArray[np.uint8] | None = None,
     batch: int = BATCH,
     threads: int | None = None,
-) -> Iterator[Pairs]:
-    """Yield the pairs of one task, in batches and in an order that are the same wherever and however often it runs.
+) -> Iterator[HammingPairs]:
+    """Yield the pairs of one task. The batches and their order are the same wherever and however often it runs.
 
-    left, right: as for the joins below; None for a self-join. batch: pairs yielded at once, at most; at least 16.
-    threads: all cores if None.
+    Args:
+        task: The task.
+        left: uint8 of shape (n, 32), all left hashes.
+        right: uint8 of shape (m, 32), all right hashes; None for a self-join.
+        batch: Most pairs yielded at once, at least 16.
+        threads: None for all cores.
     """
     yield from _run((task,), left, right, batch, threads)
 
 
-def self_join(hashes: npt.NDArray[np.uint8], radius: int, batch: int = BATCH) -> Iterator[Pairs]:
+def self_join(hashes: npt.NDArray[np.uint8], radius: int, batch: int = BATCH) -> Iterator[HammingPairs]:
     """Yield every pair of different rows within `radius` bits, once, `left < right`.
 
-    hashes: uint8 of shape (n, 32), one row a hash. Collapse equal hashes first (`hashing/grouping.py`): a picture held
-    a million times is one row here, and half a billion pairs otherwise. batch: pairs yielded at once, at most.
+    Collapse equal hashes first (`hashing/grouping.py`): a picture held a million times is one row then, and makes half
+    a billion pairs otherwise.
 
-    Raises ValueError for another shape, a radius outside 0 to 255 bits or a batch below 16.
+    Args:
+        hashes: uint8 of shape (n, 32), one row a hash.
+        radius: Most differing bits of a pair.
+        batch: Most pairs yielded at once, at least 16.
+
+    Raises:
+        ValueError: For another shape, a radius outside 0 to 255 bits, or a batch below 16.
     """
     _check(hashes)
     yield from _run(tasks(len(hashes), None, radius), hashes, None, batch, None)
@@ -93,12 +110,19 @@ def self_join(hashes: npt.NDArray[np.uint8], radius: int, batch: int = BATCH) ->
 
 def cross_join(
     left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8], radius: int, batch: int = BATCH
-) -> Iterator[Pairs]:
+) -> Iterator[HammingPairs]:
     """Yield every (row of `left`, row of `right`) within `radius` bits, once.
 
-    left, right: uint8 of shape (n, 32) and (m, 32). A few are compared with all, many are looked up by bands.
+    A few are compared with all, many are looked up by bands.
 
-    Raises ValueError as `self_join`.
+    Args:
+        left: uint8 of shape (n, 32).
+        right: uint8 of shape (m, 32).
+        radius: Most differing bits of a pair.
+        batch: Most pairs yielded at once, at least 16.
+
+    Raises:
+        ValueError: As `self_join`.
     """
     _check(left)
     _check(right)
@@ -111,12 +135,12 @@ def _check(hashes: npt.NDArray[np.uint8]) -> None:
 
 
 def _run(
-    chosen: tuple[Task, ...],
+    tasks: tuple[BandTask, ...],
     left: npt.NDArray[np.uint8],
     right: npt.NDArray[np.uint8] | None,
     batch: int,
     threads: int | None,
-) -> Iterator[Pairs]:
+) -> Iterator[HammingPairs]:
     if batch < kernels.LANES:
         raise ValueError(f"a batch must hold at least {kernels.LANES} pairs, not {batch}")
     if not len(left) or (right is not None and not len(right)):
@@ -127,14 +151,14 @@ def _run(
         workers = Workers(pool, threads or nb.config.NUMBA_NUM_THREADS)
         a = _Hashes(right if right is not None and turned else left, workers)
         b = a if right is None else _Hashes(left if turned else right, workers)
-        for task in chosen:
+        for task in tasks:
             for pairs in _gathered(_join(task, a, b, batch, workers), batch):
                 if right is None:
-                    yield Pairs(
+                    yield HammingPairs(
                         np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right), pairs.distance
                     )
                 else:
-                    yield Pairs(pairs.right, pairs.left, pairs.distance) if turned else pairs
+                    yield HammingPairs(pairs.right, pairs.left, pairs.distance) if turned else pairs
 
 
 @cache
@@ -143,7 +167,7 @@ def _tables() -> npt.NDArray[np.uint32]:
 
 
 class _Hashes:
-    """Some hashes, and the same sorted by a band: each sorting takes the place of the one before."""
+    """Some hashes, and the same sorted by a band; each sorting replaces the one before."""
 
     def __init__(self, hashes: npt.NDArray[np.uint8], workers: Workers) -> None:
         n = len(hashes)
@@ -158,8 +182,8 @@ class _Hashes:
         self.order: npt.NDArray[np.integer] = np.empty(n, self._integer)
         self._words = np.zeros(kernels.WORDS * self._stride, np.uint32)
 
-    def sort(self, band: Band) -> kernels.Side:
-        """Return the hashes sorted by a band; `order` has the position of each."""
+    def sort(self, band: HashBand) -> kernels.SortedHashes:
+        """Return the hashes sorted by a band; `order` has the index of each."""
         n, rows, values = self._total, self._rows.view(np.uint32), self._values
         starts = np.zeros(2**band.width + 1, self._integer)
         self._share(lambda start, stop: kernels.band_values(rows, band.start, band.width, start, stop, values), n)
@@ -167,26 +191,30 @@ class _Hashes:
         self._share(lambda low, high: kernels.sort(values, starts, low, high, self.order), 2**band.width)
         flat, words, stride = self._rows.ravel(), self._words, self._stride
         self._share(lambda start, stop: kernels.gather(flat, self.order, start, stop, words, stride), n)
-        return kernels.Side(words, stride, starts)
+        return kernels.SortedHashes(words, stride, starts)
 
 
 @dataclass(frozen=True)
 class _Scan:
-    """Hashes sorted by a band, ready to be compared. room: pairs that are written before it stops."""
+    """Hashes sorted by a band, ready to be compared. It stops after `room` pairs and can be called again."""
 
-    sides: tuple[kernels.Side, kernels.Side]
+    sides: tuple[kernels.SortedHashes, kernels.SortedHashes]
     orders: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]
-    pieces: kernels.Pieces
-    rule: kernels.Rule
+    pieces: kernels.RowRuns
+    rule: kernels.BandRule
     room: int
 
-    def __call__(self, last: int, cursor: npt.NDArray[np.int64]) -> tuple[Pairs, Callable | None]:
-        """Compare from the cursor to tile `last`, or until the room is full; return the pairs and how to go on."""
+    def __call__(self, last: int, cursor: npt.NDArray[np.int64]) -> tuple[HammingPairs, Callable | None]:
+        """Compare from the cursor on, until tile `last` is reached or the room is full.
+
+        Returns:
+            The pairs, and the call that goes on; None where nothing is left.
+        """
         left, right = np.empty((2, self.room), np.int64)
         distance = np.empty(self.room, np.uint8)
-        out = kernels.Room(left, right, distance)
+        out = kernels.PairBuffer(left, right, distance)
         found = kernels.scan(*self.sides, self.pieces, (cursor[0], last), self.rule, cursor, out)
-        pairs = Pairs(
+        pairs = HammingPairs(
             self.orders[0][left[:found]].astype(np.int64),
             self.orders[1][right[:found]].astype(np.int64),
             distance[:found].copy(),
@@ -194,11 +222,11 @@ class _Scan:
         return pairs, partial(self, last, cursor) if cursor[0] < last else None
 
 
-def _join(task: Task, a: _Hashes, b: _Hashes, batch: int, workers: Workers) -> Iterator[Pairs]:
+def _join(task: BandTask, a: _Hashes, b: _Hashes, batch: int, workers: Workers) -> Iterator[HammingPairs]:
     band = task.plan.bands[task.band]
     left = a.sort(band)
     right = left if a is b else b.sort(band)
-    pieces = kernels.Pieces(*kernels.cut(left.starts))
+    pieces = kernels.RowRuns(*kernels.cut(left.starts))
     room = max(kernels.LANES, batch // 8)  # the same wherever it runs, as then are the batches
     scan = _Scan((left, right), (a.order, b.order), pieces, _rule(task, symmetric=a is b), room)
     tiles = len(pieces.first) - 1
@@ -208,7 +236,7 @@ def _join(task: Task, a: _Hashes, b: _Hashes, batch: int, workers: Workers) -> I
     yield from workers.in_order(work, 2 * workers.count)
 
 
-def _rule(task: Task, *, symmetric: bool) -> kernels.Rule:
+def _rule(task: BandTask, *, symmetric: bool) -> kernels.BandRule:
     bands = task.plan.bands
     used = np.zeros((len(bands), BITS), np.uint8)
     for number, band in enumerate(bands):
@@ -216,7 +244,7 @@ def _rule(task: Task, *, symmetric: bool) -> kernels.Rule:
     words = np.packbits(used, axis=1, bitorder="little").view("<u4").astype(np.uint32)
     # The words that share the fewest bits with the band: within it nearly all bits agree.
     sieve = np.argsort(np.bitwise_count(words[task.band]), kind="stable")[:3]
-    return kernels.Rule(
+    return kernels.BandRule(
         masks=bands[task.band].masks,
         earlier=words[: task.band],
         reach=np.array([band.reach for band in bands[: task.band]], np.int64),
@@ -227,9 +255,9 @@ def _rule(task: Task, *, symmetric: bool) -> kernels.Rule:
     )
 
 
-def _gathered(parts: Iterator[Pairs], batch: int) -> Iterator[Pairs]:
+def _gathered(parts: Iterator[HammingPairs], batch: int) -> Iterator[HammingPairs]:
     """Yield the pairs of many small parts, at most `batch` at once."""
-    held: list[Pairs] = []
+    held: list[HammingPairs] = []
     total = 0
     for part in parts:
         if total + len(part) > batch:
@@ -242,8 +270,8 @@ def _gathered(parts: Iterator[Pairs], batch: int) -> Iterator[Pairs]:
         yield _one(held)
 
 
-def _one(parts: list[Pairs]) -> Pairs:
-    return Pairs(
+def _one(parts: list[HammingPairs]) -> HammingPairs:
+    return HammingPairs(
         np.concatenate([part.left for part in parts]),
         np.concatenate([part.right for part in parts]),
         np.concatenate([part.distance for part in parts]),

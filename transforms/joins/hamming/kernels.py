@@ -1,11 +1,11 @@
-"""The loops of the exact Hamming join, compiled by Numba: sorting hashes by a band, and comparing what meets.
+"""The loops of the exact Hamming join, compiled by Numba: sorting hashes by a band, and comparing them.
 
 What belongs here: loops over hashes. What does not: which bands (`joins/hamming/plan.py`), threads and batches
 (`joins/hamming/join.py`).
 
-Hashes are held as 8 words of 32 bits. Sorted by a band, they are held word by word (all first words, all second
-words, ...), so that one hash is compared with 16 neighbours at a time: XOR, population count and sum of 16 lanes,
-which LLVM turns into the vector instructions of the machine. Every kernel releases the GIL and starts no threads.
+A hash is 8 words of 32 bits. Sorted by a band, hashes are held word by word (all first words, all second words, ...),
+so that one hash is compared with 16 neighbours at a time: XOR, population count and sum of 16 lanes, which LLVM turns
+into the vector instructions of the machine. Every kernel releases the GIL and starts no threads.
 """
 
 from typing import NamedTuple
@@ -23,26 +23,45 @@ _STRIDE = 97  # bits that stand side by side in a band stand this far apart in a
 _ALL = (1 << LANES) - 1
 
 
-class Side(NamedTuple):
-    """Hashes sorted by a band. words: uint32 (8 × stride,). starts: the first row of each value, and the end."""
+class SortedHashes(NamedTuple):
+    """Hashes sorted by a band.
+
+    Attributes:
+        words: uint32 of shape (8 × stride,): word w of row i is words[i + w × stride].
+        stride: Step from word to word.
+        starts: The first row of each value of the band, and the end.
+    """
 
     words: npt.NDArray[np.uint32]
     stride: int
     starts: npt.NDArray[np.integer]
 
 
-class Pieces(NamedTuple):
-    """Runs of rows with equal values, none longer than a tile. Tile t holds the pieces from first[t] on."""
+class RowRuns(NamedTuple):
+    """Runs of rows with equal values, none longer than a tile.
+
+    Attributes:
+        value: The value of each run.
+        start: The first row of each run, and the end.
+        first: The first run of each tile, and the end.
+    """
 
     value: npt.NDArray[np.int64]
     start: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
 
 
-class Rule(NamedTuple):
-    """What is compared. masks: int64. earlier: uint32 (bands, 8), the bits of the bands before. reach: theirs.
+class BandRule(NamedTuple):
+    """What is compared, and what counts.
 
-    symmetric: the two sides are one. sieve: three words that settle most pairs; useful: whether they do.
+    Attributes:
+        masks: int64, differences of the band within which rows are compared.
+        earlier: uint32 of shape (bands, 8), the bits of the bands before.
+        reach: Differing bits that each of these tolerates.
+        radius: Most differing bits of a pair.
+        symmetric: Whether the two sides are one.
+        sieve: Three words that settle most pairs.
+        useful: Whether they do.
     """
 
     masks: npt.NDArray[np.int64]
@@ -54,8 +73,8 @@ class Rule(NamedTuple):
     useful: bool
 
 
-class Room(NamedTuple):
-    """Where pairs go: positions among the sorted rows, and differing bits."""
+class PairBuffer(NamedTuple):
+    """Where pairs are written: sorted rows, and differing bits."""
 
     left: npt.NDArray[np.int64]
     right: npt.NDArray[np.int64]
@@ -78,7 +97,15 @@ def bit_tables() -> npt.NDArray[np.uint32]:
 
 @nb.njit(nogil=True, cache=True)
 def arrange(hashes, tables, start, stop, rows):  # noqa: ANN001, ANN201
-    """Write the words of hashes[start:stop] to rows[start:stop]. tables, rows: uint64 (…, 4), two words in one."""
+    """Write the words of hashes[start:stop] to rows[start:stop].
+
+    Args:
+        hashes: uint8 of shape (n, 32).
+        tables: `bit_tables()` as uint64 of shape (32, 256, 4), two words in one.
+        start: The first hash.
+        stop: The hash behind the last.
+        rows: uint64 of shape (n, 4), two words in one.
+    """
     for i in range(start, stop):
         a = b = c = d = np.uint64(0)
         for byte in range(32):
@@ -92,7 +119,16 @@ def arrange(hashes, tables, start, stop, rows):  # noqa: ANN001, ANN201
 
 @nb.njit(nogil=True, cache=True)
 def band_values(rows, first, width, start, stop, values):  # noqa: ANN001, ANN201
-    """Write the value that a band has in rows[start:stop]. rows: uint32 (n, 8)."""
+    """Write the value that a band has in rows[start:stop].
+
+    Args:
+        rows: uint32 of shape (n, 8).
+        first: The first bit of the band.
+        width: Bits of the band.
+        start: The first row.
+        stop: The row behind the last.
+        values: uint32 of shape (n,), written.
+    """
     word, shift = first // 32, np.uint64(first % 32)
     after = min(word + 1, WORDS - 1)
     mask = np.uint64((1 << width) - 1)
@@ -103,7 +139,12 @@ def band_values(rows, first, width, start, stop, values):  # noqa: ANN001, ANN20
 
 @nb.njit(nogil=True, cache=True)
 def count(values, starts):  # noqa: ANN001, ANN201
-    """Write where each value starts once rows are sorted: starts holds zeros, one place more than there are values."""
+    """Write where each value starts once rows are sorted.
+
+    Args:
+        values: The value of each row.
+        starts: Zeros, one more than there are values; written.
+    """
     for value in values:
         starts[value + 1] += 1
     for value in range(1, len(starts)):
@@ -112,7 +153,15 @@ def count(values, starts):  # noqa: ANN001, ANN201
 
 @nb.njit(nogil=True, cache=True)
 def sort(values, starts, low, high, order):  # noqa: ANN001, ANN201
-    """Write the rows with values from low to high to their places in `order`, rows with equal values in order."""
+    """Write rows to their places in `order`, those of equal values in order.
+
+    Args:
+        values: The value of each row.
+        starts: Where each value starts.
+        low: The first value that is written.
+        high: The value behind the last.
+        order: Written.
+    """
     at = starts[low:high].copy()
     for i in range(len(values)):
         value = np.int64(values[i])
@@ -123,7 +172,16 @@ def sort(values, starts, low, high, order):  # noqa: ANN001, ANN201
 
 @nb.njit(nogil=True, cache=True)
 def gather(rows, order, start, stop, words, stride):  # noqa: ANN001, ANN201
-    """Write the words of rows[order[start:stop]], word by word. rows: uint64 (4 × n,), two words in one."""
+    """Write rows word by word in sorted order.
+
+    Args:
+        rows: uint64 of shape (4 × n,), two words in one.
+        order: The row at each sorted index.
+        start: The first sorted index.
+        stop: The sorted index behind the last.
+        words: Written, see `SortedHashes`.
+        stride: Step from word to word.
+    """
     half = np.uint64(32)
     for i in range(start, stop):
         if i + _AHEAD < stop:  # rows are read in no order, so the machine cannot guess which comes next
@@ -137,7 +195,7 @@ def gather(rows, order, start, stop, words, stride):  # noqa: ANN001, ANN201
 
 @nb.njit(nogil=True, cache=True)
 def cut(starts):  # noqa: ANN001, ANN201
-    """Return the pieces and tiles of sorted rows as value, start and first."""
+    """Return the runs and tiles of sorted rows: value, start and first of `RowRuns`."""
     total = np.int64(starts[-1])
     most = min(len(starts) - 1, total) + total // TILE + 1
     value, start = np.empty(most, np.int64), np.empty(most + 1, np.int64)
@@ -157,7 +215,7 @@ def cut(starts):  # noqa: ANN001, ANN201
 
 @nb.njit(inline="always")
 def _counted(i, j, stop, diagonal):  # noqa: ANN001, ANN202
-    """Return which of the rows from j on count for row i: those before the end, and those after i itself."""
+    """Return which of the 16 rows from j on count for row i: those before the end, and behind i on the diagonal."""
     before = _ALL if stop - j >= LANES else (1 << (stop - j)) - 1
     return before & ~((2 << (i - diagonal)) - 1) if i >= diagonal else before
 
@@ -196,10 +254,20 @@ def _distance(a, i, a_stride, b, j, b_stride):  # noqa: ANN001, ANN202
 
 @nb.njit(nogil=True, cache=True)
 def scan(left, right, pieces, tiles, rule, cursor, room):  # noqa: ANN001, ANN201
-    """Compare the rows of tiles[0] to tiles[1] of `left` with their partners in `right`; return the pairs written.
+    """Compare the rows of some tiles with their partners, and return how many pairs were written.
 
-    cursor: int64 (5,): tile, mask, piece, row of the right, row of the left to go on from; -1 for each loop that
-    starts. When the room is full it says where to go on; when all is done its tile is tiles[1].
+    Five loops: tiles, masks, runs of equal values, 16 partners at a time, rows. `cursor` lets them go on where they
+    stopped for want of room.
+
+    Args:
+        left: Hashes sorted by a band.
+        right: The partners, sorted by the same band.
+        pieces: The runs of `left`.
+        tiles: The first tile, and the one behind the last.
+        rule: What is compared.
+        cursor: int64 of shape (5,), read and written: tile, mask, run, row of the right, row of the left to go on from;
+            -1 for a loop that starts. Its tile is tiles[1] when all is done.
+        room: Where pairs are written.
     """
     a, b = left.words, right.words
     begin, mask_from, piece_from, j_from, i_from = cursor

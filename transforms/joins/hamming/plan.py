@@ -26,13 +26,13 @@ MAX_WIDTH = 24  # bits of a band: a table of its values has 16 million places
 # Seconds of one core, fitted to runs with 0.1 to 10 million hashes on an AMD EPYC (Zen 4) with two cores.
 _SORTED = 25e-9  # a hash is sorted by a band
 _PLACE = 4e-9  # a value of a band has its place in a table
-_VISIT = 11e-9  # a group of equal values meets another group
+_VISIT = 11e-9  # a group of equal values is compared with another
 _BLOCK = 1.6e-9  # a hash is compared with up to 16 others
 _LANES = 16
 
 
 @dataclass(frozen=True)
-class Band:
+class HashBand:
     """Bits `start` to `start + width` of a hash, of which at most `reach` differ where two hashes come together."""
 
     start: int
@@ -42,16 +42,16 @@ class Band:
     @property
     def masks(self) -> npt.NDArray[np.int64]:
         """Return the differences that the band tolerates, none first: int64, one a set of at most `reach` bits."""
-        chosen = (c for size in range(self.reach + 1) for c in itertools.combinations(range(self.width), size))
-        return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.int64)
+        sets = (c for size in range(self.reach + 1) for c in itertools.combinations(range(self.width), size))
+        return np.array([sum(1 << bit for bit in bits) for bits in sets], np.int64)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The bands of a join that finds all pairs within `radius` bits. seconds: what it may take one core."""
+class BandPlan:
+    """The bands of a join that finds all pairs within `radius` bits; `seconds` is what it may take one core."""
 
     radius: int
-    bands: tuple[Band, ...]
+    bands: tuple[HashBand, ...]
     seconds: float
 
     @property
@@ -61,17 +61,23 @@ class Plan:
 
 
 @cache
-def plan(left: int, right: int | None, radius: int) -> Plan:
-    """Return the cheapest bands for joining `left` hashes with `right` others, or with each other if None.
+def plan(left: int, right: int | None, radius: int) -> BandPlan:
+    """Return the cheapest bands for a join.
 
     Costs add up over bands, so this is a knapsack: `least[g][b]` is the least cost at which bands of at most b bits
     guarantee g - 1 bits. Every choice of widths and reaches is considered.
 
-    Raises ValueError for a radius outside 0 to 255.
+    Args:
+        left: How many hashes are joined.
+        right: With how many others; None for a self-join.
+        radius: Most differing bits of a pair.
+
+    Raises:
+        ValueError: If the radius is not from 0 to 255.
     """
     if not 0 <= radius < BITS:
         raise ValueError(f"radius must be between 0 and {BITS - 1} bits, not {radius}")
-    brute = Plan(radius, (Band(0, 0, 0),), _cost(left, right, 0, 0))
+    brute = BandPlan(radius, (HashBand(0, 0, 0),), _cost(left, right, 0, 0))
     # Only the widths around one row a value are worth a look: wider tables are empty, narrower ones brute force.
     most = min(MAX_WIDTH, max(left, right or 0).bit_length() + 2)
     kinds = [(width, reach) for width in range(1, most + 1) for reach in REACHES if reach < width]
@@ -87,15 +93,15 @@ def plan(left: int, right: int | None, radius: int) -> Plan:
             best[guaranteed, width:][better] = number
     if not least[-1, -1] < brute.seconds:
         return brute
-    chosen, guaranteed, free = [], radius + 1, BITS
+    shapes, guaranteed, free = [], radius + 1, BITS
     while guaranteed > 0:
         width, reach = kinds[best[guaranteed, free]]
-        chosen.append((width, reach))
+        shapes.append((width, reach))
         guaranteed, free = guaranteed - reach - 1, free - width
-    widths = [width for width, _ in chosen]
+    widths = [width for width, _ in shapes]
     starts = itertools.accumulate(widths, initial=0)
-    bands = tuple(Band(start, width, reach) for start, (width, reach) in zip(starts, chosen, strict=False))
-    return Plan(radius, bands, float(least[-1, -1]))
+    bands = tuple(HashBand(start, width, reach) for start, (width, reach) in zip(starts, shapes, strict=False))
+    return BandPlan(radius, bands, float(least[-1, -1]))
 
 
 def _cost(left: int, right: int | None, width: int, reach: int) -> float:

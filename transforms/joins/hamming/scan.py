@@ -19,13 +19,18 @@ from transforms.joins.hamming.intrinsics import popcount
 from transforms.joins.hamming.workers import Workers
 
 Words = npt.NDArray[np.uint32]
-_BLOCK = 1024  # hashes that stay in the cache while all that are asked for meet them
+_BLOCK = 1024  # hashes that stay in the cache while they are compared with all that are asked for
 _ROOM = 4096
 
 
 @dataclass(frozen=True)
-class Within:
-    """Hashes near to any of those asked for. row: int64 (k,), ascending. distance: int64 (k,), bits, to the nearest."""
+class NearHashes:
+    """Hashes that are near to any of those asked for.
+
+    Attributes:
+        row: int64 of shape (k,), ascending.
+        distance: int64 of shape (k,), bits to the nearest.
+    """
 
     row: npt.NDArray[np.int64]
     distance: npt.NDArray[np.int64]
@@ -36,10 +41,13 @@ def words(hashes: npt.NDArray[np.uint8]) -> Words:
     return np.ascontiguousarray(np.ascontiguousarray(hashes).view(np.uint32).T)
 
 
-def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> Within:
+def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHashes:
     """Return the known hashes within `radius` bits of any hash asked for.
 
-    known: uint32 of shape (8, n), as `words` gives them. asked: uint8 of shape (m, 32).
+    Args:
+        known: uint32 of shape (8, n), as `words` returns them.
+        asked: uint8 of shape (m, 32).
+        radius: Most differing bits.
     """
     queries, room = np.ascontiguousarray(asked).view(np.uint32), _ROOM
     while True:
@@ -50,16 +58,21 @@ def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> Within:
         room = found
     order = np.lexsort((distance[:found], row[:found]))  # a hash that is near to several counts once, as the nearest
     row, first = np.unique(row[order], return_index=True)
-    return Within(row, distance[order][first])
+    return NearHashes(row, distance[order][first])
 
 
 def least(
     known: Words, asked: npt.NDArray[np.uint8], workers: Workers
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
-    """Return each known hash's bits to the nearest of those asked for, and how many have each distance.
+    """Return the distance of each known hash to the nearest of those asked for.
 
-    known: uint32 of shape (w, n), w a multiple of 4. asked: uint8 of shape (m, 4 w), m at least 1. The distances are
-    uint16 of shape (n,), the counts int64 of shape (32 w + 1,).
+    Args:
+        known: uint32 of shape (w, n), w a multiple of 4.
+        asked: uint8 of shape (m, 4 w), m at least 1.
+        workers: Threads that share the scan.
+
+    Returns:
+        Differing bits, uint16 of shape (n,), and how many hashes have each distance, int64 of shape (32 w + 1,).
     """
     queries, bits = np.ascontiguousarray(asked).view(np.uint32), np.empty(known.shape[1], np.uint16)
     counts: list[npt.NDArray[np.int64]] = []

@@ -1,0 +1,8 @@
+"""The name under which `dagster.yaml` files of earlier releases ask for `runtime/sqlite_storage.py`.
+
+What belongs here: that name alone. What does not: storage.
+"""
+
+from orchestration.runtime.sqlite_storage import Records
+
+__all__ = ["Records"]

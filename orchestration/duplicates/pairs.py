@@ -1,0 +1,50 @@
+"""Pairs of training rows that may show one picture, kept as facts.
+
+What belongs here: when pairs are made again, writing them. What does not: which rows are a pair
+(`transforms/duplicates/pairs.py`), joining fingerprints (`duplicates/copy_joins.py`).
+"""
+
+import os
+from dataclasses import dataclass
+
+from orchestration.duplicates.incremental_join import HASHES, PICTURES, near_pairs
+from orchestration.duplicates.pixel_comparisons import comparing
+from orchestration.facts import Facts
+from orchestration.facts.recipes import recipe
+from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.fingerprints.picture_set import usable_pictures
+from transforms.duplicates import pairs
+from transforms.duplicates.pairs import DuplicateThresholds
+
+CODE = 2  # raise when the same fingerprints would give other pairs
+WORKERS = len(os.sched_getaffinity(0))  # comparisons by pixels at once
+
+
+@dataclass(frozen=True)
+class ComparisonCounts:
+    """Comparisons by pixels that were made now, and of these, those in which a picture could not be read."""
+
+    made: int = 0
+    failed: int = 0
+
+
+def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures) -> ComparisonCounts:
+    """Find the pairs anew where fingerprints or thresholds changed, or pictures could not be read the last time.
+
+    Args:
+        facts: The fact tables.
+        cut: When two rows show the same picture.
+        training_picture: Reads the pixels of a row.
+    """
+    table = facts["duplicate_pairs"]
+    inputs = tuple(facts[name].version for name in ("image_fingerprints", HASHES.near, PICTURES.near))
+    made_by = recipe("pairs", CODE, inputs, cut)
+    if table.recipe == made_by:
+        return ComparisonCounts()
+    pictures = usable_pictures(facts)
+    hashes, embeddings = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
+    with comparing(facts, cut, training_picture, pictures) as compare:
+        table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), made_by)
+    if compare.failed:
+        table.forget_recipe()
+    return ComparisonCounts(compare.made, compare.failed)

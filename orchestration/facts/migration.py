@@ -1,0 +1,84 @@
+"""Bringing the facts of an older release up to date, once at the start of a run, and saying what that changed.
+
+What belongs here: all tables at once, and the format of the recipes that they were made by. What does not: one table
+(`facts/table.py`), how recipes are written (`facts/recipes.py`).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestration.facts.facts import Facts
+from orchestration.facts.recipes import FORMAT
+from orchestration.facts.schemas.tables import TABLES
+from orchestration.facts.table import Change, FactTable
+
+KEPT = ("fingerprinted_shards", "generation_fingerprints")
+"""Tables whose notes are still good under their older recipes (`recipes.older_recipe`)."""
+_FORMAT_FILE = "recipe_format"
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What a migration did.
+
+    Attributes:
+        tables: The tables that were changed, by what was done to them.
+        stale: The tables whose recipes have another format, so that they are computed again.
+    """
+
+    tables: Mapping[Change, Sequence[str]] = field(default_factory=dict)
+    stale: Sequence[str] = ()
+
+    @property
+    def sentences(self) -> list[str]:
+        """What a person must know: nothing for a new warehouse, or for one that is up to date."""
+        told = []
+        if evolved := self.tables.get(Change.EVOLVED):
+            told.append(f"fact tables of an older release were brought up to date: {', '.join(evolved)}")
+        if emptied := self.tables.get(Change.EMPTIED):
+            told.append(
+                "fact tables of an older release have other keys or types; they were emptied and are computed again: "
+                + ", ".join(emptied)
+            )
+        if self.stale:
+            told.append(
+                "facts of an older release are computed again once, because recipes have a new format: "
+                f"{', '.join(self.stale)}; hashes and embeddings of pictures are kept where the settings are the same"
+            )
+        return told
+
+
+def migrate(facts: Facts) -> Migration:
+    """Create the tables that do not exist and bring those of an older release up to date.
+
+    Only the holder of the writer's lock calls this. A run that is killed amid it does the rest the next time.
+    """
+    file = facts.folder / _FORMAT_FILE
+    current = file.exists() and file.read_text(encoding="utf-8").strip() == str(FORMAT)
+    stale = [] if current else _stale(facts)
+    tables: defaultdict[Change, list[str]] = defaultdict(list)
+    for table in sorted(facts, key=lambda table: table.outdated):  # notes are brought up to date before some go
+        change = table.migrate()
+        if change is not Change.NONE:
+            tables[change].append(table.name)
+    if not current:
+        file.write_text(f"{FORMAT}\n", encoding="utf-8")
+    return Migration(tables, stale)
+
+
+def _stale(facts: Facts) -> list[str]:
+    """Return the tables with recipes, or with notes that have recipes."""
+    noted = {table.name for table in facts if table.name not in KEPT and _has_recipe(table)}
+    return [name for name in TABLES if name in noted or _notes(name) in noted]
+
+
+def _notes(name: str) -> str:
+    noted_in = TABLES[name].noted_in
+    return noted_in[0] if noted_in else ""
+
+
+def _has_recipe(table: FactTable) -> bool:
+    dataset = table.dataset()
+    in_rows = "recipe" in dataset.schema.names and dataset.count_rows(filter="recipe <> ''")
+    return bool(table.recipe or in_rows)

@@ -1,0 +1,5 @@
+"""The fact tables' columns: a module a stage, as in `sql/`.
+
+What belongs here: the key and the columns of every fact table, and which asset writes it. What does not: reading and
+writing (`facts/table.py`).
+"""

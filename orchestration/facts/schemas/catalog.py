@@ -1,0 +1,33 @@
+"""The fact tables of the stage `catalog`."""
+
+import pyarrow as pa
+
+from orchestration.facts.schemas.definition import TableDefinition
+
+_FILE = {"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64()}
+
+TABLES = (
+    TableDefinition(
+        "landing_shards",
+        row="a metadata file and the image dump of the same name, as the last run found them",
+        key={"shard_id": pa.int64()},
+        columns={
+            "dataset": pa.string(),
+            "shard": pa.string(),
+            "status": pa.string(),
+            "failure": pa.string(),
+            "rows": pa.int64(),
+            "repaired_rows": pa.int64(),
+            "columns": pa.list_(pa.string()),
+            "readable_path": pa.string(),  # the landing file, or its repaired copy
+            **{f"metadata_{name}": kind for name, kind in _FILE.items()},
+            **{f"images_{name}": kind for name, kind in _FILE.items()},
+        },
+    ),
+    TableDefinition(
+        "recalled_rows",
+        row="a training row that an opt-out list names, with the first entry that names it",
+        key={"sample_id": pa.uint64()},
+        columns={"list": pa.string(), "kind": pa.string(), "value": pa.string()},
+    ),
+)

@@ -1,0 +1,55 @@
+"""What defines a fact table, and the columns that several tables share.
+
+What belongs here: the class and pieces of schemas. What does not: the tables (the other modules of this package).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+_KEY = {"lance-schema:unenforced-primary-key": "true"}  # without it two writers of one key duplicate its row
+
+VECTOR = pa.list_(pa.float32(), 512)  # SSCD's; a table takes the dimension of its encoder
+DIGEST = pa.binary(32)
+BOX = {"x": pa.float64(), "y": pa.float64(), "width": pa.float64(), "height": pa.float64()}
+PRINT = {
+    "status": pa.string(),
+    "failure": pa.string(),
+    "sha256": pa.string(),
+    "pixel_sha256": pa.string(),
+    "pdq": pa.string(),
+    "pdq_quality": pa.int32(),
+    "width": pa.int32(),
+    "height": pa.int32(),
+}
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """A fact table.
+
+    Attributes:
+        name: Its name, which is also that of its folder.
+        row: What a row is.
+        key: The columns that name a row, which are never null; empty where rows have no name.
+        columns: The other columns.
+        written_by: The asset that writes it; the asset of the same name where this is empty.
+        noted_in: The table that notes that its rows are computed, and a filter for these notes. Whoever empties the
+            table deletes the notes first, so that the rows are computed again.
+    """
+
+    name: str
+    row: str
+    key: Mapping[str, pa.DataType] = field(default_factory=dict)
+    columns: Mapping[str, pa.DataType] = field(default_factory=dict)
+    written_by: str = ""
+    noted_in: tuple[str, str] | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """All columns, the key first."""
+        return pa.schema(
+            [pa.field(name, kind, nullable=False, metadata=_KEY) for name, kind in self.key.items()]
+            + [pa.field(name, kind) for name, kind in self.columns.items()]
+        )

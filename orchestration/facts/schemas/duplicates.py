@@ -1,0 +1,110 @@
+"""The fact tables of the stage `duplicates`.
+
+Joins compare what is new with everything, and are noted once all their pairs are written. They are keyed by what was
+compared, not by rows: that two hashes differ by so many bits stays true whichever rows come and go.
+"""
+
+import pyarrow as pa
+
+from orchestration.facts.schemas.definition import DIGEST, TableDefinition
+
+TABLES = (
+    TableDefinition(
+        "joins",
+        row="a join of one kind that is finished",
+        key={"kind": pa.string(), "join_id": pa.int64()},
+        columns={
+            "recipe": pa.string(),
+            "exact": pa.bool_(),
+            "threshold": pa.float64(),
+            "new": pa.int64(),
+            "old": pa.int64(),
+            "pairs": pa.int64(),
+            "recall": pa.float64(),
+            "recall_low": pa.float64(),
+            "recall_high": pa.float64(),
+            "recall_pairs": pa.int64(),
+            "seconds": pa.float64(),
+        },
+        written_by="near_pictures",
+    ),
+    TableDefinition(
+        "joined_hashes",
+        row="a PDQ hash that was compared with all others",
+        columns={"join_id": pa.int64(), "pdq": DIGEST},
+        written_by="near_hashes",
+    ),
+    TableDefinition(
+        "near_hashes",
+        row="two PDQ hashes that differ by few bits",
+        columns={"join_id": pa.int64(), "pdq_a": DIGEST, "pdq_b": DIGEST, "distance": pa.int32()},
+    ),
+    TableDefinition(
+        "joined_pictures",
+        row="a picture, by the SHA-256 of its pixels, whose embedding was compared with all others",
+        columns={"join_id": pa.int64(), "pixel_sha256": DIGEST},
+        written_by="near_pictures",
+    ),
+    TableDefinition(
+        "near_pictures",
+        row="two pictures with similar embeddings",
+        columns={"join_id": pa.int64(), "pixel_a": DIGEST, "pixel_b": DIGEST, "copy_score": pa.float64()},
+    ),
+    TableDefinition(
+        "pixel_comparisons",
+        row="two pictures, by the SHA-256 of their pixels, laid over each other; no distance where they do not align",
+        key={"pixel_a": pa.string(), "pixel_b": pa.string()},
+        columns={
+            "recipe": pa.string(),
+            "same": pa.bool_(),
+            "failure": pa.string(),
+            "inliers": pa.int32(),
+            "aligned_distance": pa.float64(),
+            "overlap_a": pa.float64(),
+            "overlap_b": pa.float64(),
+        },
+        written_by="duplicate_pairs",
+    ),
+    TableDefinition(
+        "duplicate_pairs",
+        row="two training rows that show the same picture",
+        key={"sample_id_a": pa.uint64(), "sample_id_b": pa.uint64()},
+        columns={
+            "method": pa.string(),
+            "distance": pa.float64(),
+            "threshold": pa.float64(),
+            "copy_score": pa.float64(),
+            "pdq_distance": pa.int32(),
+            "aligned_distance": pa.float64(),
+            "inliers": pa.int32(),
+        },
+    ),
+    TableDefinition(
+        "cluster_members",
+        row="a training row in a cluster of the same picture",
+        key={"sample_id": pa.uint64()},
+        columns={
+            "representative_id": pa.uint64(),
+            "method": pa.string(),
+            "distance_to_representative": pa.float64(),
+            "aligned_distance_to_representative": pa.float64(),
+        },
+    ),
+    TableDefinition(
+        "cluster_similarities",
+        row="a cluster, with the least cosine of any two members; a bound where it is too large to compare them all",
+        key={"representative_id": pa.uint64()},
+        columns={
+            "distinct_pictures": pa.int64(),
+            "min_similarity": pa.float64(),
+            "min_similarity_exact": pa.bool_(),
+        },
+        written_by="cluster_members",
+    ),
+    TableDefinition(
+        "caption_groups",
+        row="a normalised caption, by its MD5, that nearly equals others, with the caption that names their group",
+        key={"caption_key": pa.string()},
+        columns={"group_key": pa.string(), "similarity": pa.float64()},
+    ),
+)

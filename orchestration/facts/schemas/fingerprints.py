@@ -1,0 +1,91 @@
+"""The fact tables of the stage `fingerprints`: training pictures, a second dump of them, and generations."""
+
+import pyarrow as pa
+
+from orchestration.facts.schemas.definition import BOX, PRINT, VECTOR, TableDefinition
+
+_MEMBER = {
+    "shard_id": pa.int64(),
+    "key": pa.string(),
+    "member": pa.string(),
+    "member_offset": pa.int64(),
+    "member_size": pa.int64(),
+}
+
+TABLES = (
+    TableDefinition(
+        "fingerprinted_shards",
+        row="a shard whose pictures have a fingerprint (hashes, copy, semantic or redownload)",
+        key={"shard_id": pa.int64(), "fingerprint": pa.string()},
+        columns={
+            "dataset": pa.string(),
+            "shard": pa.string(),
+            "encoder": pa.string(),
+            "maker": pa.string(),  # what makes the fingerprint from a picture; the recipe is the maker and the delivery
+            "recipe": pa.string(),
+            "pictures": pa.int64(),
+            "ok": pa.int64(),
+            "low_quality": pa.int64(),
+            "failed": pa.int64(),
+            "unlisted": pa.int64(),
+            "unlisted_examples": pa.list_(pa.string()),
+            "broken": pa.string(),
+            "seconds": pa.float64(),
+        },
+        written_by="image_fingerprints",
+    ),
+    TableDefinition(
+        "image_fingerprints",
+        row="a training row that has a picture",
+        key={"sample_id": pa.uint64()},
+        columns={**_MEMBER, **PRINT},
+        noted_in=("fingerprinted_shards", "fingerprint = 'hashes'"),
+    ),
+    TableDefinition(
+        "redownload_fingerprints",
+        row="a training row that has a picture in the second dump",
+        key={"sample_id": pa.uint64()},
+        columns={**_MEMBER, **PRINT},
+        noted_in=("fingerprinted_shards", "fingerprint = 'redownload'"),
+    ),
+    TableDefinition(
+        "copy_embeddings",
+        row="a training row's picture, embedded for copy detection",
+        key={"sample_id": pa.uint64()},
+        columns={"shard_id": pa.int64(), "vector": VECTOR},
+        written_by="image_fingerprints",
+        noted_in=("fingerprinted_shards", "fingerprint = 'copy'"),
+    ),
+    TableDefinition(
+        "semantic_embeddings",
+        row="a training row's picture, embedded by meaning",
+        key={"sample_id": pa.uint64()},
+        columns={"shard_id": pa.int64(), "vector": VECTOR},
+        written_by="image_fingerprints",
+        noted_in=("fingerprinted_shards", "fingerprint = 'semantic'"),
+    ),
+    TableDefinition(
+        "generation_fingerprints",
+        row="a generated image",
+        key={"generation_id": pa.string()},
+        columns={
+            "source": pa.string(),
+            "path": pa.string(),
+            "model": pa.string(),
+            "prompt": pa.string(),
+            "seed": pa.int64(),
+            "encoder": pa.string(),
+            "recipe": pa.string(),
+            "dihedral_pdq": pa.list_(pa.string()),
+            **PRINT,
+        },
+    ),
+    TableDefinition(
+        "generation_embeddings",
+        row="a view of a generated image: all of it, or a part, mirrored or not",
+        key={"generation_id": pa.string(), "view": pa.string()},
+        columns={**BOX, "mirrored": pa.bool_(), "vector": VECTOR},
+        written_by="generation_fingerprints",
+        noted_in=("generation_fingerprints", "true"),
+    ),
+)

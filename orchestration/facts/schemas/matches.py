@@ -1,0 +1,194 @@
+"""The fact tables of the stage `matches`: searching, evidence, prompts and calibration.
+
+Scores are cosines, except those of `hashed` pictures, which are shares of equal PDQ bits.
+"""
+
+import pyarrow as pa
+
+from orchestration.facts.schemas.definition import BOX, DIGEST, VECTOR, TableDefinition
+
+_SEARCHES = (
+    TableDefinition(
+        "searched_pictures",
+        row="a picture, by the SHA-256 of its pixels, that all neighbour lists have seen",
+        columns={"pixel_sha256": DIGEST},
+        written_by="match_candidates",
+    ),
+    TableDefinition(
+        "neighbour_lists",
+        row="a generation, with its nearest pictures; complete down to the list's floor",
+        key={"generation_id": pa.string()},
+        columns={
+            "recipe": pa.string(),
+            "pictures": pa.binary(),  # SHA-256 of their pixels, 32 bytes each
+            "scores": pa.list_(pa.float32()),
+            "views": pa.list_(pa.int32()),
+            "floor_score": pa.float32(),
+            "floor_picture": pa.binary(),
+            "hashed": pa.binary(),
+            "hashed_scores": pa.list_(pa.float32()),
+            "hashed_floor_score": pa.float32(),
+            "hashed_floor_picture": pa.binary(),
+        },
+        written_by="match_candidates",
+    ),
+    TableDefinition(
+        "match_comparisons",
+        row="a training picture laid over a generation, both by the SHA-256 of their pixels",
+        key={"generation_pixels": pa.string(), "training_pixels": pa.string()},
+        columns={
+            "recipe": pa.string(),
+            "alignment": pa.string(),  # JSON; null where they do not align
+            "failure": pa.string(),  # why a picture could not be read; the next run tries again
+        },
+        written_by="match_candidates",
+    ),
+    TableDefinition(
+        "match_candidates",
+        row="a generation and a training row that may be its source, by one method",
+        key={"generation_id": pa.string(), "sample_id": pa.uint64(), "method": pa.string()},
+        columns={"score": pa.float64(), **BOX},
+    ),
+    TableDefinition(
+        "match_evidence",
+        row="a generation and a candidate, with all that was measured",
+        key={"generation_id": pa.string(), "sample_id": pa.uint64()},
+        columns={
+            "copy_score": pa.float64(),
+            "pdq_distance": pa.int32(),
+            "same_bytes": pa.bool_(),
+            "same_pixels": pa.bool_(),
+            "confirmed": pa.bool_(),
+            "whole": pa.bool_(),
+            "mirrored": pa.bool_(),
+            "aligned_distance": pa.float64(),
+            "inliers": pa.int32(),
+            "geometry": pa.string(),  # of the map: equal, similarity, affine, homography, or placed edge on edge
+            "cells": pa.int32(),
+            "agreement": pa.float64(),
+            "solid": pa.int32(),
+            "aligned_tile_l2": pa.float64(),
+            "masked_mse": pa.float64(),
+            "structural_similarity": pa.float64(),
+            "overlap_generation": pa.float64(),
+            "overlap_source": pa.float64(),
+            "homography": pa.list_(pa.float64()),
+            **{f"source_{side}": kind for side, kind in BOX.items()},
+            "failure": pa.string(),
+            **BOX,
+        },
+        written_by="match_candidates",
+        noted_in=("match_candidates", "true"),
+    ),
+    TableDefinition(
+        "generation_backgrounds",
+        row="a generation, with its best scores against the sampled training pictures, one more than are averaged",
+        key={"generation_id": pa.string()},
+        columns={
+            "recipe": pa.string(),
+            "background_ids": pa.list_(pa.uint64()),
+            "background_scores": pa.list_(pa.float64()),
+        },
+    ),
+)
+
+_PROMPTS = (
+    TableDefinition(
+        "prompts",
+        row="a prompt, by its SHA-256, that was compared with the captions of all `prompt_shards`",
+        key={"prompt_key": pa.string()},
+        columns={"prompt": pa.string(), "normalised": pa.string()},
+        written_by="prompt_candidates",
+    ),
+    TableDefinition(
+        "prompt_shards",
+        row="a shard, and which delivery of it, whose captions were compared with all `prompts`",
+        key={"shard_id": pa.int64()},
+        columns={"recipe": pa.string()},
+        written_by="prompt_candidates",
+    ),
+    TableDefinition(
+        "prompt_captions",
+        row="a training row whose caption equals a prompt: byte for byte (prompt), or once both are normalised",
+        key={"prompt_key": pa.string(), "sample_id": pa.uint64()},
+        columns={"shard_id": pa.int64(), "method": pa.string()},
+        written_by="prompt_candidates",
+        noted_in=("prompt_shards", "true"),
+    ),
+    TableDefinition(
+        "caption_embeddings",
+        row="a normalised caption of usable pictures, by its MD5, where there is an encoder of texts",
+        key={"caption_key": pa.string()},
+        columns={"vector": VECTOR},
+        written_by="prompt_candidates",
+        noted_in=("prompt_candidates", "true"),
+    ),
+    TableDefinition(
+        "prompt_candidates",
+        row="a generation and a training row whose caption is its prompt or near it, by one method",
+        key={"generation_id": pa.string(), "sample_id": pa.uint64(), "method": pa.string()},
+        columns={"score": pa.float64()},
+    ),
+)
+
+# What p-values rest on: pictures that are no copies, searched as generations are, and edited copies of training
+# pictures. They are named by the SHA-256 of their pixels and the edit, which is empty for the picture as it is.
+_CALIBRATION = (
+    TableDefinition(
+        "null_scores",
+        row="a sampled training picture, with its nearest other picture",
+        key={"sample_id": pa.uint64()},
+        columns={"nearest_id": pa.uint64(), "score": pa.float64()},
+    ),
+    TableDefinition(
+        "calibration_pictures",
+        row="a picture that calibrates, with its best match",
+        key={"pixel_sha256": pa.string(), "edit": pa.string()},
+        columns={
+            "population": pa.string(),  # not_trained, whole, part
+            "sample_id": pa.uint64(),  # none for a picture that was held out
+            "path": pa.string(),
+            "nearest_id": pa.uint64(),  # the best match; of an edited copy, its source
+            "score": pa.float64(),
+            "background": pa.float64(),
+            "p_value": pa.float64(),  # by a fit that did not see the picture
+            "confirmed": pa.bool_(),
+            "failure": pa.string(),
+        },
+        written_by="null_scores",
+        noted_in=("null_scores", "true"),
+    ),
+    TableDefinition(
+        "calibration_embeddings",
+        row="a view of a picture that calibrates",
+        key={"pixel_sha256": pa.string(), "edit": pa.string(), "view": pa.string()},
+        columns={"vector": VECTOR},
+        written_by="null_scores",
+        noted_in=("null_scores", "true"),
+    ),
+    TableDefinition(
+        "calibration_comparisons",
+        row="a picture that calibrates and a training picture, laid over each other",
+        key={"pixel_sha256": pa.string(), "edit": pa.string(), "source_sha256": pa.string()},
+        columns={"recipe": pa.string(), "confirmed": pa.bool_(), "failure": pa.string()},
+        written_by="null_scores",
+    ),
+    TableDefinition(
+        "null_fits",
+        row="a measure, with its null distribution: the tail, if any, and how uniform p-values are on unseen data",
+        key={"measure": pa.string()},
+        columns={
+            "pictures": pa.int64(),
+            "threshold": pa.float64(),
+            "shape": pa.float64(),
+            "scale": pa.float64(),
+            "exceedances": pa.int64(),
+            "ks_distance": pa.float64(),
+            "ks_p_value": pa.float64(),
+        },
+        written_by="null_scores",
+        noted_in=("null_scores", "true"),
+    ),
+)
+
+TABLES = (*_SEARCHES, *_PROMPTS, *_CALIBRATION)

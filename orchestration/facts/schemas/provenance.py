@@ -1,0 +1,66 @@
+"""The fact tables of the stage `provenance`: memorization, and how far a source lies from other pictures."""
+
+import pyarrow as pa
+
+from orchestration.facts.schemas.definition import TableDefinition
+
+TABLES = (
+    TableDefinition(
+        "prompt_cliques",
+        row="a prompt of a source and model, by a digest of the three, with the largest clique of its near generations",
+        key={"prompt_id": pa.string()},
+        columns={
+            "recipe": pa.string(),  # empty where some generation could not be read: the next run tries again
+            "source": pa.string(),
+            "model": pa.string(),
+            "prompt": pa.string(),
+            "different": pa.int64(),
+            "compared": pa.int64(),
+            "pairs": pa.int64(),
+            "members": pa.list_(pa.string()),
+            "clique_at_most": pa.int64(),
+            "failure": pa.string(),
+        },
+    ),
+    TableDefinition(
+        "memorized_pairs",
+        row="a generation and a source that it copies, laid over each other as they are",
+        key={"generation_id": pa.string(), "sample_id": pa.uint64()},
+        columns={
+            "recipe": pa.string(),  # empty where a picture could not be read: the next run tries again
+            "l2": pa.float64(),
+            "tile_l2": pa.float64(),
+            "template_mse": pa.float64(),
+            "template_share": pa.float64(),
+            "small_image_ratio": pa.float64(),
+            "neighbours": pa.int64(),
+            "failure": pa.string(),
+        },
+    ),
+    TableDefinition(
+        "eidetic_counts",
+        row="a source, with how many training rows of its cluster lie within delta of it",
+        key={"sample_id": pa.uint64()},
+        columns={
+            "recipe": pa.string(),
+            "rows": pa.int64(),
+            "pictures": pa.int64(),
+            "compared": pa.int64(),
+            "failure": pa.string(),
+        },
+        written_by="memorized_pairs",
+    ),
+    TableDefinition(
+        "small_pictures",
+        row="a training picture at 32 x 32, RGB, by the SHA-256 of its pixels",
+        key={"pixel_sha256": pa.string()},
+        columns={"pixels": pa.binary(3072)},
+        written_by="memorized_pairs",
+    ),
+    TableDefinition(
+        "outlier_scores",
+        row="a cluster, with how far its picture lies from the nearest others",
+        key={"cluster_id": pa.uint64()},
+        columns={"score": pa.float64(), "neighbours": pa.int64(), "sampled": pa.bool_()},
+    ),
+)

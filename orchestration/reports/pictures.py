@@ -1,0 +1,56 @@
+"""The training pictures that exports show.
+
+What belongs here: reading them so that one that is gone leaves a gap and not a failure. What does not: where they are
+read from (`facts/training_pictures.py`), which are shown.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from transforms.pictures import Pixels
+from transforms.readable import count
+from transforms.reports import thumbnails
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """Reads training pictures, and keeps which rows could not be read and why.
+
+    Attributes:
+        source: returns the pixels of a training row; raises OSError or ValueError if the picture is gone or changed.
+        unread: the reason for each row that could not be read, by sample id.
+    """
+
+    source: Callable[[int], Pixels]
+    unread: dict[int, str] = field(default_factory=dict)
+
+    def read(self, sample_id: int) -> Pixels:
+        """Return the pixels of a training row. Raises what `source` raises."""
+        try:
+            return self.source(sample_id)
+        except (OSError, ValueError) as error:
+            self.unread[sample_id] = str(error)
+            raise
+
+    def thumbnail(self, sample_id: int, long_side: int = thumbnails.LONG_SIDE) -> str | None:
+        """Return a small copy of a training picture for a page.
+
+        Args:
+            sample_id: the training row.
+            long_side: pixels of the longer side.
+
+        Returns:
+            A `data:` URL, or None if the picture cannot be read, which the page then says.
+        """
+        try:
+            return thumbnails.source(self.read(sample_id), long_side)
+        except (OSError, ValueError):
+            return None
+
+    def warning(self) -> str | None:
+        """Return how many pictures could not be read, with one reason, or None if all could."""
+        if not self.unread:
+            return None
+        row, why = next(iter(self.unread.items()))
+        pictures = count(len(self.unread), "training picture")
+        return f"{pictures} could not be read; the exports say so in their place. Row {row}: {why}"

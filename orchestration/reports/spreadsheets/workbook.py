@@ -1,0 +1,126 @@
+"""The curators' tables as one Excel workbook: a sheet about the workbook, then a sheet for each table.
+
+What belongs here: which sheets there are, and what the workbook says about them. What does not: writing cells
+(`transforms/reports/spreadsheets/sheets.py`), making text safe (`reports/spreadsheets/cells.py`).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import xlsxwriter
+
+from orchestration.reports.page_data import publication, rows
+from orchestration.reports.pictures import PictureReader
+from orchestration.reports.spreadsheets.cells import safe_select
+from transforms.reports import thumbnails
+from transforms.reports.spreadsheets import sheets
+from transforms.reports.spreadsheets.formulas import CELL, neutralise
+
+GALLERY = "reports.repeated_pictures"
+"""The table whose first rows show their pictures."""
+_PICTURES, _LONG_SIDE = 200, 96
+_BATCH = 10_000
+
+_NOTES = (
+    "A verdict names a likely source, never the source. “No match found” says nothing about what was not searched.",
+    "Ids have up to 20 digits and are text, as a spreadsheet keeps 15 digits of a number. Times are UTC.",
+    "Text that a spreadsheet might run as a formula begins with an apostrophe, and web addresses are text, not links.",
+    f"A cell holds {CELL:,} characters; longer text is cut, and says so. Parquet holds everything as it is.",
+    f"The first {_PICTURES} rows of {GALLERY.partition('.')[2]} show their picture, made small and encoded anew; those "
+    "that are flagged unsafe do not. Column headings say what a column means when pointed at.",
+)
+
+
+def write(
+    con: duckdb.DuckDBPyConnection,
+    tables: Sequence[str],
+    path: Path,
+    pictures: PictureReader,
+    sheet_rows: int = sheets.ROWS,
+) -> None:
+    """Write published tables as a workbook.
+
+    Args:
+        con: a connection to a published version.
+        tables: the tables, as `stage.table`.
+        path: the file to write.
+        pictures: reader of the pictures that the sheets show.
+        sheet_rows: rows of a sheet, after which another one begins.
+    """
+    with sheets.book(path) as book:
+        about, written = book.add_worksheet("About"), []
+        for table in tables:
+            shown = tuple(_thumbnails(con, pictures)) if table == GALLERY else ()
+            notes = {row["column_name"]: row["comment"] for row in rows(con, "column_meanings", table=table)}
+            select = safe_select(con, table)
+            reader = con.cursor().execute(select).to_arrow_reader(_BATCH)  # another query of `con` would cut it short
+            sheet_table = sheets.SheetTable(table.partition(".")[2], reader, notes, shown)
+            written.append((table, sheets.write(book, sheet_table, sheet_rows)))
+        _describe(con, book, about, written)
+
+
+def _thumbnails(con: duckdb.DuckDBPyConnection, pictures: PictureReader) -> Iterator[sheets.Thumbnail]:
+    for row in rows(con, "workbook_pictures", most=_PICTURES):
+        if row["unsafe"]:
+            yield "flagged unsafe"
+            continue
+        try:
+            yield thumbnails.thumbnail(pictures.read(row["representative_id"]), _LONG_SIDE)
+        except (OSError, ValueError):
+            yield "could not be read"
+
+
+def _describe(
+    con: duckdb.DuckDBPyConnection,
+    book: xlsxwriter.Workbook,
+    sheet: xlsxwriter.worksheet.Worksheet,
+    written: Sequence[tuple[str, list[tuple[str, int]]]],
+) -> None:
+    bold, wrap = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
+    sheet.set_column(0, 0, 34)
+    sheet.set_column(1, 1, 90)
+    comments = {row["name"]: row["comment"] for row in rows(con, "table_names")}
+    at = 0
+
+    def add(left: str, right: str = "", form: xlsxwriter.format.Format | None = None) -> None:
+        nonlocal at
+        sheet.write_string(at, 0, left, form)
+        sheet.write_string(at, 1, right, form or wrap)
+        at += 1
+
+    for left, right in _summary(con):
+        add(left, right)
+    add("")
+    add("What was not searched", form=bold)
+    for left, right in _coverage(con):
+        add(left, right)
+    add("")
+    add("How to read this", form=bold)
+    for note in _NOTES:
+        add("", note)
+    add("")
+    add("Sheets", form=bold)
+    for table, parts in written:
+        for number, (name, count) in enumerate(parts, 1):
+            split = f" Part {number} of {len(parts)}: a sheet holds no more rows." if len(parts) > 1 else ""
+            add("", f"{count:,} rows of {table}.{split} {comments[table] or ''}".strip())
+            sheet.write_url(at - 1, 0, f"internal:'{name}'!A1", string=name)
+
+
+def _summary(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
+    version = publication(con)
+    yield "Raisonné", f"version {version.number} of the warehouse, published {version.published_at}"
+    for row in rows(con, "dataset_rows"):
+        yield "Training rows", f"{row['rows']:,} of {neutralise(row['dataset'])}"
+    [found] = rows(con, "workbook_generations")
+    if found["generations"]:
+        least, most = found["searched"], found["searchable"]
+        yield "Generated images", f"{found['generations']:,}, each compared with at least {least:,} of {most:,} rows"
+
+
+def _coverage(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
+    for row in rows(con, "dataset_coverage"):
+        why = f"{row['low_quality']:,} too flat, {row['failed']:,} unreadable, {row['missing']:,} without a picture"
+        gap = row["expected"] - row["ok"]
+        yield f"{neutralise(row['dataset'])} by {row['fingerprint']}", f"{gap:,} of {row['expected']:,} rows: {why}"

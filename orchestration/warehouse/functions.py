@@ -1,0 +1,45 @@
+"""Functions that several tables and queries share, such as how a URL is normalised.
+
+What belongs here: the order in which `sql/functions/<name>.sql` can be created, and which of them a statement calls.
+What does not: how such a file is read (`warehouse/macros.py`), tables (`warehouse/models.py`).
+
+The published file keeps the functions, because its views call them.
+"""
+
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from orchestration.facts.recipes import sql_words
+from orchestration.warehouse import macros
+from orchestration.warehouse.macros import Macro
+
+
+def load(folder: Path) -> tuple[Macro, ...]:
+    """Read the functions under `folder`, which also holds the models; those that others call come first.
+
+    Raises ModelError for a file that says too little.
+    """
+    found = [macros.read(path, scalar=True) for path in sorted((folder / "functions").glob("*.sql"))]
+    functions = {function.name: function for function in found}
+    calls = {name: sorted(_called(function.body, functions) - {name}) for name, function in functions.items()}
+    return tuple(functions[name] for name in TopologicalSorter(calls).static_order())
+
+
+def words(sql: str, folder: Path) -> list[str]:
+    """Return the words of a statement and of the functions it calls, so that a recipe changes with either.
+
+    Args:
+        sql: One statement, such as the SELECT of a model.
+        folder: The folder that holds the models and the functions.
+    """
+    functions = {function.name: function for function in load(folder)}
+    called, more = set[str](), _called(sql, functions)
+    while more - called:
+        called |= more
+        more = set[str]().union(*(_called(functions[name].body, functions) for name in called))
+    return sql_words(sql) + [word for name in sorted(called) for word in sql_words(functions[name].statements[0])]
+
+
+def _called(sql: str, functions: dict[str, Macro]) -> set[str]:
+    return set(re.findall(r"\b([a-z][a-z0-9_]*)\(", sql)) & functions.keys()

@@ -1,0 +1,179 @@
+"""The next version of the published file: what goes into it, and what follows once it is published.
+
+What belongs here: which tables are built over which versions of the facts, the row of `warehouse.versions`, and what is
+kept of older versions. What does not: how a file is built (`warehouse/build.py`) or becomes the one that readers get
+(`warehouse/publishing.py`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.facts import Facts
+from orchestration.facts.recipes import recipe, sql_words
+from orchestration.progress import track
+from orchestration.settings import Settings
+from orchestration.warehouse import build, functions, macros, previous, publishing
+from orchestration.warehouse.models import Model
+
+HISTORY = pa.schema(
+    {
+        "version": pa.int64(),
+        "published_at": pa.timestamp("us", "UTC"),
+        "lance_versions": pa.map_(pa.string(), pa.int64()),
+        "encoders": pa.list_(pa.string()),
+        "settings_hash": pa.string(),
+        "recipe": pa.string(),
+        "run_id": pa.string(),
+    }
+)
+"""The columns of `warehouse.versions`."""
+
+
+@dataclass(frozen=True)
+class VersionPlan:
+    """What the next version is made of.
+
+    Attributes:
+        models: The tables to build, in order.
+        complete: Whether these are all; otherwise the others stay as they were published.
+        fact_versions: The Lance version of each fact table to read.
+        recipe: What a complete version depends on.
+        history: The versions published so far, oldest first, with the columns of `HISTORY`.
+    """
+
+    models: tuple[Model, ...]
+    complete: bool
+    fact_versions: Mapping[str, int]
+    recipe: str
+    history: pa.Table
+
+    @property
+    def holder(self) -> int | None:
+        """The published version that holds all of this already, or None."""
+        if self.complete and self.history.num_rows and self.history["recipe"][-1].as_py() == self.recipe:
+            return int(self.history["version"][-1].as_py())
+        return None
+
+
+@dataclass(frozen=True)
+class VersionBuild:
+    """A private file with the tables of a plan.
+
+    Attributes:
+        con: Open on the file while the build lasts.
+        rows: The count of rows of each table.
+        columns: As `build.columns` returns them.
+        audits: The results of all checks.
+    """
+
+    number: int
+    path: Path
+    con: duckdb.DuckDBPyConnection
+    rows: Mapping[str, int]
+    columns: Mapping[str, Mapping[str, str]]
+    audits: Sequence[build.Audit]
+
+
+def plan(
+    facts: Facts, settings: Settings, home: Path, models: Sequence[Model], selected: Sequence[Model]
+) -> VersionPlan:
+    """Decide what the next version is made of.
+
+    Args:
+        facts: The fact tables.
+        settings: The settings of the run.
+        home: The folder of the warehouse.
+        models: All models, in the order in which they can be built.
+        selected: Those to build again.
+    """
+    fact_versions, history = facts.versions(), _history(home)
+    made_by = _recipe(models, fact_versions, settings.settings_hash)
+    if len(selected) == len(models):
+        return VersionPlan(tuple(models), True, fact_versions, made_by, history)
+    # each version says what it is made of, whichever tables were selected
+    rebuilt = tuple(model for model in models if model in selected or model.stage == "warehouse")
+    stay = [model for model in models if model not in rebuilt]
+    return VersionPlan(rebuilt, False, fact_versions | _published_versions(history, stay), made_by, history)
+
+
+@contextmanager
+def built(plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_id: str) -> Iterator[VersionBuild]:
+    """Build and audit the tables of a plan in a private file, which is closed afterwards.
+
+    Args:
+        plan: What to build.
+        facts: The fact tables.
+        settings: The settings of the run.
+        home: The folder of the warehouse, held for writing.
+        run_id: The run, as `warehouse.versions` names it.
+    """
+    path = publishing.begin(home, run_id, from_current=not plan.complete)
+    number = publishing.next_number(home)
+    this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
+    with build.opened(path, settings) as con, previous.opened(home) as last:
+        inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
+        build.provide(con, sorted({name for model in plan.models for name in model.inputs}), inputs)
+        tracked = track(plan.models, "building tables", len(plan.models))
+        rows = {model.name: build.materialize(con, model) for model in tracked}
+        macros.create(con, macros.load(build.SQL))
+        audits = [result for model in plan.models for result in build.audit(con, model)]
+        yield VersionBuild(number, path, con, rows, build.columns(con), audits)
+
+
+def publish(plan: VersionPlan, file: VersionBuild, facts: Facts, home: Path, *, keep: int) -> publishing.Version:
+    """Publish a closed build, and let go of the facts of versions that are no longer kept.
+
+    Args:
+        plan: What was built.
+        file: The build.
+        facts: The fact tables.
+        home: The folder of the warehouse, held for writing.
+        keep: Versions to keep, the new one included.
+    """
+    facts.tag(file.number, plan.fact_versions)  # first: a published version is never without its facts
+    version, _ = publishing.publish(home, file.path, file.number, keep=keep)
+    facts.keep_tags({kept.number for kept in publishing.versions(home)})
+    for table in facts:
+        table.forget_old_versions()
+    return version
+
+
+def _history(home: Path) -> pa.Table:
+    if publishing.current(home) is None:
+        return HISTORY.empty_table()
+    with publishing.connect(home) as con:
+        con.execute("set timezone = 'UTC'")
+        return con.execute("select * from warehouse.versions order by version").to_arrow_table().cast(HISTORY)
+
+
+def _published_versions(history: pa.Table, stay: Sequence[Model]) -> dict[str, int]:
+    """Return the published versions of the facts behind the tables that stay, which the rebuilt ones must match."""
+    read = {name.removeprefix("lance_") for model in stay for name in model.inputs}
+    last = history["lance_versions"][-1].as_py() if history.num_rows else []
+    return {name: number for name, number in last if name in read}
+
+
+def _recipe(models: Sequence[Model], fact_versions: Mapping[str, int], settings_hash: str) -> str:
+    tables = [[model.name, sql_words(model.create), model.comments] for model in models]
+    callables = [*macros.load(build.SQL), *functions.load(build.SQL)]
+    made = [[sql_words(statement) for statement in each.statements] for each in callables]
+    return recipe("published version", fact_versions, settings_hash, tables, made)
+
+
+def _version(plan: VersionPlan, facts: Facts, settings: Settings, number: int, run_id: str) -> dict[str, object]:
+    encoders = facts["fingerprinted_shards"].read(["encoder"], "encoder is not null")["encoder"].unique().to_pylist()
+    return {
+        "version": number,
+        "published_at": datetime.now(UTC),
+        "lance_versions": sorted(plan.fact_versions.items()),
+        "encoders": sorted(encoders),
+        "settings_hash": settings.settings_hash,
+        "recipe": plan.recipe if plan.complete else "",
+        "run_id": run_id,
+    }

@@ -1,0 +1,3 @@
+-- The count of rows that each policy removes.
+select policy, removed_rows
+from duplicates.policies

@@ -1,0 +1,4 @@
+-- One row: how many generations there are, and what each of them was compared with at least.
+select count(*) as generations, coalesce(min(searched) filter (where verdict <> 'not_searched'), 0) as searched,
+    coalesce(max(searchable), 0) as searchable, coalesce(max(required_coverage), 0) as required
+from provenance.generations

@@ -1,0 +1,2 @@
+-- The count of clusters of copies, as text.
+select format('{:,}', count(*)) from duplicates.counts

@@ -1,0 +1,2 @@
+-- The count of training rows, as text.
+select format('{:,}', count(*)) from catalog.samples

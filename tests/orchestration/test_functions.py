@@ -1,0 +1,97 @@
+"""Functions of the published file: they say what their twins in Python say, and recipes change with them."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from orchestration.warehouse import build, functions, macros
+from orchestration.warehouse.headers import ModelError
+from transforms.intervals import wilson
+from transforms.matches.null_distribution import Null, Tail, fit
+
+
+@pytest.fixture(scope="module")
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty database that has the functions."""
+    with duckdb.connect() as opened:
+        macros.create(opened, functions.load(build.SQL))
+        yield opened
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 40), (3, 40), (40, 40), (1, 10**9), (7, 12)])
+def test_an_interval_is_the_one_of_python(con: duckdb.DuckDBPyConnection, successes: int, trials: int) -> None:
+    share = successes / trials
+    [(low, high)] = con.execute(
+        "select wilson_low($1::double, $2), wilson_high($1::double, $2)", [share, trials]
+    ).fetchall()
+    expected = wilson(share, trials)
+    assert (low, high) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    assert 0 <= low <= share <= high <= 1
+
+
+def test_without_trials_an_interval_is_everything(con: duckdb.DuckDBPyConnection) -> None:
+    assert con.execute("select wilson_low(null, 0), wilson_high(null, 0)").fetchall() == [(0, 1)]
+
+
+_DRAWN = np.random.default_rng(7).normal(0.1, 0.05, 300)
+_NULLS = {
+    "few": fit(_DRAWN[:12], 0.9),
+    "tail": fit(_DRAWN, 0.9),
+    "exponential": Null(np.sort(_DRAWN), Tail(float(np.quantile(_DRAWN, 0.9)), 0.0, 0.02, 30)),
+    "heavy": Null(np.sort(_DRAWN), Tail(float(np.quantile(_DRAWN, 0.9)), 0.4, 0.02, 30)),
+    "none": Null(np.array([])),
+}
+
+
+@pytest.mark.parametrize("name", _NULLS)
+def test_a_p_value_is_the_one_of_python(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    null = _NULLS[name]
+    tail = null.tail
+    scores = [*np.linspace(-0.2, 3, 200), *null.scores[:20], *([tail.threshold] if tail else [])]
+    for score, expected in zip(scores, null.p_values(scores), strict=True):
+        base = min(score, tail.threshold) if tail else score
+        [(p,)] = con.execute(
+            "select tail_p_value($1::double, $2, $3, $4::double, $5::double, $6::double)",
+            [
+                float(score),
+                int((null.scores >= base).sum()),
+                len(null.scores),
+                *((tail.threshold, tail.shape, tail.scale) if tail else (None, None, None)),
+            ],
+        ).fetchall()
+        assert math.isclose(p, expected, rel_tol=1e-9), score
+
+
+def _written(folder: Path, **bodies: str) -> Path:
+    (folder / "functions").mkdir(exist_ok=True)
+    for name, body in bodies.items():
+        (folder / "functions" / f"{name}.sql").write_text(f"-- A number.\n-- parameter x: a number\n{body}\n")
+    return folder
+
+
+def test_functions_are_created_after_those_they_call(tmp_path: Path) -> None:
+    folder = _written(tmp_path, a="b(x) + c(x)", b="x + 1", c="b(x) * 2")
+    with duckdb.connect() as con:
+        macros.create(con, functions.load(folder))
+        assert con.execute("select a(1)").fetchall() == [(6,)]
+
+
+def test_the_words_of_a_statement_change_with_every_function_behind_it_and_no_other(tmp_path: Path) -> None:
+    statement = "select a(1)"
+    folder = _written(tmp_path, a="b(x)", b="x + 1", other="x")
+    before = functions.words(statement, folder)
+    assert functions.words(statement, _written(folder, other="x + 2")) == before
+    assert functions.words(statement, _written(folder, b="x  +  1 -- laid out anew")) == before
+    assert functions.words(statement, _written(folder, b="x + 2")) != before
+    assert functions.words("select 1", folder) == ["select", "1"]
+
+
+def test_a_function_that_says_too_little_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "vague.sql").write_text("-- A number.\n1")
+    with pytest.raises(ModelError, match=r"vague\.sql: begin with what it returns"):
+        functions.load(tmp_path)

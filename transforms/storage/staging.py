@@ -1,0 +1,154 @@
+"""Files and folders that appear as a whole: locked, written apart, then renamed.
+
+What belongs here: writing apart from what readers see, one writer of a folder at a time, and clearing what a killed
+writer left. What does not: which files are written, and how they replace earlier ones (`reports/exports.py`,
+`guard/bundle_writer.py`, `warehouse/publishing.py`).
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_EXPORTING = ".exporting-"  # within a folder that is filled
+_WRITING = ".writing-"  # beside a file or a folder that is new
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Yield a path to write to, which replaces `file` once all is written.
+
+    Raises OSError, also for special files such as /dev/stdout, which the rename would replace.
+    """
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "not a regular file, which it would be replaced by; name another", str(file))
+    with _beside(file) as partial:
+        yield partial
+        partial.replace(file)
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target`, which must not exist, once all is written and synced to disk.
+
+    Its files are then read-only. Its parent is scratch space of this writer alone. A failure leaves nothing, and the
+    next writer in the same place clears what a killed one left. Raises OSError.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_abandoned(target.parent)
+    with _beside(target) as partial:
+        partial.mkdir()
+        yield partial
+        for path in partial.iterdir():
+            path.chmod(0o444)
+            sync(path)
+        partial.chmod(0o755)
+        partial.rename(target)
+        sync(target.parent)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder at once: readers never see a part of it, and the next writer clears what a kill leaves."""
+    with _beside(folder) as partial:
+        folder.rename(partial)
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to write in, from which files can be renamed into `folder`.
+
+    It is inside `folder`, which may be a mount of its own. Waits while another process or thread writes into the same
+    folder, and removes what a killed one left. If this creates `folder` and nothing is put into it, it is removed
+    again. Raises OSError.
+    """
+    created = not folder.exists()
+    with _only_writer(folder):
+        for left in folder.glob(f"{_EXPORTING}*"):
+            shutil.rmtree(left)
+        partial = Path(tempfile.mkdtemp(prefix=_EXPORTING, dir=folder))
+        try:
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            if created:
+                with suppress(OSError):  # it holds what was written
+                    folder.rmdir()
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that it holds, unless it is missing or another writer is inside `staged` with it."""
+    with suppress(FileNotFoundError), _locked(folder) as lock:
+        if lock is not None:
+            shutil.rmtree(folder)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or the names in a folder, before anything else is done."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=_WRITING, dir=target.parent))
+    with _locked(folder):
+        try:
+            yield folder / target.name
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_abandoned(parent: Path) -> None:
+    for left in parent.glob(f"{_WRITING}*"):
+        with suppress(FileNotFoundError), _locked(left) as lock:  # another may clear it, or be done
+            if lock is not None:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is created as needed."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder, wait=True) as lock:
+            if lock is not None and _opens(folder, lock):
+                yield
+                return
+        # the writer that had the lock removed the folder
+
+
+def _opens(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
+    """Lock a folder itself, so that no lock file is left. The kernel's lock ends with this process.
+
+    Args:
+        folder: The folder.
+        wait: Whether to wait for whoever has the lock.
+
+    Yields:
+        The descriptor that holds the lock, or None if the lock cannot be had.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            if wait:
+                raise
+            yield None
+        else:
+            yield descriptor
+    finally:
+        os.close(descriptor)
