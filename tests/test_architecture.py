@@ -141,7 +141,6 @@ def test_the_sources_are_read() -> None:
     }
 
 
-@not_yet
 def test_assets_are_short() -> None:
     long = {
         f"{source.path} {name}": body_lines(function)

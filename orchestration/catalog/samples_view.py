@@ -32,7 +32,8 @@ def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,))
         settings: Bound the memory, and say where the database lies meanwhile.
         models: Names of the models, each after those it reads.
     """
-    chosen = [_models()[name] for name in models]
+    known = _models()
+    chosen = [known[name] for name in models]
     names = {name for model in chosen for name in model.inputs} - {"lance_recalled_rows"}
     nothing = pa.table({})
     inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)

@@ -3,8 +3,8 @@
 What belongs here: reading the entries of a list, whoever wrote it. What does not: which rows they match
 (`orchestration/catalog/opt_outs.py`).
 
-Lists come from opt-out forms on the open web. Whatever an entry holds is text to compare, and nothing else; a file that
-cannot be read as a whole is refused, as an entry that is skipped is a row that is published in spite of it.
+Lists come from opt-out forms on the open web. An entry is text to compare and nothing else. A file that cannot be read
+to its end is refused, because a skipped entry would be a row that is published in spite of it.
 """
 
 import csv
@@ -37,10 +37,10 @@ class OptOutListError(ValueError):
 
 
 def batches(path: Path) -> Iterator[list[Entry]]:
-    """Read a list: (kind, value) of every field that is not empty, some thousand at a time.
+    """Read the entries of a list, a few thousand at a time: (kind, value) of every field that is not empty.
 
-    Columns are taken in any case, others are left alone. Bytes that are no UTF-8 become U+FFFD, as they do in metadata.
-    Raises OptOutListError for a file that cannot be read to its end, or has no column of KINDS.
+    Column names match in any case, and other columns are ignored. Bytes that are not UTF-8 become U+FFFD, as in
+    metadata. Raises OptOutListError for a file that cannot be read to its end, or has no column of KINDS.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -54,7 +54,7 @@ def batches(path: Path) -> Iterator[list[Entry]]:
 
 
 def usable(entry: Entry) -> bool:
-    """Tell whether a value is what its column says: an id, a hash, or some text."""
+    """Return whether the value of an entry can be of its kind: an id, a hash, or some text."""
     kind, value = entry
     return _USABLE[kind].fullmatch(value) is not None if kind in _USABLE else bool(value.strip())
 

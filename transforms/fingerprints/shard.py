@@ -143,8 +143,14 @@ class _Picture:
 def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Batch | Account]:
     """Yield the fingerprints of a dump's listed pictures, a batch at a time, and its account last.
 
-    encoders: loaded, by the names of `job.encoders`. A dump that cannot be opened is an account that says why. Memory:
-    the dump's listing, what `job.known` holds, two batches of pictures and their vectors.
+    Memory: the dump's listing, what `job.known` holds, two batches of pictures and their vectors.
+
+    Args:
+        job: The shard.
+        encoders: The loaded encoders, by kind as in `job.encoders`.
+
+    Yields:
+        Batches, then the account. A dump that cannot be opened has an account that says why.
     """
     account, began = Account(), time.monotonic()
     try:
