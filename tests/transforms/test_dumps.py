@@ -353,7 +353,7 @@ def test_a_dump_without_metadata_is_listed_as_rows(tmp_path: Path) -> None:
 
 def test_what_is_no_dump_names_the_file_and_the_fix(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04" + b"x" * 2000)
-    with pytest.raises(ArchiveError, match=r"a\.zip is no uncompressed tar"):
+    with pytest.raises(ArchiveError, match=r"a\.zip is not an uncompressed tar"):
         listing(tmp_path / "a.zip")
     with pytest.raises(FileNotFoundError, match="nothing"):
         listing(tmp_path / "nothing")
