@@ -8,40 +8,11 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; dagster is pinned
 
 from orchestration import automation  # noqa: E402
-from orchestration.defs import (  # noqa: E402
-    calibration,
-    captions,
-    catalog,
-    duplicates,
-    fingerprints,
-    guard,
-    matches,
-    memorization,
-    opt_outs,
-    prompts,
-    reports,
-    warehouse,
-)
+from orchestration import defs as stages  # noqa: E402
 from orchestration.runtime import asset_metadata  # noqa: E402
 from orchestration.runtime.resources import Warehouse  # noqa: E402
 
-_ASSETS: Any = dg.load_assets_from_modules(
-    [
-        catalog,
-        fingerprints,
-        opt_outs,
-        duplicates,
-        captions,
-        prompts,
-        matches,
-        calibration,
-        memorization,
-        guard,
-        warehouse,
-        reports,
-    ],
-    include_specs=True,
-)
+_ASSETS: Any = dg.load_assets_from_package_module(stages, include_specs=True)
 defs = dg.Definitions(
     assets=dg.map_asset_specs(asset_metadata.describe, _ASSETS),
     jobs=automation.JOBS,

@@ -38,7 +38,7 @@ _LONG = (
     "test_dictionary.py",
     "test_runs.py",
     "test_ui.py",
-    "test_on_ray.py",
+    "test_ray_shards.py",
     "test_downloads.py",
     "test_duplicates.py",
     "test_kills.py",

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from orchestration.facts import SCHEMAS, Facts
-from orchestration.matches import candidates
+from orchestration.matches import candidates, null_scores
+from orchestration.matches.calibration import CalibrationReader
 from tests.conftest import Landing, Row, encoded, picture
 from transforms.matches import null_distribution
+from transforms.pictures import Pixels
 
 
 def test_growth_computes_only_what_is_new(
@@ -59,6 +61,37 @@ def test_growth_computes_only_what_is_new(
     landing.run_here()
     assert made_by.isdisjoint(comparisons.read()["recipe"].to_pylist()), "pixels say how often the new comparing errs"
     assert facts["calibration_embeddings"].version == embeddings
+
+
+def test_a_comparison_that_failed_once_is_made_by_the_next_run(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]]
+) -> None:
+    landing.write_config("[calibration]\ntrials = 2\n[limits]\nnull_sample = 4\n")
+    landing.shard("00000", rows_of(0, 5))
+    (landing.folder / "generations" / "copy.jpg").write_bytes(encoded(picture(2)))
+
+    def unreadable(self: CalibrationReader, index: int) -> Pixels:
+        raise OSError("the disk was away")
+
+    def compare(*args: object) -> list[null_scores.CalibrationMatch]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(CalibrationReader, "training", unreadable)
+            return real(*args)  # type: ignore[arg-type]
+
+    real = null_scores.compare
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(null_scores, "compare", compare)
+        landing.run_here()
+    facts = Facts(landing.home / "facts")
+    rows = facts["calibration_pictures"].read(["confirmed", "failure"]).to_pylist()
+    assert len(rows) == 6 and all("the disk was away" in row["failure"] for row in rows)
+    landing.run_here()
+    rows = facts["calibration_pictures"].read(["edit", "confirmed", "failure"]).to_pylist()
+    assert len(rows) == 6 and not any(row["failure"] for row in rows)
+    assert not any(row["confirmed"] is None for row in rows)
+    version = facts["calibration_pictures"].version
+    landing.run_here()
+    assert facts["calibration_pictures"].version == version
 
 
 def embedded(facts: Facts) -> dict[tuple[str, str], float]:

@@ -15,7 +15,7 @@ from bundles import POLICY, Blurred
 from conftest import ROOT, Landing, encoded, picture
 
 from orchestration.guard import folders
-from orchestration.guard.export import Choice
+from orchestration.guard.export import BundleOptions
 from transforms.guard import Guard, Verdict
 
 GENERATIONS = ROOT / "data" / "sample" / "generations"
@@ -220,7 +220,13 @@ def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(tmp_pat
     """Of the newest version that has one, the strictest bundle is meant; it stays when its version goes."""
     data, embedding = [encoded(picture(1))], Blurred()
     assert folders.newest(tmp_path) is None
-    for choice in (Choice(10), Choice(hashes_only=True), Choice(), Choice(copy_score=0.7), Choice(p_value=0.01)):
+    for choice in (
+        BundleOptions(10),
+        BundleOptions(hashes_only=True),
+        BundleOptions(),
+        BundleOptions(copy_score=0.7),
+        BundleOptions(p_value=0.01),
+    ):
         policy = replace(POLICY, at_least=choice.at_least, copy_score=choice.copy_score or 0.5, p_value=choice.p_value)
         encoder = None if choice.hashes_only else embedding
         for version, its in (2, policy), (1, POLICY):
@@ -271,5 +277,5 @@ def test_checks_that_cannot_be_noted_are_counted_at_the_end(tmp_path: Path) -> N
     config = str(tmp_path / "raisonne.toml")
     code, lines, said = check("--log", "--config", config, "--bundle", str(bundle), str(tmp_path / "new.jpg"))
     assert (code, [line["decision"] for line in lines]) == (1, ["allow"])
-    assert f"1 checks were answered, but not noted in {tmp_path}: " in said
+    assert f"1 checks were answered, but not logged in {tmp_path}: " in said
     assert "Traceback" not in said

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, Landing
 
-from orchestration.cli import nearest_macro
+from orchestration.cli.sql import nearest_macro
 from orchestration.facts import Facts
 from orchestration.warehouse import functions, macros
 from orchestration.warehouse.headers import ModelError

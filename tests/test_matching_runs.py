@@ -1,12 +1,14 @@
 """Matches of a warehouse that grew, shrank and grew again: row by row those of one that was made at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from conftest import Landing, Row, encoded, picture
 from PIL import Image
 
+from orchestration.duplicates.pixel_comparisons import PixelComparisons
 from orchestration.matches import candidates, kept_lists, search
 
 type Rows = Callable[[int, int], list[Row]]
@@ -18,19 +20,21 @@ _TABLES = ("matches.candidates", "matches.evidence", "provenance.sources")
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """Return what each run did: generations and pictures searched, pairs compared by pixels."""
     done: list[tuple[int, int, int]] = []
-    run, compare = search.Search.run, candidates.Matches.compare
+    update, compare = search.update_lists, candidates.compare
 
-    def ran(self: search.Search) -> search.Now:
-        now = run(self)
-        done.append((now.generations, now.pictures, 0))
-        return now
+    def updated(searched: search.GenerationSearch, generations: pa.Table) -> search.SearchCounts:
+        counts = update(searched, generations)
+        done.append((counts.generations, counts.pictures, 0))
+        return counts
 
-    def compared(self: candidates.Matches) -> None:
-        compare(self)
-        done[-1] = (*done[-1][:2], self.made)
+    def compared(
+        gathered: Iterator, count: int, comparisons: PixelComparisons, aligner: candidates.GenerationAligner
+    ) -> None:
+        compare(gathered, count, comparisons, aligner)
+        done[-1] = (*done[-1][:2], comparisons.made)
 
-    monkeypatch.setattr(search.Search, "run", ran)
-    monkeypatch.setattr(candidates.Matches, "compare", compared)
+    monkeypatch.setattr(search, "update_lists", updated)
+    monkeypatch.setattr(candidates, "compare", compared)
     return done
 
 
@@ -38,7 +42,7 @@ def tables(landing: Landing) -> dict[str, list[tuple]]:
     return {table: landing.query(f"select * from {table} order by all") for table in _TABLES}  # noqa: S608
 
 
-def stop(_: kept_lists.Searched, new: object) -> None:
+def stop(_: kept_lists.KeptLists, new: object) -> None:
     raise OSError("the disk is full")
 
 
@@ -67,7 +71,7 @@ def test_any_history_gives_the_matches_of_one_run(
 
     landing.shard("c", shards["c"])
     with pytest.MonkeyPatch.context() as patch:  # it stops when lists know of new pictures and the notes do not
-        patch.setattr(kept_lists.Searched, "end", stop)
+        patch.setattr(kept_lists.KeptLists, "end", stop)
         with pytest.raises(AssertionError, match="the disk is full"):
             landing.run_here()
     landing.run_here()

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from orchestration.facts import Facts
 from orchestration.provenance import cliques
 from orchestration.provenance.cliques import Prompt
 from orchestration.settings import Settings
-from transforms.fingerprints.fingerprint import Rules
 from transforms.intervals import wilson
 
 FACTS = ("prompt_cliques", "memorized_pairs", "eidetic_counts", "small_pictures", "outlier_scores")
@@ -79,13 +77,13 @@ def test_a_generation_that_is_gone_is_said_and_tried_again(tmp_path: Path) -> No
         picture(number).save(path)
         rows.append({"generation_id": f"g/{number}", "path": str(path), "pixel_sha256": str(number), "seed": number})
     (tmp_path / "1.png").unlink()
-    warehouse = SimpleNamespace(settings=Settings(home=tmp_path), rules=Rules(1_000_000, 1_000_000, 50))
+    cut = Settings(home=tmp_path).memorization
     prompt = Prompt("s", None, "p", tuple(rows))
-    [row] = cliques.compared(warehouse, [(prompt, "made by")])
+    [row] = cliques.compare([(prompt, "made by")], cut, 1_000_000)
     assert row["recipe"] == "" and row["failure"].startswith("1 cannot be read, such as g/1: ")
     assert (row["compared"], len(row["members"]), row["clique_at_most"]) == (2, 1, 2)
     picture(1).save(tmp_path / "1.png")
-    [row] = cliques.compared(warehouse, [(prompt, "made by")])
+    [row] = cliques.compare([(prompt, "made by")], cut, 1_000_000)
     assert row["recipe"] == "made by" and row["failure"] is None and row["clique_at_most"] == 1
 
 
@@ -93,7 +91,6 @@ def test_a_prompt_of_too_many_generations_says_what_it_left_out(tmp_path: Path) 
     path = tmp_path / "same.png"
     picture(1).save(path)
     rows = tuple({"generation_id": f"g/{n}", "path": str(path), "pixel_sha256": "a", "seed": n} for n in range(4))
-    settings = Settings(home=tmp_path, memorization={"generations": 3})
-    warehouse = SimpleNamespace(settings=settings, rules=Rules(1_000_000, 1_000_000, 50))
-    [row] = cliques.compared(warehouse, [(Prompt("s", None, "p", rows), "made by")])
+    cut = Settings(home=tmp_path, memorization={"generations": 3}).memorization
+    [row] = cliques.compare([(Prompt("s", None, "p", rows), "made by")], cut, 1_000_000)
     assert (row["different"], row["compared"], len(row["members"]), row["clique_at_most"]) == (4, 3, 3, 4)

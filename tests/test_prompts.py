@@ -2,10 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import open_clip
 import pyarrow as pa
@@ -16,9 +15,8 @@ from conftest import ROOT, Landing, Row, encoded, picture
 from safetensors.torch import save_file
 
 from orchestration.catalog import samples_view
-from orchestration.defs import prompts as asset
 from orchestration.facts import SCHEMAS, Facts
-from orchestration.matches import caption_vectors, prompt_captions
+from orchestration.matches import caption_vectors, prompt_candidates, prompt_captions
 from orchestration.runtime.resources import Warehouse
 from orchestration.settings import Settings
 
@@ -30,18 +28,24 @@ HUGE = "word " * 200_000
 HOSTILE = ["'); drop table prompts; --", 'he said "hi"', "a\0b", HUGE, "😀 \t 😀", "café", "{x}%s$1", "🏳️\u200d🌈 flag"]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a warehouse keeps without a run: settings and facts."""
+
+    settings: Settings
+    facts: Facts
+
+
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
-    """A warehouse without a run: settings, facts, and no encoder of texts."""
-    chosen = Settings(home=tmp_path / "home", limits={"neighbours": 3})
-    facts, home = Facts(tmp_path / "home" / "facts"), chosen.home
-    return cast("Warehouse", SimpleNamespace(settings=chosen, facts=facts, home=home, encoder_names={}))
+def warehouse(tmp_path: Path) -> Kept:
+    """A warehouse without a run, and without an encoder of texts."""
+    return Kept(Settings(home=tmp_path / "home", limits={"neighbours": 3}), Facts(tmp_path / "home" / "facts"))
 
 
-def land(warehouse: Warehouse, shard_id: int, captions: Sequence[str | None]) -> None:
+def land(warehouse: Kept, shard_id: int, captions: Sequence[str | None]) -> None:
     """Put the captions of a shard into the landing, or deliver it again."""
-    warehouse.home.mkdir(parents=True, exist_ok=True)
-    path = warehouse.home / f"{shard_id}.parquet"
+    warehouse.settings.home.mkdir(parents=True, exist_ok=True)
+    path = warehouse.settings.home / f"{shard_id}.parquet"
     pq.write_table(pa.table({"TEXT": pa.array(captions, pa.string())}), path)
     row = dict.fromkeys(SCHEMAS["landing_shards"].names) | {
         "shard_id": shard_id,
@@ -55,7 +59,7 @@ def land(warehouse: Warehouse, shard_id: int, captions: Sequence[str | None]) ->
     warehouse.facts["landing_shards"].upsert(pa.Table.from_pylist([row], SCHEMAS["landing_shards"]))
 
 
-def picture_rows(warehouse: Warehouse, clusters: dict[int, Sequence[int]], failed: Sequence[int] = ()) -> None:
+def picture_rows(warehouse: Kept, clusters: dict[int, Sequence[int]], failed: Sequence[int] = ()) -> None:
     """Give rows pictures: clusters by their representative; a cluster of one is written as none."""
     rows = [NO_PRINT | {"sample_id": i, "status": "ok"} for them in clusters.values() for i in them]
     rows += [NO_PRINT | {"sample_id": i, "status": "failed"} for i in failed]
@@ -67,10 +71,10 @@ def picture_rows(warehouse: Warehouse, clusters: dict[int, Sequence[int]], faile
     table.upsert(pa.Table.from_pylist(members, table.schema))
 
 
-def met(warehouse: Warehouse, texts: Sequence[str]) -> set[tuple[str, int, str]]:
+def met(warehouse: Kept, texts: Sequence[str]) -> set[tuple[str, int, str]]:
     """Bring the facts up to date with these prompts, and return what they meet: prompt, row, method."""
     wanted = prompt_captions.prompts(texts)
-    prompt_captions.update(warehouse, wanted)
+    prompt_captions.update(warehouse.facts, warehouse.settings, wanted)
     names = dict(zip(wanted["prompt_key"].to_pylist(), wanted["prompt"].to_pylist(), strict=True))
     found = warehouse.facts["prompt_captions"].read()
     assert all(row["shard_id"] == row["sample_id"] >> 26 for row in found.to_pylist())
@@ -79,16 +83,17 @@ def met(warehouse: Warehouse, texts: Sequence[str]) -> set[tuple[str, int, str]]
     return set(rows)
 
 
-def chosen(warehouse: Warehouse, shown: dict[str, str]) -> list[tuple[str, int, str, float]]:
+def chosen(warehouse: Kept, shown: dict[str, str]) -> list[tuple[str, int, str, float]]:
     """Return the candidates of generations with these prompts."""
     wanted = prompt_captions.prompts(list(shown.values()))
-    prompt_captions.update(warehouse, wanted)
+    prompt_captions.update(warehouse.facts, warehouse.settings, wanted)
     table = pa.table({"generation_id": list(shown), "prompt": list(shown.values())})
-    parts = list(asset._chosen(warehouse, table, wanted))
+    encoder = caption_vectors.text_encoder(warehouse.settings, Warehouse.load)
+    parts = list(prompt_candidates.choose(warehouse.facts, warehouse.settings, table, wanted, encoder))
     return [tuple(row.values()) for part in parts for row in part.to_pylist()]  # type: ignore[misc]
 
 
-def test_a_prompt_meets_the_captions_that_equal_it_as_text(warehouse: Warehouse) -> None:
+def test_a_prompt_meets_the_captions_that_equal_it_as_text(warehouse: Kept) -> None:
     land(warehouse, 0, ["A cat", "a  CAT!", "a cat on a mat", None, " ", "", "cafe\u0301", "café", "A cat"])
     assert met(warehouse, ["A cat", "a cat", "café", " ", "", "dog"]) == {
         ("A cat", 0, "prompt"),
@@ -102,17 +107,22 @@ def test_a_prompt_meets_the_captions_that_equal_it_as_text(warehouse: Warehouse)
     }
 
 
-def test_hostile_texts_meet_themselves_alone(warehouse: Warehouse) -> None:
+def test_hostile_texts_meet_themselves_alone(warehouse: Kept) -> None:
     land(warehouse, 0, HOSTILE)
     assert met(warehouse, HOSTILE) == {(text, at, "prompt") for at, text in enumerate(HOSTILE)}
 
 
 def test_only_what_is_new_is_read_and_the_facts_equal_a_recomputation(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    warehouse: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[int, int]] = []  # prompts and files of each scan
-    real = prompt_captions._matched
-    monkeypatch.setattr(prompt_captions, "_matched", lambda w, p, f: (read.append((len(p), len(f))), real(w, p, f))[1])
+    real = prompt_captions._matches
+
+    def matches(facts: Facts, settings: Settings, prompts: pa.Table, paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        read.append((len(prompts), len(paths)))
+        return real(facts, settings, prompts, paths)
+
+    monkeypatch.setattr(prompt_captions, "_matches", matches)
 
     def step(texts: Sequence[str], scans: Sequence[tuple[int, int]]) -> None:
         read.clear()
@@ -138,7 +148,7 @@ def test_only_what_is_new_is_read_and_the_facts_equal_a_recomputation(
     step(["b", "c"], [(1, 2)])
 
 
-def test_a_killed_run_leaves_no_row_twice(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_leaves_no_row_twice(warehouse: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     land(warehouse, 0, ["a", "A"])
     for table in ("prompt_shards", "prompts"):  # killed between the rows and the note that they are written
         with monkeypatch.context() as patched:
@@ -160,7 +170,7 @@ def test_a_killed_run_leaves_no_row_twice(warehouse: Warehouse, monkeypatch: pyt
     }
 
 
-def test_the_pictures_trained_on_most_under_a_caption_come_first(warehouse: Warehouse) -> None:
+def test_the_pictures_trained_on_most_under_a_caption_come_first(warehouse: Kept) -> None:
     land(warehouse, 0, ["a photo"] * 12 + ["A photo!"] * 3 + ["a photo", "a photo"])
     # 3 rows, 2 rows, two of one; a cluster of one exact and two normalised; rows without a usable picture
     picture_rows(warehouse, {1: [0, 1, 2], 4: [3, 4], 5: [5], 6: [6], 7: [7, 12, 13], 14: [14]}, failed=[8, 9])
@@ -197,13 +207,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_captions_of_like_meaning_are_found_and_embedded_once(
-    warehouse: Warehouse, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+    warehouse: Kept, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = Warehouse.load(checkpoint)
     similar = 0.05  # of weights that were never trained
-    settings = warehouse.settings.model_copy(update={"prompts": Settings(prompts={"similar": similar}).prompts})
-    fields = {"settings": settings, "encoder_names": {"semantic": checkpoint}, "encoder": lambda _: encoder}
-    warehouse = cast("Warehouse", SimpleNamespace(**(vars(warehouse) | fields)))
+    home, limits = warehouse.settings.home, {"neighbours": 3}
+    settings = Settings(home=home, limits=limits, prompts={"similar": similar}, encoders={"semantic": checkpoint})
+    warehouse = replace(warehouse, settings=settings)
     captions = ["a red house", "a blue house", "A red house!", *HOSTILE, "no picture", "the sea"]
     land(warehouse, 0, captions)
     picture_rows(warehouse, {at: [at] for at in range(len(captions)) if captions[at] != "no picture"})
@@ -229,8 +239,7 @@ def test_captions_of_like_meaning_are_found_and_embedded_once(
     assert embedded == ["a new caption", "a red house"]
     assert warehouse.facts["caption_embeddings"].dataset().count_rows() == len(captions) - 2, "the sea is gone"
     off = settings.model_copy(update={"prompts": Settings(prompts={"semantic": False}).prompts})
-    quiet = cast("Warehouse", SimpleNamespace(**(vars(warehouse) | {"settings": off})))
-    assert caption_vectors.text_encoder(quiet) is None
+    assert caption_vectors.text_encoder(off, Warehouse.load) is None
 
 
 def test_a_run_says_how_a_prompt_names_the_source(landing: Landing) -> None:
@@ -268,7 +277,7 @@ def test_a_run_says_how_a_prompt_names_the_source(landing: Landing) -> None:
 
 
 @pytest.mark.skipif(not (LAION.exists() and MEMORISED.exists()), reason="the real captions are not here")
-def test_real_captions_are_met(warehouse: Warehouse) -> None:
+def test_real_captions_are_met(warehouse: Kept) -> None:
     captions = pq.read_table(LAION, columns=["TEXT"])["TEXT"].to_pylist()
     memorised = [json.loads(line)["caption"] for line in MEMORISED.read_text().splitlines()]
     land(warehouse, 0, [*captions, *memorised])

@@ -25,8 +25,8 @@ from conftest import ROOT, encoded, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration.guard.service.admission import Admission, Full, Pace
-from orchestration.guard.service.app import Choice, Service
+from orchestration.guard.service.admission import Admission, Capacity, QueueFull
+from orchestration.guard.service.app import GuardService, ServiceOptions
 from orchestration.guard.service.telemetry import Metrics
 
 TOKEN = "t0kén"  # noqa: S105 -- of the service that is tested
@@ -288,16 +288,16 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
     assert service.logged[-1]["event"] == "stopped"
 
 
-def test_bytes_count_as_held_until_their_place_is_left() -> None:
+def test_bytes_count_as_held_until_their_slot_is_released() -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"x" * 8
 
     async def read() -> None:
-        admission = Admission(Pace(1, 1, 1, 1, body_bytes=10, held_bytes=10))
+        admission = Admission(Capacity(1, 1, 1, 1, body_bytes=10, held_bytes=10))
         for _ in range(3):
-            with admission.place() as place:
-                assert len(await admission.read(place, body())) == 8
-                with admission.place() as other, pytest.raises(Full):
+            with admission.slot() as slot:
+                assert len(await admission.read(slot, body())) == 8
+                with admission.slot() as other, pytest.raises(QueueFull):
                     await admission.read(other, body())
 
     asyncio.run(read())
@@ -316,7 +316,7 @@ def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
 
         looks: list[float] = []
         current = SimpleNamespace(watch=watch, ask=seen.set)
-        service = Service(current, Pace(1, 0, 1, 1, 1, 1), Metrics(), Choice(7, None, print))
+        service = GuardService(current, Capacity(1, 0, 1, 1, 1, 1), Metrics(), ServiceOptions(7, None, print))
         async with service.app.router.lifespan_context(service.app):
             await asyncio.wait_for(seen.wait(), 600)
 

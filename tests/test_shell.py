@@ -1,11 +1,13 @@
 """`raisonne sql` as a person uses it, on a terminal; its completion; and the files it writes."""
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +19,10 @@ from pathlib import Path
 import duckdb
 import pytest
 from conftest import ROOT, Landing
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 
-from orchestration.cli import completion, statements
+from orchestration.cli.sql import completion, statements
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
 
@@ -133,13 +137,40 @@ def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     assert history.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.skipif(shutil.which("duckdb") is None, reason="duckdb-cli is not installed: pip install duckdb-cli")
+@pytest.mark.parametrize(
+    ("mode", "acting"), [("duckbox", "\u009b31m"), ("duckbox", "\u202e"), ("line", "\x1b]0;"), ("csv", "\x1b[6n")]
+)
+def test_duckdbs_own_shell_lets_captions_act_on_the_terminal(mode: str, acting: str, tmp_path: Path) -> None:
+    """If this fails, DuckDB's shell has become safe, and can replace the prompt of `raisonne sql`."""
+    file = tmp_path / "captions.duckdb"
+    with duckdb.connect(str(file)) as con:
+        con.execute("create table samples as select ? as caption", [f"<{acting}>"])
+    main, side = pty.openpty()
+    shell = subprocess.Popen(
+        ["duckdb", "-readonly", "-cmd", f".mode {mode}", str(file), "from samples"],
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        env=os.environ | {"TERM": "xterm", "HOME": str(tmp_path)},
+    )
+    os.close(side)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other side is closed at the end
+        while part := os.read(main, 100_000):
+            shown += part
+    os.close(main)
+    assert shell.wait(20) == 0, shown
+    assert f"<{acting}>".encode() in shown
+
+
 @pytest.fixture(scope="module")
-def known() -> completion.Words:
+def completer() -> completion.QueryCompleter:
     with duckdb.connect() as con:
         con.execute("create schema catalog; create table catalog.samples (sample_id int, caption text)")
         con.execute("create schema matches; create table matches.evidence (inliers int, sample_id int)")
         con.execute("create macro catalog.copies_of(id) as table select * from catalog.samples")
-        return completion.words(con)
+        return completion.QueryCompleter.of(con)
 
 
 @pytest.mark.parametrize(
@@ -159,16 +190,19 @@ def known() -> completion.Words:
         ("select caption from catalog.samples where caption ", []),
     ],
 )
-def test_completion_knows_what_may_follow(known: completion.Words, before: str, suggested: list[str]) -> None:
-    found = known.suggest(before)
-    assert [each.text for each in found][: len(suggested)] == suggested
-    assert bool(found) == bool(suggested)
-    for each in found:
-        assert before.endswith(before[len(before) - each.replaces :])
+def test_completion_knows_what_may_follow(
+    completer: completion.QueryCompleter, before: str, suggested: list[str]
+) -> None:
+    suggestions = [*completer.get_completions(Document(before), CompleteEvent())]
+    assert [each.text for each in suggestions][: len(suggested)] == suggested
+    assert bool(suggestions) == bool(suggested)
+    word = re.split(r"[^\w.]", before)[-1]
+    assert {each.start_position for each in suggestions} <= {-len(word)}
 
 
-def test_columns_of_a_table_named_after_the_cursor_come_first(known: completion.Words) -> None:
-    [first, *_] = known.suggest("select i", "select i from matches.evidence")
+def test_columns_of_a_table_named_after_the_cursor_come_first(completer: completion.QueryCompleter) -> None:
+    typed = Document("select i from matches.evidence", cursor_position=len("select i"))
+    first, *_ = completer.get_completions(typed, CompleteEvent())
     assert first.text == "inliers"
 
 

@@ -9,7 +9,7 @@ from conftest import ROOT, Landing
 from nbclient import NotebookClient
 from test_readme import blocks, invocations
 
-from orchestration.cli import nearest_macro
+from orchestration.cli.sql import nearest_macro
 
 PAGE = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
 COMMANDS = [arguments for arguments in invocations(PAGE) if len(arguments) > 1]  # the others wait for a terminal

@@ -17,7 +17,7 @@ from orchestration.defs.catalog import landing_shards
 from orchestration.duplicates import captions
 from orchestration.facts import Facts
 from orchestration.runtime.resources import Warehouse
-from orchestration.warehouse import build
+from orchestration.warehouse import build, functions, macros
 from orchestration.warehouse.models import load
 
 MODELS = {model.name: model for model in load(ROOT / "sql")}
@@ -33,6 +33,7 @@ def connect() -> Iterator[Connect]:
     A row with a picture shows it; rows of the same picture are one cluster.
     """
     with duckdb.connect() as con:
+        macros.create(con, functions.load(ROOT / "sql"))
 
         def made(rows: Sequence[Mapping[str, object]]) -> duckdb.DuckDBPyConnection:
             con.execute("""

@@ -1,7 +1,8 @@
-"""Text, counts and shares for people to read on pages, in Dagster and at a terminal.
+"""Text, counts and shares as people read them: on pages, in Dagster, at a terminal.
 
-What belongs here: showing characters that hide or reorder text, and formatting numbers. What does not: escaping markup
-(`reports/page.py`), formulas (`reports/spreadsheets/formulas.py`).
+What belongs here: naming the characters that hide or reorder text or act on a terminal (captions and names come from
+the open web), and printing numbers. What does not: escaping markup (`reports/page.py`), formulas
+(`reports/spreadsheets/formulas.py`).
 """
 
 import re
@@ -15,35 +16,49 @@ _MISLEADING = re.compile(
 
 
 def legible(text: str, limit: int | None = None) -> str:
-    """Replace characters that hide or reorder others by their code points.
+    """Name the characters that change how others read, as ⟨U+202E⟩. Line ends and tabs stay.
 
     Args:
-        text: From anybody.
-        limit: Characters that are kept, or None for all. The result says how many are left out.
+        text: any text.
+        limit: most characters to keep; the rest are counted at the end.
     """
     left = 0 if limit is None else len(text) - limit
-    shown = _MISLEADING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text if left <= 0 else text[:limit])
+    shown = _MISLEADING.sub(_code_point, text if left <= 0 else text[:limit])
     return shown if left <= 0 else f"{shown}… ({count(left, 'more character')})"
 
 
+def harmless(text: str) -> str:
+    """Return legible text for a terminal: carriage returns are named too, since they overwrite the line."""
+    return legible(text).replace("\r", "⟨U+000D⟩")
+
+
+def printable(text: str) -> str:
+    """Return legible text in one line: line ends and tabs are named too."""
+    return re.sub("[\t\n\r]", _code_point, legible(text))
+
+
+def _code_point(match: re.Match[str]) -> str:
+    return f"⟨U+{ord(match[0]):04X}⟩"
+
+
 def count(number: int, one: str = "", many: str = "") -> str:
-    """Format a count with thousands separated, and with its noun if one is given.
+    """Return a count with thousands separated, and a noun if one is given.
 
     Args:
-        number: The count.
-        one: The noun in the singular.
-        many: The noun in the plural, if it is not `one` and an s.
+        number: the count.
+        one: the noun in the singular.
+        many: its plural. Default: with an s.
     """
     noun = one if number == 1 else many or one + "s"
     return f"{number:,} {noun}" if one else f"{number:,}"
 
 
 def percent(part: float, whole: float = 1) -> str:
-    """Format a share in percent. A small share is never rounded to none, nor a large one to all.
+    """Return a share as text. It never rounds something to 0%, or less than all to 100%.
 
     Args:
-        part: How many.
-        whole: Of how many.
+        part: of the whole.
+        whole: 0 gives "none".
     """
     if not whole:
         return "none"
@@ -53,8 +68,3 @@ def percent(part: float, whole: float = 1) -> str:
     if 99.9 < share < 100:
         return ">99.9%"
     return f"{share:.1f}%".replace(".0%", "%")
-
-
-def printable(text: str) -> str:
-    """Replace what a terminal would act on: names and captions from the open web may hold escape codes."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

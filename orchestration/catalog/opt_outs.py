@@ -24,7 +24,7 @@ from transforms.catalog import opt_outs
 from transforms.catalog.opt_outs import KINDS, Entry, OptOutListError
 from transforms.hashing.hashes import file_sha256
 
-CODE = 3  # raise when the same lists would match other rows
+CODE = 2  # raise when the same lists would match other rows
 _BATCH = 50_000
 _MODELS = (
     samples_view.SAMPLES,

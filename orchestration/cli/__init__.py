@@ -1,4 +1,4 @@
-"""The command `raisonne`.
+"""The command `raisonne`: one module a command.
 
-What belongs here: options, exit codes and what is printed. What does not: what is done (the other packages).
+What belongs here: options, exit codes, and what is printed. What does not: doing the work (the other packages).
 """

@@ -1,7 +1,7 @@
-"""A run in this process: executing a job, and why it failed.
+"""Executing a job in this process, and finding out why it failed.
 
 What belongs here: from the name of a job to its result, and from its events to a reason. What does not: assets and jobs
-(`defs/`, `automation.py`), arguments and exit codes (`cli/main.py`), Dagster's own home (`runtime/instance.py`).
+(`defs/`, `automation.py`), arguments and exit codes (`cli/run.py`), Dagster's own home (`runtime/instance.py`).
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,15 @@ from orchestration.runtime import instance
 
 
 def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
-    """Run a job in this process, its progress on the terminal. A step that fails is in the result, not raised.
+    """Run a job in this process and show its progress. The result holds the errors of steps; they are not raised.
 
-    job: one of `automation.JOBS`, by name. home: the warehouse. Raises OSError or SQLAlchemy's DBAPIError if Dagster's
-    own records cannot be kept.
+    Args:
+        job: name of one of `automation.JOBS`.
+        home: folder of the warehouse.
+
+    Raises:
+        OSError: Dagster's own records cannot be written.
+        sqlalchemy.exc.DBAPIError: likewise.
     """
     from orchestration.definitions import defs
 
@@ -34,7 +39,7 @@ def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
 
 
 def reason(events: Sequence[dg.DagsterEvent]) -> str:
-    """Say why a run failed, in the words of what failed first."""
+    """Return the message of the first failure among the events of a run."""
     for event in events:
         if event.is_step_failure:
             data = event.step_failure_data
@@ -42,7 +47,7 @@ def reason(events: Sequence[dg.DagsterEvent]) -> str:
                 return data.user_failure_data.description
             if data.error:
                 return f"{event.step_key}: {_root(data.error)}"
-    for event in events:  # what a run needs before its first step, such as the writer's lock
+    for event in events:  # before the first step: the writer's lock, for example
         if event.is_job_failure and event.job_failure_data.error:
             return _root(event.job_failure_data.error)
     failed = [event.message for event in events if event.is_failure and event.message]

@@ -1,17 +1,21 @@
-"""Comparisons of training pictures by pixels, kept as facts: two pictures are laid over each other once.
+"""What pixels say of pairs of pictures, kept as facts: two pictures are laid over each other once.
 
-What belongs here: what was compared before, and committing what is new. What does not: comparing
-(`transforms/alignment/comparer.py`), which pictures are worth it (`transforms/duplicates/pairs.py`).
+What belongs here: what was compared before, committing what is new, and the one rule for failures. What does not:
+comparing (`transforms/alignment/comparer.py`), which pairs are worth it (`transforms/duplicates/pairs.py`,
+`transforms/matches/candidates.py`).
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import astuple
 from threading import Lock
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from orchestration.facts import Facts
+from orchestration.facts import Facts, FactTable
+from orchestration.facts.filters import equals, literal
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import TrainingPictures
 from transforms.alignment.comparer import Comparer, PixelComparison
@@ -20,84 +24,176 @@ from transforms.fingerprints.picture_set import Pictures
 from transforms.hashing.digest_arrays import Lookup
 from transforms.hashing.hashes import from_hex
 
-CODE = 4  # raise when two pictures would compare otherwise
+CODE = 4  # raise when two training pictures would compare otherwise
 _COMMIT = 500  # comparisons, about a minute of work
 
+type Pair = tuple[str, str]
+"""The keys of two pictures, by which a table of comparisons knows them."""
 
-class Remembered:
-    """Compares pictures by position, each pair of different pixels once in the life of a warehouse.
 
-    Several threads may ask. What could not be read is not remembered: the next run tries again. Memory: about 500 bytes
-    for each pair of pictures that was compared and is still there.
-    made, failed: comparisons that were made, and of these, those in which a picture could not be read.
+class PixelOutcome(NamedTuple):
+    """What comparing a pair gave: a JSON text, or why a picture could not be read."""
+
+    text: str | None
+    failure: str | None = None
+
+
+class PixelComparisons:
+    """Comparisons of one kind, each made once in the life of a warehouse. Several threads may ask.
+
+    A pair of which a picture could not be read is stored with the failure, and compared again by the next run.
+    Memory: about 500 bytes for each pair that is held.
+
+    Attributes:
+        made: Comparisons made now.
+        failed: Of these, those in which a picture could not be read.
+        changed: Whether one of them gave something other than what was stored.
     """
 
-    def __init__(
-        self, facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
-    ) -> None:
-        self._table = facts["pixel_comparisons"]
-        self._recipe = recipe("pixel comparisons", CODE, cut.pixels, cut.overlap)
-        self._table.delete(f"recipe <> '{self._recipe}'")
-        self._known: dict[tuple[bytes, bytes], PixelComparison] = {}
-        columns = [name for name in self._table.schema.names if name != "recipe"]
-        present = Lookup(pictures.pixel_digests)  # what no row shows any more is not held
-        for batch in self._table.scan(columns):
-            a, b = (from_hex(batch.column(name).to_pylist()) for name in columns[:2])
-            wanted = pa.array(present.find(a)[1] & present.find(b)[1])
-            for row in batch.filter(wanted).to_pylist():
-                key = bytes.fromhex(row.pop("pixel_a")), bytes.fromhex(row.pop("pixel_b"))
-                self._known[key] = PixelComparison(**row)
-        self._pictures, self._overlap = pictures, cut.overlap
-        self._comparer = Comparer(training_picture, cut.pixels)
-        self._new: dict[tuple[bytes, bytes], PixelComparison] = {}
+    def __init__(self, table: FactTable, made_by: str) -> None:
+        """Start with nothing held.
+
+        Args:
+            table: With the columns `picture_a`, `picture_b`, `recipe`, `outcome` and `failure`.
+            made_by: The recipe of an outcome.
+        """
+        self._table, self._recipe = table, made_by
+        self._held: dict[Pair, PixelOutcome] = {}
+        self._new: dict[Pair, PixelOutcome] = {}
+        self._failed: set[Pair] = set()  # in this run
         self._lock = Lock()
         self.made = self.failed = 0
+        self.changed = False
 
-    def __call__(self, a: int, b: int) -> PixelComparison:
-        """Tell whether the pictures at two positions show the same."""
-        key = self._digest(a), self._digest(b)
-        if key[0] > key[1]:  # whoever asks: which picture is laid over which may change what is measured
-            key, a, b = key[::-1], b, a
-        if key in self._known:
-            return self._known[key]
-        found = self._comparer.same(int(self._pictures.ids[a]), int(self._pictures.ids[b]), self._overlap)
+    def forget_outdated(self) -> None:
+        """Delete the comparisons that were made by another recipe."""
+        self._table.delete(f"recipe <> {literal(self._recipe)}")
+
+    def hold(self, where: str | None = None, keep: Callable[[pa.RecordBatch], pa.Array] | None = None) -> None:
+        """Hold what is stored under the recipe, instead of what is held.
+
+        Args:
+            where: A filter over the table.
+            keep: Returns which rows of a batch to hold.
+        """
+        self.commit()
+        self._held.clear()
+        current = equals("recipe", self._recipe) + (f" and {where}" if where else "")
+        for batch in self._table.scan(["picture_a", "picture_b", "outcome", "failure"], current):
+            columns = (batch.filter(keep(batch)) if keep else batch).to_pydict().values()
+            for a, b, text, failure in zip(*columns, strict=True):
+                self._held[a, b] = PixelOutcome(text, failure)
+
+    def outcome[*Names](self, pair: Pair, compare: Callable[[*Names], object], *names: *Names) -> PixelOutcome:
+        """Return the outcome of a pair, as it is held or else as it is compared now.
+
+        Args:
+            pair: The pictures.
+            compare: Compares them; what it returns is stored as JSON. An OSError or ValueError is a failure.
+            *names: What it knows the pictures by.
+        """
+        before = self._held.get(pair)
+        if before is not None and (before.failure is None or pair in self._failed):
+            return before
+        try:
+            found = PixelOutcome(json.dumps(compare(*names), separators=(",", ":")))
+        except (OSError, ValueError) as error:
+            found = PixelOutcome(None, str(error))
         with self._lock:
             self.made += 1
-            self.failed += found.failure is not None
-            self._known[key] = found
-            if found.failure is None:
-                self._new[key] = found
+            self._held[pair] = found
+            if found.failure is not None:
+                self.failed += 1
+                self._failed.add(pair)
+            if found != before:
+                self._new[pair] = found
+                self.changed = True
             if len(self._new) >= _COMMIT:
                 self.commit()
         return found
 
+    def known(self, pair: Pair) -> PixelOutcome:
+        """Return the outcome of a pair that is held."""
+        return self._held[pair]
+
     def commit(self) -> None:
         """Write what was compared since the last commit."""
         rows = [
-            {"pixel_a": a.hex(), "pixel_b": b.hex(), "recipe": self._recipe, **asdict(found)}
-            for (a, b), found in self._new.items()
+            {"picture_a": a, "picture_b": b, "recipe": self._recipe, "outcome": text, "failure": failure}
+            for (a, b), (text, failure) in self._new.items()
         ]
         self._table.upsert(pa.Table.from_pylist(rows, self._table.schema))
         self._new.clear()
 
-    def _digest(self, position: int) -> bytes:
-        return self._pictures.pixel_digest(position).tobytes()
+    def close(self) -> None:
+        """Commit, and delete failures of pairs that were not asked for: they are of no use any more."""
+        self.commit()
+        stored = self._table.read(["picture_a", "picture_b"], "failure is not null").to_pydict().values()
+        for a, b in set(zip(*stored, strict=True)) - self._failed:
+            self._table.delete(f"{equals('picture_a', a)} and {equals('picture_b', b)}")
+
+
+def failures(table: FactTable) -> int:
+    """Return how many pairs of a table could not be compared."""
+    return int(table.dataset().count_rows(filter="failure is not null"))
+
+
+class TrainingComparisons(PixelComparisons):
+    """Compares training pictures, given by their index among the usable rows."""
+
+    def __init__(
+        self, facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, rows: Pictures
+    ) -> None:
+        """Hold the comparisons of pictures that the rows show; see `comparing` for the arguments."""
+        made_by = recipe("pixel comparisons", CODE, cut.pixels, cut.overlap)
+        super().__init__(facts["pixel_comparisons"], made_by)
+        self._rows, self._overlap, self._comparer = rows, cut.overlap, Comparer(training_picture, cut.pixels)
+        present = Lookup(rows.pixel_digests)
+
+        def shown(batch: pa.RecordBatch) -> pa.Array:
+            a, b = (present.find(from_hex(batch.column(name).to_pylist()))[1] for name in ("picture_a", "picture_b"))
+            return pa.array(a & b)
+
+        self.hold(keep=shown)
+
+    def __call__(self, a: int, b: int) -> PixelComparison:
+        """Tell whether two pictures are the same.
+
+        Args:
+            a: A picture.
+            b: Another.
+        """
+        pair = self._digest(a), self._digest(b)
+        if pair[0] > pair[1]:  # always in one order: which picture is laid over which may change the measurements
+            pair, a, b = pair[::-1], b, a
+        text, failure = self.outcome(pair, self._compare, a, b)
+        return PixelComparison(same=False, failure=failure) if text is None else PixelComparison(*json.loads(text))
+
+    def _compare(self, a: int, b: int) -> tuple[object, ...]:
+        found = self._comparer.same(int(self._rows.ids[a]), int(self._rows.ids[b]), self._overlap)
+        if found.failure is not None:
+            raise ValueError(found.failure)
+        return astuple(found)[:-1]
+
+    def _digest(self, index: int) -> str:
+        return self._rows.pixel_digest(index).tobytes().hex()
 
 
 @contextmanager
 def comparing(
     facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
-) -> Iterator[Remembered]:
-    """Compare pictures, and write what was found when done or stopped.
+) -> Iterator[TrainingComparisons]:
+    """Compare training pictures inside this context, and commit at its end, also when it is interrupted.
 
     Args:
         facts: The fact tables.
         cut: When two pictures are the same.
         training_picture: Reads the pixels of a row.
-        pictures: The pictures that are compared, by index.
+        pictures: The usable rows. Comparisons of pictures that none of them shows are not held.
     """
-    compare = Remembered(facts, cut, training_picture, pictures)
+    comparisons = TrainingComparisons(facts, cut, training_picture, pictures)
+    comparisons.forget_outdated()
     try:
-        yield compare
+        yield comparisons
     finally:
-        compare.commit()
+        comparisons.commit()

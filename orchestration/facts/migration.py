@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from orchestration.facts.facts import Facts
 from orchestration.facts.recipes import FORMAT
-from orchestration.facts.schemas.tables import TABLES
+from orchestration.facts.schemas.tables import EMBEDDINGS, TABLES
 from orchestration.facts.table import Change, FactTable
 
-KEPT = ("fingerprinted_shards", "generation_fingerprints")
-"""Tables whose notes are still good under their older recipes (`recipes.older_recipe`)."""
+KEPT = ("fingerprinted_shards", "generation_fingerprints", "calibration_embeddings")
+"""Tables that are still good under their older recipes (`recipes.older_recipe`)."""
 _FORMAT_FILE = "recipe_format"
 
 
@@ -68,14 +68,14 @@ def migrate(facts: Facts) -> Migration:
 
 
 def _stale(facts: Facts) -> list[str]:
-    """Return the tables with recipes, or with notes that have recipes."""
+    """Return the tables whose rows have recipes, or notes with recipes; vectors go only by a recipe of their own."""
     noted = {table.name for table in facts if table.name not in KEPT and _has_recipe(table)}
-    return [name for name in TABLES if name in noted or _notes(name) in noted]
-
-
-def _notes(name: str) -> str:
-    noted_in = TABLES[name].noted_in
-    return noted_in[0] if noted_in else ""
+    by_notes = {
+        name
+        for name, definition in TABLES.items()
+        if name not in EMBEDDINGS and definition.noted_in and definition.noted_in[0] in noted
+    }
+    return [table.name for table in facts if table.name in noted | by_notes and table.dataset().count_rows()]
 
 
 def _has_recipe(table: FactTable) -> bool:

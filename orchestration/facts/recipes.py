@@ -22,7 +22,7 @@ from transforms.catalog.generations import Generation
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View
-from transforms.matches.candidates import Cut
+from transforms.matches.candidates import CandidateThresholds
 from transforms.regions import Box
 
 FORMAT = 1
@@ -75,7 +75,7 @@ FROZEN: Mapping[type, Frozen] = {
         ),
     ),
     DuplicateThresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),
-    Cut: Frozen("candidate thresholds", _unchanged("pdq candidate neighbours")),
+    CandidateThresholds: Frozen("candidate thresholds", _unchanged("pdq candidate neighbours")),
     View: Frozen("view", _unchanged("name box mirrored")),
     Box: Frozen("box", _unchanged("x y width height")),
     Generation: Frozen("generation", _unchanged("generation_id source path model prompt seed")),

@@ -1,4 +1,4 @@
-"""Exporting the bundle that the guard searches, and logging its verdicts.
+"""Exporting the bundles that the guard searches, and logging its verdicts.
 
-What belongs here: bundles made from a published version. What does not: deciding a verdict (`transforms/guard/`).
+What belongs here: bundles of a published version, the log. What does not: deciding a verdict (`transforms/guard/`).
 """

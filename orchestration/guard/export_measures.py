@@ -1,7 +1,7 @@
-"""What a guard bundle is measured by while it is written: what it loses, and how often it will be wrong.
+"""Measures of a guard bundle, for its manifest: what its search misses, and how often its rule errs.
 
-What belongs here: the recall of sketches, the error of quantised vectors, error rates of the rule, all for the
-manifest. What does not: writing (`guard/export.py`), the null distribution (`transforms/matches/null_distribution.py`).
+What belongs here: the recall of sketches, the error of quantised vectors, error rates of the rule. What does not:
+writing (`guard/export.py`), the null distribution (`transforms/matches/null_distribution.py`).
 """
 
 from collections import defaultdict
@@ -16,16 +16,17 @@ from transforms.encoders import Vectors
 from transforms.intervals import wilson
 from transforms.joins.cosine import sketches
 
-_CHOICES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
+_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 _QUERIES = 64  # edited copies whose views are searched with
 NOT_TRAINED, _COPIES = "not_trained", ("whole", "part")  # as `calibration_pictures` names populations
 
 
 class Losses:
-    """Meets the vectors that go into a bundle, and says what sketches and 8-bit numbers lose of them.
+    """Measures what sketches and 8-bit numbers lose of the vectors of a bundle.
 
-    queries: views of edited copies of training pictures, float32 (pictures, views, d): what a guard is asked about.
-    threshold: cosine from where on a pair should be found.
+    Args:
+        queries: views of edited copies of training pictures, float32 (pictures, views, d).
+        threshold: cosine from which a search should find a pair.
     """
 
     def __init__(self, queries: npt.NDArray[np.float32], threshold: float) -> None:
@@ -34,8 +35,8 @@ class Losses:
         self._error = 0.0
         self._alike = 1.0
 
-    def meet(self, vectors: Vectors) -> None:
-        """Compare some vectors, float32 (n, d), with all queries, and with what is kept of them."""
+    def add(self, vectors: Vectors) -> None:
+        """Compare vectors, float32 (n, d), with all queries, and with their own 8-bit form."""
         if not len(vectors):
             return
         codes, signs = sketches.quantise(vectors), sketches.sketch(vectors)
@@ -53,8 +54,8 @@ class Losses:
             self._found += int((bits <= radius).sum())
             self._error = max(self._error, float(np.abs(scored - true[near]).max()))
 
-    def measured(self) -> dict[str, Any]:
-        """Return what was measured: recall None where no query was near to anything."""
+    def summary(self) -> dict[str, Any]:
+        """Return the measures. `recall` is None if no query is near to a vector."""
         recall = self._found / self._pairs if self._pairs else None
         low, high = (None, None) if recall is None else wilson(recall, self._pairs)
         return {
@@ -69,14 +70,17 @@ class Losses:
 
 
 def queries(embeddings: pa.Table, views: Sequence[str], dimension: int) -> npt.NDArray[np.float32]:
-    """Return the views of edited copies, of at most 64: float32 (pictures, views, dimension).
+    """Return the views of at most 64 edited copies: float32 (pictures, views, dimension).
 
-    embeddings: `calibration_embeddings`; pictures that lack a view are left out.
+    Args:
+        embeddings: rows of `calibration_embeddings`. Pictures that lack a view are left out.
+        views: names of the views.
+        dimension: d.
     """
-    found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    vectors: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
     for row in embeddings.to_pylist():
-        found[row["pixel_sha256"], row["edit"]][row["view"]] = row["vector"]
-    whole = [found[key] for key in sorted(found) if all(view in found[key] for view in views)][:_QUERIES]
+        vectors[row["pixel_sha256"], row["edit"]][row["view"]] = row["vector"]
+    whole = [vectors[key] for key in sorted(vectors) if all(view in vectors[key] for view in views)][:_QUERIES]
     stacked = [[each[view] for view in views] for each in whole]
     return np.array(stacked, np.float32).reshape(len(whole), len(views), dimension)
 
@@ -84,8 +88,12 @@ def queries(embeddings: pa.Table, views: Sequence[str], dimension: int) -> npt.N
 def error_rates(pictures: Sequence[Mapping[str, Any]], score: float, p_value: float | None) -> list[dict[str, Any]]:
     """Return how often the rule for embeddings errs, by population: `not_trained`, `whole` and `part`.
 
-    pictures: `calibration_pictures`. Blocked is a score from `score` on, or a p-value up to `p_value`, if there is one;
-    perceptual hashes and equal files block more copies still. Intervals are Wilson's, of 95%.
+    Perceptual hashes and equal files block further copies; they are not counted. Intervals are Wilson's, of 95%.
+
+    Args:
+        pictures: rows of `calibration_pictures`.
+        score: cosine from which the rule blocks.
+        p_value: p-value up to which it also blocks, if any.
     """
     blocked: dict[str, list[bool]] = defaultdict(list)
     for each in pictures:
@@ -110,5 +118,5 @@ def _errors(population: str, flags: Sequence[bool]) -> dict[str, Any]:
 
 
 def operating_points(pictures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the error rates for a choice of thresholds, without a p-value, to choose from."""
-    return [{"copy_score": score, **each} for score in _CHOICES for each in error_rates(pictures, score, None)]
+    """Return the error rates at each of some thresholds, without a p-value."""
+    return [{"copy_score": score, **each} for score in _THRESHOLDS for each in error_rates(pictures, score, None)]

@@ -1,4 +1,4 @@
-"""Where the guard bundles of a warehouse lie, which of them is meant where none is named, and which go.
+"""Folders of a warehouse's guard bundles: naming, finding the newest, removing old ones.
 
 What belongs here: folders below `home/guard`. What does not: writing a bundle (`guard/export.py`), reading one
 (`transforms/guard/`).
@@ -18,7 +18,16 @@ _NAME = re.compile(r"version-(\d{6,})(-at-least-\d+)?(-hashes)?(-copy-score-[\de
 def default_folder(
     home: Path, version: int, *, at_least: int, hashes_only: bool, copy_score: float | None, p_value: float | None
 ) -> Path:
-    """Return where a bundle lies unless another folder is named: by its version, and what it was asked to be."""
+    """Return the default folder of a bundle, named after its version and options.
+
+    Args:
+        home: folder of the warehouse.
+        version: number of the published version.
+        at_least: see `BundleOptions`, as for the others.
+        hashes_only: likewise.
+        copy_score: likewise.
+        p_value: likewise.
+    """
     name = f"version-{version:06d}" + (f"-at-least-{at_least}" if at_least > 1 else "")
     name += "-hashes" if hashes_only else ""
     name += "" if copy_score is None else f"-copy-score-{copy_score:g}"
@@ -26,23 +35,27 @@ def default_folder(
 
 
 def newest(home: Path) -> Path | None:
-    """Return a bundle of the newest version that has one, None where there is none.
+    """Return a bundle of the newest version that has one, or None.
 
-    Of several it is the one that lets out least: to export a narrower one beside it takes nothing away. Raises
-    BundleError for a manifest that cannot be read.
+    Of several it is the strictest, so exporting a narrower one beside it weakens no check. Raises BundleError for a
+    manifest that cannot be read.
     """
-    found = _by_version(home)
-    return max(found[max(found)], key=_strictness) if found else None
+    folders = _by_version(home)
+    return max(folders[max(folders)], key=_strictness) if folders else None
 
 
 def prune(home: Path, kept: Collection[int]) -> None:
-    """Remove bundles of versions that are no longer kept, but for the newest. Folders that users named are theirs.
+    """Remove the bundles of versions that are no longer kept, except those of the newest.
 
-    Whoever has one open goes on with it.
+    A process that has one open can go on. Bundles outside `home/guard` stay.
+
+    Args:
+        home: folder of the warehouse.
+        kept: numbers of the versions to keep.
     """
-    found = _by_version(home)
-    for number in found.keys() - {*kept, max(found, default=0)}:
-        for folder in found[number]:
+    folders = _by_version(home)
+    for number in folders.keys() - {*kept, max(folders, default=0)}:
+        for folder in folders[number]:
             staging.discard(folder)
 
 
@@ -51,14 +64,14 @@ def _bundles(home: Path) -> Path:
 
 
 def _by_version(home: Path) -> dict[int, list[Path]]:
-    found: dict[int, list[Path]] = {}
+    folders: dict[int, list[Path]] = {}
     for path in _bundles(home).glob(f"*/{MANIFEST}"):
         if match := _NAME.fullmatch(path.parent.name):
-            found.setdefault(int(match[1]), []).append(path.parent)
-    return found
+            folders.setdefault(int(match[1]), []).append(path.parent)
+    return folders
 
 
 def _strictness(folder: Path) -> tuple[float, ...]:
-    said = Bundle.described(folder)
-    policy = said["policy"]
-    return (-policy["at_least"], "embedding" in said["fingerprints"], -policy["copy_score"], policy["p_value"] or 0)
+    manifest = Bundle.read_manifest(folder)
+    policy = manifest["policy"]
+    return (-policy["at_least"], "embedding" in manifest["fingerprints"], -policy["copy_score"], policy["p_value"] or 0)

@@ -1,7 +1,7 @@
-"""Checks of the guard as facts: who was let out, who was not, and why, for curators to look at.
+"""The log of the guard: every verdict as a fact, for curators.
 
-What belongs here: from verdicts to rows of `guard_checks`, a batch at a time. What does not: what a curator reads of it
-(`sql/provenance/guard_log.sql`), what the guard decides (`transforms/guard/`). No image is kept, only its digests.
+What belongs here: from verdicts to rows of `guard_checks`, a batch at a time. What does not: the published table
+(`sql/provenance/guard_log.sql`), deciding (`transforms/guard/`). The log keeps digests of images, never an image.
 """
 
 import logging
@@ -21,17 +21,17 @@ from orchestration.facts import Facts, FactTable
 from transforms.guard import Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
-_REFUSED = (OSError, ValueError, RuntimeError)  # Lance raises any of them where files cannot be read or written
-_WAITING = 100_000  # verdicts held while the table cannot be written
-_BATCH, _SECONDS = 5_000, 5.0  # a commit takes some 20 ms and leaves a file
+_REFUSED = (OSError, ValueError, RuntimeError)  # Lance raises any of them for files it cannot read or write
+_WAITING = 100_000  # verdicts kept in memory while the table cannot be written
+_BATCH, _SECONDS = 5_000, 5.0  # a commit takes 20 ms and adds a file
 
 
 class NotLogged(RuntimeError):
-    """Checks were answered and could not be noted; the message says how many."""
+    """Checks were answered but not logged; the message says how many."""
 
 
 def row(verdict: Verdict) -> dict[str, Any]:
-    """Return what is kept of a verdict."""
+    """Return a verdict as a row of `guard_checks`."""
     evidence = verdict.evidence
     return {
         "check_id": uuid.uuid4().hex,
@@ -55,7 +55,7 @@ def row(verdict: Verdict) -> dict[str, Any]:
 
 @dataclass
 class _Held:
-    """Rows that are being written, and why they could not be."""
+    """Rows that are being written, and the last error."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     reason: str = "the writer ended"
@@ -63,10 +63,10 @@ class _Held:
 
 @contextmanager
 def opened(home: Path) -> Iterator[Callable[[Verdict], None]]:
-    """Yield what notes a verdict in a warehouse and returns at once; all are written at the end.
+    """Yield a function that records a verdict and returns at once. A thread writes them; the exit waits for it.
 
-    A table that cannot be written does not stop checks: it is logged, and the verdicts wait for the next try, the
-    oldest 100,000 of them. Raises NotLogged at the end for those that could not be written at last.
+    If the table cannot be written, checks go on: the error goes to the service's log, and up to 100,000 verdicts wait
+    for the next try. Raises NotLogged at the exit for verdicts that are still not written.
     """
     held = _Held()
     waiting: queue.Queue[dict[str, Any]] = queue.Queue(_WAITING)
@@ -88,13 +88,13 @@ def opened(home: Path) -> Iterator[Callable[[Verdict], None]]:
         ended.set()
         writer.join()
         if lost := len(held.rows) + waiting.qsize():
-            raise NotLogged(f"{lost:,} checks were answered, but not noted in {home}: {held.reason}")
+            raise NotLogged(f"{lost:,} checks were answered, but not logged in {home}: {held.reason}")
 
 
 def _write(table: FactTable, waiting: "queue.Queue[dict[str, Any]]", held: _Held, ended: threading.Event) -> None:
     last = False
     while not last:
-        last = ended.wait(_SECONDS)  # what was put before the end is still written
+        last = ended.wait(_SECONDS)  # write what was put before the end, too
         while held.rows or not waiting.empty():
             while len(held.rows) < _BATCH and not waiting.empty():
                 held.rows.append(waiting.get_nowait())

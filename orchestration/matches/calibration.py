@@ -1,78 +1,62 @@
-"""The pictures that p-values rest on: which they are, their views' embeddings, and what pixels say of their matches.
+"""The pictures that p-values rest on: which they are, their pixels, and the embeddings of their views.
 
-What belongs here: choosing, reading, embedding and comparing, each done once a picture and kept. What does not: the
-null distribution (`transforms/matches/null_distribution.py`), the assets (`defs/calibration.py`).
+What belongs here: choosing, reading and embedding them; an embedding is made once and kept. What does not: their best
+matches (`matches/null_scores.py`), the null distribution (`transforms/matches/null_distribution.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from orchestration.facts import FactTable, literal
-from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.kinds import COPY
-from orchestration.fingerprints.picture_set import usable_pictures
-from orchestration.fingerprints.stored_vectors import StoredVectors
-from orchestration.matches import candidates
-from orchestration.matches.search import Pool
+from orchestration.facts import Facts, FactTable
+from orchestration.facts.filters import equals, is_in
+from orchestration.facts.recipes import older_recipe, recipe
+from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.progress import say, track
-from orchestration.runtime.resources import Warehouse
 from transforms import pictures
-from transforms.alignment.comparer import Comparer
-from transforms.encoders import Vectors
-from transforms.fingerprints.fingerprint import embed, vector_column
+from transforms.encoders import Encoder, Vectors
+from transforms.fingerprints import fingerprint
+from transforms.fingerprints.fingerprint import Rules, vector_column
+from transforms.fingerprints.views import View
 from transforms.hashing import hashes
 from transforms.hashing.digest_arrays import Lookup
-from transforms.hashing.hashes import from_hex
-from transforms.matches import edits, null_distribution
+from transforms.matches import edits
 from transforms.matches.edits import Edit
 from transforms.pictures import PICTURE_ENDINGS, Pixels
 
 CODE = 1  # raise when the same pictures would be edited or embedded otherwise
 NOT_TRAINED = "not_trained"
 _LEAST_SIDE = 32  # pixels that an edit needs
+_AT_ONCE = 256  # pictures whose vectors are read at once
+_DELETED = 200  # keys in a filter
 
 
 @dataclass(frozen=True)
-class Heads:
-    """The different training pictures that are searched, one a cluster, in the order in which their vectors lie.
+class CalibrationPicture:
+    """A picture that calibrates: a training picture, a held-out one, or an edited copy of a training picture.
 
-    ids: uint64 (n,). digests: uint8 (n, 32), the SHA-256 of their pixels. rows: their vectors.
-    """
-
-    ids: npt.NDArray[np.uint64]
-    digests: npt.NDArray[np.uint8]
-    rows: StoredVectors
-
-
-def heads(warehouse: Warehouse) -> Heads:
-    """Read which pictures are searched; their vectors stay where they are."""
-    pool = Pool.read(warehouse, usable_pictures(warehouse.facts))
-    rows, numbers = pool.heads()
-    return Heads(pool.training.ids[numbers], pool.training.digests[numbers], rows)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that calibrates. position: among the searched; None where it was held out, which then has a path.
-
-    edit: what is done to it before it is searched with; other: the position of the picture that fills the rest.
+    Attributes:
+        digest: SHA-256 of its pixels, before any edit.
+        index: Of the training picture; None for a held-out one.
+        path: Of a held-out picture.
+        edit: What is done to it before it is searched with.
+        other: Index of the picture that fills what an edit leaves empty.
     """
 
     digest: str
-    position: int | None = None
+    index: int | None = None
     path: str | None = None
     edit: Edit | None = None
     other: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
-        """Its pixels and its edit, as facts are keyed."""
+        """The digest and the name of the edit, by which facts know it."""
         return self.digest, self.edit.name if self.edit else ""
 
     @property
@@ -81,36 +65,46 @@ class Picture:
         return self.edit.kind if self.edit else NOT_TRAINED
 
 
-def sampled(warehouse: Warehouse, training: Heads) -> list[Picture]:
-    """Return the pictures whose digests are smallest: training pictures, held-out ones, then edited copies."""
-    limits, chosen = warehouse.settings.limits, warehouse.settings.calibration
-    positions = null_distribution.smallest(training.digests, limits.null_sample).tolist()
-    digests = {p: training.digests[p].tobytes().hex() for p in positions}
-    trained, known = Lookup(training.digests), set()
-    held_out = []
-    for path in held_out_paths(warehouse):
-        try:
-            digest = hashes.pixel_sha256(_read(warehouse, path))
-        except (OSError, ValueError) as error:
-            say(f"left out of the null distribution: {path}: {error}")
-            continue
-        if digest in known or trained.find(from_hex([digest]))[1].all():
-            say(f"left out of the null distribution: {path}: its pixels are those of another picture")
-            continue
-        known.add(digest)
-        held_out.append(Picture(digest, path=path))
-    held_out = sorted(held_out, key=lambda picture: picture.digest)[: limits.null_sample]
-    trials = [
-        # which edit a picture gets hangs on its digest, and stays when the sample grows
-        Picture(digests[p], p, edit=edits.EDITS[int(digests[p][:8], 16) % len(edits.EDITS)], other=other)
-        for p, other in zip(positions, positions[1:] + positions[:1], strict=True)
-    ]
-    return [*(Picture(digests[p], p) for p in positions), *held_out, *trials[: chosen.trials]]
+@dataclass(frozen=True)
+class CalibrationReader:
+    """Reads the pixels of calibrating pictures.
+
+    Attributes:
+        index: The training pictures.
+        load: Reads one of them.
+        rules: What a held-out picture must satisfy.
+    """
+
+    index: PictureIndex
+    load: TrainingPictures
+    rules: Rules
+
+    def pixels(self, picture: CalibrationPicture) -> Pixels:
+        """Return a picture as it is searched with. Raises OSError or ValueError if it cannot be read or edited."""
+        if picture.index is None:
+            return self.held_out(str(picture.path))
+        source = self.training(picture.index)
+        if picture.edit is None or picture.other is None:
+            return source
+        other = self.training(picture.other)
+        if min(*source.shape[:2], *other.shape[:2]) < _LEAST_SIDE:
+            raise ValueError(f"a side of fewer than {_LEAST_SIDE} pixels cannot be edited")
+        seed = int(picture.digest[:16], 16)
+        return picture.edit.apply(source, other, np.random.default_rng(seed))
+
+    def training(self, index: int) -> Pixels:
+        """Return a training picture. Raises OSError or ValueError."""
+        return self.load(int(self.index.ids[index]))
+
+    def held_out(self, path: str) -> Pixels:
+        """Return a held-out picture. Raises OSError or ValueError."""
+        if Path(path).stat().st_size > self.rules.member_bytes:
+            raise ValueError(f"more than limits.member_bytes = {self.rules.member_bytes} bytes")
+        return pictures.decode(Path(path).read_bytes(), self.rules.max_pixels)
 
 
-def held_out_paths(warehouse: Warehouse) -> list[str]:
-    """Return the held-out pictures' paths. Raises NotADirectoryError for a folder that is not there."""
-    folder = warehouse.settings.calibration.held_out
+def held_out_paths(folder: str | None) -> list[str]:
+    """Return the paths of the held-out pictures. Raises NotADirectoryError for a folder that does not exist."""
     if folder is None:
         return []
     if not Path(folder).is_dir():
@@ -118,132 +112,125 @@ def held_out_paths(warehouse: Warehouse) -> list[str]:
     return [str(p) for p in sorted(Path(folder).rglob("*")) if p.suffix.lower() in PICTURE_ENDINGS and p.is_file()]
 
 
-def _read(warehouse: Warehouse, path: str) -> Pixels:
-    if Path(path).stat().st_size > warehouse.rules.member_bytes:
-        raise ValueError(f"more than limits.member_bytes = {warehouse.rules.member_bytes} bytes")
-    return pictures.decode(Path(path).read_bytes(), warehouse.rules.max_pixels)
+def sample(reader: CalibrationReader, held_out: Iterable[str], count: int, trials: int) -> list[CalibrationPicture]:
+    """Choose the pictures of the smallest digests: training pictures, held-out ones, then edited copies.
 
-
-def shown(warehouse: Warehouse, training: Heads, picture: Picture) -> Pixels:
-    """Return a picture as it is searched with. Raises OSError or ValueError where it cannot be read or edited."""
-    if picture.position is None:
-        return _read(warehouse, str(picture.path))
-    source = warehouse.training_picture(int(training.ids[picture.position]))
-    if picture.edit is None or picture.other is None:
-        return source
-    other = warehouse.training_picture(int(training.ids[picture.other]))
-    if min(*source.shape[:2], *other.shape[:2]) < _LEAST_SIDE:
-        raise ValueError(f"a side of fewer than {_LEAST_SIDE} pixels cannot be edited")
-    seed = int(picture.digest[:16], 16)
-    return picture.edit.apply(source, other, np.random.default_rng(seed))
-
-
-def embedded(
-    warehouse: Warehouse, training: Heads, wanted: Sequence[Picture]
-) -> Iterator[tuple[list[Picture], Vectors]]:
-    """Yield pictures and their views' vectors, float32 (n, views, d), a batch at a time; only new ones are embedded.
-
-    A picture that cannot be read is said and left out. What is no longer wanted is forgotten.
+    Args:
+        reader: Of the pictures.
+        held_out: Paths.
+        count: Of training pictures, and of held-out ones.
+        trials: Edited copies.
     """
-    table = _bound(warehouse)
+    index = reader.index
+    trained = index.sample(count).tolist()
+    plain = [CalibrationPicture(index.hex_digest(i), i) for i in trained]
+    copies = [
+        # which edit a picture gets depends on its digest, and stays when the sample grows
+        CalibrationPicture(each.digest, i, edit=edits.EDITS[int(each.digest[:8], 16) % len(edits.EDITS)], other=other)
+        for each, i, other in zip(plain, trained, trained[1:] + trained[:1], strict=True)
+    ]
+    return [*plain, *_held_out(reader, held_out)[:count], *copies[:trials]]
+
+
+def _held_out(reader: CalibrationReader, paths: Iterable[str]) -> list[CalibrationPicture]:
+    """Return held-out pictures in the order of their digests, without those that are trained on or repeated."""
+    index, held_out = reader.index, dict[str, CalibrationPicture]()
+    trained = Lookup(index.digests[index.heads])
+    for path in paths:
+        try:
+            digest = hashes.pixel_sha256(reader.held_out(path))
+        except (OSError, ValueError) as error:
+            say(f"left out of the null distribution: {path}: {error}")
+            continue
+        if digest in held_out or trained.find(hashes.from_hex([digest]))[1].all():
+            say(f"left out of the null distribution: {path}: its pixels are those of another picture")
+            continue
+        held_out[digest] = CalibrationPicture(digest, path=path)
+    return [held_out[digest] for digest in sorted(held_out)]
+
+
+def embed(
+    sampled: Sequence[CalibrationPicture],
+    reader: CalibrationReader,
+    facts: Facts,
+    encoder: Encoder,
+    views: Sequence[View],
+    at_once: int,
+) -> Iterator[tuple[list[CalibrationPicture], Vectors]]:
+    """Embed the views of new pictures, and yield all pictures with their vectors, a batch at a time.
+
+    A picture that cannot be read is logged and left out. Pictures that left the sample are deleted.
+
+    Args:
+        sampled: The pictures.
+        reader: Of their pixels.
+        facts: The fact tables.
+        encoder: For the views.
+        views: The parts that generations are searched with.
+        at_once: Views embedded at once.
+
+    Yields:
+        Pictures, and their vectors, float32 (n, views, d).
+    """
+    table = _table(facts, encoder, views)
     done = set(zip(*table.read(["pixel_sha256", "edit"]).to_pydict().values(), strict=True))
-    due = [picture for picture in wanted if picture.key not in done]
-    size = max(1, warehouse.pace.batch // len(warehouse.views))
+    due = [picture for picture in sampled if picture.key not in done]
+    size = max(1, at_once // len(views))
     for batch in batched(track(due, "embedding pictures of the null distribution", len(due)), size):
-        _embed(warehouse, training, batch, table)
-    gone = done - {picture.key for picture in wanted}
-    for keys in batched(sorted(gone), 200):
-        table.delete(" or ".join(_is(key) for key in keys))
-    for part in batched(wanted, 256):
-        yield _stored(table, part, [view.name for view in warehouse.views])
+        _embed(batch, reader, table, encoder, views)
+    gone = done - {picture.key for picture in sampled}
+    for keys in batched(sorted(gone), _DELETED):
+        table.delete(
+            " or ".join(f"({equals('pixel_sha256', digest)} and {equals('edit', edit)})" for digest, edit in keys)
+        )
+    for batch in batched(sampled, _AT_ONCE):
+        yield _stored(table, batch, [view.name for view in views])
 
 
-def _bound(warehouse: Warehouse) -> FactTable:
-    encoder = warehouse.encoder(COPY).id
-    table = warehouse.facts["calibration_embeddings"]
-    table.reset(str(encoder), encoder.dimension)
-    made_by = recipe("calibration embeddings", CODE, warehouse.views, [edit.name for edit in edits.EDITS])
-    if table.recipe != made_by:
+def _table(facts: Facts, encoder: Encoder, views: Sequence[View]) -> FactTable:
+    """Return the table of embeddings, empty if it was made otherwise."""
+    table = facts["calibration_embeddings"]
+    table.reset(str(encoder.id), encoder.id.dimension)
+    parts = (CODE, views, [edit.name for edit in edits.EDITS])
+    made_by = recipe("calibration embeddings", *parts)
+    if table.recipe not in (made_by, older_recipe(*parts)):
         table.clear()
         table.note_recipe(made_by)
-    return warehouse.facts.embeddings(table.name, str(encoder), encoder.dimension)
+    return facts.embeddings(table.name, str(encoder.id), encoder.id.dimension)
 
 
-def _embed(warehouse: Warehouse, training: Heads, batch: Iterable[Picture], table: FactTable) -> None:
-    keys, views = [], []
+def _embed(
+    batch: Iterable[CalibrationPicture],
+    reader: CalibrationReader,
+    table: FactTable,
+    encoder: Encoder,
+    views: Sequence[View],
+) -> None:
+    keys, parts = [], []
     for picture in batch:
         try:
-            pixels = shown(warehouse, training, picture)
+            pixels = reader.pixels(picture)
         except (OSError, ValueError) as error:
             say(f"left out of the null distribution: {picture.path or picture.digest}: {error}")
             continue
         keys.append(picture.key)
-        views += [view.cut(pixels) for view in warehouse.views]
+        parts += [view.cut(pixels) for view in views]
     if keys:
-        digest, edit = (np.repeat(column, len(warehouse.views)).tolist() for column in zip(*keys, strict=True))
-        names = [view.name for view in warehouse.views] * len(keys)
-        vector = vector_column(embed(warehouse.encoder(COPY), views))
+        digest, edit = (np.repeat(column, len(views)).tolist() for column in zip(*keys, strict=True))
+        names = [view.name for view in views] * len(keys)
+        vector = vector_column(fingerprint.embed(encoder, parts))
         table.upsert(pa.table({"pixel_sha256": digest, "edit": edit, "view": names, "vector": vector}))
 
 
-def _is(key: tuple[str, str]) -> str:
-    return f"(pixel_sha256 = {literal(key[0])} and edit = {literal(key[1])})"
-
-
-def _stored(table: FactTable, wanted: Sequence[Picture], views: Sequence[str]) -> tuple[list[Picture], Vectors]:
-    digests = ", ".join(sorted({literal(picture.digest) for picture in wanted}))
-    rows = table.read(["pixel_sha256", "edit", "view", "vector"], f"pixel_sha256 in ({digests})")
-    names = (rows[name].to_pylist() for name in ("pixel_sha256", "edit", "view"))
-    place = {key: number for number, key in enumerate(zip(*names, strict=True))}
-    known = [picture for picture in wanted if (*picture.key, views[0]) in place]
+def _stored(
+    table: FactTable, batch: Sequence[CalibrationPicture], views: Sequence[str]
+) -> tuple[list[CalibrationPicture], Vectors]:
+    columns = ["pixel_sha256", "edit", "view"]
+    rows = table.read([*columns, "vector"], is_in("pixel_sha256", sorted({picture.digest for picture in batch})))
+    place = {key: i for i, key in enumerate(zip(*(rows[name].to_pylist() for name in columns), strict=True))}
+    known = [picture for picture in batch if (*picture.key, views[0]) in place]
     if not known:
         return [], np.empty((0, len(views), 0), np.float32)
     flat = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
     order = [place[(*picture.key, view)] for picture in known for view in views]
     return known, flat[order].reshape(len(known), len(views), flat.shape[1])
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a calibrating picture was found to match. position: among the searched; its source for an edited copy."""
-
-    picture: Picture
-    position: int
-    score: float
-    background: float
-    confirmed: bool | None = None
-    failure: str | None = None
-
-
-def compared(warehouse: Warehouse, training: Heads, found: Sequence[Found]) -> list[Found]:
-    """Lay each picture over its match by pixels, where that was not done before."""
-    table = warehouse.facts["calibration_comparisons"]
-    made_by = recipe("calibration comparisons", CODE, candidates.CODE, warehouse.pixel_limits)
-    table.delete(f"recipe <> {literal(made_by)}")
-    known = {(r["pixel_sha256"], r["edit"], r["source_sha256"]): r for r in table.read().to_pylist()}
-
-    def load(name: Picture | int) -> Pixels:
-        if isinstance(name, int):
-            return warehouse.training_picture(int(training.ids[name]))
-        return shown(warehouse, training, name)
-
-    compare = Comparer[Picture | int](load, warehouse.pixel_limits)
-    made, told = [], []
-    for each in track(found, "comparing pictures of the null distribution", len(found)):
-        key = (*each.picture.key, training.digests[each.position].tobytes().hex())
-        row = known.get(key)
-        if row is None:
-            row = dict(zip(("pixel_sha256", "edit", "source_sha256"), key, strict=True)) | {"recipe": made_by}
-            row |= _verdict(compare, each, warehouse)
-            made.append(row)
-        told.append(replace(each, confirmed=row["confirmed"], failure=row["failure"]))
-    table.upsert(pa.Table.from_pylist(made, table.schema))
-    return told
-
-
-def _verdict(compare: Comparer[Picture | int], found: Found, warehouse: Warehouse) -> dict[str, object]:
-    try:
-        alignment = compare(found.picture, found.position)
-    except (OSError, ValueError) as error:
-        return {"confirmed": None, "failure": str(error)}
-    return {"confirmed": alignment is not None and alignment.confirmed(warehouse.pixel_limits), "failure": None}

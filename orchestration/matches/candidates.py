@@ -1,208 +1,242 @@
-"""From lists of neighbours to candidates and evidence: who is compared by pixels, each pair of pictures once.
+"""From lists of neighbours to candidates and evidence: gather, compare by pixels, measure.
 
-What belongs here: gathering a generation's candidates from all facts, and remembering comparisons. What does not:
-searching (`matches/search.py`), what is compared and how (`transforms/matches/candidates.py`, `alignment/align.py`),
-the tables of matches (`defs/matches.py`).
+What belongs here: gathering a generation's candidates from all facts, the comparisons they need, and the rows of both
+tables of matches. What does not: searching (`matches/search.py`), storing comparisons
+(`duplicates/pixel_comparisons.py`), the rules (`transforms/matches/candidates.py`).
+
+Each of the three steps goes through the generations batch by batch and gathers them anew: no more than a batch is held.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from itertools import batched
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from orchestration.facts import literal
+from orchestration.duplicates.pixel_comparisons import Pair, PixelComparisons
+from orchestration.facts import SCHEMAS, Facts, FactTable
+from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
-from orchestration.matches.kept_lists import stretch
-from orchestration.matches.search import Pool, Search, queries_of, view_vectors
+from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.fingerprints.picture_index import PictureIndex
+from orchestration.matches.kept_lists import KeptLists, within
+from orchestration.matches.search import GenerationSearch, queries
 from orchestration.progress import track
-from orchestration.runtime.resources import Warehouse
 from transforms import pictures
 from transforms.alignment.comparer import Comparer
-from transforms.alignment.policy import Alignment
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints.views import WHOLE
 from transforms.hashing.digest_arrays import Lookup
 from transforms.hashing.hashes import from_hex
-from transforms.matches import candidates as matching
-from transforms.matches import search
-from transforms.matches.candidates import Candidate, Cut, Equals, Measured, Query
+from transforms.matches import candidates as rules
+from transforms.matches.candidates import Candidate, Comparison, EqualPictures, PairEvidence, Query
+from transforms.matches.search import scores
 from transforms.pictures import Pixels
 from transforms.regions import Box
 
 CODE = 4  # raise when two pictures would be laid over each other, or confirmed, otherwise
 _AT_ONCE = 512  # generations
-_COMMIT = 200  # comparisons, some seconds of work
-
-type _Pair = tuple[str, str]  # generation and training picture, by the SHA-256 of their pixels
-type _Outcome = tuple[str | None, str | None]  # the alignment as JSON, the failure
 
 
-class Matches:
-    """The matches of all generations, batch by batch, from what is in the facts.
+@dataclass(frozen=True)
+class GenerationCandidates:
+    """A generation with what it could come from.
 
-    made, failed: comparisons by pixels that were made now, and of these, those in which a picture could not be read.
-    changed: whether any of them gave something that was not known.
+    Attributes:
+        query: The generation.
+        path: Its file.
+        equal: The training pictures that equal it.
+        candidates: Those of every method.
+        chosen: Indices of the pictures to compare by pixels.
     """
 
-    def __init__(self, warehouse: Warehouse, pool: Pool, found: Search, cut: Cut) -> None:
-        self._warehouse, self._pool, self._search, self._cut = warehouse, pool, found, cut
-        self._table = warehouse.facts["match_comparisons"]
-        limits = warehouse.pixel_limits
-        self._recipe = recipe("match comparisons", CODE, limits, [field.name for field in fields(Alignment)])
-        self._equals = _equals(warehouse, pool, found.readable)
-        names, paths = (found.readable[name].to_pylist() for name in ("generation_id", "path"))
-        self._paths = dict(zip(names, paths, strict=True))
-        self._comparer = Comparer[str | int](self._load, limits)
-        self.made = self.failed = 0
-        self.changed = False
-
-    def _load(self, name: str | int) -> Pixels:
-        if isinstance(name, int):
-            return self._warehouse.training_picture(int(self._pool.training.ids[name]))
-        with open(self._paths[name], "rb") as file:  # noqa: PTH123 -- a plain read
-            return pictures.decode(file.read(), self._warehouse.rules.max_pixels)
-
-    def compare(self) -> None:
-        """Lay pictures over each other that were not compared yet, or could not be read then."""
-        self._table.delete(f"recipe <> '{self._recipe}'")
-        tried: set[_Pair] = set()  # and failed
-        new: dict[_Pair, _Outcome] = {}
-        for query, numbers, known in track(self._asked(), "matching generations", len(self._search.readable)):
-            for number in numbers:
-                pair = self._pair(query, number)
-                before = known.get(pair)
-                if pair in tried or (before is not None and before[1] is None):
-                    continue
-                outcome = known[pair] = self._outcome(query, number)
-                if outcome[1] is not None:
-                    tried.add(pair)
-                new |= {pair: outcome} if outcome != before else {}
-            if len(new) >= _COMMIT:
-                self._commit(new)
-        self._commit(new)
-        failed = self._table.read(self._table.keys, "failure is not null").to_pydict().values()
-        for a, b in set(zip(*failed, strict=True)) - tried:  # nobody asks for it any more
-            self._table.delete(f"generation_pixels = '{a}' and training_pixels = '{b}'")
-
-    def _asked(self) -> Iterator[tuple[Query, list[int], dict[_Pair, _Outcome]]]:
-        """Yield every generation with what it is compared with, and what is known, which the next ones know too."""
-        for some in batched(self._gathered(), _AT_ONCE):
-            known = self._known([query for query, _ in some])
-            for query, found in some:
-                yield query, matching.compared(found, self._pool.training, self._cut), known
-
-    def _outcome(self, query: Query, number: int) -> _Outcome:
-        self.made += 1
-        try:
-            found = self._comparer(query.generation_id, number)
-        except (OSError, ValueError) as error:
-            self.failed += 1
-            return None, str(error)
-        return json.dumps(None if found is None else asdict(found)), None
-
-    def _commit(self, new: dict[_Pair, _Outcome]) -> None:
-        rows = [
-            {"generation_pixels": a, "training_pixels": b, "recipe": self._recipe, "alignment": found, "failure": why}
-            for (a, b), (found, why) in new.items()
-        ]
-        self._table.upsert(pa.Table.from_pylist(rows, self._table.schema))
-        self.changed |= bool(new)
-        new.clear()
-
-    def _known(self, queries: Sequence[Query]) -> dict[_Pair, _Outcome]:
-        known = {}
-        for some in batched(sorted({query.pixel_sha256 for query in queries}), _AT_ONCE):
-            where = f"generation_pixels in ({', '.join(map(literal, some))})"
-            for row in self._table.read(where=where).to_pylist():
-                known[row["generation_pixels"], row["training_pixels"]] = row["alignment"], row["failure"]
-        return known
-
-    def _pair(self, query: Query, number: int) -> _Pair:
-        return query.pixel_sha256, self._pool.training.digests[number].tobytes().hex()
-
-    def candidates(self) -> Iterator[list[Candidate]]:
-        """Yield the candidates of every generation."""
-        return (found for _, found in self._gathered())
-
-    def evidence(self) -> Iterator[tuple[str, list[Measured]]]:
-        """Yield every generation with its evidence, from the comparisons that were made."""
-        for some in batched(self._gathered(), _AT_ONCE):
-            known = self._known([query for query, _ in some])
-
-            def compare(query: Query, number: int, known: dict[_Pair, _Outcome] = known) -> Alignment | None:
-                found, failure = known[self._pair(query, number)]
-                if failure is not None:
-                    raise ValueError(failure)
-                return _alignment(found)
-
-            for (query, _), scored in zip(some, self._scored(some), strict=True):
-                equals = self._equals.get(query.generation_id, Equals())
-                yield (
-                    query.generation_id,
-                    list(matching.measure(query, equals, scored, self._pool.training, compare)),
-                )
-
-    def _scored(self, some: Sequence[tuple[Query, list[Candidate]]]) -> list[list[tuple[int, float, Box]]]:
-        """Return for each generation the pictures to compare, with the cosine and the box of its best view."""
-        chosen = [matching.compared(found, self._pool.training, self._cut) for _, found in some]
-        flat = np.array([number for numbers in chosen for number in numbers], np.int64)
-        owner = np.repeat(np.arange(len(chosen)), [len(numbers) for numbers in chosen])
-        places, back = np.unique(self._pool.places[flat], return_inverse=True)
-        views = view_vectors(self._warehouse, [query.generation_id for query, _ in some])
-        score, view = search.scores(views, self._pool.rows.take(places)[back.ravel()], owner)
-        boxes = [each.box for each in self._warehouse.views]
-        rows = iter(zip(flat.tolist(), score.tolist(), (boxes[v] for v in view), strict=True))
-        return [[next(rows) for _ in numbers] for numbers in chosen]
-
-    def _gathered(self) -> Iterator[tuple[Query, list[Candidate]]]:
-        views = self._warehouse.views
-        for start in range(0, len(self._search.readable), _AT_ONCE):
-            batch = self._search.readable.slice(start, _AT_ONCE)
-            lists, prompted = self._search.searched.read(self._search.recipes(batch)), self._prompted(batch)
-            for query in queries_of(batch):
-                near, alike = lists[query.generation_id]
-                equals = self._equals.get(query.generation_id, Equals())
-                found = matching.candidates(query, equals, near, alike, self._pool.training, self._cut, views)
-                yield query, found + prompted[query.generation_id]
-
-    def _prompted(self, batch: pa.Table) -> dict[str, list[Candidate]]:
-        where = stretch(batch["generation_id"].to_pylist())
-        table = self._warehouse.facts["prompt_candidates"].read(where=where)
-        rows = table.sort_by([(key, "ascending") for key in ("generation_id", "method", "sample_id")]).to_pylist()
-        found: dict[str, list[Candidate]] = defaultdict(list)
-        for row, number in zip(rows, self._pool.numbers([row["sample_id"] for row in rows]), strict=True):
-            name = row["generation_id"]
-            found[name].append(Candidate(name, number, row["sample_id"], row["method"], row["score"], WHOLE))
-        return found
+    query: Query
+    path: str
+    equal: EqualPictures
+    candidates: Sequence[Candidate]
+    chosen: Sequence[int]
 
 
-def _equals(warehouse: Warehouse, pool: Pool, readable: pa.Table) -> dict[str, Equals]:
-    """Return the generations that a training picture equals, by the pictures."""
-    names = readable["generation_id"].to_pylist()
-    files, pixels = (from_hex(readable[name].to_pylist()) for name in ("sha256", "pixel_sha256"))
-    different, whose = np.unique(files, axis=0, return_inverse=True)
-    asked = Lookup(different)
+def gather(
+    search: GenerationSearch, generations: pa.Table, equal: Mapping[str, EqualPictures]
+) -> Iterator[list[GenerationCandidates]]:
+    """Yield the generations with their candidates, a batch at a time.
+
+    Args:
+        search: Whose lists are up to date.
+        generations: All readable ones.
+        equal: See `equal_pictures`.
+    """
+    lists = KeptLists(search.facts, search.pictures.digests)
+    for start in range(0, len(generations), _AT_ONCE):
+        batch = generations.slice(start, _AT_ONCE)
+        near = lists.read(search.recipes(batch))
+        by_prompt = _candidates_by_prompt(search.facts["prompt_candidates"], search.pictures, batch)
+        gathered = []
+        for query, path in zip(queries(batch), batch["path"].to_pylist(), strict=True):
+            same = equal.get(query.generation_id, EqualPictures())
+            candidates = rules.candidates_by_looks(
+                query, same, *near[query.generation_id], search.pictures, search.cut, search.views
+            )
+            candidates += by_prompt[query.generation_id]
+            chosen = rules.choose(candidates, search.pictures, search.cut)
+            gathered.append(GenerationCandidates(query, path, same, candidates, chosen))
+        yield gathered
+
+
+def _candidates_by_prompt(table: FactTable, index: PictureIndex, generations: pa.Table) -> dict[str, list[Candidate]]:
+    rows = table.read(where=within(generations["generation_id"].to_pylist()))
+    rows = rows.sort_by([(key, "ascending") for key in ("generation_id", "method", "sample_id")]).to_pylist()
+    candidates: dict[str, list[Candidate]] = defaultdict(list)
+    for row, picture in zip(rows, index.find([row["sample_id"] for row in rows]), strict=True):
+        name = row["generation_id"]
+        candidates[name].append(Candidate(name, picture, row["sample_id"], row["method"], row["score"], WHOLE))
+    return candidates
+
+
+def equal_pictures(facts: Facts, index: PictureIndex, generations: pa.Table) -> dict[str, EqualPictures]:
+    """Return the generations that a training picture equals, with the pictures.
+
+    Args:
+        facts: The fact tables.
+        index: The training pictures.
+        generations: Those that can be read.
+    """
+    files, pixels = (from_hex(generations[name].to_pylist()) for name in ("sha256", "pixel_sha256"))
+    different, file_of = np.unique(files, axis=0, return_inverse=True)
+    lookup = Lookup(different)
     by_bytes: dict[int, set[int]] = defaultdict(set)
-    for batch in warehouse.facts["image_fingerprints"].scan(["sample_id", "sha256"], "status <> 'failed'"):
-        place, there = asked.find(from_hex(batch.column("sha256").to_pylist()))
-        rows = np.searchsorted(pool.known.ids, batch.column("sample_id").to_numpy()[there])
-        for each, number in zip(place[there].tolist(), pool.number_of[rows].tolist(), strict=True):
-            by_bytes[each].add(number)
-    number, there = Lookup(pool.training.digests).find(pixels)
-    found = {}
-    for name, file, own, same in zip(names, whose.ravel().tolist(), number.tolist(), there.tolist(), strict=True):
-        equals = Equals(frozenset(by_bytes.get(file, ())), frozenset([own] if same else []))
-        if equals != Equals():
-            found[name] = equals
-    return found
+    for batch in facts["image_fingerprints"].scan(["sample_id", "sha256"], "status <> 'failed'"):
+        file, equal = lookup.find(from_hex(batch.column("sha256").to_pylist()))
+        rows = np.searchsorted(index.rows.ids, batch.column("sample_id").to_numpy()[equal])
+        for each, picture in zip(file[equal].tolist(), index.index_of_row[rows].tolist(), strict=True):
+            by_bytes[each].add(picture)
+    own, equal = Lookup(index.digests).find(pixels)
+    columns = (generations["generation_id"].to_pylist(), file_of.ravel().tolist(), own.tolist(), equal.tolist())
+    by_generation = {
+        name: EqualPictures(frozenset(by_bytes.get(file, ())), frozenset([picture] if same else []))
+        for name, file, picture, same in zip(*columns, strict=True)
+    }
+    return {name: equals for name, equals in by_generation.items() if equals != EqualPictures()}
 
 
-def _alignment(found: str | None) -> Alignment | None:
-    values: dict[str, Any] | None = None if found is None else json.loads(found)
+def comparison_recipe(limits: PixelLimits) -> str:
+    """Return what a stored comparison of a generation is made by."""
+    return recipe("match comparisons", CODE, limits, [field.name for field in fields(Alignment)])
+
+
+class GenerationAligner:
+    """Lays training pictures over generations. `index`: the training pictures."""
+
+    def __init__(self, index: PictureIndex, load: TrainingPictures, limits: PixelLimits) -> None:
+        """Prepare to read pictures.
+
+        Args:
+            index: The training pictures.
+            load: Reads one of them.
+            limits: When two pictures agree by pixels.
+        """
+        self.index, self._load = index, load
+        self._comparer = Comparer[str | int](self._pixels, limits)
+
+    def align(self, path: str, picture: int) -> dict[str, object] | None:
+        """Lay a training picture over a generation.
+
+        Args:
+            path: The generation's file.
+            picture: The index of the training picture.
+
+        Raises:
+            OSError: If one of them cannot be read; or ValueError.
+        """
+        alignment = self._comparer(path, picture)
+        return None if alignment is None else asdict(alignment)
+
+    def _pixels(self, name: str | int) -> Pixels:
+        if isinstance(name, int):
+            return self._load(int(self.index.ids[name]))
+        return pictures.decode(Path(name).read_bytes(), self._load.max_pixels)
+
+
+def compare(
+    gathered: Iterable[Sequence[GenerationCandidates]],
+    count: int,
+    comparisons: PixelComparisons,
+    aligner: GenerationAligner,
+) -> None:
+    """Lay the chosen pictures over generations where that was not done before.
+
+    Args:
+        gathered: The generations, a batch at a time.
+        count: How many there are.
+        comparisons: Those of generations; they are up to date afterwards.
+        aligner: Of generations and training pictures.
+    """
+    comparisons.forget_outdated()
+    for each in track(_holding(gathered, comparisons), "matching generations", count):
+        for picture in each.chosen:
+            pair = _pair(each.query, aligner.index, picture)
+            comparisons.outcome(pair, aligner.align, each.path, picture)
+    comparisons.close()
+
+
+def _holding(
+    gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons
+) -> Iterator[GenerationCandidates]:
+    for batch in gathered:
+        comparisons.hold(_of_generations(batch))
+        yield from batch
+
+
+def _of_generations(batch: Sequence[GenerationCandidates]) -> str:
+    return is_in("picture_a", sorted({each.query.pixel_sha256 for each in batch}))
+
+
+def _pair(query: Query, index: PictureIndex, picture: int) -> Pair:
+    return query.pixel_sha256, index.hex_digest(picture)
+
+
+def measure(
+    gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons, search: GenerationSearch
+) -> Iterator[list[PairEvidence]]:
+    """Yield the evidence of each generation.
+
+    Args:
+        gathered: The generations, a batch at a time.
+        comparisons: Those of generations, up to date.
+        search: What was searched, and with which views.
+    """
+    for batch in gathered:
+        comparisons.hold(_of_generations(batch))
+        for each, scored in zip(batch, _scores(batch, search), strict=True):
+            evidence = []
+            for picture, score, box in scored:
+                text, failure = comparisons.known(_pair(each.query, search.pictures, picture))
+                comparison = Comparison(picture, score, box, _alignment(text), failure)
+                evidence.append(rules.measure(each.query, each.equal, comparison, search.pictures))
+            yield evidence
+
+
+def _scores(batch: Sequence[GenerationCandidates], search: GenerationSearch) -> list[list[tuple[int, float, Box]]]:
+    """Return the chosen pictures of each generation with the cosine and the box of its best view."""
+    index = search.pictures
+    flat = np.array([picture for each in batch for picture in each.chosen], np.int64)
+    owner = np.repeat(np.arange(len(batch)), [len(each.chosen) for each in batch])
+    positions, back = np.unique(index.vector_positions[flat], return_inverse=True)
+    views = search.view_vectors([each.query.generation_id for each in batch])
+    score, view = scores(views, index.vectors.take(positions)[back.ravel()], owner)
+    boxes = [each.box for each in search.views]
+    rows = iter(zip(flat.tolist(), score.tolist(), (boxes[v] for v in view), strict=True))
+    return [[next(rows) for _ in each.chosen] for each in batch]
+
+
+def _alignment(text: str | None) -> Alignment | None:
+    values: dict[str, Any] | None = None if text is None else json.loads(text)
     return None if values is None else Alignment(**{name: _value(value) for name, value in values.items()})
 
 
@@ -210,3 +244,63 @@ def _value(value: Any) -> Any:  # noqa: ANN401 -- whatever JSON holds
     if isinstance(value, dict):
         return Box(**value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def candidate_rows(gathered: Iterable[Sequence[GenerationCandidates]]) -> Iterator[pa.Table]:
+    """Yield the rows of `match_candidates`, a batch of generations at a time."""
+    for batch in gathered:
+        rows = [
+            {
+                "generation_id": candidate.generation_id,
+                "sample_id": candidate.sample_id,
+                "method": candidate.method,
+                "score": candidate.score,
+                **asdict(candidate.box),
+            }
+            for each in batch
+            for candidate in each.candidates
+        ]
+        yield pa.Table.from_pylist(rows, SCHEMAS["match_candidates"])
+
+
+def evidence_rows(
+    measured: Iterable[Sequence[PairEvidence]], index: PictureIndex, limits: PixelLimits
+) -> Iterator[pa.Table]:
+    """Yield the rows of `match_evidence`, some generations at a time.
+
+    Args:
+        measured: The evidence of each generation.
+        index: The training pictures.
+        limits: When two pictures agree by pixels.
+    """
+    for batch in batched(measured, _AT_ONCE):
+        rows = [_evidence_row(each, index, limits) for evidence in batch for each in evidence]
+        yield pa.Table.from_pylist(rows, SCHEMAS["match_evidence"])
+
+
+def _evidence_row(evidence: PairEvidence, index: PictureIndex, limits: PixelLimits) -> dict[str, object]:
+    alignment = evidence.alignment
+    return {
+        "generation_id": evidence.generation_id,
+        "sample_id": int(index.ids[evidence.index]),
+        "copy_score": evidence.copy_score,
+        "pdq_distance": evidence.pdq_distance,
+        "same_bytes": evidence.same_bytes,
+        "same_pixels": evidence.same_pixels,
+        "confirmed": alignment is not None and alignment.confirmed(limits),
+        "whole": alignment is not None and alignment.whole(limits),
+        **(_alignment_columns(alignment) if alignment else {}),
+        "failure": evidence.failure,
+        **asdict(evidence.box),
+    }
+
+
+def _alignment_columns(alignment: Alignment) -> dict[str, object]:
+    names = ("mirrored", "aligned_distance", "inliers", "geometry", "cells", "agreement", "solid")
+    return {
+        **{name: getattr(alignment, name) for name in (*names, "masked_mse", "structural_similarity", "homography")},
+        "aligned_tile_l2": alignment.tile_l2,
+        "overlap_generation": alignment.overlap_a,
+        "overlap_source": alignment.overlap_b,
+        **{f"source_{side}": part for side, part in asdict(alignment.region_b).items()},
+    }

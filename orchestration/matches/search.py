@@ -1,201 +1,135 @@
 """Searching the training pictures with the generations: what is new on either side, in bounded memory.
 
-What belongs here: reading both sides, and which of them have to meet. What does not: what was met before
-(`matches/kept_lists.py`), the search itself (`transforms/matches/search.py`), what is found by it
-(`transforms/matches/candidates.py`).
+What belongs here: reading both sides, and bringing the kept lists up to date. What does not: storing lists
+(`matches/kept_lists.py`), the search itself (`transforms/matches/search.py`), the candidates
+(`matches/candidates.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints import stored_vectors
-from orchestration.fingerprints.kinds import COPY
-from orchestration.fingerprints.stored_vectors import StoredVectors
-from orchestration.matches.kept_lists import Lists, Searched, stretch
+from orchestration.fingerprints.picture_index import PictureIndex, read_index
+from orchestration.matches.kept_lists import KeptLists, Lists, within
 from orchestration.progress import track
-from orchestration.runtime.resources import Warehouse
+from orchestration.settings import Settings
+from transforms.encoders import EncoderId
+from transforms.fingerprints.distinct_pictures import Indices
 from transforms.fingerprints.fingerprint import OK
-from transforms.fingerprints.picture_set import Pictures
+from transforms.fingerprints.views import View
 from transforms.hashing.hashes import from_hex
-from transforms.matches import candidates, neighbour_lists, search
-from transforms.matches.candidates import Cut, Query, Training
-from transforms.matches.neighbour_lists import FIRST, MOST, Floor, Near, extended, last, next_size, size
+from transforms.matches import candidates, neighbour_lists
+from transforms.matches.candidates import CandidateThresholds, Query
+from transforms.matches.neighbour_lists import FIRST, MOST, Floor, NeighbourList, extend, last, next_size, size
+from transforms.matches.search import best_over_views
 
 CODE = 1  # raise when the same fingerprints would give other lists
-_BYTES = 4  # of a number of a vector
-_LISTED = 24 * neighbour_lists.MOST  # bytes of a list at most
-
-Numbers = npt.NDArray[np.int64]
+_NUMBER = 4  # bytes of a number of a vector
+_LIST = 24 * neighbour_lists.MOST  # bytes of a list at most
 
 
 @dataclass(frozen=True)
-class Pool:
-    """The training pictures that are searched. rows: their vectors as stored; number: int64, of each stored vector."""
+class GenerationSearch:
+    """The training pictures that generations are searched against, and the rules.
 
-    known: Pictures
-    training: Training
-    rows: StoredVectors
-    number: Numbers
-    number_of: Numbers  # of each usable row
+    Attributes:
+        facts: The fact tables.
+        pictures: The training pictures.
+        encoder: Of all vectors.
+        views: The parts of a generation that are searched with.
+        cut: Where searching stops.
+        pdq_quality: From which on a hash is of use.
+        memory: Bytes that a join may hold.
+    """
 
-    @classmethod
-    def read(cls, warehouse: Warehouse, known: Pictures) -> "Pool":
-        """Return the different pictures, numbered. Raises as `vectors.stored`."""
-        rows, owner = stored_vectors.stored(warehouse.facts, warehouse.encoder().id, known)
-        words = np.ascontiguousarray(known.pixel_digests).view(">u8").reshape(-1, 4)
-        order = np.lexsort(words.T[::-1])  # the first word counts most
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        number_of = rank[np.searchsorted(known.distinct, known.pixels_group)]
-        chosen = known.distinct[order]
-        cluster = np.arange(len(order))
-        for batch in warehouse.facts["cluster_members"].scan(["sample_id", "representative_id"]):
-            member, head = (number_of[np.searchsorted(known.ids, column.to_numpy())] for column in batch.columns)
-            cluster[member] = head
-        training = Training(
-            known.ids[chosen], known.pixel_digests[order], cluster, known.comparable[chosen], known.pdq[chosen]
-        )
-        return cls(known, training, rows, rank[owner], number_of)
+    facts: Facts
+    pictures: PictureIndex
+    encoder: EncoderId
+    views: Sequence[View]
+    cut: CandidateThresholds
+    pdq_quality: int
+    memory: int
 
-    @cached_property
-    def places(self) -> Numbers:
-        """Where the vector of each picture is stored, by number."""
-        places = np.empty(len(self.number), np.int64)
-        places[self.number] = np.arange(len(self.number))
-        return places
+    def recipes(self, generations: pa.Table) -> dict[str, str]:
+        """Return what the lists of some generations are made by."""
+        rules = (CODE, str(self.encoder), self.cut.pdq, self.pdq_quality)
+        made_by = zip(generations["generation_id"].to_pylist(), generations["recipe"].to_pylist(), strict=True)
+        return {name: recipe("neighbour lists", *rules, made) for name, made in made_by}
 
-    def heads(self) -> tuple[StoredVectors, Numbers]:
-        """Return one vector a cluster, and the numbers of their pictures."""
-        places = np.sort(self.places[self.training.heads])
-        return self.rows.part(places), self.number[places]
+    def view_vectors(self, names: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return the views of generations, given in ascending order: float32 (generations, views, d)."""
+        place = {name: i for i, name in enumerate(names)}
+        order = {view.name: i for i, view in enumerate(self.views)}
+        vectors = np.zeros((len(names), len(order), self.encoder.dimension), np.float32)
+        for batch in self.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], within(names)):
+            stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
+            ids, views = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
+            for name, view, vector in zip(ids, views, stored, strict=True):
+                if name in place and view in order:
+                    vectors[place[name], order[view]] = vector
+        return vectors
 
-    def numbers(self, sample_ids: Sequence[int]) -> list[int | None]:
-        """Return the number of the picture of each row, None for those without a usable one."""
-        wanted = np.array(sample_ids, np.uint64)
-        if not len(self.known.ids):
-            return [None] * len(wanted)
-        place = np.searchsorted(self.known.ids, wanted).clip(max=len(self.known.ids) - 1)
-        there = self.known.ids[place] == wanted
-        return [int(self.number_of[p]) if t else None for p, t in zip(place, there, strict=True)]
+
+def candidate_thresholds(settings: Settings) -> CandidateThresholds:
+    """Return where searching stops."""
+    return CandidateThresholds(settings.thresholds.pdq, settings.thresholds.candidate, settings.limits.neighbours)
+
+
+def read_search(facts: Facts, encoder: EncoderId, views: Sequence[View], settings: Settings) -> GenerationSearch:
+    """Read the training pictures to search.
+
+    Args:
+        facts: The fact tables.
+        encoder: Of all vectors.
+        views: The parts of a generation that are searched with.
+        settings: All of them.
+
+    Raises:
+        EncoderMismatch: If a shard was embedded by another encoder.
+        dg.Failure: If a picture has no embedding.
+    """
+    return GenerationSearch(
+        facts,
+        read_index(facts, encoder),
+        encoder,
+        views,
+        candidate_thresholds(settings),
+        settings.thresholds.pdq_quality,
+        int(settings.joins.memory),
+    )
 
 
 @dataclass(frozen=True)
-class Now:
-    """How much a run searched: generations against all pictures, and pictures that met all generations."""
+class SearchCounts:
+    """How much a run searched: generations against all pictures, and pictures against all generations."""
 
     generations: int = 0
     pictures: int = 0
 
 
-class Search:
-    """The generations of a warehouse against its training pictures."""
+def readable_generations(facts: Facts, encoder: EncoderId) -> pa.Table:
+    """Read the generations that could be decoded, in the order of their ids.
 
-    def __init__(self, warehouse: Warehouse, pool: Pool, cut: Cut) -> None:
-        self._warehouse, self._pool, self._cut = warehouse, pool, cut
-        self.searched = Searched(warehouse.facts, pool.training.digests)
-        self._views = [view.name for view in warehouse.views]
-        columns = ["generation_id", "sha256", "pixel_sha256", "status", "dihedral_pdq", "recipe", "encoder", "path"]
-        table = warehouse.facts["generation_fingerprints"].read(columns, "status <> 'failed'")
-        for other in table["encoder"].unique().to_pylist():
-            warehouse.encoder().id.require(other)
-        self.readable = table.sort_by("generation_id")
+    Args:
+        facts: The fact tables.
+        encoder: The one that their vectors must be of.
 
-    def batches(self) -> Iterator[pa.Table]:
-        """Yield the generations that can be searched, some at once, so that a batch fits into the memory of a join."""
-        held = len(self._views) * self._warehouse.encoder().id.dimension * _BYTES + _LISTED
-        size = max(1, int(self._warehouse.settings.joins.memory) // 4 // held)
-        for start in range(0, len(self.readable), size):
-            yield self.readable.slice(start, size)
-
-    def recipes(self, batch: pa.Table) -> dict[str, str]:
-        """Return what the lists of some generations are made by."""
-        fixed = (CODE, self._warehouse.encoder_id(COPY), self._cut.pdq, self._warehouse.rules.pdq_quality)
-        names, made_by = (batch[name].to_pylist() for name in ("generation_id", "recipe"))
-        return {name: recipe("neighbour lists", *fixed, made) for name, made in zip(names, made_by, strict=True)}
-
-    def run(self) -> Now:
-        """Bring all lists up to date with the training pictures."""
-        self.searched.forget_others(self.readable["generation_id"].to_pylist())
-        new = self.searched.begin()
-        count = 0
-        for batch in track(self.batches(), "searching generations", len(self.readable), len):
-            count += self._update(batch, new)
-        self.searched.end(new)
-        return Now(count, len(new))
-
-    def _update(self, batch: pa.Table, new: Numbers) -> int:
-        recipes, queries = self.recipes(batch), {query.generation_id: query for query in queries_of(batch)}
-        lists = self.searched.read(recipes)
-        changed = self._extended(lists, queries, new) if lists and len(new) else {}
-        lists |= changed
-        count = 0
-        while due := [name for name in queries if name not in lists or not self._suffices(*lists[name])]:
-            most = max(next_size(lists[name][0]) if name in lists else FIRST for name in due)
-            found = self._against([queries[name] for name in due], np.arange(len(self._pool.training.ids)), most)
-            lists |= found
-            changed |= found
-            count += len(due)
-        self.searched.write(changed, recipes)
-        return count
-
-    def _suffices(self, near: Near, alike: Near) -> bool:
-        enough = neighbour_lists.suffices(near, self._pool.training.cluster, self._cut.wanted)
-        return enough and (alike.floor is None or len(alike) >= MOST)
-
-    def _extended(self, lists: Mapping[str, Lists], queries: Mapping[str, Query], new: Numbers) -> dict[str, Lists]:
-        """Let generations meet new pictures. Returns the lists that it changed."""
-        asked = [query for name, query in queries.items() if name in lists]
-        floors = [lists[query.generation_id][0].floor for query in asked]
-        sizes = {name: size(near) for name, (near, _) in lists.items()}
-        found = self._against(asked, new, max(sizes.values()), floors)
-        changed = {}
-        for name, (near, alike) in found.items():
-            before, digests = lists[name], self._pool.training.digests
-            after = extended(before[0], near, digests, sizes[name]), extended(before[1], alike, digests, MOST)
-            if any(was.number.tolist() != now.number.tolist() for was, now in zip(before, after, strict=True)):
-                changed[name] = after
-        return changed
-
-    def _against(
-        self, queries: Sequence[Query], numbers: Numbers, most: int, floors: Sequence[Floor | None] | None = None
-    ) -> dict[str, Lists]:
-        """Search some pictures. numbers: theirs, ascending. most: pictures kept by embedding."""
-        names, places = [query.generation_id for query in queries], np.sort(self._pool.places[numbers])
-        of, rows = self._pool.number[places], self._pool.rows.part(places)
-        least = np.array([-np.inf if floor is None else floor.score for floor in floors or [None] * len(names)])
-        block = max(1, int(self._warehouse.settings.joins.memory) // 8 // (_BYTES * rows.dimension))
-        views = view_vectors(self._warehouse, names)
-        found = search.best_over_views(views, rows, most, order=of, floor=least.astype(np.float32), block=block)
-        hashed = candidates.hashed(queries, numbers, self._pool.training, self._cut.pdq)
-        digests = self._pool.training.digests
-        near = [Near(of[each.position], each.score, each.view) for each in found]
-        if len(numbers) > most:
-            near = [replace(each, floor=last(each, digests)) if len(each) == most else each for each in near]
-        return dict(zip(names, zip(near, hashed, strict=True), strict=True))
+    Raises:
+        EncoderMismatch: If some are of another encoder.
+    """
+    columns = ["generation_id", "sha256", "pixel_sha256", "status", "dihedral_pdq", "recipe", "encoder", "path"]
+    table = facts["generation_fingerprints"].read(columns, "status <> 'failed'")
+    for other in table["encoder"].unique().to_pylist():
+        encoder.require(other)
+    return table.sort_by("generation_id")
 
 
-def view_vectors(warehouse: Warehouse, names: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Return the views of generations in ascending order: float32 (generations, views, d)."""
-    place = {name: number for number, name in enumerate(names)}
-    order = {view.name: number for number, view in enumerate(warehouse.views)}
-    table = warehouse.facts["generation_embeddings"]
-    found = np.zeros((len(names), len(order), warehouse.encoder().id.dimension), np.float32)
-    for batch in table.scan(["generation_id", "view", "vector"], stretch(names)):
-        stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
-        whose, which = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
-        for name, view, vector in zip(whose, which, stored, strict=True):
-            if name in place and view in order:
-                found[place[name], order[view]] = vector
-    return found
-
-
-def queries_of(rows: pa.Table) -> list[Query]:
+def queries(generations: pa.Table) -> list[Query]:
     """Return generations as they are searched with."""
     return [
         Query(
@@ -205,5 +139,99 @@ def queries_of(rows: pa.Table) -> list[Query]:
             row["status"] == OK,
             from_hex(row["dihedral_pdq"]),
         )
-        for row in rows.to_pylist()
+        for row in generations.to_pylist()
     ]
+
+
+def update_lists(search: GenerationSearch, generations: pa.Table) -> SearchCounts:
+    """Bring the lists of all generations up to date with the training pictures.
+
+    Args:
+        search: What to search.
+        generations: All readable ones.
+    """
+    lists = KeptLists(search.facts, search.pictures.digests)
+    lists.forget_others(generations["generation_id"].to_pylist())
+    new = lists.begin()
+    count = 0
+    for batch in track(_batches(search, generations), "searching generations", len(generations), len):
+        count += _update(search, lists, batch, new)
+    lists.end(new)
+    return SearchCounts(count, len(new))
+
+
+def _batches(search: GenerationSearch, generations: pa.Table) -> Iterator[pa.Table]:
+    """Yield generations, as many at once as fit into a quarter of the memory with their views and lists."""
+    held = len(search.views) * search.encoder.dimension * _NUMBER + _LIST
+    size = max(1, search.memory // 4 // held)
+    for start in range(0, len(generations), size):
+        yield generations.slice(start, size)
+
+
+def _update(search: GenerationSearch, kept: KeptLists, batch: pa.Table, new: Indices) -> int:
+    """Bring the lists of a batch up to date; return how many searches of all pictures that took.
+
+    A generation with a list is searched against the new pictures only. One without a list, or with one that does not
+    suffice, is searched against all pictures, for a longer list each time.
+    """
+    recipes, by_name = search.recipes(batch), {query.generation_id: query for query in queries(batch)}
+    lists = kept.read(recipes)
+    changed = _extend_lists(search, lists, by_name, new) if lists and len(new) else {}
+    lists |= changed
+    count = 0
+    while due := [name for name in by_name if name not in lists or not _suffices(search, *lists[name])]:
+        most = max(next_size(lists[name][0]) if name in lists else FIRST for name in due)
+        anew = _neighbours(search, [by_name[name] for name in due], np.arange(len(search.pictures)), most)
+        lists |= anew
+        changed |= anew
+        count += len(due)
+    kept.write(changed, recipes)
+    return count
+
+
+def _suffices(search: GenerationSearch, by_embedding: NeighbourList, by_hash: NeighbourList) -> bool:
+    enough = neighbour_lists.suffices(by_embedding, search.pictures.head, search.cut.demand)
+    return enough and (by_hash.floor is None or len(by_hash) >= MOST)
+
+
+def _extend_lists(
+    search: GenerationSearch, lists: Mapping[str, Lists], by_name: Mapping[str, Query], new: Indices
+) -> dict[str, Lists]:
+    """Search the new pictures with the generations that have lists. Return the lists that this changes."""
+    asked = [query for name, query in by_name.items() if name in lists]
+    floors = [lists[query.generation_id][0].floor for query in asked]
+    sizes = {name: size(by_embedding) for name, (by_embedding, _) in lists.items()}
+    digests, changed = search.pictures.digests, {}
+    for name, more in _neighbours(search, asked, new, max(sizes.values()), floors).items():
+        before = lists[name]
+        after = (
+            extend(before[0], more[0], digests, sizes[name]),
+            extend(before[1], more[1], digests, MOST),
+        )
+        if any(old.index.tolist() != now.index.tolist() for old, now in zip(before, after, strict=True)):
+            changed[name] = after
+    return changed
+
+
+def _neighbours(
+    search: GenerationSearch,
+    asked: Sequence[Query],
+    indices: Indices,
+    most: int,
+    floors: Sequence[Floor | None] | None = None,
+) -> dict[str, Lists]:
+    """Search some pictures, ascending, and keep at most `most` of them by embedding."""
+    pictures, names = search.pictures, [query.generation_id for query in asked]
+    vectors, owner = pictures.stored(indices)
+    least = np.array([-np.inf if floor is None else floor.score for floor in floors or [None] * len(names)])
+    block = max(1, search.memory // 8 // (_NUMBER * vectors.dimension))
+    hits = best_over_views(
+        search.view_vectors(names), vectors, most, order=owner, floor=least.astype(np.float32), block=block
+    )
+    by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq)
+    by_embedding = [NeighbourList(owner[each.position], each.score, each.view) for each in hits]
+    if len(indices) > most:  # a full list ends before the last picture
+        by_embedding = [
+            replace(each, floor=last(each, pictures.digests)) if len(each) == most else each for each in by_embedding
+        ]
+    return dict(zip(names, zip(by_embedding, by_hash, strict=True), strict=True))

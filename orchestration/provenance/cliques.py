@@ -1,8 +1,8 @@
-"""Prompts and the generations made of them: which are near each other, computed once for each set of generations.
+"""The generations of every prompt: which are near each other, computed once for each set of generations.
 
-What belongs here: which prompts are due, and comparing the pictures of one. What does not: the asset
-(`defs/memorization.py`), the distances (`transforms/provenance/memorization.py`), the clique
-(`transforms/provenance/cliques.py`), what follows from it (`sql/provenance/prompts.sql`).
+What belongs here: which prompts are due, and comparing the generations of one. What does not: the distances
+(`transforms/provenance/memorization.py`), the clique (`transforms/provenance/cliques.py`), what follows from it
+(`sql/provenance/prompts.sql`).
 """
 
 import json
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.facts import literal
+from orchestration.facts import Facts
+from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
-from orchestration.runtime.resources import Warehouse
+from orchestration.settings.sections import Memorization
 from transforms import pictures
 from transforms.fingerprints.fingerprint import FAILED
 from transforms.provenance import cliques, memorization
@@ -27,10 +28,14 @@ _COLUMNS = ("generation_id", "source", "model", "prompt", "seed", "path", "pixel
 
 @dataclass(frozen=True)
 class Prompt:
-    """The readable generations of a prompt.
+    """A prompt with its readable generations.
 
-    different: rows of `generation_fingerprints` of different pixels, or of equal pixels and different seeds: the same
-    generation that is filed twice is one, two seeds that give the same pixels are two. In order of a digest.
+    Attributes:
+        source: Of the generations.
+        model: That made them.
+        prompt: The text.
+        different: Rows of `generation_fingerprints`, in an order that is random and stable. A generation that is filed
+            twice counts once; two seeds that give the same pixels count twice.
     """
 
     source: str
@@ -44,65 +49,75 @@ class Prompt:
         return sha256(json.dumps([self.source, self.model, self.prompt]).encode()).hexdigest()
 
 
-def prompts(warehouse: Warehouse) -> Iterator[Prompt]:
-    """Read the prompts. A generation without one has none; an empty prompt is one."""
+def prompts(facts: Facts) -> Iterator[Prompt]:
+    """Read the prompts; an empty text is one."""
     where = f"status <> '{FAILED}' and prompt is not null"
-    found: dict[tuple, dict[tuple, dict]] = {}
-    for batch in warehouse.facts["generation_fingerprints"].scan(_COLUMNS, where):
+    by_prompt: dict[tuple, dict[tuple, dict]] = {}
+    for batch in facts["generation_fingerprints"].scan(_COLUMNS, where):
         for row in batch.to_pylist():
-            mine = found.setdefault((row["source"], row["model"], row["prompt"]), {})
+            different = by_prompt.setdefault((row["source"], row["model"], row["prompt"]), {})
             same = row["pixel_sha256"], row["seed"]
-            mine[same] = min(mine.get(same, row), row, key=lambda each: each["generation_id"])
-    for (source, model, prompt), rows in found.items():
-        yield Prompt(source, model, prompt, tuple(sorted(rows.values(), key=_place)))
+            different[same] = min(different.get(same, row), row, key=lambda each: each["generation_id"])
+    for (source, model, prompt), rows in by_prompt.items():
+        yield Prompt(source, model, prompt, tuple(sorted(rows.values(), key=_order)))
 
 
-def _place(row: dict) -> str:
-    """Return where a generation stands among others: at random, but always the same."""
+def _order(row: dict) -> str:
     return sha256(f"{row['pixel_sha256']} {row['generation_id']}".encode()).hexdigest()
 
 
-def recipe_of(warehouse: Warehouse, prompt: Prompt) -> str:
-    """Hash what a prompt's row depends on."""
-    cut = warehouse.settings.memorization
-    shown = [(row["generation_id"], row["pixel_sha256"]) for row in prompt.different]
-    return recipe("prompt cliques", CODE, cliques.BUDGET, cut.epsilon, cut.generations, shown)
+def clique_recipe(prompt: Prompt, cut: Memorization) -> str:
+    """Return what a prompt's row is made by.
 
-
-def due(warehouse: Warehouse) -> list[tuple[Prompt, str]]:
-    """Return the prompts whose generations, or the settings, are others than when they were compared; forget gone ones.
-
-    Each with its recipe.
+    Args:
+        prompt: The prompt.
+        cut: `[memorization]`.
     """
-    table = warehouse.facts["prompt_cliques"]
+    generations = [(row["generation_id"], row["pixel_sha256"]) for row in prompt.different]
+    return recipe("prompt cliques", CODE, cliques.BUDGET, cut.epsilon, cut.generations, generations)
+
+
+def due(facts: Facts, cut: Memorization) -> list[tuple[Prompt, str]]:
+    """Return the prompts to compare, with their recipes, and delete the rows of prompts that are gone.
+
+    Args:
+        facts: The fact tables.
+        cut: `[memorization]`.
+    """
+    table = facts["prompt_cliques"]
     rows = table.read(["prompt_id", "recipe"])
-    known = dict(zip(rows["prompt_id"].to_pylist(), rows["recipe"].to_pylist(), strict=True))
-    wanted = []
-    for prompt in prompts(warehouse):
-        made_by = recipe_of(warehouse, prompt)
-        if known.pop(prompt.prompt_id, None) != made_by:
-            wanted.append((prompt, made_by))
-    for gone in batched(sorted(known), 500):
-        table.delete(f"prompt_id in ({', '.join(map(literal, gone))})")
-    return wanted
+    stored = dict(zip(rows["prompt_id"].to_pylist(), rows["recipe"].to_pylist(), strict=True))
+    changed = []
+    for prompt in prompts(facts):
+        made_by = clique_recipe(prompt, cut)
+        if stored.pop(prompt.prompt_id, None) != made_by:
+            changed.append((prompt, made_by))
+    for gone in batched(sorted(stored), 500):
+        table.delete(is_in("prompt_id", gone))
+    return changed
 
 
-def compared(warehouse: Warehouse, wanted: Iterable[tuple[Prompt, str]]) -> Iterator[dict]:
-    """Yield the row of each prompt. Memory: 786 kB a generation of one prompt, `memorization.generations` at most."""
-    cut = warehouse.settings.memorization
-    for prompt, made_by in wanted:
-        chosen = prompt.different[: cut.generations]
-        tiles, shown, failures = [], [], []
-        for row in chosen if len(chosen) > 1 else ():  # a picture alone is near no other
+def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, max_pixels: int) -> Iterator[dict]:
+    """Yield the row of each prompt. Memory: 786 kB a generation of one prompt, `memorization.generations` at most.
+
+    Args:
+        due: Prompts with their recipes.
+        cut: `[memorization]`.
+        max_pixels: Of the largest picture that is decoded.
+    """
+    for prompt, made_by in due:
+        rows = prompt.different[: cut.generations]
+        tiles, readable, failures = [], [], []
+        for row in rows if len(rows) > 1 else ():  # a picture alone is near no other
             try:
                 data = Path(row["path"]).read_bytes()
-                tiles.append(memorization.tiles(pictures.decode(data, warehouse.rules.max_pixels)))
-                shown.append(row["generation_id"])
+                tiles.append(memorization.tiles(pictures.decode(data, max_pixels)))
+                readable.append(row["generation_id"])
             except (OSError, ValueError) as error:
                 failures.append(f"{row['generation_id']}: {error}")
-        shown = shown if len(chosen) > 1 else [row["generation_id"] for row in chosen]
-        near = memorization.tile_distances(tiles) <= cut.epsilon if tiles else np.eye(len(shown), dtype=np.bool_)
-        found = cliques.largest_clique(near)
+        readable = readable if len(rows) > 1 else [row["generation_id"] for row in rows]
+        near = memorization.tile_distances(tiles) <= cut.epsilon if tiles else np.eye(len(readable), dtype=np.bool_)
+        clique = cliques.largest_clique(near)
         yield {
             "prompt_id": prompt.prompt_id,
             "recipe": "" if failures else made_by,
@@ -110,10 +125,10 @@ def compared(warehouse: Warehouse, wanted: Iterable[tuple[Prompt, str]]) -> Iter
             "model": prompt.model,
             "prompt": prompt.prompt,
             "different": len(prompt.different),
-            "compared": len(shown),
+            "compared": len(readable),
             "pairs": int(np.triu(near, k=1).sum()),
-            "members": [shown[place] for place in found.members],
+            "members": [readable[vertex] for vertex in clique.members],
             # each that was not compared could be near all members
-            "clique_at_most": found.at_most + len(prompt.different) - len(shown),
+            "clique_at_most": clique.at_most + len(prompt.different) - len(readable),
             "failure": f"{len(failures)} cannot be read, such as {failures[0]}" if failures else None,
         }

@@ -1,25 +1,30 @@
-"""Generations beside the sources they copy, measured as the papers do, and remembered.
+"""Generations beside their sources: the measures of the memorization literature, computed once for each pair.
 
-What belongs here: what was measured before, reading the pictures of what is new, committing it. What does not: the
-asset (`defs/memorization.py`), the formulas (`transforms/provenance/memorization.py`), which training pictures there
-are (`provenance/picture_index.py`), thresholds (`sql/provenance/memorization.sql`).
+What belongs here: confirmed pairs with the pictures nearest to each, reading pictures, and how many training rows are
+near a source. What does not: the formulas (`transforms/provenance/memorization.py`), how unusual a source is
+(`provenance/outliers.py`), thresholds and verdicts (`sql/provenance/`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import batched
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from orchestration.facts import FactTable, literal
+from orchestration.facts import Facts, FactTable
+from orchestration.facts.filters import equals, is_in
 from orchestration.facts.recipes import recipe
-from orchestration.provenance.picture_index import Known
-from orchestration.runtime.resources import Warehouse
+from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.fingerprints.picture_index import PictureIndex
+from orchestration.progress import track
+from orchestration.settings.sections import Memorization
 from transforms import pictures
+from transforms.fingerprints.distinct_pictures import Indices
+from transforms.fingerprints.views import VIEWS
+from transforms.joins.cosine import join
 from transforms.pictures import Pixels
 from transforms.provenance import memorization
 
@@ -27,80 +32,111 @@ CODE = 1  # raise when the same pictures would measure otherwise
 CONFIRMED = "confirmed or same_bytes or same_pixels"
 _COLUMNS = ("generation_id", "sample_id", "x", "y", "width", "height")
 _GENERATIONS = 256  # whose neighbours, 150 kB each at 32 × 32, are held at once
+_BLOCK = 8_192  # training pictures searched at once
 _CACHED = 16  # pictures at 512 × 512
+_COMMIT = 200  # sources
+_DELETED = 200  # keys in a filter
 
 
 @dataclass(frozen=True)
-class Pair:
+class MemorizedPair:
     """A generation and a source that pixels confirm.
 
-    place: the source's among the different pictures. near: the places of the pictures nearest to the generation, by
-    embedding. made_by: a hash of all that its row depends on.
+    Attributes:
+        generation: Row of `generation_fingerprints`.
+        sample_id: The training row.
+        source: Index of its picture.
+        box: Where the two agree, of the generation.
+        near: Indices of the pictures nearest to the generation by embedding.
+        made_by: The recipe of the pair's row.
     """
 
     generation: dict
     sample_id: int
-    place: int
+    source: int
     box: tuple[float, float, float, float]
-    near: npt.NDArray[np.int64]
+    near: Indices
     made_by: str
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """The generation and the training row."""
+        return self.generation["generation_id"], self.sample_id
 
-def confirmed(warehouse: Warehouse) -> list[dict]:
-    """Read the confirmed pairs of generation and training row, and where they agree."""
-    return warehouse.facts["match_evidence"].read(_COLUMNS, CONFIRMED).to_pylist()
+
+def confirmed_pairs(facts: Facts) -> list[dict]:
+    """Read the confirmed pairs of a generation and a training row, and where they agree."""
+    return facts["match_evidence"].read(_COLUMNS, CONFIRMED).to_pylist()
 
 
-def pairs(warehouse: Warehouse, known: Known, rows: Sequence[dict]) -> Iterator[list[Pair]]:
+def _pairs(facts: Facts, index: PictureIndex, cut: Memorization, rows: Sequence[dict]) -> Iterator[list[MemorizedPair]]:
     """Yield the pairs of some generations at a time, with the pictures nearest to each."""
-    cut = warehouse.settings.memorization
-    of: dict[str, list[dict]] = {}
+    by_generation: dict[str, list[dict]] = {}
     for row in rows:
-        of.setdefault(row["generation_id"], []).append(row)
-    for names in batched(sorted(of), _GENERATIONS):
-        among = f"generation_id in ({', '.join(map(literal, names))})"
+        by_generation.setdefault(row["generation_id"], []).append(row)
+    for names in batched(sorted(by_generation), _GENERATIONS):
         columns = ["generation_id", "path", "pixel_sha256"]
-        found = warehouse.facts["generation_fingerprints"].read(columns, among).to_pylist()
-        near = known.nearest(warehouse, names, cut.neighbours)
-        made = []
-        for generation in found:
-            mine = near[generation["generation_id"]]
-            digests = known.pictures.pixel_digests
-            around = recipe("nearest pictures", digests[mine].tobytes().hex(), cut.neighbours, cut.alpha)
-            for row in of[generation["generation_id"]]:
-                place, box = known.place(row["sample_id"]), tuple(row[side] for side in ("x", "y", "width", "height"))
+        generations = facts["generation_fingerprints"].read(columns, is_in("generation_id", names)).to_pylist()
+        nearest = _nearest(facts, index, names, cut.neighbours)
+        pairs = []
+        for generation in generations:
+            near = nearest[generation["generation_id"]]
+            around = recipe("nearest pictures", index.digests[near].tobytes().hex(), cut.neighbours, cut.alpha)
+            for row in by_generation[generation["generation_id"]]:
+                source, box = index.index(row["sample_id"]), tuple(row[side] for side in ("x", "y", "width", "height"))
                 made_by = recipe(
-                    "memorized pair", CODE, generation["pixel_sha256"], digests[place].tobytes().hex(), box, around
+                    "memorized pair", CODE, generation["pixel_sha256"], index.hex_digest(source), box, around
                 )
-                made.append(Pair(generation, row["sample_id"], place, box, mine, made_by))
-        yield made
+                pairs.append(MemorizedPair(generation, row["sample_id"], source, box, near, made_by))
+        yield pairs
 
 
-class Measuring:
-    """Measures pairs; a training picture is brought to 32 × 32 once in the life of a warehouse.
+def _nearest(facts: Facts, index: PictureIndex, names: Sequence[str], k: int) -> dict[str, Indices]:
+    """Return the k pictures nearest to each generation as a whole, in the order of their sample ids."""
+    where = f"{equals('view', VIEWS[0].name)} and {is_in('generation_id', names)}"
+    rows = facts["generation_embeddings"].read(["generation_id", "vector"], where)
+    nearest = dict.fromkeys(names, np.empty(0, np.int64))
+    if rows.num_rows:
+        vectors = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False, writable=True)
+        best = join.nearest(vectors.reshape(rows.num_rows, -1), index.vectors, k, block=_BLOCK)
+        for name, positions in zip(rows["generation_id"].to_pylist(), best.position, strict=True):
+            near = index.index_of_vector[positions]
+            nearest[name] = near[np.argsort(index.ids[near])]
+    return nearest
 
-    What cannot be read is said in the row, and tried again by the next run.
+
+class MemorizationMeasures:
+    """Measures pairs and sources. A picture that cannot be read is stated in the row, and tried again by the next run.
+
+    A training picture is brought to 32 × 32 once in the life of a warehouse.
     """
 
-    def __init__(self, warehouse: Warehouse, known: Known) -> None:
-        self._warehouse, self._known = warehouse, known
+    def __init__(self, small: FactTable, index: PictureIndex, load: TrainingPictures, cut: Memorization) -> None:
+        """Prepare to measure.
+
+        Args:
+            small: The table of training pictures at 32 × 32.
+            index: The training pictures.
+            load: Reads one of them.
+            cut: `[memorization]`.
+        """
+        self._small_pictures, self._index, self._load, self._cut = small, index, load, cut
         self._training = lru_cache(_CACHED)(self._read_training)
         self._generation = lru_cache(1)(self._read_generation)
 
-    def _read_training(self, place: int) -> Pixels:
-        return memorization.resized(self._warehouse.training_picture(self._known.sample_id(place)), memorization.SIDE)
+    def _read_training(self, index: int) -> Pixels:
+        return memorization.resize(self._load(int(self._index.ids[index])), memorization.SIDE)
 
     def _read_generation(self, path: str) -> tuple[Pixels, Pixels]:
-        shown = pictures.decode(Path(path).read_bytes(), self._warehouse.rules.max_pixels)
-        return memorization.resized(shown, memorization.SIDE), memorization.resized(shown, memorization.SMALL)
+        pixels = pictures.decode(Path(path).read_bytes(), self._load.max_pixels)
+        return memorization.resize(pixels, memorization.SIDE), memorization.resize(pixels, memorization.SMALL)
 
-    def measured(self, wanted: Sequence[Pair]) -> Iterator[dict]:
+    def pairs(self, pairs: Sequence[MemorizedPair]) -> Iterator[dict]:
         """Yield the row of each pair."""
-        small, failures = self._small(np.unique(np.concatenate([[p.place, *p.near] for p in wanted])))
-        for pair in wanted:
-            row = {"generation_id": pair.generation["generation_id"], "sample_id": pair.sample_id}
-            needed = [pair.place, *pair.near.tolist()]
-            unread = next((failures[place] for place in needed if place in failures), None)
+        small, failures = self._small(np.unique(np.concatenate([[pair.source, *pair.near] for pair in pairs])))
+        for pair in pairs:
+            row = dict(zip(("generation_id", "sample_id"), pair.key, strict=True))
+            unread = next((failures[i] for i in (pair.source, *pair.near.tolist()) if i in failures), None)
             try:
                 if unread:
                     raise ValueError(unread)
@@ -108,63 +144,63 @@ class Measuring:
             except (OSError, ValueError) as error:
                 yield row | {"recipe": "", "failure": str(error)}
 
-    def _distances(self, pair: Pair, small: dict[int, Pixels]) -> dict[str, object]:
-        generation, little = self._generation(pair.generation["path"])
-        source = self._training(pair.place)
+    def _distances(self, pair: MemorizedPair, small: dict[int, Pixels]) -> dict[str, object]:
+        generation, small_generation = self._generation(pair.generation["path"])
+        source = self._training(pair.source)
         mask = memorization.box_mask(*pair.box)
-        around = np.array([small[place] for place in pair.near.tolist()])
-        alpha = self._warehouse.settings.memorization.alpha
+        near = np.array([small[i] for i in pair.near.tolist()])
         return {
             "l2": memorization.l2(generation, source),
             "tile_l2": memorization.tile_l2(generation, source),
             "template_mse": memorization.template_mse(source, generation, mask),
             "template_share": float(mask.mean()),
-            "small_image_ratio": memorization.small_image_ratio(little, small[pair.place], around, alpha),
-            "neighbours": len(around),
+            "small_image_ratio": memorization.small_image_ratio(
+                small_generation, small[pair.source], near, self._cut.alpha
+            ),
+            "neighbours": len(near),
         }
 
-    def _small(self, places: npt.NDArray[np.int64]) -> tuple[dict[int, Pixels], dict[int, str]]:
-        """Return training pictures at 32 × 32 by place, keeping new ones as facts, and why some cannot be read."""
-        table = self._warehouse.facts["small_pictures"]
-        digests = {self._known.pictures.pixel_digests[place].tobytes().hex(): place for place in places.tolist()}
+    def _small(self, indices: Indices) -> tuple[dict[int, Pixels], dict[int, str]]:
+        """Return training pictures at 32 × 32, storing new ones, and why some cannot be read."""
+        table = self._small_pictures
+        by_digest = {self._index.hex_digest(i): i for i in indices.tolist()}
         small: dict[int, Pixels] = {}
-        for names in batched(digests, 2_000):
-            rows = table.read(where=f"pixel_sha256 in ({', '.join(map(literal, names))})")
-            for row in rows.to_pylist():
+        for digests in batched(by_digest, 2_000):
+            for row in table.read(where=is_in("pixel_sha256", digests)).to_pylist():
                 shape = (memorization.SMALL, memorization.SMALL, 3)
-                small[digests[row["pixel_sha256"]]] = np.frombuffer(row["pixels"], np.uint8).reshape(shape)
+                small[by_digest[row["pixel_sha256"]]] = np.frombuffer(row["pixels"], np.uint8).reshape(shape)
         new, failures = [], {}
-        for digest, place in digests.items():
-            if place in small:
+        for digest, index in by_digest.items():
+            if index in small:
                 continue
+            sample_id = int(self._index.ids[index])
             try:
-                whole = self._warehouse.training_picture(self._known.sample_id(place))
+                small[index] = memorization.resize(self._load(sample_id), memorization.SMALL)
             except (OSError, ValueError) as error:
-                failures[place] = f"training row {self._known.sample_id(place)}: {error}"
+                failures[index] = f"training row {sample_id}: {error}"
                 continue
-            small[place] = memorization.resized(whole, memorization.SMALL)
-            new.append({"pixel_sha256": digest, "pixels": small[place].tobytes()})
+            new.append({"pixel_sha256": digest, "pixels": small[index].tobytes()})
         table.upsert(pa.Table.from_pylist(new, table.schema))
         return small, failures
 
-    def eidetic(self, sample_id: int) -> dict:
-        """Return how many training rows lie within delta of a source: of its cluster, the most frequent first."""
-        cut, place = self._warehouse.settings.memorization, self._known.place(sample_id)
-        cluster = self._known.cluster_of(place)
-        others = cluster[cluster != place][: cut.eidetic_pictures]
-        rows, compared, failure = int(self._known.rows[place]), 1, None
+    def eidetic_count(self, sample_id: int) -> dict:
+        """Return the row of a source: how many training rows of its cluster, the most repeated first, are near it."""
+        source = self._index.index(sample_id)
+        cluster = self._index.cluster(source)
+        others = cluster[cluster != source][: self._cut.eidetic_pictures]
+        rows, compared, failure = int(self._index.row_counts[source]), 1, None
         try:
-            own = [memorization.tiles(self._training(place))] if len(others) else []
+            own = [memorization.tiles(self._training(source))] if len(others) else []
         except (OSError, ValueError) as error:
             others, failure = others[:0], str(error)
         for other in others.tolist():
             try:
                 apart = memorization.tile_distances([*own, memorization.tiles(self._training(other))])[0, 1]
             except (OSError, ValueError) as error:
-                failure = f"training row {self._known.sample_id(other)}: {error}"
+                failure = f"training row {int(self._index.ids[other])}: {error}"
                 continue
             compared += 1
-            rows += int(self._known.rows[other]) if apart <= cut.delta else 0
+            rows += int(self._index.row_counts[other]) if apart <= self._cut.delta else 0
         return {
             "sample_id": sample_id,
             "recipe": "" if failure else self.eidetic_recipe(sample_id),
@@ -175,23 +211,77 @@ class Measuring:
         }
 
     def eidetic_recipe(self, sample_id: int) -> str:
-        """Hash what a source's count depends on."""
-        cut, place = self._warehouse.settings.memorization, self._known.place(sample_id)
-        cluster = self._known.cluster_of(place)
-        shown = self._known.pictures.pixel_digests[np.append(cluster, place)].tobytes().hex()
-        return recipe("eidetic count", CODE, cut.delta, cut.eidetic_pictures, shown, self._known.rows[cluster].tolist())
+        """Return what a source's row is made by."""
+        cut, source = self._cut, self._index.index(sample_id)
+        cluster = self._index.cluster(source)
+        digests = self._index.digests[np.append(cluster, source)].tobytes().hex()
+        return recipe(
+            "eidetic count", CODE, cut.delta, cut.eidetic_pictures, digests, self._index.row_counts[cluster].tolist()
+        )
 
 
-def keep_only(table: FactTable, wanted: Iterable[tuple]) -> dict[tuple, str]:
-    """Delete the rows of other keys than these; return the recipes of the rest by key."""
-    kept = set(wanted)
+def measure_pairs(
+    facts: Facts,
+    index: PictureIndex,
+    measures: MemorizationMeasures,
+    cut: Memorization,
+    rows: Sequence[dict],
+    stored: Mapping[tuple, str],
+) -> tuple[int, int]:
+    """Measure the pairs that are new or changed. Return how many, and how many of these could not be measured.
+
+    Args:
+        facts: The fact tables.
+        index: The training pictures.
+        measures: Of pairs.
+        cut: `[memorization]`.
+        rows: The confirmed pairs.
+        stored: The recipes of measured pairs.
+    """
+    table = facts["memorized_pairs"]
+    measured = failed = 0
+    for pairs in track(_pairs(facts, index, cut, rows), "measuring memorization", len(rows), len):
+        due = [pair for pair in pairs if stored.get(pair.key) != pair.made_by]
+        if due:
+            done = list(measures.pairs(due))
+            table.upsert(pa.Table.from_pylist(done, table.schema))
+            measured, failed = measured + len(due), failed + sum("failure" in row for row in done)
+    return measured, failed
+
+
+def count_eidetic(
+    table: FactTable, measures: MemorizationMeasures, sources: Sequence[int], stored: Mapping[tuple, str]
+) -> int:
+    """Count the rows near each source that is new or changed. Return how many could not all be compared.
+
+    Args:
+        table: Of the counts.
+        measures: Of sources.
+        sources: Sample ids.
+        stored: The recipes of counted sources.
+    """
+    due = [source for source in sources if stored.get((source,)) != measures.eidetic_recipe(source)]
+    failed = 0
+    for some in batched(map(measures.eidetic_count, due), _COMMIT):
+        table.upsert(pa.Table.from_pylist(list(some), table.schema))
+        failed += sum(row["failure"] is not None for row in some)
+    return failed
+
+
+def keep_only(table: FactTable, keys: Iterable[tuple]) -> dict[tuple, str]:
+    """Delete the rows of other keys. Return the recipes of the rest by key.
+
+    Args:
+        table: With a column `recipe`.
+        keys: Those to keep.
+    """
+    kept = set(keys)
     rows = table.read([*table.keys, "recipe"]).to_pylist()
-    known = {tuple(row[name] for name in table.keys): row["recipe"] for row in rows}
-    for gone in batched(sorted(known.keys() - kept), 200):
-        table.delete(" or ".join(f"({_equals(table, key)})" for key in gone))
-    return {key: made_by for key, made_by in known.items() if key in kept}
+    stored = {tuple(row[name] for name in table.keys): row["recipe"] for row in rows}
+    for gone in batched(sorted(stored.keys() - kept), _DELETED):
+        table.delete(" or ".join(f"({_is(table, key)})" for key in gone))
+    return {key: made_by for key, made_by in stored.items() if key in kept}
 
 
-def _equals(table: FactTable, key: tuple) -> str:
-    values = [literal(value) if isinstance(value, str) else str(int(value)) for value in key]
-    return " and ".join(f"{name} = {value}" for name, value in zip(table.keys, values, strict=True))
+def _is(table: FactTable, key: tuple) -> str:
+    return " and ".join(equals(name, value) for name, value in zip(table.keys, key, strict=True))

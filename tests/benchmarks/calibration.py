@@ -1,7 +1,7 @@
 """Do p-values keep what they promise? Photographs split at random into trained and never trained, again and again.
 
 What belongs here: the figures of calibration, on data that no fit has seen. What does not: the tests of its parts
-(`tests/transforms/test_calibration.py`).
+(`tests/transforms/matches/test_null_distribution.py`).
 
 All photographs and one edited copy of each are embedded once, with `sscd_distilled`, which takes a quarter of the time
 of `sscd`. In each split 200 are training pictures; the null distribution is fitted to these, each searched against the
@@ -22,7 +22,7 @@ from transforms.fingerprints.fingerprint import embed
 from transforms.fingerprints.views import VIEWS
 from transforms.matches import null_distribution, search
 from transforms.matches.edits import EDITS
-from transforms.matches.null_distribution import Null, Strongest
+from transforms.matches.null_distribution import Null, StrongestMatch
 from transforms.pictures import Pixels, decode
 
 TRAINED, COPIES, SPLITS, TAIL = 200, 40, 40, 0.9
@@ -87,7 +87,7 @@ def _views(photos: list[Pixels]) -> Vectors:
     return np.concatenate(parts).reshape(len(photos), len(VIEWS), -1)
 
 
-def _judged(views: Vectors, training: Vectors, own: range | None = None) -> list[Strongest]:
+def _judged(views: Vectors, training: Vectors, own: range | None = None) -> list[StrongestMatch]:
     near = search.best_over_views(views, training, _NEIGHBOURS + 1)
     around = search.best_over_views(views, training, null_distribution.BACKGROUND + 2)
     return [
@@ -96,7 +96,7 @@ def _judged(views: Vectors, training: Vectors, own: range | None = None) -> list
     ]
 
 
-def _p_values(null: Null, judged: list[Strongest]) -> npt.NDArray[np.float64]:
+def _p_values(null: Null, judged: list[StrongestMatch]) -> npt.NDArray[np.float64]:
     return null.p_values([each.normalised for each in judged])
 
 

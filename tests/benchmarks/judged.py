@@ -22,15 +22,16 @@ from tests.benchmarks.planted import Photo, Planted, Set
 from transforms import encoders
 from transforms.alignment.align import align
 from transforms.alignment.keypoints import Features, features
-from transforms.alignment.policy import Alignment, PixelLimits
+from transforms.alignment.policy import PixelLimits
 from transforms.encoders import Prepared, Vectors
+from transforms.fingerprints.distinct_pictures import DistinctPictures
 from transforms.fingerprints.fingerprint import embed
 from transforms.fingerprints.views import VIEWS
 from transforms.hashing import hashes
 from transforms.hashing.hashes import from_hex
 from transforms.matches import candidates, search
-from transforms.matches.candidates import Cut, Equals, Measured, Query, Training
-from transforms.matches.neighbour_lists import FIRST, Near, last
+from transforms.matches.candidates import CandidateThresholds, Comparison, EqualPictures, PairEvidence, Query
+from transforms.matches.neighbour_lists import FIRST, NeighbourList, last
 from transforms.pictures import Pixels
 
 ENTIRE = ("exact", "copy")
@@ -44,7 +45,7 @@ class Source:
 
     number: int
     verdict: str | None
-    found: Measured
+    found: PairEvidence
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def outcome() -> Outcome:
             spent["embedding"] -= began - (began := time.perf_counter())
             near = search.best_over_views(views, judge.vectors, FIRST)
             queries = [query for _, query, _ in made]
-            alike = candidates.hashed(queries, np.arange(len(trained)), judge.training, judge.cut.pdq)
+            alike = candidates.hash_neighbours(queries, np.arange(len(trained)), judge.training, judge.cut.pdq)
             judged += pool.map(judge, batch, [m[0] for m in made], queries, views, near, alike)
             spent["comparing"] += time.perf_counter() - began
             say(f"  {len(judged):,} of {len(planted):,} generations judged")
@@ -121,12 +122,12 @@ def _look(planted: Planted, prepare: Callable[[Pixels], Prepared]) -> tuple[Pixe
     return picture, query, [prepare(view.cut(picture)) for view in VIEWS]
 
 
-def _training(pictures: Sequence[Pixels]) -> Training:
+def _training(pictures: Sequence[Pixels]) -> DistinctPictures:
     found = [hashes.pdq(picture) for picture in pictures]
-    return Training(
+    return DistinctPictures(
         ids=np.arange(len(pictures), dtype=np.uint64),
         digests=from_hex([hashes.pixel_sha256(picture) for picture in pictures]),
-        cluster=np.arange(len(pictures)),
+        head=np.arange(len(pictures)),
         comparable=np.array([pdq.quality >= RULES.pdq_quality for pdq in found]),
         pdq=np.stack([pdq.bits for pdq in found]),
     )
@@ -135,32 +136,39 @@ def _training(pictures: Sequence[Pixels]) -> Training:
 class _Judge:
     """Judges one generation: candidates, comparisons, verdicts."""
 
-    def __init__(self, training: Training, vectors: Vectors, known: Sequence[Features]) -> None:
+    def __init__(self, training: DistinctPictures, vectors: Vectors, known: Sequence[Features]) -> None:
         settings = Settings()
         self.training, self.vectors = training, vectors
-        self.cut = Cut(settings.thresholds.pdq, settings.thresholds.candidate, settings.limits.neighbours)
+        self.cut = CandidateThresholds(
+            settings.thresholds.pdq, settings.thresholds.candidate, settings.limits.neighbours
+        )
         self._known, self._limits, self._similar = known, pixel_limits(), settings.thresholds.similar
 
     def __call__(
-        self, planted: Planted, picture: Pixels, query: Query, views: Vectors, found: search.Found, alike: Near
+        self,
+        planted: Planted,
+        picture: Pixels,
+        query: Query,
+        views: Vectors,
+        found: search.SearchHits,
+        alike: NeighbourList,
     ) -> Judged:
         training, digests = self.training, self.training.digests
         same = [n for n, digest in enumerate(digests) if digest.tobytes().hex() == query.pixel_sha256]
-        equals = Equals(by_pixels=frozenset(same))
-        near = Near(found.position, found.score, found.view)
+        equals = EqualPictures(by_pixels=frozenset(same))
+        near = NeighbourList(found.position, found.score, found.view)
         near = replace(near, floor=last(near, digests)) if len(near) < len(digests) else near
-        chosen = candidates.compared(
-            candidates.candidates(query, equals, near, alike, training, self.cut, VIEWS), training, self.cut
+        chosen = candidates.choose(
+            candidates.candidates_by_looks(query, equals, near, alike, training, self.cut, VIEWS), training, self.cut
         )
         score, view = search.scores(views[None], self.vectors[chosen], np.zeros(len(chosen), np.int64))
-        scored = [(n, s, VIEWS[v].box) for n, s, v in zip(chosen, score.tolist(), view.tolist(), strict=True)]
         mine = features(picture, self._limits)
-
-        def compare(_: Query, number: int) -> Alignment | None:
-            return align(mine, self._known[number], self._limits)
-
-        measured = candidates.measure(query, equals, scored, training, compare)
-        sources = [Source(each.position, self._verdict(each), each) for each in measured]
+        comparisons = [
+            Comparison(n, s, VIEWS[v].box, align(mine, self._known[n], self._limits))
+            for n, s, v in zip(chosen, score.tolist(), view.tolist(), strict=True)
+        ]
+        measured = [candidates.measure(query, equals, each, training) for each in comparisons]
+        sources = [Source(each.index, self._verdict(each), each) for each in measured]
         words = (*CONFIRMED, "similar", None)
         sources.sort(key=lambda s: (words.index(s.verdict), -s.found.copy_score, s.number))
         cosine = views @ self.vectors.T
@@ -168,7 +176,7 @@ class _Judge:
         bits = np.where(training.comparable & query.comparable, bits, 256)
         return Judged(planted, tuple(sources), cosine[0], cosine.max(axis=0), bits)
 
-    def _verdict(self, found: Measured) -> str | None:
+    def _verdict(self, found: PairEvidence) -> str | None:
         """Name the verdict as `sql/matches/evidence.sql` does."""
         if found.failure:
             raise ValueError(found.failure)

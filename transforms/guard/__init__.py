@@ -1,7 +1,7 @@
-"""The guard, which says whether a generated image may leave the building.
+"""The guard: decides whether a generated image may be shown.
 
-What belongs here: the bundle that it ships with, looking a picture up in it, and the verdict. What does not: making a
-bundle of a warehouse (`orchestration/guard/export.py`), the command and the service.
+What belongs here: the bundle, searching it for a picture, the verdict. What does not: exporting a bundle
+(`orchestration/guard/export.py`), commands (`orchestration/cli/guard/`), the service (`orchestration/guard/service/`).
 """
 
 from transforms.guard.bundle import Bundle, BundleError

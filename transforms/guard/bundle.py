@@ -1,18 +1,17 @@
-"""The guard's bundle: a directory of flat arrays that is mapped into memory, with a manifest that vouches for it.
+"""The guard's bundle: a folder of flat arrays that are mapped into memory, with a manifest.
 
-What belongs here: which files there are, opening and verifying them. What does not: writing (`guard/bundle_writer.py`),
-reading rows of files that stay open (`guard/held_files.py`), looking pictures up (`guard/check.py`).
+What belongs here: the list of files, opening and verifying them. What does not: writing (`guard/bundle_writer.py`),
+reading rows of open files (`guard/held_files.py`), checking pictures (`guard/check.py`).
 
     manifest.json               version, policy, encoder, calibration, coverage, SHA-256 of every file, and its own
-    clusters.arrow              a row a picture that was trained on, however often: count, licences, URL
-    bytes_*, pixels_*           SHA-256 of files and of decoded pixels, ascending: first 8 bytes, all, and whose
-    pdq_*                       perceptual hashes, word by word, and whose
-    sketch_words, vectors, vector_cluster      embeddings as signs, as 8-bit numbers, and whose
-    background*, null_scores    what p-values are made of
+    clusters.arrow              a row a cluster of training pictures: counts, licences, URL
+    bytes_*, pixels_*           SHA-256 of files and of decoded pixels, ascending: first 8 bytes, all 32, the cluster
+    pdq_*                       perceptual hashes, word by word, and the cluster
+    sketch_words, vectors, vector_cluster      embeddings as signs and as 8-bit numbers, and the cluster
+    background*, null_scores    what p-values are computed from
 
-All is verified when it is opened: SHA-256 takes half a second a gigabyte and core, and an answer from a file that was
-never looked at would be none. The checksums find damage and mistakes; they are no signature, so ship the bundle by a
-way that you trust.
+Opening verifies every file. SHA-256 takes half a second a gigabyte and core. The checksums find damage and mistakes;
+they are no signature, so ship the bundle over a channel that you trust.
 """
 
 import hashlib
@@ -48,21 +47,27 @@ class BundleError(ValueError):
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a manifest without its own."""
-    said = {name: value for name, value in manifest.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """Return the SHA-256 of a manifest without its field `digest`."""
+    fields = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Digests:
-    """SHA-256 digests, looked up by their first 8 bytes. keys: uint64 (n,), ascending. cluster: uint32 (n,)."""
+    """SHA-256 digests, looked up by their first 8 bytes.
+
+    Attributes:
+        keys: the first 8 bytes, uint64 (n,), ascending.
+        cluster: numbers of clusters, uint32 (n,).
+        rows: the digests, uint8 (n, 32).
+    """
 
     keys: npt.NDArray[np.uint64]
     cluster: npt.NDArray[np.uint32]
     rows: RowFile
 
     def find(self, digest: bytes) -> list[int]:
-        """Return the clusters with a digest of 32 bytes."""
+        """Return the numbers of the clusters that have a digest of 32 bytes."""
         key = np.uint64(int.from_bytes(digest[:8], "big"))
         first, last = np.searchsorted(self.keys, key, "left"), np.searchsorted(self.keys, key, "right")
         rows = np.arange(first, last)
@@ -71,14 +76,14 @@ class Digests:
 
 
 class Bundle:
-    """An open bundle: verified, mapped, and read by any number of threads."""
+    """An open bundle: verified and mapped. Any number of threads may read it."""
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any], files: HeldFiles) -> None:
         self.folder, self.manifest = folder, manifest
         self.require_unchanged = files.require_unchanged  # a few microseconds
         self.policy = Policy(**manifest["policy"])
         self.encoder: str | None = manifest["encoder"] and manifest["encoder"]["identity"]
-        # Opened at once: what lies at these paths later may be another bundle, or nothing.
+        # Opened now: the paths may hold another bundle later, or nothing.
         self._clusters = pa.ipc.open_file(pa.memory_map(str(folder / CLUSTERS))).read_all()
         self._arrays = {name: self._mapped(name) for name in bundle_schema.arrays(manifest)}
         bundle_schema.require_arrays(manifest, self._arrays, self._clusters)
@@ -86,7 +91,7 @@ class Bundle:
 
     @classmethod
     def open(cls, folder: Path) -> "Bundle":
-        """Open a bundle. Raises BundleError naming a file that is missing, cut off or changed, or fits no other."""
+        """Open a bundle. Raises BundleError naming a file that is missing, cut off, changed or inconsistent."""
         manifest = _manifest(folder)
         _sized(folder, manifest["files"])
         try:
@@ -96,24 +101,24 @@ class Bundle:
         except BundleError:
             raise
         except (ValueError, OSError) as error:  # of NumPy and Arrow too
-            raise BundleError(f"{folder} is no bundle that can be searched: {error}; write the bundle again") from None
+            raise BundleError(f"{folder} cannot be searched: {error}; write the bundle again") from None
         if _manifest(folder)["digest"] != manifest["digest"]:
-            raise BundleError(f"{folder} was replaced while it was opened; open it again")
+            raise BundleError(f"{folder} was replaced while it was being opened; open it again")
         return bundle
 
     @staticmethod
-    def described(folder: Path) -> dict[str, Any]:
-        """Return the manifest of a bundle, whose files are not looked at. Raises BundleError."""
+    def read_manifest(folder: Path) -> dict[str, Any]:
+        """Return the manifest of a bundle without verifying its files. Raises BundleError."""
         return _manifest(folder)
 
     @property
     def name(self) -> str:
-        """The version of the warehouse that it is of, and its digest."""
+        """The version of the warehouse, and the start of the digest."""
         return f"{self.manifest['version']['number']:06d}-{self.manifest['digest'][:12]}"
 
     @property
     def searched(self) -> Searched:
-        """What an answer from it rests on."""
+        """The extent of every search in this bundle."""
         counts, sketches = self.manifest["counts"], self.manifest["sketches"]
         return Searched(
             self.name,
@@ -137,7 +142,7 @@ class Bundle:
             raise ValueError(f"{name}.npy: {error}") from None
 
     def row_file(self, name: str) -> RowFile:
-        """Return a table of the bundle whose rows are read one by one: digests, or vectors."""
+        """Return an array of the bundle that is read row by row: digests, or vectors."""
         return self._row_files[name]
 
     def _rows(self, name: str) -> RowFile:
@@ -149,23 +154,28 @@ class Bundle:
         """Return the digests of one of EXACT_KINDS."""
         return Digests(self.array(f"{kind}_keys"), self.array(f"{kind}_cluster"), self.row_file(f"{kind}_digests"))
 
-    def source(self, cluster: int, **found: Any) -> Source:  # noqa: ANN401 -- the fields of Source
-        """Return what is known of a cluster, by its number, with what was found."""
-        said = self._clusters.slice(cluster, 1).to_pylist()[0]
-        derived = {"licenses": tuple(said["licenses"]), "recalled": said["duplicate_count"] == 0}
-        return Source(**(said | derived), **found)
+    def source(self, cluster: int, **evidence: Any) -> Source:  # noqa: ANN401 -- the fields of Source
+        """Return a cluster as a source.
+
+        Args:
+            cluster: its number.
+            evidence: the fields of Source that the bundle does not know.
+        """
+        row = self._clusters.slice(cluster, 1).to_pylist()[0]
+        derived = {"licenses": tuple(row["licenses"]), "recalled": row["duplicate_count"] == 0}
+        return Source(**(row | derived), **evidence)
 
     def by_cluster[T](self, by_id: Mapping[int, T]) -> dict[int, T]:
-        """Return what is said of clusters by the numbers that they have here; `by_id` is by the warehouse's ids."""
-        if not by_id:  # most bundles; a column of ids is held nowhere else
+        """Map values by the numbers of clusters in this bundle. `by_id` maps them by the warehouse's ids."""
+        if not by_id:  # the usual case: do not read the column of ids
             return {}
         ids = self._clusters["cluster_id"].to_numpy()
-        asked = np.array([*by_id], np.uint64)
-        return {number: by_id[int(ids[number])] for number in np.flatnonzero(np.isin(ids, asked)).tolist()}
+        numbers = np.flatnonzero(np.isin(ids, np.array([*by_id], np.uint64)))
+        return {number: by_id[int(ids[number])] for number in numbers.tolist()}
 
     @cached_property
     def null(self) -> Null | None:
-        """The null distribution of best matches, of a bundle with embeddings; None where it was not measured."""
+        """The null distribution of best matches, of a bundle with embeddings; None if it was not measured."""
         if not self.manifest["calibration"]["null_pictures"]:
             return None
         tail = self.manifest["calibration"]["tail"]
@@ -183,8 +193,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}; write the bundle again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise BundleError(f"{path} is of format {found!r}, and this release reads {FORMAT}; write the bundle again")
+        other = manifest.get("format") if isinstance(manifest, dict) else None
+        raise BundleError(f"{path} has format {other!r}, and this release reads {FORMAT}; write the bundle again")
     if manifest.get("digest") != manifest_digest(manifest):
         raise BundleError(f"{path} was changed since it was written; write the bundle again")
     try:
@@ -195,29 +205,27 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _sized(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    for name, said in files.items():
+    for name, entry in files.items():
         if Path(name).name != name:
             raise BundleError(f"{folder / MANIFEST} names {name!r}, which is no file of a bundle")
         try:
             size = (folder / name).stat().st_size
         except OSError as error:
             raise BundleError(f"{folder / name}: {error.strerror}; copy the bundle again") from None
-        if size != said["bytes"]:
+        if size != entry["bytes"]:
             raise BundleError(
-                f"{folder / name} has {size:,} bytes rather than {said['bytes']:,}; copy the bundle again"
+                f"{folder / name} has {size:,} bytes instead of {entry['bytes']:,}; copy the bundle again"
             )
 
 
 def _verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         largest_first = sorted(files, key=lambda name: -files[name]["bytes"])
-        for name, found in zip(largest_first, pool.map(lambda n: file_sha256(folder / n), largest_first), strict=True):
-            if found != files[name]["sha256"]:
-                raise BundleError(
-                    f"{folder / name} is not as it was written: its SHA-256 differs; copy the bundle again"
-                )
+        for name, digest in zip(largest_first, pool.map(lambda n: file_sha256(folder / n), largest_first), strict=True):
+            if digest != files[name]["sha256"]:
+                raise BundleError(f"{folder / name} was changed: its SHA-256 differs; copy the bundle again")
 
 
 def first_bytes(digests: Rows) -> npt.NDArray[np.uint64]:
-    """Return the first 8 bytes of digests, uint8 (n, 32), as numbers in the order of the digests."""
+    """Return the first 8 bytes of digests, uint8 (n, 32), as numbers in the same order."""
     return np.ascontiguousarray(digests[:, :8]).view(">u8").ravel().astype(np.uint64)

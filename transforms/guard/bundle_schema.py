@@ -1,7 +1,7 @@
-"""What a bundle must be like to be searched: a manifest with all that is read of it, and arrays that fit each other.
+"""The shape of a bundle: the fields of its manifest, and the types and shapes of its arrays.
 
-What belongs here: the shape of the manifest and of the files. What does not: whether files are as they were written,
-and opening them (`guard/bundle.py`). A file can be as it was written and still be that of another bundle.
+What belongs here: checking that the parts of a bundle fit each other: a file can be intact and belong to another
+bundle. What does not: opening files and verifying their checksums (`guard/bundle.py`).
 """
 
 from collections.abc import Mapping
@@ -121,12 +121,12 @@ class _Manifest(_Part):
 
 
 def arrays(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of a bundle's arrays."""
+    """Return the names of the arrays of a bundle."""
     return (*_HASHES, *(_EMBEDDINGS if manifest["encoder"] else ()))
 
 
 def require_manifest(manifest: Mapping[str, Any]) -> None:
-    """Raise ValueError for what is missing of a manifest, or is something else than it should be."""
+    """Raise ValueError naming a field of a manifest that is missing or wrong."""
     try:
         _Manifest.model_validate(manifest)
     except ValidationError as error:
@@ -139,14 +139,20 @@ def require_manifest(manifest: Mapping[str, Any]) -> None:
         "embedding" in manifest["fingerprints"],
     )
     if len({bool(part) for part in parts}) > 1:
-        raise ValueError("encoder, sketches, calibration and the fingerprint `embedding` belong together")
+        raise ValueError("encoder, sketches, calibration and the fingerprint `embedding` are all needed, or none")
     for name in (CLUSTERS, *(f"{name}.npy" for name in arrays(manifest))):
         if name not in manifest["files"]:
             raise ValueError(f"files: {name} is missing")
 
 
-def require_arrays(manifest: Mapping[str, Any], found: Mapping[str, npt.NDArray[Any]], clusters: pa.Table) -> None:
-    """Raise ValueError naming a file that does not fit the manifest, or the other files."""
+def require_arrays(manifest: Mapping[str, Any], opened: Mapping[str, npt.NDArray[Any]], clusters: pa.Table) -> None:
+    """Raise ValueError naming a file that does not fit the manifest or the other files.
+
+    Args:
+        manifest: a valid one.
+        opened: the arrays by name.
+        clusters: the table of clusters.
+    """
     if clusters.schema != CLUSTER_SCHEMA or len(clusters) != manifest["counts"]["clusters"]:
         raise ValueError(f"{CLUSTERS} has other columns, or not {manifest['counts']['clusters']:,} rows")
     sizes: dict[str, int] = {}
@@ -156,7 +162,7 @@ def require_arrays(manifest: Mapping[str, Any], found: Mapping[str, npt.NDArray[
         null_pictures = manifest["calibration"]["null_pictures"]
         sizes = {"dimension": dimension, "sketch words": bits(dimension) // 32, "null pictures": null_pictures}
     for name, (dtype, axes) in expected.items():
-        array = found[name]
+        array = opened[name]
         fits = array.dtype == dtype and array.ndim == len(axes) and array.flags.c_contiguous
         shape = array.shape if fits else ()
         for size, axis in zip(shape, axes, strict=False):
@@ -164,4 +170,4 @@ def require_arrays(manifest: Mapping[str, Any], found: Mapping[str, npt.NDArray[
         if not fits:
             raise ValueError(f"{name}.npy is {array.dtype} of {array.shape}, which does not fit the other files")
         if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
-            raise ValueError(f"{name}.npy has numbers that are not finite")
+            raise ValueError(f"{name}.npy holds numbers that are not finite")

@@ -1,6 +1,6 @@
-"""Writing the files of a guard bundle: batch by batch, the same bytes for the same input.
+"""Writing the files of a guard bundle, batch by batch. The same input gives the same bytes.
 
-What belongs here: arrays into files, and the manifest. What does not: which rows go in
+What belongs here: arrays into files, and the manifest. What does not: selecting rows
 (`orchestration/guard/export.py`), reading (`guard/bundle.py`).
 """
 
@@ -28,7 +28,7 @@ _WORD = np.dtype(np.uint32)
 
 
 class ArrayFile:
-    """A .npy file of a shape that is known, filled piece by piece in any order; nothing of it is held."""
+    """A .npy file of known shape that is filled piece by piece, in any order, without holding it in memory."""
 
     def __init__(self, path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
         self._dtype, self._shape = np.dtype(dtype), shape
@@ -44,25 +44,37 @@ class ArrayFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._file.close()
 
-    def put(self, places: npt.NDArray[np.int64], rows: npt.NDArray[Any], plane: int | None = None) -> None:
-        """Write rows to their places, ascending; of a file of planes, to the places of one."""
+    def put(self, indices: npt.NDArray[np.int64], rows: npt.NDArray[Any], plane: int | None = None) -> None:
+        """Write rows.
+
+        Args:
+            indices: where they go, ascending.
+            rows: one a given index.
+            plane: first index, for an array of shape (planes, n).
+        """
         width = self._dtype.itemsize * (1 if plane is not None else int(np.prod(self._shape[1:])))
         start = self._start + (0 if plane is None else plane * self._shape[1] * width)
         data, done = memoryview(np.ascontiguousarray(rows, self._dtype).tobytes()), 0
-        for run in np.split(places, np.flatnonzero(np.diff(places) != 1) + 1) if len(places) else []:
+        for run in np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1) if len(indices) else []:
             self._file.seek(start + int(run[0]) * width)
             self._file.write(data[done : done + len(run) * width])
             done += len(run) * width
 
 
 class BundleFiles:
-    """The folder that a bundle is written into."""
+    """The files of a bundle that is being written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def array(self, name: str, dtype: npt.DTypeLike, *shape: int) -> ArrayFile:
-        """Begin an array."""
+        """Create an array file.
+
+        Args:
+            name: of the array.
+            dtype: of its values.
+            shape: its size along each axis.
+        """
         return ArrayFile(self.folder / f"{name}.npy", dtype, shape)
 
     def clusters(self, batches: Iterable[pa.RecordBatch]) -> None:
@@ -72,27 +84,38 @@ class BundleFiles:
                 file.write_batch(batch.cast(CLUSTER_SCHEMA))
 
     def digests(self, kind: str, count: int, batches: Iterable[tuple[Rows, npt.NDArray[np.uint32]]]) -> None:
-        """Write digests, ascending, uint8 (n, 32), each with the number of its cluster."""
+        """Write digests.
+
+        Args:
+            kind: one of EXACT_KINDS.
+            count: of all digests.
+            batches: digests, uint8 (n, 32), ascending over all batches, and the numbers of their clusters.
+        """
         with (
             self.array(f"{kind}_keys", np.uint64, count) as keys,
             self.array(f"{kind}_digests", np.uint8, count, 32) as whole,
             self.array(f"{kind}_cluster", np.uint32, count) as owner,
         ):
-            for places, (digests, cluster) in _placed(batches):
-                keys.put(places, bundle.first_bytes(digests))
-                whole.put(places, digests)
-                owner.put(places, cluster)
+            for indices, (digests, cluster) in _indexed(batches):
+                keys.put(indices, bundle.first_bytes(digests))
+                whole.put(indices, digests)
+                owner.put(indices, cluster)
 
     def hashes(self, count: int, batches: Iterable[tuple[Rows, npt.NDArray[np.uint32]]]) -> None:
-        """Write perceptual hashes, uint8 (n, 32), each with the number of its cluster."""
+        """Write perceptual hashes.
+
+        Args:
+            count: of all hashes.
+            batches: hashes, uint8 (n, 32), and the numbers of their clusters.
+        """
         with (
             self.array("pdq_words", _WORD, 8, count) as planes,
             self.array("pdq_cluster", np.uint32, count) as owner,
         ):
-            for places, (hashes, cluster) in _placed(batches):
+            for indices, (hashes, cluster) in _indexed(batches):
                 for plane, values in enumerate(words(hashes)):
-                    planes.put(places, values, plane)
-                owner.put(places, cluster)
+                    planes.put(indices, values, plane)
+                owner.put(indices, cluster)
 
     def vectors(
         self,
@@ -100,33 +123,44 @@ class BundleFiles:
         dimension: int,
         batches: Iterable[tuple[npt.NDArray[np.int64], Vectors, npt.NDArray[np.uint32]]],
     ) -> None:
-        """Write vectors of norm 1, float32 (n, d), with places, ascending in a batch, and numbers of clusters."""
+        """Write vectors as signs and as 8-bit numbers.
+
+        Args:
+            count: of all vectors.
+            dimension: d.
+            batches: indices, ascending in a batch; vectors of norm 1, float32 (n, d); numbers of clusters.
+        """
         with (
             self.array("sketch_words", _WORD, bits(dimension) // 32, count) as planes,
             self.array("vectors", np.int8, count, dimension) as codes,
             self.array("vector_cluster", np.uint32, count) as owner,
         ):
-            for places, vectors, cluster in batches:
+            for indices, vectors, cluster in batches:
                 for plane, values in enumerate(words(sketch(vectors))):
-                    planes.put(places, values, plane)
-                codes.put(places, quantise(vectors))
-                owner.put(places, cluster)
+                    planes.put(indices, values, plane)
+                codes.put(indices, quantise(vectors))
+                owner.put(indices, cluster)
 
     def whole(self, name: str, values: npt.NDArray[Any]) -> None:
-        """Write a small array."""
+        """Write an array that fits in memory.
+
+        Args:
+            name: of the array.
+            values: the array.
+        """
         np.save(self.folder / f"{name}.npy", np.ascontiguousarray(values), allow_pickle=False)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, with the size and SHA-256 of every file."""
         paths = sorted(self.folder.iterdir())
         files = {path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in paths}
-        said = {"format": bundle.FORMAT, **manifest, "files": files}
-        said["digest"] = bundle.manifest_digest(said)
-        text = json.dumps(said, indent=2, sort_keys=True, ensure_ascii=False)
+        fields = {"format": bundle.FORMAT, **manifest, "files": files}
+        fields["digest"] = bundle.manifest_digest(fields)
+        text = json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False)
         (self.folder / bundle.MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def _placed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDArray[np.int64], T]]:
+def _indexed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDArray[np.int64], T]]:
     start = 0
     for batch in batches:
         yield np.arange(start, start + len(batch[1])), batch

@@ -1,6 +1,6 @@
-"""Looking a picture up in a bundle: cheap first, and closed wherever something could not be checked.
+"""Checking a picture against a bundle: cheap steps first. What cannot be checked is not allowed.
 
-What belongs here: the steps and what they decide. What does not: the words (`guard/verdict.py`), the files
+What belongs here: the steps and what they decide. What does not: the answer (`guard/verdict.py`), the files
 (`guard/bundle.py`), the search by embedding (`guard/embedding_search.py`).
 """
 
@@ -18,7 +18,7 @@ from transforms.fingerprints.fingerprint import OK, Fingerprint, Rules
 from transforms.fingerprints.views import search_views
 from transforms.guard import verdict as words
 from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
-from transforms.guard.embedding_search import Near, Nearest, NotEmbedded
+from transforms.guard.embedding_search import EmbeddingSearch, NearCluster, NotEmbedded
 from transforms.guard.held_files import BundleChanged
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
@@ -32,7 +32,7 @@ type Image = bytes | Path | str | Pixels
 
 
 class OutOfTime(RuntimeError):
-    """The time that a check may take is over."""
+    """A check takes longer than it may."""
 
 
 @dataclass(frozen=True)
@@ -45,33 +45,35 @@ class _Clock:
         return time.perf_counter() - self.start
 
     def tick(self, step: str) -> None:
-        """Raise OutOfTime after a step that ended too late."""
+        """Raise OutOfTime if a step has ended too late."""
         if self.limit is not None and self.taken > self.limit:
-            raise OutOfTime(f"{step} ended after {self.taken:.2f} s, and a check may take {self.limit:g} s")
+            raise OutOfTime(f"{step} ended after {self.taken:.2f} s; a check may take {self.limit:g} s")
 
 
 @dataclass(frozen=True)
 class _Hit:
-    """A cluster that speaks for a block, and by what."""
+    """A cluster that is a reason to block, and its evidence."""
 
     cluster: int
     exact: bool = False
     bits: int | None = None
-    near: Near | None = None
+    near: NearCluster | None = None
 
 
 class Guard:
     """Checks generated images against one bundle. Any number of threads may share it."""
 
     def __init__(self, bundle: Bundle, encoder: Encoder | None, overrides: Overrides = NO_OVERRIDES) -> None:
-        said = bundle.manifest
+        manifest = bundle.manifest
         self.bundle, self.policy = bundle, bundle.policy
-        self.rules = Rules(said["limits"]["pixels"], said["limits"]["member_bytes"], self.policy.pdq_quality)
+        self.rules = Rules(manifest["limits"]["pixels"], manifest["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
         self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
         self._passed = bundle.by_cluster(overrides.passed)
-        self._nearest = (
-            None if encoder is None else Nearest(bundle, encoder, search_views(**said["views"]), self._passed)
+        self._embeddings = (
+            None
+            if encoder is None
+            else EmbeddingSearch(bundle, encoder, search_views(**manifest["views"]), self._passed)
         )
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
@@ -80,15 +82,24 @@ class Guard:
     def load(
         cls, path: Path | str, encoder: Encoder | str | None = None, overrides: Path | str | None = None
     ) -> "Guard":
-        """Open a bundle, verify it, and load the encoder that it names, unless one, or another name of it, is given.
+        """Open and verify a bundle, and load its encoder.
 
-        overrides: a curators' list. Raises BundleError naming a file that is not as written, OverrideError or OSError
-        for the list, EncoderUnavailable, or EncoderMismatch naming both encoders.
+        Args:
+            path: the bundle.
+            encoder: an encoder, or its name in the settings. Default: the name in the manifest.
+            overrides: the curators' list, if any.
+
+        Raises:
+            BundleError: a file is missing, changed or inconsistent; the message names it.
+            OverrideError: the list cannot be used.
+            EncoderUnavailable: the encoder's weights cannot be loaded.
+            EncoderMismatch: the encoder is not the one of the bundle; the message names both.
+            OSError: the list cannot be read.
         """
         entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
         bundle = Bundle.open(Path(path))
         if not bundle.searched.pictures:
-            raise BundleError(f"{path} holds no picture, so nothing can be checked; export one that does")
+            raise BundleError(f"{path} holds no picture, so it would allow everything; export another one")
         if bundle.encoder is None:
             guard = cls(bundle, None, entries)
         else:
@@ -97,31 +108,32 @@ class Guard:
             encoder.id.require(bundle.encoder)
             guard = cls(bundle, encoder, entries)
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-        found = guard.check(noise)  # compiles the loops, and pays for the encoder's first picture
-        if found.decision == words.UNAVAILABLE:
-            raise BundleError(f"{path} cannot be searched: {found.reason}")
+        verdict = guard.check(noise)  # compiles the loops and warms the encoder up
+        if verdict.decision == words.UNAVAILABLE:
+            raise BundleError(f"{path} cannot be searched: {verdict.reason}")
         return guard
 
     def check(self, image: Image, limit_s: float | None = None) -> Verdict:
-        """Return the verdict on an image: its file, its bytes, or its pixels, uint8 of shape (height, width, 3).
+        """Return the verdict on an image. Raises nothing for its contents: what cannot be checked is not allowed.
 
-        limit_s: time after which the answer is `unavailable`. Never raises for what an image holds: what cannot be
-        checked is not allowed.
+        Args:
+            image: a path, the bytes of a file, or pixels, uint8 (height, width, 3).
+            limit_s: seconds after which the answer is `unavailable`.
         """
         clock = _Clock(limit_s)
         try:
             self.bundle.require_unchanged()
             digest, seen = self._read(image)
             verdicts = []
-            for picture in seen.pictures:  # any of them may be what is shown
+            for picture in seen.pictures:  # a viewer may see any of them
                 printed = replace(fingerprint.of_pixels(picture, self.rules, dihedral=True), sha256=digest)
                 clock.tick("hashing")
-                found = self._checked(printed, picture, seen.hidden, clock)
-                verdicts.append(replace(found, sha256=digest, pixel_sha256=printed.pixel_sha256))
-                if found.decision == words.BLOCK:
+                verdict = self._checked(printed, picture, seen.hidden, clock)
+                verdicts.append(replace(verdict, sha256=digest, pixel_sha256=printed.pixel_sha256))
+                if verdict.decision == words.BLOCK:
                     break
             self.bundle.require_unchanged()
-            return max(verdicts, key=lambda found: _WORST.index(found.decision))
+            return max(verdicts, key=lambda verdict: _WORST.index(verdict.decision))
         except (OutOfTime, encoders.DeviceFull, BundleChanged) as error:
             return replace(self._unavailable(str(error), clock), temporary=True)
         except DecodeError as error:
@@ -130,7 +142,7 @@ class Guard:
             return self._unavailable(str(error), clock)
 
     def _read(self, image: Image) -> tuple[str | None, Shown]:
-        """Return the SHA-256 of a file, None of pixels, and all that the image may be shown as."""
+        """Return the SHA-256 of a file (None of pixels), and the pictures that a viewer may see."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
@@ -141,49 +153,49 @@ class Guard:
             with Path(image).open("rb") as file:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
-            raise OSError(f"the image has more than the {self.rules.member_bytes:,} bytes that one may have")
+            raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
         return sha256(image), shown(image, self.rules.max_pixels)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, hidden: str | None, clock: _Clock) -> Verdict:
-        """Ask step by step. hidden: what the file shows besides; if it does, only an entry for the file allows it."""
+        """Check step by step. If the file has `hidden` contents, only an override for the file allows it."""
         policy = self.policy
         override = self._overrides.of_image(printed, policy.pdq)
         if override and (override.rule == BLOCK or not hidden or override.kind == "sha256"):
             return self._overridden(override, clock)
         passed: list[Override] = []
         for method, same in self._same(printed):
-            if hits := self._counting([_Hit(cluster, exact=True) for cluster in same], passed):
+            if hits := self._not_passed([_Hit(cluster, exact=True) for cluster in same], passed):
                 return self._blocked(Evidence(method, 0, 0), hits, None, clock)
-        alike = self._counting(self._alike(printed), passed)
+        alike = self._not_passed(self._alike(printed), passed)
         clock.tick("comparing hashes")
         if alike:
             return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, policy.pdq), alike, None, clock)
         if hidden:
             return self._unavailable(f"the image cannot be checked as a whole: {hidden}", clock)
-        if self._nearest is None:
+        if self._embeddings is None:
             if printed.status != OK:
                 return self._unavailable(words.too_flat(printed.pdq_quality or 0, policy), clock)
             return self._allowed(None, passed, clock)
-        found = self._nearest.search(picture, policy.copy_score, clock.tick)
+        matches = self._embeddings.search(picture, policy.copy_score, clock.tick)
         clock.tick("comparing embeddings")
-        if near := self._counting([_Hit(match.cluster, near=match) for match in found.matches], passed):
+        if near := self._not_passed([_Hit(match.cluster, near=match) for match in matches.clusters], passed):
             score = near[0].near.score if near[0].near else 0.0
-            return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, found.p_value, clock)
-        for strongest in found.strongest:
+            return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, matches.p_value, clock)
+        for strongest in matches.strongest:
             limit, p = policy.p_value, strongest.p_value
             if limit is not None and p is not None and p <= limit:
                 hit = _Hit(strongest.near.cluster, near=strongest.near)
-                if hits := self._counting([hit], passed):
+                if hits := self._not_passed([hit], passed):
                     return self._blocked(Evidence(words.P_VALUE, p, limit), hits, p, clock)
-        return self._allowed(found.p_value, passed, clock)
+        return self._allowed(matches.p_value, passed, clock)
 
-    def _counting(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
-        """Leave out the training pictures that a curator lets pass, and add the entries by which to `passed`."""
+    def _not_passed(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
+        """Return the hits that no curator lets pass, and add the overrides of the others to `passed`."""
         passed += [self._passed[hit.cluster] for hit in hits if hit.cluster in self._passed]
         return [hit for hit in hits if hit.cluster not in self._passed]
 
     def _same(self, printed: Fingerprint) -> Iterator[tuple[str, list[int]]]:
-        """Yield the clusters with the same bytes, then those with the same pixels, each with the word for it."""
+        """Yield the method and clusters of the same bytes, then of the same pixels."""
         for kind, digest, method in (
             ("bytes", printed.sha256, words.BYTES),
             ("pixels", printed.pixel_sha256, words.PIXELS),
@@ -195,9 +207,9 @@ class Guard:
         """Return the clusters with a near perceptual hash, nearest first."""
         if printed.status != OK or printed.dihedral is None:
             return []
-        found = scan.within(self._pdq, printed.dihedral, self.policy.pdq)
+        matches = scan.within(self._pdq, printed.dihedral, self.policy.pdq)
         nearest: dict[int, int] = {}
-        for cluster, bits in zip(self._pdq_cluster[found.row].tolist(), found.distance.tolist(), strict=True):
+        for cluster, bits in zip(self._pdq_cluster[matches.row].tolist(), matches.distance.tolist(), strict=True):
             nearest[cluster] = min(bits, nearest.get(cluster, bits))
         return [_Hit(cluster, bits=bits) for cluster, bits in sorted(nearest.items(), key=lambda each: each[::-1])]
 
@@ -218,19 +230,19 @@ class Guard:
         )
 
     def _allowed(self, p_value: float | None, passed: list[Override], clock: _Clock) -> Verdict:
-        """Allow what nothing speaks against. passed: the entries without which something would."""
+        """Return an allowance. passed: the overrides without which the image would be blocked."""
         reason = words.nothing_near(self.policy, self.searched)
-        found = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+        verdict = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
         if not passed:
-            return found
+            return verdict
         reason = f"a curator's entry: {passed[0]}; {reason}"
-        return replace(found, reason=reason, evidence=Evidence(words.OVERRIDE, 0, 0), override=str(passed[0]))
+        return replace(verdict, reason=reason, evidence=Evidence(words.OVERRIDE, 0, 0), override=str(passed[0]))
 
     def _overridden(self, override: Override, clock: _Clock) -> Verdict:
         decision = words.BLOCK if override.rule == BLOCK else words.ALLOW
         reason, decided = f"a curator's entry: {override}", Evidence(words.OVERRIDE, 0, 0)
-        found = self._answer(decision, words.NOT_SEARCHED, reason, clock, evidence=decided)
-        return replace(found, override=str(override))
+        verdict = self._answer(decision, words.NOT_SEARCHED, reason, clock, evidence=decided)
+        return replace(verdict, override=str(override))
 
     def _unavailable(self, reason: str, clock: _Clock) -> Verdict:
         return self._answer(words.UNAVAILABLE, words.NOT_SEARCHED, reason, clock)

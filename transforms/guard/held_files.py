@@ -1,6 +1,6 @@
-"""Files of a bundle that stay open: as they were when they were verified, or known to have changed.
+"""Files of a bundle that stay open, and detecting that one was changed since it was verified.
 
-What belongs here: descriptors, and rows read by them. What does not: which files a bundle has (`guard/bundle.py`).
+What belongs here: descriptors, and reading rows by them. What does not: the list of files (`guard/bundle.py`).
 """
 
 import os
@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 
 class BundleChanged(OSError):
-    """A file was written to while a bundle was in use; what is mapped of it is not what was verified."""
+    """A file was written to while the bundle was in use, so the mapped data is not what was verified."""
 
 
 @dataclass(frozen=True)
 class RowFile:
-    """Rows of a .npy file that are read when they are needed, and so never stay in the memory of the process."""
+    """Rows of a .npy file, read on demand and not kept in memory."""
 
     descriptor: int
     offset: int
@@ -28,9 +28,9 @@ class RowFile:
     dtype: np.dtype[Any]
 
     def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return rows, ascending, of shape (k, width). Neighbours are read at once.
+        """Return rows by ascending indices, of shape (k, width). Adjacent rows are read at once.
 
-        Raises BundleChanged where the file has become shorter.
+        Raises BundleChanged if the file has become shorter.
         """
         width = self.shape[1] * self.dtype.itemsize
         ends = np.flatnonzero(np.diff(rows, append=-1) != 1)
@@ -46,7 +46,7 @@ class RowFile:
 
 
 class HeldFiles:
-    """Files as they were when they were opened, wherever they are moved to."""
+    """Open files, and their state at opening. They can be moved meanwhile."""
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self._open: dict[str, tuple[int, tuple[int, int]]] = {}
@@ -55,14 +55,14 @@ class HeldFiles:
             self._open[name] = descriptor, self._state(descriptor)
 
     def _state(self, descriptor: int) -> tuple[int, int]:
-        found = os.fstat(descriptor)
-        return found.st_size, found.st_mtime_ns
+        stat = os.fstat(descriptor)
+        return stat.st_size, stat.st_mtime_ns
 
     def require_unchanged(self) -> None:
         """Raise BundleChanged naming a file that was written to."""
         for name, (descriptor, state) in self._open.items():
             if self._state(descriptor) != state:
-                raise BundleChanged(f"{name} of the bundle was written to while it was in use; load a bundle anew")
+                raise BundleChanged(f"{name} of the bundle was written to while it was in use; load a bundle again")
 
     def __del__(self) -> None:
         for descriptor, _ in self._open.values():

@@ -1,4 +1,4 @@
-"""What a curator decided otherwise: images to block or to allow, and training pictures that do not count.
+"""Overrides by curators: images to block or to allow, and training pictures to ignore.
 
 What belongs here: the list, reading it, and which entry applies. What does not: the guard's own rules
 (`guard/check.py`).
@@ -10,7 +10,7 @@ A file of JSON lines, one an entry:
     {"rule": "allow", "pixel_sha256": "04ab…", "by": "ben", "reason": "…"}  this image alone
     {"rule": "allow", "cluster_id": "706582359591354374", "by": "ben", "reason": "a placeholder: no resemblance counts"}
 
-A block goes before an allowance. There is no allowance by a near hash: it would let through what nobody looked at.
+A block wins over an allowance. No entry allows by a near hash: it would allow images that nobody has seen.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class OverrideError(ValueError):
 
 @dataclass(frozen=True)
 class Override:
-    """One entry. value: of what `kind` says."""
+    """One entry. kind: sha256, pixel_sha256, pdq or cluster_id. value: of that kind."""
 
     rule: str
     kind: str
@@ -53,7 +53,13 @@ class Override:
 
 @dataclass(frozen=True)
 class Overrides:
-    """A list of entries. digest: of the file; empty where there is none."""
+    """A list of entries.
+
+    Attributes:
+        digest: of the file; empty without one.
+        exact: entries by rule, kind and value.
+        hashed: entries by perceptual hash.
+    """
 
     digest: str = ""
     exact: Mapping[tuple[str, str, str], Override] = field(default_factory=dict)
@@ -61,7 +67,7 @@ class Overrides:
 
     @classmethod
     def read(cls, path: Path) -> "Overrides":
-        """Read a file. Raises OverrideError, or OSError if it is not there."""
+        """Read a file. Raises OverrideError for a wrong entry, OSError if the file cannot be read."""
         with path.open("rb") as file:
             data = file.read(_MOST + 1)
         if len(data) > _MOST:
@@ -78,12 +84,17 @@ class Overrides:
         return cls(hashlib.sha256(data).hexdigest()[:12], exact, hashed)
 
     def of_image(self, printed: Fingerprint, radius: int) -> Override | None:
-        """Return the entry for an image itself, a block before an allowance. radius: bits."""
+        """Return the entry for an image itself, a block before an allowance.
+
+        Args:
+            printed: fingerprint of the image.
+            radius: most differing bits of a near hash.
+        """
         digests = (("sha256", printed.sha256), ("pixel_sha256", printed.pixel_sha256))
         for rule in (BLOCK, ALLOW):
             for kind, digest in digests:
-                if digest and (found := self.exact.get((rule, kind, digest))):
-                    return found
+                if digest and (entry := self.exact.get((rule, kind, digest))):
+                    return entry
             if rule == BLOCK and (near := self._near(printed, radius)):
                 return near
         return None
@@ -91,8 +102,8 @@ class Overrides:
     def _near(self, printed: Fingerprint, radius: int) -> Override | None:
         if not self.hashed or printed.status != OK or printed.dihedral is None:
             return None
-        found = scan.within(self._words, printed.dihedral, radius)
-        return self.hashed[int(found.row[np.argmin(found.distance)])] if len(found.row) else None
+        matches = scan.within(self._words, printed.dihedral, radius)
+        return self.hashed[int(matches.row[np.argmin(matches.distance)])] if len(matches.row) else None
 
     @cached_property
     def _words(self) -> npt.NDArray[np.uint32]:
@@ -100,7 +111,7 @@ class Overrides:
 
     @property
     def passed(self) -> dict[int, Override]:
-        """The entries by which the resemblance to a cluster does not count, by its id."""
+        """The entries that let a cluster pass, by its id: resemblance to it is no reason to block."""
         return {int(entry.value): entry for entry in self.exact.values() if entry.kind == "cluster_id"}
 
 
@@ -108,29 +119,29 @@ NO_OVERRIDES = Overrides()
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len(said := dict(pairs)) < len(pairs):
-        raise ValueError("a name is there twice, and which of the two is meant cannot be known")
-    return said
+    if len(entry := dict(pairs)) < len(pairs):
+        raise ValueError("a name occurs twice; keep one of the two")
+    return entry
 
 
-def _entry(said: object) -> Override:
-    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
-        raise ValueError("an entry is an object of texts, ids too")
-    if any("\ud800" <= letter <= "\udfff" for value in said.values() for letter in value):
-        raise ValueError("half a character, which no answer and no log can repeat")
-    rule = said.get("rule", "")
+def _entry(fields: object) -> Override:
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        raise ValueError("an entry is an object whose values are text, ids too")
+    if any("\ud800" <= letter <= "\udfff" for value in fields.values() for letter in value):
+        raise ValueError("a text holds half a surrogate pair, which JSON answers cannot repeat")
+    rule = fields.get("rule", "")
     if rule not in _KINDS:
         raise ValueError(f"`rule` is {rule!r}; it is {BLOCK} or {ALLOW}")
-    kinds = [name for name in said if name not in ("rule", "by", "reason")]
+    kinds = [name for name in fields if name not in ("rule", "by", "reason")]
     if len(kinds) != 1 or kinds[0] not in _KINDS[rule]:
         raise ValueError(f"an entry to {rule} has one of {', '.join(_KINDS[rule])}, not {', '.join(kinds) or 'none'}")
-    if not said.get("by") or not said.get("reason"):
-        raise ValueError("an entry says who decided (`by`) and why (`reason`)")
-    kind, value = kinds[0], said[kinds[0]].lower()
+    if not fields.get("by") or not fields.get("reason"):
+        raise ValueError("an entry needs `by`, who decided, and `reason`, why")
+    kind, value = kinds[0], fields[kinds[0]].lower()
     if kind == "cluster_id":
         if not (value.isascii() and value.isdigit() and len(value) <= _ID_DIGITS and int(value) < 2**64):
             raise ValueError(f"`cluster_id` is {value!r}; it is a whole number of at most 64 bits, as text")
         value = str(int(value))
     elif len(value) != _DIGITS or set(value) - set("0123456789abcdef"):
         raise ValueError(f"`{kind}` is {value!r}; it has {_DIGITS} hexadecimal digits")
-    return Override(rule, kind, value, said["by"], said["reason"])
+    return Override(rule, kind, value, fields["by"], fields["reason"])

@@ -1,10 +1,9 @@
-"""What the guard answers, and by which rules.
+"""The guard's answer: its words, its policy, its evidence.
 
-What belongs here: the words, the rules and the shape of an answer. What does not: looking a picture up
-(`guard/check.py`).
+What belongs here: the shape of an answer, and its sentences. What does not: checking a picture (`guard/check.py`).
 
-The words are the warehouse's as far as they can be without the training pictures: `exact` is the same; `similar` covers
-what the warehouse, which lays pictures over each other, calls `copy`, `partial_copy` or `similar`.
+The words are the warehouse's where the guard can tell: `exact` is the same. `similar` covers what the warehouse, which
+aligns pixels, calls `copy`, `partial_copy` or `similar`.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,11 +20,14 @@ METHODS = (BYTES, PIXELS, PDQ, EMBEDDING, P_VALUE, OVERRIDE)
 
 @dataclass(frozen=True)
 class Policy:
-    """From where on a picture is blocked.
+    """The thresholds from which a picture is blocked.
 
-    pdq: differing bits of 256, the least over 8 rotations and reflections. pdq_quality: 0 to 100, below it a hash says
-    nothing. copy_score: cosine of copy embeddings, the best over the views. p_value: if set, p-values up to it block
-    too. at_least: how often a picture was trained on to be in the bundle.
+    Attributes:
+        pdq: most differing bits of 256, the least over 8 rotations and reflections.
+        pdq_quality: 0 to 100; a hash of lower quality is not compared.
+        copy_score: least cosine of copy embeddings, the best over the views.
+        p_value: if set, p-values up to it block too.
+        at_least: least training rows of a picture in the bundle.
     """
 
     pdq: int
@@ -37,7 +39,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What decided: what was measured, and the threshold that it passed. Cheaper methods are asked first.
+    """The measurement that decided, and its threshold. The guard tries cheaper methods first.
 
     method: sha256 or pixels (equal: 0), pdq (bits of 256), embedding (cosine), p_value, or override.
     """
@@ -48,7 +50,7 @@ class Evidence:
 
 
 def sentence(evidence: Evidence) -> str:
-    """Say why something is blocked."""
+    """Return why an image is blocked."""
     value, limit = f"{evidence.value:.4g}", f"{evidence.threshold:g}"
     return {
         BYTES: "the file is that of a training picture, byte for byte",
@@ -60,7 +62,12 @@ def sentence(evidence: Evidence) -> str:
 
 
 def nothing_near(policy: Policy, searched: "Searched") -> str:
-    """Say what was looked for in vain, and among what."""
+    """Return the sentence of an allowance: what was searched without a match.
+
+    Args:
+        policy: the thresholds.
+        searched: the extent of the search.
+    """
     of = f" that {policy.at_least} or more rows show" if policy.at_least > 1 else ""
     rules = f"none within {policy.pdq} bits by perceptual hash"
     if EMBEDDING in searched.fingerprints:
@@ -69,21 +76,33 @@ def nothing_near(policy: Policy, searched: "Searched") -> str:
 
 
 def too_flat(quality: int, policy: Policy) -> str:
-    """Say why a picture cannot be compared by its perceptual hash."""
+    """Return why a picture cannot be compared by its perceptual hash.
+
+    Args:
+        quality: that of its hash, 0 to 100.
+        policy: the thresholds.
+    """
     return (
-        f"the image has too little structure to be compared by perceptual hash (quality {quality} of 100, and from "
-        f"{policy.pdq_quality} on it says something), and the bundle has no embeddings"
+        f"the image has too little structure to be compared by perceptual hash (quality {quality} of 100, "
+        f"{policy.pdq_quality} needed), and the bundle has no embeddings"
     )
 
 
 @dataclass(frozen=True)
 class Source:
-    """A training picture that the image likely comes from. Likely, not certain: it is what lies nearest.
+    """A training picture that the image likely comes from. It is the nearest one, not a proven source.
 
-    cluster_id, sample_id: of the warehouse. duplicate_count: training rows that show it; recalled_count: further ones
-    that were recalled, on which the model was trained all the same. recalled: all of them were. licenses: of the rows
-    that were not recalled. pdq_distance, copy_score: None where not measured.
-    region: the view of the image that was nearest, as x, y, width and height in fractions.
+    Attributes:
+        cluster_id: that of the warehouse.
+        sample_id: likewise.
+        duplicate_count: training rows that show the picture.
+        recalled_count: further rows that were recalled; the model was trained on them.
+        recalled: whether all rows were recalled.
+        licenses: those of the rows that were not recalled.
+        exact: whether bytes or pixels are equal.
+        pdq_distance: differing bits; None if not compared.
+        copy_score: cosine; None if not compared.
+        region: the nearest view of the image: x, y, width, height, in fractions.
     """
 
     cluster_id: int
@@ -102,13 +121,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Searched:
-    """What an answer rests on.
+    """The extent of the search behind an answer.
 
-    bundle: version of the warehouse and digest of the bundle. fingerprints: what the bundle can compare. rows: training
-    rows behind it. coverage: the share of the catalogue's `searchable` rows that the image was compared with by
-    embedding, or by perceptual hash where the bundle has no embeddings. pictures: different ones.
-    recall: measured share of the embeddings above the threshold that the search finds, None where nothing is embedded.
-    overrides: digest of the curators' list, empty without one.
+    Attributes:
+        bundle: version of the warehouse, and digest of the bundle.
+        fingerprints: those that the bundle can compare.
+        rows: training rows in the bundle.
+        searchable: rows of the catalogue.
+        coverage: share of `searchable` that was compared by embedding, or by hash if the bundle has no embeddings.
+        pictures: different pictures in the bundle.
+        recall: measured share of embeddings above the threshold that the search finds; None without embeddings.
+        overrides: digest of the curators' list; empty without one.
     """
 
     bundle: str
@@ -125,12 +148,18 @@ class Searched:
 class Verdict:
     """The guard's answer for one image.
 
-    decision: allow, block, or unavailable, which is no permission either. verdict: exact, similar, no_match_found or
-    not_searched. reason: a sentence. sources: best first, at most 10 of `sources_found`. p_value: how often a picture
-    that was not trained on has a best match this strong; None where hashes settled it, or nothing is calibrated.
-    temporary: trying again may help, where it was time or memory that was short, or a file was changed.
-    sha256, pixel_sha256: of the image; None where there was no file, or no picture. override: the curator's entry that
-    decided, if one did.
+    Attributes:
+        decision: allow, block, or unavailable, which is no permission.
+        verdict: exact, similar, no_match_found or not_searched.
+        reason: a sentence.
+        evidence: the measurement that decided, if one did.
+        sources: best first, at most 10 of `sources_found`.
+        p_value: how often a picture outside the training set has a best match this strong; None if a hash decided, or
+            nothing is calibrated.
+        temporary: whether trying again may help: time or memory was short, or a file was changed.
+        sha256: of the file; None without one.
+        pixel_sha256: of the pixels; None if they cannot be read.
+        override: the curator's entry that decided, if one did.
     """
 
     decision: str
@@ -150,12 +179,12 @@ class Verdict:
 
     @property
     def allowed(self) -> bool:
-        """Whether the image may be shown: only where everything was checked and nothing was found."""
+        """Whether the image may be shown: every check was done, and none found a reason to block."""
         return self.decision == ALLOW
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON takes it. Ids are text: they have 63 bits, and JavaScript's numbers 53."""
-        said = asdict(self)
-        for source in said["sources"]:
+        """Return the verdict for JSON. Ids become text: they have 63 bits, and JavaScript's numbers 53."""
+        fields = asdict(self)
+        for source in fields["sources"]:
             source["cluster_id"], source["sample_id"] = str(source["cluster_id"]), str(source["sample_id"])
-        return said
+        return fields

@@ -23,9 +23,11 @@ WHOLE, PART = "whole", "part"
 class Edit:
     """A way of editing a picture.
 
-    kind: `whole` where most of the source is left, `part` where only a region of either picture is shared. apply: takes
-    the source, another picture that fills what is not of the source, and a generator; all pictures are uint8 of shape
-    (height, width, 3), RGB, at least 32 pixels a side. The source is never changed.
+    Attributes:
+        name: Of the edit.
+        kind: `whole` if most of the source is left, `part` if only a region of either picture is shared.
+        apply: Takes the source, a picture that fills the rest, and a generator. Pictures are uint8 of shape (height,
+            width, 3), RGB, at least 32 pixels a side. The source is never changed.
     """
 
     name: str
@@ -52,7 +54,7 @@ def _cut(picture: Pixels, share: float, rng: np.random.Generator) -> Pixels:
 
 
 def _compressed(picture: Pixels, quality: int) -> Pixels:
-    # The channels change place for OpenCV, which holds the first for blue.
+    # OpenCV takes the first channel for blue.
     _, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[:, :, ::-1])
 
@@ -82,15 +84,15 @@ def _blurred(source: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _written_on(source: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
-    made, height = source.copy(), source.shape[0]
+    edited, height = source.copy(), source.shape[0]
     thick = max(1, height // 100)
     for line, words in enumerate(("when you see it", "SAMPLE TEXT")):
         (wide, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 1.0, thick)
         scale = 0.8 * source.shape[1] / wide
         place = (source.shape[1] // 10, height * (1 + 3 * line) // 5 + height // 20)
-        cv2.putText(made, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 3 * thick, cv2.LINE_AA)
-        cv2.putText(made, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
-    return made
+        cv2.putText(edited, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 3 * thick, cv2.LINE_AA)
+        cv2.putText(edited, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
+    return edited
 
 
 def _diffused(source: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
@@ -121,31 +123,31 @@ def _collage(source: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
 
 def _inset(source: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
     """Paste the source into another picture, with half the width and height of that, off its edges."""
-    made = _sized(other, source.shape[1], source.shape[0])
-    height, width = (side // 2 for side in made.shape[:2])
-    top, left = (int(rng.integers(side // 20, side // 2 - side // 20)) for side in made.shape[:2])
-    made[top : top + height, left : left + width] = _sized(source, width, height)
-    return made
+    edited = _sized(other, source.shape[1], source.shape[0])
+    height, width = (side // 2 for side in edited.shape[:2])
+    top, left = (int(rng.integers(side // 20, side // 2 - side // 20)) for side in edited.shape[:2])
+    edited[top : top + height, left : left + width] = _sized(source, width, height)
+    return edited
 
 
 def _spliced(source: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
     """Keep one half of the source, left, right or top, and fill the rest with another picture."""
-    made = _sized(other, source.shape[1], source.shape[0])
+    edited = _sized(other, source.shape[1], source.shape[0])
     height, width = source.shape[:2]
     halves = (0, height, 0, width // 2), (0, height, width // 2, width), (0, height // 2, 0, width)
     top, bottom, left, right = halves[int(rng.integers(len(halves)))]
-    made[top:bottom, left:right] = source[top:bottom, left:right]
-    return made
+    edited[top:bottom, left:right] = source[top:bottom, left:right]
+    return edited
 
 
 def _swapped(source: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
     """Keep the background and put another object, an oval of 30 % of the picture, where the source had its own."""
     height, width = source.shape[:2]
-    made, mask = source.copy(), np.zeros((height, width), np.float32)
+    edited, mask = source.copy(), np.zeros((height, width), np.float32)
     centre = int(width * rng.uniform(0.38, 0.62)), int(height * rng.uniform(0.42, 0.58))
     side = (0.3 / np.pi) ** 0.5
     cv2.ellipse(mask, centre, (round(side * width), round(side * height)), 0, 0, 360, 1, -1, cv2.LINE_AA)
-    return _pixels(made + mask[:, :, None] * (_sized(other, width, height).astype(np.float64) - made))
+    return _pixels(edited + mask[:, :, None] * (_sized(other, width, height).astype(np.float64) - edited))
 
 
 EDITS: tuple[Edit, ...] = (

@@ -1,11 +1,12 @@
 """Lists of the training pictures nearest to a generation, kept up to date as pictures come and go.
 
-What belongs here: what a list promises, adding to it, whether it says enough, and the likely sources that it gives.
-What does not: searching (`matches/search.py`, `joins/hamming/join.py`), where lists are kept.
+What belongs here: what a list promises, adding to it, whether it is long enough, and the likely sources it gives. What
+does not: searching (`matches/search.py`, `joins/hamming/join.py`), storing lists
+(`orchestration/matches/kept_lists.py`).
 
-Pictures are numbered in the order of their SHA-256, and stand in the order of (score, highest first; number): no two
-are tied, whatever the history. A list holds all pictures up to some place in that order, its floor. So what is derived
-from its beginning is what a list of all pictures would give.
+Pictures have indices in the order of their SHA-256. A list is in the order of (score, highest first; index), which has
+no ties, whatever the history. A list holds all pictures down to its floor, a place in that order. So the beginning of
+a list is the beginning of a list of all pictures, and so is everything derived from it.
 """
 
 from bisect import bisect_right
@@ -17,80 +18,92 @@ import numpy.typing as npt
 
 from transforms.hashing.digest_arrays import Rows
 
-Numbers = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 
 FIRST, MOST = 64, 1024
-"""Pictures that a list holds at first and at most. Whatever lies beyond the most is not looked at."""
+"""Pictures that a list holds at first and at most. What lies beyond the most is not looked at."""
 
 
 @dataclass(frozen=True)
 class Floor:
-    """A place in the order of pictures, by its last picture: its score, and the SHA-256 of its pixels."""
+    """The lowest place of a list, by its last picture: its score, and the SHA-256 of its pixels."""
 
     score: float
     digest: bytes
 
 
 @dataclass(frozen=True)
-class Near:
+class NeighbourList:
     """The pictures nearest to a generation, in order.
 
-    number: int64 (m,). score: float32 (m,), higher is nearer. view: int64 (m,), what of the generation scored best.
-    floor: all pictures up to there are in the list; None where it holds all that there are.
+    Attributes:
+        index: int64 (m,), the pictures.
+        score: float32 (m,), higher is nearer.
+        view: int64 (m,), the view of the generation that scored best.
+        floor: The list holds all pictures down to there; None if it holds all pictures.
     """
 
-    number: Numbers
+    index: Indices
     score: Scores
-    view: Numbers
+    view: Indices
     floor: Floor | None = None
 
     def __len__(self) -> int:
-        return len(self.number)
+        return len(self.index)
 
 
-NONE = Near(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
+NONE = NeighbourList(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is asked of a list: pictures of `clusters` clusters with a score of `least`, and the nearest anyway."""
+class ListDemand:
+    """What a list must provide: pictures of `clusters` clusters with a score of `least`, and the nearest anyway."""
 
     clusters: int
     least: float
 
 
-def extended(near: Near, more: Near, digests: Rows, most: int) -> Near:
-    """Return a list with the pictures found among those that are new, at most `most`, and its floor where that cuts it.
+def extend(near: NeighbourList, more: NeighbourList, digests: Rows, most: int) -> NeighbourList:
+    """Add the pictures that were found among new ones.
 
-    digests: uint8 (n, 32), ascending, of all pictures by number. A picture may be in both. What lies beyond the floor
-    of either is left out: others there are not known.
+    What lies beyond the floor of either list is left out: other pictures there are not known.
+
+    Args:
+        near: The list.
+        more: What was found among the new pictures. A picture may be in both.
+        digests: uint8 (n, 32), ascending, of all pictures.
+        most: Pictures kept; a list that is cut gets a floor there.
     """
-    number, score, view = (
-        np.concatenate([getattr(near, name), getattr(more, name)]) for name in ("number", "score", "view")
+    index, score, view = (
+        np.concatenate([getattr(near, name), getattr(more, name)]) for name in ("index", "score", "view")
     )
-    order = np.lexsort((number, -score))
-    _, first = np.unique(number[order], return_index=True)
+    order = np.lexsort((index, -score))
+    _, first = np.unique(index[order], return_index=True)
     order = order[np.sort(first)]
     floor = _higher(near.floor, more.floor)
     if floor is not None:
         bound = bisect_right(range(len(digests)), floor.digest, key=_digest_of(digests))
-        kept = (score[order] > floor.score) | ((score[order] == floor.score) & (number[order] < bound))
-        order = order[kept]
+        order = order[(score[order] > floor.score) | ((score[order] == floor.score) & (index[order] < bound))]
     if len(order) > most:
         order = order[:most]
-        cut = Near(number[order], score[order], view[order])
+        cut = NeighbourList(index[order], score[order], view[order])
         return replace(cut, floor=last(cut, digests))
-    return Near(number[order], score[order], view[order], floor)
+    return NeighbourList(index[order], score[order], view[order], floor)
 
 
-def last(near: Near, digests: Rows) -> Floor:
-    """Return the place of the last picture of a list that is not empty."""
-    return Floor(float(near.score[-1]), digests[near.number[-1]].tobytes())
+def last(near: NeighbourList, digests: Rows) -> Floor:
+    """Return the place of the last picture.
+
+    Args:
+        near: A list that is not empty.
+        digests: uint8 (n, 32), of all pictures.
+    """
+    return Floor(float(near.score[-1]), digests[near.index[-1]].tobytes())
 
 
 def _digest_of(digests: Rows) -> Callable[[int], bytes]:
-    return lambda number: digests[number].tobytes()
+    return lambda index: digests[index].tobytes()
 
 
 def _higher(a: Floor | None, b: Floor | None) -> Floor | None:
@@ -99,30 +112,44 @@ def _higher(a: Floor | None, b: Floor | None) -> Floor | None:
     return min(a, b, key=lambda floor: (-floor.score, floor.digest))
 
 
-def best(near: Near, cluster: Numbers, wanted: Wanted) -> Numbers:
-    """Return the places in a list of the best picture of each of the best clusters: int64, best first.
+def best(near: NeighbourList, head: Indices, demand: ListDemand) -> Indices:
+    """Find the best picture of each of the best clusters.
 
-    cluster: int64 (n,), of each picture by number.
+    Args:
+        near: The list.
+        head: int64 (n,), the head of every picture's cluster.
+        demand: How many clusters, and from which score on.
+
+    Returns:
+        int64, positions in the list, best first.
     """
-    _, first = np.unique(cluster[near.number], return_index=True)
-    places = np.sort(first)[: wanted.clusters]
-    return places[(places == 0) | (near.score[places] >= wanted.least)]
+    _, first = np.unique(head[near.index], return_index=True)
+    positions = np.sort(first)[: demand.clusters]
+    return positions[(positions == 0) | (near.score[positions] >= demand.least)]
 
 
-def suffices(near: Near, cluster: Numbers, wanted: Wanted) -> bool:
-    """Tell whether a list gives what a list of all pictures, or of the MOST nearest, would."""
+def suffices(near: NeighbourList, head: Indices, demand: ListDemand) -> bool:
+    """Return whether a list gives what a list of all pictures, or of the MOST nearest, would.
+
+    Args:
+        near: The list.
+        head: int64 (n,), the head of every picture's cluster.
+        demand: What the list must provide.
+    """
     if near.floor is None or len(near) >= MOST:
         return True
-    if len(near) and near.floor.score < wanted.least:
+    if len(near) and near.floor.score < demand.least:
         return True
-    return len(np.unique(cluster[near.number])) >= wanted.clusters
+    return len(np.unique(head[near.index])) >= demand.clusters
 
 
-def size(near: Near) -> int:
-    """Return how many pictures a list holds at most: FIRST, or more where that did not suffice once."""
-    return next(each for each in (FIRST, 4 * FIRST, MOST) if len(near) <= each)
+def size(near: NeighbourList) -> int:
+    """Return how many pictures a list may hold: FIRST, or more if that did not suffice once."""
+    if len(near) <= FIRST:
+        return FIRST
+    return 4 * FIRST if len(near) <= 4 * FIRST else MOST
 
 
-def next_size(near: Near) -> int:
-    """Return how many pictures to search for where a list does not suffice."""
+def next_size(near: NeighbourList) -> int:
+    """Return how many pictures to search for if a list does not suffice."""
     return min(MOST, 4 * size(near))

@@ -4,8 +4,8 @@ What belongs here: the null distribution of best-match scores, its tail, p-value
 not: searching (`matches/search.py`), false discovery rates (`sql/matches/significance.sql`).
 
 A score is normalised as in DISC (Douze et al., "The 2021 Image Similarity Dataset and Challenge", 2021): what a picture
-has in common with many is no sign that it copies one, so the mean of its best scores against other pictures is taken
-off.
+has in common with many is no sign that it copies one, so the mean of its best scores against other pictures is
+subtracted.
 """
 
 import math
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from transforms.matches.search import Found
+from transforms.matches.search import SearchHits
 
 Scores = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ BACKGROUND = 3  # best scores whose mean is taken off
 
 @dataclass(frozen=True)
 class Tail:
-    """A generalised Pareto distribution of what lies above a threshold. shape: at least 0, so that it never ends."""
+    """A generalised Pareto distribution of scores above a threshold. `shape` is at least 0, so it never ends."""
 
     threshold: float
     shape: float
@@ -46,8 +46,8 @@ class Null:
         """Return p-values in (0, 1], of the shape of `scores`; they never rise with the score.
 
         Up to the threshold the picture itself counts among those as strong as it, so that p is never 0 (Davison and
-        Hinkley, "Bootstrap Methods and their Application", 1997, 4.2). Above it, what remains is shared out as the tail
-        says, so that nothing jumps at the threshold.
+        Hinkley, "Bootstrap Methods and their Application", 1997, 4.2). Above it, the p-value of the threshold is
+        multiplied by the tail's, so nothing jumps at the threshold.
         """
         asked = np.asarray(scores, np.float64)
         base = asked if self.tail is None else np.minimum(asked, self.tail.threshold)
@@ -60,9 +60,11 @@ class Null:
 
 
 def fit(scores: npt.ArrayLike, quantile: float) -> Null:
-    """Fit a null distribution to best-match scores, of shape (n,).
+    """Fit a null distribution. It has no tail if there are fewer than 20 pictures, or 8 above the threshold.
 
-    quantile: where the tail begins. Below 20 pictures, or 8 above the threshold, there is no tail.
+    Args:
+        scores: Best-match scores, of shape (n,).
+        quantile: Where the tail begins.
     """
     known = np.sort(np.asarray(scores, np.float64))
     if len(known) < LEAST_PICTURES:
@@ -91,8 +93,13 @@ def pareto(exceedances: Scores) -> tuple[float, float]:
     return 2 - first / rest, 2 * first * second / rest
 
 
-def cross_fitted(scores: npt.ArrayLike, quantile: float) -> Scores:
-    """Return a p-value for each score, by a fit to the other half: every second one, in the order given."""
+def cross_fit(scores: npt.ArrayLike, quantile: float) -> Scores:
+    """Return a p-value for each score, by a fit to the other half.
+
+    Args:
+        scores: Best-match scores, of shape (n,). A half is every second one, in this order.
+        quantile: Where the tail begins.
+    """
     known = np.asarray(scores, np.float64)
     p = np.ones(len(known))
     for half in (slice(0, None, 2), slice(1, None, 2)):
@@ -102,9 +109,9 @@ def cross_fitted(scores: npt.ArrayLike, quantile: float) -> Scores:
 
 
 def uniformity(p: Scores) -> tuple[float, float]:
-    """Return the Kolmogorov-Smirnov distance of p-values from the uniform distribution, and its own p-value.
+    """Return the Kolmogorov-Smirnov distance of p-values, of shape (n,), n > 0, from uniform, and its own p-value.
 
-    p: shape (n,), n > 0. The p-value is the limit's, with Stephens's correction for small n (JRSS B 32, 1970).
+    The latter is the limit's, with Stephens's correction for small n (JRSS B 32, 1970).
     """
     ordered, count = np.sort(p), len(p)
     steps = np.arange(count + 1) / count
@@ -116,22 +123,14 @@ def uniformity(p: Scores) -> tuple[float, float]:
     return distance, min(1.0, max(0.0, limit))
 
 
-def smallest(digests: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.int64]:
-    """Return the positions of the `count` smallest digests, uint8 of shape (n, 32), in their order.
-
-    The sample is as good as drawn at random, and stable: of n pictures and m new ones, about count · m / (n + m) of it
-    change, and those that leave never come back with growth.
-    """
-    words = np.ascontiguousarray(digests).view(">u8").reshape(len(digests), 4)
-    order = np.lexsort([words[:, column] for column in (3, 2, 1, 0)])
-    return np.asarray(order[:count], np.int64)
-
-
 @dataclass(frozen=True)
-class Strongest:
+class StrongestMatch:
     """A picture's strongest match.
 
-    position: None where there is nothing to match. score: cosine. background: as `background_mean` gives it.
+    Attributes:
+        position: Of the match; None if there is nothing to match.
+        score: Cosine.
+        background: See `background_mean`.
     """
 
     position: int | None
@@ -144,24 +143,29 @@ class Strongest:
         return self.score - self.background
 
 
-def background_mean(found: Found, without: Sequence[int]) -> float:
-    """Return the mean of the 3 best background scores of other pictures, of fewer where there are no more; 0 of none.
+def background_mean(background: SearchHits, without: Sequence[int]) -> float:
+    """Return the mean of up to three background scores, or 0 if there are none.
 
-    found: at least 3 and as many as are left out, best first. without: positions that do not count.
+    Args:
+        background: The best background scores, at least three more than are left out.
+        without: Positions that do not count.
     """
-    kept = found.score[~np.isin(found.position, np.asarray(without, np.int64))][:BACKGROUND]
+    kept = background.score[~np.isin(background.position, np.asarray(without, np.int64))][:BACKGROUND]
     return float(kept.astype(np.float64).mean()) if len(kept) else 0.0
 
 
-def strongest(found: Found, background: Found, own: int | None = None) -> Strongest:
+def strongest(hits: SearchHits, background: SearchHits, own: int | None = None) -> StrongestMatch:
     """Return the match with the highest normalised score.
 
-    found: matches, best first. background: positions among the same pictures. own: what is left out on both sides.
+    Args:
+        hits: The matches, best first.
+        background: The best background scores, by positions among the same pictures.
+        own: A position left out on both sides.
     """
     left_out = [] if own is None else [own]
     matches = [
-        Strongest(int(position), float(score), background_mean(background, [*left_out, int(position)]))
-        for position, score in zip(found.position, found.score, strict=True)
+        StrongestMatch(int(position), float(score), background_mean(background, [*left_out, int(position)]))
+        for position, score in zip(hits.position, hits.score, strict=True)
         if position != own
     ]
-    return max(matches, key=lambda match: match.normalised, default=Strongest(None, 0.0, 0.0))
+    return max(matches, key=lambda match: match.normalised, default=StrongestMatch(None, 0.0, 0.0))

@@ -6,7 +6,7 @@ What belongs here: the best neighbours of a generation over its views. What does
 
 A tile of the product of all views with a block of pictures is reduced to its best view before anything is chosen, and
 only pictures that may still be among the best are looked at again. These are scored by themselves, in float64: a matrix
-product adds up in an order that depends on its shape, so that it could not be said twice which of two is nearer.
+product adds up in an order that depends on its shape, so two runs could disagree about which of two is nearer.
 """
 
 from dataclasses import dataclass
@@ -24,11 +24,13 @@ _BLOCK = 65_536
 
 
 @dataclass(frozen=True)
-class Found:
-    """The training pictures nearest to one generation, best first; of equal scores, the one that comes first.
+class SearchHits:
+    """The training pictures nearest to one generation, best first.
 
-    position: int64 of shape (k,) into the searched vectors. score: float32 (k,), the best cosine over the views.
-    view: int64 (k,), the view that scored best.
+    Attributes:
+        position: int64 (k,), into the searched vectors.
+        score: float32 (k,), the best cosine over the views.
+        view: int64 (k,), the view that scored best.
     """
 
     position: npt.NDArray[np.int64]
@@ -44,23 +46,29 @@ def best_over_views(
     order: npt.NDArray[np.int64] | None = None,
     floor: npt.NDArray[np.float32] | None = None,
     block: int = _BLOCK,
-) -> list[Found]:
-    """Return the k training pictures nearest to any view of each generation, exactly.
+) -> list[SearchHits]:
+    """Find the k training pictures nearest to any view of each generation, exactly.
 
-    views: float32 of shape (generations, views, d). vectors: n of them, of length d; norm 1 both. order: int64 (n,),
-    which of two equally near pictures comes first, by default the lower position. floor: float32 (generations,), least
-    score that counts. block: vectors read at once. The result is the same for every block and on every device.
+    The result is the same for every block and on every device.
+
+    Args:
+        views: float32 of shape (generations, views, d), norm 1.
+        vectors: Those of the pictures, n of length d, norm 1.
+        k: Pictures kept for a generation.
+        order: int64 (n,), which of two equally near pictures comes first; by default the lower position.
+        floor: float32 (generations,), the least score that counts.
+        block: Vectors read at once.
     """
     rows = as_rows(vectors)
     best = _Best(views, min(k, len(rows)), np.arange(len(rows)) if order is None else order, floor)
     if len(views) and k:
         for start in range(0, len(rows), block):
-            best.meet(rows.read(start, min(start + block, len(rows))), start)
-    return best.found()
+            best.compare(rows.read(start, min(start + block, len(rows))), start)
+    return best.hits()
 
 
 class _Best:
-    """The best k so far for some generations, which meet the pictures block by block."""
+    """The best k so far for some generations, which are compared with the pictures block by block."""
 
     def __init__(
         self,
@@ -77,8 +85,7 @@ class _Best:
         self._position = np.full((count, k), -1, np.int64)
         self._view = np.zeros((count, k), np.int64)
 
-    def meet(self, part: Vectors, start: int) -> None:
-        """Compare with the vectors of positions from `start` on."""
+    def compare(self, part: Vectors, start: int) -> None:
         torch, where = device()
         part = np.ascontiguousarray(part, np.float32)
         known = tensor(part)
@@ -115,11 +122,11 @@ class _Best:
             _insert(self._views, part, asking, begins, columns, start, self._order, self._least, *kept)
             self._least[asking] = np.maximum(self._least[asking], self._score[asking, -1])  # -inf while there is room
 
-    def found(self) -> list[Found]:
-        """Return what was found for each generation."""
+    def hits(self) -> list[SearchHits]:
+        """Return the best of each generation."""
         counts = (self._position >= 0).sum(axis=1)
         return [
-            Found(self._position[g, :m].copy(), self._score[g, :m].copy(), self._view[g, :m].copy())
+            SearchHits(self._position[g, :m].copy(), self._score[g, :m].copy(), self._view[g, :m].copy())
             for g, m in enumerate(counts.tolist())
         ]
 
@@ -127,9 +134,15 @@ class _Best:
 def scores(
     views: npt.NDArray[np.float32], vectors: Vectors, owner: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return, for vectors (n, d) and the generation `owner` (n,) of each, the score and the view as searching finds it.
+    """Score pairs of a generation and a picture exactly as searching does.
 
-    views: float32 of shape (generations, views, d). The score is float32, the view int64, both of shape (n,).
+    Args:
+        views: float32 of shape (generations, views, d).
+        vectors: float32 (n, d), of the pictures.
+        owner: int64 (n,), the generation that each picture is paired with.
+
+    Returns:
+        Scores, float32 (n,), and the views that scored best, int64 (n,).
     """
     found, way = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int64)
     _score_pairs(np.ascontiguousarray(views, np.float32), np.ascontiguousarray(vectors, np.float32), owner, found, way)

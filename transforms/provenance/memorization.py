@@ -13,14 +13,11 @@ Training Images from Diffusion Models". Somepalli et al. 2022: "Diffusion Art or
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from transforms.intervals import wilson
 
 SIDE, TILE, SMALL = 512, 128, 32
 TILES = (SIDE // TILE) ** 2
@@ -29,32 +26,33 @@ _AT_ONCE = 32  # pictures of a block: a tile of each is 13 MB in float64
 Picture = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Share:
-    """A share of trials, with its 95% interval (Wilson)."""
-
-    share: float
-    low: float
-    high: float
-
-
 def unit(picture: Picture) -> npt.NDArray[np.float64]:
     """Return a picture's values in [0, 1], float64 of its shape."""
     return picture.astype(np.float64) / 255 if picture.dtype == np.uint8 else picture.astype(np.float64)
 
 
 def l2(a: Picture, b: Picture) -> float:
-    """Return sqrt(mean((a - b)²)) of two pictures of one shape, values in [0, 1] (Carlini et al. 2023, section 4.1).
+    """Return sqrt(mean((a - b)²)), values in [0, 1] (Carlini et al. 2023, section 4.1).
 
-    Raises ValueError for pictures of different shapes: they would be stretched over each other.
+    Args:
+        a: A picture.
+        b: Another, of the same shape.
+
+    Raises:
+        ValueError: If the shapes differ.
     """
     if a.shape != b.shape:
         raise ValueError(f"pictures of {a.shape} and {b.shape} have no pixel distance; bring them to one size")
     return float(np.sqrt(np.mean((unit(a) - unit(b)) ** 2)))
 
 
-def resized(picture: Picture, side: int) -> Picture:
-    """Return a picture squeezed into a square of `side` pixels, of its own type; its proportions are not kept."""
+def resize(picture: Picture, side: int) -> Picture:
+    """Return a picture as a square, of its own type; its proportions are not kept.
+
+    Args:
+        picture: Of any size.
+        side: Of the square, in pixels.
+    """
     height, width = picture.shape[:2]
     shrinks = max(height, width) > side
     plain = picture if picture.dtype == np.uint8 else picture.astype(np.float32)
@@ -63,15 +61,19 @@ def resized(picture: Picture, side: int) -> Picture:
 
 def tiles(picture: Picture) -> Picture:
     """Return the 16 tiles of a picture at 512 × 512, shape (16, 49152): row by row, uint8, or float32 of floats."""
-    cells = resized(picture, SIDE).reshape(SIDE // TILE, TILE, SIDE // TILE, TILE, 3)
+    cells = resize(picture, SIDE).reshape(SIDE // TILE, TILE, SIDE // TILE, TILE, 3)
     return np.ascontiguousarray(cells.swapaxes(1, 2)).reshape(TILES, TILE * TILE * 3)
 
 
 def tile_l2(a: Picture, b: Picture) -> float:
-    """Return the tiled distance of two pictures of any size (Carlini et al. 2023, section 4.2).
+    """Return the tiled distance of two pictures (Carlini et al. 2023, section 4.2).
 
     Both are brought to 512 × 512; it is the largest `l2` of the 16 corresponding tiles of 128 × 128. The largest, so
     that a common plain background does not make two pictures near.
+
+    Args:
+        a: A picture of any size.
+        b: Another.
     """
     return float(tile_distances([tiles(a), tiles(b)])[0, 1])
 
@@ -79,9 +81,9 @@ def tile_l2(a: Picture, b: Picture) -> float:
 def tile_distances(pictures: Sequence[Picture]) -> npt.NDArray[np.float64]:
     """Return the tiled distance of every two of n pictures, given as `tiles` makes them: float64 of shape (n, n).
 
-    As 16 matrix products a block of pictures. Of uint8 tiles everything up to the root is whole numbers below 2^53, so
-    that a distance does not depend on the block, and one near a threshold is on the right side of it.
-    Memory: what is given, 25 MB, and the result.
+    Each block of pictures takes 16 matrix products. Of uint8 tiles everything up to the root is whole numbers below
+    2^53: a distance does not depend on the block, and rounding moves none over a threshold.
+    Memory: the tiles, 25 MB, and the result.
     """
     count = len(pictures)
     largest = np.zeros((count, count))
@@ -108,10 +110,17 @@ def small_image_ratio(
 ) -> float | None:
     """Return l2(x̂, x) / (α · mean of l2(x̂, y) over y in S) (Carlini et al. 2023, section 5.1, CIFAR-10).
 
-    generation x̂, source x: of shape (32, 32, 3), see `resized`. neighbours S: shape (n, 32, 32, 3), the training
-    pictures nearest to x̂; the paper takes 50, and 0.5 for alpha. Low where x is far nearer than the others are; where
-    S is a flock of equals it is near 1 / α, however near x is. None without neighbours, or where all of them equal x̂:
-    nothing then tells the source from them.
+    The ratio is low where x is far nearer to x̂ than the others are. If all of S are equal it is near 1 / α, however
+    near x is.
+
+    Args:
+        generation: x̂, of shape (32, 32, 3), see `resize`.
+        source: x, likewise.
+        neighbours: S, of shape (n, 32, 32, 3), the training pictures nearest to x̂; the paper takes 50.
+        alpha: α; the paper takes 0.5.
+
+    Returns:
+        None without neighbours, or if all of them equal x̂.
     """
     if not len(neighbours):
         return None
@@ -122,10 +131,17 @@ def small_image_ratio(
 def template_mse(source: Picture, generation: Picture, mask: npt.NDArray[Any]) -> float | None:
     """Return the masked mean squared error, mean((t⊙m − g⊙m)²) / mean(m) (Webster 2023, template verbatim).
 
-    source t, generation g: of one shape (h, w, 3). mask m: shape (h, w), in [0, 1]. Webster writes ‖·‖², which here
-    is the *mean* over all h · w · 3 values: with it, the quotient by mean(m) is the mean squared error inside a mask
-    of zeros and ones, whatever the size of picture and mask; of a full mask it is the square of `l2`. None for a mask
-    of nothing.
+    Webster writes ‖·‖², which here is the *mean* over all h · w · 3 values: with it, the quotient by mean(m) is the
+    mean squared error inside a mask of zeros and ones, whatever the size of picture and mask. With a full mask it is
+    the square of `l2`.
+
+    Args:
+        source: t, of shape (h, w, 3).
+        generation: g, of the same shape.
+        mask: m, of shape (h, w), in [0, 1].
+
+    Returns:
+        None for an empty mask.
     """
     share = float(np.mean(mask))
     if not share:
@@ -135,25 +151,19 @@ def template_mse(source: Picture, generation: Picture, mask: npt.NDArray[Any]) -
 
 
 def box_mask(x: float, y: float, width: float, height: float, side: int = SIDE) -> npt.NDArray[np.bool_]:
-    """Return the mask of a box, given as fractions of a picture from its top left: bool of shape (side, side).
+    """Return the mask of a box: bool of shape (side, side). A pixel belongs to the box if its centre does.
 
-    A pixel belongs to it by its centre.
+    Args:
+        x: Left edge, as a fraction of the picture, like the others.
+        y: Top edge.
+        width: To the right.
+        height: Downwards.
+        side: Of the mask, in pixels.
     """
     centres = (np.arange(side) + 0.5) / side
     across = (centres >= x) & (centres <= x + width)
     down = (centres >= y) & (centres <= y + height)
     return down[:, None] & across[None, :]
-
-
-def replication_rate(scores: npt.NDArray[np.floating], threshold: float = 0.5) -> Share | None:
-    """Return the share of generations whose best copy score is above the threshold (Somepalli et al. 2022, section 5).
-
-    scores: shape (n,), the best cosine of SSCD embeddings of each generation that was searched. None without any.
-    """
-    if not len(scores):
-        return None
-    share = float(np.mean(scores > threshold))
-    return Share(share, *wilson(share, len(scores)))
 
 
 def outlier_scores(cosines: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

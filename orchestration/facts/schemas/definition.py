@@ -23,6 +23,12 @@ PRINT = {
     "width": pa.int32(),
     "height": pa.int32(),
 }
+COMPARED = {"picture_a": pa.string(), "picture_b": pa.string()}  # by the SHA-256 of their pixels
+COMPARISON = {
+    "recipe": pa.string(),
+    "outcome": pa.string(),  # JSON
+    "failure": pa.string(),  # why a picture could not be read; the next run tries again
+}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ compared, not by rows: that two hashes differ by so many bits stays true whichev
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import DIGEST, TableDefinition
+from orchestration.facts.schemas.definition import COMPARED, COMPARISON, DIGEST, TableDefinition
 
 TABLES = (
     TableDefinition(
@@ -52,17 +52,9 @@ TABLES = (
     ),
     TableDefinition(
         "pixel_comparisons",
-        row="two pictures, by the SHA-256 of their pixels, laid over each other; no distance where they do not align",
-        key={"pixel_a": pa.string(), "pixel_b": pa.string()},
-        columns={
-            "recipe": pa.string(),
-            "same": pa.bool_(),
-            "failure": pa.string(),
-            "inliers": pa.int32(),
-            "aligned_distance": pa.float64(),
-            "overlap_a": pa.float64(),
-            "overlap_b": pa.float64(),
-        },
+        row="two training pictures laid over each other",
+        key=COMPARED,
+        columns=COMPARISON,
         written_by="duplicate_pairs",
     ),
     TableDefinition(

@@ -5,7 +5,7 @@ Scores are cosines, except those of `hashed` pictures, which are shares of equal
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import BOX, DIGEST, VECTOR, TableDefinition
+from orchestration.facts.schemas.definition import BOX, COMPARED, COMPARISON, DIGEST, VECTOR, TableDefinition
 
 _SEARCHES = (
     TableDefinition(
@@ -34,13 +34,9 @@ _SEARCHES = (
     ),
     TableDefinition(
         "match_comparisons",
-        row="a training picture laid over a generation, both by the SHA-256 of their pixels",
-        key={"generation_pixels": pa.string(), "training_pixels": pa.string()},
-        columns={
-            "recipe": pa.string(),
-            "alignment": pa.string(),  # JSON; null where they do not align
-            "failure": pa.string(),  # why a picture could not be read; the next run tries again
-        },
+        row="a generation and a training picture laid over it",
+        key=COMPARED,
+        columns=COMPARISON,
         written_by="match_candidates",
     ),
     TableDefinition(
@@ -168,9 +164,9 @@ _CALIBRATION = (
     ),
     TableDefinition(
         "calibration_comparisons",
-        row="a picture that calibrates and a training picture, laid over each other",
-        key={"pixel_sha256": pa.string(), "edit": pa.string(), "source_sha256": pa.string()},
-        columns={"recipe": pa.string(), "confirmed": pa.bool_(), "failure": pa.string()},
+        row="a picture that calibrates, by its pixels and its edit, and a training picture laid over it",
+        key=COMPARED,
+        columns=COMPARISON,
         written_by="null_scores",
     ),
     TableDefinition(

@@ -1,6 +1,6 @@
-"""Who is let in: a bounded queue before some threads, and a deadline for everyone in it.
+"""Admission of requests: a bounded queue before some threads, and a deadline for each request.
 
-What belongs here: places, bytes and time of checks under way. What does not: HTTP (`guard/service/app.py`), checking
+What belongs here: slots, bytes and time of checks in progress. What does not: HTTP (`guard/service/app.py`), checking
 (`transforms/guard/`).
 """
 
@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
-class Full(RuntimeError):
-    """There is no room for another check. retry_s: whole seconds after which there may be."""
+class QueueFull(RuntimeError):
+    """There is no room for another check. retry_s: whole seconds after which there may be room."""
 
     def __init__(self, retry_s: int) -> None:
-        super().__init__(f"too many checks are under way; try again in {retry_s} s")
+        super().__init__(f"too many checks are in progress; try again in {retry_s} s")
         self.retry_s = retry_s
 
 
 class TooLarge(RuntimeError):
-    """A body has more bytes than one may have."""
+    """A body has more bytes than the service accepts."""
 
 
 class TooSlow(RuntimeError):
@@ -30,15 +30,20 @@ class TooSlow(RuntimeError):
 
 
 class TooLate(RuntimeError):
-    """A check waited until its time was over."""
+    """A check waited past its deadline."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """What a service takes on.
+class Capacity:
+    """What a service accepts.
 
-    workers: checks at once. queue: checks that may wait besides. timeout_s: from the arrival of a request to its
-    answer; body_s: to the end of its body. body_bytes: of an image. held_bytes: of all images under way.
+    Attributes:
+        workers: checks at once.
+        queue: further checks that may wait.
+        timeout_s: seconds from the arrival of a request to its answer.
+        body_s: seconds from the arrival of a request to the end of its body.
+        body_bytes: most bytes of an image.
+        held_bytes: most bytes of all images in memory.
     """
 
     workers: int
@@ -50,78 +55,95 @@ class Pace:
 
 
 @dataclass
-class Place:
-    """One request's place, from its arrival to its answer."""
+class Slot:
+    """Holds one request's place, from its arrival to its answer."""
 
-    pace: Pace
+    capacity: Capacity
     arrived: float = field(default_factory=time.monotonic)
     held: int = 0
 
     @property
     def until(self) -> float:
-        """When its answer is due, in the time of `time.monotonic`."""
-        return self.arrived + self.pace.timeout_s
+        """The time at which the answer is due, on the clock of `time.monotonic`."""
+        return self.arrived + self.capacity.timeout_s
 
 
 class Admission:
-    """Lets checks in, runs them in threads, and knows when it is full. Used from one event loop."""
+    """Admits checks, runs them in threads, and refuses more than fit. Used from one event loop."""
 
-    def __init__(self, pace: Pace) -> None:
-        self.pace = pace
-        self._pool = ThreadPoolExecutor(pace.workers, thread_name_prefix="check")
+    def __init__(self, capacity: Capacity) -> None:
+        self.capacity = capacity
+        self._pool = ThreadPoolExecutor(capacity.workers, thread_name_prefix="check")
         self._held = self.inside = 0
         self._seconds = 0.05  # of a check, on average
 
-    def _full(self) -> Full:
-        return Full(max(1, math.ceil(self.inside * self._seconds / self.pace.workers)))
+    def _full(self) -> QueueFull:
+        return QueueFull(max(1, math.ceil(self.inside * self._seconds / self.capacity.workers)))
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
-        """Hold a place. Raises Full: whoever is turned away costs next to nothing, as the body is not read."""
-        if self.inside >= self.pace.workers + self.pace.queue:
+    def slot(self) -> Iterator[Slot]:
+        """Hold a slot. Raises QueueFull before the body is read, so a refusal costs next to nothing."""
+        if self.inside >= self.capacity.workers + self.capacity.queue:
             raise self._full()
-        place = Place(self.pace)
+        slot = Slot(self.capacity)
         self.inside += 1
         try:
-            yield place
+            yield slot
         finally:
             self.inside -= 1
-            self._held -= place.held
+            self._held -= slot.held
 
-    async def read(self, place: Place, chunks: AsyncIterator[bytes]) -> bytes:
-        """Return a body, which counts as held until the place is left. Raises TooLarge, TooSlow or Full."""
+    async def read(self, slot: Slot, chunks: AsyncIterator[bytes]) -> bytes:
+        """Return a body. It counts as held until the slot is released.
+
+        Args:
+            slot: that of the request.
+            chunks: the body as it arrives.
+
+        Raises:
+            TooLarge: the body has too many bytes.
+            TooSlow: it did not arrive in time.
+            QueueFull: all bodies together take too much memory.
+        """
         parts: list[bytes] = []
         try:
-            async with asyncio.timeout(self.pace.body_s):
+            async with asyncio.timeout(self.capacity.body_s):
                 async for chunk in chunks:
-                    place.held += len(chunk)
+                    slot.held += len(chunk)
                     self._held += len(chunk)
-                    if place.held > self.pace.body_bytes:
-                        raise TooLarge(f"an image may have {self.pace.body_bytes:,} bytes")
-                    if self._held > self.pace.held_bytes:
+                    if slot.held > self.capacity.body_bytes:
+                        raise TooLarge(f"an image may have {self.capacity.body_bytes:,} bytes")
+                    if self._held > self.capacity.held_bytes:
                         raise self._full()
                     parts.append(chunk)
         except TimeoutError:
-            raise TooSlow(f"the body did not arrive within {self.pace.body_s:g} s") from None
+            raise TooSlow(f"the body did not arrive within {self.capacity.body_s:g} s") from None
         return b"".join(parts)
 
-    async def run[T](self, place: Place, work: Callable[[float], T]) -> T:
-        """Run a check in a thread. work: is told the seconds that it has. Raises TooLate where none are left.
+    async def run[T](self, slot: Slot, work: Callable[[float], T]) -> T:
+        """Run a check in a thread.
 
-        A thread cannot be ended: what takes too long goes on to the end of its step, and keeps its place until then.
+        A thread cannot be stopped: a slow check runs to the end of its step and keeps its slot until then.
+
+        Args:
+            slot: that of the request.
+            work: the check; takes the seconds that are left.
+
+        Raises:
+            TooLate: no time is left when a thread is free.
         """
 
         def timed() -> T:
             start = time.monotonic()
-            if start >= place.until:
-                raise TooLate(f"the check did not begin within {self.pace.timeout_s:g} s")
+            if start >= slot.until:
+                raise TooLate(f"the check did not begin within {self.capacity.timeout_s:g} s")
             try:
-                return work(place.until - start)
+                return work(slot.until - start)
             finally:
                 self._seconds += 0.1 * (time.monotonic() - start - self._seconds)
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
 
     def close(self) -> None:
-        """Wait for the threads."""
+        """Wait for the threads to end."""
         self._pool.shutdown()

@@ -1,10 +1,10 @@
 """The guard over HTTP: `raisonne serve`.
 
-What belongs here: requests and answers. What does not: checking (`transforms/guard/`), who is let in
-(`guard/service/admission.py`), changing the bundle (`guard/service/current_bundle.py`), the OpenAPI document
+What belongs here: requests and answers. What does not: checking (`transforms/guard/`), admission
+(`guard/service/admission.py`), replacing the bundle (`guard/service/current_bundle.py`), the OpenAPI document
 (`guard/service/openapi.py`), logs and metrics (`guard/service/telemetry.py`).
 
-Whatever goes wrong, no answer is a permission but 200 with the decision `allow`.
+Only status 200 with the decision `allow` is a permission. Every error gives another status or decision.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from orchestration.guard.service.admission import Admission, Full, Pace, TooLarge, TooLate, TooSlow
+from orchestration.guard.service.admission import Admission, Capacity, QueueFull, TooLarge, TooLate, TooSlow
 from orchestration.guard.service.connections import connections
 from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.openapi import openapi
@@ -36,8 +36,8 @@ from transforms.guard import BundleChanged, Verdict
 _LOG = logging.getLogger("raisonne.guard")
 
 
-class Refused(Exception):
-    """A request is answered without a verdict. retry_s: seconds after which it may be sent again."""
+class Refusal(Exception):
+    """Answers a request without a verdict. retry_s: seconds after which to send it again."""
 
     def __init__(self, status: int, reason: str, retry_s: int | None = None) -> None:
         super().__init__(reason)
@@ -45,11 +45,13 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What a service is told besides its pace.
+class ServiceOptions:
+    """Options of a service besides its capacity.
 
-    every_s: how often it looks where the bundle's path leads. token: what requests have to bear, if anything. record:
-    is given every verdict, and returns at once.
+    Attributes:
+        every_s: seconds between looks for a new bundle.
+        token: bearer token that requests need; None if they need none.
+        record: takes every verdict, and returns at once.
     """
 
     every_s: float
@@ -57,14 +59,14 @@ class Choice:
     record: Callable[[Verdict], object]
 
 
-class Service:
+class GuardService:
     """The ASGI application of a guard."""
 
-    def __init__(self, current: CurrentGuard, pace: Pace, metrics: Metrics, choice: Choice) -> None:
-        self._current, self._metrics, self._choice, self._token = current, metrics, choice, choice.token
-        self._admission = Admission(pace)
+    def __init__(self, current: CurrentGuard, capacity: Capacity, metrics: Metrics, options: ServiceOptions) -> None:
+        self._current, self._metrics, self._options = current, metrics, options
+        self._admission = Admission(capacity)
         self._ending = False
-        self._openapi = openapi(version("raisonne"), pace.body_bytes, token=choice.token is not None)
+        self._openapi = openapi(version("raisonne"), capacity.body_bytes, token=options.token is not None)
         self.app = Starlette(
             routes=[
                 Route("/v1/check", self._check, methods=["POST"]),
@@ -73,14 +75,14 @@ class Service:
                 Route("/metrics", self._measured, methods=["GET"]),
                 Route("/openapi.json", self._described, methods=["GET"]),
             ],
-            exception_handlers={Refused: self._refuse, Exception: self._fail},
+            exception_handlers={Refusal: self._refuse, Exception: self._fail},
             lifespan=self._life,
         )
 
     @property
     def body_s(self) -> float:
-        """The seconds that a body has to arrive, and a head too."""
-        return self._admission.pace.body_s
+        """The seconds within which a body has to arrive, and a head."""
+        return self._admission.capacity.body_s
 
     @property
     def bundle(self) -> str:
@@ -100,11 +102,11 @@ class Service:
             _LOG.info("stopped")
 
     def _watch(self) -> None:
-        self._watching = asyncio.create_task(self._current.watch(self._choice.every_s))
+        self._watching = asyncio.create_task(self._current.watch(self._options.every_s))
         self._watching.add_done_callback(self._failed)
 
     def _failed(self, watching: "asyncio.Task[None]") -> None:
-        """Say that a reload failed by a defect of ours, and go on watching: the bundle in use stays."""
+        """Log a reload that failed by a defect of ours, and watch on. The bundle in use stays."""
         if not watching.cancelled() and (error := watching.exception()):
             self._metrics.reloaded(False)
             _LOG.error("reload failed", exc_info=error)
@@ -114,32 +116,32 @@ class Service:
         self._authorize(request)
         kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
         if not (kind.startswith("image/") or kind == "application/octet-stream"):
-            raise Refused(415, "send the bytes of an image, as image/* or application/octet-stream")
+            raise Refusal(415, "send the bytes of an image, as image/* or application/octet-stream")
         arrived, name = time.perf_counter(), uuid.uuid4().hex
         try:
-            with self._admission.place() as place:
-                if int(request.headers.get("content-length") or 0) > self._admission.pace.body_bytes:
-                    raise TooLarge(f"an image may have {self._admission.pace.body_bytes:,} bytes")
-                body = await self._admission.read(place, request.stream())
-                guard = self._current.guard  # taken once: one answer is of one bundle
-                verdict = await self._admission.run(place, lambda limit: guard.check(body, limit))
-        except Full as error:
-            raise Refused(429, str(error), error.retry_s) from None
+            with self._admission.slot() as slot:
+                if int(request.headers.get("content-length") or 0) > self._admission.capacity.body_bytes:
+                    raise TooLarge(f"an image may have {self._admission.capacity.body_bytes:,} bytes")
+                body = await self._admission.read(slot, request.stream())
+                guard = self._current.guard  # read once: one answer comes from one bundle
+                verdict = await self._admission.run(slot, lambda limit: guard.check(body, limit))
+        except QueueFull as error:
+            raise Refusal(429, str(error), error.retry_s) from None
         except TooLarge as error:
-            raise Refused(413, str(error)) from None
+            raise Refusal(413, str(error)) from None
         except TooSlow as error:
-            raise Refused(408, str(error)) from None
+            raise Refusal(408, str(error)) from None
         except TooLate as error:
-            raise Refused(503, str(error), 1) from None
+            raise Refusal(503, str(error), 1) from None
         except ClientDisconnect:
-            raise Refused(400, "the connection ended before the body did") from None
-        return self._said(verdict, name, len(body), time.perf_counter() - arrived)
+            raise Refusal(400, "the connection ended before the body did") from None
+        return self._answer(verdict, name, len(body), time.perf_counter() - arrived)
 
-    def _said(self, verdict: Verdict, name: str, size: int, seconds: float) -> Response:
+    def _answer(self, verdict: Verdict, name: str, size: int, seconds: float) -> Response:
         by = verdict.evidence.method if verdict.evidence else "none"
         self._metrics.checks.labels(verdict.decision, by).inc()
         self._metrics.seconds.observe(seconds)
-        self._choice.record(verdict)
+        self._options.record(verdict)
         status = 200 if verdict.decision != "unavailable" else 503 if verdict.temporary else 422
         _LOG.info(
             "check",
@@ -159,11 +161,12 @@ class Service:
         return JSONResponse(verdict.as_dict(), status, headers | ({"Retry-After": "1"} if status == 503 else {}))
 
     def _authorize(self, request: Request) -> None:
-        if self._token is None:
+        token = self._options.token
+        if token is None:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), self._token.encode()):
-            raise Refused(401, "the bearer token is missing, or another one")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), token.encode()):
+            raise Refusal(401, "the bearer token is missing or wrong")
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"alive": True})
@@ -188,21 +191,27 @@ class Service:
         return JSONResponse(self._openapi)
 
     async def _refuse(self, _: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)  # noqa: S101 -- Starlette calls it for these alone
+        assert isinstance(error, Refusal)  # noqa: S101 -- Starlette calls it for these only
         self._metrics.refused.labels(str(error.status)).inc()
         headers = {} if error.retry_s is None else {"Retry-After": str(error.retry_s)}
         headers |= {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
         return JSONResponse({"decision": "unavailable", "reason": error.reason}, error.status, headers)
 
     async def _fail(self, _: Request, error: Exception) -> Response:
-        """Answer for a defect of ours: Starlette logs it with its traceback, and the image is not allowed."""
+        """Answer after a defect of ours. The image is not allowed."""
         self._metrics.refused.labels("503").inc()
         _LOG.error("check failed", exc_info=error)
         return JSONResponse({"decision": "unavailable", "reason": "the check failed"}, 503)
 
 
-def serve(service: Service, listening: socket.socket, grace_s: float) -> None:
-    """Answer requests until SIGTERM or SIGINT; then let those that were accepted end, for at most `grace_s` seconds."""
+def serve(service: GuardService, listening: socket.socket, grace_s: float) -> None:
+    """Answer requests until SIGTERM or SIGINT, then finish the accepted ones.
+
+    Args:
+        service: the application.
+        listening: a bound socket.
+        grace_s: most seconds for the accepted requests.
+    """
     config = uvicorn.Config(
         service.app,
         log_config=None,
@@ -216,7 +225,7 @@ def serve(service: Service, listening: socket.socket, grace_s: float) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has ended, for whoever listens
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after it ends
         signal.signal(number, lambda *_: None)
     host, port = listening.getsockname()[:2]
     _LOG.info("listening", extra={"host": host, "port": port, "bundle": service.bundle})
@@ -224,7 +233,7 @@ def serve(service: Service, listening: socket.socket, grace_s: float) -> None:
 
 
 def log_to_stderr() -> None:
-    """Write one line of JSON an event, to standard error."""
+    """Log to standard error, one line of JSON an event."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

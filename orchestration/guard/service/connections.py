@@ -1,9 +1,9 @@
-"""How long and how long-winded a request may be before it is one: nobody holds a connection by saying next to nothing.
+"""Limits on the head of a request, so that a slow or endless head does not hold a connection.
 
-What belongs here: the time and the bytes of a request's head. What does not: bodies and places
+What belongs here: the time and the bytes of a request's head. What does not: bodies and slots
 (`guard/service/admission.py`), answers (`guard/service/app.py`).
 
-Uvicorn waits for a head as long as it takes, and keeps all of it.
+Uvicorn itself waits for a head without limit, and keeps all of it in memory.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ _HEAD_BYTES = 65_536
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that is closed where the head of a request does not arrive in time, or has too many bytes.
+    """Closes the connection if the head of a request is late or too long.
 
-    A body that goes on after its answer counts as the head of the next request in time, but not in bytes.
+    The rest of a body after its answer counts as the head of the next request in time, but not in bytes.
     """
 
     head_s: ClassVar[float]
@@ -58,5 +58,5 @@ class Connection(HttpToolsProtocol):
 
 
 def connections(head_s: float) -> type[Connection]:
-    """Return the protocol of connections whose heads have so many seconds to arrive."""
+    """Return the protocol for connections whose heads must arrive within `head_s` seconds."""
     return type("TimedConnection", (Connection,), {"head_s": head_s})

@@ -1,6 +1,6 @@
-"""The bundle that a service answers from, and changing it without a break.
+"""The bundle that a service uses, and replacing it without a break.
 
-What belongs here: which bundle is current, and when another takes its place. What does not: HTTP
+What belongs here: which bundle is current, and when another replaces it. What does not: HTTP
 (`guard/service/app.py`), what is in a bundle (`transforms/guard/`).
 """
 
@@ -18,29 +18,40 @@ from transforms.encoders import EncoderMismatch, EncoderUnavailable
 from transforms.guard import BundleError, Guard, OverrideError
 
 _LOG = logging.getLogger("raisonne.guard")
-REFUSED = (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError, click.ClickException)
+LOAD_ERRORS = (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError, click.ClickException)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What should be answered from, as it lies there now. When it changes, it is read anew."""
+class BundleState:
+    """The files of a bundle and of the overrides as they are on disk. A change means to load them again."""
 
     folder: Path
     identity: tuple[object, ...]
 
     @classmethod
-    def of(cls, path: Path, overrides: Path | None) -> "Wanted":
-        """Look where a path leads. A link that is turned to another bundle is another. Raises OSError."""
+    def of(cls, path: Path, overrides: Path | None) -> "BundleState":
+        """Return the current state. Links are followed, so a link to another bundle is another state.
+
+        Args:
+            path: the bundle, or a link to it.
+            overrides: the curators' list, if any.
+
+        Raises:
+            OSError: a file cannot be found.
+        """
         folder = path.resolve(strict=True)
         stats = [each.stat() for each in (*sorted(folder.iterdir()), overrides) if each]
         return cls(folder, (folder, *((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)))
 
 
 class CurrentGuard:
-    """The guard in use. A request takes it once, and so never answers from two bundles.
+    """The guard in use. A request reads `guard` once, so its answer comes from one bundle.
 
-    locate: returns the path of the bundle to use, as it is now. load: opens it. overrides: the list that it loads too.
-    told: is given each outcome of a reload.
+    Args:
+        locate: returns the path of the bundle to use now.
+        load: opens a bundle.
+        overrides: the curators' list that `load` reads too.
+        report: takes the outcome of each reload.
     """
 
     def __init__(
@@ -48,23 +59,23 @@ class CurrentGuard:
         locate: Callable[[], Path],
         load: Callable[[Path], Guard],
         overrides: Path | None,
-        told: Callable[[bool], None],
+        report: Callable[[bool], None],
     ) -> None:
-        self._locate, self._load, self._overrides, self._told = locate, load, overrides, told
-        self._wanted = Wanted.of(locate(), overrides)
-        self.guard = load(self._wanted.folder)
+        self._locate, self._load, self._overrides, self._report = locate, load, overrides, report
+        self._state = BundleState.of(locate(), overrides)
+        self.guard = load(self._state.folder)
         self._refused = ""
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
-        """Have the bundle read again, whether or not it seems to have changed."""
-        self._wanted = Wanted(Path(os.devnull), ())
+        """Request a reload, changed or not."""
+        self._state = BundleState(Path(os.devnull), ())
         self._asked.set()
 
     async def watch(self, every_s: float) -> None:
-        """Reload when asked, and when the path leads elsewhere; until cancelled.
+        """Reload when asked and when the files change, until cancelled.
 
-        What cannot be loaded is logged by name, and the bundle in use stays.
+        A bundle that cannot be loaded is logged, and the one in use stays.
         """
         while True:
             with suppress(TimeoutError):
@@ -74,19 +85,19 @@ class CurrentGuard:
 
     async def _reload(self) -> None:
         try:
-            wanted = Wanted.of(self._locate(), self._overrides)
-            if wanted == self._wanted:
+            state = BundleState.of(self._locate(), self._overrides)
+            if state == self._state:
                 return
-            self._wanted = wanted  # what is refused once is not tried again until it changes
-            guard = await asyncio.to_thread(self._load, wanted.folder)
-        except REFUSED as error:
-            if str(error) == self._refused:  # a file that is still not there
+            self._state = state  # a refused bundle is not tried again until it changes
+            guard = await asyncio.to_thread(self._load, state.folder)
+        except LOAD_ERRORS as error:
+            if str(error) == self._refused:  # a file that is still missing
                 return
             self._refused = str(error)
-            self._told(False)
+            self._report(False)
             _LOG.error("bundle refused", extra={"bundle": self.guard.bundle.name, "reason": str(error)})
             return
         self.guard, self._refused = guard, ""
-        self._told(True)
-        said = {"bundle": guard.bundle.name, "folder": str(wanted.folder), "overrides": guard.searched.overrides}
-        _LOG.info("bundle loaded", extra=said)
+        self._report(True)
+        fields = {"bundle": guard.bundle.name, "folder": str(state.folder), "overrides": guard.searched.overrides}
+        _LOG.info("bundle loaded", extra=fields)

@@ -1,4 +1,4 @@
-"""What the service's OpenAPI document says: paths, answers, and the shape of a verdict.
+"""The service's OpenAPI document: paths, answers, and the shape of a verdict.
 
 What belongs here: the document. What does not: answering (`guard/service/app.py`), what a verdict is
 (`transforms/guard/`).
@@ -16,11 +16,17 @@ _REFUSAL = {
     "required": ["decision", "reason"],
     "properties": {"decision": {"const": "unavailable"}, "reason": {"type": "string"}},
 }
-_UNAUTHORIZED = {"401": {"description": "The bearer token is missing, or another one."}}
+_UNAUTHORIZED = {"401": {"description": "The bearer token is missing or wrong."}}
 
 
 def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
-    """Describe the service in OpenAPI 3.1. token: whether requests have to bear one."""
+    """Return the document, in OpenAPI 3.1.
+
+    Args:
+        version: that of raisonne.
+        body_bytes: most bytes of an image.
+        token: whether requests need a bearer token.
+    """
     image = {"schema": {"type": "string", "format": "binary"}}
     check = {
         "operationId": "check",
@@ -36,18 +42,18 @@ def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
         ),
         "/metrics": _get("Metrics for Prometheus.", {"200": "In its text format."}),
     }
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "Raisonné guard", "version": version},
         "paths": paths,
         "components": {"schemas": _schemas()},
     }
     if token:
-        said["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         for operation in (paths["/v1/check"]["post"], paths["/metrics"]["get"]):
             operation["security"] = [{"bearer": []}]
             operation["responses"] |= _UNAUTHORIZED
-    return said
+    return document
 
 
 def _get(summary: str, answers: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -57,13 +63,13 @@ def _get(summary: str, answers: dict[str, str]) -> dict[str, dict[str, Any]]:
 def _answers(body_bytes: int) -> dict[str, Any]:
     verdicts = {
         "200": "Checked. Only the decision `allow` is a permission.",
-        "422": "The body cannot be read as an image, or not be compared as a whole; it is not allowed.",
+        "422": "The body cannot be read as an image, or not compared as a whole; it is not allowed.",
     }
     refusals = {
         "408": "The body did not arrive in time.",
         "413": f"The body has more than {body_bytes:,} bytes.",
-        "415": "The body is said to be no image.",
-        "429": "Too many checks are under way; `Retry-After` says in how many seconds to try again.",
+        "415": "The content type is no image.",
+        "429": "Too many checks are in progress; `Retry-After` holds the seconds to wait.",
     }
     either = {"oneOf": [_part("Verdict"), _part("Refusal")]}
     return {
@@ -84,7 +90,7 @@ def _json(text: str, shape: dict[str, Any]) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     verdict = TypeAdapter(Verdict).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
     parts = verdict.pop("$defs")
-    for name in ("cluster_id", "sample_id"):  # of 63 bits, and so text in JSON
+    for name in ("cluster_id", "sample_id"):  # 63 bits, so text in JSON
         parts["Source"]["properties"][name] = {"type": "string", "pattern": "^[0-9]+$"}
     for name, terms in (("decision", words.DECISIONS), ("verdict", words.VERDICTS)):
         verdict["properties"][name] = {"type": "string", "enum": list(terms)}

@@ -1,7 +1,7 @@
-"""What the service says besides verdicts: its logs and its metrics.
+"""The service's logs and metrics.
 
 What belongs here: the shape of log lines, Prometheus metrics. What does not: answering requests
-(`guard/service/app.py`). Nothing here ever holds an image or a part of one.
+(`guard/service/app.py`). Neither logs nor metrics hold any part of an image.
 """
 
 import json
@@ -16,23 +16,23 @@ _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class JsonLines(logging.Formatter):
-    """One line of JSON a record: time, level, event, and the fields that the record was given."""
+    """Formats a record as one line of JSON: time, level, event, and its extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
-        said: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
-        said |= {name: value for name, value in vars(record).items() if name not in _PLAIN}
+        fields |= {name: value for name, value in vars(record).items() if name not in _PLAIN}
         if record.exc_info:
-            said["error"] = self.formatException(record.exc_info)
-        return json.dumps(said, default=str)
+            fields["error"] = self.formatException(record.exc_info)
+        return json.dumps(fields, default=str)
 
 
 class Metrics:
-    """What a service counts."""
+    """The metrics of a service."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -44,10 +44,10 @@ class Metrics:
         self.reloads = Counter("raisonne_guard_reloads", reloads, ["outcome"], registry=registry)
         seconds = "From the arrival of a request to its verdict."
         self.seconds = Histogram("raisonne_guard_check_seconds", seconds, buckets=_BUCKETS, registry=registry)
-        self.inside = Gauge("raisonne_guard_checks_inside", "Checks under way or waiting.", registry=registry)
+        self.inside = Gauge("raisonne_guard_checks_inside", "Checks in progress or waiting.", registry=registry)
         bundle = "Training rows behind the bundle in use."
         self.bundle = Gauge("raisonne_guard_bundle_rows", bundle, ["bundle", "encoder"], registry=registry)
 
     def reloaded(self, loaded: bool) -> None:
-        """Count a reload."""
+        """Count a reload, loaded or refused."""
         self.reloads.labels("loaded" if loaded else "refused").inc()

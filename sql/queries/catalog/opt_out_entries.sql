@@ -5,7 +5,7 @@ select
     kind,
     value,
     case kind
-        when 'url' then normalised_url(value)
+        when 'url' then url_key(value)
         when 'host' then host_key(value)
         else lower(url_trimmed(value))
     end as key

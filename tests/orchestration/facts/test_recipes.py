@@ -11,7 +11,7 @@ from transforms.catalog.generations import Generation
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import VIEWS, View
-from transforms.matches.candidates import Cut
+from transforms.matches.candidates import CandidateThresholds
 from transforms.regions import Box
 
 # Hashes of known parts, as released. A change here computes these facts again in every warehouse: raise
@@ -34,7 +34,7 @@ def known_parts() -> dict[str, tuple[object, ...]]:
         "rules": (Rules(max_pixels=100_000_000, member_bytes=50_000_000, pdq_quality=50),),
         "limits": (PixelLimits(),),
         "thresholds": (DuplicateThresholds(31, 0.75, 0.8, PixelLimits()),),
-        "cut": (Cut(31, 0.4, 10),),
+        "cut": (CandidateThresholds(31, 0.4, 10),),
         "views": (VIEWS,),
         "generation": (Generation("sd/1.png", "sd", "generations/1.png", None, "a prompt", 7),),
         "sql": (sql_words("-- note\nSELECT a, 'It''s' AS \"B c\" FROM t WHERE x >= 1.50"),),

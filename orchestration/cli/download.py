@@ -1,0 +1,51 @@
+"""`raisonne download`: fetch the pictures of metadata that came without them.
+
+What belongs here: arguments and the exit code. What does not: downloading (`catalog/download/`).
+"""
+
+import os
+
+import click
+
+from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings
+
+
+@click.command(epilog="Example: raisonne download laion-2b --threads 128")
+@click.argument("datasets", nargs=-1)
+@click.option("--timeout", type=click.IntRange(1), default=10, show_default=True, help="Seconds without data.")
+@click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Further tries of a failed row.")
+@click.option("--processes", type=click.IntRange(1), help="Processes. Default: one a core.")
+@click.option("--threads", type=click.IntRange(1), default=64, show_default=True, help="Threads of each process.")
+@click.option("--shard-rows", type=click.IntRange(1), default=10_000, show_default=True, help="Rows of each tar.")
+@CONFIG
+def download(
+    datasets: tuple[str, ...],
+    timeout: int,
+    retries: int,
+    processes: int | None,
+    threads: int,
+    shard_rows: int,
+    config: str | None,
+) -> None:
+    """Fetch the pictures of DATASETS with img2dataset. Default: all that have `download` in the settings.
+
+    Pictures that are fetched already are not requested again. Failed rows are counted by reason.
+    """
+    settings = load_settings(config)
+    from orchestration import progress
+    from orchestration.catalog.download import download as downloads
+    from transforms.catalog.columns import LandingError
+
+    cores = len(os.sched_getaffinity(0))
+    pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
+    try:
+        for dataset in downloads.downloadable(settings, datasets):
+            with progress.shown():
+                outcome = downloads.fetch(dataset, pace)
+            click.echo("\n".join(downloads.sentences(dataset, outcome)))
+    except LookupError as error:
+        raise CommandError(error.args[0], ExitCode.USAGE) from None
+    except (downloads.DownloadError, LandingError) as error:
+        raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"{error.filename or 'download'}: {error.strerror or error}") from None

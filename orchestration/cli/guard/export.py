@@ -1,0 +1,75 @@
+"""`raisonne export guard`: its options, and what it prints.
+
+What belongs here: options and sentences on standard error. What does not: the other exports (`cli/export.py`), writing
+a bundle (`orchestration/guard/export.py`).
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from orchestration.settings import Settings
+
+_SHARE = click.FloatRange(0, 1, min_open=True)
+_OPTIONS = (
+    click.option("--at-least", type=click.IntRange(1), help="Of a guard: least rows that show a picture. Default: 1."),
+    click.option("--hashes-only", is_flag=True, default=None, help="Of a guard: leave the embeddings out."),
+    click.option("--copy-score", type=_SHARE, help="Of a guard: block from this cosine on."),
+    click.option("--p-value", type=_SHARE, help="Of a guard: also block up to this p-value."),
+)
+
+
+def export_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `raisonne export guard` to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def given_options(what: str, options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the options of a guard that were given.
+
+    Args:
+        what: the export that was asked for.
+        options: values by name; None where not given.
+
+    Raises:
+        UsageError: options of a guard were given for another export.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and what != "guard":
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        raise click.UsageError(f"only `raisonne export guard` takes {names}")
+    return given
+
+
+def export(
+    con: "duckdb.DuckDBPyConnection", settings: "Settings", to: Path | None, options: Mapping[str, Any]
+) -> list[Path]:
+    """Write a guard bundle and print what is in it.
+
+    Args:
+        con: the published version.
+        settings: those it was made with.
+        to: a new folder; one of the warehouse's if None.
+        options: fields of `BundleOptions`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        GuardExportError: the bundle cannot be written.
+    """
+    from orchestration import progress
+    from orchestration.guard import export as bundles
+
+    with progress.shown():
+        folder = bundles.write(con, settings, bundles.BundleOptions(**options), to)
+    for sentence in bundles.sentences(folder):
+        click.echo(sentence, err=True)
+    return [folder]

@@ -1,0 +1,93 @@
+"""What `raisonne check` and `raisonne serve` share: options, the bundle, the log.
+
+What belongs here: what both take. What does not: either of them (`cli/guard/check.py`, `cli/guard/serve.py`).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestration.cli.published import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from transforms.guard import Verdict
+
+SECONDS = click.FloatRange(0, min_open=True)
+CONFIG = click.option(
+    "--config", type=click.Path(dir_okay=False), help="Settings file. With --bundle, only --log reads it."
+)
+OVERRIDES = click.option(
+    "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="Curators' decisions: a file of JSON lines."
+)
+ENCODER = click.option(
+    "--encoder", help="Encoder as in the settings. Needed where its weights have another path than at export."
+)
+LOG = click.option("--log", is_flag=True, help="Log checks in the configured warehouse: provenance.guard_log.")
+
+
+class GuardUnavailable(CommandError):
+    """Nothing could be checked; the message says why. Treat it as a block."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, ExitCode.UNAVAILABLE)
+
+
+def bundle_path(bundle: Path | None, config: str | None) -> Path:
+    """Return the bundle to search.
+
+    Args:
+        bundle: its path, if one was given.
+        config: settings of the warehouse whose newest bundle is taken otherwise.
+
+    Raises:
+        GuardUnavailable: the warehouse has no bundle that can be read.
+        UsageError: the settings cannot be read.
+    """
+    if bundle is not None:
+        return bundle
+    from orchestration import settings
+    from orchestration.guard import folders
+    from transforms.guard import BundleError
+
+    try:
+        home = settings.load(config).home
+        newest = folders.newest(home)
+    except settings.SettingsError as error:
+        raise click.UsageError(str(error)) from None
+    except BundleError as error:
+        raise GuardUnavailable(str(error)) from None
+    if newest is None:
+        raise GuardUnavailable(f"{home} has no guard bundle; write one with `raisonne export guard`, or pass --bundle")
+    return newest
+
+
+@contextmanager
+def verdict_log(*, log: bool, config: str | None) -> Iterator[Callable[["Verdict"], object]]:
+    """Yield a function that records a verdict.
+
+    Args:
+        log: whether to record at all.
+        config: settings of the warehouse that keeps the log.
+
+    Raises:
+        CommandError: some verdicts could not be recorded.
+        UsageError: the settings cannot be read.
+    """
+    if not log:
+        yield lambda _: None
+        return
+    from orchestration import settings
+    from orchestration.guard import log as guard_log
+
+    try:
+        home = settings.load(config).home
+    except settings.SettingsError as error:
+        raise click.UsageError(f"--log writes into a warehouse: {error}") from None
+    try:
+        with guard_log.opened(home) as record:
+            yield record
+    except guard_log.NotLogged as error:
+        raise CommandError(str(error)) from None

@@ -1,0 +1,131 @@
+"""`raisonne serve`: the guard over HTTP.
+
+What belongs here: arguments, the token, the socket. What does not: the service (`orchestration/guard/service/`),
+checking without it (`cli/guard/check.py`).
+"""
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+import click
+
+from orchestration.cli.guard.options import (
+    CONFIG,
+    ENCODER,
+    LOG,
+    OVERRIDES,
+    SECONDS,
+    GuardUnavailable,
+    bundle_path,
+    verdict_log,
+)
+
+_HELD = 500_000_000  # bytes of all images in memory
+
+
+@click.command(epilog="Example: raisonne serve --port 8080")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Guard bundle, or a link to one. Default: the warehouse's newest.",
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address. One that other machines can reach needs a token."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port. 0: any free one.")
+@click.option("--workers", type=click.IntRange(1), help="Checks at once. Default: one a core.")
+@click.option("--queue", type=click.IntRange(0), default=64, show_default=True, help="Checks that may wait.")
+@click.option("--timeout", type=SECONDS, default=10.0, show_default=True, help="Seconds from request to answer.")
+@click.option(
+    "--body-timeout",
+    type=SECONDS,
+    default=5.0,
+    show_default=True,
+    help="Seconds for a request's head, and for its image.",
+)
+@click.option("--body-bytes", type=click.IntRange(1), help="Most bytes of an image. Default: the bundle's limit.")
+@click.option(
+    "--reload-every",
+    type=SECONDS,
+    default=5.0,
+    show_default=True,
+    help="Seconds between looks for a new bundle. SIGHUP looks at once.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the bearer token. Default: RAISONNE_GUARD_TOKEN.",
+)
+@ENCODER
+@OVERRIDES
+@LOG
+@CONFIG
+def serve(
+    bundle: Path | None,
+    host: str,
+    port: int,
+    workers: int | None,
+    queue: int,
+    timeout: float,
+    body_timeout: float,
+    body_bytes: int | None,
+    reload_every: float,
+    token_file: Path | None,
+    encoder: str | None,
+    overrides: Path | None,
+    log: bool,
+    config: str | None,
+) -> None:
+    """Check images over HTTP: POST them to /v1/check. /openapi.json describes the rest.
+
+    A replaced bundle is loaded without a break. SIGTERM answers the accepted requests, then ends the service.
+    """
+    token = _token(token_file)
+    if token is None and not _is_loopback(host):
+        raise click.UsageError(f"other machines can reach {host}; pass --token-file or set RAISONNE_GUARD_TOKEN")
+    try:
+        from orchestration.guard.service import admission, app, current_bundle, telemetry
+    except ImportError as error:
+        raise GuardUnavailable(f"{error.name} is not installed; run `pip install raisonne[serve]`") from None
+
+    from transforms.guard import Guard
+
+    app.log_to_stderr()
+    metrics = telemetry.Metrics()
+    try:
+        current = current_bundle.CurrentGuard(
+            lambda: bundle_path(bundle, config),
+            lambda folder: Guard.load(folder, encoder, overrides),
+            overrides,
+            metrics.reloaded,
+        )
+        listening = socket.create_server((host, port), backlog=2048)
+    except click.UsageError:
+        raise
+    except current_bundle.LOAD_ERRORS as error:
+        raise GuardUnavailable(str(error)) from None
+    size = min(body_bytes or current.guard.rules.member_bytes, current.guard.rules.member_bytes)
+    count = workers or len(os.sched_getaffinity(0))
+    capacity = admission.Capacity(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
+    with verdict_log(log=log, config=config) as record:
+        service = app.GuardService(current, capacity, metrics, app.ServiceOptions(reload_every, token, record))
+        app.serve(service, listening, timeout + body_timeout + 5)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return all(ipaddress.ip_address(each[4][0]).is_loopback for each in socket.getaddrinfo(host, None))
+    except OSError as error:
+        raise click.UsageError(f"{host}: {error.strerror}") from None
+
+
+def _token(file: Path | None) -> str | None:
+    try:
+        token = os.environ.get("RAISONNE_GUARD_TOKEN") if file is None else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file}: {error}") from None
+    if token is not None and not token.strip():
+        raise click.UsageError("the token is empty")
+    return token and token.strip()

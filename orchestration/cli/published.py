@@ -1,0 +1,93 @@
+"""What several commands share: exit codes, failing, the settings, the published file.
+
+What belongs here: code that two or more commands call. What does not: a command (`cli/<command>.py`), what `check` and
+`serve` share (`cli/guard/options.py`). Imports are late, so `raisonne --help` does not wait for DuckDB or torch.
+"""
+
+import os
+from enum import IntEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from orchestration.reports.pictures import PictureReader
+    from orchestration.settings import Settings
+
+CONFIG = click.option(
+    "--config", type=click.Path(dir_okay=False), help="Settings file. Default: RAISONNE_CONFIG, then ./raisonne.toml."
+)
+
+
+class ExitCode(IntEnum):
+    """How every command ends.
+
+    Attributes:
+        DONE: success; of `check`, all images may be shown.
+        FAILED: an error that the message explains.
+        USAGE: wrong arguments or settings.
+        UNAVAILABLE: `check` or `serve` could not search; treat it as a block.
+        BLOCKED: `check` blocks an image.
+    """
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    BLOCKED = 10
+
+
+class CommandError(click.ClickException):
+    """Ends a command with a sentence on standard error and an exit code."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the sentence as `raisonne: ...`."""
+        click.echo(f"raisonne: {self.format_message()}", file, err=True)
+
+
+def load_settings(config: str | None) -> "Settings":
+    """Return the settings of `--config`, or of the default file. Raises CommandError."""
+    from orchestration import settings
+
+    if config:
+        os.environ["RAISONNE_CONFIG"] = str(Path(config).resolve())  # what Dagster's processes read
+    try:
+        return settings.load()
+    except settings.SettingsError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from None
+
+
+def open_published(settings: "Settings", version: int | None = None) -> "duckdb.DuckDBPyConnection":
+    """Open the published file read-only, with times in UTC.
+
+    Args:
+        settings: name the warehouse.
+        version: an earlier version that is still kept; the current one if None.
+
+    Raises:
+        CommandError: nothing is published, or not that version.
+    """
+    from orchestration.warehouse import publishing
+
+    try:
+        con = publishing.connect(settings.home, version)
+    except publishing.NotPublished as error:
+        raise CommandError(str(error)) from None
+    con.execute("set timezone = 'UTC'")
+    return con
+
+
+def training_pictures(settings: "Settings") -> "PictureReader":
+    """Return a reader of the warehouse's training pictures for pages and workbooks."""
+    from orchestration.facts import Facts
+    from orchestration.facts.training_pictures import TrainingPictures
+    from orchestration.reports.pictures import PictureReader
+
+    return PictureReader(TrainingPictures(Facts(settings.home / "facts"), settings.limits.pixels))

@@ -1,0 +1,66 @@
+"""`raisonne sql`: a query, a piped script, or a prompt at a terminal.
+
+What belongs here: arguments and the exit code. What does not: running statements (`cli/sql/statements.py`), the prompt
+(`cli/sql/repl.py`).
+"""
+
+import io
+import sys
+from pathlib import Path
+
+import click
+
+from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings, open_published
+from transforms.readable import harmless
+
+
+@click.command(epilog="Example: raisonne sql --format csv 'select * from duplicates.counts' > counts.csv")
+@click.argument("query", required=False)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+)
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file. Parquet needs it.")
+@CONFIG
+def sql(query: str | None, form: str, to: Path | None, config: str | None) -> None:
+    """Run QUERY on the published version, read-only. Without QUERY, read statements from the terminal or a pipe."""
+    at_terminal = query is None and sys.stdin.isatty()
+    if form == "parquet" and (to is None or at_terminal):
+        raise CommandError("parquet goes to a file: give a query and --to FILE.parquet", ExitCode.USAGE)
+    if to and (form == "table" or at_terminal):
+        raise CommandError(
+            "--to writes the rows of one query: give it, with --format csv, json or parquet", ExitCode.USAGE
+        )
+    settings = load_settings(config)
+    import duckdb
+
+    from orchestration.cli.sql import nearest_macro, statements
+
+    facts = settings.home / "facts"
+    if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # programs read this, in any locale
+
+    with open_published(settings) as con:
+        if at_terminal:
+            from orchestration.cli.sql import repl
+
+            repl.interact(con, form, facts)
+            return
+        text = query if query is not None else _piped()
+        try:
+            text.encode()
+            nearest_macro.provide(con, facts, text)
+            statements.save(con, text, form, to) if to else statements.run(con, text, form)
+        except UnicodeEncodeError:
+            raise CommandError("the query is not UTF-8; save it as such", ExitCode.USAGE) from None
+        except (duckdb.Error, nearest_macro.NoExtension, statements.NotOneQuery) as error:
+            raise CommandError(harmless(str(error))) from None
+        except OSError as error:
+            if to is None:
+                raise  # a closed pipe, which click ends quietly
+            raise CommandError(f"{to}: {error.strerror or error}") from None
+
+
+def _piped() -> str:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    return sys.stdin.read()

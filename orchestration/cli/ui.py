@@ -1,0 +1,26 @@
+"""`raisonne ui`: Dagster's UI for this warehouse.
+
+What belongs here: starting it. What does not: the instance (`runtime/instance.py`), what it shows (`defs/`).
+"""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from orchestration.cli.published import CONFIG, load_settings
+
+
+@click.command(epilog="Example: raisonne ui --port 3001")
+@click.option("--port", default=3000, show_default=True, help="Port on 127.0.0.1.")
+@CONFIG
+def ui(port: int, config: str | None) -> NoReturn:
+    """Start Dagster's UI and daemon for this warehouse. Only this machine can reach them."""
+    settings = load_settings(config)
+    from orchestration.runtime import instance
+
+    instance.prepare(settings.home)
+    click.echo(f"http://127.0.0.1:{port} once it has started; Ctrl-C ends it", err=True)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
+    os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S606

@@ -1,0 +1,116 @@
+"""The different training pictures with their rows, clusters and vectors: one numbering for whatever compares pictures.
+
+What belongs here: reading them, and the maps between pictures, rows and stored vectors. What does not: the arrays
+(`transforms/fingerprints/distinct_pictures.py`), what is done with them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from orchestration.facts import Facts
+from orchestration.fingerprints import stored_vectors
+from orchestration.fingerprints.picture_set import usable_pictures
+from orchestration.fingerprints.stored_vectors import StoredVectors
+from transforms.encoders import EncoderId
+from transforms.fingerprints.distinct_pictures import DistinctPictures, Indices
+from transforms.fingerprints.picture_set import Pictures
+
+
+@dataclass(frozen=True)
+class PictureIndex(DistinctPictures):
+    """The different training pictures by index, with the rows that show them and their stored vectors.
+
+    Attributes:
+        rows: The usable training rows.
+        index_of_row: int64, the picture of each of these rows.
+        vectors: The pictures' copy embeddings, in the order in which they are stored.
+        index_of_vector: int64 (n,), the picture of each stored vector.
+    """
+
+    rows: Pictures
+    index_of_row: Indices
+    vectors: StoredVectors
+    index_of_vector: Indices
+
+    @cached_property
+    def row_counts(self) -> Indices:
+        """How many training rows show each picture."""
+        return np.bincount(self.index_of_row, minlength=len(self)).astype(np.int64)
+
+    @cached_property
+    def vector_positions(self) -> Indices:
+        """Where the vector of each picture is stored: positions in `vectors`."""
+        positions = np.empty(len(self), np.int64)
+        positions[self.index_of_vector] = np.arange(len(self))
+        return positions
+
+    def stored(self, indices: Indices) -> tuple[StoredVectors, Indices]:
+        """Return the vectors of some pictures in the order in which they are stored, and the pictures in that order."""
+        positions = np.sort(self.vector_positions[indices])
+        return self.vectors.part(positions), self.index_of_vector[positions]
+
+    def find(self, sample_ids: Sequence[int]) -> list[int | None]:
+        """Return the picture of each training row; None for rows without a usable one."""
+        asked = np.array(sample_ids, np.uint64)
+        if not len(self.rows):
+            return [None] * len(asked)
+        positions = np.searchsorted(self.rows.ids, asked).clip(max=len(self.rows) - 1)
+        usable = self.rows.ids[positions] == asked
+        return [int(self.index_of_row[p]) if u else None for p, u in zip(positions, usable, strict=True)]
+
+    def index(self, sample_id: int) -> int:
+        """Return the picture of a usable training row."""
+        return int(self.index_of_row[np.searchsorted(self.rows.ids, np.uint64(sample_id))])
+
+    def cluster(self, index: int) -> Indices:
+        """Return the pictures of a picture's cluster: those of most rows first, then by the lowest sample id."""
+        order, starts = self._by_head
+        head = self.head[index]
+        members = order[starts[head] : starts[head + 1]]
+        return members[np.lexsort((self.ids[members], -self.row_counts[members]))]
+
+    @cached_property
+    def _by_head(self) -> tuple[Indices, Indices]:
+        order = np.argsort(self.head, kind="stable")
+        return order, np.searchsorted(self.head[order], np.arange(len(self) + 1))
+
+
+def read_index(facts: Facts, encoder: EncoderId) -> PictureIndex:
+    """Read the different usable training pictures and their clusters; their vectors stay in the table.
+
+    Args:
+        facts: The fact tables.
+        encoder: The one that the vectors must be of.
+
+    Raises:
+        EncoderMismatch: If a shard was embedded by another encoder.
+        dg.Failure: If a picture has no embedding.
+    """
+    rows = usable_pictures(facts)
+    vectors, owner = stored_vectors.stored(facts, encoder, rows)
+    words = np.ascontiguousarray(rows.pixel_digests).view(">u8").reshape(-1, 4)
+    order = np.lexsort(words.T[::-1])  # the first word counts most
+    index = np.empty(len(order), np.int64)  # of each of `rows.distinct`
+    index[order] = np.arange(len(order))
+    index_of_row = index[np.searchsorted(rows.distinct, rows.pixels_group)]
+    first = rows.distinct[order]
+    head = np.arange(len(order))
+    for batch in facts["cluster_members"].scan(["sample_id", "representative_id"]):
+        member, representative = (
+            index_of_row[np.searchsorted(rows.ids, column.to_numpy())] for column in batch.columns
+        )
+        head[member] = representative
+    return PictureIndex(
+        ids=rows.ids[first],
+        digests=rows.pixel_digests[order],
+        head=head,
+        comparable=rows.comparable[first],
+        pdq=rows.pdq[first],
+        rows=rows,
+        index_of_row=index_of_row,
+        vectors=vectors,
+        index_of_vector=index[owner],
+    )

@@ -1,0 +1,55 @@
+"""The best scores of every generation against a sample of training pictures: what it has in common with many.
+
+What belongs here: which generations are due, and scoring these. What does not: the sample, which calibration shares
+(`matches/null_scores.py`).
+"""
+
+from itertools import batched
+
+import numpy as np
+import pyarrow as pa
+
+from orchestration.facts import SCHEMAS
+from orchestration.facts.filters import is_in
+from orchestration.facts.recipes import recipe
+from orchestration.matches.null_scores import CODE, Background
+from orchestration.matches.search import GenerationSearch
+from orchestration.progress import track
+
+_BATCH = 256  # generations searched at once
+_DELETED = 500  # generations in a filter
+
+
+def update(search: GenerationSearch, count: int) -> int:
+    """Score the generations that are new, or all if the sample is another. Return how many were scored.
+
+    The sample rarely changes in a large training set that grows.
+
+    Args:
+        search: What generations are searched against.
+        count: Training pictures that are sampled.
+    """
+    table, index = search.facts["generation_backgrounds"], search.pictures
+    sampled = index.sample(count)
+    # with the encoder: another one gives the same picture another vector
+    digests, ids = index.digests[sampled].tobytes().hex(), index.ids[sampled].tolist()
+    sample = recipe("background sample", digests, ids, str(search.encoder), search.views)
+    rows = search.facts["generation_fingerprints"].read(["generation_id", "recipe"], "status <> 'failed'").to_pylist()
+    made_by = {row["generation_id"]: recipe("generation background", CODE, sample, row["recipe"]) for row in rows}
+    stored = {row["generation_id"]: row["recipe"] for row in table.read(["generation_id", "recipe"]).to_pylist()}
+    due = sorted(name for name, made in made_by.items() if stored.get(name) != made)
+    background = Background(index, count)
+    for names in batched(track(due, "background of generations", len(due)), _BATCH):
+        scored = [
+            {
+                "generation_id": name,
+                "recipe": made_by[name],
+                "background_ids": index.ids[hits.position].tolist(),
+                "background_scores": hits.score.astype(np.float64).tolist(),
+            }
+            for name, hits in zip(names, background.scores(search.view_vectors(names)), strict=True)
+        ]
+        table.upsert(pa.Table.from_pylist(scored, SCHEMAS["generation_backgrounds"]))
+    for gone in batched(sorted(stored.keys() - made_by.keys()), _DELETED):
+        table.delete(is_in("generation_id", gone))
+    return len(due)

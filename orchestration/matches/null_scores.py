@@ -1,0 +1,208 @@
+"""The best matches of calibrating pictures, what pixels say of these, and the null distribution fitted to their scores.
+
+What belongs here: from embedded pictures to the rows of `calibration_pictures`, `null_fits` and `null_scores`. What
+does not: which pictures these are (`matches/calibration.py`), fitting (`transforms/matches/null_distribution.py`),
+p-values of generations and error rates (`sql/matches/`).
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from orchestration.duplicates.pixel_comparisons import PixelComparisons
+from orchestration.facts import SCHEMAS
+from orchestration.facts.recipes import recipe
+from orchestration.fingerprints.picture_index import PictureIndex
+from orchestration.matches import calibration, candidates
+from orchestration.matches.calibration import NOT_TRAINED, CalibrationPicture, CalibrationReader
+from orchestration.progress import track
+from orchestration.settings.sections import Calibration
+from transforms.alignment.comparer import Comparer
+from transforms.alignment.policy import PixelLimits
+from transforms.encoders import Vectors
+from transforms.fingerprints.views import View
+from transforms.matches import null_distribution
+from transforms.matches.search import SearchHits, best_over_views
+from transforms.pictures import Pixels
+
+CODE = 2  # raise when the same fingerprints would give other scores
+TABLES = ("calibration_pictures", "null_fits", "null_scores")
+"""In the order in which they are written."""
+
+
+@dataclass(frozen=True)
+class CalibrationMatch:
+    """A calibrating picture and its best match; for an edited copy, its source.
+
+    Attributes:
+        picture: The picture.
+        index: Of the match.
+        score: Cosine of the best view.
+        background: What the picture has in common with others, see `null_distribution.background_mean`.
+        confirmed: Whether pixels confirm the match; None if they were not compared.
+        failure: Why they could not be compared.
+    """
+
+    picture: CalibrationPicture
+    index: int
+    score: float
+    background: float
+    confirmed: bool | None = None
+    failure: str | None = None
+
+
+def null_recipe(
+    training: object,
+    views: Sequence[View],
+    count: int,
+    settings: Calibration,
+    limits: PixelLimits,
+    held_out: Sequence[str],
+) -> str:
+    """Return what the three tables are made by.
+
+    Args:
+        training: What tells one state of the training pictures from the next.
+        views: The parts that generations are searched with.
+        count: Training pictures that are sampled.
+        settings: `[calibration]`.
+        limits: When two pictures agree by pixels.
+        held_out: Paths.
+    """
+    files = [(path, (stat := Path(path).stat()).st_size, stat.st_mtime_ns) for path in held_out]
+    rules = (views, count, settings.model_dump(include={"trials", "tail"}), limits, files)
+    return recipe("null", (CODE, calibration.CODE, candidates.CODE), training, rules)
+
+
+class Background:
+    """The sampled training pictures, against which every picture is scored."""
+
+    def __init__(self, index: PictureIndex, count: int) -> None:
+        """Read their vectors: `count` pictures of the index."""
+        vectors, self._owner = index.stored(index.sample(count))
+        self._vectors = vectors.read(0, len(vectors))
+
+    def scores(self, views: Vectors) -> list[SearchHits]:
+        """Return the best background scores of pictures, by index; views: float32 (n, views, d)."""
+        best = best_over_views(views, self._vectors, null_distribution.BACKGROUND + 2)
+        return [replace(each, position=self._owner[each.position]) for each in best]
+
+
+def match(
+    embedded: Iterable[tuple[Sequence[CalibrationPicture], Vectors]],
+    index: PictureIndex,
+    background: Background,
+    neighbours: int,
+) -> Iterator[CalibrationMatch]:
+    """Yield the best match of each picture that is no copy, and how the source of each edited copy scores.
+
+    Args:
+        embedded: Pictures with the vectors of their views.
+        index: The training pictures; one of each cluster is searched.
+        background: The sampled ones.
+        neighbours: Matches among which the best is chosen.
+    """
+    vectors, owner = index.stored(index.heads)
+    for sampled, views in embedded:
+        if not sampled:
+            continue
+        hits = best_over_views(views, vectors, neighbours + 1)
+        for picture, near, around, view in zip(sampled, hits, background.scores(views), views, strict=True):
+            if picture.edit is None or picture.index is None:
+                near = replace(near, position=owner[near.position])
+                best = null_distribution.strongest(near, around, picture.index)
+                if best.position is not None:
+                    yield CalibrationMatch(picture, best.position, best.score, best.background)
+            else:
+                source = index.vectors.take(index.vector_positions[[picture.index]])
+                mean = null_distribution.background_mean(around, [picture.index])
+                yield CalibrationMatch(picture, picture.index, float((view @ source.T).max()), mean)
+
+
+def comparison_recipe(limits: PixelLimits) -> str:
+    """Return what a stored comparison of a calibrating picture is made by."""
+    return recipe("calibration comparisons", calibration.CODE, candidates.CODE, limits)
+
+
+def compare(
+    matches: Sequence[CalibrationMatch], comparisons: PixelComparisons, reader: CalibrationReader, limits: PixelLimits
+) -> list[CalibrationMatch]:
+    """Lay each picture over its match where that was not done before. Return the matches with what pixels say.
+
+    Args:
+        matches: Without it.
+        comparisons: Those of calibrating pictures.
+        reader: Of all pictures.
+        limits: When two pictures agree by pixels.
+    """
+
+    def pixels(name: CalibrationPicture | int) -> Pixels:
+        return reader.training(name) if isinstance(name, int) else reader.pixels(name)
+
+    comparer = Comparer[CalibrationPicture | int](pixels, limits)
+
+    def confirm(picture: CalibrationPicture, source: int) -> bool:
+        alignment = comparer(picture, source)
+        return alignment is not None and alignment.confirmed(limits)
+
+    comparisons.forget_outdated()
+    comparisons.hold()
+    compared = []
+    for each in track(matches, "comparing pictures of the null distribution", len(matches)):
+        pair = " ".join(filter(None, each.picture.key)), reader.index.hex_digest(each.index)
+        text, failure = comparisons.outcome(pair, confirm, each.picture, each.index)
+        compared.append(replace(each, confirmed=None if text is None else json.loads(text), failure=failure))
+    comparisons.close()
+    return compared
+
+
+def null_rows(
+    matches: Sequence[CalibrationMatch], index: PictureIndex, tail: float
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return the rows of the three tables, in the order of `TABLES`.
+
+    Args:
+        matches: With what pixels say of them.
+        index: The training pictures.
+        tail: The quantile of scores at which the tail begins.
+    """
+    null = sorted((each for each in matches if each.picture.edit is None), key=lambda each: each.picture.digest)
+    copies = [each for each in matches if each.picture.edit is not None]
+    scores = [each.score - each.background for each in null]
+    fit = null_distribution.fit(scores, tail)
+    unseen = null_distribution.cross_fit(scores, tail)
+    p_values = [*unseen, *fit.p_values([each.score - each.background for each in copies])]
+    rows = [_row(index, each, float(p)) for each, p in zip([*null, *copies], p_values, strict=True)]
+    distance, p_value = null_distribution.uniformity(unseen) if len(unseen) else (None, None)
+    fits = [
+        {"measure": "normalised_score", "pictures": len(null), "ks_distance": distance, "ks_p_value": p_value}
+        | (vars(fit.tail) if fit.tail else {})
+    ]
+    sampled = [row for row in rows if row["population"] == NOT_TRAINED and row["sample_id"] is not None]
+    names = SCHEMAS["null_scores"].names
+    return (
+        pa.Table.from_pylist(rows, SCHEMAS["calibration_pictures"]),
+        pa.Table.from_pylist(fits, SCHEMAS["null_fits"]),
+        pa.Table.from_pylist([{name: row[name] for name in names} for row in sampled], SCHEMAS["null_scores"]),
+    )
+
+
+def _row(index: PictureIndex, match: CalibrationMatch, p_value: float) -> dict[str, object]:
+    picture = match.picture
+    digest, edit = picture.key
+    return {
+        "pixel_sha256": digest,
+        "edit": edit,
+        "population": picture.population,
+        "sample_id": None if picture.index is None else int(index.ids[picture.index]),
+        "path": picture.path,
+        "nearest_id": int(index.ids[match.index]),
+        "score": match.score,
+        "background": match.background,
+        "p_value": p_value,
+        "confirmed": match.confirmed,
+        "failure": match.failure,
+    }

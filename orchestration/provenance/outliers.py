@@ -1,0 +1,59 @@
+"""How unusual training pictures are: how far a cluster lies from its nearest others, by their representatives.
+
+What belongs here: the rows of `outlier_scores`. What does not: the formula (`transforms/provenance/memorization.py`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from orchestration.fingerprints.picture_index import PictureIndex
+from transforms.fingerprints.distinct_pictures import Indices
+from transforms.joins.cosine import join
+from transforms.provenance import memorization
+
+_BLOCK = 8_192  # training pictures searched at once
+_QUERIES = 256  # training pictures scored at once
+
+
+def outlier_rows(index: PictureIndex, sources: Sequence[int], count: int, neighbours: int) -> pa.Table:
+    """Score the clusters of sources, and a sample to rank them among.
+
+    Args:
+        index: The training pictures.
+        sources: Sample ids.
+        count: Sampled clusters.
+        neighbours: Others that a cluster's distance is taken to.
+    """
+    sample = index.sample(count)
+    heads = np.union1d(sample, index.head[[index.index(source) for source in sources]])
+    heads = heads[np.argsort(index.ids[heads])]
+    scores, compared = _scores(index, heads, neighbours)
+    heads = heads[: len(scores)]  # none if there is no other picture to be far from
+    columns = {"cluster_id": index.ids[heads], "score": scores, "neighbours": np.full(len(heads), compared, np.int64)}
+    return pa.table(columns | {"sampled": np.isin(heads, sample)})
+
+
+def _scores(index: PictureIndex, heads: Indices, k: int) -> tuple[npt.NDArray[np.float64], int]:
+    """Return how far representatives lie from their k nearest others, and how many others that are.
+
+    The own cluster does not count: that a picture is repeated does not make it usual.
+    """
+    among, owner = index.stored(index.heads)
+    k = min(k, len(owner) - 1)
+    if k < 1:
+        return np.empty(0), 0
+    position = np.empty(len(index), np.int64)
+    position[owner] = np.arange(len(owner))
+    position = position[heads]  # of each, in `among`
+    scores = np.empty(len(heads))
+    order = np.argsort(position)
+    for start in range(0, len(order), _QUERIES):
+        asked = order[start : start + _QUERIES]
+        best = join.nearest(among.take(position[asked]), among, k + 1, block=_BLOCK)
+        other = best.position != position[asked][:, None]
+        other[other.all(axis=1), -1] = False  # it comes after more than k equals
+        scores[asked] = memorization.outlier_scores(best.score[other].reshape(len(asked), k))
+    return scores, k

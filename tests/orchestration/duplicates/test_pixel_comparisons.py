@@ -1,0 +1,89 @@
+"""Comparisons by pixels: each pair once, failures stored and tried again by the next run."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestration.duplicates.pixel_comparisons import PixelComparisons, PixelOutcome, failures
+from orchestration.facts import Facts, FactTable
+
+TABLES = ("pixel_comparisons", "match_comparisons", "calibration_comparisons")
+
+
+@pytest.fixture(params=TABLES)
+def table(request: pytest.FixtureRequest, tmp_path: Path) -> FactTable:
+    return Facts(tmp_path)[request.param]
+
+
+def opened(table: FactTable, made_by: str = "one") -> PixelComparisons:
+    comparisons = PixelComparisons(table, made_by)
+    comparisons.hold()
+    return comparisons
+
+
+def away() -> object:
+    raise OSError("the disk was away")
+
+
+def never() -> object:
+    raise AssertionError("this pair was compared before")
+
+
+def test_a_pair_is_compared_once(table: FactTable) -> None:
+    first = opened(table)
+    assert first.outcome(("a", "b"), lambda: [1, None]) == PixelOutcome("[1,null]")
+    assert first.outcome(("a", "b"), never) == first.known(("a", "b"))
+    first.close()
+    second = opened(table)
+    assert second.outcome(("a", "b"), never) == PixelOutcome("[1,null]")
+    assert (first.made, second.made, first.changed, second.changed) == (1, 0, True, False)
+
+
+def test_a_failure_is_stored_and_tried_again_by_the_next_run(table: FactTable) -> None:
+    first = opened(table)
+    assert first.outcome(("a", "b"), away) == PixelOutcome(None, "the disk was away")
+    assert first.outcome(("a", "b"), never).failure, "not twice in one run"
+    first.close()
+    assert failures(table) == 1
+    second = opened(table)
+    second.outcome(("a", "b"), away)
+    second.close()
+    assert (second.made, second.failed, second.changed) == (1, 1, False)
+    third = opened(table)
+    assert third.outcome(("a", "b"), lambda: True) == PixelOutcome("true")
+    third.close()
+    assert failures(table) == 0 and third.changed
+    assert table.read(["outcome"])["outcome"].to_pylist() == ["true"]
+
+
+def test_a_failure_that_nobody_asks_for_is_forgotten(table: FactTable) -> None:
+    first = opened(table)
+    first.outcome(("a", "b"), away)
+    first.outcome(("a", "c"), lambda: 1)
+    first.close()
+    second = opened(table)
+    second.outcome(("a", "c"), never)
+    second.close()
+    assert table.read(["picture_b"])["picture_b"].to_pylist() == ["c"]
+
+
+def test_other_rules_compare_again(table: FactTable) -> None:
+    first = opened(table)
+    first.outcome(("a", "b"), lambda: 1)
+    first.close()
+    second = opened(table, "another")
+    assert second.outcome(("a", "b"), lambda: 2) == PixelOutcome("2")
+    second.forget_outdated()
+    assert table.read(["recipe"])["recipe"].to_pylist() == [], "the outcome is not committed yet"
+    second.close()
+    assert table.read(["recipe", "outcome"]).to_pylist() == [{"recipe": "another", "outcome": "2"}]
+
+
+def test_what_is_held_is_what_a_filter_allows(table: FactTable) -> None:
+    first = opened(table)
+    for pair in (("a", "x"), ("b", "x")):
+        first.outcome(pair, lambda: 1)
+    first.hold("picture_a = 'b'")
+    assert first.known(("b", "x")) == PixelOutcome("1"), "what was not committed yet is"
+    with pytest.raises(KeyError):
+        first.known(("a", "x"))

@@ -1,0 +1,96 @@
+"""Candidates of every method, which of them are compared by pixels, and where a generation is looked at."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from transforms.fingerprints import views
+from transforms.fingerprints.distinct_pictures import DistinctPictures
+from transforms.fingerprints.views import WHOLE
+from transforms.matches import candidates
+from transforms.matches.candidates import Candidate, CandidateThresholds, EqualPictures, Query
+from transforms.matches.neighbour_lists import NONE, NeighbourList
+from transforms.regions import Box
+
+COUNT = 12
+TRAINING = DistinctPictures(
+    ids=np.arange(100, 100 + COUNT, dtype=np.uint64),
+    digests=np.arange(COUNT * 32, dtype=np.uint8).reshape(COUNT, 32),
+    head=np.array([0, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    comparable=np.ones(COUNT, np.bool_),
+    pdq=np.random.default_rng(2).integers(0, 256, (COUNT, 32)).astype(np.uint8),
+)
+CUT = CandidateThresholds(pdq=31, candidate=0.25, neighbours=2)
+
+
+def query(pdq: np.ndarray, name: str = "g") -> Query:
+    other = np.random.default_rng(3).integers(0, 256, (8, 32)).astype(np.uint8)
+    other[5] = pdq
+    return Query(name, "00", "11", comparable=True, dihedral=other)
+
+
+def candidate(index: int | None, method: str, score: float = 1.0) -> Candidate:
+    return Candidate("g", index, 0, method, score, WHOLE)
+
+
+def test_the_best_of_a_few_clusters_by_looks_are_compared_and_as_many_others_by_prompt() -> None:
+    found = [
+        candidate(5, "prompt_semantic", 0.9),
+        candidate(None, "prompt"),
+        candidate(7, "prompt"),
+        candidate(3, "prompt"),
+        candidate(1, "embedding", 0.9),
+        candidate(3, "embedding", 0.5),
+        candidate(4, "embedding", 0.4),
+        candidate(0, "pdq", 0.95),
+    ]
+    assert candidates.choose(found, TRAINING, CUT) == [0, 3, 7, 5], "one a cluster, the surest method first"
+    assert candidates.choose(found[:2], TRAINING, CUT) == [5]
+
+
+def test_candidates_are_those_that_are_equal_alike_and_near_and_the_nearest_anyway() -> None:
+    near = NeighbourList(np.array([6, 1, 0, 8]), np.float32([0.2, 0.19, 0.1, 0.05]), np.array([3, 0, 0, 0]))
+    searched = views.search_views()
+    asked = query(TRAINING.pdq[9])
+    (alike,) = candidates.hash_neighbours([asked], np.arange(COUNT), TRAINING, 31)
+    equals = EqualPictures(frozenset([4]), frozenset([4]))
+    found = candidates.candidates_by_looks(asked, equals, near, alike, TRAINING, CUT, searched)
+    assert [(c.index, c.method, c.sample_id) for c in found] == [
+        (4, "sha256", 104),
+        (9, "pdq", 109),
+        (6, "embedding", 106),
+    ]
+    assert found[2].box == searched[3].box
+    closer = replace(near, score=np.float32([0.9, 0.8, 0.7, 0.6]))
+    two = candidates.candidates_by_looks(asked, EqualPictures(), closer, NONE, TRAINING, CUT, searched)
+    assert [c.index for c in two] == [6, 1], "two clusters; 0 is in that of 1"
+
+
+def test_hashes_are_compared_with_all_turns_of_a_generation_and_only_where_they_say_something() -> None:
+    bits = TRAINING.pdq[3].copy()
+    bits[0] ^= 7
+    asked, dull = query(bits), replace(query(TRAINING.pdq[3]), comparable=False)
+    both = replace(asked, dihedral=np.stack([TRAINING.pdq[3], bits, *asked.dihedral[:6]]))
+    one, none, least = candidates.hash_neighbours([asked, dull, both], np.arange(COUNT), TRAINING, 31)
+    assert (one.index.tolist(), one.score.tolist()) == ([3], [1 - 3 / 256])
+    assert len(none) == 0
+    assert (least.index.tolist(), least.score.tolist()) == ([3], [1.0]), "of two turns the nearer"
+    assert len(candidates.hash_neighbours([asked], np.array([0, 1]), TRAINING, 31)[0]) == 0
+
+
+@pytest.mark.parametrize("side", [0.3, 0.5, 0.6, 0.99])
+def test_tiles_cover_the_picture_and_overlap(side: float) -> None:
+    _, *tiles = [view.box for view in views.search_views((side,), "none")]
+    edges = sorted({box.x for box in tiles})
+    assert edges[0] == 0
+    assert edges[-1] + side == pytest.approx(1)
+    assert max(np.diff(edges)) <= 0.75 * side + 1e-9
+    assert {(box.y, box.x) for box in tiles} == {(y, x) for y in edges for x in edges}
+
+
+def test_flips_are_of_the_whole_of_all_or_of_none() -> None:
+    assert len(views.VIEWS) == 11
+    assert [v.name for v in views.VIEWS if v.mirrored] == ["whole mirrored"]
+    assert len({v.name for v in views.search_views((0.5, 0.33), "all")}) == 2 * (1 + 9 + 16)
+    assert views.search_views((), "none") == (views.View("whole", Box(0, 0, 1, 1)),)
