@@ -13,12 +13,12 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration import settings
-from orchestration.catalog.shards import discover
-from orchestration.defs.catalog import SHARDS
+from orchestration.catalog.partitions import NAME
+from orchestration.catalog.shards import discover, landed_shards
 from orchestration.facts import Facts
+from orchestration.fingerprints.generations import find_generations
 from orchestration.runtime import instance
 from orchestration.warehouse import publishing
-from transforms.catalog import generations
 
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")  # Dagster's tags
 _STATUSES = [
@@ -86,9 +86,8 @@ def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     fresh = {name: digest for name, shard in landed.items() if done.get(name) != (digest := _digest(asdict(shard)))}
     if not fresh:
         return dg.SkipReason("every shard is fingerprinted")
-    assert SHARDS.name  # noqa: S101 -- for the type checker: it is a named definition
-    context.instance.add_dynamic_partitions(SHARDS.name, list(fresh))  # those that are there stay where they are
-    order = [name for name in context.instance.get_dynamic_partitions(SHARDS.name) if name in fresh]
+    context.instance.add_dynamic_partitions(NAME, list(fresh))  # those that are there stay where they are
+    order = [name for name in context.instance.get_dynamic_partitions(NAME) if name in fresh]
     # One run for all: runs take turns at writing. What lies between the first and the last and is done is not read.
     tags = dict(zip(_RANGE, (order[0], order[-1]), strict=True))
     # A run key runs once: shards that failed wait for the next delivery, or for somebody to start them.
@@ -101,24 +100,7 @@ def _fingerprinted(facts: Facts, wanted: Collection[str]) -> dict[str, str]:
     notes = facts["fingerprinted_shards"].read(["shard_id", "fingerprint"], "recipe <> ''").to_pylist()
     counts = Counter(note["shard_id"] for note in notes if note["fingerprint"] in wanted)
     done = {shard_id for shard_id, count in counts.items() if count == len(wanted)}
-    rows = facts["landing_shards"].read().to_pylist()
-    return {
-        f"{row['dataset']}/{row['shard']}": _digest(
-            {
-                "dataset": row["dataset"],
-                "name": row["shard"],
-                "metadata": _file(row, "metadata"),
-                "images": _file(row, "images"),
-            }
-        )
-        for row in rows
-        if row["shard_id"] in done
-    }
-
-
-def _file(row: dict, kind: str) -> dict | None:
-    names = ("path", "size", "mtime_ns")
-    return {name: row[f"{kind}_{name}"] for name in names} if row[f"{kind}_path"] else None
+    return {each.files.partition: _digest(asdict(each.files)) for each in landed_shards(facts) if each.shard_id in done}
 
 
 @dg.sensor(
@@ -168,9 +150,7 @@ def new_generations(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
         return dg.SkipReason(f"{busy} is under way")
     if Facts(current.home / "facts")["image_fingerprints"].version != _published(current, "image_fingerprints"):
         return dg.SkipReason("`derive` is due, and takes the generations along")
-    paths = {
-        g.generation_id: g.path for source in current.generations for g in generations.find(source.name, source.path)
-    }
+    paths = {each.generation_id: each.path for each in find_generations(current.generations)}
     stats = {name: (stat.st_size, stat.st_mtime_ns) for name, path in paths.items() if (stat := Path(path).stat())}
     digest = _digest(stats)
     known = (

@@ -141,7 +141,6 @@ def test_the_sources_are_read() -> None:
     }
 
 
-@not_yet
 def test_assets_are_short() -> None:
     long = {
         f"{source.path} {name}": body_lines(function)
@@ -161,13 +160,11 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
     yield from ((part.lineno, part.value) for part in parts if id(part) not in inside)
 
 
-@not_yet
 def test_assets_hold_no_sql() -> None:
     found = [f"{each.path}:{line}" for each in assets() for line, text in texts(each.tree) if _SQL.search(text)]
     assert found == []
 
 
-@not_yet
 def test_nothing_but_the_assembly_imports_assets() -> None:
     importers = {
         source.path
@@ -203,13 +200,11 @@ def handed_the_warehouse() -> list[str]:
     ]
 
 
-@not_yet
 def test_only_assets_are_handed_the_warehouse() -> None:
     elsewhere = [each for each in handed_the_warehouse() if not each.startswith(("orchestration/defs/", RESOURCE))]
     assert elsewhere == [], "hand down the tables and settings that a function uses"
 
 
-@not_yet
 def test_few_signatures_hold_the_warehouse() -> None:
     assert len(handed_the_warehouse()) < WAREHOUSE_SIGNATURES
 

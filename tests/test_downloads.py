@@ -26,22 +26,21 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-from orchestration.catalog.download.download import DownloadError, Pace, chosen, fetch
+from orchestration.catalog.download.download import DownloadError, FetchPace, downloadable, fetch
 from orchestration.catalog.download.fetch_worker import Opener, Unfetched
-from orchestration.catalog.download.url_lists import UrlList, listed
+from orchestration.catalog.download.url_lists import UrlList, open_list
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset
 from tests.conftest import ROOT, Landing, encoded, picture
 from transforms.catalog.columns import LandingError
-from transforms.catalog.landing import LandingFile
-from transforms.catalog.landing import shards as landing_shards
+from transforms.catalog.landing import LandingFile, find_shards
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("img2dataset") is None, reason="img2dataset is not installed; pip install .[download]"
 )
 
 LIMIT = 200_000
-PACE = Pace(timeout_s=2, retries=0, processes=1, threads=1, shard_rows=10, member_bytes=LIMIT)
+PACE = FetchPace(timeout_s=2, retries=0, processes=1, threads=1, shard_rows=10, member_bytes=LIMIT)
 GOOD = {
     "/good.jpg": encoded(picture(1)),
     "/twice.jpg": encoded(picture(2)),
@@ -380,7 +379,7 @@ def test_a_download_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def a_list(folder: Path, table: pa.Table, shard_rows: int = 2) -> UrlList:
     pq.write_table(table, folder / "part.parquet")
-    return listed(folder / "dump", "part", LandingFile.at(folder / "part.parquet"), shard_rows)
+    return open_list(folder / "dump", "part", LandingFile.at(folder / "part.parquet"), shard_rows)
 
 
 PLAIN = pa.table({"url": ["http://127.0.0.1:1/x.jpg"] * 3, "caption": ["a", "b", "c"]})
@@ -388,7 +387,7 @@ PLAIN = pa.table({"url": ["http://127.0.0.1:1/x.jpg"] * 3, "caption": ["a", "b",
 
 def test_a_failing_img2dataset_is_told_with_its_last_lines(tmp_path: Path) -> None:
     landing = landed(tmp_path, {"part": PLAIN})
-    urls = listed(tmp_path / "dump", "part", LandingFile.at(tmp_path / "laion" / "part.parquet"), 2)
+    urls = open_list(tmp_path / "dump", "part", LandingFile.at(tmp_path / "laion" / "part.parquet"), 2)
     (urls.made / "00001.tar").mkdir()
     done = landing.raisonne("download", "--processes", "1", check=False)
     assert done.returncode == 1
@@ -431,7 +430,7 @@ def test_only_other_metadata_is_asked_for_again(tmp_path: Path) -> None:
     began = a_list(tmp_path, PLAIN, 2)
     (began.made / "00000_stats.json").touch()
     os.utime(tmp_path / "part.parquet", (1, 1))
-    again = listed(tmp_path / "dump", "part", LandingFile.at(tmp_path / "part.parquet"), 3)
+    again = open_list(tmp_path / "dump", "part", LandingFile.at(tmp_path / "part.parquet"), 3)
     assert (again, (began.made / "00000_stats.json").exists()) == (began, True)
     other = a_list(tmp_path, PLAIN.slice(0, 2), 3)
     assert (other.rows, other.shard_rows, list(other.made.iterdir())) == (2, 3, [])
@@ -468,9 +467,9 @@ def test_metadata_in_a_store_is_listed(tmp_path: Path, monkeypatch: pytest.Monke
         )
         store.create_dir("laion")
         pq.write_table(PLAIN, "laion/part.parquet", filesystem=store)
-        (shard,) = landing_shards("tiny", "s3://laion/*.parquet", None)
+        (shard,) = find_shards("tiny", "s3://laion/*.parquet", None)
         assert shard.metadata
-        urls = listed(tmp_path / "dump", shard.name, shard.metadata, 2)
+        urls = open_list(tmp_path / "dump", shard.name, shard.metadata, 2)
         assert pq.read_table(urls.path).drop_columns("raisonne_row").to_pylist() == PLAIN.to_pylist()
         assert [path.name for path in (tmp_path / "dump" / ".download").iterdir()] == [urls.work.name]
     finally:
@@ -508,4 +507,4 @@ def test_datasets_are_chosen_by_name(tmp_path: Path) -> None:
     unknown = landing.raisonne("download", "huge", check=False)
     assert (unknown.returncode, "no dataset huge has `download`" in unknown.stderr) == (2, True)
     with pytest.raises(LookupError, match="none has"):
-        chosen(Settings(datasets=(Dataset(name="tiny", metadata="m", images="i"),)), ())
+        downloadable(Settings(datasets=(Dataset(name="tiny", metadata="m", images="i"),)), ())

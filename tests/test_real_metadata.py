@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Landing
 
-from transforms.catalog.landing import NUMBER_COLUMNS, TEXT_COLUMNS
+from transforms.catalog.columns import NUMBER_COLUMNS, TEXT_COLUMNS
 
 LAION = ROOT.parent / "shared" / "data" / "laion" / "laion400m_10000.parquet"
 

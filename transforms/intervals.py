@@ -1,4 +1,4 @@
-"""How sure a share is that was measured on a sample.
+"""Confidence intervals of shares that were measured on a sample.
 
 What belongs here: the interval around a share. What does not: measuring one (`duplicates/caption_groups.py`,
 `joins/cosine/cells.py`).
@@ -8,9 +8,11 @@ import math
 
 
 def wilson(share: float, trials: float) -> tuple[float, float]:
-    """Return Wilson's 95% interval of a share (Wilson, JASA 22, 1927), which holds the share whatever is rounded.
+    """Return Wilson's 95% interval of a share (Wilson, JASA 22, 1927), which always contains the share.
 
-    trials: more than 0; not a whole number where the trials depend on each other, which SciPy's does not take.
+    Args:
+        share: Between 0 and 1.
+        trials: More than 0. Dependent trials count for less, so it need not be whole, as SciPy's interval asks.
     """
     z2 = 1.959964**2
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)

@@ -40,32 +40,49 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 
 
 class DecodeError(ValueError):
-    """The bytes are no usable picture; the message says why in plain words."""
+    """The bytes are not a usable picture; the message says why in plain words."""
 
 
 def decode(data: bytes, max_pixels: int) -> Pixels:
-    """Decode `data` into uint8 of shape (height, width, 3).
+    """Decode a picture into uint8 of shape (height, width, 3).
 
-    Transparent pixels are laid on white, 16-bit samples are scaled, EXIF rotation is applied. Raises DecodeError,
-    also for more than `max_pixels` pixels, before any of them is decompressed.
+    Transparent pixels are laid on white, 16-bit samples are scaled, EXIF rotation is applied.
+
+    Args:
+        data: Its bytes.
+        max_pixels: Most pixels it may have; larger pictures are refused before they are decompressed.
+
+    Raises:
+        DecodeError: If it is refused or cannot be decoded.
     """
     return _decoded(data, max_pixels, _rgb)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """All that a file may be shown as. pictures: `decode`'s first. hidden: what no picture is of, None for nothing."""
+    """Every way in which viewers may show a file.
+
+    Attributes:
+        pictures: The first is as `decode` returns it.
+        hidden: What none of them shows, or None.
+    """
 
     pictures: tuple[Pixels, ...]
     hidden: str | None = None
 
 
 def shown(data: bytes, max_pixels: int) -> Shown:
-    """Decode `data` into all that viewers may show.
+    """Decode a picture in every way in which viewers may show it.
 
-    Where pixels are transparent, that is the picture on white, on black and without its transparency. Frames or pages
-    after the first are hidden. Raises DecodeError as `decode` does, and for samples of 32 bits, whose white nobody
-    knows.
+    If pixels are transparent, that is on white, on black and without transparency. Frames or pages after the first are
+    hidden.
+
+    Args:
+        data: Its bytes.
+        max_pixels: Most pixels it may have.
+
+    Raises:
+        DecodeError: As `decode`, and for samples of 32 bits, which have no defined white.
     """
     return _decoded(data, max_pixels, _shown)
 
@@ -92,7 +109,7 @@ def _decoded[T](data: bytes, max_pixels: int, made: Callable[[Image.Image], T]) 
 
 
 def begins_as_picture(head: bytes) -> bool:
-    """Whether a file with these first HEAD bytes could be of FORMATS."""
+    """Return whether a file with these first HEAD bytes could be of FORMATS."""
     Image.init()
     return any(accept is not None and accept(head) for _, accept in (Image.OPEN[kind] for kind in FORMATS))
 

@@ -1,4 +1,4 @@
-"""Where something lies in a picture: rectangles in fractions of its sides.
+"""Regions of pictures, in fractions of their sides.
 
 What belongs here: the rectangle. What does not: cutting pixels (`fingerprints/views.py`) or measuring (`alignment/`).
 """

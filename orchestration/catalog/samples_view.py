@@ -1,7 +1,7 @@
-"""The training rows as `catalog.samples` shows them, for facts that are computed from rows.
+"""The training rows as `catalog.samples` shows them, for facts that are computed before anything is published.
 
-What belongs here: a private DuckDB over the landing files, spilled to disk rather than held in memory. What does not:
-the rows' shape (`sql/catalog/samples.sql`).
+What belongs here: a private DuckDB over the landing files, which spills to disk rather than hold rows in memory. What
+does not: the shape of the rows (`sql/catalog/samples.sql`).
 """
 
 import tempfile
@@ -15,6 +15,7 @@ import pyarrow as pa
 from orchestration.facts import Facts
 from orchestration.settings import Settings
 from orchestration.warehouse import build
+from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import Model, load
 
 SAMPLES = "catalog.samples"
@@ -22,13 +23,18 @@ SAMPLES = "catalog.samples"
 
 @contextmanager
 def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,)) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database with views of these models, in this order, over the facts as they are now.
+    """Open a database with views of some models over the current facts. It is deleted when the context ends.
 
-    It is thrown away afterwards. Its rows are never `recalled`: who is recalled is found out with it.
+    `recalled` is always false here, because opt-outs are computed from this view.
+
+    Args:
+        facts: Where landing files and fingerprints are listed.
+        settings: Bound the memory, and say where the database lies meanwhile.
+        models: Names of the models, each after those it reads.
     """
-    known = {model.name: model for model in load(build.SQL)}
-    wanted: list[Model] = [known[name] for name in models]
-    names = {name for model in wanted for name in model.inputs} - {"lance_recalled_rows"}
+    known = _models()
+    chosen = [known[name] for name in models]
+    names = {name for model in chosen for name in model.inputs} - {"lance_recalled_rows"}
     nothing = pa.table({})
     inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -38,6 +44,16 @@ def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,))
     ):
         build.provide(con, sorted(names), inputs)
         build.provide_empty(con, "recalled_rows")
-        for model in wanted:
+        for model in chosen:
             con.execute(f'create view "{model.stage}"."{model.table}" as {model.select}')
         yield con
+
+
+def rules(models: Sequence[str]) -> dict[str, list[str]]:
+    """Return what models say of rows, word by word, for the recipe of a fact that is computed with them."""
+    known = _models()
+    return {name: words(known[name].select, build.SQL) for name in models}
+
+
+def _models() -> dict[str, Model]:
+    return {model.name: model for model in load(build.SQL)}

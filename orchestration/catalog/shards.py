@@ -1,40 +1,28 @@
-"""Landing shards: which there are, what was seen of each, and the row that is kept of it.
+"""Landing shards: which there are, what was seen of each, and committing that.
 
 What belongs here: inspecting shards that are new or changed, and shard ids. What does not: what makes a file valid
-(`transforms/catalog/metadata.py`), the asset (`defs/catalog.py`).
+(`transforms/catalog/metadata.py`), the rows of dumps without metadata (`transforms/dumps/implied_metadata.py`), the
+asset (`defs/catalog.py`).
 """
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
-from orchestration.facts import Facts, FactTable
+from orchestration.facts import Facts
+from orchestration.facts.filters import is_in
 from orchestration.progress import track
-from orchestration.runtime.resources import Warehouse
 from orchestration.settings import Settings
-from transforms.catalog import landing
-from transforms.catalog.landing import Shard
+from transforms.catalog.columns import LandingError
+from transforms.catalog.landing import IMAGES_ONLY, OK, REFUSED, LandedShard, Shard, find_shards
+from transforms.catalog.metadata import Inspection, inspect
 from transforms.dumps import implied_metadata
-from transforms.dumps.tars import ArchiveError
+from transforms.dumps.members import ArchiveError
 from transforms.storage.remote_stores import StoreError
 
-OK, IMAGES_ONLY, FAILED = "ok", "images_only", "failed"
-
-
 _SHARD_BITS = 37  # with ROW_BITS below them, ids stay within a signed 64-bit integer
-
-
-def _outdate(notes: FactTable, where: str) -> None:
-    """Make shards due again. Who made their fingerprints stays noted, for pictures that did not change."""
-    found = notes.read(where=where)
-    notes.upsert(found.set_column(found.schema.get_field_index("recipe"), "recipe", pa.array([""] * len(found))))
-
-
-def _any_of(shard_ids: Iterable[int]) -> str:
-    return f"shard_id in ({', '.join(['-1', *(str(int(shard_id)) for shard_id in shard_ids)])})"  # never empty
 
 
 def discover(settings: Settings) -> list[Shard]:
@@ -42,68 +30,73 @@ def discover(settings: Settings) -> list[Shard]:
 
     Raises LandingError for globs that cannot be used, and OSError for a store that does not answer.
     """
-    return [shard for d in settings.datasets for shard in landing.shards(d.name, d.metadata, d.dump)]
+    return [shard for d in settings.datasets for shard in find_shards(d.name, d.metadata, d.dump)]
 
 
-def _inspected(warehouse: Warehouse, found: list[Shard], known: dict[tuple[str, str], dict]) -> Iterator[dict]:
-    taken = {row["shard_id"]: key for key, row in known.items()}
-    for shard in track(found, "looking at shards", len(found)):
-        key = (shard.dataset, shard.name)
-        before = known.get(key)
-        files = _files(shard)
-        if before and all(before[name] == value for name, value in files.items()):
-            yield before
+def landed_shards(facts: Facts, where: str | None = None) -> list[LandedShard]:
+    """Return the shards that were inspected, in order of their ids.
+
+    Args:
+        facts: Of which `landing_shards` is read.
+        where: A Lance filter; without one, all shards.
+    """
+    rows = facts["landing_shards"].read(where=where).sort_by("shard_id")
+    return [LandedShard.of(row) for row in rows.to_pylist()]
+
+
+def inspect_shards(
+    shards: Sequence[Shard], known: Iterable[LandedShard], settings: Settings, fetched: Path
+) -> Iterator[LandedShard]:
+    """Validate the metadata of every shard that is new or was delivered again; pass the others on as they are known.
+
+    Args:
+        shards: As `discover` lists them.
+        known: As earlier runs saw them.
+        settings: Name the datasets and the home of copies, and limit the size of a picture.
+        fetched: Folder for files from a store while they are read.
+    """
+    before = {(each.files.dataset, each.files.name): each for each in known}
+    taken = {each.shard_id for each in before.values()}
+    implied = {dataset.name for dataset in settings.datasets if not dataset.metadata}
+    for shard in track(shards, "looking at shards", len(shards)):
+        earlier = before.get((shard.dataset, shard.name))
+        if earlier and earlier.files == shard:
+            yield earlier
             continue
-        shard_id = before["shard_id"] if before else shard_number(key, taken)
-        taken[shard_id] = key
-        row = {"shard_id": shard_id, "dataset": shard.dataset, "shard": shard.name, **files}
-        yield row | _inspect(warehouse, shard, shard_id)
+        shard_id = earlier.shard_id if earlier else shard_number((shard.dataset, shard.name), taken)
+        taken.add(shard_id)
+        copy, listed = (settings.home / folder / f"{shard_id}.parquet" for folder in ("repaired", "listed"))
+        for path in (copy, listed):
+            path.unlink(missing_ok=True)
+        try:
+            if shard.metadata:
+                seen = inspect(shard.metadata.path, copy)
+                yield _usable(shard_id, shard, seen, copy if copy.exists() else shard.metadata.path)
+            elif shard.images and shard.dataset in implied:
+                seen = implied_metadata.write(shard.images.path, listed, settings.limits.member_bytes, fetched)
+                yield _usable(shard_id, shard, seen, listed)
+            else:
+                yield LandedShard(shard_id, shard, IMAGES_ONLY)
+        except (LandingError, ArchiveError) as error:
+            yield LandedShard(shard_id, shard, REFUSED, str(error))
+        except StoreError:
+            raise  # the file may be whole, and would be looked at again only once it changes
+        except OSError as error:
+            reason = f"{error.filename or shard.name}: {error.strerror or error}"
+            yield LandedShard(shard_id, shard, REFUSED, reason)
 
 
-def _files(shard: Shard) -> dict[str, object]:
-    nothing: dict[str, object] = dict.fromkeys(("path", "size", "mtime_ns"))
-    return {
-        f"{kind}_{name}": value
-        for kind, file in (("metadata", shard.metadata), ("images", shard.images))
-        for name, value in (asdict(file) if file else nothing).items()
-    }
-
-
-_NOTHING: dict[str, object] = {"failure": None, "rows": 0, "repaired_rows": 0, "columns": [], "readable_path": None}
-
-
-def _inspect(warehouse: Warehouse, shard: Shard, shard_id: int) -> dict[str, object]:
-    copy, listed = (warehouse.home / folder / f"{shard_id}.parquet" for folder in ("repaired", "listed"))
-    for path in (copy, listed):
-        path.unlink(missing_ok=True)
-    try:
-        if shard.metadata:
-            seen = landing.inspect(shard.metadata.path, copy)
-            return _usable(seen, copy if copy.exists() else shard.metadata.path)
-        if shard.images and any(d.name == shard.dataset and not d.metadata for d in warehouse.settings.datasets):
-            limit = warehouse.settings.limits.member_bytes
-            return _usable(implied_metadata.write(shard.images.path, listed, limit, warehouse.fetched), listed)
-    except (landing.LandingError, ArchiveError) as error:
-        return _NOTHING | {"status": FAILED, "failure": str(error)}
-    except StoreError:
-        raise  # the file may be whole, and would be looked at again only once it changes
-    except OSError as error:
-        return _NOTHING | {"status": FAILED, "failure": f"{error.filename or shard.name}: {error.strerror or error}"}
-    return _NOTHING | {"status": IMAGES_ONLY}
-
-
-def _usable(seen: landing.Inspection, readable: Path | str) -> dict[str, object]:
-    return _NOTHING | {
-        "status": OK,
-        "rows": seen.rows,
-        "repaired_rows": seen.repaired_rows,
-        "columns": list(seen.columns),
-        "readable_path": str(readable),
-    }
+def _usable(shard_id: int, shard: Shard, seen: Inspection, readable: Path | str) -> LandedShard:
+    return LandedShard(shard_id, shard, OK, None, seen.rows, seen.repaired_rows, tuple(seen.columns), str(readable))
 
 
 def shard_number(key: tuple[str, str], taken: Container[int] = ()) -> int:
-    """Hash a shard's dataset and name, so that ids are the same in every warehouse; the next free after a collision."""
+    """Return the id of a shard: a hash of its name, so that it is the same in every warehouse.
+
+    Args:
+        key: Its dataset and its name.
+        taken: Ids of other shards; after a collision the next free id is taken.
+    """
     digest = hashlib.sha256("/".join(key).encode()).digest()
     number = int.from_bytes(digest[:8]) >> (64 - _SHARD_BITS)
     while number in taken:
@@ -111,6 +104,25 @@ def shard_number(key: tuple[str, str], taken: Container[int] = ()) -> int:
     return number
 
 
-def landed_metadata(facts: Facts) -> list[dict]:
-    """Return the shards that have metadata, usable or not; `rows.metadata_of` chooses among them."""
-    return facts["landing_shards"].read(where="metadata_path is not null").sort_by("shard_id").to_pylist()
+def commit_shards(facts: Facts, known: Sequence[LandedShard], landed: Sequence[LandedShard]) -> dict[str, int]:
+    """Write what changed since the last run. Shards that were delivered again are due for fingerprints from then on.
+
+    Args:
+        facts: Of which `landing_shards` and `fingerprinted_shards` are written.
+        known: The table as it is.
+        landed: The table as it is to be.
+
+    Returns:
+        How many shards are new or changed, and how many are gone.
+    """
+    before = {each.shard_id: each for each in known}
+    changed = [each for each in landed if before.get(each.shard_id) != each]
+    gone = before.keys() - {each.shard_id for each in landed}
+    table, notes = facts["landing_shards"], facts["fingerprinted_shards"]
+    # Notes first: the shards are no longer done even if this run goes no further. Who made their fingerprints stays
+    # noted, for pictures that did not change.
+    stale = notes.read(where=is_in("shard_id", (each.shard_id for each in changed)))
+    notes.upsert(stale.set_column(stale.schema.get_field_index("recipe"), "recipe", pa.array([""] * len(stale))))
+    table.upsert(pa.Table.from_pylist([each.row() for each in changed], table.schema))
+    table.delete(is_in("shard_id", gone))
+    return {"new or changed": len(changed), "gone": len(gone)}

@@ -34,12 +34,12 @@ def download(
     settings = load_settings(config)
     from orchestration import progress
     from orchestration.catalog.download import download as downloads
-    from transforms.catalog.landing import LandingError
+    from transforms.catalog.columns import LandingError
 
     cores = len(os.sched_getaffinity(0))
-    pace = downloads.Pace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
+    pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
     try:
-        for dataset in downloads.chosen(settings, datasets):
+        for dataset in downloads.downloadable(settings, datasets):
             with progress.shown():
                 outcome = downloads.fetch(dataset, pace)
             click.echo("\n".join(downloads.sentences(dataset, outcome)))

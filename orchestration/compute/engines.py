@@ -1,50 +1,68 @@
 """Where fingerprints and joins are computed: in this process, or on a Ray cluster. One setting chooses.
 
 What belongs here: handing out work and taking results. What does not: the work (`transforms/`), committing it
-(`defs/fingerprints.py`, `duplicates/incremental_join.py`): only the run that hands out work writes.
+(`fingerprints/shard_writer.py`, `duplicates/incremental_join.py`): only the run that hands out work writes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from orchestration.progress import track
 from orchestration.settings.sections import Compute
 from transforms.encoders import Encoder
-from transforms.fingerprints.shard import Account, Batch, Job, fingerprint_shard
-
-type Result = tuple[int, Batch | Account]
+from transforms.fingerprints.shard import Job, ShardResult, fingerprint_shard
 
 
-def work(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder]) -> Iterator[Result]:
-    """Fingerprint shards; yield the place of a job in `jobs` with each of its batches, and with its account last.
+def fingerprint(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder]) -> Iterator[ShardResult]:
+    """Fingerprint shards. Batches of one job come in order; jobs may take turns.
 
-    jobs: taken one by one as they are begun. load: the encoder of a name, in this process. Batches of one job come in
-    order; jobs may take turns.
+    Args:
+        jobs: The shards, taken one by one as they are begun.
+        compute: Where.
+        load: Loads the encoder of a name in this process.
+
+    Yields:
+        The index of a job with each of its batches, and with its account last.
     """
     if compute.engine == "ray":
         from orchestration.compute import ray_shards
 
-        yield from ray_shards.work(jobs, compute, load)
+        yield from ray_shards.fingerprint(jobs, compute, load)
         return
-    for place, job in enumerate(jobs):
-        encoders: Mapping[str, Encoder] = {kind: load(name) for kind, name in job.encoders.items()}
-        for item in fingerprint_shard(job, encoders):
-            yield place, item
+    for index, job in enumerate(jobs):
+        for item in fingerprint_shard(job, {kind: load(name) for kind, name in job.encoders.items()}):
+            yield index, item
 
 
-def joined[Task, Part](
+def join[Task, Part](
     tasks: Sequence[Task],
     run: Callable[[Task, Any, Any], Iterator[Part]],
     left: object,
     right: object,
     compute: Compute,
-    what: str,
+    name: str,
 ) -> Iterator[Part]:
-    """Yield the pairs of a join, `run(task, left, right)` of each of its independent tasks. what: for the progress."""
-    if compute.engine == "ray":
-        from orchestration.compute import ray_joins
+    """Yield the pairs of a join.
 
-        yield from ray_joins.joined(tasks, run, left, right, compute)
+    Args:
+        tasks: Its independent tasks.
+        run: Yields the pairs of a task, `run(task, left, right)`. Ray's workers must be able to import it.
+        left: What is joined; sent to each machine once.
+        right: What it is joined with, likewise.
+        compute: Where.
+        name: What the progress is called.
+
+    Raises:
+        RayUnavailable: If Ray cannot go on.
+    """
+    if compute.engine == "ray":
+        from orchestration.compute import ray_tasks
+
+        for _, part in ray_tasks.stream(run, ((task,) for task in tasks), compute, (left, right)):
+            if isinstance(part, ray_tasks.Lost):
+                raise ray_tasks.RayUnavailable(f"Ray cannot go on: {part.reason}")
+            if not isinstance(part, ray_tasks.Finished):
+                yield part
         return
-    for task in track(tasks, what, len(tasks)):
+    for task in track(tasks, name, len(tasks)):
         yield from run(task, left, right)

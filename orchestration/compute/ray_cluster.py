@@ -1,7 +1,6 @@
-"""A Ray cluster: connecting to one, or starting one on this machine. `docs/scale.md` says how to set one up.
+"""A Ray cluster: connecting to one, or starting one on this machine. `docs/scale.md` explains how to set one up.
 
-What belongs here: Ray itself and what it says when it cannot. What does not: what runs on it (`compute/ray_shards.py`,
-`compute/ray_joins.py`).
+What belongs here: Ray itself and what it says when it cannot. What does not: what runs on it (`compute/ray_tasks.py`).
 """
 
 import math
@@ -15,6 +14,7 @@ from typing import Any
 import transforms
 from orchestration.settings.sections import Compute
 
+RETRIES = 2  # times that a task is run again when its worker dies
 _STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: results are copied out as they come
 
 
@@ -25,6 +25,7 @@ class RayUnavailable(RuntimeError):
 def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
     """Return the module. Raises RayUnavailable where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # else without end where memory is short
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it becomes; else a warning a worker
     try:
         import ray
@@ -37,7 +38,17 @@ def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
 
 @contextmanager
 def connected(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
-    """Connect to the cluster, or start one on this machine, and undo that; a process that is connected stays so."""
+    """Connect to a cluster, or start one on this machine, and disconnect at the end of the context.
+
+    A process that is already connected stays connected.
+
+    Args:
+        ray: The module.
+        compute: Which cluster, and how many workers one on this machine must hold.
+
+    Raises:
+        RayUnavailable: If no cluster answers.
+    """
     if ray.is_initialized():
         yield
         return
@@ -73,5 +84,5 @@ def _silence() -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says first."""
+    """Return the first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

@@ -12,7 +12,8 @@ from orchestration.duplicates.members import clusters_digest
 from orchestration.duplicates.pixel_comparisons import PixelComparisons, failures
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.bookkeeping import COPY, fingerprint_versions
+from orchestration.fingerprints.kinds import COPY
+from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_index import read_index
 from orchestration.matches import calibration
 from orchestration.matches import generation_backgrounds as backgrounds

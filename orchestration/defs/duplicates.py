@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.duplicates import copy_joins, members, pairs
-from orchestration.fingerprints.bookkeeping import forget_outdated_shards
+from orchestration.fingerprints.notes import forget_outdated_shards
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse
 

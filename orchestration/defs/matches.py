@@ -10,7 +10,8 @@ from orchestration.duplicates.members import clusters_digest
 from orchestration.duplicates.pixel_comparisons import PixelComparisons, failures
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.bookkeeping import COPY, fingerprint_versions
+from orchestration.fingerprints.kinds import COPY
+from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.matches import candidates, search
 from orchestration.matches.candidates import GenerationAligner, candidate_rows, evidence_rows, gather
 from orchestration.matches.search import SearchCounts, candidate_thresholds, read_search, readable_generations

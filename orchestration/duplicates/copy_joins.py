@@ -22,7 +22,7 @@ from orchestration.duplicates.incremental_join import (
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints import stored_vectors
-from orchestration.fingerprints.bookkeeping import fingerprint_versions
+from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.progress import track
@@ -79,7 +79,7 @@ class HashJoin:
         if self.compute.engine == "ray":
             tasks = hamming_join.tasks(len(new), None if old is None else len(old), self.radius)
             run = partial(hamming_join.run, threads=max(1, math.ceil(self.compute.ray_cpus)))
-            return engines.joined(tasks, run, new, old, self.compute, "joining hashes")
+            return engines.join(tasks, run, new, old, self.compute, "joining hashes")
         # In one process the bands share the work of arranging the hashes.
         radius = self.radius
         pairs = hamming_join.self_join(new, radius) if old is None else hamming_join.cross_join(new, old, radius)
@@ -145,7 +145,7 @@ class EmbeddingJoin:
         for indices, right in [*sides, (work.old, old)] if len(work.old) else sides:
             count = None if right is None else len(right)
             tasks = cosine_join.blocks(len(new), count, int(self.joins.memory), new.dimension)
-            for part in engines.joined(tasks, run, new, right, self.compute, "joining embeddings"):
+            for part in engines.join(tasks, run, new, right, self.compute, "joining embeddings"):
                 yield JoinedBlock(work.new[part.left], indices[part.right], part.score)
 
     def _cells(self, rows: StoredVectors) -> Cells:

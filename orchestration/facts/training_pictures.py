@@ -31,7 +31,7 @@ class TrainingPictures:
         columns = ["shard_id", "member", "member_offset", "member_size"]
         image = _only(self.facts["image_fingerprints"].read(columns, equals("sample_id", sample_id)))
         shard = _only(self.facts["landing_shards"].read(["images_path"], equals("shard_id", image["shard_id"])))
-        with dumps.opened(shard["images_path"]) as dump:  # a remote one is read by ranges
+        with dumps.open_dump(shard["images_path"]) as dump:  # a remote one is read by ranges
             data = dump.read(image["member"], image["member_offset"], image["member_size"])
         return pictures.decode(data, self.max_pixels)
 

@@ -1,6 +1,6 @@
-"""The training pictures that could be decoded, as arrays.
+"""The training pictures that could be decoded, read as arrays.
 
-What belongs here: reading them from the facts. What does not: the arrays (`transforms/fingerprints/picture_set.py`).
+What belongs here: reading the facts. What does not: the arrays (`transforms/fingerprints/picture_set.py`).
 """
 
 from orchestration.facts import Facts

@@ -14,16 +14,20 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from orchestration.facts import Facts
-from orchestration.fingerprints.bookkeeping import COPY, EMBEDDINGS
+from orchestration.fingerprints.kinds import COPY, EMBEDDINGS
 from transforms.encoders import EncoderId, Vectors
 from transforms.fingerprints.picture_set import Pictures, Positions
 
 
 @dataclass(frozen=True)
 class StoredVectors:
-    """Unit vectors in a Lance table, in its order. Another process can open them too: it holds places, no data.
+    """Unit vectors in a Lance table, in its order. It can be sent to other processes, as it holds no data.
 
-    uri, version: the table. places: int64 (n,), ascending, the rows that are meant. dimension: of a vector.
+    Attributes:
+        uri: Of the table.
+        version: Of the table.
+        places: int64 (n,), ascending: the rows of the table that belong to it.
+        dimension: Of a vector.
     """
 
     uri: str
@@ -35,18 +39,23 @@ class StoredVectors:
         return len(self.places)
 
     def read(self, start: int, stop: int) -> Vectors:
-        """Return float32 of shape (stop - start, dimension)."""
+        """Return a range of vectors, float32 of shape (stop - start, dimension).
+
+        Args:
+            start: Index of the first.
+            stop: Index after the last.
+        """
         return self.take(np.arange(start, min(stop, len(self))))
 
     def take(self, positions: npt.NDArray[np.int64]) -> Vectors:
-        """Return the vectors at these positions, float32 of shape (n, dimension)."""
+        """Return the vectors at these indices, float32 of shape (n, dimension)."""
         if not len(positions):
             return np.empty((0, self.dimension), np.float32)
-        found = self._table.take(self.places[positions].tolist(), columns=["vector"])
-        return _matrix(found["vector"].combine_chunks(), self.dimension)
+        rows = self._table.take(self.places[positions].tolist(), columns=["vector"])
+        return _matrix(rows["vector"].combine_chunks(), self.dimension)
 
     def part(self, positions: npt.NDArray[np.int64]) -> "StoredVectors":
-        """Return some of them, in their order."""
+        """Return the vectors at these indices, in the order of the table."""
         return StoredVectors(self.uri, self.version, self.places[np.sort(positions)], self.dimension)
 
     @cached_property
@@ -54,15 +63,24 @@ class StoredVectors:
         return lance.dataset(self.uri, version=self.version)
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the open table here."""
+        """Leave out the open table."""
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
 
 def stored(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[StoredVectors, Positions]:
-    """Return the vectors of the different pictures, in the order in which they lie, and each one's place among these.
+    """Return the vectors of the different pictures, in the order in which they are stored.
 
-    places: int64 of shape (n,), into `pictures.distinct`. Raises EncoderMismatch if some shard was embedded by another
-    encoder than the settings name, and dg.Failure for a picture without an embedding.
+    Args:
+        facts: Of which the notes and the copy embeddings are read.
+        encoder: The encoder that the settings name.
+        pictures: The training pictures.
+
+    Returns:
+        The vectors, and for each its index in `pictures.distinct`, int64 of shape (n,).
+
+    Raises:
+        EncoderMismatch: If some shard was embedded by another encoder.
+        dg.Failure: If a picture has no embedding.
     """
     notes = facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
     for other in notes["encoder"].unique().to_pylist():

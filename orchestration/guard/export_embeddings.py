@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from orchestration.facts.filters import is_in
 from orchestration.facts.schemas.tables import encoder_of
-from orchestration.fingerprints.bookkeeping import COPY, EMBEDDINGS
+from orchestration.fingerprints.kinds import COPY, EMBEDDINGS
 from orchestration.guard import export_measures
 from orchestration.guard.export_measures import NOT_TRAINED, Losses
 from orchestration.progress import track

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import is_in
-from orchestration.fingerprints.bookkeeping import SEMANTIC
+from orchestration.fingerprints.kinds import SEMANTIC
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.progress import track
 from orchestration.settings import Settings

@@ -25,7 +25,8 @@ from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import pairs
 from transforms.encoders import Encoder
 from transforms.fingerprints import views
-from transforms.fingerprints.fingerprint import Pace, Rules
+from transforms.fingerprints.ahead import WorkPace
+from transforms.fingerprints.fingerprint import Rules
 
 
 class Warehouse(dg.ConfigurableResource):
@@ -113,9 +114,9 @@ class Warehouse(dg.ConfigurableResource):
         return Rules(limits.pixels, limits.member_bytes, self._settings.thresholds.pdq_quality)
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> WorkPace:
         """How much is done at once."""
-        return Pace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
+        return WorkPace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
 
     @property
     def views(self) -> tuple[views.View, ...]:

@@ -17,7 +17,7 @@ from orchestration.settings import Settings
 from orchestration.warehouse import functions, macros
 from orchestration.warehouse.models import STAGES, Check, Model
 from orchestration.warehouse.previous import TABLES, Previous
-from transforms.catalog.landing import NUMBER_COLUMNS, TEXT_COLUMNS
+from transforms.catalog.columns import NUMBER_COLUMNS, TEXT_COLUMNS
 
 _EXAMPLES = 3
 _LAYER = Path(__file__).resolve().parents[1]

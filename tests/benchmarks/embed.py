@@ -16,11 +16,12 @@ from tests.benchmarks.data import RULES, originals
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest, seconds
 from transforms import encoders
 from transforms.encoders import Encoder, OpenClip, Prepared
-from transforms.fingerprints.fingerprint import Fingerprint, Pace, ahead, embed_distinct, fingerprint
+from transforms.fingerprints.ahead import WorkPace, ahead
+from transforms.fingerprints.fingerprint import Fingerprint, embed_distinct, fingerprint
 
 _SSCD, _CLIP, _GPU = 150, 64, 8192  # pictures
-_PACE = Pace(batch=64, workers=2)  # as `limits.batch` has it; the session alone is as fast on 32 as on 64
-_CLIP_PACE = Pace(batch=32, workers=2)  # so that so few pictures are several batches
+_PACE = WorkPace(batch=64, workers=2)  # as `limits.batch` has it; the session alone is as fast on 32 as on 64
+_CLIP_PACE = WorkPace(batch=32, workers=2)  # so that so few pictures are several batches
 
 
 def _look(encoder: Encoder, data: bytes) -> tuple[Fingerprint, Prepared]:
@@ -29,7 +30,7 @@ def _look(encoder: Encoder, data: bytes) -> tuple[Fingerprint, Prepared]:
     return print_, encoder.prepare(picture)
 
 
-def _pipeline(encoder: Encoder, files: Sequence[bytes], pace: Pace) -> None:
+def _pipeline(encoder: Encoder, files: Sequence[bytes], pace: WorkPace) -> None:
     """Do what fingerprinting a shard does between reading bytes and writing rows."""
 
     def embedded(batch: Sequence[tuple[Fingerprint, Prepared]]) -> None:
@@ -37,11 +38,11 @@ def _pipeline(encoder: Encoder, files: Sequence[bytes], pace: Pace) -> None:
         embed_distinct(encoder, [f"{i} {p.pixel_sha256}" for i, (p, _) in enumerate(batch)], [p for _, p in batch])
 
     looked = ahead(partial(_look, encoder), files, pace)
-    deque(ahead(embedded, batched(looked, pace.batch), Pace(batch=1, workers=1)), maxlen=0)
+    deque(ahead(embedded, batched(looked, pace.batch), WorkPace(batch=1, workers=1)), maxlen=0)
 
 
 def _efficiency(
-    encoder: Encoder, bare: Callable[[Any], object], batches: Sequence[Any], files: list[bytes], pace: Pace
+    encoder: Encoder, bare: Callable[[Any], object], batches: Sequence[Any], files: list[bytes], pace: WorkPace
 ) -> Measured:
     """Return the pipeline's images/s over those of `bare` on prepared batches of the same pictures."""
     ready = [encoder.prepare(picture) for data in files if (picture := fingerprint(data, RULES)[1]) is not None]
@@ -67,7 +68,7 @@ def _efficiency(
     )
 
 
-def _stacked(encoder: Encoder, files: list[bytes], pace: Pace) -> list[np.ndarray]:
+def _stacked(encoder: Encoder, files: list[bytes], pace: WorkPace) -> list[np.ndarray]:
     return [np.stack([_look(encoder, data)[1] for data in batch]) for batch in batched(files, pace.batch)]
 
 
@@ -126,7 +127,7 @@ def _on_gpu(model: str) -> Measured:
 
     if not torch.cuda.is_available():
         raise NotMeasured("there is no GPU here (torch.cuda.is_available() is false)")
-    pace = Pace(batch=1024, workers=len(os.sched_getaffinity(0)))
+    pace = WorkPace(batch=1024, workers=len(os.sched_getaffinity(0)))
     files = list(islice(chain.from_iterable(repeat(list(originals().values()))), _GPU))
     with _random(model, "cuda") as encoder:
         ready = [_look(encoder, data)[1] for data in files[: pace.batch]]

@@ -38,7 +38,12 @@ class LandingError(ValueError):
 
 
 def column_of(names: Iterable[str], wanted: str) -> str | None:
-    """Return which of a file's column `names` holds `wanted` (a key of TEXT_COLUMNS or NUMBER_COLUMNS)."""
+    """Return the column of a file that has a meaning, or None.
+
+    Args:
+        names: The columns of the file.
+        wanted: The meaning, a key of TEXT_COLUMNS or NUMBER_COLUMNS.
+    """
     return _first(names, ALIASES[wanted])
 
 
@@ -61,17 +66,22 @@ def _part(kind: pa.DataType, name: str) -> pa.DataType:
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type holds bytes."""
+    """Return whether a column of this type holds bytes."""
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type holds text."""
+    """Return whether a column of this type holds text."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def fits(kind: pa.DataType, alias: str) -> bool:
-    """Tell whether a column called `alias` (lower case) may have this type."""
+    """Return whether a column may have a type.
+
+    Args:
+        kind: The type.
+        alias: The column's name, in lower case.
+    """
     if is_text(kind) or pa.types.is_null(kind) or pa.types.is_integer(kind):
         return True
     if alias in TEXT_COLUMNS["uid"] and pa.types.is_floating(kind):

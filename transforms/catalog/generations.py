@@ -1,7 +1,7 @@
-"""Generated images: found in a folder, with prompt, seed and model where a table beside them says so.
+"""Generated images in a folder, with prompt, seed and model if a table beside them states these.
 
-What belongs here: finding generations, and the views of each that are searched with. What does not: hashing
-(`fingerprints/fingerprint.py`), searching (`matches/search.py`).
+What belongs here: finding generations. What does not: hashing them (`fingerprints/fingerprint.py`), the views of each
+that are searched with (`fingerprints/views.py`).
 """
 
 import json
@@ -21,7 +21,7 @@ class GenerationsError(ValueError):
 
 @dataclass(frozen=True)
 class Generation:
-    """A generated image and what is said of it; what is not said is None."""
+    """A generated image and what is stated of it; None for what is not stated."""
 
     generation_id: str
     source: str
@@ -35,7 +35,14 @@ def find(source: str, folder: str) -> list[Generation]:
     """Find the images below a folder, in order of their paths.
 
     `generations.jsonl` or `generations.parquet` in the folder may state `file_name` and any of `model`, `prompt`,
-    `seed`. Raises GenerationsError for a folder that is not there or a table that cannot be read.
+    `seed`.
+
+    Args:
+        source: Name of the folder in the settings.
+        folder: Its path.
+
+    Raises:
+        GenerationsError: If the folder is missing, or its table cannot be read.
     """
     root = Path(folder)
     if not root.is_dir():

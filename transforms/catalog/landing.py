@@ -1,35 +1,35 @@
 """Landing files: metadata parquet and image dumps as they were delivered, found but never changed.
 
-What belongs here: which files make up a shard. What does not: whether a metadata file can be used
-(`catalog/metadata.py`), which names its columns may have (`catalog/columns.py`), what a dump holds (`dumps/dump.py`),
-where paths lead (`storage/stores.py`).
+What belongs here: which files make up a shard, and what is recorded of it. What does not: whether a metadata file can
+be used (`catalog/metadata.py`), which names its columns may have (`catalog/columns.py`), what a dump holds
+(`dumps/dump.py`), where paths lead (`storage/stores.py`).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from transforms.catalog.columns import NUMBER_COLUMNS as NUMBER_COLUMNS
-from transforms.catalog.columns import TEXT_COLUMNS as TEXT_COLUMNS
-from transforms.catalog.columns import LandingError as LandingError
-from transforms.catalog.columns import column_of as column_of
-from transforms.catalog.metadata import Inspection as Inspection
-from transforms.catalog.metadata import inspect as inspect
+from transforms.catalog.columns import LandingError
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
 from transforms.storage.stores import Entry
 
-# A row's number within its shard takes the low bits of its id (67 million rows; LAION-2B's largest file has 18).
+# A row's index in its shard takes the low bits of its id (67 million rows; LAION-2B's largest file has 18).
 ROW_BITS = 26
+OK, IMAGES_ONLY, REFUSED = "ok", "images_only", "failed"  # statuses of a landed shard
 PARQUET = frozenset({".parquet", ".pq"})
 
 
 @dataclass(frozen=True)
 class LandingFile:
-    """A file or folder and what tells one delivery of it from the next: size in bytes, change time in nanoseconds.
+    """A file or folder, and what tells one delivery of it from the next.
 
-    Of a folder, and where a store has no times, mtime_ns is a number that any change of content changes.
+    Attributes:
+        path: Local or remote.
+        size: In bytes.
+        mtime_ns: When it was changed; of a folder, or in a store without times, a hash of its content.
     """
 
     path: str
@@ -38,12 +38,12 @@ class LandingFile:
 
     @classmethod
     def at(cls, path: Path | str) -> "LandingFile":
-        """Describe what lies at `path`. Raises OSError if it is gone."""
+        """Describe the file or folder at a path. Raises OSError if it is gone."""
         return cls.of(stores.at(str(path)))
 
     @classmethod
     def of(cls, entry: Entry) -> "LandingFile":
-        """Describe what was found; a folder by all that lies below it."""
+        """Describe an entry; a folder by everything below it."""
         if not entry.folder:
             return cls(entry.path, entry.size, entry.stamp)
         size, seen = 0, hashlib.sha256()
@@ -68,16 +68,77 @@ class Shard:
         return f"{self.dataset}/{self.name}"
 
 
-def shards(dataset: str, metadata: str | None, images: str | None) -> list[Shard]:
-    """Find the shards of a dataset, in order of their names.
+@dataclass(frozen=True)
+class LandedShard:
+    """A shard and what was seen of its metadata: a row of the fact table `landing_shards`.
 
-    metadata, images: globs (`**` crosses folders). A shard is named by its path below the glob's fixed part, without
-    the ending, so that `part-1/00000.parquet` meets `part-1/00000.tar`. Images may be tars, parquet files with
-    pictures, and folders of pictures. Of a folder or tar and a parquet of the same name, the parquet is what
-    img2dataset says of them, not a dump. Without metadata, a parquet of pictures is its own.
+    Attributes:
+        shard_id: The number that the ids of its rows begin with.
+        files: The shard as it was delivered.
+        status: OK, IMAGES_ONLY or REFUSED.
+        failure: Why its metadata cannot be used.
+        rows: Rows of metadata.
+        repaired_rows: Rows whose text was not UTF-8.
+        columns: Columns of the metadata.
+        readable_path: The metadata file, or its repaired copy.
+    """
 
-    Raises LandingError for globs that find one shard twice or pictures themselves, and OSError for a store that does
-    not answer.
+    shard_id: int
+    files: Shard
+    status: str
+    failure: str | None = None
+    rows: int = 0
+    repaired_rows: int = 0
+    columns: tuple[str, ...] = ()
+    readable_path: str | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "LandedShard":
+        """Read a row of the fact table."""
+        files = (
+            LandingFile(**{name: row[f"{kind}_{name}"] for name in _DELIVERY}) if row[f"{kind}_path"] else None
+            for kind in ("metadata", "images")
+        )
+        seen = {name: row[name] for name in ("shard_id", "status", "failure", "rows", "repaired_rows", "readable_path")}
+        return cls(files=Shard(row["dataset"], row["shard"], *files), columns=tuple(row["columns"]), **seen)
+
+    def row(self) -> dict[str, Any]:
+        """Write a row of the fact table."""
+        seen = {name: value for name, value in vars(self).items() if name != "files"}
+        return seen | {"dataset": self.files.dataset, "shard": self.files.name} | self.delivery
+
+    @property
+    def delivery(self) -> dict[str, str | int | None]:
+        """What tells this delivery of its files from the next, by column."""
+        return {
+            f"{kind}_{name}": getattr(file, name) if file else None
+            for kind, file in (("metadata", self.files.metadata), ("images", self.files.images))
+            for name in _DELIVERY
+        }
+
+
+_DELIVERY = ("path", "size", "mtime_ns")
+
+
+def find_shards(dataset: str, metadata: str | None, images: str | None) -> list[Shard]:
+    """Find the shards of a dataset.
+
+    A shard is named by its path below the glob's fixed part, without the ending, so that `part-1/00000.parquet` and
+    `part-1/00000.tar` are one shard. Images may be tars, parquet files with pictures, and folders of pictures. A
+    parquet of the same name as a folder or tar is img2dataset's report, not a dump. Without metadata, a parquet of
+    pictures is its own metadata.
+
+    Args:
+        dataset: Its name.
+        metadata: A glob (`**` crosses folders), or None.
+        images: Likewise.
+
+    Returns:
+        The shards in order of their names.
+
+    Raises:
+        LandingError: If the globs find one shard twice, or pictures instead of folders.
+        OSError: If a store does not answer.
     """
     rows = _named(_files(metadata), metadata) if metadata else {}
     pictures = _named(_dumps(images), images) if images else {}
@@ -107,7 +168,7 @@ def _dumps(pattern: str) -> Iterator[Entry]:
 
 
 def _is_beside(entry: Entry) -> bool:
-    """Tell whether this is what img2dataset and Spark leave beside a dump: statistics, marks, work in progress."""
+    """Return whether this is a by-product of img2dataset or Spark: statistics, marks, work in progress."""
     name = PurePosixPath(entry.path).name
     return name.startswith("_") or (not entry.folder and name.lower().endswith((".json", ".crc", ".partial")))
 

@@ -1,7 +1,7 @@
-"""Metadata parquet: proved readable once a delivery, and copied where it cannot be read where it lies.
+"""Metadata parquet: each delivery is read once to prove that it can be used, and copied if others could not read it.
 
-What belongs here: whether a metadata file can be used, and the copy of one that cannot be read as it is. What does not:
-finding files (`catalog/landing.py`), column names (`catalog/columns.py`). A landing file is never changed.
+What belongs here: whether a metadata file can be used, and its copy. What does not: finding files
+(`catalog/landing.py`), column names (`catalog/columns.py`). A landing file is never changed.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from transforms.catalog.columns import (
     picture_column,
 )
 from transforms.storage import stores
-from transforms.storage.remote_stores import StoreError, explained, is_remote
+from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
 
 _ROWS = 64_000
 _KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
@@ -31,9 +31,13 @@ _KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one pass over a metadata file found: rows, column names, and rows whose text was not UTF-8.
+    """What one pass over a metadata file found.
 
-    pictures: the column that holds the pictures' own bytes, if there is one.
+    Attributes:
+        rows: How many there are.
+        columns: Their names.
+        repaired_rows: Rows whose text was not UTF-8.
+        pictures: The column that holds the bytes of pictures, if there is one.
     """
 
     rows: int
@@ -45,14 +49,20 @@ class Inspection:
 def inspect(path: str, copy: Path) -> Inspection:
     """Read a metadata file once, batch by batch, and prove that every page and every text in it can be read.
 
-    A copy is written to `copy` where others could not read the file as it lies: it is remote, its name or its text is
-    not UTF-8 (each broken byte becomes U+FFFD), or it holds pictures (the copy holds none). Pictures' bytes are not
-    read. Raises LandingError for a file that is no parquet, broken, or has neither a URL and a caption nor pictures,
-    and StoreError for a store that does not answer.
+    It is copied if others could not read it in place: if it is remote, if its name or its text is not UTF-8 (each
+    broken byte becomes U+FFFD), or if it holds pictures (the copy holds none). The bytes of pictures are not read.
+
+    Args:
+        path: The file, local or remote.
+        copy: Where to write the copy.
+
+    Raises:
+        LandingError: If it is not a whole parquet, or has neither a URL and a caption nor pictures.
+        StoreError: If a store does not answer.
     """
     try:
-        with stores.opened(path) as source, explained(path, outages_only=True), pq.ParquetFile(source) as file:
-            return _inspected(path, file, copy)
+        with stores.open_file(path) as source, explain_errors(path, outages_only=True), pq.ParquetFile(source) as file:
+            return _inspect(path, file, copy)
     except StoreError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -60,7 +70,7 @@ def inspect(path: str, copy: Path) -> Inspection:
         raise LandingError(f"{path} is not a whole parquet file ({reason}); download it again or remove it") from error
 
 
-def _inspected(path: str, file: pq.ParquetFile, copy: Path) -> Inspection:
+def _inspect(path: str, file: pq.ParquetFile, copy: Path) -> Inspection:
     schema, pictures = file.schema_arrow, picture_column(file.schema_arrow)
     _refuse_twice(path, schema)
     if pictures:
@@ -106,7 +116,7 @@ def _require_columns(path: str, schema: pa.Schema) -> None:
 
 
 def _copied(field: pa.Field) -> bool:
-    """Tell whether the copy of a file with pictures has this column: one that the catalog knows what to do with."""
+    """Return whether the copy of a file with pictures keeps this column, because the catalog uses it."""
     alias = field.name.lower()
     return alias in _KNOWN and (fits(field.type, alias) or _is_list_of_text(field.type))
 
@@ -129,7 +139,7 @@ def _broken_rows(batch: pa.RecordBatch) -> int:
 
 
 def _bytes_of(column: pa.Array) -> Iterator[bytes | None]:
-    """Give each value's bytes; of several texts, the first."""
+    """Yield each value's bytes; of several texts, the first."""
     if _is_list_of_text(column.type):
         kind = pa.large_binary() if pa.types.is_large_string(column.type.value_type) else pa.binary()
         values, starts = list(_bytes_of(column.values.view(kind))), column.offsets.to_pylist()

@@ -1,10 +1,10 @@
 """Opt-out lists: files that name training rows by id, URL, host or hash.
 
 What belongs here: reading the entries of a list, whoever wrote it. What does not: which rows they match
-(`orchestration/defs/opt_outs.py`).
+(`orchestration/catalog/opt_outs.py`).
 
-Lists come from opt-out forms on the open web. Whatever an entry holds is text to compare, and nothing else; a file that
-cannot be read as a whole is refused, as an entry that is skipped is a row that is published in spite of it.
+Lists come from opt-out forms on the open web. An entry is text to compare and nothing else. A file that cannot be read
+to its end is refused, because a skipped entry would be a row that is published in spite of it.
 """
 
 import csv
@@ -32,29 +32,29 @@ _USABLE = {
 type Entry = tuple[str, str]  # kind and value
 
 
-class RecallListError(ValueError):
+class OptOutListError(ValueError):
     """An opt-out list cannot be used; the message names the file and the fix."""
 
 
 def batches(path: Path) -> Iterator[list[Entry]]:
-    """Read a list: (kind, value) of every field that is not empty, some thousand at a time.
+    """Read the entries of a list, a few thousand at a time: (kind, value) of every field that is not empty.
 
-    Columns are taken in any case, others are left alone. Bytes that are no UTF-8 become U+FFFD, as they do in metadata.
-    Raises RecallListError for a file that cannot be read to its end, or has no column of KINDS.
+    Column names match in any case, and other columns are ignored. Bytes that are not UTF-8 become U+FFFD, as in
+    metadata. Raises OptOutListError for a file that cannot be read to its end, or has no column of KINDS.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise RecallListError(f"{path}: a recall list ends in {', '.join(ENDINGS)}; rename or convert it")
+        raise OptOutListError(f"{path}: an opt-out list ends in {', '.join(ENDINGS)}; rename or convert it")
     try:
         yield from (list(batch) for batch in batched(reader(path), _BATCH))
     except (OSError, pa.ArrowException) as error:
-        raise RecallListError(
+        raise OptOutListError(
             f"{path} cannot be read: {error}; deliver it again, or remove it from `recalls`"
         ) from error
 
 
 def usable(entry: Entry) -> bool:
-    """Tell whether a value is what its column says: an id, a hash, or some text."""
+    """Return whether the value of an entry can be of its kind: an id, a hash, or some text."""
     kind, value = entry
     return _USABLE[kind].fullmatch(value) is not None if kind in _USABLE else bool(value.strip())
 
@@ -63,7 +63,7 @@ def _chosen(names: Sequence[str], path: Path) -> list[tuple[int, str]]:
     found = [(at, name.strip().lower()) for at, name in enumerate(names) if name.strip().lower() in KINDS]
     if not found:
         shown = ", ".join(repr(name)[:40] for name in names[:10]) or "none"
-        raise RecallListError(
+        raise OptOutListError(
             f"{path}: no column is called {', '.join(KINDS)} (found: {shown}); name one in the header"
         )
     return found
@@ -74,7 +74,7 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
     while line := file.readline(LONGEST):
         number += 1
         if len(line) == LONGEST:
-            raise RecallListError(
+            raise OptOutListError(
                 f"{path}: line {number} is longer than {LONGEST:,} characters; is it a list of lines?"
             )
         yield line
@@ -88,13 +88,13 @@ def _csv(path: Path) -> Iterator[Entry]:
             chosen = _chosen(header, path)
             for row in rows:
                 if len(row) > len(header):
-                    raise RecallListError(
+                    raise OptOutListError(
                         f"{path}: line {rows.line_num} has {len(row)} fields, the header {len(header)}; quote a field "
                         "with a comma in it"
                     )
                 yield from ((kind, row[at]) for at, kind in chosen if at < len(row) and row[at])
         except csv.Error as error:
-            raise RecallListError(
+            raise OptOutListError(
                 f"{path}: line {rows.line_num} is no CSV: {error}; double the quotes in it"
             ) from error
 
@@ -121,16 +121,16 @@ def _jsonl(path: Path) -> Iterator[Entry]:
             try:
                 fields = json.loads(line)
             except (json.JSONDecodeError, RecursionError) as error:
-                raise RecallListError(f"{path}: line {number} is no JSON: {error}; write one object a line") from error
+                raise OptOutListError(f"{path}: line {number} is no JSON: {error}; write one object a line") from error
             if not isinstance(fields, dict):
-                raise RecallListError(f"{path}: line {number} is no JSON object; write one object a line")
+                raise OptOutListError(f"{path}: line {number} is no JSON object; write one object a line")
             for at, kind in _chosen(list(fields), path):
                 value = list(fields.values())[at]
                 if isinstance(value, str | int):
                     # JSON can hold half a surrogate pair, which no text in a database can
                     yield kind, str(value).encode("utf-8", "replace").decode()
                 elif value is not None:
-                    raise RecallListError(f"{path}: line {number}: {kind} is {type(value).__name__}; write it as text")
+                    raise OptOutListError(f"{path}: line {number}: {kind} is {type(value).__name__}; write it as text")
 
 
 def _parquet(path: Path) -> Iterator[Entry]:
@@ -150,7 +150,7 @@ def _require(found: pa.DataType, kind: str, path: Path) -> None:
     text = pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_string_view(held)
     binary = pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_fixed_size_binary(held)
     if not (text or binary or pa.types.is_null(held) or (kind == "sample_id" and pa.types.is_integer(held))):
-        raise RecallListError(f"{path}: column {kind} is {found}, which loses digits or is no text; write it as text")
+        raise OptOutListError(f"{path}: column {kind} is {found}, which loses digits or is no text; write it as text")
 
 
 def _values(column: pa.Array, kind: str) -> Iterable[str]:

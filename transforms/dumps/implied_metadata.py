@@ -1,6 +1,6 @@
-"""The rows of a dump that came without metadata: what the dump says of its own pictures.
+"""Metadata for a dump that came without: what the dump says of its own pictures.
 
-What belongs here: writing them as metadata that everything else can read. What does not: dumps (`dumps/dump.py`).
+What belongs here: writing it in the form that everything else reads. What does not: reading dumps (`dumps/dump.py`).
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from transforms.catalog.metadata import Inspection
 from transforms.dumps import dump as dumps
-from transforms.dumps.tars import Member
+from transforms.dumps.members import Member
 from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
 
@@ -29,15 +29,26 @@ _COLUMNS = pa.schema(
 
 
 def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspection:
-    """List a tar or folder as a metadata parquet, a row a picture; a remote tar is fetched below `fetched` first.
+    """Write the pictures of a dump as a metadata parquet, a row a picture.
 
-    Raises ArchiveError or OSError if the dump cannot be read.
+    Args:
+        dump: A tar or folder, local or remote.
+        target: The parquet.
+        member_bytes: Size above which a picture is refused.
+        fetched: Folder for a remote tar while it is read.
+
+    Returns:
+        What an inspection of the parquet would find.
+
+    Raises:
+        ArchiveError: If the dump cannot be read.
+        OSError: Likewise.
     """
     whole = is_remote(dump) and not stores.at(dump).folder
     if whole:
-        with stores.fetched(dump, fetched) as path:
+        with stores.local_copy(dump, fetched) as path:
             return write(path, target, member_bytes, fetched)
-    with dumps.opened(dump) as opened:
+    with dumps.open_dump(dump) as opened:
         members = opened.listing(member_bytes).members
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")

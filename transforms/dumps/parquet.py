@@ -1,7 +1,7 @@
 """Pictures in parquet files: img2dataset's `output_format=parquet`, Hugging Face's `image` struct.
 
-What belongs here: listing the pictures of a parquet and reading one by its row, a few pictures in memory at a time; and
-what img2dataset's parquet says of rows that it could not download. What does not: other dumps (`dumps/dump.py`).
+What belongs here: listing the pictures of a parquet and reading one by its row, with few pictures in memory; and the
+rows that img2dataset could not download. What does not: other dumps (`dumps/dump.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.catalog.columns import PICTURES_WANTED, column_of, fits, is_text, picture_column
-from transforms.dumps.tars import ROW, ArchiveError, Listing, Member, uid_text
+from transforms.dumps.members import ROW, ArchiveError, Listing, Member, uid_text
 from transforms.storage import stores
 
 _BATCH = 32  # pictures held at once
@@ -44,7 +44,15 @@ class Parquet:
 
     @classmethod
     def of(cls, path: str, source: Any) -> "Parquet":  # noqa: ANN401 -- any file that can seek
-        """Open a parquet. Raises ArchiveError if it is none, or has no column of pictures."""
+        """Open a parquet of pictures.
+
+        Args:
+            path: What messages call it.
+            source: The file.
+
+        Raises:
+            ArchiveError: If it is not a parquet, or has no column of pictures.
+        """
         try:
             file = pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False)
         except (OSError, pa.ArrowException) as error:
@@ -61,7 +69,7 @@ class Parquet:
         return cls(path, file, column)
 
     def listing(self, member_bytes: int) -> Listing:
-        """List a picture a row; a row without one says why."""
+        """See `Dump.listing`. A row without a picture says why."""
         found = Listing()
         try:
             texts, sizes = _texts(self.file, self.column), self._sizes()
@@ -87,7 +95,7 @@ class Parquet:
             yield pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
 
     def read(self, name: str, offset: int, size: int) -> bytes:
-        """Return the bytes of row `offset`. Rows in order are read once; another row costs its row group up to it."""
+        """See `Dump.read`. Reading in order is fast; any other row costs reading its row group up to it."""
         try:
             value = self._value(offset)
         except (OSError, pa.ArrowException) as error:
@@ -118,10 +126,10 @@ class Parquet:
 def not_downloaded(path: str) -> list[Member]:
     """Return the rows that img2dataset's parquet lists as not downloaded, each refused with its reason.
 
-    Empty for a parquet without the columns `status` and `error_message`. Raises ArchiveError if it cannot be read.
+    A parquet without the columns `status` and `error_message` lists none. Raises ArchiveError if it cannot be read.
     """
     try:
-        with stores.opened(path) as source, pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as file:
+        with stores.open_file(path) as source, pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as file:
             if not {"status", "error_message"} <= set(file.schema_arrow.names):
                 return []
             rows = enumerate(_texts(file, None))

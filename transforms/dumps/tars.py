@@ -1,72 +1,36 @@
 """Image tars as img2dataset writes them: members grouped by key, each picture with its row's URL and caption.
 
-What belongs here: walking a tar safely, reading one member again later, and the record of a picture in any dump. What
-does not: other dumps (`dumps/dump.py`), decoding (`pictures.py`), nor finding the training row of a picture
-(`fingerprints/row_matching.py`). Nothing is ever extracted to disk.
+What belongs here: walking a tar safely, and reading one member again later. What does not: other dumps
+(`dumps/dump.py`), what a sidecar says (`dumps/members.py`), decoding (`pictures.py`). Nothing is extracted to disk.
 """
 
-import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from transforms.catalog.columns import TEXT_COLUMNS
+from transforms.dumps.members import SIDECAR_BYTES, SIDECARS, ArchiveError, Listing, Member, annotate
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
 
-ROW = "raisonne_row"
-"""What a sidecar calls the row of the metadata that its picture was downloaded by, counted from 0."""
-_SIDECARS = (".json", ".txt")
-_SIDECAR_BYTES = 1_000_000
-
-
-class ArchiveError(ValueError):
-    """An image dump cannot be read; the message names the file and the fix."""
-
-
-@dataclass
-class Member:
-    """A picture in a dump: its key, where its bytes lie, and what its sidecar or its row says of it.
-
-    offset: in bytes, or the row of a parquet. size: bytes. name: within the dump, empty where there is no picture.
-    refusal: why its bytes must not be read, in plain words, or None. width, height: of the original, in pixels.
-    captioned: whether the sidecar states a caption, be it null. row: of the metadata that it was downloaded by.
-    """
-
-    key: str
-    name: str
-    offset: int
-    size: int
-    refusal: str | None = None
-    url: str | None = None
-    caption: str | None = None
-    uid: str | None = None
-    width: int | None = None
-    height: int | None = None
-    captioned: bool = False
-    row: int | None = None
-
-
-@dataclass
-class Listing:
-    """The pictures of a dump in their order, and the reason if it broke off before its end."""
-
-    members: list[Member] = field(default_factory=list)
-    broken: str | None = None
-
 
 def members(path: str, member_bytes: int) -> Listing:
-    """List the pictures of an uncompressed tar. A tar that breaks off keeps what came before the break.
+    """List the pictures of an uncompressed tar. Of a tar that breaks off, list those before the break.
 
-    member_bytes: size in bytes above which a member is refused. Memory: one small record a picture.
-    Raises ArchiveError if not even the first header can be read.
+    Args:
+        path: The tar, local or remote.
+        member_bytes: Size above which a member is refused.
+
+    Returns:
+        One small record a picture.
+
+    Raises:
+        ArchiveError: If not even the first header can be read.
     """
     listing = Listing()
     last: Member | None = None
     early: list[tuple[str, str, bytes]] = []  # sidecars before their picture: webdataset sorts the parts of a sample
-    with stores.opened(path) as file:
+    with stores.open_file(path) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 for info in _headers(archive, file, listing, path):
@@ -78,14 +42,16 @@ def members(path: str, member_bytes: int) -> Listing:
                         for _, kind, data in (sidecar for sidecar in early if sidecar[0] == key):
                             annotate(last, kind, data)
                         early = []
-                    elif ending in _SIDECARS and info.isreg() and info.size <= _SIDECAR_BYTES:
+                    elif ending in SIDECARS and info.isreg() and info.size <= SIDECAR_BYTES:
                         data = _content(archive, info)
                         if last is not None and last.key == key:
                             annotate(last, ending, data)
                         else:
                             early = [*(sidecar for sidecar in early if sidecar[0] == key), (key, ending, data)]
         except tarfile.TarError as error:
-            reason = f"{path} is no uncompressed tar ({error}); img2dataset writes one with output_format=webdataset"
+            reason = (
+                f"{path} is not an uncompressed tar ({error}); img2dataset writes one with output_format=webdataset"
+            )
             raise ArchiveError(reason) from error
     return listing
 
@@ -145,48 +111,17 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     return file.read() if file else b""
 
 
-def annotate(member: Member, ending: str, data: bytes) -> None:
-    """Take over what a sidecar, `.json` or `.txt`, says of a picture. What cannot be read says nothing."""
-    text = data.decode(errors="replace")
-    if ending == ".txt":
-        if not member.captioned:  # img2dataset writes an empty text for a caption that is null
-            member.caption = text
-        return
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        return  # a broken sidecar leaves its picture unlisted, which is counted
-    if not isinstance(record, dict):
-        return
-    said = {str(name).lower(): value for name, value in record.items()}
-    member.url, member.captioned = _text(said.get("url")), "caption" in said
-    member.caption = _text(said.get("caption")) if member.captioned else member.caption
-    member.uid = next((uid for name in TEXT_COLUMNS["uid"] if (uid := uid_text(said.get(name))) is not None), None)
-    row = said.get(ROW)
-    member.row = row if isinstance(row, int) and row >= 0 else None
-    member.width, member.height = (_pixels(said.get(f"original_{side}")) for side in ("width", "height"))
-
-
-def _text(value: object) -> str | None:
-    # JSON can spell halves of characters, which no table holds
-    return value.encode(errors="replace").decode() if isinstance(value, str) else None
-
-
-def uid_text(value: object) -> str | None:
-    """Return a dataset's own name of a row as text, whole numbers without a fraction, or None if it is none."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if abs(value) < 1 << 64 else None
-    return _text(value)
-
-
-def _pixels(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value < 1 << 31 else None  # true is an int to isinstance
-
-
 def read(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Read one member's bytes from an open tar. Raises ArchiveError if the tar has become shorter."""
+    """Read one member's bytes from an open tar.
+
+    Args:
+        file: The tar.
+        offset: Where the bytes begin.
+        size: How many there are.
+
+    Raises:
+        ArchiveError: If the tar has become shorter.
+    """
     file.seek(offset)
     data = file.read(size)
     if len(data) != size:

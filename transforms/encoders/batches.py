@@ -16,13 +16,15 @@ type Row = npt.NDArray[Any]
 
 
 class DeviceFull(RuntimeError):
-    """The device cannot hold even one row; the message says what it said."""
+    """The device cannot hold even one row; the message quotes it."""
 
 
 class Device(Protocol):
     """Where rows become vectors, in three steps so that a GPU computes one batch while the next one is copied.
 
-    rows_at_once: the size of a batch to begin with. errors: what running out of memory may be raised as.
+    Attributes:
+        rows_at_once: The size of the first batch.
+        errors: What the device raises if memory runs out.
     """
 
     rows_at_once: int
@@ -41,11 +43,11 @@ class Device(Protocol):
         ...
 
     def full(self, error: Exception) -> bool:
-        """Whether one of `errors` says that memory ran out."""
+        """Return whether one of `errors` means that memory ran out."""
         ...
 
     def release(self) -> None:
-        """Give memory that is kept for later back to the device."""
+        """Return memory that is kept for later to the device."""
         ...
 
 
@@ -60,7 +62,7 @@ class Batches:
         self._device, self._dimension = device, dimension
 
     def run(self, rows: Sequence[Row]) -> Vectors:
-        """Return the vectors of rows, also of none, in order: float32 of shape (n, dimension). Raises DeviceFull."""
+        """Return the vectors of any number of rows, float32 of shape (n, dimension). Raises DeviceFull."""
         done = [np.empty((0, self._dimension), np.float32)]
         staged = running = None
         start = 0

@@ -27,7 +27,7 @@ class OpenClip:
 
     def __init__(self, model: str, pretrained: str, device: str | None = None) -> None:
         weights = clip_weights.find(model, pretrained)
-        device = torch_device.chosen(device)
+        device = torch_device.choose(device)
         self._model: Any = clip_weights.load(weights).eval().to(device)
         self._name = model
         self._steps, words, mean, std = _preprocessing(self._model)

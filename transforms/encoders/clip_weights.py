@@ -21,9 +21,16 @@ _OTHER_MODEL = (RuntimeError, KeyError, ValueError, AttributeError, IndexError, 
 
 @dataclass(frozen=True)
 class ClipWeights:
-    """A checkpoint and how its model was trained. name: without any path, for the encoder's identity.
+    """A checkpoint and how its model was trained.
 
-    preprocessing: what differs from open_clip's default, by the names of its PreprocessCfg. quick_gelu: the activation.
+    Attributes:
+        model: As open_clip names it.
+        name: For the encoder's identity, without any path.
+        path: The checkpoint.
+        sha256: Of the checkpoint.
+        dimension: Of a vector.
+        preprocessing: What differs from open_clip's default, by the names of its PreprocessCfg.
+        quick_gelu: Whether the model was trained with that activation.
     """
 
     model: str
@@ -36,7 +43,15 @@ class ClipWeights:
 
 
 def find(model: str, pretrained: str) -> ClipWeights:
-    """Find the weights of a model by a tag or the path of a safetensors file. Raises EncoderUnavailable."""
+    """Find the weights of a model.
+
+    Args:
+        model: As open_clip names it.
+        pretrained: A tag of open_clip's, or the path of a safetensors file.
+
+    Raises:
+        EncoderUnavailable: If there are none.
+    """
     import open_clip
 
     if model not in open_clip.list_models():

@@ -109,7 +109,7 @@ class TorchScriptSscd:
             )
         import torch
 
-        device = torch_device.chosen(device)
+        device = torch_device.choose(device)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # torch would have it exported anew; Meta published this

@@ -14,8 +14,8 @@ from transforms.encoders.identity import Vectors
 _ROWS = {"cuda": 256, "cpu": 64}
 
 
-def chosen(device: str | None) -> str:
-    """Return the device asked for, or the best there is: `cuda` or `cpu`."""
+def choose(device: str | None) -> str:
+    """Return the device that is asked for, or the best available: `cuda` or `cpu`."""
     import torch
 
     return device or ("cuda" if torch.cuda.is_available() else "cpu")

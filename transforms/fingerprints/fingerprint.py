@@ -4,9 +4,7 @@ What belongs here: turning raw pictures into fact rows. What does not: where the
 `catalog/generations.py`), where rows go (Lance tables), or what they mean (`sql/fingerprints/`).
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,10 +20,18 @@ OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is known of one picture. `failure` is set, and the rest is None, exactly if `status` is failed.
+    """The hashes of one picture. If `status` is failed, `failure` says why, and the rest is None.
 
-    status: `low_quality` if the PDQ hash says nothing (a flat picture); its other fingerprints hold all the same.
-    dihedral: PDQ hashes of the 8 rotations and reflections, uint8 of shape (8, 32), where they were asked for.
+    Attributes:
+        status: OK, FAILED, or LOW_QUALITY if only the PDQ hash means nothing, as of a flat picture.
+        failure: Why it could not be decoded.
+        sha256: Of its bytes.
+        pixel_sha256: Of its pixels.
+        pdq: Its PDQ hash, in hexadecimal.
+        pdq_quality: 0 to 100.
+        width: In pixels.
+        height: In pixels.
+        dihedral: PDQ hashes of its 8 rotations and reflections, uint8 of shape (8, 32), if they were asked for.
     """
 
     status: str
@@ -39,7 +45,7 @@ class Fingerprint:
     dihedral: npt.NDArray[np.uint8] | None = None
 
     def row(self) -> dict[str, object]:
-        """Return what is stored of it, by column."""
+        """Return its columns in a fact table."""
         return {name: getattr(self, name) for name in STORED}
 
 
@@ -50,7 +56,10 @@ STORED = ("status", "failure", "sha256", "pixel_sha256", "pdq", "pdq_quality", "
 class Rules:
     """What a picture must satisfy.
 
-    max_pixels: decoded size. member_bytes: size as delivered. pdq_quality: 0 to 100, below it a hash says nothing.
+    Attributes:
+        max_pixels: Largest decoded size.
+        member_bytes: Largest size as delivered.
+        pdq_quality: 0 to 100; below it a PDQ hash means nothing.
     """
 
     max_pixels: int
@@ -58,16 +67,17 @@ class Rules:
     pdq_quality: int
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How much is done at once: pictures a batch, decoding threads."""
-
-    batch: int
-    workers: int
-
-
 def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[Fingerprint, Pixels | None]:
-    """Decode and hash one picture. Never raises for bad bytes: the reason is in the fingerprint."""
+    """Decode and hash one picture. Bad bytes do not raise: the fingerprint holds the reason.
+
+    Args:
+        data: Its bytes.
+        rules: What it must satisfy.
+        dihedral: Whether to hash its rotations and reflections too.
+
+    Returns:
+        The fingerprint, and the pixels unless it failed.
+    """
     byte_hash = hashes.sha256(data)
     try:
         picture = decode(data, rules.max_pixels)
@@ -77,7 +87,13 @@ def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[F
 
 
 def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Fingerprint:
-    """Hash a decoded picture, of which no file is known."""
+    """Hash a decoded picture without a file.
+
+    Args:
+        picture: Its pixels.
+        rules: What it must satisfy.
+        dihedral: Whether to hash its rotations and reflections too.
+    """
     pdq = hashes.pdq(picture)
     return Fingerprint(
         status=OK if pdq.quality >= rules.pdq_quality else LOW_QUALITY,
@@ -90,32 +106,30 @@ def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Finge
     )
 
 
-def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: Pace) -> Iterator[R]:
-    """Map `work` over `items` in threads, in order, at most two batches ahead of the reader.
-
-    Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.
-    """
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(pace.workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= 2 * pace.batch:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
 def embed(encoder: Encoder, pictures: Sequence[Pixels]) -> Vectors:
-    """Embed pictures of any size, also none: float32 of shape (n, dimension), norm 1."""
+    """Embed pictures.
+
+    Args:
+        encoder: The encoder.
+        pictures: Any number of pictures of any size.
+
+    Returns:
+        float32 of shape (n, dimension), norm 1.
+    """
     return encoder.embed([encoder.prepare(picture) for picture in pictures])
 
 
 def embed_distinct(encoder: Encoder, keys: Sequence[str], prepared: Sequence[Prepared]) -> Vectors:
-    """Embed prepared pictures, those of the same key once: float32 of shape (n, dimension), in the given order."""
+    """Embed prepared pictures, those of the same key once.
+
+    Args:
+        encoder: The encoder.
+        keys: What tells pictures apart.
+        prepared: The pictures.
+
+    Returns:
+        float32 of shape (n, dimension), in the given order.
+    """
     first: dict[str, int] = {}
     distinct: list[Prepared] = []
     for key, picture in zip(keys, prepared, strict=True):

@@ -1,4 +1,4 @@
-"""The usable training pictures as arrays, by position: what the joins, the clusters and the search work on.
+"""The usable training pictures as arrays: the input of the joins, the clusters and the search.
 
 What belongs here: the arrays and which pictures are equal. What does not: near pictures (`duplicates/pairs.py`),
 decoding (`pictures.py`).
@@ -19,27 +19,38 @@ Positions = npt.NDArray[np.int64]
 
 
 class Pictures:
-    """The usable training pictures, one a position, in order of sample id.
+    """The usable training pictures in order of sample id; an index names one.
 
-    batches: the columns `COLUMNS` without failed rows, in any order. recalled: sample ids of rows that were withdrawn.
-    Memory: 106 bytes a row where all differ, about 270 while it is made.
+    Memory: 106 bytes a row if all differ, about 270 while the arrays are made.
 
-    ids: uint64 (n,). pdq: uint8 (n, 32). comparable: bool (n,), the hash says something. area: int64 (n,), pixels.
-    live: bool (n,), not recalled. bytes_group, pixels_group: int64 (n,), the position of the first picture with equal
-    bytes, with equal pixels. distinct: int64, the first of each group of equal pixels: what is embedded and compared
-    once; pixel_digests: uint8 (len(distinct), 32), the SHA-256 of their pixels.
+    Attributes:
+        ids: Sample ids, uint64 (n,).
+        pdq: PDQ hashes, uint8 (n, 32).
+        comparable: Whether the PDQ hash means something, bool (n,).
+        area: Pixels, int64 (n,).
+        live: Whether the row is not recalled, bool (n,).
+        bytes_group: Index of the first picture with equal bytes, int64 (n,).
+        pixels_group: Index of the first picture with equal pixels, int64 (n,).
+        distinct: Indices of the first picture of each group of equal pixels, which alone is embedded and compared.
+        pixel_digests: SHA-256 of the pixels of those, uint8 (len(distinct), 32).
     """
 
     def __init__(self, batches: Iterable[pa.RecordBatch], recalled: npt.NDArray[np.uint64] | None = None) -> None:
+        """Sort the pictures and group equal ones.
+
+        Args:
+            batches: The columns `COLUMNS` without failed rows, in any order.
+            recalled: Sample ids of rows that were withdrawn.
+        """
         parts = [_arrays(batch) for batch in batches if len(batch)] or [_arrays(_NONE)]
         columns = [list(column) for column in zip(*parts, strict=True)]
         del parts
         ids = np.concatenate(columns[0])
         order = np.argsort(ids, kind="stable")
 
-        def ordered(place: int) -> np.ndarray:  # one column after the other, so that two are never held twice
-            column = np.concatenate(columns[place])
-            columns[place].clear()
+        def ordered(index: int) -> np.ndarray:  # one column after the other, so that two are never held twice
+            column = np.concatenate(columns[index])
+            columns[index].clear()
             return column[order]
 
         self.ids: npt.NDArray[np.uint64] = ids[order]
@@ -58,7 +69,7 @@ class Pictures:
 
     @property
     def rank(self) -> Positions:
-        """The order in which pictures represent others: those not recalled, then the largest, then the lowest id."""
+        """The order in which pictures represent others: first those not recalled, then by area, then by id."""
         rank = np.empty(len(self), np.int64)
         rank[np.lexsort((self.ids, -self.area, ~self.live))] = np.arange(len(self))
         return rank
@@ -68,17 +79,23 @@ class Pictures:
         return self.pixel_digests[np.searchsorted(self.distinct, self.pixels_group[position])]
 
     def hashed(self) -> tuple[npt.NDArray[np.uint8], Positions, Positions, Positions]:
-        """Return the different hashes that say something, and who has them.
+        """Group the distinct pictures by their PDQ hash, without hashes that mean nothing.
 
-        values: uint8 (h, 32). heads: int64 (h,), the first picture with each. rows: int64, the first of each group of
-        equal pixels that has one; of: int64, its place in `values`.
+        Returns:
+            The different hashes, uint8 (h, 32); the index of the first picture with each, int64 (h,); the indices of
+            all distinct pictures that have a hash; and for each of these the index of its hash.
         """
         rows = self.distinct[self.comparable[self.distinct]]
         groups = grouping.collapse(np.ascontiguousarray(self.pdq[rows]))
         return self.pdq[rows[groups.first]], rows[groups.first], rows, groups.group.astype(np.int64)
 
     def bits(self, a: Positions, b: Positions) -> npt.NDArray[np.int64]:
-        """Return the PDQ distances of pairs of pictures, in bits."""
+        """Return the PDQ distances of pairs of pictures, in bits.
+
+        Args:
+            a: Indices of the first pictures.
+            b: Indices of the second ones.
+        """
         return np.bitwise_count(self.pdq[a] ^ self.pdq[b]).sum(axis=-1, dtype=np.int64)
 
 
@@ -97,6 +114,6 @@ def _arrays(batch: pa.RecordBatch) -> tuple[np.ndarray, ...]:
 
 
 def _firsts(digests: npt.NDArray[np.uint8]) -> Positions:
-    """Return for each picture the position of the first one with an equal digest."""
+    """Return for each picture the index of the first one with an equal digest."""
     groups = grouping.collapse(np.ascontiguousarray(digests))
     return groups.first[groups.group]

@@ -1,9 +1,9 @@
-"""Which training row is a picture of? By key where the metadata has one, else by (uid, url), else by (url, caption).
+"""Which training row each picture belongs to: by key if the metadata has one, else by (uid, url) or (url, caption).
 
-Pictures that `raisonne download` fetched say themselves which row they are of.
+Pictures that `raisonne download` fetched state their row themselves.
 
-What belongs here: meeting the pictures of one dump with metadata rows, and which metadata may list them. What does not:
-reading dumps (`dumps/dump.py`).
+What belongs here: matching the pictures of one dump with metadata rows, and which metadata may list them. What does
+not: reading dumps (`dumps/dump.py`).
 """
 
 from collections import defaultdict, deque
@@ -15,17 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.catalog.columns import column_of
-from transforms.catalog.landing import ROW_BITS
-from transforms.dumps.tars import Member, uid_text
+from transforms.catalog.landing import OK, ROW_BITS, LandedShard
+from transforms.dumps.members import Member, uid_text
 
 type Identity = str | tuple[str | int | None, str | None]
 
 
 @dataclass(frozen=True)
 class MetadataFile:
-    """A metadata parquet and the shard id that its rows' ids begin with.
+    """A metadata parquet.
 
-    own: the pictures lie in this very file, so that a picture's offset is its row.
+    Attributes:
+        shard_id: What the ids of its rows begin with.
+        path: Where it is.
+        own: Whether it holds the pictures themselves, so that a picture's offset is its row.
     """
 
     shard_id: int
@@ -33,28 +36,35 @@ class MetadataFile:
     own: bool = False
 
 
-def metadata_of(shard: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return which metadata may list a shard's pictures, all as rows of the fact table of landing shards.
+def metadata_of(shard: LandedShard, landed: Iterable[LandedShard]) -> list[LandedShard]:
+    """Return the shards whose metadata may list a shard's pictures.
 
-    Its own; else the file that its name lies below (`part-0/00012` below `part-0`); else every file of the dataset.
-    Where that one file cannot be used there is none: other files may use the same keys for other rows. files: usable
-    or not.
+    That is its own metadata; else the file that its name lies below (`part-0/00012` below `part-0`); else every file of
+    the dataset. If that one file cannot be used, no other is taken: others may use the same keys for other rows.
+
+    Args:
+        shard: The shard with the pictures.
+        landed: Shards with metadata, usable or not.
     """
-    if shard["status"] == "ok":
+    if shard.status == OK:
         return [shard]
-    if shard["metadata_path"]:
+    if shard.files.metadata:
         return []
-    of_dataset = [file for file in files if file["dataset"] == shard["dataset"] and file["metadata_path"]]
-    above = [file for file in of_dataset if shard["shard"].startswith(f"{file['shard']}/")]
-    chosen = [max(above, key=lambda file: len(file["shard"]))] if above else of_dataset
-    return [file for file in chosen if file["status"] == "ok"]
+    of_dataset = [each for each in landed if each.files.dataset == shard.files.dataset and each.files.metadata]
+    above = [each for each in of_dataset if shard.files.name.startswith(f"{each.files.name}/")]
+    nearest = [max(above, key=lambda each: len(each.files.name))] if above else of_dataset
+    return [each for each in nearest if each.status == OK]
 
 
-def meet(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int | None]:
-    """Return the sample id of each picture, None where no row lists it.
+def match_rows(members: Sequence[Member], files: Iterable[MetadataFile]) -> list[int | None]:
+    """Return the sample id of each picture, or None if no row lists it.
 
-    Equal rows are interchangeable: the n-th picture of a (url, caption) meets its n-th row. Memory grows with the
-    members, not with the metadata, which is streamed.
+    Equal rows are interchangeable: the n-th picture of a (url, caption) gets its n-th row. Memory grows with the
+    pictures, not with the metadata, which is streamed.
+
+    Args:
+        members: The pictures of a dump.
+        files: The metadata that may list them.
     """
     found: list[int | None] = [None] * len(members)
     waiting = {by: _waiting(members, identity) for by, identity in _IDENTITIES.items()}
@@ -96,7 +106,7 @@ def _waiting(members: Sequence[Member], identity_of: Callable[[Member], Identity
 
 
 def _said(batch: pa.RecordBatch, by: str, columns: Mapping[str, str], first: int) -> Iterable[Any]:
-    """Return by what each row of a batch can be met."""
+    """Return the identity of each row of a batch."""
     nothing = [None] * batch.num_rows
     texts = {w: _texts(batch.column(columns[w]), w) if w in columns else nothing for w in _SAID[by]}
     if by == "row":

@@ -1,7 +1,7 @@
-"""Fingerprinting one image shard: walk the dump, meet its pictures with training rows, hash and embed them.
+"""Fingerprinting one image shard: match the pictures of a dump with training rows, hash and embed them.
 
-What belongs here: the way of a shard from dump to fact rows, and its account. What does not: which shards are due
-(`orchestration/fingerprints/bookkeeping.py`), what a dump looks like (`dumps/dump.py`), hashing a picture
+What belongs here: the way from a dump to fact rows, and the account of it. What does not: which shards are due
+(`orchestration/fingerprints/due_shards.py`), layouts of dumps (`dumps/dump.py`), hashing a picture
 (`fingerprints/fingerprint.py`).
 """
 
@@ -17,18 +17,17 @@ from typing import Any
 import pyarrow as pa
 
 from transforms.dumps import dump as dumps
-from transforms.dumps.tars import ArchiveError, Member
+from transforms.dumps.members import ArchiveError, Member
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints import row_matching
+from transforms.fingerprints.ahead import WorkPace, ahead
 from transforms.fingerprints.fingerprint import (
     FAILED,
     LOW_QUALITY,
     OK,
     STORED,
     Fingerprint,
-    Pace,
     Rules,
-    ahead,
     embed_distinct,
     fingerprint,
     vector_column,
@@ -41,10 +40,16 @@ _EXAMPLES = 5
 
 @dataclass
 class Account:
-    """Where every picture of a shard went: pictures = ok + low_quality + failed + unlisted.
+    """What became of every picture of a shard: pictures = ok + low_quality + failed + unlisted.
 
-    broken: why the dump could not be read, or where it breaks off. unreachable: another try may succeed. reused:
-    pictures whose bytes were known. seconds: from opening the dump to its last fingerprint.
+    Attributes:
+        pictures: In the dump.
+        counts: Pictures by status.
+        unlisted_examples: Names of pictures that no metadata row lists.
+        broken: Why the dump could not be read, or where it breaks off.
+        unreachable: Whether another try may succeed.
+        reused: Pictures whose bytes were known.
+        seconds: From opening the dump to its last fingerprint.
     """
 
     pictures: int = 0
@@ -60,8 +65,13 @@ class Account:
         """Pictures that no metadata row lists."""
         return self.pictures - self.counts.total()
 
-    def told(self) -> str:
-        """Say it in a line: `6 ok, 1 failed in 0.4 s`."""
+    @property
+    def complaint(self) -> str | None:
+        """What somebody should look at: why the dump is broken, or that pictures are unlisted."""
+        return self.broken or (f"{self.unlisted} pictures unlisted" if self.unlisted else None)
+
+    def summary(self) -> str:
+        """Write the account in a line: `6 ok, 1 failed in 0.4 s`."""
         parts = [f"{self.counts[status]} {status}" for status in (OK, LOW_QUALITY, FAILED) if self.counts[status]]
         parts += [f"{count} {what}" for count, what in ((self.unlisted, "unlisted"), (self.reused, "known")) if count]
         return f"{', '.join(parts) or 'no pictures'} in {self.seconds:.1f} s"
@@ -82,9 +92,14 @@ class Account:
 class Job:
     """One shard to fingerprint, in plain values, so that it can be sent to another machine.
 
-    dump: path of the image dump, local or remote; a remote one is fetched below `fetched` first. files: metadata that
-    may list its pictures. encoders: names by what they are for, such as {"copy": "sscd"}; may be empty. known: rows
-    with sha256, the columns of a fingerprint, and a vector by encoder, of pictures that need not be computed again.
+    Attributes:
+        dump: Path of the image dump, local or remote.
+        fetched: Folder for a remote dump while it is read.
+        files: Metadata that may list its pictures.
+        encoders: Names of encoders by kind of fingerprint, such as {"copy": "sscd"}; may be empty.
+        rules: What a picture must satisfy.
+        pace: How much is done at once.
+        known: Pictures that need not be computed again: the columns of a fingerprint, and a vector a kind.
     """
 
     dump: str
@@ -92,21 +107,30 @@ class Job:
     files: tuple[row_matching.MetadataFile, ...]
     encoders: Mapping[str, str]
     rules: Rules
-    pace: Pace
+    pace: WorkPace
     known: pa.Table | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Fact rows of some pictures. vectors: by what the encoder is for, of the pictures that could be decoded."""
+    """Fact rows of some pictures.
+
+    Attributes:
+        images: A row a picture.
+        vectors: By kind of fingerprint, a row for each picture that could be decoded.
+    """
 
     images: pa.Table
     vectors: Mapping[str, pa.Table]
 
 
+type ShardResult = tuple[int, Batch | Account]
+"""An item of a job, by the index of the job."""
+
+
 @dataclass(frozen=True)
 class _Picture:
-    """A picture on its way: what is known of it, and what each encoder is to see, or its vector where that is known."""
+    """A picture before it is embedded: what each encoder takes of it, or its vectors if they are known."""
 
     sample_id: int
     member: Member
@@ -119,14 +143,20 @@ class _Picture:
 def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Batch | Account]:
     """Yield the fingerprints of a dump's listed pictures, a batch at a time, and its account last.
 
-    encoders: loaded, by the names of `job.encoders`. A dump that cannot be opened is an account that says why. Memory:
-    the dump's listing, what `job.known` holds, two batches of pictures and their vectors.
+    Memory: the dump's listing, what `job.known` holds, two batches of pictures and their vectors.
+
+    Args:
+        job: The shard.
+        encoders: The loaded encoders, by kind as in `job.encoders`.
+
+    Yields:
+        Batches, then the account. A dump that cannot be opened has an account that says why.
     """
     account, began = Account(), time.monotonic()
     try:
-        with stores.fetched(job.dump, Path(job.fetched)) as path, dumps.opened(path) as dump:
+        with stores.local_copy(job.dump, Path(job.fetched)) as path, dumps.open_dump(path) as dump:
             listing = dump.listing(job.rules.member_bytes)
-            ids = row_matching.meet(listing.members, job.files)
+            ids = row_matching.match_rows(listing.members, job.files)
             account.pictures, account.broken = len(listing.members), listing.broken
             listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]
             unlisted = (m.name for i, m in zip(ids, listing.members, strict=True) if i is None)
@@ -150,7 +180,7 @@ def _batches(
     look = partial(_look, job.rules, encoders, _Known(job.known, list(encoders)))
     # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
     pictures = ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
-    embedded = ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), Pace(batch=1, workers=1))
+    embedded = ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
     for done in embedded:
         account.counts.update(picture.print_.status for picture, _ in done)
         account.reused += sum(picture.reused for picture, _ in done)

@@ -15,14 +15,14 @@ from transforms.regions import Box
 
 @dataclass(frozen=True)
 class View:
-    """A part of a generation, mirrored or not, that is searched with as if it were a picture."""
+    """A part of a generation, possibly mirrored, that is searched with as if it were a picture."""
 
     name: str
     box: Box
     mirrored: bool = False
 
     def cut(self, picture: Pixels) -> Pixels:
-        """Return the part of `picture`, uint8 of shape (height, width, 3); at least one pixel each way."""
+        """Cut the part out of a picture, uint8 of shape (height, width, 3); at least one pixel each way."""
         height, width = picture.shape[:2]
         top, left = int(self.box.y * height), int(self.box.x * width)
         part = picture[
@@ -41,9 +41,6 @@ _STEP = 0.75  # of a tile's side, at most, from one tile to the next
 def search_views(scales: Sequence[float] = (0.5,), flips: str = "whole") -> tuple[View, ...]:
     """Return the parts of a generation to search with: the whole, and for each scale a grid of tiles of that side.
 
-    scales: sides of the tiles, shares of the picture's, between 0 and 1. flips: what is searched mirrored too: `none`,
-    the `whole` picture, or `all` parts.
-
     SSCD finds a crop of a source in the whole generation; a source that fills only part of it needs a part to look
     with. Tiles lie at most 3/4 of their side apart, so that one of them shows most of a source of their size wherever
     it is. Each view costs an embedding. Measured with 180 generations, a photograph in a quarter of their area or an
@@ -51,6 +48,10 @@ def search_views(scales: Sequence[float] = (0.5,), flips: str = "whole") -> tupl
     four corners and the centre 99%, a twentieth of the weakest kind below a cosine of 0.26; a grid of 0.5 (9 tiles) all
     of them, 0.37; with a grid of 3 × 3 tiles of 0.33 beside it 0.45. Mirroring tiles brings nothing: SSCD
     sees a mirrored part nearly as well.
+
+    Args:
+        scales: Sides of the tiles as shares of the picture's, between 0 and 1.
+        flips: What is searched mirrored too: `none`, the `whole` picture, or `all` parts.
     """
     plain = [View("whole", WHOLE)]
     for side in scales:

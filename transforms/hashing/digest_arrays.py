@@ -1,7 +1,7 @@
-"""Fingerprints of 32 bytes (PDQ hashes, SHA-256) as Arrow columns and NumPy rows, and looking them up.
+"""Digests of 32 bytes (PDQ hashes, SHA-256) as Arrow columns and NumPy rows, and looking them up.
 
-What belongs here: the way between the two, and which row of a set has a value. What does not: grouping equal rows
-(`hashing/grouping.py`), comparing near ones (`joins/hamming/join.py`).
+What belongs here: converting between the two, and finding the row of a set that has a value. What does not: grouping
+equal rows (`hashing/grouping.py`), comparing near ones (`joins/hamming/join.py`).
 """
 
 import secrets
@@ -31,11 +31,11 @@ def rows(column: pa.Array) -> Rows:
 
 
 class Lookup:
-    """Finds digests among others.
+    """Finds digests in a set: uint8 of shape (n, 32), without repeats.
 
-    digests: uint8 of shape (n, 32), without repeats. Memory: 16 bytes a digest beside them. They are sorted by a hash
-    with random keys (multilinear over words of 32 bits, twice: Lemire, Kaser, "Strongly universal string hashing is
-    fast", 2014), so that no choice of digests, such as perceptual hashes that begin alike, makes it slow.
+    It takes 16 bytes of memory a digest beside them. They are sorted by a hash with random keys (multilinear over words
+    of 32 bits, twice: Lemire, Kaser, "Strongly universal string hashing is fast", 2014), so that no choice of digests,
+    such as perceptual hashes that begin alike, makes it slow.
     """
 
     def __init__(self, digests: Rows) -> None:
@@ -51,7 +51,7 @@ class Lookup:
         return (high & _HIGH) | (low >> np.uint64(32))
 
     def find(self, wanted: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Return, for digests of shape (m, 32), their positions, and which of them are there at all."""
+        """Return, for digests of shape (m, 32), the index of each in the set, and whether the set has it."""
         position = np.zeros(len(wanted), np.int64)
         found = np.zeros(len(wanted), np.bool_)
         if not len(self._digests) or not len(wanted):

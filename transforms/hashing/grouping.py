@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Rows grouped by equal values; groups are numbered in the order in which they first appear.
+class RowGroups:
+    """Rows grouped by equal values, in the order in which the groups first appear.
 
-    first: int64 of shape (g,), the first row of each group. group: int32 of shape (n,), the group of each row
-    (int64 from 2³¹ rows on).
+    Attributes:
+        first: The first row of each group, int64 of shape (g,).
+        group: The group of each row, int32 of shape (n,), or int64 from 2³¹ rows on.
     """
 
     first: npt.NDArray[np.int64]
@@ -27,15 +28,13 @@ class Groups:
         return len(self.first)
 
 
-def collapse(values: npt.NDArray[np.uint8]) -> Groups:
-    """Group equal rows. values: uint8 of shape (n, w), C-contiguous.
+def collapse(values: npt.NDArray[np.uint8]) -> RowGroups:
+    """Group equal rows of uint8 of shape (n, w), C-contiguous. Raises ValueError for any other array.
 
-    One pass over a hash table, in which rows are compared byte by byte; memory: 16 to 32 bytes a row, and the result.
-    The table's hash is multilinear over words of 32 bits with secret random keys, which makes any two different rows
-    collide with a chance of 2⁻³² only, whoever chose them (Lemire, Kaser: "Strongly universal string hashing is
-    fast", 2014). The keys decide how long it takes, never the result.
-
-    Raises ValueError for another shape, type or order of bytes.
+    One pass over a hash table compares rows byte by byte. It takes 16 to 32 bytes of memory a row beside the result.
+    The hash is multilinear over words of 32 bits with secret random keys, so that any two different rows collide with
+    a chance of 2⁻³², whoever chose them (Lemire, Kaser: "Strongly universal string hashing is fast", 2014). The keys
+    change the time it takes, never the result.
     """
     if values.ndim != 2 or values.dtype != np.uint8 or not values.flags.c_contiguous:
         raise ValueError(f"values must be uint8 of shape (n, w), C-contiguous, not {values.dtype} of {values.shape}")
@@ -46,7 +45,7 @@ def collapse(values: npt.NDArray[np.uint8]) -> Groups:
     group: npt.NDArray[np.integer] = np.empty(n, np.int32 if n < 2**31 else np.int64)
     first = np.empty(n, np.int64)
     found = _collapse(values, keys, slots, group, first)
-    return Groups(first[:found].copy(), group)
+    return RowGroups(first[:found].copy(), group)
 
 
 @nb.njit(inline="always")

@@ -3,8 +3,8 @@
 What belongs here: computing hashes. What does not: comparing them (`joins/hamming/join.py`), scaling pictures for PDQ
 (`hashing/pdq_scaling.py`).
 
-PDQ is the kept library's, which scales a picture to 64 x 64 before it hashes. That scaling is 19 parts in 20 of its
-time and holds the interpreter lock, so it is done here, by the same filter, and the library gets the small picture.
+The PDQ library scales a picture to 64 x 64 before it hashes it. That takes 95% of its time and holds the interpreter
+lock, so it is done here by the same filter, and the library gets the small picture.
 """
 
 import hashlib
@@ -73,9 +73,9 @@ def from_hex(hashes: list[str]) -> npt.NDArray[np.uint8]:
 
 
 def _small(picture: Pixels) -> Pixels:
-    """Return what the library is given: the picture scaled by its own filter, or itself if there is little to scale."""
+    """Return the picture scaled by the library's own filter, or as it is if it is small."""
     if min(picture.shape[:2]) <= _SIDE:  # the library refuses less than 5 pixels a side and filters nothing up to 128
         return picture
-    from transforms.hashing.pdq_scaling import scaled  # Numba takes half a second to import
+    from transforms.hashing.pdq_scaling import scale  # Numba takes half a second to import
 
-    return scaled(np.ascontiguousarray(picture))
+    return scale(np.ascontiguousarray(picture))

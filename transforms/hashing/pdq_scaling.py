@@ -24,7 +24,7 @@ SIDE = 64
 _STEPS = 64  # of a level of luma
 
 
-def scaled(picture: Pixels) -> Pixels:
+def scale(picture: Pixels) -> Pixels:
     """Return the picture PDQ hashes in place of `picture`: uint8 of shape (64, 64, 3), of the same luma to 1/50 level.
 
     picture: uint8 of shape (height, width, 3), contiguous.

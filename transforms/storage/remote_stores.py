@@ -23,7 +23,7 @@ class StoreError(OSError):
 
 
 def is_remote(path: str) -> bool:
-    """Tell whether `path` names a store rather than a place on disk."""
+    """Return whether a path is in a store rather than on disk."""
     return "://" in path
 
 
@@ -85,7 +85,7 @@ _REASONS = (
 
 
 def _raised_by(scheme: str) -> tuple[type[Exception], ...]:
-    """Return what a store's client lets through that is no OSError."""
+    """Return what a store's client raises beside OSError."""
     if scheme != "hf":
         return ()
     from huggingface_hub.errors import HfHubHTTPError  # late: slow to import
@@ -98,10 +98,12 @@ _OUTAGES = ("AWS Error", "google::cloud")
 
 
 @contextmanager
-def explained(path: str, *, outages_only: bool = False) -> Iterator[None]:
-    """Turn whatever a store raises into a StoreError with the path and the fix; local errors say it themselves.
+def explain_errors(path: str, *, outages_only: bool = False) -> Iterator[None]:
+    """Turn what a store raises into a StoreError that names the path and the fix. Local errors stay as they are.
 
-    outages_only: what is read may itself be broken, so that only what stores themselves say is turned.
+    Args:
+        path: What is read.
+        outages_only: Turn only what stores themselves raise, as what is read may itself be broken.
     """
     if not is_remote(path):
         yield

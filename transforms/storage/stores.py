@@ -1,8 +1,7 @@
-r"""Where landing files lie: on disk, or in an object store behind `s3://`, `gs://` or `hf://`.
+r"""Files on disk, or in an object store behind `s3://`, `gs://` or `hf://`.
 
 What belongs here: finding, describing, opening and fetching files by path, and errors that name the path and the fix.
-What does not: what the files hold; the stores' clients (`storage/remote_stores.py`). Nothing is ever written to a
-store.
+What does not: what the files hold; the stores' clients (`storage/remote_stores.py`). Nothing is written to a store.
 
 Paths are text that a fact table can hold: a byte of a file name that is not UTF-8 is written `\udcXX`, and read back.
 """
@@ -24,7 +23,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.arrow import ArrowFSWrapper
 from fsspec.utils import glob_translate
 
-from transforms.storage.remote_stores import StoreError, explained, filesystem, is_remote
+from transforms.storage.remote_stores import StoreError, explain_errors, filesystem, is_remote
 
 _CHUNK = 8 << 20
 _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
@@ -32,9 +31,14 @@ _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder. stamp: changes with its content: a time in nanoseconds, or a number made from the store's tag.
+    """A file or folder.
 
-    refusal: why it must not be read, in plain words, or None.
+    Attributes:
+        path: Where it is.
+        size: In bytes.
+        stamp: Changes with its content: a time in nanoseconds, or a number made from the store's tag.
+        folder: Whether it is a folder.
+        refusal: Why it must not be read, or None.
     """
 
     path: str
@@ -45,17 +49,17 @@ class Entry:
 
 
 def plain(name: str) -> str:
-    """Return a file name as text that any table can hold; `opened` finds the file by it."""
+    """Return a file name as text that any table can hold; `open_file` finds the file by it."""
     return name.encode(errors="backslashreplace").decode()
 
 
 def glob(pattern: str) -> Iterator[Entry]:
     """Find files and folders. `**` crosses folders; a pattern that ends in `/` finds folders alone.
 
-    Raises StoreError where a store cannot be asked: that a shard cannot be seen does not mean that it is gone.
+    Raises StoreError if a store does not answer: a shard that cannot be seen need not be gone.
     """
     if is_remote(pattern):
-        with explained(pattern):
+        with explain_errors(pattern):
             yield from _remote_glob(pattern)
         return
     for path in local.iglob(pattern, recursive=True):  # noqa: PTH207 -- Path.glob takes no absolute pattern
@@ -110,7 +114,7 @@ def _below(store: AbstractFileSystem, root: str, depth: int | None, *, folders: 
 
 def at(path: str) -> Entry:
     """Describe a file or folder. Raises OSError (FileNotFoundError if it is gone) naming the path."""
-    with explained(path):
+    with explain_errors(path):
         if is_remote(path):
             store, inner = filesystem(path)
             return _entry(path, store.info(inner.rstrip("/")))
@@ -119,11 +123,11 @@ def at(path: str) -> Entry:
 
 
 def walk(folder: str) -> Iterator[tuple[str, Entry]]:
-    """Yield everything below a folder that is no folder: (path within it, entry), a folder at a time, in order.
+    """Yield every file below a folder with its path within it, a folder at a time, in order.
 
-    Links that leave the folder, and what is no file, are refused. Links to folders are not followed.
+    Links that leave the folder, and devices, are refused. Links to folders are not followed.
     """
-    with explained(folder):
+    with explain_errors(folder):
         if is_remote(folder):
             store, inner = filesystem(folder)
             found = _below(store, inner, None, folders=False)
@@ -161,9 +165,9 @@ def _local_entry(path: Path, root: Path) -> Entry:
     return Entry(text, found.st_size, found.st_mtime_ns)
 
 
-def opened(path: str) -> BinaryIO:
+def open_file(path: str) -> BinaryIO:
     """Open a file for random reads. Raises OSError naming the path."""
-    with explained(path):
+    with explain_errors(path):
         if is_remote(path):
             store, inner = filesystem(path)
             return cast(BinaryIO, store.open(inner, "rb"))
@@ -171,10 +175,14 @@ def opened(path: str) -> BinaryIO:
 
 
 @contextmanager
-def fetched(path: str, folder: Path) -> Iterator[str]:
-    """Give a local path of `path`: itself if it is local, else a copy below `folder`, removed afterwards.
+def local_copy(path: str, folder: Path) -> Iterator[str]:
+    """Yield a local path of a file or folder: itself, or a copy of a remote one that is removed afterwards.
 
-    A dump's own metadata, the parquet of the same name beside it, is fetched with it.
+    A dump's own metadata, the parquet of the same name beside it, is copied too.
+
+    Args:
+        path: Local or remote.
+        folder: Where to copy to.
     """
     if not is_remote(path):
         yield path
@@ -198,7 +206,12 @@ def fetched(path: str, folder: Path) -> Iterator[str]:
 
 
 def beside_of(path: str, *, folder: bool) -> str | None:
-    """Return the parquet of a dump's name beside it, which img2dataset writes, or None."""
+    """Return the parquet of the same name beside a dump, which img2dataset writes, or None.
+
+    Args:
+        path: The dump.
+        folder: Whether it is a folder.
+    """
     whole = path.rstrip("/")
     stem = whole if folder else whole[: len(whole) - len(PurePosixPath(whole).suffix)]
     beside = f"{stem}.parquet"
@@ -212,18 +225,18 @@ def beside_of(path: str, *, folder: bool) -> str | None:
 
 def _copy(path: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with opened(path) as source, target.open("wb") as file:
+    with open_file(path) as source, target.open("wb") as file:
         while data := _chunk(path, source):
             file.write(data)
 
 
 def _chunk(path: str, source: BinaryIO) -> bytes:
-    with explained(path):
+    with explain_errors(path):
         return source.read(_CHUNK)
 
 
 def on_disk(path: str) -> Path:
-    """Return the file on disk that `plain` made this text of."""
+    """Return the file on disk whose name `plain` turned into this text."""
     if "\\udc" in path and not os.path.lexists(path):
         return Path(_ESCAPED.sub(lambda m: chr(0xDC00 + int(m[1], 16)), path))
     return Path(path)

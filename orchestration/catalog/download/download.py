@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from orchestration import progress
-from orchestration.catalog.download.url_lists import WORK, UrlList, listed
+from orchestration.catalog.download.url_lists import WORK, UrlList, open_list
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset
 from transforms.catalog import landing
@@ -40,11 +40,16 @@ class DownloadError(Exception):
 
 
 @dataclass(frozen=True)
-class Pace:
+class FetchPace:
     """How img2dataset asks.
 
-    timeout_s: seconds of silence after which a row fails. retries: further tries of a failed row. shard_rows: rows of
-    a tar; a list that was begun keeps its own. member_bytes: size above which an answer is refused.
+    Attributes:
+        timeout_s: Seconds of silence after which a row fails.
+        retries: Further tries of a failed row.
+        processes: Of img2dataset.
+        threads: Of each process.
+        shard_rows: Rows of a tar; a list that was begun keeps its own.
+        member_bytes: Size above which an answer is refused.
     """
 
     timeout_s: int
@@ -57,15 +62,29 @@ class Pace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a dataset's rows: how many were asked for now, and how all of them ended, then or now."""
+    """What became of a dataset's rows.
+
+    Attributes:
+        asked: Rows that were asked for now.
+        downloaded: Rows that have their picture, from now or earlier.
+        failures: Rows that have none, by reason.
+    """
 
     asked: int
     downloaded: int
     failures: Counter[str]
 
 
-def chosen(settings: Settings, names: Sequence[str]) -> list[Dataset]:
-    """Return the datasets of these names, or all that have `download`. Raises LookupError, whose text names the fix."""
+def downloadable(settings: Settings, names: Sequence[str]) -> list[Dataset]:
+    """Return datasets that have `download` in the settings.
+
+    Args:
+        settings: Which name the datasets.
+        names: Those that are meant; none for all.
+
+    Raises:
+        LookupError: If one of them has no `download`; the message names the fix.
+    """
     able = {dataset.name: dataset for dataset in settings.datasets if dataset.download}
     wrong = sorted(set(names) - able.keys())
     if wrong or not able:
@@ -75,23 +94,28 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[Dataset]:
     return [able[name] for name in (dict.fromkeys(names) or able)]
 
 
-def fetch(dataset: Dataset, pace: Pace) -> Outcome:
-    """Download what is not downloaded yet of every metadata file of `dataset`.
+def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
+    """Download what is not downloaded yet of every metadata file of a dataset. Rows that fail are counted.
 
-    Rows that fail are counted, not raised. Raises DownloadError if img2dataset is missing or fails, or if another
-    download writes to the same folder; landing.LandingError for a metadata file that cannot be used.
+    Args:
+        dataset: The dataset.
+        pace: How img2dataset asks.
+
+    Raises:
+        DownloadError: If img2dataset is missing or fails, or another download writes to the same folder.
+        LandingError: If a metadata file cannot be used.
     """
     if importlib.util.find_spec("img2dataset") is None:
         raise DownloadError("img2dataset is not installed; pip install 'raisonne[download]'")
     metadata, folder = _places(dataset)
     asked, lists = 0, []
     with _alone(folder):
-        for shard in landing.shards(dataset.name, metadata, None):
+        for shard in landing.find_shards(dataset.name, metadata, None):
             if shard.metadata is None:
                 continue
             if Path(shard.metadata.path).is_relative_to(folder):
                 raise DownloadError(f"{metadata} also finds what is downloaded into {folder}; narrow the glob")
-            lists.append(listed(folder, shard.name, shard.metadata, pace.shard_rows))
+            lists.append(open_list(folder, shard.name, shard.metadata, pace.shard_rows))
             asked += _complete(lists[-1], pace)
         if not lists:
             raise DownloadError(f"no file matches {metadata}")
@@ -99,7 +123,12 @@ def fetch(dataset: Dataset, pace: Pace) -> Outcome:
 
 
 def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
-    """Say what came of a dataset's rows, the most frequent reasons first."""
+    """Return what became of a dataset's rows in lines of text.
+
+    Args:
+        dataset: The dataset.
+        outcome: What `fetch` returned. The most frequent reasons come first.
+    """
     failed = outcome.failures.total()
     new = f"{outcome.asked} rows asked for" if outcome.asked else "nothing was left to ask for"
     lines = [f"{dataset.name}: {new}; {outcome.downloaded} of {outcome.downloaded + failed} pictures downloaded"]
@@ -128,7 +157,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise DownloadError(f"another download writes to {folder}; wait for its end") from None
 
 
-def _complete(urls: UrlList, pace: Pace) -> int:
+def _complete(urls: UrlList, pace: FetchPace) -> int:
     # returns how many rows were asked for
     there = urls.finish()
     missing = urls.rows - sum(there.values())
@@ -145,7 +174,7 @@ def _complete(urls: UrlList, pace: Pace) -> int:
     return missing
 
 
-def _img2dataset(urls: UrlList, pace: Pace) -> Generator[int]:
+def _img2dataset(urls: UrlList, pace: FetchPace) -> Generator[int]:
     # yields the rows that were finished since the last time, until img2dataset ends; closing it ends img2dataset
     job = {"member_bytes": pace.member_bytes, "options": _options(urls, pace)}
     with urls.log.open("wb") as log:
@@ -173,7 +202,7 @@ def _img2dataset(urls: UrlList, pace: Pace) -> Generator[int]:
         child.communicate()
 
 
-def _options(urls: UrlList, pace: Pace) -> dict[str, Any]:
+def _options(urls: UrlList, pace: FetchPace) -> dict[str, Any]:
     return {
         "url_list": str(urls.path),
         "input_format": "parquet",

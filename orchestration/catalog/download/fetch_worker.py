@@ -45,7 +45,7 @@ class _Raw(Protocol):
 
 
 class _Answer:
-    """An answer as img2dataset uses it: headers, then a whole picture or Unfetched."""
+    """An answer as img2dataset reads it: its headers, then a whole picture or Unfetched."""
 
     def __init__(self, raw: _Raw, limit: int, deadline: float) -> None:
         self.headers = raw.headers
@@ -81,10 +81,7 @@ class _Answer:
 
 
 class Opener(urllib.request.OpenerDirector):
-    """urllib's opener for http and https alone.
-
-    limit: bytes above which an answer is refused. `open` raises Unfetched.
-    """
+    """urllib's opener for http and https alone, which refuses answers of more than `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -102,7 +99,16 @@ class Opener(urllib.request.OpenerDirector):
             self.add_handler(handler)
 
     def open(self, fullurl: Any, data: Any = None, timeout: Any = None) -> Any:  # noqa: ANN401 -- urllib's signature
-        """Ask for a Request and return its answer, after redirects."""
+        """Ask for a Request and return its answer, after redirects.
+
+        Args:
+            fullurl: The Request.
+            data: As urllib takes it.
+            timeout: Seconds of one silence.
+
+        Raises:
+            Unfetched: If there is no answer.
+        """
         fullurl.full_url = urllib.parse.quote(fullurl.full_url, safe=string.punctuation)  # as browsers do
         began = time.monotonic()
         try:

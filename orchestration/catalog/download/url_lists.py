@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import LandingFile
 from transforms.catalog.metadata import inspect
-from transforms.dumps.tars import ROW
+from transforms.dumps.members import ROW
 from transforms.hashing.hashes import file_sha256
 from transforms.storage import stores
 
@@ -104,16 +104,23 @@ def _rows(path: Path) -> int | None:
         return None
 
 
-def listed(folder: Path, name: str, source: LandingFile, shard_rows: int) -> UrlList:
-    """Return the list of one metadata file, as it was begun earlier if the file is the same, else a new one.
+def open_list(folder: Path, name: str, source: LandingFile, shard_rows: int) -> UrlList:
+    """Return the list of one metadata file: the one that was begun earlier if the file is the same, else a new one.
 
-    shard_rows: of a new list. Raises LandingError for a file that cannot be used.
+    Args:
+        folder: What the dataset is downloaded into.
+        name: Of the shard.
+        source: The metadata file.
+        shard_rows: Rows of a tar, for a new list.
+
+    Raises:
+        LandingError: If the file cannot be used.
     """
     work = folder / WORK / hashlib.sha256(name.encode()).hexdigest()[:16]
     path, target = work / "list.parquet", folder / name
     about = _about(path)
     if about is None or (source.size, source.mtime_ns) != (about["size"], about["mtime_ns"]):
-        with stores.fetched(source.path, folder / WORK) as here:
+        with stores.local_copy(source.path, folder / WORK) as here:
             sha256 = file_sha256(Path(here))
             if about is None or sha256 != about["sha256"]:
                 shutil.rmtree(work, ignore_errors=True)

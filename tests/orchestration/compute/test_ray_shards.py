@@ -16,9 +16,10 @@ from orchestration.settings.sections import Compute
 from tests.conftest import Landing, Row, add, encoded, picture
 from transforms import encoders
 from transforms.encoders import EncoderUnavailable
-from transforms.fingerprints.fingerprint import Pace, Rules
+from transforms.fingerprints.ahead import WorkPace
+from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.row_matching import MetadataFile
-from transforms.fingerprints.shard import Account, Batch, Job
+from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install raisonne[ray]")
 from orchestration.compute import ray_cluster, ray_shards  # noqa: E402
@@ -43,11 +44,11 @@ def job(folder: Path, name: str, pictures: int, batch: int = 4, **encoders: str)
             data = encoded(picture(number, 64, 48)) if number % 7 else b"no picture"
             add(archive, f"{key}.jpg", data)
     files = (MetadataFile(len(name), str(folder / f"{name}.parquet")),)
-    rules, pace = Rules(1_000_000, 1_000_000, 50), Pace(batch, 1)
+    rules, pace = Rules(1_000_000, 1_000_000, 50), WorkPace(batch, 1)
     return Job(str(folder / f"{name}.tar"), str(folder), files, encoders, rules, pace)
 
 
-def told(results: Sequence[engines.Result], place: int) -> tuple[list[dict], list[dict], dict]:
+def told(results: Sequence[ShardResult], place: int) -> tuple[list[dict], list[dict], dict]:
     """Return a job's rows, its vectors and its account, which must come once and last."""
     items = [item for where, item in results if where == place]
     assert [isinstance(item, Account) for item in items] == [False] * (len(items) - 1) + [True]
@@ -64,7 +65,7 @@ def workers() -> set[int]:
 
 def _is_worker(cmdline: Path) -> bool:
     try:
-        if not cmdline.read_bytes().startswith(b"ray::Worker"):
+        if not cmdline.read_bytes().startswith(b"ray::run_task"):
             return False
         raylet = int((cmdline.parent / "stat").read_text().rpartition(")")[2].split()[1])
         return f" {os.getpid()} " in Path(f"/proc/{raylet}/stat").read_text().rpartition(")")[2][:30]
@@ -75,8 +76,8 @@ def _is_worker(cmdline: Path) -> bool:
 def test_the_same_rows_and_vectors_as_without_ray(cluster: None, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a" * n, size, copy="sscd_distilled") for n, size in ((1, 9), (2, 6), (3, 1))]
     jobs.append(Job(str(tmp_path / "gone.tar"), "", (), {}, jobs[0].rules, jobs[0].pace))
-    distributed = list(engines.work(jobs, RAY, encoders.load))
-    alone = list(engines.work(jobs, Compute(), encoders.load))
+    distributed = list(engines.fingerprint(jobs, RAY, encoders.load))
+    alone = list(engines.fingerprint(jobs, Compute(), encoders.load))
     for place in range(len(jobs)):
         assert told(distributed, place) == told(alone, place)
     assert "gone.tar" in told(distributed, 3)[2]["broken"]
@@ -85,7 +86,7 @@ def test_the_same_rows_and_vectors_as_without_ray(cluster: None, tmp_path: Path)
 def test_a_killed_worker_costs_neither_rows_nor_counts(cluster: None, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a", 60), job(tmp_path, "bb", 8)]
     results, killed = [], set()
-    for result in ray_shards.work(iter(jobs), RAY):
+    for result in ray_shards.fingerprint(iter(jobs), RAY):
         if not results:  # at most a few of the first shard's 15 batches are made: its worker waits for this loop
             killed = workers()
             for process in killed:
@@ -93,13 +94,15 @@ def test_a_killed_worker_costs_neither_rows_nor_counts(cluster: None, tmp_path: 
         results.append(result)
     assert killed
     for place in range(2):
-        assert told(results, place) == told(list(engines.work(jobs[place : place + 1], Compute(), encoders.load)), 0)
+        assert told(results, place) == told(
+            list(engines.fingerprint(jobs[place : place + 1], Compute(), encoders.load)), 0
+        )
 
 
 def test_a_shard_that_kills_its_workers_is_broken_and_the_run_goes_on(cluster: None, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a", 80, batch=1), job(tmp_path, "bb", 3)]
     results, killed = [], set()
-    for place, item in ray_shards.work(jobs, Compute(engine="ray", ray_workers=1)):
+    for place, item in ray_shards.fingerprint(jobs, Compute(engine="ray", ray_workers=1)):
         results.append((place, item))
         if place == 0:
             killed |= (alive := workers() - killed)
@@ -120,22 +123,22 @@ def test_what_a_worker_raises_is_raised_as_it_is(cluster: None, tmp_path: Path) 
         id = "another"
 
     with pytest.raises(EncoderUnavailable, match=r"no weights at /nowhere.pt"):
-        list(ray_shards.work([missing], RAY, lambda _: Here()))
+        list(ray_shards.fingerprint([missing], RAY, lambda _: Here()))
     with pytest.raises(encoders.EncoderMismatch, match=r"sscd_distilled is .* and another where"):
-        list(ray_shards.work([job(tmp_path, "b", 2, copy="sscd_distilled")], RAY, lambda _: Here()))
+        list(ray_shards.fingerprint([job(tmp_path, "b", 2, copy="sscd_distilled")], RAY, lambda _: Here()))
 
 
 def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with (
-        pytest.raises(ray_shards.RayUnavailable, match=r"ray_address = 'auto'"),
+        pytest.raises(ray_cluster.RayUnavailable, match=r"ray_address = 'auto'"),
         ray_cluster.connected(ray, Compute(ray_address="ray://head:10001")),
     ):
         pass
 
 
 def test_no_jobs_start_nothing() -> None:
-    assert list(ray_shards.work([], Compute(engine="ray", ray_address="ray://never.asked"))) == []
+    assert list(ray_shards.fingerprint([], Compute(engine="ray", ray_address="ray://never.asked"))) == []
 
 
 def test_a_whole_run(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.catalog.landing import ROW_BITS, LandingError, column_of, inspect, shards
-from transforms.dumps.tars import Member
-from transforms.fingerprints.row_matching import MetadataFile, meet, metadata_of
+from transforms.catalog.columns import LandingError, column_of
+from transforms.catalog.landing import ROW_BITS, LandedShard, LandingFile, Shard, find_shards
+from transforms.catalog.metadata import inspect
+from transforms.dumps.members import Member
+from transforms.fingerprints.row_matching import MetadataFile, match_rows, metadata_of
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -26,7 +28,7 @@ def parquet(folder: Path, **columns: object) -> str:
 
 def test_metadata_and_images_of_one_name_are_one_shard(tmp_path: Path) -> None:
     touch(tmp_path, "00000.parquet", "00000.tar", "00001.parquet", "00002.tar", "notes.md")
-    found = shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*.tar")
+    found = find_shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*.tar")
     assert [(s.partition, s.metadata is not None, s.images is not None) for s in found] == [
         ("d/00000", True, True),
         ("d/00001", True, False),
@@ -36,7 +38,7 @@ def test_metadata_and_images_of_one_name_are_one_shard(tmp_path: Path) -> None:
 
 def test_shards_below_folders_keep_their_folder_in_the_name(tmp_path: Path) -> None:
     touch(tmp_path, "meta/a/0.parquet", "meta/b/0.parquet", "tars/a/0.tar", "tars/b/0.tar")
-    found = shards("d", f"{tmp_path}/meta/**/*.parquet", f"{tmp_path}/tars/**/*.tar")
+    found = find_shards("d", f"{tmp_path}/meta/**/*.parquet", f"{tmp_path}/tars/**/*.tar")
     assert [(s.name, s.metadata.path, s.images.path) for s in found if s.metadata and s.images] == [
         (f"{x}/0", f"{tmp_path}/meta/{x}/0.parquet", f"{tmp_path}/tars/{x}/0.tar") for x in "ab"
     ]
@@ -44,14 +46,14 @@ def test_shards_below_folders_keep_their_folder_in_the_name(tmp_path: Path) -> N
 
 def test_a_single_file_and_a_glob_that_finds_nothing(tmp_path: Path) -> None:
     touch(tmp_path, "one.parquet")
-    assert [s.name for s in shards("d", f"{tmp_path}/one.parquet", None)] == ["one"]
-    assert shards("d", f"{tmp_path}/none-*.parquet", f"{tmp_path}/*.tar") == []
+    assert [s.name for s in find_shards("d", f"{tmp_path}/one.parquet", None)] == ["one"]
+    assert find_shards("d", f"{tmp_path}/none-*.parquet", f"{tmp_path}/*.tar") == []
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "0.parquet", "0.pq")
     with pytest.raises(LandingError, match="would both be shard 0; narrow the glob"):
-        shards("d", f"{tmp_path}/0.*", None)
+        find_shards("d", f"{tmp_path}/0.*", None)
 
 
 @pytest.mark.parametrize(
@@ -140,24 +142,24 @@ def ids(shard_id: int, *rows: int | None) -> list[int | None]:
 def test_pictures_meet_rows_by_key_whatever_their_sidecar_says(tmp_path: Path) -> None:
     path = parquet(tmp_path, key=["b", "a", "c"], url=["u"] * 3, caption=["t"] * 3)
     pictures = [member("a", "other", "text"), member("b"), member("a"), member("z", "u", "t")]
-    assert meet(pictures, [MetadataFile(3, path)]) == ids(3, 1, 0, None, None)
+    assert match_rows(pictures, [MetadataFile(3, path)]) == ids(3, 1, 0, None, None)
 
 
 def test_keys_may_be_numbers_in_the_metadata(tmp_path: Path) -> None:
     path = parquet(tmp_path, key=[7, 8], url=["u"] * 2, caption=["t"] * 2)
-    assert meet([member("8"), member("7")], [MetadataFile(0, path)]) == ids(0, 1, 0)
+    assert match_rows([member("8"), member("7")], [MetadataFile(0, path)]) == ids(0, 1, 0)
 
 
 def test_without_keys_equal_pictures_meet_equal_rows_one_each(tmp_path: Path) -> None:
     path = parquet(tmp_path, URL=["u", "v", "u", "u"], TEXT=["t", "t", "t", "other"])
     pictures = [member("0", "u", "t"), member("1", "u", "t"), member("2", "u", "t"), member("3", "v", "t")]
-    assert meet(pictures, [MetadataFile(5, path)]) == ids(5, 0, 2, None, 1)
+    assert match_rows(pictures, [MetadataFile(5, path)]) == ids(5, 0, 2, None, 1)
 
 
 def test_a_missing_caption_meets_only_a_missing_caption(tmp_path: Path) -> None:
     path = parquet(tmp_path, URL=["u", "u"], TEXT=pa.array([None, ""], pa.string()))
-    assert meet([member("0", "u", ""), member("1", "u", None)], [MetadataFile(1, path)]) == ids(1, 1, 0)
-    assert meet([member("0", None, None)], [MetadataFile(1, path)]) == [None]
+    assert match_rows([member("0", "u", ""), member("1", "u", None)], [MetadataFile(1, path)]) == ids(1, 1, 0)
+    assert match_rows([member("0", None, None)], [MetadataFile(1, path)]) == [None]
 
 
 def test_rows_are_numbered_across_row_groups_and_files(tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_rows_are_numbered_across_row_groups_and_files(tmp_path: Path) -> None:
         pq.write_table(pa.table({"url": urls, "caption": ["t"] * 10}), path, row_group_size=3)
         files.append(MetadataFile(number + 1, str(path)))
     pictures = [member("0", "u1-9", "t"), member("1", "u0-4", "t")]
-    assert meet(pictures, files) == [*ids(2, 9), *ids(1, 4)]
+    assert match_rows(pictures, files) == [*ids(2, 9), *ids(1, 4)]
 
 
 def test_a_sample_id_holds_shard_and_row_and_fits_a_signed_integer(tmp_path: Path) -> None:
@@ -176,14 +178,14 @@ def test_a_sample_id_holds_shard_and_row_and_fits_a_signed_integer(tmp_path: Pat
     pq.write_table(pa.table({"url": ["a", "b"], "caption": ["x", "y"]}), path)
     highest = 2**37 - 1
     members = [Member(key, f"{key}.jpg", 0, 1, url=key, caption=text) for key, text in (("a", "x"), ("b", "y"))]
-    assert meet(members, [MetadataFile(highest, str(path))]) == [highest << ROW_BITS, (highest << ROW_BITS) + 1]
+    assert match_rows(members, [MetadataFile(highest, str(path))]) == [highest << ROW_BITS, (highest << ROW_BITS) + 1]
     assert (highest << ROW_BITS) + 2**ROW_BITS - 1 == 2**63 - 1
 
 
 def test_a_folder_is_a_shard_and_the_parquet_and_statistics_beside_it_are_not(tmp_path: Path) -> None:
     touch(tmp_path, "00000/1.jpg", "00000.parquet", "00000_stats.json", "00001.tar", "00001.parquet", "_SUCCESS")
     touch(tmp_path, "00002.parquet")
-    found = shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*")
+    found = find_shards("d", f"{tmp_path}/*.parquet", f"{tmp_path}/*")
     assert [
         (s.name, Path(s.metadata.path).name, Path(s.images.path).name) for s in found if s.metadata and s.images
     ] == [
@@ -191,14 +193,14 @@ def test_a_folder_is_a_shard_and_the_parquet_and_statistics_beside_it_are_not(tm
         ("00001", "00001.parquet", "00001.tar"),
         ("00002", "00002.parquet", "00002.parquet"),
     ]
-    assert [s.name for s in shards("d", None, f"{tmp_path}/*/")] == ["00000"]
-    assert [s.name for s in shards("d", None, f"{tmp_path}/00000")] == ["00000"]
-    assert [s.name for s in shards("d", None, f"{tmp_path}/00000/")] == ["00000"]
+    assert [s.name for s in find_shards("d", None, f"{tmp_path}/*/")] == ["00000"]
+    assert [s.name for s in find_shards("d", None, f"{tmp_path}/00000")] == ["00000"]
+    assert [s.name for s in find_shards("d", None, f"{tmp_path}/00000/")] == ["00000"]
 
 
 def test_without_metadata_a_parquet_is_its_own(tmp_path: Path) -> None:
     touch(tmp_path, "0.parquet", "1.tar")
-    parquet_, tar = shards("d", None, f"{tmp_path}/*")
+    parquet_, tar = find_shards("d", None, f"{tmp_path}/*")
     assert parquet_.metadata == parquet_.images
     assert (tar.metadata, tar.images is not None) == (None, True)
 
@@ -214,15 +216,15 @@ def test_without_metadata_a_parquet_is_its_own(tmp_path: Path) -> None:
 def test_globs_that_find_too_much_say_so(tmp_path: Path, names: list[str], pattern: str, reason: str) -> None:
     touch(tmp_path, *names)
     with pytest.raises(LandingError, match=reason):
-        shards("d", None, f"{tmp_path}/{pattern}")
+        find_shards("d", None, f"{tmp_path}/{pattern}")
 
 
 @pytest.mark.parametrize("change", ["add", "remove", "rewrite", "rename", "touch"])
 def test_any_change_below_a_folder_is_another_delivery(tmp_path: Path, change: str) -> None:
     touch(tmp_path, "a/1.jpg", "a/b/2.jpg")
     file = tmp_path / "a" / "b" / "2.jpg"
-    before = shards("d", None, f"{tmp_path}/a")
-    assert shards("d", None, f"{tmp_path}/a") == before
+    before = find_shards("d", None, f"{tmp_path}/a")
+    assert find_shards("d", None, f"{tmp_path}/a") == before
     if change == "add":
         touch(tmp_path, "a/b/3.jpg")
     elif change == "remove":
@@ -233,7 +235,7 @@ def test_any_change_below_a_folder_is_another_delivery(tmp_path: Path, change: s
         file.rename(file.with_name("3.jpg"))
     else:
         os.utime(file, ns=(1, 1))
-    assert shards("d", None, f"{tmp_path}/a") != before
+    assert find_shards("d", None, f"{tmp_path}/a") != before
 
 
 def test_pictures_make_url_and_caption_dispensable_and_are_not_copied(tmp_path: Path) -> None:
@@ -252,19 +254,19 @@ def test_pictures_make_url_and_caption_dispensable_and_are_not_copied(tmp_path: 
 def test_pictures_meet_rows_by_the_datasets_own_name_where_both_say_it(tmp_path: Path) -> None:
     path = parquet(tmp_path, SAMPLE_ID=[1.0, 2.0], URL=["u", "u"], TEXT=["t", "t"])
     pictures = [Member("0", "0.jpg", 0, 1, url="u", caption="t", uid="2"), Member("1", "1.jpg", 0, 1, url="u", uid="1")]
-    assert meet(pictures, [MetadataFile(1, path)]) == ids(1, 1, 0)
-    assert meet([member("0", "u", "t")], [MetadataFile(1, path)]) == ids(1, 0)
+    assert match_rows(pictures, [MetadataFile(1, path)]) == ids(1, 1, 0)
+    assert match_rows([member("0", "u", "t")], [MetadataFile(1, path)]) == ids(1, 0)
 
 
 def test_pictures_of_a_parquet_are_its_own_rows(tmp_path: Path) -> None:
     pictures = [Member("", "row 4", 4, 1), Member("", "row 0", 0, 1)]
-    assert meet(pictures, [MetadataFile(2, str(tmp_path / "never read"), own=True)]) == ids(2, 4, 0)
+    assert match_rows(pictures, [MetadataFile(2, str(tmp_path / "never read"), own=True)]) == ids(2, 4, 0)
 
 
 def test_a_shard_below_the_name_of_a_metadata_file_meets_that_file_alone() -> None:
-    def row(shard: str, status: str, dataset: str = "d") -> dict:
-        path = None if status == "images_only" else f"{shard}.parquet"
-        return {"dataset": dataset, "shard": shard, "status": status, "metadata_path": path}
+    def row(name: str, status: str, dataset: str = "d") -> LandedShard:
+        metadata = None if status == "images_only" else LandingFile(f"{name}.parquet", 1, 1)
+        return LandedShard(0, Shard(dataset, name, metadata, None), status)
 
     files = [row("p-0", "ok"), row("p-00", "ok"), row("p-1", "failed"), row("p-0", "ok", "other")]
     assert metadata_of(row("p-0/00012", "images_only"), files) == [files[0]]
@@ -277,22 +279,22 @@ def test_a_shard_below_the_name_of_a_metadata_file_meets_that_file_alone() -> No
 def test_a_uid_of_another_url_is_another_row(tmp_path: Path) -> None:
     path = parquet(tmp_path, ID=[1, 1], URL=["u", "v"], TEXT=["t", "t"])
     pictures = [Member("0", "0.jpg", 0, 1, url="v", uid="1"), Member("1", "1.jpg", 0, 1, url="w", uid="1")]
-    assert meet(pictures, [MetadataFile(1, path)]) == [*ids(1, 1), None]
+    assert match_rows(pictures, [MetadataFile(1, path)]) == [*ids(1, 1), None]
 
 
 def test_equal_rows_in_two_tars_of_one_download_are_two_rows(tmp_path: Path) -> None:
     path = parquet(tmp_path, URL=["u", "u", "u"], TEXT=["t", "t", "t"])
     for row in range(3):
         picture = Member("0", "0.jpg", 0, 1, url="u", caption="t", row=row)
-        assert meet([picture], [MetadataFile(1, path)]) == ids(1, row)
-    assert meet([Member("0", "0.jpg", 0, 1, url="w", row=1)], [MetadataFile(1, path)]) == [None]
+        assert match_rows([picture], [MetadataFile(1, path)]) == ids(1, row)
+    assert match_rows([Member("0", "0.jpg", 0, 1, url="w", row=1)], [MetadataFile(1, path)]) == [None]
 
 
 def test_metadata_without_captions_meets_pictures_by_url(tmp_path: Path) -> None:
     path = parquet(tmp_path, URL=["u", "v"])
-    assert meet([Member("0", "0.jpg", 0, 1, url="v")], [MetadataFile(1, path)]) == ids(1, 1)
+    assert match_rows([Member("0", "0.jpg", 0, 1, url="v")], [MetadataFile(1, path)]) == ids(1, 1)
 
 
 def test_a_uid_has_to_do_where_a_picture_says_no_url(tmp_path: Path) -> None:
     path = parquet(tmp_path, UID=["a", "b"], URL=["u", "v"], TEXT=["t", "t"])
-    assert meet([Member("0", "0.jpg", 0, 1, uid="b")], [MetadataFile(1, path)]) == ids(1, 1)
+    assert match_rows([Member("0", "0.jpg", 0, 1, uid="b")], [MetadataFile(1, path)]) == ids(1, 1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.catalog import opt_outs
-from transforms.catalog.opt_outs import Entry, RecallListError
+from transforms.catalog.opt_outs import Entry, OptOutListError
 
 type Write = Callable[[str, bytes | str | pa.Table], Path]
 
@@ -84,7 +84,7 @@ def test_parquet_hashes_may_be_bytes_and_ids_numbers(write: Write) -> None:
         ("a.parquet", b"PAR1 and nothing else", "cannot be read"),
         ("a.parquet", pa.table({"sample_id": [1.0]}), "sample_id is double, which loses digits"),
         ("a.parquet", pa.table({"link": ["a"]}), "no column is called"),
-        ("a.xlsx", b"", "a recall list ends in .csv, .parquet, .jsonl, .txt"),
+        ("a.xlsx", b"", "an opt-out list ends in .csv, .parquet, .jsonl, .txt"),
         ("gone/a.csv", None, "cannot be read"),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_list_that_cannot_be_read_is_refused_by_name(
     write: Write, tmp_path: Path, name: str, content: bytes | str | pa.Table | None, says: str
 ) -> None:
     path = tmp_path / name if content is None else write(name, content)
-    with pytest.raises(RecallListError) as refused:
+    with pytest.raises(OptOutListError) as refused:
         entries(path)
     assert says in str(refused.value)
     assert str(path) in str(refused.value)
@@ -105,7 +105,7 @@ def test_an_endless_line_is_refused_before_it_is_held(write: Write, monkeypatch:
         ("a.csv", "url\n" + "x" * 5_000),
         ("b.csv", 'url\n"' + "x\n" * 5_000),
     ):
-        with pytest.raises(RecallListError, match=r"line \d+ is (longer|no CSV)"):
+        with pytest.raises(OptOutListError, match=r"line \d+ is (longer|no CSV)"):
             entries(write(name, content))
     assert entries(write("c.txt", "x" * 900)) == [("url", "x" * 900)]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import add
 
-from transforms.dumps.tars import ArchiveError, Member, members, read
+from transforms.dumps.members import ArchiveError, Member
+from transforms.dumps.tars import members, read
 
 LIMIT = 1000
 
@@ -122,7 +123,7 @@ def test_a_whole_tar_is_not_called_broken_and_an_empty_one_has_no_pictures(tmp_p
 @pytest.mark.parametrize("data", [b"", b"\x1f\x8b\x08 gzip", b"PK\x03\x04" + b"x" * 2000])
 def test_what_is_no_tar_names_the_file_and_the_fix(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.tar").write_bytes(data)
-    with pytest.raises(ArchiveError, match=r"a\.tar is no uncompressed tar .*output_format=webdataset"):
+    with pytest.raises(ArchiveError, match=r"a\.tar is not an uncompressed tar .*output_format=webdataset"):
         members(str(tmp_path / "a.tar"), LIMIT)
 
 

@@ -13,10 +13,11 @@ from huggingface_hub import HfFileSystem
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import GcsFileSystem
 
-from transforms.catalog.landing import LandingFile, inspect, shards
+from transforms.catalog.landing import LandingFile, find_shards
+from transforms.catalog.metadata import inspect
 from transforms.dumps import dump as dumps
 from transforms.storage import stores
-from transforms.storage.remote_stores import StoreError, explained, filesystem
+from transforms.storage.remote_stores import StoreError, explain_errors, filesystem
 
 OBJECTS = {
     "d/00000.tar": b"x" * 100,
@@ -88,22 +89,22 @@ def test_globs_find_the_same_on_disk_and_in_a_store(
 
 
 def test_an_object_is_read_by_ranges(bucket: str) -> None:
-    with stores.opened(f"{bucket}/d/pictures/c#?.jpg") as file:
+    with stores.open_file(f"{bucket}/d/pictures/c#?.jpg") as file:
         assert (file.seek(1), file.read(2), file.seek(0, 2)) == (1, b"dd", 3)
 
 
 def test_a_fetched_copy_goes_when_it_is_no_longer_needed(bucket: str, tmp_path: Path) -> None:
-    with stores.fetched(f"{bucket}/d/00001.tar", tmp_path / "fetched") as path:
+    with stores.local_copy(f"{bucket}/d/00001.tar", tmp_path / "fetched") as path:
         assert Path(path).read_bytes() == OBJECTS["d/00001.tar"]
         assert Path(path).with_suffix(".parquet").read_bytes() == b"beside"
-    with stores.fetched(f"{bucket}/d/pictures", tmp_path / "fetched") as path:
+    with stores.local_copy(f"{bucket}/d/pictures", tmp_path / "fetched") as path:
         assert {p.relative_to(path).as_posix() for p in Path(path).rglob("*.jpg")} == {
             "a b.jpg",
             "c#?.jpg",
             "more/e.jpg",
         }
     assert list((tmp_path / "fetched").iterdir()) == []
-    with stores.fetched("/on/disk.tar", tmp_path / "unused") as path:
+    with stores.local_copy("/on/disk.tar", tmp_path / "unused") as path:
         assert path == "/on/disk.tar"
     assert not (tmp_path / "unused").exists()
 
@@ -112,14 +113,14 @@ def test_an_object_whose_name_leaves_the_folder_is_not_fetched(bucket: str, tmp_
     boto3.client("s3").put_object(Bucket="landing", Key="d/pictures/../../../evil.jpg", Body=b"x")
     with (
         pytest.raises((StoreError, FileNotFoundError)),
-        stores.fetched(f"{bucket}/d/pictures", tmp_path / "a" / "fetched"),
+        stores.local_copy(f"{bucket}/d/pictures", tmp_path / "a" / "fetched"),
     ):
         pass
     assert [p.name for p in tmp_path.rglob("*.jpg")] == []
 
 
 def test_a_folder_in_a_store_is_a_dump(bucket: str) -> None:
-    with dumps.opened(f"{bucket}/d/pictures") as dump:
+    with dumps.open_dump(f"{bucket}/d/pictures") as dump:
         members = dump.listing(1000).members
         assert [(m.key, m.caption) for m in members] == [("a b", None), ("c#?", None), ("more/e", "a caption")]
         assert [dump.read(m.name, m.offset, m.size) for m in members] == [b"picture", b"odd", b"deep"]
@@ -127,7 +128,7 @@ def test_a_folder_in_a_store_is_a_dump(bucket: str) -> None:
 
 def test_shards_in_a_store_know_a_new_delivery(bucket: str) -> None:
     def landed() -> dict[str, LandingFile]:
-        found = shards("d", None, f"{bucket}/d/*/") + shards("d", None, f"{bucket}/d/*.tar")
+        found = find_shards("d", None, f"{bucket}/d/*/") + find_shards("d", None, f"{bucket}/d/*.tar")
         return {shard.name: shard.images for shard in found if shard.images}
 
     before = landed()
@@ -173,7 +174,7 @@ def test_what_is_not_there_names_the_path(bucket: str, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"none\.tar"):
             stores.at(path)
         with pytest.raises(FileNotFoundError, match=r"none\.tar"):
-            stores.opened(path)
+            stores.open_file(path)
 
 
 def test_every_scheme_has_its_own_store_and_another_is_refused() -> None:
@@ -197,7 +198,7 @@ def test_every_scheme_has_its_own_store_and_another_is_refused() -> None:
     ],
 )
 def test_what_a_store_says_becomes_one_sentence_with_the_fix(path: str, said: str, reason: str, fix: str) -> None:
-    with pytest.raises(StoreError) as raised, explained(path):
+    with pytest.raises(StoreError) as raised, explain_errors(path):
         raise OSError(said)
     assert str(raised.value).startswith(f"{path} cannot be read: ")
     assert reason in str(raised.value)
@@ -217,5 +218,5 @@ def test_a_path_that_is_not_utf8_is_text_and_is_opened_by_it(tmp_path: Path) -> 
     (entry,) = stores.glob(f"{tmp_path}/*.tar")
     assert entry.path.encode() == os.fsencode(tmp_path) + b"/caf\\udce9.tar"
     assert stores.at(entry.path) == entry
-    with stores.opened(entry.path) as file:
+    with stores.open_file(entry.path) as file:
         assert file.read() == b"x"

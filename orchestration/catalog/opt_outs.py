@@ -1,0 +1,144 @@
+"""Which training rows are withdrawn: the entries of opt-out lists matched with training rows.
+
+What belongs here: finding the lists of the settings, and the rows that their entries name. What does not: reading the
+files (`transforms/catalog/opt_outs.py`), the queries (`sql/queries/catalog/`), what a withdrawn row no longer counts in
+(`sql/`).
+"""
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.catalog import samples_view
+from orchestration.facts import Facts
+from orchestration.facts.recipes import recipe
+from orchestration.progress import say
+from orchestration.settings import Settings
+from orchestration.settings.sections import Recall
+from orchestration.warehouse.queries import query
+from transforms.catalog import opt_outs
+from transforms.catalog.opt_outs import KINDS, Entry, OptOutListError
+from transforms.hashing.hashes import file_sha256
+
+CODE = 2  # raise when the same lists would match other rows
+_BATCH = 50_000
+_MODELS = (
+    samples_view.SAMPLES,
+    "duplicates.url_keys",
+)  # they decide which URLs are the same
+_ENTRIES = pa.schema({"list": pa.string(), "kind": pa.string(), "value": pa.string()})
+_QUERIES = {"sample_id": "sample_ids", "url": "urls", "host": "hosts", "sha256": "hashes", "pdq": "hashes"}
+
+
+@dataclass(frozen=True)
+class OptOutList:
+    """An opt-out list of the settings.
+
+    Attributes:
+        name: As the settings call it.
+        files: Its files as they are now, each with its SHA-256.
+    """
+
+    name: str
+    files: Sequence[tuple[Path, str]]
+
+    def batches(self) -> Iterator[tuple[Path, list[Entry]]]:
+        """Read the entries of all files, a batch at a time, each with the file it is from."""
+        for path, _ in self.files:
+            for batch in opt_outs.batches(path):
+                yield path, batch
+
+
+def find_lists(recalls: Iterable[Recall]) -> list[OptOutList]:
+    """Find the files of every list in the settings. Raises OptOutListError for a list that is missing or unreadable."""
+    return [_find_list(each) for each in recalls]
+
+
+def _find_list(recall: Recall) -> OptOutList:
+    paths = [Path(name) for name in sorted(glob.glob(recall.path, recursive=True)) if Path(name).is_file()]  # noqa: PTH207
+    if not paths:
+        raise OptOutListError(
+            f"the opt-out list {recall.name} has no file at {recall.path}; put it there, correct `path`, or remove it "
+            "from `recalls` if it is withdrawn"
+        )
+    try:
+        return OptOutList(recall.name, [(path, file_sha256(path)) for path in paths])
+    except OSError as error:
+        raise OptOutListError(
+            f"{error.filename or recall.path} cannot be read: {error.strerror}; see its mode"
+        ) from error
+
+
+def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> dict[str, int]:
+    """Bring the table of withdrawn rows up to date; do nothing if neither lists nor rows changed.
+
+    Args:
+        facts: All fact tables; `recalled_rows` is written.
+        settings: What the view of training rows is opened with.
+        lists: As `find_lists` returns them.
+
+    Returns:
+        Counts by name: entries of each kind, entries that match no row, and entries that cannot match.
+
+    Raises:
+        OptOutListError: If a list cannot be read to its end; the table is then as it was.
+    """
+    table, made_by = facts["recalled_rows"], _recipe(facts, lists)
+    if table.recipe == made_by:
+        return {}
+    if not lists:
+        table.replace([], made_by)
+        return {}
+    with samples_view.opened(facts, settings, _MODELS) as con:
+        unusable = _load_entries(con, lists)
+        kinds = dict(con.execute("select kind, count(*) from entries group by kind").fetchall())
+        _match(con, facts, kinds)
+        reader = con.execute(query("catalog/opt_out_rows")).to_arrow_reader(_BATCH)
+        table.replace((pa.Table.from_batches([batch]) for batch in reader), made_by)
+        [(idle,)] = con.execute("select count(*) from entries anti join matches using (entry)").fetchall()
+    say(f"opt-out lists: {sum(kinds.values()):,} entries, of which {idle:,} match no training row")
+    return {f"entries by {kind}": kinds[kind] for kind in KINDS if kind in kinds} | {
+        "entries that match nothing": idle,
+        "entries that cannot match": unusable,
+    }
+
+
+def _recipe(facts: Facts, lists: Sequence[OptOutList]) -> str:
+    versions = [facts[name].version for name in ("landing_shards", "image_fingerprints") if lists]
+    # a file's ending decides how it is read
+    files = [(each.name, [(path.suffix.lower(), sha256) for path, sha256 in each.files]) for each in lists]
+    return recipe("recalls", CODE, versions, files, samples_view.rules(_MODELS) if lists else {})
+
+
+def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList]) -> int:
+    """Make the table `entries`. Returns how many entries cannot match, because they are neither ids nor hashes."""
+    con.execute("create temp table listed (list varchar, kind varchar, value varchar)")
+    unusable = 0
+    for each in lists:
+        for path, batch in each.batches():
+            usable = [entry for entry in batch if opt_outs.usable(entry)]  # DuckDB would read 4.07e18 as another id
+            if len(usable) < len(batch) and not unusable:
+                kind, value = next(entry for entry in batch if not opt_outs.usable(entry))
+                say(f"warning: {path}: an entry is no {kind}, and matches nothing: {value[:80]!r}")
+            unusable += len(batch) - len(usable)
+            if usable:
+                columns = [[each.name] * len(usable), *(list(column) for column in zip(*usable, strict=True))]
+                con.register("arriving", pa.table(columns, schema=_ENTRIES))
+                con.execute("insert into listed from arriving")
+                con.unregister("arriving")
+    con.execute(f"create temp table entries as {query('catalog/opt_out_entries')}")
+    return unusable
+
+
+def _match(con: duckdb.DuckDBPyConnection, facts: Facts, kinds: Iterable[str]) -> None:
+    """Make the table `matches` of the entries of these kinds."""
+    con.execute("create temp table matches (sample_id ubigint, entry bigint)")
+    for name in dict.fromkeys(_QUERIES[kind] for kind in KINDS if kind in kinds):
+        if name == "hashes":  # a stream, which can be read once
+            columns, where = ["sample_id", "sha256", "pdq"], "sha256 is not null"
+            con.register("hashes", facts["image_fingerprints"].dataset().scanner(columns, where).to_reader())
+        con.execute(f"insert into matches {query(f'catalog/opt_out_{name}')}")

@@ -1,0 +1,119 @@
+"""Tasks on a Ray cluster that stream their results back.
+
+What belongs here: handing out tasks, taking results in turn, and what is done when a worker dies. What does not: the
+cluster (`compute/ray_cluster.py`), what a task is (`compute/engines.py`). Workers write nothing.
+
+Ray runs a task again when its worker dies, at most `RETRIES` times. A task yields the same results in the same order
+each time, and Ray hands over only those that are still missing, so every result comes once. At most `_AHEAD` results of
+a task wait for this process; then its worker waits.
+"""
+
+import copy
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestration.compute import ray_cluster
+from orchestration.compute.ray_cluster import RETRIES, RayUnavailable
+from orchestration.settings.sections import Compute
+
+_AHEAD = 4
+_PATIENCE_S = 60.0
+_DEATHS = ("ActorDiedError", "WorkerCrashedError", "OutOfMemoryError", "ObjectLostError", "NodeDiedError")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A task that cost 1 + RETRIES workers and is given up. reason: what Ray says of the last one."""
+
+    reason: str
+
+
+class Finished:
+    """A task that has yielded everything."""
+
+
+def stream[Result](
+    run: Callable[..., Iterator[Result]], calls: Iterable[Sequence[Any]], compute: Compute, shared: Sequence[Any] = ()
+) -> Iterator[tuple[int, Result | Lost | Finished]]:
+    """Run tasks on a cluster, as many at a time as there are workers, and yield what they yield in turns.
+
+    Args:
+        run: A generator function that workers can import. One that is called again yields the same.
+        calls: The arguments of each task, taken one by one as tasks are begun.
+        compute: The cluster, the number of workers, and what each holds.
+        shared: Further arguments of every task, sent to each machine once.
+
+    Yields:
+        The index of a task with each of its results; at its end, with Finished or Lost.
+
+    Raises:
+        RayUnavailable: If Ray cannot go on.
+        BaseException: What a task raises.
+    """
+    ray = ray_cluster.ray()
+    fresh = enumerate(calls)
+    first = next(fresh, None)
+    if first is None:
+        return
+    with ray_cluster.connected(ray, compute):
+        common = [ray.put(value) for value in shared]
+        # max_calls=0: a worker stays when a task ends, also with a GPU, and keeps the encoders that it loaded
+        remote = ray.remote(num_cpus=compute.ray_cpus, num_gpus=compute.ray_gpus, max_calls=0, max_retries=RETRIES)(
+            run_task
+        )
+        remote = remote.options(num_returns="streaming", _generator_backpressure_num_objects=_AHEAD)
+        deaths = tuple(getattr(ray.exceptions, name) for name in _DEATHS)
+        under_way: dict[Any, int] = {}
+        waited = True
+        try:
+            while first or under_way:
+                while first and len(under_way) < compute.ray_workers:
+                    index, call = first
+                    under_way[remote.remote(run, *call, *common)] = index
+                    first = next(fresh, None)
+                ready, _ = ray.wait(list(under_way), num_returns=1, timeout=_PATIENCE_S)
+                if not ready:
+                    if waited:
+                        _say_waiting(ray, compute)
+                    continue
+                waited = False
+                task = ready[0]
+                index = under_way.pop(task)
+                try:
+                    result = copy.deepcopy(ray.get(next(task)))  # a copy, so that its shared memory is free again
+                except StopIteration:
+                    yield index, Finished()
+                except deaths as death:
+                    yield index, Lost(ray_cluster.first_line(death))
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from error
+                except ray.exceptions.RayError as error:
+                    raise RayUnavailable(f"Ray cannot go on: {ray_cluster.first_line(error)}") from error
+                else:
+                    under_way[task] = index  # last: the others have their turn before it
+                    yield index, result
+        finally:
+            for task in under_way:
+                ray.cancel(task, force=True)
+
+
+def run_task[Result](run: Callable[..., Iterator[Result]], *arguments: Any) -> Iterator[Result]:  # noqa: ANN401
+    """Run a task in a worker. Ray takes no `partial`, and shows workers by the name of this function.
+
+    Args:
+        run: The task.
+        *arguments: What it is called with.
+    """
+    yield from run(*arguments)
+
+
+def _say_waiting(ray: Any, compute: Compute) -> None:  # noqa: ANN401 -- the module, which need not be installed
+    has = ray.cluster_resources()
+    print(
+        f"waiting for a Ray worker of {compute.ray_cpus:g} CPUs and {compute.ray_gpus:g} GPUs; "
+        f"the cluster has {has.get('CPU', 0):g} and {has.get('GPU', 0):g}",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,74 @@
+"""Which shards lack which fingerprints.
+
+What belongs here: comparing what a shard would be fingerprinted by with what it was. What does not: a second dump of
+the same rows (`fingerprints/second_dump.py`), the work (`fingerprints/shards.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestration.catalog.shards import landed_shards
+from orchestration.facts import Facts
+from orchestration.facts.recipes import older_recipe, recipe
+from orchestration.fingerprints.kinds import REDOWNLOAD
+from orchestration.fingerprints.makers import Makers
+from transforms.catalog.landing import OK, LandedShard
+from transforms.fingerprints.row_matching import metadata_of
+
+
+@dataclass(frozen=True)
+class DueShard:
+    """A shard whose pictures lack some fingerprints.
+
+    Attributes:
+        shard: The shard.
+        files: Shards whose metadata may list its pictures.
+        recipes: The recipe of each fingerprint that it lacks, by kind.
+    """
+
+    shard: LandedShard
+    files: Sequence[LandedShard]
+    recipes: Mapping[str, str]
+
+    @property
+    def partition(self) -> str:
+        """Its Dagster partition."""
+        return self.shard.files.partition
+
+
+def due_shards(facts: Facts, makers: Makers) -> list[DueShard]:
+    """Return the shards whose delivery, metadata, encoders or rules are not those they were fingerprinted with.
+
+    Args:
+        facts: What landed, and what is done.
+        makers: What fingerprints would be made by.
+    """
+    landed = landed_shards(facts, "images_path is not null")
+    if not landed:
+        return []  # without loading an encoder
+    notes = facts["fingerprinted_shards"].read(["shard_id", "fingerprint", "recipe"]).to_pylist()
+    done = {(each["shard_id"], each["fingerprint"]): each["recipe"] for each in notes}
+    digests = {kind: digest for kind, digest in makers.digests().items() if kind != REDOWNLOAD}
+    older = makers.older_digests()
+    files = landed_shards(facts, "metadata_path is not null")
+    due = []
+    for shard in landed:
+        listing = metadata_of(shard, files)
+        # a tar without metadata of its own name meets rows of other files
+        others = [] if shard.status == OK else deliveries(listing)
+        recipes = {
+            kind: recipe("shard fingerprints", digest, shard.delivery, others) for kind, digest in digests.items()
+        }
+        missing = {
+            kind: made_by
+            for kind, made_by in recipes.items()
+            if done.get((shard.shard_id, kind)) not in (made_by, older_recipe(older[kind], shard.delivery, others))
+        }
+        if missing:
+            due.append(DueShard(shard, listing, missing))
+    return due
+
+
+def deliveries(files: Sequence[LandedShard]) -> list[tuple[str, int]]:
+    """Return what tells one delivery of these metadata files from the next."""
+    return [(each.files.metadata.path, each.files.metadata.mtime_ns) for each in files if each.files.metadata]

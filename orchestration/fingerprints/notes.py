@@ -1,0 +1,82 @@
+"""Notes of which fingerprints are done, and dropping fingerprints with their notes.
+
+What belongs here: the fact table `fingerprinted_shards`. What does not: which shards are due
+(`fingerprints/due_shards.py`), writing fingerprints (`fingerprints/shard_writer.py`).
+"""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from orchestration.facts import Facts
+from orchestration.facts.filters import equals, is_in
+from orchestration.fingerprints.due_shards import DueShard
+from orchestration.fingerprints.kinds import COPY, EMBEDDINGS, HASHES, IMAGES, SEMANTIC, TABLES
+from orchestration.fingerprints.makers import Makers
+from transforms.fingerprints.shard import Account
+
+_FIRST_DUMP = is_in("fingerprint", (HASHES, COPY, SEMANTIC))
+
+
+def note(facts: Facts, due: DueShard, makers: Makers, account: Account) -> None:
+    """Note that a shard has all fingerprints that it lacked.
+
+    Args:
+        facts: Of which `fingerprinted_shards` is written.
+        due: The shard, and the recipes of its fingerprints.
+        makers: What made them.
+        account: What became of its pictures.
+    """
+    table, made_by = facts["fingerprinted_shards"], makers.digests()
+    files = due.shard.files
+    same = {"shard_id": due.shard.shard_id, "dataset": files.dataset, "shard": files.name} | account.row()
+    rows = [
+        same | {"fingerprint": kind, "recipe": done_by, "maker": made_by[kind], "encoder": makers.encoder_id(kind)}
+        for kind, done_by in due.recipes.items()
+    ]
+    table.upsert(pa.Table.from_pylist(rows, table.schema))
+
+
+def forget(facts: Facts, shard_id: int, kinds: Iterable[str]) -> None:
+    """Drop some fingerprints of a shard, after the notes that they are done.
+
+    Args:
+        facts: All fact tables.
+        shard_id: The shard.
+        kinds: Which of its fingerprints.
+    """
+    shard = equals("shard_id", shard_id)
+    for kind in kinds:
+        facts["fingerprinted_shards"].delete(f"{shard} and {equals('fingerprint', kind)}")
+        facts[TABLES[kind]].delete(shard)
+
+
+def forget_gone_shards(facts: Facts) -> None:
+    """Drop the fingerprints of shards that left the landing folder."""
+    landed = facts["landing_shards"].read(["shard_id"], "images_path is not null")["shard_id"].to_pylist()
+    done = facts["fingerprinted_shards"].read(["shard_id"], _FIRST_DUMP)["shard_id"].to_pylist()
+    for shard_id in set(done) - set(landed):
+        forget(facts, shard_id, (HASHES, *EMBEDDINGS))
+
+
+def forget_outdated_shards(facts: Facts) -> None:
+    """Drop fingerprints of deliveries that were replaced by one that has no fingerprints yet.
+
+    Its rows may be others by now, and a known picture is not worth a wrong caption.
+    """
+    outdated = facts["fingerprinted_shards"].read(["shard_id"], f"{_FIRST_DUMP} and recipe = ''")
+    for shard_id in outdated["shard_id"].unique().to_pylist():
+        forget(facts, shard_id, (HASHES, *EMBEDDINGS))
+
+
+def fingerprint_versions(facts: Facts, encoder_id: str | None) -> tuple[str | int | None, ...]:
+    """Return what tells one state of the training pictures' fingerprints from the next.
+
+    Args:
+        facts: All fact tables.
+        encoder_id: Identity of the copy encoder.
+
+    Returns:
+        The encoder, and the versions of the tables of hashes and of copy embeddings.
+    """
+    return encoder_id, *(facts[name].version for name in (IMAGES[HASHES], EMBEDDINGS[COPY]))

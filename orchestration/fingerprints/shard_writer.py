@@ -1,0 +1,78 @@
+"""Committing the fingerprints of shards.
+
+What belongs here: in which order the old fingerprints go, the new ones come, and the note is written. What does not:
+computing them (`transforms/fingerprints/shard.py`), the notes themselves (`fingerprints/notes.py`).
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from orchestration.facts import Facts, FactTable
+from orchestration.fingerprints.due_shards import DueShard
+from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES, TABLES
+from orchestration.fingerprints.makers import Makers
+from orchestration.fingerprints.notes import forget, note
+from orchestration.progress import say
+from transforms.fingerprints.shard import Account, Batch
+
+
+class ShardWriter:
+    """Writes one shard: untouched until its first commit, then replaced bit by bit, then noted as done.
+
+    Until the first commit the fingerprints of the delivery before stay, so that a shard that cannot be read now loses
+    nothing. A run that is killed leaves the shard without a note, and the next run computes it again.
+    """
+
+    def __init__(self, facts: Facts, due: DueShard, makers: Makers, commit_rows: int) -> None:
+        self._facts, self._due, self._makers, self._commit_rows = facts, due, makers, commit_rows
+        self._held: list[Batch] = []
+        self._replaced = False
+
+    def add(self, batch: Batch) -> None:
+        """Take a batch, and commit those that are held once they have `commit_rows` rows."""
+        self._held.append(batch)
+        if sum(len(each.images) for each in self._held) >= self._commit_rows:
+            self._commit()
+
+    def finish(self, account: Account) -> None:
+        """Commit the rest, and note that the shard is done. A shard that could not be reached stays as it is."""
+        if account.unreachable and not self._replaced:
+            say(f"left for the next run: {self._due.partition}: {account.broken}")
+            return
+        self._commit()
+        if not account.unreachable:
+            note(self._facts, self._due, self._makers, account)
+        say(f"fingerprinted {self._due.partition}: {account.summary()}")
+
+    def _commit(self) -> None:
+        if not self._replaced:
+            # with the hashes also embeddings that no setting asks for now: they are of the delivery before
+            kinds = self._due.recipes
+            forget(self._facts, self._due.shard.shard_id, (HASHES, *EMBEDDINGS) if HASHES in kinds else kinds)
+            self._replaced = True
+        for kind in self._due.recipes if self._held else ():
+            if kind in IMAGES:
+                self._upsert(self._facts[IMAGES[kind]], [batch.images for batch in self._held])
+            elif vectors := [batch.vectors[kind] for batch in self._held if kind in batch.vectors]:
+                encoder = self._makers.encoder(kind).id
+                self._upsert(self._facts.embeddings(EMBEDDINGS[kind], str(encoder), encoder.dimension), vectors)
+        self._held.clear()
+
+    def _upsert(self, table: FactTable, parts: Sequence[pa.Table]) -> None:
+        rows = pa.concat_tables(parts, promote_options="permissive")
+        rows = rows.append_column("shard_id", pa.array([self._due.shard.shard_id] * len(rows), pa.int64()))
+        table.upsert(rows.select(table.schema.names))
+
+
+def maintain(facts: Facts, index_rows: int) -> dict[str, dict[str, int]]:
+    """Compact and index the tables that shards are written to, where that pays.
+
+    Args:
+        facts: All fact tables.
+        index_rows: Rows from which on a table has indices.
+
+    Returns:
+        What was done to each table.
+    """
+    return {name: facts[name].maintain(index_rows) for name in TABLES.values()}

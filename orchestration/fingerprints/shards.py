@@ -1,0 +1,116 @@
+"""Fingerprinting the shards that are due.
+
+What belongs here: the jobs, and the way of their results to the tables. What does not: which shards are due
+(`fingerprints/due_shards.py`), where jobs run (`compute/engines.py`), how one is done
+(`transforms/fingerprints/shard.py`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from orchestration.compute import engines
+from orchestration.facts import Facts
+from orchestration.facts.filters import equals
+from orchestration.fingerprints.due_shards import DueShard
+from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES
+from orchestration.fingerprints.makers import Makers
+from orchestration.fingerprints.shard_writer import ShardWriter
+from orchestration.progress import track
+from orchestration.settings import Settings
+from transforms.fingerprints.ahead import WorkPace
+from transforms.fingerprints.fingerprint import FAILED, STORED
+from transforms.fingerprints.row_matching import MetadataFile
+from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
+
+_REUSED = 131_072  # rows of a shard delivered again that are held in memory, so that known pictures are not computed
+
+
+@dataclass(frozen=True)
+class ShardFingerprinter:
+    """Fingerprints shards and commits them.
+
+    Attributes:
+        facts: Where fingerprints are written.
+        makers: The rules and encoders.
+        settings: Where jobs run, and how many rows are one commit.
+        pace: How much of a shard is in work at once.
+        fetched: Folder for dumps from a store while they are read.
+    """
+
+    facts: Facts
+    makers: Makers
+    settings: Settings
+    pace: WorkPace
+    fetched: Path
+
+    def run(self, due: Sequence[DueShard], task: str = "fingerprinting") -> Iterator[tuple[DueShard, Account]]:
+        """Fingerprint shards, and yield each with its account once it is committed.
+
+        A shard of up to `limits.commit_rows` rows is one commit a table. A run that is killed loses the shards in hand.
+
+        Args:
+            due: The shards.
+            task: What the progress is called.
+        """
+        if not due:
+            return
+        for kind in {kind for each in due for kind in each.recipes} & EMBEDDINGS.keys():
+            self._bind(kind)
+        writers = [ShardWriter(self.facts, each, self.makers, self.settings.limits.commit_rows) for each in due]
+        jobs = (self._job(each) for each in due)
+        results = engines.fingerprint(jobs, self.settings.compute, self.makers.load)
+        for index, item in track(results, task, sum(each.shard.rows for each in due) or None, _size):
+            if isinstance(item, Batch):
+                writers[index].add(item)
+            else:
+                writers[index].finish(item)
+                yield due[index], item
+
+    def _bind(self, kind: str) -> None:
+        """Make a table of embeddings one of this encoder, empty if it was another's: all its shards are due again."""
+        encoder = self.makers.encoder(kind).id
+        self.facts[EMBEDDINGS[kind]].reset(str(encoder), encoder.dimension)
+
+    def _job(self, due: DueShard) -> Job:
+        images = due.shard.files.images
+        if images is None:
+            raise ValueError(f"{due.partition} has no pictures to fingerprint")
+        return Job(
+            dump=images.path,
+            fetched=str(self.fetched),
+            files=tuple(
+                MetadataFile(each.shard_id, each.readable_path, own=each.files.metadata.path == images.path)
+                for each in due.files
+                if each.readable_path and each.files.metadata
+            ),
+            encoders={kind: name for kind, name in self.makers.encoder_names.items() if kind in due.recipes},
+            rules=self.makers.rules,
+            pace=self.pace,
+            known=self._known(due),
+        )
+
+    def _known(self, due: DueShard) -> pa.Table | None:
+        """Return what the same makers made of this shard's pictures before it was delivered again."""
+        where = equals("shard_id", due.shard.shard_id)
+        notes = self.facts["fingerprinted_shards"].read(["fingerprint", "maker"], where).to_pylist()
+        before = {each["fingerprint"]: each["maker"] for each in notes}
+        now, older = self.makers.digests(), self.makers.older_digests()
+        kinds = [kind for kind in EMBEDDINGS if kind in due.recipes]
+        images = self.facts[IMAGES[HASHES]]
+        if any(before.get(kind) not in (now[kind], older[kind]) for kind in (HASHES, *kinds)):
+            return None
+        if not 0 < images.dataset().count_rows(filter=where) <= _REUSED:
+            return None
+        known = pl.DataFrame(images.read(["sample_id", *STORED], f"{where} and status <> '{FAILED}'"))
+        for kind in kinds:
+            vectors = pl.DataFrame(self.facts[EMBEDDINGS[kind]].read(["sample_id", "vector"], where))
+            known = known.join(vectors.rename({"vector": kind}), on="sample_id", how="left", maintain_order="left")
+        return known.to_arrow()
+
+
+def _size(result: ShardResult) -> int:
+    return len(result[1].images) if isinstance(result[1], Batch) else 0

@@ -1,0 +1,41 @@
+"""Working ahead of a reader, in threads.
+
+What belongs here: how far ahead, and in which order. What does not: the work (`fingerprints/fingerprint.py`).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WorkPace:
+    """How much is done at once: pictures a batch, and decoding threads."""
+
+    batch: int
+    workers: int
+
+
+def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
+    """Apply a function to items in threads, at most two batches ahead of the reader, and yield results in order.
+
+    Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.
+
+    Args:
+        work: The function.
+        items: What it is applied to.
+        pace: The number of threads, and the size of a batch.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(pace.workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * pace.batch:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
