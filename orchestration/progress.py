@@ -30,7 +30,12 @@ class Reporter(Protocol):
     """Shows one task at a time."""
 
     def start(self, task: str, total: int | None) -> None:
-        """Begin a task of `total` units."""
+        """Begin a task.
+
+        Args:
+            task: What is done, in the words that people read.
+            total: Its units, None where nobody knows them before.
+        """
 
     def advance(self, done: int) -> None:
         """Report how many units are done by now."""
@@ -46,7 +51,7 @@ class Silent:
     """Reports nothing."""
 
     def start(self, task: str, total: int | None) -> None:
-        """Do nothing."""
+        """See Reporter."""
 
     def advance(self, done: int) -> None:
         """Do nothing."""
