@@ -13,7 +13,7 @@ import duckdb
 
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.warehouse import build, functions, macros
+from orchestration.warehouse import build, functions, macros, sql_folder
 from orchestration.warehouse.models import STAGES, Model, load
 from orchestration.warehouse.version import HISTORY
 
@@ -43,17 +43,17 @@ What several tables are computed with; the file keeps them, because its views ca
 
 def render() -> str:
     """Return the page as Markdown."""
-    models = sorted(load(build.SQL), key=lambda model: STAGES.index(model.stage))
+    models = sorted(load(sql_folder.SQL), key=lambda model: STAGES.index(model.stage))
     columns = _columns(models)
     lines = [_HEAD, "", "| table | one row per |", "| --- | --- |"]
     lines += [f"| [`{m.name}`](#{m.name.replace('.', '')}) | {_grain(m)} |" for m in models]
     for model in models:
         lines += ["", *_section(model, columns[model.name])]
     lines += ["", _MACROS]
-    for macro in macros.load(build.SQL):
+    for macro in macros.load(sql_folder.SQL):
         lines += ["", *_macro(macro), "", f"Returns {', '.join(f'`{name}`' for name in columns[macro.name])}."]
     lines += ["", _FUNCTIONS]
-    for function in sorted(functions.load(build.SQL), key=lambda function: function.name):
+    for function in sorted(functions.load(sql_folder.SQL), key=lambda function: function.name):
         lines += ["", *_macro(function)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -66,9 +66,9 @@ def _columns(models: list[Model]) -> dict[str, dict[str, str]]:
         inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
         with build.opened(Path(folder) / "empty.duckdb", settings) as con:
             build.provide(con, sorted({name for model in models for name in model.inputs}), inputs)
-            for model in load(build.SQL):  # in the order in which they can be built
+            for model in load(sql_folder.SQL):  # in the order in which they can be built
                 build.materialize(con, model)
-            asked = macros.load(build.SQL)
+            asked = macros.load(sql_folder.SQL)
             macros.create(con, asked)
             described = {m.name: _described(con, f'"{m.stage}"."{m.table}"') for m in models}
             return described | {m.name: _described(con, f"from {m.name}({_nulls(m)})") for m in asked}

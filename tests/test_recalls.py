@@ -21,7 +21,7 @@ from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.defs.opt_outs import recalled_rows
 from orchestration.facts import Facts
 from orchestration.runtime.resources import Warehouse
-from orchestration.warehouse import build, publishing
+from orchestration.warehouse import publishing, sql_folder
 from transforms import pictures
 from transforms.catalog.landing import ROW_BITS
 from transforms.guard import Guard
@@ -296,10 +296,10 @@ def test_lists_are_matched_again_where_a_rows_url_is_another(
 ) -> None:
     assert matched("url", "https://a.org/x") == {10}
     sql = landing.folder / "sql"
-    shutil.copytree(build.SQL, sql)
+    shutil.copytree(sql_folder.SQL, sql)
     model = sql / "catalog" / "samples.sql"
     model.write_text(model.read_text().replace("rows.url,\n", "rows.url || '?moved' as url,\n"))
-    monkeypatch.setattr(build, "SQL", sql)
+    monkeypatch.setattr(sql_folder, "SQL", sql)
     assert recall(instance).success
     assert Facts(landing.home / "facts")["recalled_rows"].read().num_rows == 0
 

@@ -17,7 +17,7 @@ from orchestration.defs.catalog import landing_shards
 from orchestration.duplicates import captions
 from orchestration.facts import Facts
 from orchestration.runtime.resources import Warehouse
-from orchestration.warehouse import build, functions, macros
+from orchestration.warehouse import functions, macros, sql_folder
 from orchestration.warehouse.models import load
 
 MODELS = {model.name: model for model in load(ROOT / "sql")}
@@ -288,10 +288,10 @@ def test_a_second_run_computes_nothing(landing: Landing, monkeypatch: pytest.Mon
     landing.write_config("[joins]\nrecall_sample = 5\n")
     run()
     assert facts["caption_groups"].version > versions["caption_groups"], "recall is measured on another sample"
-    shutil.copytree(build.SQL, landing.folder / "sql")
+    shutil.copytree(sql_folder.SQL, landing.folder / "sql")
     model = landing.folder / "sql" / "catalog" / "samples.sql"
     model.write_text(model.read_text().replace("coalesce(rows.caption, rows.text, ", "coalesce(rows.text, "))
-    monkeypatch.setattr(build, "SQL", landing.folder / "sql")
+    monkeypatch.setattr(sql_folder, "SQL", landing.folder / "sql")
     before = facts["caption_groups"].recipe
     run()
     assert facts["caption_groups"].recipe != before, "another column may be the caption"

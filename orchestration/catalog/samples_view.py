@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.warehouse import build
+from orchestration.warehouse import build, sql_folder
 from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import Model, load
 
@@ -52,8 +52,8 @@ def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,))
 def rules(models: Sequence[str]) -> dict[str, list[str]]:
     """Return what models say of rows, word by word, for the recipe of a fact that is computed with them."""
     known = _models()
-    return {name: words(known[name].select, build.SQL) for name in models}
+    return {name: words(known[name].select, sql_folder.SQL) for name in models}
 
 
 def _models() -> dict[str, Model]:
-    return {model.name: model for model in load(build.SQL)}
+    return {model.name: model for model in load(sql_folder.SQL)}

@@ -14,10 +14,10 @@ import dagster as dg
 from orchestration.facts import WRITTEN_BY
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse
-from orchestration.warehouse import build, version
+from orchestration.warehouse import build, sql_folder, version
 from orchestration.warehouse.models import Model, load
 
-MODELS = load(build.SQL)
+MODELS = load(sql_folder.SQL)
 _KEYS = {dg.AssetKey([model.stage, model.table]): model for model in MODELS}
 _OWNERS = {"catalog": "team:data-engineering", "fingerprints": "team:data-engineering", "reports": "team:curators"}
 

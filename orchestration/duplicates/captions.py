@@ -18,7 +18,7 @@ from orchestration.facts.filters import equals
 from orchestration.facts.recipes import recipe
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import build
+from orchestration.warehouse import sql_folder
 from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import load
 from orchestration.warehouse.queries import query
@@ -62,7 +62,7 @@ def _recipe(facts: Facts, settings: Settings) -> str:
 
     Pictures that arrive change no caption.
     """
-    rules = {model.name: words(model.select, build.SQL) for model in load(build.SQL) if model.name in _MODELS}
+    rules = {model.name: words(model.select, sql_folder.SQL) for model in load(sql_folder.SQL) if model.name in _MODELS}
     chosen = settings.thresholds.caption, settings.joins.recall_sample
     landed = facts["landing_shards"].read(["shard_id", "readable_path", "metadata_size", "metadata_mtime_ns"])
     return recipe("captions", CODE, rules, chosen, landed.sort_by("shard_id").to_pylist())

@@ -17,7 +17,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import build
+from orchestration.warehouse import sql_folder
 from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import load
 from orchestration.warehouse.queries import query
@@ -35,7 +35,7 @@ def prompts(texts: Sequence[str]) -> pa.Table:
 
     They are normalised by the model that normalises captions. White space alone is no prompt, as it is no caption.
     """
-    (rules,) = (model.select for model in load(build.SQL) if model.name == MODELS[-1])
+    (rules,) = (model.select for model in load(sql_folder.SQL) if model.name == MODELS[-1])
     with duckdb.connect() as con:
         con.register("given", pa.table({"caption": pa.array(sorted(set(texts)), pa.string())}))
         con.execute("create schema catalog; create schema duplicates")
@@ -96,7 +96,7 @@ def landed_recipe(facts: Facts) -> str:
 
 def _landed(facts: Facts) -> dict[int, tuple[str, str]]:
     """Return by shard the file of its captions, and a hash of that file and of how captions are read from it."""
-    rules = {model.name: words(model.select, build.SQL) for model in load(build.SQL) if model.name in MODELS}
+    rules = {model.name: words(model.select, sql_folder.SQL) for model in load(sql_folder.SQL) if model.name in MODELS}
     files = facts["landing_shards"].read(_FILE, "readable_path is not null").sort_by("shard_id")
     return {
         file["shard_id"]: (file["readable_path"], recipe("prompts", CODE, rules, file)) for file in files.to_pylist()

@@ -14,15 +14,12 @@ import pyarrow as pa
 
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.settings import Settings
-from orchestration.warehouse import functions, macros
+from orchestration.warehouse import functions, macros, sql_folder
 from orchestration.warehouse.models import STAGES, Check, Model
 from orchestration.warehouse.previous import TABLES, Previous
 from transforms.catalog.columns import NUMBER_COLUMNS, TEXT_COLUMNS
 
 _EXAMPLES = 3
-_LAYER = Path(__file__).resolve().parents[1]
-# beside the code in a checkout, within it in an installed wheel
-SQL = _LAYER / "sql" if (_LAYER / "sql").is_dir() else _LAYER.parent / "sql"
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection
     with duckdb.connect(str(path), config=config) as con:
         for stage in STAGES:
             con.execute(f'create schema if not exists "{stage}"')
-        macros.create(con, functions.load(SQL))
+        macros.create(con, functions.load(sql_folder.SQL))
         yield con
         con.execute("checkpoint")
 

@@ -10,19 +10,19 @@ are, in the order in which they are passed.
 from functools import cache
 from pathlib import Path
 
-from orchestration.warehouse import build
+from orchestration.warehouse import sql_folder
 
 FOLDER = "queries"
 
 
 def query(name: str) -> str:
     """Return the SQL of `sql/queries/<name>.sql` without its header. Raises LookupError that names a missing file."""
-    return _statement(build.SQL / FOLDER / f"{name}.sql")
+    return _statement(sql_folder.SQL / FOLDER / f"{name}.sql")
 
 
 def query_names(group: str) -> tuple[str, ...]:
     """Return the names of the queries in `sql/queries/<group>/`, sorted, as `query` takes them."""
-    return tuple(f"{group}/{path.stem}" for path in sorted((build.SQL / FOLDER / group).glob("*.sql")))
+    return tuple(f"{group}/{path.stem}" for path in sorted((sql_folder.SQL / FOLDER / group).glob("*.sql")))
 
 
 @cache

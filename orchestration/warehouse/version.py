@@ -18,7 +18,7 @@ from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import build, functions, macros, previous, publishing
+from orchestration.warehouse import build, functions, macros, previous, publishing, sql_folder
 from orchestration.warehouse.models import Model
 
 HISTORY = pa.schema(
@@ -121,7 +121,7 @@ def built(plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_i
         build.provide(con, sorted({name for model in plan.models for name in model.inputs}), inputs)
         tracked = track(plan.models, "building tables", len(plan.models))
         rows = {model.name: build.materialize(con, model) for model in tracked}
-        macros.create(con, macros.load(build.SQL))
+        macros.create(con, macros.load(sql_folder.SQL))
         audits = [result for model in plan.models for result in build.audit(con, model)]
         yield VersionBuild(number, path, con, rows, build.columns(con), audits)
 
@@ -161,7 +161,7 @@ def _published_versions(history: pa.Table, stay: Sequence[Model]) -> dict[str, i
 
 def _recipe(models: Sequence[Model], fact_versions: Mapping[str, int], settings_hash: str) -> str:
     tables = [[model.name, sql_words(model.create), model.comments] for model in models]
-    callables = [*macros.load(build.SQL), *functions.load(build.SQL)]
+    callables = [*macros.load(sql_folder.SQL), *functions.load(sql_folder.SQL)]
     made = [[sql_words(statement) for statement in each.statements] for each in callables]
     return recipe("published version", fact_versions, settings_hash, tables, made)
 

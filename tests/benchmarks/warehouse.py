@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.warehouse import build
+from orchestration.warehouse import build, sql_folder
 from orchestration.warehouse.models import load
 from orchestration.warehouse.version import HISTORY
 
@@ -64,7 +64,7 @@ def make(path: Path, clusters: int, then: str = "") -> None:
     settings = Settings(home=path.parent)
     facts = Facts(path.parent / "facts")
     nothing: pa.Table = HISTORY.empty_table()
-    models = load(build.SQL)
+    models = load(sql_folder.SQL)
     with build.opened(path, settings) as con:
         con.execute("set timezone = 'UTC'")
         inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)

@@ -6,7 +6,7 @@ from conftest import Landing
 
 from orchestration.definitions import defs
 from orchestration.runtime import asset_metadata
-from orchestration.warehouse import build
+from orchestration.warehouse import sql_folder
 from orchestration.warehouse.models import load
 from orchestration.warehouse.queries import query, query_names
 
@@ -39,7 +39,7 @@ def test_bars_are_in_proportion_and_say_what_is_left_out() -> None:
 def test_every_chart_can_be_drawn_and_shown_at_once(sample: Landing) -> None:
     with duckdb.connect(str(sample.home / "raisonne.duckdb"), read_only=True) as con:
         plots = query_names("plots")
-        assert {name.removeprefix("plots/") for name in plots} <= {model.name for model in load(build.SQL)}
+        assert {name.removeprefix("plots/") for name in plots} <= {model.name for model in load(sql_folder.SQL)}
         for name in plots:
             drawn = asset_metadata.bars(con.execute(query(name)).fetchall())
             assert "█" in drawn and len(drawn) < 1000, name

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from orchestration.warehouse import build, functions, macros
+from orchestration.warehouse import functions, macros, sql_folder
 from orchestration.warehouse.headers import ModelError
 from transforms.intervals import wilson
 from transforms.matches.null_distribution import Null, Tail, fit
@@ -18,7 +18,7 @@ from transforms.matches.null_distribution import Null, Tail, fit
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an empty database that has the functions."""
     with duckdb.connect() as opened:
-        macros.create(opened, functions.load(build.SQL))
+        macros.create(opened, functions.load(sql_folder.SQL))
         yield opened
 
 

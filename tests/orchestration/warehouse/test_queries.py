@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.warehouse import build
+from orchestration.warehouse import build, sql_folder
 from orchestration.warehouse.queries import query, query_names
 
-FILES = sorted((build.SQL / "queries").rglob("*.sql"))
+FILES = sorted((sql_folder.SQL / "queries").rglob("*.sql"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_every_file_says_what_it_returns_and_holds_a_statement(file: Path) -> None:
-    name = file.relative_to(build.SQL / "queries").with_suffix("").as_posix()
+    name = file.relative_to(sql_folder.SQL / "queries").with_suffix("").as_posix()
     assert file.read_text(encoding="utf-8").startswith("-- ")
     assert query(name) and not query(name).startswith("--")
-    assert name in query_names(file.parent.relative_to(build.SQL / "queries").as_posix())
+    assert name in query_names(file.parent.relative_to(sql_folder.SQL / "queries").as_posix())
 
 
 @pytest.mark.parametrize("text", ["select 1", "-- One row.\n", ""])
