@@ -403,9 +403,9 @@ class Compute(Section):
     ray_address: str | None = Field(
         None, description="Address of the cluster, as `ray.init` takes it. None: start one on this machine."
     )
-    ray_workers: int = Field(2, ge=1, description="Ray actors, each with the encoders loaded.")
-    ray_cpus: float = Field(1, ge=0, description="CPUs that one actor holds.")
-    ray_gpus: float = Field(0, ge=0, description="GPUs that one actor holds.")
+    ray_workers: int = Field(2, ge=1, description="Ray workers, each with the encoders loaded.")
+    ray_cpus: float = Field(1, ge=0, description="CPUs that one worker holds.")
+    ray_gpus: float = Field(0, ge=0, description="GPUs that one worker holds.")
 
 
 class Publishing(Section):
