@@ -53,7 +53,7 @@ def _full() -> dict[str, float]:
             if name == FAST:
                 found["load"] = min(seconds(lambda f=folder: Guard.load(f, encoder(FAST))) for _ in range(3))
                 found["size"] = sum(path.stat().st_size for path in folder.iterdir()) / ROWS
-                views = len(guard._nearest._views)  # type: ignore[union-attr]
+                views = len(guard._embeddings._views)  # type: ignore[union-attr]
                 found["encode"] = _encode(views)
     return found
 
