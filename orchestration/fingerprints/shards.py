@@ -21,6 +21,7 @@ from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.shard_writer import ShardWriter
 from orchestration.progress import track
 from orchestration.settings import Settings
+from transforms.catalog.landing import LandedShard
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import FAILED, STORED
 from transforms.fingerprints.row_matching import MetadataFile
@@ -83,9 +84,9 @@ class ShardFingerprinter:
             dump=images.path,
             fetched=str(self.fetched),
             files=tuple(
-                MetadataFile(each.shard_id, each.readable_path, own=each.files.metadata.path == images.path)
+                MetadataFile(each.shard_id, each.readable_path, own=_holds_pictures(each, images.path))
                 for each in due.files
-                if each.readable_path and each.files.metadata
+                if each.readable_path
             ),
             encoders={kind: name for kind, name in self.makers.encoder_names.items() if kind in due.recipes},
             rules=self.makers.rules,
@@ -114,3 +115,8 @@ class ShardFingerprinter:
 
 def _size(result: ShardResult) -> int:
     return len(result[1].images) if isinstance(result[1], Batch) else 0
+
+
+def _holds_pictures(shard: LandedShard, images: str) -> bool:
+    """Return whether the metadata of a shard is the dump itself; a dump without metadata has a list of its own."""
+    return shard.files.metadata is not None and shard.files.metadata.path == images
