@@ -45,7 +45,7 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
     made_by = scores.null_recipe(training, warehouse.views, count, chosen, limits, held_out)
     outdated = {table.recipe for table in tables} != {made_by}
-    comparisons = PixelComparisons(compared, scores.comparison_recipe(limits))
+    comparisons = PixelComparisons(compared, scores.comparison_recipe(limits), tables)
     if outdated or failures(compared):
         encoder = warehouse.encoder()
         index = read_index(facts, encoder.id)

@@ -41,7 +41,8 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
     rules = (candidate_thresholds(warehouse.settings), limits, warehouse.views)
     made_by = recipe("matches", (CODE, search.CODE, candidates.CODE), *training, versions, rules)
     outdated = {table.recipe, evidence.recipe} != {made_by}
-    counts, comparisons = SearchCounts(), PixelComparisons(compared, candidates.comparison_recipe(limits))
+    comparisons = PixelComparisons(compared, candidates.comparison_recipe(limits), (table, evidence))
+    counts = SearchCounts()
     if outdated or failures(compared):
         searched = read_search(facts, warehouse.encoder().id, warehouse.views, warehouse.settings)
         generations = readable_generations(facts, searched.encoder)

@@ -6,7 +6,7 @@ comparing (`transforms/alignment/comparer.py`), which pairs are worth it (`trans
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from threading import Lock
@@ -50,14 +50,16 @@ class PixelComparisons:
         changed: Whether one of them gave something other than what was stored.
     """
 
-    def __init__(self, table: FactTable, made_by: str) -> None:
+    def __init__(self, table: FactTable, made_by: str, dependents: Sequence[FactTable] = ()) -> None:
         """Start with nothing held.
 
         Args:
             table: With the columns `picture_a`, `picture_b`, `recipe`, `outcome` and `failure`.
             made_by: The recipe of an outcome.
+            dependents: Tables that are made of outcomes. They are marked stale before an outcome is written, so that a
+                run killed before it replaced them does not leave them as if nothing had changed.
         """
-        self._table, self._recipe = table, made_by
+        self._table, self._recipe, self._dependents = table, made_by, dependents
         self._held: dict[Pair, PixelOutcome] = {}
         self._new: dict[Pair, PixelOutcome] = {}
         self._failed: set[Pair] = set()  # in this run
@@ -122,6 +124,8 @@ class PixelComparisons:
             {"picture_a": a, "picture_b": b, "recipe": self._recipe, "outcome": text, "failure": failure}
             for (a, b), (text, failure) in self._new.items()
         ]
+        for each in self._dependents if rows else ():
+            each.forget_recipe()
         self._table.upsert(pa.Table.from_pylist(rows, self._table.schema))
         self._new.clear()
 

@@ -5,7 +5,7 @@ What belongs here: all tables at once, and the format of the recipes that they w
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestration.facts.facts import Facts
@@ -49,22 +49,31 @@ class Migration:
         return told
 
 
-def migrate(facts: Facts) -> Migration:
+def migrate(facts: Facts, tell: Callable[[str], None] = lambda sentence: None) -> Migration:
     """Create the tables that do not exist and bring those of an older release up to date.
 
     Only the holder of the writer's lock calls this. A run that is killed amid it does the rest the next time.
+
+    Args:
+        facts: All tables.
+        tell: Receives the sentences before anything is changed: a run that is killed amid the changes has said them.
     """
     file = facts.folder / _FORMAT_FILE
     current = file.exists() and file.read_text(encoding="utf-8").strip() == str(FORMAT)
     stale = [] if current else _stale(facts)
     tables: defaultdict[Change, list[str]] = defaultdict(list)
-    for table in sorted(facts, key=lambda table: table.outdated):  # notes are brought up to date before some go
-        change = table.migrate()
-        if change is not Change.NONE:
+    for table in facts:
+        if (change := table.due_change) is not Change.NONE:
             tables[change].append(table.name)
+    migration = Migration(tables, stale)
+    for sentence in migration.sentences:
+        tell(sentence)
+    for change in (Change.CREATED, Change.EVOLVED, Change.EMPTIED):  # notes are brought up to date before some go
+        for name in tables.get(change, ()):
+            facts[name].migrate()
     if not current:
         file.write_text(f"{FORMAT}\n", encoding="utf-8")
-    return Migration(tables, stale)
+    return migration
 
 
 def _stale(facts: Facts) -> list[str]:

@@ -152,4 +152,6 @@ def _word(token: Any) -> str:  # noqa: ANN401 -- sqlglot's own class, which it c
         return f"'{token.text}'"
     if token.token_type == TokenType.IDENTIFIER:
         return f'"{token.text}"'
+    if token.token_type.name.endswith("STRING"):  # such as e'\n' and $$text$$
+        return f"{token.token_type.name} '{token.text}'"
     return str(token.text).lower()

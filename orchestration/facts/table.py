@@ -216,10 +216,15 @@ class FactTable:
             upkeep.retried(table._reset)
 
     @property
-    def outdated(self) -> bool:
-        """Whether `migrate` would empty the table."""
+    def due_change(self) -> Change:
+        """What `migrate` would do to the table."""
         stored = upkeep.load(self.uri)
-        return stored is not None and bool(tables.incompatible(stored.schema, current_schema(self.name, stored.schema)))
+        if stored is None:
+            return Change.CREATED
+        current = current_schema(self.name, stored.schema)
+        if tables.incompatible(stored.schema, current):
+            return Change.EMPTIED
+        return Change.NONE if set(stored.schema.names) == set(current.names) else Change.EVOLVED
 
     def migrate(self) -> Change:
         """Create the table, or bring one of an older release up to date. Does nothing to a current one.

@@ -52,8 +52,7 @@ class Warehouse(dg.ConfigurableResource):
         log = progress.told_to(context.log.info) if context.log else nullcontext()
         with publishing.writer(self.home, run=run, wait_s=wait, on_wait=tell), log:
             shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
-            for sentence in migrate(self.facts).sentences:
-                tell(sentence)
+            migrate(self.facts, tell)
             yield self
 
     # Settings and places

@@ -95,12 +95,16 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=_WRITING, dir=target.parent))
-    with _locked(folder):
-        try:
-            yield folder / target.name
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_WRITING, dir=target.parent))
+        with _locked(folder) as lock:
+            if lock is not None and _opens(folder, lock):
+                try:
+                    yield folder / target.name
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+                return
+        # another writer took it for abandoned before it was locked
 
 
 def _clear_abandoned(parent: Path) -> None:
@@ -138,9 +142,13 @@ def _locked(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
         wait: Whether to wait for whoever has the lock.
 
     Yields:
-        The descriptor that holds the lock, or None if the lock cannot be had.
+        The descriptor that holds the lock, or None if the lock cannot be had or the folder is gone.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield None
+        return
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -56,6 +56,25 @@ def test_a_failure_is_stored_and_tried_again_by_the_next_run(table: FactTable) -
     assert table.read(["outcome"])["outcome"].to_pylist() == ["true"]
 
 
+def test_what_is_made_of_outcomes_is_stale_before_one_changes(table: FactTable) -> None:
+    """A run killed between the commit and the replacement of evidence left the failure in the evidence for ever."""
+    evidence = Facts(table.folder)["match_evidence"]
+    first = opened(table)
+    first.outcome(("a", "b"), away)
+    first.close()
+    evidence.replace([], "made of a failure")
+    again = PixelComparisons(table, "one", [evidence])
+    again.hold()
+    again.outcome(("a", "b"), away)
+    again.close()
+    assert evidence.recipe == "made of a failure", "the same failure changes nothing"
+    killed = PixelComparisons(table, "one", [evidence])
+    killed.hold()
+    killed.outcome(("a", "b"), lambda: True)
+    killed.commit()
+    assert (failures(table), evidence.recipe) == (0, "")
+
+
 def test_a_failure_that_nobody_asks_for_is_forgotten(table: FactTable) -> None:
     first = opened(table)
     first.outcome(("a", "b"), away)

@@ -240,6 +240,19 @@ def test_a_table_with_another_key_starts_anew(facts: Facts) -> None:
     assert table.dataset(version=1).to_table()["encoder"].to_pylist() == ["sscd", "sscd"], "what was there is not lost"
 
 
+def test_a_migration_tells_of_changes_before_it_makes_them(facts: Facts) -> None:
+    """One that is killed has said what it emptied, which the next one cannot know."""
+    schema = pa.schema([facts["fingerprinted_shards"].schema.field("shard_id"), pa.field("encoder", pa.string())])
+    older(facts, "fingerprinted_shards", pa.table({"shard_id": [1, 2], "encoder": ["a", "b"]}).cast(schema))
+    told = []
+
+    def tell(sentence: str) -> None:
+        told.append((sentence, lance.dataset(facts["fingerprinted_shards"].uri).count_rows()))
+
+    assert [(sentence, 2) for sentence in migrate(facts, tell).sentences] == told
+    assert told and facts["fingerprinted_shards"].dataset().count_rows() == 0
+
+
 def test_what_starts_anew_is_noted_as_done_no_more(facts: Facts) -> None:
     candidates, evidence = facts["match_candidates"], facts["match_evidence"]
     row = {"generation_id": "g", "sample_id": 1, "method": "copy"}

@@ -93,6 +93,8 @@ def test_the_layout_of_a_select_is_in_no_recipe_and_its_words_are() -> None:
     assert sql_words(written) != sql_words(written.replace("'X  y'", "'x  y'"))
     assert sql_words("select 'a'") != sql_words("select a")
     assert sql_words('select "A"') != sql_words('select "a"')
+    assert sql_words("select e'A'") != sql_words("select e'a'")
+    assert sql_words("select $$A$$") != sql_words("select $$a$$")
 
 
 def test_recipes_from_before_they_had_a_format_are_still_understood() -> None:

@@ -1,5 +1,7 @@
 """Folders of exports: one writer at a time, nothing left by a killed one, and only our own are removed."""
 
+import shutil
+import tempfile
 import threading
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import xlsxwriter.workbook
 from orchestration.reports import exports
 from orchestration.settings import Settings
 from transforms.reports.spreadsheets import sheets
-from transforms.storage.staging import staged
+from transforms.storage.staging import new_folder, staged
 
 
 def test_a_folder_is_written_from_within_by_one_at_a_time(tmp_path: Path) -> None:
@@ -70,3 +72,23 @@ def test_a_disk_that_is_full_is_an_error_of_the_file_system(tmp_path: Path, monk
     monkeypatch.setattr(xlsxwriter.workbook.Workbook, "_store_workbook", full)
     with pytest.raises(OSError, match="No space left"), sheets.book(tmp_path / "made.xlsx"):
         pass
+
+
+def test_a_folder_that_another_writer_takes_for_abandoned_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two guard exports at once: between making and locking its folder, one could lose it to the other."""
+    make, gone = tempfile.mkdtemp, []
+
+    def made(prefix: str, dir: Path) -> str:  # noqa: A002 -- the name of mkdtemp's argument
+        folder = make(prefix=prefix, dir=dir)
+        if not gone:
+            gone.append(folder)
+            shutil.rmtree(folder)
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made)
+    with new_folder(tmp_path / "bundle") as folder:
+        (folder / "file").write_text("whole")
+    assert gone and [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert (tmp_path / "bundle" / "file").read_text() == "whole"
