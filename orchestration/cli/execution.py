@@ -18,8 +18,8 @@ def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
     """Run a job in this process and show its progress. The result holds the errors of steps; they are not raised.
 
     Args:
-        job: name of one of `automation.JOBS`.
-        home: folder of the warehouse.
+        job: Name of one of `automation.JOBS`.
+        home: Folder of the warehouse.
 
     Raises:
         OSError: Dagster's own records cannot be written.

@@ -38,9 +38,9 @@ class BundleOptions:
     """What a bundle holds and blocks.
 
     Attributes:
-        at_least: least training rows that show a picture.
-        hashes_only: leave the embeddings out.
-        copy_score: cosine from which the guard blocks; the settings' if None.
+        at_least: Least training rows that show a picture.
+        hashes_only: Leave the embeddings out.
+        copy_score: Cosine from which the guard blocks; the settings' if None.
         p_value: p-value up to which it also blocks; none if None.
     """
 
@@ -56,17 +56,17 @@ def write(
     """Write a bundle of the published version.
 
     Args:
-        con: the published version.
-        settings: those it was made with.
-        options: what the bundle holds.
+        con: The published version.
+        settings: Those it was made with.
+        options: What the bundle holds.
         target: a new folder. Default: one in the warehouse, named after the version and the options.
 
     Returns:
         The folder.
 
     Raises:
-        GuardExportError: the bundle would be wrong or empty.
-        OSError: the file system refuses.
+        GuardExportError: If the bundle would be wrong or empty.
+        OSError: If the file system refuses.
     """
     if options.hashes_only and (options.copy_score is not None or options.p_value is not None):
         raise GuardExportError("--copy-score and --p-value need embeddings; leave them out, or leave --hashes-only out")

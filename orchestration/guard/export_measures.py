@@ -25,8 +25,8 @@ class Losses:
     """Measures what sketches and 8-bit numbers lose of the vectors of a bundle.
 
     Args:
-        queries: views of edited copies of training pictures, float32 (pictures, views, d).
-        threshold: cosine from which a search should find a pair.
+        queries: Views of edited copies of training pictures, float32 (pictures, views, d).
+        threshold: Cosine from which a search should find a pair.
     """
 
     def __init__(self, queries: npt.NDArray[np.float32], threshold: float) -> None:
@@ -73,8 +73,8 @@ def queries(embeddings: pa.Table, views: Sequence[str], dimension: int) -> npt.N
     """Return the views of at most 64 edited copies: float32 (pictures, views, dimension).
 
     Args:
-        embeddings: rows of `calibration_embeddings`. Pictures that lack a view are left out.
-        views: names of the views.
+        embeddings: Rows of `calibration_embeddings`. Pictures that lack a view are left out.
+        views: Names of the views.
         dimension: d.
     """
     vectors: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
@@ -91,8 +91,8 @@ def error_rates(pictures: Sequence[Mapping[str, Any]], score: float, p_value: fl
     Perceptual hashes and equal files block further copies; they are not counted. Intervals are Wilson's, of 95%.
 
     Args:
-        pictures: rows of `calibration_pictures`.
-        score: cosine from which the rule blocks.
+        pictures: Rows of `calibration_pictures`.
+        score: Cosine from which the rule blocks.
         p_value: p-value up to which it also blocks, if any.
     """
     blocked: dict[str, list[bool]] = defaultdict(list)

@@ -21,9 +21,9 @@ def default_folder(
     """Return the default folder of a bundle, named after its version and options.
 
     Args:
-        home: folder of the warehouse.
-        version: number of the published version.
-        at_least: see `BundleOptions`, as for the others.
+        home: Folder of the warehouse.
+        version: Number of the published version.
+        at_least: See `BundleOptions`, as for the others.
         hashes_only: likewise.
         copy_score: likewise.
         p_value: likewise.
@@ -50,8 +50,8 @@ def prune(home: Path, kept: Collection[int]) -> None:
     A process that has one open can go on. Bundles outside `home/guard` stay.
 
     Args:
-        home: folder of the warehouse.
-        kept: numbers of the versions to keep.
+        home: Folder of the warehouse.
+        kept: Numbers of the versions to keep.
     """
     folders = _by_version(home)
     for number in folders.keys() - {*kept, max(folders, default=0)}:

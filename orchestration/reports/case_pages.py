@@ -66,10 +66,10 @@ class CasePages:
     """Makes the case pages of one published version.
 
     Attributes:
-        publication: the version.
-        thresholds: the settings' thresholds, shown where the published evidence does not state its own.
-        max_pixels: the largest generated image that is decoded.
-        pictures: reader of the training pictures.
+        publication: The version.
+        thresholds: The settings' thresholds, shown where the published evidence does not state its own.
+        max_pixels: The largest generated image that is decoded.
+        pictures: Reader of the training pictures.
     """
 
     publication: Publication
@@ -160,9 +160,9 @@ def write(page: CasePage, file: Path, reports: str | None = None) -> Path:
     """Write a case page, completely or not at all.
 
     Args:
-        page: the page.
-        file: the file to write.
-        reports: relative path from the page to the folder of the reports, if it lies in one.
+        page: The page.
+        file: The file to write.
+        reports: Relative path from the page to the folder of the reports, if it lies in one.
 
     Returns:
         The file.

@@ -22,10 +22,10 @@ class Case:
     """What the published tables say of one generation.
 
     Attributes:
-        generation: its row, by column.
-        sources: its likely sources with all that was measured, strongest first, at most MOST_SOURCES.
-        coverage: what each fingerprint covers.
-        reliability: rows of matches.calibration.
+        generation: Its row, by column.
+        sources: Its likely sources with all that was measured, strongest first, at most MOST_SOURCES.
+        coverage: What each fingerprint covers.
+        reliability: Rows of matches.calibration.
     """
 
     generation: Mapping[str, Any]
@@ -39,10 +39,10 @@ def find(con: duckdb.DuckDBPyConnection, name: str) -> Case:
 
     Args:
         con: a connection to a published version.
-        name: the generation's id, or its end from a slash on if only one id ends so.
+        name: The generation's id, or its end from a slash on if only one id ends so.
 
     Raises:
-        LookupError: there is no such generation; the message gives the nearest names.
+        LookupError: If there is no such generation; the message gives the nearest names.
     """
     known = [row["generation_id"] for row in rows(con, "generation_names")]
     if name in known:
@@ -59,7 +59,7 @@ def read(con: duckdb.DuckDBPyConnection, generation: str) -> Case:
 
     Args:
         con: a connection to a published version that holds the generation.
-        generation: the generation's id.
+        generation: The generation's id.
     """
     sources = []
     for source in rows(con, "case_sources", generation=generation, most=MOST_SOURCES):

@@ -48,11 +48,11 @@ def write(
 
     Args:
         con: a connection to a published version.
-        data: the folder to write into.
-        gallery: how much to write.
-        with_pictures: number of clusters, from the first on, that show the pictures of their different files.
-        pictures: reader of the pictures.
-        cases: the file of each generation's page, by generation.
+        data: The folder to write into.
+        gallery: How much to write.
+        with_pictures: Number of clusters, from the first on, that show the pictures of their different files.
+        pictures: Reader of the pictures.
+        cases: The file of each generation's page, by generation.
     """
     for number, clusters in groupby(
         _clusters(con, gallery), key=lambda cluster: cluster[0]["cluster_id"] % gallery.cluster_files

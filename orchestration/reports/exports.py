@@ -47,8 +47,8 @@ def default_folder(home: Path, version: int) -> Path:
     """Return the folder of a version's exports, unless a user names another one.
 
     Args:
-        home: folder of the warehouse.
-        version: number of the version.
+        home: Folder of the warehouse.
+        version: Number of the version.
     """
     return home / "exports" / f"version-{version:06d}"
 
@@ -57,8 +57,8 @@ def prune(home: Path, kept: Collection[int]) -> None:
     """Remove the default folders of versions that are no longer kept. Folders that users named stay.
 
     Args:
-        home: folder of the warehouse.
-        kept: numbers of the versions that are kept.
+        home: Folder of the warehouse.
+        kept: Numbers of the versions that are kept.
     """
     for folder in (home / "exports").glob("version-*"):
         number = _DEFAULT.fullmatch(folder.name)
@@ -80,17 +80,17 @@ def write(
 
     Args:
         con: a connection to the version.
-        folder: the folder to write into.
-        formats: any of FORMATS.
-        pictures: reader of the training pictures.
-        settings: limits of the exports, and thresholds for the case pages.
+        folder: The folder to write into.
+        formats: Any of FORMATS.
+        pictures: Reader of the training pictures.
+        settings: Limits of the exports, and thresholds for the case pages.
 
     Returns:
         The files that people open.
 
     Raises:
-        NotInVersion: the version lacks a table.
-        FileExistsError: something else is in the place of a file or of the folder `pages`.
+        NotInVersion: If the version lacks a table.
+        FileExistsError: If something else is in the place of a file or of the folder `pages`.
     """
     _require_tables(con)
     if "html" in formats:
@@ -124,8 +124,8 @@ def write_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
 
     Args:
         con: a connection that knows the table.
-        table: the table as a query writes it; never a name from outside.
-        path: the file to write.
+        table: The table as a query writes it; never a name from outside.
+        path: The file to write.
     """
     con.execute(f"copy ({safe_select(con, table)}) to {literal(str(path))} (format csv, header)")
 
@@ -135,8 +135,8 @@ def write_parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> Non
 
     Args:
         con: a connection that knows the table.
-        table: the table as a query writes it; never a name from outside.
-        path: the file to write.
+        table: The table as a query writes it; never a name from outside.
+        path: The file to write.
     """
     con.execute(f"copy {table} to {literal(str(path))} (format parquet, compression zstd)")
 

@@ -29,7 +29,7 @@ def extent(con: duckdb.DuckDBPyConnection, limits: Reports) -> GalleryExtent:
 
     Args:
         con: a connection to a published version.
-        limits: the settings' limits of the pages.
+        limits: The settings' limits of the pages.
     """
     [row] = rows(con, "gallery_extent", clusters=limits.clusters, members=limits.members)
     return GalleryExtent(
@@ -49,9 +49,9 @@ def write(con: duckdb.DuckDBPyConnection, data: DataFolder, gallery: GalleryExte
 
     Args:
         con: a connection to a published version.
-        data: the folder to write into.
-        gallery: how much to write, from `extent`.
-        pictures: reader of the pictures.
+        data: The folder to write into.
+        gallery: How much to write, from `extent`.
+        pictures: Reader of the pictures.
     """
     index, names, sheet = _Index(), _Names(), _Sheet(data, gallery, pictures)
     parts = -(-gallery.listed // PART)

@@ -43,8 +43,8 @@ class DataFolder:
         """Write one file.
 
         Args:
-            kind: folder of the file.
-            number: name of the file within it.
+            kind: Folder of the file.
+            number: Name of the file within it.
             value: a JSON value; its keys are never text from outside.
         """
         name = f"{kind}/{number}"
@@ -58,8 +58,8 @@ def rows(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[di
 
     Args:
         con: a connection to a published version.
-        name: the query's name in `sql/queries/reports/`.
-        values: its parameters.
+        name: The query's name in `sql/queries/reports/`.
+        values: Its parameters.
     """
     cursor = con.execute(query(f"reports/{name}"), values)
     columns = [column[0] for column in cursor.description or ()]
@@ -71,8 +71,8 @@ def stream(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> Itera
 
     Args:
         con: a connection to a published version.
-        name: the query's name in `sql/queries/reports/`.
-        values: its parameters.
+        name: The query's name in `sql/queries/reports/`.
+        values: Its parameters.
     """
     with con.cursor() as cursor:
         for batch in cursor.execute(query(f"reports/{name}"), values).to_arrow_reader(_BATCH):
@@ -83,8 +83,8 @@ def text(value: str | None, limit: int = LONG) -> str | None:
     """Return a text from outside as pages print it.
 
     Args:
-        value: the text.
-        limit: the number of characters after which it is cut.
+        value: The text.
+        limit: The number of characters after which it is cut.
     """
     return None if value is None else legible(value, limit)
 

@@ -43,9 +43,9 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pict
 
     Args:
         con: a connection to the version.
-        folder: the folder to write into.
-        settings: limits of the pages, thresholds, and the largest picture.
-        pictures: reader of the training pictures.
+        folder: The folder to write into.
+        settings: Limits of the pages, thresholds, and the largest picture.
+        pictures: Reader of the training pictures.
     """
     inner, limits, version = folder / FOLDER, settings.reports, publication(con)
     data, extent = DataFolder(inner / "data"), gallery.extent(con, limits)

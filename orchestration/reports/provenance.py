@@ -40,7 +40,7 @@ def confirmed_copies(con: duckdb.DuckDBPyConnection, most: int) -> list[dict[str
 
     Args:
         con: a connection to a published version.
-        most: how many at most.
+        most: How many at most.
     """
     return rows(con, "confirmed_copies", most=most)
 
@@ -57,11 +57,11 @@ def write_cases(
 
     Args:
         con: a connection to a published version.
-        confirmed: the copies, from `confirmed_copies`.
-        folder: folder of the case pages.
-        data: folder of the report's data.
-        pages: maker of the case pages.
-        listed: the clusters that have a page.
+        confirmed: The copies, from `confirmed_copies`.
+        folder: Folder of the case pages.
+        data: Folder of the report's data.
+        pages: Maker of the case pages.
+        listed: The clusters that have a page.
 
     Returns:
         The file name of each generation's page, by generation.
@@ -94,9 +94,9 @@ def page(
 
     Args:
         con: a connection to a published version.
-        confirmed: the copies that it shows, from `confirmed_copies`.
-        title: title of the report.
-        version: the version.
+        confirmed: The copies that it shows, from `confirmed_copies`.
+        title: Title of the report.
+        version: The version.
     """
     verdicts = [VerdictCount(**row) for row in rows(con, "verdicts")]
     reliability = cases.reliability(con)

@@ -65,7 +65,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
 
     Args:
         con: a connection to a published version, with the table `leaving`.
-        folder: the folder to write into.
+        folder: The folder to write into.
 
     Returns:
         Sentences for the reader of the files.
@@ -95,9 +95,9 @@ def stream(con: duckdb.DuckDBPyConnection, query: str, values: list[str], path: 
 
     Args:
         con: a connection to a published version.
-        query: the query.
-        values: its parameters.
-        path: the file to write.
+        query: The query.
+        values: Its parameters.
+        path: The file to write.
     """
     reader = con.execute(query, values).to_arrow_reader(_BATCH)
     with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:

@@ -67,8 +67,8 @@ class RemovalCounts:
     """Rows of the warehouse, and what becomes of them.
 
     Attributes:
-        kept_without_url: rows that stay and cannot be downloaded.
-        kept_without_picture: rows that stay and have no usable picture.
+        kept_without_url: Rows that stay and cannot be downloaded.
+        kept_without_picture: Rows that stay and have no usable picture.
     """
 
     rows: int
@@ -89,16 +89,16 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
 
     Args:
         con: a connection to a published version.
-        folder: the folder to write into.
-        policy: one of `policies`.
-        memory: the most that DuckDB may hold, such as `"4GB"`.
+        folder: The folder to write into.
+        policy: One of `policies`.
+        memory: The most that DuckDB may hold, such as `"4GB"`.
 
     Returns:
         The files.
 
     Raises:
-        RemovalError: something else is in the place of a file, or the counts contradict duplicates.policies.
-        OSError: the file system refuses.
+        RemovalError: If something else is in the place of a file, or the counts contradict duplicates.policies.
+        OSError: If the file system refuses.
     """
     _require_free(folder)
     with staging.staged(folder) as partial:

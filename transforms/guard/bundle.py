@@ -57,9 +57,9 @@ class Digests:
     """SHA-256 digests, looked up by their first 8 bytes.
 
     Attributes:
-        keys: the first 8 bytes, uint64 (n,), ascending.
-        cluster: numbers of clusters, uint32 (n,).
-        rows: the digests, uint8 (n, 32).
+        keys: The first 8 bytes, uint64 (n,), ascending.
+        cluster: Numbers of clusters, uint32 (n,).
+        rows: The digests, uint8 (n, 32).
     """
 
     keys: npt.NDArray[np.uint64]
@@ -158,8 +158,8 @@ class Bundle:
         """Return a cluster as a source.
 
         Args:
-            cluster: its number.
-            evidence: the fields of Source that the bundle does not know.
+            cluster: Its number.
+            evidence: The fields of Source that the bundle does not know.
         """
         row = self._clusters.slice(cluster, 1).to_pylist()[0]
         derived = {"licenses": tuple(row["licenses"]), "recalled": row["duplicate_count"] == 0}

@@ -150,8 +150,8 @@ def require_arrays(manifest: Mapping[str, Any], opened: Mapping[str, npt.NDArray
 
     Args:
         manifest: a valid one.
-        opened: the arrays by name.
-        clusters: the table of clusters.
+        opened: The arrays by name.
+        clusters: The table of clusters.
     """
     if clusters.schema != CLUSTER_SCHEMA or len(clusters) != manifest["counts"]["clusters"]:
         raise ValueError(f"{CLUSTERS} has other columns, or not {manifest['counts']['clusters']:,} rows")

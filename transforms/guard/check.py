@@ -85,16 +85,16 @@ class Guard:
         """Open and verify a bundle, and load its encoder.
 
         Args:
-            path: the bundle.
-            encoder: an encoder, or its name in the settings. Default: the name in the manifest.
-            overrides: the curators' list, if any.
+            path: The bundle.
+            encoder: An encoder, or its name in the settings. Default: the name in the manifest.
+            overrides: The curators' list, if any.
 
         Raises:
             BundleError: a file is missing, changed or inconsistent; the message names it.
-            OverrideError: the list cannot be used.
-            EncoderUnavailable: the encoder's weights cannot be loaded.
-            EncoderMismatch: the encoder is not the one of the bundle; the message names both.
-            OSError: the list cannot be read.
+            OverrideError: If the list cannot be used.
+            EncoderUnavailable: If the encoder's weights cannot be loaded.
+            EncoderMismatch: If the encoder is not the one of the bundle; the message names both.
+            OSError: If the list cannot be read.
         """
         entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
         bundle = Bundle.open(Path(path))
@@ -118,7 +118,7 @@ class Guard:
 
         Args:
             image: a path, the bytes of a file, or pixels, uint8 (height, width, 3).
-            limit_s: seconds after which the answer is `unavailable`.
+            limit_s: Seconds after which the answer is `unavailable`.
         """
         clock = _Clock(limit_s)
         try:

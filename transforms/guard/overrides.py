@@ -56,9 +56,9 @@ class Overrides:
     """A list of entries.
 
     Attributes:
-        digest: of the file; empty without one.
-        exact: entries by rule, kind and value.
-        hashed: entries by perceptual hash.
+        digest: Of the file; empty without one.
+        exact: Entries by rule, kind and value.
+        hashed: Entries by perceptual hash.
     """
 
     digest: str = ""
@@ -87,8 +87,8 @@ class Overrides:
         """Return the entry for an image itself, a block before an allowance.
 
         Args:
-            printed: fingerprint of the image.
-            radius: most differing bits of a near hash.
+            printed: Fingerprint of the image.
+            radius: Most differing bits of a near hash.
         """
         digests = (("sha256", printed.sha256), ("pixel_sha256", printed.pixel_sha256))
         for rule in (BLOCK, ALLOW):

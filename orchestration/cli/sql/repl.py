@@ -42,9 +42,9 @@ def interact(con: duckdb.DuckDBPyConnection, form: str, facts: Path) -> None:
     """Read statements, each ended by a semicolon, and dot commands, until end of input.
 
     Args:
-        con: the published version.
-        form: table, csv or json.
-        facts: folder of the Lance tables, for queries of embeddings.
+        con: The published version.
+        form: `table`, `csv` or `json`.
+        facts: Folder of the Lance tables, for queries of embeddings.
     """
     print(_GREETING)
     session: PromptSession[str] = PromptSession(

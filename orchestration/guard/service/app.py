@@ -49,9 +49,9 @@ class ServiceOptions:
     """Options of a service besides its capacity.
 
     Attributes:
-        every_s: seconds between looks for a new bundle.
-        token: bearer token that requests need; None if they need none.
-        record: takes every verdict, and returns at once.
+        every_s: Seconds between looks for a new bundle.
+        token: Bearer token that requests need; None if they need none.
+        record: Takes every verdict, and returns at once.
     """
 
     every_s: float
@@ -208,9 +208,9 @@ def serve(service: GuardService, listening: socket.socket, grace_s: float) -> No
     """Answer requests until SIGTERM or SIGINT, then finish the accepted ones.
 
     Args:
-        service: the application.
+        service: The application.
         listening: a bound socket.
-        grace_s: most seconds for the accepted requests.
+        grace_s: Most seconds for the accepted requests.
     """
     config = uvicorn.Config(
         service.app,

@@ -33,8 +33,8 @@ class BundleState:
         """Return the current state. Links are followed, so a link to another bundle is another state.
 
         Args:
-            path: the bundle, or a link to it.
-            overrides: the curators' list, if any.
+            path: The bundle, or a link to it.
+            overrides: The curators' list, if any.
 
         Raises:
             OSError: a file cannot be found.
@@ -48,10 +48,10 @@ class CurrentGuard:
     """The guard in use. A request reads `guard` once, so its answer comes from one bundle.
 
     Args:
-        locate: returns the path of the bundle to use now.
-        load: opens a bundle.
-        overrides: the curators' list that `load` reads too.
-        report: takes the outcome of each reload.
+        locate: Returns the path of the bundle to use now.
+        load: Opens a bundle.
+        overrides: The curators' list that `load` reads too.
+        report: Takes the outcome of each reload.
     """
 
     def __init__(

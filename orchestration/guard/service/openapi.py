@@ -23,9 +23,9 @@ def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
     """Return the document, in OpenAPI 3.1.
 
     Args:
-        version: that of raisonne.
-        body_bytes: most bytes of an image.
-        token: whether requests need a bearer token.
+        version: That of raisonne.
+        body_bytes: Most bytes of an image.
+        token: Whether requests need a bearer token.
     """
     image = {"schema": {"type": "string", "format": "binary"}}
     check = {

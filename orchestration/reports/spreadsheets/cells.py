@@ -25,7 +25,7 @@ def safe_select(con: duckdb.DuckDBPyConnection, table: str) -> str:
 
     Args:
         con: a connection that knows the table.
-        table: the table as a query writes it; never a name from outside.
+        table: The table as a query writes it; never a name from outside.
     """
     relation = con.table(table)
     cells = []

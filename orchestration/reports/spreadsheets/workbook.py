@@ -43,10 +43,10 @@ def write(
 
     Args:
         con: a connection to a published version.
-        tables: the tables, as `stage.table`.
-        path: the file to write.
-        pictures: reader of the pictures that the sheets show.
-        sheet_rows: rows of a sheet, after which another one begins.
+        tables: The tables, as `stage.table`.
+        path: The file to write.
+        pictures: Reader of the pictures that the sheets show.
+        sheet_rows: Rows of a sheet, after which another one begins.
     """
     with sheets.book(path) as book:
         about, written = book.add_worksheet("About"), []

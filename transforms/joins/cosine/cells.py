@@ -91,7 +91,7 @@ class JoinRecall:
         found: Pairs of a sampled row with any other that are compared.
         true: All pairs of a sampled row.
         rows: Sampled rows that are in a true pair.
-        share: found / true; None where there is no true pair.
+        share: Found / true; None where there is no true pair.
         low: Lower end of Wilson's interval at 95%.
         high: Upper end.
     """

@@ -45,10 +45,10 @@ class SheetTable:
     """A table to be written into a workbook.
 
     Attributes:
-        name: name of its sheets.
-        reader: its rows, with flat columns and neutralised text.
-        notes: note of each column heading, by column name.
-        thumbnails: pictures of the first rows, in order.
+        name: Name of its sheets.
+        reader: Its rows, with flat columns and neutralised text.
+        notes: Note of each column heading, by column name.
+        thumbnails: Pictures of the first rows, in order.
     """
 
     name: str
@@ -79,9 +79,9 @@ def write(workbook: xlsxwriter.Workbook, table: SheetTable, rows: int = ROWS) ->
     """Write a table on one or more sheets.
 
     Args:
-        workbook: an open workbook, from `book`.
-        table: the table.
-        rows: rows of a sheet, the header included; more rows go on a further sheet.
+        workbook: An open workbook, from `book`.
+        table: The table.
+        rows: Rows of a sheet, the header included; more rows go on a further sheet.
 
     Returns:
         The name of each sheet and its number of rows.
