@@ -61,7 +61,7 @@ def test_show_says_what_was_searched_when_there_is_no_source(sample: Landing) ->
     shown = sample.raisonne("show", name).stdout
     assert shown.splitlines()[0] == f"{name}: no_match_found"
     assert shown.splitlines()[1].startswith("searched: ")
-    assert "no likely source among them; nothing is said about the rest" in shown
+    assert "no likely source among them; this says nothing about rows that were not searched" in shown
 
 
 def test_show_names_near_generations_for_an_unknown_one(sample: Landing) -> None:

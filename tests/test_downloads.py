@@ -299,7 +299,7 @@ def test_rows_keep_what_the_metadata_says(case: Case) -> None:
 def test_a_second_download_asks_nothing(case: Case) -> None:
     before = case.server.asked.copy()
     done = case.landing.raisonne("download", "tiny")
-    assert done.stdout.startswith("tiny: nothing was left to ask for; 5 of 21 pictures downloaded\n")
+    assert done.stdout.startswith("tiny: no row was left to request; 5 of 21 pictures downloaded\n")
     assert case.server.asked == before
     assert max(before.values()) == 2 or before["/loop.jpg"] > 2
 

@@ -1,4 +1,4 @@
-"""Executing a job in this process, and finding out why it failed.
+"""Executing a job in this process, and reporting why it failed.
 
 What belongs here: from the name of a job to its result, and from its events to a reason. What does not: assets and jobs
 (`defs/`, `automation.py`), arguments and exit codes (`cli/run.py`), Dagster's own home (`runtime/instance.py`).

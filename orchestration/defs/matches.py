@@ -1,6 +1,6 @@
 """What could this generation come from? The asset `match_candidates`.
 
-What belongs here: reading the inputs, and writing matches. What does not: searching (`matches/search.py`), gathering,
+What belongs here: reading the inputs, and writing matches. What does not: searching (`matches/search.py`), collecting,
 comparing and measuring candidates (`matches/candidates.py`), p-values and verdicts (`sql/matches/evidence.sql`).
 """
 
@@ -30,7 +30,7 @@ _READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates"
     pool="gpu",
 )
 def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """The likely sources of every generation: by bytes, perceptual hash, embedding and prompt, compared by pixels.
+    """The likely sources of every generation by bytes, perceptual hash, embedding and prompt, compared by pixels.
 
     New generations are searched against all training pictures, new training pictures against all generations.
     """

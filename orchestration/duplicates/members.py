@@ -1,7 +1,7 @@
 """Members of clusters, kept as facts.
 
-What belongs here: when components are cut again, writing members, telling two states of the clusters apart. What does
-not: cutting components into clusters (`transforms/duplicates/members.py`).
+What belongs here: deciding when to cut components again, writing members, and hashing the state of the clusters. What
+does not: cutting components into clusters (`transforms/duplicates/members.py`).
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _NUMBER = 4  # bytes
 def update(
     facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, encoder: EncoderId, memory: int
 ) -> None:
-    """Cut the clusters anew where pairs or opt-outs changed, or pictures could not be read the last time.
+    """Cut the clusters again if pairs or opt-outs changed, or if pictures could not be read the last time.
 
     Args:
         facts: The fact tables.
@@ -54,7 +54,7 @@ def update(
 def _write_members(
     facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures, made_by: str
 ) -> int:
-    """Return in how many comparisons a picture could not be read."""
+    """Return the count of comparisons in which a picture could not be read."""
     pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
     labels = members.connect(pictures, pairs).labels()
     open_pairs = members.open_pairs(pictures, near_pairs(facts, PICTURES), cut, labels)
@@ -66,7 +66,7 @@ def _write_members(
 
 
 def clusters_digest(facts: Facts) -> str:
-    """Hash the clusters by what they hold: after an opt-out that moves nobody, nothing is searched again."""
+    """Hash the content of the clusters, so that an opt-out that changes none causes no new search."""
     clusters = hashlib.sha256()
     for batch in facts["cluster_members"].scan(["sample_id", "representative_id"]):
         clusters.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())

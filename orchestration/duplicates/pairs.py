@@ -1,6 +1,6 @@
 """Pairs of training rows that may show one picture, kept as facts.
 
-What belongs here: when pairs are made again, writing them. What does not: which rows are a pair
+What belongs here: deciding when to find pairs again, and writing them. What does not: which rows are a pair
 (`transforms/duplicates/pairs.py`), joining fingerprints (`duplicates/copy_joins.py`).
 """
 
@@ -22,14 +22,14 @@ WORKERS = len(os.sched_getaffinity(0))  # comparisons by pixels at once
 
 @dataclass(frozen=True)
 class ComparisonCounts:
-    """Comparisons by pixels that were made now, and of these, those in which a picture could not be read."""
+    """Counts of comparisons by pixels in this run, and of those in which a picture could not be read."""
 
     made: int = 0
     failed: int = 0
 
 
 def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures) -> ComparisonCounts:
-    """Find the pairs anew where fingerprints or thresholds changed, or pictures could not be read the last time.
+    """Find the pairs again if fingerprints or thresholds changed, or if pictures could not be read the last time.
 
     Args:
         facts: The fact tables.

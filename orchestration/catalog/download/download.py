@@ -1,7 +1,7 @@
-"""Fetching the pictures of metadata that came without them, through img2dataset in processes of its own.
+"""Downloading the pictures of metadata that came without them, by img2dataset in separate processes.
 
-What belongs here: which datasets, one download at a time, running img2dataset to its end or ending it, what came of it.
-What does not: what it is given and when a shard is done (`catalog/download/url_lists.py`), how one URL is asked for
+What belongs here: choosing datasets, one download at a time, running or stopping img2dataset, and counting its results.
+What does not: its input and when a shard is done (`catalog/download/url_lists.py`), how one URL is requested
 (`catalog/download/fetch_worker.py`).
 """
 
@@ -41,14 +41,14 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True)
 class FetchPace:
-    """How img2dataset asks.
+    """How img2dataset sends requests.
 
     Attributes:
         timeout_s: Seconds of silence after which a row fails.
         retries: Further tries of a failed row.
         processes: Of img2dataset.
         threads: Of each process.
-        shard_rows: Rows of a tar; a list that was begun keeps its own.
+        shard_rows: Rows of a tar. A list that was begun keeps its number.
         member_bytes: Size above which an answer is refused.
     """
 
@@ -62,12 +62,12 @@ class FetchPace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a dataset's rows.
+    """The result of a dataset's download.
 
     Attributes:
-        asked: Rows that were asked for now.
-        downloaded: Rows that have their picture, from now or earlier.
-        failures: Rows that have none, by reason.
+        asked: Rows requested in this run.
+        downloaded: Rows with a picture, from this run or an earlier one.
+        failures: Rows without a picture, by reason.
     """
 
     asked: int
@@ -76,14 +76,14 @@ class Outcome:
 
 
 def downloadable(settings: Settings, names: Sequence[str]) -> list[Dataset]:
-    """Return datasets that have `download` in the settings.
+    """Return the datasets that have `download` in the settings.
 
     Args:
-        settings: Which name the datasets.
-        names: Those that are meant; none for all.
+        settings: All settings.
+        names: Datasets to return. Empty: all.
 
     Raises:
-        LookupError: If one of them has no `download`; the message names the fix.
+        LookupError: If a named dataset has no `download`. The message names the fix.
     """
     able = {dataset.name: dataset for dataset in settings.datasets if dataset.download}
     wrong = sorted(set(names) - able.keys())
@@ -95,7 +95,7 @@ def downloadable(settings: Settings, names: Sequence[str]) -> list[Dataset]:
 
 
 def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
-    """Download what is not downloaded yet of every metadata file of a dataset. Rows that fail are counted.
+    """Download the missing pictures of every metadata file of a dataset, and count the rows that fail.
 
     Args:
         dataset: The dataset.
@@ -123,14 +123,14 @@ def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
 
 
 def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
-    """Return what became of a dataset's rows in lines of text.
+    """Describe the result of a download in lines of text.
 
     Args:
         dataset: The dataset.
         outcome: What `fetch` returned. The most frequent reasons come first.
     """
     failed = outcome.failures.total()
-    new = f"{outcome.asked} rows asked for" if outcome.asked else "nothing was left to ask for"
+    new = f"{outcome.asked} rows requested" if outcome.asked else "no row was left to request"
     lines = [f"{dataset.name}: {new}; {outcome.downloaded} of {outcome.downloaded + failed} pictures downloaded"]
     top = outcome.failures.most_common(_REASONS)
     lines += [f"{count:>10}  {''.join(c if c.isprintable() else ' ' for c in reason)[:200]}" for reason, count in top]
@@ -154,7 +154,7 @@ def _alone(folder: Path) -> Iterator[None]:
         with FileLock(work / "lock", timeout=0):
             yield
     except Timeout:
-        raise DownloadError(f"another download writes to {folder}; wait for its end") from None
+        raise DownloadError(f"another download writes to {folder}; wait until it ends") from None
 
 
 def _complete(urls: UrlList, pace: FetchPace) -> int:
@@ -167,8 +167,8 @@ def _complete(urls: UrlList, pace: FetchPace) -> int:
         done = sum(progress.track(finished, f"download {urls.name}", missing, size=lambda rows: rows))
     if done < missing:
         raise DownloadError(
-            f"img2dataset left {missing - done} of {urls.rows} rows of {urls.name} unasked; run this again to go on. "
-            f"Its last lines:\n{_last_lines(urls.log)}"
+            f"img2dataset did not request {missing - done} of {urls.rows} rows of {urls.name}; run this again to "
+            f"continue. Its last lines:\n{_last_lines(urls.log)}"
         )
     urls.drop_others()
     return missing

@@ -59,7 +59,7 @@ def save(con: duckdb.DuckDBPyConnection, text: str, form: str, path: Path) -> No
     """
     statements = con.extract_statements(text)
     if len(statements) != 1:
-        raise NotOneQuery(f"a file holds the rows of one query; these are {len(statements)} statements")
+        raise NotOneQuery(f"a file holds the rows of one query; got {len(statements)} statements")
     with staging.whole(path) as partial:
         run_interruptible(con, lambda: _save(con, statements[0], form, partial))
 
