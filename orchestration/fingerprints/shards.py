@@ -71,7 +71,7 @@ class ShardFingerprinter:
                 yield due[index], item
 
     def _bind(self, kind: str) -> None:
-        """Make a table of embeddings one of this encoder, empty if it was another's: all its shards are due again."""
+        """Bind a table to the current encoder. A table of another encoder is emptied; its shards are due again."""
         encoder = self.makers.encoder(kind).id
         self.facts[EMBEDDINGS[kind]].reset(str(encoder), encoder.dimension)
 

@@ -64,8 +64,8 @@ def write(published: PublishedVersion, policy: Policy, files: BundleFiles, pictu
 
     Args:
         published: The version, with the rows selected.
-        policy: From where on the guard blocks.
-        files: Those of the bundle.
+        policy: The thresholds of the guard.
+        files: The files of the bundle.
         pictures: Count of different pictures.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Measures of a guard bundle, for its manifest: what its search misses, and how often its rule errs.
+"""Measures of a guard bundle, for its manifest: the recall of its search, and the error rates of its rule.
 
 What belongs here: the recall of sketches, the error of quantised vectors, error rates of the rule. What does not:
 writing (`guard/export.py`), the null distribution (`transforms/matches/null_distribution.py`).
@@ -22,7 +22,7 @@ NOT_TRAINED, _COPIES = "not_trained", ("whole", "part")  # as `calibration_pictu
 
 
 class Losses:
-    """Measures what sketches and 8-bit numbers lose of the vectors of a bundle.
+    """Measures the loss of sketches and 8-bit numbers against the vectors of a bundle.
 
     Args:
         queries: Views of edited copies of training pictures, float32 (pictures, views, d).

@@ -37,8 +37,8 @@ def default_folder(
 def newest(home: Path) -> Path | None:
     """Return a bundle of the newest version that has one, or None.
 
-    Of several it is the strictest, so exporting a narrower one beside it weakens no check. Raises BundleError for a
-    manifest that cannot be read.
+    Of several bundles it is the strictest, so that exporting a narrower one weakens no check. Raises BundleError if a
+    manifest cannot be read.
     """
     folders = _by_version(home)
     return max(folders[max(folders)], key=_strictness) if folders else None
@@ -47,7 +47,7 @@ def newest(home: Path) -> Path | None:
 def prune(home: Path, kept: Collection[int]) -> None:
     """Remove the bundles of versions that are no longer kept, except those of the newest.
 
-    A process that has one open can go on. Bundles outside `home/guard` stay.
+    A process that has one open can continue. Bundles outside `home/guard` stay.
 
     Args:
         home: Folder of the warehouse.

@@ -1,10 +1,10 @@
-"""From lists of neighbours to candidates and evidence: gather, compare by pixels, measure.
+"""Candidates and evidence from lists of neighbours: collect, compare by pixels, measure.
 
-What belongs here: gathering a generation's candidates from all facts, the comparisons they need, and the rows of both
-tables of matches. What does not: searching (`matches/search.py`), storing comparisons
-(`duplicates/pixel_comparisons.py`), the rules (`transforms/matches/candidates.py`).
+What belongs here: collecting the candidates of generations from all facts, comparing them, and the rows of both tables
+of matches. What does not: searching (`matches/search.py`), storing comparisons (`duplicates/pixel_comparisons.py`), the
+rules (`transforms/matches/candidates.py`).
 
-Each of the three steps goes through the generations batch by batch and gathers them anew: no more than a batch is held.
+Each of the three steps collects the candidates again, batch by batch, so memory holds no more than a batch.
 """
 
 import json
@@ -45,13 +45,13 @@ _AT_ONCE = 512  # generations
 
 @dataclass(frozen=True)
 class GenerationCandidates:
-    """A generation with what it could come from.
+    """A generation with its candidates.
 
     Attributes:
         query: The generation.
         path: Its file.
         equal: The training pictures that equal it.
-        candidates: Those of every method.
+        candidates: Candidates of all methods.
         chosen: Indices of the pictures to compare by pixels.
     """
 
@@ -68,8 +68,8 @@ def gather(
     """Yield the generations with their candidates, a batch at a time.
 
     Args:
-        search: Whose lists are up to date.
-        generations: All readable ones.
+        search: The search, whose lists are up to date.
+        generations: All readable generations.
         equal: See `equal_pictures`.
     """
     lists = KeptLists(search.facts, search.pictures.digests)
@@ -100,12 +100,12 @@ def _candidates_by_prompt(table: FactTable, index: PictureIndex, generations: pa
 
 
 def equal_pictures(facts: Facts, index: PictureIndex, generations: pa.Table) -> dict[str, EqualPictures]:
-    """Return the generations that a training picture equals, with the pictures.
+    """Return the training pictures that equal a generation, by generation.
 
     Args:
         facts: The fact tables.
         index: The training pictures.
-        generations: Those that can be read.
+        generations: All readable generations.
     """
     files, pixels = (from_hex(generations[name].to_pylist()) for name in ("sha256", "pixel_sha256"))
     different, file_of = np.unique(files, axis=0, return_inverse=True)
@@ -126,12 +126,12 @@ def equal_pictures(facts: Facts, index: PictureIndex, generations: pa.Table) -> 
 
 
 def comparison_recipe(limits: PixelLimits) -> str:
-    """Return what a stored comparison of a generation is made by."""
+    """Return the recipe of a stored comparison of a generation."""
     return recipe("match comparisons", CODE, limits, [field.name for field in fields(Alignment)])
 
 
 class GenerationAligner:
-    """Lays training pictures over generations. `index`: the training pictures."""
+    """Aligns generations with training pictures. `index`: the training pictures."""
 
     def __init__(self, index: PictureIndex, load: TrainingPictures, limits: PixelLimits) -> None:
         """Prepare to read pictures.
@@ -145,7 +145,7 @@ class GenerationAligner:
         self._comparer = Comparer[str | int](self._pixels, limits)
 
     def align(self, path: str, picture: int) -> dict[str, object] | None:
-        """Lay a training picture over a generation.
+        """Align a training picture with a generation.
 
         Args:
             path: The generation's file.
@@ -169,13 +169,13 @@ def compare(
     comparisons: PixelComparisons,
     aligner: GenerationAligner,
 ) -> None:
-    """Lay the chosen pictures over generations where that was not done before.
+    """Align the chosen pictures with generations, unless an earlier run did.
 
     Args:
-        gathered: The generations, a batch at a time.
-        count: How many there are.
-        comparisons: Those of generations; they are up to date afterwards.
-        aligner: Of generations and training pictures.
+        gathered: The generations with their candidates, in batches.
+        count: The count of generations.
+        comparisons: The stored comparisons of generations, updated here.
+        aligner: Compares a generation with a training picture.
     """
     comparisons.forget_outdated()
     for each in track(_holding(gathered, comparisons), "matching generations", count):
@@ -208,8 +208,8 @@ def measure(
 
     Args:
         gathered: The generations, a batch at a time.
-        comparisons: Those of generations, up to date.
-        search: What was searched, and with which views.
+        comparisons: The comparisons of generations, up to date.
+        search: The searched pictures, and the views.
     """
     for batch in gathered:
         comparisons.hold(_of_generations(batch))
@@ -247,7 +247,7 @@ def _value(value: Any) -> Any:  # noqa: ANN401 -- whatever JSON holds
 
 
 def candidate_rows(gathered: Iterable[Sequence[GenerationCandidates]]) -> Iterator[pa.Table]:
-    """Yield the rows of `match_candidates`, a batch of generations at a time."""
+    """Yield the rows of `match_candidates`, in batches of generations."""
     for batch in gathered:
         rows = [
             {
@@ -266,7 +266,7 @@ def candidate_rows(gathered: Iterable[Sequence[GenerationCandidates]]) -> Iterat
 def evidence_rows(
     measured: Iterable[Sequence[PairEvidence]], index: PictureIndex, limits: PixelLimits
 ) -> Iterator[pa.Table]:
-    """Yield the rows of `match_evidence`, some generations at a time.
+    """Yield the rows of `match_evidence`, in batches of generations.
 
     Args:
         measured: The evidence of each generation.

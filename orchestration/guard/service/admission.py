@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 
 class QueueFull(RuntimeError):
-    """There is no room for another check. retry_s: whole seconds after which there may be room."""
+    """The queue has no room for another check. `retry_s`: whole seconds after which it may have room."""
 
     def __init__(self, retry_s: int) -> None:
         super().__init__(f"too many checks are in progress; try again in {retry_s} s")
@@ -35,7 +35,7 @@ class TooLate(RuntimeError):
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a service accepts.
+    """The capacity of a service.
 
     Attributes:
         workers: Checks at once.

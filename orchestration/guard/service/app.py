@@ -37,7 +37,7 @@ _LOG = logging.getLogger("raisonne.guard")
 
 
 class Refusal(Exception):
-    """Answers a request without a verdict. retry_s: seconds after which to send it again."""
+    """Answers a request without a verdict. `retry_s`: seconds after which to send it again."""
 
     def __init__(self, status: int, reason: str, retry_s: int | None = None) -> None:
         super().__init__(reason)
@@ -106,7 +106,7 @@ class GuardService:
         self._watching.add_done_callback(self._failed)
 
     def _failed(self, watching: "asyncio.Task[None]") -> None:
-        """Log a reload that failed by a defect of ours, and watch on. The bundle in use stays."""
+        """Log a reload that failed because of a defect, and keep watching. The bundle in use stays."""
         if not watching.cancelled() and (error := watching.exception()):
             self._metrics.reloaded(False)
             _LOG.error("reload failed", exc_info=error)
@@ -198,7 +198,7 @@ class GuardService:
         return JSONResponse({"decision": "unavailable", "reason": error.reason}, error.status, headers)
 
     async def _fail(self, _: Request, error: Exception) -> Response:
-        """Answer after a defect of ours. The image is not allowed."""
+        """Answer a request that failed because of a defect. The image is not allowed."""
         self._metrics.refused.labels("503").inc()
         _LOG.error("check failed", exc_info=error)
         return JSONResponse({"decision": "unavailable", "reason": "the check failed"}, 503)

@@ -68,7 +68,7 @@ def _answers(body_bytes: int) -> dict[str, Any]:
     refusals = {
         "408": "The body did not arrive in time.",
         "413": f"The body has more than {body_bytes:,} bytes.",
-        "415": "The content type is no image.",
+        "415": "The content type is not that of an image.",
         "429": "Too many checks are in progress; `Retry-After` holds the seconds to wait.",
     }
     either = {"oneOf": [_part("Verdict"), _part("Refusal")]}
