@@ -66,7 +66,7 @@ def test_show_says_what_was_searched_when_there_is_no_source(sample: Landing) ->
 
 def test_show_names_near_generations_for_an_unknown_one(sample: Landing) -> None:
     error = refused(sample.config, "show", "simulated/0000.jpeg", code=2)
-    assert error.startswith("raisonne: no generation is called 'simulated/0000.jpeg'; there is simulated/00")
+    assert error.startswith("raisonne: unknown generation 'simulated/0000.jpeg'; the nearest names are: simulated/00")
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
@@ -174,7 +174,7 @@ def test_an_unknown_setting_is_named(landing: Landing) -> None:
     landing.write_config("[thresholds]\npqd = 30\n")
     error = refused(landing.config, "run", code=2)
     assert str(landing.config) in error
-    assert "`thresholds.pqd` is no setting" in error
+    assert "unknown setting `thresholds.pqd`" in error
     landing.write_config("[thresholds]\npdq = 32\n")
     assert "`thresholds.pdq`" in refused(landing.config, "run", code=2)
 

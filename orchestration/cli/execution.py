@@ -28,7 +28,7 @@ def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
     from orchestration.definitions import defs
 
     instance.prepare(home)
-    with dg.DagsterInstance.get() as dagster_instance, progress.shown():
+    with dg.DagsterInstance.get() as dagster_instance, progress.display():
         instance.release_killed_runs(dagster_instance, home)
         return defs.resolve_job_def(job).execute_in_process(
             instance=dagster_instance,

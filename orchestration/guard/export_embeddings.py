@@ -94,7 +94,7 @@ def write(published: PublishedVersion, policy: Policy, files: BundleFiles, pictu
 
 @dataclass
 class _SelectedVectors:
-    """The vectors that go in. ids: uint64 (n,), ascending. cluster: uint32 (n,). count: vectors read so far."""
+    """The selected vectors. `ids`: uint64 (n,), ascending. `cluster`: uint32 (n,). `count`: vectors read so far."""
 
     table: lance.LanceDataset
     dimension: int

@@ -1,7 +1,7 @@
 """The case page of one generation as a file.
 
 What belongs here: reading the pictures of a case, the words for its numbers, writing the page. What does not: reading
-the case itself (`reports/cases.py`), what the page looks like (`transforms/reports/case_page.py`).
+the case itself (`reports/cases.py`), the look of the page (`transforms/reports/case_page.py`).
 """
 
 import hashlib
@@ -63,7 +63,7 @@ _POPULATIONS = {
 
 @dataclass(frozen=True)
 class CasePages:
-    """Makes the case pages of one published version.
+    """Builds the case pages of one published version.
 
     Attributes:
         publication: The version.
@@ -162,7 +162,7 @@ def write(page: CasePage, file: Path, reports: str | None = None) -> Path:
     Args:
         page: The page.
         file: The file to write.
-        reports: Relative path from the page to the folder of the reports, if it lies in one.
+        reports: Relative path from the page to the folder of the reports, if it is in one.
 
     Returns:
         The file.

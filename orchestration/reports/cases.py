@@ -1,4 +1,4 @@
-"""One generation as a case: its verdict, its likely sources with their evidence, what was searched.
+"""One generation as a case: its verdict, its likely sources with their evidence, and the extent of the search.
 
 What belongs here: reading a case from the published tables. What does not: the evidence (`sql/provenance/`), the page
 (`reports/case_pages.py`), the terminal (`cli/case_text.py`).
@@ -19,7 +19,7 @@ from transforms.reports.duplicate_report import Coverage
 
 @dataclass(frozen=True)
 class Case:
-    """What the published tables say of one generation.
+    """The published rows about one generation.
 
     Attributes:
         generation: Its row, by column.
@@ -39,10 +39,10 @@ def find(con: duckdb.DuckDBPyConnection, name: str) -> Case:
 
     Args:
         con: a connection to a published version.
-        name: The generation's id, or its end from a slash on if only one id ends so.
+        name: The generation's id, or its end after a slash, if no other id has the same end.
 
     Raises:
-        LookupError: If there is no such generation; the message gives the nearest names.
+        LookupError: If the generation does not exist. The message gives the nearest names.
     """
     known = [row["generation_id"] for row in rows(con, "generation_names")]
     if name in known:
@@ -51,7 +51,7 @@ def find(con: duckdb.DuckDBPyConnection, name: str) -> Case:
     if len(ending) == 1:
         return read(con, ending[0])
     near = ending or difflib.get_close_matches(name, known, 3, 0.3) or known[:3]
-    raise LookupError(f"no generation is called {name!r}; there is {printable(', '.join(near)) or 'none at all'}")
+    raise LookupError(f"unknown generation {name!r}; the nearest names are: {printable(', '.join(near)) or 'none'}")
 
 
 def read(con: duckdb.DuckDBPyConnection, generation: str) -> Case:

@@ -1,6 +1,6 @@
-"""What curators take away: the reports as pages, and the tables behind them as files.
+"""Exports for curators: the reports as pages, and the tables behind them as files.
 
-What belongs here: from the published tables to files in a folder. What does not: the pages (`reports/pages.py`), the
+What belongs here: writing published tables as files in a folder. What does not: the pages (`reports/pages.py`), the
 workbook (`reports/spreadsheets/workbook.py`), counting (`sql/reports/`).
 """
 
@@ -40,7 +40,7 @@ _DEFAULT = re.compile(r"version-(\d{6,})")
 
 
 class NotInVersion(RuntimeError):
-    """A version lacks a table that is exported, because an earlier release published it."""
+    """A version lacks an exported table, because an earlier release published it."""
 
 
 def default_folder(home: Path, version: int) -> Path:
@@ -54,7 +54,7 @@ def default_folder(home: Path, version: int) -> Path:
 
 
 def prune(home: Path, kept: Collection[int]) -> None:
-    """Remove the default folders of versions that are no longer kept. Folders that users named stay.
+    """Remove the default folders of pruned versions. Folders that users named stay.
 
     Args:
         home: Folder of the warehouse.
@@ -75,8 +75,8 @@ def write(
 ) -> list[Path]:
     """Write a published version's exports, all or none.
 
-    The folder `pages`, from which the pages load, is replaced as a whole. DuckDB holds `limits.duckdb_memory` and keeps
-    more on disk.
+    The folder `pages`, from which the pages load, is replaced as a whole. DuckDB uses up to `limits.duckdb_memory` and
+    spills the rest to disk.
 
     Args:
         con: a connection to the version.
@@ -153,6 +153,6 @@ def _require_tables(con: duckdb.DuckDBPyConnection) -> None:
     present = {row["name"] for row in rows(con, "table_names")}
     if missing := [table for table in TABLES if table not in present]:
         raise NotInVersion(
-            f"version {publication(con).number} is of an earlier raisonne, without {', '.join(missing)}; "
+            f"version {publication(con).number} was published by an earlier release without {', '.join(missing)}; "
             "export a later version"
         )

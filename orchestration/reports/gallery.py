@@ -1,8 +1,8 @@
 """The data behind the gallery of the duplicate-frequency report.
 
-What belongs here: from `reports.repeated_pictures` to files that a page loads: entries, thumbnails, and an index for
-sorting and filtering. What does not: how the page draws them (`templates/gallery.js`), the rows of a cluster
-(`reports/clusters.py`).
+What belongs here: writing files that a page loads from `reports.repeated_pictures`: entries, thumbnails, and an index
+for sorting and filtering. What does not: drawing them (`transforms/reports/templates/gallery.js`), the rows of a
+cluster (`reports/clusters.py`).
 
 The index holds only numbers, so that the page sorts a hundred thousand pictures without loading their captions. The
 page searches captions file by file.

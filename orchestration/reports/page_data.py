@@ -1,8 +1,7 @@
 """Rows of the page queries, and the small files from which pages load their data.
 
-What belongs here: reading rows out of DuckDB, writing data files. What does not: what the files hold
-(`reports/gallery.py`, `reports/clusters.py`, `reports/provenance.py`), how they are encoded
-(`transforms/reports/page.py`).
+What belongs here: reading rows out of DuckDB, writing data files. What does not: the content of the files
+(`reports/gallery.py`, `reports/clusters.py`, `reports/provenance.py`), their encoding (`transforms/reports/page.py`).
 """
 
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ _BATCH = 2_048  # rows
 
 @dataclass(frozen=True)
 class Publication:
-    """The version that is exported: its number, and when it was published, as text."""
+    """The exported version: its number, and the time of its publication as text."""
 
     number: int
     published_at: str
@@ -67,7 +66,7 @@ def rows(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[di
 
 
 def stream(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a query from a cursor of its own, so that other queries can run meanwhile.
+    """Yield the rows of a query from a separate cursor, so that other queries can run at the same time.
 
     Args:
         con: a connection to a published version.

@@ -5,12 +5,11 @@
     pages/cases/                                 the confirmed copies, a page each
     pages/data/                                  what the pages load as they are read
 
-What belongs here: which pages there are, and the order of writing them. What does not: how pages look
+What belongs here: the list of pages, and the order of writing them. What does not: the look of pages
 (`transforms/reports/`), the data behind the gallery, the clusters and the cases (`reports/gallery.py`,
 `reports/clusters.py`, `reports/provenance.py`).
 
-The pages are files and need no server: a version's pages are mailed and archived as they are, and the archive shows
-what was published.
+The pages are files and need no server, so the pages of a version can be mailed and archived.
 """
 
 import errno

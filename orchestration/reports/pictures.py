@@ -1,7 +1,7 @@
 """The training pictures that exports show.
 
-What belongs here: reading them so that one that is gone leaves a gap and not a failure. What does not: where they are
-read from (`facts/training_pictures.py`), which are shown.
+What belongs here: reading them so that a missing picture leaves a gap, not a failure. What does not: locating them
+(`facts/training_pictures.py`), choosing them.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from transforms.reports import thumbnails
 
 @dataclass(frozen=True)
 class PictureReader:
-    """Reads training pictures, and keeps which rows could not be read and why.
+    """Reads training pictures, and records which rows could not be read and why.
 
     Attributes:
         source: Returns the pixels of a training row; raises OSError or ValueError if the picture is gone or changed.

@@ -1,6 +1,6 @@
 """The provenance report as files: its page, the confirmed copies it shows, and a page for each of these.
 
-What belongs here: from `provenance.*` and `matches.calibration` to files. What does not: how the page looks
+What belongs here: writing files from `provenance.*` and `matches.calibration`. What does not: how the page looks
 (`transforms/reports/provenance_report.py`), reading a single case (`reports/cases.py`, `reports/case_pages.py`).
 """
 
@@ -53,7 +53,7 @@ def write_cases(
     pages: CasePages,
     listed: ListedClusters,
 ) -> dict[str, str]:
-    """Write a page for each confirmed copy, and the data with which the report shows it. Memory holds one data file.
+    """Write a page for each confirmed copy, and the data of the report. Memory holds one data file.
 
     Args:
         con: a connection to a published version.

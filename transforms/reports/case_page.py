@@ -104,7 +104,7 @@ def render(case: CasePage, reports: str | None = None) -> str:
 
     Args:
         case: What the page says.
-        reports: Relative path from the page to the folder of the reports, such as `"../../"`, if it lies in one.
+        reports: Relative path from the page to the folder of the reports, such as `"../../"`, if it is in one.
     """
     shown = case.sources[:MOST_SOURCES]
     return page.render(

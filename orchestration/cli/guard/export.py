@@ -68,7 +68,7 @@ def export(
     from orchestration import progress
     from orchestration.guard import export as bundles
 
-    with progress.shown():
+    with progress.display():
         folder = bundles.write(con, settings, bundles.BundleOptions(**options), to)
     for sentence in bundles.sentences(folder):
         click.echo(sentence, err=True)

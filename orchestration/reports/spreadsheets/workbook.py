@@ -1,6 +1,6 @@
 """The curators' tables as one Excel workbook: a sheet about the workbook, then a sheet for each table.
 
-What belongs here: which sheets there are, and what the workbook says about them. What does not: writing cells
+What belongs here: the list of sheets, and the text of the workbook about them. What does not: writing cells
 (`transforms/reports/spreadsheets/sheets.py`), making text safe (`reports/spreadsheets/cells.py`).
 """
 
