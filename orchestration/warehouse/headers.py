@@ -128,7 +128,9 @@ def _columns_in(text: str, line: str, path: Path) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if not COLUMN.fullmatch(name):
-            raise ModelError(f"{path}: '{name}' in '{line}' is not a column name; write names in lower case, with commas")
+            raise ModelError(
+                f"{path}: '{name}' in '{line}' is not a column name; write names in lower case, with commas"
+            )
     return names
 
 

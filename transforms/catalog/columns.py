@@ -1,7 +1,7 @@
-"""Dialects of training metadata: what a column may be called, and which types it may have.
+"""Dialects of training metadata: the names and types that a column may have.
 
-What belongs here: names and types of columns. What does not: reading files (`catalog/metadata.py`), the one row shape
-that all dialects become (`sql/catalog/samples.sql`).
+What belongs here: names and types of columns. What does not: reading files (`catalog/metadata.py`), converting all
+dialects into one row shape (`sql/catalog/samples.sql`).
 """
 
 from collections.abc import Iterable
