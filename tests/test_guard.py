@@ -127,7 +127,7 @@ def test_the_same_version_gives_the_same_bytes(sample: Landing, exported: tuple[
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
     refused = sample.raisonne("export", "guard", "--to", str(again), check=False)
     assert refused.returncode == 1
-    assert "never written over" in refused.stderr
+    assert "never overwritten" in refused.stderr
 
 
 def test_a_policy_leaves_out_what_was_shown_less_often(sample: Landing, hashes: Path) -> None:

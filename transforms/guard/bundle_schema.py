@@ -1,6 +1,6 @@
 """The shape of a bundle: the fields of its manifest, and the types and shapes of its arrays.
 
-What belongs here: checking that the parts of a bundle fit each other: a file can be intact and belong to another
+What belongs here: checking that the parts of a bundle fit each other, because an intact file may belong to another
 bundle. What does not: opening files and verifying their checksums (`guard/bundle.py`).
 """
 

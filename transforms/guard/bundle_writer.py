@@ -175,6 +175,6 @@ def writing(target: Path) -> Iterator[BundleFiles]:
     as a service may have it mapped.
     """
     if target.exists():
-        raise FileExistsError(f"{target} is there already; a bundle is never written over: remove it or name another")
+        raise FileExistsError(f"{target} exists; a bundle is never overwritten: remove it or name another folder")
     with staging.new_folder(target) as folder:
         yield BundleFiles(folder)

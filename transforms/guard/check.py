@@ -1,4 +1,4 @@
-"""Checking a picture against a bundle: cheap steps first. What cannot be checked is not allowed.
+"""Checking a picture against a bundle, cheap steps first. A picture that cannot be checked is not allowed.
 
 What belongs here: the steps and what they decide. What does not: the answer (`guard/verdict.py`), the files
 (`guard/bundle.py`), the search by embedding (`guard/embedding_search.py`).
@@ -114,7 +114,7 @@ class Guard:
         return guard
 
     def check(self, image: Image, limit_s: float | None = None) -> Verdict:
-        """Return the verdict on an image. Raises nothing for its contents: what cannot be checked is not allowed.
+        """Return the verdict on an image. Does not raise for its contents: an unreadable image is not allowed.
 
         Args:
             image: a path, the bytes of a file, or pixels, uint8 (height, width, 3).
@@ -190,7 +190,7 @@ class Guard:
         return self._allowed(matches.p_value, passed, clock)
 
     def _not_passed(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
-        """Return the hits that no curator lets pass, and add the overrides of the others to `passed`."""
+        """Return the hits without an override, and add the overrides of the others to `passed`."""
         passed += [self._passed[hit.cluster] for hit in hits if hit.cluster in self._passed]
         return [hit for hit in hits if hit.cluster not in self._passed]
 
@@ -230,7 +230,7 @@ class Guard:
         )
 
     def _allowed(self, p_value: float | None, passed: list[Override], clock: _Clock) -> Verdict:
-        """Return an allowance. passed: the overrides without which the image would be blocked."""
+        """Return an allowance. `passed`: the overrides without which the image would be blocked."""
         reason = words.nothing_near(self.policy, self.searched)
         verdict = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
         if not passed:

@@ -1,10 +1,10 @@
 """Searching a bundle for the training pictures nearest to an image by copy embedding.
 
-What belongs here: comparing sketches, scoring candidates, the p-value of the best. What does not: what a score means
-for the verdict (`guard/check.py`).
+What belongs here: comparing sketches, scoring candidates, the p-value of the best. What does not: deciding the verdict
+(`guard/check.py`).
 
 The search compares all sketches. It scores those within the radius of the threshold, and the nearest in any case, by
-their quantised vectors, which it reads from the file. The export measures what this misses; every verdict states it.
+their quantised vectors, which it reads from the file. The export measures the recall, and every verdict states it.
 """
 
 import os
@@ -37,7 +37,7 @@ class NotEmbedded(RuntimeError):
 
 @dataclass(frozen=True)
 class NearCluster:
-    """A cluster near to the image. score: best cosine of its pictures over the views. view: the one that has it."""
+    """A cluster near to the image. `score`: best cosine of its pictures over the views. `view`: the view with it."""
 
     cluster: int
     score: float
@@ -57,9 +57,9 @@ class EmbeddingMatches:
     """The result of a search.
 
     Attributes:
-        clusters: Those from the threshold on, best first, also those that a curator lets pass.
-        strongest: The strongest match. If a curator lets it pass, also the strongest that nobody lets pass.
-        p_value: That of the strongest match that nobody lets pass.
+        clusters: Clusters from the threshold on, best first, including those with an override.
+        strongest: The strongest match. If it has an override, also the strongest without one.
+        p_value: P-value of the strongest match without an override.
     """
 
     clusters: tuple[NearCluster, ...] = ()
@@ -106,7 +106,7 @@ class EmbeddingSearch:
         bundle: One with embeddings.
         encoder: That of the bundle.
         views: Views of the image to embed.
-        passed: Numbers of clusters that a curator lets pass.
+        passed: Numbers of clusters with an override.
     """
 
     def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View], passed: Collection[int] = ()) -> None:

@@ -6,11 +6,11 @@ What belongs here: the list, reading it, and which entry applies. What does not:
 A file of JSON lines, one an entry:
 
     {"rule": "block", "sha256": "9f2c…", "by": "ana", "reason": "a logo that we may not show"}
-    {"rule": "block", "pdq": "f8d0…", "by": "ana", "reason": "…"}          and whatever has a near hash
+    {"rule": "block", "pdq": "f8d0…", "by": "ana", "reason": "…"}          and images with a near hash
     {"rule": "allow", "pixel_sha256": "04ab…", "by": "ben", "reason": "…"}  this image alone
     {"rule": "allow", "cluster_id": "706582359591354374", "by": "ben", "reason": "a placeholder: no resemblance counts"}
 
-A block wins over an allowance. No entry allows by a near hash: it would allow images that nobody has seen.
+A block wins over an allowance. No entry allows by a near hash, because it would allow images that no curator has seen.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class OverrideError(ValueError):
 
 @dataclass(frozen=True)
 class Override:
-    """One entry. kind: sha256, pixel_sha256, pdq or cluster_id. value: of that kind."""
+    """One entry. `kind`: sha256, pixel_sha256, pdq or cluster_id. `value`: a value of that kind."""
 
     rule: str
     kind: str
@@ -111,7 +111,7 @@ class Overrides:
 
     @property
     def passed(self) -> dict[int, Override]:
-        """The entries that let a cluster pass, by its id: resemblance to it is no reason to block."""
+        """The entries that allow resemblance to a cluster, by its id."""
         return {int(entry.value): entry for entry in self.exact.values() if entry.kind == "cluster_id"}
 
 

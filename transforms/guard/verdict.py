@@ -2,7 +2,7 @@
 
 What belongs here: the shape of an answer, and its sentences. What does not: checking a picture (`guard/check.py`).
 
-The words are the warehouse's where the guard can tell: `exact` is the same. `similar` covers what the warehouse, which
+The guard uses the words of the warehouse: `exact` has the same meaning. `similar` covers what the warehouse, which
 aligns pixels, calls `copy`, `partial_copy` or `similar`.
 """
 
@@ -39,7 +39,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The measurement that decided, and its threshold. The guard tries cheaper methods first.
+    """The measurement that decided, and its threshold. Cheaper methods come first.
 
     method: sha256 or pixels (equal: 0), pdq (bits of 256), embedding (cosine), p_value, or override.
     """
@@ -149,8 +149,8 @@ class Verdict:
     """The guard's answer for one image.
 
     Attributes:
-        decision: Allow, block, or unavailable, which is no permission.
-        verdict: Exact, similar, no_match_found or not_searched.
+        decision: `allow`, `block`, or `unavailable`, which is not a permission.
+        verdict: `exact`, `similar`, `no_match_found` or `not_searched`.
         reason: a sentence.
         evidence: The measurement that decided, if one did.
         sources: Best first, at most 10 of `sources_found`.

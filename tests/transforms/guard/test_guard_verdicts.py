@@ -259,7 +259,7 @@ def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[b
     said = json.loads(path.read_text())
     for change, reason in (
         ({"format": 2}, "format 2"),
-        ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": ""}}}, "no file of a bundle"),
+        ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": ""}}}, "not a file of a bundle"),
         ({"files": {}}, r"clusters\.arrow is missing"),
         ({"policy": {}}, r"policy\.pdq"),
         ({"policy": said["policy"] | {"copy_score": float("nan")}}, r"policy\.copy_score"),
@@ -275,7 +275,7 @@ def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[b
 def test_a_bundle_is_never_written_over_and_a_failure_leaves_nothing(files: list[bytes], tmp_path: Path) -> None:
     folder = bundles.write(tmp_path / "bundle", files)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(FileExistsError, match="never written over"):
+    with pytest.raises(FileExistsError, match="never overwritten"):
         bundles.write(folder, files)
     (tmp_path / ".writing-killed" / "bundle").mkdir(parents=True)
     with pytest.raises(ZeroDivisionError), writing(tmp_path / "other") as made:
