@@ -40,7 +40,7 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 
 
 class DecodeError(ValueError):
-    """The bytes are not a usable picture; the message says why in plain words."""
+    """The bytes are not a usable picture. The message says why."""
 
 
 def decode(data: bytes, max_pixels: int) -> Pixels:

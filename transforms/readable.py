@@ -1,4 +1,4 @@
-"""Text, counts and shares as people read them: on pages, in Dagster, at a terminal.
+"""Text, counts and shares for people: on pages, in Dagster, at a terminal.
 
 What belongs here: naming the characters that hide or reorder text or act on a terminal (captions and names come from
 the open web), and printing numbers. What does not: escaping markup (`reports/page.py`), formulas

@@ -33,8 +33,8 @@ def rows(column: pa.Array) -> Rows:
 class Lookup:
     """Finds digests in a set: uint8 of shape (n, 32), without repeats.
 
-    It takes 16 bytes of memory a digest beside them. They are sorted by a hash with random keys (multilinear over words
-    of 32 bits, twice: Lemire, Kaser, "Strongly universal string hashing is fast", 2014), so that no choice of digests,
+    Memory: 16 bytes a digest besides the digests. They are sorted by a hash with random keys (multilinear over words of
+    32 bits, twice: Lemire, Kaser, "Strongly universal string hashing is fast", 2014), so that no choice of digests,
     such as perceptual hashes that begin alike, makes it slow.
     """
 

@@ -1,8 +1,8 @@
 """The case of one generation as an HTML page that loads no other file.
 
-What belongs here: what the page says, its pictures at the size of a page. What does not: reading a case, writing files
-(`orchestration/reports/case_pages.py`). The structure is in `templates/case.html.j2`. The look, and the rules that stop
-text from outside from acting, are in `reports/page.py`.
+What belongs here: the content of the page, and its pictures at the size of a page. What does not: reading a case,
+writing files (`orchestration/reports/case_pages.py`). The structure is in `templates/case.html.j2`. The look, and the
+rules that stop text from outside from acting, are in `reports/page.py`.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class LikelySource:
 
 @dataclass(frozen=True)
 class CasePage:
-    """Everything the page says.
+    """The content of the page.
 
     Attributes:
         thresholds: The thresholds of the published version.

@@ -97,7 +97,7 @@ class GalleryExtent:
 
 @dataclass(frozen=True)
 class DuplicateReport:
-    """Everything the first page says.
+    """The content of the first page.
 
     Attributes:
         rows: Training rows.

@@ -54,14 +54,14 @@ def overlay(
         long_side: Pixels of the longer side of the result.
 
     Raises:
-        ValueError: If the homography is no invertible map, or it takes the source out of the picture.
+        ValueError: If the homography is not invertible, or maps the source outside the picture.
     """
     onto = _matrix(homography)
     shown = shrink(generation, long_side)
     height, width = shown.shape[:2]
     laid, reach = _warped(source, onto, width, height)
     if not reach.any():
-        raise ValueError("the alignment takes the source out of the picture")
+        raise ValueError("the alignment maps the source outside the picture")
     fit = reach & _inside(region, width, height)
     fit = fit if fit.any() else reach
     mine, theirs = shown.astype(np.float64) / 255, laid.astype(np.float64) / 255
@@ -108,7 +108,7 @@ def shrink(picture: Pixels, long_side: int = LONG_SIDE) -> Pixels:
 def _matrix(homography: Sequence[float]) -> npt.NDArray[np.float64]:
     numbers = np.asarray(homography, np.float64)
     if numbers.shape != (9,) or not np.isfinite(numbers).all() or abs(np.linalg.det(numbers.reshape(3, 3))) < 1e-12:
-        raise ValueError("the alignment is no map of one picture onto another")
+        raise ValueError("the alignment does not map one picture onto the other")
     return numbers.reshape(3, 3)
 
 

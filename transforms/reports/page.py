@@ -1,4 +1,4 @@
-"""What all pages share: one look, one way of escaping, one security policy, and data that a page loads from a folder.
+"""The shared parts of all pages: look, escaping, security policy, and data that a page loads from a folder.
 
 What belongs here: rendering a template with the shared style and filters, and encoding data for scripts. What does not:
 text, numbers and shares as people read them (`readable.py`), what a page says (`reports/duplicate_report.py`,

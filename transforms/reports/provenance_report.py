@@ -95,7 +95,7 @@ class Rightsholder:
 
 @dataclass(frozen=True)
 class ProvenanceReport:
-    """Everything the page says.
+    """The content of the page.
 
     Attributes:
         confirmed: Generations with a confirmed copy.

@@ -1,6 +1,6 @@
 """Small copies of pictures for pages: their pixels, re-encoded, never the original's bytes or metadata.
 
-What belongs here: shrinking and encoding. What does not: which pictures are shown.
+What belongs here: shrinking and encoding. What does not: choosing the pictures.
 """
 
 import base64

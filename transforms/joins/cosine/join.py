@@ -4,10 +4,10 @@ What belongs here: which blocks of rows are compared, every pair above a similar
 not: making vectors (`encoders/`), the products (`joins/cosine/tiles.py`), joins that may miss a pair
 (`joins/cosine/cells.py`), deciding that a pair shows the same picture (`duplicates/pairs.py`).
 
-An outer block takes half the memory; all rows that it is compared with are read past it in smaller pieces. So the
-memory is what the caller allows, however many rows there are, and rows are read once for each outer block. Products are
-in float32 (TF32 is off): a cosine is right to about 1e-6. Whether a pair that close to the threshold is in or out is a
-matter of rounding; nothing else depends on the memory or the device.
+An outer block takes half the memory, and all rows to compare with it are read in smaller pieces. So the caller sets the
+memory for any number of rows, and rows are read once per outer block. Products are in float32 (TF32 is off): a cosine
+is right to about 1e-6. Rounding decides on a pair that close to the threshold. Nothing else depends on the memory or
+the device.
 """
 
 from collections.abc import Iterable, Iterator

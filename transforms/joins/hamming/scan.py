@@ -1,4 +1,4 @@
-"""Comparing a few hashes with very many, one after the other: exact, and as fast for one picture as for any other.
+"""Comparing a few hashes with very many by a linear scan: exact, and equally fast for every picture.
 
 What belongs here: scans of hashes held word by word. What does not: joining many with many (`joins/hamming/join.py`),
 what the bits of a hash mean (`hashing/hashes.py`, `joins/cosine/sketches.py`).
@@ -88,7 +88,7 @@ def least(
 
 @nb.njit(nogil=True, cache=True)
 def _within(known, asked, radius, row, distance):  # noqa: ANN001, ANN202
-    """Write what is near, as far as there is room; return how much there is."""
+    """Write the near hashes, as many as fit, and return the count of all."""
     total, found = known.shape[1], 0
     for start in range(0, total, _BLOCK):
         stop = min(total, start + _BLOCK)

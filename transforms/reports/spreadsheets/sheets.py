@@ -1,8 +1,8 @@
 """Arrow batches as sheets of an Excel workbook: real types, a frozen header, as many sheets as the rows need.
 
-What belongs here: cells, and what Excel can and cannot hold. What does not: which tables, and what the workbook says
-about them (`orchestration/reports/spreadsheets/workbook.py`); which text is dangerous
-(`reports/spreadsheets/formulas.py`). Text that comes here is neutralised already.
+What belongs here: cells, and the limits of Excel. What does not: choosing the tables, and the text of the workbook
+(`orchestration/reports/spreadsheets/workbook.py`); which text is dangerous (`reports/spreadsheets/formulas.py`). Text
+that comes here is neutralised already.
 
 XlsxWriter streams (`constant_memory`): a written row leaves memory, pictures and notes stay until the end. Every value
 goes through the method of its type, so that no text is read as a formula, a number or a link.
@@ -59,7 +59,7 @@ class SheetTable:
 
 @contextmanager
 def book(path: Path) -> Iterator[xlsxwriter.Workbook]:
-    """Open a workbook for writing. The file is complete when the context ends; temporary files lie beside it."""
+    """Open a workbook for writing. The file is complete when the context ends; temporary files are beside it."""
     options = {
         "constant_memory": True,
         "tmpdir": str(path.parent),
