@@ -82,7 +82,7 @@ def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     if busy := _under_way(context.instance, "everything", "fingerprint_shard"):
         return dg.SkipReason(f"{busy} is under way")
     landed = {shard.partition: shard for shard in discover(current) if shard.images}
-    done = _fingerprinted(Facts(current.home / "facts"), {"hashes", *current.encoders.chosen})
+    done = _fingerprinted(Facts(current.home / "facts"), {"hashes", *current.encoders.by_purpose})
     fresh = {name: digest for name, shard in landed.items() if done.get(name) != (digest := _digest(asdict(shard)))}
     if not fresh:
         return dg.SkipReason("every shard is fingerprinted")

@@ -93,7 +93,7 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
     if not lists:
         table.replace([], made_by)
         return {}
-    with samples_view.opened(facts, settings, _MODELS) as con:
+    with samples_view.open_view(facts, settings, _MODELS) as con:
         unusable = _load_entries(con, lists)
         kinds = dict(con.execute("select kind, count(*) from entries group by kind").fetchall())
         _match(con, facts, kinds)

@@ -22,7 +22,9 @@ SAMPLES = "catalog.samples"
 
 
 @contextmanager
-def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,)) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_view(
+    facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,)
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database with views of some models over the current facts, and delete it when the context ends.
 
     `recalled` is always false here, because opt-outs are computed from this view.
@@ -40,7 +42,7 @@ def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,))
     settings.home.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix=".rows-", dir=settings.home) as folder,
-        build.opened(Path(folder, "rows.duckdb"), settings) as con,
+        build.open_build(Path(folder, "rows.duckdb"), settings) as con,
     ):
         build.provide(con, sorted(names), inputs)
         build.provide_empty(con, "recalled_rows")

@@ -38,7 +38,7 @@ def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
 
 
 @contextmanager
-def connected(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
+def connection(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
     """Connect to a cluster, or start one on this machine, and disconnect at the end of the context.
 
     A process that is already connected stays connected.

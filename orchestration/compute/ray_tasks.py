@@ -57,7 +57,7 @@ def stream[Result](
     first = next(fresh, None)
     if first is None:
         return
-    with ray_cluster.connected(ray, compute):
+    with ray_cluster.connection(ray, compute):
         common = [ray.put(value) for value in shared]
         # max_calls=0: a worker stays when a task ends, also with a GPU, and keeps the encoders that it loaded
         remote = ray.remote(num_cpus=compute.ray_cpus, num_gpus=compute.ray_gpus, max_calls=0, max_retries=RETRIES)(

@@ -26,7 +26,7 @@ def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     failures = [shard.failure for shard in landed if shard.failure]
     for failure in failures:
         context.log.warning(failure)
-    listed = "\n".join(f"- {asset_metadata.escaped(failure)}" for failure in failures)
+    listed = "\n".join(f"- {asset_metadata.escape(failure)}" for failure in failures)
     return dg.MaterializeResult(
         metadata={
             **asset_metadata.fact(warehouse.facts["landing_shards"]),

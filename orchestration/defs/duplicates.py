@@ -80,7 +80,7 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     return dg.MaterializeResult(
         metadata={
             **asset_metadata.fact(table),
-            "compared by pixels now": compared.made,
+            "compared by pixels now": compared.compared,
             "could not be compared": compared.failed,
             **table.counts("method"),
         }

@@ -8,7 +8,7 @@ import dagster as dg
 
 from orchestration.catalog.partitions import SHARDS
 from orchestration.fingerprints import notes, second_dump
-from orchestration.fingerprints.accounts import Accounts, shown
+from orchestration.fingerprints.accounts import Accounts, shard_metadata
 from orchestration.fingerprints.due_shards import due_shards
 from orchestration.fingerprints.generations import GenerationFingerprinter, find_generations
 from orchestration.fingerprints.makers import Makers
@@ -44,7 +44,9 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) 
         if account.complaint:
             context.log.warning("%s: %s", shard.partition, account.complaint)
         if keys is None and not account.unreachable:
-            event = dg.AssetMaterialization(context.asset_key, metadata=shown(account), partition=shard.partition)
+            event = dg.AssetMaterialization(
+                context.asset_key, metadata=shard_metadata(account), partition=shard.partition
+            )
             context.log_event(event)
     if due:
         context.log.info("fact tables: %s", maintain(facts, warehouse.settings.limits.index_rows))

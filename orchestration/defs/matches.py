@@ -66,7 +66,7 @@ def _report(facts: Facts, counts: SearchCounts, comparisons: PixelComparisons) -
             "confirmed by pixels": facts["match_evidence"].dataset().count_rows(filter="confirmed"),
             "generations searched now": counts.generations,
             "training pictures searched now": counts.pictures,
-            "compared by pixels now": comparisons.made,
+            "compared by pixels now": comparisons.compared,
             "could not be compared": comparisons.failed,
         }
     )

@@ -59,7 +59,7 @@ def published_tables(
     if plan.holder is not None:
         context.log.info("version %d already holds this: nothing to publish", plan.holder)
         return
-    with version.built(plan, facts, settings, home, context.run_id) as file:
+    with version.build_version(plan, facts, settings, home, context.run_id) as file:
         shown = {
             model.name: asset_metadata.metadata(file.con, model, file.rows[model.name], file.columns, WRITTEN_BY)
             for model in plan.models

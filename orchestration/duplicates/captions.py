@@ -45,7 +45,7 @@ def update(facts: Facts, settings: Settings) -> dict:
     made_by, noted = _recipe(facts, settings), equals("join_id", JOIN_ID)
     if table.recipe != made_by or not joins.dataset().count_rows(filter=noted):
         with (
-            samples_view.opened(facts, settings, _MODELS) as con,
+            samples_view.open_view(facts, settings, _MODELS) as con,
             tempfile.TemporaryDirectory(prefix=".captions-", dir=settings.home) as folder,
         ):
             began = time.monotonic()

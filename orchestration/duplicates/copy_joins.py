@@ -114,7 +114,7 @@ class EmbeddingJoin:
 
     def extend(self, pictures: Pictures) -> None:
         """Join the embeddings of the pictures that were not joined yet. Raises as `stored_vectors.stored`."""
-        rows, owner = stored_vectors.stored(self.facts, self.encoder, pictures)
+        rows, owner = stored_vectors.read_vectors(self.facts, self.encoder, pictures)
         work = self.record.backlog(pictures.pixel_digests[owner])
         if len(work.new):
             self._join(work, rows)

@@ -10,7 +10,7 @@ import numpy as np
 
 from orchestration.duplicates.incremental_join import PICTURES, near_pairs
 from orchestration.duplicates.pairs import WORKERS
-from orchestration.duplicates.pixel_comparisons import comparing
+from orchestration.duplicates.pixel_comparisons import training_comparisons
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import TrainingPictures
@@ -45,7 +45,7 @@ def update(
     failed = _write_members(facts, cut, training_picture, pictures, made_by)
     if failed:
         table.forget_recipe()
-    vectors, owner = stored_vectors.stored(facts, encoder, pictures)
+    vectors, owner = stored_vectors.read_vectors(facts, encoder, pictures)
     at_once = max(1, memory // (_NUMBER * vectors.dimension))
     rows = table.scan(["sample_id", "representative_id"])
     similarities.replace(members.similarities(pictures, rows, vectors, owner, at_once), made_by)
@@ -58,7 +58,7 @@ def _write_members(
     pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
     labels = members.connect(pictures, pairs).labels()
     open_pairs = members.open_pairs(pictures, near_pairs(facts, PICTURES), cut, labels)
-    with comparing(facts, cut, training_picture, pictures) as compare:
+    with training_comparisons(facts, cut, training_picture, pictures) as compare:
         listed = components.list_members(labels)
         rows = members.members(pictures, listed, cut, open_pairs, compare, WORKERS)
         facts["cluster_members"].replace(rows, made_by)

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 
 from orchestration.duplicates.incremental_join import HASHES, PICTURES, near_pairs
-from orchestration.duplicates.pixel_comparisons import comparing
+from orchestration.duplicates.pixel_comparisons import training_comparisons
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import TrainingPictures
@@ -24,7 +24,7 @@ WORKERS = len(os.sched_getaffinity(0))  # comparisons by pixels at once
 class ComparisonCounts:
     """Counts of comparisons by pixels in this run, and of those in which a picture could not be read."""
 
-    made: int = 0
+    compared: int = 0
     failed: int = 0
 
 
@@ -43,8 +43,8 @@ def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPic
         return ComparisonCounts()
     pictures = usable_pictures(facts)
     hashes, embeddings = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
-    with comparing(facts, cut, training_picture, pictures) as compare:
+    with training_comparisons(facts, cut, training_picture, pictures) as compare:
         table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), made_by)
     if compare.failed:
         table.forget_recipe()
-    return ComparisonCounts(compare.made, compare.failed)
+    return ComparisonCounts(compare.compared, compare.failed)

@@ -42,10 +42,10 @@ class PixelComparisons:
     """Comparisons of one kind, each made once in the life of a warehouse. Several threads may use it.
 
     If a picture of a pair cannot be read, the failure is stored, and the next run compares the pair again. Memory:
-    about 500 bytes for each pair that is held.
+    about 500 bytes for each loaded pair.
 
     Attributes:
-        made: Comparisons made now.
+        compared: Comparisons made in this run.
         failed: Of these, those in which a picture could not be read.
         changed: Whether a result differs from the stored one.
     """
@@ -62,14 +62,14 @@ class PixelComparisons:
         self._new: dict[Pair, PixelOutcome] = {}
         self._failed: set[Pair] = set()  # in this run
         self._lock = Lock()
-        self.made = self.failed = 0
+        self.compared = self.failed = 0
         self.changed = False
 
     def forget_outdated(self) -> None:
         """Delete the comparisons of other recipes."""
         self._table.delete(f"recipe <> {literal(self._recipe)}")
 
-    def hold(self, where: str | None = None, keep: Callable[[pa.RecordBatch], pa.Array] | None = None) -> None:
+    def load(self, where: str | None = None, keep: Callable[[pa.RecordBatch], pa.Array] | None = None) -> None:
         """Load the stored comparisons of the recipe, in place of those loaded before.
 
         Args:
@@ -100,7 +100,7 @@ class PixelComparisons:
         except (OSError, ValueError) as error:
             found = PixelOutcome(None, str(error))
         with self._lock:
-            self.made += 1
+            self.compared += 1
             self._held[pair] = found
             if found.failure is not None:
                 self.failed += 1
@@ -154,7 +154,7 @@ class TrainingComparisons(PixelComparisons):
             a, b = (present.find(from_hex(batch.column(name).to_pylist()))[1] for name in ("picture_a", "picture_b"))
             return pa.array(a & b)
 
-        self.hold(keep=shown)
+        self.load(keep=shown)
 
     def __call__(self, a: int, b: int) -> PixelComparison:
         """Return whether two pictures are the same.
@@ -180,7 +180,7 @@ class TrainingComparisons(PixelComparisons):
 
 
 @contextmanager
-def comparing(
+def training_comparisons(
     facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
 ) -> Iterator[TrainingComparisons]:
     """Compare training pictures inside this context, and commit at its end, even after an error.

@@ -149,7 +149,7 @@ class FactTable:
         """
         if rows.num_rows:
             distinct = tables.last_of_each_key(rows.cast(self.schema), self.keys)
-            upkeep.retried(lambda: self._merge(distinct))
+            upkeep.retry(lambda: self._merge(distinct))
         return rows.num_rows
 
     def replace(self, batches: Iterable[pa.Table], recipe: str) -> int:
@@ -184,7 +184,7 @@ class FactTable:
     def delete(self, where: str) -> None:
         """Delete the rows that satisfy a Lance filter. Creates no new version if no row does."""
         if self.dataset().count_rows(filter=where):
-            upkeep.retried(lambda: self._writable().delete(where))
+            upkeep.retry(lambda: self._writable().delete(where))
 
     def clear(self) -> None:
         """Delete all rows and their recipe."""
@@ -213,7 +213,7 @@ class FactTable:
         """
         table = FactTable(self.folder, self.name, encoder, dimension)
         if not table._holds_its_encoder(upkeep.ensure(table.uri, table._blank)):
-            upkeep.retried(table._reset)
+            upkeep.retry(table._reset)
 
     @property
     def outdated(self) -> bool:
@@ -228,7 +228,7 @@ class FactTable:
         changed, empties the table, after the notes of its rows. Published versions keep the Lance versions that they
         were derived from.
         """
-        return upkeep.retried(self._migrate)
+        return upkeep.retry(self._migrate)
 
     def _migrate(self) -> Change:
         stored = upkeep.load(self.uri)
@@ -295,7 +295,7 @@ class FactTable:
 
     def _writable(self) -> lance.LanceDataset:
         """Open to write. An embedding table without rows becomes one of the encoder that this one is bound to."""
-        return upkeep.retried(self._open_to_write)
+        return upkeep.retry(self._open_to_write)
 
     def _open_to_write(self) -> lance.LanceDataset:
         dataset = upkeep.ensure(self.uri, self._blank)

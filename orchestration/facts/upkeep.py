@@ -20,7 +20,7 @@ DELETED_SHARE = 0.1
 _CONFLICTS = ("Retryable commit conflict", "Incompatible transaction", "Too many concurrent writers")
 
 
-def retried[T](attempt: Callable[[], T]) -> T:
+def retry[T](attempt: Callable[[], T]) -> T:
     """Run a function that opens a table and commits to it, and run it again after a conflict with another writer.
 
     Lance itself rebases and retries merges and deletions, but not compaction, indexing, or a commit to a table that was
@@ -103,7 +103,7 @@ def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int) -> dict[
         ("newly indexed fragments", _extend),
     ):
         try:
-            done[name] = retried(lambda step=step: step(opened(), index_rows))  # type: ignore[misc]
+            done[name] = retry(lambda step=step: step(opened(), index_rows))  # type: ignore[misc]
         except OSError as error:
             if not any(sign in str(error) for sign in _CONFLICTS):
                 raise

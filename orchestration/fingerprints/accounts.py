@@ -37,6 +37,6 @@ class Accounts:
         }
 
 
-def shown(account: Account) -> dict[str, int | str]:
+def shard_metadata(account: Account) -> dict[str, int | str]:
     """Return what Dagster shows of one shard, without what is empty."""
     return {name: value if isinstance(value, int) else str(value) for name, value in account.row().items() if value}

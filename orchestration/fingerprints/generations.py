@@ -21,7 +21,7 @@ from orchestration.settings.sections import Generations
 from transforms.catalog import generations
 from transforms.catalog.generations import Generation
 from transforms.encoders import Encoder, Prepared
-from transforms.fingerprints.ahead import WorkPace, ahead
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules, fingerprint, vector_column
 from transforms.fingerprints.views import View
 
@@ -89,7 +89,7 @@ class GenerationFingerprinter:
         table = self.facts["generation_fingerprints"]
         embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
         embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
-        readings = ahead(lambda each: _read(each, self.makers.rules, encoder, self.views), due, self.pace)
+        readings = work_ahead(lambda each: _read(each, self.makers.rules, encoder, self.views), due, self.pace)
         readings = track(readings, "fingerprinting generations", len(due))
         failed = 0
         for batch in batched(readings, max(1, self.pace.batch // 4)):

@@ -47,7 +47,7 @@ class PictureIndex(DistinctPictures):
         positions[self.index_of_vector] = np.arange(len(self))
         return positions
 
-    def stored(self, indices: Indices) -> tuple[StoredVectors, Indices]:
+    def in_stored_order(self, indices: Indices) -> tuple[StoredVectors, Indices]:
         """Return the vectors of some pictures in stored order, and the pictures in the same order."""
         positions = np.sort(self.vector_positions[indices])
         return self.vectors.part(positions), self.index_of_vector[positions]
@@ -90,7 +90,7 @@ def read_index(facts: Facts, encoder: EncoderId) -> PictureIndex:
         dg.Failure: If a picture has no embedding.
     """
     rows = usable_pictures(facts)
-    vectors, owner = stored_vectors.stored(facts, encoder, rows)
+    vectors, owner = stored_vectors.read_vectors(facts, encoder, rows)
     words = np.ascontiguousarray(rows.pixel_digests).view(">u8").reshape(-1, 4)
     order = np.lexsort(words.T[::-1])  # the first word counts most
     index = np.empty(len(order), np.int64)  # of each of `rows.distinct`

@@ -67,7 +67,7 @@ class StoredVectors:
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
 
-def stored(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[StoredVectors, Positions]:
+def read_vectors(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[StoredVectors, Positions]:
     """Return the vectors of the different pictures, in the order in which they are stored.
 
     Args:

@@ -23,7 +23,7 @@ from orchestration.guard.folders import default_folder
 from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
 from transforms.guard import Bundle
-from transforms.guard.bundle_writer import BundleFiles, writing
+from transforms.guard.bundle_writer import BundleFiles, new_bundle
 from transforms.guard.verdict import Policy
 from transforms.hashing import digest_arrays
 from transforms.hashing.digest_arrays import Rows
@@ -73,7 +73,7 @@ def write(
     version = _version(con, settings)
     folder = target or default_folder(settings.home, version["number"], **asdict(options))
     try:
-        with writing(folder) as files:
+        with new_bundle(folder) as files:
             con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
             con.execute("set temp_directory = ?", [str(files.folder.parent / "spill")])
             _fill(PublishedVersion(con, settings, version), options, files)

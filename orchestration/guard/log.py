@@ -62,7 +62,7 @@ class _Held:
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[Callable[[Verdict], None]]:
+def open_log(home: Path) -> Iterator[Callable[[Verdict], None]]:
     """Yield a function that queues a verdict for a writing thread. The context waits for the thread at its end.
 
     If the table cannot be written, checks continue: the error is logged, and up to 100,000 verdicts wait for the next

@@ -24,7 +24,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.fingerprints.picture_index import PictureIndex
-from orchestration.matches.kept_lists import KeptLists, within
+from orchestration.matches.kept_lists import KeptLists, batch_filter
 from orchestration.matches.search import GenerationSearch, queries
 from orchestration.progress import track
 from transforms import pictures
@@ -52,14 +52,14 @@ class GenerationCandidates:
         path: Its file.
         equal: The training pictures that equal it.
         candidates: Candidates of all methods.
-        chosen: Indices of the pictures to compare by pixels.
+        to_compare: Indices of the pictures to compare by pixels.
     """
 
     query: Query
     path: str
     equal: EqualPictures
     candidates: Sequence[Candidate]
-    chosen: Sequence[int]
+    to_compare: Sequence[int]
 
 
 def gather(
@@ -90,7 +90,7 @@ def gather(
 
 
 def _candidates_by_prompt(table: FactTable, index: PictureIndex, generations: pa.Table) -> dict[str, list[Candidate]]:
-    rows = table.read(where=within(generations["generation_id"].to_pylist()))
+    rows = table.read(where=batch_filter(generations["generation_id"].to_pylist()))
     rows = rows.sort_by([(key, "ascending") for key in ("generation_id", "method", "sample_id")]).to_pylist()
     candidates: dict[str, list[Candidate]] = defaultdict(list)
     for row, picture in zip(rows, index.find([row["sample_id"] for row in rows]), strict=True):
@@ -179,7 +179,7 @@ def compare(
     """
     comparisons.forget_outdated()
     for each in track(_holding(gathered, comparisons), "matching generations", count):
-        for picture in each.chosen:
+        for picture in each.to_compare:
             pair = _pair(each.query, aligner.index, picture)
             comparisons.outcome(pair, aligner.align, each.path, picture)
     comparisons.close()
@@ -189,7 +189,7 @@ def _holding(
     gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons
 ) -> Iterator[GenerationCandidates]:
     for batch in gathered:
-        comparisons.hold(_of_generations(batch))
+        comparisons.load(_of_generations(batch))
         yield from batch
 
 
@@ -212,7 +212,7 @@ def measure(
         search: The searched pictures, and the views.
     """
     for batch in gathered:
-        comparisons.hold(_of_generations(batch))
+        comparisons.load(_of_generations(batch))
         for each, scored in zip(batch, _scores(batch, search), strict=True):
             evidence = []
             for picture, score, box in scored:
@@ -225,14 +225,14 @@ def measure(
 def _scores(batch: Sequence[GenerationCandidates], search: GenerationSearch) -> list[list[tuple[int, float, Box]]]:
     """Return the chosen pictures of each generation with the cosine and the box of its best view."""
     index = search.pictures
-    flat = np.array([picture for each in batch for picture in each.chosen], np.int64)
-    owner = np.repeat(np.arange(len(batch)), [len(each.chosen) for each in batch])
+    flat = np.array([picture for each in batch for picture in each.to_compare], np.int64)
+    owner = np.repeat(np.arange(len(batch)), [len(each.to_compare) for each in batch])
     positions, back = np.unique(index.vector_positions[flat], return_inverse=True)
     views = search.view_vectors([each.query.generation_id for each in batch])
     score, view = scores(views, index.vectors.take(positions)[back.ravel()], owner)
     boxes = [each.box for each in search.views]
     rows = iter(zip(flat.tolist(), score.tolist(), (boxes[v] for v in view), strict=True))
-    return [[next(rows) for _ in each.chosen] for each in batch]
+    return [[next(rows) for _ in each.to_compare] for each in batch]
 
 
 def _alignment(text: str | None) -> Alignment | None:

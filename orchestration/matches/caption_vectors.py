@@ -34,7 +34,7 @@ def text_encoder(settings: Settings, load: Callable[[str], Encoder]) -> OpenClip
         settings: All of them.
         load: Loads an encoder by its name.
     """
-    name = settings.encoders.chosen.get(SEMANTIC)
+    name = settings.encoders.by_purpose.get(SEMANTIC)
     if name is None or not settings.prompts.semantic:
         return None
     encoder = load(name)

@@ -75,7 +75,7 @@ class KeptLists:
             recipes: Recipes by generation id, ascending.
         """
         lists: dict[str, Lists] = {}
-        for batch in self._lists.scan(self._lists.schema.names, within(list(recipes))):
+        for batch in self._lists.scan(self._lists.schema.names, batch_filter(list(recipes))):
             for row in batch.to_pylist():
                 if recipes.get(row["generation_id"]) == row["recipe"]:
                     by_embedding = self._list(row["pictures"], row["scores"], row["views"], _floor(row, "floor"))
@@ -114,7 +114,7 @@ class KeptLists:
         self._lists.upsert(pa.Table.from_pylist(rows, self._lists.schema))
 
 
-def within(names: Sequence[str]) -> str:
+def batch_filter(names: Sequence[str]) -> str:
     """Return a filter for the generations from the first to the last of an ascending batch."""
     return between("generation_id", names[0], names[-1])
 

@@ -82,7 +82,7 @@ class Background:
 
     def __init__(self, index: PictureIndex, count: int) -> None:
         """Read their vectors: `count` pictures of the index."""
-        vectors, self._owner = index.stored(index.sample(count))
+        vectors, self._owner = index.in_stored_order(index.sample(count))
         self._vectors = vectors.read(0, len(vectors))
 
     def scores(self, views: Vectors) -> list[SearchHits]:
@@ -105,7 +105,7 @@ def match(
         background: The sampled training pictures.
         neighbours: Matches among which the best is chosen.
     """
-    vectors, owner = index.stored(index.heads)
+    vectors, owner = index.in_stored_order(index.heads)
     for sampled, views in embedded:
         if not sampled:
             continue
@@ -149,7 +149,7 @@ def compare(
         return alignment is not None and alignment.confirmed(limits)
 
     comparisons.forget_outdated()
-    comparisons.hold()
+    comparisons.load()
     compared = []
     for each in track(matches, "comparing pictures of the null distribution", len(matches)):
         pair = " ".join(filter(None, each.picture.key)), reader.index.hex_digest(each.index)

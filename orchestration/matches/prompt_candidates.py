@@ -53,7 +53,7 @@ def choose(
     """
     if not len(prompts):
         return
-    with samples_view.opened(facts, settings, prompt_captions.MODELS) as con:
+    with samples_view.open_view(facts, settings, prompt_captions.MODELS) as con:
         _copy(con, "usable", facts["image_fingerprints"].dataset().scanner(["sample_id"], "status <> 'failed'"))
         _copy(con, "members", facts["cluster_members"].dataset().scanner(["sample_id", "representative_id"]))
         _copy(con, "matched", facts["prompt_captions"].dataset().scanner(["prompt_key", "sample_id", "method"]))

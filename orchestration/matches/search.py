@@ -14,7 +14,7 @@ import pyarrow as pa
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.picture_index import PictureIndex, read_index
-from orchestration.matches.kept_lists import KeptLists, Lists, within
+from orchestration.matches.kept_lists import KeptLists, Lists, batch_filter
 from orchestration.progress import track
 from orchestration.settings import Settings
 from transforms.encoders import EncoderId
@@ -65,7 +65,7 @@ class GenerationSearch:
         place = {name: i for i, name in enumerate(names)}
         order = {view.name: i for i, view in enumerate(self.views)}
         vectors = np.zeros((len(names), len(order), self.encoder.dimension), np.float32)
-        for batch in self.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], within(names)):
+        for batch in self.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], batch_filter(names)):
             stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
             ids, views = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
             for name, view, vector in zip(ids, views, stored, strict=True):
@@ -221,7 +221,7 @@ def _neighbours(
 ) -> dict[str, Lists]:
     """Search some pictures, ascending, and keep at most `most` of them by embedding."""
     pictures, names = search.pictures, [query.generation_id for query in asked]
-    vectors, owner = pictures.stored(indices)
+    vectors, owner = pictures.in_stored_order(indices)
     least = np.array([-np.inf if floor is None else floor.score for floor in floors or [None] * len(names)])
     block = max(1, search.memory // 8 // (_NUMBER * vectors.dimension))
     hits = best_over_views(

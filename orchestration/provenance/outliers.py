@@ -41,7 +41,7 @@ def _scores(index: PictureIndex, heads: Indices, k: int) -> tuple[npt.NDArray[np
 
     A picture's own cluster does not count, because repetition does not make a picture usual.
     """
-    among, owner = index.stored(index.heads)
+    among, owner = index.in_stored_order(index.heads)
     k = min(k, len(owner) - 1)
     if k < 1:
         return np.empty(0), 0

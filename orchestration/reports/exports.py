@@ -95,7 +95,7 @@ def write(
     _require_tables(con)
     if "html" in formats:
         pages.require_free(folder)
-    with staging.staged(folder) as partial:
+    with staging.staging_folder(folder) as partial:
         con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
         con.execute("set temp_directory = ?", [str(partial / ".spill")])
         if "html" in formats:

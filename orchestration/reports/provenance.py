@@ -115,7 +115,7 @@ def page(
             errors=case_pages.error_rates(reliability),
             reliability=case_pages.reliability_points(reliability),
             confirmed=sum(row.generations for row in verdicts if row.verdict in ("exact", "copy", "partial_copy")),
-            shown=tuple((row["verdict"], row["copies"], row["q_value"]) for row in confirmed),
+            listed_copies=tuple((row["verdict"], row["copies"], row["q_value"]) for row in confirmed),
             licences=tuple(Licence(**row) for row in rows(con, "licences", most=_ROWS)),
             rightsholders=tuple(Rightsholder(**row) for row in rows(con, "rightsholders", most=_ROWS)),
         )

@@ -101,7 +101,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
         OSError: If the file system refuses.
     """
     _require_free(folder)
-    with staging.staged(folder) as partial:
+    with staging.staging_folder(folder) as partial:
         try:
             con.execute("set memory_limit = ?", [memory])
             con.execute("set temp_directory = ?", [str(partial / ".spill")])

@@ -65,10 +65,10 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     text = text if len(text) <= _CELL else text[: _CELL - 1] + "…"
-    return escaped(text)
+    return escape(text)
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Escape text from the open web, so that it shows literally: without markup, hidden or reordered characters."""
     return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in legible(text))
 

@@ -90,7 +90,7 @@ class Warehouse(dg.ConfigurableResource):
     @property
     def encoder_names(self) -> dict[str, str]:
         """The encoders that the settings name, by purpose: `copy`, and `semantic` if there is one."""
-        return self._settings.encoders.chosen
+        return self._settings.encoders.by_purpose
 
     def encoder(self, kind: str = "copy") -> Encoder:
         """Return the encoder for `copy` or `semantic`, loaded once a process."""

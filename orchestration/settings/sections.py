@@ -83,7 +83,7 @@ class Encoders(Section):
     )
 
     @property
-    def chosen(self) -> dict[str, str]:
+    def by_purpose(self) -> dict[str, str]:
         """The configured encoders, by purpose."""
         return {"copy": self.copy_} | ({"semantic": self.semantic} if self.semantic else {})
 

@@ -64,7 +64,7 @@ class Inputs:
 
 
 @contextmanager
-def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_build(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a private build for writing, with all functions. Closing leaves no log file.
 
     Args:

@@ -74,7 +74,7 @@ class Previous:
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[Previous]:
+def open_previous(home: Path) -> Iterator[Previous]:
     """Open the published version of a warehouse, if it has one."""
     if publishing.current(home) is None:
         yield Previous()

@@ -103,7 +103,9 @@ def plan(
 
 
 @contextmanager
-def built(plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_id: str) -> Iterator[VersionBuild]:
+def build_version(
+    plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_id: str
+) -> Iterator[VersionBuild]:
     """Build and audit the tables of a plan in a private file, and close it at the end of the context.
 
     Args:
@@ -116,7 +118,7 @@ def built(plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_i
     path = publishing.begin(home, run_id, from_current=not plan.complete)
     number = publishing.next_number(home)
     this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
-    with build.opened(path, settings) as con, previous.opened(home) as last:
+    with build.open_build(path, settings) as con, previous.open_previous(home) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
         build.provide(con, sorted({name for model in plan.models for name in model.inputs}), inputs)
         tracked = track(plan.models, "building tables", len(plan.models))

@@ -28,7 +28,7 @@ from transforms.alignment.agreement import (
     squares,
     tiles,
 )
-from transforms.alignment.geometry import Placement, mapped, placements
+from transforms.alignment.geometry import Placement, map_points, placements
 from transforms.alignment.keypoints import LEAST, SMOOTH, Features
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.regions import Box
@@ -123,7 +123,7 @@ def _scale(onto: Array, shape: tuple[int, ...]) -> float:
     """
     rows, columns = shape
     middle = np.array([columns / 2, rows / 2])
-    image, depth = mapped(onto, middle[None])[0], float(middle @ onto[2, :2] + onto[2, 2])
+    image, depth = map_points(onto, middle[None])[0], float(middle @ onto[2, :2] + onto[2, 2])
     return float(np.sqrt(abs(np.linalg.det(onto[:2, :2] - np.outer(image, onto[2, :2])))) / depth)
 
 
@@ -203,7 +203,7 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
     shared, size = region.covered(inside), np.array([width, height])
     low, high = region.corners(size)
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
-    on_b = mapped(np.linalg.inv(placement.onto), corners - 0.5) + 0.5
+    on_b = map_points(np.linalg.inv(placement.onto), corners - 0.5) + 0.5
 
     mine, theirs = cells(a.colour), cells(laid)
     gain, offset = exposure(mine[region.part], theirs[region.part])

@@ -38,7 +38,7 @@ class Placement:
     support: Array
 
 
-def mapped(onto: Array, points: Array) -> Array:
+def map_points(onto: Array, points: Array) -> Array:
     """Map points.
 
     Args:
@@ -105,7 +105,7 @@ def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Placemen
         scale = float((s * np.diag(proper)).sum() / max(float((p**2).sum()), 1e-9))
         turned[:2, :2] = scale * u @ proper @ v @ flip
         turned[:2, 2] = about - turned[:2, :2] @ around
-        off = [np.sqrt(((mapped(way, from_b) - to_a) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
+        off = [np.sqrt(((map_points(way, from_b) - to_a) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
         if off[0] <= off[1] + _SETTLED:
             return Placement("similarity", turned, to_a)
     return Placement("affine", onto, to_a)
@@ -123,7 +123,7 @@ def _plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool
     depth = corners @ onto[2, :2] + onto[2, 2]
     if depth.min() <= 0 or depth.max() > _TILTED * depth.min():
         return False
-    for corner, near in zip(mapped(onto, corners), depth, strict=True):
+    for corner, near in zip(map_points(onto, corners), depth, strict=True):
         derivative = (onto[:2, :2] - np.outer(corner, onto[2, :2])) / near
         longest, shortest = np.linalg.svd(derivative, compute_uv=False)
         tilt = depth.max() / depth.min()
@@ -136,6 +136,6 @@ def _support(onto: Array, source: Array, target: Array, limits: PixelLimits) -> 
     """Return the points of a onto which their matches are mapped, without the repeats of SIFT."""
     if not len(source):
         return target
-    near = np.linalg.norm(mapped(onto, source) - target, axis=1) <= limits.reprojection
+    near = np.linalg.norm(map_points(onto, source) - target, axis=1) <= limits.reprojection
     places = np.round(np.hstack([source[near], target[near]]) / 2)
     return target[near][np.unique(places, axis=0, return_index=True)[1]]

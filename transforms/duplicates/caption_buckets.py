@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash
 
-from transforms.duplicates.caption_words import WordSets, mapped
+from transforms.duplicates.caption_words import WordSets, map_file
 
 PLACES = 128  # of a MinHash signature, at most
 MISSED = 0.005  # share of pairs right at the threshold that the bands may miss
@@ -77,7 +77,7 @@ def by_words(sets: WordSets, threshold: float, folder: Path) -> CaptionBuckets:
     lengths = np.diff(sets.offsets)
     kept = lengths - least_shared(lengths, threshold) + 1
     offsets = np.concatenate([[0], np.cumsum(kept)])
-    rarest = mapped(Path(folder, "rarest.bin"), np.dtype(np.uint64), (int(offsets[-1]),))
+    rarest = map_file(Path(folder, "rarest.bin"), np.dtype(np.uint64), (int(offsets[-1]),))
     _choose(sets.words, sets.offsets, uses, offsets, rarest)
     number, sizes = _numbered(rarest)
     return CaptionBuckets(number, offsets, sizes)
@@ -93,7 +93,7 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Ca
         watch: Yields the slices and reports progress.
     """
     bands, rows = banding(threshold)
-    signed = mapped(Path(folder, "bands.bin"), np.dtype(np.uint64), (bands, len(sets)))
+    signed = map_file(Path(folder, "bands.bin"), np.dtype(np.uint64), (bands, len(sets)))
     for part in watch(slices(len(sets)), "signing captions"):
         offsets = sets.offsets[part.start : part.stop + 1]
         words = np.array(sets.words[offsets[0] : offsets[-1]])
@@ -102,7 +102,7 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Ca
         )
         places = np.array(matrix.to_rows(), np.uint64).reshape(len(part), bands, rows)
         signed[:, part.start : part.stop] = _folded(places).T
-    number = mapped(Path(folder, "buckets.bin"), np.dtype(np.int64), (len(sets), bands))
+    number = map_file(Path(folder, "buckets.bin"), np.dtype(np.int64), (len(sets), bands))
     room, known = [np.empty(0, np.int64)], 0
     for band in range(bands):
         buckets, sizes = _numbered(signed[band])

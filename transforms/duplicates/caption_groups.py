@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.duplicates.caption_buckets import CaptionBuckets, Watch, by_bands, by_words, least_shared, slices
-from transforms.duplicates.caption_words import WordSets, jaccard, mapped
+from transforms.duplicates.caption_words import WordSets, jaccard, map_file
 from transforms.intervals import wilson
 
 _SEED = 42
@@ -92,7 +92,7 @@ def _led(
 ) -> CaptionGroups | None:
     """Group captions by their buckets. None if that takes more comparisons."""
     starts = np.cumsum(buckets.room) - buckets.room
-    listed = mapped(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
+    listed = map_file(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
     filled, crowded = np.zeros_like(buckets.room), np.zeros(len(buckets.room), np.bool_)
     seen, head, similarity = np.full(len(sets), -1), np.arange(len(sets)), np.ones(len(sets))
     left = np.iinfo(np.int64).max if comparisons is None else comparisons

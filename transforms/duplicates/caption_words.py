@@ -50,10 +50,10 @@ def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
             words.tofile(file)
             sizes.append(counts)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64)
-    return WordSets(mapped(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
+    return WordSets(map_file(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
 
 
-def mapped(path: Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def map_file(path: Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """Map a file into memory as an array.
 
     Args:

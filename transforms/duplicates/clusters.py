@@ -42,7 +42,7 @@ class PictureHashes:
     radius: int
 
     @property
-    def known(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], Nodes, Nodes, int]:
+    def arrays(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], Nodes, Nodes, int]:
         """The form that compiled loops read: the hashes as uint64 of shape (n, 4), then the other attributes."""
         words = np.ascontiguousarray(self.pdq).view(np.uint64)
         return words, self.comparable, self.bytes_group, self.pixels_group, self.radius
@@ -116,7 +116,7 @@ def cut[Evidence](
             nodes = components.nodes[components.starts[first] : components.starts[last]]
             done = _Columns.empty(nodes)
             evidence: dict[int, Evidence] = {}
-            for group in np.flatnonzero(_settle(nodes, starts, rank, hashes.known, done[1:])):
+            for group in np.flatnonzero(_settle(nodes, starts, rank, hashes.arrays, done[1:])):
                 evidence |= _cut_open(done.part(starts[group], starts[group + 1]), rank, hashes, candidates, asked)
             for at in range(0, len(nodes), _BATCH):
                 part = done.part(at, at + _BATCH)
@@ -171,7 +171,7 @@ def _cut_open[Evidence](
     open_ = np.arange(len(order))
     while len(open_):
         first = open_[0]
-        open_ = open_[: _take(open_, near.known, done)]
+        open_ = open_[: _take(open_, near.arrays, done)]
         if not len(open_):
             break
         representative = int(done.member[first])

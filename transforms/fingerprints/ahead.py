@@ -18,7 +18,7 @@ class WorkPace:
     workers: int
 
 
-def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
+def work_ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
     """Apply a function to items in threads, at most two batches ahead of the reader, and yield results in order.
 
     Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.

@@ -20,7 +20,7 @@ from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints import row_matching
-from transforms.fingerprints.ahead import WorkPace, ahead
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import (
     FAILED,
     LOW_QUALITY,
@@ -179,8 +179,8 @@ def _batches(
 ) -> Iterator[Batch]:
     look = partial(_look, job.rules, encoders, _Known(job.known, list(encoders)))
     # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
-    pictures = ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
-    embedded = ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
+    pictures = work_ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
+    embedded = work_ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
     for done in embedded:
         account.counts.update(picture.print_.status for picture, _ in done)
         account.reused += sum(picture.reused for picture, _ in done)

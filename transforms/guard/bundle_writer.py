@@ -168,7 +168,7 @@ def _indexed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDA
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[BundleFiles]:
+def new_bundle(target: Path) -> Iterator[BundleFiles]:
     """Yield the files of a bundle that appears at `target` when all is written; a failure leaves nothing.
 
     The parent of their folder is scratch space. Raises FileExistsError if `target` exists: a bundle is never changed,

@@ -24,7 +24,7 @@ from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
 from transforms.hashing.hashes import sha256
 from transforms.joins.hamming import scan
-from transforms.pictures import DecodeError, Pixels, Shown, shown
+from transforms.pictures import DecodeError, Pixels, Renderings, renderings
 
 _SOURCES = 10  # named in a verdict
 _WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
@@ -69,7 +69,7 @@ class Guard:
         self.rules = Rules(manifest["limits"]["pixels"], manifest["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
         self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
-        self._passed = bundle.by_cluster(overrides.passed)
+        self._passed = bundle.by_cluster(overrides.allowed_clusters)
         self._embeddings = (
             None
             if encoder is None
@@ -141,12 +141,12 @@ class Guard:
         except (OSError, NotEmbedded) as error:
             return self._unavailable(str(error), clock)
 
-    def _read(self, image: Image) -> tuple[str | None, Shown]:
+    def _read(self, image: Image) -> tuple[str | None, Renderings]:
         """Return the SHA-256 of a file (None of pixels), and the pictures that a viewer may see."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
-            return None, Shown((np.ascontiguousarray(image),))
+            return None, Renderings((np.ascontiguousarray(image),))
         if not isinstance(image, bytes | str | Path):
             raise TypeError(f"an image is a path, its bytes, or pixels as a NumPy array, not {type(image).__name__}")
         if not isinstance(image, bytes):
@@ -154,7 +154,7 @@ class Guard:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
-        return sha256(image), shown(image, self.rules.max_pixels)
+        return sha256(image), renderings(image, self.rules.max_pixels)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, hidden: str | None, clock: _Clock) -> Verdict:
         """Check step by step. If the file has `hidden` contents, only an override for the file allows it."""
@@ -207,7 +207,7 @@ class Guard:
         """Return the clusters with a near perceptual hash, nearest first."""
         if printed.status != OK or printed.dihedral is None:
             return []
-        matches = scan.within(self._pdq, printed.dihedral, self.policy.pdq)
+        matches = scan.find_near(self._pdq, printed.dihedral, self.policy.pdq)
         nearest: dict[int, int] = {}
         for cluster, bits in zip(self._pdq_cluster[matches.row].tolist(), matches.distance.tolist(), strict=True):
             nearest[cluster] = min(bits, nearest.get(cluster, bits))

@@ -20,7 +20,7 @@ from transforms.fingerprints.views import View
 from transforms.guard.bundle import Bundle
 from transforms.guard.held_files import RowFile
 from transforms.joins.cosine import sketches
-from transforms.joins.hamming.scan import Words, least
+from transforms.joins.hamming.scan import Words, least_distances
 from transforms.joins.hamming.workers import Workers
 from transforms.matches.null_distribution import BACKGROUND
 from transforms.pictures import Pixels
@@ -77,7 +77,7 @@ def candidates(words: Words, views: Vectors, radius: int, count: int, workers: W
         count: Least count of nearest sketches; ties are all returned.
         workers: threads.
     """
-    bits, counts = least(words, sketches.sketch(views), workers)
+    bits, counts = least_distances(words, sketches.sketch(views), workers)
     nearest = int(np.searchsorted(np.cumsum(counts), min(count, len(bits))))
     return np.flatnonzero(bits <= max(radius, nearest))
 

@@ -102,7 +102,7 @@ class Overrides:
     def _near(self, printed: Fingerprint, radius: int) -> Override | None:
         if not self.hashed or printed.status != OK or printed.dihedral is None:
             return None
-        matches = scan.within(self._words, printed.dihedral, radius)
+        matches = scan.find_near(self._words, printed.dihedral, radius)
         return self.hashed[int(matches.row[np.argmin(matches.distance)])] if len(matches.row) else None
 
     @cached_property
@@ -110,7 +110,7 @@ class Overrides:
         return scan.words(from_hex([each.value for each in self.hashed]))
 
     @property
-    def passed(self) -> dict[int, Override]:
+    def allowed_clusters(self) -> dict[int, Override]:
         """The entries that allow resemblance to a cluster, by its id."""
         return {int(entry.value): entry for entry in self.exact.values() if entry.kind == "cluster_id"}
 

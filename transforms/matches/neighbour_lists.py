@@ -57,7 +57,7 @@ NONE = NeighbourList(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0,
 
 @dataclass(frozen=True)
 class ListDemand:
-    """The required content of a list: pictures of `clusters` clusters with scores of at least `least`, and the nearest."""
+    """The required content of a list: pictures of `clusters` clusters with scores from `least` on, and the nearest."""
 
     clusters: int
     least: float

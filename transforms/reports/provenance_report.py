@@ -99,7 +99,7 @@ class ProvenanceReport:
 
     Attributes:
         confirmed: Generations with a confirmed copy.
-        shown: The values by which the page sorts those it shows: verdict, rows of the source, q-value.
+        listed_copies: The values by which the page sorts the copies it lists: verdict, rows of the source, q-value.
         licences: The first of `all_licences` licences.
         rightsholders: The first of `all_rightsholders` rightsholders.
     """
@@ -114,7 +114,7 @@ class ProvenanceReport:
     errors: tuple[Measurement, ...]
     reliability: tuple[ReliabilityPoint, ...]
     confirmed: int
-    shown: tuple[tuple[str, int, float], ...]
+    listed_copies: tuple[tuple[str, int, float], ...]
     licences: tuple[Licence, ...]
     all_licences: int
     rightsholders: tuple[Rightsholder, ...]
@@ -130,7 +130,7 @@ def render(report: ProvenanceReport) -> str:
     return page.render(
         "provenance.html.j2",
         ("common.js", "shards.js", "listing.js", "cases.js"),
-        {"sheet": SHEET, "cases": [list(case) for case in report.shown]},
+        {"sheet": SHEET, "cases": [list(case) for case in report.listed_copies]},
         loads=True,
         report=report,
         most=max((row.generations for row in report.verdicts), default=0),

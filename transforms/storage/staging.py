@@ -58,7 +58,7 @@ def discard(folder: Path) -> None:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def staging_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write in, from which files can be renamed into `folder`.
 
     It is inside `folder`, which may be a mount of its own. Waits while another process or thread writes into the same

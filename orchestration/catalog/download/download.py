@@ -65,12 +65,12 @@ class Outcome:
     """The result of a dataset's download.
 
     Attributes:
-        asked: Rows requested in this run.
+        requested: Rows requested in this run.
         downloaded: Rows with a picture, from this run or an earlier one.
         failures: Rows without a picture, by reason.
     """
 
-    asked: int
+    requested: int
     downloaded: int
     failures: Counter[str]
 
@@ -108,7 +108,7 @@ def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
     if importlib.util.find_spec("img2dataset") is None:
         raise DownloadError("img2dataset is not installed; pip install 'raisonne[download]'")
     metadata, folder = _places(dataset)
-    asked, lists = 0, []
+    requested, lists = 0, []
     with _alone(folder):
         for shard in landing.find_shards(dataset.name, metadata, None):
             if shard.metadata is None:
@@ -116,10 +116,10 @@ def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
             if Path(shard.metadata.path).is_relative_to(folder):
                 raise DownloadError(f"{metadata} also finds what is downloaded into {folder}; narrow the glob")
             lists.append(open_list(folder, shard.name, shard.metadata, pace.shard_rows))
-            asked += _complete(lists[-1], pace)
+            requested += _complete(lists[-1], pace)
         if not lists:
             raise DownloadError(f"no file matches {metadata}")
-        return _outcome(asked, lists)
+        return _outcome(requested, lists)
 
 
 def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
@@ -130,7 +130,7 @@ def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
         outcome: What `fetch` returned. The most frequent reasons come first.
     """
     failed = outcome.failures.total()
-    new = f"{outcome.asked} rows requested" if outcome.asked else "no row was left to request"
+    new = f"{outcome.requested} rows requested" if outcome.requested else "no row was left to request"
     lines = [f"{dataset.name}: {new}; {outcome.downloaded} of {outcome.downloaded + failed} pictures downloaded"]
     top = outcome.failures.most_common(_REASONS)
     lines += [f"{count:>10}  {''.join(c if c.isprintable() else ' ' for c in reason)[:200]}" for reason, count in top]
@@ -158,7 +158,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _complete(urls: UrlList, pace: FetchPace) -> int:
-    # returns how many rows were asked for
+    # returns how many rows were requested
     there = urls.finish()
     missing = urls.rows - sum(there.values())
     if not missing:
@@ -209,7 +209,7 @@ def _options(urls: UrlList, pace: FetchPace) -> dict[str, Any]:
         "url_col": "url",
         "caption_col": "caption",
         "save_additional_columns": urls.others,
-        "output_folder": str(urls.made),
+        "output_folder": str(urls.work_folder),
         "output_format": "webdataset",
         "number_sample_per_shard": urls.shard_rows,
         "processes_count": pace.processes,
@@ -230,7 +230,7 @@ def _last_lines(log: Path) -> str:
     return "\n".join("".join(c for c in line if c.isprintable()) for line in lines[-6:] if line.strip())
 
 
-def _outcome(asked: int, lists: Sequence[UrlList]) -> Outcome:
+def _outcome(requested: int, lists: Sequence[UrlList]) -> Outcome:
     downloaded, failures = 0, Counter[str]()
     for urls in lists:
         for name in urls.shards:
@@ -240,4 +240,4 @@ def _outcome(asked: int, lists: Sequence[UrlList]) -> Outcome:
                     downloaded += row["count_all"]
                 else:
                     failures[row["error_message"] or row["status"]] += row["count_all"]
-    return Outcome(asked, downloaded, failures)
+    return Outcome(requested, downloaded, failures)

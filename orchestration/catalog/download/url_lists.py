@@ -58,7 +58,7 @@ class UrlList:
         return [name for name in pq.read_schema(self.path).names if name not in _OURS]
 
     @property
-    def made(self) -> Path:
+    def work_folder(self) -> Path:
         """The folder that img2dataset writes to."""
         return self.work / "shards"
 
@@ -77,7 +77,7 @@ class UrlList:
         """Move finished shards into the dump, and return the rows of each that is there. Others are requested again."""
         there = {}
         for name, rows in self.shards.items():
-            stats = self.made / f"{name}_stats.json"
+            stats = self.work_folder / f"{name}_stats.json"
             if not stats.exists():  # img2dataset writes it last
                 continue
             for ending in ("parquet", "tar"):  # the tar last: it is what a run looks for

@@ -87,7 +87,7 @@ def verdict_log(*, log: bool, config: str | None) -> Iterator[Callable[["Verdict
     except settings.SettingsError as error:
         raise click.UsageError(f"--log writes into a warehouse: {error}") from None
     try:
-        with guard_log.opened(home) as record:
+        with guard_log.open_log(home) as record:
             yield record
     except guard_log.NotLogged as error:
         raise CommandError(str(error)) from None

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from transforms.encoders import EncoderMismatch, EncoderUnavailable, Prepared, Vectors
 from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
-from transforms.guard.bundle_writer import writing
+from transforms.guard.bundle_writer import new_bundle
 from transforms.hashing.hashes import pdq
 from transforms.pictures import decode
 
@@ -278,7 +278,7 @@ def test_a_bundle_is_never_written_over_and_a_failure_leaves_nothing(files: list
     with pytest.raises(FileExistsError, match="never overwritten"):
         bundles.write(folder, files)
     (tmp_path / ".writing-killed" / "bundle").mkdir(parents=True)
-    with pytest.raises(ZeroDivisionError), writing(tmp_path / "other") as made:
+    with pytest.raises(ZeroDivisionError), new_bundle(tmp_path / "other") as made:
         made.whole("half", np.zeros(9))
         bundles.write(tmp_path / "another", [])
         assert sorted(path.name for path in made.folder.iterdir()) == ["half.npy"]

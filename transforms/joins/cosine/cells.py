@@ -29,10 +29,10 @@ from transforms.joins.cosine.join import (
     CosinePairs,
     IndexedRows,
     as_rows,
-    batched,
+    merge_batches,
     nearest,
 )
-from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, above, products, tensor
+from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, pairs_above, products, tensor
 
 type Probes = npt.NDArray[np.int32]
 """Cells of each row, shape (n, probes), nearest first: the first column is its home."""
@@ -150,7 +150,7 @@ def self_join(
     """
     rows = as_rows(rows)
     placed = place(rows, cells, probes, memory)
-    return batched(_once(rows, placed, threshold, memory))
+    return merge_batches(_once(rows, placed, threshold, memory))
 
 
 def _once(rows: IndexedRows, placed: Probes, threshold: float, memory: int) -> Iterator[Hits]:
@@ -180,7 +180,7 @@ def cross_join(
     """
     new, old = as_rows(new), as_rows(old)
     placed = place(new, cells, probes, memory), place(old, cells, probes, memory)
-    return batched(_both_ways(new, old, *placed, threshold, memory))
+    return merge_batches(_both_ways(new, old, *placed, threshold, memory))
 
 
 def _both_ways(
@@ -246,7 +246,7 @@ def _within(
     lows, highs = np.searchsorted(home, asked), np.searchsorted(home, asked, side="right")
     for some, low, high in zip(np.split(row, starts[1:]), lows, highs, strict=True):
         if low < high:
-            for a, b, score in above(vectors[some], held[low:high], threshold):
+            for a, b, score in pairs_above(vectors[some], held[low:high], threshold):
                 yield some[a], b + low, score
 
 

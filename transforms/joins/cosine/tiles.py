@@ -57,7 +57,7 @@ def full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(chosen)
 
 
-def above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> Iterator[Hits]:  # noqa: ANN401
+def pairs_above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> Iterator[Hits]:  # noqa: ANN401
     """Yield every row of `left` with every row of `right` whose cosine is ≥ threshold, at most BATCH at once.
 
     Args:

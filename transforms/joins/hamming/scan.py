@@ -41,7 +41,7 @@ def words(hashes: npt.NDArray[np.uint8]) -> Words:
     return np.ascontiguousarray(np.ascontiguousarray(hashes).view(np.uint32).T)
 
 
-def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHashes:
+def find_near(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHashes:
     """Return the known hashes within `radius` bits of any hash asked for.
 
     Args:
@@ -61,7 +61,7 @@ def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHashe
     return NearHashes(row, distance[order][first])
 
 
-def least(
+def least_distances(
     known: Words, asked: npt.NDArray[np.uint8], workers: Workers
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
     """Return the distance of each known hash to the nearest of those asked for.
