@@ -143,7 +143,9 @@ def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path:
     assert "does not keep version 999; it has " in refused(sample.config, "export", "--version", "999", code=1)
     with duckdb.connect() as con:
         con.execute("create schema warehouse; create table warehouse.versions as select 3 as version")
-        with pytest.raises(exports.NotInVersion, match=r"version 3 is of an earlier raisonne, without reports\."):
+        with pytest.raises(
+            exports.NotInVersion, match=r"version 3 was published by an earlier release without reports\."
+        ):
             exports.write(con, tmp_path / "out", exports.FORMATS, lambda sample_id: None, "1GB")
     assert not list(tmp_path.iterdir())
 
@@ -153,7 +155,7 @@ def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path:
     [
         (["export", "removals"], "'removals' is not one of 'report', 'removal-list'"),
         (["export", "--policy", "keep-1"], "a report has no --policy"),
-        (["sql", "--format", "parquet", "select 1"], "give a query and --to FILE.parquet"),
+        (["sql", "--format", "parquet", "select 1"], "pass a query and --to FILE.parquet"),
         (["sql", "--to", "rows.txt", "select 1"], "--format csv, json or parquet"),
         (["export", "removal-list", "--format", "csv"], "a removal list has no --format"),
     ],

@@ -391,7 +391,7 @@ def test_a_failing_img2dataset_is_told_with_its_last_lines(tmp_path: Path) -> No
     (urls.work_folder / "00001.tar").mkdir()
     done = landing.raisonne("download", "--processes", "1", check=False)
     assert done.returncode == 1
-    assert "img2dataset left 1 of 3 rows of part unasked; run this again to go on" in done.stderr
+    assert "img2dataset did not request 1 of 3 rows of part; run this again to continue" in done.stderr
     assert "Retried 1 times, but 1 shards still failed" in done.stderr
 
 

@@ -292,7 +292,7 @@ ERRORS = {
     "column misspelt": ("-- colum a: it\nselect 1 as a", "did you mean column?"),
     "column without a name": ("-- column: it\nselect 1 as a", "column <name>"),
     "column with two names": ("-- column a b: it\nselect 1 as a", "'a b' in 'column a b: it' is not a column name"),
-    "no value": ("-- unique:\nselect 1 as a", "'unique:' says nothing"),
+    "no value": ("-- unique:\nselect 1 as a", "'unique:' has no value"),
     "not a column name": ("-- unique: a b\nselect 1 as a", "'a b' in 'unique: a b' is not a column name"),
     "said twice": ("-- unique: a\n-- unique: a\nselect 1 as a", "'unique: a' repeats an earlier line"),
     "column twice": ("-- column a: x\n-- column a: y\nselect 1 as a", "'column a: y' repeats an earlier line"),
@@ -394,7 +394,7 @@ def test_a_circle_is_named(tmp_path: Path) -> None:
     said = str(error.value)
     assert any(f"{a} reads {b}" in said for a, b in [("matches.a", "matches.b"), ("matches.b", "reports.c")])
     assert "matches.b reads matches.a" not in said
-    assert "move what they share" in said
+    assert "move the shared part" in said
 
 
 def test_a_model_that_reads_itself_is_a_circle(tmp_path: Path) -> None:

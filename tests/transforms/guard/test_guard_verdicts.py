@@ -101,7 +101,7 @@ BOMB = encoded(Image.new("1", (30_000, 30_000)), "PNG")
         (b"<html>no picture</html>", "not a picture"),
         (encoded(picture(NEW))[:2000], "truncated"),
         (BOMB, "pixels"),
-        (b"\xff" * 1_000_001, "more than the 1,000,000 bytes"),
+        (b"\xff" * 1_000_001, "more than 1,000,000 bytes, the limit"),
         ("/no/such/\n\x1b[31mfile.png", "No such file"),
         (np.zeros((4, 4), np.uint8), "must be uint8 of shape"),
         (np.zeros((4, 4, 3), np.float32), "must be uint8 of shape"),
