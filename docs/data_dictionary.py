@@ -64,7 +64,7 @@ def _columns(models: list[Model]) -> dict[str, dict[str, str]]:
         settings = Settings(home=Path(folder))
         nothing = HISTORY.empty_table()
         inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
-        with build.opened(Path(folder) / "empty.duckdb", settings) as con:
+        with build.open_build(Path(folder) / "empty.duckdb", settings) as con:
             build.provide(con, sorted({name for model in models for name in model.inputs}), inputs)
             for model in load(sql_folder.SQL):  # in the order in which they can be built
                 build.materialize(con, model)

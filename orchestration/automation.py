@@ -1,6 +1,6 @@
-"""Jobs and sensors: what runs, and what sets it off.
+"""Jobs and sensors: what runs, and what starts it.
 
-What belongs here: which assets make up a run, and noticing new landing files. What does not: the assets (`defs/`).
+What belongs here: the assets of each job, and detecting new landing files. What does not: the assets (`defs/`).
 """
 
 import hashlib
@@ -32,17 +32,17 @@ _NOTHING_PARTITIONED = dg.AssetSelection.all() - dg.AssetSelection.assets("image
 everything = dg.define_asset_job(
     "everything",
     selection=dg.AssetSelection.all(),
-    description="From landing files to reports. Shards and generations that are done are not read again.",
+    description="Everything from landing files to reports. Finished shards and generations are not read again.",
 )
 fingerprint_shard = dg.define_asset_job(
     "fingerprint_shard",
     selection=dg.AssetSelection.assets("landing_shards", "image_fingerprints"),
-    description="Fingerprint shards of the image dump; the sensor starts it for new ones.",
+    description="Fingerprint shards of the image dump. The sensor starts it for new shards.",
 )
 derive = dg.define_asset_job(
     "derive",
     selection=_NOTHING_PARTITIONED,
-    description="Everything after the fingerprints of training pictures; the sensor starts it when shards are done.",
+    description="Everything after the fingerprints of training pictures. The sensor starts it when shards are done.",
 )
 generations_only = dg.define_asset_job(
     "generations_only",
@@ -52,12 +52,12 @@ generations_only = dg.define_asset_job(
         | dg.AssetSelection.assets(dg.AssetKey(["catalog", "generations"]))
     )
     - dg.AssetSelection.assets("null_scores"),
-    description="New generations against the training set as it is.",
+    description="Match new generations with the current training set.",
 )
 curator_job = dg.define_asset_job(
     "curator_job",
     selection=dg.AssetSelection.assets("curator_exports"),
-    description="All exports of a published version that is kept; the configuration's `version` names an earlier one.",
+    description="Write all exports of the current version, or of the one that `version` in the configuration names.",
 )
 JOBS = [everything, fingerprint_shard, derive, generations_only, curator_job]
 weekly_exports = dg.ScheduleDefinition(
@@ -73,7 +73,7 @@ SCHEDULES = [weekly_exports]
     job=fingerprint_shard,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run for the shards that landed, or were delivered again.",
+    description="Starts a run for shards that are new or were delivered again.",
 )
 def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the landing folders with what is fingerprinted, without opening a file."""
@@ -82,7 +82,7 @@ def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     if busy := _under_way(context.instance, "everything", "fingerprint_shard"):
         return dg.SkipReason(f"{busy} is under way")
     landed = {shard.partition: shard for shard in discover(current) if shard.images}
-    done = _fingerprinted(Facts(current.home / "facts"), {"hashes", *current.encoders.chosen})
+    done = _fingerprinted(Facts(current.home / "facts"), {"hashes", *current.encoders.by_purpose})
     fresh = {name: digest for name, shard in landed.items() if done.get(name) != (digest := _digest(asdict(shard)))}
     if not fresh:
         return dg.SkipReason("every shard is fingerprinted")
@@ -107,10 +107,10 @@ def _fingerprinted(facts: Facts, wanted: Collection[str]) -> dict[str, str]:
     job=derive,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Publishes anew once the fingerprints of training pictures are further than the published version.",
+    description="Publishes a version when fingerprints of training pictures are newer than the published one.",
 )
 def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Compare the fingerprints' Lance version with the published one, when no shard is under way."""
+    """Compare the fingerprints' Lance version with the published one, unless a shard is being fingerprinted."""
     facts, tables = Facts(settings.load().home / "facts"), ("image_fingerprints", "copy_embeddings")
     now = [facts[name].version for name in tables]
     if now == [_published(settings.load(), name) for name in tables]:
@@ -121,7 +121,7 @@ def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
 
 
 def _under_way(dagster_instance: dg.DagsterInstance, *jobs: str) -> str:
-    """Return the name of one of these jobs that has a run which is queued or executing, else nothing."""
+    """Return the name of a job with a queued or executing run, or None."""
     runs = {job: dagster_instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_STATUSES)) for job in jobs}
     return next((job for job, count in runs.items() if count), "")
 
@@ -139,17 +139,17 @@ def _published(current: settings.Settings, table: str) -> int:
     job=generations_only,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Matches generated images that arrived in, or left, the folders of generations.",
+    description="Matches generated images that were added to the folders of generations or removed from them.",
 )
 def new_generations(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the folders of generations with what is fingerprinted, without opening an image."""
     current = settings.load()
     if publishing.current(current.home) is None:
-        return dg.SkipReason("nothing is published yet; the first version takes the generations along")
+        return dg.SkipReason("nothing is published yet; the first version will include the generations")
     if busy := _under_way(context.instance, "fingerprint_shard", "everything", "derive", "generations_only"):
         return dg.SkipReason(f"{busy} is under way")
     if Facts(current.home / "facts")["image_fingerprints"].version != _published(current, "image_fingerprints"):
-        return dg.SkipReason("`derive` is due, and takes the generations along")
+        return dg.SkipReason("`derive` is due and will include the generations")
     paths = {each.generation_id: each.path for each in find_generations(current.generations)}
     stats = {name: (stat.st_size, stat.st_mtime_ns) for name, path in paths.items() if (stat := Path(path).stat())}
     digest = _digest(stats)

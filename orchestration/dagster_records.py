@@ -1,4 +1,4 @@
-"""The name under which `dagster.yaml` files of earlier releases ask for `runtime/sqlite_storage.py`.
+"""The module name by which `dagster.yaml` files of earlier releases load `runtime/sqlite_storage.py`.
 
 What belongs here: that name alone. What does not: storage.
 """

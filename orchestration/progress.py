@@ -1,4 +1,4 @@
-"""Reporting how far a run is: bars on a terminal, plain lines when piped, the log when Dagster runs it.
+"""Reporting the progress of a run: bars on a terminal, plain lines when piped, the log when Dagster runs it.
 
 What belongs here: how progress is shown. What does not: what is being done.
 """
@@ -33,8 +33,8 @@ class Reporter(Protocol):
         """Begin a task.
 
         Args:
-            task: What is done, in the words that people read.
-            total: Its units, None where nobody knows them before.
+            task: The name that people read.
+            total: The count of its units. None if unknown.
         """
 
     def advance(self, done: int) -> None:
@@ -44,7 +44,7 @@ class Reporter(Protocol):
         """End the task."""
 
     def say(self, line: str) -> None:
-        """Report something that is done while a task is in progress."""
+        """Report an event while a task is in progress."""
 
 
 class Silent:
@@ -64,40 +64,40 @@ class Silent:
 
 
 class Lines:
-    """Reports a line when a task ends, and every ten seconds before.
+    """Reports a line every ten seconds, and one when a task ends.
 
     Args:
-        tell: Takes a line.
+        write: Takes a line.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
 
     def start(self, task: str, total: int | None) -> None:
         """See Reporter."""
         self._task, self._total, self._done = task, total, 0
-        self._told = self._began = time.monotonic()
+        self._written = self._began = time.monotonic()
 
     def advance(self, done: int) -> None:
         """See Reporter."""
         self._done = done
         now = time.monotonic()
-        if now - self._told >= _EVERY_S:
-            self._told = now
-            self._tell(f"{self._task}: {pace(done, self._total, now - self._began)}")
+        if now - self._written >= _EVERY_S:
+            self._written = now
+            self._write(f"{self._task}: {pace(done, self._total, now - self._began)}")
 
     def finish(self) -> None:
         """See Reporter."""
         seconds = time.monotonic() - self._began
-        self._tell(f"{self._task}: {self._done} in {seconds:.1f} s{_rate(self._done, seconds)}")
+        self._write(f"{self._task}: {self._done} in {seconds:.1f} s{_rate(self._done, seconds)}")
 
     def say(self, line: str) -> None:
         """See Reporter."""
-        self._tell(line)
+        self._write(line)
 
 
 def pace(done: int, total: int | None, seconds: float) -> str:
-    """Return how far a task is, how fast, and how long it still takes: `640 of 3420, 21.3/s, 2 min left`.
+    """Return the progress of a task, its rate, and the time left: `640 of 3420, 21.3/s, 2 min left`.
 
     Args:
         done: Units that are done.
@@ -155,7 +155,7 @@ _reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # no
 
 
 @contextmanager
-def shown() -> Iterator[None]:
+def display() -> Iterator[None]:
     """Show progress inside this context: bars if standard error is a terminal, else lines."""
     token = _reporter.set(Bars() if sys.stderr.isatty() else Lines(_to_stderr))
     try:
@@ -169,7 +169,7 @@ def _to_stderr(line: str) -> None:
 
 
 @contextmanager
-def told_to(log: Callable[[str], None]) -> Iterator[None]:
+def log_to(log: Callable[[str], None]) -> Iterator[None]:
     """Report progress to `log` inside this context, unless a reporter is already active."""
     before = _reporter.get()
     if isinstance(before, Silent):
@@ -181,16 +181,16 @@ def told_to(log: Callable[[str], None]) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Report something that is done while a task is tracked."""
+    """Report an event while a task is tracked."""
     _reporter.get().say(line)
 
 
 def track[T](items: Iterable[T], task: str, total: int | None, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
-    """Pass items on, and report how many went by.
+    """Yield the items, and report how many were consumed.
 
     Args:
         items: Any items.
-        task: What is being done.
+        task: The name of the task.
         total: All units, if known.
         size: Returns how many units an item is; one by default.
     """

@@ -13,7 +13,7 @@ from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints.fingerprint import embed
 from transforms.guard import Policy
 from transforms.guard.bundle_schema import CLUSTER_SCHEMA
-from transforms.guard.bundle_writer import writing
+from transforms.guard.bundle_writer import new_bundle
 from transforms.hashing.hashes import from_hex, pdq, pixel_sha256, sha256
 from transforms.pictures import Pixels, decode
 
@@ -49,7 +49,7 @@ def write(
     """Write a bundle in which each file is a cluster of its own: number n was trained on n + 1 times."""
     numbers = np.arange(len(files), dtype=np.uint32)
     pictures = [decode(data, 10**9) for data in files]
-    with writing(folder) as made:
+    with new_bundle(folder) as made:
         rows = [
             {
                 "cluster_id": 1000 + n,

@@ -49,7 +49,7 @@ def built(tmp_path: Path) -> Iterator[Built]:
         for at, pdq in enumerate((HEAD, NEAR, FAR, FAR))
     ]
     put(facts, "image_fingerprints", prints)
-    with build.opened(tmp_path / "built.duckdb", settings) as con:
+    with build.open_build(tmp_path / "built.duckdb", settings) as con:
 
         def made(**tables: Sequence[Mapping[str, object]]) -> duckdb.DuckDBPyConnection:
             for name, rows in tables.items():

@@ -62,12 +62,12 @@ def test_show_says_what_was_searched_when_there_is_no_source(sample: Landing) ->
     shown = sample.raisonne("show", name).stdout
     assert shown.splitlines()[0] == f"{name}: no_match_found"
     assert shown.splitlines()[1].startswith("searched: ")
-    assert "no likely source among them; nothing is said about the rest" in shown
+    assert "no likely source among them; this says nothing about rows that were not searched" in shown
 
 
 def test_show_names_near_generations_for_an_unknown_one(sample: Landing) -> None:
     error = refused(sample.config, "show", "simulated/0000.jpeg", code=2)
-    assert error.startswith("raisonne: no generation is called 'simulated/0000.jpeg'; there is simulated/00")
+    assert error.startswith("raisonne: unknown generation 'simulated/0000.jpeg'; the nearest names are: simulated/00")
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
@@ -146,7 +146,9 @@ def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path:
         con.execute(
             "create schema warehouse; create table warehouse.versions as select 3 as version, now() as published_at"
         )
-        with pytest.raises(exports.NotInVersion, match=r"version 3 is of an earlier raisonne, without reports\."):
+        with pytest.raises(
+            exports.NotInVersion, match=r"version 3 was published by an earlier release without reports\."
+        ):
             exports.write(con, tmp_path / "out", exports.FORMATS, lambda sample_id: None, "1GB")
     assert not list(tmp_path.iterdir())
 
@@ -156,7 +158,7 @@ def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path:
     [
         (["export", "removals"], "'removals' is not one of 'report', 'removal-list'"),
         (["export", "--policy", "keep-1"], "a report has no --policy"),
-        (["sql", "--format", "parquet", "select 1"], "give a query and --to FILE.parquet"),
+        (["sql", "--format", "parquet", "select 1"], "pass a query and --to FILE.parquet"),
         (["sql", "--to", "rows.txt", "select 1"], "--format csv, json or parquet"),
         (["export", "removal-list", "--format", "csv"], "a removal list has no --format"),
     ],
@@ -177,7 +179,7 @@ def test_an_unknown_setting_is_named(landing: Landing) -> None:
     landing.write_config("[thresholds]\npqd = 30\n")
     error = refused(landing.config, "run", code=2)
     assert str(landing.config) in error
-    assert "`thresholds.pqd` is no setting" in error
+    assert "unknown setting `thresholds.pqd`" in error
     landing.write_config("[thresholds]\npdq = 32\n")
     assert "`thresholds.pdq`" in refused(landing.config, "run", code=2)
 

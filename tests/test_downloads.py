@@ -275,7 +275,7 @@ def test_the_summary_counts_reasons(case: Case) -> None:
     good = failed.pop(None) + 2  # the duplicate URL's two rows
     lines = case.printed.splitlines()
     total = failed.total() + good
-    assert lines[0] == f"tiny: {total} rows asked for; {good} of {total} pictures downloaded"
+    assert lines[0] == f"tiny: {total} rows requested; {good} of {total} pictures downloaded"
     assert lines[1] == "         3  only http and https are fetched"
     assert f"         1  {CASES['/cut.jpg']}" in lines
     assert sum(int(line.split()[0]) for line in lines[1:]) == failed.total()
@@ -299,7 +299,7 @@ def test_rows_keep_what_the_metadata_says(case: Case) -> None:
 def test_a_second_download_asks_nothing(case: Case) -> None:
     before = case.server.asked.copy()
     done = case.landing.raisonne("download", "tiny")
-    assert done.stdout.startswith("tiny: nothing was left to ask for; 5 of 21 pictures downloaded\n")
+    assert done.stdout.startswith("tiny: no row was left to request; 5 of 21 pictures downloaded\n")
     assert case.server.asked == before
     assert max(before.values()) == 2 or before["/loop.jpg"] > 2
 
@@ -388,10 +388,10 @@ PLAIN = pa.table({"url": ["http://127.0.0.1:1/x.jpg"] * 3, "caption": ["a", "b",
 def test_a_failing_img2dataset_is_told_with_its_last_lines(tmp_path: Path) -> None:
     landing = landed(tmp_path, {"part": PLAIN})
     urls = open_list(tmp_path / "dump", "part", LandingFile.at(tmp_path / "laion" / "part.parquet"), 2)
-    (urls.made / "00001.tar").mkdir()
+    (urls.work_folder / "00001.tar").mkdir()
     done = landing.raisonne("download", "--processes", "1", check=False)
     assert done.returncode == 1
-    assert "img2dataset left 1 of 3 rows of part unasked; run this again to go on" in done.stderr
+    assert "img2dataset did not request 1 of 3 rows of part; run this again to continue" in done.stderr
     assert "Retried 1 times, but 1 shards still failed" in done.stderr
 
 
@@ -428,12 +428,12 @@ def test_metadata_that_would_go_wrong_is_refused(tmp_path: Path, column: dict[st
 
 def test_only_other_metadata_is_asked_for_again(tmp_path: Path) -> None:
     began = a_list(tmp_path, PLAIN, 2)
-    (began.made / "00000_stats.json").touch()
+    (began.work_folder / "00000_stats.json").touch()
     os.utime(tmp_path / "part.parquet", (1, 1))
     again = open_list(tmp_path / "dump", "part", LandingFile.at(tmp_path / "part.parquet"), 3)
-    assert (again, (began.made / "00000_stats.json").exists()) == (began, True)
+    assert (again, (began.work_folder / "00000_stats.json").exists()) == (began, True)
     other = a_list(tmp_path, PLAIN.slice(0, 2), 3)
-    assert (other.rows, other.shard_rows, list(other.made.iterdir())) == (2, 3, [])
+    assert (other.rows, other.shard_rows, list(other.work_folder.iterdir())) == (2, 3, [])
     for name in ("00000.tar", "00001.tar", "00001.parquet", "mine.tar"):
         (other.target / name).touch()
     other.drop_others()
@@ -443,16 +443,16 @@ def test_only_other_metadata_is_asked_for_again(tmp_path: Path) -> None:
 def test_a_shard_is_done_when_all_its_rows_are_there(tmp_path: Path) -> None:
     urls = a_list(tmp_path, PLAIN)
     for name, rows in (("00000", 2), ("00001", 0)):
-        pq.write_table(PLAIN.slice(0, rows), urls.made / f"{name}.parquet")
-        (urls.made / f"{name}.tar").touch()
+        pq.write_table(PLAIN.slice(0, rows), urls.work_folder / f"{name}.parquet")
+        (urls.work_folder / f"{name}.tar").touch()
     assert urls.finish() == {}  # img2dataset has not said that it is done
     for name in ("00000", "00001"):
-        (urls.made / f"{name}_stats.json").touch()
+        (urls.work_folder / f"{name}_stats.json").touch()
     assert urls.finish() == {"00000": 2}  # it lost a row of the second
     assert urls.finish() == {"00000": 2}
     (urls.target / "00000.tar").unlink()
     assert urls.finish() == {}
-    assert not list(urls.made.glob("*_stats.json"))
+    assert not list(urls.work_folder.glob("*_stats.json"))
 
 
 def test_metadata_in_a_store_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

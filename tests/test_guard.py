@@ -127,7 +127,7 @@ def test_the_same_version_gives_the_same_bytes(sample: Landing, exported: tuple[
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
     refused = sample.raisonne("export", "guard", "--to", str(again), check=False)
     assert refused.returncode == 1
-    assert "never written over" in refused.stderr
+    assert "never overwritten" in refused.stderr
 
 
 def test_a_policy_leaves_out_what_was_shown_less_often(sample: Landing, hashes: Path) -> None:
@@ -166,7 +166,7 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     (shown / "unnamed").write_bytes(encoded(picture(3)))
     code, lines, said = check("--bundle", str(hashes), str(shown))
     assert (code, [line["decision"] for line in lines]) == (0, ["allow"] * 3)
-    assert "1 files are no pictures, such as" in said
+    assert "1 files are not pictures, such as" in said
     assert {line["image"] for line in lines} == {str(hostile), str(shown / "-b.jpg"), str(shown / "unnamed")}
     (shown / "elsewhere").symlink_to(GENERATIONS)
     (shown / "drawing.svg").write_text("<svg/>")
@@ -186,7 +186,7 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     (shown / "link").unlink()
 
     os.mkfifo(shown / "pipe.png")  # nobody writes into it
-    assert "2 files are no pictures" in check("--bundle", str(hashes), str(shown))[2]
+    assert "2 files are not pictures" in check("--bundle", str(hashes), str(shown))[2]
     (shown / "pipe.png").unlink()
 
     (shown / "broken.jfif").write_bytes(b"\xff\xd8\xff no picture")

@@ -31,7 +31,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
         gathered: Iterator, count: int, comparisons: PixelComparisons, aligner: candidates.GenerationAligner
     ) -> None:
         compare(gathered, count, comparisons, aligner)
-        done[-1] = (*done[-1][:2], comparisons.made)
+        done[-1] = (*done[-1][:2], comparisons.compared)
 
     monkeypatch.setattr(search, "update_lists", updated)
     monkeypatch.setattr(candidates, "compare", compared)

@@ -284,7 +284,7 @@ def test_real_captions_are_met(warehouse: Kept) -> None:
     found = met(warehouse, memorised)
     planted = {(text, len(captions) + at) for at, text in enumerate(memorised) if text.strip()}
     assert planted <= {(prompt, row) for prompt, row, method in found if method == "prompt"}
-    with samples_view.opened(warehouse.facts, warehouse.settings, prompt_captions.MODELS) as con:
+    with samples_view.open_view(warehouse.facts, warehouse.settings, prompt_captions.MODELS) as con:
         equal = con.execute(
             "select count(*) from catalog.samples join (select unnest(?) as prompt) on prompt = caption",
             [sorted(set(memorised))],

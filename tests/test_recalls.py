@@ -342,7 +342,7 @@ def test_a_million_entries_are_counted_by_kind_and_by_what_they_match(
     ("name", "content", "says"),
     [
         ("list.csv", "link\nhttp://a\n", "no column is called"),
-        ("list.csv", 'url\n"http://a\n', "is no CSV"),
+        ("list.csv", 'url\n"http://a\n', "is not valid CSV"),
         ("list.parquet", "no parquet", "cannot be read"),
         ("list.xlsx", "", "ends in .csv"),
     ],

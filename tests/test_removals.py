@@ -308,4 +308,4 @@ def test_a_list_that_fails_leaves_the_folder_as_it_was(
 def test_an_unknown_policy_is_a_usage_error_that_names_those_there_are(exported: Exported) -> None:
     done = command(exported.landing.config, "export", "removal-list", "--policy", "keep-3", check=False)
     assert done.returncode == 2
-    assert "no policy is called 'keep-3'; there is keep-1, keep-2, drop-from-3, distance-0, distance-40" in done.stderr
+    assert "unknown policy 'keep-3'; available: keep-1, keep-2, drop-from-3, distance-0, distance-40" in done.stderr

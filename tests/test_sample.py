@@ -114,7 +114,7 @@ def test_the_lance_versions_of_a_published_version_are_tagged(sample: Landing) -
 
 def test_a_failing_audit_names_the_failing_rows(landing: Landing) -> None:
     model = _model(landing.folder / "sql", "-- unique: number\n-- assert: number < 3\n-- assert: number >= 0")
-    with build.opened(landing.folder / "private.duckdb", settings.load(landing.config)) as con:
+    with build.open_build(landing.folder / "private.duckdb", settings.load(landing.config)) as con:
         assert build.materialize(con, model) == 5
         unique, below, at_least = build.audit(con, model)
     assert (unique.failing, below.failing, at_least.failing) == (2, 2, 0)
@@ -126,7 +126,7 @@ def test_a_build_is_closed_without_a_log_and_a_broken_model_names_its_file(landi
     file = landing.folder / "private.duckdb"
     model = _model(landing.folder / "sql", "-- column missing: not there")
     with (
-        build.opened(file, settings.load(landing.config)) as con,
+        build.open_build(file, settings.load(landing.config)) as con,
         pytest.raises(RuntimeError, match=r"numbers\.sql.*missing"),
     ):
         build.materialize(con, model)

@@ -1,4 +1,4 @@
-"""Confidence intervals of shares that were measured on a sample.
+"""Confidence intervals of shares measured on a sample.
 
 What belongs here: the interval around a share. What does not: measuring one (`duplicates/caption_groups.py`,
 `joins/cosine/cells.py`).

@@ -40,7 +40,7 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 
 
 class DecodeError(ValueError):
-    """The bytes are not a usable picture; the message says why in plain words."""
+    """The bytes are not a usable picture. The message says why."""
 
 
 def decode(data: bytes, max_pixels: int) -> Pixels:
@@ -59,7 +59,7 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Renderings:
     """Every way in which viewers may show a file.
 
     Attributes:
@@ -71,7 +71,7 @@ class Shown:
     hidden: str | None = None
 
 
-def shown(data: bytes, max_pixels: int) -> Shown:
+def renderings(data: bytes, max_pixels: int) -> Renderings:
     """Decode a picture in every way in which viewers may show it.
 
     If pixels are transparent, that is on white, on black and without transparency. Frames or pages after the first are
@@ -84,7 +84,7 @@ def shown(data: bytes, max_pixels: int) -> Shown:
     Raises:
         DecodeError: As `decode`, and for samples of 32 bits, which have no defined white.
     """
-    return _decoded(data, max_pixels, _shown)
+    return _decoded(data, max_pixels, _renderings)
 
 
 def _decoded[T](data: bytes, max_pixels: int, made: Callable[[Image.Image], T]) -> T:
@@ -146,7 +146,7 @@ def _laid_on(colour: str, rgba: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, colour), rgba)
 
 
-def _shown(image: Image.Image) -> Shown:
+def _renderings(image: Image.Image) -> Renderings:
     if image.mode in ("I", "F"):
         raise DecodeError(f"samples of 32 bits (mode {image.mode}), which have no white: convert it to 8 or 16 bits")
     pictures = [_rgb(image)]
@@ -156,7 +156,9 @@ def _shown(image: Image.Image) -> Shown:
             pictures += [np.ascontiguousarray(each.convert("RGB")) for each in (_laid_on("black", rgba), rgba)]
     # Asked last: it moves on to the second frame of some formats.
     several = getattr(image, "is_animated", False)
-    return Shown(tuple(pictures), "it has several frames or pages, and only the first is compared" if several else None)
+    return Renderings(
+        tuple(pictures), "it has several frames or pages, and only the first is compared" if several else None
+    )
 
 
 PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})

@@ -1,4 +1,4 @@
-"""Text, counts and shares as people read them: on pages, in Dagster, at a terminal.
+"""Text, counts and shares for people: on pages, in Dagster, at a terminal.
 
 What belongs here: naming the characters that hide or reorder text or act on a terminal (captions and names come from
 the open web), and printing numbers. What does not: escaping markup (`reports/page.py`), formulas
@@ -19,8 +19,8 @@ def legible(text: str, limit: int | None = None) -> str:
     """Name the characters that change how others read, as ⟨U+202E⟩. Line ends and tabs stay.
 
     Args:
-        text: any text.
-        limit: most characters to keep; the rest are counted at the end.
+        text: Any text.
+        limit: Most characters to keep; the rest are counted at the end.
     """
     left = 0 if limit is None else len(text) - limit
     shown = _MISLEADING.sub(_code_point, text if left <= 0 else text[:limit])
@@ -45,9 +45,9 @@ def count(number: int, one: str = "", many: str = "") -> str:
     """Return a count with thousands separated, and a noun if one is given.
 
     Args:
-        number: the count.
-        one: the noun in the singular.
-        many: its plural. Default: with an s.
+        number: The count.
+        one: The noun in the singular.
+        many: Its plural. Default: with an s.
     """
     noun = one if number == 1 else many or one + "s"
     return f"{number:,} {noun}" if one else f"{number:,}"
@@ -57,7 +57,7 @@ def percent(part: float, whole: float = 1) -> str:
     """Return a share as text. It never rounds something to 0%, or less than all to 100%.
 
     Args:
-        part: of the whole.
+        part: Of the whole.
         whole: 0 gives "none".
     """
     if not whole:

@@ -1,7 +1,7 @@
-"""Which training rows are withdrawn: the entries of opt-out lists matched with training rows.
+"""Finding the training rows that opt-out lists withdraw.
 
-What belongs here: finding the lists of the settings, and the rows that their entries name. What does not: reading the
-files (`transforms/catalog/opt_outs.py`), the queries (`sql/queries/catalog/`), what a withdrawn row no longer counts in
+What belongs here: finding the lists of the settings, and matching their entries with rows. What does not: reading the
+files (`transforms/catalog/opt_outs.py`), the queries (`sql/queries/catalog/`), which counts leave withdrawn rows out
 (`sql/`).
 """
 
@@ -40,14 +40,14 @@ class OptOutList:
 
     Attributes:
         name: As the settings call it.
-        files: Its files as they are now, each with its SHA-256.
+        files: Its current files, each with its SHA-256.
     """
 
     name: str
     files: Sequence[tuple[Path, str]]
 
     def batches(self) -> Iterator[tuple[Path, list[Entry]]]:
-        """Read the entries of all files, a batch at a time, each with the file it is from."""
+        """Yield the entries of all files in batches, each entry with its file."""
         for path, _ in self.files:
             for batch in opt_outs.batches(path):
                 yield path, batch
@@ -69,23 +69,23 @@ def _find_list(recall: Recall) -> OptOutList:
         return OptOutList(recall.name, [(path, file_sha256(path)) for path in paths])
     except OSError as error:
         raise OptOutListError(
-            f"{error.filename or recall.path} cannot be read: {error.strerror}; see its mode"
+            f"{error.filename or recall.path} cannot be read: {error.strerror}; check its permissions"
         ) from error
 
 
 def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> dict[str, int]:
-    """Bring the table of withdrawn rows up to date; do nothing if neither lists nor rows changed.
+    """Update the table of withdrawn rows. Does nothing if neither the lists nor the rows changed.
 
     Args:
         facts: All fact tables; `recalled_rows` is written.
-        settings: What the view of training rows is opened with.
+        settings: Settings of the view of training rows.
         lists: As `find_lists` returns them.
 
     Returns:
-        Counts by name: entries of each kind, entries that match no row, and entries that cannot match.
+        Counts by name: entries of each kind, entries without a matching row, and unusable entries.
 
     Raises:
-        OptOutListError: If a list cannot be read to its end; the table is then as it was.
+        OptOutListError: If a list cannot be read to its end. The table is then unchanged.
     """
     table, made_by = facts["recalled_rows"], _recipe(facts, lists)
     if table.recipe == made_by:
@@ -93,7 +93,7 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
     if not lists:
         table.replace([], made_by)
         return {}
-    with samples_view.opened(facts, settings, _MODELS) as con:
+    with samples_view.open_view(facts, settings, _MODELS) as con:
         unusable = _load_entries(con, lists)
         kinds = dict(con.execute("select kind, count(*) from entries group by kind").fetchall())
         _match(con, facts, kinds)
@@ -115,7 +115,7 @@ def _recipe(facts: Facts, lists: Sequence[OptOutList]) -> str:
 
 
 def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList]) -> int:
-    """Make the table `entries`. Returns how many entries cannot match, because they are neither ids nor hashes."""
+    """Create the table `entries`. Return the count of entries that are neither ids nor hashes and cannot match."""
     con.execute("create temp table listed (list varchar, kind varchar, value varchar)")
     unusable = 0
     for each in lists:
@@ -123,7 +123,7 @@ def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList]) -
             usable = [entry for entry in batch if opt_outs.usable(entry)]  # DuckDB would read 4.07e18 as another id
             if len(usable) < len(batch) and not unusable:
                 kind, value = next(entry for entry in batch if not opt_outs.usable(entry))
-                say(f"warning: {path}: an entry is no {kind}, and matches nothing: {value[:80]!r}")
+                say(f"warning: {path}: an entry is not a valid {kind} and matches nothing: {value[:80]!r}")
             unusable += len(batch) - len(usable)
             if usable:
                 columns = [[each.name] * len(usable), *(list(column) for column in zip(*usable, strict=True))]
@@ -135,7 +135,7 @@ def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList]) -
 
 
 def _match(con: duckdb.DuckDBPyConnection, facts: Facts, kinds: Iterable[str]) -> None:
-    """Make the table `matches` of the entries of these kinds."""
+    """Create the table `matches` of the entries of these kinds."""
     con.execute("create temp table matches (sample_id ubigint, entry bigint)")
     for name in dict.fromkeys(_QUERIES[kind] for kind in KINDS if kind in kinds):
         if name == "hashes":  # a stream, which can be read once

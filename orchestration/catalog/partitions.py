@@ -1,7 +1,7 @@
 """The Dagster partitions of shards.
 
-What belongs here: the definition, and keeping it in step with the landing folders. What does not: what a run does with
-a partition (`defs/fingerprints.py`).
+What belongs here: the definition, and keeping it up to date with the landing folders. What does not: what a run does
+with a partition (`defs/fingerprints.py`).
 """
 
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ SHARDS = dg.DynamicPartitionsDefinition(name=NAME)
 
 
 def register_partitions(instance: dg.DagsterInstance, shards: Iterable[Shard]) -> None:
-    """Make the partitions those of the shards that have pictures.
+    """Create a partition for each shard with pictures, and delete the others.
 
     Args:
-        instance: Where Dagster keeps its partitions.
-        shards: All shards that are in the landing folders.
+        instance: Dagster's instance.
+        shards: All shards in the landing folders.
     """
     current = [shard.partition for shard in shards if shard.images]
     known = set(instance.get_dynamic_partitions(NAME))

@@ -22,15 +22,17 @@ SAMPLES = "catalog.samples"
 
 
 @contextmanager
-def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,)) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database with views of some models over the current facts. It is deleted when the context ends.
+def open_view(
+    facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,)
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database with views of some models over the current facts, and delete it when the context ends.
 
     `recalled` is always false here, because opt-outs are computed from this view.
 
     Args:
-        facts: Where landing files and fingerprints are listed.
-        settings: Bound the memory, and say where the database lies meanwhile.
-        models: Names of the models, each after those it reads.
+        facts: The fact tables that the models read.
+        settings: The limit of DuckDB's memory, and the home that holds the database.
+        models: Names of the models, in an order in which they can be created.
     """
     known = _models()
     chosen = [known[name] for name in models]
@@ -40,7 +42,7 @@ def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,))
     settings.home.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix=".rows-", dir=settings.home) as folder,
-        build.opened(Path(folder, "rows.duckdb"), settings) as con,
+        build.open_build(Path(folder, "rows.duckdb"), settings) as con,
     ):
         build.provide(con, sorted(names), inputs)
         build.provide_empty(con, "recalled_rows")
@@ -50,7 +52,7 @@ def opened(facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,))
 
 
 def rules(models: Sequence[str]) -> dict[str, list[str]]:
-    """Return what models say of rows, word by word, for the recipe of a fact that is computed with them."""
+    """Return the words of the SQL of some models, for the recipe of a fact that is computed from them."""
     known = _models()
     return {name: words(known[name].select, sql_folder.SQL) for name in models}
 

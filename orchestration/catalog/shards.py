@@ -1,6 +1,6 @@
-"""Landing shards: which there are, what was seen of each, and committing that.
+"""Landing shards: listing, inspecting and committing them.
 
-What belongs here: inspecting shards that are new or changed, and shard ids. What does not: what makes a file valid
+What belongs here: inspecting new and changed shards, and assigning shard ids. What does not: what makes a file valid
 (`transforms/catalog/metadata.py`), the rows of dumps without metadata (`transforms/dumps/implied_metadata.py`), the
 asset (`defs/catalog.py`).
 """
@@ -37,7 +37,7 @@ def landed_shards(facts: Facts, where: str | None = None) -> list[LandedShard]:
     """Return the shards that were inspected, in order of their ids.
 
     Args:
-        facts: Of which `landing_shards` is read.
+        facts: The fact tables; `landing_shards` is read.
         where: A Lance filter; without one, all shards.
     """
     rows = facts["landing_shards"].read(where=where).sort_by("shard_id")
@@ -47,18 +47,18 @@ def landed_shards(facts: Facts, where: str | None = None) -> list[LandedShard]:
 def inspect_shards(
     shards: Sequence[Shard], known: Iterable[LandedShard], settings: Settings, fetched: Path
 ) -> Iterator[LandedShard]:
-    """Validate the metadata of every shard that is new or was delivered again; pass the others on as they are known.
+    """Validate the metadata of shards that are new or were delivered again; return the others as they are known.
 
     Args:
         shards: As `discover` lists them.
-        known: As earlier runs saw them.
-        settings: Name the datasets and the home of copies, and limit the size of a picture.
+        known: The shards as earlier runs inspected them.
+        settings: The datasets, the home of copies, and the size limit of a picture.
         fetched: Folder for files from a store while they are read.
     """
     before = {(each.files.dataset, each.files.name): each for each in known}
     taken = {each.shard_id for each in before.values()}
     implied = {dataset.name for dataset in settings.datasets if not dataset.metadata}
-    for shard in track(shards, "looking at shards", len(shards)):
+    for shard in track(shards, "inspecting shards", len(shards)):
         earlier = before.get((shard.dataset, shard.name))
         if earlier and earlier.files == shard:
             yield earlier
@@ -105,12 +105,12 @@ def shard_number(key: tuple[str, str], taken: Container[int] = ()) -> int:
 
 
 def commit_shards(facts: Facts, known: Sequence[LandedShard], landed: Sequence[LandedShard]) -> dict[str, int]:
-    """Write what changed since the last run. Shards that were delivered again are due for fingerprints from then on.
+    """Commit what changed since the last run. Shards that were delivered again become due for fingerprints.
 
     Args:
-        facts: Of which `landing_shards` and `fingerprinted_shards` are written.
-        known: The table as it is.
-        landed: The table as it is to be.
+        facts: The fact tables; `landing_shards` and `fingerprinted_shards` are written.
+        known: The stored rows.
+        landed: The rows to store.
 
     Returns:
         How many shards are new or changed, and how many are gone.

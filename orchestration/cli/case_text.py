@@ -27,7 +27,7 @@ def show(case: Case) -> None:
         if about[name] is not None:
             print(f"{name}: {printable(about[name])}")
     if not case.sources:
-        print("no likely source among them; nothing is said about the rest")
+        print("no likely source among them; this says nothing about rows that were not searched")
     for source in case.sources:
         print(f"\n{'rank':<24} {source['rank']}")
         for column in (*_FIRST, *(c for c in source if c not in _FIRST and c not in _NOT_PRINTED)):

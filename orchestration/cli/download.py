@@ -40,7 +40,7 @@ def download(
     pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
     try:
         for dataset in downloads.downloadable(settings, datasets):
-            with progress.shown():
+            with progress.display():
                 outcome = downloads.fetch(dataset, pace)
             click.echo("\n".join(downloads.sentences(dataset, outcome)))
     except LookupError as error:

@@ -1,4 +1,4 @@
-"""Executing a job in this process, and finding out why it failed.
+"""Executing a job in this process, and reporting why it failed.
 
 What belongs here: from the name of a job to its result, and from its events to a reason. What does not: assets and jobs
 (`defs/`, `automation.py`), arguments and exit codes (`cli/run.py`), Dagster's own home (`runtime/instance.py`).
@@ -18,8 +18,8 @@ def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
     """Run a job in this process and show its progress. The result holds the errors of steps; they are not raised.
 
     Args:
-        job: name of one of `automation.JOBS`.
-        home: folder of the warehouse.
+        job: Name of one of `automation.JOBS`.
+        home: Folder of the warehouse.
 
     Raises:
         OSError: Dagster's own records cannot be written.
@@ -28,7 +28,7 @@ def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
     from orchestration.definitions import defs
 
     instance.prepare(home)
-    with dg.DagsterInstance.get() as dagster_instance, progress.shown():
+    with dg.DagsterInstance.get() as dagster_instance, progress.display():
         instance.release_killed_runs(dagster_instance, home)
         return defs.resolve_job_def(job).execute_in_process(
             instance=dagster_instance,

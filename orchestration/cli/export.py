@@ -111,6 +111,6 @@ def _removal_list(
     known = removal_lists.policies(con)
     if policy not in known:
         names = ", ".join(known) or "none: see `policies` in the settings"
-        raise CommandError(f"no policy is called {policy!r}; there is {names}", ExitCode.USAGE)
+        raise CommandError(f"unknown policy {policy!r}; available: {names}", ExitCode.USAGE)
     folder = to or exports_folder / f"removal-{policy}"
     return removal_lists.write(con, folder, policy, settings.limits.duckdb_memory)

@@ -26,9 +26,9 @@ class ExitCode(IntEnum):
     """How every command ends.
 
     Attributes:
-        DONE: success; of `check`, all images may be shown.
-        FAILED: an error that the message explains.
-        USAGE: wrong arguments or settings.
+        DONE: Success; of `check`, all images may be shown.
+        FAILED: An error that the message explains.
+        USAGE: Wrong arguments or settings.
         UNAVAILABLE: `check` or `serve` could not search; treat it as a block.
         BLOCKED: `check` blocks an image.
     """
@@ -68,11 +68,11 @@ def open_published(settings: "Settings", version: int | None = None) -> "duckdb.
     """Open the published file read-only, with times in UTC.
 
     Args:
-        settings: name the warehouse.
-        version: an earlier version that is still kept; the current one if None.
+        settings: Name the warehouse.
+        version: An earlier version that is still kept; the current one if None.
 
     Raises:
-        CommandError: nothing is published, or not that version.
+        CommandError: If nothing is published, or not that version.
     """
     from orchestration.warehouse import publishing
 

@@ -1,7 +1,7 @@
 """Where fingerprints and joins are computed: in this process, or on a Ray cluster. One setting chooses.
 
-What belongs here: handing out work and taking results. What does not: the work (`transforms/`), committing it
-(`fingerprints/shard_writer.py`, `duplicates/incremental_join.py`): only the run that hands out work writes.
+What belongs here: distributing work and collecting results. What does not: the work (`transforms/`), committing it
+(`fingerprints/shard_writer.py`, `duplicates/incremental_join.py`): only the run that distributes work writes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,15 +14,15 @@ from transforms.fingerprints.shard import Job, ShardResult, fingerprint_shard
 
 
 def fingerprint(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder]) -> Iterator[ShardResult]:
-    """Fingerprint shards. Batches of one job come in order; jobs may take turns.
+    """Fingerprint shards. Batches of one job arrive in order; batches of several jobs may alternate.
 
     Args:
-        jobs: The shards, taken one by one as they are begun.
-        compute: Where.
-        load: Loads the encoder of a name in this process.
+        jobs: The shards. Each is read when its work begins.
+        compute: The engine and its size.
+        load: Loads an encoder by its name in this process.
 
     Yields:
-        The index of a job with each of its batches, and with its account last.
+        The index of a job and one of its batches; last of a job, its account.
     """
     if compute.engine == "ray":
         from orchestration.compute import ray_shards
@@ -45,12 +45,12 @@ def join[Task, Part](
     """Yield the pairs of a join.
 
     Args:
-        tasks: Its independent tasks.
+        tasks: The independent tasks of the join.
         run: Yields the pairs of a task, `run(task, left, right)`. Ray's workers must be able to import it.
-        left: What is joined; sent to each machine once.
-        right: What it is joined with, likewise.
+        left: Left side of the join; sent to each machine once.
+        right: Right side of the join; likewise.
         compute: Where.
-        name: What the progress is called.
+        name: The task as the progress report names it.
 
     Raises:
         RayUnavailable: If Ray cannot go on.

@@ -1,6 +1,7 @@
 """A Ray cluster: connecting to one, or starting one on this machine. `docs/scale.md` explains how to set one up.
 
-What belongs here: Ray itself and what it says when it cannot. What does not: what runs on it (`compute/ray_tasks.py`).
+What belongs here: Ray itself, and errors that explain what to fix. What does not: what runs on it
+(`compute/ray_tasks.py`).
 """
 
 import math
@@ -19,7 +20,7 @@ _STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: res
 
 
 class RayUnavailable(RuntimeError):
-    """Ray cannot do the work; the message says what to install, start or set."""
+    """Ray cannot run the work. The message names what to install, start or set."""
 
 
 def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
@@ -37,14 +38,14 @@ def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
 
 
 @contextmanager
-def connected(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
+def connection(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
     """Connect to a cluster, or start one on this machine, and disconnect at the end of the context.
 
     A process that is already connected stays connected.
 
     Args:
         ray: The module.
-        compute: Which cluster, and how many workers one on this machine must hold.
+        compute: The address of the cluster, and the count of workers that a local one must hold.
 
     Raises:
         RayUnavailable: If no cluster answers.

@@ -1,6 +1,6 @@
 """Fingerprinting shards on a Ray cluster, a task each.
 
-What belongs here: what a worker does, and the account of a shard whose workers die. What does not: handing out tasks
+What belongs here: the work of a worker, and the account of a shard whose workers die. What does not: distributing tasks
 (`compute/ray_tasks.py`), the work (`transforms/fingerprints/shard.py`), committing it (`fingerprints/shard_writer.py`).
 """
 
@@ -24,19 +24,19 @@ from transforms.fingerprints.shard import Account, Batch, Job, ShardResult, fing
 def fingerprint(
     jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder] = encoders.load
 ) -> Iterator[ShardResult]:
-    """Fingerprint shards on a cluster. Batches of a shard come in order, and shards take turns.
+    """Fingerprint shards on a cluster. Batches of a shard arrive in order; batches of several shards alternate.
 
     Args:
-        jobs: The shards, taken one by one as they are begun.
+        jobs: The shards. Each is read when its work begins.
         compute: The cluster.
-        load: Loads the encoder of a name in this process; those of workers must have the same identity.
+        load: Loads an encoder by its name in this process. The encoders of workers must have the same identity.
 
     Yields:
-        The index of a job with each of its batches, and with its account last.
+        The index of a job and one of its batches; last of a job, its account.
 
     Raises:
         RayUnavailable: If Ray cannot go on.
-        EncoderMismatch: If a worker's encoder is another.
+        EncoderMismatch: If a worker loads an encoder of another identity.
     """
     threads = max(1, math.ceil(compute.ray_cpus))
     calls = ((job, {name: str(load(name).id) for name in job.encoders.values()}, threads) for job in jobs)
@@ -57,14 +57,14 @@ def fingerprint(
 
 @dataclass
 class _Progress:
-    """How far a shard is: what was handed over of it, and since when."""
+    """The progress of a shard: the results received, and the time of its start."""
 
     counts: Counter[str] = field(default_factory=Counter)
     accounted: bool = False
     began: float = field(default_factory=time.monotonic)
 
     def broken_off(self, end: ray_tasks.Lost | ray_tasks.Finished) -> Account:
-        """Return the account of a shard whose workers brought none."""
+        """Return the account of a shard whose workers died without one."""
         why = "its dump became shorter while it was read; fingerprint it again"
         if isinstance(end, ray_tasks.Lost):
             why = f"its worker died {RETRIES + 1} times: {end.reason}"
@@ -73,11 +73,11 @@ class _Progress:
 
 
 def fingerprint_job(job: Job, identities: Mapping[str, str], threads: int) -> Iterator[Batch | Account]:
-    """Fingerprint one shard in a worker, with encoders that are loaded once a process.
+    """Fingerprint one shard in a worker, whose process loads each encoder once.
 
     Args:
         job: The shard. A remote dump is fetched into a temporary folder of this machine, not into `job.fetched`.
-        identities: The identity of each encoder where the run was started, by its name.
+        identities: The identity of each encoder on the machine of the run, by its name.
         threads: For decoding.
     """
     loaded = {kind: _encoder(name, identities[name]) for kind, name in job.encoders.items()}

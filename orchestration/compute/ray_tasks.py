@@ -1,10 +1,10 @@
 """Tasks on a Ray cluster that stream their results back.
 
-What belongs here: handing out tasks, taking results in turn, and what is done when a worker dies. What does not: the
+What belongs here: distributing tasks, collecting results in turn, and retrying when a worker dies. What does not: the
 cluster (`compute/ray_cluster.py`), what a task is (`compute/engines.py`). Workers write nothing.
 
 Ray runs a task again when its worker dies, at most `RETRIES` times. A task yields the same results in the same order
-each time, and Ray hands over only those that are still missing, so every result comes once. At most `_AHEAD` results of
+each time, and Ray delivers only those that are still missing, so every result arrives once. At most `_AHEAD` results of
 a task wait for this process; then its worker waits.
 """
 
@@ -25,7 +25,7 @@ _DEATHS = ("ActorDiedError", "WorkerCrashedError", "OutOfMemoryError", "ObjectLo
 
 @dataclass(frozen=True)
 class Lost:
-    """A task that cost 1 + RETRIES workers and is given up. reason: what Ray says of the last one."""
+    """A task that was abandoned after 1 + RETRIES workers died. `reason`: Ray's message about the last one."""
 
     reason: str
 
@@ -37,27 +37,27 @@ class Finished:
 def stream[Result](
     run: Callable[..., Iterator[Result]], calls: Iterable[Sequence[Any]], compute: Compute, shared: Sequence[Any] = ()
 ) -> Iterator[tuple[int, Result | Lost | Finished]]:
-    """Run tasks on a cluster, as many at a time as there are workers, and yield what they yield in turns.
+    """Run tasks on a cluster, as many at a time as there are workers, and yield their results in turn.
 
     Args:
-        run: A generator function that workers can import. One that is called again yields the same.
-        calls: The arguments of each task, taken one by one as tasks are begun.
-        compute: The cluster, the number of workers, and what each holds.
+        run: A generator function that workers can import. A second call must yield the same results.
+        calls: The arguments of each task. Each is read when its task begins.
+        compute: The cluster, the count of workers, and the resources of each.
         shared: Further arguments of every task, sent to each machine once.
 
     Yields:
-        The index of a task with each of its results; at its end, with Finished or Lost.
+        The index of a task and one of its results; last of a task, Finished or Lost.
 
     Raises:
         RayUnavailable: If Ray cannot go on.
-        BaseException: What a task raises.
+        BaseException: If a task raises it.
     """
     ray = ray_cluster.ray()
     fresh = enumerate(calls)
     first = next(fresh, None)
     if first is None:
         return
-    with ray_cluster.connected(ray, compute):
+    with ray_cluster.connection(ray, compute):
         common = [ray.put(value) for value in shared]
         # max_calls=0: a worker stays when a task ends, also with a GPU, and keeps the encoders that it loaded
         remote = ray.remote(num_cpus=compute.ray_cpus, num_gpus=compute.ray_gpus, max_calls=0, max_retries=RETRIES)(
@@ -100,11 +100,11 @@ def stream[Result](
 
 
 def run_task[Result](run: Callable[..., Iterator[Result]], *arguments: Any) -> Iterator[Result]:  # noqa: ANN401
-    """Run a task in a worker. Ray takes no `partial`, and shows workers by the name of this function.
+    """Run a task in a worker. Ray accepts no `partial`, and names workers after this function.
 
     Args:
         run: The task.
-        *arguments: What it is called with.
+        *arguments: Its arguments.
     """
     yield from run(*arguments)
 

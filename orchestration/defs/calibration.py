@@ -1,4 +1,4 @@
-"""How sure is a match? Assets of the stage `matches` that p-values are made of.
+"""How sure is a match? Assets of the stage `matches` from which p-values are computed.
 
 What belongs here: reading the inputs, and writing the null distribution and the background of each generation. What
 does not: which pictures calibrate (`matches/calibration.py`), their best matches (`matches/null_scores.py`), p-values
@@ -32,11 +32,11 @@ from orchestration.runtime.resources import Warehouse
     pool="gpu",
 )
 def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """What a picture that is not in the training set scores at its best: each training picture against all others.
+    """Best scores of pictures outside the training set: each training picture is searched among all others.
 
-    Searched with the same views as a generation, so that the two are comparable; held-out pictures too, if there are
-    any. The sample is stable: the `limits.null_sample` pictures of the smallest pixel digests. Beside them, edited
-    copies of some are looked for, and all matches are compared by pixels: how often either is wrong.
+    The views are those of a generation, so the scores are comparable. Held-out pictures are searched too. The sample is
+    stable: the `limits.null_sample` pictures with the smallest pixel digests. Edited copies of some are searched, and
+    all matches are compared by pixels, to measure how often scores and pixels are wrong.
     """
     facts, limits, chosen = warehouse.facts, warehouse.pixel_limits, warehouse.settings.calibration
     count, neighbours = warehouse.settings.limits.null_sample, warehouse.settings.limits.neighbours
@@ -82,7 +82,7 @@ def _report(facts: Facts) -> dg.MaterializeResult:
     pool="gpu",
 )
 def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """A generation's best scores against a sample of training pictures: what it has in common with many."""
+    """Best scores of each generation against a sample of training pictures: what it has in common with many."""
     facts, count = warehouse.facts, warehouse.settings.limits.null_sample
     table, generations = facts["generation_backgrounds"], facts["generation_fingerprints"]
     training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))

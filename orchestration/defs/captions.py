@@ -1,4 +1,4 @@
-"""Which captions nearly say the same? The asset `caption_groups` of the stage `duplicates`.
+"""Which captions are nearly equal? The asset `caption_groups` of the stage `duplicates`.
 
 What belongs here: the asset. What does not: when and how captions are grouped (`duplicates/captions.py`).
 """
@@ -18,7 +18,7 @@ from orchestration.runtime.resources import Warehouse
     pool="cpu",
 )
 def caption_groups(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """Captions that nearly equal a more frequent one, in groups named after that one. Recalled rows are among them."""
+    """Captions that nearly equal a more frequent one, in groups named after that one. Recalled rows are included."""
     join = captions.update(warehouse.facts, warehouse.settings)
     table = warehouse.facts["caption_groups"]
     groups = table.read(["group_key"])["group_key"].unique()

@@ -14,9 +14,9 @@ from orchestration.runtime.resources import Warehouse
 
 @dg.asset(group_name="catalog", kinds={"lancedb", "parquet"}, owners=["team:data-engineering"])
 def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """Every shard in the landing folders, validated once a delivery. A file that cannot be used keeps its reason.
+    """Every shard in the landing folders, validated once per delivery. An unusable file keeps the reason.
 
-    A shard whose files did not change since the last look is not read again.
+    A shard whose files did not change since the last run is not read again.
     """
     delivered = shards.discover(warehouse.settings)
     known = shards.landed_shards(warehouse.facts)
@@ -26,7 +26,7 @@ def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     failures = [shard.failure for shard in landed if shard.failure]
     for failure in failures:
         context.log.warning(failure)
-    listed = "\n".join(f"- {asset_metadata.escaped(failure)}" for failure in failures)
+    listed = "\n".join(f"- {asset_metadata.escape(failure)}" for failure in failures)
     return dg.MaterializeResult(
         metadata={
             **asset_metadata.fact(warehouse.facts["landing_shards"]),

@@ -39,9 +39,9 @@ def near_hashes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     pool="gpu",
 )
 def near_pictures(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """Every pair of different pictures of close copy embeddings; new ones are joined with all.
+    """Every pair of different pictures with close copy embeddings; new ones are joined with all.
 
-    Exact, unless `joins.cosine` says otherwise; then what is missed is measured on a sample.
+    The join is exact, unless `joins.cosine` sets another; then the share of missed pairs is measured on a sample.
     """
     facts, settings = warehouse.facts, warehouse.settings
     forget_outdated_shards(facts)
@@ -53,7 +53,7 @@ def near_pictures(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg
 
 
 def _of_joins(notes: list[dict]) -> dict[str, Any]:
-    """Return what the UI shows of joins, the last of which is the latest."""
+    """Return what the UI shows of joins, given from the oldest to the latest."""
     measured = [note["recall"] for note in notes if note["recall"] is not None]
     return {
         "dagster/row_count": sum(note["pairs"] for note in notes),
@@ -80,7 +80,7 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     return dg.MaterializeResult(
         metadata={
             **asset_metadata.fact(table),
-            "compared by pixels now": compared.made,
+            "compared by pixels now": compared.compared,
             "could not be compared": compared.failed,
             **table.counts("method"),
         }

@@ -8,7 +8,7 @@ import dagster as dg
 
 from orchestration.catalog.partitions import SHARDS
 from orchestration.fingerprints import notes, second_dump
-from orchestration.fingerprints.accounts import Accounts, shown
+from orchestration.fingerprints.accounts import Accounts, shard_metadata
 from orchestration.fingerprints.due_shards import due_shards
 from orchestration.fingerprints.generations import GenerationFingerprinter, find_generations
 from orchestration.fingerprints.makers import Makers
@@ -30,7 +30,8 @@ from orchestration.runtime.resources import Warehouse
 def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """SHA-256, pixel hash, PDQ and embeddings of every training picture; one shard of the image dump a partition.
 
-    Without a partition chosen, every shard that is new or was delivered again. A shard that is done is not read.
+    Without a selected partition, a run covers every shard that is new or was delivered again. Finished shards are not
+    read.
     """
     keys = set(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else None
     facts, makers = warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
@@ -43,7 +44,9 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) 
         if account.complaint:
             context.log.warning("%s: %s", shard.partition, account.complaint)
         if keys is None and not account.unreachable:
-            event = dg.AssetMaterialization(context.asset_key, metadata=shown(account), partition=shard.partition)
+            event = dg.AssetMaterialization(
+                context.asset_key, metadata=shard_metadata(account), partition=shard.partition
+            )
             context.log_event(event)
     if due:
         context.log.info("fact tables: %s", maintain(facts, warehouse.settings.limits.index_rows))
@@ -64,7 +67,7 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) 
     pool="gpu",
 )
 def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """Hashes of a second dump of the same rows, where the settings name one; shards that are done are not read."""
+    """Hashes of a second dump of the same rows, where the settings name one. Finished shards are not read."""
     facts, makers = warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
     due = second_dump.due_shards(facts, makers, warehouse.settings.datasets)
     accounts = Accounts()
@@ -79,7 +82,7 @@ def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
 
 @dg.asset(group_name="fingerprints", kinds={"lancedb", "onnx"}, owners=["team:safety-research"], pool="gpu")
 def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """Hashes of every generated image, and embeddings of its views: whole, mirrored, and parts. New images only."""
+    """Hashes of every generated image, and embeddings of its views: whole, mirrored, parts. Reads only new images."""
     makers = Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
     fingerprinter = GenerationFingerprinter(warehouse.facts, makers, warehouse.views, warehouse.pace)
     counts = fingerprinter.update(find_generations(warehouse.settings.generations))

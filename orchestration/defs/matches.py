@@ -1,6 +1,6 @@
 """What could this generation come from? The asset `match_candidates`.
 
-What belongs here: reading the inputs, and writing matches. What does not: searching (`matches/search.py`), gathering,
+What belongs here: reading the inputs, and writing matches. What does not: searching (`matches/search.py`), collecting,
 comparing and measuring candidates (`matches/candidates.py`), p-values and verdicts (`sql/matches/evidence.sql`).
 """
 
@@ -30,7 +30,7 @@ _READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates"
     pool="gpu",
 )
 def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """The likely sources of every generation: by bytes, perceptual hash, embedding and prompt, compared by pixels.
+    """The likely sources of every generation by bytes, perceptual hash, embedding and prompt, compared by pixels.
 
     New generations are searched against all training pictures, new training pictures against all generations.
     """
@@ -67,7 +67,7 @@ def _report(facts: Facts, counts: SearchCounts, comparisons: PixelComparisons) -
             "confirmed by pixels": facts["match_evidence"].dataset().count_rows(filter="confirmed"),
             "generations searched now": counts.generations,
             "training pictures searched now": counts.pictures,
-            "compared by pixels now": comparisons.made,
+            "compared by pixels now": comparisons.compared,
             "could not be compared": comparisons.failed,
         }
     )

@@ -1,9 +1,9 @@
 """Did the model memorize it? The tests of the literature, as assets of the stage `provenance`.
 
-What belongs here: what is due, and committing what was measured. What does not: comparing the generations of a prompt
-(`provenance/cliques.py`), measuring generations beside their sources (`provenance/memorization.py`), how unusual these
-are (`provenance/outliers.py`), the formulas (`transforms/provenance/memorization.py`), thresholds and rates
-(`sql/provenance/`).
+What belongs here: deciding what is due, and committing results. What does not: comparing the generations of a prompt
+(`provenance/cliques.py`), measuring generations against their sources (`provenance/memorization.py`), scoring how
+unusual sources are (`provenance/outliers.py`), the formulas (`transforms/provenance/memorization.py`), thresholds and
+rates (`sql/provenance/`).
 """
 
 from itertools import batched
@@ -34,7 +34,7 @@ _TRAINING = ("image_fingerprints", "copy_embeddings", "cluster_members")
     pool="cpu",
 )
 def prompt_cliques(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """The largest clique of near generations of every prompt; a prompt whose generations stay is not compared again."""
+    """The largest clique of near generations of every prompt. Only prompts whose generations changed are compared."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
     table, due = facts["prompt_cliques"], cliques.due(facts, cut)
     rows = cliques.compare(due, cut, warehouse.rules.max_pixels)
@@ -55,7 +55,7 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     pool="cpu",
 )
 def memorized_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """Each generation beside each source that pixels confirm, by the measures of the papers; measured once."""
+    """Each generation with each source that pixels confirm, measured once by the measures of the papers."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
     table, counts = facts["memorized_pairs"], facts["eidetic_counts"]
     versions = [facts[name].version for name in (*_GENERATIONS, *_TRAINING)]

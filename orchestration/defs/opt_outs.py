@@ -20,9 +20,9 @@ from transforms.catalog.opt_outs import OptOutListError
     pool="cpu",
 )
 def recalled_rows(warehouse: Warehouse) -> dg.MaterializeResult:
-    """The training rows that an opt-out list names, by id, URL, host or hash, and the entry that does.
+    """The training rows that an opt-out list names by id, URL, host or hash, each with the entry that names it.
 
-    A list that is missing or cannot be read stops the run: its rows must not be published as if nobody had objected.
+    A list that is missing or cannot be read stops the run: otherwise its rows would be published in spite of it.
     """
     try:
         lists = opt_outs.find_lists(warehouse.settings.recalls)

@@ -20,10 +20,10 @@ from orchestration.runtime.resources import Warehouse
     pool="gpu",
 )
 def prompt_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-    """Training pictures whose caption is a generation's prompt: as it is, normalised, or close in meaning.
+    """Training pictures whose caption is a generation's prompt: literally, normalised, or close in meaning.
 
-    For each generation and method at most `limits.neighbours` pictures: the closest, then those that were trained on
-    most often under that caption. Of a cluster, one row. Only a row with a usable picture counts.
+    Keeps at most `limits.neighbours` pictures for each generation and method: the closest first, then those most often
+    trained on under that caption. Keeps one row of a cluster. Only rows with a usable picture count.
     """
     facts, settings = warehouse.facts, warehouse.settings
     readable = "status <> 'failed' and prompt is not null"

@@ -17,7 +17,7 @@ from orchestration.warehouse import publishing
 class ExportVersion(dg.Config):
     """Which version is exported."""
 
-    version: int | None = Field(None, description="An earlier version that is still kept; the current one without.")
+    version: int | None = Field(None, description="A kept version. Default: the current one.")
 
 
 @dg.asset(
@@ -29,7 +29,7 @@ class ExportVersion(dg.Config):
 def curator_exports(
     context: dg.AssetExecutionContext, config: ExportVersion, warehouse: Warehouse
 ) -> dg.MaterializeResult:
-    """A published version's reports as pages, and its tables as CSV, XLSX and Parquet."""
+    """The reports of a published version as pages, and its tables as CSV, XLSX and Parquet."""
     home, pictures = warehouse.home, PictureReader(warehouse.training_picture)
     try:
         with publishing.connect(home, config.version) as con:

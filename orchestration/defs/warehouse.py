@@ -1,8 +1,8 @@
 """The SQL models as assets, and the step that publishes them.
 
 What belongs here: one step that builds the selected tables into a private file, audits them, and publishes it. All
-stages are one step, because they are published together or not at all: a reader never sees half a run. What does not:
-the tables (`sql/`), what a version is made of (`warehouse/version.py`), how it is published
+stages are one step, because they are published together or not at all, so a reader never sees half a run. What does
+not: the tables (`sql/`), the content of a version (`warehouse/version.py`), how it is published
 (`warehouse/publishing.py`).
 """
 
@@ -59,7 +59,7 @@ def published_tables(
     if plan.holder is not None:
         context.log.info("version %d already holds this: nothing to publish", plan.holder)
         return
-    with version.built(plan, facts, settings, home, context.run_id) as file:
+    with version.build_version(plan, facts, settings, home, context.run_id) as file:
         shown = {
             model.name: asset_metadata.metadata(file.con, model, file.rows[model.name], file.columns, WRITTEN_BY)
             for model in plan.models

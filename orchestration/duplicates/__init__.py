@@ -1,5 +1,5 @@
 """Pairs, clusters and caption groups as facts.
 
-What belongs here: joining new pictures with known ones, and remembering comparisons. What does not: deciding what a
+What belongs here: joining new pictures with known ones, and storing comparisons. What does not: deciding what a
 duplicate is (`transforms/duplicates/`).
 """

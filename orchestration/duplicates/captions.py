@@ -1,4 +1,4 @@
-"""Groups of captions that say nearly the same, and the note of how many the join misses.
+"""Groups of nearly equal captions, and the note of how many pairs the join misses.
 
 What belongs here: streaming distinct captions into the join, writing groups. What does not: how captions are compared
 (`transforms/duplicates/caption_groups.py`), normalised or counted (`sql/duplicates/`).
@@ -35,17 +35,17 @@ _BATCH = 8_192
 
 
 def update(facts: Facts, settings: Settings) -> dict:
-    """Group the captions anew where they or the settings changed, and return the note of the join.
+    """Group the captions again if they or the settings changed, and return the note of the join.
 
     Args:
         facts: The fact tables.
-        settings: Which column is the caption, and how near captions must be.
+        settings: The column of the caption, and the least similarity.
     """
     table, joins = facts["caption_groups"], facts["joins"]
     made_by, noted = _recipe(facts, settings), equals("join_id", JOIN_ID)
     if table.recipe != made_by or not joins.dataset().count_rows(filter=noted):
         with (
-            samples_view.opened(facts, settings, _MODELS) as con,
+            samples_view.open_view(facts, settings, _MODELS) as con,
             tempfile.TemporaryDirectory(prefix=".captions-", dir=settings.home) as folder,
         ):
             began = time.monotonic()
@@ -58,9 +58,9 @@ def update(facts: Facts, settings: Settings) -> dict:
 
 
 def _recipe(facts: Facts, settings: Settings) -> str:
-    """Hash the captions' files, which column is a caption, how it is normalised, and the settings of the join.
+    """Hash the captions' files, the caption column, its normalisation, and the settings of the join.
 
-    Pictures that arrive change no caption.
+    New pictures change no caption.
     """
     rules = {model.name: words(model.select, sql_folder.SQL) for model in load(sql_folder.SQL) if model.name in _MODELS}
     chosen = settings.thresholds.caption, settings.joins.recall_sample
@@ -71,16 +71,16 @@ def _recipe(facts: Facts, settings: Settings) -> str:
 def group(
     con: duckdb.DuckDBPyConnection, folder: Path, threshold: float, recall_sample: int
 ) -> tuple[CaptionGroups, dict]:
-    """Group the captions of a database, and measure how many near captions that misses.
+    """Group the captions of a database, and measure how many near captions the groups miss.
 
     Args:
-        con: Has `duplicates.caption_keys`; gets the table `distinct_captions`.
-        folder: Holds words and buckets meanwhile.
+        con: A database with `duplicates.caption_keys`; gets the table `distinct_captions`.
+        folder: Folder for words and buckets during the work.
         threshold: Least Jaccard similarity of near captions.
-        recall_sample: How many captions are compared with all others to measure the recall.
+        recall_sample: Count of captions compared with all others to measure the recall.
 
     Returns:
-        The groups, by row of `distinct_captions`, and what the note of the join says of them.
+        The groups, by row of `distinct_captions`, and the columns of their note.
     """
     [(count,)] = con.execute(f"create table distinct_captions as {query('duplicates/distinct_captions')}").fetchall()
     sets = word_sets(track(_beginnings(con), "reading captions", count, len), folder)
@@ -108,10 +108,10 @@ def _beginnings(con: duckdb.DuckDBPyConnection) -> Iterator[pa.Array]:
 
 
 def rows(con: duckdb.DuckDBPyConnection, groups: CaptionGroups) -> Iterator[pa.Table]:
-    """Stream the rows of the fact: every caption of a group, the one it is named after among them.
+    """Stream the rows of the fact: every caption of a group, including the one that names it.
 
     Args:
-        con: The database whose captions were grouped.
+        con: The database passed to `group`.
         groups: What `group` returned.
     """
     members = groups.members

@@ -1,7 +1,7 @@
 """The two joins that find copies: PDQ hashes within a radius, and copy embeddings above a similarity.
 
-What belongs here: from the fingerprints of a warehouse to joined pairs, exactly or in cells. What does not: what was
-joined before (`duplicates/incremental_join.py`), the joins themselves (`transforms/joins/`), where they run
+What belongs here: joining the fingerprints of a warehouse, exactly or in cells. What does not: the record of earlier
+joins (`duplicates/incremental_join.py`), the joins themselves (`transforms/joins/`), where they run
 (`compute/engines.py`).
 """
 
@@ -114,7 +114,7 @@ class EmbeddingJoin:
 
     def extend(self, pictures: Pictures) -> None:
         """Join the embeddings of the pictures that were not joined yet. Raises as `stored_vectors.stored`."""
-        rows, owner = stored_vectors.stored(self.facts, self.encoder, pictures)
+        rows, owner = stored_vectors.read_vectors(self.facts, self.encoder, pictures)
         work = self.record.backlog(pictures.pixel_digests[owner])
         if len(work.new):
             self._join(work, rows)
@@ -134,7 +134,7 @@ class EmbeddingJoin:
         self.record.add(work, note, self._cell_blocks(work, new, old, cells))
 
     def _exact_pays(self, new: int, total: int) -> bool:
-        """Tell whether to compare all: no more comparisons than `exact_pictures` with each other."""
+        """Return whether comparing all takes no more comparisons than `exact_pictures` with each other."""
         if self.joins.cosine == "auto":
             return new * total <= self.joins.exact_pictures**2
         return self.joins.cosine == "exact"
@@ -166,7 +166,7 @@ class EmbeddingJoin:
 
 
 def update(join: HashJoin | EmbeddingJoin) -> list[dict]:
-    """Join the fingerprints that are new, and return the notes of all joins, the oldest first."""
+    """Join the new fingerprints, and return the notes of all joins, oldest first."""
     join.record.repair()
     if not join.record.current:
         join.extend(usable_pictures(join.facts))

@@ -1,11 +1,11 @@
-"""Joins that grow with the dataset: new fingerprints are joined with all, old ones are never joined again.
+"""Joins that grow with the dataset: new fingerprints are joined with all, old ones never again.
 
-What belongs here: which fingerprints were joined before, the order of commits, and the note of a join. What does not:
-the joins (`duplicates/copy_joins.py`, `transforms/joins/`), what their pairs mean (`transforms/duplicates/pairs.py`).
+What belongs here: the record of joined fingerprints, the order of commits, and the notes of joins. What does not: the
+joins (`duplicates/copy_joins.py`, `transforms/joins/`), the meaning of their pairs (`transforms/duplicates/pairs.py`).
 
-Three tables hold a join. `joined_*` lists the joined fingerprints, `near_*` holds their pairs, and each row of
-both names the join that wrote it. `joins` holds one note a join, written last. So rows without a note are what a killed
-run left, and `IncrementalJoin.repair` deletes them. Pairs are keyed by the fingerprints, whichever rows have them.
+Three tables hold a join. `joined_*` lists the joined fingerprints, `near_*` holds their pairs, and each row of both
+names the join that wrote it. `joins` holds one note a join, written last. So rows without a note are left over from a
+killed run, and `IncrementalJoin.repair` deletes them. Pairs are keyed by fingerprints, not by training rows.
 """
 
 import time
@@ -34,10 +34,10 @@ class JoinKind:
     Attributes:
         name: The kind of a note in `joins`.
         joined: Table of the fingerprints that were joined.
-        column: The fingerprint there.
+        column: The column of the fingerprint in it.
         near: Table of the pairs.
-        ends: The two fingerprints there.
-        measure: How far apart they are, or how alike.
+        ends: The columns of the two fingerprints in it.
+        measure: The column of their distance or similarity.
     """
 
     name: str
@@ -56,7 +56,7 @@ PICTURES = JoinKind(
 
 @dataclass(frozen=True)
 class JoinNote:
-    """How a join was made. `recall` is the measured share of all pairs that it finds, where it is not exact."""
+    """How a join was computed. `recall` is the measured share of all pairs that it finds, if it is not exact."""
 
     recipe: str
     threshold: float
@@ -78,12 +78,12 @@ class JoinedBlock:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What a join has still to do.
+    """The remaining work of a join.
 
     Attributes:
         values: uint8 of shape (n, 32), all fingerprints.
         new: Indices of those that were never joined.
-        old: Indices of the others, which were joined with each other.
+        old: Indices of the others, which were joined before.
         began: `time.monotonic()` at the start of the work.
     """
 
@@ -105,8 +105,8 @@ class IncrementalJoin:
         Args:
             facts: The fact tables.
             kind: What is joined.
-            recipes: Recipes of joins that the settings would still make; joins of others are made anew.
-            state: Recipe of the fingerprints as they are now, and of how they are joined.
+            recipes: Recipes that are valid under the current settings. Joins by other recipes are forgotten.
+            state: Recipe of the current fingerprints and of the join.
         """
         self.kind, self._facts, self._recipes, self._state = kind, facts, recipes, state
         self._notes, self._joined, self._near = facts["joins"], facts[kind.joined], facts[kind.near]
@@ -114,15 +114,15 @@ class IncrementalJoin:
 
     @property
     def current(self) -> bool:
-        """Whether all fingerprints are joined, so that they need not be read."""
+        """Whether all fingerprints are joined, so they need not be read."""
         return self._joined.recipe == self._state
 
     def notes(self) -> list[dict]:
-        """Return the notes of the joins that were made, the oldest first."""
+        """Return the notes of all joins, oldest first."""
         return _notes(self._facts, self.kind)
 
     def repair(self) -> None:
-        """Finish or undo what a killed run left, and forget joins that the settings would not make any more."""
+        """Finish or undo what a killed run left, and forget joins that the current settings exclude."""
         if self._notes.dataset().count_rows(filter=equals("kind", self._forgetting)):
             self._forget_pairs(digest_arrays.Lookup(self._joined_values()))
         if not all(note["recipe"] in self._recipes for note in self.notes()):
@@ -133,7 +133,7 @@ class IncrementalJoin:
             self._drop_unnoted()
 
     def backlog(self, values: digest_arrays.Rows) -> Backlog:
-        """Compare fingerprints with those that were joined, and forget joined ones that are gone.
+        """Return which fingerprints are not joined yet, and forget joined ones that no longer exist.
 
         Args:
             values: uint8 of shape (n, 32), all fingerprints, without repeats.
@@ -182,7 +182,7 @@ class IncrementalJoin:
             table.delete(unnoted)
 
     def _adds_up(self) -> bool:
-        """Tell whether the tables hold as many rows as the notes count."""
+        """Return whether the tables hold as many rows as the notes count."""
         notes = self.notes()
         counted = sum(note["new"] for note in notes), sum(note["pairs"] for note in notes)
         return counted == tuple(table.dataset().count_rows() for table in (self._joined, self._near))
@@ -192,9 +192,9 @@ class IncrementalJoin:
         return np.concatenate([np.empty((0, digest_arrays.BYTES), np.uint8), *parts])
 
     def _forget(self, present: digest_arrays.Lookup) -> None:
-        """Forget fingerprints that are gone: the joined ones, then their pairs, then the counts in the notes.
+        """Forget fingerprints that no longer exist: first the list, then their pairs, then the counts in the notes.
 
-        The journal row says that this is under way. A run that is killed on the way leaves it, and `repair` goes on.
+        A journal row marks the start. If the run is killed, the row stays, and `repair` continues.
         """
         journal = [{"join_id": _JOURNAL_ID, "kind": self._forgetting}]
         self._notes.upsert(pa.Table.from_pylist(journal, self._notes.schema))
@@ -220,7 +220,7 @@ class IncrementalJoin:
 
 
 def near_pairs(facts: Facts, kind: JoinKind) -> Iterator[NearPairs]:
-    """Stream the pairs of all joins that were noted. This only reads.
+    """Stream the pairs of all joins that have a note. This only reads.
 
     Args:
         facts: The fact tables.
@@ -236,7 +236,7 @@ def _notes(facts: Facts, kind: JoinKind) -> list[dict]:
 
 
 def _of_notes(notes: list[dict]) -> str:
-    """Return the condition that a row is of a join that was noted."""
+    """Return the filter for rows of joins that have a note."""
     return is_in("join_id", [note["join_id"] for note in notes])
 
 
@@ -249,7 +249,7 @@ def _batch(table: FactTable, number: int, *columns: np.ndarray) -> pa.RecordBatc
 
 
 def _keep(table: FactTable, ends: tuple[str, ...], present: digest_arrays.Lookup) -> None:
-    """Rewrite a table without the rows that name a fingerprint which is gone."""
+    """Rewrite a table without the rows of fingerprints that no longer exist."""
 
     def kept_rows() -> Iterator[pa.Table]:
         for batch in table.scan(table.schema.names):

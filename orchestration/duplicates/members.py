@@ -1,7 +1,7 @@
 """Members of clusters, kept as facts.
 
-What belongs here: when components are cut again, writing members, telling two states of the clusters apart. What does
-not: cutting components into clusters (`transforms/duplicates/members.py`).
+What belongs here: deciding when to cut components again, writing members, and hashing the state of the clusters. What
+does not: cutting components into clusters (`transforms/duplicates/members.py`).
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import numpy as np
 
 from orchestration.duplicates.incremental_join import PICTURES, near_pairs
 from orchestration.duplicates.pairs import WORKERS
-from orchestration.duplicates.pixel_comparisons import comparing
+from orchestration.duplicates.pixel_comparisons import training_comparisons
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import TrainingPictures
@@ -28,7 +28,7 @@ _NUMBER = 4  # bytes
 def update(
     facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, encoder: EncoderId, memory: int
 ) -> None:
-    """Cut the clusters anew where pairs or opt-outs changed, or pictures could not be read the last time.
+    """Cut the clusters again if pairs or opt-outs changed, or if pictures could not be read the last time.
 
     Args:
         facts: The fact tables.
@@ -42,9 +42,10 @@ def update(
     if table.recipe == similarities.recipe == made_by:
         return
     pictures = usable_pictures(facts)
-    if not _write_members(facts, cut, training_picture, pictures):
+    failed = _write_members(facts, cut, training_picture, pictures)
+    if not failed:  # only now: a run that is killed before makes the members again
         table.note_recipe(made_by)
-    vectors, owner = stored_vectors.stored(facts, encoder, pictures)
+    vectors, owner = stored_vectors.read_vectors(facts, encoder, pictures)
     at_once = max(1, memory // (_NUMBER * vectors.dimension))
     rows = table.scan(["sample_id", "representative_id"])
     similarities.replace(members.similarities(pictures, rows, vectors, owner, at_once), made_by)
@@ -53,11 +54,11 @@ def update(
 def _write_members(
     facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
 ) -> int:
-    """Return in how many comparisons a picture could not be read."""
+    """Return the count of comparisons in which a picture could not be read."""
     pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
     labels = members.connect(pictures, pairs).labels()
     open_pairs = members.open_pairs(pictures, near_pairs(facts, PICTURES), cut, labels)
-    with comparing(facts, cut, training_picture, pictures) as compare:
+    with training_comparisons(facts, cut, training_picture, pictures) as compare:
         listed = components.list_members(labels)
         rows = members.members(pictures, listed, cut, open_pairs, compare, WORKERS)
         facts["cluster_members"].replace(rows, "")
@@ -65,7 +66,7 @@ def _write_members(
 
 
 def clusters_digest(facts: Facts) -> str:
-    """Hash the clusters by what they hold: after an opt-out that moves nobody, nothing is searched again."""
+    """Hash the content of the clusters, so that an opt-out that changes none causes no new search."""
     clusters = hashlib.sha256()
     for batch in facts["cluster_members"].scan(["sample_id", "representative_id"]):
         clusters.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())

@@ -1,6 +1,6 @@
 """Pairs of training rows that may show one picture, kept as facts.
 
-What belongs here: when pairs are made again, writing them. What does not: which rows are a pair
+What belongs here: deciding when to find pairs again, and writing them. What does not: which rows are a pair
 (`transforms/duplicates/pairs.py`), joining fingerprints (`duplicates/copy_joins.py`).
 """
 
@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 
 from orchestration.duplicates.incremental_join import HASHES, PICTURES, near_pairs
-from orchestration.duplicates.pixel_comparisons import comparing
+from orchestration.duplicates.pixel_comparisons import training_comparisons
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import TrainingPictures
@@ -22,14 +22,14 @@ WORKERS = len(os.sched_getaffinity(0))  # comparisons by pixels at once
 
 @dataclass(frozen=True)
 class ComparisonCounts:
-    """Comparisons by pixels that were made now, and of these, those in which a picture could not be read."""
+    """Counts of comparisons by pixels in this run, and of those in which a picture could not be read."""
 
-    made: int = 0
+    compared: int = 0
     failed: int = 0
 
 
 def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures) -> ComparisonCounts:
-    """Find the pairs anew where fingerprints or thresholds changed, or pictures could not be read the last time.
+    """Find the pairs again if fingerprints or thresholds changed, or if pictures could not be read the last time.
 
     Args:
         facts: The fact tables.
@@ -43,8 +43,8 @@ def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPic
         return ComparisonCounts()
     pictures = usable_pictures(facts)
     hashes, embeddings = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
-    with comparing(facts, cut, training_picture, pictures) as compare:
-        table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), "")
-    if not compare.failed:
+    with training_comparisons(facts, cut, training_picture, pictures) as compare:
+        table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), recipe="")
+    if not compare.failed:  # only now: a run that is killed before makes the pairs again
         table.note_recipe(made_by)
-    return ComparisonCounts(compare.made, compare.failed)
+    return ComparisonCounts(compare.compared, compare.failed)

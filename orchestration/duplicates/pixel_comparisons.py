@@ -1,6 +1,6 @@
-"""What pixels say of pairs of pictures, kept as facts: two pictures are laid over each other once.
+"""Comparisons of pictures by pixels, kept as facts, so that no pair is compared twice.
 
-What belongs here: what was compared before, committing what is new, and the one rule for failures. What does not:
+What belongs here: looking up stored comparisons, committing new ones, and the one rule for failures. What does not:
 comparing (`transforms/alignment/comparer.py`), which pairs are worth it (`transforms/duplicates/pairs.py`,
 `transforms/matches/candidates.py`).
 """
@@ -32,26 +32,26 @@ type Pair = tuple[str, str]
 
 
 class PixelOutcome(NamedTuple):
-    """What comparing a pair gave: a JSON text, or why a picture could not be read."""
+    """The result of comparing a pair: a JSON text, or why a picture could not be read."""
 
     text: str | None
     failure: str | None = None
 
 
 class PixelComparisons:
-    """Comparisons of one kind, each made once in the life of a warehouse. Several threads may ask.
+    """Comparisons of one kind, each made once in the life of a warehouse. Several threads may use it.
 
-    A pair of which a picture could not be read is stored with the failure, and compared again by the next run.
-    Memory: about 500 bytes for each pair that is held.
+    If a picture of a pair cannot be read, the failure is stored, and the next run compares the pair again. Memory:
+    about 500 bytes for each loaded pair.
 
     Attributes:
-        made: Comparisons made now.
+        compared: Comparisons made in this run.
         failed: Of these, those in which a picture could not be read.
-        changed: Whether one of them gave something other than what was stored.
+        changed: Whether a result differs from the stored one.
     """
 
     def __init__(self, table: FactTable, made_by: str, dependents: Sequence[FactTable] = ()) -> None:
-        """Start with nothing held.
+        """Open the comparisons without loading any.
 
         Args:
             table: With the columns `picture_a`, `picture_b`, `recipe`, `outcome` and `failure`.
@@ -64,19 +64,19 @@ class PixelComparisons:
         self._new: dict[Pair, PixelOutcome] = {}
         self._failed: set[Pair] = set()  # in this run
         self._lock = Lock()
-        self.made = self.failed = 0
+        self.compared = self.failed = 0
         self.changed = False
 
     def forget_outdated(self) -> None:
-        """Delete the comparisons that were made by another recipe."""
+        """Delete the comparisons of other recipes."""
         self._table.delete(f"recipe <> {literal(self._recipe)}")
 
-    def hold(self, where: str | None = None, keep: Callable[[pa.RecordBatch], pa.Array] | None = None) -> None:
-        """Hold what is stored under the recipe, instead of what is held.
+    def load(self, where: str | None = None, keep: Callable[[pa.RecordBatch], pa.Array] | None = None) -> None:
+        """Load the stored comparisons of the recipe, in place of those loaded before.
 
         Args:
             where: A filter over the table.
-            keep: Returns which rows of a batch to hold.
+            keep: Returns which rows of a batch to load.
         """
         self.commit()
         self._held.clear()
@@ -87,12 +87,12 @@ class PixelComparisons:
                 self._held[a, b] = PixelOutcome(text, failure)
 
     def outcome[*Names](self, pair: Pair, compare: Callable[[*Names], object], *names: *Names) -> PixelOutcome:
-        """Return the outcome of a pair, as it is held or else as it is compared now.
+        """Return the outcome of a pair: the loaded one, or that of a comparison made now.
 
         Args:
             pair: The pictures.
-            compare: Compares them; what it returns is stored as JSON. An OSError or ValueError is a failure.
-            *names: What it knows the pictures by.
+            compare: Compares them. Its result is stored as JSON, and an OSError or ValueError as a failure.
+            *names: The pictures as `compare` names them.
         """
         before = self._held.get(pair)
         if before is not None and (before.failure is None or pair in self._failed):
@@ -102,7 +102,7 @@ class PixelComparisons:
         except (OSError, ValueError) as error:
             found = PixelOutcome(None, str(error))
         with self._lock:
-            self.made += 1
+            self.compared += 1
             self._held[pair] = found
             if found.failure is not None:
                 self.failed += 1
@@ -115,11 +115,11 @@ class PixelComparisons:
         return found
 
     def known(self, pair: Pair) -> PixelOutcome:
-        """Return the outcome of a pair that is held."""
+        """Return the outcome of a pair that is loaded."""
         return self._held[pair]
 
     def commit(self) -> None:
-        """Write what was compared since the last commit."""
+        """Write the comparisons made since the last commit."""
         rows = [
             {"picture_a": a, "picture_b": b, "recipe": self._recipe, "outcome": text, "failure": failure}
             for (a, b), (text, failure) in self._new.items()
@@ -130,7 +130,7 @@ class PixelComparisons:
         self._new.clear()
 
     def close(self) -> None:
-        """Commit, and delete failures of pairs that were not asked for: they are of no use any more."""
+        """Commit, and delete the failures of pairs that this run did not request."""
         self.commit()
         stored = self._table.read(["picture_a", "picture_b"], "failure is not null").to_pydict().values()
         for a, b in set(zip(*stored, strict=True)) - self._failed:
@@ -138,7 +138,7 @@ class PixelComparisons:
 
 
 def failures(table: FactTable) -> int:
-    """Return how many pairs of a table could not be compared."""
+    """Count the pairs of a table that could not be compared."""
     return int(table.dataset().count_rows(filter="failure is not null"))
 
 
@@ -148,7 +148,7 @@ class TrainingComparisons(PixelComparisons):
     def __init__(
         self, facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, rows: Pictures
     ) -> None:
-        """Hold the comparisons of pictures that the rows show; see `comparing` for the arguments."""
+        """Load the comparisons of pictures that the rows show. See `comparing` for the arguments."""
         made_by = recipe("pixel comparisons", CODE, cut.pixels, cut.overlap)
         super().__init__(facts["pixel_comparisons"], made_by)
         self._rows, self._overlap, self._comparer = rows, cut.overlap, Comparer(training_picture, cut.pixels)
@@ -158,10 +158,10 @@ class TrainingComparisons(PixelComparisons):
             a, b = (present.find(from_hex(batch.column(name).to_pylist()))[1] for name in ("picture_a", "picture_b"))
             return pa.array(a & b)
 
-        self.hold(keep=shown)
+        self.load(keep=shown)
 
     def __call__(self, a: int, b: int) -> PixelComparison:
-        """Tell whether two pictures are the same.
+        """Return whether two pictures are the same.
 
         Args:
             a: A picture.
@@ -184,16 +184,16 @@ class TrainingComparisons(PixelComparisons):
 
 
 @contextmanager
-def comparing(
+def training_comparisons(
     facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
 ) -> Iterator[TrainingComparisons]:
-    """Compare training pictures inside this context, and commit at its end, also when it is interrupted.
+    """Compare training pictures inside this context, and commit at its end, even after an error.
 
     Args:
         facts: The fact tables.
         cut: When two pictures are the same.
         training_picture: Reads the pixels of a row.
-        pictures: The usable rows. Comparisons of pictures that none of them shows are not held.
+        pictures: The usable rows. Comparisons of other pictures are not loaded.
     """
     comparisons = TrainingComparisons(facts, cut, training_picture, pictures)
     comparisons.forget_outdated()

@@ -5,8 +5,7 @@ tables from them (`sql/`).
 """
 
 from orchestration.facts.facts import Facts
-from orchestration.facts.filters import literal
 from orchestration.facts.schemas.tables import SCHEMAS, WRITTEN_BY
 from orchestration.facts.table import FactTable
 
-__all__ = ["SCHEMAS", "WRITTEN_BY", "FactTable", "Facts", "literal"]
+__all__ = ["SCHEMAS", "WRITTEN_BY", "FactTable", "Facts"]

@@ -18,14 +18,14 @@ class Facts:
     """All fact tables of a warehouse.
 
     Attributes:
-        folder: Where the tables are; it need not exist.
+        folder: The folder of the tables. It need not exist.
     """
 
     folder: Path
 
     def __getitem__(self, name: str) -> FactTable:
         if name not in SCHEMAS:
-            raise KeyError(f"no fact table is called {name}; there are {', '.join(SCHEMAS)}")
+            raise KeyError(f"unknown fact table {name}; available: {', '.join(SCHEMAS)}")
         return FactTable(self.folder, name)
 
     def embeddings(self, name: str, encoder: str, dimension: int) -> FactTable:
@@ -37,7 +37,7 @@ class Facts:
             dimension: The length of its vectors.
         """
         if name not in EMBEDDINGS:
-            raise KeyError(f"no embedding table is called {name}; there are {', '.join(EMBEDDINGS)}")
+            raise KeyError(f"unknown embedding table {name}; available: {', '.join(EMBEDDINGS)}")
         return FactTable(self.folder, name, encoder, dimension)
 
     def __iter__(self) -> Iterator[FactTable]:
@@ -48,7 +48,7 @@ class Facts:
         return {table.name: table.version for table in self}
 
     def tag(self, number: int, versions: Mapping[str, int]) -> None:
-        """Mark the Lance versions that a published version was derived from, so that cleanup keeps them.
+        """Tag the Lance versions that a published version was derived from, so that cleanup keeps them.
 
         Args:
             number: The published version.
@@ -63,7 +63,7 @@ class Facts:
                 tags.create(name, versions[table.name])
 
     def keep_tags(self, kept: Collection[int]) -> None:
-        """Let go of the Lance versions of warehouses that are pruned, or were never published."""
+        """Remove the tags of published versions that were pruned, and of versions that were never published."""
         names = {f"{_TAG}{number}" for number in kept}
         for table in self:
             tags = table.dataset().tags

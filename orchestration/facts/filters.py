@@ -1,7 +1,7 @@
 """Filters over fact tables, in the SQL that Lance reads.
 
-What belongs here: quoting values, which come from the open web, and the conditions made of them. What does not: reading
-(`facts/table.py`), or SQL of DuckDB, which binds its values.
+What belongs here: quoting values from the open web, and building conditions. What does not: reading (`facts/table.py`),
+or SQL of DuckDB, which binds its values.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def equals(column: str, value: str | int) -> str:
 
 
 def is_in(column: str, values: Iterable[str] | Iterable[int]) -> str:
-    """Return the condition that a column has one of some values; no row meets it if there are none.
+    """Return the condition that a column has one of some values. Without values, no row satisfies it.
 
     Args:
         column: A name from the code; it is not quoted.
@@ -36,7 +36,7 @@ def is_in(column: str, values: Iterable[str] | Iterable[int]) -> str:
 
 
 def between(column: str, first: str | int, last: str | int) -> str:
-    """Return the condition that a column lies between two values.
+    """Return the condition that a column is between two values.
 
     Args:
         column: A name from the code; it is not quoted.

@@ -1,7 +1,7 @@
-"""Bringing the facts of an older release up to date, once at the start of a run, and saying what that changed.
+"""Bringing the facts of an older release up to date, once at the start of a run, and reporting the changes.
 
-What belongs here: all tables at once, and the format of the recipes that they were made by. What does not: one table
-(`facts/table.py`), how recipes are written (`facts/recipes.py`).
+What belongs here: all tables at once, and the format of their recipes. What does not: one table (`facts/table.py`), how
+recipes are written (`facts/recipes.py`).
 """
 
 from collections import defaultdict
@@ -20,11 +20,11 @@ _FORMAT_FILE = "recipe_format"
 
 @dataclass(frozen=True)
 class Migration:
-    """What a migration did.
+    """The changes of a migration.
 
     Attributes:
-        tables: The tables that were changed, by what was done to them.
-        stale: The tables whose recipes have another format, so that they are computed again.
+        tables: The changed tables, by the kind of change.
+        stale: The tables whose recipes have an older format, so that they are computed again.
     """
 
     tables: Mapping[Change, Sequence[str]] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Migration:
 
     @property
     def sentences(self) -> list[str]:
-        """What a person must know: nothing for a new warehouse, or for one that is up to date."""
+        """Sentences for the log. Empty for a warehouse that is new or up to date."""
         told = []
         if evolved := self.tables.get(Change.EVOLVED):
             told.append(f"fact tables of an older release were brought up to date: {', '.join(evolved)}")
@@ -52,11 +52,11 @@ class Migration:
 def migrate(facts: Facts, tell: Callable[[str], None] = lambda sentence: None) -> Migration:
     """Create the tables that do not exist and bring those of an older release up to date.
 
-    Only the holder of the writer's lock calls this. A run that is killed amid it does the rest the next time.
+    Only the holder of the writer's lock calls this. If it is killed, the next run completes it.
 
     Args:
         facts: All tables.
-        tell: Receives the sentences before anything is changed: a run that is killed amid the changes has said them.
+        tell: Receives the sentences before anything is changed, so that a run that is killed then has logged them.
     """
     file = facts.folder / _FORMAT_FILE
     current = file.exists() and file.read_text(encoding="utf-8").strip() == str(FORMAT)
@@ -77,7 +77,7 @@ def migrate(facts: Facts, tell: Callable[[str], None] = lambda sentence: None) -
 
 
 def _stale(facts: Facts) -> list[str]:
-    """Return the tables whose rows have recipes, or notes with recipes; vectors go only by a recipe of their own."""
+    """Return the tables whose rows, or whose notes, have recipes. Vectors count only by a recipe of their own."""
     noted = {table.name for table in facts if table.name not in KEPT and _has_recipe(table)}
     by_notes = {
         name

@@ -1,7 +1,7 @@
-"""Recipes: hashes of what a fact was made by, so that it is made again exactly when one of these changes.
+"""Recipes: hashes of everything that a fact depends on, so that it is computed again exactly when that changes.
 
-What belongs here: how a value is written into a recipe, under names that never change. What does not: which values a
-fact depends on (its own module), and where a recipe is kept (`facts/table.py`).
+What belongs here: writing values into a recipe, under names that never change. What does not: choosing the values that
+a fact depends on (its own module), storing a recipe (`facts/table.py`).
 
 A recipe hashes plain values only. A class that is part of one is listed in `FROZEN` under the names its fields had when
 they first entered a recipe. Renaming the class or a field changes the right-hand side there, never the name, and so no
@@ -26,7 +26,7 @@ from transforms.matches.candidates import CandidateThresholds
 from transforms.regions import Box
 
 FORMAT = 1
-"""Raise it to compute every fact again, drop `older_recipe`, and say so in the changelog."""
+"""Raise it to compute every fact again; then delete `older_recipe`, and mention it in the changelog."""
 
 type Plain = bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"] | None
 
@@ -36,9 +36,10 @@ class Frozen:
     """How a class is written into recipes.
 
     Attributes:
-        tag: What tells it from other classes.
-        names: Attributes by the names that recipes know them by.
-        later: Likewise, for attributes that came after the first release, with the values that change nothing.
+        tag: The name that identifies the class.
+        names: Attributes by their names in recipes.
+        later: Likewise for attributes added after the first release, with the default values that leave recipes
+            unchanged.
     """
 
     tag: str
@@ -47,11 +48,11 @@ class Frozen:
 
     @property
     def attributes(self) -> set[str]:
-        """Every attribute that recipes hold."""
+        """Every attribute that is part of recipes."""
         return set(self.names.values()) | {attribute for attribute, _ in self.later.values()}
 
     def plain(self, value: object) -> dict[str, Plain]:
-        """Write an instance as a mapping of plain values."""
+        """Return an instance as a mapping of plain values."""
         written = {name: plain(getattr(value, attribute)) for name, attribute in self.names.items()}
         for name, (attribute, neutral) in self.later.items():
             if (found := plain(getattr(value, attribute))) != neutral:
@@ -60,7 +61,7 @@ class Frozen:
 
 
 def _unchanged(names: str) -> dict[str, str]:
-    """Return names that are still the attributes'."""
+    """Return a mapping of names to attributes of the same name."""
     return {name: name for name in names.split()}
 
 
@@ -101,7 +102,7 @@ def recipe(kind: str, *parts: object) -> str:
 
 
 def plain(value: object) -> Plain:
-    """Write a value as JSON holds it. Raises TypeError for what a recipe cannot hold."""
+    """Return a value in the form that JSON holds. Raises TypeError for a value that a recipe cannot hold."""
     if value is None or type(value) in (bool, int, float, str):
         return value  # type: ignore[return-value]
     if isinstance(value, list | tuple):
@@ -122,9 +123,9 @@ _OLDER_NAMES = {Rules: "Rules", View: "View", Box: "Box", Generation: "Generatio
 
 
 def older_recipe(*parts: object) -> str:
-    """Hash parts as it was done before recipes had a format.
+    """Hash parts in the way used before recipes had a format.
 
-    Only for hashes and embeddings of pictures, which are too dear to be computed again because of another format.
+    Only for hashes and embeddings of pictures, which are too expensive to compute again because of a format.
 
     Args:
         *parts: Those of `recipe`, without the kind, in the same order.
@@ -143,7 +144,7 @@ def _older_text(value: object) -> str:
 
 
 def sql_words(text: str) -> list[str]:
-    """Return the words of a SQL text, so that neither layout, nor comments, nor the case of keywords is in a recipe."""
+    """Return the words of a SQL text, so that layout, comments and the case of keywords do not change a recipe."""
     return [_word(token) for token in sqlglot.tokenize(text, read="duckdb")]
 
 

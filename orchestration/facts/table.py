@@ -25,11 +25,11 @@ RECIPE = "raisonne:recipe"
 
 
 class OlderTable(RuntimeError):
-    """A table of an older release cannot be written to; the message names it and the fix."""
+    """A table of an older release cannot be written. The message names the table and the fix."""
 
 
 class Change(StrEnum):
-    """What a migration did to a table."""
+    """The change that a migration made to a table."""
 
     NONE = "left as it was"
     CREATED = "created"
@@ -77,22 +77,22 @@ class FactTable:
 
     @property
     def encoder(self) -> str:
-        """The identity of the encoder whose vectors it holds. Empty where it holds none and was made for none."""
+        """The identity of the encoder of its vectors. Empty if it has no vectors and belongs to no encoder."""
         dataset = FactTable(self.folder, self.name).dataset()
         return _encoder_named(dataset) if dataset.count_rows() else encoder_of(dataset.schema)
 
     @property
     def version(self) -> int:
-        """The number of the latest version; 1 for a table that does not exist, as for one that was just created."""
+        """The number of the latest version. 1 if the table does not exist, as for a new one."""
         return int(self.dataset().version)
 
     @property
     def recipe(self) -> str:
-        """What the rows were made by: inputs, code and settings. Empty where they were never replaced as a whole."""
+        """The recipe of the rows: inputs, code and settings. Empty if they were never replaced as a whole."""
         return str(self.dataset().config().get(RECIPE, ""))
 
     def dataset(self, version: int | None = None) -> lance.LanceDataset:
-        """Open the latest version, or the one given, to read.
+        """Open the latest version, or a given one, for reading.
 
         Raises:
             EncoderMismatch: If the table holds vectors of another encoder than the one it is bound to.
@@ -108,7 +108,7 @@ class FactTable:
         return stored
 
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
-        """Read rows into memory: for tables that grow with shards or generations, not with training rows.
+        """Read rows into memory. Use it for tables that grow with shards or generations, not with training rows.
 
         Args:
             columns: All by default.
@@ -138,10 +138,10 @@ class FactTable:
         return dict(counter.most_common())
 
     def upsert(self, rows: pa.Table) -> int:
-        """Insert rows, replacing those of the same key, in one commit. Returns how many rows were given.
+        """Insert rows, replacing those of the same key, in one commit. Return the count of given rows.
 
-        Of rows with the same key the last one counts. Holds the rows in memory twice. Other processes may write at the
-        same time: the later commit is merged again on top of the earlier one.
+        The last of several rows with one key wins. Holds the rows in memory twice. Other processes may write at the
+        same time: the later commit is repeated on top of the earlier one.
 
         Raises:
             EncoderMismatch: If the table holds vectors of another encoder.
@@ -149,20 +149,20 @@ class FactTable:
         """
         if rows.num_rows:
             distinct = tables.last_of_each_key(rows.cast(self.schema), self.keys)
-            upkeep.retried(lambda: self._merge(distinct))
+            upkeep.retry(lambda: self._merge(distinct))
         return rows.num_rows
 
     def replace(self, batches: Iterable[pa.Table], recipe: str) -> int:
-        """Replace all rows, streamed, and note the recipe they were made by.
+        """Replace all rows, streamed, and note their recipe.
 
-        The recipe is forgotten first and committed last: a run killed in between makes the table again.
+        The recipe is deleted first and written last, so a run that is killed in between leaves the table stale.
 
         Args:
             batches: The rows.
-            recipe: What they were made by.
+            recipe: The recipe of the rows.
 
         Returns:
-            How many rows there are now.
+            The count of rows.
         """
         self._writable().update_config({RECIPE: ""})
         schema = self.schema
@@ -172,7 +172,7 @@ class FactTable:
         return int(dataset.count_rows())
 
     def append(self, batches: Iterable[pa.RecordBatch]) -> int:
-        """Add rows, streamed, in one commit. Returns how many there were. Their keys, if there are any, must be new."""
+        """Add rows, streamed, in one commit, and return their count. Their keys must be new."""
         stream = iter(batches)
         first = next(stream, None)
         if first is None:
@@ -182,21 +182,21 @@ class FactTable:
         return int(self._write(self.schema, chain([first], stream), "append").count_rows()) - dataset.count_rows()
 
     def delete(self, where: str) -> None:
-        """Delete the rows that satisfy a Lance filter; no new version where there are none."""
+        """Delete the rows that satisfy a Lance filter. Creates no new version if no row does."""
         if self.dataset().count_rows(filter=where):
-            upkeep.retried(lambda: self._writable().delete(where))
+            upkeep.retry(lambda: self._writable().delete(where))
 
     def clear(self) -> None:
-        """Delete all rows, and the recipe that they were made by."""
+        """Delete all rows and their recipe."""
         self.forget_recipe()
         self.delete("true")
 
     def note_recipe(self, recipe: str) -> None:
-        """Note what the rows were made by, where they were not replaced as a whole."""
+        """Note the recipe of rows that were not replaced as a whole."""
         self._writable().update_config({RECIPE: recipe})
 
     def forget_recipe(self) -> None:
-        """Mark the table stale, so that the next run makes it again."""
+        """Mark the table stale, so that the next run computes it again."""
         stored = upkeep.load(self.uri)
         if stored is not None and stored.config().get(RECIPE):
             stored.update_config({RECIPE: ""})
@@ -204,8 +204,8 @@ class FactTable:
     def reset(self, encoder: str, dimension: int) -> None:
         """Empty an embedding table for a new encoder. Does nothing if it already belongs to that encoder.
 
-        The notes that its rows are computed go first: a run killed in between computes them again. Tagged versions stay
-        readable.
+        Deletes the notes of its rows first, so that a run that is killed in between computes the rows again. Tagged
+        versions stay readable.
 
         Args:
             encoder: The encoder's identity as text.
@@ -213,7 +213,7 @@ class FactTable:
         """
         table = FactTable(self.folder, self.name, encoder, dimension)
         if not table._holds_its_encoder(upkeep.ensure(table.uri, table._blank)):
-            upkeep.retried(table._reset)
+            upkeep.retry(table._reset)
 
     @property
     def due_change(self) -> Change:
@@ -229,11 +229,11 @@ class FactTable:
     def migrate(self) -> Change:
         """Create the table, or bring one of an older release up to date. Does nothing to a current one.
 
-        Columns that are missing are added, empty; columns that are no more are dropped. Where the key or the type of a
-        column is another, the table is emptied, after the notes that its rows are computed. Published versions keep
-        what they were derived from.
+        Adds missing columns with nulls, and drops columns of older releases. If the key or the type of a column
+        changed, empties the table, after the notes of its rows. Published versions keep the Lance versions that they
+        were derived from.
         """
-        return upkeep.retried(self._migrate)
+        return upkeep.retry(self._migrate)
 
     def _migrate(self) -> Change:
         stored = upkeep.load(self.uri)
@@ -247,21 +247,21 @@ class FactTable:
         return Change.EVOLVED if upkeep.evolve(stored, current) else Change.NONE
 
     def maintain(self, index_rows: int) -> dict[str, int]:
-        """Join small fragments, drop deleted rows and keep indices. Changes no row.
+        """Merge small fragments, purge deleted rows and update indices. Changes no row.
 
-        Indexed are a key of one column and `shard_id` (BTREE), and vectors (IVF_SQ; search them by cosine). Tagged
-        versions stay as they are.
+        Indexes a single-column key and `shard_id` (BTREE), and vectors (IVF_SQ, for cosine). Tagged versions do not
+        change.
 
         Args:
-            index_rows: How many rows a table has at least before it is indexed.
+            index_rows: Rows from which on a table is indexed.
 
         Returns:
-            How much was done; where it is nothing, there is no new version.
+            Counts of the work done. Without any there is no new version.
         """
         return upkeep.maintain(self._writable, index_rows)
 
     def forget_old_versions(self, older_than: timedelta = timedelta(days=1)) -> None:
-        """Drop old versions that no published warehouse names: tags keep theirs. The latest stays."""
+        """Delete old versions without a tag of a published version. The latest stays."""
         self.dataset().cleanup_old_versions(older_than=older_than, error_if_tagged_old_versions=False)
 
     @property
@@ -287,7 +287,7 @@ class FactTable:
             raise OlderTable(f"{self.uri} is of an older release; `raisonne run` brings it up to date")
 
     def _stored(self, dataset: lance.LanceDataset, names: Sequence[str]) -> list[str]:
-        """Return the columns to read: without those that only this release has."""
+        """Return the columns to read, without those that the stored table lacks."""
         missing = set(SCHEMAS[self.name].names).difference(dataset.schema.names)
         return [name for name in names if name not in missing]
 
@@ -300,7 +300,7 @@ class FactTable:
 
     def _writable(self) -> lance.LanceDataset:
         """Open to write. An embedding table without rows becomes one of the encoder that this one is bound to."""
-        return upkeep.retried(self._open_to_write)
+        return upkeep.retry(self._open_to_write)
 
     def _open_to_write(self) -> lance.LanceDataset:
         dataset = upkeep.ensure(self.uri, self._blank)

@@ -1,6 +1,6 @@
 """The pictures of training rows, read again from their image dumps.
 
-What belongs here: from a sample id to pixels. What does not: what is done with these.
+What belongs here: reading the pixels of a sample id. What does not: using them.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from transforms.pictures import Pixels
 
 @dataclass(frozen=True)
 class TrainingPictures:
-    """Reads pictures by sample id; nothing is copied.
+    """Reads pictures by sample id from their dumps.
 
     Attributes:
-        facts: Where the pictures are.
+        facts: The fact tables, which locate the pictures.
         max_pixels: The largest picture that is decoded.
     """
 

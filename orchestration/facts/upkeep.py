@@ -1,4 +1,4 @@
-"""Opening fact tables and keeping them fast: compaction, indices, columns, and another try where two writers meet.
+"""Opening fact tables and keeping them fast: compaction, indices, columns, and retries after conflicts of two writers.
 
 What belongs here: work on Lance datasets that changes no row. What does not: writing rows (`facts/table.py`).
 """
@@ -20,8 +20,8 @@ DELETED_SHARE = 0.1
 _CONFLICTS = ("Retryable commit conflict", "Incompatible transaction", "Too many concurrent writers")
 
 
-def retried[T](attempt: Callable[[], T]) -> T:
-    """Run an attempt that opens a table and commits to it; after a conflict with another writer, run it again.
+def retry[T](attempt: Callable[[], T]) -> T:
+    """Run a function that opens a table and commits to it, and run it again after a conflict with another writer.
 
     Lance itself rebases and retries merges and deletions, but not compaction, indexing, or a commit to a table that was
     overwritten. Raises OSError after ten tries.
@@ -64,19 +64,19 @@ def ensure(uri: str, schema: pa.Schema) -> lance.LanceDataset:
 
 
 def empty(schema: pa.Schema) -> lance.LanceDataset:
-    """Return a table without rows that exists in memory alone: what a reader sees of one that does not exist."""
+    """Return an empty table in memory, which stands for a table that does not exist."""
     return lance.write_dataset(schema.empty_table(), "memory://")
 
 
 def evolve(dataset: lance.LanceDataset, current: pa.Schema) -> bool:
-    """Add the columns that a table lacks, empty, and drop those that are no more.
+    """Add the columns that a table lacks, with nulls, and drop those that it should not have.
 
     Args:
         dataset: The table.
         current: The columns that it should have.
 
     Returns:
-        Whether there were any.
+        Whether anything changed.
     """
     missing = [field for field in current if field.name not in dataset.schema.names]
     gone = [name for name in dataset.schema.names if name not in current.names]
@@ -88,13 +88,13 @@ def evolve(dataset: lance.LanceDataset, current: pa.Schema) -> bool:
 
 
 def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int) -> dict[str, int]:
-    """Compact and index a table; see FactTable.maintain. Where other writers prevent a step, the next run does it.
+    """Compact and index a table, see FactTable.maintain. A step that other writers prevent is left to the next run.
 
-    Compaction comes first: it joins only fragments that the same indices cover.
+    Compaction comes first, because it merges only fragments that the same indices cover.
 
     Args:
         opened: Opens the table.
-        index_rows: How many rows a table has at least before it is indexed.
+        index_rows: Rows from which on a table is indexed.
     """
     done = {}
     for name, step in (
@@ -103,20 +103,20 @@ def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int) -> dict[
         ("newly indexed fragments", _extend),
     ):
         try:
-            done[name] = retried(lambda step=step: step(opened(), index_rows))  # type: ignore[misc]
+            done[name] = retry(lambda step=step: step(opened(), index_rows))  # type: ignore[misc]
         except OSError as error:
             if not any(sign in str(error) for sign in _CONFLICTS):
                 raise
-            _LOG.warning("%s: other writers leave no gap for upkeep; the next run tries again", opened().uri)
+            _LOG.warning("%s: other writers prevented maintenance; the next run tries again", opened().uri)
             done[name] = 0
     return done
 
 
 def _compact(dataset: lance.LanceDataset, _: int) -> int:
-    """Join small fragments and drop deleted rows. Takes about 400 MB, whatever the table's size.
+    """Merge small fragments and purge deleted rows. Takes about 400 MB for a table of any size.
 
-    By decoding: copying bytes (`try_binary_copy`) takes 70 MB, but Lance knows of tables that got a column later and
-    were misread after it (lance-format/lance, pull request 8479).
+    It decodes the rows. Copying bytes (`try_binary_copy`) takes 70 MB, but tables that got a column later were misread
+    after it (lance-format/lance, pull request 8479).
     """
     stats = dataset.stats.dataset_stats(max_rows_per_group=FRAGMENT_ROWS)
     deleted = stats["num_deleted_rows"]
@@ -126,7 +126,7 @@ def _compact(dataset: lance.LanceDataset, _: int) -> int:
 
 
 def _index(dataset: lance.LanceDataset, index_rows: int) -> int:
-    """Make the indices that are missing, in tables of at least `index_rows` rows.
+    """Create missing indices in tables of at least `index_rows` rows.
 
     In 5,000,000 fingerprints an index on the key finds a row in 2 ms rather than 58, one on `shard_id` deletes a shard
     in 9 ms rather than 114. Without, both grow with the table. Making one for vectors takes about 1 GB, also of
@@ -147,7 +147,7 @@ def _index(dataset: lance.LanceDataset, index_rows: int) -> int:
 
 
 def _extend(dataset: lance.LanceDataset, _: int) -> int:
-    """Add rows to an index that came after it was made."""
+    """Add new rows to the indices."""
     fragments = {fragment.fragment_id for fragment in dataset.get_fragments()}
     missing: set[int] = set()
     for index in dataset.describe_indices():

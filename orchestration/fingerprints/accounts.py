@@ -1,4 +1,4 @@
-"""What a run did with the shards that were due.
+"""The results of a run by shard.
 
 What belongs here: adding accounts up, and showing them in Dagster. What does not: the account of one shard
 (`transforms/fingerprints/shard.py`).
@@ -19,7 +19,7 @@ class Accounts:
         self._began = time.monotonic()
 
     def add(self, account: Account) -> None:
-        """Take the account of one more shard."""
+        """Add the account of a shard."""
         self._accounts.append(account)
 
     def metadata(self) -> dict[str, int | float]:
@@ -37,6 +37,6 @@ class Accounts:
         }
 
 
-def shown(account: Account) -> dict[str, int | str]:
+def shard_metadata(account: Account) -> dict[str, int | str]:
     """Return what Dagster shows of one shard, without what is empty."""
     return {name: value if isinstance(value, int) else str(value) for name, value in account.row().items() if value}

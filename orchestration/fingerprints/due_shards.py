@@ -1,7 +1,7 @@
 """Which shards lack which fingerprints.
 
-What belongs here: comparing what a shard would be fingerprinted by with what it was. What does not: a second dump of
-the same rows (`fingerprints/second_dump.py`), the work (`fingerprints/shards.py`).
+What belongs here: comparing the current recipes of a shard with those of its notes. What does not: a second dump of the
+same rows (`fingerprints/second_dump.py`), the work (`fingerprints/shards.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +37,11 @@ class DueShard:
 
 
 def due_shards(facts: Facts, makers: Makers) -> list[DueShard]:
-    """Return the shards whose delivery, metadata, encoders or rules are not those they were fingerprinted with.
+    """Return the shards whose delivery, metadata, encoders or rules changed since they were fingerprinted.
 
     Args:
-        facts: What landed, and what is done.
-        makers: What fingerprints would be made by.
+        facts: The fact tables; landed shards and notes are read.
+        makers: The current rules and encoders.
     """
     landed = landed_shards(facts, "images_path is not null")
     if not landed:
@@ -70,5 +70,5 @@ def due_shards(facts: Facts, makers: Makers) -> list[DueShard]:
 
 
 def deliveries(files: Sequence[LandedShard]) -> list[tuple[str, int]]:
-    """Return what tells one delivery of these metadata files from the next."""
+    """Return values that change with each delivery of these metadata files."""
     return [(each.files.metadata.path, each.files.metadata.mtime_ns) for each in files if each.files.metadata]

@@ -1,7 +1,7 @@
-"""Fingerprints of generated images: which are due, and committing them.
+"""Fingerprints of generated images: finding due ones and committing them.
 
 What belongs here: the hashes of generations and the embeddings of their views. What does not: finding generations
-(`transforms/catalog/generations.py`), which views there are (`transforms/fingerprints/views.py`).
+(`transforms/catalog/generations.py`), their views (`transforms/fingerprints/views.py`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from orchestration.settings.sections import Generations
 from transforms.catalog import generations
 from transforms.catalog.generations import Generation
 from transforms.encoders import Encoder, Prepared
-from transforms.fingerprints.ahead import WorkPace, ahead
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules, fingerprint, vector_column
 from transforms.fingerprints.views import View
 
@@ -38,10 +38,10 @@ class GenerationFingerprinter:
     """Fingerprints generations and commits them.
 
     Attributes:
-        facts: Of which `generation_fingerprints` and `generation_embeddings` are written.
+        facts: The fact tables; `generation_fingerprints` and `generation_embeddings` are written.
         makers: The rules, and the copy encoder.
         views: The parts of a generation that are embedded.
-        pace: How many generations are in work at once.
+        pace: The size of a batch and the number of threads.
     """
 
     facts: Facts
@@ -50,13 +50,13 @@ class GenerationFingerprinter:
     pace: WorkPace
 
     def update(self, current: Sequence[Generation]) -> dict[str, int]:
-        """Fingerprint generations that are new or changed, and drop those that are gone.
+        """Fingerprint new and changed generations, and delete those that no longer exist.
 
         Args:
-            current: All generations that there are.
+            current: All current generations.
 
         Returns:
-            How many were fingerprinted, how many of these failed, and how many are gone.
+            Counts of fingerprinted generations, of failed ones among them, and of deleted ones.
         """
         notes = self.facts["generation_fingerprints"].read(["generation_id", "recipe"])
         done = dict(zip(notes["generation_id"].to_pylist(), notes["recipe"].to_pylist(), strict=True))
@@ -78,18 +78,18 @@ class GenerationFingerprinter:
         return {"fingerprinted now": len(due), "failed now": failed, "gone": len(gone)}
 
     def _parts(self, generation: Generation) -> tuple[object, ...]:
-        """Return what the recipe of a generation's fingerprints is made of."""
+        """Return the parts of the recipe of a generation's fingerprints."""
         stat = Path(generation.path).stat()
         makers = self.makers
         encoder = makers.encoder_id(COPY)
         return CODE, encoder, makers.rules, generation, tuple(self.views), stat.st_size, stat.st_mtime_ns
 
     def _fingerprint(self, due: Sequence[Generation], recipes: dict[str, str], encoder: Encoder) -> int:
-        """Fingerprint generations batch by batch. Returns how many cannot be read."""
+        """Fingerprint generations batch by batch, and return how many cannot be read."""
         table = self.facts["generation_fingerprints"]
         embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
         embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
-        readings = ahead(lambda each: _read(each, self.makers.rules, encoder, self.views), due, self.pace)
+        readings = work_ahead(lambda each: _read(each, self.makers.rules, encoder, self.views), due, self.pace)
         readings = track(readings, "fingerprinting generations", len(due))
         failed = 0
         for batch in batched(readings, max(1, self.pace.batch // 4)):
@@ -117,14 +117,14 @@ class GenerationFingerprinter:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A generation, its hashes, and its views as the encoder takes them; no views if it cannot be read."""
+    """A generation, its hashes, and its prepared views. Without views if it cannot be read."""
 
     generation: Generation
     print_: Fingerprint
     prepared: Sequence[Prepared] = ()
 
     def row(self) -> dict[str, object]:
-        """Return what is stored of it, by column."""
+        """Return its stored columns."""
         dihedral = self.print_.dihedral
         hashes = None if dihedral is None else [each.tobytes().hex() for each in dihedral]
         return {**vars(self.generation), **self.print_.row(), "dihedral_pdq": hashes}

@@ -1,6 +1,6 @@
 """The kinds of fingerprint of training pictures, and the fact tables that hold them.
 
-What belongs here: names. What does not: what a fingerprint is made by (`fingerprints/makers.py`).
+What belongs here: names. What does not: rules and encoders (`fingerprints/makers.py`).
 """
 
 HASHES, COPY, SEMANTIC, REDOWNLOAD = "hashes", "copy", "semantic", "redownload"

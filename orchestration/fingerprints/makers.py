@@ -1,6 +1,6 @@
-"""What makes fingerprints: the rules for pictures, and the encoders of the settings.
+"""The rules and encoders by which fingerprints are computed.
 
-What belongs here: telling one maker from the next. What does not: the delivery of a shard, which a recipe adds
+What belongs here: their identities for recipes. What does not: the delivery of a shard, which a recipe adds
 (`fingerprints/due_shards.py`).
 """
 
@@ -21,7 +21,7 @@ class Makers:
 
     Attributes:
         rules: What a picture must satisfy.
-        encoder_names: Names of encoders by the kind of fingerprint that each makes.
+        encoder_names: Names of encoders by the kind of fingerprint that each computes.
         load: Loads an encoder by its name, once a process.
     """
 
@@ -38,13 +38,13 @@ class Makers:
         return str(self.encoder(kind).id) if kind in self.encoder_names else None
 
     def digests(self) -> dict[str, str]:
-        """Return, by kind, a hash of what makes it from a picture: code, rules, encoder. Loads every encoder."""
+        """Return a hash of code, rules and encoder for each kind of fingerprint. Loads every encoder."""
         return dict.fromkeys(IMAGES, recipe("hashes", CODE, self.rules)) | {
             kind: recipe("embedding", CODE, self.rules, self.encoder_id(kind)) for kind in self.encoder_names
         }
 
     def older_digests(self) -> dict[str, str]:
-        """Return `digests` as they were hashed before recipes had a format."""
+        """Return `digests` as hashed before recipes had a format."""
         return dict.fromkeys(IMAGES, older_recipe(CODE, self.rules)) | {
             kind: older_recipe(CODE, self.rules, self.encoder_id(kind)) for kind in self.encoder_names
         }

@@ -1,4 +1,4 @@
-"""Notes of which fingerprints are done, and dropping fingerprints with their notes.
+"""Notes that fingerprints are done, and deleting fingerprints with their notes.
 
 What belongs here: the fact table `fingerprinted_shards`. What does not: which shards are due
 (`fingerprints/due_shards.py`), writing fingerprints (`fingerprints/shard_writer.py`).
@@ -19,13 +19,13 @@ _FIRST_DUMP = is_in("fingerprint", (HASHES, COPY, SEMANTIC))
 
 
 def note(facts: Facts, due: DueShard, makers: Makers, account: Account) -> None:
-    """Note that a shard has all fingerprints that it lacked.
+    """Note that the due fingerprints of a shard are done.
 
     Args:
-        facts: Of which `fingerprinted_shards` is written.
+        facts: The fact tables; `fingerprinted_shards` is written.
         due: The shard, and the recipes of its fingerprints.
-        makers: What made them.
-        account: What became of its pictures.
+        makers: The rules and encoders that were used.
+        account: The account of its pictures.
     """
     table, made_by = facts["fingerprinted_shards"], makers.digests()
     files = due.shard.files
@@ -38,7 +38,7 @@ def note(facts: Facts, due: DueShard, makers: Makers, account: Account) -> None:
 
 
 def forget(facts: Facts, shard_id: int, kinds: Iterable[str]) -> None:
-    """Drop some fingerprints of a shard, after the notes that they are done.
+    """Delete some fingerprints of a shard, after their notes.
 
     Args:
         facts: All fact tables.
@@ -52,7 +52,7 @@ def forget(facts: Facts, shard_id: int, kinds: Iterable[str]) -> None:
 
 
 def forget_gone_shards(facts: Facts) -> None:
-    """Drop the fingerprints of shards that left the landing folder."""
+    """Delete the fingerprints of shards that are no longer in the landing folders."""
     landed = facts["landing_shards"].read(["shard_id"], "images_path is not null")["shard_id"].to_pylist()
     done = facts["fingerprinted_shards"].read(["shard_id"], _FIRST_DUMP)["shard_id"].to_pylist()
     for shard_id in set(done) - set(landed):
@@ -60,9 +60,9 @@ def forget_gone_shards(facts: Facts) -> None:
 
 
 def forget_outdated_shards(facts: Facts) -> None:
-    """Drop fingerprints of deliveries that were replaced by one that has no fingerprints yet.
+    """Delete the fingerprints of deliveries that were replaced by one without fingerprints.
 
-    Its rows may be others by now, and a known picture is not worth a wrong caption.
+    The rows may have changed, and a kept picture could show a wrong caption.
     """
     outdated = facts["fingerprinted_shards"].read(["shard_id"], f"{_FIRST_DUMP} and recipe = ''")
     for shard_id in outdated["shard_id"].unique().to_pylist():
@@ -70,7 +70,7 @@ def forget_outdated_shards(facts: Facts) -> None:
 
 
 def fingerprint_versions(facts: Facts, encoder_id: str | None) -> tuple[str | int | None, ...]:
-    """Return what tells one state of the training pictures' fingerprints from the next.
+    """Return values that change with the fingerprints of the training pictures.
 
     Args:
         facts: All fact tables.

@@ -1,7 +1,7 @@
-"""The different training pictures with their rows, clusters and vectors: one numbering for whatever compares pictures.
+"""The different training pictures with their rows, clusters and vectors: one index for all code that compares them.
 
-What belongs here: reading them, and the maps between pictures, rows and stored vectors. What does not: the arrays
-(`transforms/fingerprints/distinct_pictures.py`), what is done with them.
+What belongs here: reading them, and mapping between pictures, rows and stored vectors. What does not: the arrays
+(`transforms/fingerprints/distinct_pictures.py`), comparing pictures.
 """
 
 from collections.abc import Sequence
@@ -37,23 +37,23 @@ class PictureIndex(DistinctPictures):
 
     @cached_property
     def row_counts(self) -> Indices:
-        """How many training rows show each picture."""
+        """The count of training rows of each picture."""
         return np.bincount(self.index_of_row, minlength=len(self)).astype(np.int64)
 
     @cached_property
     def vector_positions(self) -> Indices:
-        """Where the vector of each picture is stored: positions in `vectors`."""
+        """The position of each picture's vector in `vectors`."""
         positions = np.empty(len(self), np.int64)
         positions[self.index_of_vector] = np.arange(len(self))
         return positions
 
-    def stored(self, indices: Indices) -> tuple[StoredVectors, Indices]:
-        """Return the vectors of some pictures in the order in which they are stored, and the pictures in that order."""
+    def in_stored_order(self, indices: Indices) -> tuple[StoredVectors, Indices]:
+        """Return the vectors of some pictures in stored order, and the pictures in the same order."""
         positions = np.sort(self.vector_positions[indices])
         return self.vectors.part(positions), self.index_of_vector[positions]
 
     def find(self, sample_ids: Sequence[int]) -> list[int | None]:
-        """Return the picture of each training row; None for rows without a usable one."""
+        """Return the picture of each training row, or None for a row without a usable one."""
         asked = np.array(sample_ids, np.uint64)
         if not len(self.rows):
             return [None] * len(asked)
@@ -66,7 +66,7 @@ class PictureIndex(DistinctPictures):
         return int(self.index_of_row[np.searchsorted(self.rows.ids, np.uint64(sample_id))])
 
     def cluster(self, index: int) -> Indices:
-        """Return the pictures of a picture's cluster: those of most rows first, then by the lowest sample id."""
+        """Return the pictures of a picture's cluster, by count of rows, highest first, then by lowest sample id."""
         order, starts = self._by_head
         head = self.head[index]
         members = order[starts[head] : starts[head + 1]]
@@ -83,14 +83,14 @@ def read_index(facts: Facts, encoder: EncoderId) -> PictureIndex:
 
     Args:
         facts: The fact tables.
-        encoder: The one that the vectors must be of.
+        encoder: The encoder that the vectors must be of.
 
     Raises:
         EncoderMismatch: If a shard was embedded by another encoder.
         dg.Failure: If a picture has no embedding.
     """
     rows = usable_pictures(facts)
-    vectors, owner = stored_vectors.stored(facts, encoder, rows)
+    vectors, owner = stored_vectors.read_vectors(facts, encoder, rows)
     words = np.ascontiguousarray(rows.pixel_digests).view(">u8").reshape(-1, 4)
     order = np.lexsort(words.T[::-1])  # the first word counts most
     index = np.empty(len(order), np.int64)  # of each of `rows.distinct`

@@ -1,6 +1,6 @@
-"""A second dump of the same rows: which of its shards are due, to be compared with the first.
+"""A second dump of the same rows: finding its due shards, to compare them with the first.
 
-What belongs here: finding its shards, and whose rows they hold. What does not: fingerprinting them
+What belongs here: finding its shards, and the metadata that may list their rows. What does not: fingerprinting them
 (`fingerprints/shards.py`), comparing the two dumps (`sql/fingerprints/redownloads.sql`).
 """
 
@@ -21,13 +21,13 @@ from transforms.fingerprints.row_matching import metadata_of
 
 
 def due_shards(facts: Facts, makers: Makers, datasets: Sequence[Dataset]) -> list[DueShard]:
-    """Return the second dump's shards that are new or were delivered again; forget those that are gone.
+    """Return the new or changed shards of the second dump, and delete the fingerprints of removed ones.
 
-    A shard holds rows of the metadata of its own name, else of any file of the dataset.
+    The metadata of the same name lists the pictures of a shard, or else any file of the dataset.
 
     Args:
-        facts: What landed, and what is done.
-        makers: What fingerprints would be made by.
+        facts: The fact tables; landed shards and notes are read.
+        makers: The current rules and encoders.
         datasets: Those of the settings.
     """
     notes = facts["fingerprinted_shards"].read(["shard_id", "recipe"], equals("fingerprint", REDOWNLOAD))

@@ -1,6 +1,6 @@
 """Committing the fingerprints of shards.
 
-What belongs here: in which order the old fingerprints go, the new ones come, and the note is written. What does not:
+What belongs here: the order of deleting old fingerprints, writing new ones, and writing the note. What does not:
 computing them (`transforms/fingerprints/shard.py`), the notes themselves (`fingerprints/notes.py`).
 """
 
@@ -18,10 +18,10 @@ from transforms.fingerprints.shard import Account, Batch
 
 
 class ShardWriter:
-    """Writes one shard: untouched until its first commit, then replaced bit by bit, then noted as done.
+    """Writes one shard: unchanged until the first commit, then replaced batch by batch, then noted as done.
 
-    Until the first commit the fingerprints of the delivery before stay, so that a shard that cannot be read now loses
-    nothing. A run that is killed leaves the shard without a note, and the next run computes it again.
+    The fingerprints of the earlier delivery stay until the first commit, so a shard that cannot be read loses nothing.
+    If the run is killed, the shard has no note, and the next run computes it again.
     """
 
     def __init__(self, facts: Facts, due: DueShard, makers: Makers, commit_rows: int) -> None:
@@ -30,13 +30,13 @@ class ShardWriter:
         self._replaced = False
 
     def add(self, batch: Batch) -> None:
-        """Take a batch, and commit those that are held once they have `commit_rows` rows."""
+        """Add a batch, and commit all held batches once they have `commit_rows` rows."""
         self._held.append(batch)
         if sum(len(each.images) for each in self._held) >= self._commit_rows:
             self._commit()
 
     def finish(self, account: Account) -> None:
-        """Commit the rest, and note that the shard is done. A shard that could not be reached stays as it is."""
+        """Commit the rest, and note that the shard is done. Leaves a shard that could not be reached unchanged."""
         if account.unreachable and not self._replaced:
             say(f"left for the next run: {self._due.partition}: {account.broken}")
             return
@@ -66,13 +66,13 @@ class ShardWriter:
 
 
 def maintain(facts: Facts, index_rows: int) -> dict[str, dict[str, int]]:
-    """Compact and index the tables that shards are written to, where that pays.
+    """Compact and index the tables of shards, where that pays.
 
     Args:
         facts: All fact tables.
         index_rows: Rows from which on a table has indices.
 
     Returns:
-        What was done to each table.
+        The work done on each table.
     """
     return {name: facts[name].maintain(index_rows) for name in TABLES.values()}

@@ -1,7 +1,7 @@
 """Fingerprinting the shards that are due.
 
-What belongs here: the jobs, and the way of their results to the tables. What does not: which shards are due
-(`fingerprints/due_shards.py`), where jobs run (`compute/engines.py`), how one is done
+What belongs here: building the jobs, and passing their results to the tables. What does not: which shards are due
+(`fingerprints/due_shards.py`), where jobs run (`compute/engines.py`), the work of a job
 (`transforms/fingerprints/shard.py`).
 """
 
@@ -37,8 +37,8 @@ class ShardFingerprinter:
     Attributes:
         facts: Where fingerprints are written.
         makers: The rules and encoders.
-        settings: Where jobs run, and how many rows are one commit.
-        pace: How much of a shard is in work at once.
+        settings: The engine of the jobs, and the rows of a commit.
+        pace: The size of a batch and the number of threads.
         fetched: Folder for dumps from a store while they are read.
     """
 
@@ -49,13 +49,13 @@ class ShardFingerprinter:
     fetched: Path
 
     def run(self, due: Sequence[DueShard], task: str = "fingerprinting") -> Iterator[tuple[DueShard, Account]]:
-        """Fingerprint shards, and yield each with its account once it is committed.
+        """Fingerprint shards, and yield each shard with its account once it is committed.
 
         A shard of up to `limits.commit_rows` rows is one commit a table. A run that is killed loses the shards in hand.
 
         Args:
             due: The shards.
-            task: What the progress is called.
+            task: The task as the progress report names it.
         """
         if not due:
             return
@@ -72,7 +72,7 @@ class ShardFingerprinter:
                 yield due[index], item
 
     def _bind(self, kind: str) -> None:
-        """Make a table of embeddings one of this encoder, empty if it was another's: all its shards are due again."""
+        """Bind a table to the current encoder. A table of another encoder is emptied; its shards are due again."""
         encoder = self.makers.encoder(kind).id
         self.facts[EMBEDDINGS[kind]].reset(str(encoder), encoder.dimension)
 
@@ -95,7 +95,7 @@ class ShardFingerprinter:
         )
 
     def _known(self, due: DueShard) -> pa.Table | None:
-        """Return what the same makers made of this shard's pictures before it was delivered again."""
+        """Return the fingerprints that the same makers computed for an earlier delivery of this shard."""
         where = equals("shard_id", due.shard.shard_id)
         notes = self.facts["fingerprinted_shards"].read(["fingerprint", "maker"], where).to_pylist()
         before = {each["fingerprint"]: each["maker"] for each in notes}

@@ -1,6 +1,6 @@
-"""The copy embeddings of training pictures, read block by block from Lance: what the cosine joins stream.
+"""The copy embeddings of training pictures, read block by block from Lance. The cosine joins stream them.
 
-What belongs here: which stored row is the vector of which picture. What does not: comparing vectors
+What belongs here: mapping stored rows to pictures. What does not: comparing vectors
 (`transforms/joins/cosine/join.py`).
 """
 
@@ -21,7 +21,7 @@ from transforms.fingerprints.picture_set import Pictures, Positions
 
 @dataclass(frozen=True)
 class StoredVectors:
-    """Unit vectors in a Lance table, in its order. It can be sent to other processes, as it holds no data.
+    """Unit vectors of a Lance table, in its order. It holds no data, so it can be sent to other processes.
 
     Attributes:
         uri: Of the table.
@@ -67,12 +67,12 @@ class StoredVectors:
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
 
-def stored(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[StoredVectors, Positions]:
+def read_vectors(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[StoredVectors, Positions]:
     """Return the vectors of the different pictures, in the order in which they are stored.
 
     Args:
         facts: Of which the notes and the copy embeddings are read.
-        encoder: The encoder that the settings name.
+        encoder: The identity of the encoder in the settings.
         pictures: The training pictures.
 
     Returns:

@@ -1,7 +1,7 @@
 """Exporting a guard bundle from a published version.
 
-What belongs here: selecting rows, streaming their digests and hashes into the files, the manifest. What does not:
-embeddings (`guard/export_embeddings.py`), the files (`transforms/guard/`), arguments (`cli/guard/export.py`).
+What belongs here: selecting rows, writing their digests and hashes, and the manifest. What does not: embeddings
+(`guard/export_embeddings.py`), the files (`transforms/guard/`), arguments (`cli/guard/export.py`).
 
 A bundle holds one version: the tables of the published file, and the facts at the Lance versions that it names.
 """
@@ -23,7 +23,7 @@ from orchestration.guard.folders import default_folder
 from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
 from transforms.guard import Bundle
-from transforms.guard.bundle_writer import BundleFiles, writing
+from transforms.guard.bundle_writer import BundleFiles, new_bundle
 from transforms.guard.verdict import Policy
 from transforms.hashing import digest_arrays
 from transforms.hashing.digest_arrays import Rows
@@ -35,13 +35,13 @@ _DISTINCT = "select distinct {column}, cluster from guard_rows join guard_cluste
 
 @dataclass(frozen=True)
 class BundleOptions:
-    """What a bundle holds and blocks.
+    """The content and the thresholds of a bundle.
 
     Attributes:
-        at_least: least training rows that show a picture.
-        hashes_only: leave the embeddings out.
-        copy_score: cosine from which the guard blocks; the settings' if None.
-        p_value: p-value up to which it also blocks; none if None.
+        at_least: Least training rows of a picture.
+        hashes_only: Leave the embeddings out.
+        copy_score: Cosine from which the guard blocks. None: that of the settings.
+        p_value: P-value up to which it also blocks. None: no p-value blocks.
     """
 
     at_least: int = 1
@@ -56,24 +56,24 @@ def write(
     """Write a bundle of the published version.
 
     Args:
-        con: the published version.
-        settings: those it was made with.
-        options: what the bundle holds.
+        con: The published version.
+        settings: The settings of that version.
+        options: What the bundle holds.
         target: a new folder. Default: one in the warehouse, named after the version and the options.
 
     Returns:
         The folder.
 
     Raises:
-        GuardExportError: the bundle would be wrong or empty.
-        OSError: the file system refuses.
+        GuardExportError: If the bundle would be wrong or empty.
+        OSError: If the file system refuses.
     """
     if options.hashes_only and (options.copy_score is not None or options.p_value is not None):
         raise GuardExportError("--copy-score and --p-value need embeddings; leave them out, or leave --hashes-only out")
     version = _version(con, settings)
     folder = target or default_folder(settings.home, version["number"], **asdict(options))
     try:
-        with writing(folder) as files:
+        with new_bundle(folder) as files:
             con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
             con.execute("set temp_directory = ?", [str(files.folder.parent / "spill")])
             _fill(PublishedVersion(con, settings, version), options, files)
@@ -165,7 +165,7 @@ def _values(
 
 
 def sentences(folder: Path) -> list[str]:
-    """Return sentences on what a bundle holds, what its search misses, and how often its rule errs."""
+    """Return sentences about the content of a bundle, the recall of its search, and the error rates of its rule."""
     manifest = Bundle.open(folder).manifest
     counts, size = manifest["counts"], sum(file["bytes"] for file in manifest["files"].values())
     lines = [
@@ -173,10 +173,10 @@ def sentences(folder: Path) -> list[str]:
         f"{size / 1e6:,.2f} MB; {counts['coverage']:.1%} of {counts['searchable']:,} training rows are searched"
     ]
     if (least := manifest["policy"]["at_least"]) > 1:
-        lines.append(f"pictures that fewer than {least} rows show were left out, and copies of them are allowed")
+        lines.append(f"pictures of fewer than {least} rows are left out, so copies of them are allowed")
     if sketches := manifest["sketches"]:
         measured = f"{sketches['recall'] or 0:.4f} of {sketches['pairs']:,} pairs"
-        recall = measured if sketches["pairs"] else "not measured: no edited copy of what is in the bundle is known"
+        recall = measured if sketches["pairs"] else "not measured: the bundle has no picture with a known edited copy"
         lines.append(
             f"recall of the search: {recall}; least cosine of a quantised vector to itself: "
             f"{sketches['least_self_cosine']:.5f}"

@@ -40,8 +40,8 @@ class PublishedVersion:
     """A published version: its tables, its settings, and the facts that it was made from.
 
     Attributes:
-        con: the published file, with the temporary tables `guard_rows` and `guard_clusters`.
-        settings: those of the version.
+        con: The published file, with the temporary tables `guard_rows` and `guard_clusters`.
+        settings: Those of the version.
         version: `number`, `published_at` and `lance_versions`.
     """
 
@@ -63,10 +63,10 @@ def write(published: PublishedVersion, policy: Policy, files: BundleFiles, pictu
     """Write the embeddings of the selected rows.
 
     Args:
-        published: the version, with the rows selected.
-        policy: from where on the guard blocks.
-        files: those of the bundle.
-        pictures: count of different pictures.
+        published: The version, with the rows selected.
+        policy: The thresholds of the guard.
+        files: The files of the bundle.
+        pictures: Count of different pictures.
 
     Returns:
         The manifest's entries `encoder`, `calibration` and `sketches`.
@@ -94,7 +94,7 @@ def write(published: PublishedVersion, policy: Policy, files: BundleFiles, pictu
 
 @dataclass
 class _SelectedVectors:
-    """The vectors that go in. ids: uint64 (n,), ascending. cluster: uint32 (n,). count: vectors read so far."""
+    """The selected vectors. `ids`: uint64 (n,), ascending. `cluster`: uint32 (n,). `count`: vectors read so far."""
 
     table: lance.LanceDataset
     dimension: int

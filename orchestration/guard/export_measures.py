@@ -1,4 +1,4 @@
-"""Measures of a guard bundle, for its manifest: what its search misses, and how often its rule errs.
+"""Measures of a guard bundle, for its manifest: the recall of its search, and the error rates of its rule.
 
 What belongs here: the recall of sketches, the error of quantised vectors, error rates of the rule. What does not:
 writing (`guard/export.py`), the null distribution (`transforms/matches/null_distribution.py`).
@@ -22,11 +22,11 @@ NOT_TRAINED, _COPIES = "not_trained", ("whole", "part")  # as `calibration_pictu
 
 
 class Losses:
-    """Measures what sketches and 8-bit numbers lose of the vectors of a bundle.
+    """Measures the loss of sketches and 8-bit numbers against the vectors of a bundle.
 
     Args:
-        queries: views of edited copies of training pictures, float32 (pictures, views, d).
-        threshold: cosine from which a search should find a pair.
+        queries: Views of edited copies of training pictures, float32 (pictures, views, d).
+        threshold: Cosine from which a search should find a pair.
     """
 
     def __init__(self, queries: npt.NDArray[np.float32], threshold: float) -> None:
@@ -73,8 +73,8 @@ def queries(embeddings: pa.Table, views: Sequence[str], dimension: int) -> npt.N
     """Return the views of at most 64 edited copies: float32 (pictures, views, dimension).
 
     Args:
-        embeddings: rows of `calibration_embeddings`. Pictures that lack a view are left out.
-        views: names of the views.
+        embeddings: Rows of `calibration_embeddings`. Pictures that lack a view are left out.
+        views: Names of the views.
         dimension: d.
     """
     vectors: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
@@ -91,8 +91,8 @@ def error_rates(pictures: Sequence[Mapping[str, Any]], score: float, p_value: fl
     Perceptual hashes and equal files block further copies; they are not counted. Intervals are Wilson's, of 95%.
 
     Args:
-        pictures: rows of `calibration_pictures`.
-        score: cosine from which the rule blocks.
+        pictures: Rows of `calibration_pictures`.
+        score: Cosine from which the rule blocks.
         p_value: p-value up to which it also blocks, if any.
     """
     blocked: dict[str, list[bool]] = defaultdict(list)

@@ -21,9 +21,9 @@ def default_folder(
     """Return the default folder of a bundle, named after its version and options.
 
     Args:
-        home: folder of the warehouse.
-        version: number of the published version.
-        at_least: see `BundleOptions`, as for the others.
+        home: Folder of the warehouse.
+        version: Number of the published version.
+        at_least: See `BundleOptions`, as for the others.
         hashes_only: likewise.
         copy_score: likewise.
         p_value: likewise.
@@ -37,8 +37,8 @@ def default_folder(
 def newest(home: Path) -> Path | None:
     """Return a bundle of the newest version that has one, or None.
 
-    Of several it is the strictest, so exporting a narrower one beside it weakens no check. Raises BundleError for a
-    manifest that cannot be read.
+    Of several bundles it is the strictest, so that exporting a narrower one weakens no check. Raises BundleError if a
+    manifest cannot be read.
     """
     folders = _by_version(home)
     return max(folders[max(folders)], key=_strictness) if folders else None
@@ -47,11 +47,11 @@ def newest(home: Path) -> Path | None:
 def prune(home: Path, kept: Collection[int]) -> None:
     """Remove the bundles of versions that are no longer kept, except those of the newest.
 
-    A process that has one open can go on. Bundles outside `home/guard` stay.
+    A process that has one open can continue. Bundles outside `home/guard` stay.
 
     Args:
-        home: folder of the warehouse.
-        kept: numbers of the versions to keep.
+        home: Folder of the warehouse.
+        kept: Numbers of the versions to keep.
     """
     folders = _by_version(home)
     for number in folders.keys() - {*kept, max(folders, default=0)}:

@@ -1,6 +1,6 @@
 """The log of the guard: every verdict as a fact, for curators.
 
-What belongs here: from verdicts to rows of `guard_checks`, a batch at a time. What does not: the published table
+What belongs here: writing verdicts as rows of `guard_checks`, in batches. What does not: the published table
 (`sql/provenance/guard_log.sql`), deciding (`transforms/guard/`). The log keeps digests of images, never an image.
 """
 
@@ -27,7 +27,7 @@ _BATCH, _SECONDS = 5_000, 5.0  # a commit takes 20 ms and adds a file
 
 
 class NotLogged(RuntimeError):
-    """Checks were answered but not logged; the message says how many."""
+    """Checks were answered but not logged. The message gives their count."""
 
 
 def row(verdict: Verdict) -> dict[str, Any]:
@@ -55,18 +55,18 @@ def row(verdict: Verdict) -> dict[str, Any]:
 
 @dataclass
 class _Held:
-    """Rows that are being written, and the last error."""
+    """Rows that wait to be written, and the last error."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     reason: str = "the writer ended"
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[Callable[[Verdict], None]]:
-    """Yield a function that records a verdict and returns at once. A thread writes them; the exit waits for it.
+def open_log(home: Path) -> Iterator[Callable[[Verdict], None]]:
+    """Yield a function that queues a verdict for a writing thread. The context waits for the thread at its end.
 
-    If the table cannot be written, checks go on: the error goes to the service's log, and up to 100,000 verdicts wait
-    for the next try. Raises NotLogged at the exit for verdicts that are still not written.
+    If the table cannot be written, checks continue: the error is logged, and up to 100,000 verdicts wait for the next
+    try. Raises NotLogged at the end if some verdicts are still not written.
     """
     held = _Held()
     waiting: queue.Queue[dict[str, Any]] = queue.Queue(_WAITING)

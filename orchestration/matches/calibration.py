@@ -1,7 +1,7 @@
-"""The pictures that p-values rest on: which they are, their pixels, and the embeddings of their views.
+"""The pictures that p-values are calibrated with: choosing them, their pixels, and the embeddings of their views.
 
-What belongs here: choosing, reading and embedding them; an embedding is made once and kept. What does not: their best
-matches (`matches/null_scores.py`), the null distribution (`transforms/matches/null_distribution.py`).
+What belongs here: choosing, reading and embedding them. Each embedding is computed once and kept. What does not: their
+best matches (`matches/null_scores.py`), the null distribution (`transforms/matches/null_distribution.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,14 +38,14 @@ _DELETED = 200  # keys in a filter
 
 @dataclass(frozen=True)
 class CalibrationPicture:
-    """A picture that calibrates: a training picture, a held-out one, or an edited copy of a training picture.
+    """A picture for calibration: a training picture, a held-out one, or an edited copy of a training picture.
 
     Attributes:
         digest: SHA-256 of its pixels, before any edit.
-        index: Of the training picture; None for a held-out one.
-        path: Of a held-out picture.
-        edit: What is done to it before it is searched with.
-        other: Index of the picture that fills what an edit leaves empty.
+        index: Index of the training picture. None for a held-out one.
+        path: File of a held-out picture.
+        edit: The edit that is applied before searching.
+        other: Index of the picture that fills the areas an edit leaves empty.
     """
 
     digest: str
@@ -56,23 +56,23 @@ class CalibrationPicture:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The digest and the name of the edit, by which facts know it."""
+        """The digest and the name of the edit, the key in fact tables."""
         return self.digest, self.edit.name if self.edit else ""
 
     @property
     def population(self) -> str:
-        """What is known of it: `not_trained`, or how much of a training picture it shows."""
+        """`not_trained`, or how much of a training picture it shows: `whole` or `part`."""
         return self.edit.kind if self.edit else NOT_TRAINED
 
 
 @dataclass(frozen=True)
 class CalibrationReader:
-    """Reads the pixels of calibrating pictures.
+    """Reads the pixels of pictures for calibration.
 
     Attributes:
         index: The training pictures.
-        load: Reads one of them.
-        rules: What a held-out picture must satisfy.
+        load: Reads the pixels of a training row.
+        rules: Rules for held-out pictures.
     """
 
     index: PictureIndex
@@ -80,7 +80,7 @@ class CalibrationReader:
     rules: Rules
 
     def pixels(self, picture: CalibrationPicture) -> Pixels:
-        """Return a picture as it is searched with. Raises OSError or ValueError if it cannot be read or edited."""
+        """Return a picture after its edit. Raises OSError or ValueError if it cannot be read or edited."""
         if picture.index is None:
             return self.held_out(str(picture.path))
         source = self.training(picture.index)
@@ -113,13 +113,13 @@ def held_out_paths(folder: str | None) -> list[str]:
 
 
 def sample(reader: CalibrationReader, held_out: Iterable[str], count: int, trials: int) -> list[CalibrationPicture]:
-    """Choose the pictures of the smallest digests: training pictures, held-out ones, then edited copies.
+    """Choose the pictures with the smallest digests: training pictures, held-out ones, then edited copies.
 
     Args:
-        reader: Of the pictures.
-        held_out: Paths.
-        count: Of training pictures, and of held-out ones.
-        trials: Edited copies.
+        reader: Reader of the pictures.
+        held_out: Paths of held-out pictures.
+        count: Count of training pictures, and of held-out ones.
+        trials: Count of edited copies.
     """
     index = reader.index
     trained = index.sample(count).tolist()
@@ -133,7 +133,7 @@ def sample(reader: CalibrationReader, held_out: Iterable[str], count: int, trial
 
 
 def _held_out(reader: CalibrationReader, paths: Iterable[str]) -> list[CalibrationPicture]:
-    """Return held-out pictures in the order of their digests, without those that are trained on or repeated."""
+    """Return held-out pictures by digest, without those that are in the training set or repeated."""
     index, held_out = reader.index, dict[str, CalibrationPicture]()
     trained = Lookup(index.digests[index.heads])
     for path in paths:
@@ -157,17 +157,17 @@ def embed(
     views: Sequence[View],
     at_once: int,
 ) -> Iterator[tuple[list[CalibrationPicture], Vectors]]:
-    """Embed the views of new pictures, and yield all pictures with their vectors, a batch at a time.
+    """Embed the views of new pictures, and yield all pictures with their vectors in batches.
 
     A picture that cannot be read is logged and left out. Pictures that left the sample are deleted.
 
     Args:
         sampled: The pictures.
-        reader: Of their pixels.
+        reader: Reader of their pixels.
         facts: The fact tables.
-        encoder: For the views.
-        views: The parts that generations are searched with.
-        at_once: Views embedded at once.
+        encoder: Encoder of the views.
+        views: The views of generations.
+        at_once: Count of views embedded at once.
 
     Yields:
         Pictures, and their vectors, float32 (n, views, d).
@@ -188,7 +188,7 @@ def embed(
 
 
 def _table(facts: Facts, encoder: Encoder, views: Sequence[View]) -> FactTable:
-    """Return the table of embeddings, empty if it was made otherwise."""
+    """Return the table of embeddings, emptied if another encoder or other views made it."""
     table = facts["calibration_embeddings"]
     table.reset(str(encoder.id), encoder.id.dimension)
     parts = (CODE, views, [edit.name for edit in edits.EDITS])

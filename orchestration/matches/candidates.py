@@ -1,10 +1,10 @@
-"""From lists of neighbours to candidates and evidence: gather, compare by pixels, measure.
+"""Candidates and evidence from lists of neighbours: collect, compare by pixels, measure.
 
-What belongs here: gathering a generation's candidates from all facts, the comparisons they need, and the rows of both
-tables of matches. What does not: searching (`matches/search.py`), storing comparisons
-(`duplicates/pixel_comparisons.py`), the rules (`transforms/matches/candidates.py`).
+What belongs here: collecting the candidates of generations from all facts, comparing them, and the rows of both tables
+of matches. What does not: searching (`matches/search.py`), storing comparisons (`duplicates/pixel_comparisons.py`), the
+rules (`transforms/matches/candidates.py`).
 
-Each of the three steps goes through the generations batch by batch and gathers them anew: no more than a batch is held.
+Each of the three steps collects the candidates again, batch by batch, so memory holds no more than a batch.
 """
 
 import json
@@ -24,7 +24,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.fingerprints.picture_index import PictureIndex
-from orchestration.matches.kept_lists import KeptLists, within
+from orchestration.matches.kept_lists import KeptLists, batch_filter
 from orchestration.matches.search import GenerationSearch, queries
 from orchestration.progress import track
 from transforms import pictures
@@ -45,21 +45,21 @@ _AT_ONCE = 512  # generations
 
 @dataclass(frozen=True)
 class GenerationCandidates:
-    """A generation with what it could come from.
+    """A generation with its candidates.
 
     Attributes:
         query: The generation.
         path: Its file.
         equal: The training pictures that equal it.
-        candidates: Those of every method.
-        chosen: Indices of the pictures to compare by pixels.
+        candidates: Candidates of all methods.
+        to_compare: Indices of the pictures to compare by pixels.
     """
 
     query: Query
     path: str
     equal: EqualPictures
     candidates: Sequence[Candidate]
-    chosen: Sequence[int]
+    to_compare: Sequence[int]
 
 
 def gather(
@@ -68,8 +68,8 @@ def gather(
     """Yield the generations with their candidates, a batch at a time.
 
     Args:
-        search: Whose lists are up to date.
-        generations: All readable ones.
+        search: The search, whose lists are up to date.
+        generations: All readable generations.
         equal: See `equal_pictures`.
     """
     lists = KeptLists(search.facts, search.pictures.digests)
@@ -90,7 +90,7 @@ def gather(
 
 
 def _candidates_by_prompt(table: FactTable, index: PictureIndex, generations: pa.Table) -> dict[str, list[Candidate]]:
-    rows = table.read(where=within(generations["generation_id"].to_pylist()))
+    rows = table.read(where=batch_filter(generations["generation_id"].to_pylist()))
     rows = rows.sort_by([(key, "ascending") for key in ("generation_id", "method", "sample_id")]).to_pylist()
     candidates: dict[str, list[Candidate]] = defaultdict(list)
     for row, picture in zip(rows, index.find([row["sample_id"] for row in rows]), strict=True):
@@ -100,12 +100,12 @@ def _candidates_by_prompt(table: FactTable, index: PictureIndex, generations: pa
 
 
 def equal_pictures(facts: Facts, index: PictureIndex, generations: pa.Table) -> dict[str, EqualPictures]:
-    """Return the generations that a training picture equals, with the pictures.
+    """Return the training pictures that equal a generation, by generation.
 
     Args:
         facts: The fact tables.
         index: The training pictures.
-        generations: Those that can be read.
+        generations: All readable generations.
     """
     files, pixels = (from_hex(generations[name].to_pylist()) for name in ("sha256", "pixel_sha256"))
     different, file_of = np.unique(files, axis=0, return_inverse=True)
@@ -126,12 +126,12 @@ def equal_pictures(facts: Facts, index: PictureIndex, generations: pa.Table) -> 
 
 
 def comparison_recipe(limits: PixelLimits) -> str:
-    """Return what a stored comparison of a generation is made by."""
+    """Return the recipe of a stored comparison of a generation."""
     return recipe("match comparisons", CODE, limits, [field.name for field in fields(Alignment)])
 
 
 class GenerationAligner:
-    """Lays training pictures over generations. `index`: the training pictures."""
+    """Aligns generations with training pictures. `index`: the training pictures."""
 
     def __init__(self, index: PictureIndex, load: TrainingPictures, limits: PixelLimits) -> None:
         """Prepare to read pictures.
@@ -145,7 +145,7 @@ class GenerationAligner:
         self._comparer = Comparer[str | int](self._pixels, limits)
 
     def align(self, path: str, picture: int) -> dict[str, object] | None:
-        """Lay a training picture over a generation.
+        """Align a training picture with a generation.
 
         Args:
             path: The generation's file.
@@ -169,17 +169,17 @@ def compare(
     comparisons: PixelComparisons,
     aligner: GenerationAligner,
 ) -> None:
-    """Lay the chosen pictures over generations where that was not done before.
+    """Align the chosen pictures with generations, unless an earlier run did.
 
     Args:
-        gathered: The generations, a batch at a time.
-        count: How many there are.
-        comparisons: Those of generations; they are up to date afterwards.
-        aligner: Of generations and training pictures.
+        gathered: The generations with their candidates, in batches.
+        count: The count of generations.
+        comparisons: The stored comparisons of generations, updated here.
+        aligner: Compares a generation with a training picture.
     """
     comparisons.forget_outdated()
     for each in track(_holding(gathered, comparisons), "matching generations", count):
-        for picture in each.chosen:
+        for picture in each.to_compare:
             pair = _pair(each.query, aligner.index, picture)
             comparisons.outcome(pair, aligner.align, each.path, picture)
     comparisons.close()
@@ -189,7 +189,7 @@ def _holding(
     gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons
 ) -> Iterator[GenerationCandidates]:
     for batch in gathered:
-        comparisons.hold(_of_generations(batch))
+        comparisons.load(_of_generations(batch))
         yield from batch
 
 
@@ -208,11 +208,11 @@ def measure(
 
     Args:
         gathered: The generations, a batch at a time.
-        comparisons: Those of generations, up to date.
-        search: What was searched, and with which views.
+        comparisons: The comparisons of generations, up to date.
+        search: The searched pictures, and the views.
     """
     for batch in gathered:
-        comparisons.hold(_of_generations(batch))
+        comparisons.load(_of_generations(batch))
         for each, scored in zip(batch, _scores(batch, search), strict=True):
             evidence = []
             for picture, score, box in scored:
@@ -225,14 +225,14 @@ def measure(
 def _scores(batch: Sequence[GenerationCandidates], search: GenerationSearch) -> list[list[tuple[int, float, Box]]]:
     """Return the chosen pictures of each generation with the cosine and the box of its best view."""
     index = search.pictures
-    flat = np.array([picture for each in batch for picture in each.chosen], np.int64)
-    owner = np.repeat(np.arange(len(batch)), [len(each.chosen) for each in batch])
+    flat = np.array([picture for each in batch for picture in each.to_compare], np.int64)
+    owner = np.repeat(np.arange(len(batch)), [len(each.to_compare) for each in batch])
     positions, back = np.unique(index.vector_positions[flat], return_inverse=True)
     views = search.view_vectors([each.query.generation_id for each in batch])
     score, view = scores(views, index.vectors.take(positions)[back.ravel()], owner)
     boxes = [each.box for each in search.views]
     rows = iter(zip(flat.tolist(), score.tolist(), (boxes[v] for v in view), strict=True))
-    return [[next(rows) for _ in each.chosen] for each in batch]
+    return [[next(rows) for _ in each.to_compare] for each in batch]
 
 
 def _alignment(text: str | None) -> Alignment | None:
@@ -247,7 +247,7 @@ def _value(value: Any) -> Any:  # noqa: ANN401 -- whatever JSON holds
 
 
 def candidate_rows(gathered: Iterable[Sequence[GenerationCandidates]]) -> Iterator[pa.Table]:
-    """Yield the rows of `match_candidates`, a batch of generations at a time."""
+    """Yield the rows of `match_candidates`, in batches of generations."""
     for batch in gathered:
         rows = [
             {
@@ -266,7 +266,7 @@ def candidate_rows(gathered: Iterable[Sequence[GenerationCandidates]]) -> Iterat
 def evidence_rows(
     measured: Iterable[Sequence[PairEvidence]], index: PictureIndex, limits: PixelLimits
 ) -> Iterator[pa.Table]:
-    """Yield the rows of `match_evidence`, some generations at a time.
+    """Yield the rows of `match_evidence`, in batches of generations.
 
     Args:
         measured: The evidence of each generation.

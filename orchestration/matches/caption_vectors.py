@@ -1,7 +1,7 @@
-"""Captions of like meaning as a prompt: the fact `caption_embeddings`, and the captions nearest to each prompt.
+"""Captions close in meaning to a prompt: the fact `caption_embeddings`, and the captions nearest to each prompt.
 
-What belongs here: embedding every different normalised caption of a usable picture once, by an open_clip text encoder,
-and searching these with the prompts. What does not: equal captions (`matches/prompt_captions.py`), comparing vectors
+What belongs here: embedding each different normalised caption of a usable picture once, by an open_clip text encoder,
+and searching them with the prompts. What does not: equal captions (`matches/prompt_captions.py`), comparing vectors
 (`transforms/joins/cosine/join.py`).
 """
 
@@ -28,13 +28,13 @@ _KEYS = 1_000  # in one filter
 
 
 def text_encoder(settings: Settings, load: Callable[[str], Encoder]) -> OpenClip | None:
-    """Return the encoder of texts; None if the settings name none, name one that reads no text, or switch this off.
+    """Return the text encoder. None if the settings name none, name one without texts, or disable it.
 
     Args:
         settings: All of them.
         load: Loads an encoder by its name.
     """
-    name = settings.encoders.chosen.get(SEMANTIC)
+    name = settings.encoders.by_purpose.get(SEMANTIC)
     if name is None or not settings.prompts.semantic:
         return None
     encoder = load(name)
@@ -44,12 +44,12 @@ def text_encoder(settings: Settings, load: Callable[[str], Encoder]) -> OpenClip
 def match(
     con: duckdb.DuckDBPyConnection, prompts: pa.Table, facts: Facts, encoder: OpenClip, settings: Settings
 ) -> pa.Table:
-    """Return the rows whose caption is near a prompt, yet not equal to it: `prompt_key`, `sample_id`, `score` (cosine).
+    """Return the rows whose caption is near a prompt but not equal: `prompt_key`, `sample_id`, `score` (cosine).
 
-    For each prompt the `limits.neighbours` nearest different captions count, from `prompts.similar` on.
+    Only the `limits.neighbours` captions nearest to a prompt count, with a cosine of at least `prompts.similar`.
 
     Args:
-        con: With `duplicates.caption_keys` and `usable`, a table of the rows that could be candidates.
+        con: A database with `duplicates.caption_keys` and `usable`, the rows that could be candidates.
         prompts: As `prompt_captions.prompts` returns them.
         facts: The fact tables.
         encoder: Of texts.
@@ -65,7 +65,7 @@ def match(
 
 
 def _embed(con: duckdb.DuckDBPyConnection, table: FactTable, encoder: OpenClip) -> None:
-    """Embed new captions, and delete those that no usable row has any more."""
+    """Embed new captions, and delete those without a usable row."""
     con.register("stored", table.dataset().scanner(columns=["caption_key"]).to_reader())
     con.execute("create table embedded as select caption_key from stored")
     con.unregister("stored")

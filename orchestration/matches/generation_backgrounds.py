@@ -1,6 +1,6 @@
-"""The best scores of every generation against a sample of training pictures: what it has in common with many.
+"""The best scores of each generation against a sample of training pictures: what it has in common with many.
 
-What belongs here: which generations are due, and scoring these. What does not: the sample, which calibration shares
+What belongs here: finding due generations, and scoring them. What does not: the sample, shared with calibration
 (`matches/null_scores.py`).
 """
 
@@ -21,13 +21,13 @@ _DELETED = 500  # generations in a filter
 
 
 def update(search: GenerationSearch, count: int) -> int:
-    """Score the generations that are new, or all if the sample is another. Return how many were scored.
+    """Score new generations, or all of them if the sample changed. Return the count of scored ones.
 
-    The sample rarely changes in a large training set that grows.
+    In a large training set, growth rarely changes the sample.
 
     Args:
-        search: What generations are searched against.
-        count: Training pictures that are sampled.
+        search: The search with the training pictures.
+        count: Count of sampled training pictures.
     """
     table, index = search.facts["generation_backgrounds"], search.pictures
     sampled = index.sample(count)

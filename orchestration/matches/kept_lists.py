@@ -1,12 +1,11 @@
-"""The neighbour lists of all generations, kept as facts: new pictures and generations are searched once.
+"""The neighbour lists of all generations, kept as facts, so that each picture and generation is searched once.
 
-What belongs here: which training pictures every list takes account of, lists by generation, the order of commits. What
-does not: searching (`matches/search.py`), what a list promises (`transforms/matches/neighbour_lists.py`).
+What belongs here: the notes of searched training pictures, the lists of generations, and the order of commits. What
+does not: searching (`matches/search.py`), the guarantees of a list (`transforms/matches/neighbour_lists.py`).
 
-Every list takes account of all noted pictures, down to its floor. A picture that is gone is deleted from the notes
-before anything else is written; a new one is noted once every list takes account of it. So a run that is killed in
-between leaves lists that know more than the notes say, never less. Those pictures are searched again, and a list holds
-a picture once.
+Every list covers all noted pictures, down to its floor. A removed picture is deleted from the notes before anything
+else is written. A new picture is noted after every list covers it. So if a run is killed in between, the lists may
+cover more pictures than the notes, never fewer. Those pictures are searched again, and a list holds a picture once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from transforms.matches import neighbour_lists
 from transforms.matches.neighbour_lists import Floor, NeighbourList
 
 type Lists = tuple[NeighbourList, NeighbourList]
-"""Those of one generation: by embedding, and by PDQ."""
+"""The lists of one generation: by embedding, and by PDQ."""
 _DELETED = 500  # generations at once
 
 
@@ -32,17 +31,17 @@ class KeptLists:
     """The lists of a warehouse."""
 
     def __init__(self, facts: Facts, present: Rows) -> None:
-        """Open them.
+        """Open the lists.
 
         Args:
             facts: The fact tables.
-            present: uint8 (n, 32), ascending, the digests of the training pictures that there are now.
+            present: uint8 (n, 32), ascending, the digests of the current training pictures.
         """
         self._notes, self._lists = facts["searched_pictures"], facts["neighbour_lists"]
         self._present, self._lookup = present, Lookup(present)
 
     def begin(self) -> Indices:
-        """Delete pictures that are gone from the notes. Return those that are new, ascending."""
+        """Delete removed pictures from the notes. Return the new ones, ascending."""
         known = np.zeros(len(self._present), np.bool_)
         gone = False
         for batch in self._notes.scan(["pixel_sha256"]):
@@ -54,7 +53,7 @@ class KeptLists:
         return np.flatnonzero(~known)
 
     def end(self, new: Indices) -> None:
-        """Note that every list takes account of the new pictures."""
+        """Note that every list covers the new pictures."""
         self._notes.append(self._noted(new))
 
     def _noted(self, indices: Indices) -> Iterator[pa.RecordBatch]:
@@ -70,13 +69,13 @@ class KeptLists:
             self._lists.delete(is_in("generation_id", names))
 
     def read(self, recipes: Mapping[str, str]) -> dict[str, Lists]:
-        """Return the lists that were made by these recipes, by generation, without pictures that are gone.
+        """Return the lists with these recipes, by generation, without removed pictures.
 
         Args:
-            recipes: By generation id, ascending.
+            recipes: Recipes by generation id, ascending.
         """
         lists: dict[str, Lists] = {}
-        for batch in self._lists.scan(self._lists.schema.names, within(list(recipes))):
+        for batch in self._lists.scan(self._lists.schema.names, batch_filter(list(recipes))):
             for row in batch.to_pylist():
                 if recipes.get(row["generation_id"]) == row["recipe"]:
                     by_embedding = self._list(row["pictures"], row["scores"], row["views"], _floor(row, "floor"))
@@ -94,8 +93,8 @@ class KeptLists:
         """Write lists in one commit, replacing those of the same generations.
 
         Args:
-            lists: By generation id.
-            recipes: What they are made by, by generation id.
+            lists: Lists by generation id.
+            recipes: Their recipes by generation id.
         """
         rows = []
         for name, (by_embedding, by_hash) in lists.items():
@@ -115,7 +114,7 @@ class KeptLists:
         self._lists.upsert(pa.Table.from_pylist(rows, self._lists.schema))
 
 
-def within(names: Sequence[str]) -> str:
+def batch_filter(names: Sequence[str]) -> str:
     """Return a filter for the generations from the first to the last of an ascending batch."""
     return between("generation_id", names[0], names[-1])
 

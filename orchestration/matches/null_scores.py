@@ -1,7 +1,7 @@
-"""The best matches of calibrating pictures, what pixels say of these, and the null distribution fitted to their scores.
+"""The best matches of pictures for calibration, their comparison by pixels, and the null distribution of their scores.
 
-What belongs here: from embedded pictures to the rows of `calibration_pictures`, `null_fits` and `null_scores`. What
-does not: which pictures these are (`matches/calibration.py`), fitting (`transforms/matches/null_distribution.py`),
+What belongs here: computing the rows of `calibration_pictures`, `null_fits` and `null_scores` from embedded pictures.
+What does not: choosing the pictures (`matches/calibration.py`), fitting (`transforms/matches/null_distribution.py`),
 p-values of generations and error rates (`sql/matches/`).
 """
 
@@ -35,13 +35,13 @@ TABLES = ("calibration_pictures", "null_fits", "null_scores")
 
 @dataclass(frozen=True)
 class CalibrationMatch:
-    """A calibrating picture and its best match; for an edited copy, its source.
+    """A picture for calibration and its best match. For an edited copy the match is its source.
 
     Attributes:
         picture: The picture.
-        index: Of the match.
+        index: Index of the match.
         score: Cosine of the best view.
-        background: What the picture has in common with others, see `null_distribution.background_mean`.
+        background: See `null_distribution.background_mean`.
         confirmed: Whether pixels confirm the match; None if they were not compared.
         failure: Why they could not be compared.
     """
@@ -62,15 +62,15 @@ def null_recipe(
     limits: PixelLimits,
     held_out: Sequence[str],
 ) -> str:
-    """Return what the three tables are made by.
+    """Return the recipe of the three tables.
 
     Args:
-        training: What tells one state of the training pictures from the next.
-        views: The parts that generations are searched with.
-        count: Training pictures that are sampled.
+        training: Values that change with the training pictures.
+        views: The views of generations.
+        count: Count of sampled training pictures.
         settings: `[calibration]`.
         limits: When two pictures agree by pixels.
-        held_out: Paths.
+        held_out: Paths of held-out pictures.
     """
     files = [(path, (stat := Path(path).stat()).st_size, stat.st_mtime_ns) for path in held_out]
     rules = (views, count, settings.model_dump(include={"trials", "tail"}), limits, files)
@@ -82,7 +82,7 @@ class Background:
 
     def __init__(self, index: PictureIndex, count: int) -> None:
         """Read their vectors: `count` pictures of the index."""
-        vectors, self._owner = index.stored(index.sample(count))
+        vectors, self._owner = index.in_stored_order(index.sample(count))
         self._vectors = vectors.read(0, len(vectors))
 
     def scores(self, views: Vectors) -> list[SearchHits]:
@@ -97,15 +97,15 @@ def match(
     background: Background,
     neighbours: int,
 ) -> Iterator[CalibrationMatch]:
-    """Yield the best match of each picture that is no copy, and how the source of each edited copy scores.
+    """Yield the best match of each unedited picture, and the score of the source of each edited copy.
 
     Args:
         embedded: Pictures with the vectors of their views.
         index: The training pictures; one of each cluster is searched.
-        background: The sampled ones.
+        background: The sampled training pictures.
         neighbours: Matches among which the best is chosen.
     """
-    vectors, owner = index.stored(index.heads)
+    vectors, owner = index.in_stored_order(index.heads)
     for sampled, views in embedded:
         if not sampled:
             continue
@@ -123,19 +123,19 @@ def match(
 
 
 def comparison_recipe(limits: PixelLimits) -> str:
-    """Return what a stored comparison of a calibrating picture is made by."""
+    """Return the recipe of a stored comparison of a picture for calibration."""
     return recipe("calibration comparisons", calibration.CODE, candidates.CODE, limits)
 
 
 def compare(
     matches: Sequence[CalibrationMatch], comparisons: PixelComparisons, reader: CalibrationReader, limits: PixelLimits
 ) -> list[CalibrationMatch]:
-    """Lay each picture over its match where that was not done before. Return the matches with what pixels say.
+    """Align each picture with its match, unless an earlier run did. Return the matches with the results.
 
     Args:
-        matches: Without it.
-        comparisons: Those of calibrating pictures.
-        reader: Of all pictures.
+        matches: Matches without results of pixels.
+        comparisons: The stored comparisons, updated here.
+        reader: Reader of the pictures.
         limits: When two pictures agree by pixels.
     """
 
@@ -149,7 +149,7 @@ def compare(
         return alignment is not None and alignment.confirmed(limits)
 
     comparisons.forget_outdated()
-    comparisons.hold()
+    comparisons.load()
     compared = []
     for each in track(matches, "comparing pictures of the null distribution", len(matches)):
         pair = " ".join(filter(None, each.picture.key)), reader.index.hex_digest(each.index)
@@ -165,7 +165,7 @@ def null_rows(
     """Return the rows of the three tables, in the order of `TABLES`.
 
     Args:
-        matches: With what pixels say of them.
+        matches: Matches with results of pixels.
         index: The training pictures.
         tail: The quantile of scores at which the tail begins.
     """

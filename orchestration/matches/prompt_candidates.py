@@ -1,6 +1,6 @@
-"""Which rows whose caption is a generation's prompt become candidates: the fact `prompt_candidates`.
+"""The rows that become candidates because of their caption: the fact `prompt_candidates`.
 
-What belongs here: what they are chosen from. What does not: comparing captions (`matches/prompt_captions.py`,
+What belongs here: preparing the input of the choice. What does not: comparing captions (`matches/prompt_captions.py`,
 `matches/caption_vectors.py`), the choice (`sql/queries/matches/prompt_candidates.sql`).
 """
 
@@ -24,13 +24,13 @@ _BATCH = 65_536
 
 
 def prompt_recipe(facts: Facts, settings: Settings, generations: pa.Table, encoder: OpenClip | None) -> str:
-    """Return what the candidates are made by.
+    """Return the recipe of the candidates.
 
     Args:
         facts: The fact tables.
         settings: All of them.
         generations: `generation_id` and `prompt`.
-        encoder: Of texts, if there is one.
+        encoder: The text encoder, if any.
     """
     versions = [facts[name].version for name in ("image_fingerprints", "prompt_captions")]
     parts: list[object] = [versions, clusters_digest(facts), settings.limits.neighbours]
@@ -53,7 +53,7 @@ def choose(
     """
     if not len(prompts):
         return
-    with samples_view.opened(facts, settings, prompt_captions.MODELS) as con:
+    with samples_view.open_view(facts, settings, prompt_captions.MODELS) as con:
         _copy(con, "usable", facts["image_fingerprints"].dataset().scanner(["sample_id"], "status <> 'failed'"))
         _copy(con, "members", facts["cluster_members"].dataset().scanner(["sample_id", "representative_id"]))
         _copy(con, "matched", facts["prompt_captions"].dataset().scanner(["prompt_key", "sample_id", "method"]))

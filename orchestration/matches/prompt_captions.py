@@ -1,8 +1,8 @@
-"""Which training rows carry a generation's prompt as their caption? The facts `prompts` and `prompt_captions`.
+"""Which training rows have a generation's prompt as their caption? The facts `prompts` and `prompt_captions`.
 
-What belongs here: comparing prompts and captions as texts, by shard, so that a new shard and a new prompt are each
-compared with the others once. What does not: texts of like meaning (`matches/caption_vectors.py`), which rows become
-candidates (`matches/prompt_candidates.py`), how a caption is normalised (`sql/duplicates/caption_keys.sql`).
+What belongs here: comparing prompts and captions as texts, by shard, so that each new shard and prompt is compared
+once. What does not: texts close in meaning (`matches/caption_vectors.py`), choosing candidates
+(`matches/prompt_candidates.py`), normalising captions (`sql/duplicates/caption_keys.sql`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,9 +31,9 @@ _FILE = ["shard_id", "readable_path", "metadata_size", "metadata_mtime_ns"]
 
 
 def prompts(texts: Sequence[str]) -> pa.Table:
-    """Return different prompts as captions are compared: `prompt_key` (SHA-256), `prompt`, `normalised`.
+    """Return the different prompts in the form of captions: `prompt_key` (SHA-256), `prompt`, `normalised`.
 
-    They are normalised by the model that normalises captions. White space alone is no prompt, as it is no caption.
+    The model that normalises captions normalises them. White space alone does not count as a prompt or a caption.
     """
     (rules,) = (model.select for model in load(sql_folder.SQL) if model.name == MODELS[-1])
     with duckdb.connect() as con:
@@ -48,11 +48,10 @@ def prompts(texts: Sequence[str]) -> pa.Table:
 
 
 def update(facts: Facts, settings: Settings, current: pa.Table) -> None:
-    """Bring `prompt_captions` up to date with the prompts and with the captions that have landed.
+    """Update `prompt_captions` with the current prompts and the captions of landed shards.
 
-    Nothing is read or written if neither has changed. The captions of a new shard are compared with all prompts; new
-    prompts are compared with all captions. Rows are written before the note that they are, and rows that a killed run
-    left without a note are deleted first.
+    Does nothing if neither changed. Compares the captions of a new shard with all prompts, and new prompts with all
+    captions. Writes rows before their note. Rows without a note, which a killed run left, are deleted first.
 
     Args:
         facts: The fact tables.
@@ -90,12 +89,12 @@ def _groups(shards: Iterable[int], task: str) -> Iterator[tuple[int, ...]]:
 
 
 def landed_recipe(facts: Facts) -> str:
-    """Return what tells one state of all captions from the next."""
+    """Return a value that changes with the captions."""
     return recipe("landed captions", [made_by for _, made_by in _landed(facts).values()])
 
 
 def _landed(facts: Facts) -> dict[int, tuple[str, str]]:
-    """Return by shard the file of its captions, and a hash of that file and of how captions are read from it."""
+    """Return for each shard the file of its captions, and a hash of the file and of how captions are read."""
     rules = {model.name: words(model.select, sql_folder.SQL) for model in load(sql_folder.SQL) if model.name in MODELS}
     files = facts["landing_shards"].read(_FILE, "readable_path is not null").sort_by("shard_id")
     return {
@@ -107,7 +106,7 @@ def _matches(facts: Facts, settings: Settings, prompts: pa.Table, paths: Sequenc
     """Stream the rows of these files whose caption is one of the prompts."""
     if not len(prompts):
         return  # no file is opened for nothing
-    with samples_view.opened(facts, settings, MODELS) as con:
+    with samples_view.open_view(facts, settings, MODELS) as con:
         con.execute("set variable landing_paths = ?", [sorted(paths)])  # of all that the view could read
         con.register("prompts", prompts)
         yield from con.execute(query("matches/prompt_captions")).to_arrow_reader(_BATCH)

@@ -1,8 +1,7 @@
-"""Searching the training pictures with the generations: what is new on either side, in bounded memory.
+"""Searching the training pictures with the generations, only what is new on either side, in bounded memory.
 
-What belongs here: reading both sides, and bringing the kept lists up to date. What does not: storing lists
-(`matches/kept_lists.py`), the search itself (`transforms/matches/search.py`), the candidates
-(`matches/candidates.py`).
+What belongs here: reading both sides, and updating the kept lists. What does not: storing lists
+(`matches/kept_lists.py`), the search itself (`transforms/matches/search.py`), the candidates (`matches/candidates.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import pyarrow as pa
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.picture_index import PictureIndex, read_index
-from orchestration.matches.kept_lists import KeptLists, Lists, within
+from orchestration.matches.kept_lists import KeptLists, Lists, batch_filter
 from orchestration.progress import track
 from orchestration.settings import Settings
 from transforms.encoders import EncoderId
@@ -40,10 +39,10 @@ class GenerationSearch:
     Attributes:
         facts: The fact tables.
         pictures: The training pictures.
-        encoder: Of all vectors.
+        encoder: Identity of the encoder of all vectors.
         views: The parts of a generation that are searched with.
-        cut: Where searching stops.
-        pdq_quality: From which on a hash is of use.
+        cut: The limits of the search.
+        pdq_quality: Quality from which a hash is compared.
         memory: Bytes that a join may hold.
     """
 
@@ -56,7 +55,7 @@ class GenerationSearch:
     memory: int
 
     def recipes(self, generations: pa.Table) -> dict[str, str]:
-        """Return what the lists of some generations are made by."""
+        """Return the recipes of the lists of some generations."""
         rules = (CODE, str(self.encoder), self.cut.pdq, self.pdq_quality)
         made_by = zip(generations["generation_id"].to_pylist(), generations["recipe"].to_pylist(), strict=True)
         return {name: recipe("neighbour lists", *rules, made) for name, made in made_by}
@@ -66,7 +65,7 @@ class GenerationSearch:
         place = {name: i for i, name in enumerate(names)}
         order = {view.name: i for i, view in enumerate(self.views)}
         vectors = np.zeros((len(names), len(order), self.encoder.dimension), np.float32)
-        for batch in self.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], within(names)):
+        for batch in self.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], batch_filter(names)):
             stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
             ids, views = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
             for name, view, vector in zip(ids, views, stored, strict=True):
@@ -76,7 +75,7 @@ class GenerationSearch:
 
 
 def candidate_thresholds(settings: Settings) -> CandidateThresholds:
-    """Return where searching stops."""
+    """Return the limits of the search."""
     return CandidateThresholds(settings.thresholds.pdq, settings.thresholds.candidate, settings.limits.neighbours)
 
 
@@ -106,7 +105,7 @@ def read_search(facts: Facts, encoder: EncoderId, views: Sequence[View], setting
 
 @dataclass(frozen=True)
 class SearchCounts:
-    """How much a run searched: generations against all pictures, and pictures against all generations."""
+    """Counts of a run: generations searched against all pictures, and pictures against all generations."""
 
     generations: int = 0
     pictures: int = 0
@@ -117,10 +116,10 @@ def readable_generations(facts: Facts, encoder: EncoderId) -> pa.Table:
 
     Args:
         facts: The fact tables.
-        encoder: The one that their vectors must be of.
+        encoder: The encoder that their vectors must be of.
 
     Raises:
-        EncoderMismatch: If some are of another encoder.
+        EncoderMismatch: If some vectors are of another encoder.
     """
     columns = ["generation_id", "sha256", "pixel_sha256", "status", "dihedral_pdq", "recipe", "encoder", "path"]
     table = facts["generation_fingerprints"].read(columns, "status <> 'failed'")
@@ -130,7 +129,7 @@ def readable_generations(facts: Facts, encoder: EncoderId) -> pa.Table:
 
 
 def queries(generations: pa.Table) -> list[Query]:
-    """Return generations as they are searched with."""
+    """Return generations as queries."""
     return [
         Query(
             row["generation_id"],
@@ -144,11 +143,11 @@ def queries(generations: pa.Table) -> list[Query]:
 
 
 def update_lists(search: GenerationSearch, generations: pa.Table) -> SearchCounts:
-    """Bring the lists of all generations up to date with the training pictures.
+    """Update the lists of all generations with the training pictures.
 
     Args:
-        search: What to search.
-        generations: All readable ones.
+        search: The pictures to search.
+        generations: All readable generations.
     """
     lists = KeptLists(search.facts, search.pictures.digests)
     lists.forget_others(generations["generation_id"].to_pylist())
@@ -161,7 +160,7 @@ def update_lists(search: GenerationSearch, generations: pa.Table) -> SearchCount
 
 
 def _batches(search: GenerationSearch, generations: pa.Table) -> Iterator[pa.Table]:
-    """Yield generations, as many at once as fit into a quarter of the memory with their views and lists."""
+    """Yield generations in batches whose views and lists fit into a quarter of the memory."""
     held = len(search.views) * search.encoder.dimension * _NUMBER + _LIST
     size = max(1, search.memory // 4 // held)
     for start in range(0, len(generations), size):
@@ -169,10 +168,10 @@ def _batches(search: GenerationSearch, generations: pa.Table) -> Iterator[pa.Tab
 
 
 def _update(search: GenerationSearch, kept: KeptLists, batch: pa.Table, new: Indices) -> int:
-    """Bring the lists of a batch up to date; return how many searches of all pictures that took.
+    """Update the lists of a batch, and return the count of searches of all pictures.
 
-    A generation with a list is searched against the new pictures only. One without a list, or with one that does not
-    suffice, is searched against all pictures, for a longer list each time.
+    A generation with a sufficient list is searched against the new pictures only. Any other is searched against all
+    pictures, for a longer list each time.
     """
     recipes, by_name = search.recipes(batch), {query.generation_id: query for query in queries(batch)}
     lists = kept.read(recipes)
@@ -222,7 +221,7 @@ def _neighbours(
 ) -> dict[str, Lists]:
     """Search some pictures, ascending, and keep at most `most` of them by embedding."""
     pictures, names = search.pictures, [query.generation_id for query in asked]
-    vectors, owner = pictures.stored(indices)
+    vectors, owner = pictures.in_stored_order(indices)
     least = np.array([-np.inf if floor is None else floor.score for floor in floors or [None] * len(names)])
     block = max(1, search.memory // 8 // (_NUMBER * vectors.dimension))
     hits = best_over_views(

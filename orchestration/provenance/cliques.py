@@ -1,7 +1,7 @@
-"""The generations of every prompt: which are near each other, computed once for each set of generations.
+"""Cliques of near generations of each prompt, computed once for each set of generations.
 
-What belongs here: which prompts are due, and comparing the generations of one. What does not: the distances
-(`transforms/provenance/memorization.py`), the clique (`transforms/provenance/cliques.py`), what follows from it
+What belongs here: finding due prompts, and comparing the generations of a prompt. What does not: the distances
+(`transforms/provenance/memorization.py`), the clique (`transforms/provenance/cliques.py`), its interpretation
 (`sql/provenance/prompts.sql`).
 """
 
@@ -31,11 +31,11 @@ class Prompt:
     """A prompt with its readable generations.
 
     Attributes:
-        source: Of the generations.
-        model: That made them.
+        source: Source of the generations.
+        model: Model that made them.
         prompt: The text.
-        different: Rows of `generation_fingerprints`, in an order that is random and stable. A generation that is filed
-            twice counts once; two seeds that give the same pixels count twice.
+        different: Rows of `generation_fingerprints`, in a random but stable order. A file that exists twice counts
+            once. Two seeds that give the same pixels count twice.
     """
 
     source: str
@@ -50,7 +50,7 @@ class Prompt:
 
 
 def prompts(facts: Facts) -> Iterator[Prompt]:
-    """Read the prompts; an empty text is one."""
+    """Read the prompts. An empty text is a prompt."""
     where = f"status <> '{FAILED}' and prompt is not null"
     by_prompt: dict[tuple, dict[tuple, dict]] = {}
     for batch in facts["generation_fingerprints"].scan(_COLUMNS, where):
@@ -67,7 +67,7 @@ def _order(row: dict) -> str:
 
 
 def clique_recipe(prompt: Prompt, cut: Memorization) -> str:
-    """Return what a prompt's row is made by.
+    """Return the recipe of a prompt's row.
 
     Args:
         prompt: The prompt.
@@ -78,7 +78,7 @@ def clique_recipe(prompt: Prompt, cut: Memorization) -> str:
 
 
 def due(facts: Facts, cut: Memorization) -> list[tuple[Prompt, str]]:
-    """Return the prompts to compare, with their recipes, and delete the rows of prompts that are gone.
+    """Return the prompts to compare with their recipes, and delete the rows of prompts that no longer exist.
 
     Args:
         facts: The fact tables.
@@ -103,7 +103,7 @@ def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, max_pixels: in
     Args:
         due: Prompts with their recipes.
         cut: `[memorization]`.
-        max_pixels: Of the largest picture that is decoded.
+        max_pixels: Pixels of the largest picture that is decoded.
     """
     for prompt, made_by in due:
         rows = prompt.different[: cut.generations]

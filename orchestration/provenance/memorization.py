@@ -1,7 +1,7 @@
-"""Generations beside their sources: the measures of the memorization literature, computed once for each pair.
+"""Generations and their sources, measured as in the memorization literature, once for each pair.
 
-What belongs here: confirmed pairs with the pictures nearest to each, reading pictures, and how many training rows are
-near a source. What does not: the formulas (`transforms/provenance/memorization.py`), how unusual a source is
+What belongs here: confirmed pairs with the pictures nearest to each, reading pictures, and counting the training rows
+near a source. What does not: the formulas (`transforms/provenance/memorization.py`), scoring how unusual a source is
 (`provenance/outliers.py`), thresholds and verdicts (`sql/provenance/`).
 """
 
@@ -46,7 +46,7 @@ class MemorizedPair:
         generation: Row of `generation_fingerprints`.
         sample_id: The training row.
         source: Index of its picture.
-        box: Where the two agree, of the generation.
+        box: The part of the generation in which the two agree.
         near: Indices of the pictures nearest to the generation by embedding.
         made_by: The recipe of the pair's row.
     """
@@ -106,9 +106,9 @@ def _nearest(facts: Facts, index: PictureIndex, names: Sequence[str], k: int) ->
 
 
 class MemorizationMeasures:
-    """Measures pairs and sources. A picture that cannot be read is stated in the row, and tried again by the next run.
+    """Measures pairs and sources. If a picture cannot be read, the row states it, and the next run tries again.
 
-    A training picture is brought to 32 × 32 once in the life of a warehouse.
+    Each training picture is scaled to 32 × 32 once in the life of a warehouse.
     """
 
     def __init__(self, small: FactTable, index: PictureIndex, load: TrainingPictures, cut: Memorization) -> None:
@@ -117,7 +117,7 @@ class MemorizationMeasures:
         Args:
             small: The table of training pictures at 32 × 32.
             index: The training pictures.
-            load: Reads one of them.
+            load: Reads the pixels of a training row.
             cut: `[memorization]`.
         """
         self._small_pictures, self._index, self._load, self._cut = small, index, load, cut
@@ -161,7 +161,7 @@ class MemorizationMeasures:
         }
 
     def _small(self, indices: Indices) -> tuple[dict[int, Pixels], dict[int, str]]:
-        """Return training pictures at 32 × 32, storing new ones, and why some cannot be read."""
+        """Return training pictures at 32 × 32, and why some cannot be read. Stores new ones."""
         table = self._small_pictures
         by_digest = {self._index.hex_digest(i): i for i in indices.tolist()}
         small: dict[int, Pixels] = {}
@@ -184,7 +184,7 @@ class MemorizationMeasures:
         return small, failures
 
     def eidetic_count(self, sample_id: int) -> dict:
-        """Return the row of a source: how many training rows of its cluster, the most repeated first, are near it."""
+        """Return the row of a source: the count of near rows of its cluster, the most repeated pictures first."""
         source = self._index.index(sample_id)
         cluster = self._index.cluster(source)
         others = cluster[cluster != source][: self._cut.eidetic_pictures]
@@ -211,7 +211,7 @@ class MemorizationMeasures:
         }
 
     def eidetic_recipe(self, sample_id: int) -> str:
-        """Return what a source's row is made by."""
+        """Return the recipe of a source's row."""
         cut, source = self._cut, self._index.index(sample_id)
         cluster = self._index.cluster(source)
         digests = self._index.digests[np.append(cluster, source)].tobytes().hex()
@@ -228,12 +228,12 @@ def measure_pairs(
     rows: Sequence[dict],
     stored: Mapping[tuple, str],
 ) -> tuple[int, int]:
-    """Measure the pairs that are new or changed. Return how many, and how many of these could not be measured.
+    """Measure new and changed pairs. Return the count of pairs, and of those that could not be measured.
 
     Args:
         facts: The fact tables.
         index: The training pictures.
-        measures: Of pairs.
+        measures: Measures pairs.
         cut: `[memorization]`.
         rows: The confirmed pairs.
         stored: The recipes of measured pairs.
@@ -252,11 +252,11 @@ def measure_pairs(
 def count_eidetic(
     table: FactTable, measures: MemorizationMeasures, sources: Sequence[int], stored: Mapping[tuple, str]
 ) -> int:
-    """Count the rows near each source that is new or changed. Return how many could not all be compared.
+    """Count the rows near each new or changed source. Return the count of sources with pictures that cannot be read.
 
     Args:
-        table: Of the counts.
-        measures: Of sources.
+        table: The table of counts.
+        measures: Measures sources.
         sources: Sample ids.
         stored: The recipes of counted sources.
     """
@@ -269,11 +269,11 @@ def count_eidetic(
 
 
 def keep_only(table: FactTable, keys: Iterable[tuple]) -> dict[tuple, str]:
-    """Delete the rows of other keys. Return the recipes of the rest by key.
+    """Delete the rows with other keys, and return the recipes of the remaining rows by key.
 
     Args:
-        table: With a column `recipe`.
-        keys: Those to keep.
+        table: A table with a column `recipe`.
+        keys: The keys to keep.
     """
     kept = set(keys)
     rows = table.read([*table.keys, "recipe"]).to_pylist()

@@ -1,4 +1,4 @@
-"""How unusual training pictures are: how far a cluster lies from its nearest others, by their representatives.
+"""How unusual training pictures are: the distance of a cluster to its nearest others, by their representatives.
 
 What belongs here: the rows of `outlier_scores`. What does not: the formula (`transforms/provenance/memorization.py`).
 """
@@ -24,8 +24,8 @@ def outlier_rows(index: PictureIndex, sources: Sequence[int], count: int, neighb
     Args:
         index: The training pictures.
         sources: Sample ids.
-        count: Sampled clusters.
-        neighbours: Others that a cluster's distance is taken to.
+        count: Count of sampled clusters.
+        neighbours: Count of other clusters whose distance is averaged.
     """
     sample = index.sample(count)
     heads = np.union1d(sample, index.head[[index.index(source) for source in sources]])
@@ -37,11 +37,11 @@ def outlier_rows(index: PictureIndex, sources: Sequence[int], count: int, neighb
 
 
 def _scores(index: PictureIndex, heads: Indices, k: int) -> tuple[npt.NDArray[np.float64], int]:
-    """Return how far representatives lie from their k nearest others, and how many others that are.
+    """Return the distance of representatives to their k nearest others, and the count of others.
 
-    The own cluster does not count: that a picture is repeated does not make it usual.
+    A picture's own cluster does not count, because repetition does not make a picture usual.
     """
-    among, owner = index.stored(index.heads)
+    among, owner = index.in_stored_order(index.heads)
     k = min(k, len(owner) - 1)
     if k < 1:
         return np.empty(0), 0

@@ -1,7 +1,7 @@
 """The case page of one generation as a file.
 
 What belongs here: reading the pictures of a case, the words for its numbers, writing the page. What does not: reading
-the case itself (`reports/cases.py`), what the page looks like (`transforms/reports/case_page.py`).
+the case itself (`reports/cases.py`), the look of the page (`transforms/reports/case_page.py`).
 """
 
 import hashlib
@@ -63,13 +63,13 @@ _POPULATIONS = {
 
 @dataclass(frozen=True)
 class CasePages:
-    """Makes the case pages of one published version.
+    """Builds the case pages of one published version.
 
     Attributes:
-        publication: the version.
-        thresholds: the settings' thresholds, shown where the published evidence does not state its own.
-        max_pixels: the largest generated image that is decoded.
-        pictures: reader of the training pictures.
+        publication: The version.
+        thresholds: The settings' thresholds, shown where the published evidence does not state its own.
+        max_pixels: The largest generated image that is decoded.
+        pictures: Reader of the training pictures.
     """
 
     publication: Publication
@@ -160,9 +160,9 @@ def write(page: CasePage, file: Path, reports: str | None = None) -> Path:
     """Write a case page, completely or not at all.
 
     Args:
-        page: the page.
-        file: the file to write.
-        reports: relative path from the page to the folder of the reports, if it lies in one.
+        page: The page.
+        file: The file to write.
+        reports: Relative path from the page to the folder of the reports, if it is in one.
 
     Returns:
         The file.

@@ -1,4 +1,4 @@
-"""One generation as a case: its verdict, its likely sources with their evidence, what was searched.
+"""One generation as a case: its verdict, its likely sources with their evidence, and the extent of the search.
 
 What belongs here: reading a case from the published tables. What does not: the evidence (`sql/provenance/`), the page
 (`reports/case_pages.py`), the terminal (`cli/case_text.py`).
@@ -19,13 +19,13 @@ from transforms.reports.duplicate_report import Coverage
 
 @dataclass(frozen=True)
 class Case:
-    """What the published tables say of one generation.
+    """The published rows about one generation.
 
     Attributes:
-        generation: its row, by column.
-        sources: its likely sources with all that was measured, strongest first, at most MOST_SOURCES.
-        coverage: what each fingerprint covers.
-        reliability: rows of matches.calibration.
+        generation: Its row, by column.
+        sources: Its likely sources with all that was measured, strongest first, at most MOST_SOURCES.
+        coverage: What each fingerprint covers.
+        reliability: Rows of matches.calibration.
     """
 
     generation: Mapping[str, Any]
@@ -39,10 +39,10 @@ def find(con: duckdb.DuckDBPyConnection, name: str) -> Case:
 
     Args:
         con: a connection to a published version.
-        name: the generation's id, or its end from a slash on if only one id ends so.
+        name: The generation's id, or its end after a slash, if no other id has the same end.
 
     Raises:
-        LookupError: there is no such generation; the message gives the nearest names.
+        LookupError: If the generation does not exist. The message gives the nearest names.
     """
     known = [row["generation_id"] for row in rows(con, "generation_names")]
     if name in known:
@@ -51,7 +51,7 @@ def find(con: duckdb.DuckDBPyConnection, name: str) -> Case:
     if len(ending) == 1:
         return read(con, ending[0])
     near = ending or difflib.get_close_matches(name, known, 3, 0.3) or known[:3]
-    raise LookupError(f"no generation is called {name!r}; there is {printable(', '.join(near)) or 'none at all'}")
+    raise LookupError(f"unknown generation {name!r}; the nearest names are: {printable(', '.join(near)) or 'none'}")
 
 
 def read(con: duckdb.DuckDBPyConnection, generation: str) -> Case:
@@ -59,7 +59,7 @@ def read(con: duckdb.DuckDBPyConnection, generation: str) -> Case:
 
     Args:
         con: a connection to a published version that holds the generation.
-        generation: the generation's id.
+        generation: The generation's id.
     """
     sources = []
     for source in rows(con, "case_sources", generation=generation, most=MOST_SOURCES):

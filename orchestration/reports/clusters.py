@@ -1,7 +1,7 @@
-"""The data behind the page of a cluster: what its rows share, what differs, and the rows.
+"""The data behind the page of a cluster: what its rows share, how they differ, and the rows.
 
-What belongs here: from `duplicates.clusters` to files that hold several clusters each. What does not: how the page
-draws them (`templates/cluster.js`), the gallery (`reports/gallery.py`).
+What belongs here: writing files of several clusters each from `duplicates.clusters`. What does not: drawing them
+(`transforms/reports/templates/cluster.js`), the gallery (`reports/gallery.py`).
 
 A hundred thousand clusters take a few hundred files. The number of a cluster's file is its id modulo their count.
 """
@@ -48,11 +48,11 @@ def write(
 
     Args:
         con: a connection to a published version.
-        data: the folder to write into.
-        gallery: how much to write.
-        with_pictures: number of clusters, from the first on, that show the pictures of their different files.
-        pictures: reader of the pictures.
-        cases: the file of each generation's page, by generation.
+        data: The folder to write into.
+        gallery: How much to write.
+        with_pictures: Number of clusters, from the first on, that show the pictures of their different files.
+        pictures: Reader of the pictures.
+        cases: The file of each generation's page, by generation.
     """
     for number, clusters in groupby(
         _clusters(con, gallery), key=lambda cluster: cluster[0]["cluster_id"] % gallery.cluster_files
@@ -140,7 +140,7 @@ def _member(member: Mapping[str, Any], head: Mapping[str, Any], group: int) -> l
 
 
 def _differs(member: Mapping[str, Any], head: Mapping[str, Any]) -> str:
-    """Return a letter for each way in which a row differs from its representative; `cluster.js` has the words."""
+    """Return a letter for each difference between a row and its representative. `cluster.js` has the words."""
     wide, narrow = (row["width"] * other["height"] for row, other in ((member, head), (head, member)))
     differences = {
         "b": member["sha256"] != head["sha256"],

@@ -1,6 +1,6 @@
-"""What curators take away: the reports as pages, and the tables behind them as files.
+"""Exports for curators: the reports as pages, and the tables behind them as files.
 
-What belongs here: from the published tables to files in a folder. What does not: the pages (`reports/pages.py`), the
+What belongs here: writing published tables as files in a folder. What does not: the pages (`reports/pages.py`), the
 workbook (`reports/spreadsheets/workbook.py`), counting (`sql/reports/`).
 """
 
@@ -40,25 +40,25 @@ _DEFAULT = re.compile(r"version-(\d{6,})")
 
 
 class NotInVersion(RuntimeError):
-    """A version lacks a table that is exported, because an earlier release published it."""
+    """A version lacks an exported table, because an earlier release published it."""
 
 
 def default_folder(home: Path, version: int) -> Path:
     """Return the folder of a version's exports, unless a user names another one.
 
     Args:
-        home: folder of the warehouse.
-        version: number of the version.
+        home: Folder of the warehouse.
+        version: Number of the version.
     """
     return home / "exports" / f"version-{version:06d}"
 
 
 def prune(home: Path, kept: Collection[int]) -> None:
-    """Remove the default folders of versions that are no longer kept. Folders that users named stay.
+    """Remove the default folders of pruned versions. Folders that users named stay.
 
     Args:
-        home: folder of the warehouse.
-        kept: numbers of the versions that are kept.
+        home: Folder of the warehouse.
+        kept: Numbers of the versions that are kept.
     """
     for folder in (home / "exports").glob("version-*"):
         number = _DEFAULT.fullmatch(folder.name)
@@ -75,27 +75,27 @@ def write(
 ) -> list[Path]:
     """Write a published version's exports, all or none.
 
-    The folder `pages`, from which the pages load, is replaced as a whole. DuckDB holds `limits.duckdb_memory` and keeps
-    more on disk.
+    The folder `pages`, from which the pages load, is replaced as a whole. DuckDB uses up to `limits.duckdb_memory` and
+    spills the rest to disk.
 
     Args:
         con: a connection to the version.
-        folder: the folder to write into.
-        formats: any of FORMATS.
-        pictures: reader of the training pictures.
-        settings: limits of the exports, and thresholds for the case pages.
+        folder: The folder to write into.
+        formats: Any of FORMATS.
+        pictures: Reader of the training pictures.
+        settings: Limits of the exports, and thresholds for the case pages.
 
     Returns:
         The files that people open.
 
     Raises:
-        NotInVersion: the version lacks a table.
-        FileExistsError: something else is in the place of a file or of the folder `pages`.
+        NotInVersion: If the version lacks a table.
+        FileExistsError: If something else is in the place of a file or of the folder `pages`.
     """
     _require_tables(con)
     if "html" in formats:
         pages.require_free(folder)
-    with staging.staged(folder) as partial:
+    with staging.staging_folder(folder) as partial:
         con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
         con.execute("set temp_directory = ?", [str(partial / ".spill")])
         if "html" in formats:
@@ -124,8 +124,8 @@ def write_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
 
     Args:
         con: a connection that knows the table.
-        table: the table as a query writes it; never a name from outside.
-        path: the file to write.
+        table: The table as a query writes it; never a name from outside.
+        path: The file to write.
     """
     con.execute(f"copy ({safe_select(con, table)}) to {literal(str(path))} (format csv, header)")
 
@@ -135,8 +135,8 @@ def write_parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> Non
 
     Args:
         con: a connection that knows the table.
-        table: the table as a query writes it; never a name from outside.
-        path: the file to write.
+        table: The table as a query writes it; never a name from outside.
+        path: The file to write.
     """
     con.execute(f"copy {table} to {literal(str(path))} (format parquet, compression zstd)")
 
@@ -153,6 +153,6 @@ def _require_tables(con: duckdb.DuckDBPyConnection) -> None:
     present = {row["name"] for row in rows(con, "table_names")}
     if missing := [table for table in TABLES if table not in present]:
         raise NotInVersion(
-            f"version {publication(con).number} is of an earlier raisonne, without {', '.join(missing)}; "
+            f"version {publication(con).number} was published by an earlier release without {', '.join(missing)}; "
             "export a later version"
         )

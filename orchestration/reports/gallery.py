@@ -1,8 +1,8 @@
 """The data behind the gallery of the duplicate-frequency report.
 
-What belongs here: from `reports.repeated_pictures` to files that a page loads: entries, thumbnails, and an index for
-sorting and filtering. What does not: how the page draws them (`templates/gallery.js`), the rows of a cluster
-(`reports/clusters.py`).
+What belongs here: writing files that a page loads from `reports.repeated_pictures`: entries, thumbnails, and an index
+for sorting and filtering. What does not: drawing them (`transforms/reports/templates/gallery.js`), the rows of a
+cluster (`reports/clusters.py`).
 
 The index holds only numbers, so that the page sorts a hundred thousand pictures without loading their captions. The
 page searches captions file by file.
@@ -29,7 +29,7 @@ def extent(con: duckdb.DuckDBPyConnection, limits: Reports) -> GalleryExtent:
 
     Args:
         con: a connection to a published version.
-        limits: the settings' limits of the pages.
+        limits: The settings' limits of the pages.
     """
     [row] = rows(con, "gallery_extent", clusters=limits.clusters, members=limits.members)
     return GalleryExtent(
@@ -49,9 +49,9 @@ def write(con: duckdb.DuckDBPyConnection, data: DataFolder, gallery: GalleryExte
 
     Args:
         con: a connection to a published version.
-        data: the folder to write into.
-        gallery: how much to write, from `extent`.
-        pictures: reader of the pictures.
+        data: The folder to write into.
+        gallery: How much to write, from `extent`.
+        pictures: Reader of the pictures.
     """
     index, names, sheet = _Index(), _Names(), _Sheet(data, gallery, pictures)
     parts = -(-gallery.listed // PART)

@@ -1,8 +1,7 @@
 """Rows of the page queries, and the small files from which pages load their data.
 
-What belongs here: reading rows out of DuckDB, writing data files. What does not: what the files hold
-(`reports/gallery.py`, `reports/clusters.py`, `reports/provenance.py`), how they are encoded
-(`transforms/reports/page.py`).
+What belongs here: reading rows out of DuckDB, writing data files. What does not: the content of the files
+(`reports/gallery.py`, `reports/clusters.py`, `reports/provenance.py`), their encoding (`transforms/reports/page.py`).
 """
 
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ _BATCH = 2_048  # rows
 
 @dataclass(frozen=True)
 class Publication:
-    """The version that is exported: its number, and when it was published, as text."""
+    """The exported version: its number, and the time of its publication as text."""
 
     number: int
     published_at: str
@@ -43,8 +42,8 @@ class DataFolder:
         """Write one file.
 
         Args:
-            kind: folder of the file.
-            number: name of the file within it.
+            kind: Folder of the file.
+            number: Name of the file within it.
             value: a JSON value; its keys are never text from outside.
         """
         name = f"{kind}/{number}"
@@ -58,8 +57,8 @@ def rows(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[di
 
     Args:
         con: a connection to a published version.
-        name: the query's name in `sql/queries/reports/`.
-        values: its parameters.
+        name: The query's name in `sql/queries/reports/`.
+        values: Its parameters.
     """
     cursor = con.execute(query(f"reports/{name}"), values)
     columns = [column[0] for column in cursor.description or ()]
@@ -67,12 +66,12 @@ def rows(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[di
 
 
 def stream(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a query from a cursor of its own, so that other queries can run meanwhile.
+    """Yield the rows of a query from a separate cursor, so that other queries can run at the same time.
 
     Args:
         con: a connection to a published version.
-        name: the query's name in `sql/queries/reports/`.
-        values: its parameters.
+        name: The query's name in `sql/queries/reports/`.
+        values: Its parameters.
     """
     with con.cursor() as cursor:
         for batch in cursor.execute(query(f"reports/{name}"), values).to_arrow_reader(_BATCH):
@@ -83,8 +82,8 @@ def text(value: str | None, limit: int = LONG) -> str | None:
     """Return a text from outside as pages print it.
 
     Args:
-        value: the text.
-        limit: the number of characters after which it is cut.
+        value: The text.
+        limit: The number of characters after which it is cut.
     """
     return None if value is None else legible(value, limit)
 

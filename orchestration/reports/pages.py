@@ -5,12 +5,11 @@
     pages/cases/                                 the confirmed copies, a page each
     pages/data/                                  what the pages load as they are read
 
-What belongs here: which pages there are, and the order of writing them. What does not: how pages look
+What belongs here: the list of pages, and the order of writing them. What does not: the look of pages
 (`transforms/reports/`), the data behind the gallery, the clusters and the cases (`reports/gallery.py`,
 `reports/clusters.py`, `reports/provenance.py`).
 
-The pages are files and need no server: a version's pages are mailed and archived as they are, and the archive shows
-what was published.
+The pages are files and need no server, so the pages of a version can be mailed and archived.
 """
 
 import errno
@@ -43,9 +42,9 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pict
 
     Args:
         con: a connection to the version.
-        folder: the folder to write into.
-        settings: limits of the pages, thresholds, and the largest picture.
-        pictures: reader of the training pictures.
+        folder: The folder to write into.
+        settings: Limits of the pages, thresholds, and the largest picture.
+        pictures: Reader of the training pictures.
     """
     inner, limits, version = folder / FOLDER, settings.reports, publication(con)
     data, extent = DataFolder(inner / "data"), gallery.extent(con, limits)

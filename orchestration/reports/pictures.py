@@ -1,7 +1,7 @@
 """The training pictures that exports show.
 
-What belongs here: reading them so that one that is gone leaves a gap and not a failure. What does not: where they are
-read from (`facts/training_pictures.py`), which are shown.
+What belongs here: reading them so that a missing picture leaves a gap, not a failure. What does not: locating them
+(`facts/training_pictures.py`), choosing them.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from transforms.reports import thumbnails
 
 @dataclass(frozen=True)
 class PictureReader:
-    """Reads training pictures, and keeps which rows could not be read and why.
+    """Reads training pictures, and records which rows could not be read and why.
 
     Attributes:
-        source: returns the pixels of a training row; raises OSError or ValueError if the picture is gone or changed.
-        unread: the reason for each row that could not be read, by sample id.
+        source: Returns the pixels of a training row; raises OSError or ValueError if the picture is gone or changed.
+        unread: The reason for each row that could not be read, by sample id.
     """
 
     source: Callable[[int], Pixels]
@@ -36,8 +36,8 @@ class PictureReader:
         """Return a small copy of a training picture for a page.
 
         Args:
-            sample_id: the training row.
-            long_side: pixels of the longer side.
+            sample_id: The training row.
+            long_side: Pixels of the longer side.
 
         Returns:
             A `data:` URL, or None if the picture cannot be read, which the page then says.

@@ -1,6 +1,6 @@
 """The provenance report as files: its page, the confirmed copies it shows, and a page for each of these.
 
-What belongs here: from `provenance.*` and `matches.calibration` to files. What does not: how the page looks
+What belongs here: writing files from `provenance.*` and `matches.calibration`. What does not: how the page looks
 (`transforms/reports/provenance_report.py`), reading a single case (`reports/cases.py`, `reports/case_pages.py`).
 """
 
@@ -40,7 +40,7 @@ def confirmed_copies(con: duckdb.DuckDBPyConnection, most: int) -> list[dict[str
 
     Args:
         con: a connection to a published version.
-        most: how many at most.
+        most: How many at most.
     """
     return rows(con, "confirmed_copies", most=most)
 
@@ -53,15 +53,15 @@ def write_cases(
     pages: CasePages,
     listed: ListedClusters,
 ) -> dict[str, str]:
-    """Write a page for each confirmed copy, and the data with which the report shows it. Memory holds one data file.
+    """Write a page for each confirmed copy, and the data of the report. Memory holds one data file.
 
     Args:
         con: a connection to a published version.
-        confirmed: the copies, from `confirmed_copies`.
-        folder: folder of the case pages.
-        data: folder of the report's data.
-        pages: maker of the case pages.
-        listed: the clusters that have a page.
+        confirmed: The copies, from `confirmed_copies`.
+        folder: Folder of the case pages.
+        data: Folder of the report's data.
+        pages: Maker of the case pages.
+        listed: The clusters that have a page.
 
     Returns:
         The file name of each generation's page, by generation.
@@ -94,9 +94,9 @@ def page(
 
     Args:
         con: a connection to a published version.
-        confirmed: the copies that it shows, from `confirmed_copies`.
-        title: title of the report.
-        version: the version.
+        confirmed: The copies that it shows, from `confirmed_copies`.
+        title: Title of the report.
+        version: The version.
     """
     verdicts = [VerdictCount(**row) for row in rows(con, "verdicts")]
     reliability = cases.reliability(con)
@@ -115,7 +115,7 @@ def page(
             errors=case_pages.error_rates(reliability),
             reliability=case_pages.reliability_points(reliability),
             confirmed=sum(row.generations for row in verdicts if row.verdict in ("exact", "copy", "partial_copy")),
-            shown=tuple((row["verdict"], row["copies"], row["q_value"]) for row in confirmed),
+            listed_copies=tuple((row["verdict"], row["copies"], row["q_value"]) for row in confirmed),
             licences=tuple(Licence(**row) for row in rows(con, "licences", most=_ROWS)),
             rightsholders=tuple(Rightsholder(**row) for row in rows(con, "rightsholders", most=_ROWS)),
         )

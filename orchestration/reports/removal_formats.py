@@ -1,7 +1,7 @@
 """A removal list in the formats of the tools that remove or fetch rows.
 
-What belongs here: from published tables to files that img2dataset, DataComp's resharder and datatrove read. What does
-not: which rows go, the folder as a whole (`reports/removal_lists.py`).
+What belongs here: writing files that img2dataset, DataComp's resharder and datatrove read. What does not: choosing the
+rows, the folder as a whole (`reports/removal_lists.py`).
 
     img2dataset/DATASET.parquet         every row that stays: `--url_list`, with url, caption, uid and sample_id
     datacomp/DATASET.npy                their uids, where these are 32 hexadecimal digits: `resharder.py --subset-file`
@@ -65,7 +65,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
 
     Args:
         con: a connection to a published version, with the table `leaving`.
-        folder: the folder to write into.
+        folder: The folder to write into.
 
     Returns:
         Sentences for the reader of the files.
@@ -95,9 +95,9 @@ def stream(con: duckdb.DuckDBPyConnection, query: str, values: list[str], path: 
 
     Args:
         con: a connection to a published version.
-        query: the query.
-        values: its parameters.
-        path: the file to write.
+        query: The query.
+        values: Its parameters.
+        path: The file to write.
     """
     reader = con.execute(query, values).to_arrow_reader(_BATCH)
     with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
@@ -106,7 +106,7 @@ def stream(con: duckdb.DuckDBPyConnection, query: str, values: list[str], path: 
 
 
 def _write_uids(con: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> list[str]:
-    """Write the uids that stay, in order, as DataComp's resharder searches them. Return why if it writes none."""
+    """Write the remaining uids in the order that DataComp's resharder searches. If it writes none, return why."""
     [(rows, digits)] = con.execute(
         "select count(*), count(*) filter (where regexp_full_match(uid, '[0-9a-fA-F]{32}')) "
         "from catalog.samples where dataset = ?",

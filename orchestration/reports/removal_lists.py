@@ -1,8 +1,8 @@
-"""What a data engineer takes away: the rows that a policy removes, in the formats of the tools that remove them.
+"""Removal lists for data engineers: the rows that a policy removes, in the formats of the tools that remove them.
 
-What belongs here: which rows go, and a folder that is written completely or not at all, with its manifest. What does
-not: the formats of other tools (`reports/removal_formats.py`), what a policy removes of which cluster
-(`sql/duplicates/policies.sql`), the curators' report (`reports/exports.py`).
+What belongs here: choosing the rows, and writing a folder with a manifest, completely or not at all. What does not: the
+formats of other tools (`reports/removal_formats.py`), the rule of a policy (`sql/duplicates/policies.sql`), the
+curators' report (`reports/exports.py`).
 
     removal.parquet                     every row that goes, with the row that stays in its place, and why
     img2dataset, datacomp, datatrove    the same for tools that remove or fetch rows
@@ -67,8 +67,8 @@ class RemovalCounts:
     """Rows of the warehouse, and what becomes of them.
 
     Attributes:
-        kept_without_url: rows that stay and cannot be downloaded.
-        kept_without_picture: rows that stay and have no usable picture.
+        kept_without_url: Rows that stay and cannot be downloaded.
+        kept_without_picture: Rows that stay and have no usable picture.
     """
 
     rows: int
@@ -89,19 +89,19 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
 
     Args:
         con: a connection to a published version.
-        folder: the folder to write into.
-        policy: one of `policies`.
-        memory: the most that DuckDB may hold, such as `"4GB"`.
+        folder: The folder to write into.
+        policy: One of `policies`.
+        memory: The most that DuckDB may hold, such as `"4GB"`.
 
     Returns:
         The files.
 
     Raises:
-        RemovalError: something else is in the place of a file, or the counts contradict duplicates.policies.
-        OSError: the file system refuses.
+        RemovalError: If something else is in the place of a file, or the counts contradict duplicates.policies.
+        OSError: If the file system refuses.
     """
     _require_free(folder)
-    with staging.staged(folder) as partial:
+    with staging.staging_folder(folder) as partial:
         try:
             con.execute("set memory_limit = ?", [memory])
             con.execute("set temp_directory = ?", [str(partial / ".spill")])
@@ -117,7 +117,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
 
 
 def _require_free(folder: Path) -> None:
-    """Refuse a folder that holds other files in the places of the list: only those in an earlier manifest are ours."""
+    """Refuse a folder with other files in place of those of the list. Files in an earlier manifest may be replaced."""
     try:
         earlier = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         ours = {*earlier["files"], MANIFEST} if "policy" in earlier else set()
@@ -132,7 +132,7 @@ def _require_free(folder: Path) -> None:
 
 
 def _move(partial: Path, folder: Path) -> None:
-    """Replace an earlier list. The manifest vouches for the others: remove it first and add it last."""
+    """Replace an earlier list. Removes the manifest first and adds it last, because it states the other files."""
     (folder / MANIFEST).unlink(missing_ok=True)
     for name in PARTS:
         target, source = folder / name, partial / name

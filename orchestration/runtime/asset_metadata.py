@@ -1,4 +1,4 @@
-"""What the Dagster UI shows of a table: columns, a preview, a plot, and where each column comes from.
+"""Metadata of a table for the Dagster UI: columns, a preview, a plot, and the lineage of each column.
 
 What belongs here: Markdown and Dagster metadata. What does not: the tables (`sql/`, `facts/schemas/`).
 """
@@ -26,7 +26,7 @@ def bars(rows: Sequence[Sequence[Any]]) -> str:
     """Return a bar chart in Markdown. It is cut off where Dagster would hide the rest behind a click.
 
     Args:
-        rows: Label, value and, where it is known, the two ends of the value's interval. Labels may be anybody's text.
+        rows: Label, value and, if known, the two ends of the value's interval. Labels may be untrusted text.
     """
     if not rows:
         return "_no rows_"
@@ -65,11 +65,11 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     text = text if len(text) <= _CELL else text[: _CELL - 1] + "…"
-    return escaped(text)
+    return escape(text)
 
 
-def escaped(text: str) -> str:
-    """Escape text from the open web, so that it shows as it is: no markup, nothing hidden or reordered."""
+def escape(text: str) -> str:
+    """Escape text from the open web, so that it shows literally: without markup, hidden or reordered characters."""
     return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in legible(text))
 
 
@@ -80,7 +80,7 @@ def metadata(
     columns: Mapping[str, Mapping[str, str]],
     owner: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return what the UI shows of a built model.
+    """Return the metadata of a built model.
 
     Args:
         con: The database that holds it.
@@ -106,7 +106,7 @@ def metadata(
 
 
 def fact(facts: FactTable) -> dict[str, Any]:
-    """Return what the UI shows of a fact table: how many rows it has, and the first of them."""
+    """Return the metadata of a fact table: its count of rows, and the first rows."""
     dataset = facts.dataset()
     names = [name for name in dataset.schema.names if name not in _UNSHOWN]
     shown = dataset.scanner(columns=names, limit=_PREVIEW).to_table().to_pylist()

@@ -1,4 +1,4 @@
-"""Dagster's own home inside the warehouse's: the settings that a warehouse needs, and tidying up after killed runs.
+"""Dagster's home inside the warehouse's: its settings, and cleaning up after killed runs.
 
 What belongs here: the Dagster instance. What does not: runs themselves (`cli/execution.py`, the UI), the faster storage
 of its records (`runtime/sqlite_storage.py`).
@@ -55,10 +55,10 @@ def prepare(home: Path) -> Path:
 
 
 def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
-    """Mark runs of this warehouse as failed that are no longer alive, and free their pool slots.
+    """Mark dead runs of this warehouse as failed, and free their pool slots.
 
-    Slots of finished runs are freed too: on a full disk a run cannot give its own back, and the next one would wait for
-    ever. A living run holds the writer's lock from its first step to its last. If the lock is free, a run in the state
+    Slots of finished runs are freed too: on a full disk a run cannot free its own, and the next run would wait forever.
+    A living run holds the writer's lock from its first step to its last. If the lock is free, a run in the state
     STARTED was killed; one that Dagster launched gets five minutes to reach its first step.
 
     Args:

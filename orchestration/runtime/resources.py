@@ -1,7 +1,7 @@
-"""What the assets work with: settings, fact tables, encoders, and values made of the settings.
+"""The resource of the assets: settings, fact tables, encoders, and values derived from the settings.
 
-What belongs here: holding the warehouse for a run, and building what assets hand to the functions that they call. What
-does not: what is done with these (`defs/` and below).
+What belongs here: holding the warehouse for a run, and building the arguments of functions that assets call. What does
+not: using them (`defs/` and below).
 """
 
 import os
@@ -30,29 +30,29 @@ from transforms.fingerprints.fingerprint import Rules
 
 
 class Warehouse(dg.ConfigurableResource):
-    """A run's hold on the warehouse: one writer at a time, from its first step to its last.
+    """The warehouse of a run, which is its only writer from its first step to its last.
 
-    A second run waits `publishing.lock_wait_s` seconds, says for whom, and is then refused.
+    A second run logs the holder, waits up to `publishing.lock_wait_s` seconds, and is then refused.
     """
 
     _settings: settings.Settings = PrivateAttr()
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Warehouse"]:
-        """Hold the writer's lock while the run's steps execute; first bring the facts up to date."""
+        """Hold the writer's lock while the run's steps execute. Migrates the facts first."""
         self._settings = settings.load()
         wait = self._settings.publishing.lock_wait_s
 
-        def tell(sentence: str) -> None:
+        def warn(sentence: str) -> None:
             print(sentence, file=sys.stderr, flush=True)  # the command line shows no log
             if context.log:
                 context.log.warning(sentence)
 
         run = context.run.run_id if context.run else "outside of a run"
-        log = progress.told_to(context.log.info) if context.log else nullcontext()
-        with publishing.writer(self.home, run=run, wait_s=wait, on_wait=tell), log:
+        log = progress.log_to(context.log.info) if context.log else nullcontext()
+        with publishing.writer(self.home, run=run, wait_s=wait, on_wait=warn), log:
             shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
-            migrate(self.facts, tell)
+            migrate(self.facts, warn)
             yield self
 
     # Settings and places
@@ -89,14 +89,14 @@ class Warehouse(dg.ConfigurableResource):
     @property
     def encoder_names(self) -> dict[str, str]:
         """The encoders that the settings name, by purpose: `copy`, and `semantic` if there is one."""
-        return self._settings.encoders.chosen
+        return self._settings.encoders.by_purpose
 
     def encoder(self, kind: str = "copy") -> Encoder:
         """Return the encoder for `copy` or `semantic`, loaded once a process."""
         return self.load(self.encoder_names[kind])
 
     def encoder_id(self, kind: str) -> str | None:
-        """Return the identity of an encoder, as text; None for a fingerprint that is not made by one."""
+        """Return the identity of an encoder as text. None for a fingerprint without an encoder."""
         return str(self.encoder(kind).id) if kind in self.encoder_names else None
 
     @staticmethod
@@ -108,18 +108,18 @@ class Warehouse(dg.ConfigurableResource):
 
     @property
     def rules(self) -> Rules:
-        """What a picture must satisfy."""
+        """The rules for pictures."""
         limits = self._settings.limits
         return Rules(limits.pixels, limits.member_bytes, self._settings.thresholds.pdq_quality)
 
     @property
     def pace(self) -> WorkPace:
-        """How much is done at once."""
+        """The size of a batch and the number of threads."""
         return WorkPace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
 
     @property
     def views(self) -> tuple[views.View, ...]:
-        """The parts of a generation that are searched with."""
+        """The parts of a generation to search with."""
         return views.search_views(self._settings.search.scales, self._settings.search.flips)
 
     @property

@@ -1,7 +1,7 @@
-"""A storage that a `dagster.yaml` may name: Dagster's SQLite files, with connections that stay open.
+"""An optional storage for `dagster.yaml`: Dagster's SQLite files, with connections that stay open.
 
-What belongs here: how Dagster's run and event log files are connected to. What does not: what is in them (Dagster's),
-where they are and the rest of the instance (`runtime/instance.py`).
+What belongs here: connecting to Dagster's run and event log files. What does not: their content (Dagster's), their
+location and the rest of the instance (`runtime/instance.py`).
 
 Dagster opens each file anew for every event, with an engine that compiles every statement again, and flushes to the
 disk on every commit. Here a file keeps its engine and one connection. Write-ahead logs without a flush per commit
@@ -132,7 +132,7 @@ class Events(SqliteEventLogStorage):
             super().store_event_batch(events)
 
     def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
-        """Call back on each new event of a run, even one that is only in the write-ahead log.
+        """Call back on each new event of a run, including events that are only in the write-ahead log.
 
         Args:
             run_id: The run.
@@ -200,7 +200,7 @@ class Records(DagsterSqliteStorage):
         """Build it as `dagster.yaml` says.
 
         Args:
-            inst_data: What names this class.
+            inst_data: The configuration that names this class.
             config_value: The folder, as `base_dir`.
         """
         return cls.from_local(inst_data=inst_data, **config_value)

@@ -38,7 +38,7 @@ class Dataset(Section):
     @model_validator(mode="after")
     def _says_where(self) -> "Dataset":
         if not self.metadata and not self.images:
-            raise ValueError("neither `metadata` nor `images` says where the dataset lies")
+            raise ValueError("the dataset has neither `metadata` nor `images`; set at least one")
         if self.download and (self.images or not self.metadata):
             raise ValueError("`download` fetches the pictures of `metadata`; leave `images` out with it")
         return self
@@ -83,8 +83,8 @@ class Encoders(Section):
     )
 
     @property
-    def chosen(self) -> dict[str, str]:
-        """The encoders that are named, by what they are for."""
+    def by_purpose(self) -> dict[str, str]:
+        """The configured encoders, by purpose."""
         return {"copy": self.copy_} | ({"semantic": self.semantic} if self.semantic else {})
 
 
@@ -92,7 +92,7 @@ _PIXELS = PixelLimits()
 
 
 class Thresholds(Section):
-    """Where the verdicts are cut; `transforms/alignment/policy.py` is the policy of aligned pixels.
+    """The thresholds of the verdicts. `transforms/alignment/policy.py` is the policy of aligned pixels.
 
     Pictures are aligned at a long side of 320 pixels, or enlarged threefold where that is less, and compared in cells
     of 8 pixels.
@@ -232,7 +232,7 @@ class Thresholds(Section):
 
 
 class Limits(Section):
-    """What bounds time and memory. None of it changes a result that fits within it."""
+    """Limits of time and memory. They do not change a result that fits within them."""
 
     pixels: int = Field(50_000_000, ge=1, description="Pixels of the largest picture that is decoded.")
     member_bytes: int = Field(100_000_000, ge=1, description="Bytes of the largest file of a dump that is read.")
@@ -269,7 +269,7 @@ class Search(Section):
 
 
 class Calibration(Section):
-    """How sure a match is: `matches.calibration`."""
+    """How p-values are calibrated: `matches.calibration`."""
 
     held_out: str | None = Field(
         None,
@@ -308,7 +308,7 @@ class Joins(Section):
 
 
 class Prompts(Section):
-    """How prompts are searched for among captions, besides as they are and normalised."""
+    """How prompts are searched for among captions, besides literally and normalised."""
 
     semantic: bool = Field(
         True,
@@ -345,7 +345,7 @@ class Policies(Section):
 
 
 class Memorization(Section):
-    """The tests of the literature (Carlini et al. 2023, Somepalli et al. 2022), and where they are cut."""
+    """The tests of the literature (Carlini et al. 2023, Somepalli et al. 2022) and their thresholds."""
 
     epsilon: float = Field(
         0.15, gt=0, le=1, description="Tiled distance up to which two generations of a prompt are near."

@@ -1,7 +1,7 @@
-"""What the user may set: `raisonne.toml`, each key overridable by an environment variable.
+"""The settings: `raisonne.toml`, each key overridable by an environment variable.
 
-What belongs here: which sections there are, where they are read, and the errors that explain them. What does not: the
-keys of a section (`settings/sections.py`), what a setting does.
+What belongs here: the list of sections, reading them, and the errors that explain them. What does not: the keys of a
+section (`settings/sections.py`), what a setting does.
 
 `RAISONNE_CONFIG` names the file. `RAISONNE_HOME`, `RAISONNE_THRESHOLDS__PDQ`, `RAISONNE_DATASETS` (JSON) and so on
 override its keys: the section and the key, joined by two underscores. Paths in the file are relative to the file.
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
 
     @property
     def settings_hash(self) -> str:
-        """A hash of every setting that a published number can depend on: not where files lie, nor speed."""
+        """A hash of every setting that a published number can depend on, without paths and settings of speed."""
         kept = {
             "encoders": self.encoders.model_dump(),
             "thresholds": self.thresholds.model_dump(),
@@ -111,7 +111,7 @@ def load(config: str | Path | None = None) -> Settings:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(
-            f"no settings at {path}; pass --config FILE, set RAISONNE_CONFIG, or run where raisonne.toml lies"
+            f"no settings at {path}; pass --config FILE, set RAISONNE_CONFIG, or run in the folder of raisonne.toml"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
@@ -125,7 +125,7 @@ def load(config: str | Path | None = None) -> Settings:
 def _sentence(error: Any) -> str:  # noqa: ANN401 -- pydantic's own mapping
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"`{key}` is no setting; see docs/reference/settings.md for those there are"
+        return f"unknown setting `{key}`; docs/reference/settings.md lists all settings"
     return f"`{key}`: {error['msg']} (got {error['input']!r})"
 
 
@@ -142,7 +142,7 @@ def _resolved(settings: Settings, base: Path) -> Settings:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SettingsError(
-            f"the name {', '.join(twice)} is used twice; datasets, generations and recalls need names of their own"
+            f"the name {', '.join(twice)} is used twice; use different names for datasets, generations and recalls"
         )
     return settings.model_copy(
         update={

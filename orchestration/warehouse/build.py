@@ -1,7 +1,7 @@
 """Building a warehouse file: inputs into temporary tables, SQL models in order, audits, the data dictionary.
 
-What belongs here: one DuckDB connection from empty file to audited file. What does not: what is built
-(`warehouse/version.py`), who gets to see it (`warehouse/publishing.py`), what the models mean (`sql/`).
+What belongs here: one DuckDB connection from empty file to audited file. What does not: choosing what is built
+(`warehouse/version.py`), publishing it (`warehouse/publishing.py`), the models (`sql/`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class Audit:
 
     @property
     def sentence(self) -> str:
-        """What holds, or what does not and where."""
+        """The promise if it holds, or how many rows break it, with examples."""
         if not self.failing:
             return f"{self.model.name}: {self.check.sentence}"
         examples = "; ".join(self.examples)
@@ -47,7 +47,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What models read besides each other: facts at fixed versions, settings, this version and earlier ones.
+    """Inputs of models besides other models: facts at fixed versions, settings, this version and earlier ones.
 
     Attributes:
         this_version: The row of `warehouse.versions` that is about to be published.
@@ -64,12 +64,12 @@ class Inputs:
 
 
 @contextmanager
-def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a private build for writing; it has all functions, and closing leaves no log beside it.
+def open_build(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a private build for writing, with all functions. Closing leaves no log file.
 
     Args:
         path: The file, created as needed.
-        settings: They bound DuckDB's memory.
+        settings: The limit of DuckDB's memory.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": settings.limits.duckdb_memory,
@@ -85,14 +85,14 @@ def opened(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection
 
 
 def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs) -> None:
-    """Create the unqualified tables that models read, as temporary tables and views of this connection alone.
+    """Create the unqualified tables that models read, as temporary tables and views of this connection.
 
     Facts are streamed from Lance without their vectors, which no model reads.
 
     Args:
-        con: Open on a build.
+        con: A connection to a build.
         names: The tables, as models name them.
-        inputs: Where they come from.
+        inputs: The sources of the tables.
 
     Raises:
         KeyError: If a name is neither an input nor a fact table.
@@ -170,7 +170,7 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
     """Build one model with its comments.
 
     Args:
-        con: Open on a build that has what the model reads.
+        con: A connection to a build with the tables that the model reads.
         model: The model.
 
     Returns:
@@ -199,7 +199,7 @@ def audit(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
     """Check what was built.
 
     Args:
-        con: Open on a build that has the model's table.
+        con: A connection to a build with the model's table.
         model: The model whose checks run.
     """
     for check in model.checks:

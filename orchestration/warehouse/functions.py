@@ -1,7 +1,7 @@
 """Functions that several tables and queries share, such as how a URL is normalised.
 
-What belongs here: the order in which `sql/functions/<name>.sql` can be created, and which of them a statement calls.
-What does not: how such a file is read (`warehouse/macros.py`), tables (`warehouse/models.py`).
+What belongs here: the order in which `sql/functions/<name>.sql` can be created, and finding the functions that a
+statement calls. What does not: how such a file is read (`warehouse/macros.py`), tables (`warehouse/models.py`).
 
 The published file keeps the functions, because its views call them.
 """
@@ -16,9 +16,9 @@ from orchestration.warehouse.macros import Macro
 
 
 def load(folder: Path) -> tuple[Macro, ...]:
-    """Read the functions under `folder`, which also holds the models; those that others call come first.
+    """Read the functions under `folder`, the folder of the models. Functions that others call come first.
 
-    Raises ModelError for a file that says too little.
+    Raises ModelError for an incomplete file.
     """
     found = [macros.read(path, scalar=True) for path in sorted((folder / "functions").glob("*.sql"))]
     functions = {function.name: function for function in found}

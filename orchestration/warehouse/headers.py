@@ -1,10 +1,10 @@
-"""The header of a SQL model: what its `--` lines declare.
+"""The header of a SQL model: the declarations in its `--` lines.
 
 What belongs here: reading and refusing header lines. What does not: the SELECT below them (`warehouse/models.py`).
 
 A file is a header of `--` lines and one SELECT. A header line `-- key: value` declares `as`, `unique`, `not_null`,
-`assert` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines describe
-the table. A typo must not pass for prose, so prose begins a line with a word and a colon only in mid-sentence.
+`assert` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines describe the
+table. To detect typos in keys, a line of prose may begin with a word and a colon only in mid-sentence.
 """
 
 import re
@@ -19,12 +19,12 @@ _ENTRY = re.compile(r"([A-Za-z_]+)(?: +([^:]+?))?\s*:(?![/:])\s*(.*)")
 
 
 class ModelError(ValueError):
-    """A SQL model that cannot be built; the message names the file and the fix."""
+    """A SQL model cannot be built. The message names the file and the fix."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a header declares. `models.Model` takes over its fields and explains them."""
+    """The declarations of a header. `models.Model` has the same fields and explains them."""
 
     description: str
     view: bool
@@ -42,10 +42,10 @@ def read_header(lines: list[str], path: Path) -> tuple[Header, int]:
         path: The file, for messages.
 
     Returns:
-        The header, and how many lines come before the SELECT.
+        The header, and the count of lines before the SELECT.
 
     Raises:
-        ModelError: If a line looks like a declaration but is none, or stands below the header.
+        ModelError: If a line looks like a declaration but is not valid, or is below the header.
     """
     start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
     end = next((i for i in range(start, len(lines)) if not lines[i].startswith("--")), len(lines))
@@ -76,7 +76,7 @@ def _header(lines: list[str], path: Path) -> Header:
                 "mid-sentence"
             )
         if not value:
-            raise ModelError(f"{path}: '{line}' says nothing; complete it or remove it")
+            raise ModelError(f"{path}: '{line}' has no value; complete it or remove it")
         if value in said.get(key, ()) or (key == "column" and name in columns):
             raise ModelError(f"{path}: '{line}' repeats an earlier line; remove one")
         if key == "column":
@@ -113,7 +113,7 @@ def _declares(entry: re.Match[str]) -> bool:
 
 
 def _meant(entry: re.Match[str], unfinished: bool) -> str | None:
-    """Return the key that a line declares or likely misspells; None for prose."""
+    """Return the key that a line declares or likely misspells, or None for prose."""
     key, name, _ = entry.groups()
     if _declares(entry) or (name is None and not unfinished):
         return key
@@ -128,16 +128,18 @@ def _columns_in(text: str, line: str, path: Path) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if not COLUMN.fullmatch(name):
-            raise ModelError(f"{path}: '{name}' in '{line}' is no column name; write lower-case names and commas")
+            raise ModelError(
+                f"{path}: '{name}' in '{line}' is not a column name; write names in lower case, with commas"
+            )
     return names
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the end of an error message: the name that was likely meant, or nothing.
+    """Return the end of an error message: a suggestion of a similar name, or nothing.
 
     Args:
-        name: The name that is unknown.
-        names: Those that are known.
+        name: The unknown name.
+        names: The known names.
     """
     matches = get_close_matches(name, list(names), n=1)
     return f"; did you mean {matches[0]}?" if matches else ""

@@ -1,4 +1,4 @@
-"""Where the columns of a SQL model come from, as the Dagster UI shows it.
+"""The origins of the columns of a SQL model, for the Dagster UI.
 
 What belongs here: column lineage with sqlglot. What does not: reading models (`warehouse/models.py`).
 """
@@ -24,8 +24,8 @@ type _Origins = tuple[tuple[str, str], ...]
 def lineage(model: Model, schemas: Mapping[str, Mapping[str, str]]) -> dict[str, _Origins]:
     """Return the columns that each output column is computed from, as (table, column) pairs.
 
-    Lineage is read, never guessed: an output column is left out if one of its origins cannot be found, or if it has
-    none (a constant, a count of rows).
+    Lineage is never guessed: an output column is left out if one of its origins cannot be found, or if it has no origin
+    (a constant, a count of rows).
 
     Args:
         model: The model.
@@ -87,7 +87,7 @@ def _by_position(query: exp.Query) -> exp.Query:
 def _origin(
     name: str, source: exp.Expression, known: Mapping[str, Mapping[str, Mapping[str, str]]]
 ) -> tuple[tuple[str, str], ...] | None:
-    """Return the column at the end of a trace: () for a constant, None where it cannot be known."""
+    """Return the column at the end of a trace: () for a constant, None if unknown."""
     if isinstance(source, exp.Placeholder | exp.Star):
         return None
     if not isinstance(source, exp.Table):

@@ -1,11 +1,11 @@
-"""Macros of the published database: common questions as functions, in any DuckDB that opens the file.
+"""Macros of the published database: common questions as functions, available in any DuckDB that opens the file.
 
 What belongs here: reading `sql/macros/<name>.sql` and `sql/functions/<name>.sql`, and the statements that create them.
 What does not: tables (`warehouse/models.py`), which function calls which (`warehouse/functions.py`), `nearest`, which
 needs an extension (`cli/sql/nearest_macro.py`).
 
-A file is a header of `--` lines and one SELECT of tables in their schemas, or for a function one expression. A line
-`-- parameter <name>: meaning` declares a parameter, in order; the other lines say what a row is and how to ask.
+A file is a header of `--` lines and one SELECT of tables in their schemas, or for a function one expression. A line `--
+parameter <name>: meaning` declares a parameter, in order; the other lines say what a row is and show an example.
 """
 
 import re
@@ -56,7 +56,7 @@ class Macro:
 
 
 def load(folder: Path) -> tuple[Macro, ...]:
-    """Read the macros under `folder`, which also holds the models. Raises ModelError for one that says too little."""
+    """Read the macros under `folder`, the folder of the models. Raises ModelError for an incomplete file."""
     return tuple(read(path) for path in sorted((folder / "macros").glob("*.sql")))
 
 
@@ -86,7 +86,7 @@ def read(path: Path, *, scalar: bool = False) -> Macro:
         scalar: Whether it is a function that returns one value.
 
     Raises:
-        ModelError: If the name cannot be called or the header says too little.
+        ModelError: If the name cannot be called or the header is incomplete.
     """
     if not _NAME.fullmatch(path.stem):
         raise ModelError(f"{path}: name it in lower-case letters, digits and underscores, as it is called")

@@ -1,7 +1,7 @@
-"""SQL models: what the files under `sql/` say, and the order in which they can be built.
+"""SQL models: reading the files under `sql/`, and the order in which they can be built.
 
 What belongs here: reading `sql/<stage>/<table>.sql`, its dependencies, and the statements that create, comment and
-check the table. What does not: what a header may say (`warehouse/headers.py`), where columns come from
+check the table. What does not: the syntax of a header (`warehouse/headers.py`), the lineage of columns
 (`warehouse/lineage.py`), running models (`warehouse/build.py`), showing them (`runtime/asset_metadata.py`), other SQL
 (`warehouse/macros.py`, `warehouse/functions.py`, `warehouse/queries.py`).
 """
@@ -48,10 +48,10 @@ class Model:
     Attributes:
         unique: Column tuples that no two rows share; NULLs count as equal.
         not_null: Columns that are never NULL.
-        asserts: Conditions that no row fails; as in SQL's CHECK, a NULL is no failure.
+        asserts: Conditions that no row fails. As in SQL's CHECK, a NULL passes.
         columns: Column → meaning.
         depends_on: Other models that the SELECT or an assertion reads, as `stage.table`.
-        inputs: Unqualified tables that are no common table expression: facts, landing files, settings.
+        inputs: Unqualified tables that are not common table expressions: facts, landing files, settings.
     """
 
     stage: str
@@ -69,7 +69,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The table as queries write it, `stage.table`."""
+        """The name of the table in queries, `stage.table`."""
         return f"{self.stage}.{self.table}"
 
     @property
@@ -79,7 +79,7 @@ class Model:
 
     @property
     def comments(self) -> tuple[str, ...]:
-        """Statements that store the data dictionary in the database; DuckDB refuses a column that is not there."""
+        """Statements that store the data dictionary in the database. DuckDB refuses a missing column."""
         about = [f"comment on {self._kind} {self._quoted} is {_literal(self.description)}"] if self.description else []
         return (
             *about,
@@ -125,7 +125,7 @@ class Model:
 
 
 def load(folder: Path) -> tuple[Model, ...]:
-    """Read every model under `folder`: those that others read come first, then by stage and name.
+    """Read every model under `folder`, so that a model comes after those it reads, else by stage and name.
 
     Raises ModelError for a file that breaks the rules, a reference to a missing model, or a cycle.
     """
@@ -174,12 +174,12 @@ def _table_of(path: Path, folder: Path) -> tuple[str, str]:
         raise ModelError(f"{path}: name it <stage>/<table>.sql, in lower-case letters, digits and underscores")
     stage, table = parts
     if stage not in STAGES:
-        raise ModelError(f"{path}: {stage} is no stage ({', '.join(STAGES)}){nearest(stage, STAGES)}")
+        raise ModelError(f"{path}: unknown stage {stage} ({', '.join(STAGES)}){nearest(stage, STAGES)}")
     return stage, table
 
 
 def _parse(sql: str, path: Path, where: str = "") -> exp.Query:
-    """Parse one SELECT; `where` names it in errors when it is no line of the file."""
+    """Parse one SELECT. `where` names it in errors if it is not a line of the file."""
     try:
         statements = sqlglot.parse(sql, dialect="duckdb")
     except SqlglotError as error:
@@ -241,7 +241,7 @@ def _defined_above(table: exp.Table, name: str) -> bool:
 
 
 def _compare(query: exp.Query, conditions: list[exp.Query], header: Header, path: Path) -> None:
-    """Refuse a header that names columns which the SELECT lacks, where its list says which it has."""
+    """Refuse a header that names columns which the SELECT lacks, if the columns of the SELECT are known."""
     outputs = _outputs(query)
     if outputs is None:
         return
@@ -258,7 +258,7 @@ def _compare(query: exp.Query, conditions: list[exp.Query], header: Header, path
 
 
 def _outputs(query: exp.Query) -> list[str] | None:
-    """Return the output columns, or None where the text does not say (a star, an expression without a name)."""
+    """Return the output columns, or None if the text does not name them (a star, an expression without a name)."""
     if isinstance(query, exp.Subquery):
         return _outputs(query.this)
     if isinstance(query, exp.SetOperation):
@@ -280,8 +280,8 @@ def _ordered(models: Mapping[str, Model]) -> list[Model]:
     except CycleError as error:
         circle = error.args[1][::-1]
         raise ModelError(
-            f"{models[circle[0]].path}: the models read each other in a circle: {' reads '.join(circle)}; "
-            "move what they share into a model of its own"
+            f"{models[circle[0]].path}: the models depend on each other in a circle: {' reads '.join(circle)}; "
+            "move the shared part into a separate model"
         ) from error
     ready: list[tuple[int, str]] = []
     ordered: list[Model] = []

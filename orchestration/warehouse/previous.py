@@ -1,7 +1,7 @@
-"""Tables of the published version that the next one is compared with.
+"""Tables of the published version, with which the next version is compared.
 
-What belongs here: which tables these are, and reading them in batches, whichever release wrote them. What does not:
-what is compared (`sql/provenance/timeline.sql`), which version is published (`warehouse/publishing.py`).
+What belongs here: the list of tables, and reading them in batches from files of any release. What does not: the
+comparison (`sql/provenance/timeline.sql`), finding the published version (`warehouse/publishing.py`).
 """
 
 from collections.abc import Iterator
@@ -44,18 +44,18 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
 
 @dataclass(frozen=True)
 class Previous:
-    """The version before.
+    """The version published before.
 
     Attributes:
-        con: Open on it; None where there is none.
+        con: A connection to it. None before the first version.
     """
 
     con: duckdb.DuckDBPyConnection | None = None
 
     def read(self, name: str) -> pa.Table | pa.RecordBatchReader:
-        """Return a table of TABLES in batches: empty if it is missing, NULL in columns that an older release lacks.
+        """Return a table of TABLES in batches. A missing table is empty, and a missing column is NULL.
 
-        The next read ends this one. Raises KeyError for another name.
+        The next read invalidates this one. Raises KeyError for another name.
         """
         table, schema = TABLES[name]
         if self.con is None:
@@ -74,7 +74,7 @@ class Previous:
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[Previous]:
+def open_previous(home: Path) -> Iterator[Previous]:
     """Open the published version of a warehouse, if it has one."""
     if publishing.current(home) is None:
         yield Previous()

@@ -1,7 +1,7 @@
 """Versioned warehouse files behind one link: one writer, any number of readers, never a half-written state.
 
-What belongs here: who may write, where a run builds, how a build becomes the published version, how readers open
-it. What does not: what is in the file (`warehouse/models.py`), when a run happens (`defs/`).
+What belongs here: the lock of the writer, the place of builds, publishing a build, and opening a version. What does
+not: the content of the file (`warehouse/models.py`), starting runs (`automation.py`).
 
     <home>/raisonne.duckdb                      relative link to the published version, replaced atomically
     <home>/versions/raisonne-000007.duckdb      mode 0444, never written again
@@ -9,8 +9,8 @@ it. What does not: what is in the file (`warehouse/models.py`), when a run happe
     <home>/builds/                              private files of the run under way, gone when it ends
     <home>/writer.lock, writer.json             kernel lock of the writer, and who holds it
 
-DuckDB (1.5, 2.0) resolves the link: its write-ahead log and its cache of open databases go by the versioned file.
-Whoever connects again gets the new version; an open connection stays on its own, even when that is pruned.
+DuckDB (1.5, 2.0) resolves the link: its write-ahead log and its cache of open databases go by the versioned file. A new
+connection gets the new version. An open connection keeps its version, even after that is pruned.
 """
 
 import json
@@ -40,7 +40,7 @@ class Busy(RuntimeError):
 
 
 class NotPublished(RuntimeError):
-    """There is no published version that can be read."""
+    """No published version can be read."""
 
 
 class NotClosed(RuntimeError):
@@ -59,11 +59,11 @@ class Version:
 def writer(home: Path, *, run: str, wait_s: float, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the warehouse for writing; `begin` and `publish` belong inside.
 
-    The kernel releases the lock when its process ends, however it ends. Builds that it left are removed here.
+    The kernel releases the lock when the process ends in any way. This removes builds that it left.
 
     Args:
         home: The folder of the warehouse, created as needed.
-        run: Who writes, as others are told.
+        run: Name of the writer in the messages of other runs.
         wait_s: Seconds to wait for another writer.
         on_wait: Called with one sentence that names the holder, before waiting.
 
@@ -87,7 +87,7 @@ def writer(home: Path, *, run: str, wait_s: float, on_wait: Callable[[str], None
 
 
 def current(home: Path) -> Version | None:
-    """Return the version that readers get, or None before the first.
+    """Return the version that readers open, or None before the first.
 
     Raises FileExistsError if the link is anything else.
     """
@@ -104,13 +104,13 @@ def current(home: Path) -> Version | None:
 
 
 def versions(home: Path) -> list[Version]:
-    """Return the published versions still kept, oldest first; a file newer than the link was never published."""
+    """Return the kept published versions, oldest first. A file newer than the link was never published."""
     published = current(home)
     return [version for version in _files(home) if published and version.number <= published.number]
 
 
 def next_number(home: Path) -> int:
-    """Return a version number that no publish has used, not even one that died halfway."""
+    """Return a version number that no publish has used, not even a killed one."""
     # Skipped, not reused: tags on the facts may carry that number, and DuckDB's cache of open databases goes by
     # path. A guard keeps its number taken when the file is gone.
     return 1 + max((number for number, _ in _entries(home)), default=0)
@@ -122,8 +122,8 @@ def begin(home: Path, run: str, *, from_current: bool) -> Path:
     Args:
         home: The folder of the warehouse, held for writing.
         run: The run, for the name of the build's folder.
-        from_current: Whether to start from a writable copy of the published version, so that single tables can be
-            rebuilt. Otherwise there is no file yet.
+        from_current: Whether to copy the published version, so that single tables can be rebuilt. Otherwise the file
+            does not exist yet.
 
     Raises:
         NotPublished: If there is no version to start from.
@@ -138,7 +138,7 @@ def begin(home: Path, run: str, *, from_current: bool) -> Path:
 
 
 def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version, list[Version]]:
-    """Make `build` the version that readers get. A crash leaves either the old version or the new one.
+    """Publish `build`. A crash leaves either the old version or the new one.
 
     Args:
         home: The folder of the warehouse.
@@ -153,7 +153,7 @@ def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version
     Raises:
         NotClosed: If the build is still open.
         ValueError: If the number is taken or `keep` is below 1.
-        OSError: If the file system refuses: the link then points where it did, and the build is gone.
+        OSError: If the file system refuses. The link is then unchanged, and the build is deleted.
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, the new version itself, not {keep}")
@@ -265,10 +265,10 @@ def _prune(home: Path, history: list[Version], kept: list[Version]) -> list[Vers
 
 
 def _guard(file: Path) -> None:
-    """Put a link to nothing where DuckDB would keep the write-ahead log of `file`.
+    """Create a dangling link in place of the write-ahead log of `file`.
 
-    Read-only connections replay whatever log lies beside a file, or fail if it belongs to another one. Mode 0444
-    stops writers, but not root. With this link readers find no log, and writers can create none: commits fail.
+    Read-only connections replay any log beside a file, or fail if it belongs to another file. Mode 0444 stops writers,
+    except root. With this link, readers find no log, and writers cannot create one, so commits fail.
     """
     log = _log(file)
     for stray in file.parent.glob(f"{log.name}*"):

@@ -1,4 +1,4 @@
-"""Named queries: SQL that no table of the published file keeps, such as what a page or the summary of a run asks.
+"""Named queries: SQL that is not a table of the published file, such as the queries of a page or of the summary.
 
 What belongs here: reading `sql/queries/<name>.sql`. What does not: tables (`warehouse/models.py`), table macros
 (`warehouse/macros.py`), functions that several queries share (`warehouse/functions.py`).
@@ -30,7 +30,7 @@ def _statement(path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise LookupError(f"there is no query at {path}; write it there, or correct the name") from None
+        raise LookupError(f"no query at {path}; write it there, or correct the name") from None
     end = next((i for i, line in enumerate(lines) if not line.startswith("--")), len(lines))
     statement = "\n".join(lines[end:]).strip().removesuffix(";").rstrip()
     if not end or not statement:

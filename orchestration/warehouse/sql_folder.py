@@ -1,6 +1,6 @@
-"""Where the SQL of the warehouse is stored.
+"""The folder of the SQL of the warehouse.
 
-What belongs here: the folder, and nothing that would slow a command down. What does not: reading it (`models.py`,
+What belongs here: the path, without imports that would slow a command down. What does not: reading it (`models.py`,
 `queries.py`, `functions.py`, `macros.py`).
 """
 

@@ -1,7 +1,7 @@
-"""The next version of the published file: what goes into it, and what follows once it is published.
+"""The next version of the published file: planning, building and publishing it.
 
-What belongs here: which tables are built over which versions of the facts, the row of `warehouse.versions`, and what is
-kept of older versions. What does not: how a file is built (`warehouse/build.py`) or becomes the one that readers get
+What belongs here: choosing the tables and the versions of the facts, the row of `warehouse.versions`, and pruning older
+versions. What does not: building a file (`warehouse/build.py`), replacing the published one
 (`warehouse/publishing.py`).
 """
 
@@ -37,13 +37,13 @@ HISTORY = pa.schema(
 
 @dataclass(frozen=True)
 class VersionPlan:
-    """What the next version is made of.
+    """The content of the next version.
 
     Attributes:
         models: The tables to build, in order.
-        complete: Whether these are all; otherwise the others stay as they were published.
+        complete: Whether these are all models. Otherwise the other tables stay as published.
         fact_versions: The Lance version of each fact table to read.
-        recipe: What a complete version depends on.
+        recipe: The recipe of a complete version.
         history: The versions published so far, oldest first, with the columns of `HISTORY`.
     """
 
@@ -55,7 +55,7 @@ class VersionPlan:
 
     @property
     def holder(self) -> int | None:
-        """The published version that holds all of this already, or None."""
+        """The published version that already holds this content, or None."""
         if self.complete and self.history.num_rows and self.history["recipe"][-1].as_py() == self.recipe:
             return int(self.history["version"][-1].as_py())
         return None
@@ -66,7 +66,7 @@ class VersionBuild:
     """A private file with the tables of a plan.
 
     Attributes:
-        con: Open on the file while the build lasts.
+        con: A connection to the file while the build lasts.
         rows: The count of rows of each table.
         columns: As `build.columns` returns them.
         audits: The results of all checks.
@@ -83,14 +83,14 @@ class VersionBuild:
 def plan(
     facts: Facts, settings: Settings, home: Path, models: Sequence[Model], selected: Sequence[Model]
 ) -> VersionPlan:
-    """Decide what the next version is made of.
+    """Decide the content of the next version.
 
     Args:
         facts: The fact tables.
         settings: The settings of the run.
         home: The folder of the warehouse.
         models: All models, in the order in which they can be built.
-        selected: Those to build again.
+        selected: The models to build again.
     """
     fact_versions, history = facts.versions(), _history(home)
     made_by = _recipe(models, fact_versions, settings.settings_hash)
@@ -103,8 +103,10 @@ def plan(
 
 
 @contextmanager
-def built(plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_id: str) -> Iterator[VersionBuild]:
-    """Build and audit the tables of a plan in a private file, which is closed afterwards.
+def build_version(
+    plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_id: str
+) -> Iterator[VersionBuild]:
+    """Build and audit the tables of a plan in a private file, and close it at the end of the context.
 
     Args:
         plan: What to build.
@@ -116,7 +118,7 @@ def built(plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_i
     path = publishing.begin(home, run_id, from_current=not plan.complete)
     number = publishing.next_number(home)
     this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
-    with build.opened(path, settings) as con, previous.opened(home) as last:
+    with build.open_build(path, settings) as con, previous.open_previous(home) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
         build.provide(con, sorted({name for model in plan.models for name in model.inputs}), inputs)
         tracked = track(plan.models, "building tables", len(plan.models))
@@ -127,10 +129,10 @@ def built(plan: VersionPlan, facts: Facts, settings: Settings, home: Path, run_i
 
 
 def publish(plan: VersionPlan, file: VersionBuild, facts: Facts, home: Path, *, keep: int) -> publishing.Version:
-    """Publish a closed build, and let go of the facts of versions that are no longer kept.
+    """Publish a closed build, and release the facts of pruned versions.
 
     Args:
-        plan: What was built.
+        plan: The plan of the build.
         file: The build.
         facts: The fact tables.
         home: The folder of the warehouse, held for writing.
@@ -153,7 +155,7 @@ def _history(home: Path) -> pa.Table:
 
 
 def _published_versions(history: pa.Table, stay: Sequence[Model]) -> dict[str, int]:
-    """Return the published versions of the facts behind the tables that stay, which the rebuilt ones must match."""
+    """Return the Lance versions of the facts behind the unchanged tables, which rebuilt tables must use too."""
     read = {name.removeprefix("lance_") for model in stay for name in model.inputs}
     last = history["lance_versions"][-1].as_py() if history.num_rows else []
     return {name: number for name, number in last if name in read}

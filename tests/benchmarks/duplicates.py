@@ -114,7 +114,7 @@ def _new_shard() -> Measured:
         warehouse.land(_DISTINCT * _COPIES, _DISTINCT // 10, 1)
         steps["new"] = warehouse.derive()
         steps["nothing"] = warehouse.derive()
-        rows, _ = stored_vectors.stored(
+        rows, _ = stored_vectors.read_vectors(
             warehouse.facts, _Id(), Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS))
         )
     for name, taken in steps.items():

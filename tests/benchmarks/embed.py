@@ -16,7 +16,7 @@ from tests.benchmarks.data import RULES, originals
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest, seconds
 from transforms import encoders
 from transforms.encoders import Encoder, OpenClip, Prepared
-from transforms.fingerprints.ahead import WorkPace, ahead
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import Fingerprint, embed_distinct, fingerprint
 
 _SSCD, _CLIP, _GPU = 150, 64, 8192  # pictures
@@ -37,8 +37,8 @@ def _pipeline(encoder: Encoder, files: Sequence[bytes], pace: WorkPace) -> None:
         # numbered, because the GPU's figures repeat pictures and each of them is to be computed
         embed_distinct(encoder, [f"{i} {p.pixel_sha256}" for i, (p, _) in enumerate(batch)], [p for _, p in batch])
 
-    looked = ahead(partial(_look, encoder), files, pace)
-    deque(ahead(embedded, batched(looked, pace.batch), WorkPace(batch=1, workers=1)), maxlen=0)
+    looked = work_ahead(partial(_look, encoder), files, pace)
+    deque(work_ahead(embedded, batched(looked, pace.batch), WorkPace(batch=1, workers=1)), maxlen=0)
 
 
 def _efficiency(

@@ -18,7 +18,7 @@ from transforms import encoders
 from transforms.encoders import Encoder, Vectors
 from transforms.guard import Policy
 from transforms.guard.bundle_schema import CLUSTER_SCHEMA
-from transforms.guard.bundle_writer import BundleFiles, writing
+from transforms.guard.bundle_writer import BundleFiles, new_bundle
 from transforms.pictures import Pixels
 
 ROWS = 1_000_000  # training rows of the figures that name no other number
@@ -71,7 +71,7 @@ def vector_batches(count: int) -> Iterator[tuple[npt.NDArray[np.int64], Vectors,
 def bundle(rows: int, encoded_by: str | None = None) -> Iterator[Path]:
     """Write a bundle of so many different pictures, each a cluster, and remove it afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        with writing(Path(folder) / "bundle") as files:
+        with new_bundle(Path(folder) / "bundle") as files:
             _fill(files, rows, encoded_by)
         yield Path(folder) / "bundle"
 

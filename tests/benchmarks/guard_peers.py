@@ -46,7 +46,7 @@ def _beside_faiss() -> dict[str, float]:
     say(f"  faiss MultiHash built in {seconds(lambda: multi.add(known)):.0f} s")
 
     def scan() -> list[set[int]]:
-        return [set(hamming_scan.within(words, turns, 31).row.tolist()) for turns in asked]
+        return [set(hamming_scan.find_near(words, turns, 31).row.tolist()) for turns in asked]
 
     def searched(index: object) -> Callable[[], list[set[int]]]:
         return lambda: [set(index.range_search(turns, 32)[2].tolist()) for turns in asked]  # type: ignore[attr-defined]

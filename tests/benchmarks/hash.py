@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.benchmarks.data import ROOT, RULES, originals
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest
-from transforms.fingerprints.ahead import WorkPace, ahead
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import fingerprint
 from transforms.hashing.hashes import from_hex
 
@@ -124,7 +124,7 @@ def _two_workers() -> Measured:
     _settle()
 
     def run(work: Callable[[bytes], object], items: list[bytes], workers: int) -> None:
-        deque(ahead(work, items, WorkPace(batch=64, workers=workers)), maxlen=0)
+        deque(work_ahead(work, items, WorkPace(batch=64, workers=workers)), maxlen=0)
 
     def ours(data: bytes) -> object:
         return fingerprint(data, RULES)

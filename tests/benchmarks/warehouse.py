@@ -65,7 +65,7 @@ def make(path: Path, clusters: int, then: str = "") -> None:
     facts = Facts(path.parent / "facts")
     nothing: pa.Table = HISTORY.empty_table()
     models = load(sql_folder.SQL)
-    with build.opened(path, settings) as con:
+    with build.open_build(path, settings) as con:
         con.execute("set timezone = 'UTC'")
         inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
         build.provide(con, sorted({name for model in models for name in model.inputs}), inputs)

@@ -1,7 +1,7 @@
-"""Where two pictures agree that are laid over each other: cell by cell, and in which rectangle.
+"""The agreement of two aligned pictures: cell by cell, and the rectangle in which they agree.
 
-What belongs here: arithmetic on planes of equal size. What does not: laying one picture over the
-other (`alignment/align.py`), how much agreement is enough (`alignment/policy.py`).
+What belongs here: arithmetic on planes of equal size. What does not: aligning pictures (`alignment/align.py`), how much
+agreement is enough (`alignment/policy.py`).
 """
 
 from itertools import pairwise

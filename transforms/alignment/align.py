@@ -1,14 +1,14 @@
 """Laying one picture over another, and measuring the region that they share.
 
-What belongs here: choosing the map that fits best, finding the region, measuring it. What does not: what is computed of
-one picture (`alignment/keypoints.py`), the maps (`alignment/geometry.py`), arithmetic on planes
-(`alignment/agreement.py`), how much agreement is enough (`alignment/policy.py`), choosing pairs, decoding files.
+What belongs here: choosing the map that fits best, finding the region, measuring it. What does not: the features of one
+picture (`alignment/keypoints.py`), the maps (`alignment/geometry.py`), arithmetic on planes (`alignment/agreement.py`),
+how much agreement is enough (`alignment/policy.py`), choosing pairs, decoding files.
 
 SIFT keypoints (Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 60, 2004) of both pictures are
 matched, and maps are fitted to the matches. Points alone prove little: a watermark, or two photographs of one facade,
-bring points together too. So b is laid over a, and they are compared cell by cell by normalised correlation, which no
-change of brightness or contrast moves. The region is the rectangle whose cells agree most and disagree least, and what
-lies inside it decides. Cells without structure, such as sky, are no evidence.
+have matching points too. So b is laid over a, and they are compared cell by cell by normalised correlation, which does
+not depend on brightness or contrast. The region is the rectangle whose cells agree most and disagree least, and its
+cells decide. Cells without structure, such as sky, do not count as evidence.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from transforms.alignment.agreement import (
     squares,
     tiles,
 )
-from transforms.alignment.geometry import Placement, mapped, placements
+from transforms.alignment.geometry import Placement, map_points, placements
 from transforms.alignment.keypoints import LEAST, SMOOTH, Features
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.regions import Box
@@ -47,7 +47,7 @@ def align(a: Features, b: Features, limits: PixelLimits) -> Alignment | None:
         limits: When pixels agree.
 
     Returns:
-        None where no map of b to a makes anything agree, or a side has fewer than 16 pixels.
+        None if nothing agrees under any map of b to a, or if a side has fewer than 16 pixels.
     """
     if min(a.grey.shape + b.grey.shape) < LEAST:
         return None
@@ -71,7 +71,7 @@ def align(a: Features, b: Features, limits: PixelLimits) -> Alignment | None:
 
 
 def _turned(alignment: Alignment) -> Alignment:
-    """Return what laying a over b measured as laying b over a."""
+    """Convert a measurement of a laid over b into one of b laid over a."""
     back = np.linalg.inv(np.reshape(alignment.homography, (3, 3)))
     return replace(
         alignment,
@@ -93,11 +93,11 @@ def _grey(picture: Features) -> Features:
 
 
 def _laid(b: Features, onto: Array, size: tuple[int, int], enlarged: float) -> tuple[Array, Array, Array]:
-    """Lay b over a picture of `size`, width and height, that was enlarged so many times.
+    """Lay b over a picture of `size`, width and height, that was enlarged by the factor `enlarged`.
 
     Returns:
-        Its colours there, (h, w, 3); how much of each pixel it covers, (h, w); and for each cell the area of b that
-        lies under one of its pixels.
+        The colours of b, (h, w, 3); how much of each pixel it covers, (h, w); and for each cell the area of b under one
+        of its pixels.
     """
     scale = _scale(onto, b.grey.shape)
     # Shrinking b without smoothing it first would alias, or keep what a is too small to show.
@@ -116,14 +116,14 @@ def _laid(b: Features, onto: Array, size: tuple[int, int], enlarged: float) -> t
 
 
 def _scale(onto: Array, shape: tuple[int, ...]) -> float:
-    """Return how many times a map enlarges a side at the centre of a picture of `shape`.
+    """Return the factor by which a map enlarges a side at the centre of a picture of `shape`.
 
     With p = onto[:2, :2] x + onto[:2, 2] and the depth q = onto[2, :2] x + onto[2, 2], the map is p / q. Its derivative
     at x is (onto[:2, :2] - (p / q) onto[2, :2]) / q, and the root of its determinant is the scale of a side.
     """
     rows, columns = shape
     middle = np.array([columns / 2, rows / 2])
-    image, depth = mapped(onto, middle[None])[0], float(middle @ onto[2, :2] + onto[2, 2])
+    image, depth = map_points(onto, middle[None])[0], float(middle @ onto[2, :2] + onto[2, 2])
     return float(np.sqrt(abs(np.linalg.det(onto[:2, :2] - np.outer(image, onto[2, :2])))) / depth)
 
 
@@ -203,7 +203,7 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
     shared, size = region.covered(inside), np.array([width, height])
     low, high = region.corners(size)
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
-    on_b = mapped(np.linalg.inv(placement.onto), corners - 0.5) + 0.5
+    on_b = map_points(np.linalg.inv(placement.onto), corners - 0.5) + 0.5
 
     mine, theirs = cells(a.colour), cells(laid)
     gain, offset = exposure(mine[region.part], theirs[region.part])
@@ -237,14 +237,14 @@ def _pixels(mask: Mask, inside: Mask) -> Mask:
 
 
 def _solid(agreeing: Mask, filled: Mask) -> int:
-    """Count the agreeing cells of the largest piece that is nowhere thin; flat cells tie it together."""
+    """Count the agreeing cells of the largest piece without thin parts. Flat cells connect it."""
     opened = cv2.morphologyEx(filled.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, label = cv2.connectedComponents(opened, connectivity=4)
     return max((int((agreeing & (label == piece)).sum()) for piece in range(1, count)), default=0)
 
 
 def _fractions(onto: Array, source: tuple[int, int], target: tuple[int, int]) -> tuple[float, ...]:
-    """Return a map between pixel centres as one between fractions of the pictures, whose origin is a corner."""
+    """Convert a map between pixel centres into one between fractions of the pictures, with the origin in a corner."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     between = np.diag([1 / target[1], 1 / target[0], 1]) @ half @ onto
     between = between @ np.linalg.inv(half) @ np.diag([source[1], source[0], 1])

@@ -1,7 +1,7 @@
-"""Comparing pictures by pixels, each loaded and reduced once while it is in use.
+"""Comparing pictures by pixels, each loaded and reduced once while in use.
 
-What belongs here: the cache of features, and what a comparison of two training pictures found. What does not: where
-pictures are stored, remembering comparisons.
+What belongs here: the cache of features, and the result of comparing two training pictures. What does not: locating
+pictures, storing comparisons.
 """
 
 from collections.abc import Callable, Hashable
@@ -18,7 +18,7 @@ _CACHED = 256  # pictures; about 1.6 MB each at alignment size
 
 @dataclass(frozen=True, slots=True)
 class PixelComparison:
-    """What laying one training picture over another found.
+    """The result of aligning two training pictures.
 
     All but `same` and `failure` are None where no map was found or a picture could not be read.
 
@@ -40,13 +40,13 @@ class PixelComparison:
 
 
 class Comparer[Name: Hashable]:
-    """Aligns pictures by name."""
+    """Aligns pictures that are given by name."""
 
     def __init__(self, load: Callable[[Name], Pixels], limits: PixelLimits) -> None:
         """Prepare an empty cache.
 
         Args:
-            load: Returns the pixels of a name, uint8 of shape (height, width, 3); what it raises passes through.
+            load: Returns the pixels of a name, uint8 of shape (height, width, 3). Its exceptions pass through.
             limits: When pixels agree.
         """
         self.limits = limits
@@ -65,9 +65,9 @@ class Comparer[Name: Hashable]:
         return align(self._features(a), self._features(b), self.limits)
 
     def same(self, a: Name, b: Name, overlap: float) -> PixelComparison:
-        """Tell whether two pictures are one: confirmed by pixels, and with enough of both shared.
+        """Return whether two pictures are the same: pixels confirm it, and they share enough of both.
 
-        A picture that cannot be read confirms nothing; `failure` says why.
+        If a picture cannot be read, `same` is false and `failure` says why.
 
         Args:
             a: A name.

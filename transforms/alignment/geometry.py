@@ -1,10 +1,10 @@
 """Maps that lay one picture over another, fitted to the matches of their local features.
 
-What belongs here: fitting maps and refusing those that no copy has. What does not: how well the pictures agree once one
-is laid over the other (`alignment/align.py`).
+What belongs here: fitting maps and refusing implausible ones. What does not: how well the aligned pictures agree
+(`alignment/align.py`).
 
 A copy is scaled and turned (similarity, 4 degrees of freedom), squeezed (affine, 6) or seen from the side (homography,
-8). The fewest that explain the matches are taken: what more freedom gains is often only noise.
+8). The map with the fewest degrees that explains the matches is taken, because further freedom often fits noise.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Placement:
     support: Array
 
 
-def mapped(onto: Array, points: Array) -> Array:
+def map_points(onto: Array, points: Array) -> Array:
     """Map points.
 
     Args:
@@ -91,7 +91,7 @@ def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: PixelL
 
 
 def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Placement:
-    """Return the similarity through the same matches where it fits as well, else the affine map."""
+    """Return the similarity of the same matches if it fits as well, else the affine map."""
     from_b, to_a = source[kept].astype(np.float64), target[kept].astype(np.float64)
     if len(from_b) >= 4:
         turned = onto.copy()
@@ -105,7 +105,7 @@ def _settled(onto: Array, source: Array, target: Array, kept: Array) -> Placemen
         scale = float((s * np.diag(proper)).sum() / max(float((p**2).sum()), 1e-9))
         turned[:2, :2] = scale * u @ proper @ v @ flip
         turned[:2, 2] = about - turned[:2, :2] @ around
-        off = [np.sqrt(((mapped(way, from_b) - to_a) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
+        off = [np.sqrt(((map_points(way, from_b) - to_a) ** 2).sum(axis=1).mean()) for way in (turned, onto)]
         if off[0] <= off[1] + _SETTLED:
             return Placement("similarity", turned, to_a)
     return Placement("affine", onto, to_a)
@@ -117,13 +117,13 @@ def _homography(source: Array, target: Array, limits: PixelLimits) -> Placement 
 
 
 def _plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool:
-    """Tell whether a map neither folds, flattens nor stretches a picture of `shape` as no copy is."""
+    """Return whether a map neither folds, flattens nor overstretches a picture of `shape`."""
     rows, columns = shape
     corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)
     depth = corners @ onto[2, :2] + onto[2, 2]
     if depth.min() <= 0 or depth.max() > _TILTED * depth.min():
         return False
-    for corner, near in zip(mapped(onto, corners), depth, strict=True):
+    for corner, near in zip(map_points(onto, corners), depth, strict=True):
         derivative = (onto[:2, :2] - np.outer(corner, onto[2, :2])) / near
         longest, shortest = np.linalg.svd(derivative, compute_uv=False)
         tilt = depth.max() / depth.min()
@@ -133,9 +133,9 @@ def _plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool
 
 
 def _support(onto: Array, source: Array, target: Array, limits: PixelLimits) -> Array:
-    """Return the points of a that their matches are mapped onto, once each: SIFT repeats a point for each direction."""
+    """Return the points of a onto which their matches are mapped, without the repeats of SIFT."""
     if not len(source):
         return target
-    near = np.linalg.norm(mapped(onto, source) - target, axis=1) <= limits.reprojection
+    near = np.linalg.norm(map_points(onto, source) - target, axis=1) <= limits.reprojection
     places = np.round(np.hstack([source[near], target[near]]) / 2)
     return target[near][np.unique(places, axis=0, return_index=True)[1]]

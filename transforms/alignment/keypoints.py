@@ -1,4 +1,4 @@
-"""What is computed once of a picture, and matching two pictures by it.
+"""The features of a picture, computed once, and matching two pictures by them.
 
 What belongs here: reducing a picture, its local features, their nearest neighbours. What does not: the maps that
 matches agree on (`alignment/geometry.py`).
@@ -24,7 +24,7 @@ MIRROR = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8)].ravel()
 
 @dataclass(frozen=True)
 class Features:
-    """What `align` needs of one picture, computed once and reused over its candidates."""
+    """The features of one picture for `align`, computed once and reused for all its candidates."""
 
     colour: Array  # (h, w, 3), the reduced picture, values in [0,1]
     grey: Array  # (h, w), smoothed
@@ -40,7 +40,7 @@ def features(picture: npt.NDArray[np.uint8], limits: PixelLimits) -> Features:
 
     Args:
         picture: uint8 of shape (h, w, 3), RGB, at least one pixel.
-        limits: To what size, and how many keypoints.
+        limits: The size to reduce to, and the count of keypoints.
 
     Raises:
         ValueError: For any other array.

@@ -1,12 +1,12 @@
-"""When do pixels confirm that two pictures share a picture? The thresholds, the measurements, and the one policy.
+"""When do pixels confirm a copy? The thresholds, the measurements, and the one policy.
 
-What belongs here: what was measured of two pictures laid over each other, and how much of it is enough. What does not:
-measuring (`alignment/align.py`), the words of a verdict (`sql/matches/evidence.sql`).
+What belongs here: the measurements of two aligned pictures, and how much agreement is enough. What does not: measuring
+(`alignment/align.py`), the words of a verdict (`sql/matches/evidence.sql`).
 
-There are two confirmations. A region agrees as it stands: most of its cells, and its pixels on the average. Or a solid
-part of it agrees while the rest shows something else, as in a template whose object was exchanged or under lettering:
-then the part must be large and one piece, and many matches must support it. Photographs of one scene agree in specks,
-not in large pieces.
+There are two confirmations. Either the region agrees as a whole: most of its cells, and its pixels on average. Or a
+solid part of it agrees while the rest shows something else, as under lettering or in a template with another object.
+Then the part must be large and in one piece, and many matches must support it. Photographs of one scene agree in
+specks, not in large pieces.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from transforms.regions import Box
 
 @dataclass(frozen=True)
 class PixelLimits:
-    """Every threshold of the confirmation. Pixels are those of the reduced picture, values lie in [0, 1].
+    """Every threshold of the confirmation. Pixels are those of the reduced picture, values are in [0, 1].
 
     Those from `structure` on decide, and are settings of the same names (`[thresholds]`).
     """
@@ -49,7 +49,7 @@ class PixelLimits:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How b lies over a, and how well the two agree there: evidence, which `confirmed` weighs.
+    """How b is laid over a, and how well the two agree: the evidence that `confirmed` weighs.
 
     Distances are of values in [0, 1] after one gain and offset a channel.
     """
@@ -71,11 +71,11 @@ class Alignment:
     structural_similarity: float  # mean SSIM over the region (Wang et al. 2004)
 
     def confirmed(self, limits: PixelLimits) -> bool:
-        """Tell whether the two pictures share the region or a solid part of it."""
+        """Return whether the two pictures share the region or a solid part of it."""
         return self.copied(limits) or self.partly_copied(limits)
 
     def copied(self, limits: PixelLimits) -> bool:
-        """Tell whether the region shows the same picture on both sides, all of it."""
+        """Return whether all of the region shows the same picture on both sides."""
         matched, whole = self.inliers >= limits.inliers, self.whole(limits)
         well_matched = self.inliers >= limits.inliers_part
         of_whole = limits.agreement_whole if well_matched else limits.agreement_unmatched
@@ -91,7 +91,7 @@ class Alignment:
         )
 
     def partly_copied(self, limits: PixelLimits) -> bool:
-        """Tell whether a solid part of the region shows the same picture, whatever the rest of it shows."""
+        """Return whether a solid part of the region shows the same picture, even if the rest differs."""
         part = self.solid / max(self.cells, 1)
         return (
             self.inliers >= limits.inliers_part
@@ -102,6 +102,6 @@ class Alignment:
         )
 
     def whole(self, limits: PixelLimits) -> bool:
-        """Tell whether the region is the whole of both pictures, and little of it shows anything else."""
+        """Return whether the region is the whole of both pictures, and little of it differs."""
         alike = self.aligned_distance <= limits.aligned_distance or self.agreement >= limits.agreement
         return alike and min(self.overlap_a, self.overlap_b) >= limits.whole_overlap

@@ -1,7 +1,7 @@
-"""Dialects of training metadata: what a column may be called, and which types it may have.
+"""Dialects of training metadata: the names and types that a column may have.
 
-What belongs here: names and types of columns. What does not: reading files (`catalog/metadata.py`), the one row shape
-that all dialects become (`sql/catalog/samples.sql`).
+What belongs here: names and types of columns. What does not: reading files (`catalog/metadata.py`), converting all
+dialects into one row shape (`sql/catalog/samples.sql`).
 """
 
 from collections.abc import Iterable
@@ -37,14 +37,14 @@ class LandingError(ValueError):
     """A landing file cannot be used; the message names the file and the fix."""
 
 
-def column_of(names: Iterable[str], wanted: str) -> str | None:
+def column_of(names: Iterable[str], meaning: str) -> str | None:
     """Return the column of a file that has a meaning, or None.
 
     Args:
         names: The columns of the file.
-        wanted: The meaning, a key of TEXT_COLUMNS or NUMBER_COLUMNS.
+        meaning: A key of TEXT_COLUMNS or NUMBER_COLUMNS.
     """
-    return _first(names, ALIASES[wanted])
+    return _first(names, ALIASES[meaning])
 
 
 def _first(names: Iterable[str], aliases: Iterable[str]) -> str | None:

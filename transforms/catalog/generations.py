@@ -1,4 +1,4 @@
-"""Generated images in a folder, with prompt, seed and model if a table beside them states these.
+"""Generated images in a folder, with prompt, seed and model if a table in the folder states them.
 
 What belongs here: finding generations. What does not: hashing them (`fingerprints/fingerprint.py`), the views of each
 that are searched with (`fingerprints/views.py`).
@@ -21,7 +21,7 @@ class GenerationsError(ValueError):
 
 @dataclass(frozen=True)
 class Generation:
-    """A generated image and what is stated of it; None for what is not stated."""
+    """A generated image and its metadata; None for what is not stated."""
 
     generation_id: str
     source: str

@@ -1,8 +1,8 @@
 """Landing files: metadata parquet and image dumps as they were delivered, found but never changed.
 
-What belongs here: which files make up a shard, and what is recorded of it. What does not: whether a metadata file can
-be used (`catalog/metadata.py`), which names its columns may have (`catalog/columns.py`), what a dump holds
-(`dumps/dump.py`), where paths lead (`storage/stores.py`).
+What belongs here: finding the files of a shard, and the record of a shard. What does not: validating a metadata file
+(`catalog/metadata.py`), the names of its columns (`catalog/columns.py`), the content of a dump (`dumps/dump.py`),
+resolving paths (`storage/stores.py`).
 """
 
 import hashlib
@@ -24,12 +24,12 @@ PARQUET = frozenset({".parquet", ".pq"})
 
 @dataclass(frozen=True)
 class LandingFile:
-    """A file or folder, and what tells one delivery of it from the next.
+    """A file or folder, with values that change with each delivery.
 
     Attributes:
         path: Local or remote.
         size: In bytes.
-        mtime_ns: When it was changed; of a folder, or in a store without times, a hash of its content.
+        mtime_ns: Time of its last change. Of a folder, or in a store without times, a hash of its content.
     """
 
     path: str
@@ -70,7 +70,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class LandedShard:
-    """A shard and what was seen of its metadata: a row of the fact table `landing_shards`.
+    """A shard and the result of inspecting its metadata: a row of the fact table `landing_shards`.
 
     Attributes:
         shard_id: The number that the ids of its rows begin with.
@@ -109,7 +109,7 @@ class LandedShard:
 
     @property
     def delivery(self) -> dict[str, str | int | None]:
-        """What tells this delivery of its files from the next, by column."""
+        """Values that change with each delivery of its files, by column."""
         return {
             f"{kind}_{name}": getattr(file, name) if file else None
             for kind, file in (("metadata", self.files.metadata), ("images", self.files.images))

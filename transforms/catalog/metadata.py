@@ -1,7 +1,7 @@
-"""Metadata parquet: each delivery is read once to prove that it can be used, and copied if others could not read it.
+"""Metadata parquet: each delivery is read once to prove that it is usable, and copied if it is not readable in place.
 
-What belongs here: whether a metadata file can be used, and its copy. What does not: finding files
-(`catalog/landing.py`), column names (`catalog/columns.py`). A landing file is never changed.
+What belongs here: validating a metadata file, and its copy. What does not: finding files (`catalog/landing.py`), column
+names (`catalog/columns.py`). A landing file is never changed.
 """
 
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ _KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one pass over a metadata file found.
+    """The result of one pass over a metadata file.
 
     Attributes:
-        rows: How many there are.
+        rows: Count of rows.
         columns: Their names.
         repaired_rows: Rows whose text was not UTF-8.
         pictures: The column that holds the bytes of pictures, if there is one.
@@ -49,8 +49,8 @@ class Inspection:
 def inspect(path: str, copy: Path) -> Inspection:
     """Read a metadata file once, batch by batch, and prove that every page and every text in it can be read.
 
-    It is copied if others could not read it in place: if it is remote, if its name or its text is not UTF-8 (each
-    broken byte becomes U+FFFD), or if it holds pictures (the copy holds none). The bytes of pictures are not read.
+    It is copied if it is not readable in place: if it is remote, if its name or its text is not UTF-8 (each broken byte
+    becomes U+FFFD), or if it holds pictures (the copy holds none). The bytes of pictures are not read.
 
     Args:
         path: The file, local or remote.

@@ -1,10 +1,10 @@
 """Opt-out lists: files that name training rows by id, URL, host or hash.
 
-What belongs here: reading the entries of a list, whoever wrote it. What does not: which rows they match
+What belongs here: reading the entries of a list, which is untrusted. What does not: matching them with rows
 (`orchestration/catalog/opt_outs.py`).
 
-Lists come from opt-out forms on the open web. An entry is text to compare and nothing else. A file that cannot be read
-to its end is refused, because a skipped entry would be a row that is published in spite of it.
+Lists come from opt-out forms on the open web. An entry is only text to compare. A file that cannot be read to its end
+is refused, because a row whose entry was skipped would be published.
 """
 
 import csv
@@ -95,7 +95,7 @@ def _csv(path: Path) -> Iterator[Entry]:
                 yield from ((kind, row[at]) for at, kind in chosen if at < len(row) and row[at])
         except csv.Error as error:
             raise OptOutListError(
-                f"{path}: line {rows.line_num} is no CSV: {error}; double the quotes in it"
+                f"{path}: line {rows.line_num} is not valid CSV: {error}; double the quotes in it"
             ) from error
 
 
@@ -121,9 +121,11 @@ def _jsonl(path: Path) -> Iterator[Entry]:
             try:
                 fields = json.loads(line)
             except (json.JSONDecodeError, RecursionError) as error:
-                raise OptOutListError(f"{path}: line {number} is no JSON: {error}; write one object a line") from error
+                raise OptOutListError(
+                    f"{path}: line {number} is not valid JSON: {error}; write an object per line"
+                ) from error
             if not isinstance(fields, dict):
-                raise OptOutListError(f"{path}: line {number} is no JSON object; write one object a line")
+                raise OptOutListError(f"{path}: line {number} is not a JSON object; write one object per line")
             for at, kind in _chosen(list(fields), path):
                 value = list(fields.values())[at]
                 if isinstance(value, str | int):
@@ -150,7 +152,7 @@ def _require(found: pa.DataType, kind: str, path: Path) -> None:
     text = pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_string_view(held)
     binary = pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_fixed_size_binary(held)
     if not (text or binary or pa.types.is_null(held) or (kind == "sample_id" and pa.types.is_integer(held))):
-        raise OptOutListError(f"{path}: column {kind} is {found}, which loses digits or is no text; write it as text")
+        raise OptOutListError(f"{path}: column {kind} is {found}, which loses digits or is not text; write it as text")
 
 
 def _values(column: pa.Array, kind: str) -> Iterable[str]:

@@ -1,7 +1,7 @@
-"""Image dumps of any layout behind one small protocol: tars, parquet files with pictures, folders of pictures.
+"""Image dumps of any layout with one small protocol: tars, parquet files with pictures, folders of pictures.
 
-What belongs here: telling layouts apart, folders, and the rows that img2dataset's parquet lists without a picture. What
-does not: the inside of tars (`dumps/tars.py`) and of parquet files (`dumps/parquet.py`), opening paths
+What belongs here: detecting layouts, folders, and the rows that img2dataset's parquet lists without a picture. What
+does not: the content of tars (`dumps/tars.py`) and of parquet files (`dumps/parquet.py`), opening paths
 (`storage/stores.py`).
 """
 

@@ -1,6 +1,6 @@
-"""Metadata for a dump that came without: what the dump says of its own pictures.
+"""Metadata for a dump that came without, taken from the dump itself.
 
-What belongs here: writing it in the form that everything else reads. What does not: reading dumps (`dumps/dump.py`).
+What belongs here: writing it in the form of other metadata. What does not: reading dumps (`dumps/dump.py`).
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _COLUMNS = pa.schema(
 
 
 def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspection:
-    """Write the pictures of a dump as a metadata parquet, a row a picture.
+    """Write the pictures of a dump as a metadata parquet, one row per picture.
 
     Args:
         dump: A tar or folder, local or remote.
@@ -38,7 +38,7 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
         fetched: Folder for a remote tar while it is read.
 
     Returns:
-        What an inspection of the parquet would find.
+        The inspection of that parquet.
 
     Raises:
         ArchiveError: If the dump cannot be read.

@@ -1,4 +1,4 @@
-"""The pictures of any dump: what is recorded of each, and what its sidecar says of it.
+"""The pictures of any dump: the record of each, and its sidecar.
 
 What belongs here: the record of a picture, and reading sidecars. What does not: the layouts of dumps (`dumps/dump.py`),
 or finding the training row of a picture (`fingerprints/row_matching.py`).
@@ -21,7 +21,7 @@ class ArchiveError(ValueError):
 
 @dataclass
 class Member:
-    """A picture in a dump, and what its sidecar or its row says of it.
+    """A picture in a dump, and the metadata of its sidecar or its row.
 
     Attributes:
         key: Its key in the dump.
@@ -54,14 +54,14 @@ class Member:
 
 @dataclass
 class Listing:
-    """The pictures of a dump in their order, and the reason if it broke off before its end."""
+    """The pictures of a dump in order, and the reason if the dump is cut off."""
 
     members: list[Member] = field(default_factory=list)
     broken: str | None = None
 
 
 def annotate(member: Member, ending: str, data: bytes) -> None:
-    """Copy what a sidecar says of a picture. A sidecar that cannot be read is ignored.
+    """Copy the fields of a sidecar into the record of its picture. An unreadable sidecar is ignored.
 
     Args:
         member: The picture, which is changed.
@@ -94,7 +94,7 @@ def _text(value: object) -> str | None:
 
 
 def uid_text(value: object) -> str | None:
-    """Return a dataset's own name of a row as text, or None for a value that names nothing. 7.0 becomes `7`."""
+    """Return a dataset's own name of a row as text, or None for an empty value. 7.0 becomes `7`."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):

@@ -47,7 +47,7 @@ class Parquet:
         """Open a parquet of pictures.
 
         Args:
-            path: What messages call it.
+            path: Its name in messages.
             source: The file.
 
         Raises:
@@ -139,7 +139,7 @@ def not_downloaded(path: str) -> list[Member]:
 
 
 def _texts(file: pq.ParquetFile, pictures: str | None) -> Iterator[dict[str, Any]]:
-    """Yield what each row says of its picture: key, url, caption, uid, status, error_message and path, if anything."""
+    """Yield the metadata of each row: key, url, caption, uid, status, error_message and path, as far as it has them."""
     schema = file.schema_arrow
     wanted = {name: column_of(schema.names, name) for name in ("key", "url", "caption", "uid")}
     wanted = {k: name for k, name in wanted.items() if name and fits(schema.field(name).type, name.lower())}

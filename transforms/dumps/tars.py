@@ -15,14 +15,14 @@ from transforms.storage import stores
 
 
 def members(path: str, member_bytes: int) -> Listing:
-    """List the pictures of an uncompressed tar. Of a tar that breaks off, list those before the break.
+    """List the pictures of an uncompressed tar. Of a cut-off tar, list those before the break.
 
     Args:
         path: The tar, local or remote.
         member_bytes: Size above which a member is refused.
 
     Returns:
-        One small record a picture.
+        One small record per picture.
 
     Raises:
         ArchiveError: If not even the first header can be read.

@@ -1,4 +1,4 @@
-"""Which training rows show the same picture or say nearly the same caption.
+"""Which training rows show the same picture, or have nearly the same caption.
 
 What belongs here: pairs, components, clusters and caption groups. What does not: joins of raw fingerprints (`joins/`).
 """

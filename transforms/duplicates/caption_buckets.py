@@ -5,9 +5,9 @@ What belongs here: buckets, and the share of near pairs that they miss. What doe
 
 Captions are near if the Jaccard similarity s of their sets of words reaches a threshold t. The exact way: two near
 captions share one of the L - tL + 1 rarest words of each, L its number of words, so each of these words is a bucket
-(Chaudhuri, Ganti, Kaushik, "A primitive operator for similarity joins in data cleaning", 2006). Where that compares too
-many, MinHash: two signatures agree in one place with probability s (Broder, "On the resemblance and containment of
-documents", 1997). Captions that agree in all r places of one of b bands share a bucket, which misses a pair with
+(Chaudhuri, Ganti, Kaushik, "A primitive operator for similarity joins in data cleaning", 2006). If that takes too many
+comparisons, MinHash: two signatures agree in one place with probability s (Broder, "On the resemblance and containment
+of documents", 1997). Captions that agree in all r places of one of b bands share a bucket, which misses a pair with
 probability (1 - s^r)^b (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4).
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash
 
-from transforms.duplicates.caption_words import WordSets, mapped
+from transforms.duplicates.caption_words import WordSets, map_file
 
 PLACES = 128  # of a MinHash signature, at most
 MISSED = 0.005  # share of pairs right at the threshold that the bands may miss
@@ -38,7 +38,7 @@ class CaptionBuckets:
     Attributes:
         number: int64 of shape (k,), buckets of all captions end to end, -1 for a bucket of a single caption.
         offsets: int64 of shape (n + 1,), where the buckets of each of n captions begin in `number`.
-        room: int64, how many heads each bucket takes.
+        room: int64, the capacity of each bucket in heads.
     """
 
     number: npt.NDArray[np.int64]
@@ -65,7 +65,7 @@ def missed(similarity: float, bands: int, rows: int) -> float:
 
 
 def by_words(sets: WordSets, threshold: float, folder: Path) -> CaptionBuckets:
-    """Make a bucket of every word that is among the rarest of at least two captions.
+    """Create a bucket for each word that is among the rarest of at least two captions.
 
     Args:
         sets: The words of the captions.
@@ -77,23 +77,23 @@ def by_words(sets: WordSets, threshold: float, folder: Path) -> CaptionBuckets:
     lengths = np.diff(sets.offsets)
     kept = lengths - least_shared(lengths, threshold) + 1
     offsets = np.concatenate([[0], np.cumsum(kept)])
-    rarest = mapped(Path(folder, "rarest.bin"), np.dtype(np.uint64), (int(offsets[-1]),))
+    rarest = map_file(Path(folder, "rarest.bin"), np.dtype(np.uint64), (int(offsets[-1]),))
     _choose(sets.words, sets.offsets, uses, offsets, rarest)
     number, sizes = _numbered(rarest)
     return CaptionBuckets(number, offsets, sizes)
 
 
 def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> CaptionBuckets:
-    """Make a bucket of every value that a band of the signatures has in at least two captions.
+    """Create a bucket for each value that a band of the signatures has in at least two captions.
 
     Args:
         sets: The words of the captions.
         threshold: Least similarity of near captions.
         folder: Holds files that are mapped.
-        watch: Passes the slices on and reports progress.
+        watch: Yields the slices and reports progress.
     """
     bands, rows = banding(threshold)
-    signed = mapped(Path(folder, "bands.bin"), np.dtype(np.uint64), (bands, len(sets)))
+    signed = map_file(Path(folder, "bands.bin"), np.dtype(np.uint64), (bands, len(sets)))
     for part in watch(slices(len(sets)), "signing captions"):
         offsets = sets.offsets[part.start : part.stop + 1]
         words = np.array(sets.words[offsets[0] : offsets[-1]])
@@ -102,7 +102,7 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Ca
         )
         places = np.array(matrix.to_rows(), np.uint64).reshape(len(part), bands, rows)
         signed[:, part.start : part.stop] = _folded(places).T
-    number = mapped(Path(folder, "buckets.bin"), np.dtype(np.int64), (len(sets), bands))
+    number = map_file(Path(folder, "buckets.bin"), np.dtype(np.int64), (len(sets), bands))
     room, known = [np.empty(0, np.int64)], 0
     for band in range(bands):
         buckets, sizes = _numbered(signed[band])
@@ -113,7 +113,7 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Ca
 
 
 def least_shared(lengths: npt.NDArray[np.int64], threshold: float) -> npt.NDArray[np.int64]:
-    """Return how many words a near caption shares with one at least.
+    """Return the least number of words that a near caption shares with one.
 
     Args:
         lengths: int64, words of captions.
@@ -128,7 +128,7 @@ def slices(count: int) -> list[range]:
 
 
 def _numbered(values: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the number of each value, -1 for one that occurs once, and how often each number occurs."""
+    """Return the number of each value, -1 for one that occurs once, and the count of each number."""
     _, place, uses = np.unique(values, return_inverse=True, return_counts=True)
     shared = uses > 1
     return np.where(shared, np.cumsum(shared) - 1, -1)[place], uses[shared]

@@ -1,10 +1,10 @@
-"""Which captions say nearly the same? Groups that do not drift, and how many near captions they miss.
+"""Which captions are nearly equal? Groups that do not drift, and the share of near captions that they miss.
 
 What belongs here: comparing captions, groups, their recall. What does not: which captions are compared
 (`duplicates/caption_buckets.py`), their words (`duplicates/caption_words.py`), counting rows
 (`sql/duplicates/captions.sql`).
 
-Two captions nearly equal if the Jaccard similarity of their sets of words reaches a threshold.
+Two captions are nearly equal if the Jaccard similarity of their sets of words reaches a threshold.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.duplicates.caption_buckets import CaptionBuckets, Watch, by_bands, by_words, least_shared, slices
-from transforms.duplicates.caption_words import WordSets, jaccard, mapped
+from transforms.duplicates.caption_words import WordSets, jaccard, map_file
 from transforms.intervals import wilson
 
 _SEED = 42
@@ -23,13 +23,13 @@ _SEED = 42
 
 @dataclass(frozen=True)
 class CaptionGroups:
-    """Which caption each of n is grouped under.
+    """The groups of n captions.
 
     Attributes:
-        head: int64 of shape (n,), itself where it leads a group or is alone.
+        head: int64 of shape (n,), the caption that names the group of each: itself if it leads a group or is alone.
         similarity: float64 of shape (n,), to the head.
-        crowded: Buckets of which not all heads were compared.
-        exact: Whether no near pair was missed.
+        crowded: Count of buckets of which not all heads were compared.
+        exact: Whether every near pair was found.
     """
 
     head: npt.NDArray[np.int64]
@@ -44,17 +44,17 @@ class CaptionGroups:
 
     @property
     def members(self) -> npt.NDArray[np.int64]:
-        """The captions of all groups: those under another one, and those that these are under."""
+        """The captions of all groups: the tied ones and their heads."""
         return np.union1d(self.tied, self.head[self.tied])
 
 
 @dataclass(frozen=True)
 class CaptionRecall:
-    """Of sampled captions that are near an earlier head, how many were tied to one.
+    """The share of sampled captions near an earlier head that were tied to one.
 
     Attributes:
         near: Sampled captions that are near an earlier head.
-        share: Of these, the share that was tied; None where there are none.
+        share: The share of them that was tied. None if no sampled caption is near a head.
         low: Lower end of Wilson's interval at 95%.
         high: Upper end.
     """
@@ -70,15 +70,15 @@ def group(
 ) -> CaptionGroups:
     """Group captions: each is tied to the first earlier head that it nearly equals, or is a head itself.
 
-    The exact way is taken if `comparisons` suffice, else MinHash. Then only the first `CROWD` heads of a bucket are
-    compared, so that time grows with the captions, not with their square. Memory: about 150 bytes a caption.
+    Groups exactly if `comparisons` suffice, else by MinHash. Then only the first `CROWD` heads of a bucket are
+    compared, so that time is linear in the captions. Memory: about 150 bytes a caption.
 
     Args:
-        sets: The words of the captions, the most important caption first.
+        sets: The words of the captions, the most frequent caption first.
         threshold: Least Jaccard similarity of near captions.
         folder: Holds signatures and buckets.
-        comparisons: How many the exact way may take.
-        watch: Passes the slices on and reports progress.
+        comparisons: Most comparisons of the exact way.
+        watch: Yields the slices and reports progress.
     """
     groups = _led(sets, threshold, folder, by_words(sets, threshold, folder), comparisons, watch)
     if groups is None:
@@ -90,9 +90,9 @@ def group(
 def _led(
     sets: WordSets, threshold: float, folder: Path, buckets: CaptionBuckets, comparisons: int | None, watch: Watch
 ) -> CaptionGroups | None:
-    """Group captions by their buckets; None where it takes more comparisons."""
+    """Group captions by their buckets. None if that takes more comparisons."""
     starts = np.cumsum(buckets.room) - buckets.room
-    listed = mapped(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
+    listed = map_file(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
     filled, crowded = np.zeros_like(buckets.room), np.zeros(len(buckets.room), np.bool_)
     seen, head, similarity = np.full(len(sets), -1), np.arange(len(sets)), np.ones(len(sets))
     left = np.iinfo(np.int64).max if comparisons is None else comparisons
@@ -111,9 +111,9 @@ def recall(sets: WordSets, groups: CaptionGroups, threshold: float, sample: int)
 
     Args:
         sets: The words of the captions.
-        groups: How they were grouped; if exactly, the share is 1.
+        groups: Their groups. If these are exact, the share is 1.
         threshold: Least Jaccard similarity of near captions.
-        sample: How many captions are drawn.
+        sample: Count of sampled captions.
     """
     if groups.exact:
         return CaptionRecall(len(groups.tied), 1.0, 1.0, 1.0)
@@ -133,7 +133,7 @@ def recall(sets: WordSets, groups: CaptionGroups, threshold: float, sample: int)
 def _telling(
     sets: WordSets, sampled: npt.NDArray[np.int64], threshold: float
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """Return sorted words, one of which a caption near a sampled one must hold, and the sampled caption of each.
+    """Return sorted words, at least one of which a caption near a sampled one has, and the sampled caption of each.
 
     A near caption shares at least tL of L words, hence one of any L - tL + 1. The rarest are taken.
     """
@@ -195,7 +195,7 @@ def _lead(  # noqa: ANN202
 
 @nb.njit(cache=True, nogil=True)
 def _near_a_head(words, offsets, head, sampled, distinct, begins, ends, owner, threshold):  # noqa: ANN001, ANN202
-    """Tell for each sampled caption whether an earlier head is near, among those that share a telling word."""
+    """Return for each sampled caption whether an earlier head that shares one of its rarest words is near."""
     near = np.zeros(len(sampled), np.bool_)
     for h in range(len(head)):
         if head[h] != h:

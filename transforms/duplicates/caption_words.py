@@ -1,10 +1,10 @@
 """The words of normalised captions, as sets of hashes on disk.
 
-What belongs here: what a word is, the sets, and the similarity of two. What does not: which captions are compared
-(`duplicates/caption_buckets.py`), how captions are normalised (`sql/duplicates/caption_keys.sql`).
+What belongs here: splitting captions into words, the sets, and the similarity of two. What does not: choosing the
+captions to compare (`duplicates/caption_buckets.py`), normalising captions (`sql/duplicates/caption_keys.sql`).
 
-Words stand between spaces. In scripts written without spaces (Han, Kana, Thai, Lao, Burmese, Khmer), every two
-neighbouring characters are a word. Words are told apart by 64-bit hashes.
+Spaces separate words. In scripts written without spaces (Han, Kana, Thai, Lao, Burmese, Khmer), every two neighbouring
+characters are a word. Words are represented by 64-bit hashes.
 """
 
 from collections.abc import Iterable
@@ -37,8 +37,8 @@ def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
     """Write the words of captions, in order. Memory: some ten times the text of a batch.
 
     Args:
-        batches: Normalised strings without NULLs: words apart by single spaces.
-        folder: Gets the file of words.
+        batches: Normalised strings without NULLs, with single spaces between words.
+        folder: Folder for the file of words.
     """
     sizes = []
     with Path(folder, "words.bin").open("wb") as file:
@@ -50,15 +50,15 @@ def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
             words.tofile(file)
             sizes.append(counts)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64)
-    return WordSets(mapped(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
+    return WordSets(map_file(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
 
 
-def mapped(path: Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Map a file as an array; the system, not this process, keeps it in memory.
+def map_file(path: Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Map a file into memory as an array.
 
     Args:
-        path: The file; made, or made longer, as needed.
-        kind: Type of a number.
+        path: The file, created or extended as needed.
+        kind: Type of the elements.
         shape: Shape of the array.
     """
     if 0 in shape:
@@ -78,7 +78,7 @@ def _mixed(x):  # noqa: ANN001, ANN202
 
 @nb.njit(inline="always")
 def _without_spaces(c):  # noqa: ANN001, ANN202
-    """Tell whether a character is of a script that is written without spaces."""
+    """Return whether a character is of a script that is written without spaces."""
     return (
         0x0E00 <= c < 0x0F00  # Thai, Lao
         or 0x1000 <= c < 0x10A0  # Burmese

@@ -1,7 +1,7 @@
 """Clusters of pictures: components of confirmed pairs, cut so that no member drifts from its representative.
 
-What belongs here: who represents whom. What does not: finding pairs (`duplicates/pairs.py`), who is connected with whom
-(`duplicates/components.py`), counting members (`sql/duplicates/counts.sql`).
+What belongs here: choosing representatives and their members. What does not: finding pairs (`duplicates/pairs.py`),
+connecting pairs (`duplicates/components.py`), counting members (`sql/duplicates/counts.sql`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,21 +18,21 @@ from transforms.duplicates.components import ComponentMembers, Nodes
 from transforms.joins.hamming.intrinsics import popcount
 
 METHODS = ("representative", "sha256", "pixels", "pdq", "aligned")
-"""What confirms a member, by the code in `ClusterMembers.method`."""
+"""The methods of confirmation, by the code in `ClusterMembers.method`."""
 _REPRESENTATIVE, _BYTES, _PIXELS, _PDQ, _ALIGNED = range(len(METHODS))
 _BATCH = 1 << 18  # members
 
 
 @dataclass(frozen=True)
 class PictureHashes:
-    """What confirms pictures without comparing pixels, one a node.
+    """The hashes that confirm pictures without comparing pixels, one set per node.
 
     Attributes:
         pdq: uint8 of shape (n, 32).
-        comparable: bool of shape (n,), whether the hash says anything.
+        comparable: bool of shape (n,), whether the hash is meaningful.
         bytes_group: int64 of shape (n,), equal for equal bytes.
         pixels_group: int64 of shape (n,), equal for equal pixels.
-        radius: Bits up to which two hashes are one picture's.
+        radius: Bits up to which two hashes show one picture.
     """
 
     pdq: npt.NDArray[np.uint8]
@@ -42,8 +42,8 @@ class PictureHashes:
     radius: int
 
     @property
-    def known(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], Nodes, Nodes, int]:
-        """The same as the compiled loops read it: the hashes as uint64 of shape (n, 4), then the other attributes."""
+    def arrays(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], Nodes, Nodes, int]:
+        """The form that compiled loops read: the hashes as uint64 of shape (n, 4), then the other attributes."""
         words = np.ascontiguousarray(self.pdq).view(np.uint64)
         return words, self.comparable, self.bytes_group, self.pixels_group, self.radius
 
@@ -55,7 +55,7 @@ class PictureHashes:
 
 @dataclass(frozen=True)
 class ClusterMembers[Evidence]:
-    """Members of clusters, each with what confirms it against its representative, which is a member too.
+    """Members of clusters, each with its confirmation against the representative, which is a member too.
 
     Attributes:
         member: int64 of shape (m,), nodes.
@@ -85,21 +85,22 @@ def cut[Evidence](
 ) -> Iterator[ClusterMembers[Evidence]]:
     """Cut components into clusters whose members are each confirmed against their representative.
 
-    The node of the lowest rank represents every node that is confirmed against it; the same is done with the rest until
-    none is left. A node confirmed against no other comes out alone. Equal bytes confirm, then equal pixels, then hashes
-    within the radius, then `confirm`.
+    The node of the lowest rank represents every node that is confirmed against it. This repeats with the remaining
+    nodes until none is left. A node confirmed against no other stays alone. Equal bytes confirm, then equal pixels,
+    then hashes within the radius, then `confirm`.
 
-    `confirm` is slow. It is asked only in components that hashes leave open, only about members that `candidates`
-    chooses, once for members of equal pixels. Both must depend on pixels alone. Memory: 19 bytes a member of a batch or
-    of the largest component, 90 more where hashes leave it open. Time: a component's members times its clusters.
+    `confirm` is slow. It is called only in components that hashes do not decide, only for members that `candidates`
+    returns, and once for members of equal pixels. Both functions must depend on pixels alone. Memory: 19 bytes a member
+    of a batch or of the largest component, 90 more where hashes leave it open. Time: a component's members times its
+    clusters.
 
     Args:
         components: Nodes that confirmed pairs connect.
         rank: int64 of shape (n,), the lower represents the higher.
         hashes: What confirms without comparing pixels.
-        candidates: Of a representative and members, tells which members are worth asking about: bool of shape (m,).
-        confirm: Of a representative and a member, returns evidence that they are one picture, or None.
-        workers: Threads that ask `confirm`.
+        candidates: Takes a representative and members; returns which members to pass to `confirm`, bool of shape (m,).
+        confirm: Takes a representative and a member; returns evidence that they show one picture, or None.
+        workers: Threads that call `confirm`.
 
     Returns:
         Members in the order of `components`, in batches of bounded size.
@@ -115,7 +116,7 @@ def cut[Evidence](
             nodes = components.nodes[components.starts[first] : components.starts[last]]
             done = _Columns.empty(nodes)
             evidence: dict[int, Evidence] = {}
-            for group in np.flatnonzero(_settle(nodes, starts, rank, hashes.known, done[1:])):
+            for group in np.flatnonzero(_settle(nodes, starts, rank, hashes.arrays, done[1:])):
                 evidence |= _cut_open(done.part(starts[group], starts[group + 1]), rank, hashes, candidates, asked)
             for at in range(0, len(nodes), _BATCH):
                 part = done.part(at, at + _BATCH)
@@ -157,7 +158,7 @@ def _cut_open[Evidence](
     candidates: Candidates,
     asked: Callable[[int, Nodes], list[Evidence | None]],
 ) -> dict[int, Evidence]:
-    """Cut one component whose first representative does not take all of it by its hashes.
+    """Cut one component in which the hashes of the first representative do not confirm every node.
 
     Each pass takes the first open node as a representative: hashes give it what they confirm, then pixels are asked
     about the candidates among the rest. `into` is filled in its own order, `done` holds the same columns in the order
@@ -170,7 +171,7 @@ def _cut_open[Evidence](
     open_ = np.arange(len(order))
     while len(open_):
         first = open_[0]
-        open_ = open_[: _take(open_, near.known, done)]
+        open_ = open_[: _take(open_, near.arrays, done)]
         if not len(open_):
             break
         representative = int(done.member[first])

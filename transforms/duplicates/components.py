@@ -1,4 +1,4 @@
-"""Connected components: which nodes belong together, whatever the order of the edges.
+"""Connected components, independent of the order of the edges.
 
 What belongs here: union-find, and listing the members of each component. What does not: finding pairs
 (`duplicates/pairs.py`), cutting a component into clusters (`duplicates/clusters.py`).
@@ -14,7 +14,7 @@ Nodes = npt.NDArray[np.int64]
 
 
 class Components:
-    """The connected components of a graph whose edges arrive in batches and are not held.
+    """The connected components of a graph whose edges arrive in batches and are not kept.
 
     Union-find by Rem's algorithm with splicing (Patwary, Blair, Manne: "Experiments on union-find algorithms for the
     disjoint-set data structure", 2010). A root is the lowest node of its component, so that labels do not depend on the
@@ -42,7 +42,7 @@ class Components:
             )
 
     def labels(self) -> npt.NDArray[np.signedinteger]:
-        """Return the lowest node of each node's component, shape (count,). Holds until the next `add`."""
+        """Return the lowest node of each node's component, shape (count,). Valid until the next `add`."""
         _flatten(self._parent)
         return self._parent
 

@@ -1,7 +1,7 @@
-"""Who belongs to which cluster, and how alike the members are.
+"""The members of each cluster, and how alike they are.
 
-What belongs here: from pairs and pictures to members as rows. What does not: the cut itself (`duplicates/clusters.py`),
-pairs (`duplicates/pairs.py`), counts (`sql/duplicates/counts.sql`).
+What belongs here: computing the rows of members from pairs and pictures. What does not: cutting components
+(`duplicates/clusters.py`), pairs (`duplicates/pairs.py`), counts (`sql/duplicates/counts.sql`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ from transforms.joins.cosine.join import IndexedRows
 
 @dataclass(frozen=True)
 class OpenPairs:
-    """The pairs worth comparing by pixels: embeddings bring them together, and hashes leave them open.
+    """The pairs worth comparing by pixels: close by embedding, and not decided by hashes.
 
     Memory: 8 bytes a pair.
 
@@ -37,7 +37,7 @@ class OpenPairs:
     pictures: Pictures
 
     def __call__(self, representative: int, members: Positions) -> npt.NDArray[np.bool_]:
-        """Tell which members are worth comparing with their representative.
+        """Return which members are worth comparing with their representative.
 
         Args:
             representative: A picture, by index.
@@ -59,12 +59,12 @@ def _keys(count: int, low: Positions, high: Positions) -> npt.NDArray[np.int64]:
 def open_pairs(
     pictures: Pictures, embeddings: Iterable[NearPairs], thresholds: DuplicateThresholds, labels: Positions
 ) -> OpenPairs:
-    """Keep the pairs that embeddings propose within a component and that hashes leave open.
+    """Return the pairs that embeddings propose within a component and that hashes do not decide.
 
     Args:
         pictures: The training pictures.
         embeddings: Different pictures with close embeddings.
-        thresholds: When two hashes are one picture's.
+        thresholds: When two hashes show one picture.
         labels: The component of each picture.
     """
     known, parts = Lookup(pictures.pixel_digests), [np.empty(0, np.int64)]
@@ -100,9 +100,10 @@ def members(
     compare: Compare,
     workers: int = 1,
 ) -> Iterator[pa.Table]:
-    """Yield the clusters that components are cut into, one row a member, the representative among them.
+    """Yield the members of the clusters that components are cut into, including the representatives.
 
-    Rows that are not recalled are represented by one of their own; a recalled row never decides which.
+    A row that is not recalled is represented by one that is not recalled either. Recalled rows do not affect the
+    choice.
 
     Args:
         pictures: The training pictures.

@@ -1,7 +1,7 @@
-"""Which training pictures are the same picture? Pairs by bytes, pixels, perceptual hash and embedding.
+"""Which training rows show the same picture? Pairs by bytes, pixels, perceptual hash and embedding.
 
-What belongs here: the order of the tests, and what each proves. What does not: the joins (`joins/`), the clusters
-(`duplicates/clusters.py`, `duplicates/members.py`), counts (`sql/duplicates/`).
+What belongs here: the order of the tests, and what each of them proves. What does not: the joins (`joins/`), the
+clusters (`duplicates/clusters.py`, `duplicates/members.py`), counts (`sql/duplicates/`).
 
 Equal bytes, equal pixels and hashes within the radius are duplicates. Embeddings only propose: a pair close in
 embedding counts once aligned pixels confirm it, so that two photographs of one scene stay two pictures.
@@ -31,7 +31,7 @@ class DuplicateThresholds:
     """When two training rows show the same picture.
 
     Attributes:
-        pdq: Differing bits of 256 up to which two hashes are one picture's.
+        pdq: Differing bits of 256 up to which two hashes show one picture.
         similar: Cosine from which pixels are compared.
         overlap: Least share of both pictures that they must have in common.
         pixels: When pixels agree.
@@ -90,7 +90,7 @@ def pairs(
     compare: Compare,
     workers: int = 1,
 ) -> Iterator[pa.Table]:
-    """Yield every pair of rows that may show the same picture, with the test that says so.
+    """Yield every pair of rows that may show the same picture, with the test that found it.
 
     Args:
         pictures: The training pictures.
@@ -113,12 +113,12 @@ def pairs(
 
 
 def hash_ties(pictures: Pictures, hashes: Iterable[NearPairs], thresholds: DuplicateThresholds) -> Iterator[Ties]:
-    """Yield the pairs that bytes, pixels and perceptual hashes tie: equal values with the first of them.
+    """Yield the pairs that bytes, pixels and perceptual hashes tie. Equal values are tied to the first of them.
 
     Args:
         pictures: The training pictures.
         hashes: Different hashes within the radius.
-        thresholds: When two hashes are one picture's.
+        thresholds: When two hashes show one picture.
     """
     everyone = np.arange(len(pictures))
     twins = everyone[pictures.bytes_group != everyone]
@@ -153,7 +153,7 @@ class ProposedPairs:
 
 
 def propose(pictures: Pictures, embeddings: Iterable[NearPairs], labels: Positions) -> ProposedPairs:
-    """Return the pairs of pictures that embeddings propose and that lie in different components.
+    """Return the pairs of pictures that embeddings propose and that are in different components.
 
     Memory: 24 bytes a pair that is kept.
 
@@ -189,10 +189,10 @@ def _confirmed(
 ) -> Iterator[pa.Table]:
     """Yield the proposed pairs, each confirmed by pixels or only similar, the closest first.
 
-    A pair is not compared where hashes or earlier pairs tie its ends already, nor where pixels refused `_TRIES` pairs
-    of the same two groups: two templates of a thousand variants each cost no million comparisons. Several pairs are
-    compared at once, before it is known whether an earlier one decides a later one; what is decided meanwhile is
-    dropped, so that the result does not depend on `workers`.
+    A pair is skipped if hashes or earlier pairs tie its ends already, or if pixels refused `_TRIES` pairs of the same
+    two groups. So two templates of a thousand variants each do not cost a million comparisons. Several pairs are
+    compared at once, before earlier ones may decide later ones. Results of pairs that were decided in the meantime are
+    dropped, so the result does not depend on `workers`.
     """
     undecided = _Undecided(labels[near.left], labels[near.right])
     with ThreadPoolExecutor(workers) as pool:
@@ -215,7 +215,7 @@ _AT_ONCE = 10_000
 
 
 class _Undecided:
-    """Tells which pairs pixels have still to decide: those of two groups that neither copies nor refusals settle.
+    """Finds the pairs that pixels must still decide: those of two groups that neither copies nor refusals settle.
 
     A group is what hashes and earlier comparisons tie: disjoint sets with path halving.
     """
@@ -227,12 +227,12 @@ class _Undecided:
         self._refused: Counter[tuple[int, int]] = Counter()
 
     def groups(self, pair: int) -> tuple[int, int] | None:
-        """Return the two groups of a pair, or None where it is decided."""
+        """Return the two groups of a pair, or None if it is decided."""
         a, b = sorted((self._root(int(self._ends[0, pair])), self._root(int(self._ends[1, pair]))))
         return None if a == b or self._refused[a, b] >= _TRIES else (a, b)
 
     def decide(self, groups: tuple[int, int], *, same: bool) -> None:
-        """Tie two groups where a pair is the same picture, else count a refusal.
+        """Tie two groups if a pair shows the same picture, else count a refusal.
 
         Args:
             groups: What `groups` returned.

@@ -1,4 +1,4 @@
-"""Neural encoders behind one small protocol: pictures in, unit vectors out, with an identity that travels along.
+"""Neural encoders with one small protocol: pictures in, unit vectors and the identity of the encoder out.
 
 What belongs here: loading weights (ONNX, TorchScript and safetensors, never pickles), preprocessing, running on GPU or
 CPU. What does not: batching over shards (`fingerprints/fingerprint.py`), comparing vectors (`joins/cosine/join.py`).

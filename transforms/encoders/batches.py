@@ -1,4 +1,4 @@
-"""Running many rows on a device of limited memory: in batches, one ahead, smaller ones when the device is full.
+"""Running many rows on a device of limited memory: in batches, one prefetched, smaller if memory runs out.
 
 What belongs here: cutting, halving and retrying. What does not: what a device is (`encoders/torch_device.py`,
 `encoders/sscd.py`).
@@ -16,15 +16,15 @@ type Row = npt.NDArray[Any]
 
 
 class DeviceFull(RuntimeError):
-    """The device cannot hold even one row; the message quotes it."""
+    """The device cannot hold even one row. The message quotes the device's error."""
 
 
 class Device(Protocol):
-    """Where rows become vectors, in three steps so that a GPU computes one batch while the next one is copied.
+    """Turns rows into vectors, in three steps so that a GPU computes one batch while the next is copied.
 
     Attributes:
         rows_at_once: The size of the first batch.
-        errors: What the device raises if memory runs out.
+        errors: Exceptions of the device if memory runs out.
     """
 
     rows_at_once: int
@@ -35,11 +35,11 @@ class Device(Protocol):
         ...
 
     def launch(self, staged: Any) -> Any:  # noqa: ANN401
-        """Begin to compute what is staged; need not wait for it."""
+        """Start to compute a staged batch. Need not wait for it."""
         ...
 
     def collect(self, launched: Any) -> Vectors:  # noqa: ANN401
-        """Wait for what was launched: float32 of shape (rows, dimension)."""
+        """Wait for a launched batch, and return float32 of shape (rows, dimension)."""
         ...
 
     def full(self, error: Exception) -> bool:
@@ -47,7 +47,7 @@ class Device(Protocol):
         ...
 
     def release(self) -> None:
-        """Return memory that is kept for later to the device."""
+        """Release cached memory to the device."""
         ...
 
 
@@ -86,7 +86,7 @@ class Batches:
         return np.concatenate(done)
 
     def _attempt[T, R](self, step: Callable[[T], R], batch: T, count: int) -> R | None:
-        """Return what a step gives, or None after halving the size because the device is full."""
+        """Return the result of a step, or None after halving the size because the device is full."""
         try:
             return step(batch)
         except self._device.errors as error:

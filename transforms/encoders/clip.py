@@ -40,7 +40,7 @@ class OpenClip:
         self._tokenizer: Any = None
 
     def prepare(self, picture: Pixels) -> Prepared:
-        """See Encoder: what open_clip's own transform does before it makes floats of the picture."""
+        """See Encoder. Applies open_clip's own transform up to the conversion to floats."""
         image = Image.fromarray(picture)
         for step in self._steps:
             image = step(image)
@@ -51,9 +51,10 @@ class OpenClip:
         return self._pictures.run(prepared)
 
     def embed_captions(self, captions: Sequence[str]) -> Vectors:
-        """Embed captions, also empty ones, where pictures are: float32 of shape (n, dimension), norm 1.
+        """Embed captions, also empty ones, into the space of pictures: float32 of shape (n, dimension), norm 1.
 
-        Longer captions than the model reads are cut. Raises EncoderUnavailable if the tokenizer is not installed.
+        Captions longer than the input of the model are cut. Raises EncoderUnavailable if the tokenizer is not
+        installed.
         """
         if self._tokenizer is None:
             self._tokenizer = _tokenizer(self._name)

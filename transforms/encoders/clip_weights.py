@@ -1,6 +1,6 @@
 """Finding and loading the weights of open_clip's models: a file, the Hugging Face cache, the hub.
 
-What belongs here: which file it is, and refusing what is no safetensors file. What does not: running it
+What belongs here: finding the file, and refusing files that are not safetensors. What does not: running the model
 (`encoders/clip.py`).
 """
 
@@ -50,7 +50,7 @@ def find(model: str, pretrained: str) -> ClipWeights:
         pretrained: A tag of open_clip's, or the path of a safetensors file.
 
     Raises:
-        EncoderUnavailable: If there are none.
+        EncoderUnavailable: If they cannot be found.
     """
     import open_clip
 
@@ -95,7 +95,7 @@ def load(weights: ClipWeights) -> Any:  # noqa: ANN401 (a torch module; torch is
             force_quick_gelu=weights.quick_gelu,
         )
     except SafetensorError as error:
-        raise EncoderUnavailable(f"{weights.path} is no safetensors file ({error}); download it again") from None
+        raise EncoderUnavailable(f"{weights.path} is not a safetensors file ({error}); download it again") from None
     except _OTHER_MODEL as error:
         reason = " ".join(str(error).split())[:200]
         raise EncoderUnavailable(
@@ -127,12 +127,12 @@ def _of_tag(model: str, tag: str, place: str) -> Path:
         f"no weights for open_clip:{model}/{tag}: {reason}. Ways to get them: "
         f"with a network, run `hf download {repository} {name}`; "
         f"or put that file anywhere and name it: open_clip:{model}/PATH.safetensors; "
-        f"or set HF_HOME to a Hugging Face cache that has it (looked into {constants.HF_HUB_CACHE})"
+        f"or set HF_HOME to a Hugging Face cache that has it (searched {constants.HF_HUB_CACHE})"
     )
 
 
 def _agreed(model: str) -> dict[str, Any]:
-    """Return the preprocessing that all of a model's tags agree on; where they differ, open_clip's default."""
+    """Return the preprocessing that all tags of a model share, or open_clip's default if they differ."""
     import open_clip
 
     names = ("mean", "std", "interpolation", "resize_mode")
@@ -147,7 +147,7 @@ def _nearest(name: str, among: list[str]) -> str:
 
 
 def _convert(path: Path) -> str:
-    """Return the sentence that says how to convert a pickle whose origin one trusts."""
+    """Return a sentence that explains how to convert a trusted pickle."""
     code = (
         "from open_clip.factory import load_state_dict; from safetensors.torch import save_file; "
         f"save_file(load_state_dict({str(path)!r}), {str(path.with_suffix('.safetensors'))!r})"

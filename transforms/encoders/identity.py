@@ -1,4 +1,4 @@
-"""What an encoder is: pictures in, unit vectors out, with an identity that travels along.
+"""The protocol of encoders: pictures in, unit vectors and the identity of the encoder out.
 
 What belongs here: the protocol, the identity and its errors. What does not: any encoder (`encoders/sscd.py`,
 `encoders/clip.py`).

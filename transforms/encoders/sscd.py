@@ -56,7 +56,7 @@ class OnnxSscd:
 
 
 class OnnxDevice:
-    """See Device. An ONNX model that takes bytes, uint8 (n, height, width, 3), and gives unit vectors."""
+    """See Device. An ONNX model that takes bytes, uint8 (n, height, width, 3), and returns unit vectors."""
 
     def __init__(self, weights: Path) -> None:
         import onnxruntime
@@ -90,7 +90,7 @@ class OnnxDevice:
         return np.ascontiguousarray(launched, dtype=np.float32)
 
     def full(self, error: Exception) -> bool:
-        """See Device. The runtime has no class for it: its arena fails to allocate, or CUDA says so."""
+        """See Device. The runtime has no exception class for it, so this reads the message of its arena or of CUDA."""
         said = str(error).lower()
         return "failed to allocate memory" in said or "out of memory" in said
 
@@ -116,7 +116,7 @@ class TorchScriptSscd:
                 model = torch.jit.load(str(path), map_location=device).eval()
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise EncoderUnavailable(f"{path} is no TorchScript archive ({reason}); pickles are never loaded") from None
+            raise EncoderUnavailable(f"{path} is not TorchScript ({reason}); pickles are never loaded") from None
         where = torch_device.TorchDevice(torch_device.Normalised(model, _MEAN, _STD, device), device)
         blank = np.zeros((SIDE, SIDE, 3), np.uint8)
         dimension = where.collect(where.launch(where.stage([blank]))).shape[1]

@@ -43,12 +43,12 @@ class Normalised:
         )
 
     def __call__(self, pixels: Any) -> Any:  # noqa: ANN401 (torch is imported late, so its types have no name here)
-        """Return what the model makes of bytes."""
+        """Return the output of the model for bytes."""
         return self._model(pixels.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift))
 
 
 class TorchDevice:
-    """See Device. model: what turns a staged batch into vectors of any norm."""
+    """See Device. `model`: turns a staged batch into vectors of any norm."""
 
     def __init__(self, model: Callable[[Any], Any], device: str) -> None:
         import torch
@@ -61,7 +61,7 @@ class TorchDevice:
         self.errors: tuple[type[Exception], ...] = (torch.OutOfMemoryError,)
 
     def stage(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401
-        """See Device: from page-locked memory, which alone can be copied while Python goes on."""
+        """See Device. Copies from page-locked memory, because only that can be copied while Python continues."""
         torch = self._torch
         kind = torch.from_numpy(np.empty(0, rows[0].dtype)).dtype
         batch = torch.empty((len(rows), *rows[0].shape), dtype=kind, pin_memory=self._cuda)

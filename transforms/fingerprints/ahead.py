@@ -1,6 +1,7 @@
 """Working ahead of a reader, in threads.
 
-What belongs here: how far ahead, and in which order. What does not: the work (`fingerprints/fingerprint.py`).
+What belongs here: the number of items in progress, and their order. What does not: the work
+(`fingerprints/fingerprint.py`).
 """
 
 from collections import deque
@@ -11,20 +12,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WorkPace:
-    """How much is done at once: pictures a batch, and decoding threads."""
+    """The amount of concurrent work: pictures per batch, and decoding threads."""
 
     batch: int
     workers: int
 
 
-def ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
+def work_ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
     """Apply a function to items in threads, at most two batches ahead of the reader, and yield results in order.
 
     Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.
 
     Args:
         work: The function.
-        items: What it is applied to.
+        items: The arguments of its calls.
         pace: The number of threads, and the size of a batch.
     """
     waiting: deque[Future[R]] = deque()

@@ -1,6 +1,6 @@
-"""The different training pictures as arrays: what generations are searched against.
+"""The different training pictures as arrays, among which generations are searched.
 
-What belongs here: one entry for each picture, however many rows show it. What does not: the rows
+What belongs here: one entry for each picture, which several rows may show. What does not: the rows
 (`fingerprints/picture_set.py`), reading either (`orchestration/fingerprints/`).
 """
 
@@ -17,13 +17,13 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class DistinctPictures:
-    """The different training pictures, in the order of the SHA-256 of their pixels. Their index is their place there.
+    """The different training pictures, in the order of the SHA-256 of their pixels. The index is by this order.
 
     Attributes:
         ids: uint64 (n,), the lowest sample id that shows the picture.
         digests: uint8 (n, 32), ascending.
-        head: int64 (n,), the index of the representative of the picture's cluster; its own where it is alone.
-        comparable: bool (n,), whether its PDQ hash is of use.
+        head: int64 (n,), the index of the representative of the picture's cluster; its own if it is alone.
+        comparable: bool (n,), whether its PDQ hash is meaningful.
         pdq: uint8 (n, 32).
     """
 
@@ -42,10 +42,10 @@ class DistinctPictures:
         return np.unique(self.head)
 
     def sample(self, count: int) -> Indices:
-        """Return the `count` heads of the smallest digests.
+        """Return the `count` heads with the smallest digests.
 
-        The sample is as good as drawn at random, and stable: of n pictures and m new ones, about count · m / (n + m)
-        of it change, and those that leave never come back with growth.
+        The sample is equivalent to a random one, and stable: after adding m pictures to n, about count · m / (n + m) of
+        it change, and a picture that leaves does not return as the set grows.
         """
         return self.heads[:count]
 

@@ -1,7 +1,7 @@
 """The fingerprints of pictures: decode, hash and embed, batch by batch, every picture with a status.
 
-What belongs here: turning raw pictures into fact rows. What does not: where they come from (`dumps/dump.py`,
-`catalog/generations.py`), where rows go (Lance tables), or what they mean (`sql/fingerprints/`).
+What belongs here: turning raw pictures into fact rows. What does not: finding pictures (`dumps/dump.py`,
+`catalog/generations.py`), storing rows (Lance tables), interpreting them (`sql/fingerprints/`).
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Fingerprint:
     """The hashes of one picture. If `status` is failed, `failure` says why, and the rest is None.
 
     Attributes:
-        status: OK, FAILED, or LOW_QUALITY if only the PDQ hash means nothing, as of a flat picture.
+        status: OK, FAILED, or LOW_QUALITY if only the PDQ hash is meaningless, as of a flat picture.
         failure: Why it could not be decoded.
         sha256: Of its bytes.
         pixel_sha256: Of its pixels.
@@ -31,7 +31,7 @@ class Fingerprint:
         pdq_quality: 0 to 100.
         width: In pixels.
         height: In pixels.
-        dihedral: PDQ hashes of its 8 rotations and reflections, uint8 of shape (8, 32), if they were asked for.
+        dihedral: PDQ hashes of its 8 rotations and reflections, uint8 of shape (8, 32), if they were requested.
     """
 
     status: str
@@ -54,12 +54,12 @@ STORED = ("status", "failure", "sha256", "pixel_sha256", "pdq", "pdq_quality", "
 
 @dataclass(frozen=True)
 class Rules:
-    """What a picture must satisfy.
+    """The rules for pictures.
 
     Attributes:
         max_pixels: Largest decoded size.
         member_bytes: Largest size as delivered.
-        pdq_quality: 0 to 100; below it a PDQ hash means nothing.
+        pdq_quality: 0 to 100. Below it a PDQ hash is meaningless.
     """
 
     max_pixels: int
@@ -68,7 +68,7 @@ class Rules:
 
 
 def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[Fingerprint, Pixels | None]:
-    """Decode and hash one picture. Bad bytes do not raise: the fingerprint holds the reason.
+    """Decode and hash one picture. Bad bytes do not raise; the fingerprint then has the reason.
 
     Args:
         data: Its bytes.
@@ -124,7 +124,7 @@ def embed_distinct(encoder: Encoder, keys: Sequence[str], prepared: Sequence[Pre
 
     Args:
         encoder: The encoder.
-        keys: What tells pictures apart.
+        keys: Keys that identify pictures.
         prepared: The pictures.
 
     Returns:

@@ -1,6 +1,6 @@
 """The usable training pictures as arrays: the input of the joins, the clusters and the search.
 
-What belongs here: the arrays and which pictures are equal. What does not: near pictures (`duplicates/pairs.py`),
+What belongs here: the arrays, and grouping equal pictures. What does not: near pictures (`duplicates/pairs.py`),
 decoding (`pictures.py`).
 """
 
@@ -26,13 +26,13 @@ class Pictures:
     Attributes:
         ids: Sample ids, uint64 (n,).
         pdq: PDQ hashes, uint8 (n, 32).
-        comparable: Whether the PDQ hash means something, bool (n,).
+        comparable: Whether the PDQ hash is meaningful, bool (n,).
         area: Pixels, int64 (n,).
         live: Whether the row is not recalled, bool (n,).
         bytes_group: Index of the first picture with equal bytes, int64 (n,).
         pixels_group: Index of the first picture with equal pixels, int64 (n,).
-        distinct: Indices of the first picture of each group of equal pixels, which alone is embedded and compared.
-        pixel_digests: SHA-256 of the pixels of those, uint8 (len(distinct), 32).
+        distinct: Indices of the first picture of each group of equal pixels. Only these are embedded and compared.
+        pixel_digests: SHA-256 of their pixels, uint8 (len(distinct), 32).
     """
 
     def __init__(self, batches: Iterable[pa.RecordBatch], recalled: npt.NDArray[np.uint64] | None = None) -> None:
@@ -79,7 +79,7 @@ class Pictures:
         return self.pixel_digests[np.searchsorted(self.distinct, self.pixels_group[position])]
 
     def hashed(self) -> tuple[npt.NDArray[np.uint8], Positions, Positions, Positions]:
-        """Group the distinct pictures by their PDQ hash, without hashes that mean nothing.
+        """Group the distinct pictures by their PDQ hash, without meaningless hashes.
 
         Returns:
             The different hashes, uint8 (h, 32); the index of the first picture with each, int64 (h,); the indices of

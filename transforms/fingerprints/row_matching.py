@@ -1,9 +1,9 @@
-"""Which training row each picture belongs to: by key if the metadata has one, else by (uid, url) or (url, caption).
+"""Matching pictures with training rows: by key if the metadata has one, else by (uid, url) or (url, caption).
 
-Pictures that `raisonne download` fetched state their row themselves.
+Pictures that `raisonne download` fetched state their row.
 
-What belongs here: matching the pictures of one dump with metadata rows, and which metadata may list them. What does
-not: reading dumps (`dumps/dump.py`).
+What belongs here: matching the pictures of one dump with metadata rows, and finding the metadata that may list them.
+What does not: reading dumps (`dumps/dump.py`).
 """
 
 from collections import defaultdict, deque
@@ -26,8 +26,8 @@ class MetadataFile:
     """A metadata parquet.
 
     Attributes:
-        shard_id: What the ids of its rows begin with.
-        path: Where it is.
+        shard_id: The number with which the ids of its rows begin.
+        path: Its path.
         own: Whether it holds the pictures themselves, so that a picture's offset is its row.
     """
 
@@ -39,8 +39,9 @@ class MetadataFile:
 def metadata_of(shard: LandedShard, landed: Iterable[LandedShard]) -> list[LandedShard]:
     """Return the shards whose metadata may list a shard's pictures.
 
-    That is its own metadata; else the file that its name lies below (`part-0/00012` below `part-0`); else every file of
-    the dataset. If that one file cannot be used, no other is taken: others may use the same keys for other rows.
+    That is its own metadata, else the file whose name is a parent of its name (`part-0` of `part-0/00012`), else every
+    file of the dataset. If that one file cannot be used, no other is used, because others may have the same keys for
+    other rows.
 
     Args:
         shard: The shard with the pictures.

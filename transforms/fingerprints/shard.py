@@ -1,6 +1,6 @@
 """Fingerprinting one image shard: match the pictures of a dump with training rows, hash and embed them.
 
-What belongs here: the way from a dump to fact rows, and the account of it. What does not: which shards are due
+What belongs here: computing fact rows from a dump, and the account of it. What does not: finding due shards
 (`orchestration/fingerprints/due_shards.py`), layouts of dumps (`dumps/dump.py`), hashing a picture
 (`fingerprints/fingerprint.py`).
 """
@@ -20,7 +20,7 @@ from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints import row_matching
-from transforms.fingerprints.ahead import WorkPace, ahead
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import (
     FAILED,
     LOW_QUALITY,
@@ -40,15 +40,15 @@ _EXAMPLES = 5
 
 @dataclass
 class Account:
-    """What became of every picture of a shard: pictures = ok + low_quality + failed + unlisted.
+    """The outcome of every picture of a shard: pictures = ok + low_quality + failed + unlisted.
 
     Attributes:
-        pictures: In the dump.
+        pictures: Count of pictures in the dump.
         counts: Pictures by status.
         unlisted_examples: Names of pictures that no metadata row lists.
-        broken: Why the dump could not be read, or where it breaks off.
+        broken: Why the dump could not be read, or where it is cut off.
         unreachable: Whether another try may succeed.
-        reused: Pictures whose bytes were known.
+        reused: Pictures whose bytes were fingerprinted before.
         seconds: From opening the dump to its last fingerprint.
     """
 
@@ -67,11 +67,11 @@ class Account:
 
     @property
     def complaint(self) -> str | None:
-        """What somebody should look at: why the dump is broken, or that pictures are unlisted."""
+        """A problem for the user: why the dump is broken, or that pictures are unlisted."""
         return self.broken or (f"{self.unlisted} pictures unlisted" if self.unlisted else None)
 
     def summary(self) -> str:
-        """Write the account in a line: `6 ok, 1 failed in 0.4 s`."""
+        """Return the account in a line: `6 ok, 1 failed in 0.4 s`."""
         parts = [f"{self.counts[status]} {status}" for status in (OK, LOW_QUALITY, FAILED) if self.counts[status]]
         parts += [f"{count} {what}" for count, what in ((self.unlisted, "unlisted"), (self.reused, "known")) if count]
         return f"{', '.join(parts) or 'no pictures'} in {self.seconds:.1f} s"
@@ -98,8 +98,8 @@ class Job:
         files: Metadata that may list its pictures.
         encoders: Names of encoders by kind of fingerprint, such as {"copy": "sscd"}; may be empty.
         rules: What a picture must satisfy.
-        pace: How much is done at once.
-        known: Pictures that need not be computed again: the columns of a fingerprint, and a vector a kind.
+        pace: The amount of concurrent work.
+        known: Pictures that were fingerprinted before: the columns of a fingerprint, and one vector per kind.
     """
 
     dump: str
@@ -116,7 +116,7 @@ class Batch:
     """Fact rows of some pictures.
 
     Attributes:
-        images: A row a picture.
+        images: One row per picture.
         vectors: By kind of fingerprint, a row for each picture that could be decoded.
     """
 
@@ -130,7 +130,7 @@ type ShardResult = tuple[int, Batch | Account]
 
 @dataclass(frozen=True)
 class _Picture:
-    """A picture before it is embedded: what each encoder takes of it, or its vectors if they are known."""
+    """A picture before it is embedded: the input of each encoder, or its vectors if they are known."""
 
     sample_id: int
     member: Member
@@ -141,7 +141,7 @@ class _Picture:
 
 
 def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Batch | Account]:
-    """Yield the fingerprints of a dump's listed pictures, a batch at a time, and its account last.
+    """Yield the fingerprints of a dump's listed pictures in batches, and its account last.
 
     Memory: the dump's listing, what `job.known` holds, two batches of pictures and their vectors.
 
@@ -179,8 +179,8 @@ def _batches(
 ) -> Iterator[Batch]:
     look = partial(_look, job.rules, encoders, _Known(job.known, list(encoders)))
     # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
-    pictures = ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
-    embedded = ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
+    pictures = work_ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
+    embedded = work_ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
     for done in embedded:
         account.counts.update(picture.print_.status for picture, _ in done)
         account.reused += sum(picture.reused for picture, _ in done)
@@ -200,7 +200,7 @@ def _read(dump: dumps.Dump, sample_id: int, member: Member) -> _Raw:
 
 
 class _Known:
-    """What was computed of pictures before, by their bytes."""
+    """Fingerprints from earlier runs, by the bytes of pictures."""
 
     def __init__(self, table: pa.Table | None, kinds: Sequence[str]) -> None:
         self._kinds, self._table, self._place = kinds, table, {}
@@ -210,7 +210,7 @@ class _Known:
             self._place = {digests[n]: n for n, there in enumerate(complete) if all(there)}
 
     def of(self, data: bytes) -> tuple[Fingerprint, dict[str, Any]] | None:
-        """Return the fingerprint of these bytes and their vectors, None if there is none."""
+        """Return the fingerprint of these bytes and their vectors, or None if they are unknown."""
         if self._table is None or (place := self._place.get(sha256(data))) is None:
             return None
         row = self._table.slice(place, 1)
@@ -234,7 +234,7 @@ type _Done = tuple[_Picture, Mapping[str, Any]]
 
 
 def _embedded(encoders: Mapping[str, Encoder], pictures: Sequence[_Picture]) -> list[_Done]:
-    """Return each picture with its vectors by encoder, those of pictures that cannot be decoded left out."""
+    """Return each picture with its vectors by encoder. Pictures that cannot be decoded have none."""
     fresh = [p for p in pictures if p.print_.failure is None and not p.reused]
     keys = [str(p.print_.pixel_sha256) for p in fresh]
     vectors: dict[str, Vectors] = {

@@ -1,6 +1,6 @@
-"""The parts of a generated image that are searched with.
+"""The parts of a generated image to search with.
 
-What belongs here: which parts, and cutting them out. What does not: searching with them (`matches/search.py`).
+What belongs here: choosing the parts, and cutting them out. What does not: searching with them (`matches/search.py`).
 """
 
 import math
@@ -15,7 +15,7 @@ from transforms.regions import Box
 
 @dataclass(frozen=True)
 class View:
-    """A part of a generation, possibly mirrored, that is searched with as if it were a picture."""
+    """A part of a generation, possibly mirrored, that is searched like a picture."""
 
     name: str
     box: Box
@@ -41,17 +41,17 @@ _STEP = 0.75  # of a tile's side, at most, from one tile to the next
 def search_views(scales: Sequence[float] = (0.5,), flips: str = "whole") -> tuple[View, ...]:
     """Return the parts of a generation to search with: the whole, and for each scale a grid of tiles of that side.
 
-    SSCD finds a crop of a source in the whole generation; a source that fills only part of it needs a part to look
-    with. Tiles lie at most 3/4 of their side apart, so that one of them shows most of a source of their size wherever
-    it is. Each view costs an embedding. Measured with 180 generations, a photograph in a quarter of their area or an
+    With the whole generation, SSCD finds a crop of a source. For a source that fills only part of the generation, it
+    needs a part of it. Tiles are at most 3/4 of their side apart, so that one of them shows most of any source of their
+    size. Each view costs an embedding. Measured with 180 generations, a photograph in a quarter of their area or an
     inset of a third of their side, plain and mirrored, among 200 photographs: the whole alone finds 73% first; 0.6 at
     four corners and the centre 99%, a twentieth of the weakest kind below a cosine of 0.26; a grid of 0.5 (9 tiles) all
-    of them, 0.37; with a grid of 3 × 3 tiles of 0.33 beside it 0.45. Mirroring tiles brings nothing: SSCD
-    sees a mirrored part nearly as well.
+    of them, 0.37; with a grid of 3 × 3 tiles of 0.33 beside it 0.45. Mirroring tiles brings nothing: SSCD sees a
+    mirrored part nearly as well.
 
     Args:
         scales: Sides of the tiles as shares of the picture's, between 0 and 1.
-        flips: What is searched mirrored too: `none`, the `whole` picture, or `all` parts.
+        flips: The parts that are also searched mirrored: `none`, the `whole` picture, or `all` parts.
     """
     plain = [View("whole", WHOLE)]
     for side in scales:

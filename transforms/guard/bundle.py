@@ -1,17 +1,16 @@
-"""The guard's bundle: a folder of flat arrays that are mapped into memory, with a manifest.
+"""The guard's bundle: a folder with a manifest and flat arrays that are mapped into memory.
 
 What belongs here: the list of files, opening and verifying them. What does not: writing (`guard/bundle_writer.py`),
 reading rows of open files (`guard/held_files.py`), checking pictures (`guard/check.py`).
 
     manifest.json               version, policy, encoder, calibration, coverage, SHA-256 of every file, and its own
-    clusters.arrow              a row a cluster of training pictures: counts, licences, URL
-    bytes_*, pixels_*           SHA-256 of files and of decoded pixels, ascending: first 8 bytes, all 32, the cluster
-    pdq_*                       perceptual hashes, word by word, and the cluster
-    sketch_words, vectors, vector_cluster      embeddings as signs and as 8-bit numbers, and the cluster
-    background*, null_scores    what p-values are computed from
+    clusters.arrow              a row a cluster of training pictures: counts, licences, URL bytes_*, pixels_*
+    SHA-256 of files and of decoded pixels, ascending: first 8 bytes, all 32, the cluster pdq_*
+    perceptual hashes, word by word, and the cluster sketch_words, vectors, vector_cluster      embeddings as signs and
+    as 8-bit numbers, and the cluster background*, null_scores    the input of p-values
 
-Opening verifies every file. SHA-256 takes half a second a gigabyte and core. The checksums find damage and mistakes;
-they are no signature, so ship the bundle over a channel that you trust.
+Opening verifies every file. SHA-256 takes half a second a gigabyte and core. The checksums detect damage and mistakes.
+They are not a signature, so ship the bundle over a channel that you trust.
 """
 
 import hashlib
@@ -57,9 +56,9 @@ class Digests:
     """SHA-256 digests, looked up by their first 8 bytes.
 
     Attributes:
-        keys: the first 8 bytes, uint64 (n,), ascending.
-        cluster: numbers of clusters, uint32 (n,).
-        rows: the digests, uint8 (n, 32).
+        keys: The first 8 bytes, uint64 (n,), ascending.
+        cluster: Numbers of clusters, uint32 (n,).
+        rows: The digests, uint8 (n, 32).
     """
 
     keys: npt.NDArray[np.uint64]
@@ -158,8 +157,8 @@ class Bundle:
         """Return a cluster as a source.
 
         Args:
-            cluster: its number.
-            evidence: the fields of Source that the bundle does not know.
+            cluster: Its number.
+            evidence: The fields of Source that the bundle does not know.
         """
         row = self._clusters.slice(cluster, 1).to_pylist()[0]
         derived = {"licenses": tuple(row["licenses"]), "recalled": row["duplicate_count"] == 0}
@@ -175,7 +174,7 @@ class Bundle:
 
     @cached_property
     def null(self) -> Null | None:
-        """The null distribution of best matches, of a bundle with embeddings; None if it was not measured."""
+        """The null distribution of best matches in a bundle with embeddings. None if it was not measured."""
         if not self.manifest["calibration"]["null_pictures"]:
             return None
         tail = self.manifest["calibration"]["tail"]
@@ -207,7 +206,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _sized(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, entry in files.items():
         if Path(name).name != name:
-            raise BundleError(f"{folder / MANIFEST} names {name!r}, which is no file of a bundle")
+            raise BundleError(f"{folder / MANIFEST} names {name!r}, which is not a file of a bundle")
         try:
             size = (folder / name).stat().st_size
         except OSError as error:

@@ -1,6 +1,6 @@
 """The shape of a bundle: the fields of its manifest, and the types and shapes of its arrays.
 
-What belongs here: checking that the parts of a bundle fit each other: a file can be intact and belong to another
+What belongs here: checking that the parts of a bundle fit each other, because an intact file may belong to another
 bundle. What does not: opening files and verifying their checksums (`guard/bundle.py`).
 """
 
@@ -150,8 +150,8 @@ def require_arrays(manifest: Mapping[str, Any], opened: Mapping[str, npt.NDArray
 
     Args:
         manifest: a valid one.
-        opened: the arrays by name.
-        clusters: the table of clusters.
+        opened: The arrays by name.
+        clusters: The table of clusters.
     """
     if clusters.schema != CLUSTER_SCHEMA or len(clusters) != manifest["counts"]["clusters"]:
         raise ValueError(f"{CLUSTERS} has other columns, or not {manifest['counts']['clusters']:,} rows")

@@ -48,9 +48,9 @@ class ArrayFile:
         """Write rows.
 
         Args:
-            indices: where they go, ascending.
-            rows: one a given index.
-            plane: first index, for an array of shape (planes, n).
+            indices: Where they go, ascending.
+            rows: One a given index.
+            plane: First index, for an array of shape (planes, n).
         """
         width = self._dtype.itemsize * (1 if plane is not None else int(np.prod(self._shape[1:])))
         start = self._start + (0 if plane is None else plane * self._shape[1] * width)
@@ -71,9 +71,9 @@ class BundleFiles:
         """Create an array file.
 
         Args:
-            name: of the array.
-            dtype: of its values.
-            shape: its size along each axis.
+            name: Of the array.
+            dtype: Of its values.
+            shape: Its size along each axis.
         """
         return ArrayFile(self.folder / f"{name}.npy", dtype, shape)
 
@@ -87,9 +87,9 @@ class BundleFiles:
         """Write digests.
 
         Args:
-            kind: one of EXACT_KINDS.
-            count: of all digests.
-            batches: digests, uint8 (n, 32), ascending over all batches, and the numbers of their clusters.
+            kind: One of EXACT_KINDS.
+            count: Of all digests.
+            batches: Digests, uint8 (n, 32), ascending over all batches, and the numbers of their clusters.
         """
         with (
             self.array(f"{kind}_keys", np.uint64, count) as keys,
@@ -105,8 +105,8 @@ class BundleFiles:
         """Write perceptual hashes.
 
         Args:
-            count: of all hashes.
-            batches: hashes, uint8 (n, 32), and the numbers of their clusters.
+            count: Of all hashes.
+            batches: Hashes, uint8 (n, 32), and the numbers of their clusters.
         """
         with (
             self.array("pdq_words", _WORD, 8, count) as planes,
@@ -126,9 +126,9 @@ class BundleFiles:
         """Write vectors as signs and as 8-bit numbers.
 
         Args:
-            count: of all vectors.
+            count: Of all vectors.
             dimension: d.
-            batches: indices, ascending in a batch; vectors of norm 1, float32 (n, d); numbers of clusters.
+            batches: Indices, ascending in a batch; vectors of norm 1, float32 (n, d); numbers of clusters.
         """
         with (
             self.array("sketch_words", _WORD, bits(dimension) // 32, count) as planes,
@@ -145,8 +145,8 @@ class BundleFiles:
         """Write an array that fits in memory.
 
         Args:
-            name: of the array.
-            values: the array.
+            name: Of the array.
+            values: The array.
         """
         np.save(self.folder / f"{name}.npy", np.ascontiguousarray(values), allow_pickle=False)
 
@@ -168,13 +168,13 @@ def _indexed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDA
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[BundleFiles]:
+def new_bundle(target: Path) -> Iterator[BundleFiles]:
     """Yield the files of a bundle that appears at `target` when all is written; a failure leaves nothing.
 
     The parent of their folder is scratch space. Raises FileExistsError if `target` exists: a bundle is never changed,
     as a service may have it mapped.
     """
     if target.exists():
-        raise FileExistsError(f"{target} is there already; a bundle is never written over: remove it or name another")
+        raise FileExistsError(f"{target} exists; a bundle is never overwritten: remove it or name another folder")
     with staging.new_folder(target) as folder:
         yield BundleFiles(folder)

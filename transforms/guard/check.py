@@ -1,4 +1,4 @@
-"""Checking a picture against a bundle: cheap steps first. What cannot be checked is not allowed.
+"""Checking a picture against a bundle, cheap steps first. A picture that cannot be checked is not allowed.
 
 What belongs here: the steps and what they decide. What does not: the answer (`guard/verdict.py`), the files
 (`guard/bundle.py`), the search by embedding (`guard/embedding_search.py`).
@@ -24,7 +24,7 @@ from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
 from transforms.hashing.hashes import sha256
 from transforms.joins.hamming import scan
-from transforms.pictures import DecodeError, Pixels, Shown, shown
+from transforms.pictures import DecodeError, Pixels, Renderings, renderings
 
 _SOURCES = 10  # named in a verdict
 _WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
@@ -69,7 +69,7 @@ class Guard:
         self.rules = Rules(manifest["limits"]["pixels"], manifest["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
         self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
-        self._passed = bundle.by_cluster(overrides.passed)
+        self._passed = bundle.by_cluster(overrides.allowed_clusters)
         self._embeddings = (
             None
             if encoder is None
@@ -85,16 +85,16 @@ class Guard:
         """Open and verify a bundle, and load its encoder.
 
         Args:
-            path: the bundle.
-            encoder: an encoder, or its name in the settings. Default: the name in the manifest.
-            overrides: the curators' list, if any.
+            path: The bundle.
+            encoder: An encoder, or its name in the settings. Default: the name in the manifest.
+            overrides: The curators' list, if any.
 
         Raises:
             BundleError: a file is missing, changed or inconsistent; the message names it.
-            OverrideError: the list cannot be used.
-            EncoderUnavailable: the encoder's weights cannot be loaded.
-            EncoderMismatch: the encoder is not the one of the bundle; the message names both.
-            OSError: the list cannot be read.
+            OverrideError: If the list cannot be used.
+            EncoderUnavailable: If the encoder's weights cannot be loaded.
+            EncoderMismatch: If the encoder is not the one of the bundle; the message names both.
+            OSError: If the list cannot be read.
         """
         entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
         bundle = Bundle.open(Path(path))
@@ -114,11 +114,11 @@ class Guard:
         return guard
 
     def check(self, image: Image, limit_s: float | None = None) -> Verdict:
-        """Return the verdict on an image. Raises nothing for its contents: what cannot be checked is not allowed.
+        """Return the verdict on an image. Does not raise for its contents: an unreadable image is not allowed.
 
         Args:
             image: a path, the bytes of a file, or pixels, uint8 (height, width, 3).
-            limit_s: seconds after which the answer is `unavailable`.
+            limit_s: Seconds after which the answer is `unavailable`.
         """
         clock = _Clock(limit_s)
         try:
@@ -141,12 +141,12 @@ class Guard:
         except (OSError, NotEmbedded) as error:
             return self._unavailable(str(error), clock)
 
-    def _read(self, image: Image) -> tuple[str | None, Shown]:
+    def _read(self, image: Image) -> tuple[str | None, Renderings]:
         """Return the SHA-256 of a file (None of pixels), and the pictures that a viewer may see."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise OSError(f"pixels must be uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
-            return None, Shown((np.ascontiguousarray(image),))
+            return None, Renderings((np.ascontiguousarray(image),))
         if not isinstance(image, bytes | str | Path):
             raise TypeError(f"an image is a path, its bytes, or pixels as a NumPy array, not {type(image).__name__}")
         if not isinstance(image, bytes):
@@ -154,7 +154,7 @@ class Guard:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
-        return sha256(image), shown(image, self.rules.max_pixels)
+        return sha256(image), renderings(image, self.rules.max_pixels)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, hidden: str | None, clock: _Clock) -> Verdict:
         """Check step by step. If the file has `hidden` contents, only an override for the file allows it."""
@@ -190,7 +190,7 @@ class Guard:
         return self._allowed(matches.p_value, passed, clock)
 
     def _not_passed(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
-        """Return the hits that no curator lets pass, and add the overrides of the others to `passed`."""
+        """Return the hits without an override, and add the overrides of the others to `passed`."""
         passed += [self._passed[hit.cluster] for hit in hits if hit.cluster in self._passed]
         return [hit for hit in hits if hit.cluster not in self._passed]
 
@@ -207,7 +207,7 @@ class Guard:
         """Return the clusters with a near perceptual hash, nearest first."""
         if printed.status != OK or printed.dihedral is None:
             return []
-        matches = scan.within(self._pdq, printed.dihedral, self.policy.pdq)
+        matches = scan.find_near(self._pdq, printed.dihedral, self.policy.pdq)
         nearest: dict[int, int] = {}
         for cluster, bits in zip(self._pdq_cluster[matches.row].tolist(), matches.distance.tolist(), strict=True):
             nearest[cluster] = min(bits, nearest.get(cluster, bits))
@@ -230,7 +230,7 @@ class Guard:
         )
 
     def _allowed(self, p_value: float | None, passed: list[Override], clock: _Clock) -> Verdict:
-        """Return an allowance. passed: the overrides without which the image would be blocked."""
+        """Return an allowance. `passed`: the overrides without which the image would be blocked."""
         reason = words.nothing_near(self.policy, self.searched)
         verdict = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
         if not passed:

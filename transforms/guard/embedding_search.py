@@ -1,10 +1,10 @@
 """Searching a bundle for the training pictures nearest to an image by copy embedding.
 
-What belongs here: comparing sketches, scoring candidates, the p-value of the best. What does not: what a score means
-for the verdict (`guard/check.py`).
+What belongs here: comparing sketches, scoring candidates, the p-value of the best. What does not: deciding the verdict
+(`guard/check.py`).
 
 The search compares all sketches. It scores those within the radius of the threshold, and the nearest in any case, by
-their quantised vectors, which it reads from the file. The export measures what this misses; every verdict states it.
+their quantised vectors, which it reads from the file. The export measures the recall, and every verdict states it.
 """
 
 import os
@@ -20,7 +20,7 @@ from transforms.fingerprints.views import View
 from transforms.guard.bundle import Bundle
 from transforms.guard.held_files import RowFile
 from transforms.joins.cosine import sketches
-from transforms.joins.hamming.scan import Words, least
+from transforms.joins.hamming.scan import Words, least_distances
 from transforms.joins.hamming.workers import Workers
 from transforms.matches.null_distribution import BACKGROUND
 from transforms.pictures import Pixels
@@ -37,7 +37,7 @@ class NotEmbedded(RuntimeError):
 
 @dataclass(frozen=True)
 class NearCluster:
-    """A cluster near to the image. score: best cosine of its pictures over the views. view: the one that has it."""
+    """A cluster near to the image. `score`: best cosine of its pictures over the views. `view`: the view with it."""
 
     cluster: int
     score: float
@@ -57,9 +57,9 @@ class EmbeddingMatches:
     """The result of a search.
 
     Attributes:
-        clusters: those from the threshold on, best first, also those that a curator lets pass.
-        strongest: the strongest match. If a curator lets it pass, also the strongest that nobody lets pass.
-        p_value: that of the strongest match that nobody lets pass.
+        clusters: Clusters from the threshold on, best first, including those with an override.
+        strongest: The strongest match. If it has an override, also the strongest without one.
+        p_value: P-value of the strongest match without an override.
     """
 
     clusters: tuple[NearCluster, ...] = ()
@@ -71,13 +71,13 @@ def candidates(words: Words, views: Vectors, radius: int, count: int, workers: W
     """Return the indices, ascending, of the sketches within `radius` bits of a view and of the `count` nearest.
 
     Args:
-        words: sketches, uint32 (bits / 32, n).
-        views: vectors of norm 1, float32 (m, d).
+        words: Sketches, uint32 (bits / 32, n).
+        views: Vectors of norm 1, float32 (m, d).
         radius: bits.
-        count: least count of nearest sketches; ties are all returned.
+        count: Least count of nearest sketches; ties are all returned.
         workers: threads.
     """
-    bits, counts = least(words, sketches.sketch(views), workers)
+    bits, counts = least_distances(words, sketches.sketch(views), workers)
     nearest = int(np.searchsorted(np.cumsum(counts), min(count, len(bits))))
     return np.flatnonzero(bits <= max(radius, nearest))
 
@@ -88,9 +88,9 @@ def best_scores(
     """Return the best cosine over the views for each of some vectors, and the index of the view that has it.
 
     Args:
-        codes: all vectors in 8-bit numbers.
-        rows: indices of those to score, ascending.
-        views: vectors of norm 1, float32 (m, d).
+        codes: All vectors in 8-bit numbers.
+        rows: Indices of those to score, ascending.
+        views: Vectors of norm 1, float32 (m, d).
     """
     score, view = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
     for start in range(0, len(rows), _BLOCK):
@@ -103,10 +103,10 @@ class EmbeddingSearch:
     """Searches the embeddings of a bundle.
 
     Args:
-        bundle: one with embeddings.
-        encoder: that of the bundle.
-        views: views of the image to embed.
-        passed: numbers of clusters that a curator lets pass.
+        bundle: One with embeddings.
+        encoder: That of the bundle.
+        views: Views of the image to embed.
+        passed: Numbers of clusters with an override.
     """
 
     def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View], passed: Collection[int] = ()) -> None:
@@ -124,10 +124,10 @@ class EmbeddingSearch:
         Args:
             picture: uint8 (height, width, 3).
             threshold: cosine.
-            tick: called with the name of each step that ended; may raise to end the search.
+            tick: Called with the name of each step that ended; may raise to end the search.
 
         Raises:
-            NotEmbedded: the encoder returned a vector whose norm is not 1.
+            NotEmbedded: If the encoder returned a vector whose norm is not 1.
         """
         views = self._encoder.embed(self._prepared(picture))
         if not (np.abs(np.linalg.norm(views, axis=1) - 1) < _NORM).all():

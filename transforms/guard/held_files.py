@@ -1,4 +1,4 @@
-"""Files of a bundle that stay open, and detecting that one was changed since it was verified.
+"""Files of a bundle that stay open, and detecting changes since they were verified.
 
 What belongs here: descriptors, and reading rows by them. What does not: the list of files (`guard/bundle.py`).
 """

@@ -6,11 +6,11 @@ What belongs here: the list, reading it, and which entry applies. What does not:
 A file of JSON lines, one an entry:
 
     {"rule": "block", "sha256": "9f2c…", "by": "ana", "reason": "a logo that we may not show"}
-    {"rule": "block", "pdq": "f8d0…", "by": "ana", "reason": "…"}          and whatever has a near hash
+    {"rule": "block", "pdq": "f8d0…", "by": "ana", "reason": "…"}          and images with a near hash
     {"rule": "allow", "pixel_sha256": "04ab…", "by": "ben", "reason": "…"}  this image alone
     {"rule": "allow", "cluster_id": "706582359591354374", "by": "ben", "reason": "a placeholder: no resemblance counts"}
 
-A block wins over an allowance. No entry allows by a near hash: it would allow images that nobody has seen.
+A block wins over an allowance. No entry allows by a near hash, because it would allow images that no curator has seen.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class OverrideError(ValueError):
 
 @dataclass(frozen=True)
 class Override:
-    """One entry. kind: sha256, pixel_sha256, pdq or cluster_id. value: of that kind."""
+    """One entry. `kind`: sha256, pixel_sha256, pdq or cluster_id. `value`: a value of that kind."""
 
     rule: str
     kind: str
@@ -56,9 +56,9 @@ class Overrides:
     """A list of entries.
 
     Attributes:
-        digest: of the file; empty without one.
-        exact: entries by rule, kind and value.
-        hashed: entries by perceptual hash.
+        digest: Of the file; empty without one.
+        exact: Entries by rule, kind and value.
+        hashed: Entries by perceptual hash.
     """
 
     digest: str = ""
@@ -87,8 +87,8 @@ class Overrides:
         """Return the entry for an image itself, a block before an allowance.
 
         Args:
-            printed: fingerprint of the image.
-            radius: most differing bits of a near hash.
+            printed: Fingerprint of the image.
+            radius: Most differing bits of a near hash.
         """
         digests = (("sha256", printed.sha256), ("pixel_sha256", printed.pixel_sha256))
         for rule in (BLOCK, ALLOW):
@@ -102,7 +102,7 @@ class Overrides:
     def _near(self, printed: Fingerprint, radius: int) -> Override | None:
         if not self.hashed or printed.status != OK or printed.dihedral is None:
             return None
-        matches = scan.within(self._words, printed.dihedral, radius)
+        matches = scan.find_near(self._words, printed.dihedral, radius)
         return self.hashed[int(matches.row[np.argmin(matches.distance)])] if len(matches.row) else None
 
     @cached_property
@@ -110,8 +110,8 @@ class Overrides:
         return scan.words(from_hex([each.value for each in self.hashed]))
 
     @property
-    def passed(self) -> dict[int, Override]:
-        """The entries that let a cluster pass, by its id: resemblance to it is no reason to block."""
+    def allowed_clusters(self) -> dict[int, Override]:
+        """The entries that allow resemblance to a cluster, by its id."""
         return {int(entry.value): entry for entry in self.exact.values() if entry.kind == "cluster_id"}
 
 

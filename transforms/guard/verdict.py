@@ -2,7 +2,7 @@
 
 What belongs here: the shape of an answer, and its sentences. What does not: checking a picture (`guard/check.py`).
 
-The words are the warehouse's where the guard can tell: `exact` is the same. `similar` covers what the warehouse, which
+The guard uses the words of the warehouse: `exact` has the same meaning. `similar` covers what the warehouse, which
 aligns pixels, calls `copy`, `partial_copy` or `similar`.
 """
 
@@ -23,11 +23,11 @@ class Policy:
     """The thresholds from which a picture is blocked.
 
     Attributes:
-        pdq: most differing bits of 256, the least over 8 rotations and reflections.
+        pdq: Most differing bits of 256, the least over 8 rotations and reflections.
         pdq_quality: 0 to 100; a hash of lower quality is not compared.
-        copy_score: least cosine of copy embeddings, the best over the views.
-        p_value: if set, p-values up to it block too.
-        at_least: least training rows of a picture in the bundle.
+        copy_score: Least cosine of copy embeddings, the best over the views.
+        p_value: If set, p-values up to it block too.
+        at_least: Least training rows of a picture in the bundle.
     """
 
     pdq: int
@@ -39,7 +39,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The measurement that decided, and its threshold. The guard tries cheaper methods first.
+    """The measurement that decided, and its threshold. Cheaper methods come first.
 
     method: sha256 or pixels (equal: 0), pdq (bits of 256), embedding (cosine), p_value, or override.
     """
@@ -65,8 +65,8 @@ def nothing_near(policy: Policy, searched: "Searched") -> str:
     """Return the sentence of an allowance: what was searched without a match.
 
     Args:
-        policy: the thresholds.
-        searched: the extent of the search.
+        policy: The thresholds.
+        searched: The extent of the search.
     """
     of = f" that {policy.at_least} or more rows show" if policy.at_least > 1 else ""
     rules = f"none within {policy.pdq} bits by perceptual hash"
@@ -79,8 +79,8 @@ def too_flat(quality: int, policy: Policy) -> str:
     """Return why a picture cannot be compared by its perceptual hash.
 
     Args:
-        quality: that of its hash, 0 to 100.
-        policy: the thresholds.
+        quality: That of its hash, 0 to 100.
+        policy: The thresholds.
     """
     return (
         f"the image has too little structure to be compared by perceptual hash (quality {quality} of 100, "
@@ -93,16 +93,16 @@ class Source:
     """A training picture that the image likely comes from. It is the nearest one, not a proven source.
 
     Attributes:
-        cluster_id: that of the warehouse.
+        cluster_id: That of the warehouse.
         sample_id: likewise.
-        duplicate_count: training rows that show the picture.
-        recalled_count: further rows that were recalled; the model was trained on them.
-        recalled: whether all rows were recalled.
-        licenses: those of the rows that were not recalled.
-        exact: whether bytes or pixels are equal.
-        pdq_distance: differing bits; None if not compared.
-        copy_score: cosine; None if not compared.
-        region: the nearest view of the image: x, y, width, height, in fractions.
+        duplicate_count: Training rows that show the picture.
+        recalled_count: Further rows that were recalled; the model was trained on them.
+        recalled: Whether all rows were recalled.
+        licenses: Those of the rows that were not recalled.
+        exact: Whether bytes or pixels are equal.
+        pdq_distance: Differing bits; None if not compared.
+        copy_score: Cosine; None if not compared.
+        region: The nearest view of the image: x, y, width, height, in fractions.
     """
 
     cluster_id: int
@@ -124,14 +124,14 @@ class Searched:
     """The extent of the search behind an answer.
 
     Attributes:
-        bundle: version of the warehouse, and digest of the bundle.
-        fingerprints: those that the bundle can compare.
-        rows: training rows in the bundle.
-        searchable: rows of the catalogue.
-        coverage: share of `searchable` that was compared by embedding, or by hash if the bundle has no embeddings.
-        pictures: different pictures in the bundle.
-        recall: measured share of embeddings above the threshold that the search finds; None without embeddings.
-        overrides: digest of the curators' list; empty without one.
+        bundle: Version of the warehouse, and digest of the bundle.
+        fingerprints: Those that the bundle can compare.
+        rows: Training rows in the bundle.
+        searchable: Rows of the catalogue.
+        coverage: Share of `searchable` that was compared by embedding, or by hash if the bundle has no embeddings.
+        pictures: Different pictures in the bundle.
+        recall: Measured share of embeddings above the threshold that the search finds; None without embeddings.
+        overrides: Digest of the curators' list; empty without one.
     """
 
     bundle: str
@@ -149,17 +149,17 @@ class Verdict:
     """The guard's answer for one image.
 
     Attributes:
-        decision: allow, block, or unavailable, which is no permission.
-        verdict: exact, similar, no_match_found or not_searched.
+        decision: `allow`, `block`, or `unavailable`, which is not a permission.
+        verdict: `exact`, `similar`, `no_match_found` or `not_searched`.
         reason: a sentence.
-        evidence: the measurement that decided, if one did.
-        sources: best first, at most 10 of `sources_found`.
-        p_value: how often a picture outside the training set has a best match this strong; None if a hash decided, or
+        evidence: The measurement that decided, if one did.
+        sources: Best first, at most 10 of `sources_found`.
+        p_value: How often a picture outside the training set has a best match this strong; None if a hash decided, or
             nothing is calibrated.
-        temporary: whether trying again may help: time or memory was short, or a file was changed.
-        sha256: of the file; None without one.
-        pixel_sha256: of the pixels; None if they cannot be read.
-        override: the curator's entry that decided, if one did.
+        temporary: Whether trying again may help: time or memory was short, or a file was changed.
+        sha256: Of the file; None without one.
+        pixel_sha256: Of the pixels; None if they cannot be read.
+        override: The curator's entry that decided, if one did.
     """
 
     decision: str

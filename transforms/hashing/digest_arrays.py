@@ -33,8 +33,8 @@ def rows(column: pa.Array) -> Rows:
 class Lookup:
     """Finds digests in a set: uint8 of shape (n, 32), without repeats.
 
-    It takes 16 bytes of memory a digest beside them. They are sorted by a hash with random keys (multilinear over words
-    of 32 bits, twice: Lemire, Kaser, "Strongly universal string hashing is fast", 2014), so that no choice of digests,
+    Memory: 16 bytes a digest besides the digests. They are sorted by a hash with random keys (multilinear over words of
+    32 bits, twice: Lemire, Kaser, "Strongly universal string hashing is fast", 2014), so that no choice of digests,
     such as perceptual hashes that begin alike, makes it slow.
     """
 
@@ -50,22 +50,22 @@ class Lookup:
         high, low = (keys[0] + sum(words[:, i] * keys[i + 1] for i in range(BYTES // 4)) for keys in self._keys)
         return (high & _HIGH) | (low >> np.uint64(32))
 
-    def find(self, wanted: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def find(self, digests: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Return, for digests of shape (m, 32), the index of each in the set, and whether the set has it."""
-        position = np.zeros(len(wanted), np.int64)
-        found = np.zeros(len(wanted), np.bool_)
-        if not len(self._digests) or not len(wanted):
+        position = np.zeros(len(digests), np.int64)
+        found = np.zeros(len(digests), np.bool_)
+        if not len(self._digests) or not len(digests):
             return position, found
-        wanted = np.ascontiguousarray(wanted)
-        hashed = self._hash(wanted)
+        digests = np.ascontiguousarray(digests)
+        hashed = self._hash(digests)
         place = np.searchsorted(self._sorted, hashed)
-        open_ = np.arange(len(wanted))
+        open_ = np.arange(len(digests))
         while len(open_):  # digests of the same hash lie side by side
             place, open_ = _within(place, open_, len(self._sorted))
             same = self._sorted[place] == hashed[open_]
             place, open_ = place[same], open_[same]
             there = self._order[place]
-            equal = (self._digests[there] == wanted[open_]).all(axis=1)
+            equal = (self._digests[there] == digests[open_]).all(axis=1)
             position[open_[equal]], found[open_[equal]] = there[equal], True
             place, open_ = place[~equal] + 1, open_[~equal]
         return position, found

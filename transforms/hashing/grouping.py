@@ -1,4 +1,4 @@
-"""Which rows are equal: digests and hashes collapsed to their different values.
+"""Equal rows: digests and hashes collapsed to their different values.
 
 What belongs here: exact equality of rows of bytes. What does not: rows that are only close (`joins/hamming/join.py`),
 reading them from tables (`hashing/digest_arrays.py`).
@@ -31,10 +31,10 @@ class RowGroups:
 def collapse(values: npt.NDArray[np.uint8]) -> RowGroups:
     """Group equal rows of uint8 of shape (n, w), C-contiguous. Raises ValueError for any other array.
 
-    One pass over a hash table compares rows byte by byte. It takes 16 to 32 bytes of memory a row beside the result.
-    The hash is multilinear over words of 32 bits with secret random keys, so that any two different rows collide with
-    a chance of 2⁻³², whoever chose them (Lemire, Kaser: "Strongly universal string hashing is fast", 2014). The keys
-    change the time it takes, never the result.
+    One pass over a hash table compares rows byte by byte. Memory: 16 to 32 bytes a row besides the result. The hash is
+    multilinear over words of 32 bits with secret random keys, so that any two different rows, even chosen ones, collide
+    with a chance of 2⁻³² (Lemire, Kaser: "Strongly universal string hashing is fast", 2014). The keys change the time
+    it takes, never the result.
     """
     if values.ndim != 2 or values.dtype != np.uint8 or not values.flags.c_contiguous:
         raise ValueError(f"values must be uint8 of shape (n, w), C-contiguous, not {values.dtype} of {values.shape}")

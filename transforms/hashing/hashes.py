@@ -73,7 +73,7 @@ def from_hex(hashes: list[str]) -> npt.NDArray[np.uint8]:
 
 
 def _small(picture: Pixels) -> Pixels:
-    """Return the picture scaled by the library's own filter, or as it is if it is small."""
+    """Return the picture scaled by the library's own filter, or unchanged if it is small."""
     if min(picture.shape[:2]) <= _SIDE:  # the library refuses less than 5 pixels a side and filters nothing up to 128
         return picture
     from transforms.hashing.pdq_scaling import scale  # Numba takes half a second to import

@@ -56,7 +56,7 @@ def _colours() -> npt.NDArray[np.uint8]:
 
 
 def _compiled(*signature: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile to machine code, kept on disk for the next process where some folder for it can be written."""
+    """Compile to machine code, cached on disk for the next process if a folder for it is writable."""
 
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
@@ -69,7 +69,7 @@ def _compiled(*signature: object) -> Callable[[Callable[..., Any]], Callable[...
 
 @nb.njit
 def _weights(length: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return what each of 64 kept values takes of a row of pixels: weights, and the pixel they begin at.
+    """Return the share of a row of pixels in each of 64 kept values: weights, and the pixel at which they begin.
 
     A box of `window` pixels covers those from `half - window` to `half - 1` beside its own that exist, and each of
     those has been the mean of such a box before.

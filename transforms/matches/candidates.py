@@ -1,6 +1,6 @@
 """Which training pictures could a generation come from? Candidates of every method, then evidence from pixels.
 
-What belongs here: choosing the candidates of one generation, and stating what a comparison says of it. What does not:
+What belongs here: choosing the candidates of one generation, and deriving evidence from a comparison. What does not:
 searching (`matches/search.py`), kept lists of neighbours (`matches/neighbour_lists.py`), verdicts
 (`sql/matches/evidence.sql`).
 """
@@ -58,7 +58,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CandidateThresholds:
-    """Where searching stops.
+    """The limits of the search.
 
     Attributes:
         pdq: Bits.
@@ -72,7 +72,7 @@ class CandidateThresholds:
 
     @property
     def demand(self) -> ListDemand:
-        """What a list of neighbours must provide."""
+        """The demand on a list of neighbours."""
         return ListDemand(self.neighbours, self.candidate)
 
 
@@ -92,7 +92,7 @@ class Comparison:
         index: Of the training picture.
         copy_score: Cosine of the best view.
         box: That view's part of the generation.
-        alignment: None if no way of laying it was found, or a picture could not be read.
+        alignment: None if no alignment was found, or a picture could not be read.
         failure: Why a picture could not be read.
     """
 
@@ -105,7 +105,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class PairEvidence:
-    """What a comparison says of a generation and a training picture. `pdq_distance`: bits of 256."""
+    """The evidence of a comparison about a generation and a training picture. `pdq_distance`: bits of 256."""
 
     generation_id: str
     index: int
@@ -160,7 +160,7 @@ def candidates_by_looks(
 ) -> list[Candidate]:
     """Return a generation's candidates by equality, hash and embedding.
 
-    The nearest picture is a candidate at any distance: without it nothing could be said about that distance.
+    The nearest picture is a candidate at any distance, so that its distance is published.
 
     Args:
         query: The generation.
@@ -168,8 +168,8 @@ def candidates_by_looks(
         by_embedding: Its nearest pictures by embedding.
         by_hash: Its nearest pictures by PDQ.
         pictures: All pictures.
-        cut: Where searching stops.
-        views: What was searched with, in the order of the lists' views.
+        cut: The limits of the search.
+        views: The views, in the order of their indices in the lists.
     """
 
     def candidate(index: int, method: str, score: float, box: Box = WHOLE) -> Candidate:
@@ -206,7 +206,7 @@ def choose(candidates: Sequence[Candidate], pictures: DistinctPictures, cut: Can
 
 
 def measure(query: Query, equal: EqualPictures, comparison: Comparison, pictures: DistinctPictures) -> PairEvidence:
-    """State what is known of a generation and a training picture.
+    """Return the evidence about a generation and a training picture.
 
     Args:
         query: The generation.

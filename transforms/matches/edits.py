@@ -1,7 +1,7 @@
-"""What happens to a training picture on its way into a generated one, by code: edits to measure recall with.
+"""Edits that imitate how a generated image changes a training picture, to measure recall.
 
-What belongs here: making an edited picture from its source, the same one from the same seed. What does not: which
-pictures are edited, and whether the source is found again (`tests/benchmarks/`, calibration).
+What belongs here: editing a picture, with the same result for the same seed. What does not: which pictures are edited,
+and whether the source is found again (`tests/benchmarks/`, calibration).
 
 Some edits are of the DISC challenge (Douze et al., "The 2021 Image Similarity Dataset and Challenge", 2021); template
 swaps are the template verbatims of Webster, "A Reproducible Extraction of Training Images from Diffusion Models", 2023.

@@ -1,12 +1,11 @@
 """Lists of the training pictures nearest to a generation, kept up to date as pictures come and go.
 
-What belongs here: what a list promises, adding to it, whether it is long enough, and the likely sources it gives. What
-does not: searching (`matches/search.py`, `joins/hamming/join.py`), storing lists
-(`orchestration/matches/kept_lists.py`).
+What belongs here: the guarantees of a list, adding to it, whether it is long enough, and its best clusters. What does
+not: searching (`matches/search.py`, `joins/hamming/join.py`), storing lists (`orchestration/matches/kept_lists.py`).
 
-Pictures have indices in the order of their SHA-256. A list is in the order of (score, highest first; index), which has
-no ties, whatever the history. A list holds all pictures down to its floor, a place in that order. So the beginning of
-a list is the beginning of a list of all pictures, and so is everything derived from it.
+Pictures have indices in the order of their SHA-256. A list is ordered by score, highest first, then by index, so it has
+no ties. A list holds all pictures down to its floor, a place in that order. So the start of a list equals the start of
+a list of all pictures.
 """
 
 from bisect import bisect_right
@@ -22,7 +21,7 @@ Indices = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 
 FIRST, MOST = 64, 1024
-"""Pictures that a list holds at first and at most. What lies beyond the most is not looked at."""
+"""The first and the largest size of a list. Pictures beyond the largest size are ignored."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +57,20 @@ NONE = NeighbourList(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0,
 
 @dataclass(frozen=True)
 class ListDemand:
-    """What a list must provide: pictures of `clusters` clusters with a score of `least`, and the nearest anyway."""
+    """The required content of a list: pictures of `clusters` clusters with scores from `least` on, and the nearest."""
 
     clusters: int
     least: float
 
 
 def extend(near: NeighbourList, more: NeighbourList, digests: Rows, most: int) -> NeighbourList:
-    """Add the pictures that were found among new ones.
+    """Add the results of searching new pictures.
 
-    What lies beyond the floor of either list is left out: other pictures there are not known.
+    Drops pictures beyond the floor of either list, because the lists are not complete there.
 
     Args:
         near: The list.
-        more: What was found among the new pictures. A picture may be in both.
+        more: The results among the new pictures. A picture may be in both lists.
         digests: uint8 (n, 32), ascending, of all pictures.
         most: Pictures kept; a list that is cut gets a floor there.
     """
@@ -144,7 +143,7 @@ def suffices(near: NeighbourList, head: Indices, demand: ListDemand) -> bool:
 
 
 def size(near: NeighbourList) -> int:
-    """Return how many pictures a list may hold: FIRST, or more if that did not suffice once."""
+    """Return the capacity of a list: FIRST, or more if that did not suffice before."""
     if len(near) <= FIRST:
         return FIRST
     return 4 * FIRST if len(near) <= 4 * FIRST else MOST

@@ -4,8 +4,7 @@ What belongs here: the null distribution of best-match scores, its tail, p-value
 not: searching (`matches/search.py`), false discovery rates (`sql/matches/significance.sql`).
 
 A score is normalised as in DISC (Douze et al., "The 2021 Image Similarity Dataset and Challenge", 2021): what a picture
-has in common with many is no sign that it copies one, so the mean of its best scores against other pictures is
-subtracted.
+has in common with many is not a sign of copying, so the mean of its best scores against other pictures is subtracted.
 """
 
 import math
@@ -45,9 +44,9 @@ class Null:
     def p_values(self, scores: npt.ArrayLike) -> Scores:
         """Return p-values in (0, 1], of the shape of `scores`; they never rise with the score.
 
-        Up to the threshold the picture itself counts among those as strong as it, so that p is never 0 (Davison and
-        Hinkley, "Bootstrap Methods and their Application", 1997, 4.2). Above it, the p-value of the threshold is
-        multiplied by the tail's, so nothing jumps at the threshold.
+        Up to the threshold the picture itself is counted too, so that p is never 0 (Davison and Hinkley, "Bootstrap
+        Methods and their Application", 1997, 4.2). Above it, the p-value of the threshold is multiplied by the tail's,
+        so the p-value is continuous at the threshold.
         """
         asked = np.asarray(scores, np.float64)
         base = asked if self.tail is None else np.minimum(asked, self.tail.threshold)
@@ -128,7 +127,7 @@ class NormalisedMatch:
     """A picture's strongest match.
 
     Attributes:
-        position: Of the match; None if there is nothing to match.
+        position: Position of the match. None without pictures to match.
         score: Cosine.
         background: See `background_mean`.
     """
@@ -139,7 +138,7 @@ class NormalisedMatch:
 
     @property
     def normalised(self) -> float:
-        """The score without what the picture has in common with others."""
+        """The score minus the background."""
         return self.score - self.background
 
 

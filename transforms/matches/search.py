@@ -1,12 +1,11 @@
 """Searching the training pictures with the views of a generation.
 
-What belongs here: the best neighbours of a generation over its views. What does not: keeping what was found
-(`matches/neighbour_lists.py`), deciding what a neighbour means (`sql/matches/`), comparing pixels
-(`alignment/align.py`).
+What belongs here: the best neighbours of a generation over its views. What does not: keeping results
+(`matches/neighbour_lists.py`), interpreting neighbours (`sql/matches/`), comparing pixels (`alignment/align.py`).
 
-A tile of the product of all views with a block of pictures is reduced to its best view before anything is chosen, and
-only pictures that may still be among the best are looked at again. These are scored by themselves, in float64: a matrix
-product adds up in an order that depends on its shape, so two runs could disagree about which of two is nearer.
+A tile of the product of all views with a block of pictures is first reduced to its best view, and only pictures that
+may still be among the best are computed again. These are scored by themselves, in float64: a matrix product adds up in
+an order that depends on its shape, so two runs could disagree about which of two is nearer.
 """
 
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ def best_over_views(
 ) -> list[SearchHits]:
     """Find the k training pictures nearest to any view of each generation, exactly.
 
-    The result is the same for every block and on every device.
+    The result does not depend on `block` or on the device.
 
     Args:
         views: float32 of shape (generations, views, d), norm 1.
@@ -177,7 +176,7 @@ def _score_pairs(views, vectors, owner, found, way):  # noqa: ANN001, ANN202
 
 @nb.njit(parallel=True, cache=True, nogil=True)
 def _insert(views, part, asking, begins, columns, start, order, least, score, position, view):  # noqa: ANN001, ANN202
-    """Put each pair where it belongs among the best of its generation, if it does."""
+    """Insert each pair into the best of its generation, if it is among them."""
     k = score.shape[1]
     for i in nb.prange(len(asking)):
         g = asking[i]

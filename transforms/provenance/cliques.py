@@ -1,6 +1,6 @@
 """The largest clique of a graph: pictures of which every two are near each other.
 
-What belongs here: finding it within bounded work, and saying what is certain. What does not: the distances
+What belongs here: finding it within bounded work, and bounding its size. What does not: the distances
 (`provenance/memorization.py`), connected components (`duplicates/components.py`): a chain of pictures that change step
 by step is one component, yet holds no clique.
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 BUDGET = 5_000_000
-"""Vertices coloured, a few seconds, before a search ends with what it has."""
+"""Vertices coloured before a search ends with its best clique; a few seconds."""
 
 Adjacency = npt.NDArray[np.bool_]
 
@@ -32,11 +32,11 @@ class Clique:
 
     @property
     def exact(self) -> bool:
-        """Whether no clique is larger. Otherwise the search ran out of its budget, and this one is a lower bound."""
+        """Whether no clique is larger. If not, the search ran out of its budget, and this is a lower bound."""
         return len(self.members) == self.at_most
 
     def holds(self, size: int) -> bool | None:
-        """Return whether there is a clique of `size` members; None if the search ended before that was known."""
+        """Return whether a clique of `size` members exists, or None if the search ended before it knew."""
         if len(self.members) >= size:
             return True
         return False if self.at_most < size else None

@@ -1,8 +1,8 @@
 """The case of one generation as an HTML page that loads no other file.
 
-What belongs here: what the page says, its pictures at the size of a page. What does not: reading a case, writing files
-(`orchestration/reports/case_pages.py`). The structure is in `templates/case.html.j2`. The look, and the rules that stop
-text from outside from acting, are in `reports/page.py`.
+What belongs here: the content of the page, and its pictures at the size of a page. What does not: reading a case,
+writing files (`orchestration/reports/case_pages.py`). The structure is in `templates/case.html.j2`. The look, and the
+rules that stop text from outside from acting, are in `reports/page.py`.
 """
 
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ class LikelySource:
     """A likely source of a generation.
 
     Attributes:
-        file: the file of the training picture, with its member in an archive.
-        picture: its pixels, or None if it cannot be read; `failure` then says why.
-        homography: the alignment as `overlays.overlay` takes it, or None if none is known.
-        region: the shared part on the generation, in fractions from the top left.
-        source_region: the same part on the source.
-        unsafe: whether the dataset marks a row that shows the picture as unsafe; the page then veils its pictures.
-        cluster_page: relative path to the page with all rows that show the picture, or None if there is none.
+        file: The file of the training picture, with its member in an archive.
+        picture: Its pixels, or None if it cannot be read; `failure` then says why.
+        homography: The alignment as `overlays.overlay` takes it, or None if none is known.
+        region: The shared part on the generation, in fractions from the top left.
+        source_region: The same part on the source.
+        unsafe: Whether the dataset marks a row that shows the picture as unsafe; the page then veils its pictures.
+        cluster_page: Relative path to the page with all rows that show the picture, or None if there is none.
     """
 
     rank: int
@@ -65,14 +65,14 @@ class LikelySource:
 
 @dataclass(frozen=True)
 class CasePage:
-    """Everything the page says.
+    """The content of the page.
 
     Attributes:
-        thresholds: the thresholds of the published version.
-        sources: likely sources, strongest first.
-        source_count: how many likely sources there are, those not in `sources` included.
-        errors: how often verdicts and p-values were wrong on pictures of known truth.
-        reliability: how often p-values fell below each level.
+        thresholds: The thresholds of the published version.
+        sources: Likely sources, strongest first.
+        source_count: How many likely sources there are, those not in `sources` included.
+        errors: How often verdicts and p-values were wrong on pictures of known truth.
+        reliability: How often p-values fell below each level.
     """
 
     generation_id: str
@@ -103,8 +103,8 @@ def render(case: CasePage, reports: str | None = None) -> str:
     pixels, with the longer side at most `overlays.LONG_SIDE`.
 
     Args:
-        case: what the page says.
-        reports: relative path from the page to the folder of the reports, such as `"../../"`, if it lies in one.
+        case: What the page says.
+        reports: Relative path from the page to the folder of the reports, such as `"../../"`, if it is in one.
     """
     shown = case.sources[:MOST_SOURCES]
     return page.render(

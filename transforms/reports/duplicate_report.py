@@ -35,8 +35,8 @@ class FrequencyBand:
     """How many pictures repeat about equally often.
 
     Attributes:
-        band: how often, such as `"1"`, `"3-4"` or `"100-999"` times.
-        share_of_rows: the band's rows over all counted rows, between 0 and 1.
+        band: How often, such as `"1"`, `"3-4"` or `"100-999"` times.
+        share_of_rows: The band's rows over all counted rows, between 0 and 1.
     """
 
     band: str
@@ -75,14 +75,14 @@ class GalleryExtent:
     """How much of the warehouse the data beside the pages holds.
 
     Attributes:
-        listed: number of listed pictures, the most repeated ones.
-        least: rows of the least repeated of them.
-        thumbnails: number of pictures, from the first on, with a small copy.
-        part: entries in a file.
-        sheet: thumbnails in a file.
-        column: index rows in a file.
-        cluster_files: number of files with clusters; a cluster is in the file of its id modulo this number.
-        members: rows listed of a cluster at most.
+        listed: Number of listed pictures, the most repeated ones.
+        least: Rows of the least repeated of them.
+        thumbnails: Number of pictures, from the first on, with a small copy.
+        part: Entries in a file.
+        sheet: Thumbnails in a file.
+        column: Index rows in a file.
+        cluster_files: Number of files with clusters; a cluster is in the file of its id modulo this number.
+        members: Rows listed of a cluster at most.
     """
 
     listed: int
@@ -97,17 +97,17 @@ class GalleryExtent:
 
 @dataclass(frozen=True)
 class DuplicateReport:
-    """Everything the first page says.
+    """The content of the first page.
 
     Attributes:
-        rows: training rows.
-        images: rows with a picture.
-        clusters: pictures that at least two rows show.
-        rows_in_clusters: rows that show one of these pictures.
-        largest: rows of the most repeated picture.
-        coverage: one entry for each fingerprint.
-        hosts: the first of `all_hosts` hosts, those with the most repeated rows.
-        licences: the first of `all_licences` licences, likewise.
+        rows: Training rows.
+        images: Rows with a picture.
+        clusters: Pictures that at least two rows show.
+        rows_in_clusters: Rows that show one of these pictures.
+        largest: Rows of the most repeated picture.
+        coverage: One entry for each fingerprint.
+        hosts: The first of `all_hosts` hosts, those with the most repeated rows.
+        licences: The first of `all_licences` licences, likewise.
     """
 
     title: str

@@ -25,9 +25,9 @@ class Overlay:
     """Pictures of one size, uint8 of shape (height, width, 3), RGB.
 
     Attributes:
-        source: the warped source; where it does not reach, the generation, dimmed.
-        heat: the colour of each pixel's difference after one gain and offset for each channel; grey without source.
-        covered: the share of the generation that the source reaches.
+        source: The warped source; where it does not reach, the generation, dimmed.
+        heat: The colour of each pixel's difference after one gain and offset for each channel; grey without source.
+        covered: The share of the generation that the source reaches.
     """
 
     generation: Pixels
@@ -46,22 +46,22 @@ def overlay(
     """Lay the source over the generation.
 
     Args:
-        generation: the generated picture.
-        source: the training picture.
+        generation: The generated picture.
+        source: The training picture.
         homography: 9 numbers, row by row, that map source to generation coordinates. Both are fractions of the picture
             from the top left corner.
-        region: part of the generation where the exposure is matched; wherever the source reaches if None.
-        long_side: pixels of the longer side of the result.
+        region: Part of the generation where the exposure is matched; wherever the source reaches if None.
+        long_side: Pixels of the longer side of the result.
 
     Raises:
-        ValueError: the homography is no invertible map, or it takes the source out of the picture.
+        ValueError: If the homography is not invertible, or maps the source outside the picture.
     """
     onto = _matrix(homography)
     shown = shrink(generation, long_side)
     height, width = shown.shape[:2]
     laid, reach = _warped(source, onto, width, height)
     if not reach.any():
-        raise ValueError("the alignment takes the source out of the picture")
+        raise ValueError("the alignment maps the source outside the picture")
     fit = reach & _inside(region, width, height)
     fit = fit if fit.any() else reach
     mine, theirs = shown.astype(np.float64) / 255, laid.astype(np.float64) / 255
@@ -96,8 +96,8 @@ def shrink(picture: Pixels, long_side: int = LONG_SIDE) -> Pixels:
     """Shrink a picture.
 
     Args:
-        picture: the picture.
-        long_side: pixels of its longer side at most.
+        picture: The picture.
+        long_side: Pixels of its longer side at most.
     """
     height, width = picture.shape[:2]
     scale = min(1.0, long_side / max(height, width))
@@ -108,7 +108,7 @@ def shrink(picture: Pixels, long_side: int = LONG_SIDE) -> Pixels:
 def _matrix(homography: Sequence[float]) -> npt.NDArray[np.float64]:
     numbers = np.asarray(homography, np.float64)
     if numbers.shape != (9,) or not np.isfinite(numbers).all() or abs(np.linalg.det(numbers.reshape(3, 3))) < 1e-12:
-        raise ValueError("the alignment is no map of one picture onto another")
+        raise ValueError("the alignment does not map one picture onto the other")
     return numbers.reshape(3, 3)
 
 

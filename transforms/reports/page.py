@@ -1,4 +1,4 @@
-"""What all pages share: one look, one way of escaping, one security policy, and data that a page loads from a folder.
+"""The shared parts of all pages: look, escaping, security policy, and data that a page loads from a folder.
 
 What belongs here: rendering a template with the shared style and filters, and encoding data for scripts. What does not:
 text, numbers and shares as people read them (`readable.py`), what a page says (`reports/duplicate_report.py`,
@@ -58,11 +58,11 @@ def render(template: str, scripts: Sequence[str], data: object = None, *, loads:
     """Render a template as one HTML page.
 
     Args:
-        template: file name of the template.
-        scripts: files beside the template, joined into the page's one script.
+        template: File name of the template.
+        scripts: Files beside the template, joined into the page's one script.
         data: a JSON value for the scripts.
-        loads: whether the scripts load files of the data folder.
-        values: values for the template.
+        loads: Whether the scripts load files of the data folder.
+        values: Values for the template.
     """
     environment = _environment()
     source = "\n".join(['"use strict";', *(_source(environment, name) for name in scripts)])
@@ -83,11 +83,11 @@ def data_file(name: str, value: object) -> str:
     The script is ASCII, and nothing in it ends a script element.
 
     Args:
-        name: the name under which the page asks for the value.
-        value: the value; its keys are never text from outside.
+        name: The name under which the page asks for the value.
+        value: The value; its keys are never text from outside.
 
     Raises:
-        ValueError: the value holds a number that JSON cannot express.
+        ValueError: If the value holds a number that JSON cannot express.
     """
     return f"deliver({_json(name)},{_json(value)});\n"
 

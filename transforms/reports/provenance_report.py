@@ -36,10 +36,10 @@ class SearchExtent:
     """What the generations were compared with, as in `provenance.generations`.
 
     Attributes:
-        generations: generated images in the warehouse.
-        searched: training rows that every generation was compared with at least.
-        searchable: training rows there were to compare with.
-        required: the coverage from which finding no copy means that there is none.
+        generations: Generated images in the warehouse.
+        searched: Training rows that every generation was compared with at least.
+        searchable: Training rows there were to compare with.
+        required: The coverage from which finding no copy means that there is none.
     """
 
     generations: int
@@ -95,13 +95,13 @@ class Rightsholder:
 
 @dataclass(frozen=True)
 class ProvenanceReport:
-    """Everything the page says.
+    """The content of the page.
 
     Attributes:
-        confirmed: generations with a confirmed copy.
-        shown: the values by which the page sorts those it shows: verdict, rows of the source, q-value.
-        licences: the first of `all_licences` licences.
-        rightsholders: the first of `all_rightsholders` rightsholders.
+        confirmed: Generations with a confirmed copy.
+        listed_copies: The values by which the page sorts the copies it lists: verdict, rows of the source, q-value.
+        licences: The first of `all_licences` licences.
+        rightsholders: The first of `all_rightsholders` rightsholders.
     """
 
     title: str
@@ -114,7 +114,7 @@ class ProvenanceReport:
     errors: tuple[Measurement, ...]
     reliability: tuple[ReliabilityPoint, ...]
     confirmed: int
-    shown: tuple[tuple[str, int, float], ...]
+    listed_copies: tuple[tuple[str, int, float], ...]
     licences: tuple[Licence, ...]
     all_licences: int
     rightsholders: tuple[Rightsholder, ...]
@@ -130,7 +130,7 @@ def render(report: ProvenanceReport) -> str:
     return page.render(
         "provenance.html.j2",
         ("common.js", "shards.js", "listing.js", "cases.js"),
-        {"sheet": SHEET, "cases": [list(case) for case in report.shown]},
+        {"sheet": SHEET, "cases": [list(case) for case in report.listed_copies]},
         loads=True,
         report=report,
         most=max((row.generations for row in report.verdicts), default=0),
@@ -143,10 +143,10 @@ def side_by_side(case: CasePage, file: str, cluster_id: int, listed: bool) -> di
     """Return a confirmed case for the page's script: the generation, its best source, and one laid over the other.
 
     Args:
-        case: the case.
-        file: file name of its own page.
-        cluster_id: cluster of its best source.
-        listed: whether that cluster has a page.
+        case: The case.
+        file: File name of its own page.
+        cluster_id: Cluster of its best source.
+        listed: Whether that cluster has a page.
     """
     best = case.sources[0]
     values = {measurement.name: measurement.value for measurement in best.measurements}

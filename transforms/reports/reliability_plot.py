@@ -25,8 +25,8 @@ def plot(points: Iterable[ReliabilityPoint], title: str) -> str:
     """Return an SVG element: the observed share over the nominal level, with intervals and the ideal diagonal.
 
     Args:
-        points: the shares, in any order.
-        title: the title; any text, it is escaped. Screen readers read it with the numbers.
+        points: The shares, in any order.
+        title: The title; any text, it is escaped. Screen readers read it with the numbers.
     """
     ordered = sorted(points, key=lambda point: point.level)
     size = _SIDE + 2 * _MARGIN

@@ -1,6 +1,6 @@
 """Small copies of pictures for pages: their pixels, re-encoded, never the original's bytes or metadata.
 
-What belongs here: shrinking and encoding. What does not: which pictures are shown.
+What belongs here: shrinking and encoding. What does not: choosing the pictures.
 """
 
 import base64
@@ -19,10 +19,10 @@ def thumbnail(picture: Pixels, long_side: int = LONG_SIDE) -> bytes:
 
     Args:
         picture: uint8 of shape (height, width, 3), RGB.
-        long_side: pixels of the longer side; smaller pictures keep their size.
+        long_side: Pixels of the longer side; smaller pictures keep their size.
 
     Raises:
-        ValueError: the picture has another shape or type.
+        ValueError: If the picture has another shape or type.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != "uint8" or picture.size == 0:
         raise ValueError(f"a picture must be uint8 of shape (h, w, 3), not {picture.dtype} of {picture.shape}")
@@ -37,7 +37,7 @@ def source(picture: Pixels, long_side: int = LONG_SIDE) -> str:
     """Return a thumbnail as a `data:` URL.
 
     Args:
-        picture: as for `thumbnail`.
-        long_side: as for `thumbnail`.
+        picture: As for `thumbnail`.
+        long_side: As for `thumbnail`.
     """
     return "data:image/jpeg;base64," + base64.b64encode(thumbnail(picture, long_side)).decode("ascii")

@@ -1,4 +1,4 @@
-"""Object stores behind `s3://`, `gs://` and `hf://`: which client, and what its errors mean.
+"""Object stores (`s3://`, `gs://`, `hf://`): their clients, and the meaning of their errors.
 
 What belongs here: one client a store, with short timeouts and few attempts, and errors that name the path and the fix.
 What does not: finding and reading files (`storage/stores.py`). Credentials, endpoints and regions come from the
@@ -28,7 +28,7 @@ def is_remote(path: str) -> bool:
 
 
 def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
-    """Return the store of a path, and the path within it. Raises StoreError for a store that is not known."""
+    """Return the store of a path, and the path within it. Raises StoreError for an unknown store."""
     scheme, _, inner = path.partition("://")
     if scheme == "s3":
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -41,7 +41,7 @@ def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
         from huggingface_hub import HfFileSystem  # late: it is slow to import, and few need it
 
         return HfFileSystem(skip_instance_cache=True), inner
-    raise StoreError(f"{path}: no store is called {scheme}; use a path on disk, s3://, gs:// or hf://")
+    raise StoreError(f"{path}: unknown store {scheme}; use a path on disk, s3://, gs:// or hf://")
 
 
 @cache
@@ -85,7 +85,7 @@ _REASONS = (
 
 
 def _raised_by(scheme: str) -> tuple[type[Exception], ...]:
-    """Return what a store's client raises beside OSError."""
+    """Return the exceptions of a store's client besides OSError."""
     if scheme != "hf":
         return ()
     from huggingface_hub.errors import HfHubHTTPError  # late: slow to import
@@ -99,11 +99,11 @@ _OUTAGES = ("AWS Error", "google::cloud")
 
 @contextmanager
 def explain_errors(path: str, *, outages_only: bool = False) -> Iterator[None]:
-    """Turn what a store raises into a StoreError that names the path and the fix. Local errors stay as they are.
+    """Convert the errors of a store into a StoreError that names the path and the fix. Local errors are unchanged.
 
     Args:
         path: What is read.
-        outages_only: Turn only what stores themselves raise, as what is read may itself be broken.
+        outages_only: Convert only errors of the stores themselves, because the file may be broken.
     """
     if not is_remote(path):
         yield
@@ -121,7 +121,7 @@ def explain_errors(path: str, *, outages_only: bool = False) -> Iterator[None]:
         if outages_only and not (isinstance(error, let_through) or any(mark in text for mark in _OUTAGES)):
             raise
         if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(f"{path} is not there; correct the path, or {fix}") from None
+            raise FileNotFoundError(f"{path} does not exist; correct the path, or {fix}") from None
         first = text.splitlines()[0][:300] if text else type(error).__name__
         reason = next((why for part, why in _REASONS if part in text), first)
         raise StoreError(f"{path} cannot be read: {reason}; {fix}") from None  # the command shows the innermost cause

@@ -1,8 +1,8 @@
-"""Files and folders that appear as a whole: locked, written apart, then renamed.
+"""Files and folders that appear as a whole: locked, written in a separate place, then renamed.
 
-What belongs here: writing apart from what readers see, one writer of a folder at a time, and clearing what a killed
-writer left. What does not: which files are written, and how they replace earlier ones (`reports/exports.py`,
-`guard/bundle_writer.py`, `warehouse/publishing.py`).
+What belongs here: writing where readers do not look, the lock of a folder, and removing what a killed writer left. What
+does not: choosing the files, and how they replace earlier ones (`reports/exports.py`, `guard/bundle_writer.py`,
+`warehouse/publishing.py`).
 """
 
 import errno
@@ -25,7 +25,7 @@ def whole(file: Path) -> Iterator[Path]:
     Raises OSError, also for special files such as /dev/stdout, which the rename would replace.
     """
     if file.exists() and not file.is_file():
-        raise OSError(errno.EINVAL, "not a regular file, which it would be replaced by; name another", str(file))
+        raise OSError(errno.EINVAL, "not a regular file, and writing would replace it; choose another path", str(file))
     with _beside(file) as partial:
         yield partial
         partial.replace(file)
@@ -36,7 +36,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes `target`, which must not exist, once all is written and synced to disk.
 
     Its files are then read-only. Its parent is scratch space of this writer alone. A failure leaves nothing, and the
-    next writer in the same place clears what a killed one left. Raises OSError.
+    next writer in the same place removes what a killed one left. Raises OSError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _clear_abandoned(target.parent)
@@ -52,13 +52,13 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder at once: readers never see a part of it, and the next writer clears what a kill leaves."""
+    """Remove a folder atomically for readers. If the process is killed, the next writer removes the rest."""
     with _beside(folder) as partial:
         folder.rename(partial)
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def staging_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write in, from which files can be renamed into `folder`.
 
     It is inside `folder`, which may be a mount of its own. Waits while another process or thread writes into the same
@@ -87,7 +87,7 @@ def remove(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file, or the names in a folder, before anything else is done."""
+    """Sync a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
@@ -135,11 +135,11 @@ def _opens(path: Path, descriptor: int) -> bool:
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
-    """Lock a folder itself, so that no lock file is left. The kernel's lock ends with this process.
+    """Lock a folder itself, without a lock file. The kernel releases the lock when this process ends.
 
     Args:
         folder: The folder.
-        wait: Whether to wait for whoever has the lock.
+        wait: Whether to wait for the holder of the lock.
 
     Yields:
         The descriptor that holds the lock, or None if the lock cannot be had or the folder is gone.

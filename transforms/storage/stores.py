@@ -1,7 +1,8 @@
-r"""Files on disk, or in an object store behind `s3://`, `gs://` or `hf://`.
+r"""Files on disk, or in an object store (`s3://`, `gs://`, `hf://`).
 
 What belongs here: finding, describing, opening and fetching files by path, and errors that name the path and the fix.
-What does not: what the files hold; the stores' clients (`storage/remote_stores.py`). Nothing is written to a store.
+What does not: the content of the files; the stores' clients (`storage/remote_stores.py`). Nothing is written to a
+store.
 
 Paths are text that a fact table can hold: a byte of a file name that is not UTF-8 is written `\udcXX`, and read back.
 """
@@ -49,14 +50,14 @@ class Entry:
 
 
 def plain(name: str) -> str:
-    """Return a file name as text that any table can hold; `open_file` finds the file by it."""
+    """Return a file name as text that any table can hold. `open_file` accepts it."""
     return name.encode(errors="backslashreplace").decode()
 
 
 def glob(pattern: str) -> Iterator[Entry]:
     """Find files and folders. `**` crosses folders; a pattern that ends in `/` finds folders alone.
 
-    Raises StoreError if a store does not answer: a shard that cannot be seen need not be gone.
+    Raises StoreError if a store does not answer, because an unlisted shard may still exist.
     """
     if is_remote(pattern):
         with explain_errors(pattern):
@@ -73,7 +74,7 @@ def glob(pattern: str) -> Iterator[Entry]:
 
 
 def fixed_part(pattern: str) -> str:
-    """Return the folder that all paths found by a glob lie in; of a plain path, its parent."""
+    """Return the folder that contains all paths found by a glob. Of a plain path, return its parent."""
     scheme, rest = _split(pattern)
     parts = PurePosixPath(rest).parts
     fixed = parts[: next((i for i, part in enumerate(parts) if local.has_magic(part)), len(parts) - 1)]

@@ -1,7 +1,7 @@
-"""Fetching the pictures of metadata that came without them, through img2dataset in processes of its own.
+"""Downloading the pictures of metadata that came without them, by img2dataset in separate processes.
 
-What belongs here: which datasets, one download at a time, running img2dataset to its end or ending it, what came of it.
-What does not: what it is given and when a shard is done (`catalog/download/url_lists.py`), how one URL is asked for
+What belongs here: choosing datasets, one download at a time, running or stopping img2dataset, and counting its results.
+What does not: its input and when a shard is done (`catalog/download/url_lists.py`), how one URL is requested
 (`catalog/download/fetch_worker.py`).
 """
 
@@ -41,14 +41,14 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True)
 class FetchPace:
-    """How img2dataset asks.
+    """How img2dataset sends requests.
 
     Attributes:
         timeout_s: Seconds of silence after which a row fails.
         retries: Further tries of a failed row.
         processes: Of img2dataset.
         threads: Of each process.
-        shard_rows: Rows of a tar; a list that was begun keeps its own.
+        shard_rows: Rows of a tar. A list that was begun keeps its number.
         member_bytes: Size above which an answer is refused.
     """
 
@@ -62,28 +62,28 @@ class FetchPace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a dataset's rows.
+    """The result of a dataset's download.
 
     Attributes:
-        asked: Rows that were asked for now.
-        downloaded: Rows that have their picture, from now or earlier.
-        failures: Rows that have none, by reason.
+        requested: Rows requested in this run.
+        downloaded: Rows with a picture, from this run or an earlier one.
+        failures: Rows without a picture, by reason.
     """
 
-    asked: int
+    requested: int
     downloaded: int
     failures: Counter[str]
 
 
 def downloadable(settings: Settings, names: Sequence[str]) -> list[Dataset]:
-    """Return datasets that have `download` in the settings.
+    """Return the datasets that have `download` in the settings.
 
     Args:
-        settings: Which name the datasets.
-        names: Those that are meant; none for all.
+        settings: All settings.
+        names: Datasets to return. Empty: all.
 
     Raises:
-        LookupError: If one of them has no `download`; the message names the fix.
+        LookupError: If a named dataset has no `download`. The message names the fix.
     """
     able = {dataset.name: dataset for dataset in settings.datasets if dataset.download}
     wrong = sorted(set(names) - able.keys())
@@ -95,7 +95,7 @@ def downloadable(settings: Settings, names: Sequence[str]) -> list[Dataset]:
 
 
 def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
-    """Download what is not downloaded yet of every metadata file of a dataset. Rows that fail are counted.
+    """Download the missing pictures of every metadata file of a dataset, and count the rows that fail.
 
     Args:
         dataset: The dataset.
@@ -108,7 +108,7 @@ def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
     if importlib.util.find_spec("img2dataset") is None:
         raise DownloadError("img2dataset is not installed; pip install 'raisonne[download]'")
     metadata, folder = _places(dataset)
-    asked, lists = 0, []
+    requested, lists = 0, []
     with _alone(folder):
         for shard in landing.find_shards(dataset.name, metadata, None):
             if shard.metadata is None:
@@ -116,21 +116,21 @@ def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
             if Path(shard.metadata.path).is_relative_to(folder):
                 raise DownloadError(f"{metadata} also finds what is downloaded into {folder}; narrow the glob")
             lists.append(open_list(folder, shard.name, shard.metadata, pace.shard_rows))
-            asked += _complete(lists[-1], pace)
+            requested += _complete(lists[-1], pace)
         if not lists:
             raise DownloadError(f"no file matches {metadata}")
-        return _outcome(asked, lists)
+        return _outcome(requested, lists)
 
 
 def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
-    """Return what became of a dataset's rows in lines of text.
+    """Describe the result of a download in lines of text.
 
     Args:
         dataset: The dataset.
         outcome: What `fetch` returned. The most frequent reasons come first.
     """
     failed = outcome.failures.total()
-    new = f"{outcome.asked} rows asked for" if outcome.asked else "nothing was left to ask for"
+    new = f"{outcome.requested} rows requested" if outcome.requested else "no row was left to request"
     lines = [f"{dataset.name}: {new}; {outcome.downloaded} of {outcome.downloaded + failed} pictures downloaded"]
     top = outcome.failures.most_common(_REASONS)
     lines += [f"{count:>10}  {''.join(c if c.isprintable() else ' ' for c in reason)[:200]}" for reason, count in top]
@@ -154,11 +154,11 @@ def _alone(folder: Path) -> Iterator[None]:
         with FileLock(work / "lock", timeout=0):
             yield
     except Timeout:
-        raise DownloadError(f"another download writes to {folder}; wait for its end") from None
+        raise DownloadError(f"another download writes to {folder}; wait until it ends") from None
 
 
 def _complete(urls: UrlList, pace: FetchPace) -> int:
-    # returns how many rows were asked for
+    # returns how many rows were requested
     there = urls.finish()
     missing = urls.rows - sum(there.values())
     if not missing:
@@ -167,8 +167,8 @@ def _complete(urls: UrlList, pace: FetchPace) -> int:
         done = sum(progress.track(finished, f"download {urls.name}", missing, size=lambda rows: rows))
     if done < missing:
         raise DownloadError(
-            f"img2dataset left {missing - done} of {urls.rows} rows of {urls.name} unasked; run this again to go on. "
-            f"Its last lines:\n{_last_lines(urls.log)}"
+            f"img2dataset did not request {missing - done} of {urls.rows} rows of {urls.name}; run this again to "
+            f"continue. Its last lines:\n{_last_lines(urls.log)}"
         )
     urls.drop_others()
     return missing
@@ -209,7 +209,7 @@ def _options(urls: UrlList, pace: FetchPace) -> dict[str, Any]:
         "url_col": "url",
         "caption_col": "caption",
         "save_additional_columns": urls.others,
-        "output_folder": str(urls.made),
+        "output_folder": str(urls.work_folder),
         "output_format": "webdataset",
         "number_sample_per_shard": urls.shard_rows,
         "processes_count": pace.processes,
@@ -230,7 +230,7 @@ def _last_lines(log: Path) -> str:
     return "\n".join("".join(c for c in line if c.isprintable()) for line in lines[-6:] if line.strip())
 
 
-def _outcome(asked: int, lists: Sequence[UrlList]) -> Outcome:
+def _outcome(requested: int, lists: Sequence[UrlList]) -> Outcome:
     downloaded, failures = 0, Counter[str]()
     for urls in lists:
         for name in urls.shards:
@@ -240,4 +240,4 @@ def _outcome(asked: int, lists: Sequence[UrlList]) -> Outcome:
                     downloaded += row["count_all"]
                 else:
                     failures[row["error_message"] or row["status"]] += row["count_all"]
-    return Outcome(asked, downloaded, failures)
+    return Outcome(requested, downloaded, failures)

@@ -1,11 +1,11 @@
-"""What runs inside img2dataset's own processes, started by `catalog/download/download.py` and by nobody else.
+"""What runs inside img2dataset's own processes. Only `catalog/download/download.py` starts it.
 
-What belongs here: the rules by which one URL of a hostile list is asked for. What does not: which lists there are and
-where their pictures go (`catalog/download/download.py`), and the downloading itself (img2dataset).
+What belongs here: how one URL of a hostile list is requested. What does not: which lists there are and where their
+pictures go (`catalog/download/download.py`), and the downloading itself (img2dataset).
 
-img2dataset asks through urllib, whose default opener also reads `file://` and `ftp://`, and takes an answer of any
-size, of any kind, however slowly it comes. Its pool starts every process afresh from this module, so that the opener
-installed at the end rules in all of them. What it refuses is the row's `error_message`.
+img2dataset sends requests through urllib, whose default opener also reads `file://` and `ftp://`, and takes an answer
+of any size, of any kind, however slowly it comes. Its pool starts every process afresh from this module, so all of them
+use the opener installed at the end. A refusal becomes the row's `error_message`.
 """
 
 import http.client
@@ -99,15 +99,15 @@ class Opener(urllib.request.OpenerDirector):
             self.add_handler(handler)
 
     def open(self, fullurl: Any, data: Any = None, timeout: Any = None) -> Any:  # noqa: ANN401 -- urllib's signature
-        """Ask for a Request and return its answer, after redirects.
+        """Send a request and return its response, after redirects.
 
         Args:
             fullurl: The Request.
             data: As urllib takes it.
-            timeout: Seconds of one silence.
+            timeout: Seconds without data after which the request fails.
 
         Raises:
-            Unfetched: If there is no answer.
+            Unfetched: If the picture cannot be downloaded.
         """
         fullurl.full_url = urllib.parse.quote(fullurl.full_url, safe=string.punctuation)  # as browsers do
         began = time.monotonic()

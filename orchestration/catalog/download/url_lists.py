@@ -1,13 +1,13 @@
-"""The list of URLs that img2dataset is given for one metadata file, and which of its shards are done.
+"""The list of URLs that img2dataset downloads for one metadata file, and which of its shards are done.
 
-What belongs here: metadata of any dialect to img2dataset's columns, and when a fetched tar becomes part of the dump.
+What belongs here: converting metadata of any dialect to img2dataset's columns, and moving finished tars into the dump.
 What does not: running img2dataset (`catalog/download/download.py`).
 
     <download>/NAME/00000.tar, 00000.parquet       a finished shard of NAME.parquet, and how each of its rows ended
     <download>/.download/<digest of NAME>/         list.parquet: what is asked for; shards/: what img2dataset writes
 
-A shard is moved into the dump when it is whole, so that a run never meets half a tar. Its `_stats.json` stays behind
-and tells img2dataset not to ask again.
+A shard is moved into the dump when it is whole, so that a run never reads half a tar. Its `_stats.json` stays behind,
+so img2dataset does not request its rows again.
 """
 
 import hashlib
@@ -49,22 +49,22 @@ class UrlList:
 
     @property
     def path(self) -> Path:
-        """The list: url, caption and what else the metadata says of a row."""
+        """The file of the list: url, caption and the other columns of the metadata."""
         return self.work / "list.parquet"
 
     @property
     def others(self) -> list[str]:
-        """The columns of the list beside url and caption."""
+        """The columns of the list besides url and caption."""
         return [name for name in pq.read_schema(self.path).names if name not in _OURS]
 
     @property
-    def made(self) -> Path:
+    def work_folder(self) -> Path:
         """The folder that img2dataset writes to."""
         return self.work / "shards"
 
     @property
     def log(self) -> Path:
-        """What img2dataset printed."""
+        """The file with the output of img2dataset."""
         return self.work / "log.txt"
 
     @property
@@ -74,10 +74,10 @@ class UrlList:
         return {f"{i:05d}": min(self.shard_rows, self.rows - first) for i, first in enumerate(firsts)}
 
     def finish(self) -> dict[str, int]:
-        """Move whole shards into the dump; return the rows of those that are there. Others will be asked for again."""
+        """Move finished shards into the dump, and return the rows of each that is there. Others are requested again."""
         there = {}
         for name, rows in self.shards.items():
-            stats = self.made / f"{name}_stats.json"
+            stats = self.work_folder / f"{name}_stats.json"
             if not stats.exists():  # img2dataset writes it last
                 continue
             for ending in ("parquet", "tar"):  # the tar last: it is what a run looks for
@@ -105,11 +105,11 @@ def _rows(path: Path) -> int | None:
 
 
 def open_list(folder: Path, name: str, source: LandingFile, shard_rows: int) -> UrlList:
-    """Return the list of one metadata file: the one that was begun earlier if the file is the same, else a new one.
+    """Return the list of one metadata file: the one begun earlier if the file is unchanged, else a new one.
 
     Args:
-        folder: What the dataset is downloaded into.
-        name: Of the shard.
+        folder: The folder of the dataset's downloads.
+        name: The name of the shard.
         source: The metadata file.
         shard_rows: Rows of a tar, for a new list.
 
@@ -141,8 +141,8 @@ def _write_list(source: str, path: Path, about: dict[str, Any]) -> None:
     if found.pictures:
         raise LandingError(f"{source} holds its pictures itself, in {found.pictures}; name it in `images`")
     if key := column_of(found.columns, "key"):
-        # img2dataset numbers pictures itself, and pictures meet rows by key: they would meet the wrong ones
-        raise LandingError(f"{source} has keys of another download ({key}); download the pictures of a copy without")
+        # img2dataset numbers pictures itself, and pictures are matched with rows by key: the rows would be wrong
+        raise LandingError(f"{source} has keys of another download ({key}); download from a copy without that column")
     with pq.ParquetFile(repaired if repaired.exists() else source) as file:
         schema = file.schema_arrow
         columns = _columns(schema)

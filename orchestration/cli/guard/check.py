@@ -92,7 +92,7 @@ def _folder_verdicts(guard: "Guard", folder: Path, timeout: float) -> Iterator[t
         else:
             yield str(path), guard.check(path, timeout)
     if others:
-        click.echo(f"{folder}: {len(others)} files are no pictures, such as {str(others[0])!r}", err=True)
+        click.echo(f"{folder}: {len(others)} files are not pictures, such as {str(others[0])!r}", err=True)
 
 
 def _is_other_file(path: Path) -> bool:

@@ -35,11 +35,11 @@ def given_options(what: str, options: Mapping[str, object]) -> dict[str, Any]:
     """Return the options of a guard that were given.
 
     Args:
-        what: the export that was asked for.
-        options: values by name; None where not given.
+        what: The export that was asked for.
+        options: Values by name; None where not given.
 
     Raises:
-        UsageError: options of a guard were given for another export.
+        UsageError: If options of a guard were given for another export.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if given and what != "guard":
@@ -54,21 +54,21 @@ def export(
     """Write a guard bundle and print what is in it.
 
     Args:
-        con: the published version.
-        settings: those it was made with.
+        con: The published version.
+        settings: Those it was made with.
         to: a new folder; one of the warehouse's if None.
-        options: fields of `BundleOptions`.
+        options: Fields of `BundleOptions`.
 
     Returns:
         The folder.
 
     Raises:
-        GuardExportError: the bundle cannot be written.
+        GuardExportError: If the bundle cannot be written.
     """
     from orchestration import progress
     from orchestration.guard import export as bundles
 
-    with progress.shown():
+    with progress.display():
         folder = bundles.write(con, settings, bundles.BundleOptions(**options), to)
     for sentence in bundles.sentences(folder):
         click.echo(sentence, err=True)

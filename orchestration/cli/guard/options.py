@@ -39,12 +39,12 @@ def bundle_path(bundle: Path | None, config: str | None) -> Path:
     """Return the bundle to search.
 
     Args:
-        bundle: its path, if one was given.
-        config: settings of the warehouse whose newest bundle is taken otherwise.
+        bundle: Its path, if one was given.
+        config: Settings of the warehouse whose newest bundle is taken otherwise.
 
     Raises:
-        GuardUnavailable: the warehouse has no bundle that can be read.
-        UsageError: the settings cannot be read.
+        GuardUnavailable: If the warehouse has no bundle that can be read.
+        UsageError: If the settings cannot be read.
     """
     if bundle is not None:
         return bundle
@@ -69,12 +69,12 @@ def verdict_log(*, log: bool, config: str | None) -> Iterator[Callable[["Verdict
     """Yield a function that records a verdict.
 
     Args:
-        log: whether to record at all.
-        config: settings of the warehouse that keeps the log.
+        log: Whether to record at all.
+        config: Settings of the warehouse that keeps the log.
 
     Raises:
-        CommandError: some verdicts could not be recorded.
-        UsageError: the settings cannot be read.
+        CommandError: If some verdicts could not be recorded.
+        UsageError: If the settings cannot be read.
     """
     if not log:
         yield lambda _: None
@@ -87,7 +87,7 @@ def verdict_log(*, log: bool, config: str | None) -> Iterator[Callable[["Verdict
     except settings.SettingsError as error:
         raise click.UsageError(f"--log writes into a warehouse: {error}") from None
     try:
-        with guard_log.opened(home) as record:
+        with guard_log.open_log(home) as record:
             yield record
     except guard_log.NotLogged as error:
         raise CommandError(str(error)) from None

@@ -25,10 +25,10 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
     """Run QUERY on the published version, read-only. Without QUERY, read statements from the terminal or a pipe."""
     at_terminal = query is None and sys.stdin.isatty()
     if form == "parquet" and (to is None or at_terminal):
-        raise CommandError("parquet goes to a file: give a query and --to FILE.parquet", ExitCode.USAGE)
+        raise CommandError("parquet needs a file; pass a query and --to FILE.parquet", ExitCode.USAGE)
     if to and (form == "table" or at_terminal):
         raise CommandError(
-            "--to writes the rows of one query: give it, with --format csv, json or parquet", ExitCode.USAGE
+            "--to writes the rows of one query; pass QUERY and --format csv, json or parquet", ExitCode.USAGE
         )
     settings = load_settings(config)
     import duckdb

@@ -47,8 +47,8 @@ class QueryCompleter(Completer):
         """Yield suggestions, the likeliest first. Columns of tables that the query names come before others.
 
         Args:
-            document: the query and the cursor.
-            complete_event: not used.
+            document: The query and the cursor.
+            complete_event: Not used.
         """
         before, whole = document.text_before_cursor, document.text
         match = _WORD.search(before)

@@ -49,12 +49,12 @@ def provide(con: duckdb.DuckDBPyConnection, facts: Path, text: str) -> None:
     Loading the extension takes two seconds, so other queries do not pay for it.
 
     Args:
-        con: an open database.
-        facts: folder of the Lance tables, whose newest version is read.
-        text: the query.
+        con: An open database.
+        facts: Folder of the Lance tables, whose newest version is read.
+        text: The query.
 
     Raises:
-        NoExtension: the extension is needed and not installed, or cannot be loaded.
+        NoExtension: If the extension is needed and not installed, or cannot be loaded.
     """
     if not _ASKED.search(text):
         return

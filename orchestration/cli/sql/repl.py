@@ -28,13 +28,13 @@ from orchestration.cli.sql.completion import QueryCompleter
 from orchestration.warehouse.queries import query
 from transforms.readable import harmless
 
-_GREETING = "read-only; ; and Enter run a query, Tab completes, Ctrl-C cancels, Ctrl-D ends; .help says more"
+_GREETING = "read-only; ; and Enter run a query, Tab completes, Ctrl-C cancels, Ctrl-D ends; .help lists commands"
 _HELP = """\
 .tables        list tables and macros, and what a row of each is
 .schema TABLE  list the columns of a table, or show the definition of a macro
 .upright       print each row as lines of name and value; again to print tables
 .help          print this
-.quit          end, as Ctrl-D does
+.quit          end, like Ctrl-D
 In a query, nearest(SAMPLE_ID, k := 10) returns the most similar pictures by embedding."""
 
 
@@ -42,9 +42,9 @@ def interact(con: duckdb.DuckDBPyConnection, form: str, facts: Path) -> None:
     """Read statements, each ended by a semicolon, and dot commands, until end of input.
 
     Args:
-        con: the published version.
-        form: table, csv or json.
-        facts: folder of the Lance tables, for queries of embeddings.
+        con: The published version.
+        form: `table`, `csv` or `json`.
+        facts: Folder of the Lance tables, for queries of embeddings.
     """
     print(_GREETING)
     session: PromptSession[str] = PromptSession(
@@ -86,7 +86,7 @@ def _answer(con: duckdb.DuckDBPyConnection, text: str, argument: str, form: str,
     elif command == ".help":
         print(_HELP)
     else:
-        print(f"{text} is no command\n{_HELP}", file=sys.stderr)
+        print(f"unknown command {text}\n{_HELP}", file=sys.stderr)
 
 
 def _describe(con: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -133,6 +133,6 @@ def _history() -> History:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file.touch(mode=0o600)
     except OSError as error:
-        print(f"no history is kept: {file}: {error.strerror}", file=sys.stderr)
+        print(f"the history is not saved: {file}: {error.strerror}", file=sys.stderr)
         return InMemoryHistory()
     return FileHistory(str(file))

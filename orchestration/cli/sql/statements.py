@@ -32,10 +32,10 @@ def run(con: duckdb.DuckDBPyConnection, text: str, form: str, *, upright: bool =
     """Run each statement and print its rows. KeyboardInterrupt cancels the query before it is raised.
 
     Args:
-        con: an open database.
+        con: An open database.
         text: statements.
-        form: table, csv or json.
-        upright: print each row of a table as lines of name and value.
+        form: `table`, `csv` or `json`.
+        upright: Print each row of a table as lines of name and value.
 
     Raises:
         duckdb.Error: a statement is wrong or fails.
@@ -47,19 +47,19 @@ def save(con: duckdb.DuckDBPyConnection, text: str, form: str, path: Path) -> No
     """Write the rows of one query to a file. A failure leaves no partial file.
 
     Args:
-        con: an open database.
-        text: the query.
-        form: csv, json or parquet.
-        path: the file.
+        con: An open database.
+        text: The query.
+        form: `csv`, `json` or `parquet`.
+        path: The file.
 
     Raises:
-        NotOneQuery: there are several statements, or one that returns no rows.
-        duckdb.Error: the query is wrong or fails.
-        OSError: the file cannot be written.
+        NotOneQuery: If there are several statements, or one that returns no rows.
+        duckdb.Error: If the query is wrong or fails.
+        OSError: If the file cannot be written.
     """
     statements = con.extract_statements(text)
     if len(statements) != 1:
-        raise NotOneQuery(f"a file holds the rows of one query; these are {len(statements)} statements")
+        raise NotOneQuery(f"a file holds the rows of one query; got {len(statements)} statements")
     with staging.whole(path) as partial:
         run_interruptible(con, lambda: _save(con, statements[0], form, partial))
 
@@ -70,8 +70,8 @@ def run_interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], None]) 
     DuckDB does not check for signals in all of its operators, so the main thread waits for them here.
 
     Args:
-        con: the connection that `work` queries.
-        work: runs queries.
+        con: The connection that `work` queries.
+        work: Runs queries.
     """
     with ThreadPoolExecutor(1) as pool:
         future: Future[None] = pool.submit(work)

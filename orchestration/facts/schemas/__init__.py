@@ -1,4 +1,4 @@
-"""The fact tables' columns: a module a stage, as in `sql/`.
+"""The columns of the fact tables: one module per stage, as in `sql/`.
 
 What belongs here: the key and the columns of every fact table, and which asset writes it. What does not: reading and
 writing (`facts/table.py`).

@@ -1,4 +1,4 @@
-"""What defines a fact table, and the columns that several tables share.
+"""The definition of a fact table, and the columns that several tables share.
 
 What belongs here: the class and pieces of schemas. What does not: the tables (the other modules of this package).
 """
@@ -38,10 +38,10 @@ class TableDefinition:
     Attributes:
         name: Its name, which is also that of its folder.
         row: What a row is.
-        key: The columns that name a row, which are never null; empty where rows have no name.
+        key: The columns that identify a row. They are never null. Empty for a table without a key.
         columns: The other columns.
-        written_by: The asset that writes it; the asset of the same name where this is empty.
-        noted_in: The table that notes that its rows are computed, and a filter for these notes. Whoever empties the
+        written_by: The asset that writes it. Empty: the asset of the same name.
+        noted_in: The table of the notes that its rows are computed, and a filter for these notes. Code that empties the
             table deletes the notes first, so that the rows are computed again.
     """
 

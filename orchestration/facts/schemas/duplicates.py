@@ -1,7 +1,7 @@
 """The fact tables of the stage `duplicates`.
 
-Joins compare what is new with everything, and are noted once all their pairs are written. They are keyed by what was
-compared, not by rows: that two hashes differ by so many bits stays true whichever rows come and go.
+Joins compare new fingerprints with all, and get a note once all their pairs are written. Tables are keyed by the
+fingerprints, not by rows, because the distance of two hashes does not depend on the rows that have them.
 """
 
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""The fact tables of the stage `provenance`: memorization, and how far a source lies from other pictures."""
+"""The fact tables of the stage `provenance`: memorization, and the distance of a source to other pictures."""
 
 import pyarrow as pa
 
@@ -39,7 +39,7 @@ TABLES = (
     ),
     TableDefinition(
         "eidetic_counts",
-        row="a source, with how many training rows of its cluster lie within delta of it",
+        row="a source, with the count of training rows of its cluster within delta of it",
         key={"sample_id": pa.uint64()},
         columns={
             "recipe": pa.string(),
@@ -59,7 +59,7 @@ TABLES = (
     ),
     TableDefinition(
         "outlier_scores",
-        row="a cluster, with how far its picture lies from the nearest others",
+        row="a cluster, with the distance of its picture to the nearest others",
         key={"cluster_id": pa.uint64()},
         columns={"score": pa.float64(), "neighbours": pa.int64(), "sampled": pa.bool_()},
     ),

@@ -1,4 +1,4 @@
-"""All fact tables together, and what their schemas say: keys, encoders, whether a stored table is of an older release.
+"""All fact tables, and what their schemas state: keys, encoders, whether a stored table is of an older release.
 
 What belongs here: work on schemas. What does not: the columns (the modules of the stages), reading and writing
 (`facts/table.py`).
@@ -23,20 +23,20 @@ _ENCODER = b"raisonne:encoder"
 
 
 def keys(schema: pa.Schema) -> list[str]:
-    """Return the columns that name a row."""
+    """Return the columns that identify a row."""
     return [field.name for field in schema if field.metadata]
 
 
 def encoder_of(schema: pa.Schema) -> str:
-    """Return the identity of the encoder that made a table's vectors; empty where the schema names none."""
+    """Return the identity of the encoder of a table's vectors. Empty if the schema names none."""
     return (schema.metadata or {}).get(_ENCODER, b"").decode()
 
 
 def embedding_schema(name: str, dimension: int, encoder: str) -> pa.Schema:
     """Return the schema of an embedding table for the vectors of one encoder.
 
-    The schema names the encoder, not the table's configuration: both are written in one commit, and an old version
-    keeps its own.
+    The encoder is stored in the schema, not in the table's configuration, so that both are written in one commit and an
+    old version keeps its own.
 
     Args:
         name: The table.
@@ -54,7 +54,7 @@ def current_schema(name: str, stored: pa.Schema) -> pa.Schema:
 
     Args:
         name: The table.
-        stored: The schema on the disk; an embedding table keeps its dimension and its encoder.
+        stored: The schema on disk. An embedding table keeps its dimension and its encoder.
     """
     if name not in EMBEDDINGS:
         return SCHEMAS[name]
@@ -64,7 +64,7 @@ def current_schema(name: str, stored: pa.Schema) -> pa.Schema:
 
 
 def incompatible(stored: pa.Schema, current: pa.Schema) -> str:
-    """Say why a stored table cannot be brought up to date by adding and dropping columns; empty if it can.
+    """Return why adding and dropping columns cannot bring a stored table up to date. Empty if they can.
 
     Args:
         stored: The schema on the disk.

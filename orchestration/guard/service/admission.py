@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 
 class QueueFull(RuntimeError):
-    """There is no room for another check. retry_s: whole seconds after which there may be room."""
+    """The queue has no room for another check. `retry_s`: whole seconds after which it may have room."""
 
     def __init__(self, retry_s: int) -> None:
         super().__init__(f"too many checks are in progress; try again in {retry_s} s")
@@ -35,15 +35,15 @@ class TooLate(RuntimeError):
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a service accepts.
+    """The capacity of a service.
 
     Attributes:
-        workers: checks at once.
-        queue: further checks that may wait.
-        timeout_s: seconds from the arrival of a request to its answer.
-        body_s: seconds from the arrival of a request to the end of its body.
-        body_bytes: most bytes of an image.
-        held_bytes: most bytes of all images in memory.
+        workers: Checks at once.
+        queue: Further checks that may wait.
+        timeout_s: Seconds from the arrival of a request to its answer.
+        body_s: Seconds from the arrival of a request to the end of its body.
+        body_bytes: Most bytes of an image.
+        held_bytes: Most bytes of all images in memory.
     """
 
     workers: int
@@ -97,13 +97,13 @@ class Admission:
         """Return a body. It counts as held until the slot is released.
 
         Args:
-            slot: that of the request.
-            chunks: the body as it arrives.
+            slot: That of the request.
+            chunks: The body as it arrives.
 
         Raises:
-            TooLarge: the body has too many bytes.
-            TooSlow: it did not arrive in time.
-            QueueFull: all bodies together take too much memory.
+            TooLarge: If the body has too many bytes.
+            TooSlow: If it did not arrive in time.
+            QueueFull: If all bodies together take too much memory.
         """
         parts: list[bytes] = []
         try:
@@ -126,11 +126,11 @@ class Admission:
         A thread cannot be stopped: a slow check runs to the end of its step and keeps its slot until then.
 
         Args:
-            slot: that of the request.
-            work: the check; takes the seconds that are left.
+            slot: That of the request.
+            work: The check; takes the seconds that are left.
 
         Raises:
-            TooLate: no time is left when a thread is free.
+            TooLate: If no time is left when a thread is free.
         """
 
         def timed() -> T:

@@ -37,7 +37,7 @@ _LOG = logging.getLogger("raisonne.guard")
 
 
 class Refusal(Exception):
-    """Answers a request without a verdict. retry_s: seconds after which to send it again."""
+    """Answers a request without a verdict. `retry_s`: seconds after which to send it again."""
 
     def __init__(self, status: int, reason: str, retry_s: int | None = None) -> None:
         super().__init__(reason)
@@ -49,9 +49,9 @@ class ServiceOptions:
     """Options of a service besides its capacity.
 
     Attributes:
-        every_s: seconds between looks for a new bundle.
-        token: bearer token that requests need; None if they need none.
-        record: takes every verdict, and returns at once.
+        every_s: Seconds between looks for a new bundle.
+        token: Bearer token that requests need; None if they need none.
+        record: Takes every verdict, and returns at once.
     """
 
     every_s: float
@@ -106,7 +106,7 @@ class GuardService:
         self._watching.add_done_callback(self._failed)
 
     def _failed(self, watching: "asyncio.Task[None]") -> None:
-        """Log a reload that failed by a defect of ours, and watch on. The bundle in use stays."""
+        """Log a reload that failed because of a defect, and keep watching. The bundle in use stays."""
         if not watching.cancelled() and (error := watching.exception()):
             self._metrics.reloaded(False)
             _LOG.error("reload failed", exc_info=error)
@@ -198,7 +198,7 @@ class GuardService:
         return JSONResponse({"decision": "unavailable", "reason": error.reason}, error.status, headers)
 
     async def _fail(self, _: Request, error: Exception) -> Response:
-        """Answer after a defect of ours. The image is not allowed."""
+        """Answer a request that failed because of a defect. The image is not allowed."""
         self._metrics.refused.labels("503").inc()
         _LOG.error("check failed", exc_info=error)
         return JSONResponse({"decision": "unavailable", "reason": "the check failed"}, 503)
@@ -208,9 +208,9 @@ def serve(service: GuardService, listening: socket.socket, grace_s: float) -> No
     """Answer requests until SIGTERM or SIGINT, then finish the accepted ones.
 
     Args:
-        service: the application.
+        service: The application.
         listening: a bound socket.
-        grace_s: most seconds for the accepted requests.
+        grace_s: Most seconds for the accepted requests.
     """
     config = uvicorn.Config(
         service.app,

@@ -1,7 +1,7 @@
 """The bundle that a service uses, and replacing it without a break.
 
-What belongs here: which bundle is current, and when another replaces it. What does not: HTTP
-(`guard/service/app.py`), what is in a bundle (`transforms/guard/`).
+What belongs here: choosing the current bundle, and replacing it. What does not: HTTP (`guard/service/app.py`), the
+content of a bundle (`transforms/guard/`).
 """
 
 import asyncio
@@ -23,7 +23,7 @@ LOAD_ERRORS = (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, 
 
 @dataclass(frozen=True)
 class BundleState:
-    """The files of a bundle and of the overrides as they are on disk. A change means to load them again."""
+    """The state on disk of the files of a bundle and of the overrides. If it changes, they are loaded again."""
 
     folder: Path
     identity: tuple[object, ...]
@@ -33,8 +33,8 @@ class BundleState:
         """Return the current state. Links are followed, so a link to another bundle is another state.
 
         Args:
-            path: the bundle, or a link to it.
-            overrides: the curators' list, if any.
+            path: The bundle, or a link to it.
+            overrides: The curators' list, if any.
 
         Raises:
             OSError: a file cannot be found.
@@ -48,10 +48,10 @@ class CurrentGuard:
     """The guard in use. A request reads `guard` once, so its answer comes from one bundle.
 
     Args:
-        locate: returns the path of the bundle to use now.
-        load: opens a bundle.
-        overrides: the curators' list that `load` reads too.
-        report: takes the outcome of each reload.
+        locate: Returns the path of the bundle to use now.
+        load: Opens a bundle.
+        overrides: The curators' list that `load` reads too.
+        report: Takes the outcome of each reload.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class CurrentGuard:
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
-        """Request a reload, changed or not."""
+        """Request a reload, whether or not the files changed."""
         self._state = BundleState(Path(os.devnull), ())
         self._asked.set()
 

@@ -23,9 +23,9 @@ def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
     """Return the document, in OpenAPI 3.1.
 
     Args:
-        version: that of raisonne.
-        body_bytes: most bytes of an image.
-        token: whether requests need a bearer token.
+        version: That of raisonne.
+        body_bytes: Most bytes of an image.
+        token: Whether requests need a bearer token.
     """
     image = {"schema": {"type": "string", "format": "binary"}}
     check = {
@@ -68,7 +68,7 @@ def _answers(body_bytes: int) -> dict[str, Any]:
     refusals = {
         "408": "The body did not arrive in time.",
         "413": f"The body has more than {body_bytes:,} bytes.",
-        "415": "The content type is no image.",
+        "415": "The content type is not that of an image.",
         "429": "Too many checks are in progress; `Retry-After` holds the seconds to wait.",
     }
     either = {"oneOf": [_part("Verdict"), _part("Refusal")]}

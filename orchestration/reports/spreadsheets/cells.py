@@ -1,6 +1,6 @@
-"""The cells of a table as SQL, so that DuckDB makes them safe as fast as it reads them.
+"""The cells of a table as SQL, so that DuckDB makes them safe while it reads.
 
-What belongs here: from a table of any column types to a SELECT of flat, safe cells. What does not: which text is
+What belongs here: building a SELECT of flat, safe cells from a table of any column types. What does not: which text is
 dangerous (`transforms/reports/spreadsheets/formulas.py`), files (`reports/exports.py`).
 """
 
@@ -25,7 +25,7 @@ def safe_select(con: duckdb.DuckDBPyConnection, table: str) -> str:
 
     Args:
         con: a connection that knows the table.
-        table: the table as a query writes it; never a name from outside.
+        table: The table as a query writes it; never a name from outside.
     """
     relation = con.table(table)
     cells = []

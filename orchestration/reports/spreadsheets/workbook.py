@@ -1,6 +1,6 @@
 """The curators' tables as one Excel workbook: a sheet about the workbook, then a sheet for each table.
 
-What belongs here: which sheets there are, and what the workbook says about them. What does not: writing cells
+What belongs here: the list of sheets, and the text of the workbook about them. What does not: writing cells
 (`transforms/reports/spreadsheets/sheets.py`), making text safe (`reports/spreadsheets/cells.py`).
 """
 
@@ -43,10 +43,10 @@ def write(
 
     Args:
         con: a connection to a published version.
-        tables: the tables, as `stage.table`.
-        path: the file to write.
-        pictures: reader of the pictures that the sheets show.
-        sheet_rows: rows of a sheet, after which another one begins.
+        tables: The tables, as `stage.table`.
+        path: The file to write.
+        pictures: Reader of the pictures that the sheets show.
+        sheet_rows: Rows of a sheet, after which another one begins.
     """
     with sheets.book(path) as book:
         about, written = book.add_worksheet("About"), []

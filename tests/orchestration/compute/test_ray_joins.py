@@ -26,7 +26,7 @@ RADIUS, SIMILAR = 31, 0.5
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    with ray_cluster.connected(ray, RAY):
+    with ray_cluster.connection(ray, RAY):
         yield
 
 

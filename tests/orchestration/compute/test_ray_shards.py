@@ -30,7 +30,7 @@ RAY = Compute(engine="ray")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Start Ray once for this file: `work` uses the cluster that a process is connected to."""
-    with ray_cluster.connected(ray, RAY):
+    with ray_cluster.connection(ray, RAY):
         yield
 
 
@@ -132,7 +132,7 @@ def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with (
         pytest.raises(ray_cluster.RayUnavailable, match=r"ray_address = 'auto'"),
-        ray_cluster.connected(ray, Compute(ray_address="ray://head:10001")),
+        ray_cluster.connection(ray, Compute(ray_address="ray://head:10001")),
     ):
         pass
 

@@ -17,7 +17,7 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> FactTable:
 
 def opened(table: FactTable, made_by: str = "one") -> PixelComparisons:
     comparisons = PixelComparisons(table, made_by)
-    comparisons.hold()
+    comparisons.load()
     return comparisons
 
 
@@ -36,7 +36,7 @@ def test_a_pair_is_compared_once(table: FactTable) -> None:
     first.close()
     second = opened(table)
     assert second.outcome(("a", "b"), never) == PixelOutcome("[1,null]")
-    assert (first.made, second.made, first.changed, second.changed) == (1, 0, True, False)
+    assert (first.compared, second.compared, first.changed, second.changed) == (1, 0, True, False)
 
 
 def test_a_failure_is_stored_and_tried_again_by_the_next_run(table: FactTable) -> None:
@@ -48,7 +48,7 @@ def test_a_failure_is_stored_and_tried_again_by_the_next_run(table: FactTable) -
     second = opened(table)
     second.outcome(("a", "b"), away)
     second.close()
-    assert (second.made, second.failed, second.changed) == (1, 1, False)
+    assert (second.compared, second.failed, second.changed) == (1, 1, False)
     third = opened(table)
     assert third.outcome(("a", "b"), lambda: True) == PixelOutcome("true")
     third.close()
@@ -102,7 +102,7 @@ def test_what_is_held_is_what_a_filter_allows(table: FactTable) -> None:
     first = opened(table)
     for pair in (("a", "x"), ("b", "x")):
         first.outcome(pair, lambda: 1)
-    first.hold("picture_a = 'b'")
+    first.load("picture_a = 'b'")
     assert first.known(("b", "x")) == PixelOutcome("1"), "what was not committed yet is"
     with pytest.raises(KeyError):
         first.known(("a", "x"))

@@ -142,7 +142,7 @@ def test_an_empty_table_is_any_encoder_s(facts: Facts) -> None:
     assert table.encoder == "", "reading binds nothing"
     table.upsert(pa.Table.from_pylist([{"generation_id": "g", "view": "all", "vector": [1.0] * 4}], table.schema))
     assert table.encoder == "tiny"
-    with pytest.raises(KeyError, match="no embedding table is called null_scores"):
+    with pytest.raises(KeyError, match="unknown embedding table null_scores"):
         facts.embeddings("null_scores", "tiny", 4)
 
 

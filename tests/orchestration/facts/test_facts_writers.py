@@ -113,7 +113,7 @@ def test_what_conflicts_is_tried_again_from_the_start(facts: Facts) -> None:
             table.upsert(scores(range(5), 1.0))  # comes between
         return int(dataset.optimize.compact_files().fragments_removed)
 
-    assert upkeep.retried(compact) > 0
+    assert upkeep.retry(compact) > 0
     assert len(opened) == 2
 
 
@@ -127,7 +127,7 @@ def test_only_conflicts_are_tried_again_and_not_for_ever(said: str, tries: int) 
         raise OSError(said)
 
     with pytest.raises(OSError, match=said):
-        upkeep.retried(attempt)
+        upkeep.retry(attempt)
     assert count == tries
 
 

@@ -53,7 +53,7 @@ def test_rows_and_vectors_lead_to_their_pictures(index: PictureIndex) -> None:
     assert index.find([9, 5, 6, 100]) == [index.index(3), None, None, None]
     assert index.row_counts[index.index(3)] == 2
     for sample_id, picture in SHOWN.items():
-        vectors, owner = index.stored(np.array([index.index(sample_id)]))
+        vectors, owner = index.in_stored_order(np.array([index.index(sample_id)]))
         assert owner.tolist() == [index.index(sample_id)]
         assert vectors.take(np.array([0])).argmax() == picture
         position = index.vector_positions[[index.index(sample_id)]]

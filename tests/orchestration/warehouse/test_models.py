@@ -291,9 +291,9 @@ ERRORS = {
     "key written with a space": ("-- not null: a\nselect 1 as a", "did you mean not_null?"),
     "column misspelt": ("-- colum a: it\nselect 1 as a", "did you mean column?"),
     "column without a name": ("-- column: it\nselect 1 as a", "column <name>"),
-    "column with two names": ("-- column a b: it\nselect 1 as a", "'a b' in 'column a b: it' is no column name"),
-    "no value": ("-- unique:\nselect 1 as a", "'unique:' says nothing"),
-    "not a column name": ("-- unique: a b\nselect 1 as a", "'a b' in 'unique: a b' is no column name"),
+    "column with two names": ("-- column a b: it\nselect 1 as a", "'a b' in 'column a b: it' is not a column name"),
+    "no value": ("-- unique:\nselect 1 as a", "'unique:' has no value"),
+    "not a column name": ("-- unique: a b\nselect 1 as a", "'a b' in 'unique: a b' is not a column name"),
     "said twice": ("-- unique: a\n-- unique: a\nselect 1 as a", "'unique: a' repeats an earlier line"),
     "column twice": ("-- column a: x\n-- column a: y\nselect 1 as a", "'column a: y' repeats an earlier line"),
     "as": ("-- as: materialized\nselect 1 as a", "'as: materialized' must be 'as: table' or 'as: view'"),
@@ -371,7 +371,7 @@ def test_what_the_text_does_not_tell_is_left_to_the_database(tmp_path: Path, sel
         ("catalog/Samples.sql", "name it <stage>/<table>.sql"),
         ("catalog/deep/samples.sql", "name it <stage>/<table>.sql"),
         ("samples.sql", "name it <stage>/<table>.sql"),
-        ("match/candidates.sql", "match is no stage (catalog, fingerprints, duplicates, matches"),
+        ("match/candidates.sql", "unknown stage match (catalog, fingerprints, duplicates, matches"),
     ],
 )
 def test_the_path_is_the_name(tmp_path: Path, name: str, message: str) -> None:
@@ -394,7 +394,7 @@ def test_a_circle_is_named(tmp_path: Path) -> None:
     said = str(error.value)
     assert any(f"{a} reads {b}" in said for a, b in [("matches.a", "matches.b"), ("matches.b", "reports.c")])
     assert "matches.b reads matches.a" not in said
-    assert "move what they share" in said
+    assert "move the shared part" in said
 
 
 def test_a_model_that_reads_itself_is_a_circle(tmp_path: Path) -> None:

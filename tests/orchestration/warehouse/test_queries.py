@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.warehouse import build, sql_folder
+from orchestration.warehouse import sql_folder
 from orchestration.warehouse.queries import query, query_names
 
 FILES = sorted((sql_folder.SQL / "queries").rglob("*.sql"))
@@ -22,7 +22,7 @@ def test_every_file_says_what_it_returns_and_holds_a_statement(file: Path) -> No
 def test_a_file_that_says_too_little_is_refused_by_its_path(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "SQL", tmp_path)
+    monkeypatch.setattr(sql_folder, "SQL", tmp_path)
     (tmp_path / "queries").mkdir()
     (tmp_path / "queries" / "vague.sql").write_text(text)
     with pytest.raises(LookupError, match=r"queries/vague\.sql: begin with"):
@@ -35,7 +35,7 @@ def test_a_query_that_is_missing_is_named_by_its_path() -> None:
 
 
 def test_the_header_and_the_semicolon_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "SQL", tmp_path)
+    monkeypatch.setattr(sql_folder, "SQL", tmp_path)
     (tmp_path / "queries").mkdir()
     (tmp_path / "queries" / "one.sql").write_text("-- One row: a number.\n-- more: its column\nselect 1 as a;\n")
     assert query("one") == "select 1 as a"

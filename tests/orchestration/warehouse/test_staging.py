@@ -12,7 +12,7 @@ import xlsxwriter.workbook
 from orchestration.reports import exports
 from orchestration.settings import Settings
 from transforms.reports.spreadsheets import sheets
-from transforms.storage.staging import new_folder, staged
+from transforms.storage.staging import staging_folder
 
 
 def test_a_folder_is_written_from_within_by_one_at_a_time(tmp_path: Path) -> None:
@@ -20,10 +20,10 @@ def test_a_folder_is_written_from_within_by_one_at_a_time(tmp_path: Path) -> Non
     (folder / ".exporting-killed" / "pages").mkdir(parents=True)
 
     def second() -> None:
-        with staged(folder):
+        with staging_folder(folder):
             order.append("second")
 
-    with staged(folder) as partial:
+    with staging_folder(folder) as partial:
         assert list(folder.iterdir()) == [partial], (
             "within, or it could not be renamed out of it; the killed one's is gone"
         )
@@ -37,7 +37,7 @@ def test_a_folder_is_written_from_within_by_one_at_a_time(tmp_path: Path) -> Non
 
 
 def test_a_failure_leaves_no_folder_where_there_was_none(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="disk full"), staged(tmp_path / "new"):
+    with pytest.raises(OSError, match="disk full"), staging_folder(tmp_path / "new"):
         raise OSError("disk full")
     assert not list(tmp_path.iterdir())
 
@@ -47,7 +47,7 @@ def test_only_default_folders_of_gone_versions_are_removed_and_none_that_is_bein
     for name in (*kept, "version-000001"):
         (tmp_path / "exports" / name).mkdir(parents=True)
     (tmp_path / "exports" / "version-000002").symlink_to(tmp_path)
-    with staged(exports.default_folder(tmp_path, 3)):
+    with staging_folder(exports.default_folder(tmp_path, 3)):
         exports.prune(tmp_path, {4})
         assert {path.name for path in (tmp_path / "exports").iterdir()} == {*kept, "version-000002"}
     assert tmp_path.exists()

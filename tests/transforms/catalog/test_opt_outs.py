@@ -73,14 +73,14 @@ def test_parquet_hashes_may_be_bytes_and_ids_numbers(write: Write) -> None:
         ("a.csv", "", "no column is called sample_id, url, host, sha256, pdq (found: none)"),
         ("a.csv", "link,why\nhttp://a,b\n", "found: 'link', 'why'"),
         ("a.csv", "url\nhttp://a.org/x,y\n", "line 2 has 2 fields, the header 1; quote a field with a comma"),
-        ("a.csv", 'url\n"http://a.org\nhttp://b.org\n', "is no CSV"),
-        ("a.csv", 'url\n"a"b\n', "is no CSV"),
-        ("a.jsonl", '{"url": "a"}\nhttp://b\n', "line 2 is no JSON"),
-        ("a.jsonl", "[1]", "line 1 is no JSON object"),
+        ("a.csv", 'url\n"http://a.org\nhttp://b.org\n', "is not valid CSV"),
+        ("a.csv", 'url\n"a"b\n', "is not valid CSV"),
+        ("a.jsonl", '{"url": "a"}\nhttp://b\n', "line 2 is not valid JSON"),
+        ("a.jsonl", "[1]", "line 1 is not a JSON object"),
         ("a.jsonl", '{"link": "a"}', "no column is called"),
         ("a.jsonl", '{"url": ["a"]}', "url is list"),
         ("a.jsonl", '{"sample_id": 1.5}', "sample_id is float"),
-        ("a.jsonl", "[" * 100_000, "line 1 is no JSON"),
+        ("a.jsonl", "[" * 100_000, "line 1 is not valid JSON"),
         ("a.parquet", b"PAR1 and nothing else", "cannot be read"),
         ("a.parquet", pa.table({"sample_id": [1.0]}), "sample_id is double, which loses digits"),
         ("a.parquet", pa.table({"link": ["a"]}), "no column is called"),
@@ -105,7 +105,7 @@ def test_an_endless_line_is_refused_before_it_is_held(write: Write, monkeypatch:
         ("a.csv", "url\n" + "x" * 5_000),
         ("b.csv", 'url\n"' + "x\n" * 5_000),
     ):
-        with pytest.raises(OptOutListError, match=r"line \d+ is (longer|no CSV)"):
+        with pytest.raises(OptOutListError, match=r"line \d+ is (longer|not valid CSV)"):
             entries(write(name, content))
     assert entries(write("c.txt", "x" * 900)) == [("url", "x" * 900)]
 

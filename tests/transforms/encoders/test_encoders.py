@@ -191,7 +191,7 @@ def test_files_that_are_not_the_models_are_refused(small: Path, tmp_path: Path) 
     torch.save({"a": torch.zeros(2)}, broken)
     save_file({}, empty)
     for model, path, said in (
-        (MODEL, broken, "no safetensors file"),
+        (MODEL, broken, "not a safetensors file"),
         (MODEL, empty, "holds no weights"),
         ("ViT-S-32-alt", small, "does not hold the weights of ViT-S-32-alt"),
     ):

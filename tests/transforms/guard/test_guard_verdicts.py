@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from transforms.encoders import EncoderMismatch, EncoderUnavailable, Prepared, Vectors
 from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
-from transforms.guard.bundle_writer import writing
+from transforms.guard.bundle_writer import new_bundle
 from transforms.hashing.hashes import pdq
 from transforms.pictures import decode
 
@@ -101,7 +101,7 @@ BOMB = encoded(Image.new("1", (30_000, 30_000)), "PNG")
         (b"<html>no picture</html>", "not a picture"),
         (encoded(picture(NEW))[:2000], "truncated"),
         (BOMB, "pixels"),
-        (b"\xff" * 1_000_001, "more than the 1,000,000 bytes"),
+        (b"\xff" * 1_000_001, "more than 1,000,000 bytes, the limit"),
         ("/no/such/\n\x1b[31mfile.png", "No such file"),
         (np.zeros((4, 4), np.uint8), "must be uint8 of shape"),
         (np.zeros((4, 4, 3), np.float32), "must be uint8 of shape"),
@@ -259,7 +259,7 @@ def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[b
     said = json.loads(path.read_text())
     for change, reason in (
         ({"format": 2}, "format 2"),
-        ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": ""}}}, "no file of a bundle"),
+        ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": ""}}}, "not a file of a bundle"),
         ({"files": {}}, r"clusters\.arrow is missing"),
         ({"policy": {}}, r"policy\.pdq"),
         ({"policy": said["policy"] | {"copy_score": float("nan")}}, r"policy\.copy_score"),
@@ -275,10 +275,10 @@ def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[b
 def test_a_bundle_is_never_written_over_and_a_failure_leaves_nothing(files: list[bytes], tmp_path: Path) -> None:
     folder = bundles.write(tmp_path / "bundle", files)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(FileExistsError, match="never written over"):
+    with pytest.raises(FileExistsError, match="never overwritten"):
         bundles.write(folder, files)
     (tmp_path / ".writing-killed" / "bundle").mkdir(parents=True)
-    with pytest.raises(ZeroDivisionError), writing(tmp_path / "other") as made:
+    with pytest.raises(ZeroDivisionError), new_bundle(tmp_path / "other") as made:
         made.whole("half", np.zeros(9))
         bundles.write(tmp_path / "another", [])
         assert sorted(path.name for path in made.folder.iterdir()) == ["half.npy"]

@@ -20,18 +20,18 @@ def test_a_scan_finds_what_brute_force_finds(count: int) -> None:
         for bit in rng.choice(256, row % 40, replace=False):
             known[row, bit // 8] ^= 1 << bit % 8
     bits = np.bitwise_count(known[:, None] ^ asked[None]).sum(axis=2).min(axis=1, initial=256)
-    found = scan.within(scan.words(known), asked, 31)
+    found = scan.find_near(scan.words(known), asked, 31)
     assert found.row.tolist() == np.flatnonzero(bits <= 31).tolist()
     assert found.distance.tolist() == bits[bits <= 31].tolist()
     with ThreadPoolExecutor(3) as pool:
-        distance, counts = scan.least(scan.words(known), asked, Workers(pool, 3))
+        distance, counts = scan.least_distances(scan.words(known), asked, Workers(pool, 3))
     assert distance.tolist() == bits.tolist()
     assert counts.tolist() == np.bincount(bits, minlength=257).tolist()
 
 
 def test_more_near_hashes_than_there_is_room_for_are_all_found() -> None:
     known = np.zeros((10_000, 32), np.uint8)
-    found = scan.within(scan.words(known), known[:2], 31)
+    found = scan.find_near(scan.words(known), known[:2], 31)
     assert found.row.tolist() == list(range(10_000))
 
 

@@ -184,7 +184,7 @@ def test_every_scheme_has_its_own_store_and_another_is_refused() -> None:
         store, inner = filesystem(f"{scheme}://bucket/a.parquet")
         assert isinstance(store.fs, GcsFileSystem)  # type: ignore[attr-defined]
         assert inner == "bucket/a.parquet"
-    with pytest.raises(StoreError, match="ftp://host/a: no store is called ftp; use a path on disk, s3://, gs://"):
+    with pytest.raises(StoreError, match="ftp://host/a: unknown store ftp; use a path on disk, s3://, gs://"):
         filesystem("ftp://host/a")
 
 

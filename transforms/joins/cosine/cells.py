@@ -1,16 +1,16 @@
-"""Cosine joins that compare only likely pairs, for sizes where comparing all with all no longer pays.
+"""Cosine joins that compare only likely pairs, for sizes at which comparing all pairs no longer pays.
 
 What belongs here: cells of like vectors, the join within them, and how much it misses. What does not: exact joins
-(`joins/cosine/join.py`), deciding when exact no longer pays (`duplicates/copy_joins.py` of the orchestration).
+(`joins/cosine/join.py`), choosing between the two (`orchestration/duplicates/copy_joins.py`).
 
 Spherical k-means finds the cells. Each row has probes, the few cells whose centroids are nearest, and the first of them
 is its home cell. A row is a query of each of its probes: it is compared with the rows that are at home there. So two
 rows are compared when the home cell of one is a probe of the other (an inverted file: Sivic and Zisserman, "Video
-Google", 2003). What is compared, is compared exactly; what never is, is missed, and `measured_recall` says how much.
-Whether two rows are compared depends on them and the cells alone, so new rows can be joined with old ones later.
+Google", 2003). Compared pairs are compared exactly. Other pairs are missed, and `measured_recall` returns how many.
+Whether two rows are compared depends only on the rows and the cells, so new rows can be joined with old ones later.
 
-Spherical k-means (Dhillon and Modha, 2001) is written out: it is ten lines of the product that is here anyway, it runs
-on CUDA, and scikit-learn's minimises Euclidean distance to means that are not of norm 1.
+Spherical k-means (Dhillon and Modha, 2001) is implemented here: it takes ten lines with the existing product, it runs
+on CUDA, and scikit-learn's k-means minimises Euclidean distance to means that are not of norm 1.
 """
 
 from collections.abc import Iterator
@@ -29,10 +29,10 @@ from transforms.joins.cosine.join import (
     CosinePairs,
     IndexedRows,
     as_rows,
-    batched,
+    merge_batches,
     nearest,
 )
-from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, above, products, tensor
+from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, pairs_above, products, tensor
 
 type Probes = npt.NDArray[np.int32]
 """Cells of each row, shape (n, probes), nearest first: the first column is its home."""
@@ -44,7 +44,7 @@ _WINDOW = 1 << 20  # rows whose probes are searched at once
 
 @dataclass(frozen=True)
 class Cells:
-    """Where vectors lie densely. `centroids` is float32 of shape (cells, d), norm 1."""
+    """Cells of like vectors. `centroids` is float32 of shape (cells, d), norm 1."""
 
     centroids: Vectors
 
@@ -54,9 +54,9 @@ class Cells:
 
         Args:
             rows: The vectors.
-            cells: How many are sought; cut to the sampled rows.
+            cells: Count of cells; at most that of sampled rows.
             seed: Of the sample and the first centroids.
-            sample: Rows drawn, held in memory; 40 a cell are plenty.
+            sample: Count of sampled rows, held in memory; 40 per cell suffice.
 
         Raises:
             ValueError: For fewer than one cell, or no rows.
@@ -91,7 +91,7 @@ class JoinRecall:
         found: Pairs of a sampled row with any other that are compared.
         true: All pairs of a sampled row.
         rows: Sampled rows that are in a true pair.
-        share: found / true; None where there is no true pair.
+        share: `found / true`. None without true pairs.
         low: Lower end of Wilson's interval at 95%.
         high: Upper end.
     """
@@ -107,8 +107,8 @@ class JoinRecall:
 def place(rows: IndexedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> Probes:
     """Return the nearest cells of every row, nearest first, the lower cell first among equals.
 
-    A matrix product rounds by its shape, so that the number of rows placed at once could choose between cells that are
-    equally near. Where that could be, cosines are computed one by one.
+    The rounding of a matrix product depends on its shape, so the number of rows placed at once could decide between
+    equally near cells. In such cases cosines are computed one by one.
 
     Args:
         rows: The vectors.
@@ -150,11 +150,11 @@ def self_join(
     """
     rows = as_rows(rows)
     placed = place(rows, cells, probes, memory)
-    return batched(_once(rows, placed, threshold, memory))
+    return merge_batches(_once(rows, placed, threshold, memory))
 
 
 def _once(rows: IndexedRows, placed: Probes, threshold: float, memory: int) -> Iterator[Hits]:
-    """Yield each pair once, the lower row first. Where each is a query of the other's home, the lower query counts."""
+    """Yield each pair once, the lower row first. If each row is a query of the other's home, the lower query counts."""
     for a, b, score in _compared(rows, placed, rows, placed, threshold, memory):
         kept = (a < b) | ((a > b) & ~_queries(placed[b], placed[a]))
         yield np.minimum(a, b)[kept], np.maximum(a, b)[kept], score[kept]
@@ -180,7 +180,7 @@ def cross_join(
     """
     new, old = as_rows(new), as_rows(old)
     placed = place(new, cells, probes, memory), place(old, cells, probes, memory)
-    return batched(_both_ways(new, old, *placed, threshold, memory))
+    return merge_batches(_both_ways(new, old, *placed, threshold, memory))
 
 
 def _both_ways(
@@ -246,7 +246,7 @@ def _within(
     lows, highs = np.searchsorted(home, asked), np.searchsorted(home, asked, side="right")
     for some, low, high in zip(np.split(row, starts[1:]), lows, highs, strict=True):
         if low < high:
-            for a, b, score in above(vectors[some], held[low:high], threshold):
+            for a, b, score in pairs_above(vectors[some], held[low:high], threshold):
                 yield some[a], b + low, score
 
 
@@ -261,8 +261,8 @@ def measured_recall(
 ) -> JoinRecall:
     """Return how many pairs with cosine ≥ threshold the join finds, by an exact join of a random sample of rows.
 
-    Whether the join would compare a pair is decided from its two rows, so the join itself need not run. A row's pair
-    with itself does not count. The sample's vectors are held besides `memory`.
+    Two rows determine whether the join compares them, so the join itself need not run. Pairs of a row with itself do
+    not count. The vectors of the sample are held in addition to `memory`.
 
     Args:
         rows: The vectors.

@@ -4,10 +4,10 @@ What belongs here: which blocks of rows are compared, every pair above a similar
 not: making vectors (`encoders/`), the products (`joins/cosine/tiles.py`), joins that may miss a pair
 (`joins/cosine/cells.py`), deciding that a pair shows the same picture (`duplicates/pairs.py`).
 
-An outer block takes half the memory; all rows that it is compared with are read past it in smaller pieces. So the
-memory is what the caller allows, however many rows there are, and rows are read once for each outer block. Products are
-in float32 (TF32 is off): a cosine is right to about 1e-6. Whether a pair that close to the threshold is in or out is a
-matter of rounding; nothing else depends on the memory or the device.
+An outer block takes half the memory, and all rows to compare with it are read in smaller pieces. So the caller sets the
+memory for any number of rows, and rows are read once per outer block. Products are in float32 (TF32 is off): a cosine
+is right to about 1e-6. Rounding decides on a pair that close to the threshold. Nothing else depends on the memory or
+the device.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.encoders import Vectors
-from transforms.joins.cosine.tiles import BATCH, Hits, above, device, full_precision, highest, tensor
+from transforms.joins.cosine.tiles import BATCH, Hits, device, full_precision, highest, pairs_above, tensor
 
 MEMORY = 2 << 30
 """Bytes that a join may hold by default."""
@@ -165,18 +165,18 @@ def run(
     outer_rows, inner_rows = as_rows(left), as_rows(left if right is None else right)
     if outer_rows.dimension != inner_rows.dimension:
         raise ValueError(f"vectors must have one length, not {outer_rows.dimension} and {inner_rows.dimension} numbers")
-    return batched(_met(block, outer_rows, inner_rows, threshold, own=right is None))
+    return merge_batches(_met(block, outer_rows, inner_rows, threshold, own=right is None))
 
 
 def _met(block: BlockTask, left: VectorRows, right: VectorRows, threshold: float, *, own: bool) -> Iterator[Hits]:
     outer = tensor(left.read(block.start, block.stop))
     for first in range(block.first, block.last, block.step):
         inner = tensor(right.read(first, min(first + block.step, block.last)))
-        for a, b, score in above(outer, inner, threshold, block.start - first if own else None):
+        for a, b, score in pairs_above(outer, inner, threshold, block.start - first if own else None):
             yield a + block.start, b + first, score
 
 
-def batched(blocks: Iterable[Hits]) -> Iterator[CosinePairs]:
+def merge_batches(blocks: Iterable[Hits]) -> Iterator[CosinePairs]:
     """Yield the same pairs in fewer batches, none of them empty or larger than BATCH."""
     held: list[Hits] = []
     count = 0

@@ -6,7 +6,7 @@ sketches (`joins/hamming/scan.py`), the vectors themselves (`encoders/`).
 A sketch is the signs of a vector after a random rotation. Two vectors at an angle differ in the share angle / π of
 their signs (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002). The rotation is three
 rounds of random signs and a Walsh-Hadamard transform (Andoni et al., "Practical and optimal LSH for angular distance",
-NeurIPS 2015): sums in a fixed order, so that a sketch is the same on every machine.
+NeurIPS 2015): sums in a fixed order, so a sketch is the same on every machine.
 """
 
 import math
@@ -56,9 +56,9 @@ def _turn(rows, flips):  # noqa: ANN001, ANN202
 
 
 def radius(cosine: float, width: int) -> int:
-    """Return the differing bits within which nearly all pairs of at least this cosine lie.
+    """Return the bits in which nearly all pairs of at least this cosine differ at most.
 
-    Signs are taken for independent, which those of a rotation nearly are: measure the recall.
+    This assumes independent signs, and those of a rotation are nearly independent, so measure the recall.
 
     Args:
         cosine: Least cosine of the pairs.
@@ -92,8 +92,8 @@ def cosines(codes: Codes, vectors: Vectors) -> npt.NDArray[np.float32]:
 def products(rows, vectors):  # noqa: ANN001, ANN201
     """Return the products of rows and vectors, float32 of shape (n, m).
 
-    In one thread, and not by a BLAS: OpenBLAS spins for some 25 ms after each product in case there is another, and so
-    takes a core from whatever comes next.
+    Runs in one thread, without BLAS: OpenBLAS spins for some 25 ms after each product and takes a core from the next
+    step.
 
     Args:
         rows: float32 or int8 of shape (n, d).

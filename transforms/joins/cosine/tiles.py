@@ -1,4 +1,4 @@
-"""The cosines of two blocks of unit vectors, tile by tile, and those of them above a threshold.
+"""The cosines of two blocks of unit vectors, tile by tile, and the pairs above a threshold.
 
 What belongs here: the matrix product on the CPU or CUDA, and finding the few scores that count without copying the
 others. What does not: which blocks are compared (`joins/cosine/join.py`, `joins/cosine/cells.py`).
@@ -47,7 +47,7 @@ def tensor(vectors: npt.NDArray[np.float32]) -> Any:  # noqa: ANN401 -- torch is
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiply in float32 throughout: neither TF32 on CUDA nor bfloat16 on the CPU, whatever the process has chosen."""
+    """Multiply in float32 inside this context: neither TF32 on CUDA nor bfloat16 on the CPU."""
     torch, _ = device()
     chosen = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -57,7 +57,7 @@ def full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(chosen)
 
 
-def above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> Iterator[Hits]:  # noqa: ANN401
+def pairs_above(left: Any, right: Any, threshold: float, ahead: int | None = None) -> Iterator[Hits]:  # noqa: ANN401
     """Yield every row of `left` with every row of `right` whose cosine is ≥ threshold, at most BATCH at once.
 
     Args:

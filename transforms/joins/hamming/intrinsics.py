@@ -1,4 +1,4 @@
-"""What a processor does in one instruction and Python has no word for: 16 comparisons, counting bits, reading ahead.
+"""Operations that take a processor one instruction: 16 comparisons, counting bits, prefetching.
 
 What belongs here: Numba intrinsics. What does not: loops (`joins/hamming/kernels.py`, `duplicates/clusters.py`).
 
@@ -103,7 +103,7 @@ def lowest(_context, bits):  # noqa: ANN001, ANN201
 
 @intrinsic
 def prefetch(_context, array, place):  # noqa: ANN001, ANN201
-    """Ask for a number that will be read soon.
+    """Prefetch a number that will be read soon.
 
     Args:
         array: uint64.

@@ -5,8 +5,8 @@ What does not: which bands are looked up and why they miss nothing (`joins/hammi
 (`joins/hamming/kernels.py`), threads (`joins/hamming/workers.py`), computing hashes (`hashing/hashes.py`), deciding
 that a pair shows the same picture (`duplicates/pairs.py`).
 
-A pair is reported in the first band that brings it together, hence once. Memory: 72 bytes a hash beside the hashes
-themselves, and a few batches of pairs, however many pairs there are.
+A pair is reported in the first band in which it matches, hence once. Memory: 72 bytes a hash besides the hashes, and a
+few batches of pairs.
 """
 
 from collections.abc import Callable, Iterator
@@ -93,8 +93,8 @@ def run(
 def self_join(hashes: npt.NDArray[np.uint8], radius: int, batch: int = BATCH) -> Iterator[HammingPairs]:
     """Yield every pair of different rows within `radius` bits, once, `left < right`.
 
-    Collapse equal hashes first (`hashing/grouping.py`): a picture held a million times is one row then, and makes half
-    a billion pairs otherwise.
+    Collapse equal hashes first (`hashing/grouping.py`): a picture that occurs a million times yields half a billion
+    pairs otherwise.
 
     Args:
         hashes: uint8 of shape (n, 32), one row a hash.

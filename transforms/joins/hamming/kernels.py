@@ -85,7 +85,7 @@ def bit_tables() -> npt.NDArray[np.uint32]:
     """Return what each byte of a hash adds to its words: uint32 (32, 256, 8).
 
     Bit p of the words is bit 97 × p modulo 256 of the hash: neighbouring bits of a PDQ hash are neighbouring
-    frequencies, and a band of bits that agree by themselves would tell little apart.
+    frequencies, and a band of correlated bits would be a poor filter.
     """
     tables = np.zeros((32, 256, WORDS), np.uint32)
     values = np.arange(256)
@@ -233,7 +233,7 @@ def _seek(a, a_stride, i, end, b, b_stride, j, stop, diagonal, radius, sieve):  
 
 @nb.njit(nogil=True)
 def _met_before(a, i, a_stride, b, j, b_stride, rule):  # noqa: ANN001, ANN202
-    """Tell whether two rows come together in an earlier band, which then reports them."""
+    """Return whether two rows match in an earlier band, which then reports them."""
     for band in range(len(rule.reach)):
         differing = 0
         for word in range(WORDS):

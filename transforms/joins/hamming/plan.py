@@ -3,12 +3,12 @@
 What belongs here: the bands, why they miss nothing, and what they cost. What does not: looking up
 (`joins/hamming/kernels.py`), the join (`joins/hamming/join.py`).
 
-Why it is exact. Cut a hash into bands without shared bits, and let band i tolerate rᵢ differing bits. If two hashes
-did not come together in any band, they would differ in at least rᵢ + 1 bits of each, hence in Σ(rᵢ + 1) bits in all.
-So two hashes that differ in at most Σ(rᵢ + 1) - 1 bits come together in some band (the generalised pigeonhole of
-Qin et al.: "GPH: Similarity Search in Hamming Space", 2018; with equal bands it is Norouzi, Punjani, Fleet: "Fast
-Exact Search in Hamming Space with Multi-Index Hashing", 2014). The widths do not enter: they decide the time only.
-A band of no bits brings everything together: that is brute force.
+Why it is exact. Cut a hash into bands without shared bits, and let band i tolerate rᵢ differing bits. If two hashes did
+not come together in any band, they would differ in at least rᵢ + 1 bits of each, hence in Σ(rᵢ + 1) bits in all. So two
+hashes that differ in at most Σ(rᵢ + 1) - 1 bits come together in some band (the generalised pigeonhole of Qin et al.:
+"GPH: Similarity Search in Hamming Space", 2018; with equal bands it is Norouzi, Punjani, Fleet: "Fast Exact Search in
+Hamming Space with Multi-Index Hashing", 2014). The widths do not enter: they decide the time only. A band without bits
+matches all pairs, which is brute force.
 """
 
 import itertools

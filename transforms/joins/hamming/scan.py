@@ -1,4 +1,4 @@
-"""Comparing a few hashes with very many, one after the other: exact, and as fast for one picture as for any other.
+"""Comparing a few hashes with very many by a linear scan: exact, and equally fast for every picture.
 
 What belongs here: scans of hashes held word by word. What does not: joining many with many (`joins/hamming/join.py`),
 what the bits of a hash mean (`hashing/hashes.py`, `joins/cosine/sketches.py`).
@@ -41,7 +41,7 @@ def words(hashes: npt.NDArray[np.uint8]) -> Words:
     return np.ascontiguousarray(np.ascontiguousarray(hashes).view(np.uint32).T)
 
 
-def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHashes:
+def find_near(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHashes:
     """Return the known hashes within `radius` bits of any hash asked for.
 
     Args:
@@ -61,7 +61,7 @@ def within(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHashe
     return NearHashes(row, distance[order][first])
 
 
-def least(
+def least_distances(
     known: Words, asked: npt.NDArray[np.uint8], workers: Workers
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
     """Return the distance of each known hash to the nearest of those asked for.
@@ -88,7 +88,7 @@ def least(
 
 @nb.njit(nogil=True, cache=True)
 def _within(known, asked, radius, row, distance):  # noqa: ANN001, ANN202
-    """Write what is near, as far as there is room; return how much there is."""
+    """Write the near hashes, as many as fit, and return the count of all."""
     total, found = known.shape[1], 0
     for start in range(0, total, _BLOCK):
         stop = min(total, start + _BLOCK)

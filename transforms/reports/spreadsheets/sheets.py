@@ -1,8 +1,8 @@
 """Arrow batches as sheets of an Excel workbook: real types, a frozen header, as many sheets as the rows need.
 
-What belongs here: cells, and what Excel can and cannot hold. What does not: which tables, and what the workbook says
-about them (`orchestration/reports/spreadsheets/workbook.py`); which text is dangerous
-(`reports/spreadsheets/formulas.py`). Text that comes here is neutralised already.
+What belongs here: cells, and the limits of Excel. What does not: choosing the tables, and the text of the workbook
+(`orchestration/reports/spreadsheets/workbook.py`); which text is dangerous (`reports/spreadsheets/formulas.py`). Text
+that comes here is neutralised already.
 
 XlsxWriter streams (`constant_memory`): a written row leaves memory, pictures and notes stay until the end. Every value
 goes through the method of its type, so that no text is read as a formula, a number or a link.
@@ -45,10 +45,10 @@ class SheetTable:
     """A table to be written into a workbook.
 
     Attributes:
-        name: name of its sheets.
-        reader: its rows, with flat columns and neutralised text.
-        notes: note of each column heading, by column name.
-        thumbnails: pictures of the first rows, in order.
+        name: Name of its sheets.
+        reader: Its rows, with flat columns and neutralised text.
+        notes: Note of each column heading, by column name.
+        thumbnails: Pictures of the first rows, in order.
     """
 
     name: str
@@ -59,7 +59,7 @@ class SheetTable:
 
 @contextmanager
 def book(path: Path) -> Iterator[xlsxwriter.Workbook]:
-    """Open a workbook for writing. The file is complete when the context ends; temporary files lie beside it."""
+    """Open a workbook for writing. The file is complete when the context ends; temporary files are beside it."""
     options = {
         "constant_memory": True,
         "tmpdir": str(path.parent),
@@ -79,9 +79,9 @@ def write(workbook: xlsxwriter.Workbook, table: SheetTable, rows: int = ROWS) ->
     """Write a table on one or more sheets.
 
     Args:
-        workbook: an open workbook, from `book`.
-        table: the table.
-        rows: rows of a sheet, the header included; more rows go on a further sheet.
+        workbook: An open workbook, from `book`.
+        table: The table.
+        rows: Rows of a sheet, the header included; more rows go on a further sheet.
 
     Returns:
         The name of each sheet and its number of rows.
