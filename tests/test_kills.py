@@ -157,7 +157,7 @@ def fill(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
     again = Row("https://again.example.org/0.jpg", "picture 0 again", smaller)
     landing.shard("00001", [*rows_of(4, 1), left, again])
     (landing.folder / "lists").mkdir()
-    (landing.folder / "lists" / "web.csv").write_text("host\nleft.example.net\n")
+    (landing.folder / "lists" / "web.csv").write_text("url\nhttps://left.example.net/5.jpg\n")
     shown = {"copy-0.png": picture(0), "copy-1.png": picture(0).rotate(1), "other.png": picture(90)}
     lines = []
     for seed, (name, image) in enumerate(shown.items()):
@@ -222,7 +222,7 @@ def changed(landing: Landing, rows_of: Rows) -> None:
     [known] = rows_of(1, 1)
     landing.shard("00002", [*rows_of(10, 2), Row("https://again.example.org/1.jpg", "picture 1", known.data)])
     picture(11).save(landing.folder / "generations" / "later.png")
-    (landing.folder / "lists" / "web.csv").write_text("host\nagain.example.org\n")
+    (landing.folder / "lists" / "web.csv").write_text("url\nhttps://again.example.org/1.jpg\n")
 
 
 def same(one: dict[str, list[str]], other: dict[str, list[str]]) -> None:
