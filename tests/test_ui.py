@@ -129,6 +129,7 @@ class Ui:
 @pytest.fixture
 def ui(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path) -> Iterator[Ui]:
     """Return the UI of a warehouse with two landed shards and a copied generation that nothing has run yet."""
+    landing.write_config("[calibration]\ntrials = 0\n[limits]\nnull_sample = 2\n")
     landing.shard("00000", rows_of(0, 5))
     landing.shard("00001", rows_of(5, 5))
     (landing.folder / "generations" / "copied.jpg").write_bytes(encoded(picture(3)))
