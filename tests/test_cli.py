@@ -18,6 +18,8 @@ from orchestration import settings
 from orchestration.cli import summary
 from orchestration.cli.main import main
 from orchestration.reports import exports
+from orchestration.reports.pictures import PictureReader
+from orchestration.settings import sections
 from transforms.alignment.policy import PixelLimits
 
 
@@ -142,9 +144,17 @@ def test_export_writes_only_the_formats_asked_for(sample: Landing) -> None:
 def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path: Path) -> None:
     assert "does not keep version 999; it has " in refused(sample.config, "export", "--version", "999", code=1)
     with duckdb.connect() as con:
-        con.execute("create schema warehouse; create table warehouse.versions as select 3 as version")
+        con.execute(
+            "create schema warehouse; create table warehouse.versions as select 3 as version, now() as published_at"
+        )
         with pytest.raises(exports.NotInVersion, match=r"version 3 is of an earlier raisonne, without reports\."):
-            exports.write(con, tmp_path / "out", exports.FORMATS, lambda sample_id: None, "1GB")
+            exports.write(
+                con,
+                tmp_path / "out",
+                exports.FORMATS,
+                PictureReader(lambda _: pytest.fail("a picture is read")),
+                settings.Settings(home=tmp_path),
+            )
     assert not list(tmp_path.iterdir())
 
 
@@ -223,7 +233,7 @@ def test_the_environment_overrides_the_file(landing: Landing, monkeypatch: pytes
 
 def test_settings_and_alignment_have_the_same_defaults() -> None:
     limits = {field.name: field.default for field in dataclasses.fields(PixelLimits)}
-    cut = settings.Thresholds().model_dump()
+    cut = sections.Thresholds().model_dump()
     deciding = list(limits)[list(limits).index("structure") :]
     assert {name: limits[name] for name in deciding} == {name: cut[name] for name in deciding}
 

@@ -42,9 +42,9 @@ def update(
     if table.recipe == similarities.recipe == made_by:
         return
     pictures = usable_pictures(facts)
-    failed = _write_members(facts, cut, training_picture, pictures, made_by)
-    if failed:
-        table.forget_recipe()
+    failed = _write_members(facts, cut, training_picture, pictures)
+    if not failed:  # only now: a run that is killed before makes the members again
+        table.note_recipe(made_by)
     vectors, owner = stored_vectors.stored(facts, encoder, pictures)
     at_once = max(1, memory // (_NUMBER * vectors.dimension))
     rows = table.scan(["sample_id", "representative_id"])
@@ -52,7 +52,7 @@ def update(
 
 
 def _write_members(
-    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures, made_by: str
+    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
 ) -> int:
     """Return in how many comparisons a picture could not be read."""
     pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
@@ -61,7 +61,7 @@ def _write_members(
     with comparing(facts, cut, training_picture, pictures) as compare:
         listed = components.list_members(labels)
         rows = members.members(pictures, listed, cut, open_pairs, compare, WORKERS)
-        facts["cluster_members"].replace(rows, made_by)
+        facts["cluster_members"].replace(rows, recipe="")
     return compare.failed
 
 

@@ -44,7 +44,7 @@ def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPic
     pictures = usable_pictures(facts)
     hashes, embeddings = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
     with comparing(facts, cut, training_picture, pictures) as compare:
-        table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), made_by)
-    if compare.failed:
-        table.forget_recipe()
+        table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), recipe="")
+    if not compare.failed:  # only now: a run that is killed before makes the pairs again
+        table.note_recipe(made_by)
     return ComparisonCounts(compare.made, compare.failed)

@@ -159,7 +159,7 @@ class FactTable:
 
         Args:
             batches: The rows.
-            recipe: What they were made by.
+            recipe: What they were made by; empty if it is noted later.
 
         Returns:
             How many rows there are now.

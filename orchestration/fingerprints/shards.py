@@ -21,6 +21,7 @@ from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.shard_writer import ShardWriter
 from orchestration.progress import track
 from orchestration.settings import Settings
+from transforms.catalog.landing import LandedShard
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import FAILED, STORED
 from transforms.fingerprints.row_matching import MetadataFile
@@ -83,9 +84,9 @@ class ShardFingerprinter:
             dump=images.path,
             fetched=str(self.fetched),
             files=tuple(
-                MetadataFile(each.shard_id, each.readable_path, own=each.files.metadata.path == images.path)
+                MetadataFile(each.shard_id, each.readable_path, own=_holds_pictures(each, images.path))
                 for each in due.files
-                if each.readable_path and each.files.metadata
+                if each.readable_path
             ),
             encoders={kind: name for kind, name in self.makers.encoder_names.items() if kind in due.recipes},
             rules=self.makers.rules,
@@ -110,6 +111,11 @@ class ShardFingerprinter:
             vectors = pl.DataFrame(self.facts[EMBEDDINGS[kind]].read(["sample_id", "vector"], where))
             known = known.join(vectors.rename({"vector": kind}), on="sample_id", how="left", maintain_order="left")
         return known.to_arrow()
+
+
+def _holds_pictures(shard: LandedShard, dump: str) -> bool:
+    metadata = shard.files.metadata
+    return metadata is not None and metadata.path == dump
 
 
 def _size(result: ShardResult) -> int:

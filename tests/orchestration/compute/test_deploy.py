@@ -34,7 +34,7 @@ def test_every_file_is_tested() -> None:
 
 @pytest.mark.parametrize("name", ["dagster-k8s.yaml", "dagster-ray.yaml"])
 def test_pools_monitoring_and_telemetry_are_those_of_one_machine(name: str) -> None:
-    wanted, config = yaml.safe_load(instance._CONFIG), yaml.safe_load((DEPLOY / name).read_text())
+    wanted, config = yaml.safe_load(instance.CONFIG), yaml.safe_load((DEPLOY / name).read_text())
     assert {key: config[key] for key in wanted} == wanted
 
 
