@@ -108,8 +108,8 @@ class Landing:
         self.config.write_text(
             'home = "home"\n[[datasets]]\nname = "tiny"\nmetadata = "laion/*.parquet"\nimages = "laion/*.tar"\n'
             '[[generations]]\nname = "gen"\npath = "generations"\n[encoders]\ncopy = "sscd_distilled"\n'
-            + ("" if "[calibration]" in extra else "[calibration]\ntrials = 4\n")
-            + ("" if "[limits]" in extra else "[limits]\nnull_sample = 6\n")  # thirteen views of each are embedded
+            + ("" if "[calibration]" in extra else "[calibration]\ntrials = 1\n")
+            + ("" if "[limits]" in extra else "[limits]\nnull_sample = 3\n")  # thirteen views of each are embedded
             + extra
         )
 

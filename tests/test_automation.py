@@ -18,7 +18,7 @@ from orchestration.warehouse import publishing
 @pytest.fixture
 def dagster_instance(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("RAISONNE_CONFIG", str(landing.config))
-    with dg.instance_for_test() as made:
+    with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 

@@ -18,6 +18,7 @@ from orchestration import settings
 from orchestration.cli import summary
 from orchestration.cli.main import main
 from orchestration.reports import exports
+from orchestration.reports.pictures import PictureReader
 from orchestration.settings import sections
 from transforms.alignment.policy import PixelLimits
 
@@ -146,10 +147,14 @@ def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path:
         con.execute(
             "create schema warehouse; create table warehouse.versions as select 3 as version, now() as published_at"
         )
-        with pytest.raises(
-            exports.NotInVersion, match=r"version 3 was published by an earlier release without reports\."
-        ):
-            exports.write(con, tmp_path / "out", exports.FORMATS, lambda sample_id: None, "1GB")
+        with pytest.raises(exports.NotInVersion, match="version 3 was published by an earlier release without reports"):
+            exports.write(
+                con,
+                tmp_path / "out",
+                exports.FORMATS,
+                PictureReader(lambda _: pytest.fail("a picture is read")),
+                settings.Settings(home=tmp_path),
+            )
     assert not list(tmp_path.iterdir())
 
 

@@ -23,7 +23,7 @@ type Rows = Callable[[int, int], list[Row]]
 type Point = tuple[str, str]
 
 BEFORE, AFTER = "before", "after"
-_FILES = ("-> raisonne-#.duckdb", "-> raisonne.duckdb", "-> raisonne.xlsx")
+_VERSION, _LINK, _EXPORT = "-> raisonne-#.duckdb", "-> raisonne.duckdb", "-> raisonne.xlsx"
 """A version takes its place, the link turns to it, an export is finished."""
 _STAGES = {
     "landing_shards",
@@ -47,7 +47,9 @@ _STAGES = {
     "prompt_cliques",
     "memorized_pairs",
     "outlier_scores",
-    *_FILES,
+    _VERSION,
+    _LINK,
+    _EXPORT,
 }
 _NUMBERS = re.compile(r"\d+")
 _UNLIKE = {"seconds", "run_id", "published_at", "lance_versions"}
@@ -157,7 +159,7 @@ def fill(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
     again = Row("https://again.example.org/0.jpg", "picture 0 again", smaller)
     landing.shard("00001", [*rows_of(4, 1), left, again])
     (landing.folder / "lists").mkdir()
-    (landing.folder / "lists" / "web.csv").write_text("host\nleft.example.net\n")
+    (landing.folder / "lists" / "web.csv").write_text("url\nhttps://left.example.net/5.jpg\n")
     shown = {"copy-0.png": picture(0), "copy-1.png": picture(0).rotate(1), "other.png": picture(90)}
     lines = []
     for seed, (name, image) in enumerate(shown.items()):
@@ -173,7 +175,9 @@ class Home:
         self.home, self.config = landing.folder / name, landing.folder / f"{name}.toml"
         self.config.write_text(landing.config.read_text().replace('home = "home"', f'home = "{name}"'))
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["orchestration.definitions", "onnxruntime"])
+        self._context.set_forkserver_preload(
+            ["orchestration.definitions", "onnxruntime", "alembic.command", "sqlalchemy"]
+        )
         self._runs = 0
 
     def run(self, point: Point | None = None) -> list[str]:
@@ -210,9 +214,9 @@ def published(home: Path) -> dict[str, list[str]]:
 
 
 def points(commits: list[str]) -> list[Point]:
-    """Return where to kill: at the first commit of every fact table, of publishing and of exporting, by turns."""
+    """Return where to kill: at the first commit of every fact table, on this side of it and on the other by turns."""
     tables = [each for each in dict.fromkeys(commits) if ": " not in each and "->" not in each]
-    return [(step, BEFORE if turn % 2 else AFTER) for turn, step in enumerate([*tables, *_FILES])]
+    return [(step, BEFORE if turn % 2 else AFTER) for turn, step in enumerate(tables)]
 
 
 def changed(landing: Landing, rows_of: Rows) -> None:
@@ -222,7 +226,7 @@ def changed(landing: Landing, rows_of: Rows) -> None:
     [known] = rows_of(1, 1)
     landing.shard("00002", [*rows_of(10, 2), Row("https://again.example.org/1.jpg", "picture 1", known.data)])
     picture(11).save(landing.folder / "generations" / "later.png")
-    (landing.folder / "lists" / "web.csv").write_text("host\nagain.example.org\n")
+    (landing.folder / "lists" / "web.csv").write_text("url\nhttps://again.example.org/1.jpg\n")
 
 
 def same(one: dict[str, list[str]], other: dict[str, list[str]]) -> None:
@@ -235,7 +239,8 @@ def test_runs_killed_at_every_table_leave_what_an_undisturbed_run_leaves(landing
     calm, shaken = Home(landing, "calm"), Home(landing, "shaken")
     commits = calm.run()
     assert set(commits) >= _STAGES, "a stage has nothing to do, so no kill comes there"
-    for point in [("joins: made", AFTER), *points(commits)]:
+    publishing = [(_VERSION, BEFORE), (_VERSION, AFTER), (_LINK, BEFORE), (_EXPORT, BEFORE)]
+    for point in [("joins: made", AFTER), *points(commits), *publishing]:
         shaken.run(point)
     shaken.run()
     assert calm.run() == shaken.run() == [], "nothing is left to do"
@@ -243,7 +248,7 @@ def test_runs_killed_at_every_table_leave_what_an_undisturbed_run_leaves(landing
     same(published(shaken.home), published(calm.home))
 
     changed(landing, rows_of)
-    for point in points(calm.run())[::4]:
+    for point in [*points(calm.run())[::4], (_LINK, AFTER)]:
         shaken.run(point)
     shaken.run()
     same(facts(shaken.home), facts(calm.home))

@@ -198,7 +198,7 @@ def test_a_missing_list_stops_the_run_and_the_last_version_stands(stages: Stages
 @pytest.fixture
 def instance(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("RAISONNE_CONFIG", str(landing.config))
-    with dg.instance_for_test() as made:
+    with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 

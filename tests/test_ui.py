@@ -14,9 +14,10 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from conftest import PATIENCE_S, ROOT, Landing, Row, encoded, picture
 
@@ -29,6 +30,8 @@ _ASSETS = """{ assetNodes {
         name description executionForLatestMaterialization { status evaluation { success } } } } } } }"""
 _LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 class Ui:
@@ -112,15 +115,21 @@ class Ui:
 
     def ended(self, run_id: str) -> str | None:
         status = next(run["status"] for run in self.runs() if run["runId"] == run_id)
-        return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
+        return status if status in ENDED else None
+
+    def job_ended(self, job: str, known: Collection[str]) -> bool:
+        """Tell whether a run of a job has ended, apart from the runs that are known."""
+        runs = [run for run in self.runs() if run["jobName"] == job and run["runId"] not in known]
+        return any(run["status"] in ENDED for run in runs)
 
     def idle(self) -> bool:
-        return all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in self.runs())
+        return all(run["status"] in ENDED for run in self.runs())
 
 
 @pytest.fixture
 def ui(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path) -> Iterator[Ui]:
     """Return the UI of a warehouse with two landed shards and a copied generation that nothing has run yet."""
+    landing.write_config("[calibration]\ntrials = 0\n[limits]\nnull_sample = 2\n")
     landing.shard("00000", rows_of(0, 5))
     landing.shard("00001", rows_of(5, 5))
     (landing.folder / "generations" / "copied.jpg").write_bytes(encoded(picture(3)))
@@ -146,6 +155,9 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
     commits = facts["image_fingerprints"].version
     known = {run["runId"] for run in ui.runs()}
     landing.shard("00002", rows_of(10, 5))
+    _make_sensors_due(landing)
+    ui.until("the new shard's run ends", lambda: ui.job_ended("fingerprint_shard", known))
+    _make_sensors_due(landing)
     ui.until("a version with the new shard", lambda: _version(landing) > before and ui.idle())
 
     after = {row["shard"]: row for row in facts["fingerprinted_shards"].read().to_pylist()}
@@ -161,6 +173,15 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
 
     _export_an_earlier_version(ui, landing, before)
     assert {run["status"] for run in ui.runs()} == {"SUCCESS"}
+
+
+def _make_sensors_due(landing: Landing) -> None:
+    """Forget when the sensors were last evaluated, so that the daemon does not wait for the rest of their interval."""
+    with dg.DagsterInstance.from_config(str(landing.home / "dagster")) as instance:
+        for state in instance.all_instigator_state():
+            if state.instigator_type.value == "SENSOR":
+                due = state.instigator_data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
+                instance.update_instigator_state(state.with_data(due))
 
 
 def _export_an_earlier_version(ui: Ui, landing: Landing, version: int) -> None:

@@ -61,7 +61,7 @@ def _write_members(
     with training_comparisons(facts, cut, training_picture, pictures) as compare:
         listed = components.list_members(labels)
         rows = members.members(pictures, listed, cut, open_pairs, compare, WORKERS)
-        facts["cluster_members"].replace(rows, "")
+        facts["cluster_members"].replace(rows, recipe="")
     return compare.failed
 
 

@@ -159,7 +159,7 @@ class FactTable:
 
         Args:
             batches: The rows.
-            recipe: The recipe of the rows.
+            recipe: The recipe of the rows; empty if it is noted later.
 
         Returns:
             The count of rows.

@@ -69,6 +69,7 @@ def due_shards(facts: Facts, makers: Makers) -> list[DueShard]:
     return due
 
 
-def deliveries(files: Sequence[LandedShard]) -> list[tuple[str, int]]:
-    """Return values that change with each delivery of these metadata files."""
-    return [(each.files.metadata.path, each.files.metadata.mtime_ns) for each in files if each.files.metadata]
+def deliveries(files: Sequence[LandedShard]) -> list[tuple[str | None, int | None]]:
+    """Return values that change with each delivery of these metadata files; nulls for a dump without metadata."""
+    found = (each.files.metadata for each in files)
+    return [(file.path, file.mtime_ns) if file else (None, None) for file in found]

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def load(folder: Path) -> tuple[Model, ...]:
     if not folder.is_dir():
         raise ModelError(f"no SQL models at {folder}: pass the folder that holds <stage>/<table>.sql")
     paths = [path for path in sorted(folder.rglob("*.sql")) if path.relative_to(folder).parts[0] not in _OTHERS]
-    models = {model.name: model for model in (_read(path, folder) for path in paths)}
+    models = {model.name: model for model in (_read(path, folder, path.read_text("utf-8")) for path in paths)}
     for model in models.values():
         for name in model.depends_on:
             if name not in models:
@@ -141,9 +142,10 @@ def load(folder: Path) -> tuple[Model, ...]:
     return tuple(_ordered(models))
 
 
-def _read(path: Path, folder: Path) -> Model:
+@cache  # a run loads the models several times, and parsing all takes most of a second
+def _read(path: Path, folder: Path, text: str) -> Model:
     stage, table = _table_of(path, folder)
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = text.splitlines()
     header, end = read_header(lines, path)
     # Blank lines in place of the header: the parser then counts lines as the file does.
     query = _parse("\n" * end + "\n".join(lines[end:]), path)

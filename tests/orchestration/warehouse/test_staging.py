@@ -12,7 +12,7 @@ import xlsxwriter.workbook
 from orchestration.reports import exports
 from orchestration.settings import Settings
 from transforms.reports.spreadsheets import sheets
-from transforms.storage.staging import staging_folder
+from transforms.storage.staging import new_folder, staging_folder
 
 
 def test_a_folder_is_written_from_within_by_one_at_a_time(tmp_path: Path) -> None:
