@@ -10,7 +10,7 @@ import numpy as np
 
 from orchestration.duplicates.members import clusters_digest
 from orchestration.duplicates.pixel_comparisons import PixelComparisons, failures
-from orchestration.facts import Facts
+from orchestration.facts import Facts, current
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.notes import fingerprint_versions
@@ -44,7 +44,7 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     held_out = calibration.held_out_paths(chosen.held_out)
     training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
     made_by = scores.null_recipe(training, warehouse.views, count, chosen, limits, held_out)
-    outdated = {table.recipe for table in tables} != {made_by}
+    outdated = not current(tables, made_by)
     comparisons = PixelComparisons(compared, scores.comparison_recipe(limits), tables)
     if outdated or failures(compared):
         encoder = warehouse.encoder()

@@ -8,7 +8,7 @@ import dagster as dg
 
 from orchestration.duplicates.members import clusters_digest
 from orchestration.duplicates.pixel_comparisons import PixelComparisons, failures
-from orchestration.facts import Facts
+from orchestration.facts import Facts, current
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.notes import fingerprint_versions
@@ -40,7 +40,7 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) ->
     training = fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts)
     rules = (candidate_thresholds(warehouse.settings), limits, warehouse.views)
     made_by = recipe("matches", (CODE, search.CODE, candidates.CODE), *training, versions, rules)
-    outdated = {table.recipe, evidence.recipe} != {made_by}
+    outdated = not current((table, evidence), made_by)
     comparisons = PixelComparisons(compared, candidates.comparison_recipe(limits), (table, evidence))
     counts = SearchCounts()
     if outdated or failures(compared):

@@ -11,6 +11,7 @@ from itertools import batched
 import dagster as dg
 import pyarrow as pa
 
+from orchestration.facts import current
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.picture_index import read_index
 from orchestration.progress import track
@@ -61,7 +62,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     versions = [facts[name].version for name in (*_GENERATIONS, *_TRAINING)]
     made_by = recipe("memorized", CODE, memorization.CODE, versions, cut.model_dump())
     measured = failed = 0
-    if {table.recipe, counts.recipe} != {made_by}:
+    if not current((table, counts), made_by):
         rows = memorization.confirmed_pairs(facts)
         sources = sorted({row["sample_id"] for row in rows})
         stored = keep_only(table, ((row["generation_id"], row["sample_id"]) for row in rows))

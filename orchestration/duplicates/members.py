@@ -11,7 +11,7 @@ import numpy as np
 from orchestration.duplicates.incremental_join import PICTURES, near_pairs
 from orchestration.duplicates.pairs import WORKERS
 from orchestration.duplicates.pixel_comparisons import training_comparisons
-from orchestration.facts import Facts
+from orchestration.facts import Facts, current
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.fingerprints import stored_vectors
@@ -39,7 +39,7 @@ def update(
     """
     table, similarities = facts["cluster_members"], facts["cluster_similarities"]
     made_by = recipe("clusters", CODE, facts["duplicate_pairs"].version, facts["recalled_rows"].version)
-    if table.recipe == similarities.recipe == made_by:
+    if current((table, similarities), made_by):
         return
     pictures = usable_pictures(facts)
     failed = _write_members(facts, cut, training_picture, pictures)

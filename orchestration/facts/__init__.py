@@ -6,6 +6,6 @@ tables from them (`sql/`).
 
 from orchestration.facts.facts import Facts
 from orchestration.facts.schemas.tables import SCHEMAS, WRITTEN_BY
-from orchestration.facts.table import FactTable
+from orchestration.facts.table import FactTable, current
 
-__all__ = ["SCHEMAS", "WRITTEN_BY", "FactTable", "Facts"]
+__all__ = ["SCHEMAS", "WRITTEN_BY", "FactTable", "Facts", "current"]

@@ -352,3 +352,13 @@ class FactTable:
 
 def _encoder_named(dataset: lance.LanceDataset) -> str:
     return encoder_of(dataset.schema) or "an encoder without a name"
+
+
+def current(tables: Iterable[FactTable], recipe: str) -> bool:
+    """Return whether every table was made by a recipe.
+
+    Args:
+        tables: Tables that are written together.
+        recipe: What a run of today makes them by.
+    """
+    return all(table.recipe == recipe for table in tables)

@@ -19,6 +19,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
+from orchestration.facts.filters import literal
 from orchestration.warehouse.headers import COLUMN, Header, ModelError, nearest, read_header
 
 _OTHERS = {"macros", "functions", "queries"}  # folders of SQL that makes no table
@@ -81,10 +82,10 @@ class Model:
     @property
     def comments(self) -> tuple[str, ...]:
         """Statements that store the data dictionary in the database. DuckDB refuses a missing column."""
-        about = [f"comment on {self._kind} {self._quoted} is {_literal(self.description)}"] if self.description else []
+        about = [f"comment on {self._kind} {self._quoted} is {literal(self.description)}"] if self.description else []
         return (
             *about,
-            *(f'comment on column {self._quoted}."{name}" is {_literal(text)}' for name, text in self.columns.items()),
+            *(f'comment on column {self._quoted}."{name}" is {literal(text)}' for name, text in self.columns.items()),
         )
 
     @property
@@ -293,10 +294,6 @@ def _ordered(models: Mapping[str, Model]) -> list[Model]:
         ordered.append(models[heapq.heappop(ready)[1]])
         sorter.done(ordered[-1].name)
     return ordered
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _slug(condition: str) -> str:

@@ -176,9 +176,9 @@ def _member(row: int, said: dict[str, Any], size: int | None, column: str, membe
     name = path or (f"{key}.{ending}" if key else f"row {row}")
     refusal = None
     if said["status"] not in {None, "success"}:
-        refusal, name = f"not downloaded: {printable(said['error_message'] or said['status'])}", ""
+        refusal, name = f"not downloaded: {_one_line(said['error_message'] or said['status'])}", ""
     elif size is None:
-        refusal = f"no picture: the row holds only the path {printable(path)!r}" if path else "no picture in the row"
+        refusal = f"no picture: the row holds only the path {_one_line(path)!r}" if path else "no picture in the row"
     elif size > member_bytes:
         refusal = f"refused: {size} bytes are more than limits.member_bytes = {member_bytes}"
     key = key or (str(PurePosixPath(path).with_suffix("")) if path and PurePosixPath(path).name else "")
@@ -186,7 +186,7 @@ def _member(row: int, said: dict[str, Any], size: int | None, column: str, membe
     return Member(key, name, row, size or 0, refusal, said["url"], said["caption"], said["uid"], row=of_row)
 
 
-def printable(text: str) -> str:
+def _one_line(text: str) -> str:
     """Return a message from the web as one short line."""
     return "".join(c if c.isprintable() else " " for c in text[: 2 * _REASON]).strip()[:_REASON]
 
