@@ -36,16 +36,26 @@ settings.load_profile("any machine")
 # Longest first, so that no worker is left with one of them at the end; before all, the file that has the sample run.
 _LONG = (
     "test_dictionary.py",
+    "test_kills.py",
     "test_runs.py",
+    "test_lab.py",
     "test_ui.py",
+    "test_calibration_runs.py",
+    "test_matching_runs.py",
+    "test_recalls.py",
+    "test_guard.py",
     "test_ray_shards.py",
     "test_downloads.py",
-    "test_duplicates.py",
-    "test_kills.py",
-    "test_matching_runs.py",
     "test_bad_input.py",
-    "test_guard.py",
-    "test_recalls.py",
+    "test_duplicates.py",
+    "test_fingerprinting.py",
+    "test_prompts.py",
+    "test_cli.py",
+    "test_automation.py",
+    "test_case_page.py",
+    "test_dumps_run.py",
+    "test_real_metadata.py",
+    "test_memorization_runs.py",
 )
 
 
