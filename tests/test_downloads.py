@@ -257,7 +257,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
         landing = landed(
             tmp_path_factory.mktemp("download"), {"part-00000": table}, f"[limits]\nmember_bytes = {LIMIT}\n"
         )
-        done = landing.raisonne("download", "--timeout", "2", "--retries", "0", "--processes", "1")
+        done = landing.raisonne("download", "--timeout", "5", "--retries", "0", "--processes", "1")
         rows: dict[str, list[dict]] = {}
         for row in fetched(landing, "part-00000"):
             rows.setdefault(row["url"].removeprefix(server.url), []).append(row)

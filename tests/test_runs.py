@@ -232,7 +232,7 @@ def kill_at(landing: Landing, point: str) -> None:
     finally:
         process.kill()
         timer.cancel()
-        process.wait(60)
+        process.wait(600)
     assert process.returncode == -9
 
 

@@ -95,7 +95,7 @@ def serving(bundle: Path, *options: str) -> Iterator[Served]:
             yield served
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(600)
             reader.join(60)
 
 
@@ -284,7 +284,7 @@ def test_another_bundle_takes_over_without_a_break_and_sigterm_loses_nothing(tmp
                 assert time.monotonic() < until
             service.process.send_signal(signal.SIGTERM)
             assert {each.result().status for each in waiting} == {200}
-        assert service.process.wait(60) == 0
+        assert service.process.wait(600) == 0
     assert service.logged[-1]["event"] == "stopped"
 
 

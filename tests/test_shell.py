@@ -88,7 +88,7 @@ class Terminal:
     def close(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(60)
+        self.process.wait(600)
         os.close(self._main)
 
 
@@ -131,7 +131,7 @@ def test_a_session_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     terminal.until("odd  ")
     terminal.until("raisonne>")
     terminal.type("\x04")
-    assert terminal.process.wait(60) == 0
+    assert terminal.process.wait(600) == 0
     history = tmp_path / "state" / "raisonne" / "history"
     assert "+6 * 7 as answer;" in history.read_text()
     assert history.stat().st_mode & 0o077 == 0
@@ -160,7 +160,7 @@ def test_duckdbs_own_shell_lets_captions_act_on_the_terminal(mode: str, acting: 
         while part := os.read(main, 100_000):
             shown += part
     os.close(main)
-    assert shell.wait(20) == 0, shown
+    assert shell.wait(600) == 0, shown
     assert f"<{acting}>".encode() in shown
 
 

@@ -87,7 +87,7 @@ class Ui:
                 continue
             except ProcessLookupError:
                 break
-        self.process.wait(60)
+        self.process.wait(600)
 
     def repository(self) -> dict | None:
         query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
