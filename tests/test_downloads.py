@@ -362,7 +362,7 @@ def test_a_download_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
                     refused = landing.raisonne("download", check=False)
                     assert (refused.returncode, refused.stderr) == (
                         1,
-                        f"raisonne: another download writes to {tmp_path}/dump; wait for its end\n",
+                        f"raisonne: another download writes to {tmp_path}/dump; wait until it ends\n",
                     )
                 os.killpg(process.pid, end)
                 assert process.wait(600) == (1 if end == signal.SIGINT else -signal.SIGKILL)
