@@ -4,7 +4,7 @@ What belongs here: the fact table `fingerprinted_shards`. What does not: which s
 (`fingerprints/due_shards.py`), writing fingerprints (`fingerprints/shard_writer.py`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import pyarrow as pa
 
@@ -37,18 +37,27 @@ def note(facts: Facts, due: DueShard, makers: Makers, account: Account) -> None:
     table.upsert(pa.Table.from_pylist(rows, table.schema))
 
 
-def forget(facts: Facts, shard_id: int, kinds: Iterable[str]) -> None:
-    """Delete some fingerprints of a shard, after their notes.
+def forget(facts: Facts, shard_id: int, kinds: Collection[str]) -> None:
+    """Delete some fingerprints of a shard and their notes.
+
+    The notes say first that nothing is done, and are deleted last: after a kill in between, the shard is due, and the
+    next run finds by its notes what is left to delete.
 
     Args:
         facts: All fact tables.
         shard_id: The shard.
         kinds: Which of its fingerprints.
     """
-    shard = equals("shard_id", shard_id)
+    shard, table = equals("shard_id", shard_id), facts["fingerprinted_shards"]
+    noted = f"{shard} and {is_in('fingerprint', kinds)}"
+    notes = table.read(where=noted)
+    nothing = pa.array([""] * len(notes))
+    for name in ("recipe", "maker"):
+        notes = notes.set_column(notes.schema.get_field_index(name), name, nothing)
+    table.upsert(notes)
     for kind in kinds:
-        facts["fingerprinted_shards"].delete(f"{shard} and {equals('fingerprint', kind)}")
         facts[TABLES[kind]].delete(shard)
+    table.delete(noted)
 
 
 def forget_gone_shards(facts: Facts) -> None:
