@@ -257,8 +257,13 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
                 "catalog.shards",
                 "null::varchar as failure, null::varchar as broken, 'd' as dataset, 's' as shard, 0 as unlisted",
             ),
-            ("fingerprints.failures", "1 as rows, 'why' as failure, chr(27) || ']0;owned' || chr(7) as example_member"),
-            ("catalog.generations", "null::varchar as failure"),
+            (
+                "fingerprints.failures",
+                "1 as rows, 'd' as dataset, 'why' as failure, false as not_downloaded, "
+                "chr(27) || ']0;owned' || chr(7) as example_member",
+            ),
+            ("catalog.generations", "'g/1' as generation_id, null::varchar as failure"),
+            ("catalog.not_taken", "0 as files, '' as place, '' as reason, [''] as examples limit 0"),
         ):
             con.execute(f"create schema if not exists {schema.partition('.')[0]}")
             con.execute(f"create table {schema} as select {columns}")

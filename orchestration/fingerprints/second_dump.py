@@ -7,6 +7,7 @@ What belongs here: finding its shards, and the metadata that may list their rows
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
+from orchestration.catalog.absences import nothing_found
 from orchestration.catalog.shards import landed_shards, shard_number
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
@@ -16,6 +17,7 @@ from orchestration.fingerprints.kinds import REDOWNLOAD
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.notes import forget
 from orchestration.settings.sections import Dataset
+from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, LandedShard, find_shards
 from transforms.fingerprints.row_matching import metadata_of
 
@@ -53,7 +55,10 @@ def due_shards(facts: Facts, makers: Makers, datasets: Sequence[Dataset]) -> lis
 def _shards(landed: Sequence[LandedShard], datasets: Sequence[Dataset]) -> Iterator[LandedShard]:
     first_dump = {each.files.partition: each for each in landed}
     for dataset in datasets:
-        for shard in find_shards(dataset.name, None, dataset.redownload) if dataset.redownload else ():
+        found = find_shards(dataset.name, None, dataset.redownload) if dataset.redownload else []
+        if dataset.redownload and not found:
+            raise LandingError(nothing_found("redownload", dataset.redownload, dataset.name))
+        for shard in found:
             if same_name := first_dump.get(shard.partition):
                 yield replace(same_name, files=replace(same_name.files, images=shard.images))
             else:

@@ -73,6 +73,11 @@ class Account:
         """A problem for the user: why the dump is broken, or that pictures are unlisted."""
         return self.broken or (f"{self.unlisted} pictures unlisted" if self.unlisted else None)
 
+    @property
+    def usable(self) -> bool:
+        """Whether the dump was read to its end."""
+        return self.broken is None
+
     def summary(self) -> str:
         """Return the account in a line: `6 ok, 1 failed in 0.4 s`."""
         parts = [f"{self.counts[status]} {status}" for status in (OK, LOW_QUALITY, FAILED) if self.counts[status]]
