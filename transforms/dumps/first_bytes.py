@@ -41,6 +41,8 @@ _COMPRESSED = {
 
 def is_picture(head: bytes) -> bool:
     """Return whether a file with these first HEAD bytes is a picture, also one that needs a plug-in to be decoded."""
+    if head[:1] in {b"{", b"["}:  # a record, and so are most files that are no pictures
+        return False
     if head.startswith(b"BM"):  # so do many words
         return head[6:10] == bytes(4) and begins_as_picture(head)
     return begins_as_picture(head) or head.startswith(_JXL) or (head[4:8] == b"ftyp" and head[8:12] in _ISO_PICTURES)

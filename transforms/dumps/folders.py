@@ -65,5 +65,9 @@ class Folder:
 class _Files:
     paths: Mapping[str, str]
 
+    def first(self, part: Part, size: int) -> bytes:
+        with self.open(part) as file:
+            return file.read(size)
+
     def open(self, part: Part) -> BinaryIO:
         return stores.open_file(self.paths[part.name])

@@ -42,8 +42,20 @@ class Part:
     no_picture: str | None = None
 
 
-class Source(Protocol):
-    """What opens the parts of a dump."""
+class PartSource(Protocol):
+    """What reads the parts of a dump."""
+
+    def first(self, part: Part, size: int) -> bytes:
+        """Return the first bytes of a part.
+
+        Args:
+            part: The part.
+            size: How many, at most.
+
+        Raises:
+            OSError: If it cannot be opened.
+        """
+        ...
 
     def open(self, part: Part) -> AbstractContextManager[BinaryIO]:
         """Open a part at its beginning. Raises OSError."""
@@ -76,7 +88,7 @@ class Samples:
     """
 
     place: str
-    source: Source
+    source: PartSource
     member_bytes: int
     names_count: bool = False
     pictures: list[Picture] = field(default_factory=list)
@@ -106,8 +118,7 @@ class Samples:
         head = b""
         if not (sidecar and self.names_count):
             try:
-                with self.source.open(part) as file:
-                    head = file.read(min(part.size, first_bytes.HEAD))
+                head = self.source.first(part, first_bytes.HEAD)
             except _GONE:
                 self.counts.add(self.place, UNREADABLE, part.name)
                 return
@@ -154,8 +165,7 @@ class Samples:
 
     def _content(self, part: Part) -> bytes:
         try:
-            with self.source.open(part) as file:
-                return file.read(SIDECAR_BYTES)
+            return self.source.first(part, SIDECAR_BYTES)
         except _GONE:
             return b""
 

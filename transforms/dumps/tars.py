@@ -8,7 +8,6 @@ import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from transforms.dumps import first_bytes, names, picture_tables
@@ -78,8 +77,7 @@ class _Walk:
             if info.isreg():
                 self._files[info.name] = info
             name, held = stores.plain(info.name), target or info
-            path = PurePosixPath(info.name)
-            if path.is_absolute() or ".." in path.parts:
+            if info.name.startswith("/") or ".." in info.name.split("/"):
                 picture = names.ending(name) in names.PICTURE_NAMES
                 named = f"refused: the member name {info.name!r} leaves the archive"
                 yield Part(name, held.offset_data, held.size, named if picture else _LEAVES)
@@ -150,12 +148,17 @@ def _refusal(info: tarfile.TarInfo) -> str | None:
 
 @dataclass(frozen=True)
 class Windows:
-    """Opens the members of an open tar, one at a time."""
+    """Reads the members of an open tar, one at a time."""
 
     file: BinaryIO
 
+    def first(self, part: Part, size: int) -> bytes:
+        """See PartSource."""
+        self.file.seek(part.offset)
+        return self.file.read(min(part.size, size))
+
     def open(self, part: Part) -> BinaryIO:
-        """See Source."""
+        """See PartSource."""
         return cast(BinaryIO, io.BufferedReader(_Window(self.file, part.offset, part.size), 1 << 13))
 
 

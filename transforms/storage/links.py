@@ -17,6 +17,10 @@ def files_below(folder: Path, real: Path) -> Iterator[Path]:
 
     A link is followed if it leads to a folder within, not back to itself, that no other link led to, and does not lie
     behind another link. So a tree is walked at most once for each of its folders that a link names.
+
+    Args:
+        folder: The folder, as its files are to be named.
+        real: The folder, all links followed.
     """
     followed: set[Path] = set()
     waiting = [folder]

@@ -5,7 +5,6 @@ What belongs here: telling them by name. What does not: finding files (`storage/
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 
 HIDDEN = "a file that a system leaves behind, or a hidden one"
 """Why such a file is not taken."""
@@ -38,12 +37,11 @@ def is_system_file(name: str, wanted: Iterable[str] = ()) -> bool:
         name: Its path within a dump or below the fixed part of a glob, with `/` between the parts.
         wanted: Parts of a glob that was written to find it: `.cache` or `.*` finds a hidden folder.
     """
-    parts = PurePosixPath(name).parts
-    return any(_is_system(part) and not any(_asks_for(each, part) for each in wanted) for part in parts)
+    return any(_is_system(part) and not any(_asks_for(each, part) for each in wanted) for part in name.split("/"))
 
 
 def _is_system(part: str) -> bool:
-    if part in {".", "..", "/"}:
+    if part in {"", ".", ".."}:
         return False
     return part.startswith(".") or part.endswith("~") or part.lower() in _NAMES
 
