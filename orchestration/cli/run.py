@@ -37,6 +37,7 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
     from orchestration.facts import Facts
     from orchestration.fingerprints import notes
     from orchestration.reports import exports
+    from orchestration.runtime.instance import DagsterHomeError
     from orchestration.warehouse import publishing
 
     try:
@@ -45,6 +46,8 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
             "warehouse": {"accept_drop": accept_drop},
         }
         result = execution.execute(job, settings.home, consent)
+    except DagsterHomeError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from None
     except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records; a step's errors are in the result
         cause = getattr(error, "orig", None) or error
         raise CommandError(f"the run stopped, the last version stands: {cause}") from None
