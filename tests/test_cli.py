@@ -263,7 +263,11 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
                 "chr(27) || ']0;owned' || chr(7) as example_member",
             ),
             ("catalog.generations", "'g/1' as generation_id, null::varchar as failure"),
-            ("catalog.not_taken", "0 as files, '' as place, '' as reason, [''] as examples limit 0"),
+            (
+                "catalog.not_taken",
+                "'d' as dataset, null::varchar as source, 0 as files, '' as place, '' as reason, [''] as examples "
+                "limit 0",
+            ),
         ):
             con.execute(f"create schema if not exists {schema.partition('.')[0]}")
             con.execute(f"create table {schema} as select {columns}")
