@@ -81,8 +81,10 @@ class Account:
     def summary(self) -> str:
         """Return the account in a line: `6 ok, 1 failed in 0.4 s`."""
         parts = [f"{self.counts[status]} {status}" for status in (OK, LOW_QUALITY, FAILED) if self.counts[status]]
-        parts += [f"{count} {what}" for count, what in ((self.unlisted, "unlisted"), (self.reused, "known")) if count]
-        return f"{', '.join(parts) or 'no pictures'} in {self.seconds:.1f} s"
+        others = sum(each.files for each in self.not_taken)
+        told = ((self.unlisted, "unlisted"), (self.reused, "known"), (others, "not taken"))
+        parts += [f"{count} {what}" for count, what in told if count]
+        return f"{', '.join(parts) or 'no pictures'} in {self.seconds:.1f} s{'; broken' if self.broken else ''}"
 
     def row(self) -> dict[str, int | float | str | list[str] | None]:
         """Return the account as a fact row."""

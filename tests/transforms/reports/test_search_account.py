@@ -1,4 +1,4 @@
-"""What was not searched is told in its own words: unreadable, not downloaded, missing, and what was not taken at all."""
+"""What was not searched is told in its own words: unreadable, not downloaded, missing, and what was not taken."""
 
 import re
 from dataclasses import replace
