@@ -17,13 +17,17 @@
 
 with described as (
     select
-        landing.*,
+        landing.* exclude (failure),
+        -- a dump that holds its rows itself has no other file that could be at fault
+        landing.images_path is not null and coalesce(landing.metadata_path = landing.images_path, true) as rows_of_dump,
+        if(rows_of_dump, null, landing.failure) as failure,
         prints.pictures,
         prints.unlisted,
         prints.unlisted_examples,
         prints.seconds,
         case
             when landing.images_path is null then null
+            when rows_of_dump and landing.failure is not null then landing.failure
             when prints.broken is not null then prints.broken
             when prints.pictures = 0 then landing.images_path || ' holds no pictures; deliver it again'
             when prints.pictures = prints.unlisted
