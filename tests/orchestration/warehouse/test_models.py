@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.warehouse.lineage import lineage
 from orchestration.warehouse import build
+from orchestration.warehouse.lineage import lineage
 from orchestration.warehouse.models import Model, ModelError, load
 
 SAMPLES = """\
