@@ -6,6 +6,7 @@ how pictures are decoded, hashed and embedded (`transforms/`), status and covera
 
 import dagster as dg
 
+from orchestration.catalog import not_taken
 from orchestration.catalog.partitions import SHARDS
 from orchestration.fingerprints import notes, second_dump
 from orchestration.fingerprints.accounts import Accounts, shard_metadata
@@ -87,6 +88,7 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     fingerprinter = GenerationFingerprinter(warehouse.facts, makers, warehouse.views, warehouse.pace)
     settings = warehouse.settings
     found = find_generations(settings.generations, settings.limits.member_bytes)
+    not_taken.store_generations(warehouse.facts, found.not_taken)
     counts = fingerprinter.update(found.generations, settings.generations)
     if counts["failed now"]:
         context.log.warning("%d generations cannot be read; catalog.generations says why", counts["failed now"])

@@ -80,7 +80,7 @@ def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
     with dumps.open_dump(path) as dump:
         listing = dump.listing(member_bytes)
     found = Archive()
-    not_taken = list(getattr(listing, "not_taken", ()))
+    not_taken = list(listing.not_taken)
     numbers: dict[int, str] = {}
     for name, member in _distinct(listing.members):
         if not member.name or (not member.size and member.refusal):  # a row without a picture

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from transforms.catalog.columns import stated, stated_caption
 from transforms.storage import stores
 
 # Any of these names, in any case, `_` for spaces and hyphens. DiffusionDB writes p, se, st and sa; Fooocus, InvokeAI,
@@ -53,7 +54,6 @@ _SEEDS = 10**20  # more than any 64-bit number: what DECIMAL(20, 0) holds
 _STEPS = 1 << 31
 _DIGITS = re.compile(r"[+-]?\d{1,20}(\.0*)?")
 _EXACT = 1 << 53  # above it, a double has lost digits
-_MISSING = frozenset({"", "nan", "none", "null", "<na>", "n/a", "na", "?", "nil", "undefined"})
 
 
 @dataclass(frozen=True)
@@ -106,26 +106,33 @@ def of_record(said_by: str, record: Mapping[str, Any]) -> PictureStatement:
 
     return PictureStatement(
         said_by,
-        first("prompt", text),
-        first("negative_prompt", text),
+        first("prompt", sentence),
+        first("negative_prompt", sentence),
         first("seed", seed),
-        first("model", text),
-        first("sampler", text),
+        first("model", word),
+        first("sampler", word),
         first("steps", steps),
     )
 
 
-def text(value: object) -> str | None:
-    """Return a text, or None if it is no text or one of the words that mean unknown."""
+def sentence(value: object) -> str | None:
+    """Return a prompt as it is written, or None if it is no text or only says that it is unknown."""
+    return stated_caption(_text(value))
+
+
+def word(value: object) -> str | None:
+    """Return a name, or None if it is no text or one of the words that mean unknown."""
     if isinstance(value, Mapping):  # InvokeAI describes a model
-        return next((t for key in ("model_name", "name", "key") if (t := text(value.get(key))) is not None), None)
+        return next((name for key in ("model_name", "name", "key") if (name := word(value.get(key))) is not None), None)
+    return stated(_text(value))
+
+
+def _text(value: object) -> str | None:
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    if not isinstance(value, str) or value.strip().lower() in _MISSING:
-        return None
-    return stores.plain(value.replace("\0", ""))
+    return stores.plain(value.replace("\0", "")) if isinstance(value, str) else None
 
 
 def seed(value: object) -> int | None:

@@ -15,7 +15,7 @@ from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.record_files import Record, RecordFileError, records
 from transforms.generations.generation import GenerationsError
 from transforms.generations.names import AmbiguousName, PictureNames
-from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, lower_names, of_record, text
+from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, lower_names, of_record, word
 
 # In the order in which they are believed
 _TABLES = (
@@ -187,7 +187,7 @@ def _written(record: Record) -> list[str]:
     for name in FILE_NAMES:
         value = fields.get(name)
         value = value.get("path") if isinstance(value, dict) else value
-        found = [stated for each in (value if isinstance(value, list) else [value]) if (stated := text(each))]
+        found = [stated for each in (value if isinstance(value, list) else [value]) if (stated := word(each))]
         if found:
             return found
     return []

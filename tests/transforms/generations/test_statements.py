@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from transforms.generations.statements import PictureStatement, describe, of_record, seed, steps, text
+from transforms.generations.statements import PictureStatement, describe, of_record, seed, sentence, steps, word
 
 
 def test_a_record_is_read_under_any_name_in_use() -> None:
@@ -39,10 +39,11 @@ def test_a_record_is_read_under_any_name_in_use() -> None:
         assert of_record("x", record) == whole
 
 
-@pytest.mark.parametrize("unknown", [None, "", "  ", "nan", "None", "<NA>", "null", "N/A", "?", float("nan"), [], True])
+@pytest.mark.parametrize("unknown", [None, "", "  ", "nan", "None", "<NA>", "null", float("nan"), [], True])
 def test_unknown_is_spelled_in_many_ways(unknown: object) -> None:
     record = dict.fromkeys(("prompt", "negative_prompt", "seed", "model", "sampler", "steps"), unknown)
     assert of_record("x", record) == PictureStatement("x")
+    assert word("N/A") is word("?") is None and sentence("?") == "?"
 
 
 def test_whole_numbers_stay_whole() -> None:
@@ -65,10 +66,10 @@ def test_whole_numbers_stay_whole() -> None:
 
 
 def test_text_can_be_stored() -> None:
-    assert text("a\0b") == "ab"
-    assert text("\ud800") == "\\ud800"
-    assert text(1.5) == "1.5"
-    assert text(" kept as it is ") == " kept as it is "
+    assert sentence("a\0b") == word("a\0b") == "ab"
+    assert sentence("\ud800") == "\\ud800"
+    assert word(1.5) == "1.5"
+    assert sentence(" kept as it is ") == " kept as it is "
 
 
 def test_the_first_is_believed_and_others_are_kept() -> None:
