@@ -161,7 +161,7 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
             listing = dump.listing(job.rules.member_bytes)
             ids = row_matching.match_rows(listing.members, job.files)
             account.pictures, account.broken = len(listing.members), listing.broken
-            account.not_taken = listing.not_taken
+            account.not_taken = [replace(each, place=job.dump) for each in listing.not_taken]  # not the fetched copy
             listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]
             unlisted = (m.name for i, m in zip(ids, listing.members, strict=True) if i is None)
             account.unlisted_examples = [name for name, _ in zip(unlisted, range(_EXAMPLES), strict=False)]
