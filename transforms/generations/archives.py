@@ -81,13 +81,14 @@ def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
         listing = dump.listing(member_bytes)
     found = Archive()
     not_taken = list(listing.not_taken)
-    numbers: dict[int, str] = {}
+    numbers: dict[int, list[str]] = {}
     for name, member in _distinct(listing.members):
         if not member.name or (not member.size and member.refusal):  # a row without a picture
             not_taken.append(NotTaken(path, member.refusal or "no picture in the row", 1, (name,)))
             continue
         found.pictures[name] = Location(path, member.size, stamp, name, member.offset)
-        numbers[member.offset if getattr(member, "own_row", None) is None else member.own_row] = name
+        row = member.offset if member.own_row is None else member.own_row
+        numbers.setdefault(row, []).append(name)
         if member.refusal:
             found.refusals[name] = member.refusal
     if listing.broken:
@@ -139,14 +140,13 @@ def _read_texts(path: str, stamp: int, found: Archive) -> None:
             return  # the listing says so
 
 
-def _rows(path: str, names: dict[int, str]) -> dict[str, PictureStatement]:
+def _rows(path: str, names: dict[int, list[str]]) -> dict[str, PictureStatement]:
     """Return what the columns of a parquet state of its pictures, by name."""
     try:
-        rows = records(path, columns=COLUMNS.difference(FILE_NAMES))
         stated = {
-            names[row.number - 1]: of_record("columns of the parquet", row.fields)
-            for row in rows
-            if row.number - 1 in names
+            name: of_record("columns of the parquet", row.fields)
+            for row in records(path, columns=COLUMNS.difference(FILE_NAMES))
+            for name in names.get(row.number - 1, ())
         }
     except RecordFileError as error:
         raise ArchiveError(str(error)) from error

@@ -74,28 +74,31 @@ def content(folder: str, counts: NotTakenCounts) -> FolderContent:
     """
     found = FolderContent()
     for name, path in _walk(stores.on_disk(folder), folder, counts):
-        location = location_of(path)
-        if isinstance(location, str):
-            counts.add(folder, location, name)
-        elif is_system_file(name):
+        if is_system_file(name):
             counts.add(folder, HIDDEN, name)
-        elif stores.plain(str(path)) != str(path) and os.path.lexists(location.path):
-            counts.add(folder, SAME_NAME, name)
         else:
-            classify(name, location, found, folder, counts)
+            enter(name, path, found, folder, counts)
     return found
 
 
-def classify(name: str, location: Location, found: FolderContent, place: str, counts: NotTakenCounts) -> None:
+def enter(name: str, path: Path, found: FolderContent, place: str, counts: NotTakenCounts) -> None:
     """Enter a file as what it is.
 
     Args:
         name: Its path below the folder.
-        location: Where it is.
+        path: Where it is.
         found: Receives it.
         place: The folder.
         counts: Receives it if it is of no use.
     """
+    location = _location(path)
+    if isinstance(location, str):
+        counts.add(place, location, name)
+    else:
+        _classify(name, location, found, place, counts)
+
+
+def _classify(name: str, location: Location, found: FolderContent, place: str, counts: NotTakenCounts) -> None:
     ending = PurePosixPath(name.lower()).suffix
     if ending in PICTURE_ENDINGS:
         found.pictures[name] = location
@@ -122,15 +125,18 @@ def is_picture(location: Location) -> bool:
         return begins_as_picture(file.read(HEAD))
 
 
-def location_of(path: Path) -> Location | str:
-    """Return where a file is, or why it cannot be read."""
+def _location(path: Path) -> Location | str:
+    """Return where a file is, or why it cannot be taken."""
+    text = stores.plain(str(path))
+    if text != str(path) and os.path.lexists(text):
+        return SAME_NAME
     try:
         found = path.stat()
     except FileNotFoundError:
         return DANGLING
     if not stat.S_ISREG(found.st_mode):
         return DEVICE
-    return Location(stores.plain(str(path)), found.st_size, found.st_mtime_ns)
+    return Location(text, found.st_size, found.st_mtime_ns)
 
 
 def _walk(root: Path, folder: str, counts: NotTakenCounts) -> Iterator[tuple[str, Path]]:

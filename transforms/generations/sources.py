@@ -12,11 +12,12 @@ from transforms.catalog.not_taken import NotTaken, NotTakenCounts
 from transforms.dumps.members import ArchiveError
 from transforms.generations import addresses, archives
 from transforms.generations.archives import Archive
-from transforms.generations.folders import FolderContent, classify, content, is_picture, sidecars_of
+from transforms.generations.folders import FolderContent, content, enter, is_picture, sidecars_of
 from transforms.generations.generation import FoundGeneration, Generation, GenerationsError, Location
 from transforms.generations.statements import PictureStatement
 from transforms.generations.tables import TableFile, read_tables
-from transforms.storage import stores
+from transforms.storage import globs, stores
+from transforms.storage.system_files import HIDDEN, is_system_file
 
 NO_PICTURE_OF_NAME = "a text or JSON beside no picture of its name"
 
@@ -51,19 +52,22 @@ def _content(source: str, path: str, counts: NotTakenCounts) -> tuple[str, Folde
     """Return the folder that names are below, and what is there."""
     if stores.on_disk(path).is_dir():
         return path, content(path, counts)
-    entries = sorted(stores.glob(path), key=lambda each: each.path)
+    entries = sorted(globs.glob(path), key=lambda each: each.path)
     if not entries:
         raise GenerationsError(f"no generations at {path}; correct `path` of [[generations]] {source!r}")
-    root, found, inside = stores.fixed_part(path), FolderContent(), ""
+    root, found, inside = globs.fixed_part(path), FolderContent(), ""
     for entry in entries:
         if inside and entry.path.startswith(inside):
             continue  # `**` finds a folder and what lies below it
         name = posixpath.relpath(entry.path, root)
-        if entry.folder:
+        refusal = entry.refusal or (HIDDEN if is_system_file(name, path.split("/")) else None)
+        if refusal:
+            counts.add(root, refusal, name)
+        elif entry.folder:
             inside = f"{entry.path}/"
             found.include("" if name == "." else f"{name}/", content(entry.path, counts))
         else:
-            classify(name, Location(entry.path, entry.size, entry.stamp), found, root, counts)
+            enter(name, stores.on_disk(entry.path), found, root, counts)
     return root, found
 
 
