@@ -49,16 +49,16 @@ def reason(events: Sequence[dg.DagsterEvent]) -> str:
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
             if data.error:
-                return f"{event.step_key}: {_told(data.error)}"
+                return f"{event.step_key}: {told(data.error)}"
     for event in events:  # before the first step: the writer's lock, for example
         if event.is_job_failure and event.job_failure_data.error:
-            return _told(event.job_failure_data.error)
+            return told(event.job_failure_data.error)
     failed = [event.message for event in events if event.is_failure and event.message]
     return failed[-1] if failed else "the run failed; `raisonne ui` shows its log"
 
 
-def _told(error: SerializableErrorInfo) -> str:
-    """Return the message of the error that explains most: the outermost of our own classes.
+def told(error: SerializableErrorInfo) -> str:
+    """Return the message of an error that explains most: the outermost of our own classes.
 
     It names the file and the fix, while its cause is what a library said. Without one it is the outermost that is not
     Dagster's.
