@@ -3,12 +3,12 @@
 What belongs here: the order in which they are believed. What does not: reading each of them.
 """
 
-from collections.abc import Iterator
+import json
+from dataclasses import replace
 from pathlib import PurePosixPath
 
-from transforms.dumps.members import ArchiveError
 from transforms.generations import addresses, dialects, embedded
-from transforms.generations.generation import FoundGeneration
+from transforms.generations.generation import FoundGeneration, Location
 from transforms.generations.statements import Description, PictureStatement, describe
 
 SIDECAR_BYTES = 4 << 20  # larger ones are not read
@@ -21,22 +21,31 @@ def description(found: FoundGeneration, data: bytes) -> Description:
         found: The generation.
         data: Its bytes; empty if they cannot be read.
     """
-    within = dialects.statements(embedded.texts(data)) if data else []
-    return describe([*found.stated, *_sidecars(found), *within])
-
-
-def _sidecars(found: FoundGeneration) -> Iterator[PictureStatement]:
+    beside, unread = [], []
     for location in found.sidecars:
-        if location.size > SIDECAR_BYTES:
-            continue
-        try:
-            data = addresses.read_location(location)
-        except (OSError, ArchiveError):
-            continue  # gone since it was listed: the next run sees that it changed
-        ending = PurePosixPath(location.member or location.path).suffix.lower()
-        statement = dialects.of_text(ending, _decoded(data), plain=ending == ".txt")
-        if statement is not None and statement.fields:
-            yield statement
+        statement = _sidecar(location)
+        if isinstance(statement, str):
+            unread.append(statement)
+        elif statement is not None:
+            beside.append(statement)
+    within = dialects.statements(embedded.texts(data)) if data else []
+    said = describe([*found.stated, *beside, *within])
+    return replace(said, stated_otherwise=(*said.stated_otherwise, *unread))
+
+
+def _sidecar(location: Location) -> PictureStatement | str | None:
+    """Return what a sidecar states, or why it cannot be read; None if it says nothing of how a picture was made."""
+    ending = PurePosixPath(location.member or location.path).suffix.lower()
+    if location.size > SIDECAR_BYTES:
+        return f"{ending}: not read, more than {SIDECAR_BYTES:,} bytes"
+    try:
+        text = _decoded(addresses.read_location(location))
+        if ending == ".json":
+            json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        return f"{ending}: cannot be read ({str(error)[:100]})"
+    statement = dialects.of_text(ending, text, plain=ending != ".json")
+    return statement if statement is not None and statement.fields else None
 
 
 def _decoded(data: bytes) -> str:

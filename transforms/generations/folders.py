@@ -18,7 +18,9 @@ from transforms.pictures import HEAD, PICTURE_ENDINGS, begins_as_picture
 from transforms.storage import stores
 from transforms.storage.system_files import HIDDEN, is_system_file
 
-SIDECARS = (".json", ".txt")
+SIDECARS = (".json", ".txt", ".caption")
+"""Endings of files beside a picture, in the order in which they are believed."""
+_WORDS = ("", ".prompt", ".caption", ".metadata")  # before the ending: `a.prompt.txt`
 _TAR = slice(257, 262)  # where a tar has its mark
 _PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
 
@@ -184,6 +186,7 @@ def sidecars_of(name: str, sidecars: dict[str, Location], used: set[str]) -> tup
     """
     parent, base = posixpath.split(name)
     stems = dict.fromkeys((name, posixpath.splitext(name)[0], posixpath.join(parent, base.partition(".")[0])))
-    names = [stem + ending for ending in SIDECARS for stem in stems if stem + ending in sidecars]
+    written = (stem + word + ending for ending in SIDECARS for stem in stems for word in _WORDS)
+    names = [each for each in written if each in sidecars]
     used.update(names)
     return tuple(sidecars[each] for each in names)

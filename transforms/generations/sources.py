@@ -40,6 +40,9 @@ def find(source: str, path: str, member_bytes: int) -> tuple[list[FoundGeneratio
     try:
         root, found = _content(source, path, counts)
         generations = _generations(source, root, found, member_bytes, counts)
+        if not generations and not stores.on_disk(path).is_dir():
+            why = "; ".join(example for each in counts.counts() for example in each.examples[:1])
+            raise GenerationsError(f"no picture in {path} ({why}); correct `path` of [[generations]] {source!r}")
     except OSError as error:
         raise GenerationsError(
             f"[[generations]] {source!r}: {error.filename or path} cannot be read: {error.strerror or error}; check "

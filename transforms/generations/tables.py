@@ -17,10 +17,11 @@ from transforms.generations.generation import GenerationsError
 from transforms.generations.names import AmbiguousName, PictureNames
 from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, lower_names, of_record, word
 
+_FORMS = r"(jsonl|jsonlines|ndjson|json|parquet|pq|csv|tsv)(\.gz)?"
 # In the order in which they are believed
 _TABLES = (
-    re.compile(r"generations\.(jsonl|ndjson|json|parquet|pq|csv|tsv)(\.gz)?", re.IGNORECASE),
-    re.compile(r"metadata\.(jsonl|ndjson|json|parquet|pq|csv|tsv)(\.gz)?", re.IGNORECASE),
+    re.compile(rf"generations\.{_FORMS}", re.IGNORECASE),
+    re.compile(rf"metadata(-large)?\.{_FORMS}", re.IGNORECASE),
     re.compile(r"part-\d+\.json", re.IGNORECASE),
 )
 

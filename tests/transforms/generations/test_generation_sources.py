@@ -263,6 +263,16 @@ def test_a_table_a_sidecar_and_the_file_may_differ(tmp_path: Path) -> None:
     assert said(c) == Description({"prompt": "x"}, ".json", ())
 
 
+def test_sidecars_of_other_names_are_read_and_broken_ones_are_named(tmp_path: Path) -> None:
+    lay(tmp_path, dict.fromkeys(("a.png", "b.png", "c.png", "d.png"), png()))
+    lay(tmp_path, {"a.prompt.txt": "a tower", "b.caption": "a bridge", "c.json": '{"prompt": ', "d.json": '"x"'})
+    a, b, c, d = (said(each) for each in found(tmp_path).values())
+    assert (a.said, a.described_by) == ({"prompt": "a tower"}, ".txt")
+    assert (b.said, b.described_by) == ({"prompt": "a bridge"}, ".caption")
+    assert c.described_by is None and c.stated_otherwise[0].startswith(".json: cannot be read (")
+    assert d == Description({}, None, ()) and not not_taken(tmp_path)
+
+
 def test_tars_are_read_with_their_tables_and_sidecars(tmp_path: Path) -> None:
     tar_of(
         tmp_path / "gen/part.tar",
@@ -352,6 +362,13 @@ def test_nothing_there_is_refused_by_the_setting(tmp_path: Path) -> None:
     for path in (tmp_path / "gone", f"{tmp_path}/*.tar"):
         with pytest.raises(GenerationsError, match=r"`path` of \[\[generations\]\] 'sd'"):
             find("sd", str(path), MOST)
+
+
+def test_an_archive_without_a_picture_is_refused_by_the_setting(tmp_path: Path) -> None:
+    lay(tmp_path, {"gen.tar": b"no tar", "rows.parquet": as_parquet(ROWS)})
+    for path in ("gen.tar", "*.parquet"):
+        with pytest.raises(GenerationsError, match=r"no picture in .*; correct `path` of \[\[generations\]\] 'sd'"):
+            find("sd", str(tmp_path / path), MOST)
 
 
 def test_large_pictures_are_refused_and_counted(tmp_path: Path) -> None:
