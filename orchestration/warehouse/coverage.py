@@ -38,7 +38,7 @@ class CoverageFall:
     @property
     def share(self) -> float:
         """The lost share of the rows that could be searched."""
-        return max(0.0, 1 - self.after / self.before) if self.before else 0.0
+        return max(0, self.before - self.after) / self.before if self.before else 0.0
 
     @property
     def sentence(self) -> str:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from orchestration.catalog.absences import empty_sources, gone_shards, require_coverage, require_datasets
+from orchestration.catalog.shards import shard_number
 from orchestration.facts import Facts
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset, Generations
@@ -23,7 +24,7 @@ def shard(name: str, dataset: str = "d", *, metadata: bool = True, images: bool 
 
 
 def landed(*shards: Shard, rows: int = 10, status: str = OK) -> list[LandedShard]:
-    return [LandedShard(hash(each.partition) % 1000, each, status, rows=rows) for each in shards]
+    return [LandedShard(shard_number((each.dataset, each.name)), each, status, rows=rows) for each in shards]
 
 
 def refusal(
