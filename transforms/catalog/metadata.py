@@ -20,8 +20,8 @@ from transforms.catalog.columns import (
     fits,
     is_bytes,
     is_text,
-    picture_column,
 )
+from transforms.catalog.picture_columns import PictureColumn, picture_columns
 from transforms.storage import stores
 from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
 
@@ -43,7 +43,7 @@ class Inspection:
     rows: int
     columns: tuple[str, ...]
     repaired_rows: int
-    pictures: str | None = None
+    pictures: PictureColumn | None = None
 
 
 def inspect(path: str, copy: Path) -> Inspection:
@@ -71,7 +71,7 @@ def inspect(path: str, copy: Path) -> Inspection:
 
 
 def _inspect(path: str, file: pq.ParquetFile, copy: Path) -> Inspection:
-    schema, pictures = file.schema_arrow, picture_column(file.schema_arrow)
+    schema, pictures = file.schema_arrow, next(iter(picture_columns(file)), None)
     _refuse_twice(path, schema)
     if pictures:
         kept = [f.name for f in schema if _copied(f)]

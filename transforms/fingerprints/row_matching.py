@@ -71,7 +71,8 @@ def match_rows(members: Sequence[Member], files: Iterable[MetadataFile]) -> list
     waiting = {by: _waiting(members, identity) for by, identity in _IDENTITIES.items()}
     for file in files:
         if file.own:
-            found = [(file.shard_id << ROW_BITS) | member.offset for member in members]
+            rows = (member.offset if member.own_row is None else member.own_row for member in members)
+            found = [(file.shard_id << ROW_BITS) | row for row in rows]
             break
         with pq.ParquetFile(file.path) as parquet:
             names = parquet.schema_arrow.names
