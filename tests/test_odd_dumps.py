@@ -1,4 +1,4 @@
-"""Two thousand odd tars, folders and parquets: everything in each is a row or counted, and nothing stops but by name."""
+"""Two thousand odd tars, folders and parquets: everything in each is a row or counted, and stops nothing else."""
 
 from collections import Counter
 from pathlib import Path
