@@ -17,4 +17,4 @@ def test_everything_in_an_odd_dump_is_accounted_for(part: int, tmp_path: Path) -
         seen[odd_dumps.check(seed, tmp_path / str(seed))] += 1
     for kind in ("tar", "folder", "parquet"):
         assert seen[f"{kind}, whole"] > _DUMPS / _PARTS / 10, "the generator makes hardly any that must be whole"
-    assert seen["tar, broken off"] and seen["tar, refused"] and seen["parquet, refused"]
+    assert seen["tar, broken off"] and seen["parquet, refused"]
