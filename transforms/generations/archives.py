@@ -13,8 +13,8 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.columns import picture_column
 from transforms.catalog.not_taken import NotTaken
+from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import RecordFileError, records
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
@@ -57,7 +57,7 @@ def holds_pictures(path: str) -> bool:
     """Return whether a file is a parquet with a column of pictures. A cut parquet holds none."""
     try:
         with stores.open_file(path) as source, pq.ParquetFile(source) as file:
-            return picture_column(file.schema_arrow) is not None
+            return bool(picture_columns(file))
     except (OSError, pa.ArrowException):
         return False
 
