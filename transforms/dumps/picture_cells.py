@@ -68,7 +68,7 @@ class PictureCells:
         self._file, self._column, self._number = file, column, number
         self._firsts = list(accumulate(counts, initial=0))
         self._batches: Iterator[tuple[int, pa.Array]] = iter(())
-        self._first, self._held, self._group = 0, None, -1
+        self._first, self._held, self._group = 0, pa.nulls(0), -1
 
     def rows(self, *, heads: bool) -> Iterator[list[PictureCell]]:
         """Yield the pictures of each row.
@@ -83,18 +83,23 @@ class PictureCells:
     def _cells_of(self, batch: pa.Array, *, heads: bool) -> Iterator[list[PictureCell]]:
         lengths = pc.list_value_length(batch).to_pylist() if self._column.several else [1] * len(batch)
         flat = batch.flatten() if self._column.several else batch
-        values, paths = flat, None
+        values, paths = flat, list[str | None]()
         if self._column.struct:
             values = pc.struct_field(flat, "bytes")
             if any(each.name == "path" and is_text(each.type) for each in flat.type):
-                paths = plain_values(pc.struct_field(flat, "path"))
+                paths = list(plain_values(pc.struct_field(flat, "path")))
         sizes = pc.binary_length(values).to_pylist()
         begins = pc.binary_slice(values, 0, first_bytes.HEAD).to_pylist() if heads else None
         at = 0
         for length in lengths:
             cells = [
                 PictureCell(
-                    self._column, self._number, index, sizes[n], paths and paths[n], (begins and begins[n]) or b""
+                    self._column,
+                    self._number,
+                    index,
+                    sizes[n],
+                    paths[n] if paths else None,
+                    (begins and begins[n]) or b"",
                 )
                 for index, n in enumerate(range(at, at + (length or 0)))
             ]

@@ -18,6 +18,7 @@ from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import RecordFileError, records
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
+from transforms.dumps.picture_cells import place_of
 from transforms.generations.folders import SIDECARS
 from transforms.generations.generation import Location
 from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, of_record
@@ -87,8 +88,7 @@ def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
             not_taken.append(NotTaken(path, member.refusal or "no picture in the row", 1, (name,)))
             continue
         found.pictures[name] = Location(path, member.size, stamp, name, member.offset)
-        row = member.offset if member.own_row is None else member.own_row
-        numbers.setdefault(row, []).append(name)
+        numbers.setdefault(place_of(member.offset)[0], []).append(name)  # the row of the parquet that it is in
         if member.refusal:
             found.refusals[name] = member.refusal
     if listing.broken:

@@ -46,7 +46,7 @@ def test_a_link_to_a_folder_within_is_followed_once_and_one_that_leaves_is_named
     counts = {each.reason: each.files for each in found.not_taken}
     assert counts[OUTSIDE] == 1
     assert account(found)[OUTSIDE] == ("more",)
-    assert account(found)[INSIDE] == ("best-again", "a/back", "b/self")
+    assert account(found)[INSIDE] == ("best-again", "a/back", "b/self", "best/back")
     assert account(found)["missing: a link to nothing"] == ("b/gone",)
 
 
