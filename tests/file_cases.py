@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.conftest import ROOT, add, encoded, picture
 from transforms.catalog.columns import LandingError
@@ -25,6 +27,10 @@ from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import FAILED, Rules
 from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Job, fingerprint_shard
+from transforms.generations import addresses, sources
+from transforms.generations.descriptions import description
+from transforms.generations.generation import GenerationsError
+from transforms.generations.statements import Description
 
 PAGE = ROOT / "docs" / "reference" / "files.md"
 _HEAD = """\
@@ -217,6 +223,136 @@ DUMPS: dict[str, tuple[Case, ...]] = {
 }
 
 
+def _chunk(**texts: str) -> bytes:
+    info = PngInfo()
+    for key, text in texts.items():
+        info.add_itxt(key, text, zip=True)
+    return encoded(picture(3, 96, 72), "PNG", pnginfo=info)
+
+
+def _user_comment(text: str) -> bytes:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode("utf-16-be")
+    return encoded(picture(3, 96, 72), exif=exif)
+
+
+_ROW = _record(file_name="a.png", prompt="a sea", seed=2**64 - 1)
+_WEBUI = "a sea\nNegative prompt: a lake\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 96x72, Model: sd15"
+_COMFY = {
+    "3": {"class_type": "KSampler", "inputs": {"seed": 5, "steps": 20, "sampler_name": "euler", "positive": ["6", 0]}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a sea"}},
+}
+_BESIDE = json.dumps({"Prompt": "a sea", "Seed": "5"}).encode()
+GENERATIONS: dict[str, tuple[Case, ...]] = {
+    "Tables of generations": (
+        Case(
+            "`generations.jsonl` with U+2028 and U+0085 in a prompt",
+            _files(
+                ("a.png", _PNG), ("generations.jsonl", '{"file_name": "a.png", "prompt": "a\u2028sea\x85"}'.encode())
+            ),
+        ),
+        Case(
+            "with a byte order mark, in UTF-16",
+            _files(("a.png", _PNG), ("generations.jsonl", _ROW.decode().encode("utf-16"))),
+        ),
+        Case("a JSON array", _files(("a.png", _PNG), ("generations.json", b"[" + _ROW + b"]"))),
+        Case("a broken second line", _files(("a.png", _PNG), ("generations.jsonl", _ROW + b"\n{broken"))),
+        Case("a parquet that is cut", _files(("a.png", _PNG), ("generations.parquet", b"PAR1 and no more"))),
+        Case(
+            "`metadata.csv`, `metadata.jsonl` (imagefolder)",
+            _files(("t/a.png", _PNG), ("t/metadata.csv", b"file_name,text\na.png,a sea\n")),
+        ),
+        Case(
+            "`part-000001.json` (DiffusionDB)",
+            _files(("a.png", _PNG), ("part-000001.json", json.dumps({"a.png": {"p": "a sea", "se": 5}}).encode())),
+        ),
+        Case(
+            "`C:\\out\\a.png`, `./a.png`, another Unicode form",
+            _files(("é.png", _PNG), ("generations.jsonl", _record(file_name="C:\\out\\e\u0301.png", prompt="a sea"))),
+        ),
+        Case(
+            "a row that names no picture",
+            _files(("a.png", _PNG), ("generations.jsonl", _ROW + b"\n" + _record(file_name="b.png"))),
+        ),
+        Case("a picture that no row names", _files(("a.png", _PNG), ("b.png", _JPEG), ("generations.jsonl", _ROW))),
+        Case(
+            "two pictures that a row may name",
+            _files(("x/a.png", _PNG), ("y/a.png", _JPEG), ("generations.jsonl", _ROW)),
+        ),
+    ),
+    "Prompts in the picture or beside it": (
+        Case("Automatic1111, Forge: `parameters`", _files(("a.png", _chunk(parameters=_WEBUI)))),
+        Case("the same in EXIF `UserComment`", _files(("a.jpg", _user_comment(_WEBUI)))),
+        Case("ComfyUI: `prompt`", _files(("a.png", _chunk(prompt=json.dumps(_COMFY))))),
+        Case(
+            "InvokeAI: `invokeai_metadata`",
+            _files(("a.png", _chunk(invokeai_metadata=json.dumps({"positive_prompt": "a sea", "seed": 5})))),
+        ),
+        Case(
+            "NovelAI: `Comment`",
+            _files(
+                (
+                    "a.png",
+                    _chunk(
+                        Software="NovelAI",
+                        Description="a sea",
+                        Comment=json.dumps({"prompt": "a sea", "seed": 5, "uc": "a lake"}),
+                    ),
+                )
+            ),
+        ),
+        Case("`a.txt` beside `a.png`", _files(("a.png", _PNG), ("a.txt", b"a sea"))),
+        Case("`a.json` beside `a.png`", _files(("a.png", _PNG), ("a.json", _BESIDE))),
+        Case(
+            "a table and the file that differ",
+            _files(
+                ("a.png", _chunk(parameters=_WEBUI)), ("generations.jsonl", _record(file_name="a.png", prompt="a lake"))
+            ),
+        ),
+        Case("a text of 8 MB, compressed", _files(("a.png", _chunk(workflow="x" * (8 << 20))))),
+    ),
+    "Where generations lie": (
+        Case("`a.jfif`, `b` without an ending", _files(("a.jfif", _JPEG), ("b", _PNG))),
+        Case("a tar, with sidecars", _tar(("1.png", _PNG), ("1.json", _BESIDE))),
+        Case(
+            "a parquet with pictures and prompts",
+            _parquet(image=pa.array([{"bytes": _PNG, "path": None}], _PICTURE), prompt=pa.array(["a sea"])),
+        ),
+        Case("a linked folder", _files(("x/a.png", _PNG), links=(("y", "x"),))),
+        Case("a file name that is not UTF-8", _files(("gen_\udce9.png", _PNG))),
+        Case("an empty folder", _files(("notes.txt", b"x"))),
+    ),
+}
+
+
+def of_generations(case: Case, base: Path) -> str:
+    """Find the generations of a source, and return what became of it in a line.
+
+    Args:
+        case: The source.
+        base: An empty folder.
+    """
+    base.mkdir(exist_ok=True)
+    path = case.make(base)
+    try:
+        found, not_taken = sources.find("gen", str(path), _LIMIT)
+    except GenerationsError as error:
+        return f"the run stops: {_plain(str(error), path)}"
+    said = [description(each, addresses.read_location(each.location)) for each in found]
+    parts = [f"{len(found)} generation{'' if len(found) == 1 else 's'}"]
+    for each in said:
+        if each.described_by:
+            parts.append(f"`{each.described_by}`: {_stated(each)}")
+        parts += [f"stated otherwise: {_plain(other, path)}" for other in each.stated_otherwise]
+    parts += [f"{each.files} counted: {_plain(each.reason, path)}" for each in not_taken]
+    return "; ".join(parts)
+
+
+def _stated(said: Description) -> str:
+    values = {name: str(value).translate({0x2028: " ", 0x85: " "}) for name, value in said.said.items()}
+    return ", ".join(f"{name.replace('_', ' ')} “{value}”" for name, value in values.items())
+
+
 def _write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
@@ -266,11 +402,12 @@ def _plain(reason: str, dump: Path) -> str:
 def render() -> str:
     """Return the page as Markdown."""
     lines = [_HEAD]
-    for title, cases in DUMPS.items():
-        lines += ["", f"## {title}", "", "| found | what becomes of it |", "| --- | --- |"]
-        for case in cases:
-            with tempfile.TemporaryDirectory() as base:
-                lines.append(f"| {case.what} | {of_dump(case, Path(base))} |")
+    for tables, became in ((DUMPS, of_dump), (GENERATIONS, of_generations)):
+        for title, cases in tables.items():
+            lines += ["", f"## {title}", "", "| found | what becomes of it |", "| --- | --- |"]
+            for case in cases:
+                with tempfile.TemporaryDirectory() as base:
+                    lines.append(f"| {case.what} | {became(case, Path(base))} |")
     return "\n".join([*lines, ""])
 
 
