@@ -27,6 +27,8 @@ NUMBER_COLUMNS = {
     "pwatermark": ("pwatermark", "watermark_score"),
 }
 ALIASES = TEXT_COLUMNS | NUMBER_COLUMNS
+# Hashes of a picture's bytes as they were downloaded (img2dataset, DataComp).
+HASH_COLUMNS = ("sha256", "md5")
 # Bytes of a picture: a struct of bytes and path, as Hugging Face writes it, or a column called by its encoding, as
 # img2dataset does.
 PICTURE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "gif", "avif", "img", "picture", "image_bytes", "bytes")

@@ -7,7 +7,7 @@ or finding the training row of a picture (`fingerprints/row_matching.py`).
 import json
 from dataclasses import dataclass, field
 
-from transforms.catalog.columns import TEXT_COLUMNS
+from transforms.catalog.columns import HASH_COLUMNS, TEXT_COLUMNS
 
 SIDECARS = (".json", ".txt")
 SIDECAR_BYTES = 1_000_000  # larger sidecars are ignored
@@ -36,6 +36,8 @@ class Member:
         height: Of the original, in pixels.
         captioned: Whether the sidecar states a caption, even a null one.
         row: The row of the metadata that it was downloaded by.
+        sha256: Of its bytes as they were downloaded, as the sidecar states it.
+        md5: Likewise.
     """
 
     key: str
@@ -50,6 +52,8 @@ class Member:
     height: int | None = None
     captioned: bool = False
     row: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
 
 
 @dataclass
@@ -83,6 +87,7 @@ def annotate(member: Member, ending: str, data: bytes) -> None:
     member.url, member.captioned = _text(fields.get("url")), "caption" in fields
     member.caption = _text(fields.get("caption")) if member.captioned else member.caption
     member.uid = next((uid for name in TEXT_COLUMNS["uid"] if (uid := uid_text(fields.get(name))) is not None), None)
+    member.sha256, member.md5 = (_text(fields.get(name)) for name in HASH_COLUMNS)
     row = fields.get(ROW)
     member.row = row if isinstance(row, int) and row >= 0 else None
     member.width, member.height = (_pixels(fields.get(f"original_{side}")) for side in ("width", "height"))
