@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from transforms.catalog.columns import LandingError
+from transforms.catalog.not_taken import NotTakenCounts
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
 from transforms.storage.stores import Entry
@@ -120,7 +121,9 @@ class LandedShard:
 _DELIVERY = ("path", "size", "mtime_ns")
 
 
-def find_shards(dataset: str, metadata: str | None, images: str | None) -> list[Shard]:
+def find_shards(
+    dataset: str, metadata: str | None, images: str | None, not_taken: NotTakenCounts | None = None
+) -> list[Shard]:
     """Find the shards of a dataset.
 
     A shard is named by its path below the glob's fixed part, without the ending, so that `part-1/00000.parquet` and
@@ -132,6 +135,7 @@ def find_shards(dataset: str, metadata: str | None, images: str | None) -> list[
         dataset: Its name.
         metadata: A glob (`**` crosses folders), or None.
         images: Likewise.
+        not_taken: Receives what the globs find and no shard takes.
 
     Returns:
         The shards in order of their names.

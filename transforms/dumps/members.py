@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 
 from transforms.catalog.columns import HASH_COLUMNS, TEXT_COLUMNS
+from transforms.catalog.not_taken import NotTaken
 
 SIDECARS = (".json", ".txt")
 SIDECAR_BYTES = 1_000_000  # larger sidecars are ignored
@@ -58,10 +59,11 @@ class Member:
 
 @dataclass
 class Listing:
-    """The pictures of a dump in order, and the reason if the dump is cut off."""
+    """The pictures of a dump in order, what else was found in it, and the reason if the dump is cut off."""
 
     members: list[Member] = field(default_factory=list)
     broken: str | None = None
+    not_taken: list[NotTaken] = field(default_factory=list)
 
 
 def annotate(member: Member, ending: str, data: bytes) -> None:
