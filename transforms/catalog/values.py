@@ -5,13 +5,12 @@ What belongs here: converting a column, so that whole numbers stay whole. What d
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
 from math import isfinite
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.catalog.columns import stated_caption
+from transforms.catalog.columns import NUMBER_COLUMNS, form_of, stated_caption
 
 _FRACTION = r"^([+-]?[0-9]+)\.0+$"  # of a whole number
 _WHOLE = float(1 << 64)  # whole doubles below it are written with all their digits
@@ -24,6 +23,19 @@ def is_scalar(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.BaseExtensionType):
         return is_scalar(kind.storage_type)
     return not pa.types.is_nested(kind) or is_list_of_text(kind)
+
+
+def is_usable(kind: pa.DataType, alias: str) -> bool:
+    """Return whether `texts` can write the values of a column that has a meaning.
+
+    Args:
+        kind: Its type.
+        alias: Its name in lower case.
+    """
+    if not any(alias in names for names in NUMBER_COLUMNS.values()):
+        return is_scalar(kind)
+    number = pa.types.is_decimal(kind) or pa.types.is_float16(kind) or pa.types.is_null(kind)
+    return form_of(kind) is not None or number or is_bytes_like(kind)
 
 
 def is_text_like(kind: pa.DataType) -> bool:
@@ -60,34 +72,37 @@ def texts(column: pa.Array) -> pa.Array:
     if is_bytes_like(kind):
         written = _digits if pa.types.is_fixed_size_binary(kind) else _decoded
         return pa.array([written(value) for value in column.to_pylist()], pa.string())
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(kind):  # of a half float, the number itself
         return pa.array([_number(value) for value in column.to_pylist()], pa.string())
     text = column.cast(pa.string())
     return pc.replace_substring_regex(text, _FRACTION, r"\1") if pa.types.is_decimal(kind) else text
 
 
-def utf8(column: pa.Array) -> tuple[pa.Array, int]:
-    """Return a column of text, or of lists of text, with U+FFFD for each byte that is not UTF-8.
+def utf8(column: pa.Array) -> tuple[pa.Array, list[int]]:
+    """Return a column with U+FFFD for each byte of a text, or of lists of texts, that is not UTF-8.
 
     Returns:
-        The column, and how many values had such bytes.
+        The column, and the places of the values that had such bytes.
     """
+    kind = column.type
+    of_lists = is_list_of_text(kind) and is_text_like(kind.value_type)
+    if not (of_lists or is_text_like(kind)):
+        return column, []
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
         pass
     else:
-        return column, 0
-    if is_list_of_text(column.type):
-        values, broken = utf8(column.flatten())
-        return pa.ListArray.from_arrays(_offsets(column), values.cast(pa.string()), mask=column.is_null()), broken
-    values = column.cast(pa.large_string()).view(pa.large_binary()).to_pylist()
-    return pa.array([_decoded(value) for value in values], pa.string()), sum(not _is_utf8(value) for value in values)
+        return column, []
+    binary = pa.list_(pa.large_binary()) if of_lists else pa.large_binary()
+    values = column.cast(binary).to_pylist()
+    decoded = [_texts(value) if of_lists else _decoded(value) for value in values]
+    broken = [at for at, value in enumerate(values) if not all(map(_is_utf8, (value or ()) if of_lists else (value,)))]
+    return pa.array(decoded, pa.list_(pa.string()) if of_lists else pa.string()), broken
 
 
-def _offsets(lists: pa.Array) -> pa.Array:
-    lengths = pc.fill_null(pc.list_value_length(lists), 0)
-    return pa.array(list(accumulate(lengths.to_pylist(), initial=0)), pa.int32())
+def _texts(values: Sequence[bytes | None] | None) -> list[str | None] | None:
+    return None if values is None else [_decoded(value) for value in values]
 
 
 def _first(values: Sequence[str | bytes | None] | None) -> str | None:

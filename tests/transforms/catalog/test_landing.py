@@ -102,10 +102,10 @@ def test_binary_text_becomes_text_in_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"caption": ["c"]}, "has no url column: looked for url in any case, found caption"),
+        ({"caption": ["c"]}, "has no url column: looked for url, image_url, img_url in any case, found caption"),
         ({"url": ["u"]}, "has no caption column: looked for caption, text, alt_text"),
-        ({"url": ["u"], "URL": ["u"], "text": ["c"]}, "has url twice, in different cases; rename one"),
-        ({"url": [["u"]], "text": ["c"]}, "column url is list"),
+        ({"url": ["u"], "URL": ["v"], "text": ["c"]}, "has url twice, .*with different values: url, URL; rename one"),
+        ({"url": [[["u"]]], "text": ["c"]}, "column url is list"),
         ({"url": ["u"], "text": ["c"], "width": [{"px": 1}]}, "column width is struct"),
     ],
 )
