@@ -6,7 +6,7 @@ What does not: the shape of a training row (`sql/catalog/samples.sql`), validati
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import duckdb
 import pyarrow.parquet as pq
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from orchestration.facts import Facts
 from transforms.catalog.columns import NUMBER_COLUMNS, TEXT_COLUMNS, forms_of
 
+_FORMS = 32  # more are merged where they can be, because each is a scan of its own
 _TEXTS = tuple(alias for aliases in TEXT_COLUMNS.values() for alias in aliases)
 _NUMBERS = tuple(alias for aliases in NUMBER_COLUMNS.values() for alias in aliases)
 # How a column of a form becomes text, and how it becomes a number. Whole doubles are whole numbers.
@@ -40,11 +41,29 @@ def create(con: duckdb.DuckDBPyConnection, facts: Facts, only: Collection[str] |
         facts: The fact tables; `landing_shards` is read.
         only: The files to read, or None for all.
     """
+    files = _files(facts, only)
+    by_name = len(files) > _FORMS
+    if by_name:
+        files = _merged(files)
     selects = [_select((), None)]
-    for number, (form, paths) in enumerate(sorted(_files(facts, only).items())):
+    for number, (form, paths) in enumerate(sorted(files.items())):
         con.execute(f"set variable landing_paths_{number} = ?", [sorted(_literal(path) for path in paths)])
-        selects.append(_select(form, f"getvariable('landing_paths_{number}')"))
+        selects.append(_select(form, f"getvariable('landing_paths_{number}'), union_by_name = {by_name}"))
     con.execute(f"create or replace temporary view landing_metadata as {' union all '.join(selects)}")
+
+
+def _merged(files: Mapping[_Form, Sequence[str]]) -> Mapping[_Form, Sequence[str]]:
+    """Return fewer groups: forms that have no column of one name and several types are read together."""
+    groups: list[tuple[dict[str, str], list[str]]] = []
+    for form, paths in sorted(files.items(), key=lambda each: -len(each[0])):
+        columns = {each.rpartition(" ")[2].lower(): each for each in form}
+        fits = (each for each in groups if all(each[0].get(name, form) == form for name, form in columns.items()))
+        known, gathered = next(fits, ({}, []))
+        if not gathered:
+            groups.append((known, gathered))
+        known.update(columns)
+        gathered.extend(paths)
+    return {tuple(sorted(known.values())): gathered for known, gathered in groups}
 
 
 def _files(facts: Facts, only: Collection[str] | None) -> Mapping[_Form, list[str]]:

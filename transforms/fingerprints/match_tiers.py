@@ -144,7 +144,12 @@ class Tiers:
                     tier.add(at, self._said[at], 0)
 
     def matches(self, matched: dict[int, MetadataRow], taken: set[int]) -> Iterator[tuple[int, MetadataRow]]:
-        """Yield pictures without a row, each with the row that it meets. See `MatchTier.matches`."""
+        """Yield pictures without a row, each with the row that it meets.
+
+        Args:
+            matched: The pictures that have a row, by their places. The caller adds to it as it goes.
+            taken: The ids of their rows, likewise.
+        """
         order = [(tier, tier.excluding) for tier in self._with_url]
         order += [(tier, tier.excluding) for tier in self._by_caption]
         for both in zip(self._without_url, self._of_bare_rows, strict=True):

@@ -231,12 +231,11 @@ def test_missing_values_are_missing_however_they_are_spelled(tmp_path: Path, lan
     ]
 
 
-def test_forty_forms_are_one_view(tmp_path: Path, landed: Callable) -> None:
+@pytest.mark.parametrize("odd", [{}, {"exif": [1, 2]}], ids=["alike", "types that exclude each other"])
+def test_many_forms_are_one_view(tmp_path: Path, landed: Callable, odd: dict) -> None:
+    others = ("key", "nsfw", "text", "id", "language", "height")
     for number in range(40):
-        more = {
-            name: ["1", None]
-            for place, name in enumerate(("key", "nsfw", "text", "id", "language", "height"))
-            if number >> place & 1
-        }
-        _parquet(tmp_path / "in" / f"{number:02}.parquet", more)
-    assert landed() == {f"{number:02}": _PLAIN for number in range(40)}
+        more = {name: ["1", None] for place, name in enumerate(others) if number >> place & 1}
+        _parquet(tmp_path / "in" / f"{number:02}.parquet", more | {"exif": [{"a": 1}, None]})
+    _parquet(tmp_path / "in" / "40.parquet", {"width": ["640", "320"]} | odd)
+    assert landed() == {f"{number:02}": _PLAIN for number in range(41)}
