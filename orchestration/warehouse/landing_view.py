@@ -42,8 +42,7 @@ def create(con: duckdb.DuckDBPyConnection, facts: Facts, only: Collection[str] |
         only: The files to read, or None for all.
     """
     files = _files(facts, only)
-    by_name = len(files) > _FORMS
-    if by_name:
+    if by_name := len(files) > _FORMS:
         files = _merged(files)
     selects = [_select((), None)]
     for number, (form, paths) in enumerate(sorted(files.items())):
@@ -66,7 +65,7 @@ def _merged(files: Mapping[_Form, Sequence[str]]) -> Mapping[_Form, Sequence[str
     return {tuple(sorted(known.values())): gathered for known, gathered in groups}
 
 
-def _files(facts: Facts, only: Collection[str] | None) -> Mapping[_Form, list[str]]:
+def _files(facts: Facts, only: Collection[str] | None) -> Mapping[_Form, Sequence[str]]:
     rows = facts["landing_shards"].read(["readable_path", "forms"], "readable_path is not null").to_pylist()
     wanted = None if only is None else set(only)
     files: defaultdict[_Form, list[str]] = defaultdict(list)

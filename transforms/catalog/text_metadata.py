@@ -121,7 +121,7 @@ def _readable(path: str, copy: Path) -> Iterator[tuple[BinaryIO, bool]]:
             return
         try:
             with copy.open("wb") as target:
-                text = codecs.getreader(encoding)(source, errors="replace")
+                text = codecs.getreader(encoding)(source, "replace")
                 while chunk := text.read(_CHUNK):
                     target.write(chunk.encode())
             with copy.open("rb") as file:

@@ -1,7 +1,7 @@
 """What has to agree for a picture to meet a row, the surest first.
 
 What belongs here: the tiers, and the pictures and rows that agree by one. What does not: what pictures and rows state
-(`fingerprints/statements.py`), reading rows (`fingerprints/metadata_rows.py`), the account
+(`fingerprints/identifiers.py`), reading rows (`fingerprints/metadata_rows.py`), the account
 (`fingerprints/row_matching.py`).
 
 Pictures of one identity in a tier get the rows of that identity in the order in which both come.
@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass, field
 
 from transforms.catalog.columns import HASH_COLUMNS
+from transforms.fingerprints.identifiers import Identifiers
 from transforms.fingerprints.metadata_rows import MetadataRow
-from transforms.fingerprints.statements import Statement
 
 _SPARE = 8  # rows held of an identity beside one per picture, and rows that a picture tries
 
-type Values = Callable[[Statement, str], Collection[str]]
-type Identities = Callable[[Statement], Iterable[Hashable]]
+type Values = Callable[[Identifiers, str], Collection[str]]
+type Identities = Callable[[Identifiers], Iterable[Hashable]]
 
 
 @dataclass
@@ -48,7 +48,7 @@ class MatchTier:
     unique: bool = False
     _slots: dict[Hashable, _Slot] = field(default_factory=dict)
 
-    def add(self, at: int, said: Statement, rivals: int) -> None:
+    def add(self, at: int, said: Identifiers, rivals: int) -> None:
         """Add a picture.
 
         Args:
@@ -72,7 +72,7 @@ class MatchTier:
                     slot.rows.append(row)
 
     def matches(
-        self, said: Sequence[Statement], matched: dict[int, MetadataRow], taken: set[int], excluding: Collection[str]
+        self, said: Sequence[Identifiers], matched: dict[int, MetadataRow], taken: set[int], excluding: Collection[str]
     ) -> Iterator[tuple[int, MetadataRow]]:
         """Yield pictures without a row, each with the row that it meets.
 
@@ -91,7 +91,7 @@ class MatchTier:
                     yield at, row
 
 
-def _first(rows: deque[MetadataRow], said: Statement, excluding: Collection[str]) -> MetadataRow | None:
+def _first(rows: deque[MetadataRow], said: Identifiers, excluding: Collection[str]) -> MetadataRow | None:
     for place in range(min(len(rows), _SPARE)):
         row = rows[place]
         if not any(said.agrees(row.said, identifier) is False for identifier in excluding):
@@ -103,7 +103,7 @@ def _first(rows: deque[MetadataRow], said: Statement, excluding: Collection[str]
 class Tiers:
     """All tiers of one reading of the metadata."""
 
-    def __init__(self, said: Sequence[Statement], pictures: Iterable[int], *, loose: bool) -> None:
+    def __init__(self, said: Sequence[Identifiers], pictures: Iterable[int], *, loose: bool) -> None:
         """Add pictures.
 
         Args:
@@ -112,10 +112,10 @@ class Tiers:
             loose: Whether what gets lost or added on the way does not count.
         """
         self._said, self._loose = said, loose
-        values = Statement.loosely if loose else Statement.of_kind
+        values = Identifiers.loosely if loose else Identifiers.of_kind
         self._with_url, self._by_caption = _with_url(values), _by_caption(values)
         # a URL is stronger than a caption that was written anew, where it leaves no choice
-        self._by_url = [MatchTier(*[lambda said: values(said, "url")] * 2, unique=True)] if loose else []
+        self._by_url = [_by_url_alone(values)] if loose else []
         self._without_url = _without_url(values, unique=loose)  # pictures without a URL
         self._of_bare_rows = _without_url(values, unique=loose)  # pictures with one, where rows have none
         self._url = [at for at in pictures if said[at].of_kind("url")]
@@ -173,23 +173,30 @@ def _with_url(values: Values) -> list[MatchTier]:
 def _by_caption(values: Values) -> list[MatchTier]:
     """Return the tiers of a URL and a caption, and of a URL where one side states no caption."""
 
-    def pairs(said: Statement) -> Iterable[Hashable]:
+    def pairs(said: Identifiers) -> Iterable[Hashable]:
         return [(url, text) for url in values(said, "url") for text in values(said, "caption") or (None,)]
 
-    def urls(said: Statement) -> Iterable[Hashable]:
+    def urls(said: Identifiers) -> Iterable[Hashable]:
         return values(said, "url")
 
-    def bare_urls(said: Statement) -> Iterable[Hashable]:
+    def bare_urls(said: Identifiers) -> Iterable[Hashable]:
         return () if said.loosely("caption") else values(said, "url")
 
     return [MatchTier(*sides, ("uid", "key")) for sides in ((pairs, pairs), (bare_urls, urls), (urls, bare_urls))]
+
+
+def _by_url_alone(values: Values) -> MatchTier:
+    def urls(said: Identifiers) -> Iterable[Hashable]:
+        return values(said, "url")
+
+    return MatchTier(urls, urls, unique=True)
 
 
 def _without_url(values: Values, *, unique: bool) -> list[MatchTier]:
     """Return the tiers of pictures and rows of which not both state a URL."""
 
     def together(*identifiers: str) -> Identities:
-        def found(said: Statement) -> Iterable[Hashable]:
+        def found(said: Identifiers) -> Iterable[Hashable]:
             pairs: list[tuple[str, ...]] = [()]
             for identifier in identifiers:
                 pairs = [(*before, value) for before in pairs for value in values(said, identifier)]

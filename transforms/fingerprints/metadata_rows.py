@@ -1,7 +1,7 @@
 """Reading the rows of a metadata file that may concern the pictures of a dump.
 
 What belongs here: columns and their values, a batch at a time. What does not: comparing statements
-(`fingerprints/statements.py`), which picture meets which row (`fingerprints/row_matching.py`).
+(`fingerprints/identifiers.py`), which picture meets which row (`fingerprints/row_matching.py`).
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from transforms.catalog.columns import BLANKS, HASH_COLUMNS, MISSING, TEXT_COLUMNS
 from transforms.catalog.values import is_bytes_like, is_scalar, texts
-from transforms.fingerprints.statements import KEY_PATTERNS, PATH_PATTERNS, UID_PATTERNS, Statement
+from transforms.fingerprints.identifiers import KEY_PATTERNS, PATH_PATTERNS, UID_PATTERNS, Identifiers
 
 _BATCH = 64_000  # rows held at once
 _NAMES = {name: TEXT_COLUMNS[name] for name in ("url", "uid", "key", "caption")} | {n: (n,) for n in HASH_COLUMNS}
@@ -33,7 +33,7 @@ class MetadataRow:
     """
 
     sample_id: int
-    said: Statement
+    said: Identifiers
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Wanted:
     Attributes:
         values: By identifier, or `path`.
         without_url: Likewise, of pictures that state a URL; they count in rows that state none.
-        loose: Whether values are compared as `Statement.loosely` returns them.
+        loose: Whether values are compared as `Identifiers.loosely` returns them.
     """
 
     values: Mapping[str, Collection[str]]
@@ -71,7 +71,7 @@ def read_rows(path: str, first_id: int, wanted: Wanted) -> Iterator[MetadataRow]
             values = {each: [column.take(chosen).to_pylist() for column in found] for each, found in columns.items()}
             for at, number in enumerate(chosen.to_pylist()):
                 said = {each: [column[at] for column in found] for each, found in values.items()}
-                yield MetadataRow(first_id + first + number, Statement.of_row(first + number, said))
+                yield MetadataRow(first_id + first + number, Identifiers.of_row(first + number, said))
             first += batch.num_rows
 
 

@@ -1,7 +1,7 @@
 """Matching pictures with training rows by all that both state: URL, hash, the dataset's own name, key and caption.
 
 What belongs here: matching the pictures of one dump with metadata rows, and finding the metadata that may list them.
-What does not: what pictures and rows state (`fingerprints/statements.py`), reading rows
+What does not: what pictures and rows state (`fingerprints/identifiers.py`), reading rows
 (`fingerprints/metadata_rows.py`), reading dumps (`dumps/dump.py`).
 
 Picture by picture, the strongest identifier that both sides state decides. Where both state a URL, a row of another URL
@@ -17,9 +17,9 @@ from pathlib import PurePosixPath
 
 from transforms.catalog.landing import OK, ROW_BITS, LandedShard
 from transforms.dumps.members import Member
+from transforms.fingerprints.identifiers import IDENTIFIERS, Identifiers
 from transforms.fingerprints.match_tiers import Tiers
 from transforms.fingerprints.metadata_rows import MetadataRow, Wanted, read_rows
-from transforms.fingerprints.statements import IDENTIFIERS, Statement
 
 _EXAMPLES = 5
 _HINTED = 8  # pictures of one value that a row is held against
@@ -87,10 +87,10 @@ def match_rows(members: Sequence[Member], files: Sequence[MetadataFile]) -> Matc
         files: The metadata that may list them.
     """
     if own := next((file for file in files if file.own), None):
-        seen = set[int]()
-        first = (member.offset not in seen and not seen.add(member.offset) for member in members)
-        rows = [(own.shard_id << ROW_BITS) | member.offset for member in members]
-        return Matches([row if new else None for row, new in zip(rows, first, strict=True)])
+        rows = [member.offset if member.own_row is None else member.own_row for member in members]
+        first = {row: at for at, row in reversed(list(enumerate(rows)))}
+        ids = ((own.shard_id << ROW_BITS) | row if first[row] == at else None for at, row in enumerate(rows))
+        return Matches(list(ids))
     matching = _Matching(members, files)
     matching.read(loose=False)
     matching.read(loose=True)
@@ -102,7 +102,7 @@ class _Matching:
 
     def __init__(self, members: Sequence[Member], files: Sequence[MetadataFile]) -> None:
         self._members, self._files = members, files
-        self._said = [Statement.of(member) for member in members]
+        self._said = [Identifiers.of(member) for member in members]
         self._matched: dict[int, MetadataRow] = {}
         self._taken: set[int] = set()
         self._refused: dict[int, MetadataRow] = {}
@@ -147,7 +147,7 @@ class _Matching:
 class _Hints:
     """The pictures by what they state, to find the first row that a picture agrees with in some way."""
 
-    def __init__(self, said: Sequence[Statement], pictures: Sequence[int]) -> None:
+    def __init__(self, said: Sequence[Identifiers], pictures: Sequence[int]) -> None:
         self._said = said
         self._pictures = defaultdict[tuple[str, str], list[int]](list)
         for at in pictures:
@@ -163,7 +163,7 @@ class _Hints:
                     refused.setdefault(at, row)
 
 
-def _wanted(pictures: Iterable[Statement], *, loose: bool) -> Wanted:
+def _wanted(pictures: Iterable[Identifiers], *, loose: bool) -> Wanted:
     """Return the values by which rows concern some pictures."""
     values: defaultdict[str, set[str]] = defaultdict(set)
     without_url: defaultdict[str, set[str]] = defaultdict(set)
@@ -174,5 +174,5 @@ def _wanted(pictures: Iterable[Statement], *, loose: bool) -> Wanted:
             only_bare = has_url and identifier != "url" and (not loose or identifier in {"caption", "path"})
             found = said.loosely(identifier) if loose else said.of_kind(identifier)
             (without_url if only_bare else values)[identifier].update(found)
-    kept = ({name: found for name, found in each.items() if found} for each in (values, without_url))
-    return Wanted(*kept, loose=loose)
+    some, bare = ({name: found for name, found in each.items() if found} for each in (values, without_url))
+    return Wanted(some, bare, loose)

@@ -169,7 +169,7 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
             ids = matches.ids
             account.contradictions, account.contradiction_examples = matches.contradictions, list(matches.examples)
             account.pictures, account.broken = len(listing.members), listing.broken
-            account.not_taken = listing.not_taken
+            account.not_taken = [replace(each, place=job.dump) for each in listing.not_taken]  # not the fetched copy
             listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]
             unlisted = (m.name for i, m in zip(ids, listing.members, strict=True) if i is None)
             account.unlisted_examples = [name for name, _ in zip(unlisted, range(_EXAMPLES), strict=False)]

@@ -31,7 +31,7 @@ UID_PATTERNS = (_WHOLE,)
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class Identifiers:
     """What a picture or a row says of itself. Missing values, however they are spelled, are left out.
 
     Attributes:
@@ -42,7 +42,7 @@ class Statement:
     values: Mapping[str, Collection[str]]
 
     @classmethod
-    def of(cls, member: Member) -> "Statement":
+    def of(cls, member: Member) -> "Identifiers":
         """Return the statement of a picture in a dump."""
         said = {"url": member.url, "uid": member.uid, "key": member.key, "caption": member.caption}
         said |= {name: getattr(member, name) for name in HASH_COLUMNS}
@@ -50,7 +50,7 @@ class Statement:
         return cls(row | _values({name: [value] for name, value in said.items()}))
 
     @classmethod
-    def of_row(cls, number: int, said: Mapping[str, Collection[str | None]]) -> "Statement":
+    def of_row(cls, number: int, said: Mapping[str, Collection[str | None]]) -> "Identifiers":
         """Return the statement of a row of metadata.
 
         Args:
@@ -72,7 +72,7 @@ class Statement:
         values, loosen = self.of_kind("key" if identifier == "path" else identifier), _LOOSEN.get(identifier)
         return values if loosen is None else [text for value in values if (text := loosen(value))]
 
-    def agrees(self, other: "Statement", identifier: str) -> bool | None:
+    def agrees(self, other: "Identifiers", identifier: str) -> bool | None:
         """Return whether both state the same value, or None if one of them states none.
 
         Args:
