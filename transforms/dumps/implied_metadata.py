@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.catalog.columns import forms_of
 from transforms.catalog.metadata import Inspection
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import Member
@@ -56,7 +57,7 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
         for rows in batched(_rows(members), 64_000):
             writer.write_table(pa.Table.from_pylist(list(rows), _COLUMNS))
     partial.replace(target)
-    return Inspection(len(members), tuple(_COLUMNS.names), 0)
+    return Inspection(len(members), tuple(_COLUMNS.names), 0, forms=forms_of(_COLUMNS))
 
 
 def _rows(members: list[Member]) -> Iterator[dict[str, object]]:

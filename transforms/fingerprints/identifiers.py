@@ -4,6 +4,7 @@ What belongs here: the statement of a picture and of a row, and comparing two of
 (`fingerprints/metadata_rows.py`), which picture meets which row (`fingerprints/row_matching.py`).
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class Identifiers:
 
     Attributes:
         values: Values by identifier, as written. A row may state several captions and names. `row` is the number of the
-            row, which the sidecars of `raisonne download` state too.
+            row, which the sidecars of `raisonne download` state too; `digest` is the hashes that a row states, or those
+            of the bytes of a picture, which are others where it was written anew.
     """
 
     values: Mapping[str, Collection[str]]
@@ -57,7 +59,14 @@ class Identifiers:
             number: Its place in its file, counted from 0.
             said: Its values by identifier.
         """
-        return cls(_values(said) | {"row": (str(number),)})
+        values = _values(said)
+        digests = tuple(value for name in HASH_COLUMNS for value in values.get(name, ()))
+        return cls(values | {"row": (str(number),), "digest": digests})
+
+    def with_digests(self, data: bytes) -> "Identifiers":
+        """Return what a picture states, and the hashes of its bytes, which a row may state."""
+        digests = (hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest())
+        return Identifiers({**self.values, "digest": digests})
 
     def of_kind(self, identifier: str) -> Collection[str]:
         """Return the values of an identifier as written, or nothing."""

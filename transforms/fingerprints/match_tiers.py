@@ -210,6 +210,7 @@ def _without_url(values: Values, *, unique: bool) -> list[MatchTier]:
     stronger = (*HASH_COLUMNS, "uid")
     return [
         *(tier(each, only=False) for each in HASH_COLUMNS),
+        *([tier("digest", only=False)] if unique else []),
         tier("uid", excluding=HASH_COLUMNS, only=False),
         tier("key", "caption", excluding=stronger, only=False),
         tier("caption", excluding=stronger, only=True),

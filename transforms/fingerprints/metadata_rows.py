@@ -18,6 +18,7 @@ from transforms.fingerprints.identifiers import KEY_PATTERNS, PATH_PATTERNS, UID
 _BATCH = 64_000  # rows held at once
 _NAMES = {name: TEXT_COLUMNS[name] for name in ("url", "uid", "key", "caption")} | {n: (n,) for n in HASH_COLUMNS}
 _LOOSE_PATTERNS = {"key": KEY_PATTERNS, "path": PATH_PATTERNS, "caption": ((r"[\s\p{Z}]+", " "),)}
+_READ_FROM = {"path": ("key",), "digest": HASH_COLUMNS}
 _DIGEST_BYTES = 32  # longer values are a digest's digits
 
 type Columns = Mapping[str, list[pa.Array]]
@@ -75,6 +76,11 @@ def read_rows(path: str, first_id: int, wanted: Wanted) -> Iterator[MetadataRow]
             first += batch.num_rows
 
 
+def states_hashes(path: str) -> bool:
+    """Return whether the rows of a metadata parquet state hashes of their pictures."""
+    return any(_columns(pq.read_schema(path))[name] for name in HASH_COLUMNS)
+
+
 def _columns(schema: pa.Schema) -> dict[str, list[str]]:
     lower = {each.name.lower(): each.name for each in schema if is_scalar(each.type)}
     return {identifier: [lower[name] for name in names if name in lower] for identifier, names in _NAMES.items()}
@@ -105,7 +111,7 @@ def _mask(columns: Columns, wanted: Wanted, rows: int) -> pa.Array:
 
 def _states(columns: Columns, identifier: str, values: Collection[str], wanted: Wanted) -> pa.Array | pa.Scalar:
     looked_for, mask = pa.array(list(values), pa.string()), pa.scalar(False)
-    for column in columns["key" if identifier == "path" else identifier]:
+    for column in (column for name in _READ_FROM.get(identifier, (identifier,)) for column in columns[name]):
         found = _loose(column, identifier) if wanted.loose else column
         mask = pc.or_(mask, pc.is_in(found, looked_for))
     return mask

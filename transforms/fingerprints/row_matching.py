@@ -11,7 +11,7 @@ row. Equal rows are interchangeable: the n-th picture gets the n-th row.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -19,7 +19,7 @@ from transforms.catalog.landing import OK, ROW_BITS, LandedShard
 from transforms.dumps.members import Member
 from transforms.fingerprints.identifiers import IDENTIFIERS, Identifiers
 from transforms.fingerprints.match_tiers import Tiers
-from transforms.fingerprints.metadata_rows import MetadataRow, Wanted, read_rows
+from transforms.fingerprints.metadata_rows import MetadataRow, Wanted, read_rows, states_hashes
 
 _EXAMPLES = 5
 _HINTED = 8  # pictures of one value that a row is held against
@@ -76,7 +76,9 @@ def metadata_of(shard: LandedShard, landed: Iterable[LandedShard]) -> list[Lande
     return [each for each in nearest if each.status == OK]
 
 
-def match_rows(members: Sequence[Member], files: Sequence[MetadataFile]) -> Matches:
+def match_rows(
+    members: Sequence[Member], files: Sequence[MetadataFile], read: Callable[[Member], bytes] | None = None
+) -> Matches:
     """Find the row of each picture. Of several pictures of one row of a parquet, the first is the row's.
 
     Memory grows with the pictures, not with the metadata, which is streamed: once, and once more for the pictures that
@@ -85,6 +87,7 @@ def match_rows(members: Sequence[Member], files: Sequence[MetadataFile]) -> Matc
     Args:
         members: The pictures of a dump.
         files: The metadata that may list them.
+        read: Returns the bytes of a picture. Given, a picture that met no row is held against the hashes of rows.
     """
     if own := next((file for file in files if file.own), None):
         rows = [member.offset if member.own_row is None else member.own_row for member in members]
@@ -93,6 +96,8 @@ def match_rows(members: Sequence[Member], files: Sequence[MetadataFile]) -> Matc
         return Matches(list(ids))
     matching = _Matching(members, files)
     matching.read(loose=False)
+    if read and any(states_hashes(file.path) for file in files):
+        matching.hash_pictures(read)
     matching.read(loose=True)
     return matching.result()
 
@@ -107,9 +112,18 @@ class _Matching:
         self._taken: set[int] = set()
         self._refused: dict[int, MetadataRow] = {}
 
+    def hash_pictures(self, read: Callable[[Member], bytes]) -> None:
+        """Hash the pictures that have no row yet, to find them by the hashes that rows state."""
+        for at in self._left():
+            if self._members[at].name and not self._members[at].refusal:
+                self._said[at] = self._said[at].with_digests(read(self._members[at]))
+
+    def _left(self) -> list[int]:
+        return [at for at in range(len(self._members)) if at not in self._matched]
+
     def read(self, *, loose: bool) -> None:
         """Read the metadata once, and match pictures that have no row yet."""
-        left = [at for at in range(len(self._members)) if at not in self._matched]
+        left = self._left()
         wanted = _wanted([self._said[at] for at in left], loose=loose)
         if not wanted.values and not wanted.without_url:
             return
@@ -169,9 +183,9 @@ def _wanted(pictures: Iterable[Identifiers], *, loose: bool) -> Wanted:
     without_url: defaultdict[str, set[str]] = defaultdict(set)
     for said in pictures:
         has_url = bool(said.of_kind("url"))
-        for identifier in (*IDENTIFIERS, "path") if loose else IDENTIFIERS:
+        for identifier in (*IDENTIFIERS, "path", "digest") if loose else IDENTIFIERS:
             # a row of another URL is another row, but when all else failed, one says why a picture met no row
-            only_bare = has_url and identifier != "url" and (not loose or identifier in {"caption", "path"})
+            only_bare = has_url and identifier != "url" and (not loose or identifier in {"caption", "path", "digest"})
             found = said.loosely(identifier) if loose else said.of_kind(identifier)
             (without_url if only_bare else values)[identifier].update(found)
     some, bare = ({name: found for name, found in each.items() if found} for each in (values, without_url))

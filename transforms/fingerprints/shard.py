@@ -165,7 +165,7 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
     try:
         with stores.local_copy(job.dump, Path(job.fetched)) as path, dumps.open_dump(path) as dump:
             listing = dump.listing(job.rules.member_bytes)
-            matches = row_matching.match_rows(listing.members, job.files)
+            matches = row_matching.match_rows(listing.members, job.files, lambda member: _read(dump, 0, member)[2])
             ids = matches.ids
             account.contradictions, account.contradiction_examples = matches.contradictions, list(matches.examples)
             account.pictures, account.broken = len(listing.members), listing.broken

@@ -1,12 +1,17 @@
 """Pictures meet their rows by all that both state, and a weak agreement never overrides a strong difference."""
 
+import hashlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from transforms.catalog.columns import stated
 from transforms.catalog.landing import ROW_BITS
 from transforms.dumps.members import Member
 from transforms.fingerprints.row_matching import Matches, MetadataFile, match_rows
@@ -136,6 +141,18 @@ def test_a_digest_in_bytes_is_its_digits(tmp_path: Path) -> None:
     assert _rows([_member("x", sha256="ab" * 32)], tmp_path, rows) == [0]
 
 
+@pytest.mark.parametrize("name", ["sha256", "md5"])
+def test_a_picture_that_states_nothing_meets_the_row_of_its_bytes(tmp_path: Path, name: str) -> None:
+    data = {"x.jpg": b"first", "y.jpg": b"second", "0.jpg": b"another"}
+    digests = [hashlib.new(name, data[each]).hexdigest() for each in ("y.jpg", "x.jpg", "x.jpg")]
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"url": _URLS[:3], "caption": _CAPTIONS[:3], name: digests, "key": ["a", "b", "0"]}), path)
+    pictures = [_member("x"), _member("y"), _member("0"), _member("z", _URLS[3], sha256=digests[0])]
+    data["z.jpg"] = b"second"
+    found = match_rows(pictures, [MetadataFile(0, str(path))], lambda member: data[member.name])
+    assert list(found.ids) == [1, 0, 2, None], "a key counts before: the picture may have been written anew"
+
+
 def test_a_url_decides_against_a_caption_written_anew_where_it_leaves_no_choice(tmp_path: Path) -> None:
     assert _rows(_pictures("01"), tmp_path, {"url": _URLS[:2], "caption": ["anew", "anew too"]}) == [0, 1]
     two_rows = {"url": [_URLS[0], _URLS[0]], "caption": ["anew", "anew too"]}
@@ -180,3 +197,30 @@ def test_text_of_any_layout_is_text(tmp_path: Path, kind: pa.DataType) -> None:
 def test_of_several_pictures_of_one_row_the_first_is_the_rows() -> None:
     pictures = [Member("", "row 4", 4, 1), Member("", "row 4, 2nd", 4, 1), Member("", "row 0", 0, 1)]
     assert match_rows(pictures, [MetadataFile(0, "never read", own=True)]).ids == [4, None, 0]
+
+
+_SOME = st.sampled_from([None, "a", "b", " a", "nan", ""])
+_KEYS = st.sampled_from(["0", "1", "01", "./1", "x/1.jpg", "2"])
+
+
+@given(
+    st.lists(st.tuples(_KEYS, _SOME, _SOME, _SOME, _SOME), max_size=8),
+    st.lists(st.tuples(st.none() | _KEYS, _SOME, _SOME, _SOME, _SOME), min_size=1, max_size=8),
+)
+def test_whatever_both_sides_state_a_row_is_given_once_and_never_against_its_url(
+    pictures: list[tuple], rows: list[tuple]
+) -> None:
+    names = ("key", "url", "caption", "uid", "sha256")
+    members = [Member(each[0], "picture", 0, 1, **dict(zip(names[1:], each[1:], strict=True))) for each in pictures]
+    columns = {name: pa.array(values, pa.string()) for name, *values in zip(names, *rows, strict=True)}
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        pq.write_table(pa.table(columns), file.name)
+        found = match_rows(members, [MetadataFile(0, file.name)])
+    given_rows = [at for at in found.ids if at is not None]
+    assert len(set(given_rows)) == len(given_rows)
+    for picture, at in zip(pictures, found.ids, strict=True):
+        if at is not None:
+            urls = {stated(picture[1]), stated(rows[at][1])} - {None}
+            assert len(urls) < 2, (picture, rows[at])
+            same = [i for i in range(5) if stated(picture[i]) and stated(picture[i]) == stated(rows[at][i])]
+            assert same or picture[0].endswith(("1", "1.jpg")), "a row that a picture has nothing in common with"
