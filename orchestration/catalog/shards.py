@@ -81,6 +81,8 @@ def inspect_shards(
         try:
             if shard.metadata:
                 seen = inspect(shard.metadata.path, copy)
+                if seen.pictures and shard.images and shard.images.path == shard.metadata.path:
+                    seen = implied_metadata.add_further_pictures(shard.images.path, copy, seen, fetched)
                 yield _usable(shard_id, shard, seen, copy if copy.exists() else shard.metadata.path)
             elif shard.images and shard.dataset in implied:
                 seen = implied_metadata.write(shard.images.path, listed, settings.limits.member_bytes, fetched)

@@ -78,19 +78,6 @@ def _first(names: Iterable[str], aliases: Iterable[str]) -> str | None:
     return next((lower[alias] for alias in aliases if alias in lower), None)
 
 
-def picture_column(schema: pa.Schema) -> str | None:
-    """Return the path of the column that holds pictures' bytes, such as `jpg` or `image.bytes`, or None."""
-    structs = [f.name for f in schema if pa.types.is_struct(f.type) and is_bytes(_part(f.type, "bytes"))]
-    plain = [f.name for f in schema if is_bytes(f.type)]
-    # a struct of bytes is a picture whatever it is called; bytes may be anything
-    found = _first(structs, PICTURE_COLUMNS) or next(iter(structs), None)
-    return f"{found}.bytes" if found else _first(plain, PICTURE_COLUMNS)
-
-
-def _part(kind: pa.DataType, name: str) -> pa.DataType:
-    return next((kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == name), pa.null())
-
-
 def is_bytes(kind: pa.DataType) -> bool:
     """Return whether a column of this type holds bytes."""
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)

@@ -24,8 +24,8 @@ from transforms.catalog.columns import (
     column_of,
     form_of,
     forms_of,
-    picture_column,
 )
+from transforms.catalog.picture_columns import PictureColumn, picture_columns
 from transforms.catalog.values import is_scalar, is_text_like, is_usable, texts, utf8
 from transforms.storage import stores
 from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
@@ -52,7 +52,7 @@ class Inspection:
     rows: int
     columns: tuple[str, ...]
     repaired_rows: int
-    pictures: str | None = None
+    pictures: PictureColumn | None = None
     forms: tuple[str, ...] | None = None
 
 
@@ -92,7 +92,7 @@ def inspect(path: str, copy: Path) -> Inspection:
 
 
 def _inspect(path: str, file: pq.ParquetFile, copy: Path) -> Inspection:
-    schema, pictures = file.schema_arrow, picture_column(file.schema_arrow)
+    schema, pictures = file.schema_arrow, next(iter(picture_columns(file)), None)
     if not pictures:
         _require_columns(path, schema.names)
         _require_types(path, schema)

@@ -19,7 +19,7 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 
 
 @dataclass(frozen=True)
-class Statement:
+class SidecarFields:
     """What is said of a picture; None for what is not said.
 
     Attributes:
@@ -45,7 +45,7 @@ class Statement:
     md5: str | None = None
 
 
-def statement(ending: str, data: bytes) -> Statement | None:
+def read_sidecar(ending: str, data: bytes) -> SidecarFields | None:
     """Read a sidecar, or return None if it is no JSON object.
 
     Args:
@@ -55,7 +55,7 @@ def statement(ending: str, data: bytes) -> Statement | None:
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     text = data.decode(encoding, errors="replace")
     if ending not in RECORDS:
-        return Statement(caption=_text(text), captioned=True)
+        return SidecarFields(caption=_text(text), captioned=True)
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
@@ -63,13 +63,13 @@ def statement(ending: str, data: bytes) -> Statement | None:
     return of_record(record) if isinstance(record, dict) else None
 
 
-def of_record(record: Mapping[Any, Any]) -> Statement:
+def of_record(record: Mapping[Any, Any]) -> SidecarFields:
     """Return what a record says, whatever the case of its names."""
     fields = {str(name).lower(): value for name, value in record.items()}
     captions = [fields[name] for name in TEXT_COLUMNS["caption"] if name in fields]
     row = fields.get(ROW)
     width, height = (_pixels(fields.get(f"original_{side}")) for side in ("width", "height"))
-    return Statement(
+    return SidecarFields(
         url=next((_text(fields[name]) for name in TEXT_COLUMNS["url"] if name in fields), None),
         caption=next((text for each in captions if (text := _caption(each)) is not None), None),
         captioned=bool(captions),
@@ -82,12 +82,12 @@ def of_record(record: Mapping[Any, Any]) -> Statement:
     )
 
 
-def fill(member: Member, said: Statement, *, caption_alone: bool = False) -> None:
+def fill(member: Member, said: SidecarFields, *, caption_alone: bool = False) -> None:
     """Fill what is not yet known of a picture. An empty text is not the caption of one whose record says null.
 
     Args:
         member: The picture, which is changed.
-        said: The statement.
+        said: What is said.
         caption_alone: Whether the rest is of another picture of its sample.
     """
     if said.captioned and not member.captioned:

@@ -10,6 +10,7 @@ import pytest
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import ROW_BITS, LandedShard, LandingFile, Shard, find_shards
 from transforms.catalog.metadata import inspect
+from transforms.catalog.picture_columns import PictureColumn
 from transforms.dumps.members import Member
 from transforms.fingerprints.row_matching import MetadataFile, match_rows, metadata_of
 
@@ -246,7 +247,7 @@ def test_pictures_make_url_and_caption_dispensable_and_are_not_copied(tmp_path: 
     images = [{"bytes": b"x", "path": None}, {"bytes": b"y", "path": "p"}]
     path = parquet(tmp_path, image=images, text=[["first", "second"], []], id=[{"odd": 1}] * 2, key=["a", "b"])
     found = inspect(path, tmp_path / "copy.parquet")
-    assert (found.rows, found.pictures) == (2, "image.bytes")
+    assert (found.rows, found.pictures) == (2, PictureColumn("image", struct=True))
     assert pq.read_table(tmp_path / "copy.parquet").to_pylist() == [
         {"text": "first", "key": "a"},
         {"text": None, "key": "b"},
