@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from transforms.catalog.columns import HASH_COLUMNS
+from transforms.catalog.columns import HASH_COLUMNS, stated_caption
 from transforms.fingerprints.identifiers import Identifiers
 from transforms.fingerprints.metadata_rows import MetadataRow
 
@@ -199,7 +199,8 @@ def _without_url(values: Values, *, unique: bool) -> list[MatchTier]:
         def found(said: Identifiers) -> Iterable[Hashable]:
             pairs: list[tuple[str, ...]] = [()]
             for identifier in identifiers:
-                pairs = [(*before, value) for before in pairs for value in values(said, identifier)]
+                stated = [value for value in values(said, identifier) if stated_caption(value)]
+                pairs = [(*before, value) for before in pairs for value in stated]
             return pairs
 
         return found
