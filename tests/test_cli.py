@@ -255,7 +255,8 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
         for schema, columns in (
             (
                 "catalog.shards",
-                "null::varchar as failure, null::varchar as broken, 'd' as dataset, 's' as shard, 0 as unlisted",
+                "null::varchar as failure, null::varchar as broken, 'd' as dataset, 's' as shard, 0 as unlisted, "
+                "[''] as unlisted_examples, 0 as contradictions, [''] as contradiction_examples",
             ),
             (
                 "fingerprints.failures",

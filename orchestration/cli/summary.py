@@ -27,6 +27,7 @@ _LINES = (
 _FAILURES = {
     "shards": "catalog.shards",
     "unlisted_pictures": "catalog.shards",
+    "contradictions": "catalog.shards",
     "not_taken": "catalog.not_taken",
     "pictures": "fingerprints.failures",
     "generations": "catalog.generations",

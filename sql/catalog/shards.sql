@@ -9,9 +9,11 @@
 -- column shard_id: the high bits of the ids of its rows
 -- column status: ok, images_only (a dump without metadata of the same name), broken (its dump cannot be read whole, or none of its pictures has a row), or failed (its metadata cannot be used)
 -- column failure: why the metadata file could not be used, and what to do
--- column repaired_rows: rows whose text was not UTF-8; each broken byte became U+FFFD
+-- column repaired_rows: rows whose text was not UTF-8; each broken byte became U+FFFD, or its letter in a Windows-1252 CSV
 -- column pictures: pictures in the dump; NULL until it is fingerprinted
 -- column unlisted: pictures in the dump that no metadata row lists; they have no training row, so nothing counts them
+-- column contradictions: pictures that agree with a row in one thing, such as the key, and differ in another, such as the URL
+-- column contradiction_examples: some of them in words
 -- column seconds: what fingerprinting it took
 -- column broken: why the dump cannot be read, or where it breaks off, or how it lost its pictures
 
@@ -24,6 +26,8 @@ with described as (
         prints.pictures,
         prints.unlisted,
         prints.unlisted_examples,
+        prints.contradictions,
+        prints.contradiction_examples,
         prints.seconds,
         case
             when landing.images_path is null then null
@@ -56,6 +60,8 @@ select
     pictures,
     unlisted,
     unlisted_examples,
+    contradictions,
+    contradiction_examples,
     broken,
     seconds
 from described
