@@ -2,7 +2,7 @@
 
 What belongs here: refusing to take an unmounted disk or a typing error for a removal, and describing what is gone. What
 does not: finding files (`transforms/catalog/landing.py`), deleting what is gone (`orchestration/catalog/shards.py`),
-holding back a version (`orchestration/warehouse/coverage.py`).
+holding back a version (`orchestration/warehouse/previous.py`).
 """
 
 from collections import Counter, defaultdict
@@ -12,7 +12,7 @@ from orchestration.facts import Facts
 from orchestration.facts.filters import equals
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset, Generations
-from orchestration.warehouse import coverage
+from orchestration.warehouse import previous
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, LandedShard, Shard
 from transforms.catalog.not_taken import NotTakenCounts
@@ -138,8 +138,8 @@ def require_coverage(
     unknown = {each.files.dataset for each in new if each.status == IMAGES_ONLY}
     names, most = {each.name for each in settings.datasets} - unknown, settings.publishing.coverage_drop
     usable_before, usable_now = ({(name, SHA256): rows[name] for name in before} for rows in (before, after))
-    if found := coverage.falls(usable_before, usable_now, names, most):
-        raise LandingError(coverage.held_back(found, most, gone_shards([each.files for each in landed], known)))
+    if found := previous.falls(usable_before, usable_now, names, most):
+        raise LandingError(previous.held_back(found, most, gone_shards([each.files for each in landed], known)))
 
 
 def empty_sources(facts: Facts, sources: Iterable[Generations], found: Collection[str]) -> list[str]:

@@ -18,7 +18,7 @@ from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import build, coverage, functions, macros, previous, publishing, sql_folder
+from orchestration.warehouse import build, functions, macros, previous, publishing, sql_folder
 from orchestration.warehouse.models import Model
 
 HISTORY = pa.schema(
@@ -137,7 +137,7 @@ def build_version(
         rows = {model.name: build.materialize(con, model) for model in tracked}
         macros.create(con, macros.load(sql_folder.SQL))
         audits = [result for model in plan.models for result in build.audit(con, model)]
-        held_back = coverage.refusal(last.con, con, settings)
+        held_back = previous.refusal(last.con, con, settings)
         yield VersionBuild(number, path, con, rows, build.columns(con), audits, held_back)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset
-from orchestration.warehouse.coverage import Usable, falls, refusal, usable
+from orchestration.warehouse.previous import Usable, falls, refusal, usable
 
 ALL = {("a", "sha256"): 100, ("a", "sscd"): 90, ("b", "sha256"): 50}
 
