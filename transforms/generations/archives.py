@@ -84,6 +84,8 @@ def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
     not_taken = list(listing.not_taken)
     numbers: dict[int, list[str]] = {}
     for name, member in _distinct(listing.members):
+        if not member.name and (member.refusal or "").startswith("missing: "):
+            continue  # a row of a table within the tar, which is read as a table of generations
         if not member.name or (not member.size and member.refusal):  # a row without a picture
             not_taken.append(NotTaken(path, member.refusal or "no picture in the row", 1, (name,)))
             continue

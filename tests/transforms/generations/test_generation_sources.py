@@ -295,6 +295,13 @@ def test_tars_are_read_with_their_tables_and_sidecars(tmp_path: Path) -> None:
     assert found(tmp_path / "gen/part.tar")["part.tar/000.png"].generation.path == f"{tmp_path}/gen/part.tar :: 000.png"
 
 
+def test_a_row_of_a_table_in_a_tar_is_counted_once(tmp_path: Path) -> None:
+    table = '{"file_name": "gone.png", "prompt": "x"}\n{"file_name": "0.png", "prompt": "y"}'
+    path = tar_of(tmp_path / "part.tar", {"0.png": png(), "metadata.jsonl": table})
+    assert prompts(path) == {"part.tar/0.png": "y"}
+    assert reasons(path) == {"a row that names no picture": 1}
+
+
 def test_a_cut_tar_gives_what_is_before_the_break(tmp_path: Path) -> None:
     path = tar_of(tmp_path / "part.tar", {f"{n}.png": png(n) for n in range(4)})
     whole = path.read_bytes()
