@@ -102,6 +102,7 @@ def test_what_is_no_picture_is_counted_with_its_reason(tmp_path: Path) -> None:
             "@eaDir/a.png/SYNO.jpg": png(),
             ".ipynb_checkpoints/a.png": png(),
             "x.parquet": b"PAR1",
+            "y.parquet": as_parquet(ROWS).replace(b"file_name", b"file\xefname"),
             "x.tar": b"no tar",
         },
     )
@@ -113,7 +114,7 @@ def test_what_is_no_picture_is_counted_with_its_reason(tmp_path: Path) -> None:
         "a compressed archive, which is not read; unpack it": 1,
         "a text or JSON beside no picture of its name": 2,
         "a file that a system leaves behind, or a hidden one": 3,
-        "an archive that cannot be read, or a parquet without pictures": 2,
+        "an archive that cannot be read, or a parquet without pictures": 3,
         "a link to nothing": 1,
         "a device or a pipe, not a file": 1,
     }
