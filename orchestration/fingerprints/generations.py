@@ -4,7 +4,7 @@ What belongs here: the hashes of generations and the embeddings of their views. 
 (`transforms/catalog/generations.py`), their views (`transforms/fingerprints/views.py`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -15,7 +15,7 @@ from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.fingerprints.kinds import COPY
-from orchestration.fingerprints.makers import CODE, Makers
+from orchestration.fingerprints.makers import BEFORE, CODE, Makers
 from orchestration.progress import track
 from orchestration.settings.sections import Generations
 from transforms.catalog import generations
@@ -24,8 +24,11 @@ from transforms.encoders import Encoder, Prepared
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules, fingerprint, vector_column
 from transforms.fingerprints.views import View
+from transforms.pictures import may_show_more
 
+_KIND = "generation fingerprints"
 _FORGOTTEN = 500  # generations in one filter
+_HEADER = 131_072  # bytes of a file that tell whether its fingerprints by older code are good
 
 
 def find_generations(sources: Iterable[Generations]) -> list[Generation]:
@@ -58,18 +61,13 @@ class GenerationFingerprinter:
         Returns:
             Counts of fingerprinted generations, of failed ones among them, and of deleted ones.
         """
-        notes = self.facts["generation_fingerprints"].read(["generation_id", "recipe"])
-        done = dict(zip(notes["generation_id"].to_pylist(), notes["recipe"].to_pylist(), strict=True))
+        notes = self.facts["generation_fingerprints"].read(["generation_id", "recipe", "status"]).to_pylist()
+        done = {note["generation_id"]: note for note in notes}
         if current:  # vectors of another encoder go, and with them the notes that generations are done
             encoder = self.makers.encoder(COPY)
             self.facts["generation_embeddings"].reset(str(encoder.id), encoder.id.dimension)
-        parts = {each.generation_id: self._parts(each) for each in current}
-        recipes = {name: recipe("generation fingerprints", *values) for name, values in parts.items()}
-        due = [
-            each
-            for each in current
-            if done.get(name := each.generation_id) not in (recipes[name], older_recipe(*parts[name]))
-        ]
+        recipes = {each.generation_id: recipe(_KIND, *self._parts(each)) for each in current}
+        due = [each for each in current if not self._is_done(each, recipes, done.get(each.generation_id))]
         failed = self._fingerprint(due, recipes, encoder) if due else 0
         gone = done.keys() - recipes.keys()
         for ids in batched(sorted(gone), _FORGOTTEN):
@@ -77,12 +75,22 @@ class GenerationFingerprinter:
                 self.facts[table].delete(is_in("generation_id", ids))
         return {"fingerprinted now": len(due), "failed now": failed, "gone": len(gone)}
 
-    def _parts(self, generation: Generation) -> tuple[object, ...]:
+    def _is_done(self, generation: Generation, recipes: Mapping[str, str], note: Mapping[str, str] | None) -> bool:
+        """Return whether the note of a generation says that its fingerprints are good."""
+        if note is None or note["recipe"] == recipes[generation.generation_id]:
+            return note is not None
+        before = self._parts(generation, BEFORE)
+        if note["status"] == FAILED or note["recipe"] not in (recipe(_KIND, *before), older_recipe(*before)):
+            return False
+        with Path(generation.path).open("rb") as file:
+            return not may_show_more(file.read(_HEADER))
+
+    def _parts(self, generation: Generation, code: int = CODE) -> tuple[object, ...]:
         """Return the parts of the recipe of a generation's fingerprints."""
         stat = Path(generation.path).stat()
         makers = self.makers
         encoder = makers.encoder_id(COPY)
-        return CODE, encoder, makers.rules, generation, tuple(self.views), stat.st_size, stat.st_mtime_ns
+        return code, encoder, makers.rules, generation, tuple(self.views), stat.st_size, stat.st_mtime_ns
 
     def _fingerprint(self, due: Sequence[Generation], recipes: dict[str, str], encoder: Encoder) -> int:
         """Fingerprint generations batch by batch, and return how many cannot be read."""
@@ -127,7 +135,8 @@ class _Reading:
         """Return its stored columns."""
         dihedral = self.print_.dihedral
         hashes = None if dihedral is None else [each.tobytes().hex() for each in dihedral]
-        return {**vars(self.generation), **self.print_.row(), "dihedral_pdq": hashes}
+        print_ = self.print_
+        return {**vars(self.generation), **print_.row(), "dihedral_pdq": hashes, "unsearched": print_.unsearched}
 
 
 def _read(generation: Generation, rules: Rules, encoder: Encoder, views: Sequence[View]) -> _Reading:
