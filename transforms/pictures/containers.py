@@ -9,13 +9,11 @@ the whole process, so that other threads and libraries would get half pictures t
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from transforms.pictures import jpeg, png
 
-_MISSING = 64  # bytes at the end of a file without which its pixels can be whole
-_FILLERS = (b"\0", b"\xaa")
 _RIFF_PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 _RIFF_METADATA = 0x20 | 0x08 | 0x04  # flags of VP8X: colour profile, EXIF, XMP
 _AVIF_EXIF = re.compile(rb"(infe[\x02\x03].{3}(?:.{2}|.{4}).{2})Exif", re.DOTALL)
@@ -33,14 +31,14 @@ class RebuiltFile:
     Attributes:
         data: The bytes.
         note: What was wrong with the file.
-        witness: Further bytes, or None. Pixels are whole only if both files show the same.
+        witnesses: Further files. Pixels are whole only if all show the same.
         exif: The EXIF block that was left out, or None.
         hidden: What was left out that a viewer may show, or None.
     """
 
     data: bytes
     note: str
-    witness: bytes | None = None
+    witnesses: Sequence[bytes] = ()
     exif: bytes | None = None
     hidden: str | None = None
 
@@ -61,17 +59,8 @@ def rebuilt_files(data: bytes, max_pixels: int) -> Iterator[RebuiltFile]:
     elif data[:4] in (b"II*\0", b"MM\0*"):
         if (tiff := _tiff(data)) is not None:
             yield RebuiltFile(tiff, "its metadata was left out")
-        yield _padded(data)
-    elif data[4:8] == b"ftyp":
-        if (without := _AVIF_EXIF.sub(rb"\1none", data)) != data:
-            yield RebuiltFile(without, "its metadata was left out")
-    elif data[:3] == b"GIF" or data[:2] == b"BM":
-        yield _padded(data)
-
-
-def _padded(data: bytes) -> RebuiltFile:
-    first, second = (data + filler * _MISSING for filler in _FILLERS)
-    return RebuiltFile(first, "its end is cut off after the last pixel", witness=second)
+    elif data[4:8] == b"ftyp" and (without := _AVIF_EXIF.sub(rb"\1none", data)) != data:
+        yield RebuiltFile(without, "its metadata was left out")
 
 
 def _png_files(data: bytes, max_pixels: int) -> Iterator[RebuiltFile]:
@@ -97,11 +86,11 @@ def _jpeg_files(data: bytes) -> Iterator[RebuiltFile]:
     yield RebuiltFile(plain, "its metadata was left out", exif=exif, hidden=hidden)
     if (closed := jpeg.closed(plain)) is not None:
         note = "its end is cut off after the last pixel"
-        yield RebuiltFile(closed[0], note, witness=closed[1], exif=exif, hidden=hidden)
+        yield RebuiltFile(closed[0], note, witnesses=closed[1:], exif=exif, hidden=hidden)
 
 
 def _webp_files(data: bytes) -> Iterator[RebuiltFile]:
-    parts: list[tuple[bytes, bytes, int]] = []  # with the count of bytes that are missing
+    parts: list[tuple[bytes, bytes]] = []
     exif, place = None, 12
     while place + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, place)
@@ -109,21 +98,15 @@ def _webp_files(data: bytes) -> Iterator[RebuiltFile]:
         if kind == b"EXIF":
             exif = body
         elif kind in _RIFF_PIXELS:
-            if kind == b"VP8X" and body:
-                body = bytes([body[0] & ~_RIFF_METADATA]) + body[1:]
-            parts.append((kind, body, length - len(body)))
+            if len(body) < length:
+                return  # pixels are missing
+            parts.append((kind, bytes([body[0] & ~_RIFF_METADATA]) + body[1:] if kind == b"VP8X" and body else body))
         place += 8 + length + length % 2
-    missing = max((count for _, _, count in parts), default=0)
-    if not parts or missing > _MISSING:
-        return
-    first, second = (_riff((kind, body + filler * count) for kind, body, count in parts) for filler in _FILLERS)
-    if missing:
-        yield RebuiltFile(first, "its end is cut off after the last pixel", witness=second, exif=exif)
-    else:
-        yield RebuiltFile(first, "its metadata was left out", exif=exif)
+    if parts:
+        yield RebuiltFile(_riff(parts), "its metadata was left out", exif=exif)
 
 
-def _riff(parts: Iterator[tuple[bytes, bytes]]) -> bytes:
+def _riff(parts: Sequence[tuple[bytes, bytes]]) -> bytes:
     written = b"".join(
         struct.pack("<4sI", kind, len(body)) + body + (b"\0" if len(body) % 2 else b"") for kind, body in parts
     )

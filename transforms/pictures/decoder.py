@@ -112,9 +112,9 @@ def decoded[T](data: bytes, max_pixels: int, made: Callable[[UprightImage], T]) 
 def _second_attempt[T](
     other: RebuiltFile, max_pixels: int, made: Callable[[UprightImage], T], failure: DecodeError
 ) -> T:
-    if other.witness is not None:
-        shown, witness = (_attempt(each, max_pixels, _pixels) for each in (other.data, other.witness))
-        if not np.array_equal(shown, witness):
+    if other.witnesses:
+        shown = _attempt(other.data, max_pixels, _pixels)
+        if not all(np.array_equal(shown, _attempt(each, max_pixels, _pixels)) for each in other.witnesses):
             raise DecodeError("pixels are missing")
     why = other.note if isinstance(failure, NoPictureError) else f"{other.note} ({failure})"
     return _attempt(other.data, max_pixels, made, other, [why])

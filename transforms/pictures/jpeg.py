@@ -16,6 +16,7 @@ _COLOURS = {0xE0: 14, 0xEE: 12}  # JFIF's and Adobe's segments, and the least by
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NEXT = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")  # a marker; neither a stuffed byte nor a restart
 _COEFFICIENTS = 64
+_FILLERS = tuple(bytes((seed + 97 * i) % 255 for i in range(64)) for seed in (42, 85, 170, 254))  # without 0xFF
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,22 @@ def _is_metadata(segment: Segment) -> bool:
     return segment.marker == _COMMENT or _APP0 <= segment.marker <= _APP15
 
 
-def closed(data: bytes) -> tuple[bytes, bytes] | None:
-    """Close a JPEG that ends before its end mark, in two ways.
+def closed(data: bytes) -> list[bytes] | None:
+    """Close a JPEG that ends before its end mark, in several ways.
 
-    The decoder reads zeros after the end of the data. In the second file other bits follow. If both show the same
+    The decoder reads zeros after the end of the data. In the further files other bits follow. If all show the same
     pixels, no missing bit decides any.
 
     Args:
         data: The file.
 
     Returns:
-        Both files, or None if a whole scan is missing, of which no bit tells.
+        The files, the plain one first, or None if a whole scan is missing, of which no bit tells.
     """
     if not _scans_are_all_there(data):
         return None
-    return data + END, data + (b"\0" if data.endswith(b"\xff") else b"") + b"\x2a" * 64 + END
+    stuffed = data + (b"\0" if data.endswith(b"\xff") else b"")
+    return [data + END, *(stuffed + filler + END for filler in _FILLERS)]
 
 
 def _scans_are_all_there(data: bytes) -> bool:
