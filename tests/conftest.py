@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageFilter
+
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 900
@@ -158,6 +159,13 @@ class Landing:
             self.keep_records_open()
         return command(self.config, *arguments, check=check, timeout=timeout)
 
+    def killed_at(self, line: str) -> None:
+        """Run everything in a process of its own, and send it SIGKILL as soon as it says a line that begins so."""
+        self.keep_records_open()
+        streams = self.folder / "streams"
+        streams.mkdir(exist_ok=True)
+        processes.Command(self.config, ("run",), streams).kill_at(line, PATIENCE_S)
+
     def keep_records_open(self) -> None:
         """Choose the faster storage of Dagster's records: runs of a few pictures take half the time."""
         from orchestration.runtime import instance
@@ -194,17 +202,7 @@ def command(
     config: Path, *arguments: str, check: bool = True, timeout: float = PATIENCE_S
 ) -> subprocess.CompletedProcess[str]:
     """Run `raisonne` with these settings. With `check`, a failure shows what it printed."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration.cli", *arguments],
-        env=environment | {"RAISONNE_CONFIG": str(config)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = processes.run(config, arguments, timeout)
     if check:
         assert done.returncode == 0, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
@@ -220,9 +218,10 @@ def landing(tmp_path: Path) -> Landing:
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
-    """Return the committed sample, run once into a home of its own, by the command users type.
+    """Return the committed sample, run once into a home of its own, in a process as users start it.
 
-    Test workers share it: the first one to need it runs it, the others wait.
+    Test workers share it: the first one to need it runs it, the others wait. Its null distribution and its calibration
+    are a fourth of their size: they embed every picture 13 times, and took most of the run.
     """
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
@@ -232,8 +231,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
             folder.mkdir()
             config = (ROOT / "raisonne.toml").read_text()
             config = config.replace('"data/warehouse"', f'"{folder / "home"}"')
-            (folder / "raisonne.toml").write_text(config.replace('"data/sample', f'"{ROOT}/data/sample'))
-            Landing(folder).raisonne("run")
+            config = config.replace('"data/sample', f'"{ROOT}/data/sample')
+            config += "\n[limits]\nnull_sample = 50\n\n[calibration]\ntrials = 12\n"
+            (folder / "raisonne.toml").write_text(config)
+            made = Landing(folder)
+            made.keep_records_open()
+            processes.run_afresh(made.config, "run")
             done.touch()
     return Landing(folder)
 

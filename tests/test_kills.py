@@ -5,7 +5,6 @@ decides where a kill comes.
 """
 
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -18,6 +17,7 @@ import duckdb
 from conftest import Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
+from tests.processes import FORKS
 
 type Rows = Callable[[int, int], list[Row]]
 type Point = tuple[str, str]
@@ -174,10 +174,6 @@ class Home:
     def __init__(self, landing: Landing, name: str) -> None:
         self.home, self.config = landing.folder / name, landing.folder / f"{name}.toml"
         self.config.write_text(landing.config.read_text().replace('home = "home"', f'home = "{name}"'))
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(
-            ["orchestration.definitions", "onnxruntime", "alembic.command", "sqlalchemy"]
-        )
         self._runs = 0
 
     def run(self, point: Point | None = None) -> list[str]:
@@ -185,7 +181,7 @@ class Home:
         self._runs += 1
         log = self.home.with_name(f"{self.home.name}-{self._runs}.log")
         log.touch()
-        process = self._context.Process(target=run, args=(str(self.config), str(self.home), str(log), point))
+        process = FORKS.Process(target=run, args=(str(self.config), str(self.home), str(log), point))
         process.start()
         process.join()
         commits = log.read_text().splitlines()

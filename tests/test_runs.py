@@ -8,13 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import ROOT, Landing, Row, encoded, picture
+from conftest import Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
 from orchestration.warehouse import publishing
@@ -191,7 +190,7 @@ def test_runs_killed_one_after_another_leave_the_last_version_and_the_next_one_c
     grown.shard("00002", rows_of(40, 4))
     (grown.folder / "generations" / "later.jpg").write_bytes(encoded(picture(41)))
     for point in ("fingerprinted tiny/00002", "matching generations", "building tables"):
-        kill_at(grown, point)  # each goes on from what the one before it left
+        grown.killed_at(point)  # each goes on from what the one before it left
         assert version(grown) == before, point
         assert counts(grown) == [12, 12, 1], point
         with publishing.connect(grown.home) as con:
@@ -204,36 +203,6 @@ def test_runs_killed_one_after_another_leave_the_last_version_and_the_next_one_c
     assert set(fingerprinted(done.stderr)) <= {"tiny/00002"}
     repeated = "select count(*) - count(distinct sample_id) from fingerprints.images"
     assert grown.query(repeated) == [(0,)]
-
-
-def kill_at(landing: Landing, point: str) -> None:
-    """Start a run and send SIGKILL as soon as a line of its standard error begins with `point`."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "orchestration.cli", "run"],
-        env=environment | {"RAISONNE_CONFIG": str(landing.config)},
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    timer = threading.Timer(900, process.kill)
-    timer.start()
-    try:
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if line.startswith(point):
-                break
-        else:
-            pytest.fail(f"the run never said {point!r}:\n{''.join(lines)}")
-    finally:
-        process.kill()
-        timer.cancel()
-        process.wait(600)
-    assert process.returncode == -9
 
 
 def test_a_run_is_refused_while_another_writes(grown: Landing) -> None:

@@ -6,6 +6,7 @@ asset (`defs/catalog.py`).
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from orchestration.settings import Settings
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, OK, REFUSED, LandedShard, Shard, find_shards
 from transforms.catalog.metadata import Inspection, inspect
+from transforms.catalog.not_taken import NotTakenCounts
 from transforms.dumps import implied_metadata
 from transforms.dumps.members import ArchiveError
 from transforms.storage.remote_stores import StoreError
@@ -25,12 +27,19 @@ from transforms.storage.remote_stores import StoreError
 _SHARD_BITS = 37  # with ROW_BITS below them, ids stay within a signed 64-bit integer
 
 
-def discover(settings: Settings) -> list[Shard]:
+def discover(settings: Settings, not_taken: defaultdict[str, NotTakenCounts] | None = None) -> list[Shard]:
     """List the shards of all datasets, without opening a file.
 
-    Raises LandingError for globs that cannot be used, and OSError for a store that does not answer.
+    Args:
+        settings: The datasets.
+        not_taken: Receives by dataset what was found and belongs to no shard.
+
+    Raises:
+        LandingError: For globs that cannot be used.
+        OSError: If a store does not answer.
     """
-    return [shard for d in settings.datasets for shard in find_shards(d.name, d.metadata, d.dump)]
+    counts = defaultdict(NotTakenCounts) if not_taken is None else not_taken
+    return [shard for d in settings.datasets for shard in find_shards(d.name, d.metadata, d.dump, counts[d.name])]
 
 
 def landed_shards(facts: Facts, where: str | None = None) -> list[LandedShard]:

@@ -6,7 +6,7 @@ What belongs here: arguments, warnings, the exit code. What does not: executing 
 
 import click
 
-from orchestration.cli.published import CONFIG, CommandError, load_settings, open_published
+from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings, open_published
 
 _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 
@@ -24,10 +24,13 @@ def run(job: str, config: str | None) -> None:
 
     from orchestration.cli import execution, summary
     from orchestration.reports import exports
+    from orchestration.runtime.instance import DagsterHomeError
     from orchestration.warehouse import publishing
 
     try:
         result = execution.execute(job, settings.home)
+    except DagsterHomeError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from None
     except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records; a step's errors are in the result
         cause = getattr(error, "orig", None) or error
         raise CommandError(f"the run stopped, the last version stands: {cause}") from None

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from orchestration.cli.published import CONFIG, load_settings
+from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings
 
 
 @click.command(epilog="Example: raisonne ui --port 3001")
@@ -20,7 +20,10 @@ def ui(port: int, config: str | None) -> NoReturn:
     settings = load_settings(config)
     from orchestration.runtime import instance
 
-    instance.prepare(settings.home)
+    try:
+        instance.prepare(settings.home)
+    except instance.DagsterHomeError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from None
     click.echo(f"http://127.0.0.1:{port} once it has started; Ctrl-C ends it", err=True)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
     os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)])  # noqa: S606

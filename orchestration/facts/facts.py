@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.facts import upkeep
 from orchestration.facts.schemas.tables import EMBEDDINGS, SCHEMAS
 from orchestration.facts.table import FactTable
 
@@ -61,6 +62,7 @@ class Facts:
                 tags.update(name, versions[table.name])
             else:
                 tags.create(name, versions[table.name])
+        upkeep.remove_encoded_folders(self.folder)
 
     def keep_tags(self, kept: Collection[int]) -> None:
         """Remove the tags of published versions that were pruned, and of versions that were never published."""

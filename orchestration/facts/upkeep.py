@@ -5,6 +5,7 @@ What belongs here: work on Lance datasets that changes no row. What does not: wr
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import lance
 import pyarrow as pa
@@ -17,6 +18,8 @@ TRIES = 10
 SMALL_FRAGMENTS = 32  # a fragment a shard: beyond this many, opening files costs more than reading them
 FRAGMENT_ROWS = 1_048_576  # Lance's own target
 DELETED_SHARE = 0.1
+_NOT_ENCODED = "".join(chr(code) for code in range(32, 127) if chr(code) not in '\\{^}%`]">[~<#|*?')
+"""What Lance's object store does not encode in a path."""
 _CONFLICTS = ("Retryable commit conflict", "Incompatible transaction", "Too many concurrent writers")
 
 
@@ -155,3 +158,28 @@ def _extend(dataset: lance.LanceDataset, _: int) -> int:
     if missing:
         dataset.optimize.optimize_indices()
     return len(missing)
+
+
+def remove_encoded_folders(folder: Path) -> None:
+    """Remove the empty folders that Lance makes for tags under the percent-encoded path of a folder of tables.
+
+    Lance writes a tag to its right place, and creates the folder of tags under the path of the table's URL too. Only
+    empty folders are removed.
+    """
+    path = str(folder.absolute())
+    encoded = Path("".join(chr(b) if chr(b) in _NOT_ENCODED else f"%{b:02X}" for b in path.encode()))
+    if encoded == folder.absolute():
+        return
+    for below, _, _ in encoded.walk(top_down=False):
+        _remove_empty(below)
+    for parent in encoded.parents:
+        if not _remove_empty(parent):
+            return
+
+
+def _remove_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:  # not empty, or not there
+        return False
+    return True

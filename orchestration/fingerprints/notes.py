@@ -8,13 +8,15 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
+from orchestration.catalog import not_taken
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals, is_in
 from orchestration.fingerprints.due_shards import DueShard
-from orchestration.fingerprints.kinds import COPY, EMBEDDINGS, HASHES, IMAGES, SEMANTIC, TABLES
+from orchestration.fingerprints.kinds import COPY, EMBEDDINGS, HASHES, IMAGES, REDOWNLOAD, SEMANTIC, TABLES
 from orchestration.fingerprints.makers import Makers
 from transforms.fingerprints.shard import Account
 
+_OWNERS = {HASHES: not_taken.DUMP, REDOWNLOAD: not_taken.SECOND_DUMP}
 _FIRST_DUMP = is_in("fingerprint", (HASHES, COPY, SEMANTIC))
 
 
@@ -22,7 +24,7 @@ def note(facts: Facts, due: DueShard, makers: Makers, account: Account) -> None:
     """Note that the due fingerprints of a shard are done.
 
     Args:
-        facts: The fact tables; `fingerprinted_shards` is written.
+        facts: The fact tables; `fingerprinted_shards` and `not_taken` are written.
         due: The shard, and the recipes of its fingerprints.
         makers: The rules and encoders that were used.
         account: The account of its pictures.
@@ -34,6 +36,9 @@ def note(facts: Facts, due: DueShard, makers: Makers, account: Account) -> None:
         same | {"fingerprint": kind, "recipe": done_by, "maker": made_by[kind], "encoder": makers.encoder_id(kind)}
         for kind, done_by in due.recipes.items()
     ]
+    for kind in _OWNERS.keys() & due.recipes.keys():
+        owner = not_taken.Owner(_OWNERS[kind], due.shard.shard_id, dataset=files.dataset)
+        not_taken.store(facts, owner, account.not_taken)
     table.upsert(pa.Table.from_pylist(rows, table.schema))
 
 
@@ -57,6 +62,8 @@ def forget(facts: Facts, shard_id: int, kinds: Collection[str]) -> None:
     table.upsert(notes)
     for kind in kinds:
         facts[TABLES[kind]].delete(shard)
+        if kind in _OWNERS:
+            not_taken.forget(facts, _OWNERS[kind], shard_id)
     table.delete(noted)
 
 

@@ -5,6 +5,7 @@ of its records (`runtime/sqlite_storage.py`).
 """
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from orchestration.warehouse import publishing
 IN_PROCESS = "raisonne/in_process"
 """Tag of the runs that `raisonne run` executes in its own process."""
 _GRACE_S = 300
+_IN_URL = re.compile("[?]|%[0-9a-fA-F]{2}")
+"""What SQLAlchemy, through which Dagster names its SQLite files, does not take literally."""
 CONFIG = """\
 # Written by raisonne where it is missing; yours to change.
 telemetry:
@@ -42,10 +45,22 @@ _OFFER = """\
 """
 
 
+class DagsterHomeError(ValueError):
+    """Dagster cannot keep its records in a folder; the message names the folder and the fix."""
+
+
 def prepare(home: Path) -> Path:
-    """Point DAGSTER_HOME into the warehouse unless the environment names another. Returns it."""
+    """Point DAGSTER_HOME into the warehouse unless the environment names another. Returns it.
+
+    Raises DagsterHomeError for a folder whose name Dagster would read as another one.
+    """
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run plans, in one transaction
     folder = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
+    if _IN_URL.search(str(folder)):
+        raise DagsterHomeError(
+            f"Dagster cannot keep its records in {folder}: it reads `?` and `%` with two digits as parts of a URL. "
+            "Set DAGSTER_HOME to a folder without them, or move the warehouse (`home`)"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "dagster.yaml"
     if not config.exists():

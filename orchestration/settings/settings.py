@@ -144,9 +144,15 @@ def _resolved(settings: Settings, base: Path) -> Settings:
         raise SettingsError(
             f"the name {', '.join(twice)} is used twice; use different names for datasets, generations and recalls"
         )
+    home = base / settings.home
+    if unusable := sorted({character for character in str(home) if character == "?" or not character.isprintable()}):
+        raise SettingsError(
+            f"`home`: {str(home)!r} contains {', '.join(map(repr, unusable))}, which DuckDB and Lance cannot open; "
+            "choose another folder"
+        )
     return settings.model_copy(
         update={
-            "home": base / settings.home,
+            "home": home,
             "datasets": tuple(
                 d.model_copy(update={key: _below(base, getattr(d, key)) for key in _PATHS}) for d in settings.datasets
             ),

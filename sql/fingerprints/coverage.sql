@@ -1,12 +1,13 @@
 -- One row per dataset and fingerprint: of all training rows, how many can be compared by it?
 -- unique: dataset, fingerprint
--- not_null: dataset, fingerprint, expected, ok, low_quality, failed, missing
+-- not_null: dataset, fingerprint, expected, ok, low_quality, failed, missing, not_taken
 -- assert: expected = ok + low_quality + failed + missing
 -- assert: missing >= 0
 -- column fingerprint: sha256 (bytes), pdq (perceptual hash), or an encoder (embedding)
 -- column expected: training rows of the dataset
 -- column low_quality: rows whose picture is too flat for this fingerprint
 -- column failed: rows whose picture could not be read, or not be downloaded
+-- column not_taken: files that were found with the dataset and became no row, whatever the fingerprint; catalog.not_taken says why
 -- column missing: rows without a picture in the image dump, or not fingerprinted by this encoder yet
 
 with kinds as (
@@ -19,6 +20,13 @@ with kinds as (
 vectors as (
     select sample_id, 'copy' as made_by from lance_copy_embeddings
     union all select sample_id, 'semantic' from lance_semantic_embeddings
+),
+
+others as (
+    select dataset, sum(files)::bigint as files
+    from catalog.not_taken
+    where part <> 'second dump'
+    group by dataset
 ),
 
 rows as (
@@ -45,7 +53,9 @@ select
     count(*) filter (where state = 'ok') as ok,
     count(*) filter (where state = 'low_quality') as low_quality,
     count(*) filter (where state = 'failed') as failed,
-    count(*) filter (where state = 'missing') as missing
+    count(*) filter (where state = 'missing') as missing,
+    coalesce(any_value(others.files), 0) as not_taken
 from rows
-group by all
+left join others using (dataset)
+group by dataset, fingerprint
 order by all

@@ -32,6 +32,28 @@ ALIASES = TEXT_COLUMNS | NUMBER_COLUMNS
 PICTURE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "gif", "avif", "img", "picture", "image_bytes", "bytes")
 PICTURES_WANTED = f"a struct of bytes and path, or bytes called {', '.join(PICTURE_COLUMNS)}"
 
+# Spellings of "nothing is stated", compared in any case; sql/functions/stated.sql has the same ones. `NA` counts in
+# upper case alone, because `na` is a language.
+_NOT_A_NUMBER = ("nan", "-nan", "nat", "1.#qnan", "-1.#ind")
+_NOTHING = ("?", "-", "none", "<none>", "null", "<null>", "(null)", "[null]", "nil", "undefined", "unknown", "\\n")
+_NOT_AVAILABLE = ("<na>", "n/a", "<n/a>", "#n/a", "#na", "n.a.")
+MISSING = frozenset({*_NOT_A_NUMBER, *_NOTHING, *_NOT_AVAILABLE})
+# A caption may be such a word, so of captions only what programs write for a missing value counts, in this case.
+MISSING_CAPTIONS = frozenset(("nan", "NaN", "None", "<NA>", "null", "\\N"))
+BLANKS = " \t\n\v\f\r\x85\xa0\u200b\u2028\u2029\u3000\ufeff"
+
+
+def stated(text: str | None) -> str | None:
+    """Return what a column states, without white space at both ends, or None if it only says that it is missing."""
+    said = (text or "").strip(BLANKS)
+    return None if not said or said == "NA" or said.lower() in MISSING else said
+
+
+def stated_caption(text: str | None) -> str | None:
+    """Return a caption or prompt as written, or None if it is blank or what a program writes for a missing value."""
+    said = (text or "").strip(BLANKS)
+    return None if not said or said in MISSING_CAPTIONS else text
+
 
 class LandingError(ValueError):
     """A landing file cannot be used; the message names the file and the fix."""

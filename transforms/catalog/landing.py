@@ -12,14 +12,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from transforms.catalog.columns import LandingError
+from transforms.catalog.not_taken import NotTakenCounts
 from transforms.pictures import PICTURE_ENDINGS
-from transforms.storage import stores
+from transforms.storage import globs, stores
 from transforms.storage.stores import Entry
+from transforms.storage.system_files import HIDDEN, is_system_file
 
 # A row's index in its shard takes the low bits of its id (67 million rows; LAION-2B's largest file has 18).
 ROW_BITS = 26
 OK, IMAGES_ONLY, REFUSED = "ok", "images_only", "failed"  # statuses of a landed shard
 PARQUET = frozenset({".parquet", ".pq"})
+_COMPRESSED = (".tar.gz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4")
+_BY_PRODUCT = "a by-product of img2dataset or Spark, no dump"
+_FOLDER = "a folder, not a file of metadata; name the files in it"
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,13 @@ class LandingFile:
 
     @classmethod
     def of(cls, entry: Entry) -> "LandingFile":
-        """Describe an entry; a folder by everything below it."""
+        """Describe an entry; a folder by everything below it but what systems leave there."""
         if not entry.folder:
             return cls(entry.path, entry.size, entry.stamp)
         size, seen = 0, hashlib.sha256()
         for name, file in stores.walk(entry.path):
+            if is_system_file(name):
+                continue
             size += file.size
             seen.update(f"{name}\0{file.size}\0{file.stamp}\0".encode())
         return cls(entry.path, size, int.from_bytes(seen.digest()[:8]) >> 1)
@@ -120,18 +127,21 @@ class LandedShard:
 _DELIVERY = ("path", "size", "mtime_ns")
 
 
-def find_shards(dataset: str, metadata: str | None, images: str | None) -> list[Shard]:
+def find_shards(
+    dataset: str, metadata: str | None, images: str | None, not_taken: NotTakenCounts | None = None
+) -> list[Shard]:
     """Find the shards of a dataset.
 
     A shard is named by its path below the glob's fixed part, without the ending, so that `part-1/00000.parquet` and
     `part-1/00000.tar` are one shard. Images may be tars, parquet files with pictures, and folders of pictures. A
-    parquet of the same name as a folder or tar is img2dataset's report, not a dump. Without metadata, a parquet of
-    pictures is its own metadata.
+    parquet of the same name as a folder or tar is img2dataset's report, not a dump. A folder that is called a parquet,
+    as Spark writes it, is the parquet files in it. Without metadata, a parquet of pictures is its own metadata.
 
     Args:
         dataset: Its name.
         metadata: A glob (`**` crosses folders), or None.
         images: Likewise.
+        not_taken: Receives what the globs find and no shard takes.
 
     Returns:
         The shards in order of their names.
@@ -140,8 +150,9 @@ def find_shards(dataset: str, metadata: str | None, images: str | None) -> list[
         LandingError: If the globs find one shard twice, or pictures instead of folders.
         OSError: If a store does not answer.
     """
-    rows = _named(_files(metadata), metadata) if metadata else {}
-    pictures = _named(_dumps(images), images) if images else {}
+    counts = NotTakenCounts() if not_taken is None else not_taken
+    rows = _named(_files(metadata, counts), metadata) if metadata else {}
+    pictures = _named(_dumps(images, counts), images) if images else {}
     if not metadata:
         rows = {name: entry for name, entry in pictures.items() if _is_parquet(entry)}
     names = sorted(rows.keys() | pictures.keys())
@@ -151,12 +162,45 @@ def find_shards(dataset: str, metadata: str | None, images: str | None) -> list[
     ]
 
 
-def _files(pattern: str) -> Iterator[Entry]:
-    return (entry for entry in stores.glob(pattern) if not entry.folder)
+def _found(pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:
+    """Yield what a glob finds, folders that are called a parquet as the parquet files in them."""
+    fixed, wanted = stores.plain(globs.fixed_part(pattern)).rstrip("/"), PurePosixPath(pattern).parts
+    for entry in globs.glob(pattern):
+        below = entry.path if fixed == "." else entry.path[len(fixed) :].lstrip("/")
+        if is_system_file(below, wanted):
+            counts.add(pattern, HIDDEN, entry.path)
+        elif entry.refusal is not None:
+            counts.add(pattern, entry.refusal, entry.path)
+        elif entry.folder and PurePosixPath(entry.path).suffix.lower() in PARQUET:
+            yield from _spark_parts(entry, pattern, counts)
+        else:
+            yield entry
 
 
-def _dumps(pattern: str) -> Iterator[Entry]:
-    found = sorted((e for e in stores.glob(pattern) if not _is_beside(e)), key=lambda entry: entry.path)
+def _spark_parts(folder: Entry, pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:
+    files = [file for _, file in stores.walk(folder.path) if file.refusal is None]
+    parts = [file for file in files if _is_parquet(file) and not _is_beside(file)]
+    if not parts:
+        yield folder
+        return
+    yield from parts
+    if left := sorted({file.path for file in files} - {part.path for part in parts}):
+        counts.add(pattern, _BY_PRODUCT, *left)
+
+
+def _files(pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:
+    for entry in _found(pattern, counts):
+        if entry.folder:
+            counts.add(pattern, _FOLDER, entry.path)
+        else:
+            yield entry
+
+
+def _dumps(pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:
+    found = sorted(_found(pattern, counts), key=lambda entry: entry.path)
+    if by_products := [entry.path for entry in found if _is_beside(entry)]:
+        counts.add(pattern, _BY_PRODUCT, *by_products)
+    found = [entry for entry in found if not _is_beside(entry)]
     pictures = [e.path for e in found if not e.folder and PurePosixPath(e.path).suffix.lower() in PICTURE_ENDINGS]
     if pictures:
         raise LandingError(
@@ -186,15 +230,20 @@ def _is_parquet(entry: Entry) -> bool:
 
 
 def _stem(entry: Entry) -> str:
-    return entry.path if entry.folder else entry.path[: len(entry.path) - len(PurePosixPath(entry.path).suffix)]
+    if entry.folder:
+        return entry.path
+    compressed = next((ending for ending in _COMPRESSED if entry.path.lower().endswith(ending)), None)
+    return entry.path[: len(entry.path) - len(compressed or PurePosixPath(entry.path).suffix)]
 
 
 def _named(entries: Iterable[Entry], pattern: str) -> dict[str, Entry]:
-    fixed = stores.plain(stores.fixed_part(pattern)).rstrip("/")
+    fixed = stores.plain(globs.fixed_part(pattern)).rstrip("/")
     found: dict[str, Entry] = {}
     for entry in entries:
         name = _stem(entry) if fixed in {"", "."} else _stem(entry)[len(fixed) :]
         name = name.strip("/") or PurePosixPath(entry.path).name
+        if name in found and entry.path.lower().endswith(_COMPRESSED):
+            name = f"{name}.tar"  # the tar itself is beside it
         if name in found:
             raise LandingError(f"{entry.path} and {found[name].path} would both be shard {name}; narrow the glob")
         found[name] = entry

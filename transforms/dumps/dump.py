@@ -1,23 +1,20 @@
 """Image dumps of any layout with one small protocol: tars, parquet files with pictures, folders of pictures.
 
-What belongs here: detecting layouts, folders, and the rows that img2dataset's parquet lists without a picture. What
-does not: the content of tars (`dumps/tars.py`) and of parquet files (`dumps/parquet.py`), opening paths
-(`storage/stores.py`).
+What belongs here: detecting layouts, and the rows that img2dataset's parquet lists without a picture. What does not:
+the content of tars (`dumps/tars.py`), folders (`dumps/folders.py`) and parquet files (`dumps/parquet.py`), opening
+paths (`storage/stores.py`).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol
 
-from transforms.dumps import members, parquet, tars
-from transforms.dumps.members import SIDECAR_BYTES, SIDECARS, ArchiveError, Listing, Member
-from transforms.pictures import PICTURE_ENDINGS
+from transforms.dumps import parquet, tars
+from transforms.dumps.folders import Folder
+from transforms.dumps.members import ArchiveError, Listing
 from transforms.storage import stores
-from transforms.storage.remote_stores import is_remote
-from transforms.storage.stores import Entry
 
 
 class Dump(Protocol):
@@ -71,63 +68,6 @@ class Tar:
     def read(self, name: str, offset: int, size: int) -> bytes:
         """See Dump."""
         return tars.read(self.file, offset, size)
-
-
-@dataclass(frozen=True)
-class Folder:
-    """Picture files below a folder, with sidecars of the same stem. A picture is named by its path within the folder.
-
-    img2dataset's `output_format=files` writes such folders; any other folder will do.
-    """
-
-    path: str
-
-    def listing(self, member_bytes: int) -> Listing:
-        """See Dump. Pictures come in order of their paths. Links that leave the folder are refused."""
-        found, others = Listing(), 0
-        for _, group in groupby(stores.walk(self.path), key=lambda file: PurePosixPath(file[0]).parent):
-            files = dict(group)
-            for name, entry in files.items():
-                if PurePosixPath(name).suffix.lower() in PICTURE_ENDINGS:
-                    found.members.append(_member(name, entry, files, member_bytes))
-                elif PurePosixPath(name).suffix.lower() not in SIDECARS:
-                    others += 1
-        if not found.members:
-            found.broken = f"{self.path} holds no pictures"
-            found.broken += f", but {others} other files; name them in `images` if they are dumps" if others else ""
-        return found
-
-    def read(self, name: str, offset: int, size: int) -> bytes:
-        """See Dump."""
-        inside = PurePosixPath(name)
-        if inside.is_absolute() or ".." in inside.parts:
-            raise ArchiveError(f"{self.path}: {name!r} leaves the folder")
-        path = f"{self.path.rstrip('/')}/{name}"
-        if not is_remote(path) and not _within(path, self.path):
-            raise ArchiveError(f"{path} is now a link that leaves the folder, or no file; fingerprint it again")
-        with stores.open_file(path) as file:
-            data = file.read(size + 1)
-        if len(data) != size:
-            raise ArchiveError(f"{path} no longer has {size} bytes; fingerprint it again")
-        return data
-
-
-def _within(path: str, folder: str) -> bool:
-    real = stores.on_disk(path).resolve()
-    return real.is_file() and real.is_relative_to(Path(stores.on_disk(folder)).resolve())
-
-
-def _member(name: str, entry: Entry, files: dict[str, Entry], member_bytes: int) -> Member:
-    stem = name[: len(name) - len(PurePosixPath(name).suffix)]
-    member = Member(stem, name, 0, entry.size, entry.refusal)
-    if entry.refusal is None and entry.size > member_bytes:
-        member.refusal = f"refused: {entry.size} bytes are more than limits.member_bytes = {member_bytes}"
-    for ending in SIDECARS:
-        sidecar = files.get(stem + ending)
-        if sidecar and sidecar.refusal is None and sidecar.size <= SIDECAR_BYTES:
-            with stores.open_file(sidecar.path) as file:
-                members.annotate(member, ending, file.read(SIDECAR_BYTES))
-    return member
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
-"""The pictures of any dump: the record of each, and its sidecar.
+"""The pictures of any dump: the record of each.
 
-What belongs here: the record of a picture, and reading sidecars. What does not: the layouts of dumps (`dumps/dump.py`),
-or finding the training row of a picture (`fingerprints/row_matching.py`).
+What belongs here: the record of a picture, and of a dump. What does not: the layouts of dumps (`dumps/dump.py`), what
+sidecars say (`dumps/sidecars.py`), finding the training row of a picture (`fingerprints/row_matching.py`).
 """
 
-import json
 from dataclasses import dataclass, field
 
-from transforms.catalog.columns import TEXT_COLUMNS
+from transforms.catalog.not_taken import NotTaken
 
-SIDECARS = (".json", ".txt")
-SIDECAR_BYTES = 1_000_000  # larger sidecars are ignored
+SIDECAR_BYTES = 1_000_000  # larger sidecars are counted and not read
 ROW = "raisonne_row"
 """The sidecar's field for the row of metadata that its picture was downloaded by, counted from 0."""
 
@@ -36,6 +34,7 @@ class Member:
         height: Of the original, in pixels.
         captioned: Whether the sidecar states a caption, even a null one.
         row: The row of the metadata that it was downloaded by.
+        own_row: The row of its own dump's metadata, where that is not its offset: a further picture of a row.
     """
 
     key: str
@@ -50,42 +49,16 @@ class Member:
     height: int | None = None
     captioned: bool = False
     row: int | None = None
+    own_row: int | None = None
 
 
 @dataclass
 class Listing:
-    """The pictures of a dump in order, and the reason if the dump is cut off."""
+    """The pictures of a dump in order, what else was found in it, and the reason if the dump is cut off."""
 
     members: list[Member] = field(default_factory=list)
     broken: str | None = None
-
-
-def annotate(member: Member, ending: str, data: bytes) -> None:
-    """Copy the fields of a sidecar into the record of its picture. An unreadable sidecar is ignored.
-
-    Args:
-        member: The picture, which is changed.
-        ending: Of the sidecar: `.json` or `.txt`.
-        data: The sidecar's bytes.
-    """
-    text = data.decode(errors="replace")
-    if ending == ".txt":
-        if not member.captioned:  # img2dataset writes an empty text for a caption that is null
-            member.caption = text
-        return
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        return  # a broken sidecar leaves its picture unlisted, which is counted
-    if not isinstance(record, dict):
-        return
-    fields = {str(name).lower(): value for name, value in record.items()}
-    member.url, member.captioned = _text(fields.get("url")), "caption" in fields
-    member.caption = _text(fields.get("caption")) if member.captioned else member.caption
-    member.uid = next((uid for name in TEXT_COLUMNS["uid"] if (uid := uid_text(fields.get(name))) is not None), None)
-    row = fields.get(ROW)
-    member.row = row if isinstance(row, int) and row >= 0 else None
-    member.width, member.height = (_pixels(fields.get(f"original_{side}")) for side in ("width", "height"))
+    not_taken: list[NotTaken] = field(default_factory=list)
 
 
 def _text(value: object) -> str | None:
@@ -100,7 +73,3 @@ def uid_text(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < 1 << 64 else None
     return _text(value)
-
-
-def _pixels(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value < 1 << 31 else None  # true is an int to isinstance

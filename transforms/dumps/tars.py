@@ -1,21 +1,33 @@
-"""Image tars as img2dataset writes them: members grouped by key, each picture with its row's URL and caption.
+"""Image tars as img2dataset and webdataset write them, and others: the members of each, to the end of the file.
 
-What belongs here: walking a tar safely, and reading one member again later. What does not: other dumps
-(`dumps/dump.py`), what a sidecar says (`dumps/members.py`), decoding (`pictures.py`). Nothing is extracted to disk.
+What belongs here: walking a tar safely, and reading one member again later. What does not: which members are pictures
+(`dumps/samples.py`), other dumps (`dumps/dump.py`), decoding (`pictures.py`). Nothing is extracted to disk.
 """
 
+import io
 import tarfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
 
-from transforms.dumps.members import SIDECAR_BYTES, SIDECARS, ArchiveError, Listing, Member, annotate
-from transforms.pictures import PICTURE_ENDINGS
+from transforms.dumps import first_bytes, names, picture_tables
+from transforms.dumps.members import ArchiveError, Listing
+from transforms.dumps.samples import Part, Samples
 from transforms.storage import stores
+
+TAIL = "bytes after the end mark of the tar, which are no tar"
+_LEAVES = "refused: a member whose name leaves the archive"
+_LINK = "refused: the member is a link or device, not a file"
+_BLOCK, _CHUNK = tarfile.BLOCKSIZE, 1 << 20
+# What tarfile raises on hostile headers, beside its own errors: numbers out of range, names that are no text, headers
+# that announce headers without end.
+_BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
 def members(path: str, member_bytes: int) -> Listing:
     """List the pictures of an uncompressed tar. Of a cut-off tar, list those before the break.
+
+    What follows an end mark is read too, as `tar -r` and `cat` leave it. The parts of a sample may lie anywhere.
 
     Args:
         path: The tar, local or remote.
@@ -27,88 +39,151 @@ def members(path: str, member_bytes: int) -> Listing:
     Raises:
         ArchiveError: If not even the first header can be read.
     """
-    listing = Listing()
-    last: Member | None = None
-    early: list[tuple[str, str, bytes]] = []  # sidecars before their picture: webdataset sorts the parts of a sample
     with stores.open_file(path) as file:
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                for info in _headers(archive, file, listing, path):
-                    key, ending = _key(info.name)
-                    name, key = stores.plain(info.name), stores.plain(key)
-                    if ending in PICTURE_ENDINGS:
-                        last = Member(key, name, info.offset_data, info.size, _refusal(info, member_bytes))
-                        listing.members.append(last)
-                        for _, kind, data in (sidecar for sidecar in early if sidecar[0] == key):
-                            annotate(last, kind, data)
-                        early = []
-                    elif ending in SIDECARS and info.isreg() and info.size <= SIDECAR_BYTES:
-                        data = _content(archive, info)
-                        if last is not None and last.key == key:
-                            annotate(last, ending, data)
-                        else:
-                            early = [*(sidecar for sidecar in early if sidecar[0] == key), (key, ending, data)]
-        except tarfile.TarError as error:
-            reason = (
-                f"{path} is not an uncompressed tar ({error}); img2dataset writes one with output_format=webdataset"
-            )
-            raise ArchiveError(reason) from error
-    return listing
+        walk = _Walk(path, file)
+        samples = Samples(path, Windows(file), member_bytes)
+        samples.sort(walk.parts())
+        if walk.tail is not None:
+            samples.counts.add(path, TAIL, f"at byte {walk.tail:,}")
+        samples.key_as_webdataset()
+        missing, broken = picture_tables.annotate(samples)
+        samples.annotate()
+        listing = samples.listing(walk.broken or broken)
+        listing.members += missing
+        return listing
 
 
-def _headers(archive: tarfile.TarFile, file: BinaryIO, listing: Listing, path: str) -> Iterator[tarfile.TarInfo]:
-    last, size = "its beginning", _size(file)
-    while True:
+class _Walk:
+    """The members of a tar in order. Memory: a record of each, by which hard links find their file.
+
+    Attributes:
+        broken: Where the tar breaks off, or None.
+        tail: Where bytes begin that are no tar, or None.
+    """
+
+    def __init__(self, path: str, file: BinaryIO) -> None:
+        self.broken: str | None = None
+        self.tail: int | None = None
+        self._path, self._file = path, file
+        self._size = file.seek(0, io.SEEK_END)
+        self._files: dict[str, tarfile.TarInfo] = {}
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the members that are not folders. Raises ArchiveError if the first header is none."""
+        for info in self._headers():
+            if info.isdir():
+                continue
+            target = self._files.get(info.linkname) if info.islnk() else None
+            if info.isreg():
+                self._files[info.name] = info
+            name, held = stores.plain(info.name), target or info
+            if info.name.startswith("/") or ".." in info.name.split("/"):
+                picture = names.ending(name) in names.PICTURE_NAMES
+                named = f"refused: the member name {info.name!r} leaves the archive"
+                yield Part(name, held.offset_data, held.size, named if picture else _LEAVES)
+            else:
+                yield Part(name, held.offset_data, held.size, _refusal(held))
+
+    def _headers(self) -> Iterator[tarfile.TarInfo]:
+        """Yield the headers of a tar, and of those that follow it in the same file."""
+        start: int | None = 0
+        last = "its beginning"
+        while start is not None:
+            self._file.seek(start)
+            try:
+                archive = tarfile.open(fileobj=self._file, mode="r:")  # noqa: SIM115 -- nothing to close but the file
+            except _BROKEN as error:
+                if start == 0:
+                    raise self._no_tar(error) from error
+                self.tail = start
+                return
+            found = 0
+            while (info := self._next(archive, last)) is not None:
+                found, last = found + 1, repr(info.name)
+                yield info
+            if start and not found and self.broken:
+                self.broken, self.tail = None, start
+            start = None if self.broken else self._after_end_mark(archive.offset)
+
+    def _next(self, archive: tarfile.TarFile, last: str) -> tarfile.TarInfo | None:
         try:
             info = archive.next()
-        except (tarfile.TarError, EOFError) as error:
-            listing.broken = f"{path} breaks off after {last} ({error}); download it again"
-            return
+        except _BROKEN as error:
+            self.broken = f"{self._path} breaks off after {last} ({error}); download it again"
+            return None
         if info is None:
-            if not _at_end_mark(file, archive.offset):
-                listing.broken = f"{path} breaks off after {last} (no end mark follows); download it again"
-            return
-        if info.offset_data + info.size > size:
-            listing.broken = f"{path} breaks off within {info.name!r}; download it again"
-            return
-        last = repr(info.name)
-        yield info
+            # tarfile takes a cut or unreadable header for the end; only a block of zeros is one
+            self._file.seek(archive.offset)
+            if self._file.read(_BLOCK) != bytes(_BLOCK):
+                self.broken = f"{self._path} breaks off after {last} (no end mark follows); download it again"
+            return None
+        if info.size < 0 or info.offset_data + info.size > self._size:
+            self.broken = f"{self._path} breaks off within {info.name!r}; download it again"
+            return None
+        return info
+
+    def _after_end_mark(self, offset: int) -> int | None:
+        """Return the first block after the zeros of an end mark, or None if the file ends with them."""
+        self._file.seek(offset)
+        while chunk := self._file.read(_CHUNK):
+            zeros = len(chunk) - len(chunk.lstrip(b"\0"))
+            if zeros < len(chunk):
+                return offset + zeros // _BLOCK * _BLOCK
+            offset += len(chunk)
+        return None
+
+    def _no_tar(self, error: BaseException) -> ArchiveError:
+        self._file.seek(0)
+        why = first_bytes.no_tar(self._file.read(first_bytes.HEAD)) or str(error)
+        return ArchiveError(
+            f"{self._path} is not an uncompressed tar ({why}); img2dataset writes one with output_format=webdataset"
+        )
 
 
-def _size(file: BinaryIO) -> int:
-    before = file.tell()
-    size = file.seek(0, 2)
-    file.seek(before)
-    return size
-
-
-def _at_end_mark(file: BinaryIO, offset: int) -> bool:
-    # tarfile takes a cut or unreadable header for the end; only a block of zeros is one
-    file.seek(offset)
-    return file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
-
-
-def _key(name: str) -> tuple[str, str]:
-    # webdataset's rule: everything before the first dot of the last part is the key
-    parent, _, last = name.rpartition("/")
-    stem, _, ending = last.partition(".")
-    return (f"{parent}/{stem}" if parent else stem), f".{ending.lower()}"
-
-
-def _refusal(info: tarfile.TarInfo, member_bytes: int) -> str | None:
-    path = PurePosixPath(info.name)
-    if path.is_absolute() or ".." in path.parts:
-        return f"refused: the member name {info.name!r} leaves the archive"
+def _refusal(info: tarfile.TarInfo) -> str | None:
     if not info.isreg():
-        return "refused: the member is a link or device, not a file"
-    if info.size > member_bytes:
-        return f"refused: {info.size} bytes are more than limits.member_bytes = {member_bytes}"
-    return None
+        return _LINK
+    return "refused: a sparse file, whose bytes are not in one piece" if info.issparse() else None
 
 
-def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(info)
-    return file.read() if file else b""
+@dataclass(frozen=True)
+class Windows:
+    """Reads the members of an open tar, one at a time."""
+
+    file: BinaryIO
+
+    def first(self, part: Part, size: int) -> bytes:
+        """See PartSource."""
+        self.file.seek(part.offset)
+        return self.file.read(min(part.size, size))
+
+    def open(self, part: Part) -> BinaryIO:
+        """See PartSource."""
+        return cast(BinaryIO, io.BufferedReader(_Window(self.file, part.offset, part.size), 1 << 13))
+
+
+class _Window(io.RawIOBase):
+    """A stretch of an open file, as a file."""
+
+    def __init__(self, file: BinaryIO, first: int, size: int) -> None:
+        self._file, self._first, self._size, self._at = file, first, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 -- any buffer
+        self._file.seek(self._first + self._at)
+        data = self._file.read(min(len(buffer), max(0, self._size - self._at)))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def read(file: BinaryIO, offset: int, size: int) -> bytes:

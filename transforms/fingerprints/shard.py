@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from transforms.catalog.not_taken import NotTaken
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
 from transforms.encoders import Encoder, Prepared, Vectors
@@ -51,6 +52,7 @@ class Account:
         unreachable: Whether another try may succeed.
         reused: Pictures whose bytes were fingerprinted before.
         seconds: From opening the dump to its last fingerprint.
+        not_taken: What else was found in the dump and is no picture of a row.
     """
 
     pictures: int = 0
@@ -60,6 +62,7 @@ class Account:
     unreachable: bool = False
     reused: int = 0
     seconds: float = 0.0
+    not_taken: list[NotTaken] = field(default_factory=list)
 
     @property
     def unlisted(self) -> int:
@@ -161,6 +164,7 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
             listing = dump.listing(job.rules.member_bytes)
             ids = row_matching.match_rows(listing.members, job.files)
             account.pictures, account.broken = len(listing.members), listing.broken
+            account.not_taken = [replace(each, place=job.dump) for each in listing.not_taken]  # not the fetched copy
             listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]
             unlisted = (m.name for i, m in zip(ids, listing.members, strict=True) if i is None)
             account.unlisted_examples = [name for name, _ in zip(unlisted, range(_EXAMPLES), strict=False)]

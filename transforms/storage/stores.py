@@ -7,7 +7,6 @@ store.
 Paths are text that a fact table can hold: a byte of a file name that is not UTF-8 is written `\udcXX`, and read back.
 """
 
-import glob as local
 import hashlib
 import os
 import re
@@ -22,8 +21,8 @@ from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.arrow import ArrowFSWrapper
-from fsspec.utils import glob_translate
 
+from transforms.storage.links import DANGLING, INSIDE, OUTSIDE, files_below, is_below
 from transforms.storage.remote_stores import StoreError, explain_errors, filesystem, is_remote
 
 _CHUNK = 8 << 20
@@ -54,56 +53,23 @@ def plain(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def glob(pattern: str) -> Iterator[Entry]:
-    """Find files and folders. `**` crosses folders; a pattern that ends in `/` finds folders alone.
-
-    Raises StoreError if a store does not answer, because an unlisted shard may still exist.
-    """
-    if is_remote(pattern):
-        with explain_errors(pattern):
-            yield from _remote_glob(pattern)
-        return
-    for path in local.iglob(pattern, recursive=True):  # noqa: PTH207 -- Path.glob takes no absolute pattern
-        try:
-            found = Path(path).stat()
-        except OSError:
-            continue  # a dangling link, or gone since it was listed
-        folder = stat.S_ISDIR(found.st_mode)
-        if folder or stat.S_ISREG(found.st_mode):
-            yield Entry(plain(str(Path(path))), found.st_size, found.st_mtime_ns, folder)
-
-
-def fixed_part(pattern: str) -> str:
-    """Return the folder that contains all paths found by a glob. Of a plain path, return its parent."""
-    scheme, rest = _split(pattern)
-    parts = PurePosixPath(rest).parts
-    fixed = parts[: next((i for i, part in enumerate(parts) if local.has_magic(part)), len(parts) - 1)]
-    return scheme + str(PurePosixPath(*fixed)) if fixed else scheme + "."
-
-
-def _split(path: str) -> tuple[str, str]:
+def split_scheme(path: str) -> tuple[str, str]:
+    """Return `s3://` or its like, empty on disk, and the rest of a path."""
     head, mark, rest = path.partition("://")
     return (head + mark, rest) if mark else ("", path)
 
 
-def _remote_glob(pattern: str) -> Iterator[Entry]:
-    store, inner = filesystem(pattern)
-    if not local.has_magic(inner):
-        try:
-            yield _entry(pattern.rstrip("/"), store.info(inner.rstrip("/")))
-        except FileNotFoundError:
-            return
-        return
-    root = fixed_part(inner)
-    depth = None if "**" in inner else len(PurePosixPath(inner).parts) - len(PurePosixPath(root).parts)
-    wanted = re.compile(glob_translate(inner))
-    for name, info in _below(store, root, depth, folders=True):
-        folder = info["type"] == "directory"
-        if wanted.match(f"{name}/" if folder and inner.endswith("/") else name):
-            yield _entry(_split(pattern)[0] + name, info)
+def store_files(
+    store: AbstractFileSystem, root: str, depth: int | None, *, folders: bool
+) -> Iterator[tuple[str, dict]]:
+    """Yield what lies below a folder of a store, with what the store says of it.
 
-
-def _below(store: AbstractFileSystem, root: str, depth: int | None, *, folders: bool) -> Iterator[tuple[str, dict]]:
+    Args:
+        store: The store.
+        root: The folder.
+        depth: How many folders down, or None for all.
+        folders: Whether to yield folders too.
+    """
     # fsspec's own glob takes a store that does not answer for an empty one
     strict = {"on_error": "raise"} if isinstance(store, ArrowFSWrapper) else {}
     try:
@@ -118,7 +84,7 @@ def at(path: str) -> Entry:
     with explain_errors(path):
         if is_remote(path):
             store, inner = filesystem(path)
-            return _entry(path, store.info(inner.rstrip("/")))
+            return store_entry(path, store.info(inner.rstrip("/")))
         found = on_disk(path).stat()
         return Entry(path, found.st_size, found.st_mtime_ns, stat.S_ISDIR(found.st_mode))
 
@@ -126,41 +92,47 @@ def at(path: str) -> Entry:
 def walk(folder: str) -> Iterator[tuple[str, Entry]]:
     """Yield every file below a folder with its path within it, a folder at a time, in order.
 
-    Links that leave the folder, and devices, are refused. Links to folders are not followed.
+    A link to a folder within is followed once. Links that leave the folder or lead to nothing are refused, and
+    devices. In a snapshot of the cache of the Hugging Face Hub, links to its blobs are followed.
     """
     with explain_errors(folder):
         if is_remote(folder):
             store, inner = filesystem(folder)
-            found = _below(store, inner, None, folders=False)
+            found = store_files(store, inner, None, folders=False)
             skip = len(inner.rstrip("/")) + 1
             for name, info in sorted(found, key=lambda f: f[0].rpartition("/")):
-                yield name[skip:], _entry(_split(folder)[0] + name, info)
+                yield name[skip:], store_entry(split_scheme(folder)[0] + name, info)
             return
         root = on_disk(folder)
         real = root.resolve()
-        for path in sorted(_files(root), key=lambda path: (path.parent, path.name)):
+        for path in sorted(files_below(root, real), key=lambda path: (path.parent, path.name)):
             yield plain(path.relative_to(root).as_posix()), _local_entry(path, real)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder, onerror=_stop):
-        links = (name for name in folders if Path(place, name).is_symlink())
-        yield from (Path(place, name) for name in (*files, *links))
+def stays_within(path: str, folder: str) -> bool:
+    """Return whether a path is a file below a folder, all links followed.
 
-
-def _stop(error: OSError) -> None:
-    raise error
+    Args:
+        path: The path, on disk.
+        folder: The folder, on disk.
+    """
+    real = Path(os.path.realpath(on_disk(path)))
+    return real.is_file() and is_below(real, Path(os.path.realpath(on_disk(folder))))
 
 
 def _local_entry(path: Path, root: Path) -> Entry:
     text, found = plain(str(path)), path.lstat()
     if stat.S_ISLNK(found.st_mode):
         target = Path(os.path.realpath(path))
-        if not target.is_relative_to(root) or not target.exists():
+        if not target.exists():
+            return Entry(text, 0, found.st_mtime_ns, refusal=DANGLING)
+        if target.is_dir():
+            return Entry(text, 0, found.st_mtime_ns, True, INSIDE if target.is_relative_to(root) else OUTSIDE)
+        if not is_below(target, root):
             return Entry(text, 0, found.st_mtime_ns, refusal="refused: a link that leaves the folder")
         found = target.stat()
     if not stat.S_ISREG(found.st_mode):
-        return Entry(text, 0, found.st_mtime_ns, refusal="refused: a link to a folder, or a device, not a file")
+        return Entry(text, 0, found.st_mtime_ns, refusal="refused: a device or a pipe, not a file")
     if text != str(path) and os.path.lexists(text):
         return Entry(text, 0, found.st_mtime_ns, refusal="refused: two files have this name once it is made UTF-8")
     return Entry(text, found.st_size, found.st_mtime_ns)
@@ -243,7 +215,13 @@ def on_disk(path: str) -> Path:
     return Path(path)
 
 
-def _entry(path: str, info: dict[str, Any]) -> Entry:
+def store_entry(path: str, info: dict[str, Any]) -> Entry:
+    """Describe a file or folder of a store.
+
+    Args:
+        path: Where it is.
+        info: What the store says of it.
+    """
     when = info.get("mtime")
     if isinstance(when, datetime):
         stamp = int(when.timestamp()) * 1_000_000_000 + when.microsecond * 1000

@@ -25,6 +25,18 @@ TABLES = (
         },
     ),
     TableDefinition(
+        "not_taken",
+        row="a reason why files of a place did not become rows, as one owner counted them",
+        key={"owner": pa.string(), "place": pa.string(), "reason": pa.string()},
+        columns={
+            "dataset": pa.string(),  # null for generations
+            "source": pa.string(),  # null for datasets
+            "files": pa.int64(),
+            "examples": pa.list_(pa.string()),
+        },
+        written_by="image_fingerprints",
+    ),
+    TableDefinition(
         "recalled_rows",
         row="a training row that an opt-out list names, with the first entry that names it",
         key={"sample_id": pa.uint64()},

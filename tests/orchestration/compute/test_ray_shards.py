@@ -13,6 +13,7 @@ import pytest
 
 from orchestration.compute import engines
 from orchestration.settings.sections import Compute
+from tests import processes
 from tests.conftest import Landing, Row, add, encoded, picture
 from transforms import encoders
 from transforms.encoders import EncoderUnavailable
@@ -148,7 +149,7 @@ def test_a_whole_run(landing: Landing, rows_of: Callable[[int, int], list[Row]],
     (landing.folder / "generations" / "g.png").write_bytes(io.BytesIO(encoded(picture(1), "PNG")).getvalue())
     tables = []
     # Ray as users start it, in a process whose end takes its cluster along
-    for engine, run in (("local", landing.run_here), ("ray", lambda: landing.raisonne("run"))):
+    for engine, run in (("local", landing.run_here), ("ray", lambda: processes.run_afresh(landing.config, "run"))):
         landing.write_config(f'[compute]\nengine = "{engine}"\n')
         config = landing.config.read_text().replace('home = "home"', f'home = "{engine}"')
         landing.config.write_text(config)

@@ -10,6 +10,7 @@ import pytest
 
 from orchestration.warehouse import functions, macros, sql_folder
 from orchestration.warehouse.headers import ModelError
+from transforms.catalog.columns import BLANKS, MISSING, MISSING_CAPTIONS, stated, stated_caption
 from transforms.intervals import wilson
 from transforms.matches.null_distribution import Null, Tail, fit
 
@@ -35,6 +36,36 @@ def test_an_interval_is_the_one_of_python(con: duckdb.DuckDBPyConnection, succes
 
 def test_without_trials_an_interval_is_everything(con: duckdb.DuckDBPyConnection) -> None:
     assert con.execute("select wilson_low(null, 0), wilson_high(null, 0)").fetchall() == [(0, 1)]
+
+
+_SPELLED = sorted(
+    MISSING | MISSING_CAPTIONS | {"", "NA", "na", "cc-by 4.0", "no", "nan nan", "Nina", "NASA", "0", "false"}
+)
+
+
+@pytest.mark.parametrize("word", _SPELLED)
+def test_what_is_missing_is_missing_in_sql_and_in_python(con: duckdb.DuckDBPyConnection, word: str) -> None:
+    for spelled in {word, word.upper(), word.title(), *(f"{blank}{word}{blank * 2}" for blank in BLANKS)}:
+        [said] = con.execute("select stated($1::varchar), stated_caption($1::varchar)", [spelled]).fetchall()
+        assert said == (stated(spelled), stated_caption(spelled)), repr(spelled)
+
+
+@pytest.mark.parametrize(
+    "word", ["nan", "NaN", "None", "<NA>", "null", "NULL", "N/A", "n/a", "?", " ", "undefined", r"\N"]
+)
+def test_what_programs_write_for_a_missing_value_states_nothing(word: str) -> None:
+    assert stated(word) is None
+
+
+def test_a_value_is_stated_without_the_blanks_around_it() -> None:
+    assert stated(" cc-by 4.0\t\ufeff") == "cc-by 4.0"
+    assert stated("na") == "na"
+    assert stated(None) is None
+
+
+@pytest.mark.parametrize("caption", ["none", "NONE", "Null", "NULL", "N/A", "?", "unknown", " a cat "])
+def test_a_caption_of_such_a_word_is_a_caption(caption: str) -> None:
+    assert stated_caption(caption) == caption
 
 
 _DRAWN = np.random.default_rng(7).normal(0.1, 0.05, 300)

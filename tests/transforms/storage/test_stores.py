@@ -16,7 +16,7 @@ from pyarrow.fs import GcsFileSystem
 from transforms.catalog.landing import LandingFile, find_shards
 from transforms.catalog.metadata import inspect
 from transforms.dumps import dump as dumps
-from transforms.storage import stores
+from transforms.storage import globs, stores
 from transforms.storage.remote_stores import StoreError, explain_errors, filesystem
 
 OBJECTS = {
@@ -82,7 +82,7 @@ def test_globs_find_the_same_on_disk_and_in_a_store(
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_bytes(data)
     for root in (str(tmp_path), bucket):
-        entries = sorted(stores.glob(f"{root}/{pattern}"), key=lambda entry: entry.path)
+        entries = sorted(globs.glob(f"{root}/{pattern}"), key=lambda entry: entry.path)
         assert [entry.path for entry in entries] == [f"{root}/{name}" for name in found]
         assert [entry.folder for entry in entries] == [name not in OBJECTS for name in found]
         assert [e.size for e in entries if not e.folder] == [len(OBJECTS[n]) for n in found if n in OBJECTS]
@@ -157,7 +157,7 @@ def test_a_store_that_cannot_be_asked_is_not_an_empty_one(bucket: str, monkeypat
     with pytest.raises(
         StoreError, match=r"s3://nosuchbucket/\*\.tar cannot be read: there is no such bucket; give AWS_"
     ):
-        list(stores.glob("s3://nosuchbucket/*.tar"))
+        list(globs.glob("s3://nosuchbucket/*.tar"))
     for endpoint, reason in (
         ("http://127.0.0.1:9", "the store does not answer"),
         ("http://nohost.invalid", "there is no such host, or no network"),
@@ -165,7 +165,7 @@ def test_a_store_that_cannot_be_asked_is_not_an_empty_one(bucket: str, monkeypat
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         began = time.monotonic()
         with pytest.raises(StoreError, match=rf"{bucket}/d/\*\.tar cannot be read: {reason}; give AWS_ACCESS_KEY_ID"):
-            list(stores.glob(f"{bucket}/d/*.tar"))
+            list(globs.glob(f"{bucket}/d/*.tar"))
         assert time.monotonic() - began < 200
 
 
@@ -209,13 +209,13 @@ def test_what_a_store_says_becomes_one_sentence_with_the_fix(path: str, said: st
 def test_an_unreachable_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(StoreError, match=r"hf://datasets/laion/x/\*\.parquet cannot be read: .*HF_ENDPOINT"):
-        list(stores.glob("hf://datasets/laion/x/*.parquet"))
+        list(globs.glob("hf://datasets/laion/x/*.parquet"))
 
 
 def test_a_path_that_is_not_utf8_is_text_and_is_opened_by_it(tmp_path: Path) -> None:
     named = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.tar"))
     named.write_bytes(b"x")
-    (entry,) = stores.glob(f"{tmp_path}/*.tar")
+    (entry,) = globs.glob(f"{tmp_path}/*.tar")
     assert entry.path.encode() == os.fsencode(tmp_path) + b"/caf\\udce9.tar"
     assert stores.at(entry.path) == entry
     with stores.open_file(entry.path) as file:

@@ -1,0 +1,117 @@
+"""Keeping the counts of files that were found and did not become rows.
+
+What belongs here: the fact table `not_taken`, and who counts what. What does not: counting
+(`transforms/catalog/not_taken.py`), deciding what is taken (`transforms/dumps/`, `transforms/catalog/`), the published
+table (`sql/catalog/not_taken.sql`).
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from orchestration.facts import Facts
+from orchestration.facts.filters import equals, is_in
+from transforms.catalog.not_taken import EXAMPLES, NotTaken, NotTakenCounts
+from transforms.storage.stores import plain
+
+LANDING, DUMP, SECOND_DUMP, GENERATIONS = "landing", "dump", "second dump", "generations"
+"""Kinds of owners: the folders of a dataset, the dump of a shard, its second dump, a source of generations."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whoever counted some files, and replaces these counts when it counts again.
+
+    Attributes:
+        kind: LANDING, DUMP, SECOND_DUMP or GENERATIONS.
+        name: The dataset, the id of the shard, or the source of generations.
+        dataset: The dataset, or None for generations.
+        source: The source of generations, or None for a dataset.
+    """
+
+    kind: str
+    name: str | int
+    dataset: str | None = None
+    source: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Its value in the fact table."""
+        return f"{self.kind}/{self.name}"
+
+
+def store(facts: Facts, owner: Owner, found: Iterable[NotTaken]) -> None:
+    """Replace the counts of an owner. Writes nothing if they did not change.
+
+    Store them before the note that the owner is done, so that a run killed in between counts again.
+
+    Args:
+        facts: The fact tables; `not_taken` is written.
+        owner: Whose counts they are.
+        found: One value for each place and reason.
+    """
+    table, own = facts["not_taken"], equals("owner", owner.key)
+    named = {"owner": owner.key, "dataset": owner.dataset, "source": owner.source}
+    rows = {(row["place"], row["reason"]): named | row for row in map(_row, found)}
+    before = {(row["place"], row["reason"]): row for row in table.read(where=own).to_pylist()}
+    if rows == before:
+        return
+    table.upsert(pa.Table.from_pylist(list(rows.values()), table.schema))
+    for place, reason in before.keys() - rows.keys():
+        table.delete(f"{own} and {equals('place', place)} and {equals('reason', reason)}")
+
+
+def _row(each: NotTaken) -> dict[str, object]:
+    examples = [plain(name) for name in each.examples if name][:EXAMPLES]
+    place = plain(each.place)
+    return {"place": place, "reason": plain(each.reason), "files": each.files, "examples": examples or [place]}
+
+
+def forget(facts: Facts, kind: str, name: str | int) -> None:
+    """Delete the counts of an owner.
+
+    Args:
+        facts: The fact tables; `not_taken` is written.
+        kind: The kind of owner.
+        name: The name of the owner.
+    """
+    facts["not_taken"].delete(equals("owner", Owner(kind, name).key))
+
+
+def keep_only(facts: Facts, kind: str, names: Collection[str]) -> None:
+    """Delete the counts of all owners of a kind but some, such as of datasets that are no longer in the settings.
+
+    Args:
+        facts: The fact tables; `not_taken` is written.
+        kind: The kind of owner.
+        names: The owners to keep.
+    """
+    kept = {Owner(kind, name).key for name in names}
+    owners = set(facts["not_taken"].read(["owner"])["owner"].to_pylist())
+    gone = {owner for owner in owners if owner.startswith(f"{kind}/")} - kept
+    facts["not_taken"].delete(is_in("owner", sorted(gone)))
+
+
+def store_landing(facts: Facts, counts: Mapping[str, NotTakenCounts]) -> None:
+    """Replace the counts of the datasets' folders, and delete those of datasets that are no longer in the settings.
+
+    Args:
+        facts: The fact tables; `not_taken` is written.
+        counts: By dataset, for every dataset of the settings.
+    """
+    keep_only(facts, LANDING, counts.keys())
+    for name, found in counts.items():
+        store(facts, Owner(LANDING, name, dataset=name), found.counts())
+
+
+def store_generations(facts: Facts, counts: Mapping[str, Iterable[NotTaken]]) -> None:
+    """Replace the counts of the sources of generations, and delete those of sources that are no longer in the settings.
+
+    Args:
+        facts: The fact tables; `not_taken` is written.
+        counts: By source, for every source of the settings.
+    """
+    keep_only(facts, GENERATIONS, counts.keys())
+    for name, found in counts.items():
+        store(facts, Owner(GENERATIONS, name, source=name), found)

@@ -1,0 +1,111 @@
+"""What a sidecar or a row of a table says of a picture.
+
+What belongs here: reading the bytes of a sidecar, and filling the record of its picture. What does not: which sidecar
+is of which picture (`dumps/samples.py`).
+"""
+
+import codecs
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transforms.catalog.columns import TEXT_COLUMNS
+from transforms.dumps.members import ROW, Member, uid_text
+from transforms.dumps.names import RECORDS
+
+BROKEN = "a sidecar that is no JSON object"
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What is said of a picture; None for what is not said.
+
+    Attributes:
+        url: Where it was downloaded from.
+        caption: Its caption.
+        captioned: Whether a caption is stated, even a null one.
+        uid: The dataset's own name of its row.
+        width: Of the original, in pixels.
+        height: Of the original, in pixels.
+        row: The row of the metadata that it was downloaded by.
+    """
+
+    url: str | None = None
+    caption: str | None = None
+    captioned: bool = False
+    uid: str | None = None
+    width: int | None = None
+    height: int | None = None
+    row: int | None = None
+
+
+def statement(ending: str, data: bytes) -> Statement | None:
+    """Read a sidecar, or return None if it is no JSON object.
+
+    Args:
+        ending: Of its name.
+        data: Its bytes.
+    """
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    text = data.decode(encoding, errors="replace")
+    if ending not in RECORDS:
+        return Statement(caption=_text(text), captioned=True)
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return of_record(record) if isinstance(record, dict) else None
+
+
+def of_record(record: Mapping[Any, Any]) -> Statement:
+    """Return what a record says, whatever the case of its names."""
+    fields = {str(name).lower(): value for name, value in record.items()}
+    captions = [fields[name] for name in TEXT_COLUMNS["caption"] if name in fields]
+    row = fields.get(ROW)
+    width, height = (_pixels(fields.get(f"original_{side}")) for side in ("width", "height"))
+    return Statement(
+        url=next((_text(fields[name]) for name in TEXT_COLUMNS["url"] if name in fields), None),
+        caption=next((text for each in captions if (text := _caption(each)) is not None), None),
+        captioned=bool(captions),
+        uid=next((uid for name in TEXT_COLUMNS["uid"] if (uid := uid_text(fields.get(name))) is not None), None),
+        width=width,
+        height=height,
+        row=row if isinstance(row, int) and not isinstance(row, bool) and row >= 0 else None,
+    )
+
+
+def fill(member: Member, said: Statement, *, caption_alone: bool = False) -> None:
+    """Fill what is not yet known of a picture. An empty text is not the caption of one whose record says null.
+
+    Args:
+        member: The picture, which is changed.
+        said: The statement.
+        caption_alone: Whether the rest is of another picture of its sample.
+    """
+    if said.captioned and not member.captioned:
+        member.caption, member.captioned = said.caption, True
+    if caption_alone:
+        return
+    for name in ("url", "uid", "width", "height", "row"):
+        if getattr(member, name) is None:
+            setattr(member, name, getattr(said, name))
+
+
+def _caption(value: object) -> str | None:
+    """Return a caption as text: of several, the first; a number as it is written."""
+    if isinstance(value, list):
+        value = next((each for each in value if isinstance(each, str) and each.strip()), None)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return _text(value)
+
+
+def _text(value: object) -> str | None:
+    # JSON can spell halves of characters, which no table holds
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
+
+
+def _pixels(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < 1 << 31 else None  # true is an int to isinstance
