@@ -131,7 +131,8 @@ def _attempt[T](
     rebuilt: RebuiltFile | None = None,
     told: Sequence[str] = (),
 ) -> T:
-    notes, left_out, hidden = list(told), rebuilt and rebuilt.exif, rebuilt and rebuilt.hidden
+    notes = list(told)
+    left_out, hidden = (rebuilt.exif, rebuilt.hidden) if rebuilt is not None else (None, None)
     try:
         formats = readable_formats(data[:HEAD])
         with warnings.catch_warnings():

@@ -29,7 +29,8 @@ class Segment:
 
 def segments(data: bytes) -> tuple[list[Segment], int] | None:
     """Return the segments before the first scan, and where that begins, or None if there is none."""
-    found, place = [], 2
+    found: list[Segment] = []
+    place = 2
     while place + 4 <= len(data):
         if data[place] != 0xFF or data[place + 1] in (0x00, 0xFF):
             place += 1  # fill bytes, and what is none of the format's

@@ -52,7 +52,9 @@ def rebuilt(data: bytes, max_pixels: int, *, animated: bool) -> bytes | None:
     Returns:
         The file, or None if pixels are missing or what describes them is broken.
     """
-    kept, stream, after = [], [], []
+    kept: list[Chunk] = []
+    after: list[Chunk] = []
+    stream: list[bytes] = []
     header: bytes | None = None
     for chunk in chunks(data):
         if chunk.kind == b"IHDR" and header is None:

@@ -155,7 +155,7 @@ def _transparency(image: Image.Image) -> _Transparency | None:
     if rgba.getchannel("A").getextrema()[0] == 255:
         return None
     scale = min(1.0, _SIDE / max(rgba.size))
-    size = tuple(max(1, round(side * scale)) for side in rgba.size)
+    size = max(1, round(rgba.width * scale)), max(1, round(rgba.height * scale))
     small, under = (each.resize(size, Image.Resampling.BOX) for each in (rgba, rgba.convert("RGB")))
     seen = {ground: _steps(_laid_on(ground, small)) for ground in _GROUNDS}
     best, without = max(seen.values()), _steps(under)
