@@ -17,9 +17,10 @@ from transforms.pictures import jpeg, png
 _RIFF_PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 _RIFF_METADATA = 0x20 | 0x08 | 0x04  # flags of VP8X: colour profile, EXIF, XMP
 _AVIF_EXIF = re.compile(rb"(infe[\x02\x03].{3}(?:.{2}|.{4}).{2})Exif", re.DOTALL)
+_ORIENTATION, _WHOLE_NUMBERS = 274, (3, 4)
 # Tags of TIFF that decide pixels and their place. All others may be of any type and point anywhere.
 _TIFF_TAGS = frozenset(
-    {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332}
+    {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332}
     | {336, 338, 339, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532}
 )
 
@@ -113,6 +114,12 @@ def _riff(parts: Sequence[tuple[bytes, bytes]]) -> bytes:
     return struct.pack("<4sI4s", b"RIFF", len(written) + 4, b"WEBP") + written
 
 
+def _decides(tag: int, kind: int, count: int) -> bool:
+    if tag == _ORIENTATION:
+        return kind in _WHOLE_NUMBERS and count == 1
+    return tag in _TIFF_TAGS
+
+
 def _tiff(data: bytes) -> bytes | None:
     """Return a TIFF whose first directory has only the tags that decide pixels, or None if it cannot be read."""
     order = "<" if data[:2] == b"II" else ">"
@@ -120,7 +127,7 @@ def _tiff(data: bytes) -> bytes | None:
         (start,) = struct.unpack_from(f"{order}I", data, 4)
         (count,) = struct.unpack_from(f"{order}H", data, start)
         entries = [data[place : place + 12] for place in range(start + 2, start + 2 + 12 * count, 12)]
-        kept = [each for each in entries if len(each) == 12 and struct.unpack(f"{order}H", each[:2])[0] in _TIFF_TAGS]
+        kept = [each for each in entries if len(each) == 12 and _decides(*struct.unpack(f"{order}HHI", each[:8]))]
         following = data[start + 2 + 12 * count :][:4].ljust(4, b"\0")
         directory = struct.pack(f"{order}H", len(kept)) + b"".join(kept) + following
         return data[:start] + directory + data[start + len(directory) :]  # nothing moves: offsets count from the start

@@ -1,6 +1,7 @@
 """Metadata never decides over pixels: what is whole is decoded, what was odd is noted, and what is missing fails."""
 
 import io
+import itertools
 import struct
 import time
 import zlib
@@ -159,14 +160,14 @@ def test_webp_metadata_that_is_garbage_or_cut_off_is_left_out() -> None:
 
 
 def test_a_tag_of_a_tiff_may_be_of_any_type() -> None:
-    data = encoded(IMAGE, "TIFF", dpi=(72, 72), description="abc", software="s")
+    data = encoded(IMAGE, "TIFF", dpi=(72, 72), description="abc", software="s", tiffinfo={274: 1})
     (start,) = struct.unpack("<I", data[4:8])
     (count,) = struct.unpack("<H", data[start : start + 2])
     odd = 0
     for place in range(start + 2, start + 2 + 12 * count, 12):
-        if struct.unpack("<H", data[place : place + 2])[0] in (270, 282, 283, 296, 305):
-            for kind in (1, 2, 3, 4, 5, 7, 12, 99):
-                changed = data[: place + 2] + struct.pack("<H", kind) + data[place + 4 : place + 8] + b"\xff" * 4
+        if struct.unpack("<H", data[place : place + 2])[0] in (270, 274, 282, 283, 296, 305):
+            for kind, many in itertools.product((1, 2, 3, 4, 5, 7, 12, 99), (1, 2, 2**31)):
+                changed = data[: place + 2] + struct.pack("<HI", kind, many) + b"\xff" * 4
                 found = look(changed + data[place + 12 :], ROOM)
                 assert np.array_equal(found.picture, np.asarray(IMAGE))
                 odd += bool(found.note)
