@@ -103,6 +103,7 @@ class _Walk:
                 yield info
             if start and not found and self.broken:
                 self.broken, self.tail = None, start
+                return
             start = None if self.broken else self._after_end_mark(archive.offset)
 
     def _next(self, archive: tarfile.TarFile, last: str) -> tarfile.TarInfo | None:
