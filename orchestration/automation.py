@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict
-from pathlib import Path
 
 import dagster as dg
 
@@ -16,7 +15,7 @@ from orchestration import settings
 from orchestration.catalog.partitions import NAME
 from orchestration.catalog.shards import discover, landed_shards
 from orchestration.facts import Facts
-from orchestration.fingerprints.generations import find_generations
+from orchestration.fingerprints.generations import description_recipe, find_generations
 from orchestration.runtime import instance
 from orchestration.warehouse import publishing
 
@@ -150,13 +149,13 @@ def new_generations(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
         return dg.SkipReason(f"{busy} is under way")
     if Facts(current.home / "facts")["image_fingerprints"].version != _published(current, "image_fingerprints"):
         return dg.SkipReason("`derive` is due and will include the generations")
-    paths = {each.generation_id: each.path for each in find_generations(current.generations)}
-    stats = {name: (stat.st_size, stat.st_mtime_ns) for name, path in paths.items() if (stat := Path(path).stat())}
-    digest = _digest(stats)
+    found = find_generations(current.generations, current.limits.member_bytes).generations
+    recipes = {each.generation_id: description_recipe(each) for each in found}
+    digest = _digest(recipes)
     known = (
         Facts(current.home / "facts")["generation_fingerprints"].read(["generation_id"])["generation_id"].to_pylist()
     )
-    if set(known) == paths.keys() and context.cursor in (digest, None):
+    if set(known) == recipes.keys() and context.cursor in (digest, None):
         return dg.SensorResult(cursor=digest)
     return dg.SensorResult(run_requests=[dg.RunRequest(digest)], cursor=digest)
 

@@ -12,15 +12,13 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from orchestration.facts import Facts
-from orchestration.facts.recipes import recipe
-from orchestration.fingerprints import generations as fingerprinted
 from orchestration.fingerprints.due_shards import due_shards
-from orchestration.fingerprints.generations import GenerationFingerprinter
+from orchestration.fingerprints.generations import GenerationFingerprinter, find_generations
 from orchestration.fingerprints.makers import BEFORE, Makers
 from orchestration.fingerprints.shards import ShardFingerprinter
 from orchestration.settings import Settings
+from orchestration.settings.sections import Generations
 from transforms import encoders
-from transforms.catalog import generations
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import search_views
@@ -138,9 +136,10 @@ def test_a_run_after_older_code_computes_again_what_may_show_more(odd: Odd) -> N
     failed = {"status": "failed", "failure": "as it was"}
     _change(facts, "image_fingerprints", lambda row: failed if row["status"] == "failed" else {"pixel_sha256": OLD})
     fingerprinter = GenerationFingerprinter(facts, makers, search_views(), WorkPace(batch=4, workers=1))
-    current = generations.find("gen", str(landing.folder / "generations"))
-    parts = {each.generation_id: fingerprinter._parts(each, BEFORE) for each in current}
-    made_by = {name: recipe(fingerprinted._KIND, *values) for name, values in parts.items()}
+    named = [Generations(name="gen", path=str(landing.folder / "generations"))]
+    current = find_generations(named, rules.member_bytes).generations
+    assert {len(set(fingerprinter._recipes_before(each))) for each in current} == {3}
+    made_by = {each.generation_id: fingerprinter._recipes_before(each)[1] for each in current}
     _change(
         facts,
         "generation_fingerprints",
@@ -149,8 +148,8 @@ def test_a_run_after_older_code_computes_again_what_may_show_more(odd: Odd) -> N
             | ({"status": "failed"} if row["generation_id"] == "gen/black 3.png" else {})
         ),
     )
-    counted = fingerprinter.update(current)
-    assert counted == {"fingerprinted now": 3, "failed now": 0, "gone": 0}
+    counted = fingerprinter.update(current, named)
+    assert counted == {"fingerprinted now": 3, "failed now": 0, "described anew": 0, "gone": 0}
     again = {row["generation_id"] for row in _rows(facts, "generation_fingerprints") if row["pixel_sha256"] != OLD}
     assert again == {"gen/untrained.png", "gen/moving.png", "gen/black 3.png"}
     [(_, account)] = ShardFingerprinter(facts, makers, settings, WorkPace(batch=4, workers=1), landing.home).run(

@@ -13,6 +13,9 @@ from dagster._utils.error import SerializableErrorInfo
 from orchestration import progress
 from orchestration.runtime import instance
 
+_OWN = ("orchestration.", "transforms.")  # the modules of our own errors
+_DAGSTER = "dagster."
+
 
 def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
     """Run a job in this process and show its progress. The result holds the errors of steps; they are not raised.
@@ -46,15 +49,26 @@ def reason(events: Sequence[dg.DagsterEvent]) -> str:
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
             if data.error:
-                return f"{event.step_key}: {_root(data.error)}"
+                return f"{event.step_key}: {told(data.error)}"
     for event in events:  # before the first step: the writer's lock, for example
         if event.is_job_failure and event.job_failure_data.error:
-            return _root(event.job_failure_data.error)
+            return told(event.job_failure_data.error)
     failed = [event.message for event in events if event.is_failure and event.message]
     return failed[-1] if failed else "the run failed; `raisonne ui` shows its log"
 
 
-def _root(error: SerializableErrorInfo) -> str:
-    while error.cause:
-        error = error.cause
-    return error.message.strip()
+def told(error: SerializableErrorInfo) -> str:
+    """Return the message of an error that explains most: the outermost of our own classes.
+
+    It names the file and the fix, while its cause is what a library said. Without one it is the outermost that is not
+    Dagster's.
+    """
+    messages = []
+    cause: SerializableErrorInfo | None = error
+    while cause is not None:
+        messages.append(cause.message.strip())
+        cause = cause.cause
+    own = next((each for each in messages if each.startswith(_OWN)), None)
+    if own is not None:
+        return own.partition(": ")[2] or own
+    return next((each for each in messages if not each.startswith(_DAGSTER)), messages[-1])

@@ -6,11 +6,12 @@ how pictures are decoded, hashed and embedded (`transforms/`), status and covera
 
 import dagster as dg
 
+from orchestration.catalog import not_taken
 from orchestration.catalog.partitions import SHARDS
 from orchestration.fingerprints import notes, second_dump
 from orchestration.fingerprints.accounts import Accounts, shard_metadata
 from orchestration.fingerprints.due_shards import due_shards
-from orchestration.fingerprints.generations import GenerationFingerprinter, find_generations
+from orchestration.fingerprints.generations import GenerationFingerprinter, complaints, find_generations
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.shard_writer import maintain
 from orchestration.fingerprints.shards import ShardFingerprinter
@@ -85,8 +86,13 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     """Hashes of every generated image, and embeddings of its views: whole, mirrored, parts. Reads only new images."""
     makers = Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
     fingerprinter = GenerationFingerprinter(warehouse.facts, makers, warehouse.views, warehouse.pace)
-    counts = fingerprinter.update(find_generations(warehouse.settings.generations))
+    settings = warehouse.settings
+    found = find_generations(settings.generations, settings.limits.member_bytes)
+    not_taken.store_generations(warehouse.facts, found.not_taken)
+    counts = fingerprinter.update(found.generations, settings.generations)
     if counts["failed now"]:
         context.log.warning("%d generations cannot be read; catalog.generations says why", counts["failed now"])
+    for complaint in complaints(found):
+        context.log.warning(complaint)
     table = asset_metadata.fact(warehouse.facts["generation_fingerprints"])
     return dg.MaterializeResult(metadata={**table, **counts})

@@ -18,10 +18,10 @@ import sqlglot
 from sqlglot.tokens import TokenType
 
 from transforms.alignment.policy import PixelLimits
-from transforms.catalog.generations import Generation
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View
+from transforms.generations.generation import Generation
 from transforms.matches.candidates import CandidateThresholds
 from transforms.regions import Box
 

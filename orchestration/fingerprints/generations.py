@@ -1,11 +1,14 @@
-"""Fingerprints of generated images: finding due ones and committing them.
+"""Fingerprints and descriptions of generated images: finding due ones and committing them.
 
-What belongs here: the hashes of generations and the embeddings of their views. What does not: finding generations
-(`transforms/catalog/generations.py`), their views (`transforms/fingerprints/views.py`).
+What belongs here: the hashes of generations, the embeddings of their views, and what is said of them. What does not:
+finding generations and reading what describes them (`transforms/generations/`), their views
+(`transforms/fingerprints/views.py`).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import batched
 from pathlib import Path
 
@@ -18,27 +21,57 @@ from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import BEFORE, CODE, Makers
 from orchestration.progress import track
 from orchestration.settings.sections import Generations
-from transforms.catalog import generations
-from transforms.catalog.generations import Generation
+from transforms.dumps.members import ArchiveError
 from transforms.encoders import Encoder, Prepared
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules, fingerprint, vector_column
 from transforms.fingerprints.views import View
+from transforms.generations import addresses, sources
+from transforms.generations.descriptions import description
+from transforms.generations.generation import FoundGeneration, FoundGenerations, Generation, GenerationsError
+from transforms.generations.statements import Description
 from transforms.pictures import may_show_more
 
+DESCRIPTION_CODE = 1  # raise when the same tables, sidecars and files would say something else of a generation
 _KIND = "generation fingerprints"
 _FORGOTTEN = 500  # generations in one filter
 _HEADER = 131_072  # bytes of a file that tell whether its fingerprints by older code are good
+_TABLES = ("generation_fingerprints", "generation_embeddings")
 
 
-def find_generations(sources: Iterable[Generations]) -> list[Generation]:
-    """Find the generated images of all sources in the settings."""
-    return [each for source in sources for each in generations.find(source.name, source.path)]
+def find_generations(named: Iterable[Generations], member_bytes: int) -> FoundGenerations:
+    """Find the generated images of all sources in the settings.
+
+    Args:
+        named: The sources.
+        member_bytes: Bytes of the largest file that is read.
+    """
+    found, not_taken = [], {}
+    for each in named:
+        generations, not_taken[each.name] = sources.find(each.name, each.path, member_bytes)
+        found += generations
+    return FoundGenerations(found, not_taken)
+
+
+def complaints(found: FoundGenerations) -> list[str]:
+    """Return a sentence for each place and reason for which something is no generation, or does not meet its table."""
+    return [
+        f"{each.place}: {each.reason} ({each.files:,}, such as {', '.join(each.examples)})"
+        for reasons in found.not_taken.values()
+        for each in reasons
+    ]
+
+
+def description_recipe(found: FoundGeneration) -> str:
+    """Return the recipe of what is said of a generation: its tables, and its sidecars and itself as they are now."""
+    files = [(each.path, each.member, each.size, each.stamp) for each in (found.location, *found.sidecars)]
+    stated = [{"said by": each.said_by, **each.fields} for each in found.stated]
+    return recipe("generation description", DESCRIPTION_CODE, stated, files)
 
 
 @dataclass(frozen=True)
 class GenerationFingerprinter:
-    """Fingerprints generations and commits them.
+    """Fingerprints and describes generations and commits them.
 
     Attributes:
         facts: The fact tables; `generation_fingerprints` and `generation_embeddings` are written.
@@ -52,66 +85,103 @@ class GenerationFingerprinter:
     views: Sequence[View]
     pace: WorkPace
 
-    def update(self, current: Sequence[Generation]) -> dict[str, int]:
+    def update(self, current: Sequence[FoundGeneration], named: Sequence[Generations]) -> dict[str, int]:
         """Fingerprint new and changed generations, and delete those that no longer exist.
 
         Args:
             current: All current generations.
+            named: The sources of the settings.
 
         Returns:
-            Counts of fingerprinted generations, of failed ones among them, and of deleted ones.
+            Counts of fingerprinted generations, of failed ones among them, of others that are described anew, and of
+            deleted ones.
+
+        Raises:
+            GenerationsError: If a source that had generations has none.
         """
-        notes = self.facts["generation_fingerprints"].read(["generation_id", "recipe", "status"]).to_pylist()
+        table = self.facts["generation_fingerprints"]
+        notes = table.read(["generation_id", "source", "status", "recipe", "description_recipe"]).to_pylist()
+        _refuse_empty(named, Counter(each.generation.source for each in current), Counter(n["source"] for n in notes))
         done = {note["generation_id"]: note for note in notes}
+        described = {note["generation_id"]: note["description_recipe"] for note in notes}
         if current:  # vectors of another encoder go, and with them the notes that generations are done
             encoder = self.makers.encoder(COPY)
             self.facts["generation_embeddings"].reset(str(encoder.id), encoder.id.dimension)
-        recipes = {each.generation_id: recipe(_KIND, *self._parts(each)) for each in current}
-        due = [each for each in current if not self._is_done(each, recipes, done.get(each.generation_id))]
-        failed = self._fingerprint(due, recipes, encoder) if due else 0
-        gone = done.keys() - recipes.keys()
+        due, outdated = [], []
+        for each in current:
+            if not self._is_done(each, done.get(each.generation_id)):
+                due.append(each)
+            elif described.get(each.generation_id) != description_recipe(each):
+                outdated.append(each)
+        failed = self._fingerprint(due, encoder) if due else 0
+        self._describe(outdated)
+        gone = done.keys() - {each.generation_id for each in current}
         for ids in batched(sorted(gone), _FORGOTTEN):
-            for table in ("generation_fingerprints", "generation_embeddings"):
-                self.facts[table].delete(is_in("generation_id", ids))
-        return {"fingerprinted now": len(due), "failed now": failed, "gone": len(gone)}
+            for name in _TABLES:
+                self.facts[name].delete(is_in("generation_id", ids))
+        return {
+            "fingerprinted now": len(due),
+            "failed now": failed,
+            "described anew": len(outdated),
+            "gone": len(gone),
+        }
 
-    def _is_done(self, generation: Generation, recipes: Mapping[str, str], note: Mapping[str, str] | None) -> bool:
+    def _is_done(self, found: FoundGeneration, note: Mapping[str, str] | None) -> bool:
         """Return whether the note of a generation says that its fingerprints are good."""
-        if note is None or note["recipe"] == recipes[generation.generation_id]:
+        if note is None or note["recipe"] == self._recipe(found):
             return note is not None
-        before = self._parts(generation, BEFORE)
-        if note["status"] == FAILED or note["recipe"] not in (recipe(_KIND, *before), older_recipe(*before)):
+        at = found.location
+        if at.member or note["status"] == FAILED or note["recipe"] not in self._recipes_before(found):
             return False
-        with Path(generation.path).open("rb") as file:
+        with Path(at.path).open("rb") as file:
             return not may_show_more(file.read(_HEADER))
 
-    def _parts(self, generation: Generation, code: int = CODE) -> tuple[object, ...]:
-        """Return the parts of the recipe of a generation's fingerprints."""
-        stat = Path(generation.path).stat()
-        makers = self.makers
-        encoder = makers.encoder_id(COPY)
-        return code, encoder, makers.rules, generation, tuple(self.views), stat.st_size, stat.st_mtime_ns
+    def _recipe(self, found: FoundGeneration) -> str:
+        """Return the recipe of a generation's fingerprints."""
+        return recipe(_KIND, *self._parts(found, _bare(found), CODE))
 
-    def _fingerprint(self, due: Sequence[Generation], recipes: dict[str, str], encoder: Encoder) -> int:
+    def _recipes_before(self, found: FoundGeneration) -> list[str]:
+        """Return the recipes of the code before.
+
+        Earlier releases hashed what a table states of a generation too, and had no format.
+        """
+        bare, stated = (self._parts(found, each, BEFORE) for each in (_bare(found), found.generation))
+        return [recipe(_KIND, *bare), recipe(_KIND, *stated), older_recipe(*stated)]
+
+    def _parts(self, found: FoundGeneration, generation: Generation, code: int) -> tuple[object, ...]:
+        """Return the parts of the recipe of a generation's fingerprints."""
+        encoder, at = self.makers.encoder_id(COPY), found.location
+        return code, encoder, self.makers.rules, generation, tuple(self.views), at.size, at.stamp
+
+    def _fingerprint(self, due: Sequence[FoundGeneration], encoder: Encoder) -> int:
         """Fingerprint generations batch by batch, and return how many cannot be read."""
         table = self.facts["generation_fingerprints"]
         embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
         embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
-        readings = work_ahead(lambda each: _read(each, self.makers.rules, encoder, self.views), due, self.pace)
+        opened = addresses.read_members(due)
+        readings = work_ahead(lambda each: _read(*each, self.makers.rules, encoder, self.views), opened, self.pace)
         readings = track(readings, "fingerprinting generations", len(due))
         failed = 0
         for batch in batched(readings, max(1, self.pace.batch // 4)):
-            rows = [
-                reading.row() | {"encoder": str(encoder.id), "recipe": recipes[reading.generation.generation_id]}
-                for reading in batch
-            ]
+            rows = [each.row() | {"encoder": str(encoder.id), "recipe": self._recipe(each.found)} for each in batch]
             failed += sum(row["status"] == FAILED for row in rows)
             self._embed(batch, encoder, embeddings)
             table.upsert(pa.Table.from_pylist(rows, table.schema))
         return failed
 
+    def _describe(self, outdated: Sequence[FoundGeneration]) -> None:
+        """Renew what is said of generations whose fingerprints are good."""
+        table = self.facts["generation_fingerprints"]
+        opened = track(addresses.read_members(outdated), "describing generations", len(outdated))
+        for batch in batched(opened, _FORGOTTEN):
+            stored = table.read(where=is_in("generation_id", [each.generation_id for each, _ in batch])).to_pylist()
+            rows = {row["generation_id"]: row for row in stored}
+            for each, data in batch:
+                rows[each.generation_id] |= _said(each, description(each, _bytes(each, data) or b""))
+            table.upsert(pa.Table.from_pylist(list(rows.values()), table.schema))
+
     def _embed(self, readings: Sequence["_Reading"], encoder: Encoder, embeddings: FactTable) -> None:
-        views = [(each.generation.generation_id, view) for each in readings if each.prepared for view in self.views]
+        views = [(each.found.generation_id, view) for each in readings if each.prepared for view in self.views]
         columns: dict[str, pa.Array] = {
             "generation_id": pa.array([generation_id for generation_id, _ in views], pa.string()),
             "view": pa.array([view.name for _, view in views], pa.string()),
@@ -123,11 +193,27 @@ class GenerationFingerprinter:
         embeddings.upsert(pa.table(columns).select(embeddings.schema.names))
 
 
+def _bare(found: FoundGeneration) -> Generation:
+    """Return a generation without what is stated of it, which changes no fingerprint."""
+    return replace(found.generation, model=None, prompt=None, seed=None)
+
+
+def _refuse_empty(named: Iterable[Generations], now: Counter[str], before: Counter[str]) -> None:
+    """Raise GenerationsError if a source that had generations has none: a disk that is not mounted looks like that."""
+    for each in named:
+        if before[each.name] and not now[each.name]:
+            raise GenerationsError(
+                f"[[generations]] {each.name!r}: no picture at {each.path}, where {before[each.name]} were before; "
+                "mount or correct `path`, or remove the section to forget them"
+            )
+
+
 @dataclass(frozen=True)
 class _Reading:
-    """A generation, its hashes, and its prepared views. Without views if it cannot be read."""
+    """A generation, what is said of it, its hashes, and its prepared views. Without views if it cannot be read."""
 
-    generation: Generation
+    found: FoundGeneration
+    said: Description
     print_: Fingerprint
     prepared: Sequence[Prepared] = ()
 
@@ -136,17 +222,47 @@ class _Reading:
         dihedral = self.print_.dihedral
         hashes = None if dihedral is None else [each.tobytes().hex() for each in dihedral]
         print_ = self.print_
-        return {**vars(self.generation), **print_.row(), "dihedral_pdq": hashes, "unsearched": print_.unsearched}
+        columns = {**print_.row(), "dihedral_pdq": hashes, "unsearched": print_.unsearched}
+        return {**_said(self.found, self.said), **columns}
 
 
-def _read(generation: Generation, rules: Rules, encoder: Encoder, views: Sequence[View]) -> _Reading:
-    path = Path(generation.path)
+def _said(found: FoundGeneration, said: Description) -> dict[str, object]:
+    """Return the stored columns of what is said of a generation."""
+    seed = said.said.get("seed")
+    return {
+        "generation_id": found.generation_id,
+        "source": found.generation.source,
+        "path": found.generation.path,
+        **{name: said.said.get(name) for name in ("model", "prompt", "negative_prompt", "sampler", "steps")},
+        "seed_number": None if seed is None else Decimal(seed),
+        "described_by": said.described_by,
+        "stated_otherwise": list(said.stated_otherwise),
+        "description_recipe": description_recipe(found),
+    }
+
+
+def _bytes(found: FoundGeneration, data: bytes | Exception | None) -> bytes | None:
+    """Return the bytes of a generation that is not refused; None if they cannot be read."""
+    if data is None and found.refusal is None:
+        try:
+            return addresses.read_location(found.location)
+        except OSError:
+            return None
+    return data if isinstance(data, bytes) else None
+
+
+def _read(
+    found: FoundGeneration, data: bytes | Exception | None, rules: Rules, encoder: Encoder, views: Sequence[View]
+) -> _Reading:
     try:
-        if path.stat().st_size > rules.member_bytes:
-            reason = f"more than limits.member_bytes = {rules.member_bytes} bytes"
-            return _Reading(generation, Fingerprint(FAILED, reason))
-        print_, picture = fingerprint(path.read_bytes(), rules, dihedral=True)
-    except OSError as error:
-        return _Reading(generation, Fingerprint(FAILED, f"cannot be opened: {error.strerror}"))
+        if found.refusal is not None:
+            return _Reading(found, description(found, b""), Fingerprint(FAILED, found.refusal))
+        if isinstance(data, Exception):
+            raise data
+        data = addresses.read_location(found.location) if data is None else data
+        print_, picture = fingerprint(data, rules, dihedral=True)
+    except (OSError, ArchiveError) as error:
+        why = f"cannot be opened: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        return _Reading(found, description(found, b""), Fingerprint(FAILED, why))
     prepared = [] if picture is None else [encoder.prepare(view.cut(picture)) for view in views]
-    return _Reading(generation, print_, prepared)
+    return _Reading(found, description(found, data), print_, prepared)

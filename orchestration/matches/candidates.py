@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import batched
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from transforms import pictures
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints.views import WHOLE
+from transforms.generations import addresses
 from transforms.hashing.digest_arrays import Lookup
 from transforms.hashing.hashes import from_hex
 from transforms.matches import candidates as rules
@@ -160,7 +160,7 @@ class GenerationAligner:
     def _pixels(self, name: str | int) -> Pixels:
         if isinstance(name, int):
             return self._load(int(self.index.ids[name]))
-        return pictures.decode(Path(name).read_bytes(), self._load.max_pixels)
+        return pictures.decode(addresses.read(name), self._load.max_pixels)
 
 
 def compare(

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import batched
-from pathlib import Path
 
 import numpy as np
 
@@ -20,10 +19,11 @@ from orchestration.facts.recipes import recipe
 from orchestration.settings.sections import Memorization
 from transforms import pictures
 from transforms.fingerprints.fingerprint import FAILED, OK
+from transforms.generations import addresses
 from transforms.provenance import cliques, memorization
 
 CODE = 1  # raise when the same generations would give another clique
-_COLUMNS = ("generation_id", "source", "model", "prompt", "seed", "path", "pixel_sha256", "status")
+_COLUMNS = ("generation_id", "source", "model", "prompt", "seed_number", "path", "pixel_sha256", "status")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def prompts(facts: Facts) -> Iterator[Prompt]:
             different = by_prompt.setdefault((row["source"], row["model"], row["prompt"]), {})
             if row["status"] != OK:
                 continue
-            same = row["pixel_sha256"], row["seed"]
+            same = row["pixel_sha256"], row["seed_number"]
             different[same] = min(different.get(same, row), row, key=lambda each: each["generation_id"])
     for (source, model, prompt), rows in by_prompt.items():
         yield Prompt(source, model, prompt, tuple(sorted(rows.values(), key=_order)))
@@ -112,7 +112,7 @@ def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, max_pixels: in
         tiles, readable, failures = [], [], []
         for row in rows if len(rows) > 1 else ():  # a picture alone is near no other
             try:
-                data = Path(row["path"]).read_bytes()
+                data = addresses.read(row["path"])
                 tiles.append(memorization.tiles(pictures.decode(data, max_pixels)))
                 readable.append(row["generation_id"])
             except (OSError, ValueError) as error:

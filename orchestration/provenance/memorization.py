@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import batched
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,7 @@ from transforms import pictures
 from transforms.fingerprints.distinct_pictures import Indices
 from transforms.fingerprints.fingerprint import LOW_QUALITY
 from transforms.fingerprints.views import VIEWS
+from transforms.generations import addresses
 from transforms.joins.cosine import join
 from transforms.pictures import Pixels
 from transforms.provenance import memorization
@@ -135,7 +135,7 @@ class MemorizationMeasures:
         return memorization.resize(self._load(int(self._index.ids[index])), memorization.SIDE)
 
     def _read_generation(self, path: str) -> tuple[Pixels, Pixels]:
-        pixels = pictures.decode(Path(path).read_bytes(), self._load.max_pixels)
+        pixels = pictures.decode(addresses.read(path), self._load.max_pixels)
         return memorization.resize(pixels, memorization.SIDE), memorization.resize(pixels, memorization.SMALL)
 
     def pairs(self, pairs: Sequence[MemorizedPair]) -> Iterator[dict]:

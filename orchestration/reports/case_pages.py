@@ -16,6 +16,7 @@ from orchestration.reports.page_data import Publication
 from orchestration.reports.pictures import PictureReader
 from orchestration.settings.sections import Thresholds
 from transforms import pictures
+from transforms.generations import addresses
 from transforms.pictures import Pixels
 from transforms.regions import Box
 from transforms.reports import case_page
@@ -80,7 +81,7 @@ class CasePages:
     def page(self, case: Case) -> CasePage:
         """Return the page of a case with its pictures. A picture that cannot be read leaves its reason instead."""
         about = case.generation
-        shown, failure = _try(lambda: pictures.decode(Path(about["path"]).read_bytes(), self.max_pixels))
+        shown, failure = _try(lambda: pictures.decode(addresses.read(about["path"]), self.max_pixels))
         return CasePage(
             generation_id=about["generation_id"],
             path=about["path"],

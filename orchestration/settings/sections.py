@@ -54,7 +54,9 @@ class Generations(Section):
 
     name: Name = Field(description="Name of the source, unique among datasets, generations and recalls.")
     path: str = Field(
-        description="Folder of pictures, with prompts in `generations.jsonl` or `generations.parquet` if there are any."
+        description="A folder of pictures, tars and parquets with pictures, linked folders included; one of these; or "
+        "a glob. Prompts come from tables in it (`generations.*`, `metadata.*`, `part-*.json`), from `.json` and "
+        "`.txt` beside a picture, and from the picture itself. A source that had pictures and has none stops a run."
     )
 
 

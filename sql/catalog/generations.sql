@@ -2,11 +2,33 @@
 -- unique: generation_id
 -- not_null: generation_id, source, path, status
 -- assert: (status = 'failed') = (failure is not null)
--- column generation_id: source and path below it
+-- column generation_id: source and path below it; of one in a tar or parquet, with its name there
+-- column path: the file; of one in a tar or parquet, that and its name there after `::`
+-- column model: as the first that states it calls it, like prompt, negative_prompt, seed, sampler and steps
+-- column seed: up to 20 digits
+-- column described_by: what states these, the first believed first: tables by their path below the source, `.json` or `.txt` beside the picture, or a text within it, such as PNG parameters
+-- column stated_otherwise: other values that these state, such as `PNG parameters: seed = 7`
 -- column status: ok, low_quality (too flat for a perceptual hash) or failed
 -- column failure: why the image could not be read
 -- column note: what is odd about a file whose pixels are whole: broken or oversized metadata, a missing end, further frames
 -- column unsearched: what the file may show that was not searched: further frames or pages, or pixels under its transparency
 
-select generation_id, source, path, model, prompt, seed, status, failure, note, unsearched, width, height
+select
+    generation_id,
+    source,
+    path,
+    model,
+    prompt,
+    negative_prompt,
+    seed_number as seed,
+    sampler,
+    steps,
+    described_by,
+    coalesce(stated_otherwise, []) as stated_otherwise,
+    status,
+    failure,
+    note,
+    unsearched,
+    width,
+    height
 from lance_generation_fingerprints

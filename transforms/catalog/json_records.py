@@ -51,7 +51,7 @@ def objects(read: Callable[[int], str], longest: int) -> Iterator[Named]:
         whole = None if line is None else _whole(line)
         if whole is None:
             yield from _spread(text)
-        elif not text.follows(len(line or "")) and _names_records(whole):
+        elif not text.peek(len(line or "")) and _names_records(whole):
             yield from ((text.line, name, record) for name, record in _held(whole).items())
         else:
             yield from _lines(text)
@@ -117,10 +117,6 @@ class _Text:
             if not self._more():
                 return ""
 
-    def follows(self, length: int) -> bool:
-        """Return whether anything follows the next `length` characters."""
-        return bool(self.peek(length))
-
     def take(self) -> str:
         """Return the next character that is not white space, and go past it."""
         found = self.peek()
@@ -175,11 +171,11 @@ def _reason(error: ValueError) -> str:
 
 def _lines(text: _Text) -> Iterator[Named]:
     while text.peek():
-        line, number = text.rest_of_line(), text.line
+        number, line = text.line, text.rest_of_line()
         if line is None:
             raise JsonTextError(number, _too_long(text.longest))
         try:
-            value = _DECODER.decode(line)
+            value = _DECODER.decode(line.removeprefix("\ufeff"))  # the mark of a file that was appended
         except (ValueError, RecursionError) as error:
             why = _reason(error) if isinstance(error, ValueError) else "nested too deeply"
             raise JsonTextError(number, f"it is not valid JSON: {why}; write one object on each line") from None

@@ -90,7 +90,7 @@ def records(
             raise RecordFileError(f"{path} has {size:,} bytes, more than {caps.file:,}; split it")
         head = file.read(_HEAD)
         file.seek(0)
-        if head.startswith(_PARQUET) or (head and _ending(path) == "Parquet"):
+        if head.startswith(_PARQUET) or _ending(path) == "Parquet":
             yield from _parquet(path, file, columns)
         elif head.startswith(_GZIP):
             with gzip.open(file, "rb") as plain:
@@ -110,9 +110,9 @@ def _text(path: str, file: BinaryIO, caps: RecordCaps) -> Iterator[Record]:
         file.seek(0)
         encoding = json.detect_encoding(head)  # by its mark or its zero bytes, which CSV shows as well
         begins = head.decode(encoding, errors="replace").lstrip()
-        if "\0" in begins:
-            raise RecordFileError(f"{path} is neither text nor Parquet: it begins with {head[:8]!r}; {_AGAIN}")
         is_json = begins[:1] in {"{", "["} or _ending(path) == "JSON"
+        if "\0" in begins and not is_json:
+            raise RecordFileError(f"{path} is neither text nor Parquet: it begins with {head[:8]!r}; {_AGAIN}")
         # CSV takes any line break, also within quotes; JSON only a line feed
         text = io.TextIOWrapper(file, encoding, errors="replace", newline="\n" if is_json else "")
         try:

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from decimal import Decimal
 from pathlib import Path
 from typing import TextIO
 
@@ -154,9 +155,15 @@ def _unique(names: list[str]) -> list[str]:
 
 def _json(value: object) -> str:
     try:
-        return json.dumps(value, default=str, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, default=_text, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):
-        return json.dumps(_plain(value), default=str, ensure_ascii=False)
+        return json.dumps(_plain(value), default=_text, ensure_ascii=False)
+
+
+def _text(value: object) -> str | int:
+    """Return a value that JSON has no form for as text; a whole number that DuckDB keeps in digits as a number."""
+    whole = isinstance(value, Decimal) and value.is_finite() and value.as_tuple().exponent == 0
+    return int(value) if whole and isinstance(value, Decimal) else str(value)
 
 
 def _plain(value: object) -> object:

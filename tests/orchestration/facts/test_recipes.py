@@ -7,10 +7,10 @@ import pytest
 from orchestration.facts import recipes
 from orchestration.facts.recipes import FROZEN, Frozen, older_recipe, recipe, sql_words
 from transforms.alignment.policy import PixelLimits
-from transforms.catalog.generations import Generation
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import VIEWS, View
+from transforms.generations.generation import Generation
 from transforms.matches.candidates import CandidateThresholds
 from transforms.regions import Box
 

@@ -48,6 +48,11 @@ def test_json_is_read_in_any_form_and_encoding(tmp_path: Path, form: str, encodi
     assert fields(read(tmp_path, "generations.csv", FORMS[form].encode(encoding))) == PAIR
 
 
+def test_files_that_were_appended_keep_their_marks(tmp_path: Path) -> None:
+    lines = [b"\xef\xbb\xbf" + json.dumps(each).encode() for each in PAIR]
+    assert fields(read(tmp_path, "x.jsonl", b"\n".join(lines))) == PAIR
+
+
 def test_records_know_their_lines(tmp_path: Path) -> None:
     assert [each.number for each in read(tmp_path, "x", FORMS["array over lines"].encode())] == [2, 6]
     assert [each.number for each in read(tmp_path, "x", b'\n{"a": 1}\n\n{"a": 2}')] == [2, 4]
@@ -137,6 +142,7 @@ BROKEN = {
     b'[{"a": 1},\n{"a": 2}': ": line 2: the file ends before the end of the array that begins on line 1",
     b'[{"a": 1}\n{"a": 2}]': ": line 2: '{' stands where a comma should",
     b'[{"a": 1}]\n[]': ": line 2: '[]' follows the array",
+    b'{"a": 1}\n' + bytes(100): ": line 2: it is not valid JSON",
     b"[1, 2]": ": line 1: it is no JSON object; write an object for each picture",
     b'{"a":\n{"p": 1},\n"b": {"p": ': ": line 3: it is not valid JSON",
     b'{"a": ' + b"[" * 100_000: ": line 1: it is nested too deeply",
@@ -157,7 +163,8 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path: Path, data: bytes)
 
 def test_text_with_the_ending_of_json_or_parquet_is_named(tmp_path: Path) -> None:
     assert "is no JSON object" in refusal(tmp_path, "x.jsonl", b"a.png a prompt\n")
-    assert "is not a whole parquet file" in refusal(tmp_path, "x.parquet", b"file_name\na.png\n")
+    for data in (b"file_name\na.png\n", b""):
+        assert "is not a whole parquet file" in refusal(tmp_path, "x.parquet", data)
 
 
 def test_records_before_a_break_come_first(tmp_path: Path) -> None:

@@ -1,0 +1,153 @@
+"""Generations in a tar or in a parquet with pictures: names, tables, sidecars, and the bytes of each.
+
+What belongs here: what the readers of dumps list, under names that no two pictures share. What does not: the layouts
+themselves (`dumps/`), folders (`generations/folders.py`).
+"""
+
+import tarfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.catalog.columns import picture_column
+from transforms.catalog.not_taken import NotTaken
+from transforms.catalog.record_files import RecordFileError, records
+from transforms.dumps import dump as dumps
+from transforms.dumps.members import ArchiveError, Member
+from transforms.generations.folders import SIDECARS
+from transforms.generations.generation import Location
+from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, of_record
+from transforms.generations.tables import is_table
+from transforms.storage import stores
+
+_LISTINGS = 64  # archives whose lists are kept, so that a sensor reads an archive once
+# What tarfile raises on hostile headers, beside its own errors
+_BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
+
+BROKEN = "the rest of an archive that breaks off; copy it again"
+UNREADABLE = "an archive that cannot be read, or a parquet without pictures"
+
+
+@dataclass
+class Archive:
+    """What lies in a tar or parquet, by name.
+
+    Attributes:
+        pictures: Where each is.
+        refusals: Why some must not be read.
+        tables: Tables of generations in a tar.
+        sidecars: Texts and JSON in a tar.
+        rows: What a parquet's own columns state of each picture.
+        not_taken: What else was found in it, and where it breaks off.
+    """
+
+    pictures: dict[str, Location] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, Location] = field(default_factory=dict)
+    sidecars: dict[str, Location] = field(default_factory=dict)
+    rows: dict[str, PictureStatement] = field(default_factory=dict)
+    not_taken: Sequence[NotTaken] = ()
+
+
+def holds_pictures(path: str) -> bool:
+    """Return whether a file is a parquet with a column of pictures. A cut parquet holds none."""
+    try:
+        with stores.open_file(path) as source, pq.ParquetFile(source) as file:
+            return picture_column(file.schema_arrow) is not None
+    except (OSError, pa.ArrowException):
+        return False
+
+
+@lru_cache(_LISTINGS)
+def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
+    """List an archive.
+
+    Args:
+        path: The tar or parquet.
+        size: Its size, by which a changed one is listed anew.
+        stamp: Likewise.
+        member_bytes: Size above which a picture is refused.
+
+    Raises:
+        ArchiveError: If it cannot be read, or is a parquet without pictures.
+        OSError: If it cannot be opened.
+    """
+    del size
+    with dumps.open_dump(path) as dump:
+        listing = dump.listing(member_bytes)
+    found = Archive()
+    not_taken = list(listing.not_taken)
+    numbers: dict[int, list[str]] = {}
+    for name, member in _distinct(listing.members):
+        if not member.name or (not member.size and member.refusal):  # a row without a picture
+            not_taken.append(NotTaken(path, member.refusal or "no picture in the row", 1, (name,)))
+            continue
+        found.pictures[name] = Location(path, member.size, stamp, name, member.offset)
+        row = member.offset if member.own_row is None else member.own_row
+        numbers.setdefault(row, []).append(name)
+        if member.refusal:
+            found.refusals[name] = member.refusal
+    if listing.broken:
+        not_taken.append(NotTaken(path, BROKEN, 1, (listing.broken,)))
+    found.not_taken = not_taken
+    if _is_tar(path):
+        _read_texts(path, stamp, found)
+    else:
+        found.rows = _rows(path, numbers)
+    return found
+
+
+def _distinct(members: Sequence[Member]) -> list[tuple[str, Member]]:
+    """Return pictures under different names: those that share one are numbered."""
+    names = [member.name.removeprefix("./") or f"row {member.offset}" for member in members]
+    shared, seen = Counter(names), Counter[str]()
+    taken = set(names)
+    found = []
+    for name, member in zip(names, members, strict=True):
+        seen[name] += 1
+        own = name
+        while shared[name] > 1 and seen[name] > 1 and own in taken:
+            own = f"{name} ({seen[name]})"
+            seen[name] += own in taken
+        taken.add(own)
+        found.append((own, member))
+    return found
+
+
+def _is_tar(path: str) -> bool:
+    """Return whether a file is no parquet."""
+    with stores.open_file(path) as file:
+        return file.read(4) != b"PAR1"
+
+
+def _read_texts(path: str, stamp: int, found: Archive) -> None:
+    """Note where a tar holds tables and sidecars. Of a broken tar, those before the break."""
+    with stores.open_file(path) as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:", ignore_zeros=True) as archive:
+                for info in archive:
+                    name = stores.plain(info.name).removeprefix("./")
+                    at = Location(path, info.size, stamp, name, info.offset_data)
+                    if info.isreg() and is_table(name):
+                        found.tables[name] = at
+                    elif info.isreg() and name.lower().endswith(SIDECARS):
+                        found.sidecars[name] = at
+        except _BROKEN:
+            return  # the listing says so
+
+
+def _rows(path: str, names: dict[int, list[str]]) -> dict[str, PictureStatement]:
+    """Return what the columns of a parquet state of its pictures, by name."""
+    try:
+        stated = {
+            name: of_record("columns of the parquet", row.fields)
+            for row in records(path, columns=COLUMNS.difference(FILE_NAMES))
+            for name in names.get(row.number - 1, ())
+        }
+    except RecordFileError as error:
+        raise ArchiveError(str(error)) from error
+    return {name: statement for name, statement in stated.items() if statement.fields}
