@@ -34,6 +34,8 @@ class Member:
         height: Of the original, in pixels.
         captioned: Whether the sidecar states a caption, even a null one.
         row: The row of the metadata that it was downloaded by.
+        sha256: Of its bytes as they were downloaded, as the sidecar states it.
+        md5: Likewise.
         own_row: The row of its own dump's metadata, where that is not its offset: a further picture of a row.
     """
 
@@ -49,6 +51,8 @@ class Member:
     height: int | None = None
     captioned: bool = False
     row: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
     own_row: int | None = None
 
 

@@ -5,6 +5,7 @@ systems leave behind (`storage/system_files.py`).
 """
 
 import re
+from collections.abc import Collection
 
 from transforms.pictures import PICTURE_ENDINGS
 
@@ -18,9 +19,10 @@ CAPTION_WORDS = frozenset({"caption", "captions", "prompt", "text", "alt", "alt_
 """Words before the ending of a caption's file: `7.caption.txt`."""
 _WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*")
 _MASKS = frozenset(
-    {"seg", "mask", "masks", "depth", "edge", "edges", "canny", "pose", "normal", "normals", "thumb", "thumbnail"}
+    {"seg", "mask", "masks", "depth", "edge", "edges", "canny", "pose", "normal", "normals"}
     | {"segmentation", "semantic", "instance", "panoptic", "alpha", "matte", "label", "labels", "conditioning"}
 )
+_THUMBNAILS = frozenset({"thumb", "thumbs", "thumbnail"})
 _FIRST = ("image", "img", "input", "picture", "photo", "original", "source", "rgb")
 
 
@@ -57,6 +59,17 @@ def webdataset_key(of: str) -> str:
 def is_mask(of: str) -> bool:
     """Return whether the last part of a stem says that the picture describes another one: `7.seg`."""
     return bool(shorter_stems(of)) and of.rpartition(".")[2].lower() in _MASKS
+
+
+def is_thumbnail(of: str, stems: Collection[str]) -> bool:
+    """Return whether a stem says that its picture is a small copy of another one: `7.thumb` of `7`.
+
+    Args:
+        of: The stem.
+        stems: Of the pictures beside it.
+    """
+    shorter = shorter_stems(of)
+    return bool(shorter) and of.rpartition(".")[2].lower() in _THUMBNAILS and shorter[0] in stems
 
 
 def place_in_sample(of: str) -> int:

@@ -19,6 +19,7 @@ from transforms.storage.system_files import HIDDEN, is_system_file
 UNREADABLE = "a file that cannot be opened"
 _LARGE = f"a sidecar of more than {SIDECAR_BYTES:,} bytes"
 _ALONE = "a sidecar without its picture"
+_THUMBNAIL = "a thumbnail of another picture of its sample"
 _TWICE = "a sidecar whose name another one has"
 _GONE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 
@@ -140,7 +141,15 @@ class Samples:
         self.pictures.append(Picture(number, part.name, stem, member))
 
     def key_as_webdataset(self) -> None:
-        """Give each picture webdataset's key. Of several pictures of a sample, the one that its row is about has it."""
+        """Give each picture webdataset's key. Of several pictures of a sample, the one that its row is about has it.
+
+        A thumbnail beside its picture is not taken: it would count as a copy.
+        """
+        stems = {picture.stem for picture in self.pictures}
+        thumbnails = [each for each in self.pictures if names.is_thumbnail(each.stem, stems)]
+        if thumbnails:
+            self.counts.add(self.place, _THUMBNAIL, *(each.name for each in thumbnails))
+            self.pictures = [each for each in self.pictures if not names.is_thumbnail(each.stem, stems)]
         by_key: dict[str, list[Picture]] = defaultdict(list)
         for picture in self.pictures:
             by_key[names.webdataset_key(picture.stem)].append(picture)
@@ -155,7 +164,7 @@ class Samples:
         broken: dict[str, None] = {}
         for picture in self.pictures:
             for _, _, part, caption_alone in sorted(of_pictures.get(picture.number, ()), key=lambda each: each[:2]):
-                said = sidecars.statement(names.ending(part.name), self._content(part))
+                said = sidecars.read_sidecar(names.ending(part.name), self._content(part))
                 if said is None:
                     broken[part.name] = None
                 else:

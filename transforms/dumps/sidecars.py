@@ -19,7 +19,7 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 
 
 @dataclass(frozen=True)
-class Statement:
+class SidecarFields:
     """What is said of a picture; None for what is not said.
 
     Attributes:
@@ -30,6 +30,8 @@ class Statement:
         width: Of the original, in pixels.
         height: Of the original, in pixels.
         row: The row of the metadata that it was downloaded by.
+        sha256: Of its bytes as they were downloaded.
+        md5: Likewise.
     """
 
     url: str | None = None
@@ -39,9 +41,11 @@ class Statement:
     width: int | None = None
     height: int | None = None
     row: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
 
 
-def statement(ending: str, data: bytes) -> Statement | None:
+def read_sidecar(ending: str, data: bytes) -> SidecarFields | None:
     """Read a sidecar, or return None if it is no JSON object.
 
     Args:
@@ -51,7 +55,7 @@ def statement(ending: str, data: bytes) -> Statement | None:
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     text = data.decode(encoding, errors="replace")
     if ending not in RECORDS:
-        return Statement(caption=_text(text), captioned=True)
+        return SidecarFields(caption=_text(text), captioned=True)
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
@@ -59,36 +63,38 @@ def statement(ending: str, data: bytes) -> Statement | None:
     return of_record(record) if isinstance(record, dict) else None
 
 
-def of_record(record: Mapping[Any, Any]) -> Statement:
+def of_record(record: Mapping[Any, Any]) -> SidecarFields:
     """Return what a record says, whatever the case of its names."""
     fields = {str(name).lower(): value for name, value in record.items()}
     captions = [fields[name] for name in TEXT_COLUMNS["caption"] if name in fields]
     row = fields.get(ROW)
     width, height = (_pixels(fields.get(f"original_{side}")) for side in ("width", "height"))
-    return Statement(
+    return SidecarFields(
         url=next((_text(fields[name]) for name in TEXT_COLUMNS["url"] if name in fields), None),
         caption=next((text for each in captions if (text := _caption(each)) is not None), None),
         captioned=bool(captions),
         uid=next((uid for name in TEXT_COLUMNS["uid"] if (uid := uid_text(fields.get(name))) is not None), None),
         width=width,
         height=height,
+        sha256=_text(fields.get("sha256")),
+        md5=_text(fields.get("md5")),
         row=row if isinstance(row, int) and not isinstance(row, bool) and row >= 0 else None,
     )
 
 
-def fill(member: Member, said: Statement, *, caption_alone: bool = False) -> None:
+def fill(member: Member, said: SidecarFields, *, caption_alone: bool = False) -> None:
     """Fill what is not yet known of a picture. An empty text is not the caption of one whose record says null.
 
     Args:
         member: The picture, which is changed.
-        said: The statement.
+        said: What is said.
         caption_alone: Whether the rest is of another picture of its sample.
     """
     if said.captioned and not member.captioned:
         member.caption, member.captioned = said.caption, True
     if caption_alone:
         return
-    for name in ("url", "uid", "width", "height", "row"):
+    for name in ("url", "uid", "width", "height", "row", "sha256", "md5"):
         if getattr(member, name) is None:
             setattr(member, name, getattr(said, name))
 

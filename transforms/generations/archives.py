@@ -13,11 +13,12 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.columns import picture_column
 from transforms.catalog.not_taken import NotTaken
+from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import RecordFileError, records
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
+from transforms.dumps.picture_cells import place_of
 from transforms.generations.folders import SIDECARS
 from transforms.generations.generation import Location
 from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, of_record
@@ -57,7 +58,7 @@ def holds_pictures(path: str) -> bool:
     """Return whether a file is a parquet with a column of pictures. A cut parquet holds none."""
     try:
         with stores.open_file(path) as source, pq.ParquetFile(source) as file:
-            return picture_column(file.schema_arrow) is not None
+            return bool(picture_columns(file))
     except (OSError, pa.ArrowException):
         return False
 
@@ -87,8 +88,7 @@ def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
             not_taken.append(NotTaken(path, member.refusal or "no picture in the row", 1, (name,)))
             continue
         found.pictures[name] = Location(path, member.size, stamp, name, member.offset)
-        row = member.offset if member.own_row is None else member.own_row
-        numbers.setdefault(row, []).append(name)
+        numbers.setdefault(place_of(member.offset)[0], []).append(name)  # the row of the parquet that it is in
         if member.refusal:
             found.refusals[name] = member.refusal
     if listing.broken:

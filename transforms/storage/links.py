@@ -28,7 +28,7 @@ def files_below(folder: Path, real: Path) -> Iterator[Path]:
         start = waiting.pop()
         for place, folders, files in os.walk(start, onerror=_stop):
             yield from (Path(place, name) for name in files)
-            for link in (each for name in folders if (each := Path(place, name)).is_symlink()):
+            for link in (each for name in sorted(folders) if (each := Path(place, name)).is_symlink()):
                 target = Path(os.path.realpath(link))
                 leads_back = Path(os.path.realpath(place)).is_relative_to(target)
                 if start == folder and target.is_relative_to(real) and not leads_back and target not in followed:

@@ -84,8 +84,8 @@ def test_a_hugging_face_parquet_is_read_by_row_whatever_its_paths(tmp_path: Path
         ("../z.jpg", "../z", 2, 18),
     ]
     assert [m.refusal for m in members[3:]] == [
-        "no picture in the row",
-        "no picture: the row holds only the path 'gone.jpg'",
+        "missing: no picture in the row",
+        "missing: the row holds only the path 'gone.jpg'",
     ]
     assert list(contents(path).values()) == CONTENTS[::-1]
 

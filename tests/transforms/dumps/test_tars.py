@@ -1,11 +1,14 @@
 """Tars as the web delivers them: listed without extracting anything, broken ones to their break."""
 
+import importlib
 import json
 import tarfile
 from pathlib import Path
 
 import pytest
 from conftest import add
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from transforms.catalog.not_taken import NotTaken
 from transforms.dumps.members import ArchiveError, Member
@@ -154,3 +157,95 @@ def test_a_sidecar_before_its_picture_is_its_own_and_no_others(tmp_path: Path) -
     path = tar(tmp_path / "a.tar", {"0.json": b'{"url": "other"}', "1.json": said, "1.png": b"x", "1.txt": b"c"})
     (member,) = members(path, LIMIT).members
     assert (member.key, member.url, member.caption, member.row) == ("1", "u", "c", 7)
+
+
+def concatenated(path: Path, *parts: bytes) -> str:
+    path.write_bytes(b"".join(parts))
+    return str(path)
+
+
+def archive_of(tmp_path: Path, *names: str) -> bytes:
+    return Path(tar(tmp_path / "part.tar", {name: name.encode() for name in names})).read_bytes()
+
+
+@pytest.mark.parametrize("zeros", [0, 512, 512 * 5, 3 << 20])
+def test_what_follows_an_end_mark_is_read_too(tmp_path: Path, zeros: int) -> None:
+    """As `cat a.tar b.tar` leaves it, or `tar -r` of a tar on a tape, or a lone block of zeros."""
+    parts = archive_of(tmp_path, "1.jpg", "2.jpg"), bytes(zeros), archive_of(tmp_path, "3.jpg"), bytes(zeros)
+    path = concatenated(tmp_path / "a.tar", *parts)
+    found = members(path, LIMIT)
+    assert [m.name for m in found.members] == ["1.jpg", "2.jpg", "3.jpg"]
+    assert (found.broken, found.not_taken) == (None, [])
+    with Path(path).open("rb") as file:
+        assert [read(file, m.offset, m.size) for m in found.members] == [b"1.jpg", b"2.jpg", b"3.jpg"]
+
+
+def test_bytes_after_the_end_mark_that_are_no_tar_are_counted_and_the_tar_is_whole(tmp_path: Path) -> None:
+    first = archive_of(tmp_path, "1.jpg")
+    path = concatenated(tmp_path / "a.tar", first, b"garbage" * 400)
+    found = members(path, LIMIT)
+    assert ([m.name for m in found.members], found.broken) == (["1.jpg"], None)
+    where = f"at byte {len(first):,}"
+    assert found.not_taken == [NotTaken(path, "bytes after the end mark of the tar, which are no tar", 1, (where,))]
+
+
+def test_a_second_tar_that_breaks_off_is_broken(tmp_path: Path) -> None:
+    path = concatenated(
+        tmp_path / "a.tar", archive_of(tmp_path, "1.jpg"), archive_of(tmp_path, "2.jpg", "3.jpg")[:1300]
+    )
+    found = members(path, LIMIT)
+    assert [m.name for m in found.members] == ["1.jpg", "2.jpg"]
+    assert found.broken == f"{path} breaks off after '2.jpg' (no end mark follows); download it again"
+
+
+def test_a_hard_link_is_the_file_before_it_and_a_folder_is_nothing(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        folder = tarfile.TarInfo("album.jpg")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        add(archive, "album.jpg/1.jpg", b"first")
+        link = tarfile.TarInfo("2.jpg")
+        link.type, link.linkname = tarfile.LNKTYPE, "album.jpg/1.jpg"
+        archive.addfile(link)
+    found = members(str(tmp_path / "a.tar"), LIMIT)
+    assert [(m.name, m.size, m.refusal) for m in found.members] == [("album.jpg/1.jpg", 5, None), ("2.jpg", 5, None)]
+    assert found.members[0].offset == found.members[1].offset
+    assert found.not_taken == []
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("gzip", "gzip compressed it; decompress it with gunzip"), ("bz2", "bunzip2"), ("lzma", "unxz")],
+)
+def test_a_compressed_tar_is_named_with_what_decompresses_it(tmp_path: Path, module: str, said: str) -> None:
+    compressed = importlib.import_module(module).compress(archive_of(tmp_path, "1.jpg"))
+    path = concatenated(tmp_path / "a.tar.gz", compressed)
+    with pytest.raises(
+        ArchiveError, match=rf"a\.tar\.gz is not an uncompressed tar \({said}" if module == "gzip" else said
+    ):
+        members(path, LIMIT)
+
+
+def test_a_picture_that_is_taken_for_a_dump_is_named(tmp_path: Path) -> None:
+    path = concatenated(tmp_path / "a", b"\xff\xd8\xff\xe0" + bytes(2000))
+    with pytest.raises(ArchiveError, match="it is a picture; name the folder that holds it in `images`"):
+        members(path, LIMIT)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_mutated_tar_is_listed_or_refused_and_never_stops(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("mutated")
+    content = bytearray(archive_of(folder, "1.jpg", "a/" * 60 + "2.jpg", "1.json", "3", "4.txt"))
+    for _ in range(data.draw(st.integers(1, 12))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = concatenated(folder / "a.tar", bytes(content[: data.draw(st.integers(0, len(content)))]))
+    try:
+        found = members(path, LIMIT)
+    except ArchiveError as error:
+        assert path in str(error)
+        return
+    with Path(path).open("rb") as file:
+        assert all(len(read(file, m.offset, m.size)) == m.size for m in found.members if m.refusal is None)
