@@ -34,6 +34,7 @@ from transforms.fingerprints.fingerprint import (
     vector_column,
 )
 from transforms.hashing.hashes import sha256
+from transforms.pictures import may_show_more
 from transforms.storage import stores
 
 _EXAMPLES = 5
@@ -47,6 +48,8 @@ class Account:
         pictures: Count of pictures in the dump.
         counts: Pictures by status.
         unlisted_examples: Names of pictures that no metadata row lists.
+        contradictions: Pictures that agree with a row in one thing, such as the key, and differ from it in another.
+        contradiction_examples: Some of them in words.
         broken: Why the dump could not be read, or where it is cut off.
         unreachable: Whether another try may succeed.
         reused: Pictures whose bytes were fingerprinted before.
@@ -57,6 +60,8 @@ class Account:
     pictures: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     unlisted_examples: list[str] = field(default_factory=list)
+    contradictions: int = 0
+    contradiction_examples: list[str] = field(default_factory=list)
     broken: str | None = None
     unreachable: bool = False
     reused: int = 0
@@ -86,6 +91,8 @@ class Account:
             **{status: self.counts[status] for status in (OK, LOW_QUALITY, FAILED)},
             "unlisted": self.unlisted,
             "unlisted_examples": self.unlisted_examples,
+            "contradictions": self.contradictions,
+            "contradiction_examples": self.contradiction_examples,
             "broken": self.broken,
             "seconds": self.seconds,
         }
@@ -103,6 +110,7 @@ class Job:
         rules: What a picture must satisfy.
         pace: The amount of concurrent work.
         known: Pictures that were fingerprinted before: the columns of a fingerprint, and one vector per kind.
+        known_by_older_code: Whether these are good only of files that show one opaque picture of 8 bits for certain.
     """
 
     dump: str
@@ -112,6 +120,7 @@ class Job:
     rules: Rules
     pace: WorkPace
     known: pa.Table | None = None
+    known_by_older_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,9 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
     try:
         with stores.local_copy(job.dump, Path(job.fetched)) as path, dumps.open_dump(path) as dump:
             listing = dump.listing(job.rules.member_bytes)
-            ids = row_matching.match_rows(listing.members, job.files)
+            matches = row_matching.match_rows(listing.members, job.files, lambda member: _read(dump, 0, member)[2])
+            ids = matches.ids
+            account.contradictions, account.contradiction_examples = matches.contradictions, list(matches.examples)
             account.pictures, account.broken = len(listing.members), listing.broken
             account.not_taken = [replace(each, place=job.dump) for each in listing.not_taken]  # not the fetched copy
             listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]
@@ -181,7 +192,7 @@ def _batches(
     encoders: Mapping[str, Encoder],
     account: Account,
 ) -> Iterator[Batch]:
-    look = partial(_look, job.rules, encoders, _Known(job.known, list(encoders)))
+    look = partial(_look, job.rules, encoders, _Known(job, list(encoders)))
     # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
     pictures = work_ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
     embedded = work_ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
@@ -206,8 +217,10 @@ def _read(dump: dumps.Dump, sample_id: int, member: Member) -> _Raw:
 class _Known:
     """Fingerprints from earlier runs, by the bytes of pictures."""
 
-    def __init__(self, table: pa.Table | None, kinds: Sequence[str]) -> None:
+    def __init__(self, job: Job, kinds: Sequence[str]) -> None:
+        table = job.known
         self._kinds, self._table, self._place = kinds, table, {}
+        self._older = job.known_by_older_code
         if table is not None:
             complete = zip(*(table[name].is_valid().to_pylist() for name in ("sha256", *kinds)), strict=True)
             digests = table["sha256"].to_pylist()
@@ -216,6 +229,8 @@ class _Known:
     def of(self, data: bytes) -> tuple[Fingerprint, dict[str, Any]] | None:
         """Return the fingerprint of these bytes and their vectors, or None if they are unknown."""
         if self._table is None or (place := self._place.get(sha256(data))) is None:
+            return None
+        if self._older and may_show_more(data):
             return None
         row = self._table.slice(place, 1)
         print_ = Fingerprint(**{name: row[name][0].as_py() for name in STORED})

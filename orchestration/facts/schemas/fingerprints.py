@@ -29,6 +29,8 @@ TABLES = (
             "failed": pa.int64(),
             "unlisted": pa.int64(),
             "unlisted_examples": pa.list_(pa.string()),
+            "contradictions": pa.int64(),
+            "contradiction_examples": pa.list_(pa.string()),
             "broken": pa.string(),
             "seconds": pa.float64(),
         },
@@ -83,6 +85,7 @@ TABLES = (
             "encoder": pa.string(),
             "recipe": pa.string(),
             "dihedral_pdq": pa.list_(pa.string()),
+            "unsearched": pa.string(),  # what the file may show that its fingerprints are not of
             **PRINT,
         },
     ),
