@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import batched
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -31,6 +30,7 @@ from transforms.generations.descriptions import description
 from transforms.generations.generation import FoundGeneration, FoundGenerations, Generation, GenerationsError
 from transforms.generations.statements import Description
 from transforms.pictures import may_show_more
+from transforms.storage import stores
 
 DESCRIPTION_CODE = 1  # raise when the same tables, sidecars and files would say something else of a generation
 _KIND = "generation fingerprints"
@@ -133,7 +133,7 @@ class GenerationFingerprinter:
         at = found.location
         if at.member or note["status"] == FAILED or note["recipe"] not in self._recipes_before(found):
             return False
-        with Path(at.path).open("rb") as file:
+        with stores.open_file(at.path) as file:
             return not may_show_more(file.read(_HEADER))
 
     def _recipe(self, found: FoundGeneration) -> str:
