@@ -186,7 +186,7 @@ def test_every_picture_of_every_layout_is_a_training_row_with_its_status(landed:
 
 def test_oddities_are_rows_or_counted(landed: Landing) -> None:
     rows = landed.query(
-        "select dataset, row_number, key, url, caption, status, failure from catalog.samples "
+        "select samples.dataset, row_number, samples.key, url, caption, status, failure from catalog.samples "
         "left join fingerprints.images using (sample_id) order by all"
     )
     by_dataset: dict[str, list] = {}
