@@ -1,7 +1,7 @@
-"""A generator of odd dumps: tars, folders and parquets as people, tools and accidents leave them, each from a number.
+"""A generator of odd files: dumps, and tables of generations, as people, tools and accidents leave them.
 
-Every file that it writes is known to it, so that a test can ask what became of each. `python -m tests.odd_dumps 2000`
-makes as many, checks each, and prints what it found of each kind.
+Each comes from a number, and every file and row in it is known, so that a test can ask what became of each.
+`python -m tests.odd_dumps 2000` makes as many, checks each, and prints what it found of each kind.
 """
 
 import io
@@ -11,6 +11,7 @@ import random
 import sys
 import tarfile
 import tempfile
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import FAILED, LOW_QUALITY, OK, Rules
 from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, fingerprint_shard
+from transforms.generations import sources, tables
+from transforms.generations.generation import GenerationsError
 
 WHOLE, CUT, OTHER, SIDECAR, HIDDEN = "whole picture", "cut picture", "other file", "sidecar", "hidden file"
 _LIMIT = 1 << 20
@@ -75,12 +78,14 @@ class OddDump:
         intact: Whether its container is whole, so that each file in it must be accounted for.
         files: Each file's kind, by the order they were put in.
         names: Their names, in the same order.
+        rows: Rows of its table of generations.
     """
 
     path: Path
     intact: bool = True
     files: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    rows: int = 0
 
     def count(self, kind: str) -> int:
         """Return how many files are of a kind."""
@@ -162,7 +167,7 @@ def folder(draw: random.Random, base: Path) -> OddDump:
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        if draw.random() < 0.05:
+        if draw.random() < 0.05 and kind != HIDDEN:
             path = Path(os.fsdecode(os.fsencode(path.parent) + b"/latin-\xe9" + os.fsencode(path.name)))
             kind = kind if kind != SIDECAR else OTHER
         path.write_bytes(data)
@@ -201,7 +206,38 @@ def parquet(draw: random.Random, base: Path) -> OddDump:
     return dump
 
 
-KINDS: tuple[Callable[[random.Random, Path], OddDump], ...] = (tar, folder, parquet)
+def generations(draw: random.Random, base: Path) -> OddDump:
+    """Write a folder of generations with a table that names them, and others, as its writer does; or a changed one."""
+    dump = folder(draw, base)
+    shown = [n for n, kind in zip(dump.names, dump.files, strict=True) if kind in (WHOLE, CUT)]
+    spelled: tuple[Callable[[str], str], ...] = (
+        str,
+        lambda name: name.replace("/", "\\"),
+        lambda name: f"./{name}",
+        lambda name: str(dump.path / name),
+        lambda name: unicodedata.normalize("NFD", name),
+        lambda name: f"C:\\outputs\\{name.rpartition('/')[2]}",
+    )
+    rows = [
+        {"file_name": draw.choice(spelled)(name), "prompt": f"a\u2028prompt {n}\x85"} for n, name in enumerate(shown)
+    ]
+    rows = [row | {"seed": draw.choice((7, 2**64 - 1, "nan", None))} for row in rows if draw.random() < 0.8]
+    rows += [{"file_name": f"gone-{n}.png", "prompt": "x", "seed": None} for n in range(draw.randrange(3))]
+    lines = "\n".join(json.dumps(row, ensure_ascii=draw.random() < 0.5) for row in rows)
+    ending, text = draw.choice((("jsonl", lines), ("json", json.dumps(rows))))
+    path = dump.path / f"generations.{ending}"
+    data = text.encode(draw.choice(("utf-8", "utf-8-sig", "utf-16")), errors="surrogatepass")
+    if draw.random() < 0.3 and data:
+        changed = bytearray(data)
+        for _ in range(draw.randrange(1, 6)):
+            changed[draw.randrange(len(changed))] = draw.randrange(256)
+        data, dump.intact = bytes(changed[: draw.choice((None, len(changed) // 2))]), False
+    path.write_bytes(data)
+    dump.rows = len(rows)
+    return dump
+
+
+KINDS: tuple[Callable[[random.Random, Path], OddDump], ...] = (tar, folder, parquet, generations)
 
 
 @dataclass(frozen=True)
@@ -257,6 +293,8 @@ def check(seed: int, base: Path) -> str:
     make = KINDS[seed % len(KINDS)]
     (base / "in").mkdir(parents=True)
     dump = make(draw, base / "in")
+    if make is generations:
+        return check_generations(seed, dump)
     found = outcome(dump, base / "work")
     if found.refused is not None:
         assert str(dump.path) in found.refused, f"{seed}: the reason does not name the file: {found.refused}"
@@ -283,6 +321,36 @@ def check(seed: int, base: Path) -> str:
     assert 0 <= said <= dump.count(SIDECAR), f"{seed}: {said} files are in no account: {account}\n{dump}"
     assert not_taken >= dump.count(HIDDEN), f"{seed}: {account}"
     return f"{make.__name__}, whole"
+
+
+def check_generations(seed: int, dump: OddDump) -> str:
+    """Check that every picture of a folder is a generation, and that every row of its table names one or is counted.
+
+    Args:
+        seed: Its number.
+        dump: The folder.
+
+    Returns:
+        What it was, for statistics.
+    """
+    try:
+        found, not_taken = sources.find("gen", str(dump.path), _LIMIT)
+    except GenerationsError as error:
+        assert not dump.intact, f"{seed}: {error}"
+        assert str(dump.path) in str(error), f"{seed}: the reason does not name the file: {error}"
+        return "generations, refused"
+    assert len({each.generation.generation_id for each in found}) == len(found), f"{seed}: an id twice"
+    pictures = dump.count(WHOLE)
+    assert pictures <= len(found) <= pictures + dump.count(CUT), f"{seed}: {len(found)} of {pictures}\n{dump}"
+    if not dump.intact:
+        return "generations, read"
+    counts = {each.reason: each.files for each in not_taken}
+    stated = sum(bool(each.stated) for each in found)
+    rows = sum(counts.get(reason, 0) for reason in (tables.NO_PICTURE, tables.SEVERAL, tables.AGAIN, tables.SHARED))
+    assert stated + rows == dump.rows, f"{seed}: {stated} pictures and {rows} counted of {dump.rows} rows: {not_taken}"
+    unnamed = counts.get(tables.NO_ROW, 0)
+    assert not dump.rows or stated + unnamed == len(found), f"{seed}: {not_taken}"
+    return "generations, whole"
 
 
 def main() -> None:

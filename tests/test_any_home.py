@@ -30,7 +30,7 @@ def test_a_folder_that_cannot_be_opened_is_refused(name: str, tmp_path: Path) ->
     folder = tmp_path / name
     folder.mkdir()
     (folder / "raisonne.toml").write_text('home = "home"\n')
-    with pytest.raises(settings.SettingsError, match="`home`: .* choose another folder"):
+    with pytest.raises(settings.SettingsError, match=r"`home`: .* choose another folder"):
         settings.load(folder / "raisonne.toml")
 
 

@@ -212,7 +212,7 @@ def test_the_run_ends_well_and_warns_of_everything_it_could_not_use(bad: Bad) ->
     [
         ("metadata-cut", "metadata-cut.parquet is not a whole parquet file"),
         ("metadata-empty", "metadata-empty.parquet is not a whole parquet file"),
-        ("metadata-no-url", "has no url column: looked for url in any case, found TEXT, LINK"),
+        ("metadata-no-url", "has no url column: looked for url, image_url, img_url in any case, found TEXT, LINK"),
     ],
 )
 def test_metadata_that_cannot_be_used_is_a_failed_shard_with_its_reason(bad: Bad, shard: str, reason: str) -> None:

@@ -298,7 +298,7 @@ def test_lists_are_matched_again_where_a_rows_url_is_another(
     sql = landing.folder / "sql"
     shutil.copytree(sql_folder.SQL, sql)
     model = sql / "catalog" / "samples.sql"
-    model.write_text(model.read_text().replace("rows.url,\n", "rows.url || '?moved' as url,\n"))
+    model.write_text(model.read_text().replace("    said.url,\n", "    said.url || '?moved' as url,\n"))
     monkeypatch.setattr(sql_folder, "SQL", sql)
     assert recall(instance).success
     assert Facts(landing.home / "facts")["recalled_rows"].read().num_rows == 0

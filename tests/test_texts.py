@@ -290,7 +290,7 @@ def test_a_second_run_computes_nothing(landing: Landing, monkeypatch: pytest.Mon
     assert facts["caption_groups"].version > versions["caption_groups"], "recall is measured on another sample"
     shutil.copytree(sql_folder.SQL, landing.folder / "sql")
     model = landing.folder / "sql" / "catalog" / "samples.sql"
-    model.write_text(model.read_text().replace("coalesce(rows.caption, rows.text, ", "coalesce(rows.text, "))
+    model.write_text(model.read_text().replace("stated_caption(rows.caption),", ""))
     monkeypatch.setattr(sql_folder, "SQL", landing.folder / "sql")
     before = facts["caption_groups"].recipe
     run()

@@ -5,7 +5,7 @@ does not: the shape of the rows (`sql/catalog/samples.sql`).
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ SAMPLES = "catalog.samples"
 
 @contextmanager
 def open_view(
-    facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,)
+    facts: Facts, settings: Settings, models: Sequence[str] = (SAMPLES,), files: Collection[str] | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database with views of some models over the current facts, and delete it when the context ends.
 
@@ -33,12 +33,13 @@ def open_view(
         facts: The fact tables that the models read.
         settings: The limit of DuckDB's memory, and the home that holds the database.
         models: Names of the models, in an order in which they can be created.
+        files: The metadata files to read; None: all.
     """
     known = _models()
     chosen = [known[name] for name in models]
     names = {name for model in chosen for name in model.inputs} - {"lance_recalled_rows"}
     nothing = pa.table({})
-    inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
+    inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing, landing_files=files)
     settings.home.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix=".rows-", dir=settings.home) as folder,

@@ -69,7 +69,8 @@ def inspect_shards(
     implied = {dataset.name for dataset in settings.datasets if not dataset.metadata}
     for shard in track(shards, "inspecting shards", len(shards)):
         earlier = before.get((shard.dataset, shard.name))
-        if earlier and earlier.files == shard:
+        refused_before = earlier and earlier.status == REFUSED and earlier.forms is None  # by an older release
+        if earlier and earlier.files == shard and not refused_before:
             yield earlier
             continue
         shard_id = earlier.shard_id if earlier else shard_number((shard.dataset, shard.name), taken)
@@ -89,16 +90,18 @@ def inspect_shards(
             else:
                 yield LandedShard(shard_id, shard, IMAGES_ONLY)
         except (LandingError, ArchiveError) as error:
-            yield LandedShard(shard_id, shard, REFUSED, str(error))
+            yield LandedShard(shard_id, shard, REFUSED, str(error), forms=())
         except StoreError:
             raise  # the file may be whole, and would be looked at again only once it changes
         except OSError as error:
             reason = f"{error.filename or shard.name}: {error.strerror or error}"
-            yield LandedShard(shard_id, shard, REFUSED, reason)
+            yield LandedShard(shard_id, shard, REFUSED, reason, forms=())
 
 
 def _usable(shard_id: int, shard: Shard, seen: Inspection, readable: Path | str) -> LandedShard:
-    return LandedShard(shard_id, shard, OK, None, seen.rows, seen.repaired_rows, tuple(seen.columns), str(readable))
+    return LandedShard(
+        shard_id, shard, OK, None, seen.rows, seen.repaired_rows, tuple(seen.columns), str(readable), seen.forms
+    )
 
 
 def shard_number(key: tuple[str, str], taken: Container[int] = ()) -> int:

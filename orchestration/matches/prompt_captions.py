@@ -106,8 +106,7 @@ def _matches(facts: Facts, settings: Settings, prompts: pa.Table, paths: Sequenc
     """Stream the rows of these files whose caption is one of the prompts."""
     if not len(prompts):
         return  # no file is opened for nothing
-    with samples_view.open_view(facts, settings, MODELS) as con:
-        con.execute("set variable landing_paths = ?", [sorted(paths)])  # of all that the view could read
+    with samples_view.open_view(facts, settings, MODELS, paths) as con:
         con.register("prompts", prompts)
         yield from con.execute(query("matches/prompt_captions")).to_arrow_reader(_BATCH)
 

@@ -4,7 +4,7 @@ What belongs here: one DuckDB connection from empty file to audited file. What d
 (`warehouse/version.py`), publishing it (`warehouse/publishing.py`), the models (`sql/`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +14,9 @@ import pyarrow as pa
 
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.settings import Settings
-from orchestration.warehouse import functions, macros, sql_folder
+from orchestration.warehouse import functions, landing_view, macros, sql_folder
 from orchestration.warehouse.models import STAGES, Check, Model
 from orchestration.warehouse.previous import TABLES, Previous
-from transforms.catalog.columns import NUMBER_COLUMNS, TEXT_COLUMNS
 
 _EXAMPLES = 3
 
@@ -53,6 +52,7 @@ class Inputs:
         this_version: The row of `warehouse.versions` that is about to be published.
         previous_versions: The rows published so far.
         previous: Tables of the published version that the next one is compared with.
+        landing_files: The metadata files to read; None: all.
     """
 
     facts: Facts
@@ -61,6 +61,7 @@ class Inputs:
     this_version: pa.Table
     previous_versions: pa.Table
     previous: Previous = field(default_factory=Previous)
+    landing_files: Collection[str] | None = None
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
     """
     for name in names:
         if name == "landing_metadata":
-            _landing(con, inputs.facts)
+            landing_view.create(con, inputs.facts, inputs.landing_files)
         elif name == "settings":
             _temporary(con, name, _settings(inputs.settings))
         elif name in {"this_version", "previous_versions"}:
@@ -146,24 +147,6 @@ def _temporary(con: duckdb.DuckDBPyConnection, name: str, data: pa.Table | pa.Re
     con.register("arriving", data)
     con.execute(f'create or replace temporary table "{name}" as select * from arriving')  # noqa: S608 -- our own name
     con.unregister("arriving")
-
-
-def _landing(con: duckdb.DuckDBPyConnection, facts: Facts) -> None:
-    """Read all metadata files as one relation that has every column of every dialect, NULL where a file has none."""
-    texts = (alias for aliases in TEXT_COLUMNS.values() for alias in aliases)
-    numbers = (alias for aliases in NUMBER_COLUMNS.values() for alias in aliases)
-    columns = [f'null::varchar as "{name}"' for name in texts] + [f'null::double as "{name}"' for name in numbers]
-    columns += ["null::varchar as landing_path", "null::bigint as file_row_number"]
-    dialects = f"select {', '.join(columns)} where false"
-    rows = facts["landing_shards"].read(["readable_path"], "readable_path is not null")
-    paths = sorted(rows["readable_path"].to_pylist())
-    con.execute("set variable landing_paths = ?", [paths])
-    files = """
-        union all by name
-        select * from read_parquet(
-            getvariable('landing_paths'), union_by_name = true, filename = 'landing_path', file_row_number = true
-        )"""
-    con.execute(f"create or replace temporary view landing_metadata as {dialects} {files if paths else ''}")
 
 
 def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:

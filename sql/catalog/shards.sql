@@ -7,8 +7,10 @@
 -- column shard_id: the high bits of the ids of its rows
 -- column status: ok, images_only (a dump without metadata of the same name), or failed
 -- column failure: why the metadata file could not be used, and what to do
--- column repaired_rows: rows whose text was not UTF-8; each broken byte became U+FFFD
+-- column repaired_rows: rows whose text was not UTF-8; each broken byte became U+FFFD, or its letter in a Windows-1252 CSV
 -- column unlisted: pictures in the dump that no metadata row lists; they have no training row, so nothing counts them
+-- column contradictions: pictures that agree with a row in one thing, such as the key, and differ in another, such as the URL
+-- column contradiction_examples: some of them in words
 -- column seconds: what fingerprinting it took
 -- column broken: why the dump cannot be read, or where it breaks off
 
@@ -25,6 +27,8 @@ select
     prints.pictures,
     prints.unlisted,
     prints.unlisted_examples,
+    prints.contradictions,
+    prints.contradiction_examples,
     prints.broken,
     prints.seconds
 from lance_landing_shards as landing

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-# One training row may be called by any of these names, in any case (LAION-400M, LAION-2B, Re-LAION, img2dataset,
-# DataComp, COYO-700M). sql/catalog/samples.sql takes the first that is present; a test keeps the two in step.
+# One training row may be called by any of these names, in any case (LAION-400M, LAION-2B, LAION-COCO, Re-LAION,
+# img2dataset, DataComp, Recap-DataComp, COYO-700M). sql/catalog/samples.sql takes the first that states a value; a test
+# keeps the two in step.
 TEXT_COLUMNS = {
-    "url": ("url",),
-    "caption": ("caption", "text", "alt_text"),
+    "url": ("url", "image_url", "img_url"),
+    "caption": ("caption", "text", "alt_text", "top_caption", "org_caption", "re_caption", "captions"),
     "key": ("key",),
     "uid": ("uid", "sample_id", "id"),
     "license": ("license",),
@@ -27,6 +28,9 @@ NUMBER_COLUMNS = {
     "pwatermark": ("pwatermark", "watermark_score"),
 }
 ALIASES = TEXT_COLUMNS | NUMBER_COLUMNS
+KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
+# Hashes of a picture's bytes as they were downloaded (img2dataset, DataComp).
+HASH_COLUMNS = ("sha256", "md5")
 # Bytes of a picture: a struct of bytes and path, as Hugging Face writes it, or a column called by its encoding, as
 # img2dataset does.
 PICTURE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "gif", "avif", "img", "picture", "image_bytes", "bytes")
@@ -82,6 +86,23 @@ def is_bytes(kind: pa.DataType) -> bool:
 def is_text(kind: pa.DataType) -> bool:
     """Return whether a column of this type holds text."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def form_of(kind: pa.DataType) -> str | None:
+    """Return how a column of this type is read in place: `text`, `whole` or `float`; None if it has to be converted."""
+    if pa.types.is_dictionary(kind):
+        return form_of(kind.value_type)
+    if is_text(kind) or pa.types.is_string_view(kind):
+        return "text"
+    if pa.types.is_integer(kind):
+        return "whole"
+    return "float" if pa.types.is_float32(kind) or pa.types.is_float64(kind) else None
+
+
+def forms_of(schema: pa.Schema) -> tuple[str, ...]:
+    """Return how each column that has a meaning is read: `whole WIDTH`."""
+    known = (each for each in schema if each.name.lower() in KNOWN)
+    return tuple(f"{form} {each.name}" for each in known if (form := form_of(each.type)))
 
 
 def fits(kind: pa.DataType, alias: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from transforms.catalog.columns import LandingError
 from transforms.catalog.not_taken import NotTakenCounts
+from transforms.catalog.text_metadata import ENDINGS
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import globs, stores
 from transforms.storage.stores import Entry
@@ -23,6 +24,7 @@ ROW_BITS = 26
 OK, IMAGES_ONLY, REFUSED = "ok", "images_only", "failed"  # statuses of a landed shard
 PARQUET = frozenset({".parquet", ".pq"})
 _COMPRESSED = (".tar.gz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4")
+_COMPOUND = (*_COMPRESSED, *ENDINGS)
 _BY_PRODUCT = "a by-product of img2dataset or Spark, no dump"
 _FOLDER = "a folder, not a file of metadata; name the files in it"
 
@@ -88,6 +90,7 @@ class LandedShard:
         repaired_rows: Rows whose text was not UTF-8.
         columns: Columns of the metadata.
         readable_path: The metadata file, or its repaired copy.
+        forms: How each column of that file is read, as `columns.forms_of` returns it; None from an older release.
     """
 
     shard_id: int
@@ -98,6 +101,7 @@ class LandedShard:
     repaired_rows: int = 0
     columns: tuple[str, ...] = ()
     readable_path: str | None = None
+    forms: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "LandedShard":
@@ -107,7 +111,9 @@ class LandedShard:
             for kind in ("metadata", "images")
         )
         seen = {name: row[name] for name in ("shard_id", "status", "failure", "rows", "repaired_rows", "readable_path")}
-        return cls(files=Shard(row["dataset"], row["shard"], *files), columns=tuple(row["columns"]), **seen)
+        forms = None if row["forms"] is None else tuple(row["forms"])
+        shard = Shard(row["dataset"], row["shard"], *files)
+        return cls(files=shard, columns=tuple(row["columns"]), forms=forms, **seen)
 
     def row(self) -> dict[str, Any]:
         """Write a row of the fact table."""
@@ -232,8 +238,8 @@ def _is_parquet(entry: Entry) -> bool:
 def _stem(entry: Entry) -> str:
     if entry.folder:
         return entry.path
-    compressed = next((ending for ending in _COMPRESSED if entry.path.lower().endswith(ending)), None)
-    return entry.path[: len(entry.path) - len(compressed or PurePosixPath(entry.path).suffix)]
+    whole = next((ending for ending in _COMPOUND if entry.path.lower().endswith(ending)), None)
+    return entry.path[: len(entry.path) - len(whole or PurePosixPath(entry.path).suffix)]
 
 
 def _named(entries: Iterable[Entry], pattern: str) -> dict[str, Entry]:

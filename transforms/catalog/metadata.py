@@ -1,32 +1,40 @@
-"""Metadata parquet: each delivery is read once to prove that it is usable, and copied if it is not readable in place.
+"""Metadata files: each delivery is read once to prove that it is usable, and copied if it is not readable in place.
 
-What belongs here: validating a metadata file, and its copy. What does not: finding files (`catalog/landing.py`), column
-names (`catalog/columns.py`). A landing file is never changed.
+What belongs here: validating a metadata parquet, and its copy. What does not: CSV and JSON lines
+(`catalog/text_metadata.py`), finding files (`catalog/landing.py`), column names (`catalog/columns.py`), values of a
+column (`catalog/values.py`). A landing file is never changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transforms.catalog import text_metadata
 from transforms.catalog.columns import (
-    ALIASES,
+    HASH_COLUMNS,
+    KNOWN,
     PICTURES_WANTED,
     TEXT_COLUMNS,
     LandingError,
     column_of,
-    fits,
-    is_bytes,
-    is_text,
+    form_of,
+    forms_of,
 )
 from transforms.catalog.picture_columns import PictureColumn, picture_columns
+from transforms.catalog.values import is_scalar, is_text_like, is_usable, texts, utf8
 from transforms.storage import stores
 from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
 
 _ROWS = 64_000
-_KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
+_PARQUET = (".parquet", ".pq")
+_USED = KNOWN | set(HASH_COLUMNS)
+_RESERVED = frozenset({"landing_path", "file_row_number", "file_index", "filename", "rowid"})  # names that DuckDB adds
+_DECIDING = frozenset(alias for meaning in ("url", "caption", "uid", "key") for alias in TEXT_COLUMNS[meaning])
 
 
 @dataclass(frozen=True)
@@ -38,32 +46,45 @@ class Inspection:
         columns: Their names.
         repaired_rows: Rows whose text was not UTF-8.
         pictures: The column that holds the bytes of pictures, if there is one.
+        forms: How each column that has a meaning is read, as `columns.forms_of` returns it; None if not looked at.
     """
 
     rows: int
     columns: tuple[str, ...]
     repaired_rows: int
     pictures: PictureColumn | None = None
+    forms: tuple[str, ...] | None = None
 
 
 def inspect(path: str, copy: Path) -> Inspection:
     """Read a metadata file once, batch by batch, and prove that every page and every text in it can be read.
 
-    It is copied if it is not readable in place: if it is remote, if its name or its text is not UTF-8 (each broken byte
-    becomes U+FFFD), or if it holds pictures (the copy holds none). The bytes of pictures are not read.
+    It is copied if it is not readable in place: if it is CSV or JSON lines, if it is remote, if its name or its text is
+    not UTF-8 (each broken byte becomes U+FFFD), if a column has an odd type or a name that another column has in
+    another case, or if it holds pictures (the copy holds none). The bytes of pictures are not read.
 
     Args:
         path: The file, local or remote.
         copy: Where to write the copy.
 
     Raises:
-        LandingError: If it is not a whole parquet, or has neither a URL and a caption nor pictures.
+        LandingError: If it cannot be read whole, or has neither a URL and a caption nor pictures.
         StoreError: If a store does not answer.
     """
     try:
-        with stores.open_file(path) as source, explain_errors(path, outages_only=True), pq.ParquetFile(source) as file:
-            return _inspect(path, file, copy)
+        with stores.open_file(path) as source, explain_errors(path, outages_only=True):
+            if not path.lower().endswith(_PARQUET) and source.read(4) != b"PAR1":
+                found = text_metadata.convert(path, copy)
+                _require_columns(path, found.columns)
+                return Inspection(found.rows, found.columns, found.repaired_rows, None, found.forms)
+            source.seek(0)
+            with pq.ParquetFile(source) as file:
+                return _inspect(path, file, copy)
     except StoreError:
+        raise
+    except LandingError:
+        for unfinished in (copy, copy.with_suffix(".partial")):
+            unfinished.unlink(missing_ok=True)
         raise
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -72,107 +93,110 @@ def inspect(path: str, copy: Path) -> Inspection:
 
 def _inspect(path: str, file: pq.ParquetFile, copy: Path) -> Inspection:
     schema, pictures = file.schema_arrow, next(iter(picture_columns(file)), None)
-    _refuse_twice(path, schema)
-    if pictures:
-        kept = [f.name for f in schema if _copied(f)]
-    else:
-        _require_columns(path, schema)
-        kept = schema.names
+    if not pictures:
+        _require_columns(path, schema.names)
+        _require_types(path, schema)
+    kept = [each.name for each in schema if _is_copied(each)] if pictures else None
     broken = sum(_broken_rows(batch) for batch in _batches(file, kept))
     elsewhere = is_remote(path) or not Path(path).exists()  # under the name that it was found by
-    if broken or pictures or elsewhere or any(is_bytes(schema.field(name).type) for name in kept):
-        _write_copy(file, kept, copy)
-    return Inspection(file.metadata.num_rows, tuple(schema.names), broken, pictures)
+    forms = forms_of(schema)
+    if broken or pictures or elsewhere or _is_odd(schema):
+        forms = _write_copy(path, file, kept, copy)
+    return Inspection(file.metadata.num_rows, tuple(schema.names), broken, pictures, forms)
 
 
-def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    if columns:
+def _batches(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    if columns is None or columns:
         return file.iter_batches(batch_size=_ROWS, columns=columns)
     empty = pa.schema([])  # pictures and nothing else
     counts = (file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
     return (pa.RecordBatch.from_struct_array(pa.array([{}] * n, pa.struct(empty))) for n in counts)
 
 
-def _refuse_twice(path: str, schema: pa.Schema) -> None:
-    lower = [name.lower() for name in schema.names]
-    twice = sorted({name for name in lower if lower.count(name) > 1})
-    if twice:
-        raise LandingError(f"{path} has {', '.join(twice)} twice, in different cases; rename one")
-
-
-def _require_columns(path: str, schema: pa.Schema) -> None:
-    names = tuple(schema.names)
+def _require_columns(path: str, names: Sequence[str]) -> None:
     for wanted in ("url", "caption"):
         if column_of(names, wanted) is None:
             aliases = ", ".join(TEXT_COLUMNS[wanted])
             raise LandingError(
-                f"{path} has no {wanted} column: looked for {aliases} in any case, found {', '.join(names) or 'none'}; "
-                "rename the column or leave the file out of the glob. Nor does it hold pictures, which would do: "
-                f"looked for {PICTURES_WANTED}"
+                f"{path} has no {wanted} column: looked for {aliases} in any case, found "
+                f"{', '.join(name[:60] for name in names[:40]) or 'none'}; rename the column or leave the file out of "
+                f"the glob. Nor does it hold pictures, which would do: looked for {PICTURES_WANTED}"
             )
-    for field in schema:
-        if field.name.lower() in _KNOWN and not fits(field.type, field.name.lower()):
-            raise LandingError(f"{path}: column {field.name} is {field.type}; cast it to a plain type")
 
 
-def _copied(field: pa.Field) -> bool:
+def _require_types(path: str, schema: pa.Schema) -> None:
+    for each in schema:
+        if each.name.lower() in KNOWN and not is_usable(each.type, each.name.lower()):
+            raise LandingError(f"{path}: column {each.name} is {each.type}; cast it to a plain type")
+
+
+def _is_copied(column: pa.Field) -> bool:
     """Return whether the copy of a file with pictures keeps this column, because the catalog uses it."""
-    alias = field.name.lower()
-    return alias in _KNOWN and (fits(field.type, alias) or _is_list_of_text(field.type))
+    alias = column.name.lower()
+    return alias in _USED and is_usable(column.type, alias)
 
 
-def _is_list_of_text(kind: pa.DataType) -> bool:
-    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and is_text(kind.value_type)
+def _is_odd(schema: pa.Schema) -> bool:
+    """Return whether a file cannot be read in place: names or types that DuckDB or another column would change."""
+    lower = [name.lower() for name in schema.names]
+    used = [each for each in schema if each.name.lower() in KNOWN]
+    return (
+        len(set(lower)) < len(lower)
+        or not _RESERVED.isdisjoint(lower)
+        or any(form_of(each.type) is None and not pa.types.is_null(each.type) for each in used)
+    )
 
 
 def _broken_rows(batch: pa.RecordBatch) -> int:
     broken: set[int] = set()
-    for field in batch.schema:
-        if not (is_text(field.type) or _is_list_of_text(field.type)):
-            continue
-        column = batch.column(field.name)
-        try:
-            column.validate(full=True)
-        except pa.ArrowInvalid:
-            broken.update(i for i, value in enumerate(_bytes_of(column)) if value is not None and not _is_utf8(value))
+    for column in batch.columns:
+        broken.update(utf8(column)[1])
     return len(broken)
 
 
-def _bytes_of(column: pa.Array) -> Iterator[bytes | None]:
-    """Yield each value's bytes; of several texts, the first."""
-    if _is_list_of_text(column.type):
-        kind = pa.large_binary() if pa.types.is_large_string(column.type.value_type) else pa.binary()
-        values, starts = list(_bytes_of(column.values.view(kind))), column.offsets.to_pylist()
-        ends = zip(starts, starts[1:], column.is_valid().to_pylist(), strict=False)
-        return (values[start] if valid and end > start else None for start, end, valid in ends)
-    if is_bytes(column.type):
-        return iter(column.to_pylist())
-    return iter(column.view(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()).to_pylist())
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _write_copy(file: pq.ParquetFile, names: list[str], target: Path) -> None:
-    fields = [file.schema_arrow.field(name) for name in names]
-    text = {f.name for f in fields if is_text(f.type) or is_bytes(f.type) or _is_list_of_text(f.type)}
-    schema = pa.schema([pa.field(f.name, pa.string() if f.name in text else f.type) for f in fields])
-    if not names:  # a parquet file has no rows without a column
-        schema = pa.schema([pa.field("url", pa.string())])
+def _write_copy(path: str, file: pq.ParquetFile, names: Sequence[str] | None, target: Path) -> tuple[str, ...]:
+    """Write a file, or some columns, in types that are read in place; return how each column is read."""
+    columns = _columns_by_name(file.schema_arrow, names)
+    kinds = {name: _kind(fields) for name, fields in columns.items()}
+    schema = pa.schema(kinds or {"url": pa.string()})  # a parquet file has no rows without a column
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     with pq.ParquetWriter(partial, schema) as writer:
         for batch in _batches(file, names):
-            columns = [_repaired(batch.column(f.name)) if f.name in text else batch.column(f.name) for f in fields]
-            writer.write_batch(pa.record_batch(columns or [pa.nulls(batch.num_rows, pa.string())], schema=schema))
+            arrays = [_merged(path, batch, name, kind) for name, kind in kinds.items()]
+            writer.write_batch(pa.record_batch(arrays or [pa.nulls(batch.num_rows, pa.string())], schema=schema))
     partial.replace(target)
+    return forms_of(schema)
 
 
-def _repaired(column: pa.Array) -> pa.Array:
-    values = [value if value is None else value.decode(errors="replace") for value in _bytes_of(column)]
-    return pa.array(values, pa.string())
+def _columns_by_name(schema: pa.Schema, names: Sequence[str] | None) -> Mapping[str, list[pa.Field]]:
+    """Return the columns of each name in any case, under the first of these names."""
+    found: dict[str, list[pa.Field]] = {}
+    firsts: dict[str, str] = {}
+    for each in schema:
+        lower = each.name.lower()
+        if (names is None or each.name in names) and lower not in _RESERVED:
+            found.setdefault(firsts.setdefault(lower, each.name), []).append(each)
+    return found
+
+
+def _kind(fields: Sequence[pa.Field]) -> pa.DataType:
+    """Return the type of a column of the copy: text, unless it is read in place or has no meaning."""
+    first, alias = fields[0].type, fields[0].name.lower()
+    if is_text_like(first) or (alias in _USED and (len(fields) > 1 or form_of(first) not in {"whole", "float"})):
+        return pa.null() if pa.types.is_null(first) and len(fields) == 1 else pa.string()
+    return first
+
+
+def _merged(path: str, batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
+    """Return a column of the copy: of several of its name in any case, the first that states a value."""
+    places = [at for at, each in enumerate(batch.schema.names) if each.lower() == name.lower()]
+    if kind != pa.string():
+        return batch.column(places[0])
+    columns = [texts(utf8(batch.column(at))[0]) for at in places if is_scalar(batch.schema.field(at).type)]
+    if name.lower() in _DECIDING and any(pc.any(pc.not_equal(columns[0], other)).as_py() for other in columns[1:]):
+        spelled = ", ".join(batch.schema.names[at] for at in places)
+        raise LandingError(
+            f"{path} has {name.lower()} twice, in different cases and with different values: {spelled}; rename one"
+        )
+    return reduce(pc.coalesce, columns)

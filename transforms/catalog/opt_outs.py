@@ -19,10 +19,15 @@ from typing import TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.catalog.columns import BLANKS, stated
+
 KINDS = ("sample_id", "url", "host", "sha256", "pdq")
-ENDINGS = (".csv", ".parquet", ".jsonl", ".txt")
+ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt")
 LONGEST = 1 << 24  # characters of a line
 _BATCH = 16_384  # entries held at once
+_HEAD = 4096
+_SEPARATORS = (",", "\t", ";", "|")
+_WHOLE = re.compile(r"(\d{1,16})\.0+")  # an id that went through doubles, which hold so many digits
 _USABLE = {
     "sample_id": re.compile(r"\s*\d{1,20}\s*"),
     "sha256": re.compile(r"\s*[0-9a-fA-F]{64}\s*"),
@@ -39,18 +44,26 @@ class OptOutListError(ValueError):
 def batches(path: Path) -> Iterator[list[Entry]]:
     """Read the entries of a list, a few thousand at a time: (kind, value) of every field that is not empty.
 
-    Column names match in any case, and other columns are ignored. Bytes that are not UTF-8 become U+FFFD, as in
-    metadata. Raises OptOutListError for a file that cannot be read to its end, or has no column of KINDS.
+    Column names match in any case, and other columns are ignored. A value that only says that it is missing, such as
+    `nan`, is empty. Text is UTF-8, or UTF-16 by its mark; bytes that are not become U+FFFD, as in metadata. Raises
+    OptOutListError for a file that cannot be read to its end, or has no column of KINDS.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise OptOutListError(f"{path}: an opt-out list ends in {', '.join(ENDINGS)}; rename or convert it")
     try:
-        yield from (list(batch) for batch in batched(reader(path), _BATCH))
+        entries = (_plain(entry) for entry in reader(path) if stated(entry[1]))
+        yield from (list(batch) for batch in batched(entries, _BATCH))
     except (OSError, pa.ArrowException) as error:
         raise OptOutListError(
             f"{path} cannot be read: {error}; deliver it again, or remove it from `recalls`"
         ) from error
+
+
+def _plain(entry: Entry) -> Entry:
+    kind, value = entry
+    whole = _WHOLE.fullmatch(value.strip(BLANKS)) if kind == "sample_id" else None
+    return (kind, whole[1]) if whole and int(whole[1]) < 1 << 53 else entry
 
 
 def usable(entry: Entry) -> bool:
@@ -81,8 +94,10 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
 
 
 def _csv(path: Path) -> Iterator[Entry]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file, _long_fields():
-        rows = csv.reader(_lines(file, path), strict=True)
+    with _open_text(path, newline="") as file, _long_fields():
+        separator = _separator(file.readline(LONGEST))
+        file.seek(0)
+        rows = csv.reader(_lines(file, path), delimiter=separator, strict=True)
         try:
             header = next(rows, [])
             chosen = _chosen(header, path)
@@ -99,6 +114,22 @@ def _csv(path: Path) -> Iterator[Entry]:
             ) from error
 
 
+def _open_text(path: Path, newline: str | None = None) -> TextIO:
+    with path.open("rb") as file:
+        encoding = json.detect_encoding(file.read(_HEAD))  # by its mark or its zero bytes, which any text shows
+    return path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, errors="replace", newline=newline)
+
+
+def _separator(header: str) -> str:
+    """Return the separator by which most names of a header are kinds of entries."""
+
+    def kinds(separator: str) -> int:
+        names = (name.strip(f'"{BLANKS}').lower() for name in header.split(separator))
+        return sum(name in KINDS for name in names)
+
+    return max(_SEPARATORS, key=kinds)
+
+
 @contextmanager
 def _long_fields() -> Iterator[None]:
     before = csv.field_size_limit(LONGEST)
@@ -109,12 +140,12 @@ def _long_fields() -> Iterator[None]:
 
 
 def _text(path: Path) -> Iterator[Entry]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with _open_text(path) as file:
         yield from (("url", line.rstrip("\n")) for line in _lines(file, path) if line.strip())
 
 
 def _jsonl(path: Path) -> Iterator[Entry]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with _open_text(path) as file:
         for number, line in enumerate(_lines(file, path), 1):
             if not line.strip():
                 continue
@@ -163,4 +194,11 @@ def _values(column: pa.Array, kind: str) -> Iterable[str]:
             yield str(value)
 
 
-_READERS = {".csv": _csv, ".parquet": _parquet, ".jsonl": _jsonl, ".txt": _text}
+_READERS = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".parquet": _parquet,
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".txt": _text,
+}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.columns import TEXT_COLUMNS
+from transforms.catalog.columns import TEXT_COLUMNS, forms_of
 from transforms.catalog.metadata import Inspection
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import Member
@@ -62,7 +62,7 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
         for rows in batched(_rows(members), _BATCH):
             writer.write_table(pa.Table.from_pylist(list(rows), _COLUMNS))
     partial.replace(target)
-    return Inspection(len(members), tuple(_COLUMNS.names), 0)
+    return Inspection(len(members), tuple(_COLUMNS.names), 0, forms=forms_of(_COLUMNS))
 
 
 def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path) -> Inspection:

@@ -47,6 +47,8 @@ class Account:
         pictures: Count of pictures in the dump.
         counts: Pictures by status.
         unlisted_examples: Names of pictures that no metadata row lists.
+        contradictions: Pictures that agree with a row in one thing, such as the key, and differ from it in another.
+        contradiction_examples: Some of them in words.
         broken: Why the dump could not be read, or where it is cut off.
         unreachable: Whether another try may succeed.
         reused: Pictures whose bytes were fingerprinted before.
@@ -57,6 +59,8 @@ class Account:
     pictures: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     unlisted_examples: list[str] = field(default_factory=list)
+    contradictions: int = 0
+    contradiction_examples: list[str] = field(default_factory=list)
     broken: str | None = None
     unreachable: bool = False
     reused: int = 0
@@ -86,6 +90,8 @@ class Account:
             **{status: self.counts[status] for status in (OK, LOW_QUALITY, FAILED)},
             "unlisted": self.unlisted,
             "unlisted_examples": self.unlisted_examples,
+            "contradictions": self.contradictions,
+            "contradiction_examples": self.contradiction_examples,
             "broken": self.broken,
             "seconds": self.seconds,
         }
@@ -159,7 +165,9 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
     try:
         with stores.local_copy(job.dump, Path(job.fetched)) as path, dumps.open_dump(path) as dump:
             listing = dump.listing(job.rules.member_bytes)
-            ids = row_matching.match_rows(listing.members, job.files)
+            matches = row_matching.match_rows(listing.members, job.files, lambda member: _read(dump, 0, member)[2])
+            ids = matches.ids
+            account.contradictions, account.contradiction_examples = matches.contradictions, list(matches.examples)
             account.pictures, account.broken = len(listing.members), listing.broken
             account.not_taken = [replace(each, place=job.dump) for each in listing.not_taken]  # not the fetched copy
             listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]

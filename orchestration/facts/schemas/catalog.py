@@ -20,6 +20,7 @@ TABLES = (
             "repaired_rows": pa.int64(),
             "columns": pa.list_(pa.string()),
             "readable_path": pa.string(),  # the landing file, or its repaired copy
+            "forms": pa.list_(pa.string()),  # how each column of that file is read; null from an older release
             **{f"metadata_{name}": kind for name, kind in _FILE.items()},
             **{f"images_{name}": kind for name, kind in _FILE.items()},
         },

@@ -29,6 +29,8 @@ TABLES = (
             "failed": pa.int64(),
             "unlisted": pa.int64(),
             "unlisted_examples": pa.list_(pa.string()),
+            "contradictions": pa.int64(),
+            "contradiction_examples": pa.list_(pa.string()),
             "broken": pa.string(),
             "seconds": pa.float64(),
         },

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.catalog import opt_outs
+from transforms.catalog.columns import stated
 from transforms.catalog.opt_outs import Entry, OptOutListError
 
 type Write = Callable[[str, bytes | str | pa.Table], Path]
@@ -84,7 +85,7 @@ def test_parquet_hashes_may_be_bytes_and_ids_numbers(write: Write) -> None:
         ("a.parquet", b"PAR1 and nothing else", "cannot be read"),
         ("a.parquet", pa.table({"sample_id": [1.0]}), "sample_id is double, which loses digits"),
         ("a.parquet", pa.table({"link": ["a"]}), "no column is called"),
-        ("a.xlsx", b"", "an opt-out list ends in .csv, .parquet, .jsonl, .txt"),
+        ("a.xlsx", b"", "an opt-out list ends in .csv, .tsv, .parquet, .jsonl, .ndjson, .txt"),
         ("gone/a.csv", None, "cannot be read"),
     ],
 )
@@ -119,12 +120,12 @@ def test_whatever_an_entry_holds_it_is_one_entry(values: list[str]) -> None:
         path = Path(folder, "a.csv")
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["url"], *([value] for value in values)])
-        assert entries(path) == [("url", value) for value in values]
+        assert entries(path) == [("url", value) for value in values if stated(value)]
 
 
 def test_broken_utf8_becomes_what_it_becomes_in_metadata(write: Write) -> None:
     assert entries(write("a.txt", b"http://a.org/\xff\xfe\n")) == [("url", "http://a.org/\ufffd\ufffd")]
-    assert entries(write("a.jsonl", r'{"url": "\ud800"}')) == [("url", "?")]
+    assert entries(write("a.jsonl", r'{"url": "a\ud800"}')) == [("url", "a?")]
 
 
 def test_an_entry_that_is_no_hash_and_no_id_is_told() -> None:
@@ -133,3 +134,28 @@ def test_an_entry_that_is_no_hash_and_no_id_is_told() -> None:
     ] * 3
     wrong = [("sha256", DIGEST[:-1]), ("pdq", "z" * 64), ("sample_id", "1.2E+18"), ("sample_id", "-1"), ("host", "  ")]
     assert not any(opt_outs.usable(entry) for entry in wrong)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".ndjson", ".txt"])
+def test_a_list_is_read_in_any_encoding_of_unicode(write: Write, encoding: str, ending: str) -> None:
+    text = {
+        ".csv": "note;url\r\nß;https://a.org/é\r\n",
+        ".tsv": "note\turl\nß\thttps://a.org/é\n",
+        ".txt": "https://a.org/é\n",
+    }.get(ending, '{"note": "ß", "url": "https://a.org/é"}\n')
+    assert entries(write(f"a{ending}", text.encode(encoding))) == [("url", "https://a.org/é")]
+
+
+def test_missing_values_are_no_entries_however_they_are_spelled(write: Write) -> None:
+    text = "sample_id,url,host\n7,nan,None\nNULL,https://a.org/1,\\N\n?,<NA>, \n"
+    assert entries(write("a.csv", text)) == [("sample_id", "7"), ("url", "https://a.org/1")]
+    values = [{"url": "null", "host": "a.org"}, {"url": "undefined", "host": None}]
+    assert entries(write("a.jsonl", "\n".join(map(json.dumps, values)))) == [("host", "a.org")]
+
+
+def test_ids_that_went_through_doubles_count_while_no_digit_is_lost(write: Write) -> None:
+    largest = 2**64 - 1
+    found = entries(write("a.csv", f"sample_id\n7.0\n{largest}\n9007199254740993.0\n"))
+    assert found == [("sample_id", "7"), ("sample_id", str(largest)), ("sample_id", "9007199254740993.0")]
+    assert [opt_outs.usable(entry) for entry in found] == [True, True, False]
