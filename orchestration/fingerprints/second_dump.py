@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from orchestration.catalog.shards import landed_shards, shard_number
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
-from orchestration.facts.recipes import older_recipe, recipe
+from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.due_shards import DueShard, deliveries
 from orchestration.fingerprints.kinds import REDOWNLOAD
 from orchestration.fingerprints.makers import Makers
@@ -38,14 +38,13 @@ def due_shards(facts: Facts, makers: Makers, datasets: Sequence[Dataset]) -> lis
     if not landed:
         return []
     digest, files = makers.digests()[REDOWNLOAD], landed_shards(facts, "metadata_path is not null")
-    older = makers.older_digests()[REDOWNLOAD]
     due = []
     for shard in landed.values():
         listing = metadata_of(shard, files)
         delivery = shard.files.images and asdict(shard.files.images)
         others = deliveries(listing)
         made_by = recipe("second dump fingerprints", digest, delivery, others)
-        if done.get(shard.shard_id) not in (made_by, older_recipe(older, delivery, others)):
+        if done.get(shard.shard_id) != made_by:
             due.append(DueShard(shard, listing, {REDOWNLOAD: made_by}))
     return due
 

@@ -34,6 +34,7 @@ from transforms.fingerprints.fingerprint import (
     vector_column,
 )
 from transforms.hashing.hashes import sha256
+from transforms.pictures import may_show_more
 from transforms.storage import stores
 
 _EXAMPLES = 5
@@ -109,6 +110,7 @@ class Job:
         rules: What a picture must satisfy.
         pace: The amount of concurrent work.
         known: Pictures that were fingerprinted before: the columns of a fingerprint, and one vector per kind.
+        known_by_older_code: Whether these are good only of files that show one opaque picture of 8 bits for certain.
     """
 
     dump: str
@@ -118,6 +120,7 @@ class Job:
     rules: Rules
     pace: WorkPace
     known: pa.Table | None = None
+    known_by_older_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ def _batches(
     encoders: Mapping[str, Encoder],
     account: Account,
 ) -> Iterator[Batch]:
-    look = partial(_look, job.rules, encoders, _Known(job.known, list(encoders)))
+    look = partial(_look, job.rules, encoders, _Known(job, list(encoders)))
     # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
     pictures = work_ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
     embedded = work_ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
@@ -214,8 +217,10 @@ def _read(dump: dumps.Dump, sample_id: int, member: Member) -> _Raw:
 class _Known:
     """Fingerprints from earlier runs, by the bytes of pictures."""
 
-    def __init__(self, table: pa.Table | None, kinds: Sequence[str]) -> None:
+    def __init__(self, job: Job, kinds: Sequence[str]) -> None:
+        table = job.known
         self._kinds, self._table, self._place = kinds, table, {}
+        self._older = job.known_by_older_code
         if table is not None:
             complete = zip(*(table[name].is_valid().to_pylist() for name in ("sha256", *kinds)), strict=True)
             digests = table["sha256"].to_pylist()
@@ -224,6 +229,8 @@ class _Known:
     def of(self, data: bytes) -> tuple[Fingerprint, dict[str, Any]] | None:
         """Return the fingerprint of these bytes and their vectors, or None if they are unknown."""
         if self._table is None or (place := self._place.get(sha256(data))) is None:
+            return None
+        if self._older and may_show_more(data):
             return None
         row = self._table.slice(place, 1)
         print_ = Fingerprint(**{name: row[name][0].as_py() for name in STORED})
