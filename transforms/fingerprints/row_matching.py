@@ -141,8 +141,8 @@ class _Matching:
     def result(self) -> Matches:
         """Return the rows, and in what pictures differ from the row that they met or that they could not meet."""
         found, examples = 0, list[str]()
-        for at, said in enumerate(self._said):
-            row = self._matched.get(at) or self._refused.get(at)
+        for at in sorted(range(len(self._said)), key=lambda at: at in self._matched):  # first those that met no row
+            said, row = self._said[at], self._matched.get(at) or self._refused.get(at)
             if row and (differs := [each for each in IDENTIFIERS if said.agrees(row.said, each) is False]):
                 found += 1
                 if len(examples) < _EXAMPLES:
