@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from transforms.catalog.columns import BLANKS
 from transforms.catalog.landing import OK, ROW_BITS, LandedShard
 from transforms.dumps.members import Member
 from transforms.fingerprints.identifiers import IDENTIFIERS, Identifiers
@@ -186,7 +187,9 @@ def _wanted(pictures: Iterable[Identifiers], *, loose: bool) -> Wanted:
         for identifier in (*IDENTIFIERS, "path", "digest") if loose else IDENTIFIERS:
             # a row of another URL is another row, but when all else failed, one says why a picture met no row
             only_bare = has_url and identifier != "url" and (not loose or identifier in {"caption", "path", "digest"})
-            found = said.loosely(identifier) if loose else said.of_kind(identifier)
+            found = said.loosely(identifier) if loose and identifier != "url" else said.of_kind(identifier)
+            if loose and identifier == "url":  # other spellings are found by what else the row states
+                found = [value.strip(BLANKS) for value in found]
             (without_url if only_bare else values)[identifier].update(found)
     some, bare = ({name: found for name, found in each.items() if found} for each in (values, without_url))
     return Wanted(some, bare, loose)
