@@ -1,13 +1,11 @@
 -- One sentence for each shard with pictures that no metadata row lists.
 select format(
-    '{}/{}: {} pictures that no metadata row lists{}',
+    '{}/{}: {:,} pictures that no metadata row lists{}',
     dataset,
     shard,
     unlisted,
-    coalesce(
-        '; such as '
-        || list_filter(contradiction_examples, lambda e: list_contains(unlisted_examples, split_part(e, ': ', 1)))[1],
-        ''
-    )
+    coalesce(', such as ' || unlisted_examples[1], '')
 )
-from catalog.shards where unlisted > 0 order by 1
+from catalog.shards
+where unlisted > 0
+order by unlisted desc, dataset, shard
