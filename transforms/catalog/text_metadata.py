@@ -6,7 +6,7 @@ files (`catalog/record_files.py`), what a metadata file must have (`catalog/meta
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import batched, pairwise
@@ -25,7 +25,8 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".csv.gz", ".tsv.gz", "
 _ROWS = 16_384
 _CHUNK = 8 << 20
 _HEAD = 4096
-_SCHEMA = pa.schema([(name, pa.string()) for name in sorted(KNOWN | set(HASH_COLUMNS))])
+_USED = KNOWN | set(HASH_COLUMNS)
+_SCHEMA = pa.schema([(name, pa.string()) for name in sorted(_USED)])
 _LETTERS = "cp1252"  # what programs write that know of one byte a letter only
 _ALONE = 0.7  # bytes above ASCII that stand alone in text of Latin letters; in other alphabets they stand together
 _WHOLE = float(1 << 64)
@@ -59,7 +60,7 @@ def convert(path: str, target: Path) -> ConvertedMetadata:
         LandingError: If a line cannot be read, or a value is no plain one; the message names the line.
         OSError: If it cannot be opened.
     """
-    found, names = ConvertedMetadata(), dict[str, None]()
+    found, names = ConvertedMetadata(), dict[str, str]()
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     try:
@@ -68,10 +69,14 @@ def convert(path: str, target: Path) -> ConvertedMetadata:
             pq.ParquetWriter(partial, _SCHEMA) as out,
         ):
             for some in batched(records(path, source=source), _ROWS):
-                rows = [_row(path, record, names) for record in some]
-                out.write_table(pa.Table.from_pylist(rows, _SCHEMA))
-                found.rows += len(rows)
-                found.repaired_rows += sum(_is_repaired(row, letters=letters) for row in rows)
+                columns, repaired = _columns(path, some, names, letters=letters)
+                nothing = pa.nulls(len(some), pa.string())
+                arrays = [
+                    pa.array(columns[name], pa.string()) if name in columns else nothing for name in _SCHEMA.names
+                ]
+                out.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+                found.rows += len(some)
+                found.repaired_rows += repaired
     except RecordFileError as error:
         raise LandingError(str(error)) from error
     found.columns = tuple(names)
@@ -79,13 +84,25 @@ def convert(path: str, target: Path) -> ConvertedMetadata:
     return found
 
 
-def _row(path: str, record: Record, names: dict[str, None]) -> dict[str, str | None]:
-    row: dict[str, str | None] = {}
-    for name, value in record.fields.items():
-        names.setdefault(name)
-        if (alias := name.lower()) in _SCHEMA.names and row.get(alias) is None:
-            row[alias] = _text(path, record, name, value)
-    return row
+def _columns(
+    path: str, some: Sequence[Record], names: dict[str, str], *, letters: bool
+) -> tuple[dict[str, list[str | None]], int]:
+    """Return the values of some records by column, and how many records had text that was not Unicode."""
+    columns: dict[str, list[str | None]] = {}
+    repaired = 0
+    for at, record in enumerate(some):
+        broken = False
+        for name, value in record.fields.items():
+            alias = names.get(name) or names.setdefault(name, name.lower())
+            if alias not in _USED or value is None:
+                continue
+            text = value if type(value) is str and value.isascii() else _text(path, record, name, value)
+            column = columns.get(alias) or columns.setdefault(alias, [None] * len(some))
+            if text is not None and column[at] is None:
+                column[at] = text
+                broken = broken or (not text.isascii() and (letters or "\ufffd" in text))
+        repaired += broken
+    return columns, repaired
 
 
 def _text(path: str, record: Record, name: str, value: Any) -> str | None:  # noqa: ANN401 -- any value of JSON
@@ -100,11 +117,6 @@ def _text(path: str, record: Record, name: str, value: Any) -> str | None:  # no
     if isinstance(value, bool):
         return str(value).lower()
     return value if value is None else str(value).encode(errors="replace").decode()
-
-
-def _is_repaired(row: dict[str, str | None], *, letters: bool) -> bool:
-    values = (value for value in row.values() if value)
-    return any(not value.isascii() for value in values) if letters else any("\ufffd" in value for value in values)
 
 
 @contextmanager

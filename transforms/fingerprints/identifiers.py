@@ -8,6 +8,8 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from html import unescape
+from urllib.parse import unquote
 
 from transforms.catalog.columns import BLANKS, HASH_COLUMNS, stated, stated_caption
 from transforms.dumps.members import Member
@@ -75,8 +77,8 @@ class Identifiers:
     def loosely(self, identifier: str) -> Collection[str]:
         """Return the values of an identifier, or of `path`, without what gets lost or added on the way.
 
-        These are blanks, of a key folders, the ending and leading zeros; of a `path`, which is a key too, not the
-        folders.
+        These are blanks, of a URL the scheme and escapes, of a key folders, the ending and leading zeros; of a `path`,
+        which is a key too, not the folders.
         """
         values, loosen = self.of_kind("key" if identifier == "path" else identifier), _LOOSEN.get(identifier)
         return values if loosen is None else [text for value in values if (text := loosen(value))]
@@ -119,8 +121,15 @@ def _replaced(text: str, patterns: Collection[tuple[str, str]]) -> str:
     return text
 
 
+def _same_url(text: str) -> str:
+    """Return a URL without what differs between spellings: its scheme, cases of the host, escapes, the fragment."""
+    plain = unquote(unescape(text.strip(BLANKS)))
+    host, slash, rest = plain.partition("://")[2].partition("/") if "://" in plain else plain.partition("/")
+    return host.lower() + slash + rest.partition("#")[0]
+
+
 _LOOSEN: Mapping[str, Callable[[str], str]] = {
-    "url": lambda text: text.strip(BLANKS),
+    "url": _same_url,
     "key": lambda text: _replaced(text.strip(BLANKS), KEY_PATTERNS),
     "path": lambda text: _replaced(text.strip(BLANKS), PATH_PATTERNS),
     "caption": lambda text: " ".join((stated_caption(text) or "").split()),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from transforms.catalog.columns import BLANKS
 from transforms.catalog.landing import OK, ROW_BITS, LandedShard
 from transforms.dumps.members import Member
 from transforms.fingerprints.identifiers import IDENTIFIERS, Identifiers
@@ -141,8 +142,8 @@ class _Matching:
     def result(self) -> Matches:
         """Return the rows, and in what pictures differ from the row that they met or that they could not meet."""
         found, examples = 0, list[str]()
-        for at, said in enumerate(self._said):
-            row = self._matched.get(at) or self._refused.get(at)
+        for at in sorted(range(len(self._said)), key=lambda at: at in self._matched):  # first those that met no row
+            said, row = self._said[at], self._matched.get(at) or self._refused.get(at)
             if row and (differs := [each for each in IDENTIFIERS if said.agrees(row.said, each) is False]):
                 found += 1
                 if len(examples) < _EXAMPLES:
@@ -186,7 +187,9 @@ def _wanted(pictures: Iterable[Identifiers], *, loose: bool) -> Wanted:
         for identifier in (*IDENTIFIERS, "path", "digest") if loose else IDENTIFIERS:
             # a row of another URL is another row, but when all else failed, one says why a picture met no row
             only_bare = has_url and identifier != "url" and (not loose or identifier in {"caption", "path", "digest"})
-            found = said.loosely(identifier) if loose else said.of_kind(identifier)
+            found = said.loosely(identifier) if loose and identifier != "url" else said.of_kind(identifier)
+            if loose and identifier == "url":  # other spellings are found by what else the row states
+                found = [value.strip(BLANKS) for value in found]
             (without_url if only_bare else values)[identifier].update(found)
     some, bare = ({name: found for name, found in each.items() if found} for each in (values, without_url))
     return Wanted(some, bare, loose)

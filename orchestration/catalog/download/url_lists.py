@@ -139,7 +139,7 @@ def _write_list(source: str, path: Path, about: dict[str, Any]) -> None:
     repaired = path.with_name("repaired.parquet")
     found = inspect(source, repaired)
     if found.pictures:
-        raise LandingError(f"{source} holds its pictures itself, in {found.pictures}; name it in `images`")
+        raise LandingError(f"{source} holds its pictures itself, in {found.pictures.name}; name it in `images`")
     if key := column_of(found.columns, "key"):
         # img2dataset numbers pictures itself, and pictures are matched with rows by key: the rows would be wrong
         raise LandingError(f"{source} has keys of another download ({key}); download from a copy without that column")

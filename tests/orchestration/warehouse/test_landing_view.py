@@ -239,3 +239,20 @@ def test_many_forms_are_one_view(tmp_path: Path, landed: Callable, odd: dict) ->
         _parquet(tmp_path / "in" / f"{number:02}.parquet", more | {"exif": [{"a": 1}, None]})
     _parquet(tmp_path / "in" / "40.parquet", {"width": ["640", "320"]} | odd)
     assert landed() == {f"{number:02}": _PLAIN for number in range(41)}
+
+
+def test_a_warehouse_of_an_older_release_looks_at_the_files_itself(tmp_path: Path, landed: Callable) -> None:
+    _parquet(tmp_path / "in" / "a.parquet", {"width": ["640", "320"]})
+    _parquet(tmp_path / "in" / "b.parquet", {"uid": [decimal.Decimal(1), decimal.Decimal(2)]})
+    (tmp_path / "in" / "c.csv").write_bytes(_TEXT["a.csv"])
+    assert landed() == {"a": _PLAIN, "b": _PLAIN, "c": _PLAIN}
+    table = Facts(tmp_path / "home" / "facts")["landing_shards"]
+    rows = table.read()
+    nothing = pa.nulls(len(rows), rows.schema.field("forms").type)
+    rows = rows.set_column(rows.schema.get_field_index("forms"), "forms", nothing)
+    refused = [
+        {**row, "status": "failed", "failure": "not understood"} for row in rows.to_pylist() if row["shard"] == "c"
+    ]
+    table.upsert(rows)
+    table.upsert(pa.Table.from_pylist(refused, table.schema))
+    assert landed() == {"a": _PLAIN, "b": _PLAIN, "c": _PLAIN}, "what it refused is looked at again"

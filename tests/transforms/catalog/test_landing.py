@@ -51,6 +51,16 @@ def test_a_single_file_and_a_glob_that_finds_nothing(tmp_path: Path) -> None:
     assert find_shards("d", f"{tmp_path}/none-*.parquet", f"{tmp_path}/*.tar") == []
 
 
+def test_metadata_of_any_form_and_a_dump_of_one_name_are_one_shard(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "0.csv", "1.jsonl.gz", "2.tsv", "3.ndjson", "v1.2.json", *(f"{n}.tar" for n in range(4)), "v1.2.tar"
+    )
+    found = find_shards("d", f"{tmp_path}/*[!r]", f"{tmp_path}/*.tar")
+    assert [(s.name, s.metadata is not None, s.images is not None) for s in found] == [
+        (name, True, True) for name in ("0", "1", "2", "3", "v1.2")
+    ]
+
+
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "0.parquet", "0.pq")
     with pytest.raises(LandingError, match="would both be shard 0; narrow the glob"):

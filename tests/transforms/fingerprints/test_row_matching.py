@@ -161,6 +161,14 @@ def test_a_url_decides_against_a_caption_written_anew_where_it_leaves_no_choice(
     )
 
 
+def test_another_spelling_of_a_url_is_no_contradiction(tmp_path: Path) -> None:
+    ours = ["http://E.org/a%20b.jpg?x=1&y=2", "https://e.org/caf%C3%A9#top", "https://e.org/other"]
+    theirs = ["https://e.org/a b.jpg?x=1&amp;y=2", " https://e.org/café", "https://e.org/another"]
+    pictures = [_member(str(n), url, "t") for n, url in enumerate(ours)]
+    found = _met(pictures, tmp_path, {"key": ["0", "1", "2"], "url": theirs, "caption": ["t"] * 3})
+    assert (found.ids, found.contradictions) == ([0, 1, None], 1)
+
+
 def test_any_of_several_captions_counts(tmp_path: Path) -> None:
     rows = {"url": [_URLS[0]] * 2, "caption": ["p", "q"], "text": [_CAPTIONS[1], _CAPTIONS[0]]}
     assert _rows(_pictures("0"), tmp_path, rows) == [1]
