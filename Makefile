@@ -31,7 +31,7 @@ lab: $(READY)  ## two models with known training sets, hours on 2 cores; STEP=tr
 
 lock: $(READY)  ## after changing dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-strip-extras --no-header \
-	  --extra sscd --extra serve --extra download --extra ray --extra k8s --extra lance --extra bench --extra dev --output-file requirements.lock pyproject.toml
+	  --extra sscd --extra serve --extra download --extra ray --extra k8s --extra formats --extra lance --extra bench --extra dev --output-file requirements.lock pyproject.toml
 
 $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

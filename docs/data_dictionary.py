@@ -108,6 +108,7 @@ def _section(model: Model, columns: Mapping[str, str]) -> Iterator[str]:
     if model.not_null:
         yield f"- never NULL: {', '.join(f'`{name}`' for name in model.not_null)}"
     yield from (f"- always: `{condition}`" for condition in model.asserts)
+    yield from (f"- warned of, unless: `{condition}`" for condition in model.warns)
 
 
 def _macro(macro: macros.Macro) -> Iterator[str]:

@@ -121,6 +121,7 @@ class Landing:
             '[[generations]]\nname = "gen"\npath = "generations"\n[encoders]\ncopy = "sscd_distilled"\n'
             + ("" if "[calibration]" in extra else "[calibration]\ntrials = 1\n")
             + ("" if "[limits]" in extra else "[limits]\nnull_sample = 3\n")  # thirteen views of each are embedded
+            + ("" if "[publishing]" in extra else "[publishing]\ncoverage_drop = 1\n")  # shards come and go
             + extra
         )
 

@@ -84,6 +84,12 @@ def test_a_page_says_how_many_sources_it_leaves_out_and_when_an_answer_is_open()
     page = render(nothing)
     assert "<strong>inconclusive</strong>" in page
     assert "less than the 95% required" in page
+    framed = render(replace(nothing, unsearched="it has several frames or pages"))
+    assert (
+        "Not all that the file may show was searched: it has several frames or pages. The answer is open."
+        in " ".join(framed.split())
+    )
+    assert "less than the 95% required" not in framed
     assert 'class="reveal"' not in render(CASE)
     marked = render(replace(CASE, sources=(replace(SOURCE, unsafe=True),), source_count=1))
     assert marked.count('<div class="picture veiled">') == marked.count('<button type="button" class="reveal"') == 5

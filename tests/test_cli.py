@@ -255,10 +255,20 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
         for schema, columns in (
             (
                 "catalog.shards",
-                "null::varchar as failure, null::varchar as broken, 'd' as dataset, 's' as shard, 0 as unlisted",
+                "null::varchar as failure, null::varchar as broken, 'd' as dataset, 's' as shard, 0 as unlisted, "
+                "[''] as unlisted_examples, 0 as contradictions, [''] as contradiction_examples",
             ),
-            ("fingerprints.failures", "1 as rows, 'why' as failure, chr(27) || ']0;owned' || chr(7) as example_member"),
-            ("catalog.generations", "null::varchar as failure"),
+            (
+                "fingerprints.failures",
+                "1 as rows, 'd' as dataset, 'why' as failure, false as not_downloaded, "
+                "chr(27) || ']0;owned' || chr(7) as example_member",
+            ),
+            ("catalog.generations", "'g/1' as generation_id, null::varchar as failure"),
+            (
+                "catalog.not_taken",
+                "'d' as dataset, null::varchar as source, 0 as files, '' as place, '' as reason, [''] as examples "
+                "limit 0",
+            ),
         ):
             con.execute(f"create schema if not exists {schema.partition('.')[0]}")
             con.execute(f"create table {schema} as select {columns}")

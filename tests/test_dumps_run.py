@@ -36,6 +36,15 @@ images = "files/*"
 name = "folder"
 images = "folder"
 [[datasets]]
+name = "image-folder"
+images = "image-folder"
+[[datasets]]
+name = "list-parquet"
+images = "list-parquet/[*].parquet"
+[[datasets]]
+name = "odd-tar"
+images = "odd-tar/*.tar"
+[[datasets]]
 name = "s3"
 metadata = "s3://landing/meta/*.parquet"
 images = "s3://landing/dump/**/*.tar"
@@ -78,6 +87,36 @@ def land_on_disk(folder: Path) -> None:
     (folder / "folder" / "outside.jpg").symlink_to("/etc/hostname")
 
 
+def land_oddities(folder: Path) -> None:
+    """Land what people have and img2dataset does not write."""
+    for name in ("image-folder/sub/@eaDir", "list-parquet", "odd-tar"):
+        (folder / name).mkdir(parents=True)
+    root = folder / "image-folder"
+    (root / "no ending").write_bytes(SHARED)
+    (root / "sub" / "b.jfif").write_bytes(own(8))
+    (root / "sub" / "._b.jfif").write_bytes(b"\0\5\x16\7")
+    (root / "sub" / "@eaDir" / "b.jpg").write_bytes(own(8))
+    rows = [
+        {"file_name": "no ending", "text": "shared"},
+        {"file_name": "sub/b.jfif", "text": "b"},
+        {"file_name": "c.jpg"},
+    ]
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kind = pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+    lists = [[own(9), SHARED, b"no picture"], [], [own(10)]]
+    images = pa.array([[{"bytes": data, "path": None} for data in each] for each in lists], kind)
+    table = pa.table({"images": images, "text": ["first", "second", "third"], "url": ["u0", "u1", "u2"]})
+    pq.write_table(table, folder / "list-parquet" / "[*].parquet")
+    with tarfile.open(folder / "odd-tar" / "0.tar", "w") as archive:
+        add(archive, "7.seg.png", encoded(picture(11), "PNG"))
+        add(archive, "7.jpg", SHARED)
+        add(archive, "8.cls", b"3")
+        add(archive, "7.json", b'{"URL": "u", "TEXT": "seven"}')
+    with (folder / "odd-tar" / "0.tar").open("ab") as file, tarfile.open(fileobj=file, mode="w") as archive:
+        add(archive, "Mr. Fox v1.2.jpg", own(12))
+        add(archive, "Mr. Fox v1.2.txt", b"a fox")
+
+
 def land_in_store() -> None:
     client = boto3.client("s3")
     client.create_bucket(Bucket="landing")
@@ -109,6 +148,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landing]:
         }.items():
             patch.setenv(name, value)
         land_on_disk(folder)
+        land_oddities(folder)
         land_in_store()
         (folder / "generations" / "copy.jpg").write_bytes(SHARED)
         landing = Landing(folder)
@@ -144,14 +184,51 @@ def test_every_picture_of_every_layout_is_a_training_row_with_its_status(landed:
     assert by_dataset["s3"] == [("t", None, None), ("t", "ok", None)] * 2
 
 
+def test_oddities_are_rows_or_counted(landed: Landing) -> None:
+    rows = landed.query(
+        "select samples.dataset, row_number, samples.key, url, caption, status, failure from catalog.samples "
+        "left join fingerprints.images using (sample_id) order by all"
+    )
+    by_dataset: dict[str, list] = {}
+    for dataset, *row in rows:
+        by_dataset.setdefault(dataset, []).append(tuple(row))
+    gone = "missing: metadata.jsonl names it, but the dump does not hold it"
+    assert by_dataset["image-folder"] == [
+        (0, "no ending", None, "shared", "ok", None),
+        (1, "sub/b", None, "b", "ok", None),
+        (2, "c", None, None, "failed", gone),
+    ]
+    assert by_dataset["list-parquet"] == [
+        (0, None, "u0", "first", "ok", None),
+        (1, None, "u1", "second", "failed", "missing: no picture in the row"),
+        (2, None, "u2", "third", "ok", None),
+        (3, None, None, "first", "ok", None),
+    ]
+    assert by_dataset["odd-tar"] == [
+        (0, "7.seg", None, None, "ok", None),
+        (1, "7", "u", "seven", "ok", None),
+        (2, "Mr. Fox v1.2", None, "a fox", "ok", None),
+    ]
+    counted = landed.query(
+        "select dataset, files, examples from catalog.not_taken where part = 'dump' and dataset <> 'folder' "
+        "order by all"
+    )
+    assert counted == [
+        ("image-folder", 2, ["sub/._b.jfif", "sub/@eaDir/b.jpg"]),
+        ("list-parquet", 1, ["row 0 images[2]"]),
+        ("odd-tar", 1, ["8.cls"]),
+    ]
+
+
 def test_the_shared_picture_is_found_in_every_dataset(landed: Landing) -> None:
     """Training pictures are read again by row, by name and by ranges, for the comparison of pixels."""
     found = landed.query(
         "select samples.dataset from duplicates.clusters join catalog.samples using (sample_id) order by 1"
     )
-    assert [name for (name,) in found] == ["files", "folder", "hugging-face", "i2d-parquet", "s3"]
+    named = ["files", "folder", "hugging-face", "i2d-parquet", "image-folder", "list-parquet", "odd-tar", "s3"]
+    assert [name for (name,) in found] == named
     verdicts = landed.query("select verdict, duplicate_count from provenance.sources where rank = 1")
-    assert verdicts == [("exact", 5)]
+    assert verdicts == [("exact", 8)]
     assert landed.query("select count(*) from catalog.shards where unlisted > 0 or broken is not null") == [(0,)]
 
 

@@ -206,7 +206,7 @@ def test_runs_killed_one_after_another_leave_the_last_version_and_the_next_one_c
 
 
 def test_a_run_is_refused_while_another_writes(grown: Landing) -> None:
-    grown.write_config("[publishing]\nlock_wait_s = 0\n")
+    grown.write_config("[publishing]\nlock_wait_s = 0\ncoverage_drop = 1\n")
     (grown.folder / "generations" / "later.jpg").write_bytes(encoded(picture(8)))
     before = version(grown)
     with publishing.writer(grown.home, run="the test", wait_s=0):

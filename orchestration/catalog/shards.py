@@ -69,8 +69,7 @@ def inspect_shards(
     implied = {dataset.name for dataset in settings.datasets if not dataset.metadata}
     for shard in track(shards, "inspecting shards", len(shards)):
         earlier = before.get((shard.dataset, shard.name))
-        refused_before = earlier and earlier.status == REFUSED and earlier.forms is None  # by an older release
-        if earlier and earlier.files == shard and not refused_before:
+        if earlier and earlier.files == shard and not _is_outdated(earlier, implied):
             yield earlier
             continue
         shard_id = earlier.shard_id if earlier else shard_number((shard.dataset, shard.name), taken)
@@ -96,6 +95,18 @@ def inspect_shards(
         except OSError as error:
             reason = f"{error.filename or shard.name}: {error.strerror or error}"
             yield LandedShard(shard_id, shard, REFUSED, reason, forms=())
+
+
+def _is_outdated(earlier: LandedShard, implied: Container[str]) -> bool:
+    """Return whether an older release inspected a shard that this one may use, or of which it may list more pictures.
+
+    Args:
+        earlier: The shard as it is known.
+        implied: Datasets without metadata, whose rows are listed from their dumps.
+    """
+    files = earlier.files
+    holds_rows = files.images is not None and (files.dataset in implied or files.images == files.metadata)
+    return earlier.forms is None and (earlier.status == REFUSED or holds_rows)
 
 
 def _usable(shard_id: int, shard: Shard, seen: Inspection, readable: Path | str) -> LandedShard:

@@ -41,4 +41,6 @@ def _doubt(about: Mapping[str, Any]) -> str:
         return f" ({printable(about['failure'])})"
     if about["conclusive"]:
         return ""
+    if about.get("unsearched"):
+        return f" (inconclusive: {printable(about['unsearched'])})"
     return f" (inconclusive: {about['coverage']:.1%} searched, {about['required_coverage']:.1%} required)"

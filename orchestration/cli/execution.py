@@ -4,7 +4,7 @@ What belongs here: from the name of a job to its result, and from its events to 
 (`defs/`, `automation.py`), arguments and exit codes (`cli/run.py`), Dagster's own home (`runtime/instance.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -17,12 +17,15 @@ _OWN = ("orchestration.", "transforms.")  # the modules of our own errors
 _DAGSTER = "dagster."
 
 
-def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
+def execute(
+    job: str, home: Path, consent: Mapping[str, Mapping[str, object]] | None = None
+) -> dg.ExecuteInProcessResult:
     """Run a job in this process and show its progress. The result holds the errors of steps; they are not raised.
 
     Args:
         job: Name of one of `automation.JOBS`.
         home: Folder of the warehouse.
+        consent: Configuration of steps, by step. Steps that are not in the job are left out.
 
     Raises:
         OSError: Dagster's own records cannot be written.
@@ -33,11 +36,15 @@ def execute(job: str, home: Path) -> dg.ExecuteInProcessResult:
     instance.prepare(home)
     with dg.DagsterInstance.get() as dagster_instance, progress.display():
         instance.release_killed_runs(dagster_instance, home)
-        return defs.resolve_job_def(job).execute_in_process(
+        chosen = defs.resolve_job_def(job)
+        steps = {
+            step: {"config": dict(values)} for step, values in (consent or {}).items() if step in chosen.graph.node_dict
+        }
+        return chosen.execute_in_process(
             instance=dagster_instance,
             raise_on_error=False,
             tags={instance.IN_PROCESS: "true"},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={"ops": steps, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
 
 

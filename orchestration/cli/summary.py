@@ -3,7 +3,9 @@
 What belongs here: printing the summary. What does not: how its numbers are computed (`sql/queries/summary/`).
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 from rich.console import Console
@@ -19,11 +21,21 @@ _LINES = (
     "pictures",
     "coverage",
     "clusters of copies",
-    "largest duplicate count",
     "generations",
     "searched",
 )
-_FAILURES = ("shards", "unlisted_pictures", "pictures", "generations")
+_FAILURES = {
+    "shards": "catalog.shards",
+    "unlisted_pictures": "catalog.shards",
+    "contradictions": "catalog.shards",
+    "not_taken": "catalog.not_taken",
+    "pictures": "fingerprints.failures",
+    "generations": "catalog.generations",
+}
+"""The queries of failures, and the table that has all of each."""
+_MOST = 8
+_LENGTH = 400
+_READ = 10_000
 
 
 def show(con: duckdb.DuckDBPyConnection, database: Path, report: Path | None) -> None:
@@ -44,13 +56,46 @@ def show(con: duckdb.DuckDBPyConnection, database: Path, report: Path | None) ->
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in rows:
-        table.add_row(name, value, style="bold" if name == "largest duplicate count" else "")
+        table.add_row(name, value, style="bold" if name == "clusters of copies" else "")
     console.print(table)
 
 
-def failures(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return one printable sentence for each landing file or reason why pictures could not be used."""
-    return [printable(text) for name in _FAILURES for (text,) in con.execute(query(f"failures/{name}")).fetchall()]
+def failures(con: duckdb.DuckDBPyConnection, unusable: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Return one printable sentence for each landing file or reason why something could not be used.
+
+    Of each kind there are a few, and a last one that names the table with all.
+
+    Args:
+        con: Open on the version.
+        unusable: Reasons why shards cannot be used, by partition. Those that the version does not hold are added: they
+            concern a second dump, or a dump that could not be reached.
+    """
+    published = {text for (text,) in con.execute(query("failures/shards")).fetchall()}
+    told = bounded([f"{name}: {why}" for name, why in unusable.items() if why not in published])
+    for name, table in _FAILURES.items():
+        found = con.execute(query(f"failures/{name}")).fetchmany(_READ)
+        told += bounded([str(text) for (text,) in found], table)
+    return told
+
+
+def bounded(sentences: Sequence[str], table: str = "catalog.shards") -> list[str]:
+    """Return the first sentences, printable and cut, and how many more there are.
+
+    Args:
+        sentences: All of a kind.
+        table: The table that has all of them.
+    """
+    more = len(sentences) - _MOST
+    shown = [printable(text[:_LENGTH] + ("…" if len(text) > _LENGTH else "")) for text in sentences[:_MOST]]
+    least = "at least " if len(sentences) == _READ else ""
+    return (
+        [*shown, f"and {least}{more:,} more of this kind; `raisonne sql 'from {table}'` has all"] if more > 0 else shown
+    )
+
+
+def all_usable(con: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether every landed shard can be used as a whole."""
+    return _text(con, "summary/unusable_shards") == "0"
 
 
 def _text(con: duckdb.DuckDBPyConnection, name: str) -> str:

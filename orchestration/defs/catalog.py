@@ -7,28 +7,45 @@ one row shape of all dialects (`sql/catalog/samples.sql`).
 from collections import defaultdict
 
 import dagster as dg
+from pydantic import Field
 
-from orchestration.catalog import not_taken, shards
+from orchestration.catalog import absences, not_taken, shards
 from orchestration.catalog.partitions import register_partitions
+from orchestration.progress import say
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse
 from transforms.catalog.not_taken import NotTakenCounts
 
 
+class LandingConsent(dg.Config):
+    """What may go."""
+
+    forget: list[str] = Field([], description="Datasets that left the settings, to be removed for good.")
+    accept_drop: bool = Field(False, description="Go on although shards are gone of which much could be searched.")
+
+
 @dg.asset(group_name="catalog", kinds={"lancedb", "parquet"}, owners=["team:data-engineering"])
-def landing_shards(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def landing_shards(
+    context: dg.AssetExecutionContext, config: LandingConsent, warehouse: Warehouse
+) -> dg.MaterializeResult:
     """Every shard in the landing folders, validated once per delivery. An unusable file keeps the reason.
 
-    A shard whose files did not change since the last run is not read again.
+    A shard whose files did not change since the last run is not read again. A dataset of which nothing is found stops
+    the run.
     """
     counts: defaultdict[str, NotTakenCounts] = defaultdict(NotTakenCounts)
     delivered = shards.discover(warehouse.settings, counts)
     known = shards.landed_shards(warehouse.facts)
+    absences.require_datasets(delivered, known, warehouse.settings.datasets, counts, config.forget)
     landed = list(shards.inspect_shards(delivered, known, warehouse.settings, warehouse.fetched))
+    if not config.accept_drop:
+        absences.require_coverage(warehouse.facts, landed, known, warehouse.settings)
     changes = shards.commit_shards(warehouse.facts, known, landed)
     not_taken.store_landing(warehouse.facts, counts)
     register_partitions(context.instance, delivered)
     failures = [shard.failure for shard in landed if shard.failure]
+    for sentence in absences.gone_shards(delivered, known):
+        say(f"warning: {sentence}")
     for failure in failures:
         context.log.warning(failure)
     listed = "\n".join(f"- {asset_metadata.escape(failure)}" for failure in failures)

@@ -6,15 +6,16 @@ how pictures are decoded, hashed and embedded (`transforms/`), status and covera
 
 import dagster as dg
 
-from orchestration.catalog import not_taken
+from orchestration.catalog import absences, not_taken
 from orchestration.catalog.partitions import SHARDS
 from orchestration.fingerprints import notes, second_dump
-from orchestration.fingerprints.accounts import Accounts, shard_metadata
+from orchestration.fingerprints.accounts import Accounts, shard_metadata, unusable
 from orchestration.fingerprints.due_shards import due_shards
 from orchestration.fingerprints.generations import GenerationFingerprinter, complaints, find_generations
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.shard_writer import maintain
 from orchestration.fingerprints.shards import ShardFingerprinter
+from orchestration.progress import say
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse
 
@@ -32,7 +33,7 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) 
     """SHA-256, pixel hash, PDQ and embeddings of every training picture; one shard of the image dump a partition.
 
     Without a selected partition, a run covers every shard that is new or was delivered again. Finished shards are not
-    read.
+    read. A partition whose dump is broken fails: what could be read of it is kept.
     """
     keys = set(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else None
     facts, makers = warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
@@ -44,13 +45,14 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) 
         accounts.add(account)
         if account.complaint:
             context.log.warning("%s: %s", shard.partition, account.complaint)
-        if keys is None and not account.unreachable:
-            event = dg.AssetMaterialization(
-                context.asset_key, metadata=shard_metadata(account), partition=shard.partition
+        if account.usable and (keys is None or len(keys) > 1):
+            context.log_event(
+                dg.AssetMaterialization(context.asset_key, metadata=shard_metadata(account), partition=shard.partition)
             )
-            context.log_event(event)
     if due:
         context.log.info("fact tables: %s", maintain(facts, warehouse.settings.limits.index_rows))
+    if broken := {name: why for name, why in notes.broken_shards(facts).items() if name in (keys or ())}:
+        raise dg.Failure(unusable(broken), allow_retries=False)
     return dg.MaterializeResult(
         metadata={
             **asset_metadata.fact(facts["image_fingerprints"]),
@@ -88,6 +90,9 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     fingerprinter = GenerationFingerprinter(warehouse.facts, makers, warehouse.views, warehouse.pace)
     settings = warehouse.settings
     found = find_generations(settings.generations, settings.limits.member_bytes)
+    named = {each.generation.source for each in found.generations}
+    for sentence in absences.empty_sources(warehouse.facts, settings.generations, named):
+        say(f"warning: {sentence}")
     not_taken.store_generations(warehouse.facts, found.not_taken)
     counts = fingerprinter.update(found.generations, settings.generations)
     if counts["failed now"]:

@@ -10,8 +10,10 @@ import hashlib
 from collections.abc import Iterator
 
 import dagster as dg
+from pydantic import Field
 
 from orchestration.facts import WRITTEN_BY
+from orchestration.reports import exports
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse
 from orchestration.warehouse import build, sql_folder, version
@@ -20,6 +22,12 @@ from orchestration.warehouse.models import Model, load
 MODELS = load(sql_folder.SQL)
 _KEYS = {dg.AssetKey([model.stage, model.table]): model for model in MODELS}
 _OWNERS = {"catalog": "team:data-engineering", "fingerprints": "team:data-engineering", "reports": "team:curators"}
+
+
+class PublishingConsent(dg.Config):
+    """What may be published."""
+
+    accept_drop: bool = Field(False, description="Publish although much less can be searched than before.")
 
 
 def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
@@ -50,14 +58,19 @@ def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
     pool="publish",
 )
 def published_tables(
-    context: dg.AssetExecutionContext, warehouse: Warehouse
+    context: dg.AssetExecutionContext, config: PublishingConsent, warehouse: Warehouse
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-    """Build the selected tables in a private file, audit them, and publish it if every check holds."""
+    """Build the selected tables in a private file, audit them, and publish it if every check holds.
+
+    A version of which much less can be searched than of the last one is published only if the loss is accepted.
+    """
     facts, settings, home = warehouse.facts, warehouse.settings, warehouse.home
     selected = {model.name: key for key, model in _KEYS.items() if key in context.selected_asset_keys}
     plan = version.plan(facts, settings, home, MODELS, [model for model in MODELS if model.name in selected])
     if plan.holder is not None:
         context.log.info("version %d already holds this: nothing to publish", plan.holder)
+        if not exports.complete(exports.default_folder(home, plan.holder)):  # a run was killed before it wrote them
+            yield from (dg.MaterializeResult(selected[name]) for name in exports.TABLES if name in selected)
         return
     with version.build_version(plan, facts, settings, home, context.run_id) as file:
         shown = {
@@ -65,8 +78,8 @@ def published_tables(
             for model in plan.models
         }
     yield from map(_check_result, file.audits)
-    if failed := [result.sentence for result in file.audits if result.failing]:
-        raise dg.Failure("nothing was published, the last version stands:\n" + "\n".join(failed), allow_retries=False)
+    if refusal := file.refusal(accept_drop=config.accept_drop):
+        raise dg.Failure(refusal, allow_retries=False)
     published = version.publish(plan, file, facts, home, keep=settings.publishing.keep)
     context.log.info("published version %d: %s", published.number, published.path)
     for model in plan.models:
@@ -79,6 +92,7 @@ def _check_result(result: build.Audit) -> dg.AssetCheckResult:
         asset_key=dg.AssetKey([result.model.stage, result.model.table]),
         check_name=result.check.name,
         passed=not result.failing,
+        severity=dg.AssetCheckSeverity.ERROR if result.check.blocks else dg.AssetCheckSeverity.WARN,
         description=result.sentence,
         metadata={
             "failing rows": result.failing,

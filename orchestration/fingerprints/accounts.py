@@ -6,9 +6,13 @@ What belongs here: adding accounts up, and showing them in Dagster. What does no
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 from transforms.fingerprints.fingerprint import FAILED, LOW_QUALITY
 from transforms.fingerprints.shard import Account
+from transforms.readable import count
+
+_SHOWN = 10
 
 
 class Accounts:
@@ -35,6 +39,16 @@ class Accounts:
             "failed now": counts[FAILED],
             "unlisted now": sum(account.unlisted for account in self._accounts),
         }
+
+
+def unusable(broken: Mapping[str, str]) -> str:
+    """Return one sentence about broken shards: how many, and why the first ones are.
+
+    Args:
+        broken: The reasons by partition.
+    """
+    listed = "".join(f"\n{name}: {why}" for name, why in list(broken.items())[:_SHOWN])
+    return f"{count(len(broken), 'shard')} cannot be used, or not as a whole; what was read of them is kept:{listed}"
 
 
 def shard_metadata(account: Account) -> dict[str, int | str]:

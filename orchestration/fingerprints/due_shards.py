@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from orchestration.catalog.shards import landed_shards
 from orchestration.facts import Facts
-from orchestration.facts.recipes import older_recipe, recipe
+from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.kinds import REDOWNLOAD
 from orchestration.fingerprints.makers import Makers
 from transforms.catalog.landing import OK, LandedShard
@@ -49,7 +49,6 @@ def due_shards(facts: Facts, makers: Makers) -> list[DueShard]:
     notes = facts["fingerprinted_shards"].read(["shard_id", "fingerprint", "recipe"]).to_pylist()
     done = {(each["shard_id"], each["fingerprint"]): each["recipe"] for each in notes}
     digests = {kind: digest for kind, digest in makers.digests().items() if kind != REDOWNLOAD}
-    older = makers.older_digests()
     files = landed_shards(facts, "metadata_path is not null")
     due = []
     for shard in landed:
@@ -59,11 +58,7 @@ def due_shards(facts: Facts, makers: Makers) -> list[DueShard]:
         recipes = {
             kind: recipe("shard fingerprints", digest, shard.delivery, others) for kind, digest in digests.items()
         }
-        missing = {
-            kind: made_by
-            for kind, made_by in recipes.items()
-            if done.get((shard.shard_id, kind)) not in (made_by, older_recipe(older[kind], shard.delivery, others))
-        }
+        missing = {kind: made_by for kind, made_by in recipes.items() if done.get((shard.shard_id, kind)) != made_by}
         if missing:
             due.append(DueShard(shard, listing, missing))
     return due

@@ -6,7 +6,7 @@ finding generations and reading what describes them (`transforms/generations/`),
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import batched
@@ -17,7 +17,7 @@ from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.fingerprints.kinds import COPY
-from orchestration.fingerprints.makers import CODE, Makers
+from orchestration.fingerprints.makers import BEFORE, CODE, Makers
 from orchestration.progress import track
 from orchestration.settings.sections import Generations
 from transforms.dumps.members import ArchiveError
@@ -29,9 +29,13 @@ from transforms.generations import addresses, sources
 from transforms.generations.descriptions import description
 from transforms.generations.generation import FoundGeneration, FoundGenerations, Generation, GenerationsError
 from transforms.generations.statements import Description
+from transforms.pictures import may_show_more
+from transforms.storage import stores
 
 DESCRIPTION_CODE = 1  # raise when the same tables, sidecars and files would say something else of a generation
+_KIND = "generation fingerprints"
 _FORGOTTEN = 500  # generations in one filter
+_HEADER = 131_072  # bytes of a file that tell whether its fingerprints by older code are good
 _TABLES = ("generation_fingerprints", "generation_embeddings")
 
 
@@ -96,16 +100,16 @@ class GenerationFingerprinter:
             GenerationsError: If a source that had generations has none.
         """
         table = self.facts["generation_fingerprints"]
-        notes = table.read(["generation_id", "source", "recipe", "description_recipe"]).to_pylist()
+        notes = table.read(["generation_id", "source", "status", "recipe", "description_recipe"]).to_pylist()
         _refuse_empty(named, Counter(each.generation.source for each in current), Counter(n["source"] for n in notes))
-        done = {note["generation_id"]: note["recipe"] for note in notes}
+        done = {note["generation_id"]: note for note in notes}
         described = {note["generation_id"]: note["description_recipe"] for note in notes}
         if current:  # vectors of another encoder go, and with them the notes that generations are done
             encoder = self.makers.encoder(COPY)
             self.facts["generation_embeddings"].reset(str(encoder.id), encoder.id.dimension)
         due, outdated = [], []
         for each in current:
-            if done.get(each.generation_id) not in self._recipes(each):
+            if not self._is_done(each, done.get(each.generation_id)):
                 due.append(each)
             elif described.get(each.generation_id) != description_recipe(each):
                 outdated.append(each)
@@ -122,20 +126,32 @@ class GenerationFingerprinter:
             "gone": len(gone),
         }
 
-    def _recipes(self, found: FoundGeneration) -> list[str]:
-        """Return the recipes by which a generation's fingerprints are good, the current one first.
+    def _is_done(self, found: FoundGeneration, note: Mapping[str, str] | None) -> bool:
+        """Return whether the note of a generation says that its fingerprints are good."""
+        if note is None or note["recipe"] == self._recipe(found):
+            return note is not None
+        at = found.location
+        if at.member or note["status"] == FAILED or note["recipe"] not in self._recipes_before(found):
+            return False
+        with stores.open_file(at.path) as file:
+            return not may_show_more(file.read(_HEADER))
 
-        Earlier releases hashed what a table states of it too, and had no format.
+    def _recipe(self, found: FoundGeneration) -> str:
+        """Return the recipe of a generation's fingerprints."""
+        return recipe(_KIND, *self._parts(found, _bare(found), CODE))
+
+    def _recipes_before(self, found: FoundGeneration) -> list[str]:
+        """Return the recipes of the code before.
+
+        Earlier releases hashed what a table states of a generation too, and had no format.
         """
-        bare = replace(found.generation, model=None, prompt=None, seed=None)
-        kind = "generation fingerprints"
-        current, stated = self._parts(found, bare), self._parts(found, found.generation)
-        return [recipe(kind, *current), recipe(kind, *stated), older_recipe(*stated)]
+        bare, stated = (self._parts(found, each, BEFORE) for each in (_bare(found), found.generation))
+        return [recipe(_KIND, *bare), recipe(_KIND, *stated), older_recipe(*stated)]
 
-    def _parts(self, found: FoundGeneration, generation: Generation) -> tuple[object, ...]:
+    def _parts(self, found: FoundGeneration, generation: Generation, code: int) -> tuple[object, ...]:
         """Return the parts of the recipe of a generation's fingerprints."""
         encoder, at = self.makers.encoder_id(COPY), found.location
-        return CODE, encoder, self.makers.rules, generation, tuple(self.views), at.size, at.stamp
+        return code, encoder, self.makers.rules, generation, tuple(self.views), at.size, at.stamp
 
     def _fingerprint(self, due: Sequence[FoundGeneration], encoder: Encoder) -> int:
         """Fingerprint generations batch by batch, and return how many cannot be read."""
@@ -147,7 +163,7 @@ class GenerationFingerprinter:
         readings = track(readings, "fingerprinting generations", len(due))
         failed = 0
         for batch in batched(readings, max(1, self.pace.batch // 4)):
-            rows = [each.row() | {"encoder": str(encoder.id), "recipe": self._recipes(each.found)[0]} for each in batch]
+            rows = [each.row() | {"encoder": str(encoder.id), "recipe": self._recipe(each.found)} for each in batch]
             failed += sum(row["status"] == FAILED for row in rows)
             self._embed(batch, encoder, embeddings)
             table.upsert(pa.Table.from_pylist(rows, table.schema))
@@ -177,6 +193,11 @@ class GenerationFingerprinter:
         embeddings.upsert(pa.table(columns).select(embeddings.schema.names))
 
 
+def _bare(found: FoundGeneration) -> Generation:
+    """Return a generation without what is stated of it, which changes no fingerprint."""
+    return replace(found.generation, model=None, prompt=None, seed=None)
+
+
 def _refuse_empty(named: Iterable[Generations], now: Counter[str], before: Counter[str]) -> None:
     """Raise GenerationsError if a source that had generations has none: a disk that is not mounted looks like that."""
     for each in named:
@@ -200,7 +221,9 @@ class _Reading:
         """Return its stored columns."""
         dihedral = self.print_.dihedral
         hashes = None if dihedral is None else [each.tobytes().hex() for each in dihedral]
-        return {**_said(self.found, self.said), **self.print_.row(), "dihedral_pdq": hashes}
+        print_ = self.print_
+        columns = {**print_.row(), "dihedral_pdq": hashes, "unsearched": print_.unsearched}
+        return {**_said(self.found, self.said), **columns}
 
 
 def _said(found: FoundGeneration, said: Description) -> dict[str, object]:

@@ -12,7 +12,10 @@ from orchestration.fingerprints.kinds import IMAGES
 from transforms.encoders import Encoder
 from transforms.fingerprints.fingerprint import Rules
 
-CODE = 2  # raise when the same bytes would give another fingerprint
+CODE = 3  # raise when the same bytes would give another fingerprint
+# Code of which the fingerprints are the same still, but of files that may show more than one opaque picture of 8 bits
+# (`pictures.may_show_more`), and of files that could not be read.
+BEFORE = 2
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,15 @@ class Makers:
         """Return the identity of a kind's encoder as text, or None for a kind without one."""
         return str(self.encoder(kind).id) if kind in self.encoder_names else None
 
-    def digests(self) -> dict[str, str]:
+    def digests(self, code: int = CODE) -> dict[str, str]:
         """Return a hash of code, rules and encoder for each kind of fingerprint. Loads every encoder."""
-        return dict.fromkeys(IMAGES, recipe("hashes", CODE, self.rules)) | {
-            kind: recipe("embedding", CODE, self.rules, self.encoder_id(kind)) for kind in self.encoder_names
+        return dict.fromkeys(IMAGES, recipe("hashes", code, self.rules)) | {
+            kind: recipe("embedding", code, self.rules, self.encoder_id(kind)) for kind in self.encoder_names
         }
 
-    def older_digests(self) -> dict[str, str]:
-        """Return `digests` as hashed before recipes had a format."""
-        return dict.fromkeys(IMAGES, older_recipe(CODE, self.rules)) | {
-            kind: older_recipe(CODE, self.rules, self.encoder_id(kind)) for kind in self.encoder_names
+    def digests_before(self) -> list[dict[str, str]]:
+        """Return `digests` of the code before, also as hashed before recipes had a format."""
+        formless = dict.fromkeys(IMAGES, older_recipe(BEFORE, self.rules)) | {
+            kind: older_recipe(BEFORE, self.rules, self.encoder_id(kind)) for kind in self.encoder_names
         }
+        return [self.digests(BEFORE), formless]

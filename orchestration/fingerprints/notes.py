@@ -9,6 +9,7 @@ from collections.abc import Collection
 import pyarrow as pa
 
 from orchestration.catalog import not_taken
+from orchestration.catalog.shards import landed_shards
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals, is_in
 from orchestration.fingerprints.due_shards import DueShard
@@ -18,6 +19,21 @@ from transforms.fingerprints.shard import Account
 
 _OWNERS = {HASHES: not_taken.DUMP, REDOWNLOAD: not_taken.SECOND_DUMP}
 _FIRST_DUMP = is_in("fingerprint", (HASHES, COPY, SEMANTIC))
+
+
+def note_begun(facts: Facts, due: DueShard) -> None:
+    """Note that rows of a shard are about to be committed.
+
+    The note says that nothing is done. By it the next run finds the rows if this run is killed, even if the shard has
+    left the landing folder by then.
+
+    Args:
+        facts: The fact tables; `fingerprinted_shards` is written.
+        due: The shard, and its fingerprints.
+    """
+    table, files = facts["fingerprinted_shards"], due.shard.files
+    begun = {"shard_id": due.shard.shard_id, "dataset": files.dataset, "shard": files.name, "recipe": "", "maker": ""}
+    table.upsert(pa.Table.from_pylist([begun | {"fingerprint": kind} for kind in due.recipes], table.schema))
 
 
 def note(facts: Facts, due: DueShard, makers: Makers, account: Account) -> None:
@@ -83,6 +99,28 @@ def forget_outdated_shards(facts: Facts) -> None:
     outdated = facts["fingerprinted_shards"].read(["shard_id"], f"{_FIRST_DUMP} and recipe = ''")
     for shard_id in outdated["shard_id"].unique().to_pylist():
         forget(facts, shard_id, (HASHES, *EMBEDDINGS))
+
+
+def broken_shards(facts: Facts) -> dict[str, str]:
+    """Return why the image dumps of shards cannot be read, or where they break off, by partition."""
+    rows = facts["fingerprinted_shards"].read(["dataset", "shard", "broken"], "broken is not null").to_pylist()
+    return {f"{row['dataset']}/{row['shard']}": row["broken"] for row in rows}
+
+
+def unusable_shards(facts: Facts) -> dict[str, str]:
+    """Return why shards cannot be used, or not as a whole, by partition.
+
+    Their metadata was refused, their dump is broken, or their dump could not be reached.
+    """
+    landed = landed_shards(facts)
+    hashed = facts["fingerprinted_shards"].read(["shard_id"], f"{equals('fingerprint', HASHES)} and recipe <> ''")
+    done = set(hashed["shard_id"].to_pylist())
+    waiting = (each for each in landed if each.files.images and each.shard_id not in done)
+    return (
+        {each.files.partition: "its pictures are not fingerprinted yet; run again" for each in waiting}
+        | broken_shards(facts)
+        | {each.files.partition: each.failure for each in landed if each.failure}
+    )
 
 
 def fingerprint_versions(facts: Facts, encoder_id: str | None) -> tuple[str | int | None, ...]:

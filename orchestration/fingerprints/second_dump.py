@@ -7,15 +7,17 @@ What belongs here: finding its shards, and the metadata that may list their rows
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
+from orchestration.catalog.absences import nothing_found
 from orchestration.catalog.shards import landed_shards, shard_number
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
-from orchestration.facts.recipes import older_recipe, recipe
+from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.due_shards import DueShard, deliveries
 from orchestration.fingerprints.kinds import REDOWNLOAD
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.notes import forget
 from orchestration.settings.sections import Dataset
+from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, LandedShard, find_shards
 from transforms.fingerprints.row_matching import metadata_of
 
@@ -38,14 +40,13 @@ def due_shards(facts: Facts, makers: Makers, datasets: Sequence[Dataset]) -> lis
     if not landed:
         return []
     digest, files = makers.digests()[REDOWNLOAD], landed_shards(facts, "metadata_path is not null")
-    older = makers.older_digests()[REDOWNLOAD]
     due = []
     for shard in landed.values():
         listing = metadata_of(shard, files)
         delivery = shard.files.images and asdict(shard.files.images)
         others = deliveries(listing)
         made_by = recipe("second dump fingerprints", digest, delivery, others)
-        if done.get(shard.shard_id) not in (made_by, older_recipe(older, delivery, others)):
+        if done.get(shard.shard_id) != made_by:
             due.append(DueShard(shard, listing, {REDOWNLOAD: made_by}))
     return due
 
@@ -53,7 +54,10 @@ def due_shards(facts: Facts, makers: Makers, datasets: Sequence[Dataset]) -> lis
 def _shards(landed: Sequence[LandedShard], datasets: Sequence[Dataset]) -> Iterator[LandedShard]:
     first_dump = {each.files.partition: each for each in landed}
     for dataset in datasets:
-        for shard in find_shards(dataset.name, None, dataset.redownload) if dataset.redownload else ():
+        found = find_shards(dataset.name, None, dataset.redownload) if dataset.redownload else []
+        if dataset.redownload and not found:
+            raise LandingError(nothing_found("redownload", dataset.redownload, dataset.name))
+        for shard in found:
             if same_name := first_dump.get(shard.partition):
                 yield replace(same_name, files=replace(same_name.files, images=shard.images))
             else:

@@ -12,16 +12,17 @@ from orchestration.facts import Facts, FactTable
 from orchestration.fingerprints.due_shards import DueShard
 from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES, TABLES
 from orchestration.fingerprints.makers import Makers
-from orchestration.fingerprints.notes import forget, note
+from orchestration.fingerprints.notes import forget, note, note_begun
 from orchestration.progress import say
 from transforms.fingerprints.shard import Account, Batch
 
 
 class ShardWriter:
-    """Writes one shard: unchanged until the first commit, then replaced batch by batch, then noted as done.
+    """Writes one shard: unchanged until the first commit, then noted as begun, replaced batch by batch, noted as done.
 
     The fingerprints of the earlier delivery stay until the first commit, so a shard that cannot be read loses nothing.
-    If the run is killed, the shard has no note, and the next run computes it again.
+    If the run is killed, the shard is noted as begun, and the next run computes it again, or deletes its rows if the
+    shard is gone.
     """
 
     def __init__(self, facts: Facts, due: DueShard, makers: Makers, commit_rows: int) -> None:
@@ -50,6 +51,7 @@ class ShardWriter:
             # with the hashes also embeddings that no setting asks for now: they are of the delivery before
             kinds = self._due.recipes
             forget(self._facts, self._due.shard.shard_id, (HASHES, *EMBEDDINGS) if HASHES in kinds else kinds)
+            note_begun(self._facts, self._due)
             self._replaced = True
         for kind in self._due.recipes if self._held else ():
             if kind in IMAGES:

@@ -80,6 +80,7 @@ class ShardFingerprinter:
         images = due.shard.files.images
         if images is None:
             raise ValueError(f"{due.partition} has no pictures to fingerprint")
+        known, maker = self._known(due)
         return Job(
             dump=images.path,
             fetched=str(self.fetched),
@@ -91,26 +92,27 @@ class ShardFingerprinter:
             encoders={kind: name for kind, name in self.makers.encoder_names.items() if kind in due.recipes},
             rules=self.makers.rules,
             pace=self.pace,
-            known=self._known(due),
+            known=known,
+            known_by_older_code=known is not None and maker != self.makers.digests()[HASHES],
         )
 
-    def _known(self, due: DueShard) -> pa.Table | None:
-        """Return the fingerprints that the same makers computed for an earlier delivery of this shard."""
+    def _known(self, due: DueShard) -> tuple[pa.Table | None, str | None]:
+        """Return the fingerprints that were computed for this shard before and are good still, and what made them."""
         where = equals("shard_id", due.shard.shard_id)
         notes = self.facts["fingerprinted_shards"].read(["fingerprint", "maker"], where).to_pylist()
         before = {each["fingerprint"]: each["maker"] for each in notes}
-        now, older = self.makers.digests(), self.makers.older_digests()
         kinds = [kind for kind in EMBEDDINGS if kind in due.recipes]
         images = self.facts[IMAGES[HASHES]]
-        if any(before.get(kind) not in (now[kind], older[kind]) for kind in (HASHES, *kinds)):
-            return None
+        makers = [self.makers.digests(), *self.makers.digests_before()]
+        if not any(all(before.get(kind) == made_by[kind] for kind in (HASHES, *kinds)) for made_by in makers):
+            return None, None
         if not 0 < images.dataset().count_rows(filter=where) <= _REUSED:
-            return None
+            return None, None
         known = pl.DataFrame(images.read(["sample_id", *STORED], f"{where} and status <> '{FAILED}'"))
         for kind in kinds:
             vectors = pl.DataFrame(self.facts[EMBEDDINGS[kind]].read(["sample_id", "vector"], where))
             known = known.join(vectors.rename({"vector": kind}), on="sample_id", how="left", maintain_order="left")
-        return known.to_arrow()
+        return known.to_arrow(), before[HASHES]
 
 
 def _size(result: ShardResult) -> int:

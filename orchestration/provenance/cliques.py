@@ -18,17 +18,17 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.settings.sections import Memorization
 from transforms import pictures
-from transforms.fingerprints.fingerprint import FAILED
+from transforms.fingerprints.fingerprint import FAILED, OK
 from transforms.generations import addresses
 from transforms.provenance import cliques, memorization
 
 CODE = 1  # raise when the same generations would give another clique
-_COLUMNS = ("generation_id", "source", "model", "prompt", "seed_number", "path", "pixel_sha256")
+_COLUMNS = ("generation_id", "source", "model", "prompt", "seed_number", "path", "pixel_sha256", "status")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt with its readable generations.
+    """A prompt with its readable generations, flat ones left out: every two black pictures are near each other.
 
     Attributes:
         source: Source of the generations.
@@ -56,6 +56,8 @@ def prompts(facts: Facts) -> Iterator[Prompt]:
     for batch in facts["generation_fingerprints"].scan(_COLUMNS, where):
         for row in batch.to_pylist():
             different = by_prompt.setdefault((row["source"], row["model"], row["prompt"]), {})
+            if row["status"] != OK:
+                continue
             same = row["pixel_sha256"], row["seed_number"]
             different[same] = min(different.get(same, row), row, key=lambda each: each["generation_id"])
     for (source, model, prompt), rows in by_prompt.items():

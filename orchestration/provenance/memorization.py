@@ -22,6 +22,7 @@ from orchestration.progress import track
 from orchestration.settings.sections import Memorization
 from transforms import pictures
 from transforms.fingerprints.distinct_pictures import Indices
+from transforms.fingerprints.fingerprint import LOW_QUALITY
 from transforms.fingerprints.views import VIEWS
 from transforms.generations import addresses
 from transforms.joins.cosine import join
@@ -65,8 +66,14 @@ class MemorizedPair:
 
 
 def confirmed_pairs(facts: Facts) -> list[dict]:
-    """Read the confirmed pairs of a generation and a training row, and where they agree."""
-    return facts["match_evidence"].read(_COLUMNS, CONFIRMED).to_pylist()
+    """Read the confirmed pairs of a generation and a training row, and where they agree.
+
+    Flat generations are left out: a black picture that equals a black picture says nothing of either.
+    """
+    pairs = facts["match_evidence"].read(_COLUMNS, CONFIRMED).to_pylist()
+    flat = facts["generation_fingerprints"].read(["generation_id"], equals("status", LOW_QUALITY))
+    left_out = set(flat["generation_id"].to_pylist())
+    return [pair for pair in pairs if pair["generation_id"] not in left_out]
 
 
 def _pairs(facts: Facts, index: PictureIndex, cut: Memorization, rows: Sequence[dict]) -> Iterator[list[MemorizedPair]]:

@@ -102,6 +102,7 @@ class CasePages:
             reliability=reliability_points(case.reliability),
             version=self.publication.number,
             published_at=self.publication.published_at,
+            unsearched=about.get("unsearched"),
         )
 
     def _thresholds(self, case: Case) -> tuple[Measurement, ...]:

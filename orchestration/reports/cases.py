@@ -14,7 +14,9 @@ import duckdb
 from orchestration.reports.page_data import rows
 from transforms.readable import printable
 from transforms.reports.case_page import MOST_SOURCES
-from transforms.reports.duplicate_report import Coverage
+from transforms.reports.duplicate_report import Coverage, NotTakenFiles, OtherFiles
+
+_REASONS = 10  # for which files were not taken; the table has all
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ def read(con: duckdb.DuckDBPyConnection, generation: str) -> Case:
 def coverage(con: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]:
     """Return what each fingerprint covers, over all datasets."""
     return tuple(Coverage(**row) for row in rows(con, "coverage"))
+
+
+def not_taken(con: duckdb.DuckDBPyConnection) -> NotTakenFiles:
+    """Return what was found and became no row, over all datasets. Nothing for a version of an earlier release."""
+    if "catalog.not_taken" not in {row["name"] for row in rows(con, "table_names")}:
+        return NotTakenFiles()
+    [total] = rows(con, "not_taken_total")
+    return NotTakenFiles(**total, listed=tuple(OtherFiles(**row) for row in rows(con, "not_taken", most=_REASONS)))
 
 
 def reliability(con: duckdb.DuckDBPyConnection) -> tuple[Mapping[str, Any], ...]:

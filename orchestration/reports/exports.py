@@ -53,6 +53,12 @@ def default_folder(home: Path, version: int) -> Path:
     return home / "exports" / f"version-{version:06d}"
 
 
+def complete(folder: Path) -> bool:
+    """Return whether a folder has every file of every format: a run that was killed may have written none, or some."""
+    tables = [f"{table.partition('.')[2]}.{kind}" for table in TABLES for kind in ("csv", "parquet")]
+    return all((folder / name).exists() for name in (PAGE, pages.FOLDER, WORKBOOK, *tables))
+
+
 def prune(home: Path, kept: Collection[int]) -> None:
     """Remove the default folders of pruned versions. Folders that users named stay.
 

@@ -75,6 +75,7 @@ def _report(con: duckdb.DuckDBPyConnection, extent: GalleryExtent, version: Publ
         version=version.number,
         published_at=version.published_at,
         coverage=cases.coverage(con),
+        not_taken=cases.not_taken(con),
         bands=tuple(FrequencyBand(**row) for row in rows(con, "bands")),
         policies=tuple(RemovalPolicy(**row) for row in rows(con, "policies")),
         hosts=tuple(RepeatedRows(**row) for row in rows(con, "repeated_by_host", most=_ROWS)),

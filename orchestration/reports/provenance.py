@@ -109,6 +109,7 @@ def page(
             version=version.number,
             published_at=version.published_at,
             coverage=cases.coverage(con),
+            not_taken=cases.not_taken(con),
             search=SearchExtent(**search),
             verdicts=tuple(sorted(verdicts, key=lambda row: list(VERDICTS).index(row.verdict))),
             effect=tuple(DuplicationEffect(**row) for row in rows(con, "duplication_effect")),

@@ -414,4 +414,11 @@ class Publishing(Section):
     """How many published versions stay, and how long a run waits for another."""
 
     keep: int = Field(5, ge=2, description="Published versions that stay.")
+    coverage_drop: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of a dataset's rows that could be searched in the published version. A version in which "
+        "more of them can no longer be searched is held back, until `raisonne run --accept-drop` accepts it.",
+    )
     lock_wait_s: float = Field(600, ge=0, description="Seconds that a run waits for another to end.")

@@ -3,8 +3,8 @@
 What belongs here: reading and refusing header lines. What does not: the SELECT below them (`warehouse/models.py`).
 
 A file is a header of `--` lines and one SELECT. A header line `-- key: value` declares `as`, `unique`, `not_null`,
-`assert` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines describe the
-table. To detect typos in keys, a line of prose may begin with a word and a colon only in mid-sentence.
+`assert`, `warn` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines
+describe the table. To detect typos in keys, a line of prose may begin with a word and a colon only in mid-sentence.
 """
 
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-_KEYS = ("as", "unique", "not_null", "assert")
+_KEYS = ("as", "unique", "not_null", "assert", "warn")
 COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
 _ENTRY = re.compile(r"([A-Za-z_]+)(?: +([^:]+?))?\s*:(?![/:])\s*(.*)")
 
@@ -31,6 +31,7 @@ class Header:
     unique: tuple[tuple[str, ...], ...]
     not_null: tuple[str, ...]
     asserts: tuple[str, ...]
+    warns: tuple[str, ...]
     columns: dict[str, str]
 
 
@@ -91,6 +92,7 @@ def _header(lines: list[str], path: Path) -> Header:
         unique=tuple(_columns_in(text, f"unique: {text}", path) for text in said["unique"]),
         not_null=tuple(name for text in said["not_null"] for name in _columns_in(text, f"not_null: {text}", path)),
         asserts=tuple(said["assert"]),
+        warns=tuple(said["warn"]),
         columns=columns,
     )
 

@@ -36,11 +36,13 @@ class Check:
         name: Letters, digits and underscores, unique in the model.
         sentence: The promise in words.
         sql: A SELECT of the rows of the built table that break it.
+        blocks: Whether a broken promise keeps the version from being published. Otherwise it is a warning.
     """
 
     name: str
     sentence: str
     sql: str
+    blocks: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Model:
         unique: Column tuples that no two rows share; NULLs count as equal.
         not_null: Columns that are never NULL.
         asserts: Conditions that no row fails. As in SQL's CHECK, a NULL passes.
+        warns: Conditions that rows may fail; those that do are warned of.
         columns: Column → meaning.
         depends_on: Other models that the SELECT or an assertion reads, as `stage.table`.
         inputs: Unqualified tables that are not common table expressions: facts, landing files, settings.
@@ -64,6 +67,7 @@ class Model:
     unique: tuple[tuple[str, ...], ...]
     not_null: tuple[str, ...]
     asserts: tuple[str, ...]
+    warns: tuple[str, ...]
     columns: Mapping[str, str] = field(hash=False)
     depends_on: tuple[str, ...]
     inputs: tuple[str, ...]
@@ -90,7 +94,7 @@ class Model:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """The promises of the header, in the order unique, not_null, assert."""
+        """The promises of the header, in the order unique, not_null, assert, warn."""
         table = self._quoted  # this and the column names below were held against patterns of plain names
         checks = []
         for columns in self.unique:
@@ -107,9 +111,10 @@ class Model:
             one = len(self.not_null) == 1
             sentence = f"{', '.join(self.not_null)} {'is' if one else 'are'} never NULL"
             checks.append(Check(f"not_null_{self.not_null[0]}" if one else "not_null", sentence, rows))
-        for condition in self.asserts:
-            rows = f"select * from {table} where not (\n{condition}\n)"  # noqa: S608
-            checks.append(Check(f"assert_{_slug(condition)}", condition, rows))
+        for kind, conditions in (("assert", self.asserts), ("warn", self.warns)):
+            for condition in conditions:
+                rows = f"select * from {table} where not (\n{condition}\n)"  # noqa: S608
+                checks.append(Check(f"{kind}_{_slug(condition)}", condition, rows, blocks=kind == "assert"))
         seen: Counter[str] = Counter()
         for at, check in enumerate(checks):  # conditions that differ in punctuation alone get a number
             seen[check.name] += 1
@@ -150,7 +155,8 @@ def _read(path: Path, folder: Path, text: str) -> Model:
     header, end = read_header(lines, path)
     # Blank lines in place of the header: the parser then counts lines as the file does.
     query = _parse("\n" * end + "\n".join(lines[end:]), path)
-    conditions = [_parse(f"select * where not (\n{text}\n)", path, f"assert: {text}") for text in header.asserts]
+    promised = [("assert", text) for text in header.asserts] + [("warn", text) for text in header.warns]
+    conditions = [_parse(f"select * where not (\n{text}\n)", path, f"{key}: {text}") for key, text in promised]
     _compare(query, conditions, header, path)
     models, inputs = _reads(query)
     for condition in conditions:

@@ -70,6 +70,7 @@ class VersionBuild:
         rows: The count of rows of each table.
         columns: As `build.columns` returns them.
         audits: The results of all checks.
+        held_back: Why the version may be published only if its loss of coverage is accepted. None if it lost little.
     """
 
     number: int
@@ -78,6 +79,17 @@ class VersionBuild:
     rows: Mapping[str, int]
     columns: Mapping[str, Mapping[str, str]]
     audits: Sequence[build.Audit]
+    held_back: str | None = None
+
+    def refusal(self, *, accept_drop: bool) -> str | None:
+        """Return why the version must not be published, or None.
+
+        Args:
+            accept_drop: Whether a loss of coverage is accepted.
+        """
+        if failed := [result.sentence for result in self.audits if result.failing and result.check.blocks]:
+            return "nothing was published, the last version stands:\n" + "\n".join(failed)
+        return None if accept_drop else self.held_back
 
 
 def plan(
@@ -125,7 +137,8 @@ def build_version(
         rows = {model.name: build.materialize(con, model) for model in tracked}
         macros.create(con, macros.load(sql_folder.SQL))
         audits = [result for model in plan.models for result in build.audit(con, model)]
-        yield VersionBuild(number, path, con, rows, build.columns(con), audits)
+        held_back = previous.refusal(last.con, con, settings)
+        yield VersionBuild(number, path, con, rows, build.columns(con), audits, held_back)
 
 
 def publish(plan: VersionPlan, file: VersionBuild, facts: Facts, home: Path, *, keep: int) -> publishing.Version:

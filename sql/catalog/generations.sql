@@ -10,6 +10,8 @@
 -- column stated_otherwise: other values that these state, such as `PNG parameters: seed = 7`
 -- column status: ok, low_quality (too flat for a perceptual hash) or failed
 -- column failure: why the image could not be read
+-- column note: what is odd about a file whose pixels are whole: broken or oversized metadata, a missing end, further frames
+-- column unsearched: what the file may show that was not searched: further frames or pages, or pixels under its transparency
 
 select
     generation_id,
@@ -25,6 +27,8 @@ select
     coalesce(stated_otherwise, []) as stated_otherwise,
     status,
     failure,
+    note,
+    unsearched,
     width,
     height
 from lance_generation_fingerprints

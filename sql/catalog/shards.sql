@@ -2,36 +2,67 @@
 -- Nothing is left out in silence: a file that could not be used is here with its reason.
 -- unique: dataset, shard
 -- not_null: shard_id, dataset, shard, status
--- assert: status in ('ok', 'images_only', 'failed')
+-- assert: status in ('ok', 'images_only', 'broken', 'failed')
 -- assert: (status = 'failed') = (failure is not null)
+-- assert: status <> 'broken' or broken is not null
+-- warn: status not in ('broken', 'failed')
 -- column shard_id: the high bits of the ids of its rows
--- column status: ok, images_only (a dump without metadata of the same name), or failed
+-- column status: ok, images_only (a dump without metadata of the same name), broken (its dump cannot be read whole, or none of its pictures has a row), or failed (its metadata cannot be used)
 -- column failure: why the metadata file could not be used, and what to do
 -- column repaired_rows: rows whose text was not UTF-8; each broken byte became U+FFFD, or its letter in a Windows-1252 CSV
+-- column pictures: pictures in the dump; NULL until it is fingerprinted
 -- column unlisted: pictures in the dump that no metadata row lists; they have no training row, so nothing counts them
 -- column contradictions: pictures that agree with a row in one thing, such as the key, and differ in another, such as the URL
 -- column contradiction_examples: some of them in words
 -- column seconds: what fingerprinting it took
--- column broken: why the dump cannot be read, or where it breaks off
+-- column broken: why the dump cannot be read, or where it breaks off, or how it lost its pictures
+
+with described as (
+    select
+        landing.* exclude (failure),
+        -- a dump that holds its rows itself has no other file that could be at fault
+        landing.images_path is not null and coalesce(landing.metadata_path = landing.images_path, true) as rows_of_dump,
+        if(rows_of_dump, null, landing.failure) as failure,
+        prints.pictures,
+        prints.unlisted,
+        prints.unlisted_examples,
+        prints.contradictions,
+        prints.contradiction_examples,
+        prints.seconds,
+        case
+            when landing.images_path is null then null
+            when rows_of_dump and landing.failure is not null then landing.failure
+            when prints.broken is not null then prints.broken
+            when prints.pictures = 0 then landing.images_path || ' holds no pictures; deliver it again'
+            when prints.pictures = prints.unlisted
+                then format(
+                    '{}: none of its {} pictures belongs to a row of the metadata; deliver the metadata that it was '
+                    'downloaded by',
+                    landing.images_path,
+                    prints.pictures
+                )
+        end as broken
+    from lance_landing_shards as landing
+    left join lance_fingerprinted_shards as prints
+        on prints.shard_id = landing.shard_id and prints.fingerprint = 'hashes'
+)
 
 select
-    landing.shard_id,
-    landing.dataset,
-    landing.shard,
-    landing.status,
-    landing.failure,
-    landing.rows,
-    landing.repaired_rows,
-    landing.metadata_path,
-    landing.images_path,
-    prints.pictures,
-    prints.unlisted,
-    prints.unlisted_examples,
-    prints.contradictions,
-    prints.contradiction_examples,
-    prints.broken,
-    prints.seconds
-from lance_landing_shards as landing
-left join lance_fingerprinted_shards as prints
-    on prints.shard_id = landing.shard_id and prints.fingerprint = 'hashes'
-order by landing.dataset, landing.shard
+    shard_id,
+    dataset,
+    shard,
+    case when failure is not null then 'failed' when broken is not null then 'broken' else status end as status,
+    failure,
+    rows,
+    repaired_rows,
+    metadata_path,
+    images_path,
+    pictures,
+    unlisted,
+    unlisted_examples,
+    contradictions,
+    contradiction_examples,
+    broken,
+    seconds
+from described
+order by dataset, shard

@@ -1,12 +1,14 @@
 -- One row per dataset and fingerprint: of all training rows, how many can be compared by it?
 -- unique: dataset, fingerprint
--- not_null: dataset, fingerprint, expected, ok, low_quality, failed, missing, not_taken
+-- not_null: dataset, fingerprint, expected, ok, low_quality, failed, missing, not_downloaded, not_taken
 -- assert: expected = ok + low_quality + failed + missing
 -- assert: missing >= 0
+-- assert: not_downloaded between 0 and failed
 -- column fingerprint: sha256 (bytes), pdq (perceptual hash), or an encoder (embedding)
 -- column expected: training rows of the dataset
 -- column low_quality: rows whose picture is too flat for this fingerprint
 -- column failed: rows whose picture could not be read, or not be downloaded
+-- column not_downloaded: of the failed rows, those that the dump's own report says were never downloaded
 -- column not_taken: files that were found with the dataset and became no row, whatever the fingerprint; catalog.not_taken says why
 -- column missing: rows without a picture in the image dump, or not fingerprinted by this encoder yet
 
@@ -39,7 +41,8 @@ rows as (
             when kinds.made_by = 'hashes' then if(kinds.fingerprint = 'pdq', images.status, 'ok')
             when vectors.sample_id is not null then 'ok'
             else 'missing'
-        end as state
+        end as state,
+        coalesce(images.not_downloaded, false) as not_downloaded
     from catalog.samples
     cross join kinds
     left join fingerprints.images using (sample_id)
@@ -54,6 +57,7 @@ select
     count(*) filter (where state = 'low_quality') as low_quality,
     count(*) filter (where state = 'failed') as failed,
     count(*) filter (where state = 'missing') as missing,
+    count(*) filter (where not_downloaded) as not_downloaded,
     coalesce(any_value(others.files), 0) as not_taken
 from rows
 left join others using (dataset)

@@ -1,9 +1,21 @@
 -- One row per reason for which pictures could not be used, with an example.
 -- unique: dataset, failure
--- not_null: dataset, failure, rows
+-- not_null: dataset, failure, rows, not_downloaded, example_id, example_member
+-- column not_downloaded: the dump's own report says that these pictures were never downloaded
+-- column example_member: the picture's name in the dump; of one that was never downloaded its URL, or its row
 
-select dataset, failure, count(*) as rows, min(sample_id) as example_id, min_by(member, sample_id) as example_member
+select
+    images.dataset,
+    images.failure,
+    images.not_downloaded,
+    count(*) as rows,
+    min(sample_id) as example_id,
+    min_by(
+        coalesce(nullif(images.member, ''), samples.url, format('row {} of {}', samples.row_number, samples.shard)),
+        sample_id
+    ) as example_member
 from fingerprints.images
-where status = 'failed'
+join catalog.samples using (sample_id)
+where images.status = 'failed'
 group by all
 order by rows desc, dataset, failure

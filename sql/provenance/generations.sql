@@ -6,14 +6,16 @@
 -- assert: coverage between 0 and 1
 -- assert: conclusive or verdict in ('similar', 'no_match_found', 'not_searched')
 -- assert: not conclusive or verdict <> 'not_searched'
+-- assert: unsearched is null or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
 -- column verdict: of the best source; no_match_found where there is none; not_searched where the image could not be read
 -- column sources: different training pictures it likely comes from
 -- column searched: training rows it was compared with
 -- column searchable: training rows there are
 -- column coverage: searched / searchable; a no_match_found says nothing about the rest
 -- column required_coverage: thresholds.coverage: the coverage from which not having found a copy says something
--- column conclusive: false where searching the rest could still turn up a copy: not searched at all, or no copy confirmed and coverage below required_coverage. Such a no_match_found is shown as inconclusive. A copy that was found stays one, whatever was not searched
+-- column conclusive: false where searching the rest could still turn up a copy: not searched at all, or no copy confirmed and either coverage below required_coverage or a part of the file unsearched. Such a no_match_found is shown as inconclusive. A copy that was found stays one, whatever was not searched
 -- column failure: why a generation could not be searched
+-- column unsearched: what the file may show that was not searched: further frames or pages, or pixels under its transparency
 -- column generation_id: of catalog.generations
 -- column source: the folder of generations, as the settings name it
 -- column best_sample_id: training row of the likely source at rank 1; NULL without sources
@@ -54,7 +56,8 @@ described as (
         extent.searchable::bigint as searchable,
         coalesce(if(generations.status = 'failed', 0, extent.searched) / nullif(extent.searchable, 0), 0)::double as coverage,
         settings.coverage as required_coverage,
-        generations.failure
+        generations.failure,
+        generations.unsearched
     from catalog.generations
     cross join extent
     cross join settings
@@ -64,11 +67,12 @@ described as (
 )
 
 select
-    * exclude (failure),
+    * exclude (failure, unsearched),
     case
         when verdict = 'not_searched' then false
-        when verdict in ('similar', 'no_match_found') then coverage >= required_coverage
+        when verdict in ('similar', 'no_match_found') then coverage >= required_coverage and unsearched is null
         else true
     end as conclusive,
-    failure
+    failure,
+    unsearched
 from described

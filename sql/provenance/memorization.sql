@@ -1,4 +1,5 @@
 -- One row per generation and training row that it copies, confirmed by pixels, with the measures of the literature.
+-- Generations that are flat (status low_quality), such as a safety checker's black image, are left out.
 -- The distances are unaligned, as the papers define them: a crop or a mirrored copy is confirmed, and far.
 -- unique: generation_id, sample_id
 -- not_null: generation_id, sample_id, verdict, cluster_id, delta, alpha, duplicate_count, recalled_count
@@ -52,9 +53,11 @@ select
     coalesce(recalled_of.recalled_count, 0) as recalled_count,
     nullif(concat_ws('; ', pairs.failure, counts.failure), '') as failure
 from matches.evidence
-left join lance_memorized_pairs as pairs using (generation_id, sample_id)
-left join lance_eidetic_counts as counts using (sample_id)
-left join lance_cluster_members as members using (sample_id)
+join catalog.generations on generations.generation_id = evidence.generation_id and generations.status = 'ok'
+left join lance_memorized_pairs as pairs
+    on pairs.generation_id = evidence.generation_id and pairs.sample_id = evidence.sample_id
+left join lance_eidetic_counts as counts on counts.sample_id = evidence.sample_id
+left join lance_cluster_members as members on members.sample_id = evidence.sample_id
 left join duplicates.pictures on pictures.cluster_id = coalesce(members.representative_id, evidence.sample_id)
 left join recalled_of on recalled_of.cluster_id = coalesce(members.representative_id, evidence.sample_id)
 cross join settings

@@ -1,7 +1,7 @@
 -- One row per prompt of a source and model, with the test of Carlini et al. 2023 (section 4.2): do its generations hold a
 -- clique of near pictures? A clique, as every two of its pictures are near; pictures that drift in a chain are none.
 -- unique: prompt_id
--- not_null: prompt_id, source, prompt, generations, unreadable, different, compared, pairs, epsilon, clique_size
+-- not_null: prompt_id, source, prompt, generations, unreadable, flat, different, compared, pairs, epsilon, clique_size
 -- not_null: largest_clique, clique_at_most, clique_is_exact, members, searched, replicated, confirmed_copies
 -- assert: largest_clique <= compared and compared <= different
 -- assert: largest_clique <= clique_at_most and clique_at_most <= different
@@ -13,7 +13,8 @@
 -- column prompt_id: digest of source, model and prompt
 -- column generations: generations of the prompt, readable or not
 -- column unreadable: of these, those that could not be read; no test says anything of them
--- column different: readable generations of different pixels, or of equal pixels and different seeds
+-- column flat: of these, those too flat to resemble anything (status low_quality), such as a safety checker's black image; no test counts them
+-- column different: readable generations that are not flat: of different pixels, or of equal pixels and different seeds
 -- column compared: of these, those that were compared with each other: `memorization.generations` at most
 -- column pairs: pairs within epsilon
 -- column epsilon: tiled distance up to which two generations are near
@@ -23,10 +24,10 @@
 -- column clique_size: pictures of a clique from which the prompt is flagged
 -- column flagged: whether there is such a clique; NULL where that is not known
 -- column members: the generations of that clique
--- column searched: generations that were searched for in the training set
+-- column searched: generations that are not flat and were searched for in the training set
 -- column replicated: of these, those with a copy score above `memorization.replication`
 -- column replication_rate: replicated / searched (Somepalli et al. 2022)
--- column confirmed_copies: generations that copy a source, confirmed (exact, copy or partial_copy)
+-- column confirmed_copies: of these, those that copy a source, confirmed (exact, copy or partial_copy)
 -- column failure: why some generation could not be compared; it is tried again
 
 with best as (
@@ -42,9 +43,12 @@ counted as (
         generations.prompt,
         count(*) as generations,
         count(*) filter (where generations.status = 'failed') as unreadable,
-        count(*) filter (where found.searched > 0) as searched,
-        count(*) filter (where found.searched > 0 and best.copy_score > settings.memorization_replication) as replicated,
-        count(*) filter (where found.searched > 0 and best.copies) as confirmed_copies
+        count(*) filter (where generations.status = 'low_quality') as flat,
+        count(*) filter (where generations.status = 'ok' and found.searched > 0) as searched,
+        count(*) filter (
+            where generations.status = 'ok' and found.searched > 0 and best.copy_score > settings.memorization_replication
+        ) as replicated,
+        count(*) filter (where generations.status = 'ok' and found.searched > 0 and best.copies) as confirmed_copies
     from catalog.generations
     join provenance.generations as found using (generation_id)
     left join best using (generation_id)
@@ -60,6 +64,7 @@ select
     cliques.prompt,
     counted.generations,
     counted.unreadable,
+    counted.flat,
     cliques.different,
     cliques.compared,
     cliques.pairs,

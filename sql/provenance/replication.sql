@@ -1,13 +1,14 @@
 -- One row per source and model of generations, with the share of them that replicate (Somepalli et al. 2022, section 5).
 -- The score is the best over the parts of a generation, where the paper's is that of the whole picture alone.
 -- unique: source, model
--- not_null: source, generations, searched, replicated, threshold
--- assert: replicated <= searched and searched <= generations
+-- not_null: source, generations, flat, searched, replicated, threshold
+-- assert: replicated <= searched and searched + flat <= generations
 -- assert: (rate is null) = (searched = 0)
 -- assert: rate is null or (rate between rate_low and rate_high and rate_low >= 0 and rate_high <= 1)
 -- column model: NULL where none is stated
 -- column generations: generations that were found
--- column searched: of these, those that could be read and were searched for in the training set
+-- column flat: of these, those too flat to resemble anything (status low_quality), such as a safety checker's black image
+-- column searched: of the others, those that could be read and were searched for in the training set
 -- column replicated: of these, those with a copy score above the threshold
 -- column threshold: `memorization.replication`
 -- column rate: replicated / searched; NULL where nothing was searched
@@ -25,8 +26,11 @@ counted as (
         generations.source,
         generations.model,
         count(*) as generations,
-        count(*) filter (where found.searched > 0) as searched,
-        count(*) filter (where found.searched > 0 and best.copy_score > settings.memorization_replication) as replicated,
+        count(*) filter (where generations.status = 'low_quality') as flat,
+        count(*) filter (where generations.status = 'ok' and found.searched > 0) as searched,
+        count(*) filter (
+            where generations.status = 'ok' and found.searched > 0 and best.copy_score > settings.memorization_replication
+        ) as replicated,
         settings.memorization_replication as threshold
     from catalog.generations
     join provenance.generations as found using (generation_id)
@@ -44,6 +48,7 @@ select
     source,
     model,
     generations,
+    flat,
     searched,
     replicated,
     threshold,

@@ -30,6 +30,8 @@ from transforms.storage import stores
 _HEAD = 4096
 _ROWS = 1024  # rows of a parquet held at once
 _BUFFER = 1 << 20
+PARQUET_ERRORS = (OSError, ValueError, LookupError, pa.ArrowException)
+"""What reading a broken parquet raises: names that are no UTF-8, for one, come as a ValueError."""
 _PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
 _ENDINGS = {".parquet": "Parquet", ".pq": "Parquet", ".json": "JSON", ".jsonl": "JSON", ".ndjson": "JSON"}
 _AGAIN = "write it again as JSON lines, CSV or Parquet"
@@ -207,7 +209,7 @@ def _parquet(path: str, source: BinaryIO, columns: Collection[str] | None) -> It
                 for row in zip(*values, strict=True):
                     number += 1
                     yield Record(number, dict(zip(batch.schema.names, row, strict=True)))
-    except (OSError, pa.ArrowException) as error:
+    except PARQUET_ERRORS as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         where = f" after row {number}" if number else ""
         raise RecordFileError(f"{path} is not a whole parquet file{where} ({reason}); {_AGAIN}") from error

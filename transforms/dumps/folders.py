@@ -44,7 +44,7 @@ class Folder:
         for name, entry in stores.walk(self.path):
             paths[name] = entry.path
             linked_folder = entry.refusal if entry.folder else None
-            yield Part(name, 0, entry.size, entry.refusal, linked_folder)
+            yield Part(name, 0, entry.size, entry.refusal, no_picture=linked_folder)
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         """See Dump."""

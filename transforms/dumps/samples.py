@@ -16,6 +16,7 @@ from transforms.dumps import first_bytes, names, sidecars
 from transforms.dumps.members import SIDECAR_BYTES, Listing, Member
 from transforms.storage.system_files import HIDDEN, is_system_file
 
+LEAVES = "refused: a link or device whose name leaves the archive"
 UNREADABLE = "a file that cannot be opened"
 _LARGE = f"a sidecar of more than {SIDECAR_BYTES:,} bytes"
 _ALONE = "a sidecar without its picture"
@@ -32,7 +33,8 @@ class Part:
         name: As text that a table can hold, with `/` between folders.
         offset: Where its bytes begin in the tar.
         size: In bytes.
-        refusal: Why it must not be read, or None.
+        refusal: Why it must not be taken for a picture that can be read, or None.
+        readable: Whether a sidecar of this refusal may be read: the name alone is refused.
         no_picture: Why it cannot be a picture whatever its name, or None.
     """
 
@@ -40,6 +42,7 @@ class Part:
     offset: int
     size: int
     refusal: str | None = None
+    readable: bool = False
     no_picture: str | None = None
 
 
@@ -107,8 +110,8 @@ class Samples:
                 self.counts.add(self.place, part.no_picture, part.name)
             elif names.ending(part.name) in names.PICTURE_NAMES:
                 self._take(number, part)
-            elif part.refusal:
-                self.counts.add(self.place, part.refusal, part.name)
+            elif part.refusal and not part.readable:
+                self.counts.add(self.place, LEAVES if "leaves the archive" in part.refusal else part.refusal, part.name)
             elif part.name.rpartition("/")[2].lower() in names.TABLES:
                 self.tables.append(part)
             else:

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from transforms.dumps import first_bytes, names, picture_tables
+from transforms.dumps import first_bytes, picture_tables
 from transforms.dumps.members import ArchiveError, Listing
 from transforms.dumps.samples import Part, Samples
 from transforms.storage import stores
 
 TAIL = "bytes after the end mark of the tar, which are no tar"
-_LEAVES = "refused: a member whose name leaves the archive"
 _LINK = "refused: the member is a link or device, not a file"
 _BLOCK, _CHUNK = tarfile.BLOCKSIZE, 1 << 20
 # What tarfile raises on hostile headers, beside its own errors: numbers out of range, names that are no text, headers
@@ -78,9 +77,8 @@ class _Walk:
                 self._files[info.name] = info
             name, held = stores.plain(info.name), target or info
             if info.name.startswith("/") or ".." in info.name.split("/"):
-                picture = names.ending(name) in names.PICTURE_NAMES
-                named = f"refused: the member name {info.name!r} leaves the archive"
-                yield Part(name, held.offset_data, held.size, named if picture else _LEAVES)
+                refusal = f"refused: the member name {info.name!r} leaves the archive"
+                yield Part(name, held.offset_data, held.size, refusal, readable=_refusal(held) is None)
             else:
                 yield Part(name, held.offset_data, held.size, _refusal(held))
 

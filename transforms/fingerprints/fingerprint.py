@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.hashing import hashes
-from transforms.pictures import DecodeError, Pixels, decode
+from transforms.pictures import DecodeError, Pixels, look
 
 OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
 
@@ -25,13 +25,15 @@ class Fingerprint:
     Attributes:
         status: OK, FAILED, or LOW_QUALITY if only the PDQ hash is meaningless, as of a flat picture.
         failure: Why it could not be decoded.
+        note: What is odd about the file although its pixels are whole, such as broken metadata.
         sha256: Of its bytes.
-        pixel_sha256: Of its pixels.
+        pixel_sha256: Of its pixels, and of all else that it may show: transparency, frames, samples of 16 bits.
         pdq: Its PDQ hash, in hexadecimal.
         pdq_quality: 0 to 100.
         width: In pixels.
         height: In pixels.
         dihedral: PDQ hashes of its 8 rotations and reflections, uint8 of shape (8, 32), if they were requested.
+        unsearched: What the file may show that its fingerprints are not of, or None.
     """
 
     status: str
@@ -43,13 +45,15 @@ class Fingerprint:
     width: int | None = None
     height: int | None = None
     dihedral: npt.NDArray[np.uint8] | None = None
+    note: str | None = None
+    unsearched: str | None = None
 
     def row(self) -> dict[str, object]:
         """Return its columns in a fact table."""
         return {name: getattr(self, name) for name in STORED}
 
 
-STORED = ("status", "failure", "sha256", "pixel_sha256", "pdq", "pdq_quality", "width", "height")
+STORED = ("status", "failure", "note", "sha256", "pixel_sha256", "pdq", "pdq_quality", "width", "height")
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,13 @@ def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[F
     """
     byte_hash = hashes.sha256(data)
     try:
-        picture = decode(data, rules.max_pixels)
+        seen = look(data, rules.max_pixels)
     except DecodeError as error:
         return Fingerprint(FAILED, str(error)), None
-    return replace(of_pixels(picture, rules, dihedral=dihedral), sha256=byte_hash), picture
+    of_picture = of_pixels(seen.picture, rules, dihedral=dihedral)
+    pixels = seen.identity or of_picture.pixel_sha256
+    found = replace(of_picture, sha256=byte_hash, pixel_sha256=pixels, note=seen.note, unsearched=seen.unsearched)
+    return found, seen.picture
 
 
 def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Fingerprint:

@@ -34,6 +34,7 @@ from transforms.fingerprints.fingerprint import (
     vector_column,
 )
 from transforms.hashing.hashes import sha256
+from transforms.pictures import may_show_more
 from transforms.storage import stores
 
 _EXAMPLES = 5
@@ -77,11 +78,18 @@ class Account:
         """A problem for the user: why the dump is broken, or that pictures are unlisted."""
         return self.broken or (f"{self.unlisted} pictures unlisted" if self.unlisted else None)
 
+    @property
+    def usable(self) -> bool:
+        """Whether the dump was read to its end."""
+        return self.broken is None
+
     def summary(self) -> str:
         """Return the account in a line: `6 ok, 1 failed in 0.4 s`."""
         parts = [f"{self.counts[status]} {status}" for status in (OK, LOW_QUALITY, FAILED) if self.counts[status]]
-        parts += [f"{count} {what}" for count, what in ((self.unlisted, "unlisted"), (self.reused, "known")) if count]
-        return f"{', '.join(parts) or 'no pictures'} in {self.seconds:.1f} s"
+        others = sum(each.files for each in self.not_taken)
+        told = ((self.unlisted, "unlisted"), (self.reused, "known"), (others, "not taken"))
+        parts += [f"{count} {what}" for count, what in told if count]
+        return f"{', '.join(parts) or 'no pictures'} in {self.seconds:.1f} s{'; broken' if self.broken else ''}"
 
     def row(self) -> dict[str, int | float | str | list[str] | None]:
         """Return the account as a fact row."""
@@ -109,6 +117,7 @@ class Job:
         rules: What a picture must satisfy.
         pace: The amount of concurrent work.
         known: Pictures that were fingerprinted before: the columns of a fingerprint, and one vector per kind.
+        known_by_older_code: Whether these are good only of files that show one opaque picture of 8 bits for certain.
     """
 
     dump: str
@@ -118,6 +127,7 @@ class Job:
     rules: Rules
     pace: WorkPace
     known: pa.Table | None = None
+    known_by_older_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +199,7 @@ def _batches(
     encoders: Mapping[str, Encoder],
     account: Account,
 ) -> Iterator[Batch]:
-    look = partial(_look, job.rules, encoders, _Known(job.known, list(encoders)))
+    look = partial(_look, job.rules, encoders, _Known(job, list(encoders)))
     # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
     pictures = work_ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
     embedded = work_ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
@@ -214,8 +224,10 @@ def _read(dump: dumps.Dump, sample_id: int, member: Member) -> _Raw:
 class _Known:
     """Fingerprints from earlier runs, by the bytes of pictures."""
 
-    def __init__(self, table: pa.Table | None, kinds: Sequence[str]) -> None:
+    def __init__(self, job: Job, kinds: Sequence[str]) -> None:
+        table = job.known
         self._kinds, self._table, self._place = kinds, table, {}
+        self._older = job.known_by_older_code
         if table is not None:
             complete = zip(*(table[name].is_valid().to_pylist() for name in ("sha256", *kinds)), strict=True)
             digests = table["sha256"].to_pylist()
@@ -224,6 +236,8 @@ class _Known:
     def of(self, data: bytes) -> tuple[Fingerprint, dict[str, Any]] | None:
         """Return the fingerprint of these bytes and their vectors, or None if they are unknown."""
         if self._table is None or (place := self._place.get(sha256(data))) is None:
+            return None
+        if self._older and may_show_more(data):
             return None
         row = self._table.slice(place, 1)
         print_ = Fingerprint(**{name: row[name][0].as_py() for name in STORED})

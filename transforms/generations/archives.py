@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.catalog.not_taken import NotTaken
 from transforms.catalog.picture_columns import picture_columns
-from transforms.catalog.record_files import RecordFileError, records
+from transforms.catalog.record_files import PARQUET_ERRORS, RecordFileError, records
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
 from transforms.dumps.picture_cells import place_of
@@ -59,7 +58,7 @@ def holds_pictures(path: str) -> bool:
     try:
         with stores.open_file(path) as source, pq.ParquetFile(source) as file:
             return bool(picture_columns(file))
-    except (OSError, pa.ArrowException):
+    except PARQUET_ERRORS:
         return False
 
 
@@ -84,6 +83,8 @@ def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
     not_taken = list(listing.not_taken)
     numbers: dict[int, list[str]] = {}
     for name, member in _distinct(listing.members):
+        if not member.name and (member.refusal or "").startswith("missing: "):
+            continue  # a row of a table within the tar, which is read as a table of generations
         if not member.name or (not member.size and member.refusal):  # a row without a picture
             not_taken.append(NotTaken(path, member.refusal or "no picture in the row", 1, (name,)))
             continue

@@ -64,8 +64,10 @@ class EmbeddedText:
 
 def texts(data: bytes) -> list[EmbeddedText]:
     """Return the texts of a picture, at most 64 of at most TEXT_BYTES each. What is broken has none."""
-    found = _png(data) if data.startswith(_PNG) else _other(data)
-    return list(islice((each for each in found if each.text.strip()), _TEXTS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd EXIF and of many pixels, which are not decoded
+        found = _png(data) if data.startswith(_PNG) else _other(data)
+        return list(islice((each for each in found if each.text.strip()), _TEXTS))
 
 
 def _png(data: bytes) -> Iterator[EmbeddedText]:
@@ -117,10 +119,8 @@ def _decoded(data: bytes) -> str:
 
 def _other(data: bytes) -> Iterator[EmbeddedText]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF and of many pixels, which are not decoded
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                info = dict(image.info)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            info = dict(image.info)
     except _BROKEN:
         return
     yield from _exif(_bytes(info.get("exif")))

@@ -128,8 +128,8 @@ def _archives(
     for name, location in sorted(found.archives.items()):
         try:
             yield name, archives.listed(location.path, location.size, location.stamp, member_bytes)
-        except ArchiveError as error:
-            counts.add(root, archives.UNREADABLE, str(error))
+        except (ValueError, LookupError) as error:  # ArchiveError, or what pyarrow raises on broken names
+            counts.add(root, archives.UNREADABLE, str(error) if isinstance(error, ArchiveError) else f"{name}: {error}")
 
 
 def _sidecars(root: str, found: FolderContent, counts: NotTakenCounts) -> dict[str, tuple[Location, ...]]:

@@ -128,7 +128,7 @@ class Guard:
             for picture in seen.pictures:  # a viewer may see any of them
                 printed = replace(fingerprint.of_pixels(picture, self.rules, dihedral=True), sha256=digest)
                 clock.tick("hashing")
-                verdict = self._checked(printed, picture, seen.hidden, clock)
+                verdict = self._checked(printed, picture, seen, clock)
                 verdicts.append(replace(verdict, sha256=digest, pixel_sha256=printed.pixel_sha256))
                 if verdict.decision == words.BLOCK:
                     break
@@ -156,14 +156,14 @@ class Guard:
             raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
         return sha256(image), renderings(image, self.rules.max_pixels)
 
-    def _checked(self, printed: Fingerprint, picture: Pixels, hidden: str | None, clock: _Clock) -> Verdict:
-        """Check step by step. If the file has `hidden` contents, only an override for the file allows it."""
-        policy = self.policy
+    def _checked(self, printed: Fingerprint, picture: Pixels, seen: Renderings, clock: _Clock) -> Verdict:
+        """Check step by step. If the file has hidden contents, only an override for the file allows it."""
+        policy, hidden = self.policy, seen.hidden
         override = self._overrides.of_image(printed, policy.pdq)
         if override and (override.rule == BLOCK or not hidden or override.kind == "sha256"):
             return self._overridden(override, clock)
         passed: list[Override] = []
-        for method, same in self._same(printed):
+        for method, same in self._same(printed, seen.identity):
             if hits := self._not_passed([_Hit(cluster, exact=True) for cluster in same], passed):
                 return self._blocked(Evidence(method, 0, 0), hits, None, clock)
         alike = self._not_passed(self._alike(printed), passed)
@@ -194,10 +194,11 @@ class Guard:
         passed += [self._passed[hit.cluster] for hit in hits if hit.cluster in self._passed]
         return [hit for hit in hits if hit.cluster not in self._passed]
 
-    def _same(self, printed: Fingerprint) -> Iterator[tuple[str, list[int]]]:
-        """Yield the method and clusters of the same bytes, then of the same pixels."""
+    def _same(self, printed: Fingerprint, identity: str | None) -> Iterator[tuple[str, list[int]]]:
+        """Yield the method and clusters of the same bytes, of all the same pixels, then of one rendering."""
         for kind, digest, method in (
             ("bytes", printed.sha256, words.BYTES),
+            ("pixels", identity, words.PIXELS),
             ("pixels", printed.pixel_sha256, words.PIXELS),
         ):
             if digest:

@@ -73,6 +73,7 @@ class CasePage:
         source_count: How many likely sources there are, those not in `sources` included.
         errors: How often verdicts and p-values were wrong on pictures of known truth.
         reliability: How often p-values fell below each level.
+        unsearched: What the file may show that was not searched, or None.
     """
 
     generation_id: str
@@ -94,6 +95,7 @@ class CasePage:
     published_at: str
     errors: tuple[Measurement, ...] = ()
     reliability: tuple[ReliabilityPoint, ...] = ()
+    unsearched: str | None = None
 
 
 def render(case: CasePage, reports: str | None = None) -> str:

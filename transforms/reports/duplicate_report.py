@@ -15,7 +15,13 @@ _AXIS_START = -0.25  # the axis starts at 10^-0.25, so that a bar for the value 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many pictures have a usable fingerprint of one kind, and why the others have none."""
+    """How many pictures have a usable fingerprint of one kind, and why the others have none.
+
+    Attributes:
+        failed: Pictures that were never downloaded, and pictures that cannot be read.
+        not_downloaded: Of these, the former.
+        missing: Rows of which the dump has no bytes.
+    """
 
     fingerprint: str
     expected: int
@@ -23,11 +29,45 @@ class Coverage:
     low_quality: int
     failed: int
     missing: int
+    not_downloaded: int = 0
+
+    @property
+    def unreadable(self) -> int:
+        """Pictures that are there and cannot be read."""
+        return self.failed - self.not_downloaded
 
     @property
     def not_searched(self) -> int:
         """Pictures that this fingerprint could not compare."""
         return self.expected - self.ok
+
+
+@dataclass(frozen=True)
+class OtherFiles:
+    """Files that became no row for one reason, as in `catalog.not_taken`.
+
+    Attributes:
+        name: The dataset or the source of generations.
+        places: Tars, parquets and folders in which they were found.
+        place: The first of these.
+        example: The name of one of them.
+    """
+
+    name: str
+    reason: str
+    files: int
+    places: int
+    place: str
+    example: str
+
+
+@dataclass(frozen=True)
+class NotTakenFiles:
+    """All files that became no row or no generation, with the most frequent reasons."""
+
+    files: int = 0
+    reasons: int = 0
+    listed: tuple[OtherFiles, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +159,7 @@ class DuplicateReport:
     rows_in_clusters: int
     largest: int
     coverage: tuple[Coverage, ...]
+    not_taken: NotTakenFiles
     bands: tuple[FrequencyBand, ...]
     policies: tuple[RemovalPolicy, ...]
     hosts: tuple[RepeatedRows, ...]

@@ -15,7 +15,7 @@ from transforms.readable import legible
 from transforms.regions import Box
 from transforms.reports import overlays, page, reliability_plot, thumbnails
 from transforms.reports.case_page import CasePage, Measurement
-from transforms.reports.duplicate_report import Coverage
+from transforms.reports.duplicate_report import Coverage, NotTakenFiles
 from transforms.reports.reliability_plot import ReliabilityPoint
 
 SHEET = 12  # cases in a file
@@ -108,6 +108,7 @@ class ProvenanceReport:
     version: int
     published_at: str
     coverage: tuple[Coverage, ...]
+    not_taken: NotTakenFiles
     search: SearchExtent
     verdicts: tuple[VerdictCount, ...]
     effect: tuple[DuplicationEffect, ...]

@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from fsspec.utils import glob_translate
@@ -79,10 +80,11 @@ def _real(path: Path) -> Path:
 def _first_glob(parts: Sequence[str], exists: Callable[[str], bool]) -> int:
     """Return the index of the first part that is a glob, or the count of parts if all are literal.
 
-    A part with a `*` always is: it finds a file of this very name among others.
+    A part with a `*` is one if it finds a file of this very name among others.
     """
     for number, part in enumerate(parts):
-        if local.has_magic(part) and ("*" in part or not exists("/".join(parts[: number + 1]))):
+        finds_itself = "*" in part and fnmatchcase(part, part)
+        if local.has_magic(part) and (finds_itself or not exists("/".join(parts[: number + 1]))):
             return number
     return len(parts)
 

@@ -16,6 +16,7 @@ BOX = {"x": pa.float64(), "y": pa.float64(), "width": pa.float64(), "height": pa
 PRINT = {
     "status": pa.string(),
     "failure": pa.string(),
+    "note": pa.string(),  # what is odd about a file whose pixels are whole
     "sha256": pa.string(),
     "pixel_sha256": pa.string(),
     "pdq": pa.string(),

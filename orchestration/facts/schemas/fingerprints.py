@@ -85,6 +85,7 @@ TABLES = (
             "encoder": pa.string(),
             "recipe": pa.string(),
             "dihedral_pdq": pa.list_(pa.string()),
+            "unsearched": pa.string(),  # what the file may show that its fingerprints are not of
             **PRINT,
         },
     ),

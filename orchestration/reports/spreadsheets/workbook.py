@@ -10,9 +10,11 @@ from pathlib import Path
 import duckdb
 import xlsxwriter
 
+from orchestration.reports import cases
 from orchestration.reports.page_data import publication, rows
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.cells import safe_select
+from transforms.readable import printable
 from transforms.reports import thumbnails
 from transforms.reports.spreadsheets import sheets
 from transforms.reports.spreadsheets.formulas import CELL, neutralise
@@ -93,7 +95,7 @@ def _describe(
         add(left, right)
     add("")
     add("What was not searched", form=bold)
-    for left, right in _coverage(con):
+    for left, right in (*_coverage(con), *_not_taken(con)):
         add(left, right)
     add("")
     add("How to read this", form=bold)
@@ -115,12 +117,29 @@ def _summary(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
         yield "Training rows", f"{row['rows']:,} of {neutralise(row['dataset'])}"
     [found] = rows(con, "workbook_generations")
     if found["generations"]:
-        least, most = found["searched"], found["searchable"]
-        yield "Generated images", f"{found['generations']:,}, each compared with at least {least:,} of {most:,} rows"
+        searched = f"each compared with at least {found['searched']:,} of {found['searchable']:,} rows"
+        if unread := found["generations"] - found["compared"]:
+            searched = f"{unread:,} could not be read and were not searched for" + (
+                f"; the others were {searched}" if found["compared"] else ""
+            )
+        yield "Generated images", f"{found['generations']:,}: {searched}"
 
 
 def _coverage(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
     for row in rows(con, "dataset_coverage"):
-        why = f"{row['low_quality']:,} too flat, {row['failed']:,} unreadable, {row['missing']:,} without a picture"
+        why = (
+            f"{row['low_quality']:,} too flat, {row['failed'] - row['not_downloaded']:,} unreadable, "
+            f"{row['not_downloaded']:,} not downloaded, {row['missing']:,} missing"
+        )
         gap = row["expected"] - row["ok"]
         yield f"{neutralise(row['dataset'])} by {row['fingerprint']}", f"{gap:,} of {row['expected']:,} rows: {why}"
+
+
+def _not_taken(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
+    found = cases.not_taken(con)
+    for each in found.listed:
+        others = f" and {each.places - 1:,} other places" if each.places > 1 else ""
+        where = f"in {each.place}{others}: {each.reason}, such as {each.example}"
+        yield f"{neutralise(each.name)}: files not taken", neutralise(printable(f"{each.files:,} {where}"))
+    if found.reasons > len(found.listed):
+        yield "", f"{found.reasons - len(found.listed):,} other reasons are in catalog.not_taken"

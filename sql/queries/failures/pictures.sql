@@ -1,3 +1,11 @@
--- One sentence for each of the 20 most frequent reasons why a training picture failed.
-select format('{} pictures failed, such as {}: {}', rows, example_member, failure)
-from fingerprints.failures order by rows desc limit 20
+-- One sentence for each reason why training pictures could not be used, the most frequent first.
+select format(
+    '{:,} picture{} {}, such as {}: {}',
+    rows,
+    if(rows = 1, '', 's'),
+    if(not_downloaded, 'not downloaded', 'failed'),
+    example_member,
+    regexp_replace(failure, '^not downloaded: ', '')
+)
+from fingerprints.failures
+order by rows desc, dataset, failure

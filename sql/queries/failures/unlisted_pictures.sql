@@ -1,3 +1,11 @@
 -- One sentence for each shard with pictures that no metadata row lists.
-select format('{}/{}: {} pictures that no metadata row lists', dataset, shard, unlisted)
-from catalog.shards where unlisted > 0 order by 1
+select format(
+    '{}/{}: {:,} pictures that no metadata row lists{}',
+    dataset,
+    shard,
+    unlisted,
+    coalesce(', such as ' || unlisted_examples[1], '')
+)
+from catalog.shards
+where unlisted > 0
+order by unlisted desc, dataset, shard

@@ -5,7 +5,12 @@ select
         'no dataset'
     ) as title,
     (select count(*) from catalog.samples) as rows,
-    (select count(*) from catalog.samples join fingerprints.images using (sample_id)) as images,
+    (
+        select count(*)
+        from catalog.samples
+        join fingerprints.images using (sample_id)
+        where coalesce(not starts_with(images.failure, 'not downloaded:'), true)
+    ) as images,
     count(*) as clusters,
     coalesce(sum(duplicate_count), 0)::bigint as rows_in_clusters,
     coalesce(max(duplicate_count), 1) as largest,

@@ -1,9 +1,24 @@
--- The count of generations with each verdict, as text.
-select coalesce(
-    string_agg(
-        format('{:,} {}{}', n, verdict, if(inconclusive > 0, format(' ({:,} inconclusive)', inconclusive), '')),
-        ', ' order by verdict),
-    'none')
-from (select verdict, count(*) as n,
+-- The count of generations with each verdict, and of files that are no generation, as text.
+with verdicts as (
+    select verdict, count(*) as n,
         count(*) filter (where not conclusive and verdict <> 'not_searched') as inconclusive
-      from provenance.generations group by verdict)
+    from provenance.generations
+    group by verdict
+),
+
+others as (
+    select sum(files)::bigint as files from catalog.not_taken where part = 'generations'
+)
+
+select concat_ws(
+    ', ',
+    coalesce(
+        string_agg(
+            format('{:,} {}{}', n, verdict, if(inconclusive > 0, format(' ({:,} inconclusive)', inconclusive), '')),
+            ', ' order by verdict
+        ),
+        'none'
+    ),
+    (select format('{:,} not taken', files) from others where files > 0)
+)
+from verdicts

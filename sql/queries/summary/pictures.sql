@@ -1,5 +1,7 @@
--- How many training rows have a picture of each status, as text.
-select format('{:,} ok, {:,} low quality, {:,} failed, {:,} missing',
+-- What became of the picture of every training row, and how many files became no row, as text.
+select format('{:,} ok, {:,} low quality, {:,} failed, {:,} not downloaded, {:,} missing, {:,} not taken',
     count(*) filter (where images.status = 'ok'), count(*) filter (where images.status = 'low_quality'),
-    count(*) filter (where images.status = 'failed'), count(*) filter (where images.status is null))
+    count(*) filter (where images.status = 'failed' and not images.not_downloaded),
+    count(*) filter (where images.not_downloaded), count(*) filter (where images.status is null),
+    (select coalesce(sum(files), 0)::bigint from catalog.not_taken where part in ('landing', 'dump')))
 from catalog.samples left join fingerprints.images using (sample_id)

@@ -20,7 +20,7 @@ from orchestration.facts.recipes import recipe
 from orchestration.facts.table import Change
 from orchestration.fingerprints import generations
 from orchestration.fingerprints.generations import GenerationFingerprinter, complaints, find_generations
-from orchestration.fingerprints.makers import CODE, Makers
+from orchestration.fingerprints.makers import BEFORE, Makers
 from orchestration.settings.sections import Generations
 from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints.ahead import WorkPace
@@ -154,7 +154,7 @@ def recipe_before(source: Source, generation_id: str) -> str:
     said = (None, "a tower", 7) if path.name == "0.png" else (None, None, None)
     generation = Generation(generation_id, "gen", str(path), *said)
     stat = path.stat()
-    parts = (CODE, str(source.encoder.id), RULES, generation, tuple(VIEW), stat.st_size, stat.st_mtime_ns)
+    parts = (BEFORE, str(source.encoder.id), RULES, generation, tuple(VIEW), stat.st_size, stat.st_mtime_ns)
     return recipe("generation fingerprints", *parts)
 
 

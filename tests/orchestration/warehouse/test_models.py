@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from orchestration.warehouse import build
 from orchestration.warehouse.lineage import lineage
 from orchestration.warehouse.models import Model, ModelError, load
 
@@ -419,3 +420,16 @@ def test_a_view_reads_models_alone(tmp_path: Path) -> None:
     assert view.view and view.create.startswith('create or replace view "reports"."urls"')
     with pytest.raises(ModelError, match="a view cannot read lance_cluster_members"):
         read(tmp_path, "duplicates.clusters", "-- as: view\nselect sample_id from lance_cluster_members")
+
+
+def test_a_warning_is_checked_and_keeps_nothing_from_being_published(tmp_path: Path) -> None:
+    header = "-- assert: a <= 1\n-- warn: b <> 2\n"
+    model = read(tmp_path, "catalog.samples", f"{header}select 1 as a, 2 as b")
+    assert [(check.name, check.blocks) for check in model.checks] == [
+        ("assert_a_at_most_1", True),
+        ("warn_b_not_2", False),
+    ]
+    with duckdb.connect() as con:
+        con.execute("create schema catalog")
+        build.materialize(con, model)
+        assert [audit.failing for audit in build.audit(con, model)] == [0, 1]

@@ -122,6 +122,12 @@ def test_parquet_is_read_by_columns(tmp_path: Path) -> None:
     assert fields(list(records(str(tmp_path / "x.dat"), columns={"key"}))) == [{}, {}]
 
 
+def test_a_parquet_whose_names_are_no_text_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"file_name": ["a"]}), tmp_path / "x.parquet", store_schema=False)
+    data = (tmp_path / "x.parquet").read_bytes().replace(b"file_name", b"file\xefname")
+    assert "is not a whole parquet file" in refusal(tmp_path, "x.parquet", data)
+
+
 def test_compressed_files_are_read(tmp_path: Path) -> None:
     assert fields(read(tmp_path, "x.jsonl.gz", gzip.compress(LINES.encode()))) == PAIR
     assert "breaks off" in refusal(tmp_path, "x.jsonl.gz", gzip.compress(os.urandom(9000).hex().encode())[:-900])

@@ -57,8 +57,10 @@ def test_a_sidecar_of_another_key_says_nothing_of_a_picture_and_is_counted(tmp_p
 
 @pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg"])
 def test_a_name_that_leaves_the_archive_is_refused(tmp_path: Path, name: str) -> None:
-    (member,) = members(tar(tmp_path / "a.tar", {name: b"x"}), LIMIT).members
+    sidecar = name.replace(".jpg", ".json")
+    (member,) = members(tar(tmp_path / "a.tar", {name: b"x", sidecar: b'{"url": "u"}'}), LIMIT).members
     assert member.refusal == f"refused: the member name {name!r} leaves the archive"
+    assert member.url == "u", "its row counts it"
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])

@@ -102,6 +102,7 @@ def test_what_is_no_picture_is_counted_with_its_reason(tmp_path: Path) -> None:
             "@eaDir/a.png/SYNO.jpg": png(),
             ".ipynb_checkpoints/a.png": png(),
             "x.parquet": b"PAR1",
+            "y.parquet": as_parquet(ROWS).replace(b"file_name", b"file\xefname"),
             "x.tar": b"no tar",
         },
     )
@@ -113,7 +114,7 @@ def test_what_is_no_picture_is_counted_with_its_reason(tmp_path: Path) -> None:
         "a compressed archive, which is not read; unpack it": 1,
         "a text or JSON beside no picture of its name": 2,
         "a file that a system leaves behind, or a hidden one": 3,
-        "an archive that cannot be read, or a parquet without pictures": 2,
+        "an archive that cannot be read, or a parquet without pictures": 3,
         "a link to nothing": 1,
         "a device or a pipe, not a file": 1,
     }
@@ -293,6 +294,13 @@ def test_tars_are_read_with_their_tables_and_sidecars(tmp_path: Path) -> None:
     for path in (tmp_path / "gen/part.tar", f"{tmp_path}/gen/*.tar", f"{tmp_path}/*/part.tar"):
         assert list(prompts(path).values()) == list(both.values())
     assert found(tmp_path / "gen/part.tar")["part.tar/000.png"].generation.path == f"{tmp_path}/gen/part.tar :: 000.png"
+
+
+def test_a_row_of_a_table_in_a_tar_is_counted_once(tmp_path: Path) -> None:
+    table = '{"file_name": "gone.png", "prompt": "x"}\n{"file_name": "0.png", "prompt": "y"}'
+    path = tar_of(tmp_path / "part.tar", {"0.png": png(), "metadata.jsonl": table})
+    assert prompts(path) == {"part.tar/0.png": "y"}
+    assert reasons(path) == {"a row that names no picture": 1}
 
 
 def test_a_cut_tar_gives_what_is_before_the_break(tmp_path: Path) -> None:

@@ -9,7 +9,17 @@ from transforms.catalog.not_taken import NotTakenCounts
 from transforms.storage import globs
 from transforms.storage.system_files import HIDDEN, is_system_file
 
-NAMES = ("part1.tar", "part[1].tar", "part*.tar", "part?.tar", "[x]/a.tar", "x/b.tar", "k=v/c.tar", "a b#%20.tar")
+NAMES = (
+    "part1.tar",
+    "part[1].tar",
+    "part*.tar",
+    "part?.tar",
+    "[x]/a.tar",
+    "x/b.tar",
+    "k=v/c.tar",
+    "a b#%20.tar",
+    "y/[*].tar",
+)
 
 
 @pytest.fixture
@@ -28,8 +38,9 @@ def landing(tmp_path: Path) -> Path:
         ("part[1-9].tar", ["part1.tar"]),
         ("part?.tar", ["part?.tar"]),
         ("[x]/*.tar", ["[x]/a.tar"]),
-        ("[xy]/*.tar", ["x/b.tar"]),
+        ("[xz]/*.tar", ["x/b.tar"]),
         ("part*.tar", ["part*.tar", "part1.tar", "part?.tar", "part[1].tar"]),
+        ("y/[*].tar", ["y/[*].tar"]),
         ("k=v/*.tar", ["k=v/c.tar"]),
     ],
 )

@@ -1,0 +1,13 @@
+-- One sentence for each reason why files of a dataset or a source of generations were not taken, the most frequent first.
+select format(
+    '{:,} of {} not taken: {}, such as {} in {}{}',
+    sum(files)::bigint,
+    coalesce(dataset, source),
+    reason,
+    min_by(examples[1], place),
+    min(place),
+    if(count(distinct place) > 1, format(' and {:,} more', count(distinct place) - 1), '')
+)
+from catalog.not_taken
+group by dataset, source, reason
+order by sum(files) desc, 1

@@ -1,0 +1,24 @@
+"""Decoding pictures from the open web into one shape: RGB, 8 bit, upright, the first frame.
+
+What belongs here: bytes in, pixels or a plain-worded reason out; what a file may show, and by what two files are equal.
+What does not: hashing, embedding, reading files.
+"""
+
+from transforms.pictures.decoder import DecodeError
+from transforms.pictures.formats import FORMATS, HEAD, PICTURE_ENDINGS, begins_as_picture
+from transforms.pictures.renderings import Look, Pixels, Renderings, decode, look, may_show_more, renderings
+
+__all__ = [
+    "FORMATS",
+    "HEAD",
+    "PICTURE_ENDINGS",
+    "DecodeError",
+    "Look",
+    "Pixels",
+    "Renderings",
+    "begins_as_picture",
+    "decode",
+    "look",
+    "may_show_more",
+    "renderings",
+]

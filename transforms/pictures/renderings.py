@@ -1,0 +1,257 @@
+"""What a file may show: on which ground it is hashed, and by what two files are equal.
+
+What belongs here: the one rule for the warehouse and the guard. What does not: opening files (`pictures/decoder.py`),
+hashing pixels (`hashing/hashes.py`).
+
+A picture with transparent pixels looks different on every ground. White line art is flat on white, and any two of them
+would be one picture there. So it is laid on white only if most of what it shows on any ground can be told from white;
+else on black, else on grey. Pixels under the transparency count only where nothing else is to be seen.
+
+Two files are equal if all their renderings are: on white, on black and without transparency, in all bits of their
+samples, and in all frames.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from transforms.pictures import jpeg, png
+from transforms.pictures.decoder import DecodeError, UprightImage, decoded
+
+Pixels = npt.NDArray[np.uint8]
+
+_GROUNDS = ("white", "black", "#808080")  # in the order in which they are preferred
+_SIDE = 512  # pixels of the longer side at which grounds are compared
+_SEEN, _CLEAR = 4, 48  # levels of 256: a step up to the first is invisible; from both together on it is plain
+_ENOUGH = 0.75  # share of the steps seen on the best ground, from which another is preferred
+_FAINT = 0.05  # share of the steps without transparency, below which a picture shows nothing on any ground
+_UNDER = 1.25  # times the steps seen, from which pixels under the transparency show something else
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is fingerprinted of a file.
+
+    Attributes:
+        picture: uint8 of shape (height, width, 3).
+        identity: If `picture` is not all that the file holds, the SHA-256, in hexadecimal, of all of it; else None.
+        note: What is odd about the file although its pixels are whole, or None.
+        hidden: What the file may show that nothing here does, or None.
+        covered: Whether `picture` shows what can be seen in any of the renderings.
+    """
+
+    picture: Pixels
+    identity: str | None = None
+    note: str | None = None
+    hidden: str | None = None
+    covered: bool = True
+
+    @property
+    def unsearched(self) -> str | None:
+        """What a search with `picture` alone does not look at, or None."""
+        return self.hidden or (None if self.covered else "pixels under its transparency were not compared")
+
+
+@dataclass(frozen=True)
+class Renderings:
+    """Every way in which viewers may show a file.
+
+    Attributes:
+        pictures: The first is as `decode` returns it.
+        identity: As of `Look`.
+        hidden: What none of them shows, or None.
+    """
+
+    pictures: tuple[Pixels, ...]
+    identity: str | None = None
+    hidden: str | None = None
+
+
+def decode(data: bytes, max_pixels: int) -> Pixels:
+    """Decode a picture into uint8 of shape (height, width, 3).
+
+    A picture with transparent pixels is laid on the ground that shows most of it, 16-bit samples are scaled, EXIF
+    rotation is applied.
+
+    Args:
+        data: Its bytes.
+        max_pixels: Most pixels it may have; larger pictures are refused before they are decompressed.
+
+    Raises:
+        DecodeError: If it is refused or cannot be decoded.
+    """
+    return decoded(data, max_pixels, lambda found: _picture(found.image))
+
+
+def look(data: bytes, max_pixels: int) -> Look:
+    """Decode what is fingerprinted of a file.
+
+    Args:
+        data: Its bytes.
+        max_pixels: Most pixels it may have.
+
+    Raises:
+        DecodeError: As `decode`.
+    """
+    return decoded(data, max_pixels, lambda found: _look(data, found))
+
+
+def renderings(data: bytes, max_pixels: int) -> Renderings:
+    """Decode a picture in every way in which viewers may show it.
+
+    If pixels are transparent, that is on the ground that shows most of it, on white, on black and without transparency.
+    Frames or pages after the first are hidden.
+
+    Args:
+        data: Its bytes.
+        max_pixels: Most pixels it may have.
+
+    Raises:
+        DecodeError: As `decode`, and for samples of 32 bits, which have no defined white.
+    """
+    return decoded(data, max_pixels, lambda found: _renderings(data, found))
+
+
+def may_show_more(data: bytes) -> bool:
+    """Return whether a file could show more than one opaque picture of 8 bits, by its header alone.
+
+    Args:
+        data: The file. False is certain, True is not.
+    """
+    if data.startswith(jpeg.START):
+        read = jpeg.segments(data)
+        return read is None or any(each.body.startswith(jpeg.INDEX) for each in read[0])
+    if data.startswith(png.SIGNATURE):
+        for chunk in png.chunks(data):
+            if chunk.kind == b"IHDR" and (len(chunk.body) < 13 or chunk.body[8] > 8 or chunk.body[9] in (4, 6)):
+                return True
+            if chunk.kind in (b"tRNS", b"acTL"):
+                return True
+            if chunk.kind == b"IDAT":
+                return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Transparency:
+    """A picture with transparent pixels, the ground it is laid on (None: without transparency), and `Look.covered`."""
+
+    rgba: Image.Image
+    ground: str | None
+    covered: bool
+
+    def on(self, ground: str | None) -> Pixels:
+        return np.ascontiguousarray((self.rgba if ground is None else _laid_on(ground, self.rgba)).convert("RGB"))
+
+
+def _transparency(image: Image.Image) -> _Transparency | None:
+    """Return how a picture is laid on a ground, or None if all its pixels are opaque."""
+    if _is_deep_grey(image) or not image.has_transparency_data:
+        return None
+    rgba = image.convert("RGBA")
+    if rgba.getchannel("A").getextrema()[0] == 255:
+        return None
+    scale = min(1.0, _SIDE / max(rgba.size))
+    size = max(1, round(rgba.width * scale)), max(1, round(rgba.height * scale))
+    small, under = (each.resize(size, Image.Resampling.BOX) for each in (rgba, rgba.convert("RGB")))
+    seen = {ground: _steps(_laid_on(ground, small)) for ground in _GROUNDS}
+    best, without = max(seen.values()), _steps(under)
+    if best <= _FAINT * without and without:
+        return _Transparency(rgba, None, covered=True)
+    ground = next(each for each in _GROUNDS if seen[each] >= _ENOUGH * best)
+    return _Transparency(rgba, ground, covered=without <= _UNDER * seen[ground])
+
+
+def _steps(image: Image.Image) -> int:
+    """Return how much structure a picture shows: its visible steps from pixel to pixel, plain ones counting in full."""
+    pixels = np.asarray(image.convert("RGB"), np.int16)
+    across, down = (np.abs(np.diff(pixels, axis=axis)).max(axis=2, initial=0) for axis in (1, 0))
+    return sum(int((each.clip(_SEEN, _SEEN + _CLEAR) - _SEEN).sum(dtype=np.int64)) for each in (across, down))
+
+
+def _laid_on(ground: str, rgba: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba)
+
+
+def _is_deep_grey(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _picture(image: Image.Image, transparency: _Transparency | None = None) -> Pixels:
+    if _is_deep_grey(image):
+        samples = np.asarray(image, dtype=np.float64)
+        # 16-bit greys come as I;16 or I: scale by the format's range, never by the picture's own extremes
+        grey = np.clip(samples / 257.0 if image.mode != "F" else samples, 0, 255).round().astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    transparency = transparency or _transparency(image)
+    if transparency is not None:
+        return transparency.on(transparency.ground)
+    opaque = image.convert("RGBA") if image.has_transparency_data else image
+    return np.ascontiguousarray(opaque if opaque.mode == "RGB" else opaque.convert("RGB"))
+
+
+def _look(data: bytes, found: UprightImage) -> Look:
+    transparency = _transparency(found.image)
+    picture = _picture(found.image, transparency)
+    identity = _identity(data, found, transparency)
+    hidden = _hidden(found)  # asked last: it moves on to the second frame of some formats
+    if hidden is not None:
+        identity = _digest("file", data)
+    notes = [*found.notes, *([hidden] if hidden and hidden != found.hidden else [])]
+    return Look(picture, identity, "; ".join(notes) or None, hidden, transparency is None or transparency.covered)
+
+
+def _renderings(data: bytes, found: UprightImage) -> Renderings:
+    image = found.image
+    if image.mode in ("I", "F"):
+        raise DecodeError(f"samples of 32 bits (mode {image.mode}), which have no white: convert it to 8 or 16 bits")
+    transparency = _transparency(image)
+    pictures = [_picture(image, transparency)]
+    if transparency is not None:
+        others = [ground for ground in ("white", "black", None) if ground != transparency.ground]
+        pictures += [transparency.on(ground) for ground in others]
+    identity = _identity(data, found, transparency)
+    hidden = _hidden(found)
+    return Renderings(tuple(pictures), identity if hidden is None else _digest("file", data), hidden)
+
+
+def _hidden(found: UprightImage) -> str | None:
+    if found.hidden is not None:
+        return found.hidden
+    several = getattr(found.file, "is_animated", False) or (found.jxl is not None and found.jxl.several)
+    return "it has several frames or pages, and only the first is compared" if several else None
+
+
+def _identity(data: bytes, found: UprightImage, transparency: _Transparency | None) -> str | None:
+    """Return the digest of all that a frame holds, or None if its picture on 8 bits is all."""
+    image = found.image
+    shape = f"{image.height}x{image.width}"
+    if _is_deep_grey(image):
+        if "transparency" in image.info:
+            return _digest("file", data)
+        samples = np.ascontiguousarray(image)
+        if image.mode != "F" and not np.any(samples % 257):
+            return None  # 8 bits, written as 16
+        return _digest(f"{shape} {image.mode[0]}", samples.astype("<f8").tobytes())
+    if _has_deep_colours(data, found):  # which Pillow cuts down to 8 bits
+        return _digest("file", data)
+    return None if transparency is None else _digest(f"{shape} RGBA", transparency.rgba.tobytes())
+
+
+def _has_deep_colours(data: bytes, found: UprightImage) -> bool:
+    """Return whether the samples of a colour picture have more than 8 bits."""
+    if data.startswith(png.SIGNATURE):
+        return data[24:25] > b"\x08"
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return int(np.max(getattr(found.file, "tag_v2", {}).get(258, 8))) > 8  # BitsPerSample
+    if data[4:8] == b"ftyp":  # AVIF and HEIC say it in a box: channels, then the bits of each
+        place = data.find(b"pixi", 0, 65_536)
+        return place >= 0 and any(bits > 8 for bits in data[place + 9 : place + 9 + data[place + 8]])
+    return found.jxl is not None and found.jxl.bits > 8
+
+
+def _digest(kind: str, data: bytes) -> str:
+    return hashlib.sha256(f"{kind}:".encode() + hashlib.sha256(data).digest()).hexdigest()
