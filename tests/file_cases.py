@@ -223,6 +223,73 @@ DUMPS: dict[str, tuple[Case, ...]] = {
 }
 
 
+def _metadata(data: bytes, ending: str = "csv") -> Make:
+    return lambda folder: _write(folder / f"rows.{ending}", data)
+
+
+_ROWS = "url,text,width\nhttps://a.org/1,née,640\n"
+METADATA: dict[str, tuple[Case, ...]] = {
+    "Metadata": (
+        Case("a parquet with `URL` and `TEXT`", _parquet(URL=pa.array(["https://a.org/1"]), TEXT=pa.array(["a sea"]))),
+        Case(
+            "a `width` that is text, a `key` that is a 64-bit number",
+            _parquet(
+                url=pa.array(["https://a.org/1"]),
+                text=pa.array(["a sea"]),
+                width=pa.array(["640"]),
+                key=pa.array([2**64 - 1], pa.uint64()),
+            ),
+        ),
+        Case(
+            "columns called `filename` and `file_row_number`",
+            _parquet(
+                url=pa.array(["https://a.org/1"]),
+                text=pa.array(["a sea"]),
+                filename=pa.array(["x"]),
+                file_row_number=pa.array([7]),
+            ),
+        ),
+        Case(
+            "`url` and `URL` in one file",
+            _parquet(url=pa.array(["https://a.org/1"]), URL=pa.array(["https://a.org/2"]), text=pa.array(["a sea"])),
+        ),
+        Case(
+            "a caption that is a list",
+            _parquet(url=pa.array(["https://a.org/1"]), text=pa.array([["a sea", "a lake"]])),
+        ),
+        Case("text that is not UTF-8", _parquet(url=pa.array([b"https://a.org/1"]), text=pa.array([b"n\xe9e"]))),
+        Case("no column of URLs", _parquet(link=pa.array(["https://a.org/1"]), text=pa.array(["a sea"]))),
+        Case("a parquet that is cut", _metadata(b"PAR1 and no more", "parquet")),
+        Case("CSV", _metadata(_ROWS.encode())),
+        Case("CSV with a byte order mark, in UTF-16", _metadata(_ROWS.encode("utf-16"))),
+        Case("CSV in Latin-1", _metadata(_ROWS.encode("latin-1"))),
+        Case("CSV with an open quote", _metadata(b'url,text\nhttps://a.org/1,"open\n' + b"x" * 99)),
+        Case("JSON lines", _metadata(_ONE + b"\n", "jsonl")),
+        Case("JSON lines with a broken second line", _metadata(_ONE + b"\n{broken\n", "jsonl")),
+    ),
+}
+
+
+def of_metadata(case: Case, base: Path) -> str:
+    """Inspect a metadata file, and return what became of it in a line.
+
+    Args:
+        case: The file.
+        base: An empty folder.
+    """
+    base.mkdir(exist_ok=True)
+    path = case.make(base)
+    copy = base / "work" / "copy.parquet"
+    try:
+        found = inspect(str(path), copy)
+    except LandingError as error:
+        return f"the shard fails: {_plain(str(error), path)}"
+    repaired = f", {found.repaired_rows} with text that was not UTF-8" if found.repaired_rows else ""
+    row = pq.read_table(copy if copy.exists() else path).to_pylist()[0]
+    values = ", ".join(f"{name} “{value}”" for name, value in row.items() if value is not None)
+    return f"{found.rows} row{repaired}: {values}"
+
+
 def _chunk(**texts: str) -> bytes:
     info = PngInfo()
     for key, text in texts.items():
@@ -402,7 +469,7 @@ def _plain(reason: str, dump: Path) -> str:
 def render() -> str:
     """Return the page as Markdown."""
     lines = [_HEAD]
-    for tables, became in ((DUMPS, of_dump), (GENERATIONS, of_generations)):
+    for tables, became in ((DUMPS, of_dump), (METADATA, of_metadata), (GENERATIONS, of_generations)):
         for title, cases in tables.items():
             lines += ["", f"## {title}", "", "| found | what becomes of it |", "| --- | --- |"]
             for case in cases:
