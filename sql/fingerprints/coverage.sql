@@ -10,7 +10,7 @@
 -- column failed: rows whose picture could not be read, or not be downloaded
 -- column not_downloaded: of the failed rows, those that the dump's own report says were never downloaded
 -- column not_taken: files that were found with the dataset and became no row, whatever the fingerprint; catalog.not_taken says why
--- column missing: rows without a picture in the image dump, or not fingerprinted by this encoder yet
+-- column missing: rows of which the image dump holds no picture, or not fingerprinted by this encoder yet
 
 with kinds as (
     select 'sha256' as fingerprint, 'hashes' as made_by
@@ -36,8 +36,8 @@ rows as (
         samples.dataset,
         kinds.fingerprint,
         case
+            when images.status is null or images.missing then 'missing'
             when images.status = 'failed' then 'failed'
-            when images.status is null then 'missing'
             when kinds.made_by = 'hashes' then if(kinds.fingerprint = 'pdq', images.status, 'ok')
             when vectors.sample_id is not null then 'ok'
             else 'missing'

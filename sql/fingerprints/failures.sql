@@ -1,13 +1,15 @@
 -- One row per reason for which pictures could not be used, with an example.
 -- unique: dataset, failure
--- not_null: dataset, failure, rows, not_downloaded, example_id, example_member
+-- not_null: dataset, failure, rows, not_downloaded, missing, example_id, example_member
 -- column not_downloaded: the dump's own report says that these pictures were never downloaded
+-- column missing: the dump names these pictures and holds no bytes of them
 -- column example_member: the picture's name in the dump; of one that was never downloaded its URL, or its row
 
 select
     images.dataset,
     images.failure,
     images.not_downloaded,
+    images.missing,
     count(*) as rows,
     min(sample_id) as example_id,
     min_by(

@@ -1,6 +1,6 @@
 -- One row per training row whose picture is in the image dump, readable or not.
 -- unique: sample_id
--- not_null: sample_id, status, not_downloaded
+-- not_null: sample_id, status, not_downloaded, missing
 -- assert: status in ('ok', 'low_quality', 'failed')
 -- assert: (status = 'failed') = (failure is not null)
 -- assert: status = 'failed' or (length(sha256) = 64 and length(pdq) = 64)
@@ -8,6 +8,7 @@
 -- column failure: why the picture could not be used, in plain words
 -- column note: what is odd about a file whose pixels are whole: broken or oversized metadata, a missing end, further frames
 -- column not_downloaded: failed because the dump's own report says that it was never downloaded; other failed pictures are there and cannot be read
+-- column missing: failed because the dump names it and holds no bytes of it
 -- column sha256: of the file's bytes
 -- column pixel_sha256: of all that the file shows: its pixels, its transparency, its samples in all bits; equal pictures in different containers share it, but of several frames, or of colours of more than 8 bits, only equal files do
 -- column pdq: 256-bit perceptual hash, 64 hexadecimal digits
@@ -27,6 +28,7 @@ select
     prints.width,
     prints.height,
     prints.member,
-    coalesce(starts_with(prints.failure, 'not downloaded:'), false) as not_downloaded
+    coalesce(starts_with(prints.failure, 'not downloaded:'), false) as not_downloaded,
+    coalesce(starts_with(prints.failure, 'missing:'), false) as missing
 from lance_image_fingerprints as prints
 join catalog.samples using (sample_id)

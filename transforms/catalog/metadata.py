@@ -149,7 +149,11 @@ def _is_odd(schema: pa.Schema) -> bool:
 
 def _broken_rows(batch: pa.RecordBatch) -> int:
     broken: set[int] = set()
-    for column in batch.columns:
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_binary(column.type) and name.lower() in KNOWN:
+            column = column.view(pa.string())
+        elif pa.types.is_large_binary(column.type) and name.lower() in KNOWN:
+            column = column.view(pa.large_string())
         broken.update(utf8(column)[1])
     return len(broken)
 

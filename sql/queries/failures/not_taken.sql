@@ -1,8 +1,10 @@
 -- One sentence for each reason why files of a dataset or a source of generations were not taken, the most frequent first.
+-- A picture that no row of a table names is a generation all the same.
 select format(
-    '{:,} of {} not taken: {}, such as {} in {}{}',
+    '{:,} of {}{}: {}, such as {} in {}{}',
     sum(files)::bigint,
     coalesce(dataset, source),
+    if(starts_with(reason, 'a picture that no row of a table names'), '', ' not taken'),
     reason,
     min_by(examples[1], place),
     min(place),

@@ -3,9 +3,9 @@ select format(
     '{:,} picture{} {}, such as {}: {}',
     rows,
     if(rows = 1, '', 's'),
-    if(not_downloaded, 'not downloaded', 'failed'),
+    case when not_downloaded then 'not downloaded' when missing then 'missing' else 'failed' end,
     example_member,
-    regexp_replace(failure, '^not downloaded: ', '')
+    regexp_replace(failure, '^(not downloaded|missing): ', '')
 )
 from fingerprints.failures
 order by rows desc, dataset, failure

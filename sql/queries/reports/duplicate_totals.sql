@@ -9,7 +9,7 @@ select
         select count(*)
         from catalog.samples
         join fingerprints.images using (sample_id)
-        where coalesce(not starts_with(images.failure, 'not downloaded:'), true)
+        where coalesce(not regexp_matches(images.failure, '^(not downloaded|missing):'), true)
     ) as images,
     count(*) as clusters,
     coalesce(sum(duplicate_count), 0)::bigint as rows_in_clusters,

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, PngImagePlugin
 
+from orchestration.warehouse.queries import query
 from transforms.generations import addresses
 from transforms.generations.descriptions import description
 from transforms.generations.generation import FoundGeneration, GenerationsError
@@ -395,3 +396,9 @@ def test_a_picture_that_is_gone_or_changed_says_so(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(OSError, match=r"part\.tar"):
         addresses.read(each.generation.path)
+
+
+def test_a_picture_that_no_row_names_is_counted_as_a_generation_all_the_same() -> None:
+    begins = "starts_with(reason, 'a picture that no row of a table names')"
+    assert tables.NO_ROW.startswith("a picture that no row of a table names")
+    assert all(begins in query(name) for name in ("summary/generations", "failures/not_taken"))
