@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from orchestration.warehouse.queries import query
-from transforms.generations import addresses
+from transforms.generations import addresses, tables
 from transforms.generations.descriptions import description
 from transforms.generations.generation import FoundGeneration, GenerationsError
 from transforms.generations.sources import find
