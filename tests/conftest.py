@@ -221,8 +221,7 @@ def landing(tmp_path: Path) -> Landing:
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
     """Return the committed sample, run once into a home of its own, in a process as users start it.
 
-    Test workers share it: the first one to need it runs it, the others wait. Its null distribution and its calibration
-    are a fourth of their size: they embed every picture 13 times, and took most of the run.
+    Test workers share it: the first one to need it runs it, the others wait.
     """
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
@@ -233,7 +232,6 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
             config = (ROOT / "raisonne.toml").read_text()
             config = config.replace('"data/warehouse"', f'"{folder / "home"}"')
             config = config.replace('"data/sample', f'"{ROOT}/data/sample')
-            config += "\n[limits]\nnull_sample = 50\n\n[calibration]\ntrials = 12\n"
             (folder / "raisonne.toml").write_text(config)
             made = Landing(folder)
             made.keep_records_open()
