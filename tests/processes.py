@@ -116,6 +116,8 @@ def _main(arguments: list[str], environment: dict[str, str], output: str, errors
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):  # what Python does once, at its start
+        stream.reconfigure(encoding=environment.get("PYTHONIOENCODING") or "utf-8")
     sys.argv = ["raisonne", *arguments]
     from orchestration.cli.main import main
 

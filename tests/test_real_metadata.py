@@ -63,7 +63,8 @@ def catalogued(tmp_path_factory: pytest.TempPathFactory) -> Catalogued:
     """Return one warehouse of two datasets: a row of each dialect, and the real excerpt where there is one."""
     landing = Landing(tmp_path_factory.mktemp("metadata"))
     landing.write_config('[[datasets]]\nname = "real"\nmetadata = "real/*.parquet"\n')
-    landing.config.write_text(landing.config.read_text().replace('images = "laion/*.tar"\n', ""))
+    written = landing.config.read_text().replace('images = "laion/*.tar"\n', "")
+    landing.config.write_text(written.replace('[[generations]]\nname = "gen"\npath = "generations"\n', ""))
     for name, columns in DIALECTS.items():
         table = pa.table({column: pa.array([value], kind) for column, (kind, value) in columns.items()})
         pq.write_table(table, landing.folder / "laion" / f"{name}.parquet")

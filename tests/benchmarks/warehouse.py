@@ -44,7 +44,7 @@ _BASE = """
     union all by name
     select sample_id, dataset, 'ok' as status, sha256(sample_id::varchar) as sha256,
         sha256('p' || sample_id) as pixel_sha256, sha256('d' || sample_id) as pdq, 80 as pdq_quality, 256 as width,
-        192 as height from catalog.samples where shard = '00001';
+        192 as height, false as not_downloaded, false as missing from catalog.samples where shard = '00001';
     insert into duplicates.clusters by name
     select sample_id, cluster_id, cluster_id as representative_id, j + 1 as rank,
         case when j = 0 then 'representative' when j % 3 = 0 then 'sha256' else 'pdq' end as method,
@@ -52,7 +52,8 @@ _BASE = """
     from members;
     insert into fingerprints.coverage by name
     select 'made-up' as dataset, unnest(['pdq', 'sha256', 'sscd']) as fingerprint, count(*) + 9 as expected,
-        count(*) as ok, 4 as low_quality, 3 as failed, 2 as missing from catalog.samples;
+        count(*) as ok, 4 as low_quality, 3 as failed, 0 as not_downloaded,
+        2 as missing, 0 as not_taken from catalog.samples;
     insert into warehouse.versions by name
     select 3 as version, timestamptz '2026-05-04 09:12:00+00' as published_at, map {{}} as lance_versions,
         [] as encoders, '' as settings_hash, '' as recipe;
