@@ -11,8 +11,8 @@ demo: $(READY)  ## the sample, against its planted truth; then a model's own sam
 	@$(BIN)/python data/check_truth.py
 	$(BIN)/python -m tests.lab demo
 
-test: $(READY)  ## a worker more than cores: many tests wait for processes
-	$(BIN)/python -m pytest --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
+test: $(READY)  ## two workers more than cores: many tests wait for processes
+	$(BIN)/python -m pytest --numprocesses $$(($$(nproc) + 2)) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

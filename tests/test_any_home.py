@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Landing, Row, encoded, picture
 
 from orchestration import settings
 from orchestration.facts import Facts
 from orchestration.facts.upkeep import ensure
 from orchestration.runtime import instance
 
+# tests/test_bad_input.py has a whole warehouse in such a folder
 ODD = "日本 é 50% #1 'a' \"b\" [v2] {x} ;&~$HOME"
 
 
@@ -44,17 +44,3 @@ def test_dagster_refuses_a_folder_that_it_would_read_as_another(
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "records"))
     assert instance.prepare(tmp_path / name) == tmp_path / "records"
-
-
-def test_a_whole_warehouse_lies_in_a_folder_of_any_name(tmp_path: Path) -> None:
-    landing = Landing(tmp_path / ODD)
-    landing.folder.mkdir()
-    landing.write_config()
-    landing.shard("00000", [Row(f"https://a.org/{n}", f"picture {n}", encoded(picture(n))) for n in range(3)])
-    picture(1).save(landing.folder / "generations" / "copy.png")
-    landing.run_here()
-    assert landing.query("select generation_id, verdict from provenance.generations") == [("gen/copy.png", "copy")]
-    assert landing.query("select shard, count(*) from catalog.samples group by all") == [("00000", 3)]
-    page = next((landing.home / "exports").glob("*/duplicate_frequency.html"))
-    assert page.stat().st_size > 0
-    assert [entry.name for entry in tmp_path.iterdir()] == [ODD]

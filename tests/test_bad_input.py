@@ -107,7 +107,7 @@ def files_of(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Bad:
-    landing = Landing(tmp_path_factory.mktemp("bad") / "warehouse")
+    landing = Landing(tmp_path_factory.mktemp("bad") / "日本 é 50% #1 'a' \"b\" [v2] {x} ;&~$HOME")
     landing.write_config(f"[limits]\npixels = {MAX_PIXELS}\n")
     laion = landing.folder / "laion"
 
@@ -249,7 +249,7 @@ def test_members_that_would_leave_the_archive_are_refused_and_write_nothing(bad:
         assert status == "failed"
         assert reason in failure
     assert bad.image("plain")[0] == "ok"
-    assert [p.name for p in bad.landing.folder.parent.iterdir()] == ["warehouse"]
+    assert list(bad.landing.folder.parent.iterdir()) == [bad.landing.folder]
     assert {p.name for p in bad.landing.folder.iterdir()} == {"home", "laion", "generations", "raisonne.toml"}
 
 

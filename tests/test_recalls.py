@@ -351,6 +351,7 @@ def test_a_list_that_cannot_be_read_stops_the_run(
     landing: Landing, instance: dg.DagsterInstance, name: str, content: str, says: str
 ) -> None:
     landing.write_config('[[recalls]]\nname = "list"\npath = "list.*"\n')
+    landing.shard("00000", [Row("https://a.org/1", "a", encoded(picture(1)))])
     (landing.folder / name).write_text(content)
     done = recall(instance, land=True)
     assert not done.success
@@ -363,6 +364,7 @@ def test_a_list_that_cannot_be_read_stops_the_run(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_a_list_that_may_not_be_read_stops_the_run(landing: Landing, instance: dg.DagsterInstance) -> None:
     landing.write_config('[[recalls]]\nname = "list"\npath = "list.txt"\n')
+    landing.shard("00000", [Row("https://a.org/1", "a", encoded(picture(1)))])
     (landing.folder / "list.txt").write_text("http://a\n")
     (landing.folder / "list.txt").chmod(0)
     assert not recall(instance, land=True).success

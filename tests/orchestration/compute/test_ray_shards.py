@@ -150,7 +150,7 @@ def test_a_whole_run(landing: Landing, rows_of: Callable[[int, int], list[Row]],
     tables = []
     # Ray as users start it, in a process whose end takes its cluster along
     for engine, run in (("local", landing.run_here), ("ray", lambda: processes.run_afresh(landing.config, "run"))):
-        landing.write_config(f'[compute]\nengine = "{engine}"\n')
+        landing.write_config(f'[compute]\nengine = "{engine}"\nray_workers = 1\n')
         config = landing.config.read_text().replace('home = "home"', f'home = "{engine}"')
         landing.config.write_text(config)
         run()
