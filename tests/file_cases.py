@@ -188,6 +188,7 @@ DUMPS: dict[str, tuple[Case, ...]] = {
             "`.ipynb_checkpoints`, `@eaDir`, `Thumbs.db`",
             _files(("1.jpg", _JPEG), (".ipynb_checkpoints/1.jpg", _JPEG), ("@eaDir/1.jpg", _JPEG), ("Thumbs.db", b"x")),
         ),
+        Case("a tar within a tar", _tar(("1.jpg", _JPEG), ("2.tar", _tar_bytes(("2.png", _PNG))))),
         Case("`1.cls`, `1.npy`", _tar(("1.jpg", _JPEG), ("1.cls", b"7"), ("1.npy", b"\x93NUMPY"))),
         Case(
             "a film, a PDF, a drawing (SVG)",
@@ -227,6 +228,11 @@ def _metadata(data: bytes, ending: str = "csv") -> Make:
     return lambda folder: _write(folder / f"rows.{ending}", data)
 
 
+def _odd_name(folder: Path) -> Path:
+    path = _parquet(url=pa.array(["https://a.org/1"]), text=pa.array(["a sea"]), nXe=pa.array([1]))(folder)
+    return _write(path, path.read_bytes().replace(b"nXe", b"n\xe9e"))
+
+
 _ROWS = "url,text,width\nhttps://a.org/1,née,640\n"
 METADATA: dict[str, tuple[Case, ...]] = {
     "Metadata": (
@@ -258,6 +264,7 @@ METADATA: dict[str, tuple[Case, ...]] = {
             _parquet(url=pa.array(["https://a.org/1"]), text=pa.array([["a sea", "a lake"]])),
         ),
         Case("text that is not UTF-8", _parquet(url=pa.array([b"https://a.org/1"]), text=pa.array([b"n\xe9e"]))),
+        Case("a name of a column that is not UTF-8", _odd_name),
         Case("no column of URLs", _parquet(link=pa.array(["https://a.org/1"]), text=pa.array(["a sea"]))),
         Case("a parquet that is cut", _metadata(b"PAR1 and no more", "parquet")),
         Case("CSV", _metadata(_ROWS.encode())),
@@ -387,7 +394,7 @@ GENERATIONS: dict[str, tuple[Case, ...]] = {
         ),
         Case("a linked folder", _files(("x/a.png", _PNG), links=(("y", "x"),))),
         Case("a file name that is not UTF-8", _files(("gen_\udce9.png", _PNG))),
-        Case("an empty folder", _files(("notes.txt", b"x"))),
+        Case("a folder without a picture", _files(("notes.txt", b"x"))),
     ),
 }
 

@@ -42,12 +42,12 @@ def create(con: duckdb.DuckDBPyConnection, facts: Facts, only: Collection[str] |
         only: The files to read, or None for all.
     """
     files = _files(facts, only)
-    if by_name := len(files) > _FORMS:
+    if len(files) > _FORMS:
         files = _merged(files)
     selects = [_select((), None)]
     for number, (form, paths) in enumerate(sorted(files.items())):
         con.execute(f"set variable landing_paths_{number} = ?", [sorted(_literal(path) for path in paths)])
-        selects.append(_select(form, f"getvariable('landing_paths_{number}'), union_by_name = {by_name}"))
+        selects.append(_select(form, f"getvariable('landing_paths_{number}'), union_by_name = true"))
     con.execute(f"create or replace temporary view landing_metadata as {' union all '.join(selects)}")
 
 

@@ -86,7 +86,7 @@ def inspect(path: str, copy: Path) -> Inspection:
         for unfinished in (copy, copy.with_suffix(".partial")):
             unfinished.unlink(missing_ok=True)
         raise
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LandingError(f"{path} is not a whole parquet file ({reason}); download it again or remove it") from error
 

@@ -1,7 +1,7 @@
 """Files and members that were found and did not become rows, with the reason of each.
 
 What belongs here: counting them by place and reason. What does not: deciding what is taken (`dumps/`,
-`catalog/generations.py`), or keeping the counts (`orchestration/catalog/`).
+`generations/`), or keeping the counts (`orchestration/catalog/`).
 """
 
 from collections.abc import Iterable

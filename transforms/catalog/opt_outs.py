@@ -54,7 +54,7 @@ def batches(path: Path) -> Iterator[list[Entry]]:
     try:
         entries = (_plain(entry) for entry in reader(path) if stated(entry[1]))
         yield from (list(batch) for batch in batched(entries, _BATCH))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         raise OptOutListError(
             f"{path} cannot be read: {error}; deliver it again, or remove it from `recalls`"
         ) from error

@@ -77,6 +77,6 @@ def _begin_as_pictures(file: pq.ParquetFile, column: PictureColumn) -> bool:
             value = next((each for each in value if each), None) if isinstance(value, list) else value
             if value:
                 return not value.startswith(b"BM") and begins_as_picture(value[:HEAD])
-    except (OSError, pa.ArrowException):
+    except (OSError, UnicodeError, pa.ArrowException):
         return False  # who reads its rows says where it breaks off
     return False

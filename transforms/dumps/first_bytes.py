@@ -1,18 +1,19 @@
 """What a file is by its first bytes, whatever it is called.
 
-What belongs here: telling pictures from other files, and naming the others. What does not: decoding (`pictures.py`).
+What belongs here: telling pictures from other files, and naming the others. What does not: decoding (`pictures/`).
 """
 
 from transforms.pictures import begins_as_picture
 
-HEAD = 64
+HEAD = 264  # a tar has its mark at byte 257
 """Bytes that are looked at."""
 NO_PICTURE = "no picture: its first bytes are of no picture format"
 EMPTY = "no picture: an empty file"
 _ISO_PICTURES = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"})
 _JXL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
+_WITHIN = "an archive or parquet within a dump, which is not opened; name it in `images` if it is a dump"
 _OTHERS = (
-    (b"PAR1", "an archive or parquet within a dump, which is not opened; name it in `images` if it is a dump"),
+    (b"PAR1", _WITHIN),
     (b"PK\x03\x04", "a ZIP archive within a dump, which is not opened; unpack it"),
     (b"\x1f\x8b", "a compressed file within a dump, which is not opened; unpack it"),
     (b"\x28\xb5\x2f\xfd", "a compressed file within a dump, which is not opened; unpack it"),
@@ -26,7 +27,6 @@ _OTHERS = (
     (b"<htm", "a web page, not a picture"),
     (b"\x1aE\xdf\xa3", "a film, not a picture"),
 )
-_TAR = "an archive or parquet within a dump, which is not opened; name it in `images` if it is a dump"
 _COMPRESSED = {
     b"\x1f\x8b": "gzip compressed it; decompress it with gunzip",
     b"\x28\xb5\x2f\xfd": "zstd compressed it; decompress it with unzstd",
@@ -52,6 +52,8 @@ def no_picture(head: bytes) -> str:
     """Return why a file with these first bytes is not taken for a picture."""
     if not head:
         return EMPTY
+    if head[257:262] == b"ustar":
+        return _WITHIN
     if head[4:8] == b"ftyp" or (head.startswith(b"RIFF") and head[8:12] == b"AVI "):
         return "a film, not a picture"
     return next((why for magic, why in _OTHERS if head.lower().startswith(magic.lower())), NO_PICTURE)

@@ -56,7 +56,7 @@ class Parquet:
         try:
             file = pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False)
             columns = picture_columns(file)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, UnicodeError, pa.ArrowException) as error:
             raise ArchiveError(
                 f"{path} is not a whole parquet file ({_first_line(error)}); download it again"
             ) from error
@@ -94,7 +94,7 @@ class Parquet:
                         member = self._further(row, said, cell, member_bytes)
                         member.own_row = rows + len(further)
                         further.append(member)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, UnicodeError, pa.ArrowException) as error:
             found.broken = f"{self.path} breaks off after row {len(found.members)} ({_first_line(error)})"
             found.broken += "; download it again"
         found.members += further
@@ -130,7 +130,7 @@ class Parquet:
         row, index, number = place_of(offset)
         try:
             data = self._of(number).value(row, index) if number < len(self.columns) else None
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, UnicodeError, pa.ArrowException) as error:
             raise ArchiveError(f"{self.path}: row {row} cannot be read ({_first_line(error)})") from error
         if len(data or b"") != size:
             raise ArchiveError(f"{self.path}: row {row} has {len(data or b'')} bytes, not {size}; fingerprint it again")
@@ -156,7 +156,7 @@ def not_downloaded(path: str) -> list[Member]:
             rows = enumerate(_texts(file))
             nothing = PictureCell(PictureColumn(""), 0, 0, None, None, b"")
             return [_member(row, said, nothing, 0) for row, said in rows if said["status"] not in {None, "success"}]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         raise ArchiveError(f"{path} cannot be read ({_first_line(error)}); download it again") from error
 
 

@@ -1,7 +1,7 @@
 """Image tars as img2dataset and webdataset write them, and others: the members of each, to the end of the file.
 
 What belongs here: walking a tar safely, and reading one member again later. What does not: which members are pictures
-(`dumps/samples.py`), other dumps (`dumps/dump.py`), decoding (`pictures.py`). Nothing is extracted to disk.
+(`dumps/samples.py`), other dumps (`dumps/dump.py`), decoding (`pictures/`). Nothing is extracted to disk.
 """
 
 import io

@@ -1,7 +1,7 @@
 """The fingerprints of pictures: decode, hash and embed, batch by batch, every picture with a status.
 
 What belongs here: turning raw pictures into fact rows. What does not: finding pictures (`dumps/dump.py`,
-`catalog/generations.py`), storing rows (Lance tables), interpreting them (`sql/fingerprints/`).
+`generations/`), storing rows (Lance tables), interpreting them (`sql/fingerprints/`).
 """
 
 from collections.abc import Sequence

@@ -59,7 +59,7 @@ class MatchTier:
         for identity in self.of_picture(said):
             slot = self._slots.setdefault(identity, _Slot())
             slot.pictures.append(at)
-            slot.room = max(slot.room, rivals + _SPARE)
+            slot.room = max(slot.room, len(slot.pictures) + _SPARE, rivals + _SPARE)
 
     def offer(self, row: MetadataRow) -> None:
         """Keep a row if a picture may meet it."""
@@ -209,9 +209,11 @@ def _without_url(values: Values, *, unique: bool) -> list[MatchTier]:
         return MatchTier(together(*identifiers), together(*identifiers), excluding, only)
 
     stronger = (*HASH_COLUMNS, "uid")
+    hashes = (*HASH_COLUMNS, "digest") if unique else HASH_COLUMNS
     return [
-        *(tier(each, only=False) for each in HASH_COLUMNS),
-        *([tier("digest", only=False)] if unique else []),
+        # a placeholder is the picture of many rows: what else agrees tells which
+        *(tier(each, other, only=False) for other in ("uid", "key", "caption") for each in hashes),
+        *(tier(each, only=False) for each in hashes),
         tier("uid", excluding=HASH_COLUMNS, only=False),
         tier("key", "caption", excluding=stronger, only=False),
         tier("caption", excluding=stronger, only=True),

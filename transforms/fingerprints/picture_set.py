@@ -1,7 +1,7 @@
 """The usable training pictures as arrays: the input of the joins, the clusters and the search.
 
 What belongs here: the arrays, and grouping equal pictures. What does not: near pictures (`duplicates/pairs.py`),
-decoding (`pictures.py`).
+decoding (`pictures/`).
 """
 
 from collections.abc import Iterable

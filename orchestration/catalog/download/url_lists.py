@@ -100,7 +100,7 @@ class UrlList:
 def _rows(path: Path) -> int | None:
     try:
         return pq.read_metadata(path).num_rows
-    except (OSError, pa.ArrowException):
+    except (OSError, UnicodeError, pa.ArrowException):
         return None
 
 

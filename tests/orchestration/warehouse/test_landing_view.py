@@ -77,7 +77,6 @@ def landed(tmp_path: Path) -> Callable[[Sequence[str]], dict[str, list[tuple]]]:
                 by_shard.setdefault(shard, []).append(tuple(row))
         return by_shard
 
-    (tmp_path / "in").mkdir()
     return rows
 
 
@@ -109,6 +108,24 @@ def test_whole_numbers_stay_whole_beside_doubles_and_text(tmp_path: Path, landed
     _parquet(tmp_path / "in" / "c.parquet", {"uid": ["x", None]})
     expected = [("1",), ("1000000000000000",)], [(str(each),) for each in uid.to_pylist()], [("x",), (None,)]
     assert list(landed("uid").values()) == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "says"),
+    [
+        (pa.array([7], pa.int32()), pa.array([2**63 + 5], pa.uint64()), str(2**63 + 5)),
+        (pa.array([-7], pa.int64()), pa.array([2**64 - 1], pa.uint64()), str(2**64 - 1)),
+        (pa.array([7], pa.float32()), pa.array([123456789012], pa.float64()), "123456789012"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("first", ["narrow", "wide"])
+def test_a_narrow_number_of_one_file_cuts_none_of_another(
+    tmp_path: Path, landed: Callable, narrow: pa.Array, wide: pa.Array, says: str, first: str
+) -> None:
+    for name, uid in (("a", narrow if first == "narrow" else wide), ("b", wide if first == "narrow" else narrow)):
+        pq.write_table(pa.table({"url": [name], "text": [name], "uid": uid}), tmp_path / "in" / f"{name}.parquet")
+    assert landed("uid")["b" if first == "narrow" else "a"] == [(says,)]
 
 
 def test_names_with_the_characters_of_a_glob_are_names(tmp_path: Path, landed: Callable) -> None:

@@ -232,3 +232,16 @@ def test_whatever_both_sides_state_a_row_is_given_once_and_never_against_its_url
             assert len(urls) < 2, (picture, rows[at])
             same = [i for i in range(5) if stated(picture[i]) and stated(picture[i]) == stated(rows[at][i])]
             assert same or picture[0].endswith(("1", "1.jpg")), "a row that a picture has nothing in common with"
+
+
+def test_every_row_of_a_placeholder_meets_a_picture_of_its_bytes(tmp_path: Path) -> None:
+    members = [_member(str(n), sha256="0" * 64) for n in range(40)]
+    assert sorted(_rows(members, tmp_path, {"sha256": ["0" * 64] * 40, "url": [None] * 40})) == list(range(40))
+
+
+def test_of_rows_with_the_same_bytes_key_and_caption_choose(tmp_path: Path) -> None:
+    same = "0" * 64
+    members = [_member("a", caption="first", sha256=same), _member("b", caption="second", sha256=same)]
+    columns = {"sha256": [same] * 2, "key": ["b", "a"], "caption": ["second", "first"]}
+    met = _met(members, tmp_path, columns)
+    assert (list(met.ids), met.contradictions) == ([1, 0], 0)
