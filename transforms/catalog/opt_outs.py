@@ -54,7 +54,9 @@ def batches(path: Path) -> Iterator[list[Entry]]:
     try:
         entries = (_plain(entry) for entry in reader(path) if stated(entry[1]))
         yield from (list(batch) for batch in batched(entries, _BATCH))
-    except (OSError, UnicodeError, pa.ArrowException) as error:
+    except OptOutListError:
+        raise
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise OptOutListError(
             f"{path} cannot be read: {error}; deliver it again, or remove it from `recalls`"
         ) from error
@@ -63,7 +65,7 @@ def batches(path: Path) -> Iterator[list[Entry]]:
 def _plain(entry: Entry) -> Entry:
     kind, value = entry
     whole = _WHOLE.fullmatch(value.strip(BLANKS)) if kind == "sample_id" else None
-    return (kind, whole[1]) if whole and int(whole[1]) < 1 << 53 else entry
+    return (kind, whole[1]) if whole and len(whole[1]) < 17 and int(whole[1]) < 1 << 53 else entry
 
 
 def usable(entry: Entry) -> bool:

@@ -84,6 +84,8 @@ def utf8(column: pa.Array) -> tuple[pa.Array, list[int]]:
     Returns:
         The column, and the places of the values that had such bytes.
     """
+    if pa.types.is_dictionary(column.type) and is_text_like(column.type.value_type):
+        column = column.dictionary_decode()
     kind = column.type
     of_lists = is_list_of_text(kind) and is_text_like(kind.value_type)
     if not (of_lists or is_text_like(kind)):

@@ -56,6 +56,18 @@ def webdataset_key(of: str) -> str:
     return shortest[-1] if rest and _WORDS.fullmatch(rest) and not is_mask(of) else of
 
 
+def goes_on_in_words(longer: str, shorter: str, *, numbers: bool = False) -> bool:
+    """Return whether a stem is another one and words: `7.input` of `7`, but not `Mr. Fox` of `Mr`, `12.5` of `12`.
+
+    Args:
+        longer: The stem that goes on.
+        shorter: One of its shorter stems.
+        numbers: Whether a number of one or two digits will do: `7.0` and `7.1` are pictures of the sample `7`.
+    """
+    rest = longer[len(shorter) + 1 :]
+    return _WORDS.fullmatch(rest) is not None or (numbers and rest.isdecimal() and len(rest) < 3)
+
+
 def is_mask(of: str) -> bool:
     """Return whether the last part of a stem says that the picture describes another one: `7.seg`."""
     return bool(shorter_stems(of)) and of.rpartition(".")[2].lower() in _MASKS

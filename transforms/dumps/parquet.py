@@ -66,6 +66,9 @@ class Parquet:
                 f"{path} has no column of pictures: looked for {PICTURES_WANTED}, in any case, found {names}; rename "
                 "the column, or leave the file out of `images`"
             )
+        names = file.schema_arrow.names
+        if twice := next((each.name for each in columns if names.count(each.name) > 1), None):
+            raise ArchiveError(f"{path} has the column {twice} twice, of which only one can be read; rename one")
         return cls(path, file, columns)
 
     @property

@@ -242,12 +242,15 @@ class _Names:
             found := self._by_name.get(f"{folder}{slash}{last.rpartition('.')[0]}{names.ending(stem)}")
         ):
             return 1, found
-        if found := [each for each in self._by_shorter.get(stem, ()) if not names.is_mask(each.stem)]:
+        longer = (
+            each for each in self._by_shorter.get(stem, ()) if names.goes_on_in_words(each.stem, stem, numbers=True)
+        )
+        if found := [each for each in longer if not names.is_mask(each.stem)]:
             return 2, found
         word = stem.rpartition(".")[2].lower()
         if ending in names.RECORDS or word in names.CAPTION_WORDS:
             for shorter in names.shorter_stems(stem):
-                if found := self._by_stem.get(shorter):
+                if names.goes_on_in_words(stem, shorter) and (found := self._by_stem.get(shorter)):
                     return 3, found
         return 4, ()
 

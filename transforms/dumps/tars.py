@@ -63,6 +63,7 @@ class _Walk:
     def __init__(self, path: str, file: BinaryIO) -> None:
         self.broken: str | None = None
         self.tail: int | None = None
+        self._cut_within = False
         self._path, self._file = path, file
         self._size = file.seek(0, io.SEEK_END)
         self._files: dict[str, tarfile.TarInfo] = {}
@@ -99,7 +100,7 @@ class _Walk:
             while (info := self._next(archive, last)) is not None:
                 found, last = found + 1, repr(info.name)
                 yield info
-            if start and not found and self.broken:
+            if start and not found and self.broken and not self._cut_within:
                 self.broken, self.tail = None, start
                 return
             start = None if self.broken else self._after_end_mark(archive.offset)
@@ -118,6 +119,7 @@ class _Walk:
             return None
         if info.size < 0 or info.offset_data + info.size > self._size:
             self.broken = f"{self._path} breaks off within {info.name!r}; download it again"
+            self._cut_within = True
             return None
         return info
 

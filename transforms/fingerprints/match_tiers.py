@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass, field
 
 from transforms.catalog.columns import HASH_COLUMNS, stated_caption
-from transforms.fingerprints.identifiers import Identifiers
+from transforms.fingerprints.identifiers import IDENTIFIERS, Identifiers
 from transforms.fingerprints.metadata_rows import MetadataRow
 
-_SPARE = 8  # rows held of an identity beside one per picture, and rows that a picture tries
+_SPARE = 32  # rows held of an identity beside one per picture
+_TRIED = 256  # rows that a picture tries where another row than the first may agree in more
 
 type Values = Callable[[Identifiers, str], Collection[str]]
 type Identities = Callable[[Identifiers], Iterable[Hashable]]
@@ -86,13 +87,21 @@ class MatchTier:
             if self.unique and (slot.seen > 1 or len(slot.pictures) > 1):
                 continue
             rows = deque(row for row in slot.rows if row.sample_id not in taken)
-            for at in slot.pictures if rows else ():
-                if at not in matched and (row := _first(rows, said[at], excluding)) is not None:
-                    yield at, row
+            for choose in (_agreeing, _first):  # a row that nothing contradicts is not given to another picture
+                for at in slot.pictures if rows else ():
+                    if at not in matched and (row := choose(rows, said[at], excluding)) is not None:
+                        yield at, row
 
 
-def _first(rows: deque[MetadataRow], said: Identifiers, excluding: Collection[str]) -> MetadataRow | None:
-    for place in range(min(len(rows), _SPARE)):
+def _agreeing(rows: deque[MetadataRow], said: Identifiers, excluding: Collection[str]) -> MetadataRow | None:
+    """Take the first row that differs from a picture in nothing that both state."""
+    return _first(rows, said, {*excluding, *IDENTIFIERS}, _TRIED)
+
+
+def _first(
+    rows: deque[MetadataRow], said: Identifiers, excluding: Collection[str], tried: int = 8
+) -> MetadataRow | None:
+    for place in range(min(len(rows), tried)):
         row = rows[place]
         if not any(said.agrees(row.said, identifier) is False for identifier in excluding):
             del rows[place]

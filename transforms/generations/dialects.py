@@ -57,8 +57,9 @@ def of_text(said_by: str, text: str, plain: bool) -> PictureStatement | None:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
-            return None
-        return of_json(said_by, value)
+            value = None  # a prompt may begin with a bracket: `[a:b:0.5] sea`
+        if value is not None:
+            return of_json(said_by, value)
     if is_webui(text):
         return _webui(said_by, text)
     if said_by.lower().endswith("dream") and (match := _DREAM.match(text)):

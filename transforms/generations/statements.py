@@ -128,6 +128,8 @@ def word(value: object) -> str | None:
 
 
 def _text(value: object) -> str | None:
+    if isinstance(value, list | tuple) and len(value) == 1:
+        [value] = value
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, bytes):

@@ -77,6 +77,7 @@ def landed(tmp_path: Path) -> Callable[[Sequence[str]], dict[str, list[tuple]]]:
                 by_shard.setdefault(shard, []).append(tuple(row))
         return by_shard
 
+    (tmp_path / "in").mkdir()
     return rows
 
 

@@ -159,3 +159,13 @@ def test_ids_that_went_through_doubles_count_while_no_digit_is_lost(write: Write
     found = entries(write("a.csv", f"sample_id\n7.0\n{largest}\n9007199254740993.0\n"))
     assert found == [("sample_id", "7"), ("sample_id", str(largest)), ("sample_id", "9007199254740993.0")]
     assert [opt_outs.usable(entry) for entry in found] == [True, True, False]
+
+
+def test_what_no_list_holds_is_named_and_stops_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"sample_id": ' + "9" * 5000 + "}\n")
+    pq.write_table(pa.table([["a"], ["b"]], names=["url", "url"]), tmp_path / "b.parquet")
+    for name in ("a.jsonl", "b.parquet"):
+        with pytest.raises(OptOutListError, match=name):
+            list(opt_outs.batches(tmp_path / name))
+    (tmp_path / "c.csv").write_text("sample_id\n" + "9" * 5000 + "\n")
+    assert [opt_outs.usable(entry) for batch in opt_outs.batches(tmp_path / "c.csv") for entry in batch] == [False]

@@ -273,3 +273,14 @@ def test_a_thumbnail_beside_its_picture_is_no_copy_of_it(tmp_path: Path) -> None
     found = tar(tmp_path, ("7.jpg", JPEG), ("7.thumb.jpg", JPEG), ("8.thumb.jpg", JPEG))
     assert [m.name for m in found.members] == ["7.jpg", "8.thumb.jpg"]
     assert account(found) == {"a thumbnail of another picture of its sample": (1, ("7.thumb.jpg",))}
+
+
+@pytest.mark.parametrize(
+    ("image", "sidecar"), [("12.jpg", "12.5.json"), ("Mr. Fox.jpg", "Mr.json"), ("v1.5 fox.jpg", "v1.json")]
+)
+def test_a_sidecar_of_a_picture_that_is_not_there_is_no_other_pictures(
+    tmp_path: Path, image: str, sidecar: str
+) -> None:
+    found = tar(tmp_path, (image, JPEG), (sidecar, json.dumps({"url": "u", "caption": "c"}).encode()))
+    assert [(member.url, member.caption) for member in found.members] == [(None, None)]
+    assert [(each.reason, each.examples) for each in found.not_taken] == [("a sidecar without its picture", (sidecar,))]

@@ -251,3 +251,13 @@ def test_a_mutated_tar_is_listed_or_refused_and_never_stops(
         return
     with Path(path).open("rb") as file:
         assert all(len(read(file, m.offset, m.size)) == m.size for m in found.members if m.refusal is None)
+
+
+def test_a_second_tar_that_breaks_off_in_its_first_member_is_broken(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as archive:
+            add(archive, f"{name}.jpg", b"\xff\xd8\xff" + bytes(3000))
+    (tmp_path / "both.tar").write_bytes((tmp_path / "a.tar").read_bytes() + (tmp_path / "b.tar").read_bytes()[:2000])
+    found = members(str(tmp_path / "both.tar"), 10_000)
+    assert [member.name for member in found.members] == ["a.jpg"]
+    assert "breaks off within 'b.jpg'" in str(found.broken)

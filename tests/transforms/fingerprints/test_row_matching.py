@@ -245,3 +245,12 @@ def test_of_rows_with_the_same_bytes_key_and_caption_choose(tmp_path: Path) -> N
     columns = {"sha256": [same] * 2, "key": ["b", "a"], "caption": ["second", "first"]}
     met = _met(members, tmp_path, columns)
     assert (list(met.ids), met.contradictions) == ([1, 0], 0)
+
+
+def test_where_a_strong_identifier_repeats_what_else_agrees_chooses(tmp_path: Path) -> None:
+    members = [_member("0", _URLS[0], "b"), _member("1", _URLS[0], "a")]
+    assert _rows(members, tmp_path, {"url": [_URLS[0]] * 2, "caption": ["a", "b"], "uid": ["7", "7"]}) == [1, 0]
+    members = [_member("0", uid="-1", caption="b"), _member("1", uid="-1", caption="a")]
+    assert _rows(members, tmp_path, {"uid": ["-1"] * 2, "caption": ["a", "b"]}) == [1, 0]
+    columns = {"url": [_URLS[0]] * 30, "caption": [f"c{n}" for n in range(30)]}
+    assert _rows([_member("0", _URLS[0], "c20")], tmp_path, columns) == [20]

@@ -294,3 +294,11 @@ def test_texts_are_bounded_and_broken_ones_are_left_out() -> None:
 def test_hostile_texts_are_read_to_their_end(text: str) -> None:
     for key in ("parameters", "prompt", "workflow", "Dream", "Comment"):
         dialects.statements([embedded.EmbeddedText("PNG", key, text)])
+
+
+@pytest.mark.parametrize("prompt", ["[a:b:0.5] sea", "{a|b} sea"])
+def test_a_prompt_that_begins_with_a_bracket_is_no_json(prompt: str) -> None:
+    said = dialects.of_text("PNG parameters", f"{prompt}\nSteps: 20, Sampler: Euler, Seed: 5", plain=True)
+    assert said is not None and (said.prompt, said.seed, said.steps) == (prompt, 5, 20)
+    assert dialects.of_text(".txt", prompt, plain=True) == PictureStatement(".txt", prompt)
+    assert dialects.of_text(".json", prompt, plain=False) is None
