@@ -66,7 +66,8 @@ def description_recipe(found: FoundGeneration) -> str:
     """Return the recipe of what is said of a generation: its tables, and its sidecars and itself as they are now."""
     files = [(each.path, each.member, each.size, each.stamp) for each in (found.location, *found.sidecars)]
     stated = [{"said by": each.said_by, **each.fields} for each in found.stated]
-    return recipe("generation description", DESCRIPTION_CODE, stated, files)
+    # with the code of fingerprints: where both say the same, the file was seen to be good by it
+    return recipe("generation description", DESCRIPTION_CODE, CODE, stated, files)
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,13 @@ class GenerationFingerprinter:
         at = found.location
         if at.member or note["status"] == FAILED or note["recipe"] not in self._recipes_before(found):
             return False
-        with stores.open_file(at.path) as file:
-            return not may_show_more(file.read(_HEADER))
+        if note["description_recipe"] == description_recipe(found):
+            return True  # an earlier run looked into the file; its recipe stays, because searches are made by it
+        try:
+            with stores.open_file(at.path) as file:
+                return not may_show_more(file.read(_HEADER))
+        except OSError:
+            return False
 
     def _recipe(self, found: FoundGeneration) -> str:
         """Return the recipe of a generation's fingerprints."""

@@ -52,6 +52,12 @@ def members(path: str, member_bytes: int) -> Listing:
         return listing
 
 
+def parts(path: str) -> Iterator[Part]:
+    """Yield every whole member of a tar that is no folder, as `members` walks it. Raises ArchiveError or OSError."""
+    with stores.open_file(path) as file:
+        yield from _Walk(path, file).parts()
+
+
 class _Walk:
     """The members of a tar in order. Memory: a record of each, by which hard links find their file.
 

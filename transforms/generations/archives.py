@@ -4,11 +4,11 @@ What belongs here: what the readers of dumps list, under names that no two pictu
 themselves (`dumps/`), folders (`generations/folders.py`).
 """
 
-import tarfile
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from threading import Lock
 
 import pyarrow.parquet as pq
 
@@ -16,6 +16,7 @@ from transforms.catalog.not_taken import NotTaken
 from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import PARQUET_ERRORS, RecordFileError, records
 from transforms.dumps import dump as dumps
+from transforms.dumps import tars
 from transforms.dumps.members import ArchiveError, Member
 from transforms.dumps.picture_cells import place_of
 from transforms.generations.folders import SIDECARS
@@ -23,10 +24,10 @@ from transforms.generations.generation import Location
 from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, of_record
 from transforms.generations.tables import is_table
 from transforms.storage import stores
+from transforms.storage.system_files import is_system_file
 
-_LISTINGS = 64  # archives whose lists are kept, so that a sensor reads an archive once
-# What tarfile raises on hostile headers, beside its own errors
-_BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
+_RECORDS = 500_000  # of lists that are kept, so that a sensor reads an archive once: some 300 MB
+_FIXED = 100  # records that a list counts for beside its own
 
 BROKEN = "the rest of an archive that breaks off; copy it again"
 UNREADABLE = "an archive that cannot be read, or a parquet without pictures"
@@ -52,6 +53,43 @@ class Archive:
     rows: dict[str, PictureStatement] = field(default_factory=dict)
     not_taken: Sequence[NotTaken] = ()
 
+    @property
+    def records(self) -> int:
+        """What it holds in memory."""
+        return _FIXED + len(self.pictures) + len(self.tables) + len(self.sidecars) + len(self.rows)
+
+
+class _Lists:
+    """Lists of archives, as many as fit. Others make room by chance, so that of a larger scan some are there again."""
+
+    def __init__(self, most: int) -> None:
+        self.records = 0
+        self._most, self._lock = most, Lock()
+        self._kept: dict[tuple[str, int], tuple[tuple[int, int], Archive]] = {}
+
+    def get(self, key: tuple[str, int], state: tuple[int, int]) -> Archive | None:
+        """Return the list of an archive, if it was kept in this state."""
+        before, archive = self._kept.get(key, (None, None))
+        return archive if before == state else None
+
+    def keep(self, key: tuple[str, int], state: tuple[int, int], archive: Archive) -> None:
+        """Keep the list of an archive in place of an earlier one."""
+        with self._lock:
+            self._drop(key)
+            if archive.records > self._most:
+                return
+            while self.records + archive.records > self._most:
+                self._drop(random.choice(list(self._kept)))  # noqa: S311 -- no secret
+            self._kept[key] = state, archive
+            self.records += archive.records
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        if key in self._kept:
+            self.records -= self._kept.pop(key)[1].records
+
+
+_LISTS = _Lists(_RECORDS)
+
 
 def holds_pictures(path: str) -> bool:
     """Return whether a file is a parquet with a column of pictures. A cut parquet holds none."""
@@ -62,7 +100,6 @@ def holds_pictures(path: str) -> bool:
         return False
 
 
-@lru_cache(_LISTINGS)
 def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
     """List an archive.
 
@@ -76,7 +113,15 @@ def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
         ArchiveError: If it cannot be read, or is a parquet without pictures.
         OSError: If it cannot be opened.
     """
-    del size
+    key, state = (path, member_bytes), (size, stamp)
+    found = _LISTS.get(key, state)
+    if found is None:
+        found = _listed(path, stamp, member_bytes)
+        _LISTS.keep(key, state, found)
+    return found
+
+
+def _listed(path: str, stamp: int, member_bytes: int) -> Archive:
     with dumps.open_dump(path) as dump:
         listing = dump.listing(member_bytes)
     found = Archive()
@@ -127,18 +172,15 @@ def _is_tar(path: str) -> bool:
 
 def _read_texts(path: str, stamp: int, found: Archive) -> None:
     """Note where a tar holds tables and sidecars. Of a broken tar, those before the break."""
-    with stores.open_file(path) as file:
-        try:
-            with tarfile.open(fileobj=file, mode="r:", ignore_zeros=True) as archive:
-                for info in archive:
-                    name = stores.plain(info.name).removeprefix("./")
-                    at = Location(path, info.size, stamp, name, info.offset_data)
-                    if info.isreg() and is_table(name):
-                        found.tables[name] = at
-                    elif info.isreg() and name.lower().endswith(SIDECARS):
-                        found.sidecars[name] = at
-        except _BROKEN:
-            return  # the listing says so
+    for part in tars.parts(path):
+        name = part.name.removeprefix("./")
+        if is_system_file(name) or (part.refusal and not part.readable):
+            continue  # the listing says so
+        at = Location(path, part.size, stamp, name, part.offset)
+        if is_table(name):
+            found.tables[name] = at
+        elif name.lower().endswith(SIDECARS):
+            found.sidecars[name] = at
 
 
 def _rows(path: str, names: dict[int, list[str]]) -> dict[str, PictureStatement]:

@@ -42,23 +42,26 @@ class _Graph:
             return str(value[0]), value[1] if isinstance(value[1], int) else 0
         return None
 
-    def above(self, start: tuple[str, int]) -> Iterator[tuple[str, Inputs]]:
-        """Yield a node and those that lead into it, the nearest first.
+    def above(self, *starts: tuple[str, int]) -> Iterator[tuple[str, Inputs]]:
+        """Yield a node and those that lead into it, the nearest first, then those of the next start. Each comes once.
 
         Of a node with a positive and a negative side, only the side of its output is followed.
         """
-        waiting, seen = deque([start]), {start[0]}
-        while waiting:
-            name, output = waiting.popleft()
-            inputs = self.nodes[name][1]
-            yield name, inputs
-            sides = {"positive", "negative"} <= inputs.keys() and "sampler" not in self.nodes[name][0].lower()
-            other = ("negative" if output == 0 else "positive") if sides and output < 2 else None
-            for key, value in inputs.items():
-                link = self.linked(value)
-                if link is not None and key != other and link[0] not in seen:
-                    seen.add(link[0])
-                    waiting.append(link)
+        seen: set[str] = set()
+        for start in starts:
+            waiting = deque([start] if start[0] not in seen else [])
+            seen.add(start[0])
+            while waiting:
+                name, output = waiting.popleft()
+                inputs = self.nodes[name][1]
+                yield name, inputs
+                sides = {"positive", "negative"} <= inputs.keys() and "sampler" not in self.nodes[name][0].lower()
+                other = ("negative" if output == 0 else "positive") if sides and output < 2 else None
+                for key, value in inputs.items():
+                    link = self.linked(value)
+                    if link is not None and key != other and link[0] not in seen:
+                        seen.add(link[0])
+                        waiting.append(link)
 
     def first(self, start: tuple[str, int], names: tuple[str, ...]) -> Any:  # noqa: ANN401 -- any value
         """Return the nearest value of any of these inputs."""
@@ -122,11 +125,10 @@ def _seed(graph: _Graph, sampler: tuple[str, int]) -> Any:  # noqa: ANN401 -- an
 def _sampler(graph: _Graph) -> tuple[str, int] | None:
     """Return the sampler nearest to where a picture is saved, or to the end of the graph."""
     saving = [name for name, (kind, _) in graph.nodes.items() if "save" in kind.lower() or "preview" in kind.lower()]
-    for start in saving or list(graph.nodes):
-        for name, inputs in graph.above((start, 0)):
-            mixes = "positive" in inputs or "guider" in inputs or "conditioning" in inputs
-            if mixes and (inputs.keys() & {*_SEEDS, "noise"}):
-                return name, 0
+    for name, inputs in graph.above(*((start, 0) for start in saving or graph.nodes)):
+        mixes = "positive" in inputs or "guider" in inputs or "conditioning" in inputs
+        if mixes and (inputs.keys() & {*_SEEDS, "noise"}):
+            return name, 0
     return None
 
 

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from transforms.catalog.not_taken import NotTakenCounts
+from transforms.dumps import first_bytes
+from transforms.dumps.samples import UNREADABLE
 from transforms.generations.generation import Location
 from transforms.generations.tables import is_table
-from transforms.pictures import HEAD, PICTURE_ENDINGS, begins_as_picture
+from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage import stores
+from transforms.storage.links import CLOSED, note_closed
 from transforms.storage.system_files import HIDDEN, is_system_file
 
 SIDECARS = (".json", ".txt", ".caption")
@@ -72,7 +75,7 @@ def content(folder: str, counts: NotTakenCounts) -> FolderContent:
         counts: Receives what is none of these.
 
     Raises:
-        OSError: If a folder cannot be listed.
+        OSError: If the folder cannot be listed, or one below it for another reason than its permissions.
     """
     found = FolderContent()
     for name, path in _walk(stores.on_disk(folder), folder, counts):
@@ -111,9 +114,13 @@ def _classify(name: str, location: Location, found: FolderContent, place: str, c
     elif ending in SIDECARS:
         found.sidecars[name] = location
     else:
-        with stores.open_file(location.path) as file:
-            head = file.read(_TAR.stop)
-        if begins_as_picture(head[:HEAD]):
+        try:
+            with stores.open_file(location.path) as file:
+                head = file.read(_TAR.stop)
+        except OSError:
+            counts.add(place, UNREADABLE, name)
+            return
+        if first_bytes.is_picture(head[: first_bytes.HEAD]):
             found.pictures[name] = location
         elif head[_TAR] == b"ustar" or head.startswith(b"PAR1"):
             found.archives[name] = location
@@ -122,9 +129,9 @@ def _classify(name: str, location: Location, found: FolderContent, place: str, c
 
 
 def is_picture(location: Location) -> bool:
-    """Return whether a file is a picture by its first bytes."""
+    """Return whether a file is a picture by its first bytes. Raises OSError."""
     with stores.open_file(location.path) as file:
-        return begins_as_picture(file.read(HEAD))
+        return first_bytes.is_picture(file.read(first_bytes.HEAD))
 
 
 def _location(path: Path) -> Location | str:
@@ -136,24 +143,29 @@ def _location(path: Path) -> Location | str:
         found = path.stat()
     except FileNotFoundError:
         return DANGLING
+    except OSError:  # a link that leads to itself, or into a closed folder
+        return UNREADABLE
+    if stat.S_ISDIR(found.st_mode):
+        return CLOSED
     if not stat.S_ISREG(found.st_mode):
         return DEVICE
     return Location(text, found.st_size, found.st_mtime_ns)
 
 
 def _walk(root: Path, folder: str, counts: NotTakenCounts) -> Iterator[tuple[str, Path]]:
-    """Yield every file below a folder with its path within it. Each folder is read once, however many links name it.
+    """Yield every file below a folder with its path within it, and the folders that are closed to us.
 
-    Folders that lie there come before linked ones, so that a link never takes away the name of a file.
+    Each folder is read once, however many links name it. Folders that lie there come before linked ones, so that a link
+    never takes away the name of a file.
     """
     seen: set[tuple[int, int]] = set()
-    waiting = [root]
+    waiting, closed = [root], list[Path]()
     while waiting:
         start = waiting.pop(0)
         if _seen(start, seen):
             counts.add(folder, TWICE, stores.plain(start.relative_to(root).as_posix()))
             continue
-        for place, folders, files in os.walk(start, onerror=_stop):
+        for place, folders, files in os.walk(start, onerror=note_closed(root, closed)):
             if Path(place) != start and _seen(Path(place), seen):
                 folders.clear()
                 counts.add(folder, TWICE, stores.plain(Path(place).relative_to(root).as_posix()))
@@ -163,6 +175,8 @@ def _walk(root: Path, folder: str, counts: NotTakenCounts) -> Iterator[tuple[str
             for name in sorted(files):
                 path = Path(place, name)
                 yield stores.plain(path.relative_to(root).as_posix()), path
+    for path in closed:
+        yield stores.plain(path.relative_to(root).as_posix()), path
 
 
 def _seen(folder: Path, seen: set[tuple[int, int]]) -> bool:
@@ -170,10 +184,6 @@ def _seen(folder: Path, seen: set[tuple[int, int]]) -> bool:
     known = (found.st_dev, found.st_ino) in seen
     seen.add((found.st_dev, found.st_ino))
     return known
-
-
-def _stop(error: OSError) -> None:
-    raise error
 
 
 def sidecars_of(name: str, sidecars: dict[str, Location], used: set[str]) -> tuple[Location, ...]:

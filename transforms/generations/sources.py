@@ -10,6 +10,7 @@ from functools import partial
 
 from transforms.catalog.not_taken import NotTaken, NotTakenCounts
 from transforms.dumps.members import ArchiveError
+from transforms.dumps.samples import UNREADABLE
 from transforms.generations import addresses, archives
 from transforms.generations.archives import Archive
 from transforms.generations.folders import FolderContent, content, enter, is_picture, sidecars_of
@@ -140,7 +141,12 @@ def _sidecars(root: str, found: FolderContent, counts: NotTakenCounts) -> dict[s
         location = found.sidecars[name]
         if location.member is not None:
             continue  # the listing of its archive says so
-        if is_picture(location):
+        try:
+            picture = is_picture(location)
+        except OSError:
+            counts.add(root, UNREADABLE, name)
+            continue
+        if picture:
             found.pictures[name] = location
         else:
             counts.add(root, NO_PICTURE_OF_NAME, name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.record_files import Record, RecordFileError, records
+from transforms.dumps.members import ArchiveError
 from transforms.generations.generation import GenerationsError
 from transforms.generations.names import AmbiguousName, PictureNames
 from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, lower_names, of_record, word
@@ -64,7 +65,7 @@ class TableFile:
         try:
             source = io.BytesIO(self.content()) if self.content else None
             yield from records(self.path, columns=COLUMNS, source=source)
-        except (OSError, RecordFileError) as error:
+        except (OSError, ArchiveError, RecordFileError) as error:
             raise GenerationsError(f"the table of generations cannot be read: {error}") from error
 
 

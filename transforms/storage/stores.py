@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 from fsspec import AbstractFileSystem
 from fsspec.implementations.arrow import ArrowFSWrapper
 
-from transforms.storage.links import DANGLING, INSIDE, OUTSIDE, files_below, is_below
+from transforms.storage.links import CLOSED, DANGLING, INSIDE, OUTSIDE, files_below, is_below
 from transforms.storage.remote_stores import StoreError, explain_errors, filesystem, is_remote
 
 _CHUNK = 8 << 20
@@ -93,7 +93,8 @@ def walk(folder: str) -> Iterator[tuple[str, Entry]]:
     """Yield every file below a folder with its path within it, a folder at a time, in order.
 
     A link to a folder within is followed once. Links that leave the folder or lead to nothing are refused, and
-    devices. In a snapshot of the cache of the Hugging Face Hub, links to its blobs are followed.
+    devices, and folders that must not be opened. In a snapshot of the cache of the Hugging Face Hub, links to its
+    blobs are followed.
     """
     with explain_errors(folder):
         if is_remote(folder):
@@ -131,6 +132,8 @@ def _local_entry(path: Path, root: Path) -> Entry:
         if not is_below(target, root):
             return Entry(text, 0, found.st_mtime_ns, refusal="refused: a link that leaves the folder")
         found = target.stat()
+    if stat.S_ISDIR(found.st_mode):
+        return Entry(text, 0, found.st_mtime_ns, True, CLOSED)
     if not stat.S_ISREG(found.st_mode):
         return Entry(text, 0, found.st_mtime_ns, refusal="refused: a device or a pipe, not a file")
     if text != str(path) and os.path.lexists(text):

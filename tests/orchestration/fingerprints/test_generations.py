@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import lance
 import numpy as np
@@ -129,7 +130,9 @@ def test_what_changed_is_fingerprinted_and_what_is_gone_is_deleted(source: Sourc
     assert source.facts["generation_embeddings"].read().num_rows == 2
 
 
-def test_facts_of_the_release_before_are_kept_and_described_once(source: Source) -> None:
+def test_facts_of_the_release_before_are_kept_and_described_once(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (source.folder / "generations.jsonl").write_text(json.dumps({"file_name": "0.png", "prompt": "a tower", "seed": 7}))
     source.update()
     table = source.facts["generation_fingerprints"]
@@ -145,7 +148,24 @@ def test_facts_of_the_release_before_are_kept_and_described_once(source: Source)
     assert migrate(source.facts).tables[Change.EVOLVED] == ["generation_fingerprints"]
     assert source.update() == counts(described_anew=3)
     assert source.encoder.embedded == 3 and source.rows()["0.png"]["seed_number"] == 7
-    assert source.update() == counts()
+    opened: list[str] = []
+    monkeypatch.setattr(generations, "stores", SimpleNamespace(open_file=opened.append))
+    assert source.update() == counts() and not opened
+
+
+def test_a_file_that_cannot_be_opened_is_not_good_by_older_code(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.update()
+    table = source.facts["generation_fingerprints"]
+    olden = {"recipe": recipe_before(source, "gen/1.png"), "description_recipe": None}
+    table.upsert(pa.Table.from_pylist([source.rows()["1.png"] | olden], table.schema))
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(generations, "stores", SimpleNamespace(open_file=refuse))
+    assert source.update() == counts(fingerprinted_now=1)
 
 
 def recipe_before(source: Source, generation_id: str) -> str:

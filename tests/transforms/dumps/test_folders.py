@@ -1,15 +1,18 @@
 """Folders of pictures: links, and tables that name the pictures as Hugging Face's imagefolder does."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from transforms.catalog.landing import LandingFile
 from transforms.dumps.dump import open_dump
 from transforms.dumps.members import Listing
-from transforms.storage.links import INSIDE, OUTSIDE
+from transforms.storage.links import CLOSED, INSIDE, OUTSIDE
+from transforms.storage.system_files import HIDDEN
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
 
@@ -48,6 +51,28 @@ def test_a_link_to_a_folder_within_is_followed_once_and_one_that_leaves_is_named
     assert account(found)[OUTSIDE] == ("more",)
     assert account(found)[INSIDE] == ("best-again", "a/back", "b/self", "best/back")
     assert account(found)["missing: a link to nothing"] == ("b/gone",)
+
+
+def test_a_folder_that_cannot_be_opened_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path / "d", "1.jpg", "lost+found/2.jpg", "closed/3.jpg", "broken/4.jpg")
+    listing, errors = os.scandir, {"lost+found": PermissionError, "closed": PermissionError}
+
+    def scandir(path: str) -> object:
+        if (name := Path(path).name) in errors:
+            raise errors[name](5, "no", path)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = listed(root)
+    assert [m.name for m in found.members] == ["1.jpg", "broken/4.jpg"]
+    assert account(found) == {CLOSED: ("closed",), HIDDEN: ("lost+found",)}
+    assert LandingFile.at(root).size == 2 * len(JPEG)
+    errors["broken"] = OSError  # a disk that fails is no folder that is closed
+    with pytest.raises(OSError, match="broken"):
+        listed(root)
+    errors["d"] = PermissionError
+    with pytest.raises(PermissionError):
+        listed(root)
 
 
 def test_links_of_a_snapshot_in_the_hubs_cache_lead_to_its_blobs(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from transforms.generations import dialects, embedded
+from transforms.generations import comfyui, dialects, embedded
 from transforms.generations.statements import PictureStatement
 
 WEBUI = """a tower, (sea:1.2),
@@ -302,3 +302,27 @@ def test_a_prompt_that_begins_with_a_bracket_is_no_json(prompt: str) -> None:
     assert said is not None and (said.prompt, said.seed, said.steps) == (prompt, 5, 20)
     assert dialects.of_text(".txt", prompt, plain=True) == PictureStatement(".txt", prompt)
     assert dialects.of_text(".json", prompt, plain=False) is None
+
+
+def test_a_graph_without_a_sampler_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    linked, find = [], comfyui._Graph.linked
+
+    def count(graph: comfyui._Graph, value: object) -> tuple[str, int] | None:
+        linked.append(value)
+        return find(graph, value)
+
+    monkeypatch.setattr(comfyui._Graph, "linked", count)
+    for kind in ("SaveImage", "Reroute"):
+        nodes = {str(n): {"class_type": kind, "inputs": {"images": [str(n + 1), 0]}} for n in range(1000)}
+        assert comfyui.of_graph("PNG prompt", nodes) is None
+    assert len(linked) == 2000
+
+
+def test_the_sampler_of_a_later_node_that_saves_is_found() -> None:
+    sampler = {"positive": ["3", 0], "seed": 7}
+    nodes = {"0": ("SaveImage", {"images": ["1", 0]}), "1": ("LoadImage", {"image": "x"}),
+             "2": ("SaveImage", {"images": ["1", 0], "samples": ["4", 0]}), "3": ("CLIPTextEncode", {"text": "a sea"}),
+             "4": ("KSampler", sampler)}  # fmt: skip
+    graph = {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+    statement = comfyui.of_graph("PNG prompt", graph)
+    assert statement is not None and statement.fields == {"prompt": "a sea", "seed": 7}

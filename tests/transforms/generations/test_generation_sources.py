@@ -14,11 +14,13 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from orchestration.warehouse.queries import query
-from transforms.generations import addresses, tables
+from transforms.dumps.members import ArchiveError
+from transforms.generations import addresses, archives, tables
+from transforms.generations.archives import Archive
 from transforms.generations.descriptions import description
 from transforms.generations.generation import FoundGeneration, GenerationsError
 from transforms.generations.sources import find
-from transforms.generations.statements import Description
+from transforms.generations.statements import Description, PictureStatement
 
 MOST = 1 << 20
 
@@ -119,6 +121,42 @@ def test_what_is_no_picture_is_counted_with_its_reason(tmp_path: Path) -> None:
         "a link to nothing": 1,
         "a device or a pipe, not a file": 1,
     }
+
+
+def test_text_that_begins_as_a_bitmap_is_no_picture(tmp_path: Path) -> None:
+    lay(tmp_path, {"a.png": png(), "notes": "BMI and other numbers of us all", "cars.txt": "BMW, a red one, at dusk"})
+    assert list(found(tmp_path)) == ["a.png"]
+    assert reasons(tmp_path) == {
+        "no picture, and no table of generations by its name": 1,
+        "a text or JSON beside no picture of its name": 1,
+    }
+
+
+def test_what_cannot_be_opened_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(tmp_path, {"a.png": png(), "lost+found/b.png": png(), "closed/c.png": png(), "secret": png(), "note.txt": "x"})
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    listing, opening = os.scandir, Path.open
+
+    def scandir(path: str) -> object:
+        if Path(path).name in {"lost+found", "closed"}:
+            raise PermissionError(13, "Permission denied", path)
+        return listing(path)
+
+    def open_path(path: Path, mode: str) -> object:
+        if path.name in {"secret", "note.txt"}:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opening(path, mode)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(Path, "open", open_path)
+    assert list(found(tmp_path)) == ["a.png"]
+    assert reasons(tmp_path) == {
+        "a file that a system leaves behind, or a hidden one": 1,
+        "a folder that cannot be opened; check its permissions": 1,
+        "a file that cannot be opened": 3,
+    }
+    with pytest.raises(GenerationsError, match=r"closed cannot be read: Permission denied"):
+        find("sd", str(tmp_path / "closed"), MOST)
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
@@ -310,6 +348,72 @@ def test_a_cut_tar_gives_what_is_before_the_break(tmp_path: Path) -> None:
     path.write_bytes(whole[: 512 * 4 + 530])
     assert list(found(path)) == ["part.tar/0.png", "part.tar/1.png"]
     assert reasons(path)["the rest of an archive that breaks off; copy it again"] == 1
+
+
+def test_a_tar_that_is_cut_within_its_table_gives_its_pictures(tmp_path: Path) -> None:
+    rows = '{"file_name": "0.png", "prompt": "x"}\n' * 40
+    path = tar_of(tmp_path / "part.tar", {"0.png": png(), "metadata.jsonl": rows})
+    path.write_bytes(path.read_bytes()[: 512 * 3 + 700])
+    assert prompts(path) == {"part.tar/0.png": None}
+    assert reasons(path) == {"the rest of an archive that breaks off; copy it again": 1}
+
+
+def test_a_header_without_end_breaks_a_tar(tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "part.tar", {"0.png": png(), "0.txt": "a tower"})
+    endless = tarfile.TarInfo("x")
+    endless.type, endless.size = tarfile.XHDTYPE, 1 << 44
+    with path.open("r+b") as file:
+        file.seek(512 * 4)
+        file.write(endless.tobuf(tarfile.GNU_FORMAT))
+    assert prompts(path) == {"part.tar/0.png": "a tower"}
+    assert reasons(path) == {"the rest of an archive that breaks off; copy it again": 1}
+
+
+def test_hidden_members_are_no_tables_and_no_sidecars(tmp_path: Path) -> None:
+    row = '{"file_name": "0.png", "prompt": "old"}'
+    hidden = {".ipynb_checkpoints/metadata.jsonl": row, "._0.txt": "old", "._metadata.jsonl": "\0\5\x16\7"}
+    path = tar_of(tmp_path / "part.tar", {"0.png": png(), **hidden, "metadata.jsonl": row.replace("old", "new")})
+    assert prompts(path) == {"part.tar/0.png": "new"}
+    assert reasons(path) == {"a file that a system leaves behind, or a hidden one": 3}
+
+
+def test_a_table_of_an_archive_that_changed_is_refused_by_its_name() -> None:
+    def content() -> bytes:
+        raise ArchiveError("the archive changed")
+
+    with pytest.raises(GenerationsError, match=r"table of generations cannot be read: the archive changed"):
+        list(tables.TableFile("part.tar/metadata.jsonl", "part.tar :: metadata.jsonl", content).records())
+
+
+def test_many_archives_are_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(70):
+        tar_of(tmp_path / f"{number}.tar", {"0.png": png(number)})
+    listed, listing = [], archives._listed
+
+    def count(path: str, stamp: int, member_bytes: int) -> Archive:
+        listed.append(path)
+        return listing(path, stamp, member_bytes)
+
+    monkeypatch.setattr(archives, "_listed", count)
+    for _ in range(3):
+        assert len(find("sd", str(tmp_path), MOST)[0]) == 70
+    assert len(listed) == 70
+    os.utime(tmp_path / "7.tar", ns=(1, 1))
+    find("sd", str(tmp_path), MOST)
+    assert listed[70:] == [f"{tmp_path}/7.tar"]
+
+
+def test_lists_of_archives_are_kept_up_to_a_bound() -> None:
+    lists, own = archives._Lists(1000), Archive().records
+    for number in range(100):
+        lists.keep((f"{number}.tar", MOST), (1, 1), Archive())
+        assert lists.get((f"{number}.tar", MOST), (1, 1)) is not None
+        assert lists.records == min(number + 1, 1000 // own) * own
+    lists.keep(("99.tar", MOST), (2, 2), Archive())
+    assert lists.get(("99.tar", MOST), (1, 1)) is None and lists.records <= 1000
+    large = Archive(refusals={}, rows=dict.fromkeys(map(str, range(1000)), PictureStatement("")))
+    lists.keep(("large.tar", MOST), (1, 1), large)
+    assert lists.get(("large.tar", MOST), (1, 1)) is None and lists.records == 1000 // own * own
 
 
 def test_a_parquet_of_pictures_is_read_with_its_columns(tmp_path: Path) -> None:
