@@ -266,7 +266,7 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
             ),
             (
                 "fingerprints.failures",
-                "1 as rows, 'd' as dataset, 'why' as failure, false as not_downloaded, "
+                "1 as rows, 'd' as dataset, 'why' as failure, false as not_downloaded, false as missing, "
                 "chr(27) || ']0;owned' || chr(7) as example_member",
             ),
             ("catalog.generations", "'g/1' as generation_id, null::varchar as failure"),
