@@ -21,6 +21,7 @@ from orchestration.reports import exports
 from orchestration.reports.pictures import PictureReader
 from orchestration.settings import sections
 from transforms.alignment.policy import PixelLimits
+from transforms.generations import archives
 
 
 def generation_with(sample: Landing, condition: str) -> str:
@@ -205,6 +206,11 @@ def test_reading_before_any_run_says_to_run(landing: Landing) -> None:
     assert not (landing.home / "raisonne.duckdb").exists()
 
 
+def test_a_dataset_that_is_nowhere_cannot_be_forgotten(landing: Landing) -> None:
+    landing.write_config()
+    assert "the warehouse has no such dataset" in refused(landing.config, "run", "--forget", "typo", code=2)
+
+
 def test_usage_errors_exit_2(landing: Landing) -> None:
     for arguments in (["run", "nothing"], ["sql", "--format", "xml", "select 1"], ["frobnicate"], ["show"]):
         refused(landing.config, *arguments, code=2)
@@ -274,3 +280,20 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
             con.execute(f"create table {schema} as select {columns}")
         [warning] = summary.failures(con)
     assert "owned" in warning and warning.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("part", "reason", "usable"),
+    [
+        ("generations", archives.BROKEN, False),
+        ("generations", archives.UNREADABLE, False),
+        ("generations", "a PDF", True),
+        ("dump", archives.BROKEN, True),
+    ],
+)
+def test_an_archive_of_generations_that_breaks_off_makes_a_run_incomplete(part: str, reason: str, usable: bool) -> None:
+    with duckdb.connect() as con:
+        con.execute("create schema catalog")
+        con.execute("create table catalog.shards as select 'ok' as status")
+        con.execute("create table catalog.not_taken as select ? as part, ? as reason", [part, reason])
+        assert summary.all_usable(con) is usable

@@ -65,6 +65,21 @@ def require_datasets(
                 raise LandingError(nothing_found(setting, pattern, dataset.name, not_taken.get(dataset.name)))
 
 
+def unknown_names(facts: Facts, named: Collection[str], forget: Collection[str]) -> str | None:
+    """Return a sentence if a dataset to be removed is neither in the warehouse nor in the settings, or None.
+
+    Args:
+        facts: The fact tables; `landing_shards` is read.
+        named: The datasets of the settings.
+        forget: Datasets to remove for good.
+    """
+    known = set(facts["landing_shards"].read(["dataset"])["dataset"].to_pylist())
+    unknown = sorted(set(forget) - known - set(named))
+    if not unknown:
+        return None
+    return f"`--forget {unknown[0]}`: the warehouse has no such dataset; it has: {', '.join(sorted(known)) or 'none'}"
+
+
 def nothing_found(setting: str, pattern: str, dataset: str, not_taken: NotTakenCounts | None = None) -> str:
     """Return the sentence for a glob that finds nothing.
 

@@ -17,6 +17,8 @@ from transforms.storage.stores import plain
 
 LANDING, DUMP, SECOND_DUMP, GENERATIONS = "landing", "dump", "second dump", "generations"
 """Kinds of owners: the folders of a dataset, the dump of a shard, its second dump, a source of generations."""
+SECOND_LANDING = f"{SECOND_DUMP}/landing"
+"""The folders of the second dump of a dataset, which are published as part of the second dump."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Owner:
     """Whoever counted some files, and replaces these counts when it counts again.
 
     Attributes:
-        kind: LANDING, DUMP, SECOND_DUMP or GENERATIONS.
+        kind: LANDING, DUMP, SECOND_DUMP, SECOND_LANDING or GENERATIONS.
         name: The dataset, the id of the shard, or the source of generations.
         dataset: The dataset, or None for generations.
         source: The source of generations, or None for a dataset.
@@ -93,16 +95,17 @@ def keep_only(facts: Facts, kind: str, names: Collection[str]) -> None:
     facts["not_taken"].delete(is_in("owner", sorted(gone)))
 
 
-def store_landing(facts: Facts, counts: Mapping[str, NotTakenCounts]) -> None:
+def store_landing(facts: Facts, counts: Mapping[str, NotTakenCounts], kind: str = LANDING) -> None:
     """Replace the counts of the datasets' folders, and delete those of datasets that are no longer in the settings.
 
     Args:
         facts: The fact tables; `not_taken` is written.
         counts: By dataset, for every dataset of the settings.
+        kind: LANDING or SECOND_LANDING.
     """
-    keep_only(facts, LANDING, counts.keys())
+    keep_only(facts, kind, counts.keys())
     for name, found in counts.items():
-        store(facts, Owner(LANDING, name, dataset=name), found.counts())
+        store(facts, Owner(kind, name, dataset=name), found.counts())
 
 
 def store_generations(facts: Facts, counts: Mapping[str, Iterable[NotTaken]]) -> None:

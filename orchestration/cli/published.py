@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
         FAILED: An error that the message explains.
         USAGE: Wrong arguments or settings.
         UNAVAILABLE: `check` or `serve` could not search; treat it as a block.
-        INCOMPLETE: `run` is done, but shards that the warnings name could not be used, or not as a whole.
+        INCOMPLETE: `run` is done, but what the warnings name could not be used, or not as a whole.
         BLOCKED: `check` blocks an image.
     """
 

@@ -25,14 +25,15 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
     found of what the settings name, or if a dataset left them without --forget. A version of which much less can be
     searched than of the last one (publishing.coverage_drop) is held back without --accept-drop.
 
-    Exit codes: 0 done; 1 failed or held back; 2 wrong arguments or settings; 4 done, but shards that the warnings name
-    could not be used, or not as a whole.
+    Exit codes: 0 done; 1 failed or held back; 2 wrong arguments or settings; 4 done, but shards or archives of
+    generations that the warnings name could not be used, or not as a whole.
     """
     settings = load_settings(config)
     if forget and job == "generations_only":
         raise CommandError("generations_only does not read datasets; pass --forget with another job", ExitCode.USAGE)
     import sqlalchemy.exc
 
+    from orchestration.catalog import absences
     from orchestration.cli import execution, summary
     from orchestration.facts import Facts
     from orchestration.fingerprints import notes
@@ -40,6 +41,9 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
     from orchestration.runtime.instance import DagsterHomeError
     from orchestration.warehouse import publishing
 
+    facts = Facts(settings.home / "facts")
+    if forget and (unknown := absences.unknown_names(facts, {each.name for each in settings.datasets}, forget)):
+        raise CommandError(unknown, ExitCode.USAGE)
     try:
         consent: dict[str, dict[str, object]] = {
             "landing_shards": {"forget": list(forget), "accept_drop": accept_drop},
@@ -53,7 +57,7 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
         raise CommandError(f"the run stopped, the last version stands: {cause}") from None
     if not result.success:
         raise CommandError(execution.reason(result.all_events))
-    unusable = notes.unusable_shards(Facts(settings.home / "facts"))
+    unusable = notes.unusable_shards(facts)
     if job == "fingerprint_shard":
         for sentence in summary.bounded([f"{name}: {why}" for name, why in unusable.items()]):
             click.echo(f"warning: {sentence}", err=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.warehouse.queries import query
+from transforms.generations import archives
 from transforms.readable import printable
 
 _LINES = (
@@ -94,8 +95,9 @@ def bounded(sentences: Sequence[str], table: str = "catalog.shards") -> list[str
 
 
 def all_usable(con: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether every landed shard can be used as a whole."""
-    return _text(con, "summary/unusable_shards") == "0"
+    """Return whether every landed shard and every archive of generations can be used as a whole."""
+    reasons = {"reasons": [archives.BROKEN, archives.UNREADABLE]}
+    return con.execute(query("summary/unusable"), reasons).fetchall() == [(0,)]
 
 
 def _text(con: duckdb.DuckDBPyConnection, name: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from orchestration.facts import WRITTEN_BY
+from orchestration.facts import ALSO_WRITTEN_BY, WRITTEN_BY
 from orchestration.reports import exports
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import Warehouse
@@ -33,6 +33,8 @@ class PublishingConsent(dg.Config):
 def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
     found = (asset_metadata.asset_key(name, WRITTEN_BY) for name in (*model.depends_on, *model.inputs))
     inputs = {upstream for upstream in found if upstream}
+    for name in model.inputs:
+        inputs.update(map(dg.AssetKey, ALSO_WRITTEN_BY.get(name.removeprefix("lance_"), ())))
     return dg.AssetSpec(
         key,
         deps=sorted(inputs, key=str),

@@ -5,7 +5,7 @@ tables from them (`sql/`).
 """
 
 from orchestration.facts.facts import Facts
-from orchestration.facts.schemas.tables import SCHEMAS, WRITTEN_BY
+from orchestration.facts.schemas.tables import ALSO_WRITTEN_BY, SCHEMAS, WRITTEN_BY
 from orchestration.facts.table import FactTable, current
 
-__all__ = ["SCHEMAS", "WRITTEN_BY", "FactTable", "Facts", "current"]
+__all__ = ["ALSO_WRITTEN_BY", "SCHEMAS", "WRITTEN_BY", "FactTable", "Facts", "current"]

@@ -18,7 +18,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import BEFORE, CODE, Makers
-from orchestration.progress import track
+from orchestration.progress import say, track
 from orchestration.settings.sections import Generations
 from transforms.dumps.members import ArchiveError
 from transforms.encoders import Encoder, Prepared
@@ -30,6 +30,7 @@ from transforms.generations.descriptions import description
 from transforms.generations.generation import FoundGeneration, FoundGenerations, Generation, GenerationsError
 from transforms.generations.statements import Description
 from transforms.pictures import may_show_more
+from transforms.readable import count
 from transforms.storage import stores
 
 DESCRIPTION_CODE = 1  # raise when the same tables, sidecars and files would say something else of a generation
@@ -117,6 +118,8 @@ class GenerationFingerprinter:
         failed = self._fingerprint(due, encoder) if due else 0
         self._describe(outdated)
         gone = done.keys() - {each.generation_id for each in current}
+        for sentence in _gone([done[each] for each in sorted(gone)], Counter(n["source"] for n in notes)):
+            say(f"warning: {sentence}")
         for ids in batched(sorted(gone), _FORGOTTEN):
             for name in _TABLES:
                 self.facts[name].delete(is_in("generation_id", ids))
@@ -202,6 +205,17 @@ class GenerationFingerprinter:
 def _bare(found: FoundGeneration) -> Generation:
     """Return a generation without what is stated of it, which changes no fingerprint."""
     return replace(found.generation, model=None, prompt=None, seed=None)
+
+
+def _gone(gone: Iterable[Mapping[str, str]], before: Counter[str]) -> list[str]:
+    """Return a sentence for each source of which generations are gone."""
+    by_source: dict[str, list[str]] = {}
+    for note in gone:
+        by_source.setdefault(note["source"], []).append(note["generation_id"])
+    return [
+        f"{len(ids):,} of {count(before[source], 'generation')} of {source!r} are gone, such as {', '.join(ids[:3])}"
+        for source, ids in by_source.items()
+    ]
 
 
 def _refuse_empty(named: Iterable[Generations], now: Counter[str], before: Counter[str]) -> None:

@@ -4,9 +4,11 @@ What belongs here: finding its shards, and the metadata that may list their rows
 (`fingerprints/shards.py`), comparing the two dumps (`sql/fingerprints/redownloads.sql`).
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
+from orchestration.catalog import not_taken
 from orchestration.catalog.absences import nothing_found
 from orchestration.catalog.shards import landed_shards, shard_number
 from orchestration.facts import Facts
@@ -19,6 +21,7 @@ from orchestration.fingerprints.notes import forget
 from orchestration.settings.sections import Dataset
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, LandedShard, find_shards
+from transforms.catalog.not_taken import NotTakenCounts
 from transforms.fingerprints.row_matching import metadata_of
 
 
@@ -28,13 +31,15 @@ def due_shards(facts: Facts, makers: Makers, datasets: Sequence[Dataset]) -> lis
     The metadata of the same name lists the pictures of a shard, or else any file of the dataset.
 
     Args:
-        facts: The fact tables; landed shards and notes are read.
+        facts: The fact tables; landed shards and notes are read, `not_taken` is written.
         makers: The current rules and encoders.
         datasets: Those of the settings.
     """
     notes = facts["fingerprinted_shards"].read(["shard_id", "recipe"], equals("fingerprint", REDOWNLOAD))
     done = dict(zip(notes["shard_id"].to_pylist(), notes["recipe"].to_pylist(), strict=True))
-    landed = {shard.shard_id: shard for shard in _shards(landed_shards(facts), datasets)}
+    counts: defaultdict[str, NotTakenCounts] = defaultdict(NotTakenCounts)
+    landed = {shard.shard_id: shard for shard in _shards(landed_shards(facts), datasets, counts)}
+    not_taken.store_landing(facts, counts, not_taken.SECOND_LANDING)
     for shard_id in done.keys() - landed.keys():
         forget(facts, shard_id, [REDOWNLOAD])
     if not landed:
@@ -51,12 +56,17 @@ def due_shards(facts: Facts, makers: Makers, datasets: Sequence[Dataset]) -> lis
     return due
 
 
-def _shards(landed: Sequence[LandedShard], datasets: Sequence[Dataset]) -> Iterator[LandedShard]:
+def _shards(
+    landed: Sequence[LandedShard], datasets: Sequence[Dataset], counts: defaultdict[str, NotTakenCounts]
+) -> Iterator[LandedShard]:
     first_dump = {each.files.partition: each for each in landed}
     for dataset in datasets:
-        found = find_shards(dataset.name, None, dataset.redownload) if dataset.redownload else []
-        if dataset.redownload and not found:
-            raise LandingError(nothing_found("redownload", dataset.redownload, dataset.name))
+        if not dataset.redownload:
+            continue
+        left = counts[dataset.name]
+        found = find_shards(dataset.name, None, dataset.redownload, left)
+        if not found:
+            raise LandingError(nothing_found("redownload", dataset.redownload, dataset.name, left))
         for shard in found:
             if same_name := first_dump.get(shard.partition):
                 yield replace(same_name, files=replace(same_name.files, images=shard.images))

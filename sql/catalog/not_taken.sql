@@ -1,5 +1,5 @@
 -- One row per place and reason for which files or members were found there and did not become rows.
--- Together with the rows of catalog.samples and catalog.generations it accounts for everything that was found.
+-- With the rows of catalog.samples and catalog.generations, and `unlisted` of catalog.shards, it accounts for all that was found.
 -- unique: dataset, source, part, place, reason
 -- not_null: part, place, reason, files, examples
 -- assert: part in ('landing', 'dump', 'second dump', 'generations')

@@ -11,11 +11,11 @@
 -- column failure: why the metadata file could not be used, and what to do
 -- column repaired_rows: rows whose text was not UTF-8; each broken byte became U+FFFD, or its letter in a Windows-1252 CSV
 -- column pictures: pictures in the dump; NULL until it is fingerprinted
--- column unlisted: pictures in the dump that no metadata row lists; they have no training row, so nothing counts them
+-- column unlisted: pictures in the dump that no metadata row lists; they have no training row, so only this column counts them
 -- column contradictions: pictures that agree with a row in one thing, such as the key, and differ in another, such as the URL
 -- column contradiction_examples: some of them in words
 -- column seconds: what fingerprinting it took
--- column broken: why the dump cannot be read, or where it breaks off, or how it lost its pictures
+-- column broken: why the dump cannot be read, or where it breaks off, or that none of its pictures has a row
 
 with described as (
     select
@@ -32,15 +32,7 @@ with described as (
         case
             when landing.images_path is null then null
             when rows_of_dump and landing.failure is not null then landing.failure
-            when prints.broken is not null then prints.broken
-            when prints.pictures = 0 then landing.images_path || ' holds no pictures; deliver it again'
-            when prints.pictures = prints.unlisted
-                then format(
-                    '{}: none of its {} pictures belongs to a row of the metadata; deliver the metadata that it was '
-                    'downloaded by',
-                    landing.images_path,
-                    prints.pictures
-                )
+            else prints.broken
         end as broken
     from lance_landing_shards as landing
     left join lance_fingerprinted_shards as prints

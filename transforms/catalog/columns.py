@@ -29,6 +29,7 @@ NUMBER_COLUMNS = {
 }
 ALIASES = TEXT_COLUMNS | NUMBER_COLUMNS
 KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
+DECIDING = frozenset(alias for meaning in ("url", "caption", "uid", "key") for alias in TEXT_COLUMNS[meaning])
 # Hashes of a picture's bytes as they were downloaded (img2dataset, DataComp).
 HASH_COLUMNS = ("sha256", "md5")
 # Bytes of a picture: a struct of bytes and path, as Hugging Face writes it, or a column called by its encoding, as

@@ -184,12 +184,18 @@ def _found(pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:
 
 
 def _spark_parts(folder: Entry, pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:
-    files = [file for _, file in stores.walk(folder.path) if file.refusal is None]
+    found = [(name, file) for name, file in stores.walk(folder.path) if not file.folder]
+    files = [file for name, file in found if file.refusal is None and not is_system_file(name)]
     parts = [file for file in files if _is_parquet(file) and not _is_beside(file)]
     if not parts:
         yield folder
         return
     yield from parts
+    for name, file in found:
+        if is_system_file(name):
+            counts.add(pattern, HIDDEN, file.path)
+        elif file.refusal is not None:
+            counts.add(pattern, file.refusal, file.path)
     if left := sorted({file.path for file in files} - {part.path for part in parts}):
         counts.add(pattern, _BY_PRODUCT, *left)
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from transforms.catalog import text_metadata
 from transforms.catalog.columns import (
+    DECIDING,
     HASH_COLUMNS,
     KNOWN,
     PICTURES_WANTED,
@@ -34,7 +35,6 @@ _ROWS = 64_000
 _PARQUET = (".parquet", ".pq")
 _USED = KNOWN | set(HASH_COLUMNS)
 _RESERVED = frozenset({"landing_path", "file_row_number", "file_index", "filename", "rowid"})  # names that DuckDB adds
-_DECIDING = frozenset(alias for meaning in ("url", "caption", "uid", "key") for alias in TEXT_COLUMNS[meaning])
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _merged(path: str, batch: pa.RecordBatch, name: str, kind: pa.DataType) -> p
     if kind != pa.string():
         return batch.column(places[0])
     columns = [texts(utf8(batch.column(at))[0]) for at in places if is_scalar(batch.schema.field(at).type)]
-    if name.lower() in _DECIDING and any(pc.any(pc.not_equal(columns[0], other)).as_py() for other in columns[1:]):
+    if name.lower() in DECIDING and any(pc.any(pc.not_equal(columns[0], other)).as_py() for other in columns[1:]):
         spelled = ", ".join(batch.schema.names[at] for at in places)
         raise LandingError(
             f"{path} has {name.lower()} twice, in different cases and with different values: {spelled}; rename one"

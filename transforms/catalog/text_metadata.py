@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.columns import HASH_COLUMNS, KNOWN, LandingError, forms_of, stated_caption
+from transforms.catalog.columns import DECIDING, HASH_COLUMNS, KNOWN, LandingError, forms_of, stated_caption
 from transforms.catalog.record_files import Record, RecordFileError, records
 from transforms.storage import stores
 
@@ -98,9 +98,15 @@ def _columns(
                 continue
             text = value if type(value) is str and value.isascii() else _text(path, record, name, value)
             column = columns.get(alias) or columns.setdefault(alias, [None] * len(some))
-            if text is not None and column[at] is None:
+            if text is not None and not column[at]:  # an empty field states nothing
                 column[at] = text
                 broken = broken or (not text.isascii() and (letters or "\ufffd" in text))
+            elif text and column[at] != text and alias in DECIDING:
+                spelled = ", ".join(each for each in names if names[each] == alias)
+                raise LandingError(
+                    f"{path}: line {record.number} has {alias} twice, in different cases and with different values: "
+                    f"{spelled}; rename one"
+                )
         repaired += broken
     return columns, repaired
 

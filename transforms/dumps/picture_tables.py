@@ -7,7 +7,7 @@ What belongs here: which picture a row names, and rows whose picture is not ther
 import posixpath
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from transforms.catalog.record_files import RecordFileError, records
@@ -36,13 +36,14 @@ def annotate(samples: Samples) -> tuple[list[Member], str | None]:
     for picture in samples.pictures:
         by_name[_plain(picture.name)].append(picture)
     missing: dict[str, Member] = {}
+    others = {_plain(name) for name in samples.names}
     broken = None
     for table in sorted(samples.tables, key=lambda part: (-part.name.count("/"), part.name)):
         named: set[str] = set()
         try:
             with samples.source.open(table) as file:
                 for record in records(f"{samples.place}/{table.name}", source=file):
-                    _row(samples, table, (record.number, record.fields), by_name, named, missing)
+                    _row(samples, table, (record.number, record.fields), by_name, named, missing, others)
         except RecordFileError as error:
             broken = broken or str(error)
         except (FileNotFoundError, PermissionError):
@@ -57,6 +58,7 @@ def _row(
     by_name: Mapping[str, Sequence[Picture]],
     named: set[str],
     missing: dict[str, Member],
+    others: Container[str],
 ) -> None:
     number, fields = row
     said = sidecars.of_record(fields)
@@ -72,7 +74,8 @@ def _row(
             sidecars.fill(picture.member, said, caption_alone=place > 0)
         if name not in by_name and name not in missing:
             kind = posixpath.basename(table.name)
-            member = Member(names.stem(name), "", 0, 0, f"missing: {kind} names it, but the dump does not hold it")
+            why = "the dump holds it as no picture" if name in others else "the dump does not hold it"
+            member = Member(names.stem(name), "", 0, 0, f"missing: {kind} names it, but {why}")
             sidecars.fill(member, said, caption_alone=place > 0)
             missing[name] = member
 

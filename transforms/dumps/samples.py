@@ -89,6 +89,7 @@ class Samples:
         tables: Tables of pictures, which `dumps/picture_tables.py` reads.
         counts: What is not taken.
         others: How many files are neither picture nor sidecar.
+        names: Of all files, pictures or not.
     """
 
     place: str
@@ -99,11 +100,13 @@ class Samples:
     tables: list[Part] = field(default_factory=list)
     counts: NotTakenCounts = field(default_factory=NotTakenCounts)
     others: int = 0
+    names: set[str] = field(default_factory=set)
     _sidecars: list[tuple[int, Part]] = field(default_factory=list)
 
     def sort(self, parts: Iterable[Part]) -> None:
         """Tell pictures, sidecars, tables and other files apart, by names and first bytes."""
         for number, part in enumerate(parts):
+            self.names.add(part.name)
             if is_system_file(part.name):
                 self.counts.add(self.place, HIDDEN, part.name)
             elif part.no_picture:

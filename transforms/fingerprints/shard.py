@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.catalog.not_taken import NotTaken
+from transforms.catalog.not_taken import EXAMPLES, NotTaken
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
 from transforms.encoders import Encoder, Prepared, Vectors
@@ -38,6 +38,7 @@ from transforms.pictures import may_show_more
 from transforms.storage import stores
 
 _EXAMPLES = 5
+_NOTHING = "an entry without a picture that no metadata row lists"
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Account:
         unlisted_examples: Names of pictures that no metadata row lists.
         contradictions: Pictures that agree with a row in one thing, such as the key, and differ from it in another.
         contradiction_examples: Some of them in words.
-        broken: Why the dump could not be read, or where it is cut off.
+        broken: Why the dump could not be read, or where it is cut off, or that none of its pictures has a row.
         unreachable: Whether another try may succeed.
         reused: Pictures whose bytes were fingerprinted before.
         seconds: From opening the dump to its last fingerprint.
@@ -80,7 +81,7 @@ class Account:
 
     @property
     def usable(self) -> bool:
-        """Whether the dump was read to its end."""
+        """Whether the dump was read to its end and some of its pictures have a row."""
         return self.broken is None
 
     def summary(self) -> str:
@@ -178,11 +179,11 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
             matches = row_matching.match_rows(listing.members, job.files, lambda member: _read(dump, 0, member)[2])
             ids = matches.ids
             account.contradictions, account.contradiction_examples = matches.contradictions, list(matches.examples)
-            account.pictures, account.broken = len(listing.members), listing.broken
             account.not_taken = [replace(each, place=job.dump) for each in listing.not_taken]  # not the fetched copy
             listed = [(i, m) for i, m in zip(ids, listing.members, strict=True) if i is not None]
-            unlisted = (m.name for i, m in zip(ids, listing.members, strict=True) if i is None)
-            account.unlisted_examples = [name for name, _ in zip(unlisted, range(_EXAMPLES), strict=False)]
+            unlisted = [m for i, m in zip(ids, listing.members, strict=True) if i is None]
+            _count_unlisted(job.dump, len(listed), unlisted, account)
+            account.broken = listing.broken or _lost(job.dump, account.pictures, len(listed))
             yield from _batches(dump, listed, job, encoders, account)
     except ArchiveError as error:
         account.broken = str(error)
@@ -190,6 +191,26 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
         account.broken, account.unreachable = f"{job.dump} cannot be reached: {error}", True
     account.seconds = time.monotonic() - began
     yield account
+
+
+def _count_unlisted(dump: str, listed: int, unlisted: Sequence[Member], account: Account) -> None:
+    """Count the pictures, and the entries of the dump that belong to no row: without bytes, they are no pictures."""
+    pictures = [member.name for member in unlisted if member.name]
+    account.pictures, account.unlisted_examples = listed + len(pictures), pictures[:_EXAMPLES]
+    if without := [member.key for member in unlisted if not member.name]:
+        account.not_taken.append(NotTaken(dump, _NOTHING, len(without), tuple(without[:EXAMPLES])))
+
+
+def _lost(dump: str, pictures: int, listed: int) -> str | None:
+    """Return why a dump that was read to its end is broken, or None."""
+    if not pictures:
+        return f"{dump} holds no pictures; deliver it again"
+    if listed:
+        return None
+    return (
+        f"{dump}: none of its {pictures} pictures belongs to a row of the metadata; deliver the metadata that it was "
+        "downloaded by"
+    )
 
 
 def _batches(

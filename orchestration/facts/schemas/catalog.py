@@ -36,6 +36,7 @@ TABLES = (
             "examples": pa.list_(pa.string()),
         },
         written_by="image_fingerprints",
+        also_written_by=("landing_shards", "redownload_fingerprints", "generation_fingerprints"),
     ),
     TableDefinition(
         "recalled_rows",

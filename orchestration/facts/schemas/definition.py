@@ -42,6 +42,7 @@ class TableDefinition:
         key: The columns that identify a row. They are never null. Empty for a table without a key.
         columns: The other columns.
         written_by: The asset that writes it. Empty: the asset of the same name.
+        also_written_by: Other assets that write rows of their own into it.
         noted_in: The table of the notes that its rows are computed, and a filter for these notes. Code that empties the
             table deletes the notes first, so that the rows are computed again.
     """
@@ -51,6 +52,7 @@ class TableDefinition:
     key: Mapping[str, pa.DataType] = field(default_factory=dict)
     columns: Mapping[str, pa.DataType] = field(default_factory=dict)
     written_by: str = ""
+    also_written_by: tuple[str, ...] = ()
     noted_in: tuple[str, str] | None = None
 
     @property

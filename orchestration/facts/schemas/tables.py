@@ -18,6 +18,7 @@ TABLES = {
 }
 SCHEMAS = {name: definition.schema for name, definition in TABLES.items()}
 WRITTEN_BY = {name: definition.written_by for name, definition in TABLES.items() if definition.written_by}
+ALSO_WRITTEN_BY = {name: definition.also_written_by for name, definition in TABLES.items()}
 EMBEDDINGS = tuple(name for name, schema in SCHEMAS.items() if "vector" in schema.names)
 _ENCODER = b"raisonne:encoder"
 

@@ -6,7 +6,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from orchestration.catalog.absences import empty_sources, gone_shards, require_coverage, require_datasets
+from orchestration.catalog.absences import (
+    empty_sources,
+    gone_shards,
+    require_coverage,
+    require_datasets,
+    unknown_names,
+)
 from orchestration.catalog.shards import shard_number
 from orchestration.facts import Facts
 from orchestration.settings import Settings
@@ -144,3 +150,12 @@ def test_an_empty_source_of_generations_is_named_and_stops_where_it_had_some(fac
         LandingError, match=r"nothing found at b, but the warehouse has 1 generation of it; correct `path`"
     ):
         empty_sources(facts, sources, {"full"})
+
+
+def test_a_name_that_is_nowhere_is_not_forgotten_in_silence(facts: Facts) -> None:
+    assert unknown_names(facts, {"d"}, ["odl"]) == "`--forget odl`: the warehouse has no such dataset; it has: none"
+    table = facts["landing_shards"]
+    table.upsert(pa.Table.from_pylist([each.row() for each in landed(shard("1", "old"))], table.schema))
+    assert unknown_names(facts, {"d"}, ["old", "d"]) is None
+    said = unknown_names(facts, {"d"}, ["old", "odl"])
+    assert said == "`--forget odl`: the warehouse has no such dataset; it has: old"

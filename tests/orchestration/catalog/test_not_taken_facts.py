@@ -19,9 +19,13 @@ from orchestration.catalog.not_taken import (
     store_landing,
 )
 from orchestration.facts import Facts
+from orchestration.fingerprints import second_dump
+from orchestration.fingerprints.makers import Makers
+from orchestration.settings.sections import Dataset
 from orchestration.warehouse import build
 from orchestration.warehouse.models import load
 from transforms.catalog.not_taken import NotTaken, NotTakenCounts
+from transforms.fingerprints.fingerprint import Rules
 
 ODD = NotTaken("a.tar", "no picture", 3, ("x.bin", "y.bin", "z.bin"))
 LINK = NotTaken("a.tar", "a link", 1, ("../x",))
@@ -96,3 +100,19 @@ def test_text_that_no_table_holds_and_names_that_are_empty_still_have_an_example
     assert published(facts) == [("d", None, "second dump", "a\\udce9.tar", "it's odd", 1, ["a\\udce9.tar"])]
     store(facts, Owner(SECOND_DUMP, 7, dataset="d"), [])
     assert counted(facts) == {}
+
+
+def test_what_the_glob_of_a_second_dump_does_not_take_is_published_with_it(facts: Facts, tmp_path: Path) -> None:
+    for name in ("0.tar", "_SUCCESS"):
+        (tmp_path / "again" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "again" / name).write_bytes(b"x")
+    named = Dataset(name="d", metadata="*.parquet", redownload=f"{tmp_path}/again/*")
+    makers = Makers(Rules(max_pixels=1, member_bytes=1, pdq_quality=50), {}, load=NotImplemented)
+    store(facts, Owner(SECOND_DUMP, 7, dataset="d"), [ODD])
+    assert len(second_dump.due_shards(facts, makers, [named])) == 1
+    assert [row[2:] for row in published(facts) if row[4] != ODD.reason] == [
+        ("second dump", named.redownload, "a by-product of img2dataset or Spark, no dump", 1,
+         [f"{tmp_path}/again/_SUCCESS"]),
+    ]  # fmt: skip
+    second_dump.due_shards(facts, makers, [])
+    assert counted(facts) == {("second dump/7", ODD.reason): 3}

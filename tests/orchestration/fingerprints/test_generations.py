@@ -115,13 +115,18 @@ def test_a_prompt_that_changes_costs_no_fingerprint(source: Source) -> None:
     assert [source.rows()[name]["prompt"] for name in ("0.png", "1.png")] == [None, "a bridge"]
 
 
-def test_what_changed_is_fingerprinted_and_what_is_gone_is_deleted(source: Source) -> None:
+def test_what_changed_is_fingerprinted_and_what_is_gone_is_deleted_and_said(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source.update()
+    warnings: list[str] = []
+    monkeypatch.setattr(generations, "say", warnings.append)
     webui = "a tower\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, Seed: 7, Model: v1-5"
     (source.folder / "0.png").write_bytes(png(9, parameters=webui))
     (source.folder / "1.png").unlink()
     (source.folder / "broken.png").write_bytes(b"<html>")
     assert source.update() == counts(fingerprinted_now=2, failed_now=1, gone=1)
+    assert warnings == ["warning: 1 of 3 generations of 'gen' are gone, such as gen/1.png"]
     rows = source.rows()
     said = ("prompt", "negative_prompt", "seed_number", "sampler", "steps", "model", "described_by")
     expected = ["a tower", "blurry", 7, "Euler a", 20, "v1-5", "PNG parameters"]

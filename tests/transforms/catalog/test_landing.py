@@ -10,6 +10,7 @@ import pytest
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import ROW_BITS, LandedShard, LandingFile, Shard, find_shards
 from transforms.catalog.metadata import inspect
+from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.picture_columns import PictureColumn
 from transforms.dumps.members import Member
 from transforms.fingerprints.row_matching import MetadataFile, match_rows, metadata_of
@@ -313,3 +314,29 @@ def test_metadata_without_captions_meets_pictures_by_url(tmp_path: Path) -> None
 def test_a_uid_has_to_do_where_a_picture_says_no_url(tmp_path: Path) -> None:
     path = parquet(tmp_path, UID=["a", "b"], URL=["u", "v"], TEXT=["t", "t"])
     assert matched([Member("0", "0.jpg", 0, 1, uid="b")], [MetadataFile(1, path)]) == ids(1, 1)
+
+
+def test_what_systems_leave_in_a_folder_of_parts_is_no_part_and_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "0.parquet/part-0.parquet", "0.parquet/._part-0.parquet", "0.parquet/_SUCCESS")
+    touch(tmp_path, "0.parquet/.ipynb_checkpoints/part-0.parquet")
+    (tmp_path / "0.parquet" / "part-1.parquet").symlink_to(tmp_path / "gone")
+    counts = NotTakenCounts()
+    (found,) = find_shards("d", f"{tmp_path}/*.parquet", None, counts)
+    assert found.name == "0.parquet/part-0"
+    names = {name.removeprefix(f"{tmp_path}/0.parquet/") for each in counts.counts() for name in each.examples}
+    assert names == {"._part-0.parquet", ".ipynb_checkpoints/part-0.parquet", "part-1.parquet", "_SUCCESS"}
+    assert sum(each.files for each in counts.counts()) == 4
+
+
+@pytest.mark.parametrize(("second", "accepted"), [("u", True), ("", True), ("v", False)])
+def test_a_text_with_a_column_in_two_cases_is_refused_where_they_differ(
+    tmp_path: Path, second: str, accepted: bool
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"url,URL,text\n,a,c\nu,{second},c\n")
+    if accepted:
+        inspect(str(path), tmp_path / "copy.parquet")
+        assert pq.read_table(tmp_path / "copy.parquet")["url"].to_pylist() == ["a", "u"]
+        return
+    with pytest.raises(LandingError, match=r"line 3 has url twice, .*with different values: url, URL; rename one"):
+        inspect(str(path), tmp_path / "copy.parquet")

@@ -131,6 +131,15 @@ def test_a_table_of_a_folder_gives_its_pictures_captions_and_urls(tmp_path: Path
     assert found.broken is None
 
 
+def test_a_row_that_names_a_file_that_is_no_picture_says_so(tmp_path: Path) -> None:
+    root = write(tmp_path / "d", "1.jpg")
+    (root / "notes.pdf").write_bytes(b"%PDF-1.7")
+    table(root / "metadata.jsonl", "jsonl", [{"file_name": "notes.pdf", "text": "notes"}])
+    found = listed(root)
+    assert found.members[-1].refusal == "missing: metadata.jsonl names it, but the dump holds it as no picture"
+    assert len(account(found)) == 1
+
+
 def test_a_row_may_name_several_pictures(tmp_path: Path) -> None:
     root = write(tmp_path / "d", "1.jpg", "2.jpg", "3.jpg")
     rows = [{"file_name": "1.jpg", "edited_file_name": "2.jpg", "more_file_names": ["3.jpg"], "text": "c", "url": "u"}]
