@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PRELOADED = (
+    "tests.preloaded",
     "alembic.command",
     "onnxruntime",
     "orchestration.definitions",

@@ -1,0 +1,8 @@
+"""What the server of `tests/processes.py` imports first, in the process that its commands are forked from.
+
+DuckDB takes a process whose main module has no file for an interactive one, and shows it progress on standard output.
+"""
+
+import sys
+
+sys.modules["__main__"].__file__ = __file__
