@@ -144,12 +144,12 @@ def test_a_run_after_older_code_computes_again_what_may_show_more(odd: Odd) -> N
         facts,
         "generation_fingerprints",
         lambda row: (
-            {"pixel_sha256": OLD, "recipe": made_by[row["generation_id"]]}
+            {"pixel_sha256": OLD, "recipe": made_by[row["generation_id"]], "description_recipe": "of older code"}
             | ({"status": "failed"} if row["generation_id"] == "gen/black 3.png" else {})
         ),
     )
     counted = fingerprinter.update(current, named)
-    assert counted == {"fingerprinted now": 3, "failed now": 0, "described anew": 0, "gone": 0}
+    assert counted == {"fingerprinted now": 3, "failed now": 0, "described anew": len(current) - 3, "gone": 0}
     again = {row["generation_id"] for row in _rows(facts, "generation_fingerprints") if row["pixel_sha256"] != OLD}
     assert again == {"gen/untrained.png", "gen/moving.png", "gen/black 3.png"}
     [(_, account)] = ShardFingerprinter(facts, makers, settings, WorkPace(batch=4, workers=1), landing.home).run(
