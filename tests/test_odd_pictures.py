@@ -148,7 +148,7 @@ def test_a_run_after_older_code_computes_again_what_may_show_more(odd: Odd) -> N
             | ({"status": "failed"} if row["generation_id"] == "gen/black 3.png" else {})
         ),
     )
-    counted = fingerprinter.update(current, named)
+    counted = fingerprinter.update(current)
     assert counted == {"fingerprinted now": 3, "failed now": 0, "described anew": len(current) - 3, "gone": 0}
     again = {row["generation_id"] for row in _rows(facts, "generation_fingerprints") if row["pixel_sha256"] != OLD}
     assert again == {"gen/untrained.png", "gen/moving.png", "gen/black 3.png"}

@@ -94,7 +94,7 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     for sentence in absences.empty_sources(warehouse.facts, settings.generations, named):
         say(f"warning: {sentence}")
     not_taken.store_generations(warehouse.facts, found.not_taken)
-    counts = fingerprinter.update(found.generations, settings.generations)
+    counts = fingerprinter.update(found.generations)
     if counts["failed now"]:
         context.log.warning("%d generations cannot be read; catalog.generations says why", counts["failed now"])
     for complaint in complaints(found):

@@ -27,7 +27,7 @@ from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules, fing
 from transforms.fingerprints.views import View
 from transforms.generations import addresses, sources
 from transforms.generations.descriptions import description
-from transforms.generations.generation import FoundGeneration, FoundGenerations, Generation, GenerationsError
+from transforms.generations.generation import FoundGeneration, FoundGenerations, Generation
 from transforms.generations.statements import Description
 from transforms.pictures import may_show_more
 from transforms.readable import count
@@ -87,23 +87,18 @@ class GenerationFingerprinter:
     views: Sequence[View]
     pace: WorkPace
 
-    def update(self, current: Sequence[FoundGeneration], named: Sequence[Generations]) -> dict[str, int]:
+    def update(self, current: Sequence[FoundGeneration]) -> dict[str, int]:
         """Fingerprint new and changed generations, and delete those that no longer exist.
 
         Args:
             current: All current generations.
-            named: The sources of the settings.
 
         Returns:
             Counts of fingerprinted generations, of failed ones among them, of others that are described anew, and of
             deleted ones.
-
-        Raises:
-            GenerationsError: If a source that had generations has none.
         """
         table = self.facts["generation_fingerprints"]
         notes = table.read(["generation_id", "source", "status", "recipe", "description_recipe"]).to_pylist()
-        _refuse_empty(named, Counter(each.generation.source for each in current), Counter(n["source"] for n in notes))
         done = {note["generation_id"]: note for note in notes}
         described = {note["generation_id"]: note["description_recipe"] for note in notes}
         if current:  # vectors of another encoder go, and with them the notes that generations are done
@@ -216,16 +211,6 @@ def _gone(gone: Iterable[Mapping[str, str]], before: Counter[str]) -> list[str]:
         f"{len(ids):,} of {count(before[source], 'generation')} of {source!r} are gone, such as {', '.join(ids[:3])}"
         for source, ids in by_source.items()
     ]
-
-
-def _refuse_empty(named: Iterable[Generations], now: Counter[str], before: Counter[str]) -> None:
-    """Raise GenerationsError if a source that had generations has none: a disk that is not mounted looks like that."""
-    for each in named:
-        if before[each.name] and not now[each.name]:
-            raise GenerationsError(
-                f"[[generations]] {each.name!r}: no picture at {each.path}, where {before[each.name]} were before; "
-                "mount or correct `path`, or remove the section to forget them"
-            )
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,8 @@ class Listing:
     not_taken: list[NotTaken] = field(default_factory=list)
 
 
-def _text(value: object) -> str | None:
-    # JSON can spell halves of characters, which no table holds
+def text_of(value: object) -> str | None:
+    """Return a text that a table can hold, or None for what is no text. JSON can spell halves of characters."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
@@ -76,4 +76,4 @@ def uid_text(value: object) -> str | None:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < 1 << 64 else None
-    return _text(value)
+    return text_of(value)

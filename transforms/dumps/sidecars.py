@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.catalog.columns import TEXT_COLUMNS
-from transforms.dumps.members import ROW, Member, uid_text
+from transforms.dumps.members import ROW, Member, text_of, uid_text
 from transforms.dumps.names import RECORDS
 
 BROKEN = "a sidecar that is no JSON object"
@@ -55,7 +55,7 @@ def read_sidecar(ending: str, data: bytes) -> SidecarFields | None:
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     text = data.decode(encoding, errors="replace")
     if ending not in RECORDS:
-        return SidecarFields(caption=_text(text), captioned=True)
+        return SidecarFields(caption=text_of(text), captioned=True)
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
@@ -70,14 +70,14 @@ def of_record(record: Mapping[Any, Any]) -> SidecarFields:
     row = fields.get(ROW)
     width, height = (_pixels(fields.get(f"original_{side}")) for side in ("width", "height"))
     return SidecarFields(
-        url=next((_text(fields[name]) for name in TEXT_COLUMNS["url"] if name in fields), None),
+        url=next((text_of(fields[name]) for name in TEXT_COLUMNS["url"] if name in fields), None),
         caption=next((text for each in captions if (text := _caption(each)) is not None), None),
         captioned=bool(captions),
         uid=next((uid for name in TEXT_COLUMNS["uid"] if (uid := uid_text(fields.get(name))) is not None), None),
         width=width,
         height=height,
-        sha256=_text(fields.get("sha256")),
-        md5=_text(fields.get("md5")),
+        sha256=text_of(fields.get("sha256")),
+        md5=text_of(fields.get("md5")),
         row=row if isinstance(row, int) and not isinstance(row, bool) and row >= 0 else None,
     )
 
@@ -105,12 +105,7 @@ def _caption(value: object) -> str | None:
         value = next((each for each in value if isinstance(each, str) and each.strip()), None)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    return _text(value)
-
-
-def _text(value: object) -> str | None:
-    # JSON can spell halves of characters, which no table holds
-    return value.encode(errors="replace").decode() if isinstance(value, str) else None
+    return text_of(value)
 
 
 def _pixels(value: object) -> int | None:

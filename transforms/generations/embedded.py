@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from transforms.pictures import FORMATS
+from transforms.pictures.decoder import PILLOW_ERRORS
 
 TEXT_BYTES = 4 << 20  # of one text, inflated; a workflow of ComfyUI takes up to 1 MB
 _TEXTS = 64  # of one picture
@@ -27,19 +28,7 @@ _IFD, _USER_COMMENT, _MAKER_NOTE = 0x8769, 0x9286, 0x927C
 _TAGS = {0x010E: "ImageDescription", 0x010F: "Make", 0x0110: "Model", 0x0131: "Software", 0x9C9C: "XPComment"}
 _XMP_TEXTS = ("exif:UserComment", "dc:description", "tiff:ImageDescription")
 # What Pillow raises on broken input: as of decoding, a text is then not read
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    struct.error,
-    RuntimeError,
-    Image.DecompressionBombError,
-)
+_BROKEN = (*PILLOW_ERRORS, AttributeError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)

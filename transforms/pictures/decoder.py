@@ -21,8 +21,7 @@ from transforms.pictures.containers import RebuiltFile, rebuilt_files
 from transforms.pictures.formats import HEAD, readable_formats
 from transforms.pictures.jxl import JxlHeader
 
-# What Pillow's decoders raise on broken input (RuntimeError: AVIF); anything else is a bug of ours and must surface.
-_BROKEN = (
+PILLOW_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -33,6 +32,7 @@ _BROKEN = (
     ArithmeticError,
     RuntimeError,
 )
+"""What Pillow raises on broken input (RuntimeError: AVIF); anything else is a bug of ours and must surface."""
 # Encoders write a picture in some ten scans. In 200 of them one of 50 million pixels takes ten seconds; a scan can be
 # as short as its header, and a file of 200 kB held 206.
 _SCANS, _SCAN_BYTES = 200, 10
@@ -155,7 +155,7 @@ def _attempt[T](
         raise NoPictureError(f"not a picture: begins with {data[:16]!r}") from None
     except Image.DecompressionBombError as error:
         raise BeyondLimitsError(f"too many pixels: {error}") from None
-    except _BROKEN as error:
+    except PILLOW_ERRORS as error:
         raise DecodeError(f"broken {error.__class__.__name__}: {_line(error)[:200]}") from None
 
 
@@ -169,7 +169,7 @@ def _upright(image: Image.Image, left_out: bytes | None, notes: list[str]) -> Im
         return image  # turned by the decoder; what EXIF says does not count
     try:
         stated: object = image.getexif().get(ExifTags.Base.Orientation)
-    except _BROKEN as error:
+    except PILLOW_ERRORS as error:
         notes.append(f"its EXIF is broken ({error.__class__.__name__}: {_line(error)[:100]})")
         block = image.info.get("exif")
         stated = exif.orientation(block) if isinstance(block, bytes) else None

@@ -1,6 +1,5 @@
 """A run that fails says what its own code says: the file and the fix, not what a library said within."""
 
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,11 +11,9 @@ from transforms.generations.generation import GenerationsError
 
 
 def raised(step: Callable[[], None]) -> SerializableErrorInfo:
-    try:
+    with pytest.raises((ValueError, RuntimeError)) as info:
         step()
-    except Exception:
-        return serializable_error_info_from_exc_info(sys.exc_info())
-    raise AssertionError("nothing was raised")
+    return serializable_error_info_from_exc_info((info.type, info.value, info.tb))
 
 
 def library() -> None:

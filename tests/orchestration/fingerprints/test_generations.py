@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, PngImagePlugin
 
+from orchestration.catalog import absences
 from orchestration.facts import Facts
 from orchestration.facts.migration import migrate
 from orchestration.facts.recipes import recipe
@@ -23,11 +24,12 @@ from orchestration.fingerprints import generations
 from orchestration.fingerprints.generations import GenerationFingerprinter, complaints, find_generations
 from orchestration.fingerprints.makers import BEFORE, Makers
 from orchestration.settings.sections import Generations
+from transforms.catalog.columns import LandingError
 from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import VIEWS
-from transforms.generations.generation import Generation, GenerationsError
+from transforms.generations.generation import Generation
 from transforms.pictures import Pixels
 
 MOST = 1 << 20
@@ -65,7 +67,9 @@ class Source:
     def update(self) -> dict[str, int]:
         makers = Makers(RULES, {"copy": "counting"}, lambda name: self.encoder)
         fingerprinter = GenerationFingerprinter(self.facts, makers, VIEW, WorkPace(4, 2))
-        return fingerprinter.update(find_generations(self.settings, MOST).generations, self.settings)
+        found = find_generations(self.settings, MOST).generations
+        absences.empty_sources(self.facts, self.settings, {each.generation.source for each in found})
+        return fingerprinter.update(found)
 
     def rows(self) -> dict[str, dict]:
         rows = self.facts["generation_fingerprints"].read().to_pylist()
@@ -203,7 +207,8 @@ def test_a_source_that_lost_all_its_pictures_stops_the_run(source: Source) -> No
     source.update()
     for path in source.folder.iterdir():
         path.unlink()
-    with pytest.raises(GenerationsError, match=r"\[\[generations\]\] 'gen': no picture at .* where 3 were before"):
+    lost = r"nothing found at .* has 3 generations of it; correct `path` of \[\[generations\]\] 'gen'"
+    with pytest.raises(LandingError, match=lost):
         source.update()
     assert len(source.rows()) == 3
     empty = Source(source.folder, Facts(source.folder / "facts"))
