@@ -163,9 +163,7 @@ class Landing:
     def killed_at(self, line: str) -> None:
         """Run everything in a process of its own, and send it SIGKILL as soon as it says a line that begins so."""
         self.keep_records_open()
-        streams = self.folder / "streams"
-        streams.mkdir(exist_ok=True)
-        processes.Command(self.config, ("run",), streams).kill_at(line, PATIENCE_S)
+        processes.kill_at(self.config, ("run",), line, PATIENCE_S)
 
     def keep_records_open(self) -> None:
         """Choose the faster storage of Dagster's records: runs of a few pictures take half the time."""

@@ -6,13 +6,17 @@ worker; each command is a fork of it, with an environment, standard streams and 
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Sequence
+from itertools import takewhile
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parents[1]
 PRELOADED = (
@@ -36,51 +40,6 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(PRELOADED))
 
 
-class Command:
-    """A started command. Its output and its errors go to files.
-
-    Attributes:
-        arguments: What follows `raisonne`.
-        process: The process.
-        output: The file of its standard output.
-        errors: The file of its standard error.
-    """
-
-    def __init__(self, config: Path, arguments: Sequence[str], streams: Path) -> None:
-        self.arguments, self.output, self.errors = arguments, streams / "output", streams / "errors"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
-        environment = kept | {"RAISONNE_CONFIG": str(config)}
-        for stream in (self.output, self.errors):
-            stream.write_bytes(b"")
-        self.process: ForkServerProcess = FORKS.Process(
-            target=_main, args=(list(arguments), environment, str(self.output), str(self.errors))
-        )
-        self.process.start()
-
-    def wait(self, timeout: float) -> int:
-        """Return the exit code, negative after a signal. Raises TimeoutExpired, and kills the process."""
-        self.process.join(timeout)
-        if self.process.exitcode is None:
-            self.process.kill()
-            self.process.join()
-            raise subprocess.TimeoutExpired(
-                [*self.arguments], timeout, self.output.read_text(), self.errors.read_text()
-            )
-        return self.process.exitcode
-
-    def kill_at(self, line: str, timeout: float) -> None:
-        """Send SIGKILL as soon as a line of the standard error begins so. Fails if the command ends before."""
-        end = time.monotonic() + timeout
-        try:
-            while not any(each.startswith(line) for each in self.errors.read_text().splitlines()):
-                assert self.process.is_alive(), f"it never said {line!r}:\n{self.errors.read_text()}"
-                assert time.monotonic() < end, f"it did not say {line!r} in {timeout} s:\n{self.errors.read_text()}"
-                time.sleep(0.005)
-        finally:
-            self.process.kill()
-            self.process.join()
-
-
 def run(config: Path, arguments: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
     """Run a command to its end.
 
@@ -88,13 +47,63 @@ def run(config: Path, arguments: Sequence[str], timeout: float) -> subprocess.Co
         config: Its settings.
         arguments: What follows `raisonne`.
         timeout: Seconds.
+
+    Raises:
+        subprocess.TimeoutExpired: If it takes longer; it is killed.
     """
-    with tempfile.TemporaryDirectory() as streams:
-        command = Command(config, arguments, Path(streams))
-        code = command.wait(timeout)
-        return subprocess.CompletedProcess(
-            [*arguments], code, command.output.read_text(), command.errors.read_text(errors="surrogateescape")
-        )
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = _start(config, arguments, output.fileno(), errors.fileno())
+        process.join(timeout)
+        late = process.exitcode is None
+        process.kill()
+        process.join()
+        said, complained = (_content(stream) for stream in (output, errors))
+    if late:
+        raise subprocess.TimeoutExpired([*arguments], timeout, said, complained)
+    return subprocess.CompletedProcess([*arguments], process.exitcode or 0, said, complained)
+
+
+def kill_at(config: Path, arguments: Sequence[str], line: str, timeout: float) -> None:
+    """Start a command, and send it SIGKILL as soon as a line of its standard error begins so.
+
+    Args:
+        config: Its settings.
+        arguments: What follows `raisonne`.
+        line: What the line begins with.
+        timeout: Seconds after which it is killed all the same.
+
+    Raises:
+        AssertionError: If it ends before.
+    """
+    reading, writing = os.pipe()
+    with os.fdopen(reading, errors="replace") as errors, Path(os.devnull).open("w") as nothing:
+        process = _start(config, arguments, nothing.fileno(), writing)
+        os.close(writing)
+        timer = threading.Timer(timeout, process.kill)
+        timer.start()
+        try:
+            before = list(takewhile(lambda each: not each.startswith(line), errors))
+        finally:
+            timer.cancel()
+            process.kill()
+            process.join()
+    assert process.exitcode == -signal.SIGKILL, f"it never said {line!r}:\n{''.join(before)}"
+
+
+def _start(config: Path, arguments: Sequence[str], output: int, errors: int) -> ForkServerProcess:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+    environment = kept | {"RAISONNE_CONFIG": str(config)}
+    streams = [Connection(os.dup(each), readable=False) for each in (output, errors)]
+    process: ForkServerProcess = FORKS.Process(target=_main, args=(list(arguments), environment, *streams))
+    process.start()
+    for each in streams:
+        each.close()
+    return process
+
+
+def _content(stream: BinaryIO) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="surrogateescape")
 
 
 def run_afresh(config: Path, *arguments: str) -> None:
@@ -109,16 +118,18 @@ def run_afresh(config: Path, *arguments: str) -> None:
     subprocess.run(command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, check=True)
 
 
-def _main(arguments: list[str], environment: dict[str, str], output: str, errors: str) -> None:
+def _main(arguments: list[str], environment: dict[str, str], output: Connection, errors: Connection) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)
-    for number, path in enumerate((os.devnull, output, errors)):
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    for stream in (sys.stdout, sys.stderr):  # what Python does once, at its start
-        stream.reconfigure(encoding=environment.get("PYTHONIOENCODING") or "utf-8")
+    with Path(os.devnull).open() as nothing:
+        for number, stream in enumerate((nothing, output, errors)):
+            os.dup2(stream.fileno(), number)
+    output.close()
+    errors.close()
+    encoding = environment.get("PYTHONIOENCODING") or "utf-8"  # what Python reads once, at its start
+    sys.stdout = os.fdopen(1, "w", encoding=encoding, closefd=False)
+    sys.stderr = os.fdopen(2, "w", 1, encoding=encoding, errors="backslashreplace", closefd=False)
     sys.argv = ["raisonne", *arguments]
     from orchestration.cli.main import main
 
