@@ -9,11 +9,9 @@ HEAD = 264  # a tar has its mark at byte 257
 """Bytes that are looked at."""
 NO_PICTURE = "no picture: its first bytes are of no picture format"
 EMPTY = "no picture: an empty file"
-_ISO_PICTURES = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"})
-_JXL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
 _WITHIN = "an archive or parquet within a dump, which is not opened; name it in `images` if it is a dump"
+_PARQUET = b"PAR1"
 _OTHERS = (
-    (b"PAR1", _WITHIN),
     (b"PK\x03\x04", "a ZIP archive within a dump, which is not opened; unpack it"),
     (b"\x1f\x8b", "a compressed file within a dump, which is not opened; unpack it"),
     (b"\x28\xb5\x2f\xfd", "a compressed file within a dump, which is not opened; unpack it"),
@@ -45,14 +43,24 @@ def is_picture(head: bytes) -> bool:
         return False
     if head.startswith(b"BM"):  # so do many words
         return head[6:10] == bytes(4) and begins_as_picture(head)
-    return begins_as_picture(head) or head.startswith(_JXL) or (head[4:8] == b"ftyp" and head[8:12] in _ISO_PICTURES)
+    return begins_as_picture(head)
+
+
+def is_archive(head: bytes) -> bool:
+    """Return whether a file with these first HEAD bytes is a tar or a parquet."""
+    return head.startswith(_PARQUET) or head[257:262] == b"ustar"
+
+
+def is_compressed(head: bytes) -> bool:
+    """Return whether a file with these first HEAD bytes must be decompressed or unpacked to be read."""
+    return head.startswith(tuple(_COMPRESSED))
 
 
 def no_picture(head: bytes) -> str:
     """Return why a file with these first bytes is not taken for a picture."""
     if not head:
         return EMPTY
-    if head[257:262] == b"ustar":
+    if is_archive(head):
         return _WITHIN
     if head[4:8] == b"ftyp" or (head.startswith(b"RIFF") and head[8:12] == b"AVI "):
         return "a film, not a picture"

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from transforms.pictures import PICTURE_ENDINGS
 
-PICTURE_NAMES = PICTURE_ENDINGS | {".jfif", ".jpe", ".jif", ".pjpeg", ".apng", ".dib", ".heic", ".heif", ".jxl"}
+PICTURE_NAMES = PICTURE_ENDINGS | {".jfif", ".jpe", ".jif", ".pjpeg", ".apng", ".dib"}
 """Endings of files that are pictures or broken ones. Files with other names are pictures by their first bytes."""
 RECORDS, TEXTS = frozenset({".json"}), frozenset({".txt", ".text", ".caption"})
 """Endings of sidecars: of a record, of a caption."""

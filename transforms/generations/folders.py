@@ -24,8 +24,6 @@ from transforms.storage.system_files import HIDDEN, is_system_file
 SIDECARS = (".json", ".txt", ".caption")
 """Endings of files beside a picture, in the order in which they are believed."""
 _WORDS = ("", ".prompt", ".caption", ".metadata")  # before the ending: `a.prompt.txt`
-_TAR = slice(257, 262)  # where a tar has its mark
-_PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
 
 NO_PICTURE = "no picture, and no table of generations by its name"
 PACKED = "a compressed archive, which is not read; unpack it"
@@ -116,16 +114,16 @@ def _classify(name: str, location: Location, found: FolderContent, place: str, c
     else:
         try:
             with stores.open_file(location.path) as file:
-                head = file.read(_TAR.stop)
+                head = file.read(first_bytes.HEAD)
         except OSError:
             counts.add(place, UNREADABLE, name)
             return
-        if first_bytes.is_picture(head[: first_bytes.HEAD]):
+        if first_bytes.is_picture(head):
             found.pictures[name] = location
-        elif head[_TAR] == b"ustar" or head.startswith(b"PAR1"):
+        elif first_bytes.is_archive(head):
             found.archives[name] = location
         else:
-            counts.add(place, PACKED if head.startswith(_PACKED) else NO_PICTURE, name)
+            counts.add(place, PACKED if first_bytes.is_compressed(head) else NO_PICTURE, name)
 
 
 def is_picture(location: Location) -> bool:
