@@ -202,8 +202,11 @@ def _spark_parts(folder: Entry, pattern: str, counts: NotTakenCounts) -> Iterato
 
 def _files(pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:
     for entry in _found(pattern, counts):
+        name = PurePosixPath(entry.path).name.lower()
         if entry.folder:
             counts.add(pattern, _FOLDER, entry.path)
+        elif name.startswith("_") or name.endswith(("_stats.json", ".crc", ".partial")):
+            counts.add(pattern, _BY_PRODUCT, entry.path)
         else:
             yield entry
 

@@ -16,6 +16,7 @@ from transforms.pictures import HEAD, begins_as_picture
 
 _PEEKED = 16  # rows in which bytes are looked at
 _OTHER_MEDIA = frozenset({"audio", "video", "sound", "speech", "clip", "pdf"})
+_HASH = 64  # bytes
 _THUMBNAIL = re.compile(r"(^|_)thumb(nail)?s?($|_)")
 
 
@@ -51,6 +52,20 @@ def picture_columns(file: pq.ParquetFile) -> list[PictureColumn]:
 def thumbnails(schema: pa.Schema) -> list[str]:
     """Return the columns that are called thumbnails."""
     return [field.name for field in schema if _THUMBNAIL.search(field.name.lower()) and _by_type(field) is not None]
+
+
+def unread(schema: pa.Schema) -> list[str]:
+    """Return the columns that hold bytes in a type in which pictures are not looked for."""
+    return [field.name for field in schema if _by_type(field) is None and _holds_bytes(field.type)]
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _holds_bytes(kind.value_type)
+    if pa.types.is_struct(kind):
+        return any(_holds_bytes(each.type) for each in kind)
+    long = pa.types.is_fixed_size_binary(kind) and kind.byte_width > _HASH  # shorter ones are hashes
+    return is_bytes(kind) or pa.types.is_binary_view(kind) or long
 
 
 def _by_type(field: pa.Field) -> PictureColumn | None:

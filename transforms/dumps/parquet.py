@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from transforms.catalog.columns import PICTURES_WANTED, column_of, fits, is_text
 from transforms.catalog.not_taken import NotTakenCounts
-from transforms.catalog.picture_columns import PictureColumn, picture_columns, thumbnails
+from transforms.catalog.picture_columns import PictureColumn, picture_columns, thumbnails, unread
 from transforms.dumps import first_bytes
 from transforms.dumps.members import ROW, ArchiveError, Listing, Member
 from transforms.dumps.picture_cells import INDEX_BITS, PictureCell, PictureCells, place_of, plain_values
@@ -25,6 +25,7 @@ from transforms.storage import stores
 _ROWS = 8_192  # rows of text held at once
 _BUFFER = 1 << 20  # without it, Arrow reads a row group's whole column at once
 _REASON = 200
+UNREAD = "a column of bytes in a type that is not read as pictures; write it as binary"
 THUMBNAILS = "a column of thumbnails of the pictures in another column"
 LONG = f"a picture of a row with more than {1 << INDEX_BITS:,} pictures"
 
@@ -83,6 +84,8 @@ class Parquet:
         for name in thumbnails(self.file.schema_arrow):
             if all(each.name != name for each in self.columns):
                 counts.add(self.path, THUMBNAILS, name)
+        for name in unread(self.file.schema_arrow):
+            counts.add(self.path, UNREAD, name)
         try:
             texts = _texts(self.file)
             for row, (said, cells) in enumerate(zip(texts, self._rows(), strict=True)):

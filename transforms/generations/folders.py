@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.dumps import first_bytes
+from transforms.dumps.names import goes_on_in_words, shorter_stems
 from transforms.dumps.samples import UNREADABLE
 from transforms.generations.generation import Location
 from transforms.generations.tables import is_table
@@ -192,9 +193,11 @@ def sidecars_of(name: str, sidecars: dict[str, Location], used: set[str]) -> tup
         sidecars: By path.
         used: Receives the paths of those that are returned.
     """
-    parent, base = posixpath.split(name)
-    stems = dict.fromkeys((name, posixpath.splitext(name)[0], posixpath.join(parent, base.partition(".")[0])))
-    written = (stem + word + ending for ending in SIDECARS for stem in stems for word in _WORDS)
+    stem = posixpath.splitext(name)[0]
+    shorter = (each for each in shorter_stems(stem) if goes_on_in_words(stem, each))
+    stems = dict.fromkeys((name, stem, *shorter))
+    endings = [form for ending in SIDECARS for form in (ending, ending.upper())]
+    written = (stem + word + ending for ending in endings for stem in stems for word in _WORDS)
     names = [each for each in written if each in sidecars]
     used.update(names)
     return tuple(sidecars[each] for each in names)

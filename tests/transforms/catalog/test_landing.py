@@ -340,3 +340,16 @@ def test_a_text_with_a_column_in_two_cases_is_refused_where_they_differ(
         return
     with pytest.raises(LandingError, match=r"line 3 has url twice, .*with different values: url, URL; rename one"):
         inspect(str(path), tmp_path / "copy.parquet")
+
+
+def test_what_img2dataset_and_spark_write_beside_metadata_is_counted_and_no_shard(tmp_path: Path) -> None:
+    touch(tmp_path, "00000.parquet", "00000_stats.json", "_SUCCESS", "00000.parquet.crc", "rows.json")
+    counts = NotTakenCounts()
+    found = find_shards("d", str(tmp_path / "*"), None, counts)
+    assert [each.name for each in found] == ["00000", "rows"]
+    [counted] = counts.counts()
+    assert counted.files == 3 and {Path(each).name for each in counted.examples} == {
+        "00000_stats.json",
+        "_SUCCESS",
+        "00000.parquet.crc",
+    }

@@ -120,3 +120,19 @@ def test_sound_is_no_picture_and_thumbnails_are_no_copies(tmp_path: Path) -> Non
         "a column of thumbnails of the pictures in another column": (1, ("thumbnail",)),
         "no picture: its first bytes are of no picture format": (1, ("row 0 extra",)),
     }
+
+
+def test_bytes_in_a_type_that_is_not_read_are_counted(tmp_path: Path) -> None:
+    kinds = {
+        "mask": pa.array([b"\x89PNG"]).dictionary_encode(),
+        "view": pa.array([b"\x89PNG"], pa.binary_view()),
+        "fixed": pa.array([bytes(99)], pa.binary(99)),
+        "messages": pa.array([[{"image": b"\x89PNG"}]]),
+        "md5": pa.array([bytes(16)], pa.binary(16)),
+    }
+    pq.write_table(pa.table({"jpg": [b"\xff\xd8\xff"], **kinds}), tmp_path / "a.parquet")
+    with open_dump(str(tmp_path / "a.parquet")) as dump:
+        found = dump.listing(1_000_000)
+    assert len(found.members) == 1
+    [counted] = found.not_taken
+    assert (counted.files, set(counted.examples)) == (4, kinds.keys() - {"md5"})

@@ -506,3 +506,19 @@ def test_a_picture_that_no_row_names_is_counted_as_a_generation_all_the_same() -
     begins = "starts_with(reason, 'a picture that no row of a table names')"
     assert tables.NO_ROW.startswith("a picture that no row of a table names")
     assert all(begins in query(name) for name in ("summary/generations", "failures/not_taken"))
+
+
+@pytest.mark.parametrize("name", ["v1.5 fox.png", "sea.2.png"])
+def test_a_sidecar_of_another_picture_describes_none(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(png(1))
+    (tmp_path / f"{name.partition('.')[0]}.json").write_text('{"prompt": "of another one"}')
+    [found], not_taken = find("gen", str(tmp_path), 1_000_000)
+    assert found.sidecars == ()
+    assert [each.reason for each in not_taken] == ["a text or JSON beside no picture of its name"]
+
+
+def test_the_ending_of_a_sidecar_may_be_in_upper_case(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "a.TXT").write_text("a bridge")
+    [found], not_taken = find("gen", str(tmp_path), 1_000_000)
+    assert (description(found, b"").said, not_taken) == ({"prompt": "a bridge"}, [])
