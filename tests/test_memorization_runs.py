@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Landing, Row, picture
+from conftest import Landing, Row, encoded, picture
 from PIL import Image
 
 from orchestration.facts import Facts
@@ -31,7 +31,9 @@ def test_a_planted_prompt_is_flagged_and_its_source_extracted(
     landing: Landing, rows_of: Callable[[int, int], list[Row]]
 ) -> None:
     rows = rows_of(1, 4)
-    landing.shard("00000", [*rows, Row("https://other.example.org/again.jpg", "again", rows[0].data)])
+    again = Row("https://other.example.org/again.jpg", "again", rows[0].data)
+    flat = Row("https://white.example.org/0.png", "white", encoded(Image.new("RGB", (256, 192), "white"), "PNG"))
+    landing.shard("00000", [*rows, again, flat])
     pixels = np.asarray(picture(1)).astype(np.int64)
     rng = np.random.default_rng(3)
     near = [
@@ -51,7 +53,7 @@ def test_a_planted_prompt_is_flagged_and_its_source_extracted(
     assert landing.query(
         "select count(*), bool_and(extracted and tile_l2 < 0.05), min(eidetic_k), bool_or(eidetic_k_is_bound), "
         "max(small_image_ratio) < 1, max(neighbours), count(failure) from provenance.memorization"
-    ) == [(10, True, 2, False, True, 4, 0)]
+    ) == [(10, True, 2, False, True, 5, 0)]
     [(searched, replicated, rate, low, high)] = landing.query(
         "select searched, replicated, rate, rate_low, rate_high from provenance.replication"
     )
@@ -60,7 +62,7 @@ def test_a_planted_prompt_is_flagged_and_its_source_extracted(
     assert rate == replicated / 15 and (low, high) == pytest.approx(wilson(rate, 15))
     assert landing.query(
         "select neighbours, copied_by, duplicate_count from provenance.outliers where copied_by > 0"
-    ) == [(3, 10, 2)]
+    ) == [(4, 10, 2)]
     assert landing.query("select band, pictures, reproduced, extracted from provenance.duplication_effect") == [
         ("1", 3, 0, 0),
         ("2", 1, 1, 1),

@@ -6,7 +6,7 @@
 -- assert: share between share_low and share_high and share_low >= 0 and share_high <= 1
 -- assert: extracted_share between extracted_low and extracted_high and extracted_low >= 0 and extracted_high <= 1
 -- column band: how many training rows show the picture, recalled ones not counted
--- column pictures: different pictures in the band
+-- column pictures: different pictures in the band, flat ones left out, as flat generations are
 -- column reproduced: of these, pictures that some generation copies (exact, copy or partial_copy)
 -- column share_low: Wilson's 95% interval of the share, which takes pictures for independent
 -- column share_high: its upper end
@@ -30,6 +30,7 @@ counted as (
     from duplicates.pictures
     join duplicates.bands on pictures.copies between bands.first and bands.last
     left join copied using (cluster_id)
+    where not pictures.flat
     group by bands.band, bands.first
 ),
 
