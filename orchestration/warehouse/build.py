@@ -170,9 +170,8 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
         what = "view" if kind[0][0] == "VIEW" else "table"
         con.execute(f'drop {what} "{model.stage}"."{model.table}"')
     try:
-        con.execute(model.create)
-        for comment in model.comments:
-            con.execute(comment)
+        # one transaction, so that a table and its comments are written to the disk once
+        con.execute("\n;\n".join(("begin", model.create, *model.comments, "commit")))
         return int(con.execute(f'select count(*) from "{model.stage}"."{model.table}"').fetchall()[0][0])  # noqa: S608
     except duckdb.Error as error:
         raise RuntimeError(f"{model.path}: {error}") from error
