@@ -1,9 +1,11 @@
 """The public Python API, as users call it: what it names, what its questions answer, and what importing it costs."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from conftest import ROOT, Landing, Row, encoded, picture
 
 import raisonne
 from raisonne import Warehouse
-from transforms.encoders import EncoderMismatch
+from transforms import encoders
+from transforms.encoders import EncoderMismatch, EncoderUnavailable
+from transforms.fingerprints import fingerprint
 
 _SLOW = ("torch", "dagster", "duckdb", "lance", "pyarrow", "numpy", "PIL")
 
@@ -127,3 +131,35 @@ def test_a_run_says_what_it_published_or_why_not(landing: Landing, rows_of: Call
 def _stored(warehouse: Warehouse, sample: int) -> list[float]:
     table = warehouse._embeddings().to_table(columns=["vector"], filter=f"sample_id = {sample}")
     return table["vector"][0].as_py()
+
+
+def test_the_page_is_true(sample: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("RAISONNE_HOME", str(sample.home))
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, names)  # noqa: S102 -- the page's own
+    assert names["case"].verdict == "exact" and len(names["bands"]) > 3
+    names["warehouse"].close()
+    listed = re.findall(r"^\| `warehouse\.(\w+)", page, re.M)
+    public = [name for name in vars(Warehouse) if not name.startswith("_")]
+    assert set(listed) | {"open", "close", "versions"} == {*public, "version"}
+
+
+def test_an_encoder_of_another_distribution_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    [entry] = re.findall(r'^```toml\n\[project\.entry-points\."(.*?)"\]\n(.*?)^```$', page, re.M | re.S)
+    (tmp_path / "tiny_encoder.py").write_text(re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)[-1])
+    installed = tmp_path / "tiny_encoder-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-encoder\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text(f"[{entry[0]}]\n{entry[1].replace('"', '')}")
+    monkeypatch.syspath_prepend(tmp_path)
+    encoder = encoders.load("tiny:16")
+    assert (encoder.id.dimension, encoders.load("tiny").id.dimension) == (768, 192)
+    [same, other] = fingerprint.embed(encoder, [np.asarray(picture(0))] * 2)
+    assert (same == other).all() and same @ other == pytest.approx(1)
+    with pytest.raises(EncoderUnavailable, match=r"no encoder is called 'huge'; .* or tiny$"):
+        encoders.load("huge")
