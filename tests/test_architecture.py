@@ -65,7 +65,7 @@ class Source:
 
 @cache
 def sources() -> tuple[Source, ...]:
-    files = sorted(path for package in ("orchestration", "transforms") for path in (ROOT / package).rglob("*.py"))
+    files = sorted(path for package in ("raisonne", "orchestration", "transforms") for path in (ROOT / package).rglob("*.py"))
     return tuple(Source(path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))) for path in files)
 
 

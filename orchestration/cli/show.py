@@ -1,7 +1,7 @@
 """`raisonne show`: one generation's likely sources, on the terminal or as a page.
 
 What belongs here: arguments and the exit code. What does not: reading a case (`reports/cases.py`), its text
-(`cli/case_text.py`), its page (`reports/case_pages.py`).
+(`reports/case_text.py`), its page (`reports/case_pages.py`).
 """
 
 from pathlib import Path
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 @CONFIG
 def show(generation: str, opens: bool, to: Path | None, config: str | None) -> None:
     """Print the likely sources of one GENERATION, their evidence, and how much was searched."""
-    from orchestration.cli import case_text
-    from orchestration.reports import cases
+    from orchestration.reports import case_text, cases
     from orchestration.reports.page_data import publication
 
     settings = load_settings(config)
@@ -42,7 +41,7 @@ def show(generation: str, opens: bool, to: Path | None, config: str | None) -> N
         except LookupError as error:
             raise CommandError(error.args[0], ExitCode.USAGE) from None
         version = publication(con)
-    case_text.show(case)
+    click.echo("\n".join(case_text.lines(case)))
     if opens or to:
         page = _page(settings, case, version, to)
         click.echo(f"page: {page}", err=True)

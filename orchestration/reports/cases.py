@@ -1,7 +1,7 @@
 """One generation as a case: its verdict, its likely sources with their evidence, and the extent of the search.
 
 What belongs here: reading a case from the published tables. What does not: the evidence (`sql/provenance/`), the page
-(`reports/case_pages.py`), the terminal (`cli/case_text.py`).
+(`reports/case_pages.py`), the terminal (`reports/case_text.py`).
 """
 
 import difflib

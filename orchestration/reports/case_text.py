@@ -1,10 +1,9 @@
-"""A case as `raisonne show` prints it.
+"""A case as text, for terminals.
 
-What belongs here: lines on the terminal. What does not: reading the case (`reports/cases.py`), its page
-(`reports/case_pages.py`).
+What belongs here: its lines. What does not: reading the case (`reports/cases.py`), its page (`reports/case_pages.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestration.reports.cases import Case, value_text
@@ -14,26 +13,26 @@ _FIRST = ("verdict", "picture", "sample_id", "dataset", "duplicate_count", "reca
 _NOT_PRINTED = ("rank", "license", "url_host", "homography", "thresholds")
 
 
-def show(case: Case) -> None:
-    """Print a case."""
+def lines(case: Case) -> Iterator[str]:
+    """Yield the lines of a case, without characters that a terminal acts on."""
     about = case.generation
     searched, searchable = about["searched"], about["searchable"]
-    print(f"{printable(about['generation_id'])}: {about['verdict']}{_doubt(about)}")
-    print(f"searched: {searched:,} of {searchable:,} training rows ({about['coverage']:.1%})")
+    yield f"{printable(about['generation_id'])}: {about['verdict']}{_doubt(about)}"
+    yield f"searched: {searched:,} of {searchable:,} training rows ({about['coverage']:.1%})"
     for part in case.coverage:
-        print(f"  by {printable(part.fingerprint)}: {part.ok:,} of {part.expected:,}")
-    print(f"picture: {printable(about['path'])}")
+        yield f"  by {printable(part.fingerprint)}: {part.ok:,} of {part.expected:,}"
+    yield f"picture: {printable(about['path'])}"
     for name in ("model", "prompt"):
         if about[name] is not None:
-            print(f"{name}: {printable(about[name])}")
+            yield f"{name}: {printable(about[name])}"
     if not case.sources:
-        print("no likely source among them; this says nothing about rows that were not searched")
+        yield "no likely source among them; this says nothing about rows that were not searched"
     for source in case.sources:
-        print(f"\n{'rank':<24} {source['rank']}")
+        yield f"\n{'rank':<24} {source['rank']}"
         for column in (*_FIRST, *(c for c in source if c not in _FIRST and c not in _NOT_PRINTED)):
-            print(f"{column.replace('_', ' '):<24} {value_text(source[column])}")
+            yield f"{column.replace('_', ' '):<24} {value_text(source[column])}"
     if about["sources"] > len(case.sources):
-        print(f"\nand {about['sources'] - len(case.sources):,} more: see provenance.sources")
+        yield f"\nand {about['sources'] - len(case.sources):,} more: see provenance.sources"
 
 
 def _doubt(about: Mapping[str, Any]) -> str:

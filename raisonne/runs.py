@@ -1,0 +1,73 @@
+"""Running a job from Python.
+
+What belongs here: from settings to the result of a run. What does not: jobs (`orchestration/automation.py`), the
+command (`orchestration/cli/run.py`).
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class RunError(RuntimeError):
+    """A run failed, and the last version stands. The message says why and names the fix."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left.
+
+    Attributes:
+        version: The published version; None if nothing was published yet.
+        unusable: Shards that could not be used, or not as a whole, with the reason.
+    """
+
+    version: int | None
+    unusable: dict[str, str]
+
+
+def run(config: Path, job: str, forget: Sequence[str], accept_drop: bool) -> RunResult:
+    """Run a job in this process.
+
+    Args:
+        config: The settings.
+        job: Its name.
+        forget: Datasets to remove for good.
+        accept_drop: Whether to publish although much less can be searched.
+
+    Raises:
+        RunError: If it failed.
+    """
+    from orchestration import settings
+    from orchestration.cli import execution
+    from orchestration.facts import Facts
+    from orchestration.fingerprints import notes
+    from orchestration.warehouse import publishing
+
+    home = settings.load(config).home
+    consent: dict[str, dict[str, object]] = {
+        "landing_shards": {"forget": list(forget), "accept_drop": accept_drop},
+        "warehouse": {"accept_drop": accept_drop},
+    }
+    with _settings_named(config):
+        result = execution.execute(job, home, consent)
+    if not result.success:
+        raise RunError(execution.reason(result.all_events))
+    published = publishing.current(home)
+    return RunResult(published.number if published else None, dict(notes.unusable_shards(Facts(home / "facts"))))
+
+
+@contextmanager
+def _settings_named(config: Path) -> Iterator[None]:
+    """Name the settings to the processes of Dagster, which read them from the environment."""
+    before = os.environ.get("RAISONNE_CONFIG")
+    os.environ["RAISONNE_CONFIG"] = str(config.resolve())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["RAISONNE_CONFIG"]
+        else:
+            os.environ["RAISONNE_CONFIG"] = before

@@ -1,0 +1,201 @@
+"""A published warehouse, opened for reading.
+
+What belongs here: the questions that Python users ask of one version. What does not: SQL (`sql/`), a case in a notebook
+(`raisonne/case_view.py`), guards (`raisonne/guards.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from orchestration import settings as toml
+from orchestration.settings import Settings
+from orchestration.warehouse import publishing
+from raisonne import guards
+from raisonne.case_view import CaseView
+from transforms import pictures
+from transforms.guard import Guard
+from transforms.pictures import Pixels
+
+if TYPE_CHECKING:
+    import lance
+
+type Image = str | Path | bytes | Pixels
+"""A path, the bytes of a file, or pixels as uint8 of shape (height, width, 3)."""
+type Vector = Sequence[float] | npt.NDArray[np.floating]
+_NEAREST = """
+select hits.sample_id, hits.cosine, dataset, url, caption, license, recalled, duplicate_count
+from hits
+join catalog.samples using (sample_id)
+left join duplicates.clusters using (sample_id)
+left join duplicates.counts using (cluster_id)
+order by cosine desc, hits.sample_id
+"""
+_EMBEDDINGS = "select lance_versions['copy_embeddings'] from warehouse.versions order by version desc limit 1"
+_ENCODERS = "select encoders from warehouse.versions order by version desc limit 1"
+
+
+class Warehouse:
+    """One published version of a warehouse. It keeps its version while runs publish others.
+
+    Attributes:
+        home: The folder of the warehouse.
+        version: The number of the version.
+        connection: DuckDB's read-only connection to it.
+    """
+
+    def __init__(self, settings: Settings, version: int | None) -> None:
+        self.home = settings.home
+        self._settings = settings
+        self.connection = publishing.connect(settings.home, version)
+        self.connection.execute("set timezone = 'UTC'")
+        [(self.version,)] = self.connection.execute("select max(version) from warehouse.versions").fetchall()
+
+    @classmethod
+    def open(cls, path: Path, version: int | None = None) -> Self:
+        """Open a warehouse by its folder or its settings; see `raisonne.open`.
+
+        Args:
+            path: The folder, or a settings file.
+            version: A kept earlier version; the published one if None.
+
+        Raises:
+            LookupError: If nothing is published there, or not that version.
+        """
+        settings = toml.load(path) if path.suffix == ".toml" else _settings_of(path)
+        try:
+            return cls(settings, version)
+        except publishing.NotPublished as error:
+            raise LookupError(str(error)) from None
+
+    def sql(
+        self, query: str, parameters: Mapping[str, object] | Sequence[object] | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Run a query on the published tables. The relation converts by `.pl()`, `.to_arrow_table()`, `.df()`.
+
+        Args:
+            query: One statement.
+            parameters: Values for `$name` or `?` in it.
+        """
+        return self.connection.sql(query, params=parameters)
+
+    def sources(self, generation: str) -> duckdb.DuckDBPyRelation:
+        """Return the likely sources of a generation, the strongest first, one a row.
+
+        Args:
+            generation: Its id, with or without the name of its source.
+        """
+        return self.sql("from sources_of($generation)", {"generation": generation})
+
+    def copies(self, sample: int) -> duckdb.DuckDBPyRelation:
+        """Return the training rows that show the same picture as a training row, itself included.
+
+        Args:
+            sample: Its `sample_id`.
+        """
+        return self.sql("from copies_of($sample)", {"sample": sample})
+
+    def show(self, generation: str) -> CaseView:
+        """Return the case of a generation, which a notebook displays with its pictures.
+
+        Args:
+            generation: Its id, or the end of its id after a slash.
+
+        Raises:
+            LookupError: If there is no such generation; the message gives the nearest names.
+        """
+        return CaseView.read(self.connection, self._settings, generation)
+
+    def nearest(self, image: Image | Vector, k: int = 10) -> duckdb.DuckDBPyRelation:
+        """Return the training rows whose copy embeddings are nearest, with their cosine. Compares every vector.
+
+        Args:
+            image: An image, or a vector of the copy encoder, of shape (d,).
+            k: Count of rows.
+
+        Raises:
+            ValueError: If the image cannot be decoded, or the vector is not of this encoder's size.
+            transforms.encoders.EncoderMismatch: If the settings name another encoder than the warehouse holds.
+        """
+        vector = self._vector(image)
+        table = self._embeddings()
+        if table.schema.field("vector").type.list_size != len(vector):
+            size = table.schema.field("vector").type.list_size
+            raise ValueError(f"the vector has {len(vector)} numbers; vectors of this warehouse have {size}")
+        asked = {"column": "vector", "q": vector, "k": k, "metric": "cosine", "use_index": False}
+        found = table.to_table(columns=["sample_id"], nearest=asked)
+        hits = pa.table({"sample_id": found["sample_id"], "cosine": 1 - found["_distance"].to_numpy()})
+        return self.connection.from_arrow(hits).query("hits", _NEAREST)
+
+    def guard(self) -> Guard:
+        """Return a guard that checks images against the warehouse's newest bundle.
+
+        Raises:
+            LookupError: If there is none yet; `raisonne export guard` writes one.
+            ValueError: If it cannot be used.
+        """
+        return guards.load(guards.newest(self.home))
+
+    def versions(self) -> duckdb.DuckDBPyRelation:
+        """Return every version up to this one: when it was published, and from which facts, encoders and settings."""
+        return self.sql("from warehouse.versions order by version")
+
+    def close(self) -> None:
+        """Close the connection. Relations that were not read yet end with it."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Warehouse {self.home}, version {self.version}>"
+
+    def _embeddings(self) -> "lance.LanceDataset":
+        import lance
+
+        [(version,)] = self.connection.execute(_EMBEDDINGS).fetchall()
+        return lance.dataset(str(self.home / "facts" / "copy_embeddings.lance"), version=version)
+
+    def _vector(self, image: Image | Vector) -> npt.NDArray[np.float32]:
+        if not isinstance(image, str | Path | bytes) and np.ndim(image) == 1:
+            return np.asarray(image, np.float32)
+        from transforms import encoders
+        from transforms.fingerprints import fingerprint
+
+        encoder = encoders.load(self._settings.encoders.copy_)
+        [(stored,)] = self.connection.execute(_ENCODERS).fetchall()
+        if str(encoder.id) not in stored:
+            raise encoders.EncoderMismatch(
+                f"the settings name {encoder.id}, the warehouse holds vectors of {', '.join(stored) or 'none'}; "
+                "open it by its raisonne.toml"
+            )
+        return fingerprint.embed(encoder, [self._pixels(image)])[0]
+
+    def _pixels(self, image: Image | Vector) -> Pixels:
+        if isinstance(image, str | Path | bytes):
+            data = image if isinstance(image, bytes) else Path(image).read_bytes()
+            return pictures.decode(data, self._settings.limits.pixels)
+        pixels = np.asarray(image)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"pixels must be uint8 of shape (height, width, 3), not {pixels.dtype} of {pixels.shape}")
+        return pixels
+
+
+def _settings_of(home: Path) -> Settings:
+    """Return the settings of a warehouse: those in force here if they name it, else the defaults."""
+    try:
+        here = toml.load()
+    except toml.SettingsError:
+        here = None
+    if here is not None and here.home.resolve() == home.resolve():
+        return here
+    return Settings().model_copy(update={"home": home.resolve()})

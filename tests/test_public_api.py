@@ -1,0 +1,165 @@
+"""The public Python API, as users call it: what it names, what its questions answer, and what importing it costs."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, Landing, Row, encoded, picture
+
+import raisonne
+from raisonne import Warehouse
+from transforms import encoders
+from transforms.encoders import EncoderMismatch, EncoderUnavailable
+from transforms.fingerprints import fingerprint
+
+_SLOW = ("torch", "dagster", "duckdb", "lance", "pyarrow", "numpy", "PIL")
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory, rows_of: Callable[[int, int], list[Row]]) -> Landing:
+    landing = Landing(tmp_path_factory.mktemp("api"))
+    landing.write_config()
+    rows = rows_of(0, 4)
+    landing.shard("00000", [*rows, Row("https://again.example.org/0.jpg", "again", rows[0].data)])
+    (landing.folder / "generations" / "copy.jpg").write_bytes(rows[0].data or b"")
+    picture(70).save(landing.folder / "generations" / "other.png")
+    landing.run_here()
+    return landing
+
+
+@pytest.fixture(scope="module")
+def warehouse(landed: Landing) -> Iterator[Warehouse]:
+    with raisonne.open(landed.config) as opened:
+        yield opened
+
+
+def test_importing_it_imports_nothing_slow() -> None:
+    code = f"import sys, raisonne; print([each for each in {_SLOW!r} if each in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_public_name_is_there_and_nothing_else_is() -> None:
+    assert set(dir(raisonne)) == set(raisonne.__all__)
+    assert all(getattr(raisonne, name).__doc__ for name in raisonne.__all__ if name != "Image")
+    with pytest.raises(AttributeError, match="no attribute 'warehouse_of'"):
+        _ = raisonne.warehouse_of
+
+
+def test_a_query_is_a_relation_with_bound_parameters(warehouse: Warehouse) -> None:
+    found = warehouse.sql(
+        "select caption from catalog.samples where url = $url", {"url": "https://again.example.org/0.jpg"}
+    )
+    assert found.fetchall() == [("again",)]
+    assert warehouse.sql("from reports.duplicate_frequency").pl()["rows"].sum() == 5
+    assert warehouse.version == 1 and [row[0] for row in warehouse.versions().fetchall()] == [1]
+
+
+def test_sources_and_copies_are_named(warehouse: Warehouse) -> None:
+    [best, *_] = warehouse.sources("copy.jpg").to_arrow_table().to_pylist()
+    assert (best["verdict"], best["duplicate_count"]) == ("exact", 2)
+    assert len(warehouse.copies(best["sample_id"])) == 2
+
+
+def test_a_case_shows_itself_as_text_and_as_a_page(warehouse: Warehouse, tmp_path: Path) -> None:
+    case = warehouse.show("copy.jpg")
+    assert case.verdict == "exact" and repr(case).startswith("gen/copy.jpg: exact\nsearched: 5 of 5 training rows")
+    shown = case._repr_html_()
+    assert shown.startswith("<iframe sandbox=") and "data:image/" in shown and "<script" not in shown
+    assert case.save(tmp_path / "case.html").read_text() == case.page()
+    with pytest.raises(LookupError, match=r"unknown generation 'coppy.jpg'; the nearest names are: gen/copy.jpg"):
+        warehouse.show("coppy.jpg")
+
+
+def test_nearest_takes_a_picture_or_its_vector(warehouse: Warehouse, landed: Landing) -> None:
+    pixels = np.asarray(picture(2))
+    [first, second] = warehouse.nearest(pixels, 2).to_arrow_table().to_pylist()
+    assert first["caption"] == "picture 2" and first["cosine"] > 0.9 > second["cosine"]
+    assert (first["url"], first["duplicate_count"]) == ("https://images.example.org/2.jpg", None)
+    file = landed.folder / "generations" / "copy.jpg"
+    by_path, by_bytes = warehouse.nearest(file, 2).fetchall(), warehouse.nearest(file.read_bytes(), 2).fetchall()
+    assert by_path == by_bytes and {row[4] for row in by_path} == {"picture 0", "again"}
+    vector = _stored(warehouse, first["sample_id"])
+    assert warehouse.nearest(vector, 1).fetchall()[0][:2] == (first["sample_id"], pytest.approx(1, abs=1e-5))
+
+
+def test_nearest_refuses_what_it_cannot_search_with(warehouse: Warehouse, landed: Landing) -> None:
+    with pytest.raises(ValueError, match="not a picture"):
+        warehouse.nearest(b"hello, this is text, and long enough to be looked at")
+    with pytest.raises(ValueError, match=r"uint8 of shape \(height, width, 3\)"):
+        warehouse.nearest(np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match="has 3 numbers"):
+        warehouse.nearest([1.0, 0.0, 0.0])
+    by_folder = raisonne.open(landed.home)
+    with by_folder, pytest.raises(EncoderMismatch, match=r"open it by its raisonne.toml"):
+        by_folder.nearest(np.asarray(picture(2)))
+
+
+def test_the_guard_checks_against_the_newest_bundle(warehouse: Warehouse, landed: Landing) -> None:
+    with pytest.raises(LookupError, match="raisonne export guard"):
+        warehouse.guard()
+    landed.raisonne("export", "guard")
+    verdict = warehouse.guard().check(encoded(picture(0)))
+    assert (verdict.decision, verdict.verdict) == ("block", "exact")
+    [bundle] = (landed.home / "guard").iterdir()
+    assert raisonne.check(np.asarray(picture(0)), bundle).decision == "block"
+    assert raisonne.check(b"", bundle).decision == "unavailable"
+    assert warehouse.guard() is warehouse.guard()
+
+
+def test_what_is_not_published_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match=r"no published version; run `raisonne run`"):
+        raisonne.open(tmp_path)
+    with pytest.raises(ValueError, match="no settings at"):
+        raisonne.open(tmp_path / "raisonne.toml")
+
+
+def test_a_run_says_what_it_published_or_why_not(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
+    with pytest.raises(raisonne.RunError, match="nothing found at"):
+        raisonne.run(landing.config)
+    landing.shard("00000", rows_of(0, 1))
+    landing.keep_records_open()
+    done = raisonne.run(landing.config)
+    assert (done.version, done.unusable) == (1, {})
+
+
+def _stored(warehouse: Warehouse, sample: int) -> list[float]:
+    table = warehouse._embeddings().to_table(columns=["vector"], filter=f"sample_id = {sample}")
+    return table["vector"][0].as_py()
+
+
+def test_the_page_is_true(sample: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("RAISONNE_HOME", str(sample.home))
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, names)  # noqa: S102 -- the page's own
+    assert names["case"].verdict == "exact" and len(names["bands"]) > 3
+    names["warehouse"].close()
+    listed = re.findall(r"^\| `warehouse\.(\w+)", page, re.M)
+    public = [name for name in vars(Warehouse) if not name.startswith("_")]
+    assert set(listed) | {"open", "close", "versions"} == {*public, "version"}
+
+
+def test_an_encoder_of_another_distribution_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    [entry] = re.findall(r'^```toml\n\[project\.entry-points\."(.*?)"\]\n(.*?)^```$', page, re.M | re.S)
+    (tmp_path / "tiny_encoder.py").write_text(re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)[-1])
+    installed = tmp_path / "tiny_encoder-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-encoder\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text(f"[{entry[0]}]\n{entry[1].replace('"', '')}")
+    monkeypatch.syspath_prepend(tmp_path)
+    encoder = encoders.load("tiny:16")
+    assert (encoder.id.dimension, encoders.load("tiny").id.dimension) == (768, 192)
+    [same, other] = fingerprint.embed(encoder, [np.asarray(picture(0))] * 2)
+    assert (same == other).all() and same @ other == pytest.approx(1)
+    with pytest.raises(EncoderUnavailable, match=r"no encoder is called 'huge'; .* or tiny$"):
+        encoders.load("huge")
