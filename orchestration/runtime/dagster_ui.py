@@ -55,7 +55,7 @@ def run(listening: socket.socket, access: WebAccess) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # also where SIGINT was ignored: in the background of a shell
     with suppress(_Ended), ExitStack() as held:
-        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="raisonne-")))
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="raisonne-ui-")))
         started: list[Companion] = []
         instance = held.enter_context(get_instance_for_cli())
         held.callback(_end_all, started)
