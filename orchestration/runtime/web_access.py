@@ -82,7 +82,12 @@ def protected(app: ASGIApp, access: WebAccess) -> ASGIApp:
 
 
 def called_by_name(app: ASGIApp, hosts: Sequence[str]) -> ASGIApp:
-    """Return an application that refuses requests whose Host is none of its names. `*` allows every name."""
+    """Return an application that refuses requests by other names.
+
+    Args:
+        app: Any ASGI application.
+        hosts: What the header `Host` may hold, apart from a port; `*` for anything.
+    """
     return TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
 
 

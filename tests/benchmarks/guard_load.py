@@ -25,7 +25,7 @@ class Load:
     """What was sent and answered. taken: milliseconds of the answers 200. statuses: 0 where the connection broke."""
 
     def __init__(self, body: bytes) -> None:
-        head = f"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
         self.request = head.encode() + body
         self.statuses: Counter[int] = Counter()
         self.taken: list[float] = []
