@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,9 +22,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import PATIENCE_S, ROOT, Landing, Row, encoded, picture
+from click.testing import CliRunner
+from conftest import PATIENCE_S, ROOT, Landing, Row, command, encoded, picture
 from playwright.sync_api import sync_playwright
 
+from orchestration.cli import ui as ui_command
 from orchestration.facts import Facts
 
 _RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
@@ -167,6 +170,29 @@ def ui(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Pat
         yield started
     finally:
         started.kill()
+
+
+@pytest.mark.parametrize(
+    ("options", "token", "says"),
+    [
+        (["--host", "0.0.0.0"], None, "--allow-host"),  # noqa: S104
+        (["--host", "::"], None, "--allow-host"),
+        (["--allow-host", "*"], None, "no host name"),
+        ([], "guessed", "16 characters"),
+        ([], "", "16 characters"),
+    ],
+)
+def test_it_does_not_start_where_others_could_get_in(options: list[str], token: str | None, says: str) -> None:
+    refused = CliRunner().invoke(ui_command.ui, options, env={ui_command.TOKEN: token})
+    assert (refused.exit_code, says in refused.output) == (2, True), refused.output
+
+
+def test_a_port_that_is_taken_is_named(landing: Landing) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = command(landing.config, "ui", "--port", port, check=False)
+    assert (refused.returncode, f"port {port}" in refused.stderr) == (1, True), refused.stderr
+    assert "?token=" not in refused.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
