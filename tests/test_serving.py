@@ -21,10 +21,13 @@ from types import SimpleNamespace
 
 import bundles
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT, encoded, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestration.cli.guard.serve import serve
+from orchestration.cli.published import ExitCode
 from orchestration.guard.service.admission import Admission, Capacity, QueueFull
 from orchestration.guard.service.app import GuardService, ServiceOptions
 from orchestration.guard.service.telemetry import Metrics
@@ -33,7 +36,7 @@ TOKEN = "t0kén"  # noqa: S105 -- of the service that is tested
 KNOWN = [encoded(picture(seed)) for seed in range(4)]
 NEW = encoded(picture(100))
 SLOW = encoded(picture(101).resize((3000, 3000)))  # some 0.15 s
-STATUSES = {"200", "401", "408", "413", "415", "422", "429", "503"}
+STATUSES = {"200", "400", "401", "403", "408", "413", "415", "422", "429", "503"}
 LIMITS = {"pixels": 9_000_000, "member_bytes": 2_000_000}
 
 
@@ -130,6 +133,8 @@ def test_it_answers_with_the_verdict_and_the_bundle_it_is_of(served: Served) -> 
         (KNOWN[0], {"Authorization": "Bearer other"}, 401),
         (KNOWN[0], {"Authorization": f"Basic {TOKEN}".encode()}, 401),
         (KNOWN[0], {"Authorization": ""}, 401),
+        (KNOWN[0], {"Origin": "https://evil.example"}, 403),
+        (KNOWN[0], {"Origin": "null"}, 403),
     ],
 )
 def test_whatever_is_no_image_that_may_be_checked_is_not_allowed(
@@ -137,6 +142,16 @@ def test_whatever_is_no_image_that_may_be_checked_is_not_allowed(
 ) -> None:
     answer = served.check(body, **headers)
     assert (answer.status, answer.json["decision"]) == (status, "unavailable")
+
+
+def test_it_answers_under_its_own_names_alone(served: Served) -> None:
+    for path in ("/v1/check", "/healthz", "/metrics"):
+        assert served.ask("POST" if "check" in path else "GET", path, Host="evil.example").status == 400
+        assert served.ask("GET", path, Origin=f"http://127.0.0.1:{served.port}").status in (200, 405)
+    assert served.ask("GET", "/readyz", Host=f"LOCALHOST:{served.port}").status == 200
+    assert served.ask("GET", "/readyz", Host=f"[::1]:{served.port}").status == 200
+    metrics = served.ask("GET", "/metrics", Origin="https://evil.example")
+    assert (metrics.status, b"raisonne" in metrics.body) == (403, False)
 
 
 def test_probes_need_no_token_and_metrics_do(served: Served) -> None:
@@ -161,8 +176,8 @@ def test_the_api_is_described_as_it_answers(served: Served) -> None:
 
 def test_a_body_that_does_not_arrive_frees_its_place(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=600) as slow:
-        head = f"POST /v1/check HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 99\r\n\r\nabc"
-        slow.sendall(head.encode())
+        head = f"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        slow.sendall(f"{head}Content-Length: 99\r\n\r\nabc".encode())
         assert slow.recv(4096).startswith(b"HTTP/1.1 408")
     assert served.check(NEW).status == 200
 
@@ -323,9 +338,28 @@ def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
     asyncio.run(second_look())
 
 
-def test_whoever_can_be_reached_needs_a_token(folder: Path) -> None:
-    command = [sys.executable, "-m", "orchestration.cli", "serve", "--bundle", str(folder), "--host", "0.0.0.0"]  # noqa: S104
+@pytest.mark.parametrize(
+    ("options", "token", "says"),
+    [
+        (("--host", "0.0.0.0"), None, "--token-file"),  # noqa: S104
+        (("--host", "::"), None, "--no-token"),
+        (("--host", "0.0.0.0", "--no-token"), TOKEN, "--no-token cannot be meant"),  # noqa: S104
+        (("--allow-host", "https://guard.example.org"), TOKEN, "no host name"),
+    ],
+)
+def test_it_does_not_start_where_anybody_could_use_it(
+    tmp_path: Path, options: tuple[str, ...], token: str | None, says: str
+) -> None:
+    refused = CliRunner().invoke(serve, ["--bundle", str(tmp_path), *options], env={"RAISONNE_GUARD_TOKEN": token})
+    assert (refused.exit_code, says in refused.output) == (2, True), refused.output
+
+
+def test_something_in_front_of_it_may_check_who_asks(tmp_path: Path) -> None:
+    """It gets past the token, and then finds that there is no bundle."""
+    command = [sys.executable, "-m", "orchestration.cli", "serve", "--bundle", str(tmp_path / "none"), "--no-token"]
     environment = {name: value for name, value in os.environ.items() if name != "RAISONNE_GUARD_TOKEN"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 2
-    assert "--token-file" in done.stderr
+    everywhere = [*command, "--host", "0.0.0.0", "--port", "0"]  # noqa: S104
+    ended = subprocess.run(
+        everywhere, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert (ended.returncode, "none" in ended.stderr) == (ExitCode.UNAVAILABLE, True), ended.stderr

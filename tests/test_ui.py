@@ -1,26 +1,32 @@
-"""Dagster's UI and daemon as `raisonne ui` starts them: launched by hand, then by the sensors.
+"""Dagster's UI and daemon as `raisonne ui` starts them: opened in a browser, launched by hand, then by the sensors.
 
-One test, because starting the processes takes longer than anything they are asked. What sensors decide is tested
-without waiting for them in `test_automation.py`. Everything is seen from outside:
-through the GraphQL API that the UI itself uses, through the published file, and through the fact tables.
+One UI for all, because starting the processes takes longer than anything they are asked. What sensors decide is tested
+without waiting for them in `test_automation.py`, and most attacks without Dagster in `test_web_access.py`. Everything
+is seen from outside: through the GraphQL API that the UI itself uses, through the published file, and through the fact
+tables.
 """
 
+import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import PATIENCE_S, ROOT, Landing, Row, encoded, picture
+from click.testing import CliRunner
+from conftest import PATIENCE_S, ROOT, Landing, Row, command, encoded, picture
+from playwright.sync_api import sync_playwright
 
+from orchestration.cli import ui as ui_command
 from orchestration.facts import Facts
 
 _RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
@@ -28,9 +34,11 @@ _ASSETS = """{ assetNodes {
     assetKey { path } groupName description isPartitioned
     assetChecksOrError { ... on AssetChecks { checks {
         name description executionForLatestMaterialization { status evaluation { success } } } } } } }"""
+_CHROMIUM = Path("/usr/bin/chromium")
 _LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 
+_COMMAND = ("-m", "orchestration.cli", "ui", "--port", "0")
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -38,29 +46,41 @@ class Ui:
     """The processes of `raisonne ui`, and questions to them."""
 
     def __init__(self, landing: Landing, log: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.log = log
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+        """Start it as a script does in the background: with SIGINT ignored."""
+        self.log, self._config = log, f"RAISONNE_CONFIG={landing.config}"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "orchestration.cli", "ui", "--port", str(self.port)],
+                ["sh", "-c", 'trap \'\' INT; exec "$0" "$@"', sys.executable, *_COMMAND],
                 cwd=ROOT,
-                env=environment | {"RAISONNE_CONFIG": str(landing.config)},
+                env=kept | {"RAISONNE_CONFIG": str(landing.config)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
+    def address(self) -> str:
+        """Return what it printed to open it."""
+        printed = self.until("it prints its address", lambda: re.search(r"http://\S+", self.log.read_text()))
+        return printed.group()
+
+    def request(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, bytes]:
+        """Send what any program can, the token only where `headers` say so."""
+        connection = http.client.HTTPConnection(self.address().split("/")[2], timeout=PATIENCE_S)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
     def ask(self, query: str, **variables: object) -> dict:
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
-            found = json.load(answer)
+        body, token = json.dumps({"query": query, "variables": variables}), self.address().partition("?token=")[2]
+        own = {"Content_Type": "application/json", "Authorization": f"Bearer {token}"}
+        status, answer = self.request("POST", "/graphql", body, **own)
+        assert status == 200, answer
+        found = json.loads(answer)
         assert "errors" not in found, found["errors"]
         return found["data"]
 
@@ -77,24 +97,36 @@ class Ui:
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-6000:]
 
-    def end(self) -> None:
-        """End the process group started here, and nothing else."""
-        for number, seconds in ((signal.SIGINT, 20), (signal.SIGTERM, 20), (signal.SIGKILL, 60)):
-            try:
-                os.killpg(self.process.pid, number)
-                self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                break
-        self.process.wait(600)
+    def processes(self) -> dict[int, str]:
+        """Return the numbers and commands of all that it started, whoever their parents are now."""
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if self._config in (process / "environ").read_bytes().decode(errors="replace").split("\0"):
+                    found[int(process.name)] = (process / "cmdline").read_bytes().decode().replace("\0", " ")
+        return found
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal to the process that was started, and to no other. Returns its exit code once all are gone."""
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE_S)
+        pause, patient = threading.Event(), time.monotonic() + PATIENCE_S
+        while left := self.processes():
+            assert time.monotonic() < patient, left
+            pause.wait(0.1)
+        return code
+
+    def kill(self) -> None:
+        """Kill what a failed test has left."""
+        self.process.kill()
+        for number in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        self.process.wait(PATIENCE_S)
 
     def repository(self) -> dict | None:
         query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
-        try:
-            nodes = self.ask(query)["repositoriesOrError"].get("nodes")
-        except OSError:
-            return None  # not listening yet
+        nodes = self.ask(query)["repositoriesOrError"].get("nodes")
         return nodes[0] if nodes else None
 
     def launch(self, job: str, config: dict | None = None) -> str:
@@ -137,12 +169,44 @@ def ui(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Pat
     try:
         yield started
     finally:
-        started.end()
+        started.kill()
+
+
+@pytest.mark.parametrize(
+    ("options", "token", "says"),
+    [
+        (["--host", "0.0.0.0"], None, "--allow-host"),  # noqa: S104
+        (["--host", "::"], None, "--allow-host"),
+        (["--allow-host", "*"], None, "no host name"),
+        ([], "guessed", "16 characters"),
+        ([], "", "16 characters"),
+    ],
+)
+def test_it_does_not_start_where_others_could_get_in(options: list[str], token: str | None, says: str) -> None:
+    refused = CliRunner().invoke(ui_command.ui, options, env={ui_command.TOKEN: token})
+    assert (refused.exit_code, says in refused.output) == (2, True), refused.output
+
+
+def test_a_port_that_is_taken_is_named(landing: Landing) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = command(landing.config, "ui", "--port", port, check=False)
+    assert (refused.returncode, f"port {port}" in refused.stderr) == (1, True), refused.stderr
+    assert "?token=" not in refused.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_also_of_one_that_has_not_started_yet(ui: Ui, number: signal.Signals) -> None:
+    ui.until("the code server loads", lambda: any("code-server" in each for each in ui.processes().values()))
+    code = ui.end(number)
+    assert code == (0 if number == signal.SIGTERM else -number)
 
 
 def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
     ui: Ui, landing: Landing, rows_of: Callable[[int, int], list[Row]]
 ) -> None:
+    token = ui.address().partition("?token=")[2]
+    _check_that_strangers_get_nothing(ui, token)
     run_id = ui.launch("everything")
     assert ui.until("`everything` ends", lambda: ui.ended(run_id)) == "SUCCESS"
     assert landing.query("select count(*) from fingerprints.images where status = 'ok'") == [(10,)]
@@ -173,6 +237,55 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
 
     _export_an_earlier_version(ui, landing, before)
     assert {run["status"] for run in ui.runs()} == {"SUCCESS"}
+    _check_in_a_browser(ui)
+
+    running = " ".join(ui.processes().values())
+    assert all(part in running for part in ("orchestration.cli ui", "code-server", "api grpc", "dagster._daemon"))
+    assert ui.end(signal.SIGINT) == 0
+    assert ui.log.read_text(errors="replace").count(token) == 1, "only the address that is printed holds the token"
+
+
+def _check_that_strangers_get_nothing(ui: Ui, token: str) -> None:
+    """Try what websites and programs without the token can, on the server that is really there."""
+    ui.until("the code location is loaded", ui.repository)
+    launch = json.dumps({"query": "mutation { reloadWorkspace { __typename } }"})
+    asked, evil, own = "/graphql?query=mutation{reloadWorkspace{__typename}}", "https://evil.example", f"Bearer {token}"
+    kind = "application/json"
+    for headers, status in (
+        ({"Content_Type": kind}, 401),
+        ({"Content_Type": kind, "Authorization": "Bearer a-wrong-token"}, 401),
+        ({"Content_Type": kind, "Authorization": own, "Origin": evil}, 403),
+        ({"Content_Type": kind, "Authorization": own, "Host": "evil.example"}, 400),
+        ({"Content_Type": "text/plain", "Authorization": own}, 415),
+    ):
+        assert ui.request("POST", "/graphql", launch, **headers)[0] == status, headers
+    assert ui.request("GET", asked, Authorization=own, Origin=evil)[0] == 403
+    assert ui.request("GET", asked, Authorization=own)[0] == 405
+    for path in ("/", "/server_info", "/?token=a-wrong-token"):
+        assert ui.request("GET", path)[0] == 401
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13"}
+    upgrade |= {"Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec_WebSocket_Protocol": "graphql-ws"}
+    assert ui.request("GET", "/graphql", Authorization=own, Origin=evil, **upgrade)[0] == 403
+    assert ui.request("GET", "/graphql", **upgrade)[0] == 401
+    assert ui.request("GET", "/graphql", Authorization=own, **upgrade)[0] == 101
+
+
+def _check_in_a_browser(ui: Ui) -> None:
+    """Open the printed address: the pages show what is there, and their WebSocket answers."""
+    if not _CHROMIUM.exists():
+        return  # the attacks are tried all the same
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(_CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        page, address = browser.new_context().new_page(), ui.address()
+        home = address.partition("?")[0]
+        assert page.goto(home).status == 401
+        with page.expect_websocket() as sockets:
+            assert page.goto(address).status == 200
+        sockets.value.wait_for_event("framereceived", timeout=PATIENCE_S * 1000)
+        page.goto(f"{home}runs")
+        page.get_by_text("curator_job").first.wait_for(timeout=PATIENCE_S * 1000)
+        assert page.url == f"{home}runs"
+        browser.close()
 
 
 def _make_sensors_due(landing: Landing) -> None:

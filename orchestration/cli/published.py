@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 CONFIG = click.option(
     "--config", type=click.Path(dir_okay=False), help="Settings file. Default: RAISONNE_CONFIG, then ./raisonne.toml."
 )
+ALLOW_HOST = click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Host name that requests may use, without a port; `*.example.org` for all below it. Repeat it for several.",
+)
 
 
 class ExitCode(IntEnum):

@@ -25,8 +25,8 @@ class Load:
     """What was sent and answered. taken: milliseconds of the answers 200. statuses: 0 where the connection broke."""
 
     def __init__(self, body: bytes) -> None:
-        head = f"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.request = head.encode() + body
+        head = "POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+        self.request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         self.statuses: Counter[int] = Counter()
         self.taken: list[float] = []
         self.free: deque[Connection] = deque()

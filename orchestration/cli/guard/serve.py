@@ -4,7 +4,6 @@ What belongs here: arguments, the token, the socket. What does not: the service 
 checking without it (`cli/guard/check.py`).
 """
 
-import ipaddress
 import os
 import socket
 from pathlib import Path
@@ -21,6 +20,7 @@ from orchestration.cli.guard.options import (
     bundle_path,
     verdict_log,
 )
+from orchestration.cli.published import ALLOW_HOST
 
 _HELD = 500_000_000  # bytes of all images in memory
 
@@ -58,6 +58,12 @@ _HELD = 500_000_000  # bytes of all images in memory
     type=click.Path(path_type=Path, dir_okay=False),
     help="File with the bearer token. Default: RAISONNE_GUARD_TOKEN.",
 )
+@click.option(
+    "--no-token",
+    is_flag=True,
+    help="Need no token at an address that other machines can reach: something in front of it checks who asks.",
+)
+@ALLOW_HOST
 @ENCODER
 @OVERRIDES
 @LOG
@@ -73,6 +79,8 @@ def serve(
     body_bytes: int | None,
     reload_every: float,
     token_file: Path | None,
+    no_token: bool,
+    allow_host: tuple[str, ...],
     encoder: str | None,
     overrides: Path | None,
     log: bool,
@@ -83,8 +91,20 @@ def serve(
     A replaced bundle is loaded without a break. SIGTERM answers the accepted requests, then ends the service.
     """
     token = _token(token_file)
-    if token is None and not _is_loopback(host):
-        raise click.UsageError(f"other machines can reach {host}; pass --token-file or set RAISONNE_GUARD_TOKEN")
+    if token and no_token:
+        raise click.UsageError("there is a token, so --no-token cannot be meant")
+    loopback = _is_loopback(host)
+    if token is None and not loopback and not no_token:
+        raise click.UsageError(
+            f"other machines can reach {host}; pass --token-file or set RAISONNE_GUARD_TOKEN, "
+            "or --no-token if something in front of it checks who asks"
+        )
+    try:
+        from orchestration.runtime import web_access
+
+        hosts = web_access.names_of(host, allow_host) if loopback or allow_host else ("*",)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     try:
         from orchestration.guard.service import admission, app, current_bundle, telemetry
     except ImportError as error:
@@ -110,13 +130,15 @@ def serve(
     count = workers or len(os.sched_getaffinity(0))
     capacity = admission.Capacity(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
     with verdict_log(log=log, config=config) as record:
-        service = app.GuardService(current, capacity, metrics, app.ServiceOptions(reload_every, token, record))
+        service = app.GuardService(current, capacity, metrics, app.ServiceOptions(reload_every, token, record, hosts))
         app.serve(service, listening, timeout + body_timeout + 5)
 
 
 def _is_loopback(host: str) -> bool:
+    from orchestration.runtime import web_access
+
     try:
-        return all(ipaddress.ip_address(each[4][0]).is_loopback for each in socket.getaddrinfo(host, None))
+        return web_access.is_loopback(host)
     except OSError as error:
         raise click.UsageError(f"{host}: {error.strerror}") from None
 

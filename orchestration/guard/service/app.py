@@ -22,6 +22,7 @@ from importlib.metadata import version
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -31,6 +32,7 @@ from orchestration.guard.service.connections import connections
 from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.openapi import openapi
 from orchestration.guard.service.telemetry import JsonLines, Metrics
+from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, called_by_name
 from transforms.guard import BundleChanged, Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
@@ -52,11 +54,13 @@ class ServiceOptions:
         every_s: Seconds between looks for a new bundle.
         token: Bearer token that requests need; None if they need none.
         record: Takes every verdict, and returns at once.
+        hosts: The names that requests may call the service by, without a port; `*` for any.
     """
 
     every_s: float
     token: str | None
     record: Callable[[Verdict], object]
+    hosts: tuple[str, ...] = LOOPBACK
 
 
 class GuardService:
@@ -75,6 +79,7 @@ class GuardService:
                 Route("/metrics", self._measured, methods=["GET"]),
                 Route("/openapi.json", self._described, methods=["GET"]),
             ],
+            middleware=[Middleware(called_by_name, options.hosts), Middleware(OwnOrigin, self._refuse_page)],
             exception_handlers={Refusal: self._refuse, Exception: self._fail},
             lifespan=self._life,
         )
@@ -189,6 +194,10 @@ class GuardService:
 
     async def _described(self, _: Request) -> Response:
         return JSONResponse(self._openapi)
+
+    def _refuse_page(self, reason: str, status: int) -> Response:
+        self._metrics.refused.labels(str(status)).inc()
+        return JSONResponse({"decision": "unavailable", "reason": reason}, status)
 
     async def _refuse(self, _: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)  # noqa: S101 -- Starlette calls it for these only

@@ -66,6 +66,7 @@ def _answers(body_bytes: int) -> dict[str, Any]:
         "422": "The body cannot be read as an image, or not compared as a whole; it is not allowed.",
     }
     refusals = {
+        "403": "A page of another address sent it.",
         "408": "The body did not arrive in time.",
         "413": f"The body has more than {body_bytes:,} bytes.",
         "415": "The content type is not that of an image.",
@@ -73,6 +74,7 @@ def _answers(body_bytes: int) -> dict[str, Any]:
     }
     either = {"oneOf": [_part("Verdict"), _part("Refusal")]}
     return {
+        "400": {"description": "The host name is none of the service's.", "content": {"text/plain": {}}},
         **{code: _json(text, _part("Verdict")) for code, text in verdicts.items()},
         **{code: _json(text, _part("Refusal")) for code, text in refusals.items()},
         "503": _json("Not checked in time, or not at all; it is not allowed.", either),

@@ -1,0 +1,241 @@
+"""Who may use a web server of this project: host names, origins, methods, bodies, a token.
+
+What belongs here: the ASGI layer before an application, for pages in a browser and for machines. What does not: the
+application behind it (`runtime/dagster_ui.py`, `guard/service/app.py`), options of commands (`cli/`).
+
+Any website can make a reader's browser send requests to a server on the reader's own machine, and can point a name of
+its own at that machine. So a request must use a name of this server, must not come from a page of another one, and
+where people use a browser it must bring what only the printed address gave them.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import re
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+"""The names of this machine for itself."""
+_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", re.IGNORECASE)
+_TOKEN_LENGTH = 16
+_LOCKED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Raisonné</title>
+<p>Open the address that the command printed when it started: it holds what opens this page.
+If you just did, <a href="/">go on</a>.</p></html>"""
+_SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class WebAccess:
+    """Who may use a server that people open in a browser.
+
+    Attributes:
+        hosts: The names it is called by, without a port; `*.example.org` for all names below one.
+        token: What the printed address, or the header `Authorization: Bearer`, must hold.
+        cookie: Name of the cookie that stands for the token; another one for each server on this machine.
+        posted: Paths that execute what they are asked, and therefore take it as the body of a POST alone.
+        body_bytes: Most bytes of a body.
+    """
+
+    hosts: tuple[str, ...]
+    token: str
+    cookie: str
+    posted: frozenset[str] = frozenset()
+    body_bytes: int = 16_000_000
+
+    @property
+    def session(self) -> str:
+        """The value of the cookie. It does not tell the token, which may be in use elsewhere too."""
+        return hmac.digest(self.token.encode(), self.cookie.encode(), hashlib.sha256).hex()
+
+    def admits(self, connection: HTTPConnection) -> bool:
+        """Tell whether a request brings the cookie or the token."""
+        if _equal(connection.cookies.get(self.cookie, ""), self.session):
+            return True
+        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and _equal(given.strip().encode("latin-1"), self.token)
+
+
+def protected(app: ASGIApp, access: WebAccess) -> ASGIApp:
+    """Return an application that answers only who may use it.
+
+    Args:
+        app: Any ASGI application, which needs no protection of its own.
+        access: Who may use it.
+    """
+    limited = RequestBodyLimitMiddleware(app, access.body_bytes)
+    return called_by_name(OwnOrigin(TokenHolders(limited, access)), access.hosts)
+
+
+def called_by_name(app: ASGIApp, hosts: Sequence[str]) -> ASGIApp:
+    """Return an application that refuses requests by other names.
+
+    Args:
+        app: Any ASGI application.
+        hosts: What the header `Host` may hold, apart from a port; `*` for anything.
+    """
+    return TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
+
+
+class OwnOrigin:
+    """Refuses requests and WebSockets that pages of another origin send. Machines send no Origin, and pass.
+
+    The origin must be the address that the request is sent to, its port included: what a page on another port of the
+    same machine sends brings the cookies of this one.
+    """
+
+    def __init__(self, app: ASGIApp, refuse: Callable[[str, int], Response] = PlainTextResponse) -> None:
+        self._app, self._refuse = app, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a connection, as ASGI has it."""
+        if scope["type"] in ("http", "websocket"):
+            headers = Headers(scope=scope)
+            host = headers.get("host", "").lower()
+            if not all(_authority(origin) == host for origin in headers.getlist("origin")):
+                await self._refuse("a page of another address sent this", 403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class TokenHolders:
+    """Lets in who brings the token, and hands browsers a cookie for it. What comes in is read, or posted as JSON."""
+
+    def __init__(self, app: ASGIApp, access: WebAccess) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a connection, as ASGI has it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+        elif refused := self._answer(HTTPConnection(scope)):
+            await refused(scope, receive, send)
+        else:
+            await self._app(scope, receive, _with_headers(send))
+
+    def _answer(self, connection: HTTPConnection) -> Response | None:
+        """Return what a connection is answered before it reaches the application; None if it may go on."""
+        scope = connection.scope
+        opens = scope["type"] == "http" and (scope["method"], scope["path"]) == ("GET", "/")
+        if opens and _equal(connection.query_params.get("token", ""), self._access.token):
+            return self._enter(connection)
+        if not self._access.admits(connection):
+            return HTMLResponse(_LOCKED, 401, {"Cache-Control": "no-store", "WWW-Authenticate": "Bearer"})
+        return self._misuse(connection) if scope["type"] == "http" else None
+
+    def _enter(self, connection: HTTPConnection) -> Response:
+        """Return the way to the page without the token in its address, and the cookie that stands for it."""
+        answer = RedirectResponse("/", 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+        secure = connection.url.is_secure
+        answer.set_cookie(self._access.cookie, self._access.session, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    def _misuse(self, connection: HTTPConnection) -> Response | None:
+        method, path = connection.scope["method"], connection.scope["path"]
+        if method in ("GET", "HEAD"):
+            if path in self._access.posted and connection.scope["query_string"]:
+                return PlainTextResponse("post it as application/json", 405, {"Allow": "POST"})
+            return None
+        if method != "POST":
+            return PlainTextResponse("read a page, or post to it", 405, {"Allow": "GET, HEAD, POST"})
+        kinds = [kind.partition(";")[0].strip().lower() for kind in connection.headers.getlist("content-type")]
+        return None if kinds == ["application/json"] else PlainTextResponse("post it as application/json", 415)
+
+
+def new_token() -> str:
+    """Return a token that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
+def checked_token(text: str) -> str:
+    """Return a token that a person chose, without space around it. Raises ValueError for one that can be guessed."""
+    token = text.strip()
+    if len(token) < _TOKEN_LENGTH:
+        raise ValueError(f"a token needs {_TOKEN_LENGTH} characters or more, this one has {len(token)}")
+    return token
+
+
+def names_of(host: str, allowed: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names by which a server may be called, the one to print first.
+
+    Args:
+        host: The address that it listens at.
+        allowed: Further names, without a port; `*.example.org` for all below one.
+
+    Raises:
+        ValueError: If one of them is no name, or all addresses of a machine are given and no name for them.
+    """
+    for name in allowed:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no host name; write it without a scheme and a port: raisonne.example.org")
+    every = host == "" or (_is_address(host) and ipaddress.ip_address(host).is_unspecified)
+    if every and not allowed:
+        raise ValueError(f"{host or 'no address'} means all of this machine's; say what it is called by: --allow-host")
+    named = () if every else (f"[{host}]" if ":" in host else host,)
+    return tuple(dict.fromkeys((*named, *allowed, *LOOPBACK)))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address. Raises OSError for a name that has none."""
+    found = socket.getaddrinfo(host, None)
+    return all(ipaddress.ip_address(each[4][0]).is_loopback for each in found)
+
+
+def address(name: str, port: int, token: str | None = None) -> str:
+    """Return what to open in a browser.
+
+    Args:
+        name: Of the server.
+        port: Its port.
+        token: What lets the reader in; None to leave that out.
+    """
+    return f"http://{name}:{port}/" + ("" if token is None else f"?token={quote(token, safe='')}")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _authority(origin: str) -> str | None:
+    """Return the host and port of an origin; None for what names none, such as `null`."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
+
+
+def _equal(given: str | bytes, wanted: str) -> bool:
+    """Compare in a time that does not tell where they differ."""
+    told = given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
+    return hmac.compare_digest(told, wanted.encode())
+
+
+def _with_headers(send: Send) -> Send:
+    """Return `send` that adds headers which keep an answer to its own pages, where the application sets none."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _SAFE.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sending
