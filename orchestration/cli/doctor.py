@@ -1,7 +1,7 @@
 """`raisonne doctor`: what is wrong with the installation, and what mends it.
 
 What belongs here: the option, what is printed, the exit code. What does not: the checks (`runtime/installation.py`),
-the repair (`warehouse/soundness.py`).
+the repair (`warehouse/soundness/repair.py`).
 """
 
 import os
@@ -30,12 +30,13 @@ def doctor(repair: bool, config: str | None) -> None:
     import duckdb
 
     from orchestration.runtime import installation
-    from orchestration.warehouse import publishing, soundness
+    from orchestration.warehouse import publishing
+    from orchestration.warehouse.soundness import repair as repairs
     from transforms.readable import printable
 
     if repair:
         try:
-            for sentence in soundness.repair(settings.home, settings.limits.duckdb_memory):
+            for sentence in repairs.repair(settings.home, settings.limits.duckdb_memory):
                 click.echo(printable(sentence))
         except (OSError, publishing.Busy, publishing.NotPublished, duckdb.Error) as error:
             raise CommandError(str(error)) from None

@@ -73,7 +73,7 @@ def published_tables(
         warehouse.warn(f"{sentence}; it is not compared with, and a new version is published")
     if plan.holder is not None:
         context.log.info("version %d already holds this: nothing to publish", plan.holder)
-        if not exports.complete(exports.default_folder(home, plan.holder)):  # a run was killed before it wrote them
+        if not exports.complete(exports.default_folder(home, plan.holder), plan.holder):  # a run was killed
             yield from (dg.MaterializeResult(selected[name]) for name in exports.TABLES if name in selected)
         return
     with version.build_version(plan, facts, settings, home, context.run_id) as file:

@@ -1,7 +1,7 @@
 """The state of an installation: its home, versions, disk, encoders and extensions, each with what mends it.
 
 What belongs here: one function per part, and the list of them. What does not: printing (`cli/doctor.py`), mending the
-published version (`warehouse/soundness.py`).
+published version (`warehouse/soundness/repair.py`).
 """
 
 import os
@@ -15,7 +15,8 @@ from pathlib import Path
 import duckdb
 
 from orchestration.settings import Settings
-from orchestration.warehouse import previous, publishing, soundness
+from orchestration.warehouse import previous, publishing
+from orchestration.warehouse.soundness.faults import fault
 from transforms import encoders
 
 _READING_REPAIR = f"`{publishing.REPAIR}` publishes the newest sound version that is kept"
@@ -84,7 +85,7 @@ def _published(settings: Settings) -> Diagnosis:
             fix = _READING_REPAIR if lost else "`raisonne run` publishes the first"
             health = Health.BROKEN if lost else Health.LACKING
             return Diagnosis(part, health, f"{home / publishing.LINK} is not there", fix)
-        reason = soundness.fault(version, settings.limits.duckdb_memory)
+        reason = fault(version, settings.limits.duckdb_memory)
     except FileExistsError as error:
         return Diagnosis(part, Health.BROKEN, str(error).partition(";")[0], _READING_REPAIR)
     except (duckdb.Error, publishing.NotPublished) as error:
@@ -98,7 +99,7 @@ def _kept(settings: Settings) -> Diagnosis:
     part, faults, numbers = "kept versions", [], []
     for version in publishing.history(settings.home):
         try:
-            reason = soundness.fault(version, settings.limits.duckdb_memory, previous.READ)
+            reason = fault(version, settings.limits.duckdb_memory, previous.READ)
         except (duckdb.Error, publishing.NotPublished) as error:
             reason = str(error)
         numbers.append(str(version.number))

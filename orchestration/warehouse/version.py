@@ -18,8 +18,9 @@ from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import build, functions, macros, previous, publishing, soundness, sql_folder
+from orchestration.warehouse import build, functions, macros, previous, publishing, sql_folder
 from orchestration.warehouse.models import Model
+from orchestration.warehouse.soundness import faults
 
 HISTORY = pa.schema(
     {
@@ -195,10 +196,10 @@ def _last_sound(
     if published and published not in kept:
         damaged.append(f"version {published.number} is gone")
     for version in reversed(kept):
-        fault = soundness.fault(version, memory, previous.READ)
+        fault = faults.fault(version, memory, previous.READ)
         history = _history(version) if fault is None else HISTORY.empty_table()
         if fault is None and (made_by is None or history["recipe"][-1].as_py() == made_by):
-            fault = soundness.fault(version, memory)
+            fault = faults.fault(version, memory)
         if fault is None:
             return version, history, tuple(damaged)
         damaged.append(f"version {version.number} is damaged ({fault})")

@@ -8,6 +8,7 @@ does not: choosing the files, and how they replace earlier ones (`reports/export
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -77,6 +78,35 @@ def staging_folder(folder: Path) -> Iterator[Path]:
             if created:
                 with suppress(OSError):  # it holds what was written
                     folder.rmdir()
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put a folder in the place of `target`, so that readers find the old one or the new one, whenever this is killed.
+
+    `target` becomes a relative link to the folder, which lies beside it under a hidden name. Where the file system has
+    no links, and where `target` is a folder of an earlier release, there is none for a moment. The next call removes
+    what a killed one left.
+
+    Args:
+        new: The folder, in a `staging_folder` of `target`'s parent.
+        target: A link from an earlier call, a folder to remove, or nothing.
+
+    Raises:
+        OSError: If the file system refuses.
+    """
+    place, link = target.with_name(f".{target.name}-{secrets.token_hex(4)}"), new.with_name(f"link-{new.name}")
+    new.rename(place)
+    with suppress(OSError):  # the file system has no links
+        link.symlink_to(place.name)
+    if target.is_dir() and not (target.is_symlink() and link.is_symlink()):
+        target.rename(new.with_name(f"earlier-{new.name}"))
+    if link.is_symlink():
+        link.replace(target)
+    else:
+        place.rename(target)
+    for left in target.parent.glob(f".{target.name}-*"):
+        if not left.samefile(target):
+            shutil.rmtree(left)
 
 
 def remove(folder: Path) -> None:
