@@ -270,7 +270,9 @@ def open_version(version: Version) -> duckdb.DuckDBPyConnection:
 
 
 def set_aside(path: Path) -> Path:
-    """Give what is damaged another name, which nothing reads. Returns the new path."""
+    """Give what is damaged another name, which nothing reads. Returns the new path. Its number stays taken."""
+    if _NAME.fullmatch(path.name):
+        _guard(path)
     free = path.with_name(f"damaged-{path.name}")
     while free.exists() or free.is_symlink():
         free = free.with_name(f"again-{free.name}")

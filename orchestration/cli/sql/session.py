@@ -10,6 +10,7 @@ users, but not from root. So statements that write files are refused before they
 import os
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -127,10 +128,7 @@ class Session:
 
 
 def _tokens(text: str) -> list[tuple[str, token_type]]:
-    data = text.encode()  # offsets are of bytes
-    found = duckdb.tokenize(text)
-    ends = [*(offset for offset, _ in found[1:]), len(data)]
-    return [
-        (data[offset:end].decode(errors="replace").strip(), kind)
-        for (offset, kind), end in zip(found, ends, strict=True)
-    ]
+    data, found = text.encode(), duckdb.tokenize(text)
+    starts = [offset for offset, _ in found]  # of bytes
+    words = [data[start:end] for start, end in pairwise([*starts, len(data)])]
+    return [(word.decode(errors="replace").strip(), kind) for word, (_, kind) in zip(words, found, strict=True)]
