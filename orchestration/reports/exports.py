@@ -91,8 +91,8 @@ def write(
 ) -> list[Path]:
     """Write a published version's exports, all or none.
 
-    The folder `pages`, from which the pages load, is a link that is replaced atomically. DuckDB uses up to
-    `limits.duckdb_memory` and spills the rest to disk.
+    The folder `pages`, from which the pages load, is replaced as a whole. DuckDB uses up to `limits.duckdb_memory` and
+    spills the rest to disk.
 
     Args:
         con: a connection to the version.

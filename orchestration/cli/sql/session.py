@@ -120,11 +120,12 @@ class Session:
         text = literal
         if match:
             text = match["dollar"] if match["quoted"] is None else match["quoted"].replace("''", "'")
-        path, home = Path(text.removeprefix("file://")), self._home.resolve()
         if "\0" in text:
             return False
-        places = [Path(os.path.normpath(Path.cwd() / path)), path.parent.resolve() / path.name, path.resolve()]
-        return any(place.is_relative_to(folder) for place in places for folder in (home, self._home))
+        path = Path.cwd() / text.removeprefix("file://")
+        places = (os.path.normpath(path), os.path.realpath(path.parent), os.path.realpath(path))
+        homes = (self._home, self._home.resolve())
+        return any(Path(place).is_relative_to(home) for place in places for home in homes)
 
 
 def _tokens(text: str) -> list[tuple[str, token_type]]:
