@@ -66,10 +66,10 @@ def test_a_cut_delivery_is_held_back_until_it_is_accepted_and_broken_everywhere(
     assert partition_fails(landing, monkeypatch)
 
     folder = exports.default_folder(landing.home, before[0][0])
-    assert exports.complete(folder)
+    assert exports.complete(folder, before[0][0])
     shutil.rmtree(folder)  # as if the run had been killed before it wrote them
     landing.run_here()
-    assert exports.complete(folder)
+    assert exports.complete(folder, before[0][0])
     assert landing.query("select max(version) from warehouse.versions") == before
 
 

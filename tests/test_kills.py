@@ -17,6 +17,8 @@ import duckdb
 from conftest import Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
+from orchestration.reports import exports
+from orchestration.warehouse import publishing
 from tests.processes import FORKS
 
 type Rows = Callable[[int, int], list[Row]]
@@ -209,6 +211,12 @@ def published(home: Path) -> dict[str, list[str]]:
         return {name: sorted(map(repr, _alike(con.table(name)).fetchall())) for name in compared}
 
 
+def exports_of_newest(home: Path) -> bool:
+    """Return whether the published version has all its exports."""
+    version = publishing.current(home)
+    return version is not None and exports.complete(exports.default_folder(home, version.number), version.number)
+
+
 def _alike(table: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     return table.select(*(duckdb.ColumnExpression(name) for name in table.columns if name not in _UNLIKE))
 
@@ -243,6 +251,7 @@ def test_runs_killed_in_every_stage_leave_what_an_undisturbed_run_leaves(landing
     for point in [("joins: made", AFTER), *points(commits)[::3], *publishing]:
         shaken.run(point)
     shaken.run()
+    assert exports_of_newest(shaken.home)
     assert calm.run() == shaken.run() == [], "nothing is left to do"
     same(facts(shaken.home), facts(calm.home))
     same(published(shaken.home), published(calm.home))
@@ -251,5 +260,6 @@ def test_runs_killed_in_every_stage_leave_what_an_undisturbed_run_leaves(landing
     for point in [*points(calm.run())[1::8], (_LINK, AFTER)]:
         shaken.run(point)
     shaken.run()
+    assert exports_of_newest(shaken.home)
     same(facts(shaken.home), facts(calm.home))
     same(published(shaken.home), published(calm.home))

@@ -14,6 +14,7 @@ from orchestration.cli.published import (
     CONFIG,
     CommandError,
     ExitCode,
+    damage_told,
     load_settings,
     open_published,
     training_pictures,
@@ -84,7 +85,9 @@ def export(
         except OSError as error:
             message = f"{error.filename or to or folder}: {error.strerror}" if error.strerror else str(error)
             raise CommandError(message) from None
-        except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError, duckdb.Error) as error:
+        except duckdb.Error as error:
+            raise CommandError(damage_told(error) or str(error)) from None
+        except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError) as error:
             raise CommandError(str(error)) from None
     for path in files:
         click.echo(path)

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from orchestration.cli.doctor import doctor
 from orchestration.cli.download import download
 from orchestration.cli.export import export
 from orchestration.cli.guard.check import check
@@ -28,5 +29,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, download, show, sql, export, check, serve, ui):
+for command in (doctor, run, download, show, sql, export, check, serve, ui):
     main.add_command(command)

@@ -5,6 +5,8 @@ What belongs here: code that two or more commands call. What does not: a command
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -72,24 +74,53 @@ def load_settings(config: str | None) -> "Settings":
         raise CommandError(str(error), ExitCode.USAGE) from None
 
 
-def open_published(settings: "Settings", version: int | None = None) -> "duckdb.DuckDBPyConnection":
-    """Open the published file read-only, with times in UTC.
+def connect_published(settings: "Settings", version: int | None = None) -> "duckdb.DuckDBPyConnection":
+    """Connect to the published file read-only, with times in UTC.
 
     Args:
         settings: Name the warehouse.
         version: An earlier version that is still kept; the current one if None.
 
     Raises:
-        CommandError: If nothing is published, or not that version.
+        CommandError: If nothing is published, or not that version, or it cannot be read.
     """
+    import duckdb
+
     from orchestration.warehouse import publishing
 
     try:
         con = publishing.connect(settings.home, version)
-    except publishing.NotPublished as error:
+    except (publishing.NotPublished, duckdb.Error) as error:
         raise CommandError(str(error)) from None
     con.execute("set timezone = 'UTC'")
     return con
+
+
+@contextmanager
+def open_published(settings: "Settings", version: int | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
+    """Open the published file for the length of a block, within which damage to it ends the command with a sentence.
+
+    Args:
+        settings: As for `connect_published`, which also says what is raised.
+        version: likewise.
+    """
+    import duckdb
+
+    with connect_published(settings, version) as con:
+        try:
+            yield con
+        except duckdb.Error as error:
+            if told := damage_told(error):
+                raise CommandError(told) from None
+            raise
+
+
+def damage_told(error: "duckdb.Error") -> str | None:
+    """Return a sentence with the repair if an error says that the published file is damaged, else None."""
+    from orchestration.warehouse import publishing
+
+    told = publishing.damage(error)
+    return told and f"the published version is damaged ({told}); run `{publishing.REPAIR}`"
 
 
 def training_pictures(settings: "Settings") -> "PictureReader":

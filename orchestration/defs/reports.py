@@ -12,6 +12,7 @@ from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
 from orchestration.runtime.resources import Warehouse
 from orchestration.warehouse import publishing
+from orchestration.warehouse.soundness import faults
 
 
 class ExportVersion(dg.Config):
@@ -32,7 +33,7 @@ def curator_exports(
     """The reports of a published version as pages, and its tables as CSV, XLSX and Parquet."""
     home, pictures = warehouse.home, PictureReader(warehouse.training_picture)
     try:
-        with publishing.connect(home, config.version) as con:
+        with faults.reading(home, config.version) as con:
             number = publication(con).number
             folder = exports.default_folder(home, number)
             files = exports.write(con, folder, exports.FORMATS, pictures, warehouse.settings)

@@ -69,9 +69,11 @@ def published_tables(
     facts, settings, home = warehouse.facts, warehouse.settings, warehouse.home
     selected = {model.name: key for key, model in _KEYS.items() if key in context.selected_asset_keys}
     plan = version.plan(facts, settings, home, MODELS, [model for model in MODELS if model.name in selected])
+    for sentence in plan.damaged:
+        warehouse.warn(f"{sentence}; it is not compared with, and a new version is published")
     if plan.holder is not None:
         context.log.info("version %d already holds this: nothing to publish", plan.holder)
-        if not exports.complete(exports.default_folder(home, plan.holder)):  # a run was killed before it wrote them
+        if not exports.complete(exports.default_folder(home, plan.holder), plan.holder):  # a run was killed
             yield from (dg.MaterializeResult(selected[name]) for name in exports.TABLES if name in selected)
         return
     with version.build_version(plan, facts, settings, home, context.run_id) as file:

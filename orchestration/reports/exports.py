@@ -5,8 +5,10 @@ workbook (`reports/spreadsheets/workbook.py`), counting (`sql/reports/`).
 """
 
 import errno
+import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -36,6 +38,8 @@ TABLES = (
 PAGE = pages.FIRST
 WORKBOOK = "raisonne.xlsx"
 FORMATS = ("html", "csv", "xlsx", "parquet")
+MANIFEST = ".exports.json"
+"""The version that a folder's exports are of, and the size of each file; written last: what it lists is whole."""
 _DEFAULT = re.compile(r"version-(\d{6,})")
 
 
@@ -53,10 +57,16 @@ def default_folder(home: Path, version: int) -> Path:
     return home / "exports" / f"version-{version:06d}"
 
 
-def complete(folder: Path) -> bool:
-    """Return whether a folder has every file of every format: a run that was killed may have written none, or some."""
-    tables = [f"{table.partition('.')[2]}.{kind}" for table in TABLES for kind in ("csv", "parquet")]
-    return all((folder / name).exists() for name in (PAGE, pages.FOLDER, WORKBOOK, *tables))
+def complete(folder: Path, version: int) -> bool:
+    """Return whether a folder has every file of every format of a version, as they were written.
+
+    Args:
+        folder: The folder.
+        version: Number of the version.
+    """
+    tables = {f"{table.partition('.')[2]}.{kind}" for table in TABLES for kind in ("csv", "parquet")}
+    listed = _listed(folder, version)
+    return listed.keys() >= {*pages.NAMES, WORKBOOK, *tables} and _sizes(folder, listed) == listed
 
 
 def prune(home: Path, kept: Collection[int]) -> None:
@@ -116,10 +126,7 @@ def write(
             workbook.write(con, TABLES, partial / WORKBOOK, pictures)
         names = sorted(path.name for path in partial.iterdir() if path.name != ".spill")
         _require_files(folder, names)
-        for name in names:
-            if name == pages.FOLDER and (folder / name).exists():
-                (folder / name).rename(partial / f"earlier-{name}")
-            (partial / name).replace(folder / name)
+        _put(partial, folder, names, publication(con).number)
     return [folder / name for name in names if (folder / name).is_file()]
 
 
@@ -145,6 +152,39 @@ def write_parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> Non
         path: The file to write.
     """
     con.execute(f"copy {table} to {literal(str(path))} (format parquet, compression zstd)")
+
+
+def _put(partial: Path, folder: Path, names: Sequence[str], version: int) -> None:
+    """Move the written files to their place. Until all are there, no manifest says that they are."""
+    written = (path.relative_to(partial) for name in names for path in [partial / name, *(partial / name).rglob("*")])
+    new = _sizes(partial, [path.as_posix() for path in written if (partial / path).is_file()])
+    kept = {name: size for name, size in _listed(folder, version).items() if name.partition("/")[0] not in names}
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for name in names:
+        if name == pages.FOLDER:
+            staging.replace_folder(partial / name, folder / name)
+        else:
+            (partial / name).replace(folder / name)
+    (partial / MANIFEST).write_text(json.dumps({"version": version, "files": kept | new}), encoding="utf-8")
+    (partial / MANIFEST).replace(folder / MANIFEST)
+
+
+def _listed(folder: Path, version: int) -> dict[str, int]:
+    """Return the sizes of the files that the manifest lists. Empty without one, or if it is of another version."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        return dict(manifest["files"]) if manifest["version"] == version else {}
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
+    """Return the sizes of those files that are there."""
+    sizes = {}
+    for name in names:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            sizes[name] = (folder / name).stat().st_size
+    return sizes
 
 
 def _require_files(folder: Path, names: Sequence[str]) -> None:

@@ -34,6 +34,8 @@ from transforms.reports.duplicate_report import (
 
 FIRST = "duplicate_frequency.html"
 FOLDER, CLUSTER = "pages", "cluster.html"
+NAMES = (FIRST, provenance.PAGE, f"{FOLDER}/{CLUSTER}")
+"""The pages that every version has."""
 _ROWS = 20  # hosts and licences on the page; the tables hold all
 
 

@@ -7,7 +7,7 @@ not: using them (`defs/` and below).
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -36,6 +36,7 @@ class Warehouse(dg.ConfigurableResource):
     """
 
     _settings: settings.Settings = PrivateAttr()
+    _warn: Callable[[str], None] = PrivateAttr()
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Warehouse"]:
@@ -48,12 +49,17 @@ class Warehouse(dg.ConfigurableResource):
             if context.log:
                 context.log.warning(sentence)
 
+        self._warn = warn
         run = context.run.run_id if context.run else "outside of a run"
         log = progress.log_to(context.log.info) if context.log else nullcontext()
         with publishing.writer(self.home, run=run, wait_s=wait, on_wait=warn), log:
             shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
             migrate(self.facts, warn)
             yield self
+
+    def warn(self, sentence: str) -> None:
+        """Say something to whoever started the run, and in its log."""
+        self._warn(sentence)
 
     # Settings and places
 

@@ -8,7 +8,6 @@ dataset falls. What does not: the comparison of verdicts (`sql/provenance/timeli
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -45,6 +44,8 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     ),
 }
 """Tables of `provenance`, by the names by which models read those of the version before."""
+READ = (*(f"provenance.{table}" for table, _ in TABLES.values()), "fingerprints.coverage", "warehouse.versions")
+"""The tables of the version before that a run reads."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,12 @@ class Previous:
 
 
 @contextmanager
-def open_previous(home: Path) -> Iterator[Previous]:
-    """Open the published version of a warehouse, if it has one."""
-    if publishing.current(home) is None:
+def open_previous(version: publishing.Version | None) -> Iterator[Previous]:
+    """Open the version with which the next one is compared, if there is one."""
+    if version is None:
         yield Previous()
         return
-    with publishing.connect(home) as con:
+    with publishing.open_version(version) as con:
         con.execute("set timezone = 'UTC'")
         yield Previous(con)
 

@@ -31,8 +31,16 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from transforms.storage.staging import sync
 
 LINK = "raisonne.duckdb"
+REPAIR = "raisonne doctor --repair"
 _NAME = re.compile(r"raisonne-(\d{6,})\.duckdb(\.wal.*)?")
 _GUARD = "published/never-written"
+_DAMAGE = (
+    "Corrupt database file",
+    "Could not read enough bytes",
+    "not a valid DuckDB database",
+    "has been invalidated",
+)
+_DAMAGE_ERRORS = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
 
 
 class Busy(RuntimeError):
@@ -41,6 +49,10 @@ class Busy(RuntimeError):
 
 class NotPublished(RuntimeError):
     """No published version can be read."""
+
+
+class Damaged(NotPublished):
+    """The published version is there, but cannot be read; the message names the repair."""
 
 
 class NotClosed(RuntimeError):
@@ -71,7 +83,7 @@ def writer(home: Path, *, run: str, wait_s: float, on_wait: Callable[[str], None
         Busy: If another writer still holds the lock after `wait_s` seconds.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with _lock(home, wait_s, on_wait):
+    with lock(home, wait_s, on_wait):
         current(home)  # a run that could not be published is refused before its work, not after
         since = datetime.now(UTC).isoformat(timespec="seconds")
         holder = {"run": run, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
@@ -100,13 +112,21 @@ def current(home: Path) -> Version | None:
         path = link
     if match := _NAME.fullmatch(path.name):
         return Version(int(match[1]), path)
-    raise FileExistsError(f"{link} is not a link to a version; move it away, then run `raisonne run`")
+    raise FileExistsError(f"{link} is not a link to a version; `{REPAIR}` moves it away, or move it away yourself")
 
 
 def versions(home: Path) -> list[Version]:
     """Return the kept published versions, oldest first. A file newer than the link was never published."""
     published = current(home)
     return [version for version in _files(home) if published and version.number <= published.number]
+
+
+def history(home: Path) -> list[Version]:
+    """Return the kept versions, oldest first, also if the link is gone or something else is in its place."""
+    with suppress(FileExistsError):
+        if current(home):
+            return versions(home)
+    return _files(home)  # nothing tells an unpublished file from history: then all of it counts as history
 
 
 def next_number(home: Path) -> int:
@@ -116,7 +136,7 @@ def next_number(home: Path) -> int:
     return 1 + max((number for number, _ in _entries(home)), default=0)
 
 
-def begin(home: Path, run: str, *, from_current: bool) -> Path:
+def begin(home: Path, run: str, *, from_current: bool, start: Version | None = None) -> Path:
     """Return the path of a new private build, to be written with DuckDB and closed before `publish`.
 
     Args:
@@ -124,6 +144,7 @@ def begin(home: Path, run: str, *, from_current: bool) -> Path:
         run: The run, for the name of the build's folder.
         from_current: Whether to copy the published version, so that single tables can be rebuilt. Otherwise the file
             does not exist yet.
+        start: The version to copy. None: the current one.
 
     Raises:
         NotPublished: If there is no version to start from.
@@ -131,7 +152,7 @@ def begin(home: Path, run: str, *, from_current: bool) -> Path:
     prefix = re.sub(r"[^A-Za-z0-9_.-]+", "-", run)[:80]
     build = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=home / "builds"), LINK)
     if from_current:
-        if (published := current(home)) is None:
+        if (published := start or current(home)) is None:
             raise NotPublished(f"{home} has no version to start from; run `raisonne run` on everything first")
         _copy(published.path, build)
     return build
@@ -160,9 +181,8 @@ def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version
     if number < next_number(home):
         raise ValueError(f"version {number} is taken; pass next_number(home), now {next_number(home)}")
     _require_closed(build)
-    # Without a link nothing tells an unpublished file from history: then all of it counts as history.
-    history = versions(home) if current(home) else _files(home)
-    for unpublished in set(_files(home)) - set(history):
+    earlier = history(home)
+    for unpublished in set(_files(home)) - set(earlier):
         unpublished.path.unlink()
     version = Version(number, home / "versions" / f"raisonne-{number:06d}.duckdb")
     _guard(version.path)
@@ -171,15 +191,26 @@ def publish(home: Path, build: Path, number: int, *, keep: int) -> tuple[Version
     try:
         build.rename(version.path)
         sync(version.path.parent)
-        link = build.with_name("link")
-        link.symlink_to(Path("versions", version.path.name))
-        link.replace(home / LINK)
+        turn(home, version, build.parent)
     except BaseException:
         if current(home) != version:
             version.path.unlink(missing_ok=True)
         raise
+    return version, _prune(home, earlier, [*earlier, version][-keep:])
+
+
+def turn(home: Path, version: Version, scratch: Path) -> None:
+    """Turn the link to a version, atomically for readers.
+
+    Args:
+        home: The folder of the warehouse, held for writing.
+        version: A file in `versions/`.
+        scratch: A folder of this writer alone, on the same file system.
+    """
+    link = scratch / "link"
+    link.symlink_to(Path("versions", version.path.name))
+    link.replace(home / LINK)
     sync(home)
-    return version, _prune(home, history, [*history, version][-keep:])
 
 
 def connect(home: Path, number: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -191,21 +222,61 @@ def connect(home: Path, number: int | None = None) -> duckdb.DuckDBPyConnection:
 
     Raises:
         NotPublished: If there is no such version.
-        duckdb.IOException: If a writer has it open.
+        Damaged: If its file cannot be read, or something else is in the place of the link.
+        duckdb.IOException: If a writer has it open, or this user may not read it.
     """
+    try:
+        return _connect(home, number)
+    except FileExistsError as error:
+        raise Damaged(str(error)) from None
+
+
+def damage(error: duckdb.Error) -> str | None:
+    """Return the first line of an error if it says that a database file is damaged, else None."""
+    line = str(error).partition("\n")[0]
+    return line if isinstance(error, _DAMAGE_ERRORS) or any(words in line for words in _DAMAGE) else None
+
+
+def _connect(home: Path, number: int | None) -> duckdb.DuckDBPyConnection:
     gone = None
     while (version := current(home) if number is None else _kept(home, number)) is not None and version != gone:
         try:
-            if (stray := _log(version.path)).exists():
-                _guard(version.path)
-            return duckdb.connect(str(version.path), read_only=True)
-        except OSError as error:
-            raise NotPublished(f"{stray} would be replayed into the published version; remove it") from error
-        except duckdb.IOException:
+            return open_version(version)
+        except duckdb.Error as error:
             if version.path.exists():
+                if told := damage(error):
+                    raise Damaged(f"version {version.number} is damaged ({told}); run `{REPAIR}`") from error
                 raise
         gone = version  # pruned after the link was read: by now the link points elsewhere
-    raise NotPublished(f"{home} has no published version{f', {gone.path} is gone' if gone else ''}; run `raisonne run`")
+    if gone is None:
+        raise NotPublished(f"{home} has no published version; run `raisonne run`")
+    fix = f"run `raisonne run`, or `{REPAIR}` for the newest kept version" if versions(home) else "run `raisonne run`"
+    raise Damaged(f"{home} has no published version, {gone.path} is gone; {fix}")
+
+
+def open_version(version: Version) -> duckdb.DuckDBPyConnection:
+    """Open the file of a version read-only.
+
+    Raises:
+        NotPublished: If a write-ahead log would be replayed into it.
+        duckdb.Error: If it is missing, damaged, or open for writing.
+    """
+    try:
+        if (stray := _log(version.path)).exists():
+            _guard(version.path)
+    except OSError as error:
+        raise NotPublished(f"{stray} would be replayed into the published version; remove it") from error
+    return duckdb.connect(str(version.path), read_only=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Give what is damaged another name, which nothing reads. Returns the new path. Its number stays taken."""
+    if _NAME.fullmatch(path.name):
+        _guard(path)
+    free = path.with_name(f"damaged-{path.name}")
+    while free.exists() or free.is_symlink():
+        free = free.with_name(f"again-{free.name}")
+    return path.rename(free)
 
 
 def _kept(home: Path, number: int) -> Version:
@@ -216,14 +287,24 @@ def _kept(home: Path, number: int) -> Version:
     raise NotPublished(f"{home} does not keep version {number}; it has {kept}")
 
 
-def _lock(home: Path, wait_s: float, on_wait: Callable[[str], None] | None) -> AcquireReturnProxy[FileLock]:
-    lock = FileLock(home / "writer.lock", thread_local=False)  # the context may be left in another thread
+def lock(home: Path, wait_s: float = 0, on_wait: Callable[[str], None] | None = None) -> AcquireReturnProxy[FileLock]:
+    """Take the lock of the writer, for a `with` statement. `writer` is for runs.
+
+    Args:
+        home: The folder of the warehouse.
+        wait_s: See `writer`, as for the others.
+        on_wait: likewise.
+
+    Raises:
+        Busy: likewise.
+    """
+    held = FileLock(home / "writer.lock", thread_local=False)  # the context may be left in another thread
     with suppress(Timeout):
-        return lock.acquire(timeout=0)
+        return held.acquire(timeout=0)
     if on_wait is not None:
         on_wait(f"waiting up to {wait_s:g} s for {_holder(home)}, which is writing {home}")
     try:
-        return lock.acquire(timeout=max(wait_s, 0))
+        return held.acquire(timeout=max(wait_s, 0))
     except Timeout:
         fix = "wait for that run, end it, or raise publishing.lock_wait_s"
         raise Busy(f"{home} is being written by {_holder(home)}; gave up after {wait_s:g} s: {fix}") from None

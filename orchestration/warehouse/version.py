@@ -20,6 +20,7 @@ from orchestration.progress import track
 from orchestration.settings import Settings
 from orchestration.warehouse import build, functions, macros, previous, publishing, sql_folder
 from orchestration.warehouse.models import Model
+from orchestration.warehouse.soundness import faults
 
 HISTORY = pa.schema(
     {
@@ -45,6 +46,9 @@ class VersionPlan:
         fact_versions: The Lance version of each fact table to read.
         recipe: The recipe of a complete version.
         history: The versions published so far, oldest first, with the columns of `HISTORY`.
+        previous: The newest sound version, with which the next is compared and from which tables stay. None: there is
+            none.
+        damaged: Sentences about newer versions that cannot be read.
     """
 
     models: tuple[Model, ...]
@@ -52,11 +56,18 @@ class VersionPlan:
     fact_versions: Mapping[str, int]
     recipe: str
     history: pa.Table
+    previous: publishing.Version | None = None
+    damaged: tuple[str, ...] = ()
 
     @property
     def holder(self) -> int | None:
         """The published version that already holds this content, or None."""
-        if self.complete and self.history.num_rows and self.history["recipe"][-1].as_py() == self.recipe:
+        if (
+            self.complete
+            and not self.damaged
+            and self.history.num_rows
+            and self.history["recipe"][-1].as_py() == self.recipe
+        ):
             return int(self.history["version"][-1].as_py())
         return None
 
@@ -103,15 +114,24 @@ def plan(
         home: The folder of the warehouse.
         models: All models, in the order in which they can be built.
         selected: The models to build again.
+
+    Raises:
+        NotPublished: If tables should stay as published, and no sound version has them.
     """
-    fact_versions, history = facts.versions(), _history(home)
+    fact_versions, complete = facts.versions(), len(selected) == len(models)
     made_by = _recipe(models, fact_versions, settings.settings_hash)
-    if len(selected) == len(models):
-        return VersionPlan(tuple(models), True, fact_versions, made_by, history)
+    last, history, damaged = _last_sound(home, settings.limits.duckdb_memory, made_by if complete else None)
+    if complete:
+        return VersionPlan(tuple(models), True, fact_versions, made_by, history, last, damaged)
+    if last is None:
+        raise publishing.NotPublished(
+            "\n".join([*damaged, f"{home} has no version to start from; run `raisonne run` on everything first"])
+        )
     # each version says what it is made of, whichever tables were selected
     rebuilt = tuple(model for model in models if model in selected or model.stage == "warehouse")
     stay = [model for model in models if model not in rebuilt]
-    return VersionPlan(rebuilt, False, fact_versions | _published_versions(history, stay), made_by, history)
+    versions_read = fact_versions | _published_versions(history, stay)
+    return VersionPlan(rebuilt, False, versions_read, made_by, history, last, damaged)
 
 
 @contextmanager
@@ -127,10 +147,10 @@ def build_version(
         home: The folder of the warehouse, held for writing.
         run_id: The run, as `warehouse.versions` names it.
     """
-    path = publishing.begin(home, run_id, from_current=not plan.complete)
+    path = publishing.begin(home, run_id, from_current=not plan.complete, start=plan.previous)
     number = publishing.next_number(home)
     this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
-    with build.open_build(path, settings) as con, previous.open_previous(home) as last:
+    with build.open_build(path, settings) as con, previous.open_previous(plan.previous) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
         build.provide(con, sorted({name for model in plan.models for name in model.inputs}), inputs)
         tracked = track(plan.models, "building tables", len(plan.models))
@@ -159,10 +179,35 @@ def publish(plan: VersionPlan, file: VersionBuild, facts: Facts, home: Path, *, 
     return version
 
 
-def _history(home: Path) -> pa.Table:
-    if publishing.current(home) is None:
-        return HISTORY.empty_table()
-    with publishing.connect(home) as con:
+def _last_sound(
+    home: Path, memory: str, made_by: str | None
+) -> tuple[publishing.Version | None, pa.Table, tuple[str, ...]]:
+    """Return the newest sound version, its history, and what is wrong with newer ones.
+
+    Of a version that this run replaces as a whole, only the tables that the run reads are read before.
+
+    Args:
+        home: The folder of the warehouse.
+        memory: The most that DuckDB may hold.
+        made_by: The recipe of the next version. None: tables of the last one stay.
+    """
+    damaged: list[str] = []
+    published, kept = publishing.current(home), publishing.versions(home)
+    if published and published not in kept:
+        damaged.append(f"version {published.number} is gone")
+    for version in reversed(kept):
+        fault = faults.fault(version, memory, previous.READ)
+        history = _history(version) if fault is None else HISTORY.empty_table()
+        if fault is None and (made_by is None or history["recipe"][-1].as_py() == made_by):
+            fault = faults.fault(version, memory)
+        if fault is None:
+            return version, history, tuple(damaged)
+        damaged.append(f"version {version.number} is damaged ({fault})")
+    return None, HISTORY.empty_table(), tuple(damaged)
+
+
+def _history(version: publishing.Version) -> pa.Table:
+    with publishing.open_version(version) as con:
         con.execute("set timezone = 'UTC'")
         return con.execute("select * from warehouse.versions order by version").to_arrow_table().cast(HISTORY)
 

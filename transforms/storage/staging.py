@@ -5,6 +5,7 @@ does not: choosing the files, and how they replace earlier ones (`reports/export
 `warehouse/publishing.py`).
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -16,6 +17,8 @@ from pathlib import Path
 
 _EXPORTING = ".exporting-"  # within a folder that is filled
 _WRITING = ".writing-"  # beside a file or a folder that is new
+_HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD of fcntl.h, and the flag of stdio.h
+_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -77,6 +80,40 @@ def staging_folder(folder: Path) -> Iterator[Path]:
             if created:
                 with suppress(OSError):  # it holds what was written
                     folder.rmdir()
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put a folder in the place of `target`, so that readers find the old one or the new one, whenever this is killed.
+
+    The two change places in one step. Where the file system cannot do that (NFS, for example), `target` is missing for
+    a moment. A link would do too, but whoever mails or archives the folder would send it without what it points to.
+
+    Args:
+        new: The folder, in a `staging_folder` of `target`'s parent. The old one is there afterwards.
+        target: A folder, or nothing.
+
+    Raises:
+        OSError: If the file system refuses.
+    """
+    if not target.exists():
+        new.rename(target)
+        return
+    try:
+        _exchange(new, target)
+    except OSError as error:
+        if error.errno not in _NO_EXCHANGE:
+            raise
+        target.rename(new.with_name(f"earlier-{new.name}"))
+        new.rename(target)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two paths change places, by Linux's renameat2. Raises OSError."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        raise OSError(errno.ENOSYS, "the system cannot exchange two paths")
+    if library.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
 
 
 def remove(folder: Path) -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import click
 
-from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings, open_published
+from orchestration.cli.published import (
+    CONFIG,
+    CommandError,
+    ExitCode,
+    connect_published,
+    damage_told,
+    load_settings,
+)
 from transforms.readable import harmless
 
 
@@ -20,9 +27,14 @@ from transforms.readable import harmless
     "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
 )
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file. Parquet needs it.")
+@click.option("--unsafe", is_flag=True, help="Let queries use files, extensions and the network, as in any DuckDB.")
 @CONFIG
-def sql(query: str | None, form: str, to: Path | None, config: str | None) -> None:
-    """Run QUERY on the published version, read-only. Without QUERY, read statements from the terminal or a pipe."""
+def sql(query: str | None, form: str, to: Path | None, unsafe: bool, config: str | None) -> None:
+    """Run QUERY on the published version, read-only. Without QUERY, read statements from the terminal or a pipe.
+
+    Queries read the published version and nothing else, unless --unsafe lets them. The warehouse's own files are never
+    written.
+    """
     at_terminal = query is None and sys.stdin.isatty()
     if form == "parquet" and (to is None or at_terminal):
         raise CommandError("parquet needs a file; pass a query and --to FILE.parquet", ExitCode.USAGE)
@@ -34,30 +46,38 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
     import duckdb
 
     from orchestration.cli.sql import nearest_macro, statements
+    from orchestration.cli.sql.session import Refused, Session
 
-    facts = settings.home / "facts"
     if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # programs read this, in any locale
 
-    with open_published(settings) as con:
+    session = Session(lambda: connect_published(settings), settings.home, unsafe=unsafe)
+    try:
         if at_terminal:
             from orchestration.cli.sql import repl
 
-            repl.interact(con, form, facts)
+            repl.interact(session, form)
             return
         text = query if query is not None else _piped()
         try:
             text.encode()
-            nearest_macro.provide(con, facts, text)
-            statements.save(con, text, form, to) if to else statements.run(con, text, form)
+            if to:
+                statements.save(session.con, text, form, to, lambda partial: session.prepare(text, partial))
+            else:
+                session.prepare(text)
+                statements.run(session.con, text, form)
         except UnicodeEncodeError:
             raise CommandError("the query is not UTF-8; save it as such", ExitCode.USAGE) from None
-        except (duckdb.Error, nearest_macro.NoExtension, statements.NotOneQuery) as error:
+        except duckdb.Error as error:
+            raise CommandError(harmless(damage_told(error) or str(error))) from None
+        except (Refused, nearest_macro.NoExtension, statements.NotOneQuery) as error:
             raise CommandError(harmless(str(error))) from None
         except OSError as error:
             if to is None:
                 raise  # a closed pipe, which click ends quietly
             raise CommandError(f"{to}: {error.strerror or error}") from None
+    finally:
+        session.con.close()
 
 
 def _piped() -> str:

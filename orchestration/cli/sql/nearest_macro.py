@@ -43,27 +43,33 @@ def extension() -> Path | None:
     return file if file and file.exists() else None
 
 
-def provide(con: duckdb.DuckDBPyConnection, facts: Path, text: str) -> None:
-    """Create `nearest(of_sample, k := 10)` over the copy embeddings if a query uses it or Lance.
+def is_asked(text: str) -> bool:
+    """Return whether a query uses `nearest` or Lance. Loading takes two seconds, so other queries do without."""
+    return bool(_ASKED.search(text))
 
-    Loading the extension takes two seconds, so other queries do not pay for it.
 
-    Args:
-        con: An open database.
-        facts: Folder of the Lance tables, whose newest version is read.
-        text: The query.
-
-    Raises:
-        NoExtension: If the extension is needed and not installed, or cannot be loaded.
-    """
-    if not _ASKED.search(text):
-        return
-    from orchestration.facts.filters import literal  # late: Lance takes a second to import
-
+def require_extension() -> Path:
+    """Return the installed extension. Raises NoExtension."""
     file = extension()
     if file is None:
         fix = f"pip install 'raisonne[lance]', built for DuckDB {duckdb.__version__}"
         raise NoExtension(f"nearest() and Lance files need DuckDB's lance extension: {fix}")
+    return file
+
+
+def provide(con: duckdb.DuckDBPyConnection, facts: Path, file: Path) -> None:
+    """Load the extension and create `nearest(of_sample, k := 10)` over the copy embeddings.
+
+    Args:
+        con: An open database.
+        facts: Folder of the Lance tables, whose newest version is read.
+        file: The extension.
+
+    Raises:
+        NoExtension: If it cannot be loaded.
+    """
+    from orchestration.facts.filters import literal  # late: Lance takes a second to import
+
     try:
         con.execute(f"load {literal(str(file))}")
         con.execute(_NEAREST.format(embeddings=literal(str(facts / "copy_embeddings.lance"))))

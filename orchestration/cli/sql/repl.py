@@ -23,8 +23,10 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
+from orchestration.cli.published import damage_told
 from orchestration.cli.sql import nearest_macro, statements
 from orchestration.cli.sql.completion import QueryCompleter
+from orchestration.cli.sql.session import Refused, Session
 from orchestration.warehouse.queries import query
 from transforms.readable import harmless
 
@@ -38,24 +40,24 @@ _HELP = """\
 In a query, nearest(SAMPLE_ID, k := 10) returns the most similar pictures by embedding."""
 
 
-def interact(con: duckdb.DuckDBPyConnection, form: str, facts: Path) -> None:
+def interact(opened: Session, form: str) -> None:
     """Read statements, each ended by a semicolon, and dot commands, until end of input.
 
     Args:
-        con: The published version.
+        opened: The published version.
         form: `table`, `csv` or `json`.
-        facts: Folder of the Lance tables, for queries of embeddings.
     """
+    opened.prepare("")
     print(_GREETING)
     session: PromptSession[str] = PromptSession(
         history=_history(),
         lexer=PygmentsLexer(SqlLexer),
-        completer=QueryCompleter.of(con),
+        completer=QueryCompleter.of(opened.con),
         complete_while_typing=False,
         enable_history_search=True,
         prompt_continuation="     ...> ",
     )
-    unfinished = Condition(lambda: not _finished(con, session.default_buffer.text))
+    unfinished = Condition(lambda: not _finished(opened.con, session.default_buffer.text))
     upright = False
     while True:
         try:
@@ -71,14 +73,15 @@ def interact(con: duckdb.DuckDBPyConnection, form: str, facts: Path) -> None:
         if command == ".upright":
             upright = not upright
         elif text:
-            _timed(lambda: _answer(con, text, argument.strip(), form, upright, facts))  # noqa: B023 -- called at once
+            _timed(lambda: _answer(opened, text, argument.strip(), form, upright))  # noqa: B023 -- called at once
 
 
-def _answer(con: duckdb.DuckDBPyConnection, text: str, argument: str, form: str, upright: bool, facts: Path) -> None:
-    command = text.partition(" ")[0]
+def _answer(opened: Session, text: str, argument: str, form: str, upright: bool) -> None:
+    command, con = text.partition(" ")[0], opened.con
     if not command.startswith("."):
-        nearest_macro.provide(con, facts, text)
-        statements.run(con, text, form, upright=upright)
+        if opened.prepare(text):
+            print("a new connection, with the lance extension; temporary tables are gone", file=sys.stderr)
+        statements.run(opened.con, text, form, upright=upright)
     elif command == ".tables":
         statements.run_interruptible(con, lambda: con.sql(query("cli/tables")).show(max_rows=1000, max_width=_width()))
     elif command == ".schema" and argument:
@@ -105,7 +108,9 @@ def _timed(work: Callable[[], None]) -> None:
     began = time.perf_counter()
     try:
         work()
-    except (duckdb.Error, nearest_macro.NoExtension) as error:
+    except duckdb.Error as error:
+        print(harmless(damage_told(error) or str(error)), file=sys.stderr)
+    except (Refused, nearest_macro.NoExtension) as error:
         print(harmless(str(error)), file=sys.stderr)
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)

@@ -44,7 +44,13 @@ def run(con: duckdb.DuckDBPyConnection, text: str, form: str, *, upright: bool =
     run_interruptible(con, lambda: _print(con, text, form, upright))
 
 
-def save(con: duckdb.DuckDBPyConnection, text: str, form: str, path: Path) -> None:
+def save(
+    con: duckdb.DuckDBPyConnection,
+    text: str,
+    form: str,
+    path: Path,
+    prepare: Callable[[Path], object] = lambda _: None,
+) -> None:
     """Write the rows of one query to a file. A failure leaves no partial file.
 
     Args:
@@ -52,6 +58,7 @@ def save(con: duckdb.DuckDBPyConnection, text: str, form: str, path: Path) -> No
         text: The query.
         form: `csv`, `json` or `parquet`.
         path: The file.
+        prepare: Called with the path that is written to before it becomes `path`, before the query runs.
 
     Raises:
         NotOneQuery: If there are several statements, or one that returns no rows.
@@ -62,6 +69,7 @@ def save(con: duckdb.DuckDBPyConnection, text: str, form: str, path: Path) -> No
     if len(statements) != 1:
         raise NotOneQuery(f"a file holds the rows of one query; got {len(statements)} statements")
     with staging.whole(path) as partial:
+        prepare(partial)
         run_interruptible(con, lambda: _save(con, statements[0], form, partial))
 
 

@@ -1,0 +1,149 @@
+"""Exports whose writer is killed: readers find whole pages at any time, and the next writer finishes the work.
+
+The process under test kills itself before a change to the folder that it counts, so that no timing decides.
+"""
+
+import errno
+import itertools
+import os
+import signal
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from orchestration.reports import exports
+from orchestration.reports.pictures import PictureReader
+from orchestration.settings import Settings
+from tests.benchmarks import warehouse
+from tests.processes import FORKS
+from transforms.storage import staging
+
+CLUSTERS = (3, 5)
+VERSION = 3  # of what tests/benchmarks/warehouse.py makes
+_CHANGES = {"os.rename": 1, "os.remove": 0}
+"""What changes a folder, and which argument names the place. Two paths change places right after renameat2 is found."""
+
+
+class Killer:
+    """Kills this process with SIGKILL before the change of a number to a folder, not counting what lies below it."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.left = str(folder), number
+
+    def heard(self, event: str, given: tuple[object, ...]) -> None:
+        place = os.fsdecode(str(given[_CHANGES[event]])) if event in _CHANGES else ""
+        if os.path.dirname(place) == self.folder or (event == "ctypes.dlsym" and given[1] == "renameat2"):  # noqa: PTH120
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.left -= 1
+
+
+def write(database: Path, folder: Path, formats: tuple[str, ...], number: int | None = None) -> None:
+    """Write exports in this process, or as far as a change of the folder."""
+    if number is not None:
+        sys.addaudithook(Killer(folder, number).heard)
+    with duckdb.connect(str(database), read_only=True) as con:
+        con.execute("set timezone = 'UTC'")
+        pictures = PictureReader(lambda _: np.zeros((8, 8, 3), np.uint8))
+        exports.write(con, folder, formats, pictures, Settings(home=folder.parent))
+
+
+def killed(database: Path, folder: Path, formats: tuple[str, ...], number: int) -> bool:
+    """Write exports in a process of its own. Returns whether it was killed; fails if it ended in another way."""
+    process = FORKS.Process(target=write, args=(database, folder, formats, number))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
+
+
+def pages(folder: Path) -> dict[str, bytes]:
+    inner = folder / "pages"
+    return {str(path.relative_to(inner)): path.read_bytes() for path in inner.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("databases")
+    one, two = (folder / f"{clusters}.duckdb" for clusters in CLUSTERS)
+    for file, clusters in zip((one, two), CLUSTERS, strict=True):
+        warehouse.make(file, clusters)
+    return one, two
+
+
+def test_pages_are_the_old_or_the_new_ones_whenever_their_writer_is_killed(
+    databases: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, calm = tmp_path / "out", [tmp_path / name for name in ("one", "two")]
+    for database, alone in zip(databases, calm, strict=True):
+        write(database, alone, ("html",))
+    old, new = map(pages, calm)
+    assert old != new
+    write(databases[0], folder, ("html",))
+    seen = []
+    for number in itertools.count():
+        if not killed(databases[1], folder, ("html",), number):
+            break
+        found = pages(folder)
+        assert found in (old, new), f"pages of neither export after {number} changes"
+        seen.append(found == new)
+        assert not exports.complete(folder, VERSION), "the next run finishes"
+    assert len(seen) >= 5 and seen == sorted(seen) and set(seen) == {False, True}
+    assert pages(folder) == new
+    assert {path.name for path in folder.iterdir()} == {
+        "pages",
+        "duplicate_frequency.html",
+        "provenance.html",
+        exports.MANIFEST,
+    }
+
+
+def test_a_manifest_tells_whole_exports_from_others(databases: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    for formats in (("html", "csv"), ("xlsx",), ("parquet",)):
+        assert not exports.complete(folder, VERSION)
+        write(databases[0], folder, formats)
+    assert exports.complete(folder, VERSION), "formats of one version add up"
+    assert not exports.complete(folder, VERSION + 1)
+    for name in ("sources.csv", "raisonne.xlsx", "provenance.html", "pages/cluster.html"):
+        file = folder / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1])
+        assert not exports.complete(folder, VERSION), name
+        file.unlink()
+        assert not exports.complete(folder, VERSION), name
+        file.write_bytes(whole)
+        assert exports.complete(folder, VERSION)
+    for torn in (b"", b"[]", b'{"version": 3', b'{"version": 3}', b'{"version": 3, "files": 7}'):
+        (folder / exports.MANIFEST).write_bytes(torn)
+        assert not exports.complete(folder, VERSION)
+
+
+def replaced(folder: Path, text: str) -> str:
+    """Replace a folder by one with that text. Returns what it holds, and fails if anything else is left."""
+    with staging.staging_folder(folder) as partial:
+        (partial / "pages").mkdir()
+        (partial / "pages" / "page").write_text(text)
+        staging.replace_folder(partial / "pages", folder / "pages")
+    assert [path.name for path in folder.iterdir()] == ["pages"] and not (folder / "pages").is_symlink()
+    [page] = (folder / "pages").iterdir()
+    return page.read_text()
+
+
+def test_a_folder_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert replaced(tmp_path, "first") == "first"
+    monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("a step of two"))
+    assert replaced(tmp_path, "second") == "second"
+
+
+def test_where_folders_cannot_change_places_one_goes_before_the_other_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(one: Path, other: Path) -> None:
+        raise OSError(errno.EINVAL, "as NFS says", str(other))
+
+    monkeypatch.setattr(staging, "_exchange", refused)
+    assert [replaced(tmp_path, text) for text in ("first", "second")] == ["first", "second"]
