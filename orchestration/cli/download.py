@@ -34,14 +34,16 @@ def download(
     settings = load_settings(config)
     from orchestration import progress
     from orchestration.catalog.download import download as downloads
+    from orchestration.catalog.download.fetch_worker import AnswerLimits
     from transforms.catalog.columns import LandingError
 
     cores = len(os.sched_getaffinity(0))
-    pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
+    pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows)
+    limits = AnswerLimits(member_bytes=settings.limits.member_bytes, **settings.download.model_dump())
     try:
         for dataset in downloads.downloadable(settings, datasets):
             with progress.display():
-                outcome = downloads.fetch(dataset, pace)
+                outcome = downloads.fetch(dataset, pace, limits)
             click.echo("\n".join(downloads.sentences(dataset, outcome)))
     except LookupError as error:
         raise CommandError(error.args[0], ExitCode.USAGE) from None
