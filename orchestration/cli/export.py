@@ -70,6 +70,7 @@ def export(
 
     from orchestration.guard.export_embeddings import GuardExportError
     from orchestration.reports import exports, removal_lists
+    from orchestration.runtime.full_disks import explained
 
     with open_published(settings, version) as con:
         [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
@@ -83,9 +84,9 @@ def export(
                 files = _removal_list(con, settings, to, folder, policy or "keep-1")
         except OSError as error:
             message = f"{error.filename or to or folder}: {error.strerror}" if error.strerror else str(error)
-            raise CommandError(message) from None
+            raise CommandError(explained(str(error), {to or folder: "point --to"}) or message) from None
         except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError, duckdb.Error) as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(explained(str(error), {to or folder: "point --to"}) or str(error)) from None
     for path in files:
         click.echo(path)
 

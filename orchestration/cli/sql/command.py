@@ -34,6 +34,7 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
     import duckdb
 
     from orchestration.cli.sql import nearest_macro, statements
+    from orchestration.runtime.full_disks import explained
 
     facts = settings.home / "facts"
     if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
@@ -53,11 +54,13 @@ def sql(query: str | None, form: str, to: Path | None, config: str | None) -> No
         except UnicodeEncodeError:
             raise CommandError("the query is not UTF-8; save it as such", ExitCode.USAGE) from None
         except (duckdb.Error, nearest_macro.NoExtension, statements.NotOneQuery) as error:
-            raise CommandError(harmless(str(error))) from None
+            full = explained(str(error), {to.absolute().parent: "point --to"}) if to else None
+            raise CommandError(full or harmless(str(error))) from None
         except OSError as error:
             if to is None:
                 raise  # a closed pipe, which click ends quietly
-            raise CommandError(f"{to}: {error.strerror or error}") from None
+            full = explained(str(error), {to.absolute().parent: "point --to"})
+            raise CommandError(full or f"{to}: {error.strerror or error}") from None
 
 
 def _piped() -> str:
