@@ -31,6 +31,7 @@ _KINDS = (
 # SQLite says this where it cannot grow its shared memory: the disk may be full, or broken.
 _PERHAPS_FULL = re.compile(r"disk I/O error")
 _LITTLE = 1 << 20
+_LANCE = "LanceError"
 _QUOTED = re.compile("""["'](/[^"'\n]+)["']""")
 
 
@@ -50,20 +51,21 @@ def explained(message: str, places: Mapping[Path, str]) -> str | None:
 
     Args:
         message: Of any library.
-        places: The folders that may be meant, each with what moves it. Where nothing else tells, it is the fullest.
+        places: The folders that may be meant, each with what moves it: first the one of the facts. Where nothing else
+            tells, it is the fullest.
     """
     says = next((words for sign, words in _KINDS if sign.search(message)), None)
     if says is None:
         if not (_PERHAPS_FULL.search(message) and min(map(_free, places)) < _LITTLE):
             return None
         says = _FULL
-    quoted = [Path(each[1]) for each in _QUOTED.finditer(message)]
-    path, folder = next(
-        ((path, folder) for path in quoted for folder in places if path.is_relative_to(folder)), (None, None)
-    )
-    if path is None or folder is None:  # Lance names its own source, SQLite nothing
-        path = folder = min(places, key=_free)
-    return says.format(path=path, free=_free(folder), move=places[folder])
+    if quoted := _QUOTED.search(message):
+        path = Path(quoted[1])
+        move = next((move for folder, move in places.items() if path.is_relative_to(folder)), "move it")
+    else:  # Lance names only its own source, SQLite nothing
+        path = next(iter(places)) if _LANCE in message else min(places, key=_free)
+        move = places[path]
+    return says.format(path=path, free=_free(path), move=move)
 
 
 def _free(folder: Path) -> int:

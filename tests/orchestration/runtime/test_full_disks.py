@@ -88,7 +88,11 @@ def test_a_limit_of_the_size_of_files_is_understood(write: Callable[[Path], None
         (f"[Errno 28] No space left on device: '{ROOT}/a/b'", f"the disk of {ROOT}/a/b is full ("),
         (f'Could not write file "{ROOT}/x.duckdb": No space left on device', f"the disk of {ROOT}/x.duckdb is full"),
         ("LanceError(IO): Disk quota exceeded (os error 122), /build/commit.rs:1:5", f"the quota at {ROOT} is used up"),
-        ("[Errno 30] Read-only file system: '/elsewhere/x'", f"{ROOT} is mounted read-only: mount it"),
+        ("[Errno 30] Read-only file system", f"{ROOT} is mounted read-only: mount it for writing, or move `home`"),
+        (
+            "[Errno 30] Read-only file system: '/else/x'",
+            "/else/x is mounted read-only: mount it for writing, or move it",
+        ),
         ("No such file or directory (os error 2)", None),
         ("disk I/O error", None),  # there is room: the disk is broken
         ("shard 28: os error 280", None),
@@ -106,3 +110,10 @@ def test_a_run_that_fills_its_disk_says_so(landing: Landing) -> None:
     last = stopped.stderr.splitlines()[-1]
     assert last.startswith(f"raisonne: the run stopped, nothing is published yet: the disk of {home} is full (")
     assert last.endswith("free some of it, or move `home` to a larger disk")
+
+
+def test_where_no_path_is_said_it_is_the_home_of_the_facts_or_the_fullest_disk(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "size=1m") as small:
+        places = {tmp_path: "move `home`", small: "point TMPDIR"}
+        for message, path in (("LanceError(IO): (os error 28), /build/a.rs:1:5", tmp_path), ("[Errno 28] ", small)):
+            assert (explained(f"{message}No space left on device", places) or "").startswith(f"the disk of {path} is")
