@@ -19,7 +19,6 @@ from transforms.catalog.not_taken import NotTakenCounts
 from transforms.readable import count
 
 HASHES, SHA256 = "hashes", "sha256"
-_STANDS = "the last version stands"
 
 
 def require_datasets(
@@ -43,7 +42,7 @@ def require_datasets(
     """
     named = {dataset.name for dataset in datasets}
     if still := sorted(named & set(forget)):
-        raise LandingError(f"`--forget {still[0]}`: take its [[datasets]] section out of the settings first; {_STANDS}")
+        raise LandingError(f"`--forget {still[0]}`: take its [[datasets]] section out of the settings first")
     before: defaultdict[str, list[LandedShard]] = defaultdict(list)
     for shard in known:
         before[shard.files.dataset].append(shard)
@@ -51,7 +50,7 @@ def require_datasets(
         raise LandingError(
             f"dataset {gone[0]!r} is in the warehouse ({count(len(before[gone[0]]), 'shard')}), but no longer in the "
             f"settings: put its [[datasets]] section back, or run `raisonne run --forget {gone[0]}` to remove it for "
-            f"good; {_STANDS}"
+            f"good"
         )
     for dataset in datasets:
         own = [shard for shard in shards if shard.dataset == dataset.name]
@@ -93,8 +92,7 @@ def nothing_found(setting: str, pattern: str, dataset: str, not_taken: NotTakenC
     seen = "".join(f"; not taken: {each.files} ({each.reason}), such as {each.examples[0]}" for each in others[:3])
     return (
         f"nothing found at {pattern}{seen}; correct `{setting}` of [[datasets]] {dataset!r}, or mount its disk; to "
-        f"remove the dataset for good, take its section out of the settings and run `raisonne run --forget {dataset}`; "
-        f"{_STANDS}"
+        f"remove the dataset for good, take its section out of the settings and run `raisonne run --forget {dataset}`"
     )
 
 
@@ -175,7 +173,7 @@ def empty_sources(facts: Facts, sources: Iterable[Generations], found: Collectio
             raise LandingError(
                 f"nothing found at {source.path}, but the warehouse has {count(lost, 'generation')} of it; correct "
                 f"`path` of [[generations]] {source.name!r}, or mount its disk; to remove them for good, take the "
-                f"section out of the settings; {_STANDS}"
+                f"section out of the settings"
             )
     return [
         f"no generations at {source.path}; add pictures, or correct `path` of [[generations]] {source.name!r}"

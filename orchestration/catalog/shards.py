@@ -22,6 +22,7 @@ from transforms.catalog.metadata import Inspection, inspect
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.dumps import implied_metadata
 from transforms.dumps.members import ArchiveError
+from transforms.storage.full_disks import is_full
 from transforms.storage.remote_stores import StoreError
 
 _SHARD_BITS = 37  # with ROW_BITS below them, ids stay within a signed 64-bit integer
@@ -93,6 +94,8 @@ def inspect_shards(
         except StoreError:
             raise  # the file may be whole, and would be looked at again only once it changes
         except OSError as error:
+            if is_full(error):
+                raise
             reason = f"{error.filename or shard.name}: {error.strerror or error}"
             yield LandedShard(shard_id, shard, REFUSED, reason, forms=())
 

@@ -4,6 +4,7 @@ What belongs here: arguments and the exit code. What does not: downloading (`cat
 """
 
 import os
+from pathlib import Path
 
 import click
 
@@ -34,18 +35,23 @@ def download(
     settings = load_settings(config)
     from orchestration import progress
     from orchestration.catalog.download import download as downloads
+    from orchestration.catalog.download.fetch_worker import AnswerLimits
+    from orchestration.runtime import full_disks
     from transforms.catalog.columns import LandingError
 
     cores = len(os.sched_getaffinity(0))
-    pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows, settings.limits.member_bytes)
+    pace = downloads.FetchPace(timeout, retries, processes or cores, threads, shard_rows)
+    limits = AnswerLimits(member_bytes=settings.limits.member_bytes, **settings.download.model_dump())
     try:
         for dataset in downloads.downloadable(settings, datasets):
             with progress.display():
-                outcome = downloads.fetch(dataset, pace)
+                outcome = downloads.fetch(dataset, pace, limits)
             click.echo("\n".join(downloads.sentences(dataset, outcome)))
     except LookupError as error:
         raise CommandError(error.args[0], ExitCode.USAGE) from None
-    except (downloads.DownloadError, LandingError) as error:
-        raise CommandError(str(error)) from None
-    except OSError as error:
-        raise CommandError(f"{error.filename or 'download'}: {error.strerror or error}") from None
+    except (downloads.DownloadError, LandingError, OSError) as error:
+        told = (
+            f"{error.filename or 'download'}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        )
+        places = {Path(dataset.download or ""): "point `download`"}
+        raise CommandError(full_disks.explained(str(error), places) or told) from None

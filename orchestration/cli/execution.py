@@ -11,7 +11,7 @@ import dagster as dg
 from dagster._utils.error import SerializableErrorInfo
 
 from orchestration import progress
-from orchestration.runtime import instance
+from orchestration.runtime import homes, instance
 
 _OWN = ("orchestration.", "transforms.")  # the modules of our own errors
 _DAGSTER = "dagster."
@@ -28,11 +28,14 @@ def execute(
         consent: Configuration of steps, by step. Steps that are not in the job are left out.
 
     Raises:
+        DagsterHomeError: Dagster cannot keep its records in the home.
+        HomeError: The home cannot keep a warehouse.
         OSError: Dagster's own records cannot be written.
         sqlalchemy.exc.DBAPIError: likewise.
     """
     from orchestration.definitions import defs
 
+    homes.require_usable(home)
     instance.prepare(home)
     with dg.DagsterInstance.get() as dagster_instance, progress.display():
         instance.release_killed_runs(dagster_instance, home)

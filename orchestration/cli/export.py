@@ -71,6 +71,7 @@ def export(
 
     from orchestration.guard.export_embeddings import GuardExportError
     from orchestration.reports import exports, removal_lists
+    from orchestration.runtime.full_disks import explained
 
     with open_published(settings, version) as con:
         [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
@@ -84,11 +85,12 @@ def export(
                 files = _removal_list(con, settings, to, folder, policy or "keep-1")
         except OSError as error:
             message = f"{error.filename or to or folder}: {error.strerror}" if error.strerror else str(error)
-            raise CommandError(message) from None
+            raise CommandError(explained(str(error), {to or folder: "point --to"}) or message) from None
         except duckdb.Error as error:
-            raise CommandError(damage_told(error) or str(error)) from None
+            full = explained(str(error), {to or folder: "point --to"})
+            raise CommandError(full or damage_told(error) or str(error)) from None
         except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError) as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(explained(str(error), {to or folder: "point --to"}) or str(error)) from None
     for path in files:
         click.echo(path)
 

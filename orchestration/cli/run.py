@@ -5,6 +5,7 @@ What belongs here: arguments, warnings, the exit code. What does not: executing 
 """
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -38,6 +39,7 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
     from orchestration.facts import Facts
     from orchestration.fingerprints import notes
     from orchestration.reports import exports
+    from orchestration.runtime.homes import HomeError
     from orchestration.runtime.instance import DagsterHomeError
     from orchestration.warehouse import publishing
 
@@ -50,13 +52,12 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
             "warehouse": {"accept_drop": accept_drop},
         }
         result = execution.execute(job, settings.home, consent)
-    except DagsterHomeError as error:
+    except (DagsterHomeError, HomeError) as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
     except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records; a step's errors are in the result
-        cause = getattr(error, "orig", None) or error
-        raise CommandError(f"the run stopped, the last version stands: {cause}") from None
+        raise _stopped(str(getattr(error, "orig", None) or error), settings.home) from None
     if not result.success:
-        raise CommandError(execution.reason(result.all_events))
+        raise _stopped(execution.reason(result.all_events), settings.home)
     unusable = notes.unusable_shards(facts)
     if job == "fingerprint_shard":
         for sentence in summary.bounded([f"{name}: {why}" for name, why in unusable.items()]):
@@ -70,3 +71,17 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
         summary.show(con, settings.home / publishing.LINK, page if page.exists() else None)
         complete = summary.all_usable(con) and not unusable
     sys.exit(ExitCode.DONE if complete else ExitCode.INCOMPLETE)
+
+
+def _stopped(reason: str, home: Path) -> CommandError:
+    from orchestration.runtime import full_disks
+    from orchestration.warehouse import publishing
+
+    try:
+        version = publishing.current(home)
+    except FileExistsError:  # the reason says so
+        version = None
+    stands = "the last version stands" if version and version.path.exists() else "nothing is published yet"
+    return CommandError(
+        f"the run stopped, {stands}: {full_disks.explained(reason, full_disks.places_of_run(home)) or reason}"
+    )

@@ -51,6 +51,7 @@ def show(generation: str, opens: bool, to: Path | None, config: str | None) -> N
 
 def _page(settings: "Settings", case: "Case", version: "Publication", to: Path | None) -> Path:
     from orchestration.reports import case_pages, exports
+    from orchestration.runtime.full_disks import explained
 
     name = case_pages.file_name(case.generation["generation_id"])
     file = to or exports.default_folder(settings.home, version.number) / "cases" / name
@@ -58,4 +59,5 @@ def _page(settings: "Settings", case: "Case", version: "Publication", to: Path |
     try:
         return case_pages.write(pages.page(case), file)
     except OSError as error:
-        raise CommandError(f"{error.filename or file}: {error.strerror or error}") from None
+        told = f"{error.filename or file}: {error.strerror or error}"
+        raise CommandError(explained(str(error), {file.absolute().parent: "point --to"}) or told) from None

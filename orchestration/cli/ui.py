@@ -42,14 +42,19 @@ def ui(host: str, port: int, allow_host: tuple[str, ...], config: str | None) ->
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     settings = load_settings(config)
-    from orchestration.runtime import companions, dagster_ui, instance
+    from orchestration.runtime import companions, dagster_ui, full_disks, homes, instance
 
     try:
+        homes.require_usable(settings.home)
         instance.prepare(settings.home)
+    except (instance.DagsterHomeError, homes.HomeError) as error:
+        raise CommandError(str(error), ExitCode.USAGE) from None
+    except OSError as error:
+        full = full_disks.explained(str(error), full_disks.places_of_run(settings.home))
+        raise CommandError(full or str(error)) from None
+    try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=2048)
-    except instance.DagsterHomeError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from None
     except OSError as error:
         raise CommandError(f"cannot listen at {host}, port {port}: {error.strerror}; pass another --port") from None
     port = listening.getsockname()[1]

@@ -30,5 +30,5 @@ def recalled_rows(warehouse: Warehouse) -> dg.MaterializeResult:
             forget_outdated_shards(warehouse.facts)
         counts = opt_outs.update_recalled_rows(warehouse.facts, warehouse.settings, lists)
     except OptOutListError as error:
-        raise dg.Failure(f"nothing was published, the last version stands: {error}", allow_retries=False) from error
+        raise dg.Failure(f"nothing was published: {error}", allow_retries=False) from error
     return dg.MaterializeResult(metadata={**asset_metadata.fact(warehouse.facts["recalled_rows"]), **counts})

@@ -19,6 +19,7 @@ from orchestration import progress, settings
 from orchestration.facts import Facts
 from orchestration.facts.migration import migrate
 from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.runtime import homes
 from orchestration.warehouse import publishing
 from transforms import encoders
 from transforms.alignment.policy import PixelLimits
@@ -52,6 +53,7 @@ class Warehouse(dg.ConfigurableResource):
         self._warn = warn
         run = context.run.run_id if context.run else "outside of a run"
         log = progress.log_to(context.log.info) if context.log else nullcontext()
+        homes.require_usable(self.home)
         with publishing.writer(self.home, run=run, wait_s=wait, on_wait=warn), log:
             shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
             migrate(self.facts, warn)

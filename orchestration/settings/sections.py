@@ -5,6 +5,7 @@ wrong with it (`settings/settings.py`), what a setting does.
 """
 
 from dataclasses import fields
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
@@ -253,6 +254,30 @@ class Limits(Section):
         "4GB",
         pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$",
         description="Memory of DuckDB, with its unit, before it spills to disk.",
+    )
+
+
+Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]
+
+
+class Download(Section):
+    """What `raisonne download` asks, and how long it waits for an answer. Its options say how fast it asks."""
+
+    allow_networks: tuple[Network, ...] = Field(
+        (),
+        description="Networks inside yours that pictures may come from, such as `10.1.0.0/16`. Any other address that "
+        "is not public is refused, however it is spelled, named or redirected to.",
+    )
+    answer_s: float = Field(
+        100,
+        gt=0,
+        description="Seconds in which an answer must be whole: name, connection, head, body and all redirects.",
+    )
+    redirects: int = Field(10, ge=0, description="Redirects that are followed.")
+    proxy: bool = Field(
+        False,
+        description="Whether to ask through the proxies that the environment names (`https_proxy`). They connect by "
+        "themselves and must refuse addresses inside your network; here only those written as numbers are refused.",
     )
 
 

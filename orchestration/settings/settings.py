@@ -21,6 +21,7 @@ from orchestration.settings.sections import (
     Calibration,
     Compute,
     Dataset,
+    Download,
     Encoders,
     Generations,
     Joins,
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     encoders: Encoders = Encoders()
     thresholds: Thresholds = Thresholds()
     limits: Limits = Limits()
+    download: Download = Download()
     search: Search = Search()
     calibration: Calibration = Calibration()
     joins: Joins = Joins()

@@ -189,6 +189,6 @@ def held_back(found: Sequence[CoverageFall], most: float, causes: Sequence[str] 
     """
     listed = "\n".join([*(fall.sentence for fall in found), *(legible(cause) for cause in causes[:_CAUSES])])
     return (
-        f"held back, the last version stands: coverage falls by more than publishing.coverage_drop = {most:g}\n"
+        f"held back: coverage falls by more than publishing.coverage_drop = {most:g}\n"
         f"{listed}\ndeliver what is missing again, or accept the loss with `raisonne run --accept-drop`"
     )

@@ -99,7 +99,7 @@ class VersionBuild:
             accept_drop: Whether a loss of coverage is accepted.
         """
         if failed := [result.sentence for result in self.audits if result.failing and result.check.blocks]:
-            return "nothing was published, the last version stands:\n" + "\n".join(failed)
+            return "nothing was published:\n" + "\n".join(failed)
         return None if accept_drop else self.held_back
 
 

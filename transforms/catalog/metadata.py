@@ -29,6 +29,7 @@ from transforms.catalog.columns import (
 from transforms.catalog.picture_columns import PictureColumn, picture_columns
 from transforms.catalog.values import is_scalar, is_text_like, is_usable, texts, utf8
 from transforms.storage import stores
+from transforms.storage.full_disks import is_full
 from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
 
 _ROWS = 64_000
@@ -70,6 +71,7 @@ def inspect(path: str, copy: Path) -> Inspection:
     Raises:
         LandingError: If it cannot be read whole, or has neither a URL and a caption nor pictures.
         StoreError: If a store does not answer.
+        OSError: If the disk of the copy is full.
     """
     try:
         with stores.open_file(path) as source, explain_errors(path, outages_only=True):
@@ -87,6 +89,8 @@ def inspect(path: str, copy: Path) -> Inspection:
             unfinished.unlink(missing_ok=True)
         raise
     except (OSError, UnicodeError, pa.ArrowException) as error:
+        if is_full(error):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LandingError(f"{path} is not a whole parquet file ({reason}); download it again or remove it") from error
 

@@ -36,6 +36,7 @@ from transforms.fingerprints.fingerprint import (
 from transforms.hashing.hashes import sha256
 from transforms.pictures import may_show_more
 from transforms.storage import stores
+from transforms.storage.full_disks import is_full
 
 _EXAMPLES = 5
 _NOTHING = "an entry without a picture that no metadata row lists"
@@ -188,6 +189,8 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
     except ArchiveError as error:
         account.broken = str(error)
     except OSError as error:
+        if is_full(error):
+            raise
         account.broken, account.unreachable = f"{job.dump} cannot be reached: {error}", True
     account.seconds = time.monotonic() - began
     yield account

@@ -14,10 +14,11 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from orchestration import progress
+from orchestration.catalog.download.fetch_worker import AnswerLimits
 from orchestration.catalog.download.url_lists import WORK, UrlList, open_list
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset
@@ -49,7 +51,6 @@ class FetchPace:
         processes: Of img2dataset.
         threads: Of each process.
         shard_rows: Rows of a tar. A list that was begun keeps its number.
-        member_bytes: Size above which an answer is refused.
     """
 
     timeout_s: int
@@ -57,7 +58,6 @@ class FetchPace:
     processes: int
     threads: int
     shard_rows: int
-    member_bytes: int
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,22 @@ def downloadable(settings: Settings, names: Sequence[str]) -> list[Dataset]:
     return [able[name] for name in (dict.fromkeys(names) or able)]
 
 
-def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
+def fetch(dataset: Dataset, pace: FetchPace, limits: AnswerLimits) -> Outcome:
     """Download the missing pictures of every metadata file of a dataset, and count the rows that fail.
 
     Args:
         dataset: The dataset.
         pace: How img2dataset asks.
+        limits: What is taken from a server.
 
     Raises:
-        DownloadError: If img2dataset is missing or fails, or another download writes to the same folder.
+        DownloadError: If img2dataset is missing or fails, another download writes to the same folder, or the settings
+            do not let it use the proxies of the environment.
         LandingError: If a metadata file cannot be used.
     """
     if importlib.util.find_spec("img2dataset") is None:
         raise DownloadError("img2dataset is not installed; pip install 'raisonne[download]'")
+    _refuse_proxies(limits)
     metadata, folder = _places(dataset)
     requested, lists = 0, []
     with _alone(folder):
@@ -116,7 +119,7 @@ def fetch(dataset: Dataset, pace: FetchPace) -> Outcome:
             if Path(shard.metadata.path).is_relative_to(folder):
                 raise DownloadError(f"{metadata} also finds what is downloaded into {folder}; narrow the glob")
             lists.append(open_list(folder, shard.name, shard.metadata, pace.shard_rows))
-            requested += _complete(lists[-1], pace)
+            requested += _complete(lists[-1], pace, limits)
         if not lists:
             raise DownloadError(f"no file matches {metadata}")
         return _outcome(requested, lists)
@@ -139,6 +142,17 @@ def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
     return lines
 
 
+def _refuse_proxies(limits: AnswerLimits) -> None:
+    proxies = {kind: url for kind, url in urllib.request.getproxies().items() if kind in {"http", "https"}}
+    if not limits.proxy and proxies:
+        raise DownloadError(
+            f"{min(proxies)}_proxy is set in the environment, and a proxy connects by itself. If it refuses addresses "
+            "inside your network, set download.proxy = true; else unset it for this command"
+        )
+    if tls := sorted(kind for kind, url in proxies.items() if not url.startswith("http://") and "://" in url):
+        raise DownloadError(f"{tls[0]}_proxy is not an http:// proxy, and only these are used; change or unset it")
+
+
 def _places(dataset: Dataset) -> tuple[str, Path]:
     metadata, folder = dataset.metadata or "", dataset.download or ""
     if "://" in folder or glob.has_magic(folder):
@@ -157,13 +171,13 @@ def _alone(folder: Path) -> Iterator[None]:
         raise DownloadError(f"another download writes to {folder}; wait until it ends") from None
 
 
-def _complete(urls: UrlList, pace: FetchPace) -> int:
+def _complete(urls: UrlList, pace: FetchPace, limits: AnswerLimits) -> int:
     # returns how many rows were requested
     there = urls.finish()
     missing = urls.rows - sum(there.values())
     if not missing:
         return 0
-    with contextlib.closing(_img2dataset(urls, pace)) as finished:
+    with contextlib.closing(_img2dataset(urls, pace, limits)) as finished:
         done = sum(progress.track(finished, f"download {urls.name}", missing, size=lambda rows: rows))
     if done < missing:
         raise DownloadError(
@@ -174,9 +188,9 @@ def _complete(urls: UrlList, pace: FetchPace) -> int:
     return missing
 
 
-def _img2dataset(urls: UrlList, pace: FetchPace) -> Generator[int]:
+def _img2dataset(urls: UrlList, pace: FetchPace, limits: AnswerLimits) -> Generator[int]:
     # yields the rows that were finished since the last time, until img2dataset ends; closing it ends img2dataset
-    job = {"member_bytes": pace.member_bytes, "options": _options(urls, pace)}
+    job = {"limits": asdict(limits), "options": _options(urls, pace)}
     with urls.log.open("wb") as log:
         child = subprocess.Popen(  # noqa: S603 -- this Python, our module
             [sys.executable, "-m", "orchestration.catalog.download.fetch_worker", json.dumps(job)],

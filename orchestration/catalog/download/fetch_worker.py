@@ -1,55 +1,86 @@
 """What runs inside img2dataset's own processes. Only `catalog/download/download.py` starts it.
 
-What belongs here: how one URL of a hostile list is requested. What does not: which lists there are and where their
-pictures go (`catalog/download/download.py`), and the downloading itself (img2dataset).
+What belongs here: how one URL of a hostile list is requested, and what is told of its answer. What does not: its socket
+(`catalog/download/connections.py`), which lists there are and where their pictures go (`catalog/download/download.py`),
+and the downloading itself (img2dataset).
 
-img2dataset sends requests through urllib, whose default opener also reads `file://` and `ftp://`, and takes an answer
-of any size, of any kind, however slowly it comes. Its pool starts every process afresh from this module, so all of them
-use the opener installed at the end. A refusal becomes the row's `error_message`.
+img2dataset sends requests through urllib, whose default opener also reads `file://` and `ftp://`, connects to any
+address, and takes an answer of any size, of any kind, however slowly it comes. Its pool starts every process afresh
+from this module, so all of them use the opener installed at the end. A refusal becomes the row's `error_message`, in
+our own words: the number of a status is all that an answer can put there, and what it begins with is told, not quoted.
+Bodies are never decompressed.
 """
 
+import base64
 import http.client
 import importlib
-import io
 import json
 import os
 import signal
+import socket
+import ssl
 import string
 import sys
 import threading
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
-from email.message import Message
-from typing import IO, Any, Protocol
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Any
 
-from PIL import Image
+from orchestration.catalog.download.connections import (
+    AnswerTime,
+    Unfetched,
+    connection,
+    public_addresses,
+    resolved,
+)
+from transforms.dumps import first_bytes
 
-from transforms.pictures import FORMATS
+_BROKEN_OFF = "broke off: not all of its bytes came"
+_UNREADABLE = "a URL that cannot be read"
+_WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (socket.gaierror, "its host has no address"),
+    (ssl.SSLCertVerificationError, "its certificate is not valid"),
+    (ssl.SSLError, "no TLS connection could be made"),
+    (http.client.RemoteDisconnected, "closed without an answer"),
+    (http.client.IncompleteRead, _BROKEN_OFF),
+    (http.client.InvalidURL, _UNREADABLE),
+    (http.client.HTTPException, "no answer of HTTP"),
+    (ValueError, _UNREADABLE),
+)
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_URL_LENGTH = 1 << 14
 
-# The timeout bounds one silence. An answer that trickles may take this many of them in all.
-_TIMEOUTS_IN_ALL = 10
 
+@dataclass(frozen=True)
+class AnswerLimits:
+    """What is taken from a server.
 
-class Unfetched(OSError):
-    """A picture was not downloaded; the message says why in plain words."""
+    Attributes:
+        member_bytes: Size above which a body is refused.
+        answer_s: Seconds after which an answer must be whole, its redirects included.
+        redirects: Redirects that are followed.
+        allow_networks: Networks that are asked although they are not public.
+        proxy: Whether requests go through the proxies of the environment.
+    """
 
-
-class _Raw(Protocol):
-    headers: Message
-    length: int | None
-
-    def read1(self, n: int) -> bytes: ...
-    def close(self) -> None: ...
+    member_bytes: int
+    answer_s: float
+    redirects: int
+    allow_networks: tuple[str, ...]
+    proxy: bool
 
 
 class _Answer:
     """An answer as img2dataset reads it: its headers, then a whole picture or Unfetched."""
 
-    def __init__(self, raw: _Raw, limit: int, deadline: float) -> None:
+    def __init__(self, raw: http.client.HTTPResponse, limit: int, time: AnswerTime) -> None:
         self.headers = raw.headers
-        self._raw, self._limit, self._deadline = raw, limit, deadline
+        self._raw, self._limit, self._time = raw, limit, time
 
     def __enter__(self) -> "_Answer":
         return self
@@ -64,91 +95,120 @@ class _Answer:
                 body += part
                 if len(body) > self._limit:
                     raise Unfetched(f"too large: more than limits.member_bytes = {self._limit}")
-                if time.monotonic() > self._deadline:
-                    raise Unfetched(f"too slow: not whole after {_TIMEOUTS_IN_ALL} timeouts")
-        except (OSError, http.client.HTTPException) as error:
-            raise Unfetched(_plain(error)) from None
+        except Exception as error:  # whatever it is, img2dataset would quote it
+            raise _told(error, self._time) from None
         if self._raw.length:
-            raise Unfetched(f"broke off: {self._raw.length} of {len(body) + self._raw.length} bytes did not come")
+            raise Unfetched(_BROKEN_OFF)
         if not body:
             raise Unfetched("empty: zero bytes")
-        try:
-            with Image.open(io.BytesIO(body), formats=FORMATS):
-                return bytes(body)
-        except Image.UnidentifiedImageError:
-            kind = self.headers.get_content_type()
-            raise Unfetched(f"not a picture: the answer is {kind} and begins with {bytes(body[:16])!r}") from None
+        head = bytes(body[: first_bytes.HEAD])
+        if first_bytes.is_archive(head) or first_bytes.is_compressed(head):
+            raise Unfetched("an archive or a compressed file, not a picture")
+        if not first_bytes.is_picture(head):
+            raise Unfetched(first_bytes.no_picture(head))
+        return bytes(body)
 
 
 class Opener(urllib.request.OpenerDirector):
-    """urllib's opener for http and https alone, which refuses answers of more than `limit` bytes."""
+    """urllib's opener for http and https alone, which takes answers within limits, from public addresses."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limits: AnswerLimits) -> None:
         super().__init__()
-        self._limit = limit
-        proxies = {kind: url for kind, url in urllib.request.getproxies().items() if kind in {"http", "https"}}
-        for handler in (
-            urllib.request.ProxyHandler(proxies),
-            urllib.request.HTTPHandler(),
-            urllib.request.HTTPSHandler(),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(),
-            _Redirects(),
-            _Others(),
-        ):
-            self.add_handler(handler)
+        self._limits = limits
+        self._context = ssl.create_default_context()
+        self._proxies = urllib.request.getproxies() if limits.proxy else {}
 
     def open(self, fullurl: Any, data: Any = None, timeout: Any = None) -> Any:  # noqa: ANN401 -- urllib's signature
         """Send a request and return its response, after redirects.
 
         Args:
             fullurl: The Request.
-            data: As urllib takes it.
+            data: Not used.
             timeout: Seconds without data after which the request fails.
 
         Raises:
             Unfetched: If the picture cannot be downloaded.
         """
-        fullurl.full_url = urllib.parse.quote(fullurl.full_url, safe=string.punctuation)  # as browsers do
-        began = time.monotonic()
+        time = AnswerTime(self._limits.answer_s, timeout)
+        url, headers = fullurl.full_url, dict(fullurl.header_items()) | {"Connection": "close"}
         try:
-            answer = super().open(fullurl, data, timeout)
-        except (OSError, http.client.HTTPException) as error:
-            raise Unfetched(_plain(error)) from None
-        if isinstance(answer, _Answer):  # a redirect came through here already
-            return answer
-        return _Answer(answer, self._limit, began + _TIMEOUTS_IN_ALL * timeout)
+            for _ in range(self._limits.redirects + 1):
+                answer = self._asked(url, headers, time)
+                location = answer.headers["Location"] if answer.status in _MOVED else None
+                if location is None:
+                    return self._taken(answer, time)
+                answer.close()  # its body is not read, whatever its size
+                url = urllib.parse.urljoin(url, location)
+        except Exception as error:  # whatever it is, img2dataset would quote it
+            raise _told(error, time) from None
+        raise Unfetched(f"redirects without end: more than download.redirects = {self._limits.redirects}")
+
+    def _taken(self, answer: http.client.HTTPResponse, time: AnswerTime) -> _Answer:
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return _Answer(answer, self._limits.member_bytes, time)
+        answer.close()
+        known = {each.value: each.phrase for each in HTTPStatus}
+        raise Unfetched(f"HTTP Error {answer.status}: {known.get(answer.status, 'no status of HTTP')}")
+
+    def _asked(self, url: str, headers: Mapping[str, str], time: AnswerTime) -> http.client.HTTPResponse:
+        if len(url) > _URL_LENGTH:
+            raise Unfetched(f"a URL of more than {_URL_LENGTH} characters")
+        parts = urllib.parse.urlsplit(urllib.parse.quote(url, safe=string.punctuation))  # as browsers do
+        if parts.scheme not in {"http", "https"}:
+            raise Unfetched("only http and https are fetched")
+        if not parts.hostname:
+            raise Unfetched(_UNREADABLE)
+        made, target, further = self._way(parts, time)
+        try:
+            made.connect()
+            made.sock.settimeout(time.left())
+            made.request("GET", target, headers={**headers, **further})
+            answer = made.getresponse()
+        except BaseException:
+            made.close()
+            raise
+        if made.sock:
+            made.sock.close()  # it stays open for the answer
+        return answer
+
+    def _way(
+        self, url: urllib.parse.SplitResult, time: AnswerTime
+    ) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
+        # a connection, and what to request there with which further headers
+        host = urllib.parse.unquote(url.hostname or "").encode("idna").decode()
+        port = url.port or (443 if url.scheme == "https" else 80)
+        context = self._context if url.scheme == "https" else None
+        path = urllib.parse.urlunsplit(("", "", url.path or "/", url.query, ""))
+        public = partial(public_addresses, allowed=self._limits.allow_networks)
+        proxy = None if urllib.request.proxy_bypass(host) else self._proxies.get(url.scheme)
+        if proxy is None:
+            return connection(host, port, context, time, public), path, {}
+        with suppress(socket.gaierror):  # a name, which the proxy resolves
+            public(host, port, time, flags=socket.AI_NUMERICHOST)
+        through = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        permit = {}
+        if through.username:
+            pair = f"{urllib.parse.unquote(through.username)}:{urllib.parse.unquote(through.password or '')}"
+            permit = {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        made = connection(through.hostname or "", through.port or 80, context, time, resolved)
+        if context is None:
+            return made, f"http://{url.netloc.rpartition('@')[2]}{path}", permit
+        made.set_tunnel(host, port, permit)
+        return made, path, {}
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    inf_msg = "redirects without end: "
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        fp.close()  # else its body is read to the end, whatever its size
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-class _Others(urllib.request.UnknownHandler):
-    def unknown_open(self, req: urllib.request.Request) -> Any:  # noqa: ANN401 -- urllib's signature
-        raise Unfetched("only http and https are fetched")
-
-
-def _plain(error: OSError | http.client.HTTPException) -> str:
-    # the server wrote some of it: one printable line, of bounded length
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()
-    elif isinstance(error, urllib.error.URLError):
-        error = error.reason if isinstance(error.reason, OSError) else OSError(error.reason)
-    text = str(error) or type(error).__name__
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
+def _told(error: Exception, time: AnswerTime) -> Unfetched:
+    # libraries quote what they could not read: of an error only its kind and its number are told
+    if isinstance(error, Unfetched):
+        return error
+    if isinstance(error, TimeoutError):
+        return time.refusal()
+    for kind, words in _WORDS:
+        if isinstance(error, kind):
+            return Unfetched(words)
+    if isinstance(error, OSError) and error.errno:
+        return Unfetched(f"[Errno {error.errno}] {os.strerror(error.errno)}")
+    return Unfetched(f"failed: {type(error).__name__}")
 
 
 def _end_with_parent() -> None:
@@ -168,7 +228,6 @@ def main(options: dict[str, Any]) -> None:
 
 if __name__ in {"__main__", "__mp_main__"}:  # the latter in img2dataset's workers, which get the same arguments
     _job = json.loads(sys.argv[1])
-    Image.MAX_IMAGE_PIXELS = None  # only headers are read here; the fingerprints' limit decides
-    urllib.request.install_opener(Opener(_job["member_bytes"]))
+    urllib.request.install_opener(Opener(AnswerLimits(**_job["limits"])))
     if __name__ == "__main__":
         main(_job["options"])

@@ -47,6 +47,7 @@ def sql(query: str | None, form: str, to: Path | None, unsafe: bool, config: str
 
     from orchestration.cli.sql import nearest_macro, statements
     from orchestration.cli.sql.session import Refused, Session
+    from orchestration.runtime.full_disks import explained
 
     if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # programs read this, in any locale
@@ -69,13 +70,15 @@ def sql(query: str | None, form: str, to: Path | None, unsafe: bool, config: str
         except UnicodeEncodeError:
             raise CommandError("the query is not UTF-8; save it as such", ExitCode.USAGE) from None
         except duckdb.Error as error:
-            raise CommandError(harmless(damage_told(error) or str(error))) from None
+            full = explained(str(error), {to.absolute().parent: "point --to"}) if to else None
+            raise CommandError(full or harmless(damage_told(error) or str(error))) from None
         except (Refused, nearest_macro.NoExtension, statements.NotOneQuery) as error:
             raise CommandError(harmless(str(error))) from None
         except OSError as error:
             if to is None:
                 raise  # a closed pipe, which click ends quietly
-            raise CommandError(f"{to}: {error.strerror or error}") from None
+            full = explained(str(error), {to.absolute().parent: "point --to"})
+            raise CommandError(full or f"{to}: {error.strerror or error}") from None
     finally:
         session.con.close()
 

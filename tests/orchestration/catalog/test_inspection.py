@@ -1,5 +1,7 @@
-"""Which shards are inspected again: those whose rows an older release listed from their dumps."""
+"""Which shards are inspected again, and what is no fault of theirs."""
 
+import errno
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,3 +33,21 @@ def test_rows_that_an_older_release_listed_from_a_dump_are_listed_again_once(tmp
     assert again == landed
     same = replace(landed, rows=1)
     assert list(inspect_shards(found, [same], loaded, tmp_path / "fetched")) == [same]
+
+
+def test_a_full_disk_is_no_fault_of_a_delivery(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("url,caption\nhttp://a.example/1.jpg,one\n")
+    config = 'home = "home"\n[[datasets]]\nname = "d"\nmetadata = "rows.csv"\n'
+    (tmp_path / "raisonne.toml").write_text(config)
+    loaded = settings.load(tmp_path / "raisonne.toml")
+    found = discover(loaded)
+    (landed,) = inspect_shards(found, [], loaded, tmp_path / "fetched")
+    assert landed.status == "ok"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (Path(str(landed.readable_path)).stat().st_size - 1, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as full:
+            list(inspect_shards(found, [], loaded, tmp_path / "fetched"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.value.errno == errno.EFBIG
