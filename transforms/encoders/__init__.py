@@ -31,7 +31,13 @@ __all__ = (
     "TorchScriptSscd",
     "Vectors",
     "load",
+    "runs_code",
 )
+
+
+def runs_code(name: str) -> bool:
+    """Return whether an encoder's name is of a file that can run code: a TorchScript file is a program."""
+    return name.startswith("sscd:")
 
 
 def load(name: str) -> Encoder:
