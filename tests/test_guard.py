@@ -261,9 +261,7 @@ def test_a_signed_bundle_is_taken_and_an_unsigned_one_refused_where_a_key_is_tru
         refused = command(config, "check", "--bundle", str(hashes), *trusting, copy, check=False)
         said = refused.stderr
         assert (refused.returncode, refused.stdout) == (3, "")
-        assert (
-            f"manifest.sig: No such file or directory; the bundle must be signed by a key of {public}" in said
-        )
+        assert f"manifest.sig: No such file or directory; the bundle must be signed by a key of {public}" in said
     unusable = sample.raisonne("export", "guard", "--sign", str(public), "--to", str(tmp_path / "not"), check=False)
     assert (unusable.returncode, "no private key in PEM" in unusable.stderr) == (2, True)
 
