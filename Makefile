@@ -1,5 +1,5 @@
 # Every target sets up what it needs: the environment is made once, and again when its lock or pyproject.toml changes.
-.PHONY: demo test lint ui bench lab lock clean
+.PHONY: demo test lint ui bench lab soak sbom lock clean
 PYTHON ?= python3.12
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -28,6 +28,14 @@ bench: $(READY)  ## ONLY=hamming for one group
 
 lab: $(READY)  ## two models with known training sets, hours on 2 cores; STEP=train for one step, resumable; PUBLISH=1: docs/
 	$(BIN)/python -m tests.lab $(or $(STEP),all) --recipe "$(or $(RECIPE),small)" $(if $(filter 1,$(PUBLISH)),--publish)
+
+soak: $(READY)  ## an hour of kills, full disks and odd files beside readers; MINUTES=10 for less, SEED=1 for the same again
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
+
+sbom: $(READY)  ## dist/sbom.cdx.json, CycloneDX: every package of the lock, with its version and hashes; the same each time
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json \
+	  requirements.lock
 
 lock: $(READY)  ## after changing dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-strip-extras --no-header \

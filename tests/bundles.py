@@ -12,8 +12,9 @@ from PIL import Image
 from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints.fingerprint import embed
 from transforms.guard import Policy
-from transforms.guard.bundle_schema import CLUSTER_SCHEMA
 from transforms.guard.bundle_writer import new_bundle
+from transforms.guard.cluster_table import CLUSTER_SCHEMA
+from transforms.guard.signature import private_key
 from transforms.hashing.hashes import from_hex, pdq, pixel_sha256, sha256
 from transforms.pictures import Pixels, decode
 
@@ -45,6 +46,7 @@ def write(
     policy: Policy = POLICY,
     limits: dict[str, int] | None = None,
     url: str = "https://images.example.org/{}.jpg",
+    key: Path | None = None,
 ) -> Path:
     """Write a bundle in which each file is a cluster of its own: number n was trained on n + 1 times."""
     numbers = np.arange(len(files), dtype=np.uint32)
@@ -88,15 +90,16 @@ def write(
                 "views": {"scales": [0.5], "flips": "whole"},
                 "fingerprints": fingerprints,
                 "counts": {
-                    "rows": len(files),
+                    "rows": sum(range(1, len(files) + 1)),
                     "clusters": len(files),
                     "pictures": len(files),
-                    "searchable": 2 * len(files),
+                    "searchable": 2 * sum(range(1, len(files) + 1)),
                     "coverage": 0.5,
                 },
                 "coverage": [],
                 "methods": [],
                 **about,
-            }
+            },
+            key and private_key(key),
         )
     return folder

@@ -12,7 +12,7 @@ from pathlib import Path
 import bundles
 import pytest
 from bundles import POLICY, Blurred
-from conftest import ROOT, Landing, encoded, picture
+from conftest import ROOT, Landing, command, encoded, picture
 
 from orchestration.guard import folders
 from orchestration.guard.export import BundleOptions
@@ -242,6 +242,28 @@ def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(tmp_pat
     folders.prune(tmp_path, {3})
     assert {path.name[:14] for path in lie.iterdir()} == {"version-000002", "version-000003"}
     assert opened.check(data[0]).sources[0].url, "whoever has it open goes on"
+
+
+def test_a_signed_bundle_is_taken_and_an_unsigned_one_refused_where_a_key_is_trusted(
+    sample: Landing, hashes: Path, tmp_path: Path
+) -> None:
+    private, public = tmp_path / "guard.key", tmp_path / "guard.pub"
+    for line in (f"genpkey -algorithm ed25519 -out {private}", f"pkey -in {private} -pubout -out {public}"):
+        subprocess.run(["openssl", *line.split()], check=True)
+    folder = tmp_path / "signed"
+    sample.raisonne("export", "guard", "--hashes-only", "--sign", str(private), "--to", str(folder))
+    copy = str(GENERATIONS / "0028.webp")
+    assert sample.raisonne("check", "--bundle", str(folder), "--trust", str(public), copy, check=False).returncode == 10
+    for trusting in (["--trust", str(public)], []):
+        config = tmp_path / "trusting.toml"
+        keys = "" if trusting else '[guard]\ntrusted_keys = ["guard.pub"]\n'
+        config.write_text(sample.config.read_text() + keys)
+        refused = command(config, "check", "--bundle", str(hashes), *trusting, copy, check=False)
+        said = refused.stderr
+        assert (refused.returncode, refused.stdout) == (3, "")
+        assert f"manifest.sig: No such file or directory; the bundle must be signed by a key of {public}" in said
+    unusable = sample.raisonne("export", "guard", "--sign", str(public), "--to", str(tmp_path / "not"), check=False)
+    assert (unusable.returncode, "no private key in PEM" in unusable.stderr) == (2, True)
 
 
 def test_options_of_a_guard_are_refused_elsewhere(sample: Landing) -> None:

@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from orchestration.guard import export_embeddings
 from orchestration.guard.export_embeddings import GuardExportError, PublishedVersion
@@ -51,7 +52,11 @@ class BundleOptions:
 
 
 def write(
-    con: duckdb.DuckDBPyConnection, settings: Settings, options: BundleOptions, target: Path | None = None
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    options: BundleOptions,
+    target: Path | None = None,
+    key: Ed25519PrivateKey | None = None,
 ) -> Path:
     """Write a bundle of the published version.
 
@@ -60,6 +65,7 @@ def write(
         settings: The settings of that version.
         options: What the bundle holds.
         target: a new folder. Default: one in the warehouse, named after the version and the options.
+        key: Signs the bundle. Default: it is not signed.
 
     Returns:
         The folder.
@@ -76,7 +82,7 @@ def write(
         with new_bundle(folder) as files:
             con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
             con.execute("set temp_directory = ?", [str(files.folder.parent / "spill")])
-            _fill(PublishedVersion(con, settings, version), options, files)
+            files.finish(_fill(PublishedVersion(con, settings, version), options, files), key)
     finally:
         for table in ("guard_members", "guard_rows", "guard_clusters"):
             con.execute(f"drop table if exists temp.{table}")
@@ -95,7 +101,8 @@ def _version(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, An
     return {"number": row[0], "published_at": row[1].astimezone(UTC).isoformat(), "lance_versions": row[2]}
 
 
-def _fill(published: PublishedVersion, options: BundleOptions, files: BundleFiles) -> None:
+def _fill(published: PublishedVersion, options: BundleOptions, files: BundleFiles) -> dict[str, Any]:
+    """Write all files but the manifest, and return its fields."""
     counts = _select(published, options)
     _hashes(published.con, files)
     parts: dict[str, Any] = {"encoder": None, "sketches": None, "calibration": None}
@@ -105,19 +112,17 @@ def _fill(published: PublishedVersion, options: BundleOptions, files: BundleFile
     if not options.hashes_only:
         parts = export_embeddings.write(published, policy, files, counts["pictures"])
         fingerprints.append("embedding")
-    files.finish(
-        {
-            "version": published.version,
-            "policy": asdict(policy),
-            "limits": published.settings.limits.model_dump(include={"pixels", "member_bytes"}),
-            "views": published.settings.search.model_dump(mode="json"),
-            "fingerprints": fingerprints,
-            "counts": counts,
-            "coverage": published.table("from fingerprints.coverage order by dataset, fingerprint"),
-            "methods": published.table("from duplicates.methods"),
-            **parts,
-        }
-    )
+    return {
+        "version": published.version,
+        "policy": asdict(policy),
+        "limits": published.settings.limits.model_dump(include={"pixels", "member_bytes"}),
+        "views": published.settings.search.model_dump(mode="json"),
+        "fingerprints": fingerprints,
+        "counts": counts,
+        "coverage": published.table("from fingerprints.coverage order by dataset, fingerprint"),
+        "methods": published.table("from duplicates.methods"),
+        **parts,
+    }
 
 
 def _select(published: PublishedVersion, options: BundleOptions) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
 from transforms.encoders import Vectors
 from transforms.fingerprints.views import search_views
+from transforms.guard.bundle_schema import NO_CLUSTER
 from transforms.guard.bundle_writer import BundleFiles
-from transforms.guard.embedding_search import NO_CLUSTER
 from transforms.guard.verdict import Policy
 
 _BATCH, _VECTORS = 65_536, 8_192  # rows and vectors in memory at once

@@ -447,3 +447,13 @@ class Publishing(Section):
         "more of them can no longer be searched is held back, until `raisonne run --accept-drop` accepts it.",
     )
     lock_wait_s: float = Field(600, ge=0, description="Seconds that a run waits for another to end.")
+
+
+class Signatures(Section):
+    """Who must have signed the bundles that `raisonne check` and `raisonne serve` take."""
+
+    trusted_keys: tuple[str, ...] = Field(
+        (),
+        description="Files of public keys, PEM, Ed25519; a bundle that none of them signed is refused. None: no "
+        "signature is asked for.",
+    )

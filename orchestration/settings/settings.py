@@ -33,6 +33,7 @@ from orchestration.settings.sections import (
     Recall,
     Reports,
     Search,
+    Signatures,
     Thresholds,
 )
 
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     reports: Reports = Reports()
     compute: Compute = Compute()
     publishing: Publishing = Publishing()
+    guard: Signatures = Signatures()
 
     @classmethod
     def settings_customise_sources(
@@ -103,25 +105,30 @@ class Settings(BaseSettings):
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def path(config: str | Path | None = None) -> Path:
+    """Return the file of the settings: `config`, else what `RAISONNE_CONFIG` names, else `raisonne.toml` here."""
+    return Path(config or os.environ.get("RAISONNE_CONFIG") or "raisonne.toml").resolve()
+
+
 def load(config: str | Path | None = None) -> Settings:
     """Read the settings from `config`, else from `RAISONNE_CONFIG`, else from `raisonne.toml` here.
 
     Raises SettingsError naming the file and what to do.
     """
-    path = Path(config or os.environ.get("RAISONNE_CONFIG") or "raisonne.toml").resolve()
+    file = path(config)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(
-            f"no settings at {path}; pass --config FILE, set RAISONNE_CONFIG, or run in the folder of raisonne.toml"
+            f"no settings at {file}; pass --config FILE, set RAISONNE_CONFIG, or run in the folder of raisonne.toml"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
+        raise SettingsError(f"{file} cannot be read as TOML: {error}") from error
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError(f"{path}: " + "; ".join(_sentence(e) for e in error.errors())) from None
-    return _resolved(settings, path.parent)
+        raise SettingsError(f"{file}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+    return _resolved(settings, file.parent)
 
 
 def _sentence(error: Any) -> str:  # noqa: ANN401 -- pydantic's own mapping
@@ -160,6 +167,9 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             ),
             "calibration": settings.calibration.model_copy(
                 update={"held_out": _below(base, settings.calibration.held_out)}
+            ),
+            "guard": settings.guard.model_copy(
+                update={"trusted_keys": tuple(str(base / key) for key in settings.guard.trusted_keys)}
             ),
             "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
             "recalls": tuple(r.model_copy(update={"path": str(base / r.path)}) for r in settings.recalls),

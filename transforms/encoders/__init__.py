@@ -32,9 +32,15 @@ __all__ = (
     "TorchScriptSscd",
     "Vectors",
     "load",
+    "runs_code",
 )
 PLUG_INS = "raisonne.encoders"
 """The group of entry points by which other distributions offer encoders."""
+
+
+def runs_code(name: str) -> bool:
+    """Return whether an encoder's name is of a file that can run code: a TorchScript file is a program."""
+    return name.startswith("sscd:")
 
 
 def load(name: str) -> Encoder:

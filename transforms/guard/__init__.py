@@ -8,6 +8,7 @@ from transforms.guard.bundle import Bundle, BundleError
 from transforms.guard.check import Guard
 from transforms.guard.held_files import BundleChanged
 from transforms.guard.overrides import OverrideError
+from transforms.guard.signature import KeyUnusable
 from transforms.guard.verdict import Evidence, Policy, Searched, Source, Verdict
 
 __all__ = (
@@ -16,6 +17,7 @@ __all__ = (
     "BundleError",
     "Evidence",
     "Guard",
+    "KeyUnusable",
     "OverrideError",
     "Policy",
     "Searched",

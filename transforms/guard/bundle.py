@@ -9,15 +9,16 @@ reading rows of open files (`guard/held_files.py`), checking pictures (`guard/ch
     perceptual hashes, word by word, and the cluster sketch_words, vectors, vector_cluster      embeddings as signs and
     as 8-bit numbers, and the cluster background*, null_scores    the input of p-values
 
-Opening verifies every file. SHA-256 takes half a second a gigabyte and core. The checksums detect damage and mistakes.
-They are not a signature, so ship the bundle over a channel that you trust.
+    manifest.sig                if the bundle was signed: see `guard/signature.py`
+
+Opening verifies every file. SHA-256 takes half a second a gigabyte and core. The checksums detect damage and mistakes;
+against malice they help only together with a signature. Whatever the manifest says, opening a bundle takes no memory
+beyond the size of its files, and ends with a bundle or a BundleError.
 """
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,20 +26,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from transforms.guard import bundle_schema
-from transforms.guard.bundle_schema import CLUSTERS
-from transforms.guard.held_files import HeldFiles, RowFile
+from transforms.guard import bundle_schema, cluster_table, signature
+from transforms.guard.bundle_schema import ROW_FILES
+from transforms.guard.cluster_table import CLUSTERS
+from transforms.guard.held_files import HeldFiles, RowFile, read_file
 from transforms.guard.verdict import Policy, Searched, Source
-from transforms.hashing.digest_arrays import Rows
-from transforms.hashing.hashes import file_sha256
 from transforms.matches.null_distribution import Null, Tail
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 EXACT_KINDS = ("bytes", "pixels")
-_ROW_FILES = ("bytes_digests", "pixels_digests", "vectors")
+_MANIFEST_BYTES = 1 << 22
 
 
 class BundleError(ValueError):
@@ -82,28 +81,37 @@ class Bundle:
         self.require_unchanged = files.require_unchanged  # a few microseconds
         self.policy = Policy(**manifest["policy"])
         self.encoder: str | None = manifest["encoder"] and manifest["encoder"]["identity"]
-        # Opened now: the paths may hold another bundle later, or nothing.
-        self._clusters = pa.ipc.open_file(pa.memory_map(str(folder / CLUSTERS))).read_all()
-        self._arrays = {name: self._mapped(name) for name in bundle_schema.arrays(manifest)}
-        bundle_schema.require_arrays(manifest, self._arrays, self._clusters)
-        self._row_files = {name: self._rows(name) for name in _ROW_FILES if name in self._arrays}
+        headers = {name: files.header(f"{name}.npy") for name in bundle_schema.arrays(manifest)}
+        bundle_schema.require_headers(manifest, headers)
+        self._arrays = {n: files.array(f"{n}.npy", header) for n, header in headers.items() if n not in ROW_FILES}
+        self._row_files = {n: files.rows(f"{n}.npy", header) for n, header in headers.items() if n in ROW_FILES}
+        bundle_schema.require_values(manifest, self._arrays, self._row_files)
+        self._clusters = cluster_table.read(files.mapped(CLUSTERS))
+        counts = manifest["counts"]
+        cluster_table.require(self._clusters, counts["clusters"], counts["rows"], self.policy.at_least)
 
     @classmethod
-    def open(cls, folder: Path) -> "Bundle":
-        """Open a bundle. Raises BundleError naming a file that is missing, cut off, changed or inconsistent."""
-        manifest = _manifest(folder)
-        _sized(folder, manifest["files"])
+    def open(cls, folder: Path, trusted: Sequence[Path] = ()) -> "Bundle":
+        """Open a bundle.
+
+        Args:
+            folder: The bundle.
+            trusted: Public keys, one of which must have signed it. None: no signature is asked for.
+
+        Raises:
+            BundleError: A file is missing, cut off, changed, inconsistent or not signed; the message names it.
+            KeyUnusable: A key cannot be read.
+        """
+        manifest = _manifest(folder, trusted)
         try:
             files = HeldFiles(folder, manifest["files"])
-            _verify(folder, manifest["files"])
-            bundle = cls(folder, manifest, files)
-        except BundleError:
-            raise
+        except OSError as error:
+            raise BundleError(f"{error.filename}: {error.strerror}; copy the bundle again") from None
+        _verify(folder, manifest["files"], files)
+        try:
+            return cls(folder, manifest, files)
         except (ValueError, OSError) as error:  # of NumPy and Arrow too
             raise BundleError(f"{folder} cannot be searched: {error}; write the bundle again") from None
-        if _manifest(folder)["digest"] != manifest["digest"]:
-            raise BundleError(f"{folder} was replaced while it was being opened; open it again")
-        return bundle
 
     @staticmethod
     def read_manifest(folder: Path) -> dict[str, Any]:
@@ -134,20 +142,9 @@ class Bundle:
         """Return an array of the bundle, mapped read-only."""
         return self._arrays[name]
 
-    def _mapped(self, name: str) -> npt.NDArray[Any]:
-        try:
-            return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
-        except ValueError as error:
-            raise ValueError(f"{name}.npy: {error}") from None
-
     def row_file(self, name: str) -> RowFile:
         """Return an array of the bundle that is read row by row: digests, or vectors."""
         return self._row_files[name]
-
-    def _rows(self, name: str) -> RowFile:
-        path = self.folder / f"{name}.npy"
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        return RowFile(os.open(path, os.O_RDONLY), mapped.offset, mapped.shape, mapped.dtype)
 
     def digests(self, kind: str) -> Digests:
         """Return the digests of one of EXACT_KINDS."""
@@ -181,21 +178,30 @@ class Bundle:
         return Null(self.array("null_scores"), tail and Tail(**tail))
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path, trusted: Sequence[Path] = ()) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        data = read_file(path, _MANIFEST_BYTES)
+        if trusted:
+            _require_signature(folder, data, trusted)
+        manifest = json.loads(data.decode())
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            other = manifest.get("format") if isinstance(manifest, dict) else None
+            raise BundleError(
+                f"{path} has format {repr(other)[:20]}, and this release reads {FORMAT}; write the bundle again"
+            )
+        if manifest.get("digest") != manifest_digest(manifest):
+            raise BundleError(f"{path} was changed since it was written; write the bundle again")
     except FileNotFoundError:
         raise BundleError(
             f"no bundle at {folder}: it has no {MANIFEST}; write one with `raisonne export guard`"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}; write the bundle again") from error
+    except (BundleError, signature.KeyUnusable):
+        raise
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}; write the bundle again") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        other = manifest.get("format") if isinstance(manifest, dict) else None
-        raise BundleError(f"{path} has format {other!r}, and this release reads {FORMAT}; write the bundle again")
-    if manifest.get("digest") != manifest_digest(manifest):
-        raise BundleError(f"{path} was changed since it was written; write the bundle again")
     try:
         bundle_schema.require_manifest(manifest)
     except ValueError as error:
@@ -203,28 +209,25 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _sized(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    for name, entry in files.items():
-        if Path(name).name != name:
-            raise BundleError(f"{folder / MANIFEST} names {name!r}, which is not a file of a bundle")
-        try:
-            size = (folder / name).stat().st_size
-        except OSError as error:
-            raise BundleError(f"{folder / name}: {error.strerror}; copy the bundle again") from None
-        if size != entry["bytes"]:
+def _require_signature(folder: Path, manifest: bytes, trusted: Sequence[Path]) -> None:
+    path, keys = folder / signature.SIGNATURE, [signature.public_key(each) for each in trusted]
+    by = f"by a key of {', '.join(map(str, trusted))}"
+    try:
+        signed = read_file(path, signature.BYTES)
+    except OSError as error:
+        raise BundleError(
+            f"{path}: {error.strerror}; the bundle must be signed {by}: `raisonne export guard --sign KEY`"
+        ) from None
+    if not signature.is_signed(manifest, signed, keys):
+        raise BundleError(f"{path} is no signature of {folder / MANIFEST} {by}; do not use this bundle")
+
+
+def _verify(folder: Path, listed: Mapping[str, Mapping[str, Any]], files: HeldFiles) -> None:
+    for name, entry in listed.items():
+        if files.size(name) != entry["bytes"]:
             raise BundleError(
-                f"{folder / name} has {size:,} bytes instead of {entry['bytes']:,}; copy the bundle again"
+                f"{folder / name} has {files.size(name):,} bytes instead of {entry['bytes']:,}; copy the bundle again"
             )
-
-
-def _verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        largest_first = sorted(files, key=lambda name: -files[name]["bytes"])
-        for name, digest in zip(largest_first, pool.map(lambda n: file_sha256(folder / n), largest_first), strict=True):
-            if digest != files[name]["sha256"]:
-                raise BundleError(f"{folder / name} was changed: its SHA-256 differs; copy the bundle again")
-
-
-def first_bytes(digests: Rows) -> npt.NDArray[np.uint64]:
-    """Return the first 8 bytes of digests, uint8 (n, 32), as numbers in the same order."""
-    return np.ascontiguousarray(digests[:, :8]).view(">u8").ravel().astype(np.uint64)
+    for name, digest in files.digests().items():
+        if digest != listed[name]["sha256"]:
+            raise BundleError(f"{folder / name} was changed: its SHA-256 differs; copy the bundle again")

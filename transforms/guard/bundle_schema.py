@@ -1,7 +1,10 @@
-"""The shape of a bundle: the fields of its manifest, and the types and shapes of its arrays.
+"""The shape of a bundle: the fields of its manifest with their bounds, and the types, shapes and values of its arrays.
 
-What belongs here: checking that the parts of a bundle fit each other, because an intact file may belong to another
-bundle. What does not: opening files and verifying their checksums (`guard/bundle.py`).
+What belongs here: what must be true before a file is mapped, and that the parts of a bundle fit each other: an intact
+file may belong to another bundle, and whoever made a bundle may want the guard to fail. What does not: the table of
+clusters (`guard/cluster_table.py`), opening files and verifying their checksums (`guard/bundle.py`).
+
+A bound keeps a search within the memory and time that the export's own settings allow; the settings have the same ones.
 """
 
 from collections.abc import Mapping
@@ -9,23 +12,16 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from transforms.guard.cluster_table import CLUSTERS
+from transforms.guard.held_files import ArrayHeader, RowFile
 from transforms.joins.cosine.sketches import bits
 
-CLUSTERS = "clusters.arrow"
-CLUSTER_SCHEMA = pa.schema(
-    {
-        "cluster_id": pa.uint64(),
-        "sample_id": pa.uint64(),
-        "dataset": pa.string(),
-        "duplicate_count": pa.int64(),
-        "recalled_count": pa.int64(),
-        "url": pa.string(),
-        "licenses": pa.list_(pa.string()),
-    }
-)
+NO_CLUSTER = 2**32 - 1  # of a background picture that is not in the bundle
+ROW_FILES = ("bytes_digests", "pixels_digests", "vectors")
+"""Arrays that are read row by row, and not mapped."""
+
 _HASHES: dict[str, tuple[type[np.generic], tuple[str | int, ...]]] = {
     "bytes_keys": (np.uint64, ("bytes",)),
     "bytes_digests": (np.uint8, ("bytes", 32)),
@@ -44,9 +40,17 @@ _EMBEDDINGS: dict[str, tuple[type[np.generic], tuple[str | int, ...]]] = {
     "background_cluster": (np.uint32, ("background",)),
     "null_scores": (np.float64, ("null pictures",)),
 }
+_BACKGROUND = 1 << 30  # bytes of the background, which is held in memory
+_BLOCK = 1 << 20  # rows that are looked at at once
+_LEAST_SCORE, _HIGHEST_SCORE = -2.0, 2.0  # differences of two cosines
+_ROUNDING = 0.01  # of norms: vectors may be kept in 16 bits
 
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, le=2**50)]
+_Clusters = Annotated[int, Field(ge=0, lt=NO_CLUSTER)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Score = Annotated[float, Field(ge=_LEAST_SCORE, le=_HIGHEST_SCORE, allow_inf_nan=False)]
+_Text = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class _Part(BaseModel):
@@ -62,49 +66,56 @@ class _Version(_Part):
 
 
 class _Policy(_Whole):
-    pdq: Annotated[int, Field(ge=0, le=256)]
+    pdq: Annotated[int, Field(ge=0, le=31)]
     pdq_quality: Annotated[int, Field(ge=0, le=100)]
     copy_score: _Share
     p_value: _Share | None
-    at_least: Annotated[int, Field(ge=1)]
+    at_least: Annotated[int, Field(ge=1, le=2**50)]
 
 
 class _Limits(_Part):
-    pixels: Annotated[int, Field(ge=1)]
-    member_bytes: Annotated[int, Field(ge=1)]
+    pixels: Annotated[int, Field(ge=1, le=2**30)]
+    member_bytes: Annotated[int, Field(ge=1, le=2**32)]
 
 
 class _Views(_Whole):
-    scales: list[Annotated[float, Field(gt=0, lt=1)]]
+    scales: Annotated[list[Annotated[float, Field(ge=0.1, lt=1)]], Field(max_length=4)]
     flips: Literal["none", "whole", "all"]
 
 
 class _Counts(_Part):
     rows: _Count
-    clusters: _Count
+    clusters: _Clusters
     pictures: _Count
     searchable: _Count
     coverage: _Share
 
 
 class _Encoder(_Part):
-    name: str
-    identity: Annotated[str, Field(min_length=1)]
-    dimension: Annotated[int, Field(ge=1)]
+    name: _Text
+    identity: _Text
+    dimension: Annotated[int, Field(ge=1, le=2**16)]
 
 
 class _Sketches(_Part):
     recall: _Share | None
 
 
+class _Tail(_Whole):
+    threshold: _Score
+    shape: Annotated[_Number, Field(ge=0)]
+    scale: Annotated[_Number, Field(gt=0)]
+    exceedances: Annotated[int, Field(ge=1, le=2**32)]
+
+
 class _Calibration(_Part):
-    null_pictures: _Count
-    tail: dict[str, float | int] | None
+    null_pictures: Annotated[int, Field(ge=0, le=2**26)]
+    tail: _Tail | None
 
 
 class _File(_Part):
-    bytes: _Count
-    sha256: str
+    bytes: Annotated[int, Field(ge=0, lt=2**62)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Manifest(_Part):
@@ -113,7 +124,7 @@ class _Manifest(_Part):
     limits: _Limits
     views: _Views
     counts: _Counts
-    fingerprints: list[Literal["sha256", "pixels", "pdq", "embedding"]]
+    fingerprints: Annotated[list[Literal["sha256", "pixels", "pdq", "embedding"]], Field(max_length=4)]
     encoder: _Encoder | None
     sketches: _Sketches | None
     calibration: _Calibration | None
@@ -126,12 +137,12 @@ def arrays(manifest: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def require_manifest(manifest: Mapping[str, Any]) -> None:
-    """Raise ValueError naming a field of a manifest that is missing or wrong."""
+    """Raise ValueError naming a field of a manifest that is missing, wrong or out of bounds."""
     try:
         _Manifest.model_validate(manifest)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(f"{'.'.join(map(str, first['loc']))[:200]}: {first['msg']}") from None
     parts = (
         manifest["encoder"],
         manifest["sketches"],
@@ -140,34 +151,87 @@ def require_manifest(manifest: Mapping[str, Any]) -> None:
     )
     if len({bool(part) for part in parts}) > 1:
         raise ValueError("encoder, sketches, calibration and the fingerprint `embedding` are all needed, or none")
-    for name in (CLUSTERS, *(f"{name}.npy" for name in arrays(manifest))):
-        if name not in manifest["files"]:
-            raise ValueError(f"files: {name} is missing")
+    counts, files = manifest["counts"], {CLUSTERS, *(f"{name}.npy" for name in arrays(manifest))}
+    for less, more in (("clusters", "rows"), ("pictures", "rows"), ("rows", "searchable")):
+        if counts[less] > counts[more]:
+            raise ValueError(f"counts.{less} is greater than counts.{more}")
+    for name in sorted(manifest["files"].keys() ^ files):
+        wrong = "is missing" if name in files else "is not a file of a bundle"
+        raise ValueError(f"files: {name[:200]!r} {wrong}")
 
 
-def require_arrays(manifest: Mapping[str, Any], opened: Mapping[str, npt.NDArray[Any]], clusters: pa.Table) -> None:
-    """Raise ValueError naming a file that does not fit the manifest or the other files.
+def require_headers(manifest: Mapping[str, Any], headers: Mapping[str, ArrayHeader]) -> None:
+    """Raise ValueError naming an array that does not fit the manifest, the others, or its own file.
 
     Args:
-        manifest: a valid one.
-        opened: The arrays by name.
-        clusters: The table of clusters.
+        manifest: A valid one.
+        headers: What the file of each array says of it.
     """
-    if clusters.schema != CLUSTER_SCHEMA or len(clusters) != manifest["counts"]["clusters"]:
-        raise ValueError(f"{CLUSTERS} has other columns, or not {manifest['counts']['clusters']:,} rows")
-    sizes: dict[str, int] = {}
+    counts, sizes = manifest["counts"], dict[str, int]()
     expected = _HASHES | (_EMBEDDINGS if manifest["encoder"] else {})
     if manifest["encoder"]:
         dimension = manifest["encoder"]["dimension"]
-        null_pictures = manifest["calibration"]["null_pictures"]
-        sizes = {"dimension": dimension, "sketch words": bits(dimension) // 32, "null pictures": null_pictures}
+        sizes = {
+            "dimension": dimension,
+            "sketch words": bits(dimension) // 32,
+            "vectors": counts["pictures"],
+            "null pictures": manifest["calibration"]["null_pictures"],
+        }
     for name, (dtype, axes) in expected.items():
-        array = opened[name]
-        fits = array.dtype == dtype and array.ndim == len(axes) and array.flags.c_contiguous
-        shape = array.shape if fits else ()
-        for size, axis in zip(shape, axes, strict=False):
-            fits = fits and size == (axis if isinstance(axis, int) else sizes.setdefault(axis, size))
+        header = headers[name]
+        fits = header.dtype == dtype and header.row_wise and len(header.shape) == len(axes)
+        for size, axis in zip(header.shape if fits else (), axes, strict=False):
+            fits = fits and 0 <= size == (axis if isinstance(axis, int) else sizes.setdefault(axis, size))
         if not fits:
-            raise ValueError(f"{name}.npy is {array.dtype} of {array.shape}, which does not fit the other files")
-        if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
-            raise ValueError(f"{name}.npy holds numbers that are not finite")
+            raise ValueError(f"{name}.npy is {header.dtype} of {header.shape}, which does not fit the other files")
+        if header.bytes != manifest["files"][f"{name}.npy"]["bytes"]:
+            raise ValueError(f"{name}.npy says that it holds {header.shape}, which does not fit its size")
+    for axis in ("bytes", "pixels", "pdq"):
+        if sizes[axis] > counts["rows"]:
+            raise ValueError(f"{axis}_cluster.npy has {sizes[axis]:,} rows, more than counts.rows")
+    if sizes["pixels"] < counts["pictures"]:
+        raise ValueError(f"pixels_cluster.npy has {sizes['pixels']:,} rows, fewer than counts.pictures")
+    if sizes.get("background", 0) * sizes.get("dimension", 0) * 4 > _BACKGROUND:
+        raise ValueError(f"background.npy has more than {_BACKGROUND:,} bytes")
+
+
+def require_values(
+    manifest: Mapping[str, Any], opened: Mapping[str, npt.NDArray[Any]], row_files: Mapping[str, RowFile]
+) -> None:
+    """Raise ValueError naming an array that holds a number no export writes.
+
+    Args:
+        manifest: A valid one.
+        opened: The arrays by name, of the right types and shapes.
+        row_files: Those of `ROW_FILES`, likewise.
+    """
+    clusters = manifest["counts"]["clusters"]
+    for name, array in opened.items():
+        if not name.endswith("_cluster"):
+            continue
+        wrong = array >= clusters
+        if name == "background_cluster":
+            wrong &= array != NO_CLUSTER
+        if wrong.any():
+            raise ValueError(f"{name}.npy names a cluster that is not among the {clusters:,} of {CLUSTERS}")
+    for kind in ("bytes", "pixels"):
+        keys, digests = opened[f"{kind}_keys"], row_files[f"{kind}_digests"]
+        if (keys[1:] < keys[:-1]).any():
+            raise ValueError(f"{kind}_keys.npy does not ascend")
+        for start in range(0, len(keys), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(keys)))
+            if not np.array_equal(first_bytes(digests.take(rows)), keys[rows]):
+                raise ValueError(f"{kind}_keys.npy holds other keys than the digests of {kind}_digests.npy")
+    if manifest["encoder"]:
+        with np.errstate(all="ignore"):
+            norms = np.linalg.norm(opened["background"], axis=1)
+        if not (np.abs(norms - 1) < _ROUNDING).all():  # of what is not finite too
+            raise ValueError("background.npy holds numbers that are not finite, or a vector whose norm is not 1")
+        scores = opened["null_scores"]
+        if not ((scores >= _LEAST_SCORE) & (scores <= _HIGHEST_SCORE)).all() or (scores[1:] < scores[:-1]).any():
+            raise ValueError("null_scores.npy does not ascend within -2 and 2")
+
+
+def first_bytes(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """Return the first 8 bytes of digests, uint8 (n, 32), as numbers in the same order."""
+    return np.ascontiguousarray(digests[:, :8]).view(">u8").ravel().astype(np.uint64)

@@ -14,10 +14,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from transforms.encoders import Vectors
-from transforms.guard import bundle
-from transforms.guard.bundle_schema import CLUSTER_SCHEMA, CLUSTERS
+from transforms.guard import bundle, signature
+from transforms.guard.bundle_schema import first_bytes
+from transforms.guard.cluster_table import CLUSTER_SCHEMA, CLUSTERS
 from transforms.hashing.digest_arrays import Rows
 from transforms.hashing.hashes import file_sha256
 from transforms.joins.cosine.sketches import bits, quantise, sketch
@@ -97,7 +99,7 @@ class BundleFiles:
             self.array(f"{kind}_cluster", np.uint32, count) as owner,
         ):
             for indices, (digests, cluster) in _indexed(batches):
-                keys.put(indices, bundle.first_bytes(digests))
+                keys.put(indices, first_bytes(digests))
                 whole.put(indices, digests)
                 owner.put(indices, cluster)
 
@@ -150,14 +152,21 @@ class BundleFiles:
         """
         np.save(self.folder / f"{name}.npy", np.ascontiguousarray(values), allow_pickle=False)
 
-    def finish(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest, with the size and SHA-256 of every file."""
+    def finish(self, manifest: Mapping[str, Any], key: Ed25519PrivateKey | None = None) -> None:
+        """Write the manifest, with the size and SHA-256 of every file, and sign it.
+
+        Args:
+            manifest: Its other fields.
+            key: That of the signature. None: it is not signed.
+        """
         paths = sorted(self.folder.iterdir())
         files = {path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in paths}
         fields = {"format": bundle.FORMAT, **manifest, "files": files}
         fields["digest"] = bundle.manifest_digest(fields)
-        text = json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False)
-        (self.folder / bundle.MANIFEST).write_text(text + "\n", encoding="utf-8")
+        data = (json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        (self.folder / bundle.MANIFEST).write_bytes(data)
+        if key is not None:
+            (self.folder / signature.SIGNATURE).write_bytes(key.sign(data))
 
 
 def _indexed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDArray[np.int64], T]]:

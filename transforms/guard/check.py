@@ -5,7 +5,7 @@ What belongs here: the steps and what they decide. What does not: the answer (`g
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -80,7 +80,11 @@ class Guard:
 
     @classmethod
     def load(
-        cls, path: Path | str, encoder: Encoder | str | None = None, overrides: Path | str | None = None
+        cls,
+        path: Path | str,
+        encoder: Encoder | str | None = None,
+        overrides: Path | str | None = None,
+        trusted: Sequence[Path | str] = (),
     ) -> "Guard":
         """Open and verify a bundle, and load its encoder.
 
@@ -88,22 +92,24 @@ class Guard:
             path: The bundle.
             encoder: An encoder, or its name in the settings. Default: the name in the manifest.
             overrides: The curators' list, if any.
+            trusted: Files of public keys, one of which must have signed the bundle. Default: it need not be signed.
 
         Raises:
-            BundleError: a file is missing, changed or inconsistent; the message names it.
+            BundleError: a file is missing, changed, inconsistent or not signed; the message names it.
+            KeyUnusable: If a key cannot be read.
             OverrideError: If the list cannot be used.
             EncoderUnavailable: If the encoder's weights cannot be loaded.
             EncoderMismatch: If the encoder is not the one of the bundle; the message names both.
             OSError: If the list cannot be read.
         """
         entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
-        bundle = Bundle.open(Path(path))
+        bundle = Bundle.open(Path(path), [Path(each) for each in trusted])
         if not bundle.searched.pictures:
             raise BundleError(f"{path} holds no picture, so it would allow everything; export another one")
         if bundle.encoder is None:
             guard = cls(bundle, None, entries)
         else:
-            encoder = encoder or str(bundle.manifest["encoder"]["name"])
+            encoder = encoder or _named_encoder(bundle, trusted)
             encoder = encoders.load(encoder) if isinstance(encoder, str) else encoder
             encoder.id.require(bundle.encoder)
             guard = cls(bundle, encoder, entries)
@@ -272,3 +278,13 @@ class Guard:
             policy=self.policy,
             searched=self.searched,
         )
+
+
+def _named_encoder(bundle: Bundle, trusted: Sequence[Path | str]) -> str:
+    name = str(bundle.manifest["encoder"]["name"])
+    if encoders.runs_code(name) and not trusted:
+        raise encoders.EncoderUnavailable(
+            f"the bundle names {name} as its encoder, a file that can run code, and nobody trusted has signed it; if "
+            f"it is yours, say so with --encoder {name}"
+        )
+    return name

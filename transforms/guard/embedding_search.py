@@ -28,7 +28,6 @@ from transforms.pictures import Pixels
 SCORED = 256  # least count of nearest sketches that are scored
 _BLOCK = 16_384  # scored at once
 _NORM = 0.01  # most by which the norm of a vector may differ from 1
-NO_CLUSTER = 2**32 - 1  # of a background picture that is not in the bundle
 
 
 class NotEmbedded(RuntimeError):

@@ -19,8 +19,11 @@ from orchestration.cli.guard.options import (
     LOG,
     OVERRIDES,
     SECONDS,
+    TRUST,
     GuardUnavailable,
     bundle_path,
+    own_encoder,
+    trusted_keys,
     verdict_log,
 )
 from orchestration.cli.published import ExitCode
@@ -42,6 +45,7 @@ _STDIN = "-"
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image may take.")
 @ENCODER
 @OVERRIDES
+@TRUST
 @LOG
 @CONFIG
 def check(
@@ -49,6 +53,7 @@ def check(
     bundle: Path | None,
     encoder: str | None,
     overrides: Path | None,
+    trust: Sequence[Path],
     timeout: float,
     log: bool,
     config: str | None,
@@ -60,7 +65,9 @@ def check(
     """
     from transforms.guard.verdict import ALLOW, BLOCK
 
-    guard, decisions = _guard(bundle_path(bundle, config), encoder, overrides), set()
+    folder = bundle_path(bundle, config)
+    guard = _guard(folder, encoder or own_encoder(bundle, config), overrides, trusted_keys(trust, config))
+    decisions = set()
     with verdict_log(log=log, config=config) as record:
         for name, verdict in _verdicts(guard, images, timeout):
             record(verdict)
@@ -119,11 +126,11 @@ def _paths(folder: Path) -> Iterator[Path]:
     yield from map(Path, closed)
 
 
-def _guard(bundle: Path, encoder: str | None, overrides: Path | None) -> "Guard":
+def _guard(bundle: Path, encoder: str | None, overrides: Path | None, trusted: Sequence[Path]) -> "Guard":
     from transforms.encoders import EncoderMismatch, EncoderUnavailable
-    from transforms.guard import BundleError, Guard, OverrideError
+    from transforms.guard import BundleError, Guard, KeyUnusable, OverrideError
 
     try:
-        return Guard.load(bundle, encoder, overrides)
-    except (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError) as error:
+        return Guard.load(bundle, encoder, overrides, trusted)
+    except (BundleError, KeyUnusable, OverrideError, EncoderMismatch, EncoderUnavailable, OSError) as error:
         raise GuardUnavailable(str(error)) from None

@@ -20,6 +20,7 @@ _OPTIONS = (
     click.option("--at-least", type=click.IntRange(1), help="Of a guard: least rows that show a picture. Default: 1."),
     click.option("--hashes-only", is_flag=True, default=None, help="Of a guard: leave the embeddings out."),
     click.option("--copy-score", type=_SHARE, help="Of a guard: block from this cosine on."),
+    click.option("--sign", type=click.Path(dir_okay=False, path_type=Path), help="Of a guard: private key, PEM."),
     click.option("--p-value", type=_SHARE, help="Of a guard: also block up to this p-value."),
 )
 
@@ -57,19 +58,27 @@ def export(
         con: The published version.
         settings: Those it was made with.
         to: a new folder; one of the warehouse's if None.
-        options: Fields of `BundleOptions`.
+        options: Fields of `BundleOptions`, and `sign`: the file of a private key.
 
     Returns:
         The folder.
 
     Raises:
         GuardExportError: If the bundle cannot be written.
+        UsageError: If the key cannot be read.
     """
     from orchestration import progress
     from orchestration.guard import export as bundles
+    from transforms.guard import KeyUnusable
+    from transforms.guard.signature import private_key
 
+    chosen = {name: value for name, value in options.items() if name != "sign"}
+    try:
+        key = private_key(options["sign"]) if "sign" in options else None
+    except KeyUnusable as error:
+        raise click.UsageError(str(error)) from None
     with progress.display():
-        folder = bundles.write(con, settings, bundles.BundleOptions(**options), to)
+        folder = bundles.write(con, settings, bundles.BundleOptions(**chosen), to, key)
     for sentence in bundles.sentences(folder):
         click.echo(sentence, err=True)
     return [folder]

@@ -3,7 +3,7 @@
 What belongs here: what both take. What does not: either of them (`cli/guard/check.py`, `cli/guard/serve.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
 SECONDS = click.FloatRange(0, min_open=True)
 CONFIG = click.option(
-    "--config", type=click.Path(dir_okay=False), help="Settings file. With --bundle, only --log reads it."
+    "--config",
+    type=click.Path(dir_okay=False),
+    help="Settings file. With --bundle, it is read for --log and guard.trusted_keys.",
 )
 OVERRIDES = click.option(
     "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="Curators' decisions: a file of JSON lines."
 )
 ENCODER = click.option(
     "--encoder", help="Encoder as in the settings. Needed where its weights have another path than at export."
+)
+TRUST = click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Public key, PEM: refuse a bundle that it did not sign. May be repeated. Default: guard.trusted_keys.",
 )
 LOG = click.option("--log", is_flag=True, help="Log checks in the configured warehouse: provenance.guard_log.")
 
@@ -62,6 +70,42 @@ def bundle_path(bundle: Path | None, config: str | None) -> Path:
     if newest is None:
         raise GuardUnavailable(f"{home} has no guard bundle; write one with `raisonne export guard`, or pass --bundle")
     return newest
+
+
+def trusted_keys(trust: Sequence[Path], config: str | None) -> tuple[Path, ...]:
+    """Return the public keys of which one must have signed the bundle; none if no signature is asked for.
+
+    Args:
+        trust: Those that were named.
+        config: Settings that name them otherwise. Without a file of settings there are none.
+
+    Raises:
+        UsageError: If the settings cannot be read.
+    """
+    from orchestration import settings
+
+    if trust or not settings.path(config).exists():
+        return tuple(trust)
+    try:
+        return tuple(map(Path, settings.load(config).guard.trusted_keys))
+    except settings.SettingsError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def own_encoder(bundle: Path | None, config: str | None) -> str | None:
+    """Return the encoder of the settings where its weights are a file that can run code, and the bundle is our own.
+
+    A bundle that is not signed may not name such a file.
+
+    Args:
+        bundle: The bundle, if one was named: then it may be another's.
+        config: The settings.
+    """
+    from orchestration import settings
+    from transforms.encoders import runs_code
+
+    name = None if bundle is not None else settings.load(config).encoders.copy_
+    return name if name and runs_code(name) else None
 
 
 @contextmanager

@@ -16,8 +16,11 @@ from orchestration.cli.guard.options import (
     LOG,
     OVERRIDES,
     SECONDS,
+    TRUST,
     GuardUnavailable,
     bundle_path,
+    own_encoder,
+    trusted_keys,
     verdict_log,
 )
 from orchestration.cli.published import ALLOW_HOST
@@ -66,6 +69,7 @@ _HELD = 500_000_000  # bytes of all images in memory
 @ALLOW_HOST
 @ENCODER
 @OVERRIDES
+@TRUST
 @LOG
 @CONFIG
 def serve(
@@ -83,6 +87,7 @@ def serve(
     allow_host: tuple[str, ...],
     encoder: str | None,
     overrides: Path | None,
+    trust: tuple[Path, ...],
     log: bool,
     config: str | None,
 ) -> None:
@@ -112,12 +117,13 @@ def serve(
 
     from transforms.guard import Guard
 
+    trusted = trusted_keys(trust, config)
     app.log_to_stderr()
     metrics = telemetry.Metrics()
     try:
         current = current_bundle.CurrentGuard(
             lambda: bundle_path(bundle, config),
-            lambda folder: Guard.load(folder, encoder, overrides),
+            lambda folder: Guard.load(folder, encoder or own_encoder(bundle, config), overrides, trusted),
             overrides,
             metrics.reloaded,
         )

@@ -15,10 +15,18 @@ from pathlib import Path
 import click
 
 from transforms.encoders import EncoderMismatch, EncoderUnavailable
-from transforms.guard import BundleError, Guard, OverrideError
+from transforms.guard import BundleError, Guard, KeyUnusable, OverrideError
 
 _LOG = logging.getLogger("raisonne.guard")
-LOAD_ERRORS = (BundleError, OverrideError, EncoderMismatch, EncoderUnavailable, OSError, click.ClickException)
+LOAD_ERRORS = (
+    BundleError,
+    KeyUnusable,
+    OverrideError,
+    EncoderMismatch,
+    EncoderUnavailable,
+    OSError,
+    click.ClickException,
+)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def test_what_is_allowed_says_what_was_searched_and_how_likely_chance_is(guard: 
     assert (verdict.evidence, verdict.sources) == (None, ())
     assert verdict.p_value is not None and 0 < verdict.p_value <= 1
     searched = verdict.searched
-    assert (searched.rows, searched.searchable, searched.coverage, searched.recall) == (8, 16, 0.5, 1.0)
+    assert (searched.rows, searched.searchable, searched.coverage, searched.recall) == (36, 72, 0.5, 1.0)
     assert searched.bundle == guard.bundle.name
     said = json.loads(json.dumps(verdict.as_dict()))
     assert said["searched"]["fingerprints"] == ["sha256", "pixels", "pdq", "embedding"]
@@ -259,8 +259,8 @@ def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[b
     said = json.loads(path.read_text())
     for change, reason in (
         ({"format": 2}, "format 2"),
-        ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": ""}}}, "not a file of a bundle"),
-        ({"files": {}}, r"clusters\.arrow is missing"),
+        ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": "0" * 64}}}, "not a file of a bundle"),
+        ({"files": {}}, r"bytes_cluster\.npy' is missing"),
         ({"policy": {}}, r"policy\.pdq"),
         ({"policy": said["policy"] | {"copy_score": float("nan")}}, r"policy\.copy_score"),
         ({"fingerprints": ["sha256", "embedding"]}, "all needed, or none"),
