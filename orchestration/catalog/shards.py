@@ -66,6 +66,7 @@ def inspect_shards(
     """
     before = {(each.files.dataset, each.files.name): each for each in known}
     taken = {each.shard_id for each in before.values()}
+    limits = settings.limits.of_files
     implied = {dataset.name for dataset in settings.datasets if not dataset.metadata}
     for shard in track(shards, "inspecting shards", len(shards)):
         earlier = before.get((shard.dataset, shard.name))
@@ -79,12 +80,12 @@ def inspect_shards(
             path.unlink(missing_ok=True)
         try:
             if shard.metadata:
-                seen = inspect(shard.metadata.path, copy)
+                seen = inspect(shard.metadata.path, copy, limits)
                 if seen.pictures and shard.images and shard.images.path == shard.metadata.path:
-                    seen = implied_metadata.add_further_pictures(shard.images.path, copy, seen, fetched)
+                    seen = implied_metadata.add_further_pictures(shard.images.path, copy, seen, fetched, limits)
                 yield _usable(shard_id, shard, seen, copy if copy.exists() else shard.metadata.path)
             elif shard.images and shard.dataset in implied:
-                seen = implied_metadata.write(shard.images.path, listed, settings.limits.member_bytes, fetched)
+                seen = implied_metadata.write(shard.images.path, listed, settings.limits.member_bytes, fetched, limits)
                 yield _usable(shard_id, shard, seen, listed)
             else:
                 yield LandedShard(shard_id, shard, IMAGES_ONLY)
@@ -98,12 +99,16 @@ def inspect_shards(
 
 
 def _is_outdated(earlier: LandedShard, implied: Container[str]) -> bool:
-    """Return whether an older release inspected a shard that this one may use, or of which it may list more pictures.
+    """Return whether a known shard may be inspected with another result.
+
+    An older release may have refused what this one uses, or listed fewer pictures. A limit may have been raised.
 
     Args:
         earlier: The shard as it is known.
         implied: Datasets without metadata, whose rows are listed from their dumps.
     """
+    if earlier.status == REFUSED and "limits." in (earlier.failure or ""):
+        return True
     files = earlier.files
     holds_rows = files.images is not None and (files.dataset in implied or files.images == files.metadata)
     return earlier.forms is None and (earlier.status == REFUSED or holds_rows)

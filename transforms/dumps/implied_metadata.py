@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import TEXT_COLUMNS, forms_of
 from transforms.catalog.metadata import Inspection
 from transforms.dumps import dump as dumps
@@ -22,6 +23,7 @@ from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
 
 _BATCH = 64_000  # rows held at once
+_DEFAULT = ByteLimits()
 _COLUMNS = pa.schema(
     {
         "key": pa.string(),
@@ -34,7 +36,7 @@ _COLUMNS = pa.schema(
 )
 
 
-def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspection:
+def write(dump: str, target: Path, member_bytes: int, fetched: Path, limits: ByteLimits = _DEFAULT) -> Inspection:
     """Write the pictures of a dump as a metadata parquet, one row per picture.
 
     Args:
@@ -42,6 +44,7 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
         target: The parquet.
         member_bytes: Size above which a picture is refused.
         fetched: Folder for a remote tar while it is read.
+        limits: Of its texts.
 
     Returns:
         The inspection of that parquet.
@@ -53,8 +56,8 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
     whole = is_remote(dump) and not stores.at(dump).folder
     if whole:
         with stores.local_copy(dump, fetched) as path:
-            return write(path, target, member_bytes, fetched)
-    with dumps.open_dump(dump) as opened:
+            return write(path, target, member_bytes, fetched, limits)
+    with dumps.open_dump(dump, limits) as opened:
         members = opened.listing(member_bytes).members
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
@@ -65,7 +68,9 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
     return Inspection(len(members), tuple(_COLUMNS.names), 0, forms=forms_of(_COLUMNS))
 
 
-def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path) -> Inspection:
+def add_further_pictures(
+    dump: str, copy: Path, seen: Inspection, fetched: Path, limits: ByteLimits = _DEFAULT
+) -> Inspection:
     """Add a row to a parquet's metadata for each further picture of its rows, after all rows, so that none moves.
 
     Such a row says what the row of the picture says, except what names one picture: URL, key, uid, hash.
@@ -75,6 +80,7 @@ def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path)
         copy: Its metadata without pictures, which is replaced where a row has several pictures.
         seen: The inspection of that metadata.
         fetched: Folder for a remote parquet while it is read.
+        limits: Of its texts.
 
     Returns:
         The inspection of the new metadata.
@@ -83,7 +89,7 @@ def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path)
         ArchiveError: If the parquet cannot be read.
         OSError: Likewise.
     """
-    with stores.local_copy(dump, fetched) as path, dumps.open_dump(path) as opened:
+    with stores.local_copy(dump, fetched) as path, dumps.open_dump(path, limits) as opened:
         if not (isinstance(opened, Parquet) and opened.several):
             return seen
         members = opened.listing(0).members
