@@ -166,6 +166,7 @@ class TextCheck:
     held: bool = False
     _rows: int = 0
     _bytes: int = 0
+    _together: dict[int, int] = field(default_factory=dict)
 
     def add(self, batch: pa.RecordBatch, used: Collection[str] | None = None) -> None:
         """Check rows: each text, those of rows that are taken together, and all texts so far.
@@ -191,23 +192,30 @@ class TextCheck:
                 )
             self._bytes += pc.sum(lengths).as_py() or 0
             if longest * _TOGETHER * _SHARE > self.limits.batch:
-                self._together(name, lengths)
+                self._add_together(lengths if len(lengths) == batch.num_rows else pa.array([pc.sum(lengths).as_py()]))
         self._rows += batch.num_rows
+        self._together = {n: size for n, size in self._together.items() if n == self._rows // _TOGETHER}
         most, name = (self.limits.batch, "batch_bytes") if self.held else (self.limits.file, "table_bytes")
         if self._bytes > most:
             raise TooLargeError(
                 f"{self.path}: its texts take more than limits.{name} = {most:,} bytes; split it, or raise the limit"
             )
 
-    def _together(self, name: str, lengths: pa.Array) -> None:
-        for first in range(0, len(lengths), _TOGETHER):
-            size = pc.sum(lengths.slice(first, _TOGETHER)).as_py() or 0
+    def _add_together(self, lengths: pa.Array) -> None:
+        """Add the lengths of texts to those of the rows that are taken together with them."""
+        at = 0
+        while at < len(lengths):
+            window, inside = divmod(self._rows + at, _TOGETHER)
+            some = lengths.slice(at, _TOGETHER - inside)
+            size = self._together.get(window, 0) + (pc.sum(some).as_py() or 0)
+            self._together[window] = size
             if size > self.limits.batch // _SHARE:
                 raise TooLargeError(
-                    f"{self.path}: {name} of {_TOGETHER:,} rows after row {self._rows + first:,} has {size:,} bytes, "
-                    f"more than a quarter of limits.batch_bytes = {self.limits.batch:,}; shorten them, or raise the "
-                    "limit"
+                    f"{self.path}: the texts of {_TOGETHER:,} rows from row {window * _TOGETHER + 1:,} on have {size:,} "
+                    f"bytes, more than a quarter of limits.batch_bytes = {self.limits.batch:,}; shorten them, or raise "
+                    "the limit"
                 )
+            at += len(some)
 
 
 def _lengths(column: pa.Array) -> pa.Array | None:

@@ -90,6 +90,10 @@ def inspect(path: str, copy: Path, limits: ByteLimits = _DEFAULT) -> Inspection:
         for unfinished in (copy, copy.with_suffix(".partial")):
             unfinished.unlink(missing_ok=True)
         raise
+    except MemoryError as error:
+        raise LandingError(
+            f"{path} takes more memory than there is; lower limits.batch_bytes, or let this process have more"
+        ) from error
     except PARQUET_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LandingError(f"{path} is not a whole parquet file ({reason}); download it again or remove it") from error

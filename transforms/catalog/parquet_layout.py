@@ -16,7 +16,7 @@ import pyarrow as pa
 _MAGIC = b"PAR1"
 _TAIL = 8  # length of the footer and the magic bytes
 _HEADER, _LONGEST_HEADER = 1 << 10, 16 << 20  # Arrow reads no longer header of a page
-_DEEPEST = 40  # structs within structs
+_DEEPEST, _STRUCTS = 40, 1_000_000  # structs within structs, and all: an empty one has a single byte
 _BYTE_ARRAY, _FIXED = 6, 7
 _WIDTHS = {0: 1, 1: 4, 2: 8, 3: 12, 4: 4, 5: 8}  # of a value in memory, by physical type
 _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3  # kinds of pages
@@ -256,12 +256,13 @@ class _Thrift:
 
     def __init__(self, data: bytes) -> None:
         self.at = 0
-        self._data = data
+        self._data, self._structs = data, 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """Return the fields of the next struct by number."""
-        if depth > _DEEPEST:
-            raise pa.ArrowInvalid("its footer is nested too deeply")
+        self._structs += 1
+        if depth > _DEEPEST or self._structs > _STRUCTS:
+            raise pa.ArrowInvalid(f"its footer holds more than {_STRUCTS:,} records, or nests them too deeply")
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
@@ -284,10 +285,7 @@ class _Thrift:
                 head = self._byte()
                 size, of = head >> 4, head & 15
                 size = self._varint() if size == 15 else size
-                found = [self._value(of, depth + 1) for _ in range(size)]
-                if of == 12 and not all(found):
-                    raise pa.ArrowInvalid("its footer holds empty records")  # a few bytes that would take gigabytes
-                return found
+                return [self._value(of, depth + 1) for _ in range(size)]
             case 11:
                 size = self._varint()
                 kinds = self._byte() if size else 0

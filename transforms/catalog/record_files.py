@@ -103,7 +103,7 @@ def _text(path: str, file: BinaryIO, caps: ByteLimits) -> Iterator[Record]:
         head = file.read(_HEAD)
         file.seek(0)
         encoding: str = json.detect_encoding(head)  # by its mark or its zero bytes, which CSV shows as well
-        if letters := encoding == "utf-8" and not _is_unicode(path, file):
+        if letters := encoding == "utf-8" and not _is_unicode(path, file, caps.file):
             encoding = _LETTERS
         file.seek(0)
         begins = head.decode(encoding, errors="replace").lstrip()
@@ -122,12 +122,13 @@ def _text(path: str, file: BinaryIO, caps: ByteLimits) -> Iterator[Record]:
         raise RecordFileError(f"{path} breaks off ({error}); {_AGAIN}") from error
 
 
-def _is_unicode(path: str, file: BinaryIO) -> bool:
+def _is_unicode(path: str, file: BinaryIO, most: int) -> bool:
     """Return whether a text is UTF-8, of which some bytes may be broken. Raises RecordFileError for other alphabets."""
     file.seek(0)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     broken = alone = above = 0
-    while chunk := file.read(_CHUNK):
+    while (chunk := file.read(_CHUNK)) and most > 0:
+        most -= len(chunk)  # a compressed text may have no end
         if chunk.isascii():
             continue
         text = decoder.decode(chunk)
@@ -148,7 +149,7 @@ def _is_unicode(path: str, file: BinaryIO) -> bool:
 def decoded(data: bytes) -> tuple[str, bool]:
     """Return a text, and whether it is in no encoding of Unicode and was read as Windows-1252."""
     try:
-        if json.detect_encoding(data) == "utf-8" and not _is_unicode("", io.BytesIO(data)):
+        if json.detect_encoding(data) == "utf-8" and not _is_unicode("", io.BytesIO(data), len(data)):
             return data.decode(_LETTERS, errors="replace"), True
     except RecordFileError:
         pass  # of another alphabet: what can be read of it is read
