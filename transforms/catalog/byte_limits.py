@@ -212,8 +212,8 @@ class TextCheck:
             if size > self.limits.batch // _SHARE:
                 raise TooLargeError(
                     f"{self.path}: the texts of {_TOGETHER:,} rows from row {window * _TOGETHER + 1:,} on have "
-                    f"{size:,} bytes, more than a quarter of limits.batch_bytes = {self.limits.batch:,}; shorten them, or raise "
-                    "the limit"
+                    f"{size:,} bytes, more than a quarter of limits.batch_bytes = {self.limits.batch:,}; shorten "
+                    "them, or raise the limit"
                 )
             at += len(some)
 

@@ -53,7 +53,7 @@ class EmbeddedText:
 
 
 def texts(data: bytes) -> list[EmbeddedText]:
-    """Return the texts of a picture, at most 64 of TEXT_BYTES each, and four times that together; a broken one has none."""
+    """Return the texts of a picture, at most 64 of TEXT_BYTES each, four times that together; a broken one has none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd EXIF and of many pixels, which are not decoded
         found = _png(data) if data.startswith(_PNG) else _other(data)

@@ -170,3 +170,15 @@ def test_what_no_list_holds_is_named_and_stops_nothing_else(tmp_path: Path) -> N
             list(opt_outs.batches(tmp_path / name))
     (tmp_path / "c.csv").write_text("sample_id\n" + "9" * 5000 + "\n")
     assert [opt_outs.usable(entry) for batch in opt_outs.batches(tmp_path / "c.csv") for entry in batch] == [False]
+
+
+def test_a_key_that_comes_twice_counts_twice(write: Write) -> None:
+    lines = (
+        '{"url": "https://a.org/1", "url": "https://a.org/2", "note": {"url": "no"}}\n{"URL": "u", "host": "a.org"}\n'
+    )
+    assert entries(write("a.jsonl", lines)) == [
+        ("url", "https://a.org/1"),
+        ("url", "https://a.org/2"),
+        ("url", "u"),
+        ("host", "a.org"),
+    ]
