@@ -157,11 +157,12 @@ def picture(draw: random.Random, base: Path) -> str:
 
 
 def _parquet(draw: random.Random, columns: dict[str, pa.Array]) -> bytes:
-    if draw.random() < 0.1:  # a small file of large texts
-        times = draw.choice((1, 1_000, 60_000))
+    large = draw.random() < 0.1
+    if large:  # a small file of large texts
+        times = draw.choice((1, 300, 60_000))
         value = draw.choice(("x" * 5_000_000, "x" * 60_000, b"\xff\xd8\xff" + bytes(5_000_000)))
         rows = pa.DictionaryArray.from_arrays(pa.array([0] * times, pa.int32()), pa.array([value]))
-        columns = {name: rows if draw.random() < 0.5 else pa.nulls(times) for name in columns}
+        columns = {name: rows if name != "jpg" or times < 1_000 else pa.nulls(times) for name in columns}
     file = io.BytesIO()
     pq.write_table(
         pa.table(columns),
@@ -169,7 +170,7 @@ def _parquet(draw: random.Random, columns: dict[str, pa.Array]) -> bytes:
         compression=draw.choice(_COMPRESSIONS),
         row_group_size=draw.choice((7, 1_000_000)),
         data_page_version=draw.choice(("1.0", "2.0")),
-        use_dictionary=draw.random() < 0.6,
+        use_dictionary=large or draw.random() < 0.6,  # or it would be written in full
         data_page_size=draw.choice((64, 1 << 20)),
         store_schema=draw.random() < 0.5,
     )
