@@ -168,7 +168,7 @@ def _parquet(draw: random.Random, columns: dict[str, pa.Array]) -> bytes:
         pa.table(columns),
         file,
         compression=draw.choice(_COMPRESSIONS),
-        row_group_size=draw.choice((7, 1_000_000)),
+        row_group_size=1_000_000 if large else draw.choice((7, 1_000_000)),
         data_page_version=draw.choice(("1.0", "2.0")),
         use_dictionary=large or draw.random() < 0.6,  # or it would be written in full
         data_page_size=draw.choice((64, 1 << 20)),

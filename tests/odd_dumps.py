@@ -408,7 +408,8 @@ def _work(seeds: range) -> None:
             try:
                 seen = (check_mutated if seed % 2 else check)(seed // 2, Path(base))
             except BaseException as error:
-                seen = f"FAULT {type(error).__name__}: {str(error)[:400]}"
+                kinds = (*mutated.READERS, *mutated.DUMPS) if seed % 2 else KINDS
+                seen = f"FAULT {kinds[seed // 2 % len(kinds)].__name__}, {type(error).__name__}: {str(error)[:400]}"
                 traceback.print_exc()
         print(json.dumps({"seed": seed, "seen": seen}), flush=True)
 

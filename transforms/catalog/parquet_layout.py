@@ -45,7 +45,7 @@ class Leaf:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class ColumnChunk:
     """The values of a leaf in a row group: where its pages are, how many values, and how pages are compressed."""
 
     start: int
@@ -59,7 +59,7 @@ class RowGroup:
     """A row group: how many rows, and a chunk for each leaf."""
 
     rows: int
-    chunks: Sequence[Chunk]
+    chunks: Sequence[ColumnChunk]
 
 
 @dataclass(frozen=True)
@@ -161,13 +161,13 @@ def _group(said: Struct, size: int, leaves: int) -> RowGroup:
             start = dictionary
         if start < 0 or about[7] < 0 or start + about[7] > size or about[5] < 0:
             raise pa.ArrowInvalid("its footer names bytes beyond its end")
-        chunks.append(Chunk(start, about[7], about[5], about[4]))
+        chunks.append(ColumnChunk(start, about[7], about[5], about[4]))
     if len(chunks) != leaves or said[3] < 0:
         raise LookupError
     return RowGroup(said[3], chunks)
 
 
-def measure(file: BinaryIO, leaf: Leaf, chunk: Chunk, most: int) -> Span:
+def measure(file: BinaryIO, leaf: Leaf, chunk: ColumnChunk, most: int) -> Span:
     """Return how much memory the values of a chunk take. Raises ArrowInvalid if the header of a page is broken.
 
     Args:
@@ -201,7 +201,7 @@ def measure(file: BinaryIO, leaf: Leaf, chunk: Chunk, most: int) -> Span:
     return Span(largest, densest, total)
 
 
-def _pages(file: BinaryIO, chunk: Chunk) -> Iterator[tuple[Struct, int]]:
+def _pages(file: BinaryIO, chunk: ColumnChunk) -> Iterator[tuple[Struct, int]]:
     """Yield the header of each page, and where its bytes begin."""
     at, end, seen = chunk.start, chunk.start + chunk.size, 0
     while seen < chunk.values and at < end:
