@@ -4,7 +4,7 @@ What belongs here: writing it in the form of other metadata. What does not: read
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import batched
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.byte_limits import ByteLimits
+from transforms.catalog.byte_limits import LISTED, ByteLimits, ParquetTable, open_parquet
 from transforms.catalog.columns import TEXT_COLUMNS, forms_of
 from transforms.catalog.metadata import Inspection
 from transforms.dumps import dump as dumps
@@ -22,7 +22,7 @@ from transforms.dumps.picture_cells import place_of
 from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
 
-_BATCH = 64_000  # rows held at once
+_BATCH, _BYTES = 64_000, 64 << 20  # rows held at once
 _DEFAULT = ByteLimits()
 _COLUMNS = pa.schema(
     {
@@ -97,17 +97,24 @@ def add_further_pictures(
     if not rows:
         return seen
     partial = copy.with_suffix(".partial")
-    with pq.ParquetFile(copy) as file, pq.ParquetWriter(partial, file.schema_arrow) as writer:
-        for batch in file.iter_batches(batch_size=_BATCH):
-            writer.write_batch(batch)
-        first, at = 0, 0
-        for batch in file.iter_batches(batch_size=_BATCH):
-            end = bisect_left(rows, first + batch.num_rows, at)
-            if end > at:
-                writer.write_batch(_nameless(batch.take(pa.array([row - first for row in rows[at:end]], pa.int64()))))
-            first, at = first + batch.num_rows, end
+    with copy.open("rb") as source:
+        file = open_parquet(str(copy), source, LISTED)
+        with pq.ParquetWriter(partial, file.schema) as writer:
+            _write_again(file, rows, writer)
     partial.replace(copy)
     return replace(seen, rows=seen.rows + len(rows))
+
+
+def _write_again(file: ParquetTable, rows: Sequence[int], writer: pq.ParquetWriter) -> None:
+    """Write all rows, then some of them once more, as often as they are named."""
+    for batch in file.batches(None, _BATCH, most=_BYTES):
+        writer.write_batch(batch)
+    first, at = 0, 0
+    for batch in file.batches(None, _BATCH, most=_BYTES):
+        end = bisect_left(rows, first + batch.num_rows, at)
+        if end > at:
+            writer.write_batch(_nameless(batch.take(pa.array([row - first for row in rows[at:end]], pa.int64()))))
+        first, at = first + batch.num_rows, end
 
 
 def _nameless(batch: pa.RecordBatch) -> pa.RecordBatch:
