@@ -24,6 +24,7 @@ from transforms.dumps import implied_metadata
 from transforms.dumps.members import ArchiveError
 from transforms.storage.remote_stores import StoreError
 
+_REASON = 2_000  # characters: names of columns in it may be of any length
 _SHARD_BITS = 37  # with ROW_BITS below them, ids stay within a signed 64-bit integer
 
 
@@ -90,7 +91,7 @@ def inspect_shards(
             else:
                 yield LandedShard(shard_id, shard, IMAGES_ONLY)
         except (LandingError, ArchiveError) as error:
-            yield LandedShard(shard_id, shard, REFUSED, str(error), forms=())
+            yield LandedShard(shard_id, shard, REFUSED, str(error)[:_REASON], forms=())
         except StoreError:
             raise  # the file may be whole, and would be looked at again only once it changes
         except OSError as error:

@@ -7,6 +7,7 @@ how much a parquet takes (`catalog/parquet_layout.py`), other forms (`catalog/re
 import io
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from transforms.catalog.parquet_layout import ParquetLayout, Span, footer_size, 
 
 _BUFFER = 1 << 20  # without it, Arrow reads a row group's whole column at once
 _ROWS = 1 << 26  # of a file: the ids of its rows take so many bits
+_LEAVES = 10_000  # columns of a file, fields of structs counted singly
 _TOGETHER = 2_048  # rows that DuckDB takes at once
 _SHARE = 4  # part of a batch that a text of each of so many rows may take
 _CONVERTED = 8  # part of a batch that texts may take before they are converted
@@ -114,13 +116,21 @@ class ParquetTable:
     def is_large(self, column: str) -> bool:
         """Return whether a page or the lists of a column are larger than a batch, or all of it than a file may be."""
         total = 0
-        for at, leaf in enumerate(self.layout.leaves):
-            for group in range(len(self.layout.groups)) if leaf.name == column else ():
+        for at in self._places.get(column, ()):
+            leaf = self.layout.leaves[at]
+            for group in range(len(self.layout.groups)):
                 span = self._span(group, at)
                 total += span.all_values
                 if (span.all_values if leaf.repeated else span.page) > self.limits.batch or total > self.limits.file:
                     return True
         return False
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for at, leaf in enumerate(self.layout.leaves):
+            places.setdefault(leaf.name, []).append(at)
+        return places
 
     def _span(self, group: int, leaf: int) -> Span:
         if (group, leaf) not in self._spans:
@@ -257,5 +267,7 @@ def open_parquet(path: str, source: BinaryIO, limits: ByteLimits) -> ParquetTabl
     layout = read_layout(source, size)
     if layout.rows > _ROWS:
         raise TooLargeError(f"{path} has {layout.rows:,} rows, more than {_ROWS:,}; split it")
+    if len(layout.leaves) > _LEAVES:
+        raise TooLargeError(f"{path} has {len(layout.leaves):,} columns, more than {_LEAVES:,}; write it with fewer")
     source.seek(0)
     return ParquetTable(path, pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False), layout, limits, source)

@@ -278,3 +278,13 @@ def test_rows_at_once_are_as_many_as_fit(tmp_path: Path) -> None:
         assert max(batch.num_rows for batch in found.batches(["caption"], 64)) == 10
         with pytest.raises(TooLargeError, match=r"limits\.batch_bytes = 50,000"):
             list(open_parquet("x", file, ByteLimits(batch=50_000)).batches(["caption"], 64))
+
+
+def test_a_file_of_very_many_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({f"c{number}": pa.nulls(1, pa.int8()) for number in range(10_001)}), path)
+    with (
+        path.open("rb") as file,
+        pytest.raises(TooLargeError, match=r"x\.parquet has 10,001 columns, more than 10,000"),
+    ):
+        open_parquet(str(path), file, ByteLimits())
