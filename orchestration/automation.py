@@ -149,7 +149,8 @@ def new_generations(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
         return dg.SkipReason(f"{busy} is under way")
     if Facts(current.home / "facts")["image_fingerprints"].version != _published(current, "image_fingerprints"):
         return dg.SkipReason("`derive` is due and will include the generations")
-    found = find_generations(current.generations, current.limits.member_bytes).generations
+    limits = current.limits
+    found = find_generations(current.generations, limits.member_bytes, limits.of_files).generations
     recipes = {each.generation_id: description_recipe(each) for each in found}
     digest = _digest(recipes)
     known = (

@@ -1,16 +1,24 @@
 """A generator of odd files: dumps, and tables of generations, as people, tools and accidents leave them.
 
-Each comes from a number, and every file and row in it is known, so that a test can ask what became of each.
-`python -m tests.odd_dumps 2000` makes as many, checks each, and prints what it found of each kind.
+Each comes from a number, and every file and row in it is known, so that a test can ask what became of each. Half of
+them are broken or hostile files of every kind that is read (`tests/mutated.py`).
+`python -m tests.odd_dumps --files 10000` makes as many, checks each in a process of 4 GB of memory, prints on standard
+error what it found of each kind, and one line of JSON with the figures.
 """
 
+import argparse
 import io
 import json
 import os
 import random
+import resource
+import signal
+import subprocess
 import sys
 import tarfile
 import tempfile
+import time
+import traceback
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from tests import mutated
 from transforms.catalog.columns import LandingError
 from transforms.catalog.metadata import inspect
 from transforms.dumps import implied_metadata
@@ -35,6 +44,7 @@ from transforms.generations.generation import GenerationsError
 
 WHOLE, CUT, OTHER, SIDECAR, HIDDEN = "whole picture", "cut picture", "other file", "sidecar", "hidden file"
 _LIMIT = 1 << 20
+_MEMORY, _SECONDS, _CHUNK = 4 << 30, 300, 500  # of a process, of a file, files of a process
 _KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _NAMES = (
     "{n:05d}.jpg", "{n}.JPG", "Mr. Fox v1.{n}.jpg", "sample{n}.input.jpg", "{n}.img", "{n}", "{n}.jpg_large",
@@ -295,11 +305,26 @@ def check(seed: int, base: Path) -> str:
     dump = make(draw, base / "in")
     if make is generations:
         return check_generations(seed, dump)
-    found = outcome(dump, base / "work")
+    return check_dump(seed, dump, make.__name__, base / "work")
+
+
+def check_dump(seed: int, dump: OddDump, kind: str, work: Path) -> str:
+    """Check that every picture of a dump is accounted for, and of a whole one every file.
+
+    Args:
+        seed: Its number.
+        dump: The dump.
+        kind: Of its layout.
+        work: A folder for what is derived from it.
+
+    Returns:
+        What it was, for statistics.
+    """
+    found = outcome(dump, work)
     if found.refused is not None:
         assert str(dump.path) in found.refused, f"{seed}: the reason does not name the file: {found.refused}"
-        assert not dump.intact or make is parquet, f"{seed}: {found.refused}"
-        return f"{make.__name__}, refused"
+        assert not dump.intact or kind == "parquet", f"{seed}: {found.refused}"
+        return f"{kind}, refused"
     account = found.account
     assert account is not None
     counts = account.counts
@@ -309,10 +334,10 @@ def check(seed: int, base: Path) -> str:
     assert all((image["status"] == FAILED) == (image["failure"] is not None) for image in found.images), seed
     assert all(each.files > 0 and each.reason and each.examples for each in account.not_taken), f"{seed}: {account}"
     if not dump.intact:
-        return f"{make.__name__}, {'broken off' if account.broken else 'read'}"
+        return f"{kind}, {'broken off' if account.broken else 'read'}"
     good, whole = counts[OK] + counts[LOW_QUALITY], dump.count(WHOLE)
     assert good == whole, f"{seed}: {good} of {whole} whole pictures: {account}\n{dump}"
-    if make is parquet:
+    if kind == "parquet":
         assert found.rows >= len(dump.files), f"{seed}: {found}"
         return "parquet, whole"
     assert account.unlisted == 0, f"{seed}: {account}"
@@ -320,7 +345,7 @@ def check(seed: int, base: Path) -> str:
     said = len(dump.files) - account.pictures - not_taken
     assert 0 <= said <= dump.count(SIDECAR), f"{seed}: {said} files are in no account: {account}\n{dump}"
     assert not_taken >= dump.count(HIDDEN), f"{seed}: {account}"
-    return f"{make.__name__}, whole"
+    return f"{kind}, whole"
 
 
 def check_generations(seed: int, dump: OddDump) -> str:
@@ -353,14 +378,98 @@ def check_generations(seed: int, dump: OddDump) -> str:
     return "generations, whole"
 
 
-def main() -> None:
-    """Check as many dumps as the command line says."""
-    seen: Counter[str] = Counter()
-    for seed in range(int(sys.argv[1])):
+def check_mutated(seed: int, base: Path) -> str:
+    """Make the broken file of a number, and check that reading it ends in rows or in an error that names it.
+
+    Args:
+        seed: The number.
+        base: An empty folder for it.
+
+    Returns:
+        What it was, for statistics.
+    """
+    draw = random.Random(seed)  # noqa: S311 -- nothing secret
+    kinds = (*mutated.READERS, *mutated.DUMPS)
+    make = kinds[seed % len(kinds)]
+    (base / "in").mkdir(parents=True)
+    if make in mutated.DUMPS:
+        dump = OddDump(mutated.DUMPS[mutated.DUMPS.index(make)](draw, base / "in"), intact=False)
+        return "mutated " + check_dump(seed, dump, make.__name__, base / "work")
+    return f"mutated {make.__name__}, {mutated.READERS[mutated.READERS.index(make)](draw, base / 'in')}"
+
+
+def _work(seeds: range) -> None:
+    """Check some numbers, within the memory allowed; say each before and after."""
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+    for seed in seeds:
+        print(json.dumps({"seed": seed}), flush=True)
+        signal.alarm(_SECONDS)
         with tempfile.TemporaryDirectory() as base:
-            seen[check(seed, Path(base))] += 1
+            try:
+                seen = (check_mutated if seed % 2 else check)(seed // 2, Path(base))
+            except BaseException as error:
+                kinds = (*mutated.READERS, *mutated.DUMPS) if seed % 2 else KINDS
+                seen = f"FAULT {kinds[seed // 2 % len(kinds)].__name__}, {type(error).__name__}: {str(error)[:400]}"
+                traceback.print_exc()
+        print(json.dumps({"seed": seed, "seen": seen}), flush=True)
+
+
+def campaign(files: int, first: int = 0) -> tuple[Counter[str], list[str]]:
+    """Check as many files in processes of their own; one that ends in the middle is a fault, and the next goes on.
+
+    Args:
+        files: How many.
+        first: The first number.
+
+    Returns:
+        What was seen, and the faults.
+    """
+    seen: Counter[str] = Counter()
+    faults: list[str] = []
+    at, end = first, first + files
+    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # another takes a gigabyte at once
+    while at < end:
+        command = [sys.executable, "-m", "tests.odd_dumps", "--seeds", str(at), str(min(end, at + _CHUNK))]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        said = [json.loads(line) for line in done.stdout.splitlines()]
+        for each in said:
+            if "seen" in each:
+                seen[each["seen"].partition(": ")[0]] += 1
+                faults += [f"{each['seed']}: {each['seen']}"] if each["seen"].startswith("FAULT") else []
+        at = max((each["seed"] for each in said), default=at) + 1
+        if done.returncode:
+            faults.append(f"{at - 1}: the process ended with {done.returncode}")
+    return seen, faults
+
+
+def main() -> None:
+    """Check as many files as the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--files", type=int, default=2_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs=2)
+    given = parser.parse_args()
+    if given.seeds:
+        _work(range(*given.seeds))
+        return
+    began = time.perf_counter()
+    seen, faults = campaign(given.files, given.first)
     for what, count in sorted(seen.items()):
-        print(f"{what}: {count}")
+        print(f"{what}: {count}", file=sys.stderr)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    figure = {
+        "figure": "odd_files_unaccounted",
+        "value": len(faults),
+        "unit": "files",
+        "goal": 0,
+        "against": f"{given.files} odd and mutated files of every kind, each read within {_MEMORY >> 30} GB",
+        "files": sum(seen.values()),
+        "refused": sum(count for what, count in seen.items() if "refused" in what or "failed" in what),
+        "seconds": round(time.perf_counter() - began),
+    }
+    print(json.dumps(figure))
+    sys.exit(bool(faults))
 
 
 if __name__ == "__main__":

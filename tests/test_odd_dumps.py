@@ -1,13 +1,16 @@
-"""Two thousand odd dumps and tables: everything in each is a row or counted; what stops a run names its file."""
+"""Two thousand odd dumps and tables: everything in each is a row or counted; what stops a run names its file.
+
+Of the campaign with broken and hostile files, `python -m tests.odd_dumps --files 10000`, a small share.
+"""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests import odd_dumps
+from tests import mutated, odd_dumps
 
-_FILES = 2_000
+_FILES, _MUTATED = 2_000, 200
 _KINDS = [make.__name__ for make in odd_dumps.KINDS]
 
 
@@ -18,3 +21,11 @@ def test_everything_in_odd_files_is_accounted_for(kind: str, tmp_path: Path) -> 
         seen[odd_dumps.check(seed, tmp_path / str(seed))] += 1
     assert seen[f"{kind}, whole"] > _FILES / len(_KINDS) / 4, "the generator makes hardly any that must be whole"
     assert kind == "folder" or len(seen) > 1, "nor any that is broken"
+
+
+def test_broken_and_hostile_files_are_read_within_little_memory() -> None:
+    seen, faults = odd_dumps.campaign(_MUTATED)
+    assert faults == []
+    assert seen.total() == _MUTATED
+    kinds = {what.partition(",")[0] for what in seen if what.startswith("mutated ")}
+    assert kinds == {f"mutated {make.__name__}" for make in (*mutated.READERS, *mutated.DUMPS)}

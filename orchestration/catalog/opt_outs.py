@@ -21,6 +21,7 @@ from orchestration.settings import Settings
 from orchestration.settings.sections import Recall
 from orchestration.warehouse.queries import query
 from transforms.catalog import opt_outs
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.opt_outs import KINDS, Entry, OptOutListError
 from transforms.hashing.hashes import file_sha256
 
@@ -46,10 +47,14 @@ class OptOutList:
     name: str
     files: Sequence[tuple[Path, str]]
 
-    def batches(self) -> Iterator[tuple[Path, list[Entry]]]:
-        """Yield the entries of all files in batches, each entry with its file."""
+    def batches(self, limits: ByteLimits) -> Iterator[tuple[Path, list[Entry]]]:
+        """Yield the entries of all files in batches, each batch with its file.
+
+        Args:
+            limits: Of a file's size.
+        """
         for path, _ in self.files:
-            for batch in opt_outs.batches(path):
+            for batch in opt_outs.batches(path, limits):
                 yield path, batch
 
 
@@ -94,7 +99,7 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
         table.replace([], made_by)
         return {}
     with samples_view.open_view(facts, settings, _MODELS) as con:
-        unusable = _load_entries(con, lists)
+        unusable = _load_entries(con, lists, settings.limits.of_files)
         kinds = dict(con.execute("select kind, count(*) from entries group by kind").fetchall())
         _match(con, facts, kinds)
         reader = con.execute(query("catalog/opt_out_rows")).to_arrow_reader(_BATCH)
@@ -114,12 +119,12 @@ def _recipe(facts: Facts, lists: Sequence[OptOutList]) -> str:
     return recipe("recalls", CODE, versions, files, samples_view.rules(_MODELS) if lists else {})
 
 
-def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList]) -> int:
+def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList], limits: ByteLimits) -> int:
     """Create the table `entries`. Return the count of entries that are neither ids nor hashes and cannot match."""
     con.execute("create temp table listed (list varchar, kind varchar, value varchar)")
     unusable = 0
     for each in lists:
-        for path, batch in each.batches():
+        for path, batch in each.batches(limits):
             usable = [entry for entry in batch if opt_outs.usable(entry)]  # DuckDB would read 4.07e18 as another id
             if len(usable) < len(batch) and not unusable:
                 kind, value = next(entry for entry in batch if not opt_outs.usable(entry))

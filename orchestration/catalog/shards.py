@@ -25,6 +25,7 @@ from transforms.dumps.members import ArchiveError
 from transforms.storage.full_disks import is_full
 from transforms.storage.remote_stores import StoreError
 
+_REASON = 2_000  # characters: names of columns in it may be of any length
 _SHARD_BITS = 37  # with ROW_BITS below them, ids stay within a signed 64-bit integer
 
 
@@ -67,6 +68,7 @@ def inspect_shards(
     """
     before = {(each.files.dataset, each.files.name): each for each in known}
     taken = {each.shard_id for each in before.values()}
+    limits = settings.limits.of_files
     implied = {dataset.name for dataset in settings.datasets if not dataset.metadata}
     for shard in track(shards, "inspecting shards", len(shards)):
         earlier = before.get((shard.dataset, shard.name))
@@ -80,17 +82,17 @@ def inspect_shards(
             path.unlink(missing_ok=True)
         try:
             if shard.metadata:
-                seen = inspect(shard.metadata.path, copy)
+                seen = inspect(shard.metadata.path, copy, limits)
                 if seen.pictures and shard.images and shard.images.path == shard.metadata.path:
-                    seen = implied_metadata.add_further_pictures(shard.images.path, copy, seen, fetched)
+                    seen = implied_metadata.add_further_pictures(shard.images.path, copy, seen, fetched, limits)
                 yield _usable(shard_id, shard, seen, copy if copy.exists() else shard.metadata.path)
             elif shard.images and shard.dataset in implied:
-                seen = implied_metadata.write(shard.images.path, listed, settings.limits.member_bytes, fetched)
+                seen = implied_metadata.write(shard.images.path, listed, settings.limits.member_bytes, fetched, limits)
                 yield _usable(shard_id, shard, seen, listed)
             else:
                 yield LandedShard(shard_id, shard, IMAGES_ONLY)
         except (LandingError, ArchiveError) as error:
-            yield LandedShard(shard_id, shard, REFUSED, str(error), forms=())
+            yield LandedShard(shard_id, shard, REFUSED, str(error)[:_REASON], forms=())
         except StoreError:
             raise  # the file may be whole, and would be looked at again only once it changes
         except OSError as error:
@@ -101,12 +103,16 @@ def inspect_shards(
 
 
 def _is_outdated(earlier: LandedShard, implied: Container[str]) -> bool:
-    """Return whether an older release inspected a shard that this one may use, or of which it may list more pictures.
+    """Return whether a known shard may be inspected with another result.
+
+    An older release may have refused what this one uses, or listed fewer pictures. A limit may have been raised.
 
     Args:
         earlier: The shard as it is known.
         implied: Datasets without metadata, whose rows are listed from their dumps.
     """
+    if earlier.status == REFUSED and "limits." in (earlier.failure or ""):
+        return True
     files = earlier.files
     holds_rows = files.images is not None and (files.dataset in implied or files.images == files.metadata)
     return earlier.forms is None and (earlier.status == REFUSED or holds_rows)

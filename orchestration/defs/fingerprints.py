@@ -89,7 +89,7 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     makers = Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
     fingerprinter = GenerationFingerprinter(warehouse.facts, makers, warehouse.views, warehouse.pace)
     settings = warehouse.settings
-    found = find_generations(settings.generations, settings.limits.member_bytes)
+    found = find_generations(settings.generations, settings.limits.member_bytes, settings.limits.of_files)
     named = {each.generation.source for each in found.generations}
     for sentence in absences.empty_sources(warehouse.facts, settings.generations, named):
         say(f"warning: {sentence}")

@@ -10,6 +10,7 @@ import pyarrow as pa
 from orchestration.facts.facts import Facts
 from orchestration.facts.filters import equals
 from transforms import pictures
+from transforms.catalog.byte_limits import LISTED
 from transforms.dumps import dump as dumps
 from transforms.pictures import Pixels
 
@@ -31,7 +32,7 @@ class TrainingPictures:
         columns = ["shard_id", "member", "member_offset", "member_size"]
         image = _only(self.facts["image_fingerprints"].read(columns, equals("sample_id", sample_id)))
         shard = _only(self.facts["landing_shards"].read(["images_path"], equals("shard_id", image["shard_id"])))
-        with dumps.open_dump(shard["images_path"]) as dump:  # a remote one is read by ranges
+        with dumps.open_dump(shard["images_path"], LISTED) as dump:  # a remote one is read by ranges
             data = dump.read(image["member"], image["member_offset"], image["member_size"])
         return pictures.decode(data, self.max_pixels)
 

@@ -20,6 +20,7 @@ from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import BEFORE, CODE, Makers
 from orchestration.progress import say, track
 from orchestration.settings.sections import Generations
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps.members import ArchiveError
 from transforms.encoders import Encoder, Prepared
 from transforms.fingerprints.ahead import WorkPace, work_ahead
@@ -34,22 +35,24 @@ from transforms.readable import count
 from transforms.storage import stores
 
 DESCRIPTION_CODE = 1  # raise when the same tables, sidecars and files would say something else of a generation
+_LIMITS = ByteLimits()
 _KIND = "generation fingerprints"
 _FORGOTTEN = 500  # generations in one filter
 _HEADER = 131_072  # bytes of a file that tell whether its fingerprints by older code are good
 _TABLES = ("generation_fingerprints", "generation_embeddings")
 
 
-def find_generations(named: Iterable[Generations], member_bytes: int) -> FoundGenerations:
+def find_generations(named: Iterable[Generations], member_bytes: int, limits: ByteLimits = _LIMITS) -> FoundGenerations:
     """Find the generated images of all sources in the settings.
 
     Args:
         named: The sources.
         member_bytes: Bytes of the largest file that is read.
+        limits: Of tables and of archives' texts.
     """
     found, not_taken = [], {}
     for each in named:
-        generations, not_taken[each.name] = sources.find(each.name, each.path, member_bytes)
+        generations, not_taken[each.name] = sources.find(each.name, each.path, member_bytes, limits)
         found += generations
     return FoundGenerations(found, not_taken)
 

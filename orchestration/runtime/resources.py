@@ -122,8 +122,9 @@ class Warehouse(dg.ConfigurableResource):
 
     @property
     def pace(self) -> WorkPace:
-        """The size of a batch and the number of threads."""
-        return WorkPace(self._settings.limits.batch, len(os.sched_getaffinity(0)))
+        """The size of a batch, the number of threads, and the limits of files."""
+        limits = self._settings.limits
+        return WorkPace(limits.batch, len(os.sched_getaffinity(0)), limits.of_files)
 
     @property
     def views(self) -> tuple[views.View, ...]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
 
 from transforms.alignment.policy import PixelLimits
+from transforms.catalog.byte_limits import ByteLimits
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
@@ -234,11 +235,36 @@ class Thresholds(Section):
         return PixelLimits(**{limit.name: chosen[limit.name] for limit in limits if limit.name in chosen})
 
 
+_FILES = ByteLimits()
+
+
 class Limits(Section):
     """Limits of time and memory. They do not change a result that fits within them."""
 
     pixels: int = Field(50_000_000, ge=1, description="Pixels of the largest picture that is decoded.")
     member_bytes: int = Field(100_000_000, ge=1, description="Bytes of the largest file of a dump that is read.")
+    text_bytes: ByteSize = Field(
+        ByteSize(_FILES.text),
+        ge=1,
+        description="Bytes of the longest text that is read: a caption, a URL, a prompt, an entry of a list. This and "
+        "the next three are bytes, or a size with its unit; a file that breaks one is failed with the reason.",
+    )
+    record_bytes: ByteSize = Field(
+        ByteSize(_FILES.record),
+        ge=1,
+        description="Size of the longest record of JSON or CSV, and of a parquet's footer.",
+    )
+    batch_bytes: ByteSize = Field(
+        ByteSize(_FILES.batch),
+        ge=1,
+        description="Bytes of a parquet that are decompressed at once, such as a page of each column, and of the texts "
+        "of a dump's pictures or of a table of generations, which are held together.",
+    )
+    table_bytes: ByteSize = Field(
+        ByteSize(_FILES.file),
+        ge=1,
+        description="Bytes of the largest file of metadata, table or list, decompressed; of a parquet, of its texts.",
+    )
     batch: int = Field(64, ge=1, description="Pictures that are decoded and embedded at once.")
     neighbours: int = Field(10, ge=1, description="Training pictures that are kept for each generation.")
     null_sample: int = Field(
@@ -255,6 +281,11 @@ class Limits(Section):
         pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$",
         description="Memory of DuckDB, with its unit, before it spills to disk.",
     )
+
+    @property
+    def of_files(self) -> ByteLimits:
+        """Limits of files that are not pictures."""
+        return ByteLimits(self.text_bytes, self.record_bytes, self.batch_bytes, self.table_bytes)
 
 
 Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]

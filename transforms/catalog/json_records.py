@@ -15,6 +15,7 @@ from transforms.storage import stores
 
 _CHUNK = 1 << 16  # characters
 _SPACE = re.compile(r"[ \t\r\n]*")
+_DEEPEST = 100  # values within values: no record needs more, and what reads them may recurse
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a surrogate pair, as JSON spells it
 _DECODER = json.JSONDecoder(strict=False)  # some writers leave tabs and line breaks in strings as they are
 
@@ -52,7 +53,7 @@ def objects(read: Callable[[int], str], longest: int) -> Iterator[Named]:
         if whole is None:
             yield from _spread(text)
         elif not text.peek(len(line or "")) and _names_records(whole):
-            yield from ((text.line, name, record) for name, record in _held(whole).items())
+            yield from ((text.line, name, record) for name, record in whole.items())
         else:
             yield from _lines(text)
     elif first:
@@ -65,19 +66,21 @@ def _names_records(record: dict[str, Any]) -> bool:
 
 def _whole(line: str) -> dict[str, Any] | None:
     try:
-        value = _DECODER.decode(line)
+        value = _held(_DECODER.decode(line))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def _held(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
-    """Return a value in which every text can be stored in a table."""
+def _held(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 -- any JSON value
+    """Return a value in which every text can be stored in a table. Raises RecursionError for one nested too deeply."""
+    if depth > _DEEPEST:
+        raise RecursionError
     if isinstance(value, str):
         return stores.plain(value)
     if isinstance(value, dict):
-        return {stores.plain(name): _held(each) for name, each in value.items()}
-    return [_held(each) for each in value] if isinstance(value, list) else value
+        return {stores.plain(name): _held(each, depth + 1) for name, each in value.items()}
+    return [_held(each, depth + 1) for each in value] if isinstance(value, list) else value
 
 
 class _Text:
@@ -146,6 +149,7 @@ class _Text:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._held, self._at)
+                value = _held(value) if _HALF.search(self._held, self._at, end) else value
             except (ValueError, RecursionError) as error:
                 if isinstance(error, RecursionError):
                     raise JsonTextError(self.line, "it is nested too deeply to be a record") from None
@@ -156,9 +160,8 @@ class _Text:
                 raise JsonTextError(self.line, f"it is not valid JSON: {_reason(error)}") from None
             if end - self._at > self.longest:
                 raise JsonTextError(self.line, _too_long(self.longest))
-            found = _HALF.search(self._held, self._at, end)
             self._at = end
-            return _held(value) if found else value
+            return value
 
 
 def _too_long(longest: int) -> str:
@@ -176,13 +179,14 @@ def _lines(text: _Text) -> Iterator[Named]:
             raise JsonTextError(number, _too_long(text.longest))
         try:
             value = _DECODER.decode(line.removeprefix("\ufeff"))  # the mark of a file that was appended
+            value = _held(value) if _HALF.search(line) else value
         except (ValueError, RecursionError) as error:
             why = _reason(error) if isinstance(error, ValueError) else "nested too deeply"
             raise JsonTextError(number, f"it is not valid JSON: {why}; write one object on each line") from None
         if not isinstance(value, dict):
             raise JsonTextError(number, "it is no JSON object; write one object on each line")
         text.skip(len(line))
-        yield number, None, _held(value) if _HALF.search(line) else value
+        yield number, None, value
 
 
 def _array(text: _Text) -> Iterator[Named]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.catalog import text_metadata
+from transforms.catalog.byte_limits import ByteLimits, ParquetTable, open_parquet
 from transforms.catalog.columns import (
     DECIDING,
     HASH_COLUMNS,
@@ -27,12 +28,14 @@ from transforms.catalog.columns import (
     forms_of,
 )
 from transforms.catalog.picture_columns import PictureColumn, picture_columns
+from transforms.catalog.record_files import PARQUET_ERRORS
 from transforms.catalog.values import is_scalar, is_text_like, is_usable, texts, utf8
 from transforms.storage import stores
 from transforms.storage.full_disks import is_full
 from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
 
 _ROWS = 64_000
+_DEFAULT = ByteLimits()
 _PARQUET = (".parquet", ".pq")
 _USED = KNOWN | set(HASH_COLUMNS)
 _RESERVED = frozenset({"landing_path", "file_row_number", "file_index", "filename", "rowid"})  # names that DuckDB adds
@@ -57,7 +60,7 @@ class Inspection:
     forms: tuple[str, ...] | None = None
 
 
-def inspect(path: str, copy: Path) -> Inspection:
+def inspect(path: str, copy: Path, limits: ByteLimits = _DEFAULT) -> Inspection:
     """Read a metadata file once, batch by batch, and prove that every page and every text in it can be read.
 
     It is copied if it is not readable in place: if it is CSV or JSON lines, if it is remote, if its name or its text is
@@ -67,54 +70,62 @@ def inspect(path: str, copy: Path) -> Inspection:
     Args:
         path: The file, local or remote.
         copy: Where to write the copy.
+        limits: Of its size in memory.
 
     Raises:
-        LandingError: If it cannot be read whole, or has neither a URL and a caption nor pictures.
+        LandingError: If it cannot be read whole or within the limits, or has neither URL and caption nor pictures.
         StoreError: If a store does not answer.
         OSError: If the disk of the copy is full.
     """
     try:
         with stores.open_file(path) as source, explain_errors(path, outages_only=True):
             if not path.lower().endswith(_PARQUET) and source.read(4) != b"PAR1":
-                found = text_metadata.convert(path, copy)
+                found = text_metadata.convert(path, copy, limits)
+                if not found.rows:
+                    raise LandingError(f"{path} has no rows; deliver it again, or leave it out of the glob")
                 _require_columns(path, found.columns)
                 return Inspection(found.rows, found.columns, found.repaired_rows, None, found.forms)
-            source.seek(0)
-            with pq.ParquetFile(source) as file:
-                return _inspect(path, file, copy)
+            return _inspect(path, open_parquet(path, source, limits), copy)
     except StoreError:
         raise
     except LandingError:
         for unfinished in (copy, copy.with_suffix(".partial")):
             unfinished.unlink(missing_ok=True)
         raise
-    except (OSError, UnicodeError, pa.ArrowException) as error:
+    except MemoryError as error:
+        raise LandingError(
+            f"{path} takes more memory than there is; lower limits.batch_bytes, or let this process have more"
+        ) from error
+    except PARQUET_ERRORS as error:
         if is_full(error):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LandingError(f"{path} is not a whole parquet file ({reason}); download it again or remove it") from error
 
 
-def _inspect(path: str, file: pq.ParquetFile, copy: Path) -> Inspection:
-    schema, pictures = file.schema_arrow, next(iter(picture_columns(file)), None)
+def _inspect(path: str, file: ParquetTable, copy: Path) -> Inspection:
+    schema, pictures = file.schema, next(iter(picture_columns(file)), None)
     if not pictures:
         _require_columns(path, schema.names)
         _require_types(path, schema)
     kept = [each.name for each in schema if _is_copied(each)] if pictures else None
-    broken = sum(_broken_rows(batch) for batch in _batches(file, kept))
+    used = [name for name in schema.names if name.lower() in _USED]
+    if not pictures and (large := {name for name in schema.names if name not in used and file.is_large(name)}):
+        kept = [name for name in schema.names if name not in large]  # such as embeddings, which no table shows
+    broken = sum(_broken_rows(batch) for batch in _batches(file, kept, used))
     elsewhere = is_remote(path) or not Path(path).exists()  # under the name that it was found by
     forms = forms_of(schema)
     if broken or pictures or elsewhere or _is_odd(schema):
         forms = _write_copy(path, file, kept, copy)
-    return Inspection(file.metadata.num_rows, tuple(schema.names), broken, pictures, forms)
+    return Inspection(file.rows, tuple(schema.names), broken, pictures, forms)
 
 
-def _batches(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+def _batches(file: ParquetTable, columns: Sequence[str] | None, used: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     if columns is None or columns:
-        return file.iter_batches(batch_size=_ROWS, columns=columns)
-    empty = pa.schema([])  # pictures and nothing else
-    counts = (file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
-    return (pa.RecordBatch.from_struct_array(pa.array([{}] * n, pa.struct(empty))) for n in counts)
+        return file.texts(columns, _ROWS, used)
+    empty = pa.struct([])  # pictures and nothing else
+    counts = (min(_ROWS, file.rows - first) for first in range(0, file.rows, _ROWS))
+    return (pa.RecordBatch.from_struct_array(pa.array([{}] * count, empty)) for count in counts)
 
 
 def _require_columns(path: str, names: Sequence[str]) -> None:
@@ -162,9 +173,9 @@ def _broken_rows(batch: pa.RecordBatch) -> int:
     return len(broken)
 
 
-def _write_copy(path: str, file: pq.ParquetFile, names: Sequence[str] | None, target: Path) -> tuple[str, ...]:
+def _write_copy(path: str, file: ParquetTable, names: Sequence[str] | None, target: Path) -> tuple[str, ...]:
     """Write a file, or some columns, in types that are read in place; return how each column is read."""
-    columns = _columns_by_name(file.schema_arrow, names)
+    columns = _columns_by_name(file.schema, names)
     kinds = {name: _kind(fields) for name, fields in columns.items()}
     schema = pa.schema(kinds or {"url": pa.string()})  # a parquet file has no rows without a column
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ What belongs here: counting them by place and reason. What does not: deciding wh
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+_LONGEST = 1_000  # characters of an example, which may come from anywhere
 EXAMPLES = 5
 """Names that are kept for each place and reason."""
 
@@ -45,7 +46,7 @@ class NotTakenCounts:
         """
         self._counts[place, reason] = self._counts.get((place, reason), 0) + len(names)
         examples = self._examples.setdefault((place, reason), [])
-        examples += names[: EXAMPLES - len(examples)]
+        examples += [name[:_LONGEST] for name in names[: EXAMPLES - len(examples)]]
 
     def include(self, others: Iterable[NotTaken]) -> None:
         """Add counts that were made elsewhere."""

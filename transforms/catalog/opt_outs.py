@@ -12,19 +12,21 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import batched
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from transforms.catalog.byte_limits import ByteLimits, TooLargeError, open_parquet
 from transforms.catalog.columns import BLANKS, stated
+from transforms.catalog.record_files import CappedText, RecordFileError
 
 KINDS = ("sample_id", "url", "host", "sha256", "pdq")
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt")
-LONGEST = 1 << 24  # characters of a line
 _BATCH = 16_384  # entries held at once
+_SHARE = 8  # part of a batch of bytes that they may take
+_DEFAULT = ByteLimits()
 _HEAD = 4096
 _SEPARATORS = (",", "\t", ";", "|")
 _WHOLE = re.compile(r"(\d{1,16})\.0+")  # an id that went through doubles, which hold so many digits
@@ -41,25 +43,54 @@ class OptOutListError(ValueError):
     """An opt-out list cannot be used; the message names the file and the fix."""
 
 
-def batches(path: Path) -> Iterator[list[Entry]]:
+def batches(path: Path, limits: ByteLimits = _DEFAULT) -> Iterator[list[Entry]]:
     """Read the entries of a list, a few thousand at a time: (kind, value) of every field that is not empty.
 
     Column names match in any case, and other columns are ignored. A value that only says that it is missing, such as
-    `nan`, is empty. Text is UTF-8, or UTF-16 by its mark; bytes that are not become U+FFFD, as in metadata. Raises
-    OptOutListError for a file that cannot be read to its end, or has no column of KINDS.
+    `nan`, is empty. Text is UTF-8, or UTF-16 by its mark; bytes that are not become U+FFFD, as in metadata.
+
+    Args:
+        path: The file.
+        limits: Of its size.
+
+    Raises:
+        OptOutListError: If it cannot be read to its end, breaks a limit, or has no column of KINDS.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise OptOutListError(f"{path}: an opt-out list ends in {', '.join(ENDINGS)}; rename or convert it")
     try:
-        entries = (_plain(entry) for entry in reader(path) if stated(entry[1]))
-        yield from (list(batch) for batch in batched(entries, _BATCH))
+        if (size := path.stat().st_size) > limits.file:
+            raise OptOutListError(
+                f"{path} has {size:,} bytes, more than limits.table_bytes = {limits.file:,}; split it"
+            )
+        yield from _batched(path, (_plain(entry) for entry in reader(path, limits) if stated(entry[1])), limits)
     except OptOutListError:
         raise
+    except (RecordFileError, TooLargeError) as error:
+        raise OptOutListError(str(error)) from error
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise OptOutListError(
             f"{path} cannot be read: {error}; deliver it again, or remove it from `recalls`"
         ) from error
+
+
+def _batched(path: Path, entries: Iterable[Entry], limits: ByteLimits) -> Iterator[list[Entry]]:
+    some: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if len(entry[1]) > limits.text:
+            raise OptOutListError(
+                f"{path}: an entry of kind {entry[0]} has {len(entry[1]):,} characters, more than limits.text_bytes = "
+                f"{limits.text:,}; is it a list of lines?"
+            )
+        some.append(entry)
+        size += len(entry[1])
+        if len(some) == _BATCH or size > limits.batch // _SHARE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _plain(entry: Entry) -> Entry:
@@ -84,26 +115,18 @@ def _chosen(names: Sequence[str], path: Path) -> list[tuple[int, str]]:
     return found
 
 
-def _lines(file: TextIO, path: Path) -> Iterator[str]:
-    number = 0
-    while line := file.readline(LONGEST):
-        number += 1
-        if len(line) == LONGEST:
-            raise OptOutListError(
-                f"{path}: line {number} is longer than {LONGEST:,} characters; is it a list of lines?"
-            )
-        yield line
-
-
-def _csv(path: Path) -> Iterator[Entry]:
-    with _open_text(path, newline="") as file, _long_fields():
-        separator = _separator(file.readline(LONGEST))
+def _csv(path: Path, limits: ByteLimits) -> Iterator[Entry]:
+    with _open_text(path, newline="") as file, _long_fields(limits.record):
+        separator = _separator(file.readline(limits.record))
         file.seek(0)
-        rows = csv.reader(_lines(file, path), delimiter=separator, strict=True)
+        text = CappedText(str(path), file, limits)
+        rows = csv.reader(text, delimiter=separator, strict=True)
         try:
             header = next(rows, [])
             chosen = _chosen(header, path)
+            text.begin_record()
             for row in rows:
+                text.begin_record()
                 if len(row) > len(header):
                     raise OptOutListError(
                         f"{path}: line {rows.line_num} has {len(row)} fields, the header {len(header)}; quote a field "
@@ -116,10 +139,11 @@ def _csv(path: Path) -> Iterator[Entry]:
             ) from error
 
 
-def _open_text(path: Path, newline: str | None = None) -> TextIO:
+def _open_text(path: Path, newline: str | None = None) -> TextIOWrapper:
     with path.open("rb") as file:
         encoding = json.detect_encoding(file.read(_HEAD))  # by its mark or its zero bytes, which any text shows
-    return path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, errors="replace", newline=newline)
+    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+    return path.open("r", encoding=encoding, errors="replace", newline=newline)
 
 
 def _separator(header: str) -> str:
@@ -133,49 +157,61 @@ def _separator(header: str) -> str:
 
 
 @contextmanager
-def _long_fields() -> Iterator[None]:
-    before = csv.field_size_limit(LONGEST)
+def _long_fields(longest: int) -> Iterator[None]:
+    before = csv.field_size_limit(longest)
     try:
         yield
     finally:
         csv.field_size_limit(before)
 
 
-def _text(path: Path) -> Iterator[Entry]:
+def _lines(path: Path, limits: ByteLimits) -> Iterator[str]:
     with _open_text(path) as file:
-        yield from (("url", line.rstrip("\n")) for line in _lines(file, path) if line.strip())
+        text = CappedText(str(path), file, limits)
+        for line in text:
+            yield line
+            text.begin_record()
 
 
-def _jsonl(path: Path) -> Iterator[Entry]:
-    with _open_text(path) as file:
-        for number, line in enumerate(_lines(file, path), 1):
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise OptOutListError(
-                    f"{path}: line {number} is not valid JSON: {error}; write an object per line"
-                ) from error
-            if not isinstance(fields, dict):
-                raise OptOutListError(f"{path}: line {number} is not a JSON object; write one object per line")
-            for at, kind in _chosen(list(fields), path):
-                value = list(fields.values())[at]
-                if isinstance(value, str | int):
-                    # JSON can hold half a surrogate pair, which no text in a database can
-                    yield kind, str(value).encode("utf-8", "replace").decode()
-                elif value is not None:
-                    raise OptOutListError(f"{path}: line {number}: {kind} is {type(value).__name__}; write it as text")
+def _text(path: Path, limits: ByteLimits) -> Iterator[Entry]:
+    yield from (("url", line.rstrip("\n")) for line in _lines(path, limits) if line.strip())
 
 
-def _parquet(path: Path) -> Iterator[Entry]:
-    with pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
+class _Pairs(list[tuple[str, Any]]):
+    """The names and values of a JSON object. A name may come twice, and both values count."""
+
+
+def _jsonl(path: Path, limits: ByteLimits) -> Iterator[Entry]:
+    for number, line in enumerate(_lines(path, limits), 1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line, object_pairs_hook=_Pairs)
+        except (ValueError, RecursionError) as error:
+            raise OptOutListError(
+                f"{path}: line {number} is not valid JSON: {error}; write an object per line"
+            ) from error
+        if not isinstance(fields, _Pairs):
+            raise OptOutListError(f"{path}: line {number} is not a JSON object; write one object per line")
+        for at, kind in _chosen([name for name, _ in fields], path):
+            _, value = fields[at]
+            if isinstance(value, str | int):
+                # JSON can hold half a surrogate pair, which no text in a database can
+                yield kind, str(value).encode("utf-8", "replace").decode()
+            elif value is not None:
+                found = "an object" if isinstance(value, _Pairs) else type(value).__name__
+                raise OptOutListError(f"{path}: line {number}: {kind} is {found}; write it as text")
+
+
+def _parquet(path: Path, limits: ByteLimits) -> Iterator[Entry]:
+    with path.open("rb") as source:
+        file = open_parquet(str(path), source, limits)
+        schema = file.schema
         chosen = _chosen(schema.names, path)
         for at, kind in chosen:
             _require(schema.field(at).type, kind, path)
         names = [schema.names[at] for at, _ in chosen]
-        for batch in file.iter_batches(_BATCH, columns=names):
+        for batch in file.texts(names, _BATCH):
             for name, (_, kind) in zip(names, chosen, strict=True):
                 yield from ((kind, value) for value in _values(batch.column(name), kind) if value)
 

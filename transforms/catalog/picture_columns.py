@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from transforms.catalog.byte_limits import ParquetTable
 from transforms.catalog.columns import PICTURE_COLUMNS, is_bytes
 from transforms.pictures import HEAD, begins_as_picture
 
@@ -35,13 +35,13 @@ class PictureColumn:
     several: bool = False
 
 
-def picture_columns(file: pq.ParquetFile) -> list[PictureColumn]:
+def picture_columns(file: ParquetTable) -> list[PictureColumn]:
     """Return the columns that hold pictures. The first is the one that rows are about.
 
     A struct of bytes is a picture whatever it is called, except sound and films. Bytes are pictures if they are called
     by an encoding, as img2dataset does, or begin as pictures. A column of thumbnails shows the pictures of another one.
     """
-    named = [each for field in file.schema_arrow if (each := _by_type(field)) is not None]
+    named = [each for field in file.schema if (each := _by_type(field)) is not None]
     structs = [each for each in named if each.struct and each.name.lower() not in _OTHER_MEDIA]
     plain = [each for each in named if not each.struct and each.name.lower() in PICTURE_COLUMNS]
     others = [each for each in named if not each.struct and each not in plain and _begin_as_pictures(file, each)]
@@ -84,9 +84,9 @@ def _by_name(columns: Iterable[PictureColumn]) -> list[PictureColumn]:
     return sorted(columns, key=lambda each: place.get(each.name.lower(), len(place)))
 
 
-def _begin_as_pictures(file: pq.ParquetFile, column: PictureColumn) -> bool:
+def _begin_as_pictures(file: ParquetTable, column: PictureColumn) -> bool:
     try:
-        batches = file.iter_batches(batch_size=1, columns=[column.name])
+        batches = file.batches([column.name], 1)
         for batch, _ in zip(batches, range(_PEEKED), strict=False):
             value = batch.column(0)[0].as_py()
             value = next((each for each in value if each), None) if isinstance(value, list) else value

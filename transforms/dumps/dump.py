@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps import parquet, tars
 from transforms.dumps.folders import Folder
 from transforms.dumps.members import ArchiveError, Listing
@@ -39,19 +40,31 @@ class Dump(Protocol):
         ...
 
 
+_DEFAULT = ByteLimits()
+
+
 @contextmanager
-def open_dump(path: str) -> Iterator[Dump]:
-    """Open the dump at a local or remote path, whatever its layout. Raises ArchiveError or OSError."""
+def open_dump(path: str, limits: ByteLimits = _DEFAULT) -> Iterator[Dump]:
+    """Open the dump at a path, whatever its layout.
+
+    Args:
+        path: Local or remote.
+        limits: Of its tables, sidecars and texts.
+
+    Raises:
+        ArchiveError: If it is of no known layout, or breaks a limit.
+        OSError: If it cannot be opened.
+    """
     if stores.at(path).folder:
-        yield _WithMissingRows(Folder(path), path)
+        yield _WithMissingRows(Folder(path, limits), path, limits)
         return
     with stores.open_file(path) as file:
         head = file.read(4)
         file.seek(0)
         if head == b"PAR1" or PurePosixPath(path).suffix.lower() in {".parquet", ".pq"}:
-            yield parquet.Parquet.of(path, file)
+            yield parquet.Parquet.of(path, file, limits)
         else:
-            yield _WithMissingRows(Tar(path, file), path)
+            yield _WithMissingRows(Tar(path, file, limits), path, limits)
 
 
 @dataclass(frozen=True)
@@ -60,10 +73,11 @@ class Tar:
 
     path: str
     file: BinaryIO
+    limits: ByteLimits
 
     def listing(self, member_bytes: int) -> Listing:
         """See Dump."""
-        return tars.members(self.path, member_bytes)
+        return tars.members(self.path, member_bytes, self.limits)
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         """See Dump."""
@@ -76,12 +90,13 @@ class _WithMissingRows:
 
     dump: Dump
     path: str
+    limits: ByteLimits
 
     def listing(self, member_bytes: int) -> Listing:
         listing = self.dump.listing(member_bytes)
         if beside := stores.beside_of(self.path, folder=isinstance(self.dump, Folder)):
             try:
-                missing = parquet.not_downloaded(beside)
+                missing = parquet.not_downloaded(beside, self.limits)
             except ArchiveError as error:
                 listing.broken = listing.broken or str(error)
                 return listing

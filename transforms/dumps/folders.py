@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps import picture_tables
 from transforms.dumps.members import ArchiveError, Listing
 from transforms.dumps.samples import Part, Samples
 from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
+
+_DEFAULT = ByteLimits()
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,12 @@ class Folder:
     """
 
     path: str
+    limits: ByteLimits = _DEFAULT
 
     def listing(self, member_bytes: int) -> Listing:
         """See Dump. Pictures come in order of their paths. Links that leave the folder are refused."""
         paths: dict[str, str] = {}
-        samples = Samples(self.path, _Files(paths), member_bytes, names_count=is_remote(self.path))
+        samples = Samples(self.path, _Files(paths), member_bytes, self.limits, is_remote(self.path))
         samples.sort(self._parts(paths))
         missing, broken = picture_tables.annotate(samples)
         samples.annotate()

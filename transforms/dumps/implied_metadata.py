@@ -4,7 +4,7 @@ What belongs here: writing it in the form of other metadata. What does not: read
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import batched
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.catalog.byte_limits import LISTED, ByteLimits, ParquetTable, open_parquet
 from transforms.catalog.columns import TEXT_COLUMNS, forms_of
 from transforms.catalog.metadata import Inspection
 from transforms.dumps import dump as dumps
@@ -21,7 +22,8 @@ from transforms.dumps.picture_cells import place_of
 from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
 
-_BATCH = 64_000  # rows held at once
+_BATCH, _BYTES = 64_000, 64 << 20  # rows held at once
+_DEFAULT = ByteLimits()
 _COLUMNS = pa.schema(
     {
         "key": pa.string(),
@@ -34,7 +36,7 @@ _COLUMNS = pa.schema(
 )
 
 
-def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspection:
+def write(dump: str, target: Path, member_bytes: int, fetched: Path, limits: ByteLimits = _DEFAULT) -> Inspection:
     """Write the pictures of a dump as a metadata parquet, one row per picture.
 
     Args:
@@ -42,6 +44,7 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
         target: The parquet.
         member_bytes: Size above which a picture is refused.
         fetched: Folder for a remote tar while it is read.
+        limits: Of its texts.
 
     Returns:
         The inspection of that parquet.
@@ -53,8 +56,8 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
     whole = is_remote(dump) and not stores.at(dump).folder
     if whole:
         with stores.local_copy(dump, fetched) as path:
-            return write(path, target, member_bytes, fetched)
-    with dumps.open_dump(dump) as opened:
+            return write(path, target, member_bytes, fetched, limits)
+    with dumps.open_dump(dump, limits) as opened:
         members = opened.listing(member_bytes).members
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
@@ -65,7 +68,9 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path) -> Inspecti
     return Inspection(len(members), tuple(_COLUMNS.names), 0, forms=forms_of(_COLUMNS))
 
 
-def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path) -> Inspection:
+def add_further_pictures(
+    dump: str, copy: Path, seen: Inspection, fetched: Path, limits: ByteLimits = _DEFAULT
+) -> Inspection:
     """Add a row to a parquet's metadata for each further picture of its rows, after all rows, so that none moves.
 
     Such a row says what the row of the picture says, except what names one picture: URL, key, uid, hash.
@@ -75,6 +80,7 @@ def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path)
         copy: Its metadata without pictures, which is replaced where a row has several pictures.
         seen: The inspection of that metadata.
         fetched: Folder for a remote parquet while it is read.
+        limits: Of its texts.
 
     Returns:
         The inspection of the new metadata.
@@ -83,7 +89,7 @@ def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path)
         ArchiveError: If the parquet cannot be read.
         OSError: Likewise.
     """
-    with stores.local_copy(dump, fetched) as path, dumps.open_dump(path) as opened:
+    with stores.local_copy(dump, fetched) as path, dumps.open_dump(path, limits) as opened:
         if not (isinstance(opened, Parquet) and opened.several):
             return seen
         members = opened.listing(0).members
@@ -91,17 +97,24 @@ def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path)
     if not rows:
         return seen
     partial = copy.with_suffix(".partial")
-    with pq.ParquetFile(copy) as file, pq.ParquetWriter(partial, file.schema_arrow) as writer:
-        for batch in file.iter_batches(batch_size=_BATCH):
-            writer.write_batch(batch)
-        first, at = 0, 0
-        for batch in file.iter_batches(batch_size=_BATCH):
-            end = bisect_left(rows, first + batch.num_rows, at)
-            if end > at:
-                writer.write_batch(_nameless(batch.take(pa.array([row - first for row in rows[at:end]], pa.int64()))))
-            first, at = first + batch.num_rows, end
+    with copy.open("rb") as source:
+        file = open_parquet(str(copy), source, LISTED)
+        with pq.ParquetWriter(partial, file.schema) as writer:
+            _write_again(file, rows, writer)
     partial.replace(copy)
     return replace(seen, rows=seen.rows + len(rows))
+
+
+def _write_again(file: ParquetTable, rows: Sequence[int], writer: pq.ParquetWriter) -> None:
+    """Write all rows, then some of them once more, as often as they are named."""
+    for batch in file.batches(None, _BATCH, most=_BYTES):
+        writer.write_batch(batch)
+    first, at = 0, 0
+    for batch in file.batches(None, _BATCH, most=_BYTES):
+        end = bisect_left(rows, first + batch.num_rows, at)
+        if end > at:
+            writer.write_batch(_nameless(batch.take(pa.array([row - first for row in rows[at:end]], pa.int64()))))
+        first, at = first + batch.num_rows, end
 
 
 def _nameless(batch: pa.RecordBatch) -> pa.RecordBatch:

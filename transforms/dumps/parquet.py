@@ -9,21 +9,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from transforms.catalog.byte_limits import ByteLimits, ParquetTable, TooLargeError, open_parquet
 from transforms.catalog.columns import PICTURES_WANTED, column_of, fits, is_text
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.picture_columns import PictureColumn, picture_columns, thumbnails, unread
+from transforms.catalog.record_files import PARQUET_ERRORS
 from transforms.dumps import first_bytes
 from transforms.dumps.members import ROW, ArchiveError, Listing, Member
 from transforms.dumps.picture_cells import INDEX_BITS, PictureCell, PictureCells, place_of, plain_values
 from transforms.storage import stores
 
 _ROWS = 8_192  # rows of text held at once
-_BUFFER = 1 << 20  # without it, Arrow reads a row group's whole column at once
+_DEFAULT = ByteLimits()
 _REASON = 200
 UNREAD = "a column of bytes in a type that is not read as pictures; write it as binary"
 THUMBNAILS = "a column of thumbnails of the pictures in another column"
@@ -39,35 +40,38 @@ class Parquet:
     """
 
     path: str
-    file: pq.ParquetFile
+    file: ParquetTable
     columns: list[PictureColumn]
     _cells: dict[int, PictureCells] = field(init=False, default_factory=dict)
 
     @classmethod
-    def of(cls, path: str, source: Any) -> "Parquet":  # noqa: ANN401 -- any file that can seek
+    def of(cls, path: str, source: BinaryIO, limits: ByteLimits = _DEFAULT) -> "Parquet":
         """Open a parquet of pictures.
 
         Args:
             path: Its name in messages.
             source: The file.
+            limits: Of what is read at once.
 
         Raises:
-            ArchiveError: If it is not a parquet, or has no column of pictures.
+            ArchiveError: If it is not a parquet, breaks a limit, or has no column of pictures.
         """
         try:
-            file = pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False)
+            file = open_parquet(path, source, limits)
             columns = picture_columns(file)
-        except (OSError, UnicodeError, pa.ArrowException) as error:
+        except TooLargeError as error:
+            raise ArchiveError(str(error)) from error
+        except PARQUET_ERRORS as error:
             raise ArchiveError(
                 f"{path} is not a whole parquet file ({_first_line(error)}); download it again"
             ) from error
         if not columns:
-            names = ", ".join(file.schema_arrow.names) or "none"
+            names = ", ".join(name[:60] for name in file.schema.names[:40]) or "none"
             raise ArchiveError(
                 f"{path} has no column of pictures: looked for {PICTURES_WANTED}, in any case, found {names}; rename "
                 "the column, or leave the file out of `images`"
             )
-        names = file.schema_arrow.names
+        names = file.schema.names
         if twice := next((each.name for each in columns if names.count(each.name) > 1), None):
             raise ArchiveError(f"{path} has the column {twice} twice, of which only one can be read; rename one")
         return cls(path, file, columns)
@@ -80,11 +84,11 @@ class Parquet:
     def listing(self, member_bytes: int) -> Listing:
         """See `Dump.listing`. A row without a picture says why."""
         found, further = Listing(), list[Member]()
-        counts, rows = NotTakenCounts(), self.file.metadata.num_rows
-        for name in thumbnails(self.file.schema_arrow):
+        counts, rows = NotTakenCounts(), self.file.rows
+        for name in thumbnails(self.file.schema):
             if all(each.name != name for each in self.columns):
                 counts.add(self.path, THUMBNAILS, name)
-        for name in unread(self.file.schema_arrow):
+        for name in unread(self.file.schema):
             counts.add(self.path, UNREAD, name)
         try:
             texts = _texts(self.file)
@@ -100,7 +104,9 @@ class Parquet:
                         member = self._further(row, said, cell, member_bytes)
                         member.own_row = rows + len(further)
                         further.append(member)
-        except (OSError, UnicodeError, pa.ArrowException) as error:
+        except TooLargeError as error:
+            found.broken = str(error)
+        except PARQUET_ERRORS as error:
             found.broken = f"{self.path} breaks off after row {len(found.members)} ({_first_line(error)})"
             found.broken += "; download it again"
         found.members += further
@@ -136,7 +142,7 @@ class Parquet:
         row, index, number = place_of(offset)
         try:
             data = self._of(number).value(row, index) if number < len(self.columns) else None
-        except (OSError, UnicodeError, pa.ArrowException) as error:
+        except (*PARQUET_ERRORS, StopIteration) as error:
             raise ArchiveError(f"{self.path}: row {row} cannot be read ({_first_line(error)})") from error
         if len(data or b"") != size:
             raise ArchiveError(f"{self.path}: row {row} has {len(data or b'')} bytes, not {size}; fingerprint it again")
@@ -150,36 +156,46 @@ def _order(cells: Sequence[PictureCell]) -> list[PictureCell]:
     return [first, *(cell for cell in there if cell is not first)]
 
 
-def not_downloaded(path: str) -> list[Member]:
+def not_downloaded(path: str, limits: ByteLimits = _DEFAULT) -> list[Member]:
     """Return the rows that img2dataset's parquet lists as not downloaded, each refused with its reason.
 
-    A parquet without the columns `status` and `error_message` lists none. Raises ArchiveError if it cannot be read.
+    A parquet without the columns `status` and `error_message` lists none.
+
+    Args:
+        path: The parquet.
+        limits: Of what is read at once.
+
+    Raises:
+        ArchiveError: If it cannot be read, or breaks a limit.
     """
     try:
-        with stores.open_file(path) as source, pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as file:
-            if not {"status", "error_message"} <= set(file.schema_arrow.names):
+        with stores.open_file(path) as source:
+            file = open_parquet(path, source, limits)
+            if not {"status", "error_message"} <= set(file.schema.names):
                 return []
             rows = enumerate(_texts(file))
             nothing = PictureCell(PictureColumn(""), 0, 0, None, None, b"")
             return [_member(row, said, nothing, 0) for row, said in rows if said["status"] not in {None, "success"}]
-    except (OSError, UnicodeError, pa.ArrowException) as error:
+    except TooLargeError as error:
+        raise ArchiveError(str(error)) from error
+    except PARQUET_ERRORS as error:
         raise ArchiveError(f"{path} cannot be read ({_first_line(error)}); download it again") from error
 
 
-def _texts(file: pq.ParquetFile) -> Iterator[dict[str, Any]]:
+def _texts(file: ParquetTable) -> Iterator[dict[str, Any]]:
     """Yield the metadata of each row: key, url, caption, uid, status and error_message, as far as it has them."""
-    schema = file.schema_arrow
-    wanted = {name: column_of(schema.names, name) for name in ("key", "url", "caption", "uid")}
-    wanted = {k: name for k, name in wanted.items() if name and fits(schema.field(name).type, name.lower())}
+    schema = file.schema
+    found = {name: column_of(schema.names, name) for name in ("key", "url", "caption", "uid")}
+    wanted = {k: name for k, name in found.items() if name and fits(schema.field(name).type, name.lower())}
     wanted |= {n: n for n in ("status", "error_message") if n in schema.names and is_text(schema.field(n).type)}
     columns = [*wanted.values()]
     if ROW in schema.names and pa.types.is_integer(schema.field(ROW).type):
         wanted[ROW], columns = ROW, [*columns, ROW]
     nothing = dict.fromkeys(("key", "url", "caption", "uid", "status", "error_message", ROW))
     if not columns:
-        yield from (nothing for _ in range(file.metadata.num_rows))
+        yield from (nothing for _ in range(file.rows))
         return
-    for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
+    for batch in file.texts(columns, _ROWS, held=True):
         values = {k: plain_values(batch.column(name)) for k, name in wanted.items()}
         yield from (nothing | dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
 

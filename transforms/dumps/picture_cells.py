@@ -10,15 +10,15 @@ from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from transforms.catalog.byte_limits import ParquetTable
 from transforms.catalog.columns import is_text
 from transforms.catalog.picture_columns import PictureColumn
 from transforms.dumps import first_bytes
 from transforms.dumps.members import uid_text
 
 _BATCH = 32  # pictures held at once
-_BATCH_BYTES = 64 << 20  # fewer where a file's pictures are large
+_BATCH_BYTES = 64 << 20  # fewer where pictures are large
 INDEX_BITS = 16
 """Of an offset, for the place in a row's list. The bits below are the row, those above the column."""
 _ROW_BITS = 40
@@ -63,8 +63,8 @@ def place_of(offset: int) -> tuple[int, int, int]:
 class PictureCells:
     """The pictures of one column, row by row."""
 
-    def __init__(self, file: pq.ParquetFile, column: PictureColumn, number: int) -> None:
-        counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    def __init__(self, file: ParquetTable, column: PictureColumn, number: int) -> None:
+        counts = [group.rows for group in file.layout.groups]
         self._file, self._column, self._number = file, column, number
         self._firsts = list(accumulate(counts, initial=0))
         self._batches: Iterator[tuple[int, pa.Array]] = iter(())
@@ -76,7 +76,7 @@ class PictureCells:
         Args:
             heads: Whether their first bytes are wanted.
         """
-        for group in range(self._file.num_row_groups):
+        for group in range(len(self._firsts) - 1):
             for _, batch in self._numbered(group):
                 yield from self._cells_of(batch, heads=heads)
 
@@ -132,13 +132,8 @@ class PictureCells:
 
     def _numbered(self, group: int) -> Iterator[tuple[int, pa.Array]]:
         """Stream one row group, each batch with its first row. Few pictures are held where they are large."""
-        # not the sizes of its columns: asking a broken file for them ends the process (pyarrow 25)
-        about = self._file.metadata.row_group(group)
-        name = self._column.name
-        usual = max(1, about.total_byte_size // max(1, about.num_rows))
-        batch_size = max(1, min(_BATCH, _BATCH_BYTES // usual))
-        first = self._firsts[group]
-        for batch in self._file.iter_batches(batch_size=batch_size, row_groups=[group], columns=[name]):
+        name, first = self._column.name, self._firsts[group]
+        for batch in self._file.batches([name], _BATCH, [group], _BATCH_BYTES):
             yield first, batch.column(batch.schema.get_field_index(name))
             first += batch.num_rows
 

@@ -42,7 +42,7 @@ def annotate(samples: Samples) -> tuple[list[Member], str | None]:
         named: set[str] = set()
         try:
             with samples.source.open(table) as file:
-                for record in records(f"{samples.place}/{table.name}", source=file):
+                for record in records(f"{samples.place}/{table.name}", samples.limits, source=file):
                     _row(samples, table, (record.number, record.fields), by_name, named, missing, others)
         except RecordFileError as error:
             broken = broken or str(error)
@@ -71,12 +71,12 @@ def _row(
             continue
         named.add(name)
         for picture in by_name.get(name, ()):
-            sidecars.fill(picture.member, said, caption_alone=place > 0)
+            samples.fill(picture.member, said, caption_alone=place > 0)
         if name not in by_name and name not in missing:
             kind = posixpath.basename(table.name)
             why = "the dump holds it as no picture" if name in others else "the dump does not hold it"
             member = Member(names.stem(name), "", 0, 0, f"missing: {kind} names it, but {why}")
-            sidecars.fill(member, said, caption_alone=place > 0)
+            samples.fill(member, said, caption_alone=place > 0)
             missing[name] = member
 
 

@@ -11,13 +11,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.dumps import first_bytes, names, sidecars
-from transforms.dumps.members import SIDECAR_BYTES, Listing, Member
+from transforms.dumps.members import SIDECAR_BYTES, ArchiveError, Listing, Member
 from transforms.storage.system_files import HIDDEN, is_system_file
 
 LEAVES = "refused: a link or device whose name leaves the archive"
 UNREADABLE = "a file that cannot be opened"
+_DEFAULT = ByteLimits()
 _LARGE = f"a sidecar of more than {SIDECAR_BYTES:,} bytes"
 _ALONE = "a sidecar without its picture"
 _THUMBNAIL = "a thumbnail of another picture of its sample"
@@ -84,6 +86,7 @@ class Samples:
         place: The dump, as the counts name it.
         source: What opens its parts.
         member_bytes: Size above which a picture is refused.
+        limits: Of tables, and of the texts of all pictures, which are held.
         names_count: Whether what is called a sidecar is one, because opening each file twice costs much.
         pictures: In order.
         tables: Tables of pictures, which `dumps/picture_tables.py` reads.
@@ -95,6 +98,7 @@ class Samples:
     place: str
     source: PartSource
     member_bytes: int
+    limits: ByteLimits = _DEFAULT
     names_count: bool = False
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Part] = field(default_factory=list)
@@ -102,6 +106,7 @@ class Samples:
     others: int = 0
     names: set[str] = field(default_factory=set)
     _sidecars: list[tuple[int, Part]] = field(default_factory=list)
+    _held: int = 0
 
     def sort(self, parts: Iterable[Part]) -> None:
         """Tell pictures, sidecars, tables and other files apart, by names and first bytes."""
@@ -174,9 +179,28 @@ class Samples:
                 if said is None:
                     broken[part.name] = None
                 else:
-                    sidecars.fill(picture.member, said, caption_alone=caption_alone)
+                    self.fill(picture.member, said, caption_alone=caption_alone)
         if broken:
             self.counts.add(self.place, sidecars.BROKEN, *broken)
+
+    def fill(self, member: Member, said: sidecars.SidecarFields, *, caption_alone: bool) -> None:
+        """Fill what is not yet known of a picture.
+
+        Args:
+            member: The picture.
+            said: What is said of it.
+            caption_alone: Whether the rest is of another picture of its sample.
+
+        Raises:
+            ArchiveError: If the texts of all pictures take more than a batch.
+        """
+        self._held += len(said.caption or "") + len(said.url or "")
+        if self._held > self.limits.batch:
+            raise ArchiveError(
+                f"{self.place}: its captions and URLs take more than limits.batch_bytes = {self.limits.batch:,} bytes; "
+                "split it, or raise the limit"
+            )
+        sidecars.fill(member, said, caption_alone=caption_alone)
 
     def _content(self, part: Part) -> bytes:
         try:

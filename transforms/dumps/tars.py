@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps import first_bytes, picture_tables
 from transforms.dumps.members import ArchiveError, Listing
 from transforms.dumps.samples import Part, Samples
@@ -18,12 +19,16 @@ from transforms.storage import stores
 TAIL = "bytes after the end mark of the tar, which are no tar"
 _LINK = "refused: the member is a link or device, not a file"
 _BLOCK, _CHUNK = tarfile.BLOCKSIZE, 1 << 20
+_HEADER = 1 << 20  # bytes of the headers of a member: long names, PAX records, maps of sparse files
+_NAME = 4_096  # bytes of a name, as of paths on disk
+_LONG = f"refused: a name of more than {_NAME:,} bytes"
+_DEFAULT = ByteLimits()
 # What tarfile raises on hostile headers, beside its own errors: numbers out of range, names that are no text, headers
 # that announce headers without end.
 _BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
-def members(path: str, member_bytes: int) -> Listing:
+def members(path: str, member_bytes: int, limits: ByteLimits = _DEFAULT) -> Listing:
     """List the pictures of an uncompressed tar. Of a cut-off tar, list those before the break.
 
     What follows an end mark is read too, as `tar -r` and `cat` leave it. The parts of a sample may lie anywhere.
@@ -31,6 +36,7 @@ def members(path: str, member_bytes: int) -> Listing:
     Args:
         path: The tar, local or remote.
         member_bytes: Size above which a member is refused.
+        limits: Of tables and of all texts.
 
     Returns:
         One small record per picture.
@@ -40,7 +46,7 @@ def members(path: str, member_bytes: int) -> Listing:
     """
     with stores.open_file(path) as file:
         walk = _Walk(path, file)
-        samples = Samples(path, Windows(file), member_bytes)
+        samples = Samples(path, Windows(file), member_bytes, limits)
         samples.sort(walk.parts())
         if walk.tail is not None:
             samples.counts.add(path, TAIL, f"at byte {walk.tail:,}")
@@ -70,24 +76,27 @@ class _Walk:
         self.broken: str | None = None
         self.tail: int | None = None
         self._cut_within = False
-        self._path, self._file = path, file
+        self._path, self._file = path, _Headers(file)
         self._size = file.seek(0, io.SEEK_END)
-        self._files: dict[str, tarfile.TarInfo] = {}
+        self._files: dict[str, tuple[int, int, str | None]] = {}
 
     def parts(self) -> Iterator[Part]:
         """Yield the members that are not folders. Raises ArchiveError if the first header is none."""
         for info in self._headers():
             if info.isdir():
                 continue
-            target = self._files.get(info.linkname) if info.islnk() else None
+            held = self._files.get(info.linkname) if info.islnk() else None
+            offset, size, refusal = held or (info.offset_data, info.size, _refusal(info))
+            if len(info.name) > _NAME:
+                yield Part(f"{stores.plain(info.name[:100])}…", offset, size, _LONG)
+                continue
             if info.isreg():
-                self._files[info.name] = info
-            name, held = stores.plain(info.name), target or info
+                self._files[info.name] = offset, size, refusal
             if info.name.startswith("/") or ".." in info.name.split("/"):
-                refusal = f"refused: the member name {info.name!r} leaves the archive"
-                yield Part(name, held.offset_data, held.size, refusal, readable=_refusal(held) is None)
+                leaves = f"refused: the member name {info.name!r} leaves the archive"
+                yield Part(stores.plain(info.name), offset, size, leaves, readable=refusal is None)
             else:
-                yield Part(name, held.offset_data, held.size, _refusal(held))
+                yield Part(stores.plain(info.name), offset, size, refusal)
 
     def _headers(self) -> Iterator[tarfile.TarInfo]:
         """Yield the headers of a tar, and of those that follow it in the same file."""
@@ -95,8 +104,9 @@ class _Walk:
         last = "its beginning"
         while start is not None:
             self._file.seek(start)
+            self._file.begin_header()
             try:
-                archive = tarfile.open(fileobj=self._file, mode="r:")  # noqa: SIM115 -- nothing to close but the file
+                archive = tarfile.open(fileobj=self._file, mode="r:")  # type: ignore[call-overload]  # noqa: SIM115 -- nothing to close
             except _BROKEN as error:
                 if start == 0:
                     raise self._no_tar(error) from error
@@ -112,13 +122,18 @@ class _Walk:
             start = None if self.broken else self._after_end_mark(archive.offset)
 
     def _next(self, archive: tarfile.TarFile, last: str) -> tarfile.TarInfo | None:
+        self._file.begin_header()
         try:
             info = archive.next()
+            cast(Any, archive).members.clear()  # which it would keep with all their headers
+            if sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > _HEADER:
+                raise ArchiveError(_Headers.REFUSAL)  # global ones, which it keeps too
         except _BROKEN as error:
             self.broken = f"{self._path} breaks off after {last} ({error}); download it again"
             return None
         if info is None:
             # tarfile takes a cut or unreadable header for the end; only a block of zeros is one
+            self._file.begin_header()
             self._file.seek(archive.offset)
             if self._file.read(_BLOCK) != bytes(_BLOCK):
                 self.broken = f"{self._path} breaks off after {last} (no end mark follows); download it again"
@@ -132,7 +147,7 @@ class _Walk:
     def _after_end_mark(self, offset: int) -> int | None:
         """Return the first block after the zeros of an end mark, or None if the file ends with them."""
         self._file.seek(offset)
-        while chunk := self._file.read(_CHUNK):
+        while chunk := self._file.file.read(_CHUNK):
             zeros = len(chunk) - len(chunk.lstrip(b"\0"))
             if zeros < len(chunk):
                 return offset + zeros // _BLOCK * _BLOCK
@@ -140,11 +155,36 @@ class _Walk:
         return None
 
     def _no_tar(self, error: BaseException) -> ArchiveError:
-        self._file.seek(0)
-        why = first_bytes.no_tar(self._file.read(first_bytes.HEAD)) or str(error)
+        self._file.file.seek(0)
+        why = first_bytes.no_tar(self._file.file.read(first_bytes.HEAD)) or str(error)
         return ArchiveError(
             f"{self._path} is not an uncompressed tar ({why}); img2dataset writes one with output_format=webdataset"
         )
+
+
+class _Headers:
+    """A tar, of which only so many bytes are read for one member's headers: they say themselves how long they are."""
+
+    REFUSAL = f"a header of more than {_HEADER:,} bytes; pack it again without such names or attributes"
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self._left = _HEADER
+
+    def begin_header(self) -> None:
+        self._left = _HEADER
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if self._left < 0:
+            raise ArchiveError(self.REFUSAL)
+        return self.file.read(size)
+
+    def seek(self, offset: int) -> int:
+        return self.file.seek(offset)
+
+    def tell(self) -> int:
+        return self.file.tell()
 
 
 def _refusal(info: tarfile.TarInfo) -> str | None:

@@ -9,13 +9,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from transforms.catalog.byte_limits import ByteLimits
+
 
 @dataclass(frozen=True)
 class WorkPace:
-    """The amount of concurrent work: pictures per batch, and decoding threads."""
+    """The amount of work at once.
+
+    Attributes:
+        batch: Pictures per batch.
+        workers: Decoding threads.
+        limits: Of what is read of a dump's tables, sidecars and pages.
+    """
 
     batch: int
     workers: int
+    limits: ByteLimits = ByteLimits()  # noqa: RUF009 -- frozen
 
 
 def work_ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:

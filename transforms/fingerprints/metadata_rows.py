@@ -6,16 +6,18 @@ What belongs here: columns and their values, a batch at a time. What does not: c
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transforms.catalog.byte_limits import LISTED, open_parquet
 from transforms.catalog.columns import BLANKS, HASH_COLUMNS, MISSING, TEXT_COLUMNS
 from transforms.catalog.values import is_bytes_like, is_scalar, texts
 from transforms.fingerprints.identifiers import KEY_PATTERNS, PATH_PATTERNS, UID_PATTERNS, Identifiers
 
-_BATCH = 64_000  # rows held at once
+_BATCH, _BYTES = 64_000, 64 << 20  # rows held at once, and about as many bytes
 _NAMES = {name: TEXT_COLUMNS[name] for name in ("url", "uid", "key", "caption")} | {n: (n,) for n in HASH_COLUMNS}
 _LOOSE_PATTERNS = {"key": KEY_PATTERNS, "path": PATH_PATTERNS, "caption": ((r"[\s\p{Z}]+", " "),)}
 _READ_FROM = {"path": ("key",), "digest": HASH_COLUMNS}
@@ -61,12 +63,13 @@ def read_rows(path: str, first_id: int, wanted: Wanted) -> Iterator[MetadataRow]
         wanted: The values.
     """
     first = 0
-    with pq.ParquetFile(path) as file:
-        names = _columns(file.schema_arrow)
+    with Path(path).open("rb") as source:
+        file = open_parquet(path, source, LISTED)
+        names = _columns(file.schema)
         read = sorted({name for found in names.values() for name in found})
         if not read:
             return
-        for batch in file.iter_batches(batch_size=_BATCH, columns=read):
+        for batch in file.batches(read, _BATCH, most=_BYTES):
             columns = {each: [_text(batch.column(n), each) for n in found] for each, found in names.items()}
             chosen = pc.indices_nonzero(_mask(columns, wanted, batch.num_rows))
             values = {each: [column.take(chosen).to_pylist() for column in found] for each, found in columns.items()}

@@ -175,7 +175,7 @@ def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Bat
     """
     account, began = Account(), time.monotonic()
     try:
-        with stores.local_copy(job.dump, Path(job.fetched)) as path, dumps.open_dump(path) as dump:
+        with stores.local_copy(job.dump, Path(job.fetched)) as path, dumps.open_dump(path, job.pace.limits) as dump:
             listing = dump.listing(job.rules.member_bytes)
             matches = row_matching.match_rows(listing.members, job.files, lambda member: _read(dump, 0, member)[2])
             ids = matches.ids

@@ -3,13 +3,18 @@
 What belongs here: `file` and `archive :: member`. What does not: finding them (`generations/sources.py`).
 """
 
+import io
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from typing import BinaryIO
 
+from transforms.catalog.byte_limits import LISTED
 from transforms.dumps import dump as dumps
+from transforms.dumps import tars
 from transforms.dumps.dump import Dump
 from transforms.dumps.members import ArchiveError
+from transforms.dumps.samples import Part
 from transforms.generations import archives
 from transforms.generations.generation import FoundGeneration, Location
 from transforms.storage import stores
@@ -42,11 +47,20 @@ def read(path: str) -> bytes:
         with stores.open_file(path) as file:
             return file.read()
     entry = stores.at(archive)
-    found = archives.listed(archive, entry.size, entry.stamp, _ANY_SIZE).pictures.get(member)
+    found = archives.listed(archive, entry.size, entry.stamp, _ANY_SIZE, LISTED).pictures.get(member)
     if found is None:
         raise ArchiveError(f"{archive} no longer holds {member!r}; run again")
-    with dumps.open_dump(archive) as dump:
+    with dumps.open_dump(archive, LISTED) as dump:
         return dump.read(member, found.offset, found.size)
+
+
+@contextmanager
+def open_member(location: Location) -> Iterator[BinaryIO]:
+    """Open a member of a tar at its beginning. Raises OSError, or ArchiveError if the tar has become shorter."""
+    with stores.open_file(location.path) as file:
+        if file.seek(0, io.SEEK_END) < location.offset + location.size:
+            raise ArchiveError(f"{location.path} changed; run again")
+        yield tars.Windows(file).open(Part(location.member or "", location.offset, location.size))
 
 
 def read_location(location: Location) -> bytes:
@@ -54,7 +68,7 @@ def read_location(location: Location) -> bytes:
     if location.member is None:
         with stores.open_file(location.path) as file:
             return file.read()
-    with dumps.open_dump(location.path) as dump:
+    with dumps.open_dump(location.path, LISTED) as dump:
         return dump.read(location.member, location.offset, location.size)
 
 
@@ -74,7 +88,7 @@ def read_members(found: Iterable[FoundGeneration]) -> Iterator[tuple[FoundGenera
             try:
                 if dump is None or opened != location.path:
                     stack.close()
-                    dump, opened = stack.enter_context(dumps.open_dump(location.path)), location.path
+                    dump, opened = stack.enter_context(dumps.open_dump(location.path, LISTED)), location.path
                 data: bytes | Exception = dump.read(location.member, location.offset, location.size)
             except (OSError, ArchiveError) as error:
                 data, dump = error, None

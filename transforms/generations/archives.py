@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-import pyarrow.parquet as pq
-
+from transforms.catalog.byte_limits import ByteLimits, open_parquet
 from transforms.catalog.not_taken import NotTaken
 from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import PARQUET_ERRORS, RecordFileError, records
@@ -22,7 +21,7 @@ from transforms.dumps.picture_cells import place_of
 from transforms.generations.folders import SIDECARS
 from transforms.generations.generation import Location
 from transforms.generations.statements import COLUMNS, FILE_NAMES, PictureStatement, of_record
-from transforms.generations.tables import is_table
+from transforms.generations.tables import HeldTexts, is_table
 from transforms.storage import stores
 from transforms.storage.system_files import is_system_file
 
@@ -59,20 +58,23 @@ class Archive:
         return _FIXED + len(self.pictures) + len(self.tables) + len(self.sidecars) + len(self.rows)
 
 
+type _Key = tuple[str, int, ByteLimits]
+
+
 class _Lists:
     """Lists of archives, as many as fit. Others make room by chance, so that of a larger scan some are there again."""
 
     def __init__(self, most: int) -> None:
         self.records = 0
         self._most, self._lock = most, Lock()
-        self._kept: dict[tuple[str, int], tuple[tuple[int, int], Archive]] = {}
+        self._kept: dict[_Key, tuple[tuple[int, int], Archive]] = {}
 
-    def get(self, key: tuple[str, int], state: tuple[int, int]) -> Archive | None:
+    def get(self, key: _Key, state: tuple[int, int]) -> Archive | None:
         """Return the list of an archive, if it was kept in this state."""
         before, archive = self._kept.get(key, (None, None))
         return archive if before == state else None
 
-    def keep(self, key: tuple[str, int], state: tuple[int, int], archive: Archive) -> None:
+    def keep(self, key: _Key, state: tuple[int, int], archive: Archive) -> None:
         """Keep the list of an archive in place of an earlier one."""
         with self._lock:
             self._drop(key)
@@ -83,7 +85,7 @@ class _Lists:
             self._kept[key] = state, archive
             self.records += archive.records
 
-    def _drop(self, key: tuple[str, int]) -> None:
+    def _drop(self, key: _Key) -> None:
         if key in self._kept:
             self.records -= self._kept.pop(key)[1].records
 
@@ -91,16 +93,21 @@ class _Lists:
 _LISTS = _Lists(_RECORDS)
 
 
-def holds_pictures(path: str) -> bool:
-    """Return whether a file is a parquet with a column of pictures. A cut parquet holds none."""
+def holds_pictures(path: str, limits: ByteLimits) -> bool:
+    """Return whether a file is a parquet with a column of pictures. A cut one holds none, nor one beyond the limits.
+
+    Args:
+        path: The file.
+        limits: Of what is read of it.
+    """
     try:
-        with stores.open_file(path) as source, pq.ParquetFile(source) as file:
-            return bool(picture_columns(file))
+        with stores.open_file(path) as source:
+            return bool(picture_columns(open_parquet(path, source, limits)))
     except PARQUET_ERRORS:
         return False
 
 
-def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
+def listed(path: str, size: int, stamp: int, member_bytes: int, limits: ByteLimits) -> Archive:
     """List an archive.
 
     Args:
@@ -108,21 +115,22 @@ def listed(path: str, size: int, stamp: int, member_bytes: int) -> Archive:
         size: Its size, by which a changed one is listed anew.
         stamp: Likewise.
         member_bytes: Size above which a picture is refused.
+        limits: Of its texts.
 
     Raises:
-        ArchiveError: If it cannot be read, or is a parquet without pictures.
+        ArchiveError: If it cannot be read, breaks a limit, or is a parquet without pictures.
         OSError: If it cannot be opened.
     """
-    key, state = (path, member_bytes), (size, stamp)
+    key, state = (path, member_bytes, limits), (size, stamp)
     found = _LISTS.get(key, state)
     if found is None:
-        found = _listed(path, stamp, member_bytes)
+        found = _listed(path, stamp, member_bytes, limits)
         _LISTS.keep(key, state, found)
     return found
 
 
-def _listed(path: str, stamp: int, member_bytes: int) -> Archive:
-    with dumps.open_dump(path) as dump:
+def _listed(path: str, stamp: int, member_bytes: int, limits: ByteLimits) -> Archive:
+    with dumps.open_dump(path, limits) as dump:
         listing = dump.listing(member_bytes)
     found = Archive()
     not_taken = list(listing.not_taken)
@@ -143,7 +151,7 @@ def _listed(path: str, stamp: int, member_bytes: int) -> Archive:
     if _is_tar(path):
         _read_texts(path, stamp, found)
     else:
-        found.rows = _rows(path, numbers)
+        found.rows = _rows(path, numbers, limits)
     return found
 
 
@@ -183,12 +191,13 @@ def _read_texts(path: str, stamp: int, found: Archive) -> None:
             found.sidecars[name] = at
 
 
-def _rows(path: str, names: dict[int, list[str]]) -> dict[str, PictureStatement]:
+def _rows(path: str, names: dict[int, list[str]], limits: ByteLimits) -> dict[str, PictureStatement]:
     """Return what the columns of a parquet state of its pictures, by name."""
+    held = HeldTexts(path, limits)
     try:
         stated = {
-            name: of_record("columns of the parquet", row.fields)
-            for row in records(path, columns=COLUMNS.difference(FILE_NAMES))
+            name: held.add(of_record("columns of the parquet", row.fields))
+            for row in records(path, limits, COLUMNS.difference(FILE_NAMES))
             for name in names.get(row.number - 1, ())
         }
     except RecordFileError as error:

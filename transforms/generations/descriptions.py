@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from transforms.catalog.record_files import decoded
 from transforms.generations import addresses, dialects, embedded
 from transforms.generations.generation import FoundGeneration, Location
 from transforms.generations.statements import Description, PictureStatement, describe
@@ -35,21 +36,15 @@ def description(found: FoundGeneration, data: bytes) -> Description:
 
 def _sidecar(location: Location) -> PictureStatement | str | None:
     """Return what a sidecar states, or why it cannot be read; None if it says nothing of how a picture was made."""
-    ending = PurePosixPath(location.member or location.path).suffix.lower()
+    said_by = ending = PurePosixPath(location.member or location.path).suffix.lower()
     if location.size > SIDECAR_BYTES:
         return f"{ending}: not read, more than {SIDECAR_BYTES:,} bytes"
     try:
-        text = _decoded(addresses.read_location(location))
+        text, letters = decoded(addresses.read_location(location))
+        said_by += " (read as Windows-1252)" if letters else ""
         if ending == ".json":
             json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         return f"{ending}: cannot be read ({str(error)[:100]})"
-    statement = dialects.of_text(ending, text, plain=ending != ".json")
+    statement = dialects.of_text(said_by, text, plain=ending != ".json")
     return statement if statement is not None and statement.fields else None
-
-
-def _decoded(data: bytes) -> str:
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            return data.decode(encoding, errors="replace")
-    return data.decode(errors="replace")

@@ -10,7 +10,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,6 +22,7 @@ from transforms.pictures.decoder import PILLOW_ERRORS
 
 TEXT_BYTES = 4 << 20  # of one text, inflated; a workflow of ComfyUI takes up to 1 MB
 _TEXTS = 64  # of one picture
+_ALL = 4 * TEXT_BYTES  # characters of all of them
 _PNG = b"\x89PNG\r\n\x1a\n"
 _XMP_CHUNK = "XML:com.adobe.xmp"
 _IFD, _USER_COMMENT, _MAKER_NOTE = 0x8769, 0x9286, 0x927C
@@ -52,11 +53,20 @@ class EmbeddedText:
 
 
 def texts(data: bytes) -> list[EmbeddedText]:
-    """Return the texts of a picture, at most 64 of at most TEXT_BYTES each. What is broken has none."""
+    """Return the texts of a picture, at most 64 of TEXT_BYTES each, four times that together; a broken one has none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd EXIF and of many pixels, which are not decoded
         found = _png(data) if data.startswith(_PNG) else _other(data)
-        return list(islice((each for each in found if each.text.strip()), _TEXTS))
+        return list(islice(_fitting(each for each in found if each.text.strip()), _TEXTS))
+
+
+def _fitting(found: Iterable[EmbeddedText]) -> Iterator[EmbeddedText]:
+    left = _ALL
+    for each in found:
+        left -= len(each.text)
+        if left < 0:
+            return
+        yield each
 
 
 def _png(data: bytes) -> Iterator[EmbeddedText]:

@@ -7,6 +7,7 @@ tables (`generations/tables.py`).
 import posixpath
 import re
 import unicodedata
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from transforms.pictures import PICTURE_ENDINGS
 
 _BACKSLASH = re.compile(r"\\(?!udc[89a-f][0-9a-f])")  # but those of bytes that are not UTF-8, see storage/stores.py
 _BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
+_LONGEST = 4_096  # characters of a path
 _DRIVE = re.compile(r"^(file:/*(?=/)|[A-Za-z]:(?=/))")
 
 
@@ -33,7 +35,7 @@ class PictureNames:
             root: The folder, as an absolute path.
         """
         self._root = f"{root.rstrip('/')}/"
-        self._exact = dict.fromkeys(names)
+        self._exact = dict.fromkeys(sorted(names))
         self._paths: dict[str, list[str]] = defaultdict(list)
         self._bases: dict[str, list[str]] = defaultdict(list)
         self._stems: dict[str, list[str]] = defaultdict(list)
@@ -82,17 +84,25 @@ class PictureNames:
             if parts:
                 base = posixpath.basename(_key(parts[-1]))
                 within = f"{folder}/" if folder else ""
-                found = [name for name in self._bases.get(base, ()) if name.startswith(within)]
+                found = _below(self._bases.get(base, []), within)
                 if not found and posixpath.splitext(base)[1] not in PICTURE_ENDINGS:
-                    found = [name for name in self._stems.get(base, ()) if name.startswith(within)]
+                    found = _below(self._stems.get(base, []), within)
                 if found:
                     return _only(found)
         return None
 
 
+def _below(names: list[str], within: str) -> list[str]:
+    """Return the first two of sorted names that begin so: whether there are more makes no difference."""
+    first = bisect_left(names, within)
+    return [name for name in names[first : first + 2] if name.startswith(within)]
+
+
 def _readings(written: str) -> Iterator[str]:
-    """Yield the paths that a text may mean: as it is, and as others write paths."""
+    """Yield the paths that a text may mean: as it is, and as others write paths. No path is longer than on disk."""
     text = written.strip()
+    if len(text) > _LONGEST:
+        return
     yield text
     slashed = _DRIVE.sub("", _BACKSLASH.sub("/", text))
     plain = posixpath.normpath(slashed) if slashed else ""

@@ -8,6 +8,7 @@ import posixpath
 from collections.abc import Iterator
 from functools import partial
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTaken, NotTakenCounts
 from transforms.dumps.members import ArchiveError
 from transforms.dumps.samples import UNREADABLE
@@ -20,27 +21,31 @@ from transforms.generations.tables import TableFile, read_tables
 from transforms.storage import globs, stores
 from transforms.storage.system_files import HIDDEN, is_system_file
 
+_LIMITS = ByteLimits()
 NO_PICTURE_OF_NAME = "a text or JSON beside no picture of its name"
 
 
-def find(source: str, path: str, member_bytes: int) -> tuple[list[FoundGeneration], list[NotTaken]]:
+def find(
+    source: str, path: str, member_bytes: int, limits: ByteLimits = _LIMITS
+) -> tuple[list[FoundGeneration], list[NotTaken]]:
     """Find the generations of a source, in order of their paths.
 
     Args:
         source: Its name in the settings.
         path: A folder, a tar, a parquet with pictures, or a glob of them.
         member_bytes: Size above which a picture is refused.
+        limits: Of tables and of archives' texts.
 
     Returns:
         The generations, and what was found and is none, or does not meet its table.
 
     Raises:
-        GenerationsError: If nothing is there, or a table cannot be read.
+        GenerationsError: If nothing is there, or a table that is called `generations` cannot be read.
     """
     counts = NotTakenCounts()
     try:
         root, found = _content(source, path, counts)
-        generations = _generations(source, root, found, member_bytes, counts)
+        generations = _generations(source, root, found, member_bytes, counts, limits)
         if not generations and not stores.on_disk(path).is_dir():
             why = "; ".join(example for each in counts.counts() for example in each.examples[:1])
             raise GenerationsError(f"no picture in {path} ({why}); correct `path` of [[generations]] {source!r}")
@@ -76,12 +81,12 @@ def _content(source: str, path: str, counts: NotTakenCounts) -> tuple[str, Folde
 
 
 def _generations(
-    source: str, root: str, found: FolderContent, member_bytes: int, counts: NotTakenCounts
+    source: str, root: str, found: FolderContent, member_bytes: int, counts: NotTakenCounts, limits: ByteLimits
 ) -> list[FoundGeneration]:
-    tables = _tables(found)
+    tables = _tables(found, limits)
     refusals: dict[str, str] = {}
     rows: dict[str, PictureStatement] = {}
-    for name, archive in _archives(root, found, member_bytes, counts):
+    for name, archive in _archives(root, found, member_bytes, counts, limits):
         found.pictures |= {f"{name}/{inside}": location for inside, location in archive.pictures.items()}
         found.sidecars |= {f"{name}/{inside}": location for inside, location in archive.sidecars.items()}
         refusals |= {f"{name}/{inside}": why for inside, why in archive.refusals.items()}
@@ -90,7 +95,7 @@ def _generations(
         counts.include(archive.not_taken)
     sidecars = _sidecars(root, found, counts)
     names = sorted(found.pictures)
-    stated = read_tables(tables, names, str(stores.on_disk(root).absolute()), counts)
+    stated = read_tables(tables, names, str(stores.on_disk(root).absolute()), counts, limits)
     generations = []
     for name in names:
         said, location = stated.get(name, []), found.pictures[name]
@@ -108,11 +113,11 @@ def _too_large(location: Location, member_bytes: int) -> str | None:
     return f"more than limits.member_bytes = {member_bytes} bytes" if location.size > member_bytes else None
 
 
-def _tables(found: FolderContent) -> list[TableFile]:
+def _tables(found: FolderContent, limits: ByteLimits) -> list[TableFile]:
     """Return the tables of a folder. A parquet with pictures is an archive, whatever it is called."""
     tables = []
     for name, location in list(found.tables.items()):
-        if archives.holds_pictures(location.path):
+        if archives.holds_pictures(location.path, limits):
             found.archives[name] = location
         else:
             tables.append(TableFile(name, location.path))
@@ -120,15 +125,15 @@ def _tables(found: FolderContent) -> list[TableFile]:
 
 
 def _table(name: str, location: Location) -> TableFile:
-    return TableFile(name, addresses.text(location), partial(addresses.read_location, location))
+    return TableFile(name, addresses.text(location), partial(addresses.open_member, location))
 
 
 def _archives(
-    root: str, found: FolderContent, member_bytes: int, counts: NotTakenCounts
+    root: str, found: FolderContent, member_bytes: int, counts: NotTakenCounts, limits: ByteLimits
 ) -> Iterator[tuple[str, Archive]]:
     for name, location in sorted(found.archives.items()):
         try:
-            yield name, archives.listed(location.path, location.size, location.stamp, member_bytes)
+            yield name, archives.listed(location.path, location.size, location.stamp, member_bytes, limits)
         except (ValueError, LookupError) as error:  # ArchiveError, or what pyarrow raises on broken names
             counts.add(root, archives.UNREADABLE, str(error) if isinstance(error, ArchiveError) else f"{name}: {error}")
 

@@ -123,7 +123,8 @@ def sentence(value: object) -> str | None:
 def word(value: object) -> str | None:
     """Return a name, or None if it is no text or one of the words that mean unknown."""
     if isinstance(value, Mapping):  # InvokeAI describes a model
-        return next((name for key in ("model_name", "name", "key") if (name := word(value.get(key))) is not None), None)
+        names = (value.get(key) for key in ("model_name", "name", "key"))
+        return next((said for each in names if (said := stated(_text(each))) is not None), None)
     return stated(_text(value))
 
 

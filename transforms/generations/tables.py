@@ -5,12 +5,14 @@ rows with pictures, and counting those that do not meet. What does not: the form
 how names are compared (`generations/names.py`).
 """
 
-import io
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.record_files import Record, RecordFileError, records
 from transforms.dumps.members import ArchiveError
@@ -31,6 +33,9 @@ NO_ROW = "a picture that no row of a table names (it is a generation without wha
 SEVERAL = "a row whose name fits several pictures; write its path below the table's folder"
 AGAIN = "a row for a picture that a later row of the table names again"
 SHARED = "rows whose names fit one picture; write its path below the table's folder"
+BROKEN = "a table that cannot be read, of which nothing is taken"
+LETTERS = "a row in no encoding of Unicode, which is read as Windows-1252 (it is taken)"
+REPAIRED = "a row with bytes that are no text, which became U+FFFD (it is taken)"
 NO_NAMES = f"a table without a column that names pictures, such as {FILE_NAMES[0]}"
 _SHOWN = 20  # columns that a message names
 
@@ -41,13 +46,13 @@ class TableFile:
 
     Attributes:
         name: Its path below the source's folder.
-        path: Its path in messages, and where it is unless `content` is given.
-        content: Returns its bytes, for a table within an archive.
+        path: Its path in messages, and where it is unless `opened` is given.
+        opened: Opens it, for a table within an archive.
     """
 
     name: str
     path: str
-    content: Callable[[], bytes] | None = None
+    opened: Callable[[], AbstractContextManager[BinaryIO]] | None = None
 
     @property
     def folder(self) -> str:
@@ -60,13 +65,55 @@ class TableFile:
         kind = next(n for n, pattern in enumerate(_TABLES) if pattern.fullmatch(posixpath.basename(self.name)))
         return -self.name.count("/"), kind, self.name
 
-    def records(self) -> Iterator[Record]:
-        """Yield its rows. Raises GenerationsError naming file, line and fix."""
-        try:
-            source = io.BytesIO(self.content()) if self.content else None
-            yield from records(self.path, columns=COLUMNS, source=source)
-        except (OSError, ArchiveError, RecordFileError) as error:
-            raise GenerationsError(f"the table of generations cannot be read: {error}") from error
+    @property
+    def is_named(self) -> bool:
+        """Whether it is called `generations`, so that it must be one."""
+        return posixpath.basename(self.name).lower().startswith("generations.")
+
+    def records(self, limits: ByteLimits) -> Iterator[Record]:
+        """Yield its rows.
+
+        Args:
+            limits: Of its size.
+
+        Raises:
+            RecordFileError: If it cannot be read; the message names file, line and fix. OSError likewise.
+        """
+        with self.opened() if self.opened else nullcontext() as source:
+            yield from records(self.path, limits, COLUMNS, source)
+
+
+@dataclass
+class HeldTexts:
+    """Counts what is held of a table."""
+
+    path: str
+    limits: ByteLimits
+    _size: int = 0
+
+    def add(self, statement: PictureStatement, *names: str) -> PictureStatement:
+        """Count a statement, and return it.
+
+        Args:
+            statement: What a row states.
+            names: Of the pictures that it names.
+
+        Raises:
+            RecordFileError: If the texts of all rows take more than a batch, or one is too long.
+        """
+        texts = [len(value) for value in (*names, *statement.fields.values()) if isinstance(value, str)]
+        self._size += sum(texts)
+        for size, most, name in (
+            (max(texts, default=0), self.limits.text, "text"),
+            (self._size, self.limits.batch, "batch"),
+        ):
+            if size > most:
+                what = "a text" if name == "text" else "all texts together"
+                raise RecordFileError(
+                    f"{self.path}: {what} of its rows take {size:,} characters, more than limits.{name}_bytes = "
+                    f"{most:,}; shorten them, or raise the limit"
+                )
+        return statement
 
 
 def is_table(name: str) -> bool:
@@ -76,7 +123,7 @@ def is_table(name: str) -> bool:
 
 
 def read_tables(
-    tables: Sequence[TableFile], names: Sequence[str], root: str, counts: NotTakenCounts
+    tables: Sequence[TableFile], names: Sequence[str], root: str, counts: NotTakenCounts, limits: ByteLimits
 ) -> dict[str, list[PictureStatement]]:
     """Return what tables state of the pictures of a source, by picture, the table that is believed first.
 
@@ -84,16 +131,25 @@ def read_tables(
         tables: The tables.
         names: The pictures' paths below the source's folder.
         root: The folder, as an absolute path.
-        counts: Receives the rows and pictures that do not meet.
+        counts: Receives the rows and pictures that do not meet, and tables that cannot be read.
+        limits: Of a table.
 
     Raises:
-        GenerationsError: If a table cannot be read.
+        GenerationsError: If a table that is called `generations` cannot be read.
     """
     stated: dict[str, list[PictureStatement]] = {}
     known = PictureNames(names if tables else (), root)
     places: dict[str, str] = {}
     for table in sorted(tables, key=lambda each: each.rank):
-        found = _meet(table, known, counts)
+        own = NotTakenCounts()
+        try:
+            found = _meet(table, known, own, limits)
+        except (OSError, ArchiveError, RecordFileError) as error:
+            if table.is_named:
+                raise GenerationsError(f"the table of generations cannot be read: {error}") from error
+            counts.add(table.path, BROKEN, str(error))  # a `metadata.json` may be of something else
+            continue
+        counts.include(own.counts())
         if found is None:
             continue
         places.setdefault(table.folder, table.path)
@@ -114,7 +170,9 @@ def _nearest(name: str, folders: Mapping[str, str]) -> str | None:
     return None
 
 
-def _meet(table: TableFile, known: PictureNames, counts: NotTakenCounts) -> dict[str, PictureStatement] | None:
+def _meet(
+    table: TableFile, known: PictureNames, counts: NotTakenCounts, limits: ByteLimits
+) -> dict[str, PictureStatement] | None:
     """Return what a table states by picture; None if it has no column that names pictures.
 
     Rows that state a path come first. Only a picture that none of them names can be meant by a row that states another
@@ -124,10 +182,17 @@ def _meet(table: TableFile, known: PictureNames, counts: NotTakenCounts) -> dict
     rest: list[tuple[str, PictureStatement]] = []
     unnamed: list[str] = []
     columns: dict[str, None] = {}
-    for record in table.records():
+    held = HeldTexts(table.path, limits)
+    for record in table.records(limits):
         if len(columns) < _SHOWN:
             columns |= dict.fromkeys(record.fields)
         written, statement = _written(record), of_record(table.name, record.fields)
+        held.add(statement, *written)
+        if record.letters:
+            statement = replace(statement, said_by=f"{table.name} (read as Windows-1252)")
+            counts.add(table.path, LETTERS, f"row {record.number}")
+        elif any(isinstance(value, str) and "\ufffd" in value for value in record.fields.values()):
+            counts.add(table.path, REPAIRED, f"row {record.number}")
         unnamed += () if written else [f"row {record.number}"]
         for each in written:
             name = _found(known.by_path, each, table, counts)
@@ -197,7 +262,7 @@ def _written(record: Record) -> list[str]:
 
 def _refuse(table: TableFile, rows: Sequence[str], columns: Sequence[str], counts: NotTakenCounts) -> None:
     """Count a table that names no picture. One that is called `generations` is meant to."""
-    if posixpath.basename(table.name).lower().startswith("generations."):
+    if table.is_named:
         names = ", ".join(columns) or "none"
         raise GenerationsError(f"{table.path}: the table of generations has no {FILE_NAMES[0]} column; found {names}")
     counts.add(table.path, NO_NAMES, *rows)

@@ -51,3 +51,23 @@ def test_a_full_disk_is_no_fault_of_a_delivery(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert full.value.errno == errno.EFBIG
+
+
+def test_a_file_that_breaks_a_limit_is_failed_and_looked_at_again_once_the_limit_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caption = pa.DictionaryArray.from_arrays(pa.array([0] * 9, pa.int32()), pa.array(["x" * 2_000_000]))
+    pq.write_table(pa.table({"url": [f"u{n}" for n in range(9)], "caption": caption}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"url": ["u"], "caption": ["c"]}), tmp_path / "2.parquet")
+    (tmp_path / "raisonne.toml").write_text('home = "home"\n[[datasets]]\nname = "d"\nmetadata = "*.parquet"\n')
+    loaded = settings.load(tmp_path / "raisonne.toml")
+    known = list(inspect_shards(discover(loaded), [], loaded, tmp_path))
+    assert [each.status for each in known] == ["failed", "ok"]
+    assert known[0].failure == (
+        f"{tmp_path}/1.parquet: caption of row 1 has 2,000,000 bytes, more than limits.text_bytes = 1,048,576; shorten "
+        "it, or raise the limit"
+    )
+    assert list(inspect_shards(discover(loaded), known, loaded, tmp_path)) == known
+    monkeypatch.setenv("RAISONNE_LIMITS__TEXT_BYTES", "2MiB")
+    raised = settings.load(tmp_path / "raisonne.toml")
+    assert [each.rows for each in inspect_shards(discover(raised), known, raised, tmp_path)] == [9, 1]

@@ -192,7 +192,8 @@ def test_csv_in_one_byte_a_letter_is_read_and_in_another_alphabet_refused(tmp_pa
             "x.jsonl: line 2: it is not valid JSON",
         ),
         ("x.jsonl", '{"url": "u", "caption": {"en": "c"}}\n', "x.jsonl: line 1: caption is dict; write it as text"),
-        ("x.csv", "", "x.csv has no url column"),
+        ("x.csv", "", "x.csv has no rows"),
+        ("x.csv", "url,caption\n", "x.csv has no rows"),
     ],
 )
 def test_what_cannot_be_read_names_the_file_the_line_and_the_fix(

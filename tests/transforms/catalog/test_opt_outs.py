@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.catalog import opt_outs
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import stated
 from transforms.catalog.opt_outs import Entry, OptOutListError
 
@@ -99,16 +100,16 @@ def test_a_list_that_cannot_be_read_is_refused_by_name(
     assert str(path) in str(refused.value)
 
 
-def test_an_endless_line_is_refused_before_it_is_held(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opt_outs, "LONGEST", 1_000)
+def test_an_endless_line_is_refused_before_it_is_held(write: Write) -> None:
+    limits = ByteLimits(record=1_000)
     for name, content in (
         ("a.txt", "x" * 5_000),
         ("a.csv", "url\n" + "x" * 5_000),
         ("b.csv", 'url\n"' + "x\n" * 5_000),
     ):
         with pytest.raises(OptOutListError, match=r"line \d+ is (longer|not valid CSV)"):
-            entries(write(name, content))
-    assert entries(write("c.txt", "x" * 900)) == [("url", "x" * 900)]
+            list(opt_outs.batches(write(name, content), limits))
+    assert list(opt_outs.batches(write("c.txt", "x" * 900), limits)) == [[("url", "x" * 900)]]
 
 
 @given(st.lists(st.text(min_size=1).filter(lambda text: not set(text) & set("\r\n") and max(text) < "\ud800")))
@@ -169,3 +170,15 @@ def test_what_no_list_holds_is_named_and_stops_nothing_else(tmp_path: Path) -> N
             list(opt_outs.batches(tmp_path / name))
     (tmp_path / "c.csv").write_text("sample_id\n" + "9" * 5000 + "\n")
     assert [opt_outs.usable(entry) for batch in opt_outs.batches(tmp_path / "c.csv") for entry in batch] == [False]
+
+
+def test_a_key_that_comes_twice_counts_twice(write: Write) -> None:
+    lines = (
+        '{"url": "https://a.org/1", "url": "https://a.org/2", "note": {"url": "no"}}\n{"URL": "u", "host": "a.org"}\n'
+    )
+    assert entries(write("a.jsonl", lines)) == [
+        ("url", "https://a.org/1"),
+        ("url", "https://a.org/2"),
+        ("url", "u"),
+        ("host", "a.org"),
+    ]

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.catalog.record_files import Record, RecordCaps, RecordFileError, records
+from transforms.catalog.byte_limits import ByteLimits
+from transforms.catalog.record_files import Record, RecordFileError, records
 
 PAIR = [{"file_name": "a.png", "prompt": "p\u2028q\u0085r"}, {"file_name": "b.png", "seed": 2**64 - 1}]
 
 
-def read(folder: Path, name: str, data: bytes, caps: RecordCaps | None = None) -> list[Record]:
+def read(folder: Path, name: str, data: bytes, caps: ByteLimits | None = None) -> list[Record]:
     (folder / name).write_bytes(data)
     return list(records(str(folder / name), caps))
 
@@ -24,7 +25,7 @@ def fields(found: list[Record]) -> list[dict[str, Any]]:
     return [each.fields for each in found]
 
 
-def refusal(folder: Path, name: str, data: bytes, caps: RecordCaps | None = None) -> str:
+def refusal(folder: Path, name: str, data: bytes, caps: ByteLimits | None = None) -> str:
     with pytest.raises(RecordFileError) as error:
         read(folder, name, data, caps)
     assert str(error.value).startswith(str(folder / name))
@@ -60,8 +61,8 @@ def test_records_know_their_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize("most", [RecordCaps(), RecordCaps(record=60)])
-def test_an_object_of_records_names_each(tmp_path: Path, indent: int | None, most: RecordCaps) -> None:
+@pytest.mark.parametrize("most", [ByteLimits(), ByteLimits(record=60)])
+def test_an_object_of_records_names_each(tmp_path: Path, indent: int | None, most: ByteLimits) -> None:
     part = {"a.png": {"p": "a tower", "se": 1}, "b.png": {"p": "x", "se": 2}}
     found = read(tmp_path, "part-000001.json", json.dumps(part, indent=indent).encode(), caps=most)
     assert {each.name: each.fields for each in found} == part
@@ -78,9 +79,11 @@ def test_one_record_alone_is_no_object_of_records(tmp_path: Path) -> None:
 
 def test_text_that_no_table_holds_is_written_out(tmp_path: Path) -> None:
     found = read(
-        tmp_path, "x.jsonl", b'{"file_name": "gen_\\udce9.png", "p": "\\ud83d\\ude00 \xe9"}\n{"tags": ["\\ud800"]}'
+        tmp_path,
+        "x.jsonl",
+        b'{"file_name": "gen_\\udce9.png", "p": "\\ud83d\\ude00 \xc3\xa9 \xe9"}\n{"tags": ["\\ud800"]}',
     )
-    assert fields(found) == [{"file_name": "gen_\\udce9.png", "p": "\U0001f600 \ufffd"}, {"tags": ["\\ud800"]}]
+    assert fields(found) == [{"file_name": "gen_\\udce9.png", "p": "\U0001f600 é \ufffd"}, {"tags": ["\\ud800"]}]
 
 
 CSV = 'file_name,prompt,seed\na.png,"one, ""two""\u2028three",7\n"b.png","line\nbreak",\n'
@@ -132,7 +135,7 @@ def test_compressed_files_are_read(tmp_path: Path) -> None:
     assert fields(read(tmp_path, "x.jsonl.gz", gzip.compress(LINES.encode()))) == PAIR
     assert "breaks off" in refusal(tmp_path, "x.jsonl.gz", gzip.compress(os.urandom(9000).hex().encode())[:-900])
     bomb = gzip.compress(b'{"a": 1}\n' * 100_000)
-    assert "more text than is allowed" in refusal(tmp_path, "x.gz", bomb, caps=RecordCaps(file=len(bomb)))
+    assert "more text than is allowed" in refusal(tmp_path, "x.gz", bomb, caps=ByteLimits(file=len(bomb)))
 
 
 def test_files_without_records_are_read(tmp_path: Path) -> None:
@@ -189,13 +192,13 @@ def test_records_before_a_break_come_first(tmp_path: Path) -> None:
 
 
 def test_long_records_are_refused(tmp_path: Path) -> None:
-    most = RecordCaps(record=1000)
+    most = ByteLimits(record=1000)
     long = '{"a": "' + "x" * 2000 + '"}'
     for data in (f'{{"a": 1}}\n{long}', f'[{{"a": 1}},\n{long}]', f"a\n{'x' * 2000}\n"):
         assert "longer than 1,000 characters" in refusal(tmp_path, "x", data.encode(), caps=most)
-    assert "split it" in refusal(tmp_path, "x", long.encode(), caps=RecordCaps(file=100))
+    assert "split it" in refusal(tmp_path, "x", long.encode(), caps=ByteLimits(file=100))
     assert "the record on line 100001 is longer" in refusal(
-        tmp_path, "x", b'a\n"' + b"xx\n" * 200_000, caps=RecordCaps(record=300_000)
+        tmp_path, "x", b'a\n"' + b"xx\n" * 200_000, caps=ByteLimits(record=300_000)
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +15,13 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from orchestration.warehouse.queries import query
-from transforms.dumps.members import ArchiveError
+from transforms.catalog.byte_limits import ByteLimits
+from transforms.catalog.not_taken import NotTakenCounts
 from transforms.generations import addresses, archives, tables
+from transforms.generations.addresses import open_member
 from transforms.generations.archives import Archive
 from transforms.generations.descriptions import description
-from transforms.generations.generation import FoundGeneration, GenerationsError
+from transforms.generations.generation import FoundGeneration, GenerationsError, Location
 from transforms.generations.sources import find
 from transforms.generations.statements import Description, PictureStatement
 
@@ -377,12 +380,12 @@ def test_hidden_members_are_no_tables_and_no_sidecars(tmp_path: Path) -> None:
     assert reasons(path) == {"a file that a system leaves behind, or a hidden one": 3}
 
 
-def test_a_table_of_an_archive_that_changed_is_refused_by_its_name() -> None:
-    def content() -> bytes:
-        raise ArchiveError("the archive changed")
-
-    with pytest.raises(GenerationsError, match=r"table of generations cannot be read: the archive changed"):
-        list(tables.TableFile("part.tar/metadata.jsonl", "part.tar :: metadata.jsonl", content).records())
+def test_a_table_of_an_archive_that_became_shorter_is_refused_by_its_name(tmp_path: Path) -> None:
+    tar_of(tmp_path / "part.tar", {"0.png": png(0)})
+    gone = Location(str(tmp_path / "part.tar"), 10, 0, "generations.csv", 1 << 20)
+    table = tables.TableFile("part.tar/generations.csv", "part.tar :: generations.csv", partial(open_member, gone))
+    with pytest.raises(GenerationsError, match=r"table of generations cannot be read: .*part.tar changed; run again"):
+        tables.read_tables([table], [], str(tmp_path), NotTakenCounts(), ByteLimits())
 
 
 def test_many_archives_are_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,9 +393,9 @@ def test_many_archives_are_listed_once(tmp_path: Path, monkeypatch: pytest.Monke
         tar_of(tmp_path / f"{number}.tar", {"0.png": png(number)})
     listed, listing = [], archives._listed
 
-    def count(path: str, stamp: int, member_bytes: int) -> Archive:
+    def count(path: str, *rest: object) -> Archive:
         listed.append(path)
-        return listing(path, stamp, member_bytes)
+        return listing(path, *rest)
 
     monkeypatch.setattr(archives, "_listed", count)
     for _ in range(3):
@@ -453,7 +456,6 @@ REFUSED = {
     "generations.jsonl": (b'{"file_name": "a.png"}\n{"file', "generations.jsonl: line 2"),
     "generations.csv": (b'file_name\n"a.png\n', "generations.csv: the record that begins on line 2"),
     "generations.parquet": (b"PAR1", "generations.parquet is not a whole parquet file"),
-    "metadata.jsonl": (b"{", "metadata.jsonl: line 1"),
     "generations.json": (b'[{"name_of_file": "a.png"}]', "no file_name column; found name_of_file"),
 }
 
@@ -464,6 +466,37 @@ def test_a_table_that_cannot_be_read_is_refused_by_file_and_line(tmp_path: Path,
     lay(tmp_path, {"a.png": png(), name: data})
     with pytest.raises(GenerationsError, match=words):
         found(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.json", "part-000001.json", "metadata.parquet"])
+def test_broken_metadata_of_something_else_is_counted(tmp_path: Path, name: str) -> None:
+    lay(tmp_path, {"a.png": png(), name: b'{"version": 3, "runs": [', "b.png": png()})
+    generations, not_taken = find("sd", str(tmp_path), MOST)
+    assert len(generations) == 2
+    [only] = not_taken
+    assert (only.place, only.reason, only.files) == (str(tmp_path / name), tables.BROKEN, 1)
+    assert name in only.examples[0]
+
+
+def test_a_table_and_a_sidecar_of_one_byte_a_letter_are_read_and_say_so(tmp_path: Path) -> None:
+    lay(tmp_path, {name: png() for name in ("a.png", "b.png", "c.png", "d.png")})
+    (tmp_path / "generations.csv").write_bytes("file_name,prompt\na.png,née à Paris\nb.png,sea\n".encode("cp1252"))
+    (tmp_path / "c.txt").write_bytes("une forêt".encode("cp1252"))
+    (tmp_path / "d.json").write_bytes(json.dumps({"prompt": "le château"}, ensure_ascii=False).encode("cp1252"))
+    generations, not_taken = find("sd", str(tmp_path), MOST)
+    said = [description(each, b"") for each in generations]
+    assert [each.said["prompt"] for each in said] == ["née à Paris", "sea", "une forêt", "le château"]
+    by = " (read as Windows-1252)"
+    assert [each.described_by for each in said] == [*["generations.csv" + by] * 2, f".txt{by}", f".json{by}"]
+    assert {each.reason: each.files for each in not_taken}[tables.LETTERS] == 2
+
+
+def test_a_row_with_broken_bytes_is_taken_and_counted(tmp_path: Path) -> None:
+    table = "file_name,prompt\na.png,née".encode() + b"\xff\nb.png,sea\n"
+    lay(tmp_path, {"a.png": png(), "b.png": png(), "generations.csv": table})
+    generations, not_taken = find("sd", str(tmp_path), MOST)
+    assert [each.generation.prompt for each in generations] == ["née\ufffd", "sea"]
+    assert {each.reason: each.files for each in not_taken} == {tables.REPAIRED: 1}
 
 
 def test_other_metadata_without_names_is_counted(tmp_path: Path) -> None:

@@ -85,3 +85,33 @@ def test_a_name_that_fits_several_is_refused() -> None:
     assert twice.by_path("é.png", "") == "é.png"  # as it is written
     with pytest.raises(AmbiguousName):
         twice.by_path("É.png", "")
+
+
+def test_a_name_that_many_pictures_share_is_found_below_its_folder_without_reading_all_of_them() -> None:
+    many = sorted(f"{number:05d}/image.png" for number in range(20_000))
+    known = PictureNames(many, "/data/gen")
+    assert [known.by_end("C:\\out\\image.png", folder) for folder in ("00007", "19999")] == [many[7], many[19_999]]
+    assert known.by_end("C:\\out\\image.png", "20000") is None
+    with pytest.raises(AmbiguousName, match=r"00000/image.png, 00001/image.png"):
+        known.by_end("C:\\out\\image.png", "")
+
+    class Counted(list[str]):
+        read = 0
+
+        def __getitem__(self, at):  # noqa: ANN001, ANN204 -- as of a list
+            found = super().__getitem__(at)
+            Counted.read += len(found) if isinstance(at, slice) else 1
+            return found
+
+        def __iter__(self):  # noqa: ANN204 -- likewise
+            Counted.read += len(self)
+            return super().__iter__()
+
+    known._bases["image.png"] = Counted(many)
+    assert known.by_end("C:\\out\\image.png", "00007") == many[7]
+    assert Counted.read < 100
+
+
+def test_a_path_that_no_disk_holds_is_no_name() -> None:
+    assert KNOWN.by_path("a/" * 500_000, "") is None
+    assert KNOWN.by_end("a/" * 500_000, "") is None

@@ -1,0 +1,290 @@
+"""Small files that would take gigabytes are failed with the reason, in a process that could not hold them."""
+
+import gzip
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.limited import run
+from transforms.catalog.byte_limits import ByteLimits, TooLargeError, open_parquet
+from transforms.catalog.parquet_layout import read_layout
+
+MOST = 1 << 30  # bytes beside the imports
+SMALL = {"text": 1 << 20, "record": 1 << 20, "batch": 32 << 20, "file": 1 << 28}
+IMPORTS = """
+from pathlib import Path
+import pyarrow.parquet
+from transforms.catalog import metadata, opt_outs
+from transforms.catalog.byte_limits import ByteLimits
+from transforms.catalog.columns import LandingError
+from transforms.dumps import dump, implied_metadata
+from transforms.dumps.members import ArchiveError
+from transforms.generations import sources
+from transforms.generations.generation import GenerationsError
+"""
+READ = """
+path, limits = given["path"], ByteLimits(**given["limits"])
+try:
+    if given["how"] == "metadata":
+        metadata.inspect(path, Path(path + ".copy"), limits)
+    elif given["how"] == "opt-outs":
+        list(opt_outs.batches(Path(path), limits))
+    elif given["how"] == "dump":
+        with dump.open_dump(path, limits) as opened:
+            listing = opened.listing(1 << 20)
+        print(listing.broken or len(listing.members))
+    else:
+        print([each for each in sources.find("gen", path, 1 << 20, limits)[1]])
+except (LandingError, ArchiveError, GenerationsError, opt_outs.OptOutListError) as error:
+    print(error)
+"""
+
+
+def read(path: Path, how: str = "metadata", limits: dict[str, int] | None = None) -> str:
+    return run(IMPORTS, READ, MOST, {"path": str(path), "how": how, "limits": limits or {}})
+
+
+def repeated(value: str, rows: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([value]))
+
+
+def metadata_file(path: Path, captions: pa.Array, **options: object) -> Path:
+    urls = [f"https://a.org/{number}" for number in range(len(captions))]
+    pq.write_table(pa.table({"url": urls, "caption": captions}), path, compression="zstd", **options)
+    return path
+
+
+@pytest.mark.parametrize("how", ["metadata", "generations"])
+def test_one_value_of_a_dictionary_in_every_row(tmp_path: Path, how: str) -> None:
+    path = metadata_file(tmp_path / "generations.parquet", repeated("x" * 5_000_000, 64_000))
+    if how == "generations":
+        table = pq.read_table(path, read_dictionary=["caption"])
+        table = table.append_column("file_name", table["url"])
+        pq.write_table(table, path, compression="zstd")
+    assert path.stat().st_size < 1 << 20
+    said = read(path if how == "metadata" else tmp_path, how)
+    assert str(path) in said
+    assert "caption of row 1 has 5,000,000 bytes, more than limits.text_bytes = 1,048,576" in said
+
+
+def test_one_caption_of_many_bytes(tmp_path: Path) -> None:
+    path = metadata_file(tmp_path / "x.parquet", pa.array(["x", "y" * 200_000_000, "z"]))
+    assert path.stat().st_size < 1 << 20
+    assert "a page of column caption in row group 1 takes 200,0" in read(path, limits=SMALL)
+    assert "caption of row 2 has 200,000,000 bytes" in read(path)
+
+
+def test_values_that_begin_alike_are_counted_as_long_as_they_may_be(tmp_path: Path) -> None:
+    captions = pa.array(["x" * 900_000 + str(number) for number in range(200)])
+    path = metadata_file(
+        tmp_path / "x.parquet", captions, use_dictionary=False, column_encoding={"caption": "DELTA_BYTE_ARRAY"}
+    )
+    assert path.stat().st_size < 1 << 20
+    assert "more than a quarter of limits.batch_bytes" in read(path, limits=SMALL)
+
+
+def test_texts_within_the_limit_of_each_are_limited_together(tmp_path: Path) -> None:
+    path = metadata_file(tmp_path / "x.parquet", repeated("x" * 1_000_000, 64_000))
+    assert "the texts of 2,048 rows from row 1 on have" in read(path)
+    small = metadata_file(tmp_path / "y.parquet", repeated("x" * 1_000, 500_000))
+    assert "its texts take more than limits.table_bytes = 268,435,456 bytes" in read(small, limits=SMALL)
+    assert read(small) == ""
+
+
+def test_a_list_of_one_row_with_many_values_of_a_dictionary(tmp_path: Path) -> None:
+    values = repeated("x" * 500_000, 100_000)
+    path = metadata_file(tmp_path / "x.parquet", pa.ListArray.from_arrays([0, 100_000], values), store_schema=False)
+    assert "the lists of column caption in row group 1 takes" in read(path)
+
+
+def test_columns_that_nobody_uses_may_be_of_any_size(tmp_path: Path) -> None:
+    other = repeated("x" * 5_000_000, 64_000)
+    urls = [f"https://a.org/{number}" for number in range(64_000)]
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"url": urls, "caption": urls, "other": other}), path, compression="zstd")
+    assert read(path) == ""
+
+
+def test_pictures_of_a_dictionary_are_held_a_few_at_once(tmp_path: Path) -> None:
+    picture = b"\xff\xd8\xff" + bytes(40_000_000)
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 60, pa.int32()), pa.array([picture], pa.binary()))
+    table = pa.table({"jpg": column, "caption": ["c"] * 60})
+    pq.write_table(table, tmp_path / "x.parquet", compression="zstd", store_schema=False)
+    assert read(tmp_path / "x.parquet", "dump") == "60"
+
+
+@pytest.mark.parametrize("form", ["pax", "long name", "global"])
+def test_headers_of_a_tar_are_not_read_beyond_their_limit(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("1.jpg"))
+    info = tarfile.TarInfo("header")
+    info.type = {"pax": tarfile.XHDTYPE, "long name": tarfile.GNUTYPE_LONGNAME, "global": tarfile.XGLTYPE}[form]
+    info.size = 1_500_000_000
+    with path.open("r+b") as file:
+        file.seek(tarfile.BLOCKSIZE)
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(info.size + 4 * tarfile.BLOCKSIZE)  # zeros that take no disk
+    said = read(path, "dump")
+    assert "x.tar breaks off after '1.jpg' (a header of more than 1,048,576 bytes" in said
+
+
+def test_many_global_headers_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    with path.open("wb") as file:
+        for number in range(60):
+            record = f"key{number}={'x' * 40_000}\n".encode()
+            record = str(len(record) + 6).encode() + b" " + record
+            info = tarfile.TarInfo("g")
+            info.type, info.size = tarfile.XGLTYPE, len(record)
+            file.write(info.tobuf(tarfile.USTAR_FORMAT) + record + bytes(-len(record) % tarfile.BLOCKSIZE))
+            file.write(tarfile.TarInfo(f"{number}.jpg").tobuf(tarfile.USTAR_FORMAT))
+        file.write(bytes(1024))
+    assert "a header of more than 1,048,576 bytes" in read(path, "dump")
+
+
+def test_a_member_with_an_endless_name_is_counted(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("x" * 500_000 + ".jpg"))
+        archive.addfile(tarfile.TarInfo("x" * 500_000 + ".txt"))
+        archive.addfile(tarfile.TarInfo("1.jpg"))
+    assert read(tmp_path / "x.tar", "dump") == "1"
+
+
+def bomb(path: Path, data: bytes, times: int) -> Path:
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(times):
+            file.write(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "words"),
+    [
+        ("x.csv.gz", "metadata", "is longer than 16,777,216 characters (limits.record_bytes)"),
+        ("x.jsonl.gz", "metadata", "it is longer than 16,777,216 characters"),
+    ],
+)
+def test_compressed_text_without_an_end(tmp_path: Path, name: str, how: str, words: str) -> None:
+    path = bomb(tmp_path / name, b'{"url": "' if "json" in name else b"url,caption\nu,", 1)
+    with gzip.open(path, "ab", compresslevel=1) as file:
+        for _ in range(4):
+            file.write(b"x" * (10 << 20))
+    said = read(path, how)
+    assert str(path) in said and words in said
+
+
+def test_compressed_text_of_many_rows(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "x.csv.gz", b"url,caption\n" + b"u,c\n" * 500_000, 20)
+    assert "more text than is allowed by limits.table_bytes = 1,000,000" in read(
+        path, limits=SMALL | {"file": 1_000_000}
+    )
+
+
+HALF = "deep with half a pair"
+TEXTS: dict[str, tuple[str, Callable[[], bytes], str]] = {
+    "deep": ("x.jsonl", lambda: b'{"url": "u", "caption": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "line 1"),
+    HALF: (
+        "x.jsonl",
+        lambda: b'{"url": "u", "caption": ' + b"[" * 900 + b'"\\ud800"' + b"]" * 900 + b"}",
+        "line 1",
+    ),
+    "many digits": ("x.jsonl", lambda: b'{"url": "u", "caption": ' + b"7" * 1_000_000 + b"}", "line 1"),
+    "deep array": ("x.json", lambda: b'[{"url": "u", "caption": ' + b"[" * 100_000, "line 1"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        (kind, how)
+        for kind in TEXTS
+        for how in ("metadata", "opt-outs", "generations")
+        if kind != HALF or how != "opt-outs"
+    ],
+)
+def test_json_nested_without_end_or_with_endless_numbers(tmp_path: Path, kind: str, how: str) -> None:
+    name, data, words = TEXTS[kind]
+    if how == "opt-outs":
+        name = "x.jsonl"
+    path = tmp_path / (f"generations.{name.rpartition('.')[2]}" if how == "generations" else name)
+    path.write_bytes(data())
+    said = read(tmp_path if how == "generations" else path, how)
+    assert path.name in said, said
+    assert words in said, said
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.txt", "x.jsonl", "x.parquet"])
+def test_opt_out_lists_are_held_to_the_same_limits(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "x.parquet":
+        pq.write_table(pa.table({"url": repeated("u" * 5_000_000, 64_000)}), path, compression="zstd")
+    elif name == "x.csv":
+        path.write_bytes(b"url\n" + b'"u\n",' * 10_000_000)
+    else:
+        path.write_bytes(b'{"url": "' * (name == "x.jsonl") + b"u" * 60_000_000)
+    said = read(path, "opt-outs")
+    assert str(path) in said and "limits." in said
+
+
+def test_a_footer_is_read_only_if_it_is_small_and_says_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(b"PAR1" + bytes(20 << 20) + (20 << 20).to_bytes(4, "little") + b"PAR1")
+    assert "its footer has 20,971,520 bytes, more than limits.record_bytes = 16,777,216" in read(path)
+    empty = b"\x15\x02\x19\xfc\xff\xff\xff\x07" + bytes(15 << 20)  # a list of 16 million empty records
+    path.write_bytes(b"PAR1" + empty + len(empty).to_bytes(4, "little") + b"PAR1")
+    assert "is not a whole parquet file" in read(path)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
+def test_a_layout_is_what_arrow_reads(tmp_path: Path, compression: str, version: str) -> None:
+    rows = 40_000
+    struct = [{"bytes": b"x", "path": None}] * rows
+    table = pa.table(
+        {
+            "url": [f"https://a.org/{number}" for number in range(rows)],
+            "caption": [f"caption {number % 50}" if number % 3 else None for number in range(rows)],
+            "width": range(rows),
+            "tags": [["a", "b"]] * rows,
+            "image": struct,
+            "hash": pa.array([bytes(32)] * rows, pa.binary(32)),
+        }
+    )
+    path = tmp_path / "x.parquet"
+    pq.write_table(table, path, compression=compression, data_page_version=version, row_group_size=15_000)
+    with path.open("rb") as file:
+        found = open_parquet("x", file, ByteLimits())
+        assert pa.Table.from_batches(found.batches(None, 10_000)).equals(table)
+        layout, about = read_layout(file, path.stat().st_size), found.file.metadata
+    assert layout.rows == rows
+    assert [leaf.name for leaf in layout.leaves] == ["url", "caption", "width", "tags", "image", "image", "hash"]
+    assert [leaf.repeated for leaf in layout.leaves] == [False] * 3 + [True] + [False] * 3
+    for number, group in enumerate(layout.groups):
+        seen = [about.row_group(number).column(at) for at in range(about.num_columns)]
+        assert [chunk.values for chunk in group.chunks] == [each.num_values for each in seen]
+        assert [chunk.size for chunk in group.chunks] == [each.total_compressed_size for each in seen]
+
+
+def test_rows_at_once_are_as_many_as_fit(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"caption": ["x" * 100_000] * 64}), path, row_group_size=32)
+    with path.open("rb") as file:
+        found = open_parquet("x", file, ByteLimits(batch=1 << 20))
+        assert max(batch.num_rows for batch in found.batches(["caption"], 64)) == 10
+        with pytest.raises(TooLargeError, match=r"limits\.batch_bytes = 50,000"):
+            list(open_parquet("x", file, ByteLimits(batch=50_000)).batches(["caption"], 64))
+
+
+def test_a_file_of_very_many_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({f"c{number}": pa.nulls(1, pa.int8()) for number in range(10_001)}), path)
+    with (
+        path.open("rb") as file,
+        pytest.raises(TooLargeError, match=r"x\.parquet has 10,001 columns, more than 10,000"),
+    ):
+        open_parquet(str(path), file, ByteLimits())
