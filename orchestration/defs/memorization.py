@@ -38,7 +38,7 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     """The largest clique of near generations of every prompt. Only prompts whose generations changed are compared."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
     table, due = facts["prompt_cliques"], cliques.due(facts, cut)
-    rows = cliques.compare(due, cut, warehouse.rules.max_pixels)
+    rows = cliques.compare(due, cut, warehouse.rules.bounds)
     failed = 0
     for some in batched(track(rows, "comparing prompts", len(due)) if due else (), _COMMIT):
         failed += sum(row["failure"] is not None for row in some)

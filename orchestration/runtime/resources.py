@@ -82,7 +82,7 @@ class Warehouse(dg.ConfigurableResource):
     @property
     def training_picture(self) -> TrainingPictures:
         """The reader of training rows' pictures."""
-        return TrainingPictures(self.facts, self.rules.max_pixels)
+        return TrainingPictures(self.facts, self.rules.bounds)
 
     # Encoders
 
@@ -110,7 +110,15 @@ class Warehouse(dg.ConfigurableResource):
     def rules(self) -> Rules:
         """The rules for pictures."""
         limits = self._settings.limits
-        return Rules(limits.pixels, limits.member_bytes, self._settings.thresholds.pdq_quality)
+        return Rules(
+            max_pixels=limits.pixels,
+            member_bytes=limits.member_bytes,
+            pdq_quality=self._settings.thresholds.pdq_quality,
+            max_side=limits.side,
+            max_aspect=limits.aspect,
+            picture_memory=int(limits.picture_memory),
+            picture_seconds=limits.picture_seconds,
+        )
 
     @property
     def pace(self) -> WorkPace:
