@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.pictures import decoder
+from transforms.pictures import decoder, worker
 from transforms.pictures.bounds import BeyondLimitsError, Bounds, DecodeError
 from transforms.pictures.renderings import Look, Pixels, Renderings
 from transforms.readable import legible
@@ -46,6 +46,15 @@ _VARIABLES = (
     "PYTHONDONTWRITEBYTECODE",
     "PYTHONPYCACHEPREFIX",
 )
+_PROGRAM = "import sys; from transforms.pictures.worker import main; main(*map(int, sys.argv[1:]))"
+# One thread: a process is for one picture. Memory of a picture stays for the next, else half of the time goes into
+# giving it back to the kernel and taking it again; of one larger than others it is given back.
+_ALLOCATION = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+}
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ERRORS = {each.__name__: each for each in (DecodeError, BeyondLimitsError, decoder.NoPictureError)}
 _OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
@@ -161,7 +170,7 @@ class _Process:
         os.set_blocking(saying, False)  # else a library that says much waits for a reader
         try:
             popen = subprocess.Popen(  # noqa: S603 -- this interpreter, and numbers
-                [sys.executable, "-P", "-m", "transforms.pictures.worker", str(theirs.fileno()), str(shared)],
+                [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), str(shared)],
                 stdin=subprocess.DEVNULL,
                 stdout=saying,
                 stderr=saying,
@@ -193,13 +202,11 @@ class _Process:
             OutOfPatience: If it took too long.
         """
         began, self.sound = self._ready(), False
-        with os.fdopen(self.shared, "wb", closefd=False) as file:
-            file.seek(0)
-            file.write(data)
+        worker.write(self.shared, data, 0)
         answer = self._answer(work, len(data), bounds, until)
         self.processor_s, said = answer["processor_s"], self._said()
         pictures = self._pictures(answer.get("shapes", []), bounds)
-        if os.fstat(self.shared).st_size > _KEPT:
+        if max(len(data), sum(each.size for each in pictures)) > _KEPT:
             os.ftruncate(self.shared, 0)
         error = _failure(answer, said, bounds)
         self.sound = not isinstance(error, _NeedsMore)
@@ -263,16 +270,13 @@ class _Process:
 
     def _pictures(self, shapes: list[list[int]], bounds: Bounds) -> list[Pixels]:
         """Return the pixels that the process has written."""
-        pictures = []
-        with os.fdopen(self.shared, "rb", closefd=False) as file:
-            file.seek(0)
-            for height, width, channels in shapes:
-                if channels != 3 or height * width > bounds.pixels:
-                    raise RuntimeError(f"a picture of {width}x{height} pixels and {channels} channels was decoded")
-                picture = np.empty((height, width, channels), np.uint8)
-                if file.readinto(memoryview(picture).cast("B")) != picture.size:
-                    raise RuntimeError("pixels of a decoded picture are missing")
-                pictures.append(picture)
+        pictures, place = [], 0
+        for height, width, channels in shapes:
+            if channels != 3 or height * width > bounds.pixels:
+                raise RuntimeError(f"a picture of {width}x{height} pixels and {channels} channels was decoded")
+            picture = np.empty((height, width, channels), np.uint8)
+            place = worker.read(self.shared, picture, place)
+            pictures.append(picture)
         return pictures
 
     def _said(self) -> str:
@@ -367,7 +371,7 @@ def _environment() -> dict[str, str]:
     """Return what a process may know of this one: where its modules are, nothing else."""
     kept = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     modules = os.pathsep.join(place for place in sys.path if place)
-    return kept | {"PYTHONPATH": modules, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return kept | {"PYTHONPATH": modules} | _ALLOCATION
 
 
 def _told(reason: str, said: str) -> str:

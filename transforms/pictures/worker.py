@@ -11,9 +11,8 @@ and a little more of a processor (RLIMIT_CPU), in case nobody is left to end it.
 import json
 import os
 import resource
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Buffer, Callable, Iterable
 from math import ceil
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,7 +39,7 @@ def main(control: int, shared: int) -> None:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # there is a process for each picture in work
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
-    own = _data_bytes()
+    own, confined_by, until = _data_bytes(), None, 0.0
     with Connection(control) as connection:
         connection.send_bytes(json.dumps({"processor_s": time.process_time()}).encode())
         while True:
@@ -49,9 +48,48 @@ def main(control: int, shared: int) -> None:
             except EOFError:
                 return
             bounds = Bounds(**asked["bounds"])
-            _confine(own, bounds)
+            if bounds != confined_by or time.process_time() > until:
+                confined_by, until = bounds, _confine(own, bounds)
             answer = _answer(asked["work"], asked["bytes"], bounds, shared)
             connection.send_bytes(json.dumps(answer | {"processor_s": time.process_time()}).encode())
+
+
+def write(shared: int, data: Buffer, place: int) -> int:
+    """Write to the shared file.
+
+    Args:
+        shared: The file.
+        data: What to write.
+        place: Where.
+
+    Returns:
+        The place after it.
+    """
+    left = memoryview(data).cast("B")
+    while left:
+        count = os.pwrite(shared, left, place)
+        left, place = left[count:], place + count
+    return place
+
+
+def read(shared: int, into: Buffer, place: int) -> int:
+    """Read from the shared file. Raises EOFError if it ends too early.
+
+    Args:
+        shared: The file.
+        into: What to fill.
+        place: Where it begins in the file.
+
+    Returns:
+        The place after it.
+    """
+    left = memoryview(into).cast("B")
+    while left:
+        count = os.preadv(shared, [left], place)
+        if not count:
+            raise EOFError("the shared file ends before the data does")
+        left, place = left[count:], place + count
+    return place
 
 
 def _data_bytes() -> int:
@@ -60,22 +98,26 @@ def _data_bytes() -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmData:"))
 
 
-def _confine(own: int, bounds: Bounds) -> None:
-    """Set the limits of the next picture. Only the soft ones: each picture has its own."""
+def _confine(own: int, bounds: Bounds) -> float:
+    """Set the limits of the next pictures, and return the seconds of a processor until which they hold for another.
+
+    Only the soft ones: other pictures may have others.
+    """
+    until = time.process_time() + _GRACE
     for limit, most in (
         (resource.RLIMIT_DATA, own + bounds.memory),
-        (resource.RLIMIT_CPU, ceil(time.process_time() + min(bounds.seconds, 1e9)) + _GRACE),
+        (resource.RLIMIT_CPU, ceil(until + min(bounds.seconds, 1e9)) + _GRACE),
     ):
         resource.setrlimit(limit, (most, resource.getrlimit(limit)[1]))
+    return until
 
 
 def _answer(work: str, size: int, bounds: Bounds, shared: int) -> dict[str, Any]:
     """Decode a file, write what was made of it over it, and return the rest of it or why there is none."""
     try:
-        with os.fdopen(shared, "rb", closefd=False) as file:
-            file.seek(0)
-            data = file.read(size)
-        return _MADE[work](data, bounds, shared)
+        data = bytearray(size)
+        read(shared, data, 0)
+        return _MADE[work](bytes(data), bounds, shared)
     except (MemoryError, DecodeError) as error:
         return {"failure": str(error), "kind": type(error).__name__}
     except Exception as error:
@@ -92,12 +134,10 @@ def _where(error: Exception) -> str:
 
 def _write(pictures: Iterable[np.ndarray], shared: int) -> list[tuple[int, ...]]:
     """Write pixels into the shared file, one picture after the other, and return their shapes."""
-    shapes = []
-    with os.fdopen(shared, "wb", closefd=False) as file:
-        file.seek(0)
-        for picture in pictures:
-            file.write(np.ascontiguousarray(picture))
-            shapes.append(picture.shape)
+    shapes, place = [], 0
+    for picture in pictures:
+        place = write(shared, np.ascontiguousarray(picture), place)
+        shapes.append(picture.shape)
     return shapes
 
 
@@ -121,7 +161,3 @@ _MADE: dict[str, Callable[[bytes, Bounds, int], dict[str, Any]]] = {
     "look": _looked,
     "renderings": _rendered,
 }
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
