@@ -60,6 +60,9 @@ _ERRORS = {each.__name__: each for each in (DecodeError, BeyondLimitsError, deco
 _OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
 
 
+_IMPATIENT = "decoding takes longer than this check may"
+
+
 class OutOfPatience(RuntimeError):
     """Decoding did not end in the seconds that its caller has."""
 
@@ -149,7 +152,7 @@ def start(count: int) -> None:
         _POOL.add()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Process:
     """A process that decodes one picture at a time."""
 
@@ -201,7 +204,7 @@ class _Process:
             DecodeError: If nothing was made.
             OutOfPatience: If it took too long.
         """
-        began, self.sound = self._ready(), False
+        began, self.sound = self._ready(until), False
         worker.write(self.shared, data, 0)
         answer = self._answer(work, len(data), bounds, until)
         self.processor_s, said = answer["processor_s"], self._said()
@@ -216,15 +219,21 @@ class _Process:
             raise error
         return pictures, {**answer.get("rest", {}), "said": said and f"its decoder says: {said}"}
 
-    def _ready(self) -> float:
+    def _ready(self, until: float | None) -> float:
         """Wait until the process is there, and return the seconds of a processor that it has used."""
         if not self.processor_s:
-            if not self.connection.poll(_STARTS_S):
+            left = _STARTS_S if until is None else max(0.0, min(_STARTS_S, until - time.monotonic()))
+            if not self.connection.poll(left):
+                if left < _STARTS_S:
+                    raise OutOfPatience(_IMPATIENT)
                 raise RuntimeError(f"the process that decodes pictures did not start within {_STARTS_S:g} s")
             try:
                 self.processor_s = json.loads(self.connection.recv_bytes())["processor_s"]
             except (EOFError, OSError):
-                raise RuntimeError(f"the process that decodes pictures cannot be started: {self._ended()}") from None
+                how = self._ended()
+                if self.popen.returncode < 0:  # by somebody else; what is missing here makes it exit
+                    raise _Died(how) from None
+                raise RuntimeError(f"the process that decodes pictures cannot be started: {how}") from None
         return self.processor_s
 
     def _answer(self, work: str, size: int, bounds: Bounds, until: float | None) -> dict[str, Any]:
@@ -248,11 +257,11 @@ class _Process:
         pause = bounds.seconds
         while True:
             now = time.monotonic()
-            if self.connection.poll(max(0.0, min(pause, latest - now, (until or latest) - now))):
+            if self.connection.poll(max(0.0, min(pause, latest - now, (until or latest) - now, _STARTS_S))):
                 return
             now = time.monotonic()
             if until is not None and now >= until:
-                raise OutOfPatience("decoding takes longer than this check may")
+                raise OutOfPatience(_IMPATIENT)
             used = max(0.0, self._used() - self.processor_s)
             if used >= bounds.seconds or now >= latest:
                 took = "took" if used >= bounds.seconds else f"waited, for {_WAITS} times what it may take:"
@@ -285,7 +294,8 @@ class _Process:
         with suppress(BlockingIOError):
             while part := os.read(self.said, _PIPE):
                 parts.append(part)
-        return legible(" ".join(b"".join(parts).decode(errors="replace").split()), _SAID)
+        lines = (" ".join(line.split()) for line in b"".join(parts).decode(errors="replace").splitlines())
+        return legible(" ".join(dict.fromkeys(line for line in lines if line)), _SAID)
 
     def _ended(self) -> str:
         """Return how the process ended, and what was said before."""
@@ -357,6 +367,7 @@ class _Pool:
         """End the processes that have nothing to do."""
         with self.lock:
             idle, self.idle = self.idle, []
+            self.all = [each for each in self.all if each not in idle]
         for process in idle:
             process.close()
 
