@@ -60,7 +60,7 @@ _ERRORS = {each.__name__: each for each in (DecodeError, BeyondLimitsError, deco
 _OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
 
 
-_IMPATIENT = "decoding takes longer than this check may"
+_IMPATIENT = "decoding takes longer than this check may take"
 
 
 class OutOfPatience(RuntimeError):

@@ -252,21 +252,27 @@ def test_processes_end_with_the_one_that_started_them() -> None:
         os.close(handle)
 
 
-def test_a_forked_process_has_processes_of_its_own(pool: confined._Pool) -> None:
-    data = encoded(picture(1, 64, 48))
-    decode(data, BOUNDS)
-    before = pool.all[0].popen.pid
-    receiving, sending = os.pipe()
-    if (child := os.fork()) == 0:
-        confined._POOL.forget()  # which the one of the module does by itself
-        shape = decode(data, BOUNDS).shape
-        os.write(sending, f"{shape} {confined._POOL.all[0].popen.pid != before}".encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(receiving, 100) == b"(48, 64, 3) True"
-    assert decode(data, BOUNDS).shape == (48, 64, 3) and pool.all[0].popen.pid == before
-    os.close(receiving)
-    os.close(sending)
+_FORKS = """
+import io, os
+from PIL import Image
+from transforms.pictures import confined, decode
+
+file = io.BytesIO()
+Image.new("RGB", (64, 48)).save(file, "PNG")
+decode(file.getvalue(), 5_000)
+before = confined._POOL.all[0].popen.pid
+if (child := os.fork()) == 0:
+    print(decode(file.getvalue(), 5_000).shape, confined._POOL.all[0].popen.pid != before, flush=True)
+    confined._POOL.close()
+    os._exit(0)
+os.waitpid(child, 0)
+print(decode(file.getvalue(), 5_000).shape, confined._POOL.all[0].popen.pid == before)
+"""
+
+
+def test_a_forked_process_has_processes_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-P", "-c", _FORKS], capture_output=True, check=True, cwd=ROOT)
+    assert done.stdout.decode().splitlines() == ["(48, 64, 3) True"] * 2
 
 
 NOISE: dict[str, Callable[[], bytes]] = {
