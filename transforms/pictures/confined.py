@@ -57,10 +57,8 @@ _ALLOCATION = {
 }
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ERRORS = {each.__name__: each for each in (DecodeError, BeyondLimitsError, decoder.NoPictureError)}
-_OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
-
-
 _IMPATIENT = "decoding takes longer than this check may take"
+_OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
 
 
 class OutOfPatience(RuntimeError):
@@ -234,6 +232,7 @@ class _Process:
                 if self.popen.returncode < 0:  # by somebody else; what is missing here makes it exit
                     raise _Died(how) from None
                 raise RuntimeError(f"the process that decodes pictures cannot be started: {how}") from None
+            self._said()  # of no picture
         return self.processor_s
 
     def _answer(self, work: str, size: int, bounds: Bounds, until: float | None) -> dict[str, Any]:
