@@ -10,7 +10,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; d
 from orchestration import automation  # noqa: E402
 from orchestration import defs as stages  # noqa: E402
 from orchestration.runtime import asset_metadata  # noqa: E402
-from orchestration.runtime.resources import Warehouse  # noqa: E402
+from orchestration.runtime.resources import WarehouseResource  # noqa: E402
 
 _ASSETS: Any = dg.load_assets_from_package_module(stages, include_specs=True)
 defs = dg.Definitions(
@@ -18,6 +18,6 @@ defs = dg.Definitions(
     jobs=automation.JOBS,
     sensors=automation.SENSORS,
     schedules=automation.SCHEDULES,
-    resources={"warehouse": Warehouse()},
+    resources={"warehouse": WarehouseResource()},
     executor=dg.in_process_executor,
 )

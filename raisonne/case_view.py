@@ -51,8 +51,8 @@ class CaseView:
             LookupError: If there is no such generation.
         """
         case = cases.find(con, generation)
-        reader = PictureReader(TrainingPictures(Facts(settings.home / "facts"), settings.limits.pixels))
-        pages = case_pages.CasePages(publication(con), settings.thresholds, settings.limits.pixels, reader)
+        reader = PictureReader(TrainingPictures(Facts(settings.home / "facts"), settings.limits.bounds))
+        pages = case_pages.CasePages(publication(con), settings.thresholds, settings.limits.bounds, reader)
         return cls(case.generation, case.sources, case, pages)
 
     @property

@@ -183,7 +183,7 @@ class Warehouse:
     def _pixels(self, image: Image | Vector) -> Pixels:
         if isinstance(image, str | Path | bytes):
             data = image if isinstance(image, bytes) else Path(image).read_bytes()
-            return pictures.decode(data, self._settings.limits.pixels)
+            return pictures.decode(data, self._settings.limits.bounds)
         pixels = np.asarray(image)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError(f"pixels must be uint8 of shape (height, width, 3), not {pixels.dtype} of {pixels.shape}")

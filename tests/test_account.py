@@ -11,7 +11,7 @@ from conftest import Landing, Row, encoded, picture
 from orchestration.cli.published import ExitCode
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.reports import exports
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 type Rows = Callable[[int, int], list[Row]]
 
@@ -83,7 +83,7 @@ def partition_fails(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> bool:
                 [image_fingerprints],
                 instance=instance,
                 partition_key=name,
-                resources={"warehouse": Warehouse()},
+                resources={"warehouse": WarehouseResource()},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
             ).success

@@ -65,7 +65,8 @@ class Source:
 
 @cache
 def sources() -> tuple[Source, ...]:
-    files = sorted(path for package in ("raisonne", "orchestration", "transforms") for path in (ROOT / package).rglob("*.py"))
+    packages = ("raisonne", "orchestration", "transforms")
+    files = sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
     return tuple(Source(path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))) for path in files)
 
 
@@ -192,7 +193,7 @@ def handed_the_warehouse() -> list[str]:
         for source in sources()
         for name, function in source.functions()
         for each in parameters(function)
-        if each.annotation and re.search(r"\bWarehouse\b", ast.unparse(each.annotation))
+        if each.annotation and re.search(r"\bWarehouseResource\b", ast.unparse(each.annotation))
     ]
 
 

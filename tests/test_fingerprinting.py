@@ -19,7 +19,7 @@ from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints, redownload_fingerprints
 from orchestration.facts import Facts, FactTable
 from orchestration.progress import pace
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 type Rows = Callable[[int, int], list[Row]]
 type Materialize = Callable[..., dict[str, object]]
@@ -39,7 +39,7 @@ def materialize(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
             done = dg.materialize(
                 assets,
                 instance=instance,
-                resources={"warehouse": Warehouse()},
+                resources={"warehouse": WarehouseResource()},
                 run_config=quiet,
                 selection=list(chosen) or None,
             )

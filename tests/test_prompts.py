@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from orchestration.catalog import samples_view
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.matches import caption_vectors, prompt_candidates, prompt_captions
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 from orchestration.settings import Settings
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -88,7 +88,7 @@ def chosen(warehouse: Kept, shown: dict[str, str]) -> list[tuple[str, int, str, 
     wanted = prompt_captions.prompts(list(shown.values()))
     prompt_captions.update(warehouse.facts, warehouse.settings, wanted)
     table = pa.table({"generation_id": list(shown), "prompt": list(shown.values())})
-    encoder = caption_vectors.text_encoder(warehouse.settings, Warehouse.load)
+    encoder = caption_vectors.text_encoder(warehouse.settings, WarehouseResource.load)
     parts = list(prompt_candidates.choose(warehouse.facts, warehouse.settings, table, wanted, encoder))
     return [tuple(row.values()) for part in parts for row in part.to_pylist()]  # type: ignore[misc]
 
@@ -209,7 +209,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_captions_of_like_meaning_are_found_and_embedded_once(
     warehouse: Kept, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = Warehouse.load(checkpoint)
+    encoder = WarehouseResource.load(checkpoint)
     similar = 0.05  # of weights that were never trained
     home, limits = warehouse.settings.home, {"neighbours": 3}
     settings = Settings(home=home, limits=limits, prompts={"similar": similar}, encoders={"semantic": checkpoint})
@@ -239,7 +239,7 @@ def test_captions_of_like_meaning_are_found_and_embedded_once(
     assert embedded == ["a new caption", "a red house"]
     assert warehouse.facts["caption_embeddings"].dataset().count_rows() == len(captions) - 2, "the sea is gone"
     off = settings.model_copy(update={"prompts": Settings(prompts={"semantic": False}).prompts})
-    assert caption_vectors.text_encoder(off, Warehouse.load) is None
+    assert caption_vectors.text_encoder(off, WarehouseResource.load) is None
 
 
 def test_a_run_says_how_a_prompt_names_the_source(landing: Landing) -> None:

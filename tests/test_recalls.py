@@ -20,7 +20,7 @@ from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.defs.opt_outs import recalled_rows
 from orchestration.facts import Facts
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import publishing, sql_folder
 from transforms import pictures
 from transforms.catalog.landing import ROW_BITS
@@ -207,7 +207,7 @@ def recall(instance: dg.DagsterInstance, *, land: bool = False) -> dg.ExecuteInP
     return dg.materialize(
         [landing_shards, image_fingerprints, recalled_rows],
         instance=instance,
-        resources={"warehouse": Warehouse()},
+        resources={"warehouse": WarehouseResource()},
         selection=[landing_shards, recalled_rows] if land else [recalled_rows],
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,

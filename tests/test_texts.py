@@ -16,7 +16,7 @@ from orchestration.defs.captions import caption_groups
 from orchestration.defs.catalog import landing_shards
 from orchestration.duplicates import captions
 from orchestration.facts import Facts
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import functions, macros, sql_folder
 from orchestration.warehouse.models import load
 
@@ -268,7 +268,7 @@ def test_a_second_run_computes_nothing(landing: Landing, monkeypatch: pytest.Mon
     def run() -> dict[str, object]:
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         done = dg.materialize(
-            [landing_shards, caption_groups], resources={"warehouse": Warehouse()}, run_config=quiet
+            [landing_shards, caption_groups], resources={"warehouse": WarehouseResource()}, run_config=quiet
         ).asset_materializations_for_node("caption_groups")
         return {name: value.value for name, value in done[-1].metadata.items()}
 

@@ -129,4 +129,4 @@ def training_pictures(settings: "Settings") -> "PictureReader":
     from orchestration.facts.training_pictures import TrainingPictures
     from orchestration.reports.pictures import PictureReader
 
-    return PictureReader(TrainingPictures(Facts(settings.home / "facts"), settings.limits.pixels))
+    return PictureReader(TrainingPictures(Facts(settings.home / "facts"), settings.limits.bounds))

@@ -55,7 +55,7 @@ def _page(settings: "Settings", case: "Case", version: "Publication", to: Path |
 
     name = case_pages.file_name(case.generation["generation_id"])
     file = to or exports.default_folder(settings.home, version.number) / "cases" / name
-    pages = case_pages.CasePages(version, settings.thresholds, settings.limits.pixels, training_pictures(settings))
+    pages = case_pages.CasePages(version, settings.thresholds, settings.limits.bounds, training_pictures(settings))
     try:
         return case_pages.write(pages.page(case), file)
     except OSError as error:

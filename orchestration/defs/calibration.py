@@ -21,7 +21,7 @@ from orchestration.matches import null_scores as scores
 from orchestration.matches.calibration import CalibrationReader
 from orchestration.matches.search import read_search
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 
 @dg.asset(
@@ -31,7 +31,7 @@ from orchestration.runtime.resources import Warehouse
     deps=["cluster_members"],
     pool="gpu",
 )
-def null_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Best scores of pictures outside the training set: each training picture is searched among all others.
 
     The views are those of a generation, so the scores are comparable. Held-out pictures are searched too. The sample is
@@ -81,7 +81,7 @@ def _report(facts: Facts) -> dg.MaterializeResult:
     deps=["match_candidates", "null_scores"],
     pool="gpu",
 )
-def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Best scores of each generation against a sample of training pictures: what it has in common with many."""
     facts, count = warehouse.facts, warehouse.settings.limits.null_sample
     table, generations = facts["generation_backgrounds"], facts["generation_fingerprints"]

@@ -7,7 +7,7 @@ import dagster as dg
 
 from orchestration.duplicates import captions
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 
 @dg.asset(
@@ -17,7 +17,7 @@ from orchestration.runtime.resources import Warehouse
     deps=["landing_shards"],
     pool="cpu",
 )
-def caption_groups(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def caption_groups(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Captions that nearly equal a more frequent one, in groups named after that one. Recalled rows are included."""
     join = captions.update(warehouse.facts, warehouse.settings)
     table = warehouse.facts["caption_groups"]

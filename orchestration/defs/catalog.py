@@ -13,7 +13,7 @@ from orchestration.catalog import absences, not_taken, shards
 from orchestration.catalog.partitions import register_partitions
 from orchestration.progress import say
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 from transforms.catalog.not_taken import NotTakenCounts
 
 
@@ -26,7 +26,7 @@ class LandingConsent(dg.Config):
 
 @dg.asset(group_name="catalog", kinds={"lancedb", "parquet"}, owners=["team:data-engineering"])
 def landing_shards(
-    context: dg.AssetExecutionContext, config: LandingConsent, warehouse: Warehouse
+    context: dg.AssetExecutionContext, config: LandingConsent, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
     """Every shard in the landing folders, validated once per delivery. An unusable file keeps the reason.
 

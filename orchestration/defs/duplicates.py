@@ -12,7 +12,7 @@ import dagster as dg
 from orchestration.duplicates import copy_joins, members, pairs
 from orchestration.fingerprints.notes import forget_outdated_shards
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 
 @dg.asset(
@@ -22,7 +22,7 @@ from orchestration.runtime.resources import Warehouse
     deps=["landing_shards", "image_fingerprints"],  # the landing too: `derive` leaves the fingerprints between them out
     pool="cpu",
 )
-def near_hashes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def near_hashes(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of different PDQ hashes within `thresholds.pdq` bits, found exactly; new ones are joined with all."""
     facts, settings = warehouse.facts, warehouse.settings
     forget_outdated_shards(facts)
@@ -38,7 +38,7 @@ def near_hashes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.M
     deps=["landing_shards", "image_fingerprints"],
     pool="gpu",
 )
-def near_pictures(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def near_pictures(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of different pictures with close copy embeddings; new ones are joined with all.
 
     The join is exact, unless `joins.cosine` sets another; then the share of missed pairs is measured on a sample.
@@ -71,7 +71,7 @@ def _of_joins(notes: list[dict]) -> dict[str, Any]:
     deps=["near_hashes", "near_pictures"],
     pool="cpu",
 )
-def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of training rows with equal bytes or pixels, close hashes, or close embeddings that pixels confirm."""
     compared = pairs.update(warehouse.facts, warehouse.duplicate_thresholds, warehouse.training_picture)
     if compared.failed:
@@ -94,7 +94,7 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     deps=["duplicate_pairs", "recalled_rows"],
     pool="cpu",
 )
-def cluster_members(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def cluster_members(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Components of the confirmed pairs, cut so that every member is confirmed against its representative."""
     facts, memory = warehouse.facts, int(warehouse.settings.joins.memory)
     members.update(facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.encoder().id, memory)

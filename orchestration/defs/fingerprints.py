@@ -17,7 +17,7 @@ from orchestration.fingerprints.shard_writer import maintain
 from orchestration.fingerprints.shards import ShardFingerprinter
 from orchestration.progress import say
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 
 @dg.asset(
@@ -29,7 +29,7 @@ from orchestration.runtime.resources import Warehouse
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="gpu",
 )
-def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def image_fingerprints(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """SHA-256, pixel hash, PDQ and embeddings of every training picture; one shard of the image dump a partition.
 
     Without a selected partition, a run covers every shard that is new or was delivered again. Finished shards are not
@@ -69,7 +69,7 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) 
     deps=["image_fingerprints"],
     pool="gpu",
 )
-def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Hashes of a second dump of the same rows, where the settings name one. Finished shards are not read."""
     facts, makers = warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
     due = second_dump.due_shards(facts, makers, warehouse.settings.datasets)
@@ -84,7 +84,7 @@ def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
 
 
 @dg.asset(group_name="fingerprints", kinds={"lancedb", "onnx"}, owners=["team:safety-research"], pool="gpu")
-def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Hashes of every generated image, and embeddings of its views: whole, mirrored, parts. Reads only new images."""
     makers = Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
     fingerprinter = GenerationFingerprinter(warehouse.facts, makers, warehouse.views, warehouse.pace)

@@ -16,7 +16,7 @@ from orchestration.matches import candidates, search
 from orchestration.matches.candidates import GenerationAligner, candidate_rows, evidence_rows, gather
 from orchestration.matches.search import SearchCounts, candidate_thresholds, read_search, readable_generations
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 CODE = 4  # raise when the same fingerprints would give other matches
 _READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates")
@@ -29,7 +29,7 @@ _READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates"
     deps=["cluster_members", "generation_fingerprints", "prompt_candidates"],
     pool="gpu",
 )
-def match_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The likely sources of every generation by bytes, perceptual hash, embedding and prompt, compared by pixels.
 
     New generations are searched against all training pictures, new training pictures against all generations.

@@ -19,7 +19,7 @@ from orchestration.provenance import cliques, memorization
 from orchestration.provenance.memorization import MemorizationMeasures, count_eidetic, keep_only, measure_pairs
 from orchestration.provenance.outliers import outlier_rows
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 CODE = 1  # raise when the same facts would give other rows
 _COMMIT = 200  # prompts
@@ -34,11 +34,11 @@ _TRAINING = ("image_fingerprints", "copy_embeddings", "cluster_members")
     deps=["generation_fingerprints"],
     pool="cpu",
 )
-def prompt_cliques(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def prompt_cliques(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The largest clique of near generations of every prompt. Only prompts whose generations changed are compared."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
     table, due = facts["prompt_cliques"], cliques.due(facts, cut)
-    rows = cliques.compare(due, cut, warehouse.rules.max_pixels)
+    rows = cliques.compare(due, cut, warehouse.rules.bounds)
     failed = 0
     for some in batched(track(rows, "comparing prompts", len(due)) if due else (), _COMMIT):
         failed += sum(row["failure"] is not None for row in some)
@@ -55,7 +55,7 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: Warehouse) -> d
     deps=["match_candidates"],
     pool="cpu",
 )
-def memorized_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Each generation with each source that pixels confirm, measured once by the measures of the papers."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
     table, counts = facts["memorized_pairs"], facts["eidetic_counts"]
@@ -86,7 +86,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: Warehouse) -> 
     deps=["match_candidates"],
     pool="cpu",
 )
-def outlier_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def outlier_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """How unusual the confirmed sources are, and a sample of training pictures to rank them among."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
     table = facts["outlier_scores"]

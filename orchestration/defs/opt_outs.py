@@ -8,7 +8,7 @@ import dagster as dg
 from orchestration.catalog import opt_outs
 from orchestration.fingerprints.notes import forget_outdated_shards
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 from transforms.catalog.opt_outs import OptOutListError
 
 
@@ -19,7 +19,7 @@ from transforms.catalog.opt_outs import OptOutListError
     deps=["landing_shards", "image_fingerprints"],
     pool="cpu",
 )
-def recalled_rows(warehouse: Warehouse) -> dg.MaterializeResult:
+def recalled_rows(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The training rows that an opt-out list names by id, URL, host or hash, each with the entry that names it.
 
     A list that is missing or cannot be read stops the run: otherwise its rows would be published in spite of it.

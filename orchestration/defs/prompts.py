@@ -9,7 +9,7 @@ import dagster as dg
 from orchestration.matches import caption_vectors, prompt_captions
 from orchestration.matches.prompt_candidates import choose, prompt_recipe
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 
 
 @dg.asset(
@@ -19,7 +19,7 @@ from orchestration.runtime.resources import Warehouse
     deps=["landing_shards", "cluster_members", "generation_fingerprints"],
     pool="gpu",
 )
-def prompt_candidates(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+def prompt_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Training pictures whose caption is a generation's prompt: literally, normalised, or close in meaning.
 
     Keeps at most `limits.neighbours` pictures for each generation and method: the closest first, then those most often

@@ -10,7 +10,7 @@ from orchestration.guard import folders
 from orchestration.reports import exports
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import publishing
 from orchestration.warehouse.soundness import faults
 
@@ -28,7 +28,7 @@ class ExportVersion(dg.Config):
     deps=[dg.AssetKey(table.split(".")) for table in exports.TABLES],
 )
 def curator_exports(
-    context: dg.AssetExecutionContext, config: ExportVersion, warehouse: Warehouse
+    context: dg.AssetExecutionContext, config: ExportVersion, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
     """The reports of a published version as pages, and its tables as CSV, XLSX and Parquet."""
     home, pictures = warehouse.home, PictureReader(warehouse.training_picture)

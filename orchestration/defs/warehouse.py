@@ -15,7 +15,7 @@ from pydantic import Field
 from orchestration.facts import ALSO_WRITTEN_BY, WRITTEN_BY
 from orchestration.reports import exports
 from orchestration.runtime import asset_metadata
-from orchestration.runtime.resources import Warehouse
+from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import build, sql_folder, version
 from orchestration.warehouse.models import Model, load
 
@@ -60,7 +60,7 @@ def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
     pool="publish",
 )
 def published_tables(
-    context: dg.AssetExecutionContext, config: PublishingConsent, warehouse: Warehouse
+    context: dg.AssetExecutionContext, config: PublishingConsent, warehouse: WarehouseResource
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """Build the selected tables in a private file, audit them, and publish it if every check holds.
 

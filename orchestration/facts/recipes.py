@@ -66,7 +66,16 @@ def _unchanged(names: str) -> dict[str, str]:
 
 
 FROZEN: Mapping[type, Frozen] = {
-    Rules: Frozen("picture rules", _unchanged("max_pixels member_bytes pdq_quality")),
+    Rules: Frozen(
+        "picture rules",
+        _unchanged("max_pixels member_bytes pdq_quality"),
+        {
+            "max_side": ("max_side", 100_000),
+            "max_aspect": ("max_aspect", 10_000),
+            "picture_memory": ("picture_memory", 2_000_000_000),
+            "picture_seconds": ("picture_seconds", 60.0),
+        },
+    ),
     PixelLimits: Frozen(
         "pixel limits",
         _unchanged(

@@ -12,7 +12,7 @@ from orchestration.facts.filters import equals
 from transforms import pictures
 from transforms.catalog.byte_limits import LISTED
 from transforms.dumps import dump as dumps
-from transforms.pictures import Pixels
+from transforms.pictures import Bounds, Pixels
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class TrainingPictures:
 
     Attributes:
         facts: The fact tables, which locate the pictures.
-        max_pixels: The largest picture that is decoded.
+        bounds: What a picture may have and need.
     """
 
     facts: Facts
-    max_pixels: int
+    bounds: Bounds
 
     def __call__(self, sample_id: int) -> Pixels:
         """Return uint8 of shape (height, width, 3). Raises OSError or ValueError if it is gone or changed."""
@@ -34,7 +34,7 @@ class TrainingPictures:
         shard = _only(self.facts["landing_shards"].read(["images_path"], equals("shard_id", image["shard_id"])))
         with dumps.open_dump(shard["images_path"], LISTED) as dump:  # a remote one is read by ranges
             data = dump.read(image["member"], image["member_offset"], image["member_size"])
-        return pictures.decode(data, self.max_pixels)
+        return pictures.decode(data, self.bounds)
 
 
 def _only(rows: pa.Table) -> dict:

@@ -100,7 +100,7 @@ class CalibrationReader:
         """Return a held-out picture. Raises OSError or ValueError."""
         if Path(path).stat().st_size > self.rules.member_bytes:
             raise ValueError(f"more than limits.member_bytes = {self.rules.member_bytes} bytes")
-        return pictures.decode(Path(path).read_bytes(), self.rules.max_pixels)
+        return pictures.decode(Path(path).read_bytes(), self.rules.bounds)
 
 
 def held_out_paths(folder: str | None) -> list[str]:

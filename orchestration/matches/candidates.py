@@ -160,7 +160,7 @@ class GenerationAligner:
     def _pixels(self, name: str | int) -> Pixels:
         if isinstance(name, int):
             return self._load(int(self.index.ids[name]))
-        return pictures.decode(addresses.read(name), self._load.max_pixels)
+        return pictures.decode(addresses.read(name), self._load.bounds)
 
 
 def compare(

@@ -20,6 +20,7 @@ from orchestration.settings.sections import Memorization
 from transforms import pictures
 from transforms.fingerprints.fingerprint import FAILED, OK
 from transforms.generations import addresses
+from transforms.pictures import Bounds
 from transforms.provenance import cliques, memorization
 
 CODE = 1  # raise when the same generations would give another clique
@@ -99,13 +100,13 @@ def due(facts: Facts, cut: Memorization) -> list[tuple[Prompt, str]]:
     return changed
 
 
-def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, max_pixels: int) -> Iterator[dict]:
+def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, bounds: Bounds) -> Iterator[dict]:
     """Yield the row of each prompt. Memory: 786 kB a generation of one prompt, `memorization.generations` at most.
 
     Args:
         due: Prompts with their recipes.
         cut: `[memorization]`.
-        max_pixels: Pixels of the largest picture that is decoded.
+        bounds: What a picture may have and need.
     """
     for prompt, made_by in due:
         rows = prompt.different[: cut.generations]
@@ -113,7 +114,7 @@ def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, max_pixels: in
         for row in rows if len(rows) > 1 else ():  # a picture alone is near no other
             try:
                 data = addresses.read(row["path"])
-                tiles.append(memorization.tiles(pictures.decode(data, max_pixels)))
+                tiles.append(memorization.tiles(pictures.decode(data, bounds)))
                 readable.append(row["generation_id"])
             except (OSError, ValueError) as error:
                 failures.append(f"{row['generation_id']}: {error}")

@@ -135,7 +135,7 @@ class MemorizationMeasures:
         return memorization.resize(self._load(int(self._index.ids[index])), memorization.SIDE)
 
     def _read_generation(self, path: str) -> tuple[Pixels, Pixels]:
-        pixels = pictures.decode(addresses.read(path), self._load.max_pixels)
+        pixels = pictures.decode(addresses.read(path), self._load.bounds)
         return memorization.resize(pixels, memorization.SIDE), memorization.resize(pixels, memorization.SMALL)
 
     def pairs(self, pairs: Sequence[MemorizedPair]) -> Iterator[dict]:

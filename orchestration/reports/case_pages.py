@@ -17,7 +17,7 @@ from orchestration.reports.pictures import PictureReader
 from orchestration.settings.sections import Thresholds
 from transforms import pictures
 from transforms.generations import addresses
-from transforms.pictures import Pixels
+from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 from transforms.reports import case_page
 from transforms.reports.case_page import CasePage, LikelySource, Measurement
@@ -69,19 +69,19 @@ class CasePages:
     Attributes:
         publication: The version.
         thresholds: The settings' thresholds, shown where the published evidence does not state its own.
-        max_pixels: The largest generated image that is decoded.
+        bounds: What a generated image may have and need.
         pictures: Reader of the training pictures.
     """
 
     publication: Publication
     thresholds: Thresholds
-    max_pixels: int
+    bounds: Bounds
     pictures: PictureReader
 
     def page(self, case: Case) -> CasePage:
         """Return the page of a case with its pictures. A picture that cannot be read leaves its reason instead."""
         about = case.generation
-        shown, failure = _try(lambda: pictures.decode(addresses.read(about["path"]), self.max_pixels))
+        shown, failure = _try(lambda: pictures.decode(addresses.read(about["path"]), self.bounds))
         return CasePage(
             generation_id=about["generation_id"],
             path=about["path"],

@@ -51,7 +51,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pict
     inner, limits, version = folder / FOLDER, settings.reports, publication(con)
     data, extent = DataFolder(inner / "data"), gallery.extent(con, limits)
     gallery.write(con, data, extent, pictures)
-    case_pages = CasePages(version, settings.thresholds, settings.limits.pixels, pictures)
+    case_pages = CasePages(version, settings.thresholds, settings.limits.bounds, pictures)
     listed = ListedClusters(con, extent.listed)
     confirmed = provenance.confirmed_copies(con, limits.cases)
     files = provenance.write_cases(con, confirmed, inner / "cases", data, case_pages, listed)

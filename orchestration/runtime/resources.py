@@ -30,7 +30,7 @@ from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 
 
-class Warehouse(dg.ConfigurableResource):
+class WarehouseResource(dg.ConfigurableResource):
     """The warehouse of a run, which is its only writer from its first step to its last.
 
     A second run logs the holder, waits up to `publishing.lock_wait_s` seconds, and is then refused.
@@ -40,7 +40,7 @@ class Warehouse(dg.ConfigurableResource):
     _warn: Callable[[str], None] = PrivateAttr()
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Warehouse"]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
         """Hold the writer's lock while the run's steps execute. Migrates the facts first."""
         self._settings = settings.load()
         wait = self._settings.publishing.lock_wait_s
@@ -90,7 +90,7 @@ class Warehouse(dg.ConfigurableResource):
     @property
     def training_picture(self) -> TrainingPictures:
         """The reader of training rows' pictures."""
-        return TrainingPictures(self.facts, self.rules.max_pixels)
+        return TrainingPictures(self.facts, self.rules.bounds)
 
     # Encoders
 
@@ -118,7 +118,15 @@ class Warehouse(dg.ConfigurableResource):
     def rules(self) -> Rules:
         """The rules for pictures."""
         limits = self._settings.limits
-        return Rules(limits.pixels, limits.member_bytes, self._settings.thresholds.pdq_quality)
+        return Rules(
+            max_pixels=limits.pixels,
+            member_bytes=limits.member_bytes,
+            pdq_quality=self._settings.thresholds.pdq_quality,
+            max_side=limits.side,
+            max_aspect=limits.aspect,
+            picture_memory=int(limits.picture_memory),
+            picture_seconds=limits.picture_seconds,
+        )
 
     @property
     def pace(self) -> WorkPace:

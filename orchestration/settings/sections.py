@@ -6,12 +6,15 @@ wrong with it (`settings/settings.py`), what a setting does.
 
 from dataclasses import fields
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
 
 from transforms.alignment.policy import PixelLimits
 from transforms.catalog.byte_limits import ByteLimits
+
+if TYPE_CHECKING:
+    from transforms.pictures import Bounds
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
@@ -242,6 +245,16 @@ class Limits(Section):
     """Limits of time and memory. They do not change a result that fits within them."""
 
     pixels: int = Field(50_000_000, ge=1, description="Pixels of the largest picture that is decoded.")
+    side: int = Field(100_000, ge=1, description="Pixels of the longest side of a picture that is decoded.")
+    aspect: int = Field(10_000, ge=1, description="Times that one side of a picture may be as long as the other.")
+    picture_memory: ByteSize = Field(
+        ByteSize(2_000_000_000),
+        ge=1_000_000,
+        description="Bytes, or a size with its unit, that decoding one picture may take. There is a process a core.",
+    )
+    picture_seconds: float = Field(
+        60.0, ge=0, allow_inf_nan=False, description="Seconds of a processor that decoding one picture may take."
+    )
     member_bytes: int = Field(100_000_000, ge=1, description="Bytes of the largest file of a dump that is read.")
     text_bytes: ByteSize = Field(
         ByteSize(_FILES.text),
@@ -281,6 +294,13 @@ class Limits(Section):
         pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$",
         description="Memory of DuckDB, with its unit, before it spills to disk.",
     )
+
+    @property
+    def bounds(self) -> "Bounds":
+        """The bounds of a picture."""
+        from transforms.pictures import Bounds  # with NumPy and Pillow, which reading settings does without
+
+        return Bounds(self.pixels, self.side, self.aspect, int(self.picture_memory), self.picture_seconds)
 
     @property
     def of_files(self) -> ByteLimits:

@@ -30,7 +30,8 @@ class WorkPace:
 def work_ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
     """Apply a function to items in threads, at most two batches ahead of the reader, and yield results in order.
 
-    Pillow and hashlib release the interpreter lock, so that decoding runs beside the encoder.
+    Decoding runs in other processes (`pictures/confined.py`), hashing without the interpreter lock: both beside the
+    encoder.
 
     Args:
         work: The function.

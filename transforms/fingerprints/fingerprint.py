@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.hashing import hashes
-from transforms.pictures import DecodeError, Pixels, look
+from transforms.pictures import Bounds, DecodeError, Pixels, look
 
 OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
 
@@ -64,11 +64,24 @@ class Rules:
         max_pixels: Largest decoded size.
         member_bytes: Largest size as delivered.
         pdq_quality: 0 to 100. Below it a PDQ hash is meaningless.
+        max_side: As of `Bounds`; likewise the rest.
+        max_aspect: Times that one side may be as long as the other.
+        picture_memory: Bytes that decoding may take.
+        picture_seconds: Seconds of a processor that decoding may take.
     """
 
     max_pixels: int
     member_bytes: int
     pdq_quality: int
+    max_side: int = Bounds.side
+    max_aspect: int = Bounds.aspect
+    picture_memory: int = Bounds.memory
+    picture_seconds: float = Bounds.seconds
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a picture may have, and what decoding it may need."""
+        return Bounds(self.max_pixels, self.max_side, self.max_aspect, self.picture_memory, self.picture_seconds)
 
 
 def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[Fingerprint, Pixels | None]:
@@ -84,7 +97,7 @@ def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[F
     """
     byte_hash = hashes.sha256(data)
     try:
-        seen = look(data, rules.max_pixels)
+        seen = look(data, rules.bounds)
     except DecodeError as error:
         return Fingerprint(FAILED, str(error)), None
     of_picture = of_pixels(seen.picture, rules, dihedral=dihedral)

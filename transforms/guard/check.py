@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms import encoders
+from transforms import encoders, pictures
 from transforms.encoders import Encoder
 from transforms.fingerprints import fingerprint
 from transforms.fingerprints.fingerprint import OK, Fingerprint, Rules
@@ -24,7 +24,7 @@ from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.verdict import Evidence, Source, Verdict
 from transforms.hashing.hashes import sha256
 from transforms.joins.hamming import scan
-from transforms.pictures import DecodeError, Pixels, Renderings, renderings
+from transforms.pictures import DecodeError, OutOfPatience, Pixels, Renderings, renderings
 
 _SOURCES = 10  # named in a verdict
 _WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
@@ -43,6 +43,11 @@ class _Clock:
     @property
     def taken(self) -> float:
         return time.perf_counter() - self.start
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left, or None if any number is."""
+        return None if self.limit is None else max(0.0, self.limit - self.taken)
 
     def tick(self, step: str) -> None:
         """Raise OutOfTime if a step has ended too late."""
@@ -102,6 +107,7 @@ class Guard:
             EncoderMismatch: If the encoder is not the one of the bundle; the message names both.
             OSError: If the list cannot be read.
         """
+        pictures.start(1)  # beside the encoder
         entries = NO_OVERRIDES if overrides is None else Overrides.read(Path(overrides))
         bundle = Bundle.open(Path(path), [Path(each) for each in trusted])
         if not bundle.searched.pictures:
@@ -129,7 +135,7 @@ class Guard:
         clock = _Clock(limit_s)
         try:
             self.bundle.require_unchanged()
-            digest, seen = self._read(image)
+            digest, seen = self._read(image, clock)
             verdicts = []
             for picture in seen.pictures:  # a viewer may see any of them
                 printed = replace(fingerprint.of_pixels(picture, self.rules, dihedral=True), sha256=digest)
@@ -140,14 +146,14 @@ class Guard:
                     break
             self.bundle.require_unchanged()
             return max(verdicts, key=lambda verdict: _WORST.index(verdict.decision))
-        except (OutOfTime, encoders.DeviceFull, BundleChanged) as error:
+        except (OutOfTime, OutOfPatience, encoders.DeviceFull, BundleChanged) as error:
             return replace(self._unavailable(str(error), clock), temporary=True)
         except DecodeError as error:
             return self._unavailable(f"the image cannot be read: {error}", clock)
         except (OSError, NotEmbedded) as error:
             return self._unavailable(str(error), clock)
 
-    def _read(self, image: Image) -> tuple[str | None, Renderings]:
+    def _read(self, image: Image, clock: _Clock) -> tuple[str | None, Renderings]:
         """Return the SHA-256 of a file (None of pixels), and the pictures that a viewer may see."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -160,7 +166,7 @@ class Guard:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
-        return sha256(image), renderings(image, self.rules.max_pixels)
+        return sha256(image), renderings(image, self.rules.bounds, clock.left)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, seen: Renderings, clock: _Clock) -> Verdict:
         """Check step by step. If the file has hidden contents, only an override for the file allows it."""

@@ -4,16 +4,20 @@ What belongs here: bytes in, pixels or a plain-worded reason out; what a file ma
 What does not: hashing, embedding, reading files.
 """
 
-from transforms.pictures.decoder import DecodeError
+from transforms.pictures.bounds import Bounds, DecodeError
 from transforms.pictures.formats import FORMATS, HEAD, PICTURE_ENDINGS, begins_as_picture
-from transforms.pictures.renderings import Look, Pixels, Renderings, decode, look, may_show_more, renderings
+from transforms.pictures.renderings import Look, Pixels, Renderings, may_show_more
+
+from transforms.pictures.confined import OutOfPatience, decode, look, renderings, start  # isort: skip -- shadows the module
 
 __all__ = [
     "FORMATS",
     "HEAD",
     "PICTURE_ENDINGS",
+    "Bounds",
     "DecodeError",
     "Look",
+    "OutOfPatience",
     "Pixels",
     "Renderings",
     "begins_as_picture",
@@ -21,4 +25,5 @@ __all__ = [
     "look",
     "may_show_more",
     "renderings",
+    "start",
 ]

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from transforms.pictures import exif, jxl
+from transforms.pictures.bounds import BeyondLimitsError, Bounds, DecodeError
 from transforms.pictures.containers import RebuiltFile, rebuilt_files
 from transforms.pictures.formats import HEAD, readable_formats
 from transforms.pictures.jxl import JxlHeader
@@ -49,16 +50,8 @@ _TURNS = {
 _ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}
 
 
-class DecodeError(ValueError):
-    """The bytes are not a usable picture. The message says why."""
-
-
 class NoPictureError(DecodeError):
     """No format that is read begins so."""
-
-
-class BeyondLimitsError(DecodeError):
-    """The picture would take more memory or time than the limits allow."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,7 @@ class UprightImage:
     jxl: JxlHeader | None = None
 
 
-def decoded[T](data: bytes, max_pixels: int, made: Callable[[UprightImage], T]) -> T:
+def decoded[T](data: bytes, bounds: Bounds, made: Callable[[UprightImage], T]) -> T:
     """Decode a file, and return what is made of its image.
 
     A file that cannot be decoded is tried again without its metadata. Of a file whose end is cut off, that is a picture
@@ -88,7 +81,7 @@ def decoded[T](data: bytes, max_pixels: int, made: Callable[[UprightImage], T]) 
 
     Args:
         data: The file.
-        max_pixels: Most pixels it may have.
+        bounds: What it may have and need.
         made: Makes something of the image while the file is open.
 
     Raises:
@@ -97,27 +90,27 @@ def decoded[T](data: bytes, max_pixels: int, made: Callable[[UprightImage], T]) 
     if not data:
         raise DecodeError("empty: zero bytes")
     try:
-        return _attempt(data, max_pixels, made)
+        return _attempt(data, bounds, made)
     except BeyondLimitsError:
         raise
     except DecodeError as error:
-        for other in rebuilt_files(data, max_pixels):
+        for other in rebuilt_files(data, bounds.pixels):
             try:
-                return _second_attempt(other, max_pixels, made, error)
+                return _second_attempt(other, bounds, made, error)
             except DecodeError:
                 continue
         raise
 
 
 def _second_attempt[T](
-    other: RebuiltFile, max_pixels: int, made: Callable[[UprightImage], T], failure: DecodeError
+    other: RebuiltFile, bounds: Bounds, made: Callable[[UprightImage], T], failure: DecodeError
 ) -> T:
     if other.witnesses:
-        shown = _attempt(other.data, max_pixels, _pixels)
-        if not all(np.array_equal(shown, _attempt(each, max_pixels, _pixels)) for each in other.witnesses):
+        shown = _attempt(other.data, bounds, _pixels)
+        if not all(np.array_equal(shown, _attempt(each, bounds, _pixels)) for each in other.witnesses):
             raise DecodeError("pixels are missing")
     why = other.note if isinstance(failure, NoPictureError) else f"{other.note} ({failure})"
-    return _attempt(other.data, max_pixels, made, other, [why])
+    return _attempt(other.data, bounds, made, other, [why])
 
 
 def _pixels(found: UprightImage) -> np.ndarray:
@@ -126,7 +119,7 @@ def _pixels(found: UprightImage) -> np.ndarray:
 
 def _attempt[T](
     data: bytes,
-    max_pixels: int,
+    bounds: Bounds,
     made: Callable[[UprightImage], T],
     rebuilt: RebuiltFile | None = None,
     told: Sequence[str] = (),
@@ -139,9 +132,9 @@ def _attempt[T](
             warnings.simplefilter("ignore")  # Pillow warns of big pictures and odd EXIF; the limit below decides
             header = jxl.header(data) if formats == ("JXL",) else None
             if header is not None:  # the plug-in decompresses as it opens
-                _refuse_size(header.width, header.height, max_pixels)
+                bounds.refuse_size(header.width, header.height)
             with Image.open(io.BytesIO(data), formats=formats) as image:
-                _refuse_excess(image, data, max_pixels)
+                _refuse_excess(image, data, bounds)
                 image.load()
                 if not notes and not data.endswith(_ENDS.get(str(image.format), b"")):
                     notes.append("its end mark is missing, or bytes follow it")
@@ -184,24 +177,19 @@ def _upright(image: Image.Image, left_out: bytes | None, notes: list[str]) -> Im
     return image.transpose(turn)
 
 
-def _refuse_excess(image: Image.Image, data: bytes, max_pixels: int) -> None:
-    """Raise BeyondLimitsError for a header that asks for more memory or time than a picture of `max_pixels` takes."""
+def _refuse_excess(image: Image.Image, data: bytes, bounds: Bounds) -> None:
+    """Raise BeyondLimitsError for a header that asks for more memory or time than the bounds allow."""
     width, height = image.size
-    _refuse_size(width, height, max_pixels)
+    bounds.refuse_size(width, height, image.mode)
     if image.format == "TIFF":  # a tile is decompressed whole, however little of it the picture shows
         tags = getattr(image, "tag_v2", {})
         across, down = (int(np.max(tags.get(tag, 1))) for tag in (_TILE_WIDTH, _TILE_LENGTH))
-        if across * down > max_pixels:
-            raise BeyondLimitsError(f"tiles of {across}x{down} pixels are more than limits.pixels = {max_pixels}")
-    most = _SCANS * max_pixels // (width * height)
+        if across * down > bounds.pixels:
+            raise BeyondLimitsError(f"tiles of {across}x{down} pixels are more than limits.pixels = {bounds.pixels}")
+    most = _SCANS * bounds.pixels // (width * height)
     if image.format in ("JPEG", "MPO") and len(data) > most * _SCAN_BYTES:
         scans = data.count(b"\xff\xda")
         if scans > most:
             raise BeyondLimitsError(
-                f"{scans} scans of {width}x{height} pixels: limits.pixels = {max_pixels} allows {most}"
+                f"{scans} scans of {width}x{height} pixels: limits.pixels = {bounds.pixels} allows {most}"
             )
-
-
-def _refuse_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise BeyondLimitsError(f"{width}x{height} pixels are more than limits.pixels = {max_pixels}")

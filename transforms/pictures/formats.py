@@ -5,6 +5,7 @@ What belongs here: which formats are read, and by what. What does not: decoding 
 
 import importlib
 from functools import cache
+from typing import Any
 
 from PIL import Image
 
@@ -58,13 +59,14 @@ def _plug_in(kind: str) -> bool:
     """Register a plug-in with Pillow, once. Return whether it is installed.
 
     The register is that of the process. Adding a format to it changes nothing for pictures of other formats, and every
-    caller here names the formats that it opens.
+    caller here names the formats that it opens. A plug-in gets one thread: there is a process for each picture in work.
     """
     try:
         if kind == "HEIF":
-            importlib.import_module("pillow_heif").register_heif_opener(thumbnails=False)
+            importlib.import_module("pillow_heif").register_heif_opener(thumbnails=False, decode_threads=1)
         else:
-            importlib.import_module("pillow_jxl")  # registers itself
+            plug_in: Any = importlib.import_module("pillow_jxl.JpegXLImagePlugin")  # registers itself
+            plug_in.DECODE_THREADS = 0  # beside its own
     except ImportError:
         return False
     return True

@@ -1,7 +1,7 @@
 """What a file may show: on which ground it is hashed, and by what two files are equal.
 
 What belongs here: the one rule for the warehouse and the guard. What does not: opening files (`pictures/decoder.py`),
-hashing pixels (`hashing/hashes.py`).
+hashing pixels (`hashing/hashes.py`), the process in which this runs (`pictures/confined.py`).
 
 A picture with transparent pixels looks different on every ground. White line art is flat on white, and any two of them
 would be one picture there. So it is laid on white only if most of what it shows on any ground can be told from white;
@@ -12,18 +12,22 @@ samples, and in all frames.
 """
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from transforms.pictures import jpeg, png
-from transforms.pictures.decoder import DecodeError, UprightImage, decoded
+from transforms.pictures.bounds import Bounds, DecodeError
+from transforms.pictures.decoder import UprightImage, decoded
 
 Pixels = npt.NDArray[np.uint8]
 
 _GROUNDS = ("white", "black", "#808080")  # in the order in which they are preferred
+_STRIP = 1 << 20  # pixels of which something is made at once, so that it takes little beside the picture
 _SIDE = 512  # pixels of the longer side at which grounds are compared
 _SEEN, _CLEAR = 4, 48  # levels of 256: a step up to the first is invisible; from both together on it is plain
 _ENOUGH = 0.75  # share of the steps seen on the best ground, from which another is preferred
@@ -70,7 +74,7 @@ class Renderings:
     hidden: str | None = None
 
 
-def decode(data: bytes, max_pixels: int) -> Pixels:
+def decode(data: bytes, bounds: Bounds) -> Pixels:
     """Decode a picture into uint8 of shape (height, width, 3).
 
     A picture with transparent pixels is laid on the ground that shows most of it, 16-bit samples are scaled, EXIF
@@ -78,28 +82,28 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
 
     Args:
         data: Its bytes.
-        max_pixels: Most pixels it may have; larger pictures are refused before they are decompressed.
+        bounds: What it may have and need; a picture beyond them is refused before it is decompressed.
 
     Raises:
         DecodeError: If it is refused or cannot be decoded.
     """
-    return decoded(data, max_pixels, lambda found: _picture(found.image))
+    return decoded(data, bounds, lambda found: _picture(found.image))
 
 
-def look(data: bytes, max_pixels: int) -> Look:
+def look(data: bytes, bounds: Bounds) -> Look:
     """Decode what is fingerprinted of a file.
 
     Args:
         data: Its bytes.
-        max_pixels: Most pixels it may have.
+        bounds: As `decode`.
 
     Raises:
         DecodeError: As `decode`.
     """
-    return decoded(data, max_pixels, lambda found: _look(data, found))
+    return decoded(data, bounds, lambda found: _look(data, found))
 
 
-def renderings(data: bytes, max_pixels: int) -> Renderings:
+def renderings(data: bytes, bounds: Bounds) -> Renderings:
     """Decode a picture in every way in which viewers may show it.
 
     If pixels are transparent, that is on the ground that shows most of it, on white, on black and without transparency.
@@ -107,12 +111,12 @@ def renderings(data: bytes, max_pixels: int) -> Renderings:
 
     Args:
         data: Its bytes.
-        max_pixels: Most pixels it may have.
+        bounds: As `decode`.
 
     Raises:
         DecodeError: As `decode`, and for samples of 32 bits, which have no defined white.
     """
-    return decoded(data, max_pixels, lambda found: _renderings(data, found))
+    return decoded(data, bounds, lambda found: _renderings(data, found))
 
 
 def may_show_more(data: bytes) -> bool:
@@ -144,14 +148,14 @@ class _Transparency:
     covered: bool
 
     def on(self, ground: str | None) -> Pixels:
-        return np.ascontiguousarray((self.rgba if ground is None else _laid_on(ground, self.rgba)).convert("RGB"))
+        return _pixels(self.rgba, lambda rgba: (rgba if ground is None else _laid_on(ground, rgba)).convert("RGB"))
 
 
 def _transparency(image: Image.Image) -> _Transparency | None:
     """Return how a picture is laid on a ground, or None if all its pixels are opaque."""
     if _is_deep_grey(image) or not image.has_transparency_data:
         return None
-    rgba = image.convert("RGBA")
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
     if rgba.getchannel("A").getextrema()[0] == 255:
         return None
     scale = min(1.0, _SIDE / max(rgba.size))
@@ -176,21 +180,45 @@ def _laid_on(ground: str, rgba: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba)
 
 
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield an image in pieces of at most _STRIP pixels or one row, and the first row of each."""
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
+
+
+def _pixels(image: Image.Image, made: Callable[[Image.Image], Any]) -> Pixels:
+    """Return what is made of an image, piece by piece: of RGB, or uint8 of the same shape."""
+    if image.width * image.height <= _STRIP:
+        return np.ascontiguousarray(made(image))
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top, strip in _strips(image):
+        pixels[top : top + strip.height] = made(strip)
+    return pixels
+
+
+def _grey(image: Image.Image) -> Pixels:
+    """Return grey samples of more than 8 bits at 8, three times."""
+    samples = np.asarray(image)
+    if image.mode == "F":
+        grey = np.clip(samples, 0, 255).round().astype(np.uint8)
+    else:  # 16-bit greys come as I;16 or I: scale by the format's range, never by the picture's own extremes
+        grey = ((np.clip(samples, 0, 65_535).astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
 def _is_deep_grey(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
 def _picture(image: Image.Image, transparency: _Transparency | None = None) -> Pixels:
     if _is_deep_grey(image):
-        samples = np.asarray(image, dtype=np.float64)
-        # 16-bit greys come as I;16 or I: scale by the format's range, never by the picture's own extremes
-        grey = np.clip(samples / 257.0 if image.mode != "F" else samples, 0, 255).round().astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return _pixels(image, _grey)
     transparency = transparency or _transparency(image)
     if transparency is not None:
         return transparency.on(transparency.ground)
-    opaque = image.convert("RGBA") if image.has_transparency_data else image
-    return np.ascontiguousarray(opaque if opaque.mode == "RGB" else opaque.convert("RGB"))
+    opaque = image.convert("RGBA") if image.has_transparency_data and image.mode != "RGBA" else image
+    return _pixels(opaque, lambda strip: strip if strip.mode == "RGB" else strip.convert("RGB"))
 
 
 def _look(data: bytes, found: UprightImage) -> Look:
@@ -199,7 +227,7 @@ def _look(data: bytes, found: UprightImage) -> Look:
     identity = _identity(data, found, transparency)
     hidden = _hidden(found)  # asked last: it moves on to the second frame of some formats
     if hidden is not None:
-        identity = _digest("file", data)
+        identity = _digest("file", [data])
     notes = [*found.notes, *([hidden] if hidden and hidden != found.hidden else [])]
     return Look(picture, identity, "; ".join(notes) or None, hidden, transparency is None or transparency.covered)
 
@@ -215,7 +243,7 @@ def _renderings(data: bytes, found: UprightImage) -> Renderings:
         pictures += [transparency.on(ground) for ground in others]
     identity = _identity(data, found, transparency)
     hidden = _hidden(found)
-    return Renderings(tuple(pictures), identity if hidden is None else _digest("file", data), hidden)
+    return Renderings(tuple(pictures), identity if hidden is None else _digest("file", [data]), hidden)
 
 
 def _hidden(found: UprightImage) -> str | None:
@@ -231,14 +259,16 @@ def _identity(data: bytes, found: UprightImage, transparency: _Transparency | No
     shape = f"{image.height}x{image.width}"
     if _is_deep_grey(image):
         if "transparency" in image.info:
-            return _digest("file", data)
-        samples = np.ascontiguousarray(image)
-        if image.mode != "F" and not np.any(samples % 257):
+            return _digest("file", [data])
+        if image.mode != "F" and not any(np.any(np.asarray(strip) % 257) for _, strip in _strips(image)):
             return None  # 8 bits, written as 16
-        return _digest(f"{shape} {image.mode[0]}", samples.astype("<f8").tobytes())
+        doubles = (np.asarray(strip).astype("<f8").tobytes() for _, strip in _strips(image))
+        return _digest(f"{shape} {image.mode[0]}", doubles)
     if _has_deep_colours(data, found):  # which Pillow cuts down to 8 bits
-        return _digest("file", data)
-    return None if transparency is None else _digest(f"{shape} RGBA", transparency.rgba.tobytes())
+        return _digest("file", [data])
+    if transparency is None:
+        return None
+    return _digest(f"{shape} RGBA", (strip.tobytes() for _, strip in _strips(transparency.rgba)))
 
 
 def _has_deep_colours(data: bytes, found: UprightImage) -> bool:
@@ -253,5 +283,8 @@ def _has_deep_colours(data: bytes, found: UprightImage) -> bool:
     return found.jxl is not None and found.jxl.bits > 8
 
 
-def _digest(kind: str, data: bytes) -> str:
-    return hashlib.sha256(f"{kind}:".encode() + hashlib.sha256(data).digest()).hexdigest()
+def _digest(kind: str, data: Iterable[bytes]) -> str:
+    whole = hashlib.sha256()
+    for part in data:
+        whole.update(part)
+    return hashlib.sha256(f"{kind}:".encode() + whole.digest()).hexdigest()

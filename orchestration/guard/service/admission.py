@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from transforms import pictures
+
 
 class QueueFull(RuntimeError):
     """The queue has no room for another check. `retry_s`: whole seconds after which it may have room."""
@@ -73,6 +75,7 @@ class Admission:
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
+        pictures.start(capacity.workers)
         self._pool = ThreadPoolExecutor(capacity.workers, thread_name_prefix="check")
         self._held = self.inside = 0
         self._seconds = 0.05  # of a check, on average
@@ -123,7 +126,8 @@ class Admission:
     async def run[T](self, slot: Slot, work: Callable[[float], T]) -> T:
         """Run a check in a thread.
 
-        A thread cannot be stopped: a slow check runs to the end of its step and keeps its slot until then.
+        A thread cannot be stopped: but for decoding, a slow check runs to the end of its step and keeps its slot until
+        then.
 
         Args:
             slot: That of the request.

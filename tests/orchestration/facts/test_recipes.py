@@ -52,9 +52,9 @@ def test_every_field_of_a_class_in_recipes_is_in_them(kind: type) -> None:
 
 
 def test_every_field_of_a_class_changes_the_recipe() -> None:
-    limits = PixelLimits()
-    changed = [replace(limits, **{each.name: getattr(limits, each.name) + 1}) for each in fields(limits)]
-    assert len({recipe("x", each) for each in (limits, *changed)}) == 1 + len(changed)
+    for whole in (PixelLimits(), Rules(1, 2, 3)):
+        changed = [replace(whole, **{each.name: getattr(whole, each.name) + 1}) for each in fields(whole)]
+        assert len({recipe("x", each) for each in (whole, *changed)}) == 1 + len(changed)
 
 
 def test_a_renamed_class_with_a_later_field_has_the_recipe_it_had(monkeypatch: pytest.MonkeyPatch) -> None:

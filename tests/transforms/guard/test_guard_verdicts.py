@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import shutil
+import signal
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,7 @@ from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
 from transforms.guard.bundle_writer import new_bundle
 from transforms.hashing.hashes import pdq
-from transforms.pictures import decode
+from transforms.pictures import confined, decode
 
 KNOWN, NEW = range(8), 100  # seeds
 
@@ -92,6 +95,8 @@ def test_ids_of_63_bits_stay_whole_in_json(guard: Guard, files: list[bytes]) -> 
 
 
 BOMB = encoded(Image.new("1", (30_000, 30_000)), "PNG")
+WIDE = bytearray(encoded(Image.new("1", (8, 8)), "BMP"))
+struct.pack_into("<ii", WIDE, 18, 150_000, 1)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,7 @@ BOMB = encoded(Image.new("1", (30_000, 30_000)), "PNG")
         (b"<html>no picture</html>", "not a picture"),
         (encoded(picture(NEW))[:2000], "truncated"),
         (BOMB, "pixels"),
+        (bytes(WIDE), "a side is longer than limits.side = 100000"),
         (b"\xff" * 1_000_001, "more than 1,000,000 bytes, the limit"),
         ("/no/such/\n\x1b[31mfile.png", "No such file"),
         (np.zeros((4, 4), np.uint8), "must be uint8 of shape"),
@@ -173,6 +179,18 @@ def test_a_check_that_takes_too_long_is_not_allowed(guard: Guard) -> None:
     verdict = guard.check(encoded(picture(NEW)), limit_s=1e-9)
     assert verdict.decision == "unavailable"
     assert "may take" in verdict.reason
+
+
+def test_a_decoder_that_hangs_costs_the_time_of_its_check(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = confined._Pool()
+    monkeypatch.setattr(confined, "_POOL", pool)
+    assert guard.check(encoded(picture(NEW))).decision == "allow"
+    os.kill(pool.all[0].popen.pid, signal.SIGSTOP)
+    verdict = guard.check(encoded(picture(NEW)), limit_s=0.1)
+    assert (verdict.decision, verdict.temporary) == ("unavailable", True)
+    assert verdict.reason == "decoding takes longer than this check may take"
+    assert guard.check(encoded(picture(NEW))).decision == "allow"
+    pool.close()
 
 
 def test_another_encoder_is_refused_and_both_are_named(folder: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import picture
 
-from transforms.pictures import HEAD, DecodeError, begins_as_picture, decode, formats, jxl, look
+from transforms.pictures import HEAD, Bounds, DecodeError, begins_as_picture, decode, formats, jxl, look
+from transforms.pictures.renderings import decode as decode_here
 
 ROOM = 1_000_000
 HEIC = b"\0\0\0\x1cftypheic" + bytes(40)
@@ -33,7 +34,7 @@ def test_without_its_plug_in_a_file_fails_with_what_to_install(
     monkeypatch.setattr(formats, "_plug_in", lambda kind: False)
     assert begins_as_picture(data[:HEAD])
     with pytest.raises(DecodeError, match=rf"{name} needs a plug-in .*pip install 'raisonne\[formats\]'"):
-        decode(data, ROOM)
+        decode_here(data, Bounds(ROOM))
 
 
 @needs("pillow_heif")
