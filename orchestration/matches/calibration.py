@@ -29,7 +29,7 @@ from transforms.matches import edits
 from transforms.matches.edits import Edit
 from transforms.pictures import PICTURE_ENDINGS, Pixels
 
-CODE = 1  # raise when the same pictures would be edited or embedded otherwise
+CODE = 2  # raise when the same pictures would be edited or embedded otherwise
 NOT_TRAINED = "not_trained"
 _LEAST_SIDE = 32  # pixels that an edit needs
 _AT_ONCE = 256  # pictures whose vectors are read at once
@@ -86,7 +86,7 @@ class CalibrationReader:
         source = self.training(picture.index)
         if picture.edit is None or picture.other is None:
             return source
-        other = self.training(picture.other)
+        source, other = edits.bounded(source), edits.bounded(self.training(picture.other))
         if min(*source.shape[:2], *other.shape[:2]) < _LEAST_SIDE:
             raise ValueError(f"a side of fewer than {_LEAST_SIDE} pixels cannot be edited")
         seed = int(picture.digest[:16], 16)

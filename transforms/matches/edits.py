@@ -17,6 +17,8 @@ import numpy.typing as npt
 from transforms.pictures import Pixels
 
 WHOLE, PART = "whole", "part"
+_MOST_PIXELS = 8_000_000
+"""Of a picture that is edited: edits hold some 100 bytes a pixel, and pictures are compared at 320 pixels a side."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Edit:
     name: str
     kind: str
     apply: Callable[[Pixels, Pixels, np.random.Generator], Pixels]
+
+
+def bounded(picture: Pixels) -> Pixels:
+    """Return a picture small enough to be edited in bounded memory: itself up to 8 million pixels, else smaller."""
+    height, width = picture.shape[:2]
+    scale = (_MOST_PIXELS / (height * width)) ** 0.5
+    return picture if scale >= 1 else _sized(picture, width * scale, height * scale)
 
 
 def _pixels(values: npt.NDArray[np.floating]) -> Pixels:

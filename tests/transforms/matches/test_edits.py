@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import picture
-from transforms.matches.edits import EDITS, PART, WHOLE, Edit
+from transforms.matches.edits import EDITS, PART, WHOLE, Edit, bounded
 
 SOURCE, OTHER = (np.asarray(picture(seed, 210, 150)) for seed in (1, 2))
 
@@ -36,3 +36,11 @@ def test_a_splice_is_half_of_the_source_and_a_template_most_of_it() -> None:
         edit = next(e for e in EDITS if e.name == name)
         same = (edit.apply(SOURCE, OTHER, np.random.default_rng(3)) == SOURCE).all(axis=2).mean()
         assert least <= same <= most, name
+
+
+def test_large_pictures_are_edited_smaller_and_others_as_they_are() -> None:
+    assert bounded(SOURCE) is SOURCE
+    large = bounded(np.full((3_000, 4_000, 3), 7, np.uint8))
+    assert large.shape[0] * large.shape[1] <= 8_000_000 * 1.001 and large.shape[1] / large.shape[0] == pytest.approx(
+        4 / 3, abs=0.001
+    )
