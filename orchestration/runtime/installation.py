@@ -86,7 +86,7 @@ def _published(settings: Settings) -> Diagnosis:
             health = Health.BROKEN if lost else Health.LACKING
             return Diagnosis(part, health, f"{home / publishing.LINK} is not there", fix)
         reason = fault(version, settings.limits.duckdb_memory)
-    except FileExistsError as error:
+    except publishing.LinkReplaced as error:
         return Diagnosis(part, Health.BROKEN, str(error).partition(";")[0], _READING_REPAIR)
     except (duckdb.Error, publishing.NotPublished) as error:
         return Diagnosis(part, Health.BROKEN, str(error), f"let whoever runs this read {home}")

@@ -55,6 +55,10 @@ class Damaged(NotPublished):
     """The published version is there, but cannot be read; the message names the repair."""
 
 
+class LinkReplaced(FileExistsError):
+    """Something else is in the place of the link to the published version."""
+
+
 class NotClosed(RuntimeError):
     """A build is still open for writing, or its last transactions are not in the file."""
 
@@ -101,7 +105,7 @@ def writer(home: Path, *, run: str, wait_s: float, on_wait: Callable[[str], None
 def current(home: Path) -> Version | None:
     """Return the version that readers open, or None before the first.
 
-    Raises FileExistsError if the link is anything else.
+    Raises LinkReplaced if the link is anything else.
     """
     link = home / LINK
     try:
@@ -112,7 +116,7 @@ def current(home: Path) -> Version | None:
         path = link
     if match := _NAME.fullmatch(path.name):
         return Version(int(match[1]), path)
-    raise FileExistsError(f"{link} is not a link to a version; `{REPAIR}` moves it away, or move it away yourself")
+    raise LinkReplaced(f"{link} is not a link to a version; `{REPAIR}` moves it away, or move it away yourself")
 
 
 def versions(home: Path) -> list[Version]:
@@ -123,7 +127,7 @@ def versions(home: Path) -> list[Version]:
 
 def history(home: Path) -> list[Version]:
     """Return the kept versions, oldest first, also if the link is gone or something else is in its place."""
-    with suppress(FileExistsError):
+    with suppress(LinkReplaced):
         if current(home):
             return versions(home)
     return _files(home)  # nothing tells an unpublished file from history: then all of it counts as history
@@ -227,7 +231,7 @@ def connect(home: Path, number: int | None = None) -> duckdb.DuckDBPyConnection:
     """
     try:
         return _connect(home, number)
-    except FileExistsError as error:
+    except LinkReplaced as error:
         raise Damaged(str(error)) from None
 
 

@@ -36,7 +36,7 @@ def repair(home: Path, memory: str) -> list[str]:
         published: Version | None = None
         try:
             published = publishing.current(home)
-        except FileExistsError:
+        except publishing.LinkReplaced:
             told.append(f"{home / LINK} was no link to a version: it is now {publishing.set_aside(home / LINK)}")
         for version in reversed(publishing.history(home)):
             reason = fault(version, memory)
