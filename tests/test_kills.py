@@ -54,7 +54,7 @@ _STAGES = {
     _EXPORT,
 }
 _NUMBERS = re.compile(r"\d+")
-_UNLIKE = {"seconds", "run_id", "published_at", "version", "lance_versions"}
+UNLIKE = {"seconds", "run_id", "published_at", "version", "lance_versions"}
 """Columns that tell of one run: how long it took, when, and how often versions and tables were written on the way."""
 
 
@@ -196,8 +196,7 @@ def facts(home: Path) -> dict[str, list[str]]:
     """Return the rows of every fact table, in an order of their own."""
     return {
         table.name: sorted(
-            repr({name: value for name, value in row.items() if name not in _UNLIKE})
-            for row in table.read().to_pylist()
+            repr({name: value for name, value in row.items() if name not in UNLIKE}) for row in table.read().to_pylist()
         )
         for table in Facts(home / "facts")
     }
@@ -218,7 +217,7 @@ def exports_of_newest(home: Path) -> bool:
 
 
 def _alike(table: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    return table.select(*(duckdb.ColumnExpression(name) for name in table.columns if name not in _UNLIKE))
+    return table.select(*(duckdb.ColumnExpression(name) for name in table.columns if name not in UNLIKE))
 
 
 def points(commits: list[str]) -> list[Point]:

@@ -18,14 +18,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as pytest does: `conftest` and the tests themselves
 
+import duckdb
 from conftest import Landing
-from test_kills import Home, fill, published
+from test_kills import UNLIKE, Home, fill
 
 from tests.soak.inputs import Inputs, rows_of
 from tests.soak.readers import Readers
 from tests.soak.runs import Runs, disk
 
 _READERS = 8
+_HISTORY = ("warehouse.versions", "provenance.timeline")
+"""Tables that tell what was published before, which of two homes is never the same."""
+_JOINS = "joins"
+"""The column that counts by how many joins the pictures were compared: fewer where all came at once."""
 
 
 def figure(name: str, value: float, unit: str, goal: str, **parts: object) -> bool:
@@ -41,6 +46,20 @@ def figure(name: str, value: float, unit: str, goal: str, **parts: object) -> bo
     said = {"figure": f"soak_{name}", "value": value, "unit": unit, "goal": goal, "parts": parts}
     print(json.dumps(said, ensure_ascii=False), flush=True)
     return goal != "0" or value == 0
+
+
+def contents(home: Path) -> dict[str, list[str]]:
+    """Return the rows of every published table, in an order of their own, without what tells of one run."""
+    with duckdb.connect(str(home / "raisonne.duckdb"), read_only=True) as con:
+        names = con.execute("select schema_name || '.' || table_name from duckdb_tables() order by all").fetchall()
+        tables = {name: con.table(name) for (name,) in names if name not in _HISTORY}
+        return {
+            name: sorted(map(repr, table.select(*_told(table.columns)).fetchall())) for name, table in tables.items()
+        }
+
+
+def _told(columns: list[str]) -> list[duckdb.Expression]:
+    return [duckdb.ColumnExpression(name) for name in columns if name not in UNLIKE and name != _JOINS]
 
 
 def soak(folder: Path, minutes: float, seed: int, readers: int = _READERS) -> bool:
@@ -72,7 +91,7 @@ def soak(folder: Path, minutes: float, seed: int, readers: int = _READERS) -> bo
         undisturbed = Runs(calm.config, calm.home, draw, own_disk=False).whole()
         unlike: list[str] = []
         if last and undisturbed:
-            one, other = published(shaken.home), published(calm.home)
+            one, other = contents(shaken.home), contents(calm.home)
             unlike = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
             for name in unlike:
                 rows, others = set(one.get(name, ())), set(other.get(name, ()))
