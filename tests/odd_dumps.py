@@ -439,6 +439,7 @@ def campaign(files: int, first: int = 0) -> tuple[Counter[str], list[str]]:
         at = max((each["seed"] for each in said), default=at) + 1
         if done.returncode:
             faults.append(f"{at - 1}: the process ended with {done.returncode}")
+        print(f"{at - first:,} of {files:,} files, {len(faults)} faults", file=sys.stderr, flush=True)
     return seen, faults
 
 

@@ -7,24 +7,23 @@ The sizes in a footer may be wrong, so they bound nothing. A page is decompresse
 says, and a dictionary or a delta encoding makes each of its values as long as the longest one at most.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
+
+from transforms.storage.compact_thrift import CompactThrift, Struct
 
 _MAGIC = b"PAR1"
 _TAIL = 8  # length of the footer and the magic bytes
 _HEADER, _LONGEST_HEADER = 1 << 10, 16 << 20  # Arrow reads no longer header of a page
-_DEEPEST, _STRUCTS = 40, 1_000_000  # structs within structs, and all: an empty one has a single byte
 _BYTE_ARRAY, _FIXED = 6, 7
 _WIDTHS = {0: 1, 1: 4, 2: 8, 3: 12, 4: 4, 5: 8}  # of a value in memory, by physical type
 _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3  # kinds of pages
 _BY_DICTIONARY, _DELTA = frozenset({2, 8}), 7  # encodings that expand
 _CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 _OFFSET = 8  # bytes that a value takes in memory besides itself
-
-type Struct = Mapping[int, Any]
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def read_layout(file: BinaryIO, size: int) -> ParquetLayout:
     length = footer_size(file, size)
     file.seek(size - _TAIL - length)
     try:
-        said = _Thrift(file.read(length)).struct()
+        said = CompactThrift(file.read(length)).struct()
         leaves = _leaves(said[2])
         groups = [_group(group, size, len(leaves)) for group in said.get(4, ())]
     except (LookupError, TypeError, AttributeError) as error:
@@ -223,7 +222,7 @@ def _page_header(file: BinaryIO, at: int, end: int) -> tuple[Struct, int]:
     while True:
         file.seek(at)
         data = file.read(min(size, end - at))
-        reader = _Thrift(data)
+        reader = CompactThrift(data)
         try:
             return reader.struct(), reader.at
         except IndexError:
@@ -249,75 +248,3 @@ def _longest(file: BinaryIO, at: int, header: Struct, codec: int) -> int:
         length = int.from_bytes(data[place : place + 4], "little")
         longest, place = max(longest, length), place + 4 + length
     return min(longest, page)
-
-
-class _Thrift:
-    """Thrift's compact protocol, read without knowing its structs. IndexError: the data ends before they do."""
-
-    def __init__(self, data: bytes) -> None:
-        self.at = 0
-        self._data, self._structs = data, 0
-
-    def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Return the fields of the next struct by number."""
-        self._structs += 1
-        if depth > _DEEPEST or self._structs > _STRUCTS:
-            raise pa.ArrowInvalid(f"its footer holds more than {_STRUCTS:,} records, or nests them too deeply")
-        fields: dict[int, Any] = {}
-        number = 0
-        while head := self._byte():
-            number = number + (head >> 4) if head >> 4 else self._signed()
-            kind = head & 15
-            fields[number] = kind == 1 if kind in (1, 2) else self._value(kind, depth)
-        return fields
-
-    def _value(self, kind: int, depth: int) -> Any:  # noqa: ANN401 -- any value of Thrift
-        match kind:
-            case 1 | 2 | 3:
-                return self._byte()
-            case 4 | 5 | 6:
-                return self._signed()
-            case 7:
-                return self._bytes(8)
-            case 8:
-                return self._bytes(self._varint())
-            case 9 | 10:
-                head = self._byte()
-                size, of = head >> 4, head & 15
-                size = self._varint() if size == 15 else size
-                return [self._value(of, depth + 1) for _ in range(size)]
-            case 11:
-                size = self._varint()
-                kinds = self._byte() if size else 0
-                return [(self._value(kinds >> 4, depth + 1), self._value(kinds & 15, depth + 1)) for _ in range(size)]
-            case 12:
-                return self.struct(depth + 1)
-            case 13:
-                return self._bytes(16)
-        raise pa.ArrowInvalid("its footer or the header of a page is broken")
-
-    def _byte(self) -> int:
-        found = self._data[self.at]
-        self.at += 1
-        return found
-
-    def _bytes(self, size: int) -> bytes:
-        if size > len(self._data) - self.at:
-            raise IndexError
-        self.at += size
-        return self._data[self.at - size : self.at]
-
-    def _varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-            if shift > 63:
-                raise pa.ArrowInvalid("its footer or the header of a page is broken")
-
-    def _signed(self) -> int:
-        value = self._varint()
-        return value >> 1 ^ -(value & 1)
