@@ -75,6 +75,25 @@ def kill_at(config: Path, arguments: Sequence[str], line: str, timeout: float) -
     Raises:
         AssertionError: If it ends before.
     """
+    code, said = signal_at(config, arguments, line, signal.SIGKILL, timeout)
+    assert code == -signal.SIGKILL, f"it never said {line!r}:\n{said}"
+
+
+def signal_at(
+    config: Path, arguments: Sequence[str], line: str, number: signal.Signals, timeout: float
+) -> tuple[int | None, str]:
+    """Start a command, send it a signal as soon as a line of its standard error begins so, and wait for its end.
+
+    Args:
+        config: Its settings.
+        arguments: What follows `raisonne`.
+        line: What the line begins with.
+        number: The signal.
+        timeout: Seconds after which it is killed.
+
+    Returns:
+        Its exit code, and its standard error.
+    """
     reading, writing = os.pipe()
     with os.fdopen(reading, errors="replace") as errors, Path(os.devnull).open("w") as nothing:
         process = _start(config, arguments, nothing.fileno(), writing)
@@ -82,12 +101,16 @@ def kill_at(config: Path, arguments: Sequence[str], line: str, timeout: float) -
         timer = threading.Timer(timeout, process.kill)
         timer.start()
         try:
-            before = list(takewhile(lambda each: not each.startswith(line), errors))
+            said = [*takewhile(lambda each: not each.startswith(line), errors)]
+            if process.is_alive():
+                os.kill(process.pid or 0, number)
+            said += errors
+            process.join()
         finally:
             timer.cancel()
             process.kill()
             process.join()
-    assert process.exitcode == -signal.SIGKILL, f"it never said {line!r}:\n{''.join(before)}"
+    return process.exitcode, "".join(said)
 
 
 def _start(config: Path, arguments: Sequence[str], output: int, errors: int) -> ForkServerProcess:

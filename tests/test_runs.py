@@ -6,6 +6,7 @@ Processes of their own wherever the process, or what it says, is what counts.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import Landing, Row, encoded, picture
+from conftest import PATIENCE_S, Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
 from orchestration.warehouse import publishing
+from tests import processes
+
+_INTERRUPTED = "raisonne: the run stopped, the last version stands: interrupted; the next run goes on from here"
 
 type Rows = Callable[[int, int], list[Row]]
 
@@ -183,14 +187,16 @@ def test_readers_never_fail_and_never_see_two_versions(grown: Landing, rows_of: 
     assert counts(grown) == [18, 18, 1]
 
 
-def test_runs_killed_one_after_another_leave_the_last_version_and_the_next_one_completes(
-    grown: Landing, rows_of: Rows
-) -> None:
+def test_runs_that_are_ended_leave_the_last_version_and_the_next_one_completes(grown: Landing, rows_of: Rows) -> None:
     before = version(grown)
     grown.shard("00002", rows_of(40, 4))
     (grown.folder / "generations" / "later.jpg").write_bytes(encoded(picture(41)))
-    for point in ("fingerprinted tiny/00002", "matching generations", "building tables"):
-        grown.killed_at(point)  # each goes on from what the one before it left
+    for point in ("fingerprinted tiny/00002", "matching generations", "building tables"):  # each goes on from the last
+        if point == "matching generations":
+            code, said = processes.signal_at(grown.config, ("run",), point, signal.SIGINT, PATIENCE_S)
+            assert (code, said.splitlines()[-1]) == (130, _INTERRUPTED)
+        else:
+            grown.killed_at(point)
         assert version(grown) == before, point
         assert counts(grown) == [12, 12, 1], point
         with publishing.connect(grown.home) as con:

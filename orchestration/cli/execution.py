@@ -15,6 +15,7 @@ from orchestration.runtime import homes, instance
 
 _OWN = ("orchestration.", "transforms.")  # the modules of our own errors
 _DAGSTER = "dagster."
+_INTERRUPTS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 
 
 def execute(
@@ -65,6 +66,13 @@ def reason(events: Sequence[dg.DagsterEvent]) -> str:
             return told(event.job_failure_data.error)
     failed = [event.message for event in events if event.is_failure and event.message]
     return failed[-1] if failed else "the run failed; `raisonne ui` shows its log"
+
+
+def interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
+    """Tell whether a run ended because somebody interrupted it."""
+    errors = [event.step_failure_data.error for event in events if event.is_step_failure]
+    errors += [event.job_failure_data.error for event in events if event.is_job_failure]
+    return any(error is not None and error.cls_name in _INTERRUPTS for error in errors)
 
 
 def told(error: SerializableErrorInfo) -> str:

@@ -14,13 +14,25 @@ from orchestration.cli.download import download
 from orchestration.cli.export import export
 from orchestration.cli.guard.check import check
 from orchestration.cli.guard.serve import serve
+from orchestration.cli.published import CommandError, ExitCode
 from orchestration.cli.run import run
 from orchestration.cli.show import show
 from orchestration.cli.sql.command import sql
 from orchestration.cli.ui import ui
 
 
-@click.group(epilog="Example: raisonne run && raisonne sql 'from reports.duplicate_frequency'")
+class Commands(click.Group):
+    """The subcommands. Ctrl-C ends each with one sentence and an exit code of its own."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Invoke the chosen command. Raises CommandError where it is interrupted."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            raise CommandError("interrupted", ExitCode.INTERRUPTED) from None
+
+
+@click.group(cls=Commands, epilog="Example: raisonne run && raisonne sql 'from reports.duplicate_frequency'")
 @click.version_option(package_name="raisonne", message="%(version)s")
 def main() -> None:
     """Find which training pictures an image model reproduces, and how often it was trained on them."""

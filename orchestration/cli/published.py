@@ -40,6 +40,7 @@ class ExitCode(IntEnum):
         UNAVAILABLE: `check` or `serve` could not search; treat it as a block.
         INCOMPLETE: `run` is done, but what the warnings name could not be used, or not as a whole.
         BLOCKED: `check` blocks an image.
+        INTERRUPTED: Ctrl-C, as shells have it.
     """
 
     DONE = 0
@@ -48,6 +49,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 3
     INCOMPLETE = 4
     BLOCKED = 10
+    INTERRUPTED = 130
 
 
 class CommandError(click.ClickException):

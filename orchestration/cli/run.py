@@ -27,7 +27,7 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
     searched than of the last one (publishing.coverage_drop) is held back without --accept-drop.
 
     Exit codes: 0 done; 1 failed or held back; 2 wrong arguments or settings; 4 done, but shards or archives of
-    generations that the warnings name could not be used, or not as a whole.
+    generations that the warnings name could not be used, or not as a whole; 130 interrupted.
     """
     settings = load_settings(config)
     if forget and job == "generations_only":
@@ -56,6 +56,8 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
         raise CommandError(str(error), ExitCode.USAGE) from None
     except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records; a step's errors are in the result
         raise _stopped(str(getattr(error, "orig", None) or error), settings.home) from None
+    if not result.success and execution.interrupted(result.all_events):
+        raise _stopped("interrupted; the next run goes on from here", settings.home, ExitCode.INTERRUPTED)
     if not result.success:
         raise _stopped(execution.reason(result.all_events), settings.home)
     unusable = notes.unusable_shards(facts)
@@ -73,7 +75,7 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
     sys.exit(ExitCode.DONE if complete else ExitCode.INCOMPLETE)
 
 
-def _stopped(reason: str, home: Path) -> CommandError:
+def _stopped(reason: str, home: Path, code: ExitCode = ExitCode.FAILED) -> CommandError:
     from orchestration.runtime import full_disks
     from orchestration.warehouse import publishing
 
@@ -83,5 +85,5 @@ def _stopped(reason: str, home: Path) -> CommandError:
         version = None
     stands = "the last version stands" if version and version.path.exists() else "nothing is published yet"
     return CommandError(
-        f"the run stopped, {stands}: {full_disks.explained(reason, full_disks.places_of_run(home)) or reason}"
+        f"the run stopped, {stands}: {full_disks.explained(reason, full_disks.places_of_run(home)) or reason}", code
     )

@@ -41,7 +41,7 @@ def places_of_run(home: Path) -> dict[Path, str]:
     Args:
         home: The folder of the warehouse.
     """
-    records = Path(os.environ.get("DAGSTER_HOME", home / "dagster"))
+    records = Path(os.environ.get("DAGSTER_HOME") or home / "dagster")
     moves = {} if records.is_relative_to(home) else {records: "point DAGSTER_HOME"}
     return {home: "move `home`"} | moves | {Path(tempfile.gettempdir()): "point TMPDIR"}
 

@@ -55,7 +55,8 @@ def prepare(home: Path) -> Path:
     Raises DagsterHomeError for a folder whose name Dagster would read as another one.
     """
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run plans, in one transaction
-    folder = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
+    folder = Path(os.environ.get("DAGSTER_HOME") or home / "dagster")  # empty is not set
+    os.environ["DAGSTER_HOME"] = str(folder)
     if _IN_URL.search(str(folder)):
         raise DagsterHomeError(
             f"Dagster cannot keep its records in {folder}: it reads `?` and `%` with two digits as parts of a URL. "
