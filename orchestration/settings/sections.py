@@ -284,7 +284,7 @@ class Limits(Section):
     @property
     def of_files(self) -> ByteLimits:
         """Limits of files that are not pictures."""
-        return ByteLimits(self.text_bytes, self.record_bytes, self.batch_bytes, self.table_bytes)
+        return ByteLimits(*map(int, (self.text_bytes, self.record_bytes, self.batch_bytes, self.table_bytes)))
 
 
 class Search(Section):
