@@ -305,7 +305,7 @@ class Limits(Section):
     @property
     def of_files(self) -> ByteLimits:
         """Limits of files that are not pictures."""
-        return ByteLimits(self.text_bytes, self.record_bytes, self.batch_bytes, self.table_bytes)
+        return ByteLimits(*map(int, (self.text_bytes, self.record_bytes, self.batch_bytes, self.table_bytes)))
 
 
 Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]

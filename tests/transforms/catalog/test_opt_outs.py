@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.settings.sections import Limits
 from transforms.catalog import opt_outs
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import stated
@@ -182,3 +183,8 @@ def test_a_key_that_comes_twice_counts_twice(write: Write) -> None:
         ("url", "u"),
         ("host", "a.org"),
     ]
+
+
+def test_limits_of_the_settings_are_taken(write: Write) -> None:
+    path = write("a.csv", "url\nhttps://a.org/1\n")
+    assert list(opt_outs.batches(path, Limits().of_files)) == [[("url", "https://a.org/1")]]
