@@ -47,7 +47,10 @@ def test_growth_computes_only_what_is_new(
     landing.run_here()
     after = embedded(facts)
     wanted = facts["calibration_pictures"].read(["pixel_sha256", "edit"]).to_pylist()
-    assert after.keys() == {(row["pixel_sha256"], row["edit"]) for row in wanted}, "what left the sample is forgotten"
+    named = {(digest, edit.partition(" ")[0]) for digest, edit in after}
+    assert named == {(row["pixel_sha256"], row["edit"]) for row in wanted}, "what left the sample is forgotten"
+    fillings = {edit.partition(" ")[2] for _, edit in after if edit}
+    assert fillings <= {digest for digest, edit in after if not edit}, "an edit is filled with a picture of the sample"
     kept = before.keys() & after.keys()
     assert kept and all(before[key] == after[key] for key in kept)
     names = [name for name in SCHEMAS if name.startswith(("calibration", "null", "generation"))]

@@ -46,6 +46,7 @@ class CalibrationPicture:
         path: File of a held-out picture.
         edit: The edit that is applied before searching.
         other: Index of the picture that fills the areas an edit leaves empty.
+        filling: SHA-256 of the pixels of that picture.
     """
 
     digest: str
@@ -53,11 +54,12 @@ class CalibrationPicture:
     path: str | None = None
     edit: Edit | None = None
     other: int | None = None
+    filling: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
-        """The digest and the name of the edit, the key in fact tables."""
-        return self.digest, self.edit.name if self.edit else ""
+        """The digest, and the edit with what it fills in: all that the pixels depend on, and the key of embeddings."""
+        return self.digest, f"{self.edit.name} {self.filling}" if self.edit else ""
 
     @property
     def population(self) -> str:
@@ -124,10 +126,11 @@ def sample(reader: CalibrationReader, held_out: Iterable[str], count: int, trial
     index = reader.index
     trained = index.sample(count).tolist()
     plain = [CalibrationPicture(index.hex_digest(i), i) for i in trained]
+    fillings = [(i, each.digest) for each, i in zip(plain, trained, strict=True)]
     copies = [
         # which edit a picture gets depends on its digest, and stays when the sample grows
-        CalibrationPicture(each.digest, i, edit=edits.EDITS[int(each.digest[:8], 16) % len(edits.EDITS)], other=other)
-        for each, i, other in zip(plain, trained, trained[1:] + trained[:1], strict=True)
+        CalibrationPicture(each.digest, i, None, edits.EDITS[int(each.digest[:8], 16) % len(edits.EDITS)], *filling)
+        for each, i, filling in zip(plain, trained, fillings[1:] + fillings[:1], strict=True)
     ]
     return [*plain, *_held_out(reader, held_out)[:count], *copies[:trials]]
 

@@ -192,10 +192,9 @@ def null_rows(
 
 def _row(index: PictureIndex, match: CalibrationMatch, p_value: float) -> dict[str, object]:
     picture = match.picture
-    digest, edit = picture.key
     return {
-        "pixel_sha256": digest,
-        "edit": edit,
+        "pixel_sha256": picture.digest,
+        "edit": picture.edit.name if picture.edit else "",
         "population": picture.population,
         "sample_id": None if picture.index is None else int(index.ids[picture.index]),
         "path": picture.path,
