@@ -15,6 +15,7 @@ from orchestration.cli.main import main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 PAGES = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING}
 _READ_ONLY = {"show", "sql"}
 
@@ -164,3 +165,11 @@ def test_the_limits_shown_are_those_of_the_code(sample: Landing) -> None:
     limits = PixelLimits()
     assert limits.solid_share == 1 / 5
     assert f"under a fifth of both pictures ({limits.larger_share:.0%} where" in README
+
+
+def test_every_promise_of_security_names_a_test() -> None:
+    promises = re.findall(r"^\| (.*) \|$", SECURITY.partition("## What is promised")[2].partition("## ")[0], re.M)[2:]
+    assert len(promises) > 15
+    for promise in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", promise)
+        assert named and all((ROOT / name).is_file() for name in named), promise
