@@ -11,6 +11,7 @@ of its own, has to publish the same tables.
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -117,6 +118,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was mounted is unmounted
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         return 0 if soak(Path(folder), asked.minutes, asked.seed) else 1
 

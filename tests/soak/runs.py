@@ -3,24 +3,31 @@
 What belongs here: starting a run, disturbing it, and how it ended. What does not: what lands meanwhile (`inputs.py`).
 """
 
+import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from test_kills import AFTER, BEFORE, Point, run
 
-from tests.processes import FORKS
+from tests.processes import FORKS, ROOT
 
 _DISK = 400 << 20  # bytes of the home, where it may have a disk of its own
 _LEFT = (0, 100_000, 1_000_000, 5_000_000)  # bytes that are left on a full disk
 _FILE = (4_096, 65_536, 1_000_000)  # bytes of the largest file, where it may not
+_STRACE = shutil.which("strace")
+_CALLS = ("fsync", "fdatasync", "rename", "renameat2", "linkat", "link", "symlink", "unlink", "ftruncate", "pwrite64")
+_COUNTED = 12  # strace counts in each thread
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _PATIENCE = 1_800  # seconds that a run may take
 
 
@@ -61,6 +68,7 @@ class Runs:
         self.ended: Counter[str] = Counter()
         self._config, self._home, self._draw, self._own_disk = config, home, draw, own_disk
         self._commits: list[str] = []
+        self._ways: list[Callable[[], None]] = []
         self._seconds, self._count = 10.0, 0
 
     def whole(self) -> bool:
@@ -71,8 +79,12 @@ class Runs:
         return done
 
     def disturbed(self) -> None:
-        """Let a run be disturbed in one of the ways, chosen by chance."""
-        self._draw.choice((self._killed_at_a_commit, self._killed_at_any_time, self._two, self._full))()
+        """Let a run be disturbed in one of the ways: in all of them, in an order of chance, before one comes again."""
+        if not self._ways:
+            ways = [self._killed_at_a_commit, self._killed_at_any_time, self._two, self._full]
+            ways += [self._killed_at_a_call] * (_STRACE is not None)
+            self._ways = self._draw.sample(ways, len(ways))
+        self._ways.pop()()
 
     def _killed_at_a_commit(self) -> None:
         known = sorted(set(self._commits)) or [" "]
@@ -84,6 +96,15 @@ class Runs:
         process.join(self._draw.uniform(0, self._seconds))
         process.kill()
         self._count_end("at any time", self._joined(process))
+
+    def _killed_at_a_call(self) -> None:
+        """Let the kernel kill a run at one of the calls by which it writes: some count of it in one of its threads."""
+        call, count = self._draw.choice(_CALLS), self._draw.randint(1, _COUNTED)
+        command = [sys.executable, "-m", "orchestration.cli", "run", "--config", str(self._config)]
+        inject = [_STRACE or "", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}"]
+        inject += ["-e", f"inject={call}:signal=KILL:when={count}"]
+        done = subprocess.run([*inject, *command], cwd=ROOT, capture_output=True, timeout=_PATIENCE, check=False)
+        self._count_end("at a system call", -signal.SIGKILL if done.returncode in _KILLED else done.returncode)
 
     def _two(self) -> None:
         """Start two writers; each may be killed."""

@@ -4,18 +4,17 @@ What belongs here: reading the bytes of a sidecar, and filling the record of its
 is of which picture (`dumps/samples.py`).
 """
 
-import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transforms.catalog.columns import TEXT_COLUMNS
+from transforms.catalog.record_files import decoded
 from transforms.dumps.members import ROW, Member, text_of, uid_text
 from transforms.dumps.names import RECORDS
 
 BROKEN = "a sidecar that is no JSON object"
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ def read_sidecar(ending: str, data: bytes) -> SidecarFields | None:
         ending: Of its name.
         data: Its bytes.
     """
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    text = data.decode(encoding, errors="replace")
+    text, _ = decoded(data)
     if ending not in RECORDS:
         return SidecarFields(caption=text_of(text), captioned=True)
     try:

@@ -217,6 +217,7 @@ def test_tars_put_together_keep_each_sidecar_with_its_picture(tmp_path: Path) ->
         (said(caption={"en": "x"}), None),
         (b"\xef\xbb\xbf" + said(Text="marked"), "marked"),
         (json.dumps({"caption": "wide"}).encode("utf-16"), "wide"),
+        ('{"caption": "Café à Liège"}'.encode("cp1252"), "Café à Liège"),
     ],
 )
 def test_captions_come_in_many_forms(tmp_path: Path, sidecar: bytes, caption: str | None) -> None:
