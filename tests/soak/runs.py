@@ -69,6 +69,7 @@ class Runs:
         self._config, self._home, self._draw, self._own_disk = config, home, draw, own_disk
         self._commits: list[str] = []
         self._ways: list[Callable[[], None]] = []
+        self._logs: dict[ForkServerProcess, str] = {}
         self._seconds, self._count = 10.0, 0
 
     def whole(self) -> bool:
@@ -145,11 +146,10 @@ class Runs:
         return str(log)
 
     def _start(self, point: Point | None) -> ForkServerProcess:
-        self._last = self._log()
-        process: ForkServerProcess = FORKS.Process(
-            target=run, args=(str(self._config), str(self._home), self._last, point)
-        )
+        log = self._log()
+        process: ForkServerProcess = FORKS.Process(target=run, args=(str(self._config), str(self._home), log, point))
         process.start()
+        self._logs[process] = log
         return process
 
     def _joined(self, process: ForkServerProcess) -> int:
@@ -158,7 +158,8 @@ class Runs:
             process.kill()
             process.join()
             self.ended["hung"] += 1
-        self._commits += Path(self._last).read_text().splitlines()
+        if process in self._logs:
+            self._commits += Path(self._logs.pop(process)).read_text().splitlines()
         return process.exitcode or 0
 
     def _count_end(self, how: str, code: int) -> None:
