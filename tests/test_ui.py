@@ -237,7 +237,8 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
 
     _export_an_earlier_version(ui, landing, before)
     assert {run["status"] for run in ui.runs()} == {"SUCCESS"}
-    _check_in_a_browser(ui)
+    if _CHROMIUM.exists():
+        _check_in_a_browser(ui)
 
     running = " ".join(ui.processes().values())
     assert all(part in running for part in ("orchestration.cli ui", "code-server", "api grpc", "dagster._daemon"))
