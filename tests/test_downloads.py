@@ -599,7 +599,7 @@ def test_a_download_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
                         f"raisonne: another download writes to {tmp_path}/dump; wait until it ends\n",
                     )
                 os.killpg(process.pid, end)
-                assert process.wait(600) == (1 if end == signal.SIGINT else -signal.SIGKILL)
+                assert process.wait(600) == (130 if end == signal.SIGINT else -signal.SIGKILL)
             assert server.left.wait(600), "img2dataset outlived the download"
             assert {path.name for path in tmp_path.glob("dump/*/*.tar")} <= {"00000.tar"}
         server.over.set()

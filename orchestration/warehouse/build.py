@@ -5,7 +5,7 @@ What belongs here: one DuckDB connection from empty file to audited file. What d
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,11 +169,14 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
     if kind:  # what was a table may have become a view, which `create or replace` refuses
         what = "view" if kind[0][0] == "VIEW" else "table"
         con.execute(f'drop {what} "{model.stage}"."{model.table}"')
+    con.begin()  # so that a table and its comments are written to the disk once
     try:
-        # one transaction, so that a table and its comments are written to the disk once
-        con.execute("\n;\n".join(("begin", model.create, *model.comments, "commit")))
+        con.execute("\n;\n".join((model.create, *model.comments)))
+        con.commit()
         return int(con.execute(f'select count(*) from "{model.stage}"."{model.table}"').fetchall()[0][0])  # noqa: S608
     except duckdb.Error as error:
+        with suppress(duckdb.Error):  # counting failed, which is in no transaction
+            con.rollback()
         raise RuntimeError(f"{model.path}: {error}") from error
 
 
