@@ -18,8 +18,7 @@ from pathlib import Path
 _EXPORTING = ".exporting-"  # within a folder that is filled
 _WRITING = ".writing-"  # beside a file or a folder that is new
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD of fcntl.h, and the flag of stdio.h
-_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
-_NO_SYNC = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -102,7 +101,7 @@ def replace_folder(new: Path, target: Path) -> None:
     try:
         _exchange(new, target)
     except OSError as error:
-        if error.errno not in _NO_EXCHANGE:
+        if error.errno not in _UNSUPPORTED:
             raise
         target.rename(new.with_name(f"earlier-{new.name}"))
         new.rename(target)
@@ -138,7 +137,7 @@ def sync_if_possible(path: Path) -> None:
     try:
         sync(path)
     except OSError as error:
-        if error.errno not in _NO_SYNC:
+        if error.errno not in _UNSUPPORTED:
             raise
 
 
