@@ -1,6 +1,6 @@
 """A published file that is cut, overwritten, gone or replaced: what commands say, what repairs it, what a run does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import duckdb
@@ -9,7 +9,7 @@ from conftest import command
 
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.warehouse import publishing, sql_folder, version
+from orchestration.warehouse import previous, publishing, sql_folder, version
 from orchestration.warehouse.models import load
 from orchestration.warehouse.publishing import Version
 from orchestration.warehouse.soundness import faults, repair
@@ -144,11 +144,40 @@ def test_without_a_sound_version_a_run_is_named(home: Path) -> None:
 
 
 def test_a_repair_does_not_take_what_cannot_be_opened_for_damaged(home: Path) -> None:
-    with publishing.lock(home), pytest.raises(publishing.Busy):
+    with publishing.lock(home), pytest.raises(publishing.Busy, match=r"; wait for that run, or end it$"):
         repair.repair(home, MEMORY)
     with pytest.raises(duckdb.Error, match="memory"):
         repair.repair(home, "1MB")
     assert newest(home).number == 2
+
+
+def test_a_disk_that_fails_is_damage() -> None:
+    with pytest.raises(duckdb.IOException) as found:
+        duckdb.connect("/proc/self/mem", read_only=True)  # whose first bytes nobody can read
+    told = publishing.damage(found.value)
+    assert told is not None and told.endswith('/mem": Input/output error')
+
+
+@pytest.mark.parametrize("kind", [duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException])
+def test_a_defect_of_duckdb_is_not_taken_for_damage(
+    home: Path, kind: type[duckdb.Error], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defect = kind("INTERNAL Error: Attempted to dereference unique_ptr that is NULL!\nStack Trace:\n0x7f")
+    assert publishing.damage(defect) is None
+    assert publishing.explained(defect) == (
+        "DuckDB failed (INTERNAL Error: Attempted to dereference unique_ptr that is NULL!); "
+        "the published version may be damaged: `raisonne doctor` tells"
+    )
+    with pytest.raises(kind), faults.reading(home):
+        raise defect
+
+    def broken(version: Version) -> duckdb.DuckDBPyConnection:
+        raise defect
+
+    monkeypatch.setattr(publishing, "open_version", broken)
+    with pytest.raises(kind):
+        repair.repair(home, MEMORY)
+    assert [version.number for version in publishing.versions(home)] == [1, 2], "nothing is set aside"
 
 
 def test_a_home_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
@@ -212,3 +241,19 @@ def test_a_run_publishes_although_the_version_before_is_damaged(published: Runs)
     assert newest(published.home).number == 5
     with publishing.connect(published.home) as con:
         assert con.execute("select version from warehouse.versions order by 1").fetchall() == [(3,), (5,)]
+
+
+def test_a_run_reads_what_it_uses_of_the_version_before(published: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.publish()
+    read: list[object] = []
+    real = faults.fault
+
+    def noted(version: Version, memory: str, tables: Collection[str] | None = None) -> str | None:
+        read.append(tables)
+        return real(version, memory, tables)
+
+    monkeypatch.setattr(faults, "fault", noted)
+    assert published.plan().holder is not None
+    assert read == [previous.READ], "whatever else it holds"
+    published.plan(3)
+    assert read == [previous.READ, None], "tables that stay are published again, so all are read"

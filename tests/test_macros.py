@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, Landing
 
-from orchestration.cli.sql import nearest_macro
+from orchestration.cli.sql import lance_extension, nearest_macro
 from orchestration.facts import Facts
 from orchestration.warehouse import functions, macros
 from orchestration.warehouse.headers import ModelError
@@ -102,9 +102,7 @@ def test_a_macro_that_says_too_little_is_refused(tmp_path: Path) -> None:
         macros.load(folder.parent)
 
 
-def test_nearest_through_lance_is_what_the_vectors_say(sample: Landing) -> None:
-    if nearest_macro.extension() is None:
-        pytest.skip("the lance extension of this DuckDB is not installed: pip install 'raisonne[lance]'")
+def test_nearest_is_what_the_vectors_say(sample: Landing) -> None:
     table = Facts(sample.home / "facts")["copy_embeddings"].read(["sample_id", "vector"])
     ids = table["sample_id"].to_numpy()
     vectors = np.stack(table["vector"].to_numpy())
@@ -113,8 +111,11 @@ def test_nearest_through_lance_is_what_the_vectors_say(sample: Landing) -> None:
     shown = sample.raisonne("sql", "--format", "csv", query).stdout.split()[1:]
     assert np.allclose([float(cosine) for cosine in shown], np.sort(cosines)[::-1][:20], atol=1e-5)
     with duckdb.connect(str(sample.home / "raisonne.duckdb"), read_only=True) as con:
-        nearest_macro.provide(con, sample.home / "facts", "from lance_vector_search(")
+        nearest_macro.provide(con, sample.home / "facts")
         assert con.execute("from nearest(7)").fetchall() == [], "of a row without a vector, not any ten rows"
+        if lance_extension.extension() is None:
+            pytest.skip("the lance extension of this DuckDB is not installed: pip install 'raisonne[lance]'")
+        lance_extension.load(con)
         con.execute("set variable wanted = ?", [vectors[7].tolist()])
         searched = con.execute(
             "select sample_id, _distance from lance_vector_search($1, 'vector', getvariable('wanted'), k = 3)",
@@ -123,10 +124,7 @@ def test_nearest_through_lance_is_what_the_vectors_say(sample: Landing) -> None:
     assert searched[0][0] == ids[7] and searched[0][1] == pytest.approx(0, abs=1e-5)
 
 
-def test_without_the_extension_the_fix_is_named(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(nearest_macro, "extension", lambda: None)
-    nearest_macro.provide(con, ROOT, "select 'nearest' as word from catalog.samples")
-    with pytest.raises(nearest_macro.NoExtension, match=r"pip install 'raisonne\[lance\]'"):
-        nearest_macro.provide(con, ROOT, "select * from Nearest (1)")
+def test_without_the_extension_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lance_extension, "extension", lambda: None)
+    with duckdb.connect() as con, pytest.raises(lance_extension.NoExtension, match=r"pip install 'raisonne\[lance\]'"):
+        lance_extension.load(con)

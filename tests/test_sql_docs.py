@@ -9,14 +9,10 @@ from conftest import ROOT, Landing
 from nbclient import NotebookClient
 from test_readme import blocks, invocations
 
-from orchestration.cli.sql import nearest_macro
+from orchestration.cli.sql import lance_extension
 
 PAGE = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
 COMMANDS = [arguments for arguments in invocations(PAGE) if len(arguments) > 1]  # the others wait for a terminal
-
-
-def without_extension(text: str) -> bool:
-    return ("nearest(" in text or "lance_vector" in text) and nearest_macro.extension() is None
 
 
 @pytest.fixture
@@ -35,8 +31,6 @@ def test_a_query_answers(query: str, sample: Landing) -> None:
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_command_works(arguments: list[str], sample: Landing, as_shown: Path) -> None:
-    if without_extension(arguments[-1]):
-        pytest.skip("the lance extension of this DuckDB is not installed: pip install 'raisonne[lance]'")
     arguments = [str(as_shown / each) if each.endswith(".parquet") else each for each in arguments]
     shown = sample.raisonne(*arguments).stdout
     assert shown.strip() or list(as_shown.glob("*.parquet"))
@@ -44,7 +38,7 @@ def test_a_command_works(arguments: list[str], sample: Landing, as_shown: Path) 
 
 @pytest.mark.parametrize("snippet", blocks(PAGE, "python"), ids=lambda text: text.split()[1])
 def test_a_snippet_runs(snippet: str, as_shown: Path) -> None:
-    if without_extension(snippet):
+    if "lance_vector" in snippet and lance_extension.extension() is None:
         pytest.skip("the lance extension of this DuckDB is not installed: pip install 'raisonne[lance]'")
     names: dict[str, object] = {}
     exec(compile(snippet, "docs/sql.md", "exec"), names)  # noqa: S102 -- our own page

@@ -50,12 +50,12 @@ def doctor(repair: bool, config: str | None) -> None:
 
 
 def _lance() -> "Diagnosis":
-    from orchestration.cli.sql import nearest_macro
+    from orchestration.cli.sql import lance_extension
     from orchestration.runtime.installation import Diagnosis, Health
 
     part = "DuckDB's lance extension"
     try:
-        return Diagnosis(part, Health.FINE, str(nearest_macro.require_extension()))
-    except nearest_macro.NoExtension as error:
+        return Diagnosis(part, Health.FINE, str(lance_extension.require_extension()))
+    except lance_extension.NoExtension as error:
         finding, _, fix = str(error).partition(": ")
         return Diagnosis(part, Health.LACKING, finding, fix)

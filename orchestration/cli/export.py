@@ -76,6 +76,10 @@ def export(
     with open_published(settings, version) as con:
         [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
         folder = exports.default_folder(settings.home, number)
+
+        def full(error: Exception) -> str | None:
+            return explained(str(error), {to or folder: "point --to"})
+
         try:
             if what == "guard":
                 files = guard_bundles.export(con, settings, to, options)
@@ -85,12 +89,11 @@ def export(
                 files = _removal_list(con, settings, to, folder, policy or "keep-1")
         except OSError as error:
             message = f"{error.filename or to or folder}: {error.strerror}" if error.strerror else str(error)
-            raise CommandError(explained(str(error), {to or folder: "point --to"}) or message) from None
+            raise CommandError(full(error) or message) from None
         except duckdb.Error as error:
-            full = explained(str(error), {to or folder: "point --to"})
-            raise CommandError(full or damage_told(error) or str(error)) from None
+            raise CommandError(full(error) or damage_told(error) or str(error)) from None
         except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError) as error:
-            raise CommandError(explained(str(error), {to or folder: "point --to"}) or str(error)) from None
+            raise CommandError(full(error) or str(error)) from None
     for path in files:
         click.echo(path)
 

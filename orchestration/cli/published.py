@@ -118,11 +118,10 @@ def open_published(settings: "Settings", version: int | None = None) -> Iterator
 
 
 def damage_told(error: "duckdb.Error") -> str | None:
-    """Return a sentence with the repair if an error says that the published file is damaged, else None."""
+    """Return a sentence with the fix if an error says that the published file is damaged, or may be, else None."""
     from orchestration.warehouse import publishing
 
-    told = publishing.damage(error)
-    return told and f"the published version is damaged ({told}); run `{publishing.REPAIR}`"
+    return publishing.explained(error)
 
 
 def training_pictures(settings: "Settings") -> "PictureReader":

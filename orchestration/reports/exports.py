@@ -155,9 +155,11 @@ def write_parquet(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> Non
 
 
 def _put(partial: Path, folder: Path, names: Sequence[str], version: int) -> None:
-    """Move the written files to their place. Until all are there, no manifest says that they are."""
-    written = (path.relative_to(partial) for name in names for path in [partial / name, *(partial / name).rglob("*")])
-    new = _sizes(partial, [path.as_posix() for path in written if (partial / path).is_file()])
+    """Move the written files to their place. Until all are there and on disk, no manifest says that they are."""
+    written = [path for name in names for path in [partial / name, *(partial / name).rglob("*")]]
+    for path in written:
+        staging.sync_if_possible(path)
+    new = _sizes(partial, [path.relative_to(partial).as_posix() for path in written if path.is_file()])
     kept = {name: size for name, size in _listed(folder, version).items() if name.partition("/")[0] not in names}
     (folder / MANIFEST).unlink(missing_ok=True)
     for name in names:
@@ -165,8 +167,11 @@ def _put(partial: Path, folder: Path, names: Sequence[str], version: int) -> Non
             staging.replace_folder(partial / name, folder / name)
         else:
             (partial / name).replace(folder / name)
+    staging.sync_if_possible(folder)
     (partial / MANIFEST).write_text(json.dumps({"version": version, "files": kept | new}), encoding="utf-8")
+    staging.sync_if_possible(partial / MANIFEST)
     (partial / MANIFEST).replace(folder / MANIFEST)
+    staging.sync_if_possible(folder)
 
 
 def _listed(folder: Path, version: int) -> dict[str, int]:

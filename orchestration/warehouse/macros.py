@@ -2,7 +2,7 @@
 
 What belongs here: reading `sql/macros/<name>.sql` and `sql/functions/<name>.sql`, and the statements that create them.
 What does not: tables (`warehouse/models.py`), which function calls which (`warehouse/functions.py`), `nearest`, which
-needs an extension (`cli/sql/nearest_macro.py`).
+reads Lance (`cli/sql/nearest_macro.py`).
 
 A file is a header of `--` lines and one SELECT of tables in their schemas, or for a function one expression. A line `--
 parameter <name>: meaning` declares a parameter, in order; the other lines say what a row is and show an example.

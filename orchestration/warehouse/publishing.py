@@ -5,7 +5,7 @@ not: the content of the file (`warehouse/models.py`), starting runs (`automation
 
     <home>/raisonne.duckdb                      relative link to the published version, replaced atomically
     <home>/versions/raisonne-000007.duckdb      mode 0444, never written again
-    <home>/versions/raisonne-000007.duckdb.wal  a link to nothing, see `_guard`
+    <home>/versions/raisonne-000007.duckdb.wal  a dangling link, see `_guard`
     <home>/builds/                              private files of the run under way, gone when it ends
     <home>/writer.lock, writer.json             kernel lock of the writer, and who holds it
 
@@ -34,13 +34,10 @@ LINK = "raisonne.duckdb"
 REPAIR = "raisonne doctor --repair"
 _NAME = re.compile(r"raisonne-(\d{6,})\.duckdb(\.wal.*)?")
 _GUARD = "published/never-written"
-_DAMAGE = (
-    "Corrupt database file",
-    "Could not read enough bytes",
-    "not a valid DuckDB database",
-    "has been invalidated",
+_DAMAGE = re.compile(
+    "Corrupt database file|not a valid DuckDB database|Could not read (enough bytes|.*: Input/output error)"
 )
-_DAMAGE_ERRORS = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+_UNCLEAR = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
 
 
 class Busy(RuntimeError):
@@ -236,9 +233,22 @@ def connect(home: Path, number: int | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def damage(error: duckdb.Error) -> str | None:
-    """Return the first line of an error if it says that a database file is damaged, else None."""
+    """Return the first line of an error if it says that a database file is damaged, else None.
+
+    DuckDB's own defects raise errors of the same types, so the words tell.
+    """
     line = str(error).partition("\n")[0]
-    return line if isinstance(error, _DAMAGE_ERRORS) or any(words in line for words in _DAMAGE) else None
+    return line if _DAMAGE.search(line) else None
+
+
+def explained(error: duckdb.Error) -> str | None:
+    """Return a sentence if an error of a query says that the published version is damaged, or may be, else None."""
+    if told := damage(error):
+        return f"the published version is damaged ({told}); run `{REPAIR}`"
+    if isinstance(error, _UNCLEAR):
+        line = str(error).partition("\n")[0]
+        return f"DuckDB failed ({line}); the published version may be damaged: `raisonne doctor` tells"
+    return None
 
 
 def _connect(home: Path, number: int | None) -> duckdb.DuckDBPyConnection:
@@ -291,12 +301,14 @@ def _kept(home: Path, number: int) -> Version:
     raise NotPublished(f"{home} does not keep version {number}; it has {kept}")
 
 
-def lock(home: Path, wait_s: float = 0, on_wait: Callable[[str], None] | None = None) -> AcquireReturnProxy[FileLock]:
+def lock(
+    home: Path, wait_s: float | None = None, on_wait: Callable[[str], None] | None = None
+) -> AcquireReturnProxy[FileLock]:
     """Take the lock of the writer, for a `with` statement. `writer` is for runs.
 
     Args:
         home: The folder of the warehouse.
-        wait_s: See `writer`, as for the others.
+        wait_s: See `writer`, as for the others. None: no setting says how long, so this does not wait.
         on_wait: likewise.
 
     Raises:
@@ -306,12 +318,14 @@ def lock(home: Path, wait_s: float = 0, on_wait: Callable[[str], None] | None = 
     with suppress(Timeout):
         return held.acquire(timeout=0)
     if on_wait is not None:
-        on_wait(f"waiting up to {wait_s:g} s for {_holder(home)}, which is writing {home}")
+        on_wait(f"waiting up to {wait_s or 0:g} s for {_holder(home)}, which is writing {home}")
     try:
-        return held.acquire(timeout=max(wait_s, 0))
+        return held.acquire(timeout=max(wait_s or 0, 0))
     except Timeout:
-        fix = "wait for that run, end it, or raise publishing.lock_wait_s"
-        raise Busy(f"{home} is being written by {_holder(home)}; gave up after {wait_s:g} s: {fix}") from None
+        fix = "wait for that run, or end it"
+        if wait_s is not None:
+            fix = f"gave up after {wait_s:g} s: wait for that run, end it, or raise publishing.lock_wait_s"
+        raise Busy(f"{home} is being written by {_holder(home)}; {fix}") from None
 
 
 def _holder(home: Path) -> str:

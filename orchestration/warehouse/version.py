@@ -120,7 +120,7 @@ def plan(
     """
     fact_versions, complete = facts.versions(), len(selected) == len(models)
     made_by = _recipe(models, fact_versions, settings.settings_hash)
-    last, history, damaged = _last_sound(home, settings.limits.duckdb_memory, made_by if complete else None)
+    last, history, damaged = _last_sound(home, settings.limits.duckdb_memory, stay=not complete)
     if complete:
         return VersionPlan(tuple(models), True, fact_versions, made_by, history, last, damaged)
     if last is None:
@@ -179,29 +179,24 @@ def publish(plan: VersionPlan, file: VersionBuild, facts: Facts, home: Path, *, 
     return version
 
 
-def _last_sound(
-    home: Path, memory: str, made_by: str | None
-) -> tuple[publishing.Version | None, pa.Table, tuple[str, ...]]:
+def _last_sound(home: Path, memory: str, *, stay: bool) -> tuple[publishing.Version | None, pa.Table, tuple[str, ...]]:
     """Return the newest sound version, its history, and what is wrong with newer ones.
 
-    Of a version that this run replaces as a whole, only the tables that the run reads are read before.
+    A version is read as far as this run reads it. `raisonne doctor` reads it whole.
 
     Args:
         home: The folder of the warehouse.
         memory: The most that DuckDB may hold.
-        made_by: The recipe of the next version. None: tables of the last one stay.
+        stay: Whether tables of the last version stay in the next: then all are read.
     """
     damaged: list[str] = []
     published, kept = publishing.current(home), publishing.versions(home)
     if published and published not in kept:
         damaged.append(f"version {published.number} is gone")
     for version in reversed(kept):
-        fault = faults.fault(version, memory, previous.READ)
-        history = _history(version) if fault is None else HISTORY.empty_table()
-        if fault is None and (made_by is None or history["recipe"][-1].as_py() == made_by):
-            fault = faults.fault(version, memory)
+        fault = faults.fault(version, memory, None if stay else previous.READ)
         if fault is None:
-            return version, history, tuple(damaged)
+            return version, _history(version), tuple(damaged)
         damaged.append(f"version {version.number} is damaged ({fault})")
     return None, HISTORY.empty_table(), tuple(damaged)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 _EXPORTING = ".exporting-"  # within a folder that is filled
 _WRITING = ".writing-"  # beside a file or a folder that is new
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD of fcntl.h, and the flag of stdio.h
-_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def replace_folder(new: Path, target: Path) -> None:
     try:
         _exchange(new, target)
     except OSError as error:
-        if error.errno not in _NO_EXCHANGE:
+        if error.errno not in _UNSUPPORTED:
             raise
         target.rename(new.with_name(f"earlier-{new.name}"))
         new.rename(target)
@@ -126,8 +126,19 @@ def remove(folder: Path) -> None:
 def sync(path: Path) -> None:
     """Sync a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_if_possible(path: Path) -> None:
+    """Sync a file, or the entries of a folder, on a file system that can."""
+    try:
+        sync(path)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
 
 
 @contextmanager

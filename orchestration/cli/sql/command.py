@@ -27,13 +27,13 @@ from transforms.readable import harmless
     "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
 )
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file. Parquet needs it.")
-@click.option("--unsafe", is_flag=True, help="Let queries use files, extensions and the network, as in any DuckDB.")
+@click.option("--unsafe", is_flag=True, help="Let queries use any file, extensions and the network.")
 @CONFIG
 def sql(query: str | None, form: str, to: Path | None, unsafe: bool, config: str | None) -> None:
     """Run QUERY on the published version, read-only. Without QUERY, read statements from the terminal or a pipe.
 
-    Queries read the published version and nothing else, unless --unsafe lets them. The warehouse's own files are never
-    written.
+    Queries read the published version and nothing else. With --unsafe they can read, write and replace any file that
+    you may, the warehouse's own included.
     """
     at_terminal = query is None and sys.stdin.isatty()
     if form == "parquet" and (to is None or at_terminal):
@@ -45,14 +45,14 @@ def sql(query: str | None, form: str, to: Path | None, unsafe: bool, config: str
     settings = load_settings(config)
     import duckdb
 
-    from orchestration.cli.sql import nearest_macro, statements
+    from orchestration.cli.sql import lance_extension, nearest_macro, statements
     from orchestration.cli.sql.session import Refused, Session
     from orchestration.runtime.full_disks import explained
 
     if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # programs read this, in any locale
 
-    session = Session(lambda: connect_published(settings), settings.home, unsafe=unsafe)
+    session = Session(connect_published(settings), settings.home, unsafe=unsafe)
     try:
         if at_terminal:
             from orchestration.cli.sql import repl
@@ -72,7 +72,12 @@ def sql(query: str | None, form: str, to: Path | None, unsafe: bool, config: str
         except duckdb.Error as error:
             full = explained(str(error), {to.absolute().parent: "point --to"}) if to else None
             raise CommandError(full or harmless(damage_told(error) or str(error))) from None
-        except (Refused, nearest_macro.NoExtension, statements.NotOneQuery) as error:
+        except (
+            Refused,
+            lance_extension.NoExtension,
+            nearest_macro.NoEmbeddings,
+            statements.NotOneQuery,
+        ) as error:
             raise CommandError(harmless(str(error))) from None
         except OSError as error:
             if to is None:

@@ -1,77 +1,69 @@
-"""The macro `nearest`, which searches embeddings in SQL by DuckDB's `lance` extension.
+"""The macro `nearest`, which searches the copy embeddings in SQL.
 
-What belongs here: loading the extension into an open database, and the macro. What does not: macros in the published
-file (`warehouse/macros.py`): DuckDB refuses to store one whose functions it does not know.
+What belongs here: the macro, and the embeddings that it reads. What does not: macros in the published file
+(`warehouse/macros.py`), whose vectors stay in Lance; DuckDB's extension for Lance (`cli/sql/lance_extension.py`).
 
-The extension comes from PyPI (`raisonne[lance]`), signed by DuckDB, built for one DuckDB version exactly.
+The embeddings come into DuckDB as a stream of Arrow batches, so a query with them can reach nothing else in Lance.
 """
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
 
-_ASKED = re.compile(r"\bnearest\s*\(|\blance_\w+\s*\(|\.lance\b", re.I)
-_PACKAGE = "duckdb_extension_lance"
-# Compares every vector: `lance_vector_search` takes no subquery, so it cannot take the vector of a row.
-_NEAREST = """
+_ASKED = re.compile(r'\bnearest"?\s*\(', re.I)
+_TABLE = "copy_embeddings"
+# Compares every vector. The vectors are streamed twice, first for the one of the row: nothing is held in memory.
+_NEAREST = f"""
 create or replace temp macro nearest(of_sample, k := 10) as table
 select *
 from (
     select
         sample_id,
         array_cosine_similarity(
-            vector, (select vector from {embeddings} as own where own.sample_id = of_sample::ubigint)
+            vector, (select vector from temp.{_TABLE} as own where own.sample_id = of_sample::ubigint)
         ) as cosine
-    from {embeddings} as embeddings
+    from temp.{_TABLE}
 )
 where cosine is not null -- no rows for a sample without a vector
 order by cosine desc, sample_id
-limit k"""
+limit k"""  # noqa: S608 -- our own name
 
 
-class NoExtension(RuntimeError):
-    """A query needs DuckDB's lance extension, which is not installed or cannot be loaded."""
+class NoEmbeddings(RuntimeError):
+    """A query needs the copy embeddings, which are not there."""
 
 
-def extension() -> Path | None:
-    """Return the installed extension for this version of DuckDB, or None."""
-    spec = find_spec(_PACKAGE)
-    folders = spec.submodule_search_locations if spec else None
-    file = Path(folders[0], "extensions", f"v{duckdb.__version__}", "lance.duckdb_extension") if folders else None
-    return file if file and file.exists() else None
+class _Embeddings:
+    """The newest rows of a table for DuckDB, which asks for them anew in each query (Arrow's PyCapsule interface)."""
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        import lance  # late: this takes a second
+
+        scanner = lance.dataset(str(self._table)).scanner(columns=["sample_id", "vector"])
+        return scanner.to_reader().__arrow_c_stream__(requested_schema)
 
 
 def is_asked(text: str) -> bool:
-    """Return whether a query uses `nearest` or Lance. Loading takes two seconds, so other queries do without."""
+    """Return whether a query uses `nearest`. Lance takes a second to import, so other queries do without."""
     return bool(_ASKED.search(text))
 
 
-def require_extension() -> Path:
-    """Return the installed extension. Raises NoExtension."""
-    file = extension()
-    if file is None:
-        fix = f"pip install 'raisonne[lance]', built for DuckDB {duckdb.__version__}"
-        raise NoExtension(f"nearest() and Lance files need DuckDB's lance extension: {fix}")
-    return file
-
-
-def provide(con: duckdb.DuckDBPyConnection, facts: Path, file: Path) -> None:
-    """Load the extension and create `nearest(of_sample, k := 10)` over the copy embeddings.
+def provide(con: duckdb.DuckDBPyConnection, facts: Path) -> None:
+    """Create `nearest(of_sample, k := 10)` over the copy embeddings.
 
     Args:
         con: An open database.
         facts: Folder of the Lance tables, whose newest version is read.
-        file: The extension.
 
     Raises:
-        NoExtension: If it cannot be loaded.
+        NoEmbeddings: If there are none.
     """
-    from orchestration.facts.filters import literal  # late: Lance takes a second to import
-
-    try:
-        con.execute(f"load {literal(str(file))}")
-        con.execute(_NEAREST.format(embeddings=literal(str(facts / "copy_embeddings.lance"))))
-    except duckdb.Error as error:
-        raise NoExtension(f"{file} cannot be used: {error}") from error
+    table = facts / f"{_TABLE}.lance"
+    if not table.is_dir():
+        raise NoEmbeddings(f"nearest() compares copy embeddings, and {table} is not there; `raisonne run` makes it")
+    con.register(_TABLE, _Embeddings(table))
+    con.execute(_NEAREST)

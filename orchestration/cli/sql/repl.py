@@ -24,7 +24,7 @@ from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
 from orchestration.cli.published import damage_told
-from orchestration.cli.sql import nearest_macro, statements
+from orchestration.cli.sql import lance_extension, nearest_macro, statements
 from orchestration.cli.sql.completion import QueryCompleter
 from orchestration.cli.sql.session import Refused, Session
 from orchestration.warehouse.queries import query
@@ -79,9 +79,8 @@ def interact(opened: Session, form: str) -> None:
 def _answer(opened: Session, text: str, argument: str, form: str, upright: bool) -> None:
     command, con = text.partition(" ")[0], opened.con
     if not command.startswith("."):
-        if opened.prepare(text):
-            print("a new connection, with the lance extension; temporary tables are gone", file=sys.stderr)
-        statements.run(opened.con, text, form, upright=upright)
+        opened.prepare(text)
+        statements.run(con, text, form, upright=upright)
     elif command == ".tables":
         statements.run_interruptible(con, lambda: con.sql(query("cli/tables")).show(max_rows=1000, max_width=_width()))
     elif command == ".schema" and argument:
@@ -110,7 +109,7 @@ def _timed(work: Callable[[], None]) -> None:
         work()
     except duckdb.Error as error:
         print(harmless(damage_told(error) or str(error)), file=sys.stderr)
-    except (Refused, nearest_macro.NoExtension) as error:
+    except (Refused, lance_extension.NoExtension, nearest_macro.NoEmbeddings) as error:
         print(harmless(str(error)), file=sys.stderr)
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)

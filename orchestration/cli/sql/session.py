@@ -1,22 +1,22 @@
-"""A connection to the published version that queries cannot leave, and that can load DuckDB's lance extension.
+"""A connection to the published version that queries cannot leave, unless they are told that they may.
 
-What belongs here: which statements and files a query may use. What does not: running statements
-(`cli/sql/statements.py`), the extension (`cli/sql/nearest_macro.py`), opening the file (`cli/published.py`).
+What belongs here: which statements and functions a query may use. What does not: running statements
+(`cli/sql/statements.py`), what a query is provided with (`cli/sql/nearest_macro.py`, `cli/sql/lance_extension.py`),
+opening the file (`cli/published.py`).
 
 DuckDB allows the file that it has open to itself, also for `copy … to`, whatever is locked. Mode 0444 protects it from
-users, but not from root. So statements that write files are refused before they run.
+users, but not from root. So statements that write files are refused before they run, and so are functions that write
+logs, or run a text as a statement of which nothing is known before.
 """
 
-import os
 import re
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import duckdb
 from duckdb import StatementType, token_type
 
-from orchestration.cli.sql import nearest_macro
+from orchestration.cli.sql import lance_extension, nearest_macro
 
 _FILES = {
     StatementType.COPY,
@@ -29,13 +29,17 @@ _FILES = {
 }
 _HOLDS_ANOTHER = {StatementType.EXPLAIN, StatementType.PREPARE}
 _WORDS = {"copy", "export", "attach"}
+_FUNCTIONS = {
+    "enable_logging",  # aborts the process where it may not write its file
+    "enable_profiling",
+    "query",
+    "json_execute_serialized_sql",
+}
+_NAME = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
 _CHANGEABLE = [
     *("threads", "memory_limit", "TimeZone", "calendar", "schema", "search_path", "default_order"),
     *("default_null_order", "preserve_insertion_order", "enable_progress_bar"),
 ]
-_TEXT = re.compile(
-    r"'(?P<quoted>(?:[^']|'')*)'|\$(?P<tag>\w*)\$(?P<dollar>.*?)\$(?P=tag)\$", re.S
-)  # a comment may follow
 
 
 class Refused(ValueError):
@@ -43,56 +47,45 @@ class Refused(ValueError):
 
 
 class Session:
-    """The published version, open for queries.
+    """The published version, open for queries."""
 
-    Attributes:
-        con: The connection. `prepare` may replace it.
-    """
-
-    def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection], home: Path, *, unsafe: bool = False) -> None:
-        """Open a connection.
+    def __init__(self, con: duckdb.DuckDBPyConnection, home: Path, *, unsafe: bool = False) -> None:
+        """Take over a connection.
 
         Args:
-            connect: Opens the published version.
+            con: The published version, open.
             home: The folder of the warehouse.
             unsafe: Whether queries may use files, extensions and the network.
         """
-        self._connect, self._home, self._unsafe = connect, home, unsafe
-        self._restricted = self._extended = False
-        self.con = connect()
+        self.con, self._home, self._unsafe = con, home, unsafe
+        self._restricted = self._nearest = self._extended = False
 
-    def prepare(self, text: str, writes: Path | None = None) -> bool:
-        """Make the connection ready for a query: load what it needs, then keep it from everything else.
+    def prepare(self, text: str, writes: Path | None = None) -> None:
+        """Make the connection ready for a query: provide what it needs, and keep it from everything else.
 
         Args:
             text: The query.
             writes: A file that may be written, besides the published version that is read.
 
-        Returns:
-            Whether the connection is a new one, without the temporary tables of the one before.
-
         Raises:
             Refused: If the query may not run.
             NoExtension: If it needs DuckDB's lance extension, which is not installed or cannot be loaded.
+            NoEmbeddings: If it needs the copy embeddings, which are not there.
             duckdb.Error: If it cannot be parsed.
         """
-        anew = False
-        if nearest_macro.is_asked(text) and not self._extended:
-            file = nearest_macro.require_extension()
-            if anew := self._restricted:  # DuckDB loads no extension any more
-                self.con.close()
-                self.con, self._restricted = self._connect(), False
-            try:
-                nearest_macro.provide(self.con, self._home / "facts", file)
-                self._extended = True
-            finally:
-                self._restrict(writes)
-        self._restrict(writes)
-        self._require_allowed(text)
-        return anew
+        if not self._unsafe:
+            self._restrict(writes)
+            for statement in self.con.extract_statements(text):
+                _require_allowed(statement)
+        elif lance_extension.is_asked(text) and not self._extended:
+            lance_extension.load(self.con)
+            self._extended = True
+        if nearest_macro.is_asked(text) and not self._nearest:
+            nearest_macro.provide(self.con, self._home / "facts")
+            self._nearest = True
 
     def _restrict(self, writes: Path | None) -> None:
-        if self._unsafe or self._restricted:
+        if self._restricted:
             return
         self.con.execute("set allowed_configs = ?", [_CHANGEABLE])
         self.con.execute("set allowed_paths = ?", [[str(writes)] if writes else []])
@@ -100,35 +93,30 @@ class Session:
         self.con.execute("set lock_configuration = true")
         self._restricted = True
 
-    def _require_allowed(self, text: str) -> None:
-        for statement in self.con.extract_statements(text):
-            tokens = _tokens(statement.query)
-            words = {word.lower() for word, kind in tokens if kind == token_type.keyword}
-            if statement.type not in _FILES and not (statement.type in _HOLDS_ANOTHER and words & _WORDS):
-                continue
-            if not self._unsafe:
-                raise Refused(
-                    "queries read the published version and nothing else; write rows with --to FILE, or pass --unsafe "
-                    "to use files, extensions and the network"
-                )
-            for word, kind in tokens:
-                if kind == token_type.string_const and self._is_in_home(word):
-                    raise Refused(f"{word.strip()} is in the warehouse, whose files only runs write")
 
-    def _is_in_home(self, literal: str) -> bool:
-        match = _TEXT.match(literal)
-        text = literal
-        if match:
-            text = match["dollar"] if match["quoted"] is None else match["quoted"].replace("''", "'")
-        if "\0" in text:
-            return False
-        path = Path.cwd() / text.removeprefix("file://")
-        places = (os.path.normpath(path), os.path.realpath(path.parent), os.path.realpath(path))
-        homes = (self._home, self._home.resolve())
-        return any(Path(place).is_relative_to(home) for place in places for home in homes)
+def _require_allowed(statement: duckdb.Statement) -> None:
+    tokens = _tokens(statement.query)
+    words = {word.lower() for word, kind in tokens if kind == token_type.keyword}
+    if statement.type in _FILES or (statement.type in _HOLDS_ANOTHER and words & _WORDS):
+        raise Refused(
+            "queries read the published version and nothing else; write rows with --to FILE, or pass --unsafe to use "
+            "files, extensions and the network"
+        )
+    for (word, kind), (following, _) in pairwise(tokens):
+        if kind != token_type.string_const and following.startswith("(") and _name(word) in _FUNCTIONS:
+            raise Refused(
+                f"{_name(word)}(…) is not run, as what it does is not known before; write the query itself, or pass "
+                "--unsafe"
+            )
+
+
+def _name(word: str) -> str:
+    match = _NAME.match(word)
+    return (match[1] or match[2] or "").replace('""', '"').lower() if match else ""
 
 
 def _tokens(text: str) -> list[tuple[str, token_type]]:
+    """Split a statement as DuckDB's parser does. A comment belongs to the token before it."""
     data, found = text.encode(), duckdb.tokenize(text)
     starts = [offset for offset, _ in found]  # of bytes
     words = [data[start:end] for start, end in pairwise([*starts, len(data)])]

@@ -1,4 +1,4 @@
-"""Damage to a published file, found before it is used or told as it is met.
+"""Damage to a published file, found before it is used, or reported as it is met.
 
 What belongs here: reading a version for damage. What does not: what is done about it (`warehouse/soundness/repair.py`,
 `warehouse/version.py`), which errors say that a file is damaged (`warehouse/publishing.py`).
@@ -34,10 +34,9 @@ def reading(home: Path, number: int | None = None) -> Iterator[duckdb.DuckDBPyCo
         try:
             yield con
         except duckdb.Error as error:
-            if told := publishing.damage(error):
-                fix = f"run `{publishing.REPAIR}`"
-                raise publishing.Damaged(f"the published version is damaged ({told}); {fix}") from error
-            raise
+            if publishing.damage(error) is None:
+                raise
+            raise publishing.Damaged(publishing.explained(error)) from error
 
 
 def fault(version: Version, memory: str, tables: Collection[str] | None = None) -> str | None:

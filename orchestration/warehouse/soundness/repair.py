@@ -45,7 +45,7 @@ def repair(home: Path, memory: str) -> list[str]:
             aside = publishing.set_aside(version.path)
             told.append(f"version {version.number} is damaged ({reason}): it is now {aside}, which can be deleted")
         with suppress(FileNotFoundError):
-            (home / LINK).unlink()  # to nothing
+            (home / LINK).unlink()  # dangling
         if not told and published is None:
             return ["nothing is published yet; run `raisonne run`"]
         return [

@@ -8,9 +8,10 @@ import duckdb
 import pytest
 from conftest import command
 
-from orchestration.cli.sql import nearest_macro, statements
+from orchestration.cli.sql import lance_extension, nearest_macro, statements
 from orchestration.cli.sql.session import Refused, Session
 from orchestration.warehouse import publishing
+from orchestration.warehouse.soundness import repair
 from tests import published_home
 
 _QUERY = "select band, rows from reports.duplicate_frequency order by all"
@@ -42,7 +43,7 @@ def contents(home: Path) -> dict[str, str]:
 
 
 def opened(home: Path, *, unsafe: bool = False) -> Session:
-    return Session(lambda: publishing.connect(home), home, unsafe=unsafe)
+    return Session(publishing.connect(home), home, unsafe=unsafe)
 
 
 def attempt(session: Session, text: str) -> None:
@@ -83,6 +84,18 @@ def attempt(session: Session, text: str) -> None:
         "pragma profiling_output = '{elsewhere}/profile.json'",
         "call enable_logging(storage = 'file', storage_config = {{'path': '{elsewhere}/log'}})",
         "create secret (type s3)",
+        "from enable_logging('QueryLog', storage := 'file', storage_path := '{elsewhere}/log'); select 1",
+        'from/**/system."main"."ENABLE_logging" /* ( */ ()',
+        "from\u00a0enable_logging\u00a0(storage := 'file', storage_path := '{elsewhere}/log')",
+        "create temp macro m() as table from enable_logging(storage := 'file', storage_path := '{elsewhere}/log')",
+        "create temp view v as from enable_logging(storage := 'file', storage_path := '{elsewhere}/log')",
+        "prepare p as from enable_logging(storage := 'file', storage_path := $1); execute p('{elsewhere}/log')",
+        "from query('from enable_' || 'logging(storage := ''file'', storage_path := ''{elsewhere}/log'')')",
+        "prepare p as from query($1)",
+        "from json_execute_serialized_sql(json_serialize_sql('from enable_' || 'logging()'))",
+        "pragma json_execute_serialized_sql(json_serialize_sql('from enable_' || 'logging()'))",
+        "from enable_profiling(save_location := '{elsewhere}/profile.txt')",
+        "explain\u00a0analyze\u00a0copy\u00a0(select 1) to '{elsewhere}/new.csv'",
         "select getenv('HOME')",
         "from home",  # a variable of the program
         "create table catalog.mine as select 1",
@@ -110,6 +123,8 @@ def test_no_statement_reaches_beyond_the_published_version(home: Path, tmp_path:
         "explain analyze from duplicates.counts",
         "pivot catalog.samples on license using count(*)",
         "select 'copy' as copy, 'x' as export",
+        "select 'from enable_logging()' as query, query || '.lance'",
+        "from query_table('catalog.samples')",
         "describe catalog.samples; summarize duplicates.counts",
     ],
 )
@@ -133,48 +148,83 @@ def test_rows_are_written_to_the_file_that_was_named_and_to_no_other(home: Path,
     assert [path.name for path in tmp_path.iterdir()] == [f"rows.{form}"]
 
 
-def test_unsafe_queries_use_files_but_write_none_of_the_warehouse(home: Path, tmp_path: Path) -> None:
-    session, version = opened(home, unsafe=True), publishing.versions(home)[-1].path
+def test_unsafe_queries_use_files_and_what_they_overwrite_is_repaired(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    published_home.publish(home, 2)
+    one, two = publishing.versions(home)
+    session = opened(home, unsafe=True)
     attempt(session, f"copy (select 7 as a) to '{tmp_path}/mine.csv' (header)")
     attempt(session, f"attach '{tmp_path}/mine.duckdb' as mine (read_write); create table mine.a as select 1 as a")
     assert session.con.execute(f"from '{tmp_path}/mine.csv'").fetchall() == [(7,)]
-    (tmp_path / "door").symlink_to(home)
-    for text in (
-        f"copy (select 1) to '{home}/raisonne.duckdb' (format csv)",
-        f"copy (select 1) to $$ {version}$$".replace("$$ ", "$$"),
-        f"copy (select 1) to '{version}' (format csv, use_tmp_file false) -- it's mine",
-        f"copy (select 1) to '{home}/facts/../raisonne.duckdb'",
-        f"copy (select 1) to '{tmp_path}/door/raisonne.duckdb'",
-        f"explain analyze copy (select 1) to '{version}' (format csv)",
-        f"export database '{home}/exports'",
-        f"attach '{version}' as again (read_write)",
-    ):
-        with pytest.raises(Refused, match="is in the warehouse, whose files only runs write"):
-            attempt(session, text)
+    attempt(session, f"copy (select 1) to '{two.path}' (format csv)")
     session.con.close()
+    with pytest.raises(publishing.Damaged, match="doctor --repair"):
+        publishing.connect(home)
+    assert "version 1 is sound and published again" in repair.repair(home, "1GB")[-1]
+    assert publishing.current(home) == one
 
 
-@pytest.mark.skipif(nearest_macro.extension() is None, reason="DuckDB's lance extension is not installed")
-def test_the_lance_extension_is_loaded_when_a_query_asks_for_it_and_opens_no_door(home: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def facts(tmp_path: Path) -> Path:
+    """Return the folder of facts of three vectors, in two versions."""
     import lance
     import pyarrow as pa
 
-    elsewhere = tmp_path / "home"  # with facts of its own
-    facts = elsewhere / "facts" / "copy_embeddings.lance"
+    folder = tmp_path / "facts"
     vectors = pa.FixedSizeListArray.from_arrays(pa.array([1, 0, 0, 1, 1, 1], pa.float32()), 2)
-    lance.write_dataset(pa.table({"sample_id": pa.array([1, 2, 3], pa.uint64()), "vector": vectors}), str(facts))
-    session = Session(lambda: publishing.connect(home), elsewhere)
-    assert not session.prepare("create temp table mine as select 1")
+    table = pa.table({"sample_id": pa.array([1, 2, 3], pa.uint64()), "vector": vectors})
+    for mode in ("create", "overwrite"):
+        lance.write_dataset(table, str(folder / "copy_embeddings.lance"), mode=mode)
+    return folder
+
+
+def test_nearest_opens_no_door_to_lance(home: Path, facts: Path) -> None:
+    table = facts / "copy_embeddings.lance"
+    kept = contents(facts)
+    session = Session(publishing.connect(home), facts.parent)
+    attempt(session, "create temp table mine as select 1")
     text = "select sample_id from nearest(1, k := 2)"
-    assert session.prepare(text), "the prompt says that temporary tables are gone"
-    assert session.con.execute(text).fetchall() == [(1,), (3,)]
-    assert not session.prepare(text), "once is enough"
+    for spelt in (text, text, text.replace("nearest", ' "Nearest" ')):
+        session.prepare(spelt)
+        assert session.con.execute(spelt).fetchall() == [(1,), (3,)]
+    assert session.con.execute("from nearest(7)").fetchall() == [], "of a row without a vector, not any ten rows"
+    assert session.con.execute("from mine").fetchall() == [(1,)]
+    [(functions,)] = session.con.execute(
+        "select count(*) from duckdb_functions() where function_name ilike '%lance%'"
+    ).fetchall()
+    assert functions == 0, "whatever a query spells, there is nothing to call"
     for attack in (
-        f"copy (select 1 as a) to '{facts}' (format lance, mode 'overwrite')",
-        "from read_text('/etc/passwd')",
+        f"from __lance_cleanup_old_versions('{table}', '{{}}')",
+        f"from nearest(1), \"__LANCE_exec\"/**/('{table}')",
+        f"from '{table}'",
+        f"from nearest(1), '{table}'",
+        f'from nearest(1), "{table}"',
+        f"from query_table('{table}')",
+        f"from lance_fts('{table}', 'x', 'y')",
+        f"copy (select 1 as a) to '{table}' (format lance, mode 'overwrite')",
+        "load lance",
     ):
         with pytest.raises((Refused, duckdb.Error)):
             attempt(session, attack)
+    session.con.close()
+    assert contents(facts) == kept
+
+
+def test_without_embeddings_nearest_names_the_fix_and_other_queries_run(home: Path) -> None:
+    session = opened(home)
+    attempt(session, "select 'the nearest' as nearest, '.lance'")
+    with pytest.raises(nearest_macro.NoEmbeddings, match=r"\.lance is not there; `raisonne run` makes it"):
+        session.prepare("from nearest(1)")
+    session.con.close()
+
+
+@pytest.mark.skipif(lance_extension.extension() is None, reason="DuckDB's lance extension is not installed")
+def test_unsafe_queries_read_lance_tables(home: Path, facts: Path) -> None:
+    session = Session(publishing.connect(home), facts.parent, unsafe=True)
+    attempt(session, "select 1")
+    text = f"select count(*) from '{facts}/copy_embeddings.lance' join nearest(1, k := 2) using (sample_id)"  # noqa: S608
+    session.prepare(text)
+    assert session.con.execute(text).fetchall() == [(2,)]
     session.con.close()
 
 

@@ -5,6 +5,7 @@ The process under test kills itself before a change to the folder that it counts
 
 import errno
 import itertools
+import json
 import os
 import signal
 import sys
@@ -120,6 +121,25 @@ def test_a_manifest_tells_whole_exports_from_others(databases: tuple[Path, Path]
     for torn in (b"", b"[]", b'{"version": 3', b'{"version": 3}', b'{"version": 3, "files": 7}'):
         (folder / exports.MANIFEST).write_bytes(torn)
         assert not exports.complete(folder, VERSION)
+
+
+def test_what_the_manifest_lists_is_on_disk_before_it(
+    databases: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, synced = tmp_path / "out", set()
+
+    def note(path: Path) -> None:
+        synced.add(path.stat().st_ino)
+        if path.name == exports.MANIFEST:
+            listed = json.loads(path.read_text())["files"]
+            assert {(folder / name).stat().st_ino for name in listed} | {folder.stat().st_ino} <= synced
+            assert not (folder / exports.MANIFEST).exists()
+        if path.is_dir():
+            raise OSError(errno.EINVAL, "as file systems say that cannot sync a folder", str(path))
+
+    monkeypatch.setattr(staging, "sync", note)
+    write(databases[0], folder, ("html", "csv"))
+    assert {path.stat().st_ino for path in folder.rglob("*")} <= synced
 
 
 def replaced(folder: Path, text: str) -> str:
