@@ -73,11 +73,14 @@ def check(image: "Image", bundle: str | Path | None = None) -> "Verdict":
 
     Raises:
         LookupError: If the warehouse has no bundle; treat it as a block, as the others.
-        ValueError: If the settings or the bundle cannot be used.
+        ValueError: If the settings or the bundle cannot be used, or none of `guard.trusted_keys` signed it.
+        RuntimeError: If the bundle's encoder cannot be loaded, or may run code and nobody trusted signed the bundle.
     """
+    from orchestration import settings
     from raisonne import guards
 
-    return guards.load(None if bundle is None else Path(bundle)).check(image)
+    guard = guards.of_warehouse(settings.load()) if bundle is None else guards.of_bundle(Path(bundle))
+    return guard.check(image)
 
 
 def run(

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bundles
 import numpy as np
 import pytest
+from bundles import Blurred
 from conftest import ROOT, Landing, Row, encoded, picture
 
 import raisonne
-from raisonne import Warehouse
+from orchestration import settings
+from raisonne import Warehouse, guards
 from transforms import encoders
 from transforms.encoders import EncoderMismatch, EncoderUnavailable
 from transforms.fingerprints import fingerprint
@@ -110,6 +113,46 @@ def test_the_guard_checks_against_the_newest_bundle(warehouse: Warehouse, landed
     assert raisonne.check(np.asarray(picture(0)), bundle).decision == "block"
     assert raisonne.check(b"", bundle).decision == "unavailable"
     assert warehouse.guard() is warehouse.guard()
+
+
+def test_python_trusts_whom_the_settings_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the command does: the bundle given or the warehouse's own, also after a key has changed."""
+    private, public, config = tmp_path / "guard.key", tmp_path / "guard.pub", tmp_path / "raisonne.toml"
+    data, home = encoded(picture(1)), tmp_path / "home"
+
+    def make_keys() -> None:
+        for line in (f"genpkey -algorithm ed25519 -out {private}", f"pkey -in {private} -pubout -out {public}"):
+            subprocess.run(["openssl", *line.split()], check=True)
+
+    make_keys()
+    unsigned = bundles.write(tmp_path / "unsigned", [data])
+    own = bundles.write(home / "guard" / "version-000001", [data], key=private)
+    config.write_text('home = "home"\n')
+    monkeypatch.setenv("RAISONNE_CONFIG", str(config))
+    assert raisonne.check(data, unsigned).decision == "block"
+    config.write_text('home = "home"\n[guard]\ntrusted_keys = ["guard.pub"]\n')
+    with pytest.raises(ValueError, match=r"must be signed by a key of .*guard\.pub"):
+        raisonne.check(data, unsigned)
+    assert [raisonne.check(data).decision, raisonne.check(data, own).decision] == ["block", "block"]
+    make_keys()
+    for ask in (lambda: raisonne.check(data), lambda: guards.of_warehouse(settings.load())):
+        with pytest.raises(ValueError, match="signature"):
+            ask()
+    config.unlink()
+    with pytest.raises(ValueError, match="no settings at"):
+        raisonne.check(data, unsigned)
+
+
+def test_python_checks_with_the_encoder_of_the_settings_where_it_is_not_built_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(picture(1))
+    bundles.write(tmp_path / "home" / "guard" / "version-000001", [data], Blurred(), encoder_name="own:elsewhere")
+    (tmp_path / "raisonne.toml").write_text('home = "home"\n[encoders]\ncopy = "own:here"\n')
+    monkeypatch.setenv("RAISONNE_CONFIG", str(tmp_path / "raisonne.toml"))
+    named: list[str] = []
+    monkeypatch.setattr(encoders, "load", lambda name: named.append(name) or Blurred())
+    assert (raisonne.check(data).decision, named) == ("block", ["own:here"])
 
 
 def test_what_is_not_published_is_said(tmp_path: Path) -> None:
