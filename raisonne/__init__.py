@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from raisonne.case_view import CaseView
     from raisonne.runs import RunError, RunResult
     from raisonne.warehouse import Image, Warehouse
+    from transforms.encoders import Encoder, EncoderId
     from transforms.guard import Guard, Verdict
 
 __all__ = (
     "CaseView",
+    "Encoder",
+    "EncoderId",
     "Guard",
     "Image",
     "RunError",
@@ -36,6 +39,8 @@ __all__ = (
 )
 _HOMES = {
     "CaseView": "raisonne.case_view",
+    "Encoder": "transforms.encoders",
+    "EncoderId": "transforms.encoders",
     "Guard": "transforms.guard",
     "Image": "raisonne.warehouse",
     "RunError": "raisonne.runs",
@@ -99,7 +104,7 @@ def run(
         accept_drop: Whether to publish although much less can be searched than before.
 
     Raises:
-        RunError: If the run failed. The last version stands.
+        RunError: If the run was refused, failed or was interrupted. The last version stands.
         ValueError: If the settings cannot be used.
     """
     from raisonne import runs

@@ -1,5 +1,7 @@
 """The public Python API, as users call it: what it names, what its questions answer, and what importing it costs."""
 
+import errno
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from conftest import ROOT, Landing, Row, encoded, picture
 
 import raisonne
 from orchestration import settings
+from orchestration.cli import execution
 from raisonne import Warehouse, guards
 from transforms import encoders
 from transforms.encoders import EncoderMismatch, EncoderUnavailable
@@ -73,7 +76,8 @@ def test_a_case_shows_itself_as_text_and_as_a_page(warehouse: Warehouse, tmp_pat
     case = warehouse.show("copy.jpg")
     assert case.verdict == "exact" and repr(case).startswith("gen/copy.jpg: exact\nsearched: 5 of 5 training rows")
     shown = case._repr_html_()
-    assert shown.startswith("<iframe sandbox=") and "data:image/" in shown and "<script" not in shown
+    assert shown.startswith('<iframe sandbox="allow-scripts" ') and "data:image/" in shown
+    assert shown.count("<") == 2, "all of the page is the value of one attribute"
     assert case.save(tmp_path / "case.html").read_text() == case.page()
     with pytest.raises(LookupError, match=r"unknown generation 'coppy.jpg'; the nearest names are: gen/copy.jpg"):
         warehouse.show("coppy.jpg")
@@ -169,6 +173,26 @@ def test_a_run_says_what_it_published_or_why_not(landing: Landing, rows_of: Call
     landing.keep_records_open()
     done = raisonne.run(landing.config)
     assert (done.version, done.unusable) == (1, {})
+
+
+def test_a_run_is_refused_as_the_command_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One error with the fix, whatever stopped it, and nothing of what a library raised."""
+    config = tmp_path / "raisonne.toml"
+    config.write_text('home = "home"\n')
+    for job, says in (("generations_only", "pass --forget with another job"), ("derive", "has no such dataset")):
+        with pytest.raises(raisonne.RunError, match=says):
+            raisonne.run(config, job, forget=["typo"])
+    with monkeypatch.context() as patched, pytest.raises(raisonne.RunError) as full:
+        patched.setattr(execution, "execute", _full_disk)
+        raisonne.run(config)
+    assert str(full.value).startswith("the run stopped, nothing is published yet: the disk of ")
+    config.write_text('home = "raisonne.toml"\n')
+    with pytest.raises(raisonne.RunError, match=r"raisonne\.toml.* cannot be written .*choose another `home`"):
+        raisonne.run(config)
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _stored(warehouse: Warehouse, sample: int) -> list[float]:
