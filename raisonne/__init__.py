@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from raisonne.case_view import CaseView
     from raisonne.runs import RunError, RunResult
     from raisonne.warehouse import Image, Warehouse
+    from transforms.encoders import Encoder, EncoderId
     from transforms.guard import Guard, Verdict
 
 __all__ = (
     "CaseView",
+    "Encoder",
+    "EncoderId",
     "Guard",
     "Image",
     "RunError",
@@ -36,6 +39,8 @@ __all__ = (
 )
 _HOMES = {
     "CaseView": "raisonne.case_view",
+    "Encoder": "transforms.encoders",
+    "EncoderId": "transforms.encoders",
     "Guard": "transforms.guard",
     "Image": "raisonne.warehouse",
     "RunError": "raisonne.runs",
@@ -73,11 +78,14 @@ def check(image: "Image", bundle: str | Path | None = None) -> "Verdict":
 
     Raises:
         LookupError: If the warehouse has no bundle; treat it as a block, as the others.
-        ValueError: If the settings or the bundle cannot be used.
+        ValueError: If the settings or the bundle cannot be used, or none of `guard.trusted_keys` signed it.
+        RuntimeError: If the bundle's encoder cannot be loaded, or may run code and nobody trusted signed the bundle.
     """
+    from orchestration import settings
     from raisonne import guards
 
-    return guards.load(None if bundle is None else Path(bundle)).check(image)
+    guard = guards.of_warehouse(settings.load()) if bundle is None else guards.of_bundle(Path(bundle))
+    return guard.check(image)
 
 
 def run(
@@ -96,7 +104,7 @@ def run(
         accept_drop: Whether to publish although much less can be searched than before.
 
     Raises:
-        RunError: If the run failed. The last version stands.
+        RunError: If the run was refused, failed or was interrupted. The last version stands.
         ValueError: If the settings cannot be used.
     """
     from raisonne import runs

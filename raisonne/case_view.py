@@ -72,5 +72,14 @@ class CaseView:
         return "\n".join(case_text.lines(self._case))
 
     def _repr_html_(self) -> str:
-        frame = f'<iframe sandbox="allow-scripts" style="width:100%;height:{_HEIGHT}px;border:0" srcdoc="'
-        return f'{frame}{html.escape(self.page())}"></iframe>'
+        return framed(self.page())
+
+
+def framed(page: str) -> str:
+    """Return a page as the content of a frame. Its own script unveils and blends pictures, and reaches only the page.
+
+    Args:
+        page: One HTML document.
+    """
+    frame = f'<iframe sandbox="allow-scripts" style="width:100%;height:{_HEIGHT}px;border:0" srcdoc="'
+    return f'{frame}{html.escape(page)}"></iframe>'

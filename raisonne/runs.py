@@ -1,7 +1,7 @@
 """Running a job from Python.
 
 What belongs here: from settings to the result of a run. What does not: jobs (`orchestration/automation.py`), the
-command (`orchestration/cli/run.py`).
+command (`orchestration/cli/run.py`), running one for both (`orchestration/cli/execution.py`).
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class RunError(RuntimeError):
-    """A run failed, and the last version stands. The message says why and names the fix."""
+    """A run was refused, failed or was interrupted. The message says why, what stands, and the fix."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def run(config: Path, job: str, forget: Sequence[str], accept_drop: bool) -> Run
         accept_drop: Whether to publish although much less can be searched.
 
     Raises:
-        RunError: If it failed.
+        RunError: If it was refused, failed or was interrupted.
+        ValueError: If the settings cannot be used.
     """
     from orchestration import settings
     from orchestration.cli import execution
@@ -46,17 +47,15 @@ def run(config: Path, job: str, forget: Sequence[str], accept_drop: bool) -> Run
     from orchestration.fingerprints import notes
     from orchestration.warehouse import publishing
 
-    home = settings.load(config).home
-    consent: dict[str, dict[str, object]] = {
-        "landing_shards": {"forget": list(forget), "accept_drop": accept_drop},
-        "warehouse": {"accept_drop": accept_drop},
-    }
+    loaded = settings.load(config)
     with _settings_named(config):
-        result = execution.execute(job, home, consent)
-    if not result.success:
-        raise RunError(execution.reason(result.all_events))
-    published = publishing.current(home)
-    return RunResult(published.number if published else None, dict(notes.unusable_shards(Facts(home / "facts"))))
+        try:
+            execution.run(job, loaded, forget, accept_drop=accept_drop)
+        except execution.RunStopped as stopped:
+            raise RunError(str(stopped)) from None
+    published = publishing.current(loaded.home)
+    unusable = notes.unusable_shards(Facts(loaded.home / "facts"))
+    return RunResult(published.number if published else None, dict(unusable))
 
 
 @contextmanager

@@ -138,9 +138,10 @@ class Warehouse:
 
         Raises:
             LookupError: If there is none yet; `raisonne export guard` writes one.
-            ValueError: If it cannot be used.
+            ValueError: If it cannot be used, or none of `guard.trusted_keys` signed it.
+            RuntimeError: If its encoder cannot be loaded.
         """
-        return guards.load(guards.newest(self.home))
+        return guards.of_warehouse(self._settings)
 
     def versions(self) -> duckdb.DuckDBPyRelation:
         """Return every version up to this one: when it was published, and from which facts, encoders and settings."""
@@ -192,10 +193,7 @@ class Warehouse:
 
 def _settings_of(home: Path) -> Settings:
     """Return the settings of a warehouse: those in force here if they name it, else the defaults."""
-    try:
-        here = toml.load()
-    except toml.SettingsError:
-        here = None
-    if here is not None and here.home.resolve() == home.resolve():
+    here = toml.in_force()
+    if here.home.resolve() == home.resolve():
         return here
     return Settings().model_copy(update={"home": home.resolve()})

@@ -47,6 +47,7 @@ def write(
     limits: dict[str, int] | None = None,
     url: str = "https://images.example.org/{}.jpg",
     key: Path | None = None,
+    encoder_name: str = "blurred",
 ) -> Path:
     """Write a bundle in which each file is a cluster of its own: number n was trained on n + 1 times."""
     numbers = np.arange(len(files), dtype=np.uint32)
@@ -79,7 +80,7 @@ def write(
             made.whole("background", vectors)
             made.whole("background_cluster", numbers)
             made.whole("null_scores", np.linspace(-0.5, 0.3, 99))
-            about["encoder"] = {"name": "blurred", "identity": str(encoder.id), "dimension": encoder.id.dimension}
+            about["encoder"] = {"name": encoder_name, "identity": str(encoder.id), "dimension": encoder.id.dimension}
             about["sketches"] = {"recall": 1.0}
             about["calibration"] = {"tail": None, "null_pictures": 99}
         made.finish(

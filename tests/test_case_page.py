@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import Landing, Row, encoded, picture
 
+from raisonne.case_view import framed
 from transforms.regions import Box
 from transforms.reports import overlays
 from transforms.reports.case_page import MOST_SOURCES, CasePage, LikelySource, Measurement, render
@@ -137,6 +138,23 @@ def test_in_a_browser_hostile_text_stays_text_boxes_lie_right_and_the_overlay_bl
     assert colour[0] != colour[1]
     assert "its shard is gone" in page.locator("#source-2").inner_text()
     assert all(img.get_attribute("alt") for img in page.locator("img").all())
+
+
+def test_in_a_notebook_the_page_unveils_and_blends_and_reaches_nothing_around_it(browser, tmp_path: Path) -> None:  # noqa: ANN001
+    file = tmp_path / "notebook.html"
+    reach = "<script>try { parent.document.title } catch (error) { parent.postMessage('kept out', '*') }</script>"
+    heard = "<script>addEventListener('message', (said) => { window.said = said.data })</script>"
+    unsafe = render(replace(CASE, sources=tuple(replace(source, unsafe=True) for source in CASE.sources)))
+    file.write_text(f"<title>notes</title>{heard}{framed(reach)}{framed(unsafe)}", encoding="utf-8")
+    page = browser.new_context().new_page()
+    page.goto(file.as_uri())
+    page.wait_for_function("window.said === 'kept out'")
+    shown = page.frame_locator("iframe >> nth=1")
+    shown.locator(".slide input").first.fill("100")
+    assert shown.locator(".above").first.evaluate("e => getComputedStyle(e).opacity") == "1"
+    veiled = shown.locator(".veiled").count()
+    shown.locator("button.reveal").first.click()
+    assert shown.locator(".veiled").count() < veiled
 
 
 def test_the_timeline_keeps_what_changed_for_each_generation_and_nothing_twice(

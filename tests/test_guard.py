@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import bundles
+import click
 import pytest
 from bundles import POLICY, Blurred
 from conftest import ROOT, Landing, command, encoded, picture
 
+from orchestration.cli.guard import options
 from orchestration.guard import folders
 from orchestration.guard.export import BundleOptions
 from transforms.guard import Guard, Verdict
@@ -214,6 +217,23 @@ def test_check_without_a_usable_bundle_is_unavailable(hashes: Path, tmp_path: Pa
     assert (code, lines) == (3, [])
     assert "pdq_words.npy" in said
     assert "Traceback" not in said
+
+
+def test_settings_that_were_named_and_are_missing_switch_no_signature_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = str(tmp_path / "typo.toml")
+    unsigned = bundles.write(tmp_path / "bundle", [encoded(picture(1))])
+    code, lines, said = check("--bundle", str(unsigned), "--config", missing, "any.png")
+    assert (code, lines, f"no settings at {missing}" in said) == (2, [], True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAISONNE_CONFIG", raising=False)
+    assert options.trusted_keys((), None) == ()
+    monkeypatch.setenv("RAISONNE_GUARD__TRUSTED_KEYS", '["guard.pub"]')
+    assert options.trusted_keys((), None) == (tmp_path / "guard.pub",)
+    monkeypatch.setenv("RAISONNE_CONFIG", missing)
+    with pytest.raises(click.UsageError, match=re.escape(missing)):
+        options.trusted_keys((), None)
 
 
 def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The public Python API, as users call it: what it names, what its questions answer, and what importing it costs."""
 
+import errno
+import os
 import re
 import subprocess
 import sys
@@ -7,12 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bundles
 import numpy as np
 import pytest
+from bundles import Blurred
 from conftest import ROOT, Landing, Row, encoded, picture
 
 import raisonne
-from raisonne import Warehouse
+from orchestration import settings
+from orchestration.cli import execution
+from raisonne import Warehouse, guards
 from transforms import encoders
 from transforms.encoders import EncoderMismatch, EncoderUnavailable
 from transforms.fingerprints import fingerprint
@@ -70,7 +76,8 @@ def test_a_case_shows_itself_as_text_and_as_a_page(warehouse: Warehouse, tmp_pat
     case = warehouse.show("copy.jpg")
     assert case.verdict == "exact" and repr(case).startswith("gen/copy.jpg: exact\nsearched: 5 of 5 training rows")
     shown = case._repr_html_()
-    assert shown.startswith("<iframe sandbox=") and "data:image/" in shown and "<script" not in shown
+    assert shown.startswith('<iframe sandbox="allow-scripts" ') and "data:image/" in shown
+    assert shown.count("<") == 2, "all of the page is the value of one attribute"
     assert case.save(tmp_path / "case.html").read_text() == case.page()
     with pytest.raises(LookupError, match=r"unknown generation 'coppy.jpg'; the nearest names are: gen/copy.jpg"):
         warehouse.show("coppy.jpg")
@@ -112,6 +119,46 @@ def test_the_guard_checks_against_the_newest_bundle(warehouse: Warehouse, landed
     assert warehouse.guard() is warehouse.guard()
 
 
+def test_python_trusts_whom_the_settings_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the command does: the bundle given or the warehouse's own, also after a key has changed."""
+    private, public, config = tmp_path / "guard.key", tmp_path / "guard.pub", tmp_path / "raisonne.toml"
+    data, home = encoded(picture(1)), tmp_path / "home"
+
+    def make_keys() -> None:
+        for line in (f"genpkey -algorithm ed25519 -out {private}", f"pkey -in {private} -pubout -out {public}"):
+            subprocess.run(["openssl", *line.split()], check=True)
+
+    make_keys()
+    unsigned = bundles.write(tmp_path / "unsigned", [data])
+    own = bundles.write(home / "guard" / "version-000001", [data], key=private)
+    config.write_text('home = "home"\n')
+    monkeypatch.setenv("RAISONNE_CONFIG", str(config))
+    assert raisonne.check(data, unsigned).decision == "block"
+    config.write_text('home = "home"\n[guard]\ntrusted_keys = ["guard.pub"]\n')
+    with pytest.raises(ValueError, match=r"must be signed by a key of .*guard\.pub"):
+        raisonne.check(data, unsigned)
+    assert [raisonne.check(data).decision, raisonne.check(data, own).decision] == ["block", "block"]
+    make_keys()
+    for ask in (lambda: raisonne.check(data), lambda: guards.of_warehouse(settings.load())):
+        with pytest.raises(ValueError, match="signature"):
+            ask()
+    config.unlink()
+    with pytest.raises(ValueError, match="no settings at"):
+        raisonne.check(data, unsigned)
+
+
+def test_python_checks_with_the_encoder_of_the_settings_where_it_is_not_built_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(picture(1))
+    bundles.write(tmp_path / "home" / "guard" / "version-000001", [data], Blurred(), encoder_name="own:elsewhere")
+    (tmp_path / "raisonne.toml").write_text('home = "home"\n[encoders]\ncopy = "own:here"\n')
+    monkeypatch.setenv("RAISONNE_CONFIG", str(tmp_path / "raisonne.toml"))
+    named: list[str] = []
+    monkeypatch.setattr(encoders, "load", lambda name: named.append(name) or Blurred())
+    assert (raisonne.check(data).decision, named) == ("block", ["own:here"])
+
+
 def test_what_is_not_published_is_said(tmp_path: Path) -> None:
     with pytest.raises(LookupError, match=r"no published version; run `raisonne run`"):
         raisonne.open(tmp_path)
@@ -126,6 +173,26 @@ def test_a_run_says_what_it_published_or_why_not(landing: Landing, rows_of: Call
     landing.keep_records_open()
     done = raisonne.run(landing.config)
     assert (done.version, done.unusable) == (1, {})
+
+
+def test_a_run_is_refused_as_the_command_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One error with the fix, whatever stopped it, and nothing of what a library raised."""
+    config = tmp_path / "raisonne.toml"
+    config.write_text('home = "home"\n')
+    for job, says in (("generations_only", "pass --forget with another job"), ("derive", "has no such dataset")):
+        with pytest.raises(raisonne.RunError, match=says):
+            raisonne.run(config, job, forget=["typo"])
+    with monkeypatch.context() as patched, pytest.raises(raisonne.RunError) as full:
+        patched.setattr(execution, "execute", _full_disk)
+        raisonne.run(config)
+    assert str(full.value).startswith("the run stopped, nothing is published yet: the disk of ")
+    config.write_text('home = "raisonne.toml"\n')
+    with pytest.raises(raisonne.RunError, match=r"raisonne\.toml.* cannot be written .*choose another `home`"):
+        raisonne.run(config)
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _stored(warehouse: Warehouse, sample: int) -> list[float]:

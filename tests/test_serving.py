@@ -32,7 +32,7 @@ from orchestration.guard.service.admission import Admission, Capacity, QueueFull
 from orchestration.guard.service.app import GuardService, ServiceOptions
 from orchestration.guard.service.telemetry import Metrics
 
-TOKEN = "t0kén"  # noqa: S105 -- of the service that is tested
+TOKEN = "a t0kén of the test"  # noqa: S105 -- of the service that is tested
 KNOWN = [encoded(picture(seed)) for seed in range(4)]
 NEW = encoded(picture(100))
 SLOW = encoded(picture(101).resize((3000, 3000)))  # some 0.15 s
@@ -345,6 +345,8 @@ def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
         (("--host", "::"), None, "--no-token"),
         (("--host", "0.0.0.0", "--no-token"), TOKEN, "--no-token cannot be meant"),  # noqa: S104
         (("--allow-host", "https://guard.example.org"), TOKEN, "no host name"),
+        ((), "guessed", "RAISONNE_GUARD_TOKEN: a token needs 16 characters"),
+        ((), " ", "16 characters"),
     ],
 )
 def test_it_does_not_start_where_anybody_could_use_it(
@@ -358,7 +360,7 @@ def test_something_in_front_of_it_may_check_who_asks(tmp_path: Path) -> None:
     """It gets past the token, and then finds that there is no bundle."""
     command = [sys.executable, "-m", "orchestration.cli", "serve", "--bundle", str(tmp_path / "none"), "--no-token"]
     environment = {name: value for name, value in os.environ.items() if name != "RAISONNE_GUARD_TOKEN"}
-    everywhere = [*command, "--host", "0.0.0.0", "--port", "0"]  # noqa: S104
+    everywhere = [*command, "--host", "0", "--port", "0"]
     ended = subprocess.run(
         everywhere, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
     )

@@ -177,6 +177,7 @@ def ui(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Pat
     [
         (["--host", "0.0.0.0"], None, "--allow-host"),  # noqa: S104
         (["--host", "::"], None, "--allow-host"),
+        (["--host", "nowhere.invalid"], None, "nowhere.invalid: "),
         (["--allow-host", "*"], None, "no host name"),
         ([], "guessed", "16 characters"),
         ([], "", "16 characters"),

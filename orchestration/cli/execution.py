@@ -1,21 +1,78 @@
 """Executing a job in this process, and reporting why it failed.
 
 What belongs here: from the name of a job to its result, and from its events to a reason. What does not: assets and jobs
-(`defs/`, `automation.py`), arguments and exit codes (`cli/run.py`), Dagster's own home (`runtime/instance.py`).
+(`defs/`, `automation.py`), arguments and exit codes (`cli/run.py`), Dagster's own home (`runtime/instance.py`), the
+same for Python (`raisonne/runs.py`).
 """
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy.exc
 from dagster._utils.error import SerializableErrorInfo
 
 from orchestration import progress
-from orchestration.runtime import homes, instance
+from orchestration.catalog import absences
+from orchestration.facts import Facts
+from orchestration.runtime import full_disks, homes, instance
+from orchestration.settings import Settings
+from orchestration.warehouse import publishing
 
 _OWN = ("orchestration.", "transforms.")  # the modules of our own errors
 _DAGSTER = "dagster."
 _INTERRUPTS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
+
+
+class Stop(Enum):
+    """How a run ended that did not do its job: refused before its work, failed, or interrupted."""
+
+    REFUSED = "refused"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class RunStopped(RuntimeError):
+    """A run did not do its job. The message says why, whether a version stands, and the fix; `stop` says how."""
+
+    def __init__(self, message: str, stop: Stop) -> None:
+        super().__init__(message)
+        self.stop = stop
+
+
+def run(job: str, settings: Settings, forget: Sequence[str], *, accept_drop: bool) -> None:
+    """Run a job in this process, with what its user consents to.
+
+    Args:
+        job: Name of one of `automation.JOBS`.
+        settings: Of the warehouse; Dagster's processes read them by `RAISONNE_CONFIG`.
+        forget: Datasets that left the settings, to be removed for good.
+        accept_drop: Whether to publish although much less can be searched than before.
+
+    Raises:
+        RunStopped: If it did not do its job.
+    """
+    home = settings.home
+    if forget and job == "generations_only":
+        raise RunStopped("generations_only does not read datasets; pass --forget with another job", Stop.REFUSED)
+    names = {each.name for each in settings.datasets}
+    if forget and (unknown := absences.unknown_names(Facts(home / "facts"), names, forget)):
+        raise RunStopped(unknown, Stop.REFUSED)
+    consent: dict[str, dict[str, object]] = {
+        "landing_shards": {"forget": list(forget), "accept_drop": accept_drop},
+        "warehouse": {"accept_drop": accept_drop},
+    }
+    try:
+        result = execute(job, home, consent)
+    except (instance.DagsterHomeError, homes.HomeError) as error:
+        raise RunStopped(str(error), Stop.REFUSED) from None
+    except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records; a step's errors are in the result
+        raise RunStopped(_stopped(str(getattr(error, "orig", None) or error), home), Stop.FAILED) from None
+    if not result.success and interrupted(result.all_events):
+        raise RunStopped(_stopped("interrupted; the next run goes on from here", home), Stop.INTERRUPTED)
+    if not result.success:
+        raise RunStopped(_stopped(reason(result.all_events), home), Stop.FAILED)
 
 
 def execute(
@@ -50,6 +107,15 @@ def execute(
             tags={instance.IN_PROCESS: "true"},
             run_config={"ops": steps, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
+
+
+def _stopped(why: str, home: Path) -> str:
+    try:
+        version = publishing.current(home)
+    except FileExistsError:  # the reason says so
+        version = None
+    stands = "the last version stands" if version and version.path.exists() else "nothing is published yet"
+    return f"the run stopped, {stands}: {full_disks.explained(why, full_disks.places_of_run(home)) or why}"
 
 
 def reason(events: Sequence[dg.DagsterEvent]) -> str:

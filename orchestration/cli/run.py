@@ -5,7 +5,6 @@ What belongs here: arguments, warnings, the exit code. What does not: executing 
 """
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -30,37 +29,18 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
     generations that the warnings name could not be used, or not as a whole; 130 interrupted.
     """
     settings = load_settings(config)
-    if forget and job == "generations_only":
-        raise CommandError("generations_only does not read datasets; pass --forget with another job", ExitCode.USAGE)
-    import sqlalchemy.exc
-
-    from orchestration.catalog import absences
     from orchestration.cli import execution, summary
     from orchestration.facts import Facts
     from orchestration.fingerprints import notes
     from orchestration.reports import exports
-    from orchestration.runtime.homes import HomeError
-    from orchestration.runtime.instance import DagsterHomeError
     from orchestration.warehouse import publishing
 
-    facts = Facts(settings.home / "facts")
-    if forget and (unknown := absences.unknown_names(facts, {each.name for each in settings.datasets}, forget)):
-        raise CommandError(unknown, ExitCode.USAGE)
+    codes = {execution.Stop.REFUSED: ExitCode.USAGE, execution.Stop.INTERRUPTED: ExitCode.INTERRUPTED}
     try:
-        consent: dict[str, dict[str, object]] = {
-            "landing_shards": {"forget": list(forget), "accept_drop": accept_drop},
-            "warehouse": {"accept_drop": accept_drop},
-        }
-        result = execution.execute(job, settings.home, consent)
-    except (DagsterHomeError, HomeError) as error:
-        raise CommandError(str(error), ExitCode.USAGE) from None
-    except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records; a step's errors are in the result
-        raise _stopped(str(getattr(error, "orig", None) or error), settings.home) from None
-    if not result.success and execution.interrupted(result.all_events):
-        raise _stopped("interrupted; the next run goes on from here", settings.home, ExitCode.INTERRUPTED)
-    if not result.success:
-        raise _stopped(execution.reason(result.all_events), settings.home)
-    unusable = notes.unusable_shards(facts)
+        execution.run(job, settings, forget, accept_drop=accept_drop)
+    except execution.RunStopped as stopped:
+        raise CommandError(str(stopped), codes.get(stopped.stop, ExitCode.FAILED)) from None
+    unusable = notes.unusable_shards(Facts(settings.home / "facts"))
     if job == "fingerprint_shard":
         for sentence in summary.bounded([f"{name}: {why}" for name, why in unusable.items()]):
             click.echo(f"warning: {sentence}", err=True)
@@ -73,17 +53,3 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None
         summary.show(con, settings.home / publishing.LINK, page if page.exists() else None)
         complete = summary.all_usable(con) and not unusable
     sys.exit(ExitCode.DONE if complete else ExitCode.INCOMPLETE)
-
-
-def _stopped(reason: str, home: Path, code: ExitCode = ExitCode.FAILED) -> CommandError:
-    from orchestration.runtime import full_disks
-    from orchestration.warehouse import publishing
-
-    try:
-        version = publishing.current(home)
-    except FileExistsError:  # the reason says so
-        version = None
-    stands = "the last version stands" if version and version.path.exists() else "nothing is published yet"
-    return CommandError(
-        f"the run stopped, {stands}: {full_disks.explained(reason, full_disks.places_of_run(home)) or reason}", code
-    )

@@ -6,7 +6,6 @@ use it (`runtime/web_access.py`), the instance (`runtime/instance.py`), what it 
 
 import os
 import signal
-import socket
 import sys
 from typing import NoReturn
 
@@ -53,8 +52,7 @@ def ui(host: str, port: int, allow_host: tuple[str, ...], config: str | None) ->
         full = full_disks.explained(str(error), full_disks.places_of_run(settings.home))
         raise CommandError(full or str(error)) from None
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=2048)
+        listening = web_access.listening(host, port)
     except OSError as error:
         raise CommandError(f"cannot listen at {host}, port {port}: {error.strerror}; pass another --port") from None
     port = listening.getsockname()[1]

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 GRACE_S = 5.0
 """Seconds that a process group has between SIGTERM and SIGKILL."""
@@ -29,18 +30,20 @@ class CompanionEnded(RuntimeError):
 class Companion:
     """A Python module that runs beside this process."""
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        """Start it.
+    def __init__(self, name: str, module: str, arguments: Sequence[str], temporary: Path) -> None:
+        """Start it. Neither it nor what it starts takes a file in the working directory for a module.
 
         Args:
             name: What it is, for messages.
             module: What follows `python -m`.
             arguments: What follows the module.
+            temporary: Folder for its temporary files, and for those of what it starts.
         """
         self.name = name
         self._process = subprocess.Popen(  # noqa: S603 -- this Python, with modules that the caller names
-            [sys.executable, "-m", __name__, module, *arguments],
+            [sys.executable, "-P", "-m", __name__, module, *arguments],
             stdin=subprocess.PIPE,
+            env=os.environ | {"PYTHONSAFEPATH": "1", "TMPDIR": str(temporary)},
             process_group=0,
         )
 

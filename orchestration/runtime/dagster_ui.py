@@ -4,7 +4,7 @@ What belongs here: starting the three, and ending all when one ends. What does n
 (`runtime/web_access.py`), the command (`cli/ui.py`), the instance (`runtime/instance.py`).
 
 `dagster dev` has no place for a layer before its web server. So this process is the web server, and the only one that
-listens: the code server answers at a socket in a folder that no other user may enter.
+listens: the code server, and the process that it starts, answer at sockets in a folder that no other user may enter.
 """
 
 import json
@@ -73,7 +73,8 @@ def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance)
     reference = ["--instance-ref", serialize_value(instance.get_ref())]
     code = ["code-server", "start", "--module-name", _DEFINITIONS, "--socket", str(server), "--log-level", "warning"]
     code += ["--location-name", _DEFINITIONS, "--inject-env-vars-from-instance", *reference]
-    started.append(Companion("Dagster's code server", "dagster", code))
+    code += ["--working-directory", str(folder)]  # where Dagster looks for modules first
+    started.append(Companion("Dagster's code server", "dagster", code, folder))
     client = DagsterGrpcClient(socket=str(server))
     while not _answers(client):
         started[0].require_running()
@@ -81,7 +82,7 @@ def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance)
     place = {"location_name": _DEFINITIONS, "socket": str(server), "host": "localhost"}
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": place}]}), encoding="utf-8")  # JSON is YAML
     daemon = ["run", "--workspace", str(workspace), *reference]
-    started.append(Companion("Dagster's daemon", "dagster._daemon", daemon))
+    started.append(Companion("Dagster's daemon", "dagster._daemon", daemon, folder))
     return workspace
 
 

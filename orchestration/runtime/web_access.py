@@ -8,14 +8,13 @@ its own at that machine. So a request must use a name of this server, must not c
 where people use a browser it must bring what only the printed address gave them.
 """
 
-import hashlib
 import hmac
 import ipaddress
 import re
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -49,6 +48,8 @@ class WebAccess:
         cookie: Name of the cookie that stands for the token; another one for each server on this machine.
         posted: Paths that execute what they are asked, and therefore take it as the body of a POST alone.
         body_bytes: Most bytes of a body.
+        session: The value of the cookie. It is drawn at every start and has nothing of the token, which may stay and be
+            in use elsewhere: browsers send a cookie to every port of a machine, and so to servers of others.
     """
 
     hosts: tuple[str, ...]
@@ -56,18 +57,22 @@ class WebAccess:
     cookie: str
     posted: frozenset[str] = frozenset()
     body_bytes: int = 16_000_000
-
-    @property
-    def session(self) -> str:
-        """The value of the cookie. It does not tell the token, which may be in use elsewhere too."""
-        return hmac.digest(self.token.encode(), self.cookie.encode(), hashlib.sha256).hex()
+    session: str = field(default_factory=secrets.token_urlsafe)
 
     def admits(self, connection: HTTPConnection) -> bool:
         """Tell whether a request brings the cookie or the token."""
-        if _equal(connection.cookies.get(self.cookie, ""), self.session):
-            return True
-        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and _equal(given.strip().encode("latin-1"), self.token)
+        return _equal(connection.cookies.get(self.cookie, ""), self.session) or bears(connection, self.token)
+
+
+def bears(connection: HTTPConnection, token: str) -> bool:
+    """Tell whether a request brings a token as `Authorization: Bearer`.
+
+    Args:
+        connection: The request.
+        token: The token that it needs.
+    """
+    scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and _equal(given.strip().encode("latin-1"), token)
 
 
 def protected(app: ASGIApp, access: WebAccess) -> ASGIApp:
@@ -107,7 +112,7 @@ class OwnOrigin:
             headers = Headers(scope=scope)
             host = headers.get("host", "").lower()
             if not all(_authority(origin) == host for origin in headers.getlist("origin")):
-                await self._refuse("a page of another address sent this", 403)(scope, receive, send)
+                await self._refuse("the Origin is not this server", 403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -151,7 +156,7 @@ class TokenHolders:
                 return PlainTextResponse("post it as application/json", 405, {"Allow": "POST"})
             return None
         if method != "POST":
-            return PlainTextResponse("read a page, or post to it", 405, {"Allow": "GET, HEAD, POST"})
+            return PlainTextResponse("only GET, HEAD and POST are answered", 405, {"Allow": "GET, HEAD, POST"})
         kinds = [kind.partition(";")[0].strip().lower() for kind in connection.headers.getlist("content-type")]
         return None if kinds == ["application/json"] else PlainTextResponse("post it as application/json", 415)
 
@@ -177,12 +182,15 @@ def names_of(host: str, allowed: Sequence[str] = ()) -> tuple[str, ...]:
         allowed: Further names, without a port; `*.example.org` for all below one.
 
     Raises:
-        ValueError: If one of them is no name, or all addresses of a machine are given and no name for them.
+        ValueError: If one of them is no name, the address is none, or it means all of a machine's and has no name.
     """
     for name in allowed:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no host name; write it without a scheme and a port: raisonne.example.org")
-    every = host == "" or (_is_address(host) and ipaddress.ip_address(host).is_unspecified)
+    try:
+        every = host == "" or any(each.is_unspecified for each in _addresses(host))
+    except OSError as error:
+        raise ValueError(f"{host}: {error.strerror}") from None
     if every and not allowed:
         raise ValueError(f"{host or 'no address'} means all of this machine's; say what it is called by: --allow-host")
     named = () if every else (f"[{host}]" if ":" in host else host,)
@@ -191,8 +199,19 @@ def names_of(host: str, allowed: Sequence[str] = ()) -> tuple[str, ...]:
 
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine can reach an address. Raises OSError for a name that has none."""
-    found = socket.getaddrinfo(host, None)
-    return all(ipaddress.ip_address(each[4][0]).is_loopback for each in found)
+    return all(each.is_loopback for each in _addresses(host))
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address, by IPv4 where a name has both. Raises OSError.
+
+    Args:
+        host: The address, or a name of this machine.
+        port: Its port; 0 for any free one.
+    """
+    families = {each[0] for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+    return socket.create_server((host, port), family=family, backlog=2048)
 
 
 def address(name: str, port: int, token: str | None = None) -> str:
@@ -206,12 +225,10 @@ def address(name: str, port: int, token: str | None = None) -> str:
     return f"http://{name}:{port}/" + ("" if token is None else f"?token={quote(token, safe='')}")
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return what a server at `host` listens at: `0` and `0x0` are 0.0.0.0. Raises OSError for a name without any."""
+    found = (ipaddress.ip_address(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+    return [(each.version == 6 and each.ipv4_mapped) or each for each in found]
 
 
 def _authority(origin: str) -> str | None:

@@ -4,6 +4,6 @@ What belongs here: reading settings and what each one means. What does not: obje
 (`runtime/resources.py`).
 """
 
-from orchestration.settings.settings import Settings, SettingsError, load, path
+from orchestration.settings.settings import Settings, SettingsError, in_force, load, path
 
-__all__ = ["Settings", "SettingsError", "load", "path"]
+__all__ = ["Settings", "SettingsError", "in_force", "load", "path"]

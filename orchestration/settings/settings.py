@@ -124,11 +124,31 @@ def load(config: str | Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{file} cannot be read as TOML: {error}") from error
+    return _validated(values, file.parent, file)
+
+
+def in_force(config: str | Path | None = None) -> Settings:
+    """Read the settings as `load` does; the defaults and the environment if nothing names a file and none is here.
+
+    For what works without a file. One that was named and is missing is an error all the same: it may say whom to trust.
+
+    Args:
+        config: The file, if one was named.
+
+    Raises:
+        SettingsError: As `load` does.
+    """
+    if config or os.environ.get("RAISONNE_CONFIG") or os.path.lexists(path()):
+        return load(config)
+    return _validated({}, path().parent, "the environment")
+
+
+def _validated(values: dict[str, Any], base: Path, origin: object) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError(f"{file}: " + "; ".join(_sentence(e) for e in error.errors())) from None
-    return _resolved(settings, file.parent)
+        raise SettingsError(f"{origin}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+    return _resolved(settings, base)
 
 
 def _sentence(error: Any) -> str:  # noqa: ANN401 -- pydantic's own mapping

@@ -31,16 +31,23 @@ __all__ = (
     "Prepared",
     "TorchScriptSscd",
     "Vectors",
+    "built_in",
     "load",
-    "runs_code",
 )
 PLUG_INS = "raisonne.encoders"
 """The group of entry points by which other distributions offer encoders."""
+_FROM_PYPI = ("sscd", "sscd_distilled")
 
 
-def runs_code(name: str) -> bool:
-    """Return whether an encoder's name is of a file that can run code: a TorchScript file is a program."""
-    return name.startswith("sscd:")
+def built_in(name: str) -> bool:
+    """Return whether anybody may choose an encoder by its name: it is ours, and so are its weights.
+
+    Another one is a program (a TorchScript file, code of another distribution) or reads a file that its name chooses.
+    """
+    kind, _, rest = name.partition(":")
+    model, _, pretrained = rest.partition("/")
+    tagged = kind == "open_clip" and bool(model and pretrained) and Path(pretrained).suffix != ".safetensors"
+    return name in _FROM_PYPI or tagged
 
 
 def load(name: str) -> Encoder:
@@ -54,7 +61,7 @@ def load(name: str) -> Encoder:
     kind, _, rest = name.partition(":")
     if rest and kind == "sscd":
         return TorchScriptSscd(Path(rest))
-    if name in {"sscd", "sscd_distilled"}:
+    if name in _FROM_PYPI:
         return OnnxSscd(name)
     model, _, pretrained = rest.partition("/")
     if kind == "open_clip" and model and pretrained:
@@ -63,8 +70,7 @@ def load(name: str) -> Encoder:
         loaded: Encoder = installed[kind].load()(rest)
         return loaded
     known = [
-        "sscd",
-        "sscd_distilled",
+        *_FROM_PYPI,
         "sscd:PATH.torchscript.pt",
         "open_clip:MODEL/TAG",
         "open_clip:MODEL/PATH.safetensors",

@@ -288,9 +288,9 @@ class Guard:
 
 def _named_encoder(bundle: Bundle, trusted: Sequence[Path | str]) -> str:
     name = str(bundle.manifest["encoder"]["name"])
-    if encoders.runs_code(name) and not trusted:
+    if not encoders.built_in(name) and not trusted:
         raise encoders.EncoderUnavailable(
-            f"the bundle names {name} as its encoder, a file that can run code, and nobody trusted has signed it; if "
-            f"it is yours, say so with --encoder {name}"
+            f"the bundle names {name} as its encoder, which is not built in and may run code, and nobody trusted has "
+            f"signed it; if it is yours, say so with --encoder {name}"
         )
     return name

@@ -193,7 +193,7 @@ def _img2dataset(urls: UrlList, pace: FetchPace, limits: AnswerLimits) -> Genera
     job = {"limits": asdict(limits), "options": _options(urls, pace)}
     with urls.log.open("wb") as log:
         child = subprocess.Popen(  # noqa: S603 -- this Python, our module
-            [sys.executable, "-m", "orchestration.catalog.download.fetch_worker", json.dumps(job)],
+            [sys.executable, "-P", "-m", "orchestration.catalog.download.fetch_worker", json.dumps(job)],
             stdin=subprocess.PIPE,  # never written to: its end tells the child that we have ended
             stdout=log,
             stderr=subprocess.STDOUT,

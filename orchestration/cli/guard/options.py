@@ -77,35 +77,35 @@ def trusted_keys(trust: Sequence[Path], config: str | None) -> tuple[Path, ...]:
 
     Args:
         trust: Those that were named.
-        config: Settings that name them otherwise. Without a file of settings there are none.
+        config: Settings that name them otherwise. Where nothing names a file and none is here, there are none.
 
     Raises:
         UsageError: If the settings cannot be read.
     """
     from orchestration import settings
 
-    if trust or not settings.path(config).exists():
+    if trust:
         return tuple(trust)
     try:
-        return tuple(map(Path, settings.load(config).guard.trusted_keys))
+        return tuple(map(Path, settings.in_force(config).guard.trusted_keys))
     except settings.SettingsError as error:
         raise click.UsageError(str(error)) from None
 
 
 def own_encoder(bundle: Path | None, config: str | None) -> str | None:
-    """Return the encoder of the settings where its weights are a file that can run code, and the bundle is our own.
+    """Return the encoder of the settings where it is not built in, and the bundle is our own.
 
-    A bundle that is not signed may not name such a file.
+    A bundle that is not signed may not name one that can run code.
 
     Args:
         bundle: The bundle, if one was named: then it may be another's.
         config: The settings.
     """
     from orchestration import settings
-    from transforms.encoders import runs_code
+    from transforms.encoders import built_in
 
     name = None if bundle is not None else settings.load(config).encoders.copy_
-    return name if name and runs_code(name) else None
+    return None if name is None or built_in(name) else name
 
 
 @contextmanager

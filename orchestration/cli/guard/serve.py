@@ -5,7 +5,6 @@ checking without it (`cli/guard/check.py`).
 """
 
 import os
-import socket
 from pathlib import Path
 
 import click
@@ -95,6 +94,8 @@ def serve(
 
     A replaced bundle is loaded without a break. SIGTERM answers the accepted requests, then ends the service.
     """
+    from orchestration.runtime import web_access
+
     token = _token(token_file)
     if token and no_token:
         raise click.UsageError("there is a token, so --no-token cannot be meant")
@@ -105,8 +106,6 @@ def serve(
             "or --no-token if something in front of it checks who asks"
         )
     try:
-        from orchestration.runtime import web_access
-
         hosts = web_access.names_of(host, allow_host) if loopback or allow_host else ("*",)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -127,7 +126,7 @@ def serve(
             overrides,
             metrics.reloaded,
         )
-        listening = socket.create_server((host, port), backlog=2048)
+        listening = web_access.listening(host, port)
     except click.UsageError:
         raise
     except current_bundle.LOAD_ERRORS as error:
@@ -150,10 +149,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _token(file: Path | None) -> str | None:
+    from orchestration.runtime import web_access
+
     try:
         token = os.environ.get("RAISONNE_GUARD_TOKEN") if file is None else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{file}: {error}") from None
-    if token is not None and not token.strip():
-        raise click.UsageError("the token is empty")
-    return token and token.strip()
+        return token if token is None else web_access.checked_token(token)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{file or 'RAISONNE_GUARD_TOKEN'}: {error}") from None

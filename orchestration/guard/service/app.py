@@ -8,7 +8,6 @@ Only status 200 with the decision `allow` is a permission. Every error gives ano
 """
 
 import asyncio
-import hmac
 import logging
 import signal
 import socket
@@ -32,7 +31,7 @@ from orchestration.guard.service.connections import connections
 from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.openapi import openapi
 from orchestration.guard.service.telemetry import JsonLines, Metrics
-from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, called_by_name
+from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, bears, called_by_name
 from transforms.guard import BundleChanged, Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
@@ -167,10 +166,7 @@ class GuardService:
 
     def _authorize(self, request: Request) -> None:
         token = self._options.token
-        if token is None:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), token.encode()):
+        if token is not None and not bears(request, token):
             raise Refusal(401, "the bearer token is missing or wrong")
 
     async def _health(self, _: Request) -> Response:

@@ -66,7 +66,7 @@ def _answers(body_bytes: int) -> dict[str, Any]:
         "422": "The body cannot be read as an image, or not compared as a whole; it is not allowed.",
     }
     refusals = {
-        "403": "A page of another address sent it.",
+        "403": "Its Origin is not this server.",
         "408": "The body did not arrive in time.",
         "413": f"The body has more than {body_bytes:,} bytes.",
         "415": "The content type is not that of an image.",

@@ -1,5 +1,6 @@
 """Attacks of websites and neighbours on a web server of this machine, and who gets past them."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -189,12 +190,29 @@ def test_names_come_from_the_address_and_from_who_starts_it() -> None:
     assert web_access.names_of("::1")[0] == "[::1]"
     assert web_access.names_of("10.0.0.5", ["*.example.org"])[:2] == ("10.0.0.5", "*.example.org")
     assert "0.0.0.0" not in web_access.names_of("0.0.0.0", ["r.example.org"])  # noqa: S104
-    for everywhere in ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", ""):  # noqa: S104
+    everywheres = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", "", "0", "0x0", "00.0", "::ffff:0.0.0.0")  # noqa: S104
+    for everywhere in everywheres:
         with pytest.raises(ValueError, match="--allow-host"):
             web_access.names_of(everywhere)
     for wrong in ("*", "https://r.example.org", "r.example.org:3000", "a b", "", "*example.org", "a.*.org"):
         with pytest.raises(ValueError, match="no host name"):
             web_access.names_of("127.0.0.1", [wrong])
+
+
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_a_server_listens_at_addresses_of_both_kinds(host: str, family: socket.AddressFamily) -> None:
+    with web_access.listening(host, 0) as server:
+        assert (server.family, server.getsockname()[0]) == (family, host)
+    assert web_access.is_loopback(host) and not web_access.is_loopback("0")
+
+
+def test_a_session_does_not_outlive_its_start_though_the_token_stays() -> None:
+    """The cookie reaches every port of the machine: who caught it once must not keep the UI."""
+    again = WebAccess(ACCESS.hosts, TOKEN, ACCESS.cookie)
+    assert again.session != ACCESS.session
+    with TestClient(web_access.protected(Launches().app, again), HOME) as client:
+        assert client.get("/", headers={"Cookie": f"{again.cookie}={ACCESS.session}"}).status_code == 401
+        assert client.get("/", headers={"Cookie": f"{again.cookie}={again.session}"}).status_code == 200
 
 
 def test_tokens_differ_and_short_ones_are_refused() -> None:

@@ -17,6 +17,7 @@ from bundles import POLICY, Blurred
 from conftest import encoded, picture
 from PIL import Image, ImageOps
 
+from transforms import encoders
 from transforms.encoders import EncoderMismatch, EncoderUnavailable, Prepared, Vectors
 from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
@@ -200,7 +201,24 @@ def test_another_encoder_is_refused_and_both_are_named(folder: Path) -> None:
 
 def test_an_encoder_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(EncoderUnavailable, match="no encoder is called 'blurred'"):
-        Guard.load(folder)
+        Guard.load(folder, "blurred")
+
+
+def test_a_bundle_that_nobody_trusted_signed_chooses_no_code(
+    files: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a program of ours, nor of a distribution that happens to be installed, nor a file of the machine."""
+    ran: list[str] = []
+    monkeypatch.setattr(encoders, "load", lambda name: ran.append(name) or Blurred())
+    names = ("sscd:/tmp/model.pt", "tiny", "tiny:16", "sscd:", "open_clip:x", "open_clip:ViT-B-32//etc/a.safetensors")
+    for number, name in enumerate(names):
+        made = bundles.write(tmp_path / str(number), files, Blurred(), encoder_name=name)
+        with pytest.raises(EncoderUnavailable, match=f"names {name} as its encoder, .* with --encoder {name}"):
+            Guard.load(made)
+    assert ran == []
+    assert Guard.load(made, name).check(files[0]).decision == "block" and ran == [name]
+    for name in ("sscd", "sscd_distilled", "open_clip:ViT-B-32/laion400m_e31"):
+        assert encoders.built_in(name)
 
 
 def test_a_bundle_of_hashes_says_that_it_compares_no_embeddings(files: list[bytes], tmp_path: Path) -> None:
