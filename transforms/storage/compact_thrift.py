@@ -4,7 +4,7 @@ What belongs here: reading the fields of it that are wanted, in bounded memory a
 mean (`catalog/parquet_layout.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -81,24 +81,24 @@ class CompactThrift:
                 head = self._byte()
                 size, of = head >> 4, head & 15
                 size = self._varint() if size == 15 else size
-                if wanted is not None and of == 12:
-                    return [self._value(of, wanted, depth + 1) for _ in range(size)]
-                for _ in range(size):
-                    self._value(of, None, depth + 1)
-                return None
+                if wanted is None or of != 12:
+                    return self._skip((of,), size, depth)
+                return [self._value(of, wanted, depth + 1) for _ in range(size)]
             case 11:
                 size = self._varint()
                 kinds = self._byte() if size else 0
-                for _ in range(size):
-                    self._value(kinds >> 4, None, depth + 1)
-                    self._value(kinds & 15, None, depth + 1)
-                return None
+                return self._skip((kinds >> 4, kinds & 15), size, depth)
             case 12:
                 found = self.struct(wanted, depth)
                 return None if wanted is None else found
             case 13:
                 return self._bytes(16)
         raise pa.ArrowInvalid(_BROKEN)
+
+    def _skip(self, kinds: Sequence[int], times: int, depth: int) -> None:
+        for _ in range(times):
+            for kind in kinds:
+                self._value(kind, None, depth + 1)
 
     def _byte(self) -> int:
         found = self._data[self.at]
