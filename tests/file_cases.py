@@ -19,6 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.conftest import ROOT, add, encoded, picture
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.metadata import inspect
 from transforms.dumps import implied_metadata
@@ -288,7 +289,7 @@ def of_metadata(case: Case, base: Path) -> str:
     path = case.make(base)
     copy = base / "work" / "copy.parquet"
     try:
-        found = inspect(str(path), copy)
+        found = inspect(str(path), copy, ByteLimits())
     except LandingError as error:
         return f"the shard fails: {_plain(str(error), path)}"
     repaired = f", {found.repaired_rows} with text that was not UTF-8" if found.repaired_rows else ""
@@ -409,7 +410,7 @@ def of_generations(case: Case, base: Path) -> str:
     base.mkdir(exist_ok=True)
     path = case.make(base)
     try:
-        found, not_taken = sources.find("gen", str(path), _LIMIT)
+        found, not_taken = sources.find("gen", str(path), _LIMIT, ByteLimits())
     except GenerationsError as error:
         return f"the run stops: {_plain(str(error), path)}"
     said = [description(each, addresses.read_location(each.location)) for each in found]
@@ -444,10 +445,10 @@ def of_dump(case: Case, base: Path) -> str:
     listed = base / "work" / "listed.parquet"
     try:
         if dump.suffix == ".parquet":
-            inspect(str(dump), listed)
+            inspect(str(dump), listed, ByteLimits())
             files = (MetadataFile(1, str(listed if listed.exists() else dump), own=True),)
         else:
-            implied_metadata.write(str(dump), listed, _LIMIT, base / "work")
+            implied_metadata.write(str(dump), listed, _LIMIT, base / "work", ByteLimits())
             files = (MetadataFile(1, str(listed)),)
     except (ArchiveError, LandingError) as error:
         return f"the shard fails: {_plain(str(error), dump)}"

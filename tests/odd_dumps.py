@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from tests import mutated
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.metadata import inspect
 from transforms.dumps import implied_metadata
@@ -272,10 +273,10 @@ def outcome(dump: OddDump, work: Path) -> Outcome:
     listed = work / "listed.parquet"
     try:
         if dump.path.suffix == ".parquet":
-            rows = inspect(str(dump.path), listed).rows
+            rows = inspect(str(dump.path), listed, ByteLimits()).rows
             files = (MetadataFile(1, str(listed if listed.exists() else dump.path), own=True),)
         else:
-            rows = implied_metadata.write(str(dump.path), listed, _LIMIT, work).rows
+            rows = implied_metadata.write(str(dump.path), listed, _LIMIT, work, ByteLimits()).rows
             files = (MetadataFile(1, str(listed)),)
     except (ArchiveError, LandingError) as error:
         return Outcome(str(error))
@@ -359,7 +360,7 @@ def check_generations(seed: int, dump: OddDump) -> str:
         What it was, for statistics.
     """
     try:
-        found, not_taken = sources.find("gen", str(dump.path), _LIMIT)
+        found, not_taken = sources.find("gen", str(dump.path), _LIMIT, ByteLimits())
     except GenerationsError as error:
         assert not dump.intact, f"{seed}: {error}"
         assert str(dump.path) in str(error), f"{seed}: the reason does not name the file: {error}"

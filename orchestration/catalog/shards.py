@@ -25,7 +25,7 @@ from transforms.dumps.members import ArchiveError
 from transforms.storage.full_disks import is_full
 from transforms.storage.remote_stores import StoreError
 
-_REASON = 2_000  # characters: names of columns in it may be of any length
+_REASON = 2_000  # characters: paths and names of columns in it may be of any length
 _SHARD_BITS = 37  # with ROW_BITS below them, ids stay within a signed 64-bit integer
 
 
@@ -92,7 +92,7 @@ def inspect_shards(
             else:
                 yield LandedShard(shard_id, shard, IMAGES_ONLY)
         except (LandingError, ArchiveError) as error:
-            yield LandedShard(shard_id, shard, REFUSED, str(error)[:_REASON], forms=())
+            yield LandedShard(shard_id, shard, REFUSED, _cut(str(error)), forms=())
         except StoreError:
             raise  # the file may be whole, and would be looked at again only once it changes
         except OSError as error:
@@ -116,6 +116,12 @@ def _is_outdated(earlier: LandedShard, implied: Container[str]) -> bool:
     files = earlier.files
     holds_rows = files.images is not None and (files.dataset in implied or files.images == files.metadata)
     return earlier.forms is None and (earlier.status == REFUSED or holds_rows)
+
+
+def _cut(reason: str) -> str:
+    """Return a reason of bounded length. What is cut is its middle: the limit and the fix are at its end."""
+    half = _REASON // 2
+    return reason if len(reason) <= _REASON else f"{reason[:half]} … {reason[-half:]}"
 
 
 def _usable(shard_id: int, shard: Shard, seen: Inspection, readable: Path | str) -> LandedShard:

@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 
 from transforms.catalog.columns import LandingError, is_bytes, is_text
 from transforms.catalog.parquet_layout import ParquetLayout, Span, footer_size, measure, read_layout
+from transforms.readable import legible
 
 _BUFFER = 1 << 20  # without it, Arrow reads a row group's whole column at once
 _ROWS = 1 << 26  # of a file: the ids of its rows take so many bits
 _LEAVES = 10_000  # columns of a file, fields of structs counted singly
 _TOGETHER = 2_048  # rows that DuckDB takes at once
 _SHARE = 4  # part of a batch that a text of each of so many rows may take
+_NAME = 100  # characters of the name of a column in messages
 _CONVERTED = 8  # part of a batch that texts may take before they are converted
 
 
@@ -47,7 +49,7 @@ class ByteLimits:
 
 
 LISTED = ByteLimits(1 << 40, 1 << 40, 1 << 40, 1 << 50)
-"""Of a dump that was listed within its limits, and of which pictures are read again."""
+"""For reading pictures again from a dump already listed within its limits."""
 
 
 @dataclass
@@ -107,9 +109,9 @@ class ParquetTable:
             span = self._span(group, at)
             pages += span.page
             if leaf.repeated and span.all_values > self.limits.batch:
-                self._refuse(f"the lists of column {leaf.name} in row group {group + 1}", span.all_values)
+                self._refuse(f"the lists of column {_short(leaf.name)} in row group {group + 1} take", span.all_values)
             if pages > self.limits.batch:
-                self._refuse(f"a page of column {leaf.name} in row group {group + 1}", pages)
+                self._refuse(f"a page of column {_short(leaf.name)} in row group {group + 1} takes", pages)
             a_row += 0 if leaf.repeated else span.value
         return max(1, min(rows, most // max(1, a_row)))
 
@@ -140,7 +142,7 @@ class ParquetTable:
 
     def _refuse(self, what: str, size: int) -> None:
         raise TooLargeError(
-            f"{self.path}: {what} takes {size:,} bytes, more than limits.batch_bytes = {self.limits.batch:,}; write it "
+            f"{self.path}: {what} {size:,} bytes, more than limits.batch_bytes = {self.limits.batch:,}; write it "
             "with smaller row groups, or raise the limit"
         )
 
@@ -189,20 +191,8 @@ class TextCheck:
             TooLargeError: If they break a limit.
         """
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            lengths = _lengths(column) if used is None or name in used else None
-            if lengths is None or not len(lengths):
-                continue
-            longest = pc.max(lengths).as_py() or 0
-            if longest > self.limits.text:
-                row = self._rows + pc.index(lengths, longest).as_py() + 1
-                where = f"row {row:,}" if len(lengths) == batch.num_rows else f"a row after {self._rows:,}"
-                raise TooLargeError(
-                    f"{self.path}: {name} of {where} has {longest:,} bytes, more than limits.text_bytes = "
-                    f"{self.limits.text:,}; shorten it, or raise the limit"
-                )
-            self._bytes += pc.sum(lengths).as_py() or 0
-            if longest * _TOGETHER * _SHARE > self.limits.batch:
-                self._add_together(lengths if len(lengths) == batch.num_rows else pa.array([pc.sum(lengths).as_py()]))
+            for lengths in _lengths(column) if used is None or name in used else ():
+                self._count(name, lengths, batch.num_rows)
         self._rows += batch.num_rows
         self._together = {n: size for n, size in self._together.items() if n == self._rows // _TOGETHER}
         most, name = (self.limits.batch, "batch_bytes") if self.held else (self.limits.file, "table_bytes")
@@ -210,6 +200,23 @@ class TextCheck:
             raise TooLargeError(
                 f"{self.path}: its texts take more than limits.{name} = {most:,} bytes; split it, or raise the limit"
             )
+
+    def _count(self, name: str, lengths: pa.Array, rows: int) -> None:
+        """Check the texts of a column, or of a field of it, in some rows."""
+        if not len(lengths):
+            return
+        longest = pc.max(lengths).as_py() or 0
+        if longest > self.limits.text:
+            row = self._rows + pc.index(lengths, longest).as_py() + 1
+            where = f"row {row:,}" if len(lengths) == rows else f"a row after {self._rows:,}"
+            raise TooLargeError(
+                f"{self.path}: {_short(name)} of {where} has {longest:,} bytes, more than limits.text_bytes = "
+                f"{self.limits.text:,}; shorten it, or raise the limit"
+            )
+        size = pc.sum(lengths).as_py() or 0
+        self._bytes += size
+        if longest * _TOGETHER * _SHARE > self.limits.batch:
+            self._add_together(lengths if len(lengths) == rows else pa.array([size]))
 
     def _add_together(self, lengths: pa.Array) -> None:
         """Add the lengths of texts to those of the rows that are taken together with them."""
@@ -228,22 +235,37 @@ class TextCheck:
             at += len(some)
 
 
-def _lengths(column: pa.Array) -> pa.Array | None:
-    """Return the lengths of the texts of a column, also of those in lists; None for a column of something else."""
+def _lengths(column: pa.Array) -> Iterator[pa.Array]:
+    """Yield the lengths of the texts of a column, also of those within lists, maps and structs, field by field."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
-        return _lengths(column.storage)
-    if pa.types.is_dictionary(kind):
-        values = _lengths(column.dictionary)
-        return None if values is None else values.take(column.indices)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return _lengths(column.flatten())
-    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-        column = column.cast(pa.large_binary())
-    if is_text(kind):  # a parquet may hold text that is not UTF-8
-        column = column.view(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary())
-    binary = is_bytes(column.type) or pa.types.is_fixed_size_binary(column.type)
-    return pc.binary_length(column).cast(pa.int64()) if binary else None
+        yield from _lengths(column.storage)
+    elif pa.types.is_dictionary(kind):
+        yield from (values.take(column.indices) for values in _lengths(column.dictionary))
+    elif pa.types.is_struct(kind):
+        for each in column.flatten():
+            yield from _lengths(each)
+    elif pa.types.is_map(kind):
+        pair = pa.struct([pa.field("key", kind.key_type, nullable=False), pa.field("value", kind.item_type)])
+        yield from _lengths(column.cast(pa.list_(pair)).flatten())
+    elif _is_list(kind):
+        yield from _lengths(column.flatten())
+    elif pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        yield from _lengths(column.cast(pa.large_binary()))
+    elif is_text(kind):  # a parquet may hold text that is not UTF-8
+        yield from _lengths(column.view(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()))
+    elif is_bytes(kind) or pa.types.is_fixed_size_binary(kind):
+        yield pc.binary_length(column).cast(pa.int64())
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    lists, views = pa.types.is_list(kind) or pa.types.is_large_list(kind), pa.types.is_list_view(kind)
+    return lists or views or pa.types.is_large_list_view(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _short(name: str) -> str:
+    """Return the name of a column for a message. It may be of any length, and what follows it is to be read."""
+    return legible(name, _NAME)
 
 
 def open_parquet(path: str, source: BinaryIO, limits: ByteLimits) -> ParquetTable:

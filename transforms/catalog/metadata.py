@@ -35,7 +35,6 @@ from transforms.storage.full_disks import is_full
 from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
 
 _ROWS = 64_000
-_DEFAULT = ByteLimits()
 _PARQUET = (".parquet", ".pq")
 _USED = KNOWN | set(HASH_COLUMNS)
 _RESERVED = frozenset({"landing_path", "file_row_number", "file_index", "filename", "rowid"})  # names that DuckDB adds
@@ -60,7 +59,7 @@ class Inspection:
     forms: tuple[str, ...] | None = None
 
 
-def inspect(path: str, copy: Path, limits: ByteLimits = _DEFAULT) -> Inspection:
+def inspect(path: str, copy: Path, limits: ByteLimits) -> Inspection:
     """Read a metadata file once, batch by batch, and prove that every page and every text in it can be read.
 
     It is copied if it is not readable in place: if it is CSV or JSON lines, if it is remote, if its name or its text is

@@ -26,7 +26,6 @@ KINDS = ("sample_id", "url", "host", "sha256", "pdq")
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt")
 _BATCH = 16_384  # entries held at once
 _SHARE = 8  # part of a batch of bytes that they may take
-_DEFAULT = ByteLimits()
 _HEAD = 4096
 _SEPARATORS = (",", "\t", ";", "|")
 _WHOLE = re.compile(r"(\d{1,16})\.0+")  # an id that went through doubles, which hold so many digits
@@ -43,7 +42,7 @@ class OptOutListError(ValueError):
     """An opt-out list cannot be used; the message names the file and the fix."""
 
 
-def batches(path: Path, limits: ByteLimits = _DEFAULT) -> Iterator[list[Entry]]:
+def batches(path: Path, limits: ByteLimits) -> Iterator[list[Entry]]:
     """Read the entries of a list, a few thousand at a time: (kind, value) of every field that is not empty.
 
     Column names match in any case, and other columns are ignored. A value that only says that it is missing, such as

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from transforms.storage.compact_thrift import CompactThrift, Struct
+from transforms.storage.compact_thrift import CompactThrift, Struct, Wanted
 
 _MAGIC = b"PAR1"
 _TAIL = 8  # length of the footer and the magic bytes
@@ -24,6 +24,14 @@ _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3  # kinds of pages
 _BY_DICTIONARY, _DELTA = frozenset({2, 8}), 7  # encodings that expand
 _CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 _OFFSET = 8  # bytes that a value takes in memory besides itself
+_FOOTER: Wanted = {
+    2: {1: None, 2: None, 3: None, 4: None, 5: None},  # its columns: type, length, repetition, name, children
+    3: None,  # rows
+    4: {1: {3: {4: None, 5: None, 7: None, 9: None, 11: None}}, 3: None},  # row groups: chunks, rows
+}
+_PAGE: Wanted = {1: None, 2: None, 3: None, 5: {1: None, 2: None}, 8: {1: None, 4: None}}
+_FOOTER_VALUES, _PAGE_VALUES = 8_000_000, 10_000  # a footer has some 30 for each chunk
+_SCANNED, _SCANNED_A_BYTE = 1_000_000, 4  # values of a dictionary that are looked at: at most, and for each packed byte
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def read_layout(file: BinaryIO, size: int) -> ParquetLayout:
     length = footer_size(file, size)
     file.seek(size - _TAIL - length)
     try:
-        said = CompactThrift(file.read(length)).struct()
+        said = CompactThrift(file.read(length), _FOOTER_VALUES).struct(_FOOTER)
         leaves = _leaves(said[2])
         groups = [_group(group, size, len(leaves)) for group in said.get(4, ())]
     except (LookupError, TypeError, AttributeError) as error:
@@ -124,6 +132,8 @@ def read_layout(file: BinaryIO, size: int) -> ParquetLayout:
         for at, each in enumerate(leaves)
     ) or said[3] != sum(group.rows for group in groups):
         raise pa.ArrowInvalid("its footer contradicts itself about the count of rows")
+    if sum(chunk.size for group in groups for chunk in group.chunks) > size:
+        raise pa.ArrowInvalid("its footer names the same bytes several times")  # and each takes time
     return ParquetLayout(leaves, groups)
 
 
@@ -176,10 +186,13 @@ def measure(file: BinaryIO, leaf: Leaf, chunk: ColumnChunk, most: int) -> Span:
         most: Bytes above which no dictionary is read: that its page is too large is all that matters.
     """
     largest = densest = total = seen = 0
-    longest = leaf.width
+    longest, dictionaries = leaf.width, 0
     for header, at in _pages(file, chunk):
         kind, page = header[1], header[2]
         largest = max(largest, page)
+        dictionaries += kind == _DICTIONARY
+        if dictionaries > 1:
+            raise pa.ArrowInvalid("a column has two dictionaries")
         if kind == _DICTIONARY and leaf.kind == _BYTE_ARRAY and chunk.values:
             longest = page if page > most else _longest(file, at, header, chunk.codec)
         if kind not in (_DATA, _DATA_2):
@@ -222,17 +235,20 @@ def _page_header(file: BinaryIO, at: int, end: int) -> tuple[Struct, int]:
     while True:
         file.seek(at)
         data = file.read(min(size, end - at))
-        reader = CompactThrift(data)
+        reader = CompactThrift(data, _PAGE_VALUES)
         try:
-            return reader.struct(), reader.at
+            return reader.struct(_PAGE), reader.at
         except IndexError:
             if size >= min(end - at, _LONGEST_HEADER):
                 raise
-            size *= 16
+            size = min(size * 16, _LONGEST_HEADER)
 
 
 def _longest(file: BinaryIO, at: int, header: Struct, codec: int) -> int:
-    """Return the length of the longest value of a dictionary; of one that cannot be read, that of its page."""
+    """Return the length of the longest value of a dictionary.
+
+    It is that of its page if it cannot be read, or holds far more values than its packed bytes can tell apart.
+    """
     page: int = header[2]
     if codec not in _CODECS:
         return page
@@ -244,7 +260,11 @@ def _longest(file: BinaryIO, at: int, header: Struct, codec: int) -> int:
     except (OSError, ValueError, pa.ArrowException):
         return page  # who reads it says so
     longest = place = 0
+    left = min(_SCANNED, _SCANNED_A_BYTE * (header[3] + 1))
     while place + 4 <= len(data):
+        if not left:
+            return page
+        left -= 1
         length = int.from_bytes(data[place : place + 4], "little")
         longest, place = max(longest, length), place + 4 + length
     return min(longest, page)

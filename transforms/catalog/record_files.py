@@ -62,7 +62,7 @@ class Record:
 
 
 def records(
-    path: str, caps: ByteLimits | None = None, columns: Collection[str] | None = None, source: BinaryIO | None = None
+    path: str, caps: ByteLimits, columns: Collection[str] | None = None, source: BinaryIO | None = None
 ) -> Iterator[Record]:
     """Read the records of a file one at a time, whatever its name ends in. An empty file has none.
 
@@ -76,7 +76,6 @@ def records(
         RecordFileError: If it is of no known form, breaks off, or exceeds a limit, after the records before that place.
         OSError: If it cannot be opened.
     """
-    caps = caps or ByteLimits()
     with stores.open_file(path) if source is None else nullcontext(source) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)

@@ -40,11 +40,8 @@ class Dump(Protocol):
         ...
 
 
-_DEFAULT = ByteLimits()
-
-
 @contextmanager
-def open_dump(path: str, limits: ByteLimits = _DEFAULT) -> Iterator[Dump]:
+def open_dump(path: str, limits: ByteLimits) -> Iterator[Dump]:
     """Open the dump at a path, whatever its layout.
 
     Args:

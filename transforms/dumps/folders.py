@@ -16,8 +16,6 @@ from transforms.dumps.samples import Part, Samples
 from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
 
-_DEFAULT = ByteLimits()
-
 
 @dataclass(frozen=True)
 class Folder:
@@ -27,7 +25,7 @@ class Folder:
     """
 
     path: str
-    limits: ByteLimits = _DEFAULT
+    limits: ByteLimits
 
     def listing(self, member_bytes: int) -> Listing:
         """See Dump. Pictures come in order of their paths. Links that leave the folder are refused."""

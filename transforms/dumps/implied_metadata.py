@@ -23,7 +23,6 @@ from transforms.storage import stores
 from transforms.storage.remote_stores import is_remote
 
 _BATCH, _BYTES = 64_000, 64 << 20  # rows held at once
-_DEFAULT = ByteLimits()
 _COLUMNS = pa.schema(
     {
         "key": pa.string(),
@@ -36,7 +35,7 @@ _COLUMNS = pa.schema(
 )
 
 
-def write(dump: str, target: Path, member_bytes: int, fetched: Path, limits: ByteLimits = _DEFAULT) -> Inspection:
+def write(dump: str, target: Path, member_bytes: int, fetched: Path, limits: ByteLimits) -> Inspection:
     """Write the pictures of a dump as a metadata parquet, one row per picture.
 
     Args:
@@ -68,9 +67,7 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path, limits: Byt
     return Inspection(len(members), tuple(_COLUMNS.names), 0, forms=forms_of(_COLUMNS))
 
 
-def add_further_pictures(
-    dump: str, copy: Path, seen: Inspection, fetched: Path, limits: ByteLimits = _DEFAULT
-) -> Inspection:
+def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path, limits: ByteLimits) -> Inspection:
     """Add a row to a parquet's metadata for each further picture of its rows, after all rows, so that none moves.
 
     Such a row says what the row of the picture says, except what names one picture: URL, key, uid, hash.

@@ -24,7 +24,6 @@ from transforms.dumps.picture_cells import INDEX_BITS, PictureCell, PictureCells
 from transforms.storage import stores
 
 _ROWS = 8_192  # rows of text held at once
-_DEFAULT = ByteLimits()
 _REASON = 200
 UNREAD = "a column of bytes in a type that is not read as pictures; write it as binary"
 THUMBNAILS = "a column of thumbnails of the pictures in another column"
@@ -45,7 +44,7 @@ class Parquet:
     _cells: dict[int, PictureCells] = field(init=False, default_factory=dict)
 
     @classmethod
-    def of(cls, path: str, source: BinaryIO, limits: ByteLimits = _DEFAULT) -> "Parquet":
+    def of(cls, path: str, source: BinaryIO, limits: ByteLimits) -> "Parquet":
         """Open a parquet of pictures.
 
         Args:
@@ -156,7 +155,7 @@ def _order(cells: Sequence[PictureCell]) -> list[PictureCell]:
     return [first, *(cell for cell in there if cell is not first)]
 
 
-def not_downloaded(path: str, limits: ByteLimits = _DEFAULT) -> list[Member]:
+def not_downloaded(path: str, limits: ByteLimits) -> list[Member]:
     """Return the rows that img2dataset's parquet lists as not downloaded, each refused with its reason.
 
     A parquet without the columns `status` and `error_message` lists none.

@@ -19,7 +19,6 @@ from transforms.storage.system_files import HIDDEN, is_system_file
 
 LEAVES = "refused: a link or device whose name leaves the archive"
 UNREADABLE = "a file that cannot be opened"
-_DEFAULT = ByteLimits()
 _LARGE = f"a sidecar of more than {SIDECAR_BYTES:,} bytes"
 _ALONE = "a sidecar without its picture"
 _THUMBNAIL = "a thumbnail of another picture of its sample"
@@ -98,7 +97,7 @@ class Samples:
     place: str
     source: PartSource
     member_bytes: int
-    limits: ByteLimits = _DEFAULT
+    limits: ByteLimits
     names_count: bool = False
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Part] = field(default_factory=list)

@@ -22,13 +22,12 @@ _BLOCK, _CHUNK = tarfile.BLOCKSIZE, 1 << 20
 _HEADER = 1 << 20  # bytes of the headers of a member: long names, PAX records, maps of sparse files
 _NAME = 4_096  # bytes of a name, as of paths on disk
 _LONG = f"refused: a name of more than {_NAME:,} bytes"
-_DEFAULT = ByteLimits()
 # What tarfile raises on hostile headers, beside its own errors: numbers out of range, names that are no text, headers
 # that announce headers without end.
 _BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
-def members(path: str, member_bytes: int, limits: ByteLimits = _DEFAULT) -> Listing:
+def members(path: str, member_bytes: int, limits: ByteLimits) -> Listing:
     """List the pictures of an uncompressed tar. Of a cut-off tar, list those before the break.
 
     What follows an end mark is read too, as `tar -r` and `cat` leave it. The parts of a sample may lie anywhere.

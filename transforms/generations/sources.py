@@ -21,13 +21,10 @@ from transforms.generations.tables import TableFile, read_tables
 from transforms.storage import globs, stores
 from transforms.storage.system_files import HIDDEN, is_system_file
 
-_LIMITS = ByteLimits()
 NO_PICTURE_OF_NAME = "a text or JSON beside no picture of its name"
 
 
-def find(
-    source: str, path: str, member_bytes: int, limits: ByteLimits = _LIMITS
-) -> tuple[list[FoundGeneration], list[NotTaken]]:
+def find(source: str, path: str, member_bytes: int, limits: ByteLimits) -> tuple[list[FoundGeneration], list[NotTaken]]:
     """Find the generations of a source, in order of their paths.
 
     Args:

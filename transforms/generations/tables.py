@@ -108,9 +108,9 @@ class HeldTexts:
             (self._size, self.limits.batch, "batch"),
         ):
             if size > most:
-                what = "a text" if name == "text" else "all texts together"
+                what = "a text of its rows takes" if name == "text" else "all texts of its rows take"
                 raise RecordFileError(
-                    f"{self.path}: {what} of its rows take {size:,} characters, more than limits.{name}_bytes = "
+                    f"{self.path}: {what} {size:,} characters, more than limits.{name}_bytes = "
                     f"{most:,}; shorten them, or raise the limit"
                 )
         return statement

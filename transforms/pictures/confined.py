@@ -14,11 +14,12 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
@@ -28,11 +29,13 @@ from typing import Any
 import numpy as np
 
 from transforms.pictures import decoder, worker
+from transforms.pictures.answers import LONGEST, DecoderAnswer
 from transforms.pictures.bounds import BeyondLimitsError, Bounds, DecodeError
 from transforms.pictures.renderings import Look, Pixels, Renderings
 from transforms.readable import legible
 
 _STARTS_S = 120.0  # seconds of the clock in which a process must be there; only a machine that hangs takes so long
+_BREAKS_S = 60  # seconds within a message that was begun
 _WAITS = 10  # times `Bounds.seconds`, by the clock, after which a decoder that does nothing is ended
 _SAID = 300  # characters of what a library says
 _KEPT = 64_000_000  # bytes of shared memory that stay from picture to picture
@@ -59,6 +62,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _ERRORS = {each.__name__: each for each in (DecodeError, BeyondLimitsError, decoder.NoPictureError)}
 _IMPATIENT = "decoding takes longer than this check may take"
 _OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
+_NO_ANSWER = "gave an answer that is none"
+_CORRUPT = "():"  # in what the C library says of memory that was written over: `malloc(): corrupted top size`
 
 
 class OutOfPatience(RuntimeError):
@@ -160,11 +165,13 @@ class _Process:
     shared: int
     processor_s: float = 0.0
     sound: bool = False
+    began: float = field(default_factory=time.monotonic)
 
     @classmethod
     def start(cls) -> "_Process":
         """Start a process, which says that it is there when it is first asked for something."""
         ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _BREAKS_S, 0))
         shared = os.memfd_create("picture")
         said, saying = os.pipe()
         os.set_blocking(said, False)
@@ -202,11 +209,12 @@ class _Process:
             DecodeError: If nothing was made.
             OutOfPatience: If it took too long.
         """
-        began, self.sound = self._ready(until), False
+        self.sound = False
+        began = self._ready(until)
         worker.write(self.shared, data, 0)
         answer = self._answer(work, len(data), bounds, until)
-        self.processor_s, said = answer["processor_s"], self._said()
-        pictures = self._pictures(answer.get("shapes", []), bounds)
+        self.processor_s, said = answer.processor_s, self._said()
+        pictures = self._pictures(answer.shapes)
         if max(len(data), sum(each.size for each in pictures)) > _KEPT:
             os.ftruncate(self.shared, 0)
         error = _failure(answer, said, bounds)
@@ -215,14 +223,15 @@ class _Process:
             raise BeyondLimitsError(_told(f"decoding took more than {bounds.time_limit}", said))
         if error is not None:
             raise error
-        return pictures, {**answer.get("rest", {}), "said": said and f"its decoder says: {said}"}
+        return pictures, {**answer.rest, "said": said and f"its decoder says: {said}"}
 
     def _ready(self, until: float | None) -> float:
         """Wait until the process is there, and return the seconds of a processor that it has used."""
         if not self.processor_s:
-            left = _STARTS_S if until is None else max(0.0, min(_STARTS_S, until - time.monotonic()))
-            if not self.connection.poll(left):
-                if left < _STARTS_S:
+            latest = self.began + _STARTS_S
+            if not self.connection.poll(max(0.0, min(latest, until or latest) - time.monotonic())):
+                if time.monotonic() < latest:
+                    self.sound = True  # it is only starting: the next caller finds it further on
                     raise OutOfPatience(_IMPATIENT)
                 raise RuntimeError(f"the process that decodes pictures did not start within {_STARTS_S:g} s")
             try:
@@ -235,19 +244,26 @@ class _Process:
             self._said()  # of no picture
         return self.processor_s
 
-    def _answer(self, work: str, size: int, bounds: Bounds, until: float | None) -> dict[str, Any]:
+    def _answer(self, work: str, size: int, bounds: Bounds, until: float | None) -> DecoderAnswer:
         """Send a request and wait for its answer."""
         asked = {"work": work, "bytes": size, "bounds": asdict(bounds)}
         try:
             self.connection.send_bytes(json.dumps(asked).encode())
             self._wait(bounds, until)
-            answer: dict[str, Any] = json.loads(self.connection.recv_bytes())
-        except (EOFError, OSError):
+            message = self.connection.recv_bytes(LONGEST)
+        except (EOFError, ConnectionError):
             how = self._ended()
             if self.popen.returncode == -signal.SIGXCPU:
                 raise BeyondLimitsError(f"decoding took more than {bounds.time_limit}") from None
+            if self.popen.returncode == -signal.SIGABRT and _CORRUPT not in how and _got_no_memory(how):
+                raise _NeedsMore(f"decoding needed more than {bounds.memory_limit} bytes: its decoder {how}") from None
             raise _Died(how) from None
-        return answer
+        except OSError:  # too long, or never whole
+            raise _Died(_NO_ANSWER) from None
+        try:
+            return DecoderAnswer.of(message, work, bounds)
+        except (ValueError, LookupError, RecursionError):
+            raise _Died(_NO_ANSWER) from None
 
     def _wait(self, bounds: Bounds, until: float | None) -> None:
         """Wait for an answer or the end of the process, and give up on one that takes too long."""
@@ -263,9 +279,11 @@ class _Process:
                 raise OutOfPatience(_IMPATIENT)
             used = max(0.0, self._used() - self.processor_s)
             if used >= bounds.seconds or now >= latest:
-                took = "took" if used >= bounds.seconds else f"waited, for {_WAITS} times what it may take:"
                 self.end()
-                raise BeyondLimitsError(_told(f"decoding {took} more than {bounds.time_limit}", self._said()))
+                why = f"decoding took more than {bounds.time_limit}"
+                if used < bounds.seconds:
+                    why = f"the decoder did nothing for {now - began - used:.3g} s; it may take {bounds.time_limit}"
+                raise BeyondLimitsError(_told(why, self._said()))
             pause = max(0.05, bounds.seconds - used)
 
     def _used(self) -> float:
@@ -276,14 +294,15 @@ class _Process:
             return self.processor_s  # it has ended, which the connection says too
         return sum(map(int, stat.rpartition(")")[2].split()[11:13])) / _TICKS
 
-    def _pictures(self, shapes: list[list[int]], bounds: Bounds) -> list[Pixels]:
+    def _pictures(self, shapes: Sequence[tuple[int, int, int]]) -> list[Pixels]:
         """Return the pixels that the process has written."""
         pictures, place = [], 0
-        for height, width, channels in shapes:
-            if channels != 3 or height * width > bounds.pixels:
-                raise RuntimeError(f"a picture of {width}x{height} pixels and {channels} channels was decoded")
-            picture = np.empty((height, width, channels), np.uint8)
-            place = worker.read(self.shared, picture, place)
+        for shape in shapes:
+            picture = np.empty(shape, np.uint8)
+            try:
+                place = worker.read(self.shared, picture, place)
+            except EOFError:
+                raise _Died(_NO_ANSWER) from None
             pictures.append(picture)
         return pictures
 
@@ -388,15 +407,18 @@ def _told(reason: str, said: str) -> str:
     return f"{reason} (its decoder says: {said})" if said else reason
 
 
-def _failure(answer: dict[str, Any], said: str, bounds: Bounds) -> DecodeError | None:
+def _failure(answer: DecoderAnswer, said: str, bounds: Bounds) -> DecodeError | None:
     """Return the failure that an answer states, or None."""
-    if "failure" not in answer:
+    if answer.failure is None:
         return None
-    failure, kind = answer["failure"], answer["kind"]
-    got_none = kind == DecodeError.__name__ and any(word in (failure + said).lower() for word in _OUT_OF_MEMORY)
-    if kind == MemoryError.__name__ or got_none:
+    failure, kind = answer.failure, answer.kind
+    if kind == MemoryError.__name__ or (kind == DecodeError.__name__ and _got_no_memory(failure + said)):
         return _NeedsMore(_told(f"decoding needed more than {bounds.memory_limit} bytes", failure or said))
     return _ERRORS.get(kind, DecodeError)(_told(failure, said))
+
+
+def _got_no_memory(said: str) -> bool:
+    return any(word in said.lower() for word in _OUT_OF_MEMORY)
 
 
 _POOL = _Pool()

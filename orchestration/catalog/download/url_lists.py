@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import LandingFile
 from transforms.catalog.metadata import inspect
@@ -137,7 +138,7 @@ def _about(path: Path) -> dict[str, Any] | None:
 
 def _write_list(source: str, path: Path, about: dict[str, Any]) -> None:
     repaired = path.with_name("repaired.parquet")
-    found = inspect(source, repaired)
+    found = inspect(source, repaired, ByteLimits())
     if found.pictures:
         raise LandingError(f"{source} holds its pictures itself, in {found.pictures.name}; name it in `images`")
     if key := column_of(found.columns, "key"):

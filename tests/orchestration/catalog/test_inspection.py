@@ -71,3 +71,20 @@ def test_a_file_that_breaks_a_limit_is_failed_and_looked_at_again_once_the_limit
     monkeypatch.setenv("RAISONNE_LIMITS__TEXT_BYTES", "2MiB")
     raised = settings.load(tmp_path / "raisonne.toml")
     assert [each.rows for each in inspect_shards(discover(raised), known, raised, tmp_path)] == [9, 1]
+
+
+def test_a_limit_counts_as_raised_however_long_the_path_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "/".join("x" * 200 for _ in range(12))
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"url": ["u"], "caption": ["x" * 2_000_000]}), folder / "1.parquet")
+    (tmp_path / "raisonne.toml").write_text('home = "home"\n[[datasets]]\nname = "d"\nmetadata = "**/*.parquet"\n')
+    loaded = settings.load(tmp_path / "raisonne.toml")
+    (refused,) = inspect_shards(discover(loaded), [], loaded, tmp_path)
+    assert refused.status == "failed" and refused.failure is not None
+    assert refused.failure.startswith(str(tmp_path)) and len(refused.failure) < 2_010
+    assert refused.failure.endswith("limits.text_bytes = 1,048,576; shorten it, or raise the limit")
+    monkeypatch.setenv("RAISONNE_LIMITS__TEXT_BYTES", "2MiB")
+    raised = settings.load(tmp_path / "raisonne.toml")
+    assert [each.rows for each in inspect_shards(discover(raised), [refused], raised, tmp_path)] == [1]

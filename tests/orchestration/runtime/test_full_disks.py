@@ -1,4 +1,4 @@
-"""A disk that takes no more is told with the folder and the fix, in whatever words a library says it."""
+"""A disk that takes no more is reported with the folder and the fix, in whatever words a library says it."""
 
 import os
 import sqlite3
@@ -93,6 +93,11 @@ def test_a_limit_of_the_size_of_files_is_understood(write: Callable[[Path], None
             "[Errno 30] Read-only file system: '/else/x'",
             "/else/x is mounted read-only: mount it for writing, or move it",
         ),
+        (f"[Errno 28] No space left on device: '/in/a' -> '{ROOT}/b'", f"the disk of {ROOT}/b is full ("),
+        (f'[Errno 28] No space left on device: "{ROOT}/it\'s"', f"the disk of {ROOT}/it's is full ("),
+        (f"can't write '{ROOT}/x': No space left on device", f"the disk of {ROOT}/x is full ("),
+        ("step failed: OSError: [Errno 28] No space left on device", f"the disk of {ROOT} is full ("),
+        ("(sqlite3.OperationalError) database or disk is full\n[SQL: insert]", f"the disk of {ROOT} is full ("),
         ("No such file or directory (os error 2)", None),
         ("disk I/O error", None),  # there is room: the disk is broken
         ("shard 28: os error 280", None),
@@ -101,6 +106,22 @@ def test_a_limit_of_the_size_of_files_is_understood(write: Callable[[Path], None
 def test_path_and_kind_are_those_of_the_message(message: str, says: str | None) -> None:
     said = explained(message, {ROOT: "move `home`"})
     assert said is None if says is None else (said or "").startswith(says), said
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "[Errno 2] No such file or directory: '/in/No space left on device.png'",
+        "Conversion Error: Could not convert string 'No space left on device' to INT32",
+        "/in/rows.csv: line 2: File too large.jpg is no number; correct it",
+        "a caption of row 3, Read-only file system, is too long",
+        "the caption 'a \x1b[31mdisk: (os error 28)' is refused",
+    ],
+)
+def test_words_that_a_file_brings_do_not_take_the_place_of_the_reason(reason: str) -> None:
+    said = explained(reason, {ROOT: "move `home`"})
+    assert said is not None and said.startswith(f"{reason.replace(chr(27), '⟨U+001B⟩')}; perhaps ")
+    assert "move" in said.rpartition("; perhaps ")[2]
 
 
 def test_a_run_that_fills_its_disk_says_so(landing: Landing) -> None:

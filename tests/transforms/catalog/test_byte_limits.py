@@ -1,6 +1,7 @@
 """Small files that would take gigabytes are failed with the reason, in a process that could not hold them."""
 
 import gzip
+import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.limited import run
-from transforms.catalog.byte_limits import ByteLimits, TooLargeError, open_parquet
-from transforms.catalog.parquet_layout import read_layout
+from transforms.catalog import metadata, opt_outs
+from transforms.catalog.byte_limits import ByteLimits, TextCheck, TooLargeError, open_parquet
+from transforms.catalog.columns import LandingError
+from transforms.catalog.parquet_layout import ColumnChunk, Leaf, measure, read_layout
+from transforms.dumps.dump import open_dump
+from transforms.dumps.members import ArchiveError
+from transforms.generations import sources
+from transforms.generations.generation import GenerationsError
 
 MOST = 1 << 30  # bytes beside the imports
 SMALL = {"text": 1 << 20, "record": 1 << 20, "batch": 32 << 20, "file": 1 << 28}
@@ -98,7 +105,7 @@ def test_texts_within_the_limit_of_each_are_limited_together(tmp_path: Path) -> 
 def test_a_list_of_one_row_with_many_values_of_a_dictionary(tmp_path: Path) -> None:
     values = repeated("x" * 500_000, 100_000)
     path = metadata_file(tmp_path / "x.parquet", pa.ListArray.from_arrays([0, 100_000], values), store_schema=False)
-    assert "the lists of column caption in row group 1 takes" in read(path)
+    assert "the lists of column caption in row group 1 take " in read(path)
 
 
 def test_columns_that_nobody_uses_may_be_of_any_size(tmp_path: Path) -> None:
@@ -238,6 +245,151 @@ def test_a_footer_is_read_only_if_it_is_small_and_says_what_is_there(tmp_path: P
     empty = b"\x15\x02\x19\xfc\xff\xff\xff\x07" + bytes(15 << 20)  # a list of 16 million empty records
     path.write_bytes(b"PAR1" + empty + len(empty).to_bytes(4, "little") + b"PAR1")
     assert "is not a whole parquet file" in read(path)
+
+
+@pytest.mark.parametrize("how", ["metadata", "opt-outs", "generations", "dump"])
+@pytest.mark.parametrize("kind", ["lists", "structs", "maps"])
+def test_a_footer_nested_without_end_fails_its_file_alone(tmp_path: Path, kind: str, how: str) -> None:
+    footer = {"lists": b"\x19", "structs": b"\x1c", "maps": b"\x1b\x01" + b"\xbb\x01"}[kind] * 20_000
+    path = tmp_path / "generations.parquet"
+    path.write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    said = refused(path, how)
+    assert path.name in said and "nests them too deeply" in said
+
+
+def refused(path: Path, how: str) -> str:
+    """Return why a file is refused, read in this process."""
+    limits = ByteLimits()
+    with pytest.raises((LandingError, ArchiveError, GenerationsError, opt_outs.OptOutListError)) as error:
+        if how == "metadata":
+            metadata.inspect(str(path), path.with_suffix(".copy"), limits)
+        elif how == "opt-outs":
+            list(opt_outs.batches(path, limits))
+        elif how == "dump":
+            with open_dump(str(path), limits):
+                pass
+        else:
+            sources.find("gen", str(path.parent), 1 << 20, limits)
+    return str(error.value)
+
+
+def test_a_footer_takes_memory_by_what_is_kept_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    for footer in (
+        b"\x15\x02" * (4 << 20),  # numbers of fields that nobody wants
+        b"\x49\xfc\xd5\xaa\xd5\x02" + b"\x36\x00\x00" * (5 << 20),  # row groups without chunks
+    ):
+        path.write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+        said = run(IMPORTS, READ, 300 << 20, {"path": str(path), "how": "metadata", "limits": {}})
+        assert "is not a whole parquet file" in said
+
+
+def parquet_of(starts: list[int], size: int) -> bytes:
+    """Return a parquet of a column of text, of row groups of one row whose bytes begin where they are told to."""
+    columns = b"\x29\x2c\x48\x04root\x15\x02\x00\x15\x0c\x38\x04text\x00"
+    groups = b"".join(
+        b"\x19\x1c\x3c\x45\x00\x16\x02\x26" + varint(2 * size) + b"\x26" + varint(2 * start) + b"\x00\x00\x26\x02\x00"
+        for start in starts
+    )
+    rows, many = varint(2 * len(starts)), bytes([len(starts) << 4 | 12])
+    footer = columns + b"\x16" + rows + b"\x19" + many + groups + b"\x00"
+    return b"PAR1" + bytes(1000) + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def test_row_groups_that_name_the_same_bytes_are_refused() -> None:
+    honest, twice = parquet_of([4, 504], 500), parquet_of([4, 4, 4], 500)
+    groups = read_layout(io.BytesIO(honest), len(honest)).groups
+    assert [group.chunks[0].start for group in groups] == [4, 504]
+    with pytest.raises(pa.ArrowInvalid, match="the same bytes several times"):
+        read_layout(io.BytesIO(twice), len(twice))
+
+
+def page(kind: int, unpacked: int, packed: bytes, values: int) -> bytes:
+    """Return a page of a dictionary or of references to it, with its header."""
+    own = b"\x4c\x15" if kind == 2 else b"\x2c\x15"
+    return (
+        b"\x15" + varint(2 * kind) + b"\x15" + varint(2 * unpacked) + b"\x15" + varint(2 * len(packed))
+        + own + varint(2 * values) + b"\x15\x10\x00\x00" + packed
+    )  # fmt: skip
+
+
+def varint(number: int) -> bytes:
+    found = b""
+    while number > 127:
+        found, number = found + bytes([number & 127 | 128]), number >> 7
+    return found + bytes([number])
+
+
+def test_a_dictionary_is_looked_through_as_far_as_its_bytes_tell_values_apart() -> None:
+    leaf = Leaf("caption", 6, 0, repeated=False)
+
+    def span(unpacked: bytes) -> int:
+        packed = pa.Codec("zstd").compress(unpacked, asbytes=True)
+        data = page(2, len(unpacked), packed, 1) + page(0, 10, b"x", 100)
+        return measure(io.BytesIO(data), leaf, ColumnChunk(0, len(data), 100, 6), 1 << 30).value
+
+    words = [f"word {number}".encode() for number in range(20_000)]
+    assert span(b"".join(len(word).to_bytes(4, "little") + word for word in words)) == 8 + len("word 19999")
+    assert span(bytes(16 << 20)) == 8 + (16 << 20)  # four million empty values in some hundred bytes
+
+
+def test_a_column_has_one_dictionary() -> None:
+    data = page(2, 4, bytes(4), 1) * 2 + page(0, 10, b"x", 100)
+    with pytest.raises(pa.ArrowInvalid, match="two dictionaries"):
+        measure(io.BytesIO(data), Leaf("caption", 6, 0, repeated=False), ColumnChunk(0, len(data), 100, 0), 1 << 30)
+
+
+class Watched(io.BytesIO):
+    """A file that notes the largest read."""
+
+    largest = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.largest = max(self.largest, len(data))
+        return data
+
+
+def test_no_header_of_a_page_is_read_beyond_its_limit() -> None:
+    file = Watched(b"\x18" + varint(1 << 30) + bytes(40 << 20))  # a field as long as the file and longer
+    chunk = ColumnChunk(0, len(file.getvalue()), 100, 0)
+    with pytest.raises(pa.ArrowInvalid, match="the header of a page is broken"):
+        measure(file, Leaf("caption", 6, 0, repeated=False), chunk, 1 << 30)
+    assert file.largest == 16 << 20
+
+
+LONG = "x" * 5_000
+NESTED = {
+    "struct": pa.array([{"n": 1, "at": "x"}, {"n": 2, "at": LONG}]),
+    "map": pa.array([[("a", "x")], [("b", LONG)]], pa.map_(pa.string(), pa.string())),
+    "keys of a map": pa.array([[("a", "x")], [(LONG, "b")]], pa.map_(pa.string(), pa.string())),
+    "list view": pa.array([["x"], [LONG]], pa.list_view(pa.string())),
+    "large list view": pa.array([["x"], [LONG]], pa.large_list_view(pa.string())),
+    "fixed list": pa.array([["x", "y"], ["z", LONG]], pa.list_(pa.string(), 2)),
+    "structs in lists": pa.array([[{"at": {"url": "x"}}], [{"at": {"url": LONG}}, None]]),
+    "text view": pa.array(["x", LONG], pa.string_view()),
+    "dictionary": pa.array(["x", LONG]).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_texts_are_counted_wherever_a_column_holds_them(kind: str) -> None:
+    rows = pa.record_batch({"url": pa.concat_arrays([NESTED[kind][:1], NESTED[kind]])})
+    TextCheck("x", ByteLimits()).add(rows)
+    for least in (rows, rows.slice(1)):
+        with pytest.raises(TooLargeError, match=r"x: url of .* has 5,000 bytes, more than limits\.text_bytes = 4,999"):
+            TextCheck("x", ByteLimits(text=4_999)).add(least)
+    TextCheck("x", ByteLimits(text=4_999)).add(rows.slice(0, 2))  # of a slice, its own rows alone
+
+
+def test_names_of_columns_leave_room_for_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    name = "caption" * 1_000
+    pq.write_table(pa.table({name: ["x" * 100_000] * 2}), path)
+    for limits in (ByteLimits(batch=50_000), ByteLimits(text=50_000)):
+        with path.open("rb") as file, pytest.raises(TooLargeError) as error:
+            list(open_parquet("x", file, limits).texts([name], 64))
+        assert "limits." in str(error.value) and len(str(error.value)) < 500
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])

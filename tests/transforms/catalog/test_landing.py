@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import ROW_BITS, LandedShard, LandingFile, Shard, find_shards
 from transforms.catalog.metadata import inspect
@@ -87,7 +88,7 @@ def test_a_column_is_found_by_any_of_its_names_in_any_case(
 
 def test_a_good_file_is_inspected_without_a_copy(tmp_path: Path) -> None:
     path = parquet(tmp_path, URL=["u", "v"], TEXT=["a", None])
-    found = inspect(path, tmp_path / "repaired.parquet")
+    found = inspect(path, tmp_path / "repaired.parquet", ByteLimits())
     assert (found.rows, found.columns, found.repaired_rows) == (2, ("URL", "TEXT"), 0)
     assert not (tmp_path / "repaired.parquet").exists()
 
@@ -97,7 +98,7 @@ def test_text_that_is_not_utf8_is_repaired_in_a_copy(tmp_path: Path, kind: pa.Da
     binary = pa.large_binary() if kind == pa.large_string() else pa.binary()
     text = pa.array([b"caf\xe9", None, b"fine \xe2\x82\xac", b"\xff\xfe"], binary).view(kind)
     before = Path(parquet(tmp_path, url=["a", "b", "c", "d"], caption=text)).read_bytes()
-    found = inspect(str(tmp_path / "rows.parquet"), tmp_path / "new" / "repaired.parquet")
+    found = inspect(str(tmp_path / "rows.parquet"), tmp_path / "new" / "repaired.parquet", ByteLimits())
     assert (found.rows, found.repaired_rows) == (4, 2)
     repaired = pq.read_table(tmp_path / "new" / "repaired.parquet")
     assert repaired["caption"].to_pylist() == ["caf\ufffd", None, "fine €", "\ufffd\ufffd"]
@@ -107,7 +108,7 @@ def test_text_that_is_not_utf8_is_repaired_in_a_copy(tmp_path: Path, kind: pa.Da
 
 def test_binary_text_becomes_text_in_a_copy(tmp_path: Path) -> None:
     path = parquet(tmp_path, url=pa.array([b"u"], pa.binary()), caption=pa.array([b"c"], pa.binary()))
-    inspect(path, tmp_path / "repaired.parquet")
+    inspect(path, tmp_path / "repaired.parquet", ByteLimits())
     assert pq.read_table(tmp_path / "repaired.parquet").to_pylist() == [{"url": "u", "caption": "c"}]
 
 
@@ -123,7 +124,7 @@ def test_binary_text_becomes_text_in_a_copy(tmp_path: Path) -> None:
 )
 def test_metadata_that_cannot_be_used_says_why(tmp_path: Path, columns: dict, reason: str) -> None:
     with pytest.raises(LandingError, match=reason):
-        inspect(parquet(tmp_path, **columns), tmp_path / "repaired.parquet")
+        inspect(parquet(tmp_path, **columns), tmp_path / "repaired.parquet", ByteLimits())
 
 
 @pytest.mark.parametrize("damage", ["end", "middle", "all", "empty"])
@@ -140,7 +141,7 @@ def test_a_damaged_parquet_names_the_file_and_the_fix(tmp_path: Path, damage: st
         }[damage]
     )
     with pytest.raises(LandingError, match=r"rows\.parquet is not a whole parquet file .*download it again"):
-        inspect(str(path), tmp_path / "repaired.parquet")
+        inspect(str(path), tmp_path / "repaired.parquet", ByteLimits())
 
 
 def member(key: str, url: str | None = None, caption: str | None = None) -> Member:
@@ -257,13 +258,13 @@ def test_any_change_below_a_folder_is_another_delivery(tmp_path: Path, change: s
 def test_pictures_make_url_and_caption_dispensable_and_are_not_copied(tmp_path: Path) -> None:
     images = [{"bytes": b"x", "path": None}, {"bytes": b"y", "path": "p"}]
     path = parquet(tmp_path, image=images, text=[["first", "second"], []], id=[{"odd": 1}] * 2, key=["a", "b"])
-    found = inspect(path, tmp_path / "copy.parquet")
+    found = inspect(path, tmp_path / "copy.parquet", ByteLimits())
     assert (found.rows, found.pictures) == (2, PictureColumn("image", struct=True))
     assert pq.read_table(tmp_path / "copy.parquet").to_pylist() == [
         {"text": "first", "key": "a"},
         {"text": None, "key": "b"},
     ]
-    inspect(parquet(tmp_path, jpg=[b"x"] * 3), tmp_path / "copy.parquet")
+    inspect(parquet(tmp_path, jpg=[b"x"] * 3), tmp_path / "copy.parquet", ByteLimits())
     assert pq.read_metadata(tmp_path / "copy.parquet").num_rows == 3
 
 
@@ -335,11 +336,11 @@ def test_a_text_with_a_column_in_two_cases_is_refused_where_they_differ(
     path = tmp_path / "rows.csv"
     path.write_text(f"url,URL,text\n,a,c\nu,{second},c\n")
     if accepted:
-        inspect(str(path), tmp_path / "copy.parquet")
+        inspect(str(path), tmp_path / "copy.parquet", ByteLimits())
         assert pq.read_table(tmp_path / "copy.parquet")["url"].to_pylist() == ["a", "u"]
         return
     with pytest.raises(LandingError, match=r"line 3 has url twice, .*with different values: url, URL; rename one"):
-        inspect(str(path), tmp_path / "copy.parquet")
+        inspect(str(path), tmp_path / "copy.parquet", ByteLimits())
 
 
 def test_what_img2dataset_and_spark_write_beside_metadata_is_counted_and_no_shard(tmp_path: Path) -> None:

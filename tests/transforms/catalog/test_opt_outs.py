@@ -37,7 +37,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def entries(path: Path) -> list[Entry]:
-    return [entry for batch in opt_outs.batches(path) for entry in batch]
+    return [entry for batch in opt_outs.batches(path, ByteLimits()) for entry in batch]
 
 
 def test_every_format_gives_the_same_entries(write: Write) -> None:
@@ -168,9 +168,11 @@ def test_what_no_list_holds_is_named_and_stops_nothing_else(tmp_path: Path) -> N
     pq.write_table(pa.table([["a"], ["b"]], names=["url", "url"]), tmp_path / "b.parquet")
     for name in ("a.jsonl", "b.parquet"):
         with pytest.raises(OptOutListError, match=name):
-            list(opt_outs.batches(tmp_path / name))
+            list(opt_outs.batches(tmp_path / name, ByteLimits()))
     (tmp_path / "c.csv").write_text("sample_id\n" + "9" * 5000 + "\n")
-    assert [opt_outs.usable(entry) for batch in opt_outs.batches(tmp_path / "c.csv") for entry in batch] == [False]
+    assert [
+        opt_outs.usable(entry) for batch in opt_outs.batches(tmp_path / "c.csv", ByteLimits()) for entry in batch
+    ] == [False]
 
 
 def test_a_key_that_comes_twice_counts_twice(write: Write) -> None:

@@ -14,9 +14,10 @@ from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.record_files import Record, RecordFileError, records
 
 PAIR = [{"file_name": "a.png", "prompt": "p\u2028q\u0085r"}, {"file_name": "b.png", "seed": 2**64 - 1}]
+DEFAULTS = ByteLimits()
 
 
-def read(folder: Path, name: str, data: bytes, caps: ByteLimits | None = None) -> list[Record]:
+def read(folder: Path, name: str, data: bytes, caps: ByteLimits = DEFAULTS) -> list[Record]:
     (folder / name).write_bytes(data)
     return list(records(str(folder / name), caps))
 
@@ -25,7 +26,7 @@ def fields(found: list[Record]) -> list[dict[str, Any]]:
     return [each.fields for each in found]
 
 
-def refusal(folder: Path, name: str, data: bytes, caps: ByteLimits | None = None) -> str:
+def refusal(folder: Path, name: str, data: bytes, caps: ByteLimits = DEFAULTS) -> str:
     with pytest.raises(RecordFileError) as error:
         read(folder, name, data, caps)
     assert str(error.value).startswith(str(folder / name))
@@ -116,13 +117,13 @@ def test_parquet_is_read_by_columns(tmp_path: Path) -> None:
         }
     )
     pq.write_table(table, tmp_path / "x.dat")
-    found = list(records(str(tmp_path / "x.dat"), columns={"file_name", "prompt", "seed"}))
+    found = list(records(str(tmp_path / "x.dat"), DEFAULTS, columns={"file_name", "prompt", "seed"}))
     assert fields(found) == [
         {"File_Name": "a", "prompt": "caf\ufffd", "seed": 2**64 - 1},
         {"File_Name": "b", "prompt": None, "seed": None},
     ]
     assert [each.number for each in found] == [1, 2]
-    assert fields(list(records(str(tmp_path / "x.dat"), columns={"key"}))) == [{}, {}]
+    assert fields(list(records(str(tmp_path / "x.dat"), DEFAULTS, columns={"key"}))) == [{}, {}]
 
 
 def test_a_parquet_whose_names_are_no_text_is_named(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_records_before_a_break_come_first(tmp_path: Path) -> None:
         b'{"x": {"a": 1}, "y": {"a": 2}, "z": {',
     ):
         (tmp_path / "x").write_bytes(data)
-        reader, seen = records(str(tmp_path / "x")), []
+        reader, seen = records(str(tmp_path / "x"), DEFAULTS), []
         with pytest.raises(RecordFileError):
             while True:
                 seen.append(int(next(reader).fields["a"]))
@@ -205,5 +206,5 @@ def test_long_records_are_refused(tmp_path: Path) -> None:
 def test_many_records_behind_a_long_one_are_counted_once(tmp_path: Path) -> None:
     lines = [json.dumps({"a": "x" * (4 << 20)}), *(json.dumps({"a": str(i)}) for i in range(50_000))]
     (tmp_path / "x.jsonl").write_text("\n".join(lines))
-    numbers = [each.number for each in records(str(tmp_path / "x.jsonl"))]
+    numbers = [each.number for each in records(str(tmp_path / "x.jsonl"), DEFAULTS)]
     assert numbers == list(range(1, 50_002))

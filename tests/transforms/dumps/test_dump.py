@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, add
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps.dump import open_dump
 from transforms.dumps.implied_metadata import write
 from transforms.dumps.members import ArchiveError, Listing
@@ -21,13 +22,13 @@ CONTENTS = [b"first", b"second!", b"third, the longest"]
 
 
 def listing(path: Path | str) -> Listing:
-    with open_dump(str(path)) as dump:
+    with open_dump(str(path), ByteLimits()) as dump:
         return dump.listing(LIMIT)
 
 
 def contents(path: Path | str) -> dict[str, bytes]:
     """Read every picture that is not refused, last first: reading again later comes in any order."""
-    with open_dump(str(path)) as dump:
+    with open_dump(str(path), ByteLimits()) as dump:
         members = [m for m in dump.listing(LIMIT).members if not m.refusal]
         return {m.name: dump.read(m.name, m.offset, m.size) for m in reversed(members)}
 
@@ -100,7 +101,7 @@ def test_pictures_lie_in_a_column_of_bytes_of_any_encoding(tmp_path: Path, kind:
 def test_a_parquet_is_read_in_any_order_across_row_groups_and_batches(tmp_path: Path) -> None:
     data = [bytes([n]) * (n + 1) for n in range(200)]
     path = parquet(tmp_path / "0.parquet", row_group_size=90, jpg=pa.array(data, pa.binary()))
-    with open_dump(str(path)) as dump:
+    with open_dump(str(path), ByteLimits()) as dump:
         rows = [*range(200), 199, 0, 95, 91, 91, 33, 64, 12]
         assert [dump.read("", row, row + 1) for row in rows] == [data[row] for row in rows]
         for row, size in ((200, 5), (-1, 5), (3, 7)):
@@ -115,10 +116,11 @@ def test_a_row_group_of_pictures_is_never_held_whole(tmp_path: Path) -> None:
     pq.write_table(table, path, write_batch_size=8)
     assert pq.read_metadata(path).num_row_groups == 1
     script = (
-        "import resource, sys; from transforms.dumps.dump import open_dump\n"
+        "import resource, sys; from transforms.catalog.byte_limits import ByteLimits\n"
+        "from transforms.dumps.dump import open_dump\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
-        "with open_dump(sys.argv[1]) as dump:\n"
+        "with open_dump(sys.argv[1], ByteLimits()) as dump:\n"
         "    members = dump.listing(2_000_000).members\n"
         "    right = [dump.read(m.name, m.offset, m.size)[0] == m.offset % 256 for m in members]\n"
         "print(sum(right), (peak() - before) // 1024)"
@@ -248,13 +250,13 @@ def test_a_name_that_leaves_the_folder_is_not_read(tmp_path: Path, name: str) ->
     folder = files(tmp_path / "dump", {"a/x.jpg": b"x"})
     (folder / "swapped.jpg").symlink_to(tmp_path / "secret.jpg")
     os.mkfifo(folder / "pipe.jpg")
-    with open_dump(str(folder)) as dump, pytest.raises(ArchiveError, match="leaves the folder"):
+    with open_dump(str(folder), ByteLimits()) as dump, pytest.raises(ArchiveError, match="leaves the folder"):
         dump.read(name, 0, 6)
 
 
 def test_a_picture_that_changed_size_is_not_read(tmp_path: Path) -> None:
     folder = files(tmp_path / "dump", {"x.jpg": b"longer"})
-    with open_dump(str(folder)) as dump:
+    with open_dump(str(folder), ByteLimits()) as dump:
         for size in (5, 7):
             with pytest.raises(ArchiveError, match=f"no longer has {size} bytes"):
                 dump.read("x.jpg", 0, size)
@@ -343,7 +345,7 @@ def test_a_dump_without_metadata_is_listed_as_rows(tmp_path: Path) -> None:
     sidecar = b'{"url": "u", "caption": "c", "id": 3, "original_width": 640, "original_height": true}'
     folder = files(tmp_path / "dump", {"0.jpg": b"x", "0.json": sidecar, "1.jpg": b"y"})
     target = tmp_path / "home" / "listed" / "1.parquet"
-    assert write(str(folder), target, LIMIT, tmp_path / "fetched").rows == 2
+    assert write(str(folder), target, LIMIT, tmp_path / "fetched", ByteLimits()).rows == 2
     nothing = dict.fromkeys(("url", "caption", "uid", "original_width", "original_height"))
     assert pq.read_table(target).to_pylist() == [
         {"key": "0", "url": "u", "caption": "c", "uid": "3", "original_width": 640, "original_height": None},

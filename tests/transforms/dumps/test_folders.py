@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import LandingFile
 from transforms.dumps.dump import open_dump
 from transforms.dumps.members import Listing
@@ -25,7 +26,7 @@ def write(folder: Path, *names: str, data: bytes = JPEG) -> Path:
 
 
 def listed(path: Path) -> Listing:
-    with open_dump(str(path)) as dump:
+    with open_dump(str(path), ByteLimits()) as dump:
         found = dump.listing(1000)
         assert all(dump.read(m.name, m.offset, m.size) == JPEG for m in found.members if m.refusal is None)
         return found

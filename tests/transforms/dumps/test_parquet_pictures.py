@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import ROW_BITS
 from transforms.catalog.metadata import inspect
 from transforms.dumps.dump import open_dump
@@ -32,7 +33,7 @@ def parquet(tmp_path: Path, **columns: pa.Array | list) -> Path:
 
 def listed(path: Path) -> tuple[Listing, list[bytes]]:
     """List a parquet, and read its pictures last first."""
-    with open_dump(str(path)) as dump:
+    with open_dump(str(path), ByteLimits()) as dump:
         found = dump.listing(1000)
         members = [m for m in found.members if m.refusal is None]
         return found, [dump.read(m.name, m.offset, m.size) for m in reversed(members)][::-1]
@@ -81,7 +82,9 @@ def test_the_metadata_of_a_parquet_gets_a_row_for_each_further_picture(tmp_path:
         tmp_path, images=pa.array(rows, pa.list_(STRUCT)), url=["u0", "u1", "u2"], caption=list("abc"), key=[7, 8, 9]
     )
     copy = tmp_path / "copy.parquet"
-    seen = add_further_pictures(str(path), copy, inspect(str(path), copy), tmp_path / "fetched")
+    seen = add_further_pictures(
+        str(path), copy, inspect(str(path), copy, ByteLimits()), tmp_path / "fetched", ByteLimits()
+    )
     assert seen.rows == 6
     assert [(row["url"], row["caption"]) for row in pq.read_table(copy).to_pylist()] == [
         ("u0", "a"),
@@ -96,14 +99,14 @@ def test_the_metadata_of_a_parquet_gets_a_row_for_each_further_picture(tmp_path:
 
 def test_a_parquet_of_one_picture_a_row_keeps_its_metadata(tmp_path: Path) -> None:
     path, copy = parquet(tmp_path, image=pa.array([cell("a")], STRUCT), text=["a"]), tmp_path / "copy.parquet"
-    before = inspect(str(path), copy)
-    assert add_further_pictures(str(path), copy, before, tmp_path / "fetched") is before
+    before = inspect(str(path), copy, ByteLimits())
+    assert add_further_pictures(str(path), copy, before, tmp_path / "fetched", ByteLimits()) is before
 
 
 def test_a_column_of_pictures_is_known_by_its_first_bytes(tmp_path: Path) -> None:
     path = parquet(tmp_path, a=[b"BM words"], b=[b"\x93NUMPY"], input_picture=pa.array([jpeg("x")], pa.large_binary()))
     assert listed(path)[1] == [jpeg("x")]
-    assert inspect(str(path), tmp_path / "copy.parquet").rows == 1
+    assert inspect(str(path), tmp_path / "copy.parquet", ByteLimits()).rows == 1
 
 
 def test_sound_is_no_picture_and_thumbnails_are_no_copies(tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_bytes_in_a_type_that_is_not_read_are_counted(tmp_path: Path) -> None:
         "md5": pa.array([bytes(16)], pa.binary(16)),
     }
     pq.write_table(pa.table({"jpg": [b"\xff\xd8\xff"], **kinds}), tmp_path / "a.parquet")
-    with open_dump(str(tmp_path / "a.parquet")) as dump:
+    with open_dump(str(tmp_path / "a.parquet"), ByteLimits()) as dump:
         found = dump.listing(1_000_000)
     assert len(found.members) == 1
     [counted] = found.not_taken

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import add, encoded, picture
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps import names
 from transforms.dumps.dump import open_dump
 from transforms.dumps.members import Listing
@@ -18,7 +19,7 @@ LIMIT = 2_000_000
 
 
 def listed(path: Path) -> Listing:
-    with open_dump(str(path)) as dump:
+    with open_dump(str(path), ByteLimits()) as dump:
         return dump.listing(LIMIT)
 
 

@@ -57,7 +57,7 @@ def tar_of(path: Path, files: dict[str, bytes | str]) -> Path:
 
 
 def found(path: Path | str) -> dict[str, FoundGeneration]:
-    generations, _ = find("sd", str(path), MOST)
+    generations, _ = find("sd", str(path), MOST, ByteLimits())
     for each in generations:  # by the text that a table shows, and by where it was found
         assert addresses.read(each.generation.path) == addresses.read_location(each.location)
     assert len({each.generation_id for each in generations}) == len(generations)
@@ -66,7 +66,7 @@ def found(path: Path | str) -> dict[str, FoundGeneration]:
 
 def not_taken(path: Path | str) -> dict[tuple[str, str], int]:
     """Return counts by the last part of the place and the first words of the reason."""
-    _, counts = find("sd", str(path), MOST)
+    _, counts = find("sd", str(path), MOST, ByteLimits())
     assert all(each.files and 0 < len(each.examples) <= each.files for each in counts)
     return {(Path(each.place).name, each.reason): each.files for each in counts}
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_opened_is_counted(tmp_path: Path, monkeypatch: pytest.Mo
         "a file that cannot be opened": 3,
     }
     with pytest.raises(GenerationsError, match=r"closed cannot be read: Permission denied"):
-        find("sd", str(tmp_path / "closed"), MOST)
+        find("sd", str(tmp_path / "closed"), MOST, ByteLimits())
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
@@ -399,10 +399,10 @@ def test_many_archives_are_listed_once(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(archives, "_listed", count)
     for _ in range(3):
-        assert len(find("sd", str(tmp_path), MOST)[0]) == 70
+        assert len(find("sd", str(tmp_path), MOST, ByteLimits())[0]) == 70
     assert len(listed) == 70
     os.utime(tmp_path / "7.tar", ns=(1, 1))
-    find("sd", str(tmp_path), MOST)
+    find("sd", str(tmp_path), MOST, ByteLimits())
     assert listed[70:] == [f"{tmp_path}/7.tar"]
 
 
@@ -471,7 +471,7 @@ def test_a_table_that_cannot_be_read_is_refused_by_file_and_line(tmp_path: Path,
 @pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.json", "part-000001.json", "metadata.parquet"])
 def test_broken_metadata_of_something_else_is_counted(tmp_path: Path, name: str) -> None:
     lay(tmp_path, {"a.png": png(), name: b'{"version": 3, "runs": [', "b.png": png()})
-    generations, not_taken = find("sd", str(tmp_path), MOST)
+    generations, not_taken = find("sd", str(tmp_path), MOST, ByteLimits())
     assert len(generations) == 2
     [only] = not_taken
     assert (only.place, only.reason, only.files) == (str(tmp_path / name), tables.BROKEN, 1)
@@ -483,7 +483,7 @@ def test_a_table_and_a_sidecar_of_one_byte_a_letter_are_read_and_say_so(tmp_path
     (tmp_path / "generations.csv").write_bytes("file_name,prompt\na.png,née à Paris\nb.png,sea\n".encode("cp1252"))
     (tmp_path / "c.txt").write_bytes("une forêt".encode("cp1252"))
     (tmp_path / "d.json").write_bytes(json.dumps({"prompt": "le château"}, ensure_ascii=False).encode("cp1252"))
-    generations, not_taken = find("sd", str(tmp_path), MOST)
+    generations, not_taken = find("sd", str(tmp_path), MOST, ByteLimits())
     said = [description(each, b"") for each in generations]
     assert [each.said["prompt"] for each in said] == ["née à Paris", "sea", "une forêt", "le château"]
     by = " (read as Windows-1252)"
@@ -494,7 +494,7 @@ def test_a_table_and_a_sidecar_of_one_byte_a_letter_are_read_and_say_so(tmp_path
 def test_a_row_with_broken_bytes_is_taken_and_counted(tmp_path: Path) -> None:
     table = "file_name,prompt\na.png,née".encode() + b"\xff\nb.png,sea\n"
     lay(tmp_path, {"a.png": png(), "b.png": png(), "generations.csv": table})
-    generations, not_taken = find("sd", str(tmp_path), MOST)
+    generations, not_taken = find("sd", str(tmp_path), MOST, ByteLimits())
     assert [each.generation.prompt for each in generations] == ["née\ufffd", "sea"]
     assert {each.reason: each.files for each in not_taken} == {tables.REPAIRED: 1}
 
@@ -507,14 +507,14 @@ def test_other_metadata_without_names_is_counted(tmp_path: Path) -> None:
 def test_nothing_there_is_refused_by_the_setting(tmp_path: Path) -> None:
     for path in (tmp_path / "gone", f"{tmp_path}/*.tar"):
         with pytest.raises(GenerationsError, match=r"`path` of \[\[generations\]\] 'sd'"):
-            find("sd", str(path), MOST)
+            find("sd", str(path), MOST, ByteLimits())
 
 
 def test_an_archive_without_a_picture_is_refused_by_the_setting(tmp_path: Path) -> None:
     lay(tmp_path, {"gen.tar": b"no tar", "rows.parquet": as_parquet(ROWS)})
     for path in ("gen.tar", "*.parquet"):
         with pytest.raises(GenerationsError, match=r"no picture in .*; correct `path` of \[\[generations\]\] 'sd'"):
-            find("sd", str(tmp_path / path), MOST)
+            find("sd", str(tmp_path / path), MOST, ByteLimits())
 
 
 def test_large_pictures_are_refused_and_counted(tmp_path: Path) -> None:
@@ -545,7 +545,7 @@ def test_a_picture_that_no_row_names_is_counted_as_a_generation_all_the_same() -
 def test_a_sidecar_of_another_picture_describes_none(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(png(1))
     (tmp_path / f"{name.partition('.')[0]}.json").write_text('{"prompt": "of another one"}')
-    [found], not_taken = find("gen", str(tmp_path), 1_000_000)
+    [found], not_taken = find("gen", str(tmp_path), 1_000_000, ByteLimits())
     assert found.sidecars == ()
     assert [each.reason for each in not_taken] == ["a text or JSON beside no picture of its name"]
 
@@ -553,5 +553,5 @@ def test_a_sidecar_of_another_picture_describes_none(tmp_path: Path, name: str) 
 def test_the_ending_of_a_sidecar_may_be_in_upper_case(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     (tmp_path / "a.TXT").write_text("a bridge")
-    [found], not_taken = find("gen", str(tmp_path), 1_000_000)
+    [found], not_taken = find("gen", str(tmp_path), 1_000_000, ByteLimits())
     assert (description(found, b"").said, not_taken) == ({"prompt": "a bridge"}, [])

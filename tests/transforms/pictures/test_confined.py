@@ -226,7 +226,9 @@ def test_a_picture_whose_decoder_dies_again_fails_alone(by: signal.Signals, pool
 
 def test_a_decoder_that_does_nothing_is_ended(pool: confined._Pool) -> None:
     held = _Held(pool, encoded(picture(1, 64, 48)), replace(BOUNDS, seconds=0.01))
-    assert re.fullmatch(r"decoding waited, .* more than limits\.picture_seconds = 0\.01", str(held.done()))
+    assert re.fullmatch(
+        r"the decoder did nothing for [\d.e+]+ s; it may take limits\.picture_seconds = 0\.01", str(held.done())
+    )
 
 
 def test_a_caller_in_a_hurry_is_told_so(pool: confined._Pool) -> None:
@@ -234,6 +236,101 @@ def test_a_caller_in_a_hurry_is_told_so(pool: confined._Pool) -> None:
     with pytest.raises(OutOfPatience):
         renderings(encoded(picture(1, 64, 48)), BOUNDS, patience_s=0.01)
     assert renderings(encoded(picture(1, 64, 48)), BOUNDS, patience_s=HANGING).hidden is None
+
+
+def test_a_process_that_is_only_starting_is_kept_for_the_next_caller(
+    pool: confined._Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "gate")
+    monkeypatch.setattr(confined, "_PROGRAM", f"open({str(tmp_path / 'gate')!r}).close(); {confined._PROGRAM}")
+    data = encoded(picture(1, 64, 48))
+    for _ in range(2):
+        with pytest.raises(OutOfPatience):
+            renderings(data, BOUNDS, patience_s=0.01)
+    (process,) = pool.all
+    (tmp_path / "gate").open("w").close()
+    assert renderings(data, BOUNDS, patience_s=HANGING).hidden is None
+    assert pool.all == [process]
+
+
+# A decoder that a file has taken over: it reads what it is asked, and answers what it likes.
+_TAKEN_OVER = """
+import json, os, sys
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1]))
+connection.send_bytes(json.dumps({"processor_s": 0.1}).encode())
+while True:
+    connection.recv_bytes()
+    %s
+"""
+_PIXEL = '"processor_s": 1, "shapes": [[1, 1, 3]]'
+ANSWERS = {
+    "nothing": "{}",
+    "no object": "[1]",
+    "no JSON": "x",
+    "a number without end": '{"processor_s": %s}' % ("1" * 5_000),
+    "no number": '{"processor_s": NaN, "shapes": [[1, 1, 3]], "rest": {"identity": null, "hidden": null}}',
+    "a failure of no kind": '{"processor_s": 1, "failure": "x"}',
+    "a failure that is no text": '{"processor_s": 1, "failure": {}, "kind": ""}',
+    "no picture": '{"processor_s": 1, "shapes": [], "rest": {"identity": null, "hidden": null}}',
+    "five pictures": '{"processor_s": 1, "shapes": [[1, 1, 3], [1, 1, 3], [1, 1, 3], [1, 1, 3], [1, 1, 3]], "rest": '
+    '{"identity": null, "hidden": null}}',
+    "more pixels than were written": '{"processor_s": 1, "shapes": [[5000, 5000, 3]], "rest": '
+    '{"identity": null, "hidden": null}}',
+    "more pixels than there may be": '{"processor_s": 1, "shapes": [[50001, 1000, 3]]}',
+    "sides below nothing": '{"processor_s": 1, "shapes": [[-1, -1, 3]]}',
+    "four channels": '{"processor_s": 1, "shapes": [[1, 1, 4]]}',
+    "a shape of text": '{"processor_s": 1, "shapes": ["1x1"]}',
+    "nothing else": f"{{{_PIXEL}}}",
+    "an identity that is none": f'{{{_PIXEL}, "rest": {{"identity": "x", "hidden": null}}}}',
+    "a reason that is none": f'{{{_PIXEL}, "rest": {{"identity": null, "hidden": 0}}}}',
+}
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        *(f"connection.send_bytes({answer!r}.encode())" for answer in ANSWERS.values()),
+        "connection.send_bytes(b'[' * 200_000)",
+        "connection.send_bytes(bytes(2 << 20))",
+        "os.write(int(sys.argv[1]), bytes([0, 0, 1, 0]) + b'half')",
+        "os.write(int(sys.argv[1]), bytes([255] * 4))",
+    ],
+    ids=[*ANSWERS, "lists without end", "too long", "half an answer", "a negative length"],
+)
+def test_what_a_decoder_answers_is_not_trusted(
+    does: str, pool: confined._Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(picture(1, 64, 48))
+    with monkeypatch.context() as during:
+        during.setattr(confined, "_PROGRAM", _TAKEN_OVER % does)
+        during.setattr(confined, "_BREAKS_S", 1)
+        with pytest.raises(DecodeError, match=r"^its decoder gave an answer that is none, twice$"):
+            renderings(data, BOUNDS)
+    assert not pool.all
+    assert renderings(data, BOUNDS).hidden is None
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        (
+            "terminate called after throwing an instance of 'std::bad_alloc'",
+            "^decoding needed more than limits.picture_memory",
+        ),
+        ("memory allocation of 3000000000 bytes failed", "^decoding needed more than limits.picture_memory"),
+        ("malloc(): corrupted top size", "^its decoder was ended by SIGABRT .*corrupted top size.*, twice$"),
+        ("assertion failed", "^its decoder was ended by SIGABRT .*, twice$"),
+    ],
+)
+def test_a_decoder_that_aborts_for_lack_of_memory_is_told_from_one_that_is_broken(
+    says: str, reason: str, pool: confined._Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confined, "_PROGRAM", _TAKEN_OVER % f"os.write(2, {says.encode()!r}); os.abort()")
+    with pytest.raises(DecodeError, match=reason) as error:
+        decode(encoded(picture(1, 64, 48)), BOUNDS)
+    assert isinstance(error.value, BeyondLimitsError) == ("needed more" in reason)
+    assert says in str(error.value)
 
 
 def test_processes_end_with_the_one_that_started_them() -> None:

@@ -13,6 +13,7 @@ from huggingface_hub import HfFileSystem
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import GcsFileSystem
 
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import LandingFile, find_shards
 from transforms.catalog.metadata import inspect
 from transforms.dumps import dump as dumps
@@ -120,7 +121,7 @@ def test_an_object_whose_name_leaves_the_folder_is_not_fetched(bucket: str, tmp_
 
 
 def test_a_folder_in_a_store_is_a_dump(bucket: str) -> None:
-    with dumps.open_dump(f"{bucket}/d/pictures") as dump:
+    with dumps.open_dump(f"{bucket}/d/pictures", ByteLimits()) as dump:
         members = dump.listing(1000).members
         assert [(m.key, m.caption) for m in members] == [("a b", None), ("c#?", None), ("more/e", "a caption")]
         assert [dump.read(m.name, m.offset, m.size) for m in members] == [b"picture", b"odd", b"deep"]
@@ -145,11 +146,11 @@ def test_remote_metadata_is_kept_as_a_copy(bucket: str, tmp_path: Path) -> None:
     data = (tmp_path / "rows.parquet").read_bytes()
     client = boto3.client("s3")
     client.put_object(Bucket="landing", Key="rows.parquet", Body=data)
-    assert inspect(f"{bucket}/rows.parquet", tmp_path / "copy.parquet").rows == 1
+    assert inspect(f"{bucket}/rows.parquet", tmp_path / "copy.parquet", ByteLimits()).rows == 1
     assert pq.read_table(tmp_path / "copy.parquet").to_pylist() == [{"URL": "u", "TEXT": "t"}]
     client.put_object(Bucket="landing", Key="cut.parquet", Body=data[:-20])
     with pytest.raises(ValueError, match=r"s3://landing/cut\.parquet is not a whole parquet file"):
-        inspect(f"{bucket}/cut.parquet", tmp_path / "cut.parquet")
+        inspect(f"{bucket}/cut.parquet", tmp_path / "cut.parquet", ByteLimits())
 
 
 def test_a_store_that_cannot_be_asked_is_not_an_empty_one(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,83 @@
+"""What a process that decodes pictures answers. Nothing vouches for it: a file may have taken its decoder over.
+
+What belongs here: the form of an answer, and refusing any other. What does not: making one (`pictures/worker.py`),
+waiting for it (`pictures/confined.py`).
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from transforms.pictures.bounds import Bounds
+from transforms.readable import legible
+
+LONGEST = 1 << 20
+"""Most bytes of an answer; pixels are no part of it."""
+_TEXT = 2_000  # characters of a reason or a note
+_SHA256 = re.compile("[0-9a-f]{64}")
+_PICTURES = {"decode": 1, "look": 1, "renderings": 4}  # most of each work
+_TEXTS = {"decode": (), "look": ("identity", "note", "hidden"), "renderings": ("identity", "hidden")}
+_SWITCHES = {"decode": (), "look": ("covered",), "renderings": ()}
+
+
+@dataclass(frozen=True)
+class DecoderAnswer:
+    """An answer of the right form, whose sizes are within the bounds.
+
+    Attributes:
+        processor_s: Seconds of a processor that the process says it has used.
+        shapes: Height, width and channels of the pictures that it says it has written.
+        rest: What else it made, by name.
+        failure: Why there is no picture, or None.
+        kind: The class of that reason.
+    """
+
+    processor_s: float
+    shapes: Sequence[tuple[int, int, int]] = ()
+    rest: Mapping[str, Any] = field(default_factory=dict)
+    failure: str | None = None
+    kind: str = ""
+
+    @classmethod
+    def of(cls, message: bytes, work: str, bounds: Bounds) -> "DecoderAnswer":
+        """Read an answer. Raises ValueError if it is of another form, or RecursionError.
+
+        Args:
+            message: What the process sent.
+            work: What it was asked to make.
+            bounds: The bounds of the picture.
+        """
+        said = _of(dict, json.loads(message))
+        processor_s = float(_of((int, float), said["processor_s"]))
+        if not math.isfinite(processor_s):
+            raise ValueError("seconds that are no number")
+        if "failure" in said:
+            return cls(processor_s, failure=_text(said["failure"]), kind=_of(str, said["kind"]))
+        shapes = [_shape(each, bounds) for each in _of(list, said["shapes"])]
+        if not 0 < len(shapes) <= _PICTURES[work]:
+            raise ValueError(f"{len(shapes)} pictures")
+        given = _of(dict, said.get("rest", {}))
+        rest: dict[str, Any] = {name: None if given[name] is None else _text(given[name]) for name in _TEXTS[work]}
+        if (identity := rest.get("identity")) is not None and not _SHA256.fullmatch(identity):
+            raise ValueError("an identity that is none")
+        return cls(processor_s, shapes, rest | {name: _of(bool, given[name]) for name in _SWITCHES[work]})
+
+
+def _of[T](kind: type[T] | tuple[type[T], ...], value: Any) -> T:  # noqa: ANN401 -- any value of JSON
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{type(value).__name__} in place of {kind}")
+    return value
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 -- any value of JSON
+    return legible(_of(str, value), _TEXT)
+
+
+def _shape(value: Any, bounds: Bounds) -> tuple[int, int, int]:  # noqa: ANN401 -- any value of JSON
+    height, width, channels = (_of(int, each) for each in _of(list, value))
+    if min(height, width) < 1 or channels != 3 or height * width > bounds.pixels:
+        raise ValueError(f"a picture of {width}x{height} pixels and {channels} channels")
+    return height, width, channels
