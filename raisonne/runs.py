@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+_VARIABLES = ("RAISONNE_CONFIG", "DAGSTER_HOME")
+"""What a run sets in the environment."""
+
 
 class RunError(RuntimeError):
     """A run was refused, failed or was interrupted. The message says why, what stands, and the fix."""
@@ -60,13 +63,13 @@ def run(config: Path, job: str, forget: Sequence[str], accept_drop: bool) -> Run
 
 @contextmanager
 def _settings_named(config: Path) -> Iterator[None]:
-    """Name the settings to the processes of Dagster, which read them from the environment."""
-    before = os.environ.get("RAISONNE_CONFIG")
+    """Name the settings to Dagster, which reads them from the environment, and leave that as it was: runs differ."""
+    before = {name: os.environ.get(name) for name in _VARIABLES}
     os.environ["RAISONNE_CONFIG"] = str(config.resolve())
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["RAISONNE_CONFIG"]
-        else:
-            os.environ["RAISONNE_CONFIG"] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

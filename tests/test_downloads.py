@@ -40,6 +40,7 @@ from orchestration.catalog.download.url_lists import UrlList, open_list
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset
 from tests.conftest import ROOT, Landing, encoded, picture
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import LandingFile, find_shards
 
@@ -560,7 +561,7 @@ def test_proxies_are_used_only_where_the_settings_say_so(tmp_path: Path, monkeyp
         monkeypatch.setenv("http_proxy", f"http://name:word@127.0.0.1:{server.server_port}")
         monkeypatch.delenv("no_proxy", raising=False)
         with pytest.raises(DownloadError, match=r"http_proxy is set.*download\.proxy = true"):
-            fetch(Dataset(name="tiny", metadata="m", download=str(tmp_path)), PACE, LIMITS)
+            fetch(Dataset(name="tiny", metadata="m", download=str(tmp_path)), PACE, LIMITS, ByteLimits())
         through = replace(LIMITS, proxy=True, allow_networks=())
         asked = "http://pictures.example/proxied.jpg?a=1"
         GOOD[asked] = GOOD["/good.jpg"]
@@ -613,7 +614,7 @@ def test_a_download_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def a_list(folder: Path, table: pa.Table, shard_rows: int = 2) -> UrlList:
     pq.write_table(table, folder / "part.parquet")
-    return open_list(folder / "dump", "part", LandingFile.at(folder / "part.parquet"), shard_rows)
+    return open_list(folder / "dump", "part", LandingFile.at(folder / "part.parquet"), shard_rows, ByteLimits())
 
 
 PLAIN = pa.table({"url": ["http://127.0.0.1:1/x.jpg"] * 3, "caption": ["a", "b", "c"]})
@@ -621,7 +622,7 @@ PLAIN = pa.table({"url": ["http://127.0.0.1:1/x.jpg"] * 3, "caption": ["a", "b",
 
 def test_a_failing_img2dataset_is_told_with_its_last_lines(tmp_path: Path) -> None:
     landing = landed(tmp_path, {"part": PLAIN})
-    urls = open_list(tmp_path / "dump", "part", LandingFile.at(tmp_path / "laion" / "part.parquet"), 2)
+    urls = open_list(tmp_path / "dump", "part", LandingFile.at(tmp_path / "laion" / "part.parquet"), 2, ByteLimits())
     (urls.work_folder / "00001.tar").mkdir()
     done = landing.raisonne("download", "--processes", "1", check=False)
     assert done.returncode == 1
@@ -664,7 +665,7 @@ def test_only_other_metadata_is_asked_for_again(tmp_path: Path) -> None:
     began = a_list(tmp_path, PLAIN, 2)
     (began.work_folder / "00000_stats.json").touch()
     os.utime(tmp_path / "part.parquet", (1, 1))
-    again = open_list(tmp_path / "dump", "part", LandingFile.at(tmp_path / "part.parquet"), 3)
+    again = open_list(tmp_path / "dump", "part", LandingFile.at(tmp_path / "part.parquet"), 3, ByteLimits())
     assert (again, (began.work_folder / "00000_stats.json").exists()) == (began, True)
     other = a_list(tmp_path, PLAIN.slice(0, 2), 3)
     assert (other.rows, other.shard_rows, list(other.work_folder.iterdir())) == (2, 3, [])
@@ -703,7 +704,7 @@ def test_metadata_in_a_store_is_listed(tmp_path: Path, monkeypatch: pytest.Monke
         pq.write_table(PLAIN, "laion/part.parquet", filesystem=store)
         (shard,) = find_shards("tiny", "s3://laion/*.parquet", None)
         assert shard.metadata
-        urls = open_list(tmp_path / "dump", shard.name, shard.metadata, 2)
+        urls = open_list(tmp_path / "dump", shard.name, shard.metadata, 2, ByteLimits())
         assert pq.read_table(urls.path).drop_columns("raisonne_row").to_pylist() == PLAIN.to_pylist()
         assert [path.name for path in (tmp_path / "dump" / ".download").iterdir()] == [urls.work.name]
     finally:
@@ -727,13 +728,13 @@ def test_what_cannot_be_downloaded_is_told(tmp_path: Path, values: dict[str, str
         for key, value in ({"metadata": "*.parquet", "download": "dump"} | values).items()
     }
     with pytest.raises(DownloadError, match=re.escape(says)):
-        fetch(Dataset(name="tiny", **where), PACE, LIMITS)
+        fetch(Dataset(name="tiny", **where), PACE, LIMITS, ByteLimits())
 
 
 def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "img2dataset", None)  # how Python marks what cannot be imported
     with pytest.raises(DownloadError, match=re.escape("pip install 'raisonne[download]'")):
-        fetch(Dataset(name="tiny", metadata="m", download=str(tmp_path)), PACE, LIMITS)
+        fetch(Dataset(name="tiny", metadata="m", download=str(tmp_path)), PACE, LIMITS, ByteLimits())
 
 
 def test_datasets_are_chosen_by_name(tmp_path: Path) -> None:

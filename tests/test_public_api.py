@@ -166,13 +166,17 @@ def test_what_is_not_published_is_said(tmp_path: Path) -> None:
         raisonne.open(tmp_path / "raisonne.toml")
 
 
-def test_a_run_says_what_it_published_or_why_not(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
+def test_a_run_says_what_it_published_or_why_not(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with pytest.raises(raisonne.RunError, match="nothing found at"):
         raisonne.run(landing.config)
     landing.shard("00000", rows_of(0, 1))
     landing.keep_records_open()
     done = raisonne.run(landing.config)
     assert (done.version, done.unusable) == (1, {})
+    assert "DAGSTER_HOME" not in os.environ, "the next run may be of another warehouse"
 
 
 def test_a_run_is_refused_as_the_command_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

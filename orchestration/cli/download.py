@@ -45,7 +45,7 @@ def download(
     try:
         for dataset in downloads.downloadable(settings, datasets):
             with progress.display():
-                outcome = downloads.fetch(dataset, pace, limits)
+                outcome = downloads.fetch(dataset, pace, limits, settings.limits.of_files)
             click.echo("\n".join(downloads.sentences(dataset, outcome)))
     except LookupError as error:
         raise CommandError(error.args[0], ExitCode.USAGE) from None

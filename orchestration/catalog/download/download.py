@@ -31,6 +31,7 @@ from orchestration.catalog.download.url_lists import WORK, UrlList, open_list
 from orchestration.settings import Settings
 from orchestration.settings.sections import Dataset
 from transforms.catalog import landing
+from transforms.catalog.byte_limits import ByteLimits
 
 _POLL_S = 0.25
 _REASONS = 10
@@ -94,13 +95,14 @@ def downloadable(settings: Settings, names: Sequence[str]) -> list[Dataset]:
     return [able[name] for name in (dict.fromkeys(names) or able)]
 
 
-def fetch(dataset: Dataset, pace: FetchPace, limits: AnswerLimits) -> Outcome:
+def fetch(dataset: Dataset, pace: FetchPace, limits: AnswerLimits, files: ByteLimits) -> Outcome:
     """Download the missing pictures of every metadata file of a dataset, and count the rows that fail.
 
     Args:
         dataset: The dataset.
         pace: How img2dataset asks.
         limits: What is taken from a server.
+        files: Limits of the metadata files.
 
     Raises:
         DownloadError: If img2dataset is missing or fails, another download writes to the same folder, or the settings
@@ -118,7 +120,7 @@ def fetch(dataset: Dataset, pace: FetchPace, limits: AnswerLimits) -> Outcome:
                 continue
             if Path(shard.metadata.path).is_relative_to(folder):
                 raise DownloadError(f"{metadata} also finds what is downloaded into {folder}; narrow the glob")
-            lists.append(open_list(folder, shard.name, shard.metadata, pace.shard_rows))
+            lists.append(open_list(folder, shard.name, shard.metadata, pace.shard_rows, files))
             requested += _complete(lists[-1], pace, limits)
         if not lists:
             raise DownloadError(f"no file matches {metadata}")

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.catalog.byte_limits import ByteLimits
+from transforms.catalog.byte_limits import ByteLimits, open_parquet
 from transforms.catalog.columns import LandingError, column_of
 from transforms.catalog.landing import LandingFile
 from transforms.catalog.metadata import inspect
@@ -105,7 +105,7 @@ def _rows(path: Path) -> int | None:
         return None
 
 
-def open_list(folder: Path, name: str, source: LandingFile, shard_rows: int) -> UrlList:
+def open_list(folder: Path, name: str, source: LandingFile, shard_rows: int, limits: ByteLimits) -> UrlList:
     """Return the list of one metadata file: the one begun earlier if the file is unchanged, else a new one.
 
     Args:
@@ -113,6 +113,7 @@ def open_list(folder: Path, name: str, source: LandingFile, shard_rows: int) -> 
         name: The name of the shard.
         source: The metadata file.
         shard_rows: Rows of a tar, for a new list.
+        limits: Of the metadata file.
 
     Raises:
         LandingError: If the file cannot be used.
@@ -127,7 +128,7 @@ def open_list(folder: Path, name: str, source: LandingFile, shard_rows: int) -> 
                 shutil.rmtree(work, ignore_errors=True)
                 (work / "shards").mkdir(parents=True)
                 about = {"size": source.size, "mtime_ns": source.mtime_ns, "sha256": sha256, "shard_rows": shard_rows}
-                _write_list(here, path, about)
+                _write_list(here, path, about, limits)
     target.mkdir(parents=True, exist_ok=True)
     return UrlList(name, work, target, pq.read_metadata(path).num_rows, about["shard_rows"])
 
@@ -136,23 +137,25 @@ def _about(path: Path) -> dict[str, Any] | None:
     return json.loads(pq.read_schema(path).metadata[b"raisonne"]) if path.exists() else None
 
 
-def _write_list(source: str, path: Path, about: dict[str, Any]) -> None:
+def _write_list(source: str, path: Path, about: dict[str, Any], limits: ByteLimits) -> None:
     repaired = path.with_name("repaired.parquet")
-    found = inspect(source, repaired, ByteLimits())
+    found = inspect(source, repaired, limits)
     if found.pictures:
         raise LandingError(f"{source} holds its pictures itself, in {found.pictures.name}; name it in `images`")
     if key := column_of(found.columns, "key"):
         # img2dataset numbers pictures itself, and pictures are matched with rows by key: the rows would be wrong
         raise LandingError(f"{source} has keys of another download ({key}); download from a copy without that column")
-    with pq.ParquetFile(repaired if repaired.exists() else source) as file:
-        schema = file.schema_arrow
+    landed = repaired if repaired.exists() else Path(source)
+    with landed.open("rb") as opened:
+        file = open_parquet(str(landed), opened, limits)
+        schema = file.schema
         columns = _columns(schema)
         fields = [pa.field(new, _kind(new, schema.field(old).type)) for new, old in columns.items()]
         made = pa.schema([*fields, pa.field(ROW, pa.int64())], metadata={"raisonne": json.dumps(about)})
         partial = path.with_suffix(".partial")
         with pq.ParquetWriter(partial, made) as writer:
             first = 0
-            for batch in file.iter_batches(batch_size=64_000, columns=list(columns.values())):
+            for batch in file.texts(list(columns.values()), 64_000):
                 arrays = [batch.column(columns[field.name]).cast(field.type) for field in fields]
                 numbers = pa.array(range(first, first + batch.num_rows), pa.int64())
                 writer.write_batch(pa.record_batch([*arrays, numbers], schema=made))
