@@ -37,7 +37,7 @@ _FUNCTIONS = {
 }
 _NAME = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
 _CHANGEABLE = [
-    *("threads", "memory_limit", "TimeZone", "calendar", "schema", "search_path", "default_order"),
+    *("memory_limit", "TimeZone", "calendar", "schema", "search_path", "default_order"),
     *("default_null_order", "preserve_insertion_order", "enable_progress_bar"),
 ]
 
