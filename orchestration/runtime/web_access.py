@@ -151,6 +151,8 @@ class TokenHolders:
 
     def _misuse(self, connection: HTTPConnection) -> Response | None:
         method, path = connection.scope["method"], connection.scope["path"]
+        if not path.isprintable():  # routes match a path with a line break at its end too
+            return PlainTextResponse("no path holds control characters", 400)
         if method in ("GET", "HEAD"):
             if path in self._access.posted and connection.scope["query_string"]:
                 return PlainTextResponse("post it as application/json", 405, {"Allow": "POST"})
@@ -232,9 +234,10 @@ def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]
 
 
 def _authority(origin: str) -> str | None:
-    """Return the host and port of an origin; None for what names none, such as `null`."""
+    """Return the host and port of a web page's origin; None for what names none, such as `null`."""
     try:
-        return urlsplit(origin).netloc.lower() or None
+        parts = urlsplit(origin)
+        return parts.netloc.lower() or None if parts.scheme in ("http", "https") else None
     except ValueError:
         return None
 
