@@ -30,7 +30,7 @@ class WorkPace:
 def work_ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
     """Apply a function to items in threads, at most two batches ahead of the reader, and yield results in order.
 
-    Decoding runs in other processes (`pictures/confined.py`), hashing without the interpreter lock: both beside the
+    Decoding runs in other processes (`pictures/confined/`), hashing without the interpreter lock: both beside the
     encoder.
 
     Args:

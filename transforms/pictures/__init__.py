@@ -5,10 +5,10 @@ What does not: hashing, embedding, reading files.
 """
 
 from transforms.pictures.bounds import Bounds, DecodeError
+from transforms.pictures.confined.process import OutOfPatience
+from transforms.pictures.confined.requests import decode, look, renderings, start
 from transforms.pictures.formats import FORMATS, HEAD, PICTURE_ENDINGS, begins_as_picture
 from transforms.pictures.renderings import Look, Pixels, Renderings, may_show_more
-
-from transforms.pictures.confined import OutOfPatience, decode, look, renderings, start  # isort: skip -- shadows the module
 
 __all__ = [
     "FORMATS",

@@ -1,7 +1,7 @@
 """The bounds of a picture: what it may state of itself, and what decoding it may need.
 
 What belongs here: the numbers, and refusing a picture by its header. What does not: reading headers
-(`pictures/decoder.py`), holding a process to its bounds (`pictures/confined.py`).
+(`pictures/decoder.py`), holding a process to its bounds (`pictures/confined/`).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What a file may show: on which ground it is hashed, and by what two files are equal.
 
 What belongs here: the one rule for the warehouse and the guard. What does not: opening files (`pictures/decoder.py`),
-hashing pixels (`hashing/hashes.py`), the process in which this runs (`pictures/confined.py`).
+hashing pixels (`hashing/hashes.py`), the process in which this runs (`pictures/confined/`).
 
 A picture with transparent pixels looks different on every ground. White line art is flat on white, and any two of them
 would be one picture there. So it is laid on white only if most of what it shows on any ground can be told from white;

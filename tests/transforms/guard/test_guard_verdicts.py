@@ -23,7 +23,9 @@ from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
 from transforms.guard.bundle_writer import new_bundle
 from transforms.hashing.hashes import pdq
-from transforms.pictures import confined, decode
+from transforms.pictures import decode
+from transforms.pictures.confined import requests
+from transforms.pictures.confined.pool import DecoderPool
 
 KNOWN, NEW = range(8), 100  # seeds
 
@@ -183,10 +185,10 @@ def test_a_check_that_takes_too_long_is_not_allowed(guard: Guard) -> None:
 
 
 def test_a_decoder_that_hangs_costs_the_time_of_its_check(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = confined._Pool()
-    monkeypatch.setattr(confined, "_POOL", pool)
+    pool = DecoderPool()
+    monkeypatch.setattr(requests, "POOL", pool)
     assert guard.check(encoded(picture(NEW))).decision == "allow"
-    os.kill(pool.all[0].popen.pid, signal.SIGSTOP)
+    os.kill(pool.all[0].pid, signal.SIGSTOP)
     verdict = guard.check(encoded(picture(NEW)), limit_s=0.1)
     assert (verdict.decision, verdict.temporary) == ("unavailable", True)
     assert verdict.reason == "decoding takes longer than this check may take"

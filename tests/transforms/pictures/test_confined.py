@@ -21,8 +21,10 @@ from PIL import Image
 
 from orchestration.settings.sections import Limits
 from transforms.fingerprints.fingerprint import FAILED, Rules, fingerprint
-from transforms.pictures import Bounds, DecodeError, OutOfPatience, confined, decode, look, renderings
+from transforms.pictures import Bounds, DecodeError, OutOfPatience, decode, look, renderings
 from transforms.pictures.bounds import BeyondLimitsError
+from transforms.pictures.confined import interpreter, requests
+from transforms.pictures.confined.pool import DecoderPool
 
 BOUNDS = Bounds()
 RULES = Rules(BOUNDS.pixels, 100_000_000, 50)
@@ -31,10 +33,10 @@ SIZED = b"rest of the file"
 
 
 @pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[confined._Pool]:
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecoderPool]:
     """Give a test processes of its own."""
-    own = confined._Pool()
-    monkeypatch.setattr(confined, "_POOL", own)
+    own = DecoderPool()
+    monkeypatch.setattr(requests, "POOL", own)
     yield own
     own.close()
     assert not own.all, "a process is left"
@@ -93,12 +95,12 @@ _MEASURED = """
 import sys
 from pathlib import Path
 from transforms.fingerprints.fingerprint import Rules, fingerprint
-from transforms.pictures import confined
+from transforms.pictures.confined.pool import POOL
 
 rules = Rules(50_000_000, 100_000_000, 50)
 for path in sys.argv[1:]:
     print(fingerprint(Path(path).read_bytes(), rules, dihedral=True)[0].failure)
-for process in ("self", confined._POOL.all[0].popen.pid):
+for process in ("self", POOL.all[0].pid):
     print(*(line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmHWM")))
 """
 
@@ -120,7 +122,7 @@ def test_the_defaults_of_the_settings_are_those_of_the_bounds() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_no_time_decodes_nothing_and_much_time_everything(kind: str, pool: confined._Pool) -> None:
+def test_no_time_decodes_nothing_and_much_time_everything(kind: str, pool: DecoderPool) -> None:
     data = encoded(picture(1, 64, 48), kind)
     assert decode(data, replace(BOUNDS, seconds=1e12)).shape == (48, 64, 3)
     for made in (decode, look, renderings):
@@ -129,7 +131,7 @@ def test_no_time_decodes_nothing_and_much_time_everything(kind: str, pool: confi
     assert decode(data, BOUNDS).shape == (48, 64, 3)
 
 
-def test_what_takes_longer_is_ended_and_the_next_goes_on(pool: confined._Pool) -> None:
+def test_what_takes_longer_is_ended_and_the_next_goes_on(pool: DecoderPool) -> None:
     slow = flat_png(7_000, 7_000, channels=4)  # 200 MB to inflate, to turn and to look through
     found, _ = fingerprint(slow, replace(RULES, picture_seconds=0.01))
     assert found.status == FAILED
@@ -137,18 +139,18 @@ def test_what_takes_longer_is_ended_and_the_next_goes_on(pool: confined._Pool) -
     assert decode(encoded(picture(1, 64, 48)), BOUNDS).shape == (48, 64, 3)
 
 
-def test_a_picture_that_needs_more_memory_is_refused_by_its_header_or_by_the_kernel(pool: confined._Pool) -> None:
+def test_a_picture_that_needs_more_memory_is_refused_by_its_header_or_by_the_kernel(pool: DecoderPool) -> None:
     data = flat_png(3_000, 3_000, channels=4)
     least = 3_000 * 3_000 * 7
     with pytest.raises(
         BeyondLimitsError, match=rf"need at least {least} bytes, more than limits.picture_memory = 5000000"
     ):
         renderings(data, replace(BOUNDS, memory=5_000_000))
-    pids = {each.popen.pid for each in pool.all}
+    pids = {each.pid for each in pool.all}
     with pytest.raises(BeyondLimitsError, match=rf"^decoding needed more than limits\.picture_memory = {least} bytes"):
         renderings(data, replace(BOUNDS, memory=least))  # three renderings need more than one
     assert len(renderings(data, BOUNDS).pictures) == 3
-    assert pids.isdisjoint(each.popen.pid for each in pool.all)
+    assert pids.isdisjoint(each.pid for each in pool.all)
 
 
 def _status(pid: int, name: str) -> str:
@@ -157,11 +159,11 @@ def _status(pid: int, name: str) -> str:
 
 
 def test_a_process_holds_what_decoding_needs_and_nothing_else(
-    pool: confined._Pool, monkeypatch: pytest.MonkeyPatch
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for decoders")
     decode(encoded(picture(1, 64, 48)), BOUNDS)
-    (pid,) = (each.popen.pid for each in pool.all)
+    (pid,) = (each.pid for each in pool.all)
     process = Path(f"/proc/{pid}")
     assert b"not for decoders" not in (process / "environ").read_bytes()
     assert "torch" not in (process / "maps").read_text() and int(_status(pid, "VmRSS")) < 150_000
@@ -173,16 +175,16 @@ def test_a_process_holds_what_decoding_needs_and_nothing_else(
     assert {str(each) for each in opened if each.is_absolute()} <= {"/dev/null", "/memfd:picture (deleted)"}
 
 
-def ready(pool: confined._Pool) -> int:
+def ready(pool: DecoderPool) -> int:
     """Return the id of a process that has decoded something."""
     decode(encoded(picture(2, 64, 48)), BOUNDS)
-    return pool.all[0].popen.pid
+    return pool.all[0].pid
 
 
 class _Held:
     """A picture whose decoder was stopped before it was handed the file."""
 
-    def __init__(self, pool: confined._Pool, data: bytes, bounds: Bounds = BOUNDS) -> None:
+    def __init__(self, pool: DecoderPool, data: bytes, bounds: Bounds = BOUNDS) -> None:
         self.result: object = None
         self.pool, self.pid = pool, ready(pool)
         os.kill(self.pid, signal.SIGSTOP)
@@ -197,9 +199,9 @@ class _Held:
 
     def another(self, than: int) -> int:
         """Return the id of the process that replaces another."""
-        while not self.pool.all or self.pool.all[0].popen.pid == than:
+        while not self.pool.all or self.pool.all[0].pid == than:
             self._thread.join(0.01)
-        return self.pool.all[0].popen.pid
+        return self.pool.all[0].pid
 
     def done(self) -> object:
         self._thread.join(HANGING)
@@ -207,15 +209,15 @@ class _Held:
         return self.result
 
 
-def test_a_process_that_is_killed_is_replaced(pool: confined._Pool) -> None:
+def test_a_process_that_is_killed_is_replaced(pool: DecoderPool) -> None:
     held = _Held(pool, encoded(picture(1, 64, 48)))
     os.kill(held.pid, signal.SIGKILL)
     assert np.array_equal(held.done(), np.asarray(picture(1, 64, 48)))
-    assert held.pid not in {each.popen.pid for each in pool.all}
+    assert held.pid not in {each.pid for each in pool.all}
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
-def test_a_picture_whose_decoder_dies_again_fails_alone(by: signal.Signals, pool: confined._Pool) -> None:
+def test_a_picture_whose_decoder_dies_again_fails_alone(by: signal.Signals, pool: DecoderPool) -> None:
     held = _Held(pool, encoded(picture(1, 64, 48)))
     os.kill(held.pid, by)
     os.kill(held.pid, signal.SIGCONT) if by != signal.SIGKILL else None
@@ -224,14 +226,14 @@ def test_a_picture_whose_decoder_dies_again_fails_alone(by: signal.Signals, pool
     assert decode(encoded(picture(1, 64, 48)), BOUNDS).shape == (48, 64, 3)
 
 
-def test_a_decoder_that_does_nothing_is_ended(pool: confined._Pool) -> None:
+def test_a_decoder_that_does_nothing_is_ended(pool: DecoderPool) -> None:
     held = _Held(pool, encoded(picture(1, 64, 48)), replace(BOUNDS, seconds=0.01))
     assert re.fullmatch(
         r"the decoder did nothing for [\d.e+]+ s; it may take limits\.picture_seconds = 0\.01", str(held.done())
     )
 
 
-def test_a_caller_in_a_hurry_is_told_so(pool: confined._Pool) -> None:
+def test_a_caller_in_a_hurry_is_told_so(pool: DecoderPool) -> None:
     os.kill(ready(pool), signal.SIGSTOP)
     with pytest.raises(OutOfPatience):
         renderings(encoded(picture(1, 64, 48)), BOUNDS, patience_s=0.01)
@@ -239,10 +241,10 @@ def test_a_caller_in_a_hurry_is_told_so(pool: confined._Pool) -> None:
 
 
 def test_a_process_that_is_only_starting_is_kept_for_the_next_caller(
-    pool: confined._Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "gate")
-    monkeypatch.setattr(confined, "_PROGRAM", f"open({str(tmp_path / 'gate')!r}).close(); {confined._PROGRAM}")
+    monkeypatch.setattr(interpreter, "PROGRAM", f"open({str(tmp_path / 'gate')!r}).close(); {interpreter.PROGRAM}")
     data = encoded(picture(1, 64, 48))
     for _ in range(2):
         with pytest.raises(OutOfPatience):
@@ -298,13 +300,11 @@ ANSWERS = {
     ],
     ids=[*ANSWERS, "lists without end", "too long", "half an answer", "a negative length"],
 )
-def test_what_a_decoder_answers_is_not_trusted(
-    does: str, pool: confined._Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_decoder_answers_is_not_trusted(does: str, pool: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(picture(1, 64, 48))
     with monkeypatch.context() as during:
-        during.setattr(confined, "_PROGRAM", _TAKEN_OVER % does)
-        during.setattr(confined, "_BREAKS_S", 1)
+        during.setattr(interpreter, "PROGRAM", _TAKEN_OVER % does)
+        during.setattr(interpreter, "_BREAKS_S", 1)
         with pytest.raises(DecodeError, match=r"^its decoder gave an answer that is none, twice$"):
             renderings(data, BOUNDS)
     assert not pool.all
@@ -324,9 +324,9 @@ def test_what_a_decoder_answers_is_not_trusted(
     ],
 )
 def test_a_decoder_that_aborts_for_lack_of_memory_is_told_from_one_that_is_broken(
-    says: str, reason: str, pool: confined._Pool, monkeypatch: pytest.MonkeyPatch
+    says: str, reason: str, pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(confined, "_PROGRAM", _TAKEN_OVER % f"os.write(2, {says.encode()!r}); os.abort()")
+    monkeypatch.setattr(interpreter, "PROGRAM", _TAKEN_OVER % f"os.write(2, {says.encode()!r}); os.abort()")
     with pytest.raises(DecodeError, match=reason) as error:
         decode(encoded(picture(1, 64, 48)), BOUNDS)
     assert isinstance(error.value, BeyondLimitsError) == ("needed more" in reason)
@@ -335,8 +335,9 @@ def test_a_decoder_that_aborts_for_lack_of_memory_is_told_from_one_that_is_broke
 
 def test_processes_end_with_the_one_that_started_them() -> None:
     asked = (
-        "import sys; from transforms.pictures import confined; confined.start(2);"
-        "print(*(each.popen.pid for each in confined._POOL.all), flush=True); sys.stdin.read()"
+        "import sys; from transforms.pictures import start; from transforms.pictures.confined.pool import POOL; "
+        "start(2); "
+        "print(*(each.pid for each in POOL.all), flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-P", "-c", asked], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
@@ -352,18 +353,19 @@ def test_processes_end_with_the_one_that_started_them() -> None:
 _FORKS = """
 import io, os
 from PIL import Image
-from transforms.pictures import confined, decode
+from transforms.pictures import decode
+from transforms.pictures.confined.pool import POOL
 
 file = io.BytesIO()
 Image.new("RGB", (64, 48)).save(file, "PNG")
 decode(file.getvalue(), 5_000)
-before = confined._POOL.all[0].popen.pid
+before = POOL.all[0].pid
 if (child := os.fork()) == 0:
-    print(decode(file.getvalue(), 5_000).shape, confined._POOL.all[0].popen.pid != before, flush=True)
-    confined._POOL.close()
+    print(decode(file.getvalue(), 5_000).shape, POOL.all[0].pid != before, flush=True)
+    POOL.close()
     os._exit(0)
 os.waitpid(child, 0)
-print(decode(file.getvalue(), 5_000).shape, confined._POOL.all[0].popen.pid == before)
+print(decode(file.getvalue(), 5_000).shape, POOL.all[0].pid == before)
 """
 
 
@@ -381,7 +383,7 @@ NOISE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("kind", NOISE)
 def test_what_libraries_say_is_part_of_the_reason_and_not_of_the_log(
-    kind: str, pool: confined._Pool, capfd: pytest.CaptureFixture[str]
+    kind: str, pool: DecoderPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found, _ = fingerprint(NOISE[kind](), RULES)
     assert found.status == FAILED and found.failure is not None
@@ -390,7 +392,7 @@ def test_what_libraries_say_is_part_of_the_reason_and_not_of_the_log(
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_libraries_say_of_a_whole_picture_is_a_printable_note_of_bounded_length(pool: confined._Pool) -> None:
+def test_what_libraries_say_of_a_whole_picture_is_a_printable_note_of_bounded_length(pool: DecoderPool) -> None:
     descriptor = os.open(f"/proc/{ready(pool)}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
     said = "Warning: \x1b[31mtag 7\n\n\u202eis odd\n".encode() * 10_000
     assert os.write(descriptor, said) < len(said)  # and whoever writes more is not kept waiting
@@ -401,7 +403,7 @@ def test_what_libraries_say_of_a_whole_picture_is_a_printable_note_of_bounded_le
     assert look(encoded(picture(1, 64, 48)), BOUNDS).note is None
 
 
-def test_noise_without_end_is_cut(pool: confined._Pool) -> None:
+def test_noise_without_end_is_cut(pool: DecoderPool) -> None:
     descriptor = os.open(f"/proc/{ready(pool)}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
     os.write(descriptor, b"".join(b"line %d\n" % number for number in range(5_000)))
     os.close(descriptor)

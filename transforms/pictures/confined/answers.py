@@ -1,7 +1,7 @@
 """What a process that decodes pictures answers. Nothing vouches for it: a file may have taken its decoder over.
 
-What belongs here: the form of an answer, and refusing any other. What does not: making one (`pictures/worker.py`),
-waiting for it (`pictures/confined.py`).
+What belongs here: the form of an answer, and refusing any other. What does not: making one (`confined/worker.py`),
+waiting for it (`confined/process.py`).
 """
 
 import json
@@ -11,16 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from transforms.pictures.bounds import Bounds
+from transforms.pictures.bounds import BeyondLimitsError, Bounds, DecodeError
+from transforms.pictures.decoder import NoPictureError
 from transforms.readable import legible
 
 LONGEST = 1 << 20
 """Most bytes of an answer; pixels are no part of it."""
 _TEXT = 2_000  # characters of a reason or a note
+_ERRORS = {each.__name__: each for each in (DecodeError, BeyondLimitsError, NoPictureError)}
+_OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PICTURES = {"decode": 1, "look": 1, "renderings": 4}  # most of each work
 _TEXTS = {"decode": (), "look": ("identity", "note", "hidden"), "renderings": ("identity", "hidden")}
 _SWITCHES = {"decode": (), "look": ("covered",), "renderings": ()}
+
+
+class OutOfMemoryError(BeyondLimitsError):
+    """A library got no memory."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,37 @@ class DecoderAnswer:
         if (identity := rest.get("identity")) is not None and not _SHA256.fullmatch(identity):
             raise ValueError("an identity that is none")
         return cls(processor_s, shapes, rest | {name: _of(bool, given[name]) for name in _SWITCHES[work]})
+
+    def error(self, said: str, bounds: Bounds) -> DecodeError | None:
+        """Return the failure that the answer states, or None.
+
+        Args:
+            said: What libraries wrote meanwhile.
+            bounds: The bounds of the picture.
+        """
+        if self.failure is None:
+            return None
+        if self.kind == MemoryError.__name__ or (
+            self.kind == DecodeError.__name__ and got_no_memory(self.failure + said)
+        ):
+            needed = f"decoding needed more than {bounds.memory_limit} bytes"
+            return OutOfMemoryError(told(needed, self.failure or said))
+        return _ERRORS.get(self.kind, DecodeError)(told(self.failure, said))
+
+
+def told(reason: str, said: str) -> str:
+    """Return a reason with what libraries said, if they said something.
+
+    Args:
+        reason: Why there is no picture.
+        said: What they wrote meanwhile.
+    """
+    return f"{reason} (its decoder says: {said})" if said else reason
+
+
+def got_no_memory(said: str) -> bool:
+    """Tell whether a message says that a library got no memory."""
+    return any(word in said.lower() for word in _OUT_OF_MEMORY)
 
 
 def _of[T](kind: type[T] | tuple[type[T], ...], value: Any) -> T:  # noqa: ANN401 -- any value of JSON

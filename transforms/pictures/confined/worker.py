@@ -1,7 +1,7 @@
-"""What runs in a process that decodes pictures of strangers. Only `pictures/confined.py` starts it.
+"""What runs in a process that decodes pictures of strangers. Only `confined/interpreter.py` starts it.
 
 What belongs here: the confinement that the process puts on itself, and answering requests. What does not: what is made
-of a picture (`pictures/renderings.py`), what becomes of a process that does not answer (`pictures/confined.py`).
+of a picture (`pictures/renderings.py`), what becomes of a process that does not answer (`confined/process.py`).
 
 The process holds no secret: its environment is made for it, it opens no file but those of libraries, and it is handed
 bytes, not paths. It may have as much data beyond its own as a picture may need, counted by the kernel (RLIMIT_DATA),

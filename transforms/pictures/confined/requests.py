@@ -1,0 +1,90 @@
+"""What may be asked of a confined process, as functions that take a file.
+
+What belongs here: the functions, and trying a file once more where its process died. What does not: which process
+answers (`confined/pool.py`), how it is asked (`confined/process.py`).
+"""
+
+import time
+from typing import Any
+
+from transforms.pictures.bounds import Bounds, DecodeError
+from transforms.pictures.confined.pool import POOL
+from transforms.pictures.confined.process import DecoderDied
+from transforms.pictures.renderings import Look, Pixels, Renderings
+
+
+def decode(data: bytes, within: Bounds | int) -> Pixels:
+    """Decode a picture into uint8 of shape (height, width, 3), in a confined process.
+
+    A picture with transparent pixels is laid on the ground that shows most of it, 16-bit samples are scaled, EXIF
+    rotation is applied.
+
+    Args:
+        data: Its bytes.
+        within: The bounds, or the most pixels; the others are then their defaults.
+
+    Raises:
+        DecodeError: If it is refused, cannot be decoded, or ends its process.
+    """
+    (picture,), _ = _ask("decode", data, Bounds.of(within))
+    return picture
+
+
+def look(data: bytes, within: Bounds | int) -> Look:
+    """Decode what is fingerprinted of a file, in a confined process.
+
+    Args:
+        data: Its bytes.
+        within: As of `decode`.
+
+    Raises:
+        DecodeError: As `decode`.
+    """
+    (picture,), rest = _ask("look", data, Bounds.of(within))
+    notes = [each for each in (rest.pop("note"), rest.pop("said")) if each]
+    return Look(picture, note="; ".join(notes) or None, **rest)
+
+
+def renderings(data: bytes, within: Bounds | int, patience_s: float | None = None) -> Renderings:
+    """Decode a picture in every way in which viewers may show it, in a confined process.
+
+    If pixels are transparent, that is on the ground that shows most of it, on white, on black and without transparency.
+    Frames or pages after the first are hidden.
+
+    Args:
+        data: Its bytes.
+        within: As of `decode`.
+        patience_s: Seconds of the clock that the caller has.
+
+    Raises:
+        DecodeError: As `decode`, and for samples of 32 bits, which have no defined white.
+        OutOfPatience: If it takes longer than that.
+    """
+    pictures, rest = _ask("renderings", data, Bounds.of(within), patience_s)
+    del rest["said"]
+    return Renderings(tuple(pictures), **rest)
+
+
+def _ask(
+    work: str, data: bytes, bounds: Bounds, patience_s: float | None = None
+) -> tuple[list[Pixels], dict[str, Any]]:
+    """Have a process do a piece of work. A process that dies is replaced once: whoever ended it may not come again."""
+    until = None if patience_s is None else time.monotonic() + patience_s
+    for died_before in (False, True):
+        with POOL.process() as process:
+            try:
+                return process.ask(work, data, bounds, until)
+            except DecoderDied as death:
+                if died_before:
+                    raise DecodeError(f"its decoder {death}, twice") from None
+    raise AssertionError("unreachable")
+
+
+def start(count: int) -> None:
+    """Start processes ahead, so that the first pictures do not wait for them.
+
+    Args:
+        count: Processes that there are to be at least.
+    """
+    for _ in range(count - len(POOL.all)):
+        POOL.add()
