@@ -1,7 +1,7 @@
 """Writes the reference of settings, `docs/reference/settings.md`: `python docs/settings_reference.py`.
 
 What belongs here: the page. What does not: what a setting means and allows, which its field states
-(`orchestration/settings/sections.py`).
+(`orchestration/settings/`).
 """
 
 import json
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent / "reference" / "settings.md"
 _HEAD = """\
 # Settings
 
-Every key of `raisonne.toml`. Written by `docs/settings_reference.py` from `orchestration/settings/sections.py`; change
+Every key of `raisonne.toml`. Written by `docs/settings_reference.py` from `orchestration/settings/`; change
 that and run it again.
 
 `RAISONNE_CONFIG` or `--config` names the file. An environment variable overrides a key: the section and the key, joined

@@ -290,23 +290,39 @@ def outcome(dump: OddDump, work: Path) -> Outcome:
     raise AssertionError("a shard without an account")
 
 
-def check(seed: int, base: Path) -> str:
-    """Make the dump of a number, and check that everything in it is accounted for.
+def check(number: int, base: Path, *, broken: bool = False) -> str:
+    """Make the input of a number, and check that everything in it is accounted for.
 
     Args:
-        seed: The number.
+        number: The number.
         base: An empty folder for it.
+        broken: Whether it is a file of any kind that is changed somewhere, instead of an odd dump or table.
 
     Returns:
         What it was, for statistics.
     """
-    draw = random.Random(seed)  # noqa: S311 -- nothing secret
-    make = KINDS[seed % len(KINDS)]
+    draw = random.Random(number)  # noqa: S311 -- nothing secret
     (base / "in").mkdir(parents=True)
+    return (_check_mutated if broken else _check_odd)(number, draw, base)
+
+
+def _check_odd(number: int, draw: random.Random, base: Path) -> str:
+    make = KINDS[number % len(KINDS)]
     dump = make(draw, base / "in")
     if make is generations:
-        return check_generations(seed, dump)
-    return check_dump(seed, dump, make.__name__, base / "work")
+        return check_generations(number, dump)
+    return check_dump(number, dump, make.__name__, base / "work")
+
+
+def _check_mutated(number: int, draw: random.Random, base: Path) -> str:
+    """Check that reading a broken file ends in rows or in an error that names it."""
+    place = number % (len(mutated.READERS) + len(mutated.DUMPS))
+    if place < len(mutated.READERS):
+        read = mutated.READERS[place]
+        return f"mutated {read.__name__}, {read(draw, base / 'in')}"
+    make = mutated.DUMPS[place - len(mutated.READERS)]
+    dump = OddDump(make(draw, base / "in"), intact=False)
+    return "mutated " + check_dump(number, dump, make.__name__, base / "work")
 
 
 def check_dump(seed: int, dump: OddDump, kind: str, work: Path) -> str:
@@ -379,26 +395,6 @@ def check_generations(seed: int, dump: OddDump) -> str:
     return "generations, whole"
 
 
-def check_mutated(seed: int, base: Path) -> str:
-    """Make the broken file of a number, and check that reading it ends in rows or in an error that names it.
-
-    Args:
-        seed: The number.
-        base: An empty folder for it.
-
-    Returns:
-        What it was, for statistics.
-    """
-    draw = random.Random(seed)  # noqa: S311 -- nothing secret
-    kinds = (*mutated.READERS, *mutated.DUMPS)
-    make = kinds[seed % len(kinds)]
-    (base / "in").mkdir(parents=True)
-    if make in mutated.DUMPS:
-        dump = OddDump(mutated.DUMPS[mutated.DUMPS.index(make)](draw, base / "in"), intact=False)
-        return "mutated " + check_dump(seed, dump, make.__name__, base / "work")
-    return f"mutated {make.__name__}, {mutated.READERS[mutated.READERS.index(make)](draw, base / 'in')}"
-
-
 def _work(seeds: range) -> None:
     """Check some numbers, within the memory allowed; say each before and after."""
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
@@ -407,7 +403,7 @@ def _work(seeds: range) -> None:
         signal.alarm(_SECONDS)
         with tempfile.TemporaryDirectory() as base:
             try:
-                seen = (check_mutated if seed % 2 else check)(seed // 2, Path(base))
+                seen = check(seed // 2, Path(base), broken=bool(seed % 2))
             except BaseException as error:
                 kinds = (*mutated.READERS, *mutated.DUMPS) if seed % 2 else KINDS
                 seen = f"FAULT {kinds[seed // 2 % len(kinds)].__name__}, {type(error).__name__}: {str(error)[:400]}"

@@ -19,7 +19,7 @@ from orchestration.cli import summary
 from orchestration.cli.main import main
 from orchestration.reports import exports
 from orchestration.reports.pictures import PictureReader
-from orchestration.settings import sections
+from orchestration.settings.thresholds import Thresholds
 from transforms.alignment.policy import PixelLimits
 from transforms.generations import archives
 
@@ -240,7 +240,7 @@ def test_the_environment_overrides_the_file(landing: Landing, monkeypatch: pytes
 
 def test_settings_and_alignment_have_the_same_defaults() -> None:
     limits = {field.name: field.default for field in dataclasses.fields(PixelLimits)}
-    cut = sections.Thresholds().model_dump()
+    cut = Thresholds().model_dump()
     deciding = list(limits)[list(limits).index("structure") :]
     assert {name: limits[name] for name in deciding} == {name: cut[name] for name in deciding}
 

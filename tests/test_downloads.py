@@ -38,7 +38,7 @@ from orchestration.catalog.download.download import DownloadError, FetchPace, do
 from orchestration.catalog.download.fetch_worker import AnswerLimits, Opener
 from orchestration.catalog.download.url_lists import UrlList, open_list
 from orchestration.settings import Settings
-from orchestration.settings.sections import Dataset
+from orchestration.settings.inputs import Dataset
 from tests.conftest import ROOT, Landing, encoded, picture
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError

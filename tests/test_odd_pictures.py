@@ -17,7 +17,7 @@ from orchestration.fingerprints.generations import GenerationFingerprinter, find
 from orchestration.fingerprints.makers import BEFORE, Makers
 from orchestration.fingerprints.shards import ShardFingerprinter
 from orchestration.settings import Settings
-from orchestration.settings.sections import Generations
+from orchestration.settings.inputs import Generations
 from transforms import encoders
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules

@@ -128,13 +128,13 @@ def test_the_pictures_are_small_enough_to_load() -> None:
 
 def test_the_settings_shown_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestration import settings
-    from orchestration.settings import sections
+    from orchestration.settings.sections import Policies
 
     monkeypatch.delenv("RAISONNE_CONFIG", raising=False)
     (tmp_path / "my.toml").write_text("\n".join(blocks(README, "toml")), encoding="utf-8")
     shown = settings.load(tmp_path / "my.toml")
     assert (len(shown.datasets), len(shown.recalls)) == (1, 1)
-    assert shown.policies == sections.Policies(), "the README shows other defaults"
+    assert shown.policies == Policies(), "the README shows other defaults"
     for assignment in re.findall(r"RAISONNE_[A-Z_]+=\S+", README):
         monkeypatch.setenv(*assignment.split("=", 1))
     changed = settings.load(tmp_path / "my.toml")

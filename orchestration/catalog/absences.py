@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
 from orchestration.settings import Settings
-from orchestration.settings.sections import Dataset, Generations
+from orchestration.settings.inputs import Dataset, Generations
 from orchestration.warehouse import previous
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, LandedShard, Shard

@@ -18,7 +18,7 @@ from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.progress import say
 from orchestration.settings import Settings
-from orchestration.settings.sections import Recall
+from orchestration.settings.inputs import Recall
 from orchestration.warehouse.queries import query
 from transforms.catalog import opt_outs
 from transforms.catalog.byte_limits import ByteLimits

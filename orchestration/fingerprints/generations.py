@@ -19,7 +19,7 @@ from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import BEFORE, CODE, Makers
 from orchestration.progress import say, track
-from orchestration.settings.sections import Generations
+from orchestration.settings.inputs import Generations
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps.members import ArchiveError
 from transforms.encoders import Encoder, Prepared

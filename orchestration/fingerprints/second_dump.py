@@ -18,7 +18,7 @@ from orchestration.fingerprints.due_shards import DueShard, deliveries
 from orchestration.fingerprints.kinds import REDOWNLOAD
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.notes import forget
-from orchestration.settings.sections import Dataset
+from orchestration.settings.inputs import Dataset
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, LandedShard, find_shards
 from transforms.catalog.not_taken import NotTakenCounts

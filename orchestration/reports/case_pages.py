@@ -14,7 +14,7 @@ from typing import Any
 from orchestration.reports.cases import Case, value_text
 from orchestration.reports.page_data import Publication
 from orchestration.reports.pictures import PictureReader
-from orchestration.settings.sections import Thresholds
+from orchestration.settings.thresholds import Thresholds
 from transforms import pictures
 from transforms.generations import addresses
 from transforms.pictures import Bounds, Pixels

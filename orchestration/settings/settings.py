@@ -1,7 +1,7 @@
 """The settings: `raisonne.toml`, each key overridable by an environment variable.
 
 What belongs here: the list of sections, reading them, and the errors that explain them. What does not: the keys of a
-section (`settings/sections.py`), what a setting does.
+section (`settings/{inputs,thresholds,limits,sections}.py`), what a setting does.
 
 `RAISONNE_CONFIG` names the file. `RAISONNE_HOME`, `RAISONNE_THRESHOLDS__PDQ`, `RAISONNE_DATASETS` (JSON) and so on
 override its keys: the section and the key, joined by two underscores. Paths in the file are relative to the file.
@@ -17,25 +17,21 @@ from typing import Any
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from orchestration.settings.inputs import Dataset, Download, Encoders, Generations, Recall
+from orchestration.settings.limits import Limits
 from orchestration.settings.sections import (
     Calibration,
     Compute,
-    Dataset,
-    Download,
-    Encoders,
-    Generations,
     Joins,
-    Limits,
     Memorization,
     Policies,
     Prompts,
     Publishing,
-    Recall,
     Reports,
     Search,
     Signatures,
-    Thresholds,
 )
+from orchestration.settings.thresholds import Thresholds
 
 
 class SettingsError(ValueError):

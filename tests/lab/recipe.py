@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from orchestration.settings.sections import Section
+from orchestration.settings.section import Section
 
 RECIPES = Path(__file__).parent / "recipes"
 MODELS = ("before", "after")

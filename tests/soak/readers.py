@@ -5,7 +5,6 @@ What belongs here: reading again and again, and judging the answers. What does n
 
 import hashlib
 import json
-import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event
@@ -62,13 +61,12 @@ def read(file: str, log: str, ended: Event) -> None:
         ended: Set at the end.
     """
     with Path(log).open("a", buffering=1) as lines:
-        while not ended.is_set():
+        while not ended.wait(_PAUSE):
             try:
                 seen: object = look(Path(file))
             except Exception as error:
                 seen = f"{type(error).__name__}: {error}"
             lines.write(json.dumps(seen) + "\n")
-            time.sleep(_PAUSE)
 
 
 class Readers:

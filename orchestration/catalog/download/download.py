@@ -29,7 +29,7 @@ from orchestration import progress
 from orchestration.catalog.download.fetch_worker import AnswerLimits
 from orchestration.catalog.download.url_lists import WORK, UrlList, open_list
 from orchestration.settings import Settings
-from orchestration.settings.sections import Dataset
+from orchestration.settings.inputs import Dataset
 from transforms.catalog import landing
 from transforms.catalog.byte_limits import ByteLimits
 

@@ -16,7 +16,7 @@ from orchestration.catalog.absences import (
 from orchestration.catalog.shards import shard_number
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.settings.sections import Dataset, Generations
+from orchestration.settings.inputs import Dataset, Generations
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, OK, LandedShard, LandingFile, Shard
 from transforms.catalog.not_taken import NotTakenCounts

@@ -21,7 +21,7 @@ from orchestration.catalog.not_taken import (
 from orchestration.facts import Facts
 from orchestration.fingerprints import second_dump
 from orchestration.fingerprints.makers import Makers
-from orchestration.settings.sections import Dataset
+from orchestration.settings.inputs import Dataset
 from orchestration.warehouse import build
 from orchestration.warehouse.models import load
 from transforms.catalog.not_taken import NotTaken, NotTakenCounts

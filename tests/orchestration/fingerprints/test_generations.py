@@ -23,7 +23,7 @@ from orchestration.facts.table import Change
 from orchestration.fingerprints import generations
 from orchestration.fingerprints.generations import GenerationFingerprinter, complaints, find_generations
 from orchestration.fingerprints.makers import BEFORE, Makers
-from orchestration.settings.sections import Generations
+from orchestration.settings.inputs import Generations
 from transforms.catalog.columns import LandingError
 from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints.ahead import WorkPace

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from orchestration.settings import Settings
-from orchestration.settings.sections import Dataset
+from orchestration.settings.inputs import Dataset
 from orchestration.warehouse.previous import Usable, falls, refusal, usable
 
 ALL = {("a", "sha256"): 100, ("a", "sscd"): 90, ("b", "sha256"): 50}

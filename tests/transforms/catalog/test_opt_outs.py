@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.settings.sections import Limits
+from orchestration.settings.limits import Limits
 from transforms.catalog import opt_outs
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import stated

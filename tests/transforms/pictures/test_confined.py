@@ -19,7 +19,7 @@ import pytest
 from conftest import ROOT, picture
 from PIL import Image
 
-from orchestration.settings.sections import Limits
+from orchestration.settings.limits import Limits
 from transforms.fingerprints.fingerprint import FAILED, Rules, fingerprint
 from transforms.pictures import Bounds, DecodeError, OutOfPatience, decode, look, renderings
 from transforms.pictures.bounds import BeyondLimitsError
