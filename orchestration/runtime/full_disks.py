@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from transforms.readable import harmless
+from transforms.storage.staging import UNFINISHED
 
-_FULL = "the disk of {path} is full ({free:,} bytes free): free some of it, or {move} to a larger disk"
+_FULL = "the disk of {path} is full ({free:,} bytes free now): free some of it, or {move} to a larger disk"
 _KINDS = (  # what the system says, its number, and what is said here
     ("No space left on device|database or disk is full", 28, _FULL),
     ("Disk quota exceeded", 122, "the quota at {path} is used up: free some of it, or {move} to another disk"),
@@ -74,12 +75,17 @@ def _is_error(words: str, code: int, message: str) -> bool:
 
 def _sentence(says: str, message: str, places: Mapping[Path, str]) -> str:
     if quoted := _PATH.findall(message):
-        path = Path(quoted[-1][1])  # of '/from' -> '/to', the one that is written
+        path = _lasting(Path(quoted[-1][1]))  # of '/from' -> '/to', the one that is written
         move = next((move for folder, move in places.items() if path.is_relative_to(folder)), "move it")
     else:  # Lance names only its own source, SQLite nothing
         path = next(iter(places)) if _LANCE in message else min(places, key=_free)
         move = places[path]
     return says.format(path=path, free=_free(path), move=move)
+
+
+def _lasting(path: Path) -> Path:
+    """Return a path, or the folder of the unfinished files that it lies in, which are gone by now."""
+    return next((each.parent for each in path.parents if each.name.startswith(UNFINISHED)), path)
 
 
 def _free(folder: Path) -> int:

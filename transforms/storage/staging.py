@@ -17,6 +17,8 @@ from pathlib import Path
 
 _EXPORTING = ".exporting-"  # within a folder that is filled
 _WRITING = ".writing-"  # beside a file or a folder that is new
+UNFINISHED = (_EXPORTING, _WRITING)
+"""What the names of folders begin with that hold unfinished files, and go with them."""
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD of fcntl.h, and the flag of stdio.h
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 

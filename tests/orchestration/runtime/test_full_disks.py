@@ -93,6 +93,10 @@ def test_a_limit_of_the_size_of_files_is_understood(write: Callable[[Path], None
             "[Errno 30] Read-only file system: '/else/x'",
             "/else/x is mounted read-only: mount it for writing, or move it",
         ),
+        (
+            f'Could not write file "{ROOT}/.writing-x1/o.parquet": No space left on device',
+            f"the disk of {ROOT} is full (",
+        ),
         (f"[Errno 28] No space left on device: '/in/a' -> '{ROOT}/b'", f"the disk of {ROOT}/b is full ("),
         (f'[Errno 28] No space left on device: "{ROOT}/it\'s"', f"the disk of {ROOT}/it's is full ("),
         (f"can't write '{ROOT}/x': No space left on device", f"the disk of {ROOT}/x is full ("),
