@@ -28,7 +28,7 @@ from dagster._serdes import serialize_value
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.types import ASGIApp
 
-from orchestration.runtime import companions
+from orchestration.runtime import companions, web_connections
 from orchestration.runtime.companions import Companion
 from orchestration.runtime.web_access import WebAccess, protected
 
@@ -36,6 +36,7 @@ POSTED = frozenset({"/graphql"})
 """Where Dagster also executes what an address asks for, mutations included."""
 _DEFINITIONS = "orchestration.definitions"
 _POLL_MS = 2000
+_HEAD_S = 30.0
 
 
 class _Ended(BaseException):
@@ -99,7 +100,7 @@ def _serve(app: ASGIApp, listening: socket.socket, body_bytes: int, started: lis
         app,
         log_level="warning",
         access_log=False,  # addresses may hold the token
-        http="h11",  # bounds the head of a request
+        http=web_connections.timed(web_connections.BrowserConnection, _HEAD_S),
         ws_max_size=body_bytes,
         timeout_graceful_shutdown=1,
     )

@@ -25,12 +25,13 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from orchestration.guard.service.admission import Admission, Capacity, QueueFull, TooLarge, TooLate, TooSlow
-from orchestration.guard.service.connections import connections
 from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.openapi import openapi
 from orchestration.guard.service.telemetry import JsonLines, Metrics
+from orchestration.runtime import web_connections
 from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, bears, called_by_name
 from transforms.guard import BundleChanged, Verdict
 
@@ -60,6 +61,10 @@ class ServiceOptions:
     token: str | None
     record: Callable[[Verdict], object]
     hosts: tuple[str, ...] = LOOPBACK
+
+
+class FastConnection(web_connections.TimedHeads, HttpToolsProtocol):
+    """A connection that reads requests with httptools."""
 
 
 class GuardService:
@@ -223,7 +228,7 @@ def serve(service: GuardService, listening: socket.socket, grace_s: float) -> No
         access_log=False,
         server_header=False,
         date_header=False,
-        http=connections(service.body_s),
+        http=web_connections.timed(FastConnection, service.body_s),
         ws="none",
         limit_concurrency=None,
         backlog=2048,
