@@ -76,7 +76,7 @@ def bears(connection: HTTPConnection, token: str) -> bool:
 
 
 def protected(app: ASGIApp, access: WebAccess) -> ASGIApp:
-    """Return an application that answers only who may use it.
+    """Wrap an application so that it answers only those who may use it.
 
     Args:
         app: Any ASGI application, which needs no protection of its own.
@@ -118,7 +118,7 @@ class OwnOrigin:
 
 
 class TokenHolders:
-    """Lets in who brings the token, and hands browsers a cookie for it. What comes in is read, or posted as JSON."""
+    """Admits requests with the token, and gives browsers a cookie for it. Requests read, or post JSON."""
 
     def __init__(self, app: ASGIApp, access: WebAccess) -> None:
         self._app, self._access = app, access
@@ -200,7 +200,7 @@ def names_of(host: str, allowed: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address. Raises OSError for a name that has none."""
+    """Return whether only this machine can reach an address. Raises OSError for a name without one."""
     return all(each.is_loopback for each in _addresses(host))
 
 

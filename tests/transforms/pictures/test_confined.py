@@ -305,7 +305,7 @@ def test_what_a_decoder_answers_is_not_trusted(does: str, pool: DecoderPool, mon
     with monkeypatch.context() as during:
         during.setattr(interpreter, "PROGRAM", _TAKEN_OVER % does)
         during.setattr(interpreter, "_BREAKS_S", 1)
-        with pytest.raises(DecodeError, match=r"^its decoder gave an answer that is none, twice$"):
+        with pytest.raises(DecodeError, match=r"^its decoder gave a malformed answer, twice$"):
             renderings(data, BOUNDS)
     assert not pool.all
     assert renderings(data, BOUNDS).hidden is None

@@ -60,7 +60,7 @@ class DecoderAnswer:
         said = _of(dict, json.loads(message))
         processor_s = float(_of((int, float), said["processor_s"]))
         if not math.isfinite(processor_s):
-            raise ValueError("seconds that are no number")
+            raise ValueError("the seconds are not finite")
         if "failure" in said:
             return cls(processor_s, failure=_text(said["failure"]), kind=_of(str, said["kind"]))
         shapes = [_shape(each, bounds) for each in _of(list, said["shapes"])]
@@ -69,7 +69,7 @@ class DecoderAnswer:
         given = _of(dict, said.get("rest", {}))
         rest: dict[str, Any] = {name: None if given[name] is None else _text(given[name]) for name in _TEXTS[work]}
         if (identity := rest.get("identity")) is not None and not _SHA256.fullmatch(identity):
-            raise ValueError("an identity that is none")
+            raise ValueError("the identity is no SHA-256")
         return cls(processor_s, shapes, rest | {name: _of(bool, given[name]) for name in _SWITCHES[work]})
 
     def error(self, said: str, bounds: Bounds) -> DecodeError | None:
@@ -100,7 +100,7 @@ def told(reason: str, said: str) -> str:
 
 
 def got_no_memory(said: str) -> bool:
-    """Tell whether a message says that a library got no memory."""
+    """Return whether a message says that a library ran out of memory."""
     return any(word in said.lower() for word in _OUT_OF_MEMORY)
 
 

@@ -62,7 +62,7 @@ class Interpreter:
 
 
 def start() -> Interpreter:
-    """Start an interpreter, which says that it is there when it is first asked for something."""
+    """Start an interpreter. It sends one message when it is ready, which the first request reads."""
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _BREAKS_S, 0))
     shared = os.memfd_create("picture")

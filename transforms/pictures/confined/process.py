@@ -31,7 +31,7 @@ _KEPT = 64_000_000  # bytes of shared memory that stay from picture to picture
 _PIPE = 65_536
 _TICKS = os.sysconf("SC_CLK_TCK")
 _IMPATIENT = "decoding takes longer than this check may take"
-_NO_ANSWER = "gave an answer that is none"
+_NO_ANSWER = "gave a malformed answer"
 _CORRUPT = "():"  # in what the C library says of memory that was written over: `malloc(): corrupted top size`
 
 

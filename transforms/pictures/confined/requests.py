@@ -68,7 +68,7 @@ def renderings(data: bytes, within: Bounds | int, patience_s: float | None = Non
 def _ask(
     work: str, data: bytes, bounds: Bounds, patience_s: float | None = None
 ) -> tuple[list[Pixels], dict[str, Any]]:
-    """Have a process do a piece of work. A process that dies is replaced once: whoever ended it may not come again."""
+    """Have a process do a piece of work. One that dies is replaced once, in case something else killed it."""
     until = None if patience_s is None else time.monotonic() + patience_s
     for died_before in (False, True):
         with POOL.process() as process:
