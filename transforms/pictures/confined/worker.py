@@ -113,7 +113,7 @@ def _confine(own: int, bounds: Bounds) -> float:
 
 
 def _answer(work: str, size: int, bounds: Bounds, shared: int) -> dict[str, Any]:
-    """Decode the file, overwrite it with the pixels, and return the remaining results, or the reason for having none."""
+    """Decode the file, overwrite it with the pixels, and return the other results, or the reason for having none."""
     try:
         data = bytearray(size)
         read(shared, data, 0)
