@@ -180,7 +180,6 @@ def folder(draw: random.Random, base: Path) -> OddDump:
         path.parent.mkdir(parents=True, exist_ok=True)
         if draw.random() < 0.05 and kind != HIDDEN:
             path = Path(os.fsdecode(os.fsencode(path.parent) + b"/latin-\xe9" + os.fsencode(path.name)))
-            kind = kind if kind != SIDECAR else OTHER
         path.write_bytes(data)
         dump.files.append(kind)
         dump.names.append(name)
