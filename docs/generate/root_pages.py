@@ -1,0 +1,59 @@
+"""Brings pages of the repository's root into the site: the README as its front page, and whatever pages link to.
+
+What belongs here: which files outside `docs/` are part of the site, and links that lead to them. What does not: their
+text, the navigation (`mkdocs.yml`, which names this file as a hook).
+"""
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
+    "data/sample/ATTRIBUTION.md": "attribution.md",
+    "data/explore.ipynb": "explore.ipynb",
+    "tests/benchmarks/RESULTS.md": "figures.md",
+    "LICENSE": "LICENSE.txt",
+}
+"""Where a file of the repository lies in the site."""
+_SOURCES = {page: source for source, page in _PAGES.items()}
+_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the files. See MkDocs' `on_files`.
+
+    Args:
+        files: Those of `docs/`.
+        config: Of the site.
+    """
+    for source, page in _PAGES.items():
+        files.append(File.generated(config, page, content=(_ROOT / source).read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Turn links between files of the repository into links between pages of the site. See MkDocs' `on_page_markdown`.
+
+    Args:
+        markdown: The text of the page.
+        page: The page.
+    """
+    here = page.file.src_uri
+    folder = posixpath.dirname(_SOURCES.get(here, f"docs/{here}"))
+
+    def moved(link: re.Match[str]) -> str:
+        linked = posixpath.normpath(posixpath.join(folder, link[1]))
+        target = _PAGES.get(linked, linked.removeprefix("docs/") if linked.startswith("docs/") else None)
+        return link[1] if target is None else posixpath.relpath(target, posixpath.dirname(here) or ".")
+
+    return _LINK.sub(moved, markdown)
