@@ -1,4 +1,4 @@
-"""Brings pages of the repository's root into the site: the README as its front page, and whatever pages link to.
+"""Brings files of the repository into the site: the README as its front page, and whatever its pages link to.
 
 What belongs here: which files outside `docs/` are part of the site, and links that lead to them. What does not: their
 text, the navigation (`mkdocs.yml`, which names this file as a hook).
@@ -7,7 +7,6 @@ text, the navigation (`mkdocs.yml`, which names this file as a hook).
 import posixpath
 import re
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -20,17 +19,16 @@ _PAGES = {
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
     "data/sample/ATTRIBUTION.md": "attribution.md",
-    "data/explore.ipynb": "explore.ipynb",
     "tests/benchmarks/RESULTS.md": "figures.md",
-    "LICENSE": "LICENSE.txt",
 }
-"""Where a file of the repository lies in the site."""
+"""Where a page of the repository lies in the site. Other files that are linked keep their path, below `_FILES`."""
 _SOURCES = {page: source for source, page in _PAGES.items()}
+_FILES = "files"
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the files. See MkDocs' `on_files`.
+    """Add the pages. See MkDocs' `on_files`.
 
     Args:
         files: Those of `docs/`.
@@ -41,19 +39,25 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Turn links between files of the repository into links between pages of the site. See MkDocs' `on_page_markdown`.
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links between files of the repository into links within the site. See MkDocs' `on_page_markdown`.
 
     Args:
         markdown: The text of the page.
         page: The page.
+        config: Of the site.
+        files: Those of the site.
     """
     here = page.file.src_uri
     folder = posixpath.dirname(_SOURCES.get(here, f"docs/{here}"))
 
     def moved(link: re.Match[str]) -> str:
         linked = posixpath.normpath(posixpath.join(folder, link[1]))
-        target = _PAGES.get(linked, linked.removeprefix("docs/") if linked.startswith("docs/") else None)
-        return link[1] if target is None else posixpath.relpath(target, posixpath.dirname(here) or ".")
+        target = _PAGES.get(linked, linked.removeprefix("docs/"))
+        if target == linked and not linked.endswith(".md") and (_ROOT / linked).is_file():
+            target = f"{_FILES}/{linked}"
+            if files.get_file_from_path(target) is None:
+                files.append(File.generated(config, target, content=(_ROOT / linked).read_bytes()))
+        return posixpath.relpath(target, posixpath.dirname(here) or ".")
 
     return _LINK.sub(moved, markdown)
