@@ -128,7 +128,7 @@ def blocks(page: str) -> list[Block]:
     while number < len(lines):
         opened = _FENCE.match(lines[number])
         if not opened:
-            assert not lines[number].lstrip().startswith("```"), f"{page}:{number + 1}: a fence that is not at the margin"
+            assert not lines[number].lstrip().startswith("```"), f"{page}:{number + 1}: fence not at the margin"
             number += 1
             continue
         end = lines.index("```", number + 1)
@@ -232,7 +232,7 @@ class Clone:
     def start(self, command: str) -> None:
         """Start what does not end by itself, and wait until it listens."""
         words = shlex.split(command.replace(_PORT, self.port))
-        process = subprocess.Popen(  # noqa: S603 -- our own page
+        process = subprocess.Popen(
             words, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.running.append(process)

@@ -1,4 +1,4 @@
-"""The data dictionary: `docs/reference/tables.md` and the comments in the database say what the headers of the models say."""
+"""The data dictionary: `docs/reference/tables.md` and the comments in the database say what the models' headers say."""
 
 import importlib.util
 from types import ModuleType

@@ -11,7 +11,15 @@ import pytest
 from conftest import PATIENCE_S, ROOT
 
 _CHROMIUM = Path("/usr/bin/chromium")
-_LOADED = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src", "video": "src", "embed": "src"}
+_LOADED = {
+    "img": "src",
+    "script": "src",
+    "link": "href",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "embed": "src",
+}
 
 
 class Page(HTMLParser):

@@ -27,13 +27,13 @@ _VARYING_COLUMNS = {"version", "published_at", "settings_hash", "image_fingerpri
 def test_pages_have_blocks_of_kinds_that_are_tested() -> None:
     assert len(BLOCKS) > 60
     assert {block.language for block in BLOCKS} <= {"sh", "console", "sql", "python", "toml", "json", "text"}
-    assert all(block.about for block in BLOCKS if block.mark not in ("", "runs on")), "say why, which module, or which file"
+    assert all(block.about for block in BLOCKS if block.mark not in ("", "runs on")), (
+        "say why, which module, or which file"
+    )
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
-def test_the_blocks_of_a_page_run(
-    page: str, sample: Landing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_blocks_of_a_page_run(page: str, sample: Landing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clone = Clone.make(tmp_path, sample, blocks(page))
     for name in [name for name in os.environ if name.startswith(("RAISONNE_", "DAGSTER_HOME"))]:
         monkeypatch.delenv(name)

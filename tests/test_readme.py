@@ -1,7 +1,7 @@
 """The README and the pages that it leads to are true: length, links, targets, pictures, numbers, defaults.
 
-What belongs here: what a page says in its text. What does not: its code blocks (`tests/test_pages.py`), the site's links
-(`tests/test_docs_site.py`).
+What belongs here: what a page says in its text. What does not: its code blocks (`tests/test_pages.py`), the
+site's links (`tests/test_docs_site.py`).
 """
 
 import re
@@ -53,7 +53,9 @@ def test_every_linked_file_exists(page: str) -> None:
 def test_the_pictures_are_small_enough_to_load() -> None:
     pages = [ROOT / page for page in PAGES]
     shown = {
-        page.parent / target for page in pages for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text("utf-8"))
+        page.parent / target
+        for page in pages
+        for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text("utf-8"))
     }
     assert len(shown) > 5
     assert [str(picture) for picture in shown if picture.stat().st_size >= 400_000] == []

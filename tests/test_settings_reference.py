@@ -12,7 +12,9 @@ from orchestration.settings import Settings
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
     """Return the script, which is in no package."""
-    spec = importlib.util.spec_from_file_location("settings_reference", ROOT / "docs" / "generate" / "settings_reference.py")
+    spec = importlib.util.spec_from_file_location(
+        "settings_reference", ROOT / "docs" / "generate" / "settings_reference.py"
+    )
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

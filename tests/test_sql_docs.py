@@ -1,4 +1,4 @@
-"""The notebook runs on the published sample. The page beside it, docs/how-to/sql-clients.md, is in tests/test_pages.py."""
+"""The notebook runs on the published sample. The page beside it is in `tests/test_pages.py`."""
 
 import os
 from pathlib import Path

@@ -26,8 +26,8 @@ _HEAD = """\
 Every table of a published `raisonne.duckdb`, in data order. Names and meanings are fixed; columns may be
 added. The same texts are comments in the database: `select comment from duckdb_tables()`, `duckdb_columns()`.
 
-Written by `docs/generate/data_dictionary.py` from the headers of `sql/<stage>/<table>.sql`; change those, and `make docs`
-writes the page again.
+Written by `docs/generate/data_dictionary.py` from the headers of `sql/<stage>/<table>.sql`; change those, and
+`make docs` writes the page again.
 
 Each promise is checked before a version is published; where one fails, nothing is."""
 

@@ -24,7 +24,7 @@ _PAGES = {
 """Where a page of the repository lies in the site. Other files that are linked keep their path, below `_FILES`."""
 _SOURCES = {page: source for source, page in _PAGES.items()}
 _FILES = "files"
-_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+_LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?![a-z]+:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -52,12 +52,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     folder = posixpath.dirname(_SOURCES.get(here, f"docs/{here}"))
 
     def moved(link: re.Match[str]) -> str:
-        linked = posixpath.normpath(posixpath.join(folder, link[1]))
+        linked = posixpath.normpath(posixpath.join(folder, link["path"]))
+        if (_ROOT / linked).is_dir():  # a site has no folders to show
+            return link["text"]
         target = _PAGES.get(linked, linked.removeprefix("docs/"))
         if target == linked and not linked.endswith(".md") and (_ROOT / linked).is_file():
             target = f"{_FILES}/{linked}"
             if files.get_file_from_path(target) is None:
                 files.append(File.generated(config, target, content=(_ROOT / linked).read_bytes()))
-        return posixpath.relpath(target, posixpath.dirname(here) or ".")
+        return f"[{link['text']}]({posixpath.relpath(target, posixpath.dirname(here) or '.')}{link['anchor'] or ''})"
 
     return _LINK.sub(moved, markdown)
