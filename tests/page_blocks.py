@@ -4,7 +4,7 @@ A comment on the line before a block says what a test has to know, and readers o
 
     <!-- not run: WHY -->     it cannot run here; its commands are still held against the command line and the Makefile
     <!-- runs on -->          it does not end by itself; the next blocks use it
-    <!-- needs: MODULE -->    it runs where that module is installed
+    <!-- needs: MODULE -->    it runs where that module is there
     <!-- file: NAME -->       it is the content of a file, which the next blocks use
 
 `python -m tests.page_blocks` lists the blocks that are not run. What belongs here: finding blocks, and the folder in
@@ -23,6 +23,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -70,6 +71,11 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+    @property
+    def lacking(self) -> bool:
+        """Whether it needs a module that is not there."""
+        return self.mark == "needs" and find_spec(self.about) is None
 
     @property
     def commands(self) -> list[tuple[str, str, list[str]]]:
@@ -203,13 +209,15 @@ class Clone:
             return cls(folder, kept | own, str(free.getsockname()[1]))
 
     def write(self, name: str, text: str) -> None:
-        """Write a file that a page shows. Settings get a home whose records of Dagster are the faster ones."""
+        """Write a file that a page shows; settings that are there must say the same. Their homes get faster records."""
         path = self.folder / name
+        told = tomllib.loads(text) if path.suffix == ".toml" else {}
+        if path.exists():
+            assert tomllib.loads(path.read_text(encoding="utf-8")) == told, f"{name} says something else"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        home = tomllib.loads(text).get("home") if path.suffix == ".toml" else None
-        if home and not (self.folder / home).exists():
-            shutil.copytree(_records(), self.folder / home / "dagster")
+        if told.get("home") and not (self.folder / told["home"]).exists():
+            shutil.copytree(_records(), self.folder / told["home"] / "dagster")
 
     def run(self, command: str, typed: str) -> subprocess.CompletedProcess[str]:
         """Run what a reader types, to its end; a line that fails ends it.

@@ -6,7 +6,6 @@ How blocks are found, where they run, and which are marked is in `tests/page_blo
 import json
 import os
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from orchestration import settings
 from orchestration.cli.main import main
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-SHELL = [block for block in BLOCKS if block.language in ("sh", "console")]
-_VARYING = ("version:", "database:", "report:")
+SHELL = [block for block in BLOCKS if block.language in ("sh", "console") and not block.lacking]
+_VARYING = ("version:", "database:", "report:", "time:", "disk:")
 _VARYING_COLUMNS = {"version", "published_at", "settings_hash", "image_fingerprints"}
 
 
@@ -51,7 +50,7 @@ def test_the_blocks_of_a_page_run(page: str, sample: Landing, tmp_path: Path, mo
 
 
 def _run(block: Block, clone: Clone, sample: Landing, names: dict[str, Any]) -> None:
-    if block.mark == "not run" or (block.mark == "needs" and find_spec(block.about) is None):
+    if block.mark == "not run" or block.lacking:
         return
     if block.mark == "runs on":
         clone.start(block.text)
