@@ -7,8 +7,9 @@ A comment on the line before a block says what a test has to know, and readers o
     <!-- needs: MODULE -->    it runs where that module is there
     <!-- file: NAME -->       it is the content of a file, which the next blocks use
 
-`python -m tests.page_blocks` lists the blocks that are not run. What belongs here: finding blocks, and the folder in
-which they run. What does not: what they must show (`tests/test_pages.py`).
+`python -m tests.page_blocks` lists the blocks that are not run; a block whose language is not named is one of them. What
+belongs here: finding blocks, and the folder in which they run. What does not: what they must show
+(`tests/test_pages.py`).
 """
 
 import os
@@ -259,5 +260,6 @@ class Clone:
 
 
 if __name__ == "__main__":
-    for each in (block for page in PAGES for block in blocks(page) if block.mark == "not run"):
-        print(f"{each}: {each.about}")
+    for each in (block for page in PAGES for block in blocks(page)):
+        if each.mark == "not run" or not each.language:
+            print(f"{each}: {each.about or 'its language is not named'}")

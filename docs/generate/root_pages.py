@@ -1,7 +1,7 @@
 """Brings files of the repository into the site: the README as its front page, and whatever its pages link to.
 
-What belongs here: which files outside `docs/` are part of the site, and links that lead to them. What does not: their
-text, the navigation (`mkdocs.yml`, which names this file as a hook).
+What belongs here: which files outside `docs/` are part of the site, links that lead to them, pages that the navigation
+leaves out. What does not: their text, the order of the navigation (`mkdocs.yml`, which names this file as a hook).
 """
 
 import posixpath
@@ -25,6 +25,17 @@ _PAGES = {
 _SOURCES = {page: source for source, page in _PAGES.items()}
 _FILES = "files"
 _LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?![a-z]+:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put pages that the navigation does not name at the end of their folder's section. See MkDocs' `on_config`."""
+    for section in config.nav or ():
+        for pages in section.values():
+            named = [page if isinstance(page, str) else next(iter(page.values())) for page in pages]
+            if folder := posixpath.dirname(named[0]):
+                found = sorted(f"{folder}/{path.name}" for path in (_ROOT / "docs" / folder).glob("*.md"))
+                pages += [page for page in found if page not in named]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
