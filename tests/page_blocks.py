@@ -7,8 +7,9 @@ A comment on the line before a block says what a test has to know, and readers o
     <!-- needs: MODULE -->    it runs where that module is there
     <!-- file: NAME -->       it is the content of a file, which the next blocks use
 
-`python -m tests.page_blocks` lists the blocks that are not run; a block whose language is not named is one of them. What
-belongs here: finding blocks, and the folder in which they run. What does not: what they must show
+`python -m tests.page_blocks` lists the blocks that are not run; a block whose language is not named is one of them.
+
+What belongs here: finding blocks, and the folder in which they run. What does not: what they must show
 (`tests/test_pages.py`).
 """
 
@@ -20,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import tomllib
 from collections.abc import Iterator
@@ -27,6 +29,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
+
+import pyarrow.parquet as pq
 
 from tests.conftest import PATIENCE_S, ROOT, Landing, _records
 
@@ -39,9 +43,11 @@ PAGES = sorted(
 _FENCE = re.compile(r"^```(?P<language>\w*)$")
 _MARK = re.compile(r"^<!-- (?P<kind>not run|runs on|needs|file)(?:: (?P<about>.+))? -->$")
 _PORT = "8080"
+_ROWS = 12
 _INNOCENT = "0013.png"  # drawn after no training picture
+STUDENT = "sscd_distilled"
 _SMALL = {
-    "RAISONNE_ENCODERS__COPY": "sscd_distilled",
+    "RAISONNE_ENCODERS__COPY": STUDENT,
     "RAISONNE_LIMITS__NULL_SAMPLE": "3",
     "RAISONNE_CALIBRATION__TRIALS": "1",
 }
@@ -127,6 +133,15 @@ def _commands(text: str) -> Iterator[str]:
             begun = ""
 
 
+def _land(shard: Path, folder: Path) -> None:
+    """Land the first rows of a shard with their pictures."""
+    pq.write_table(pq.read_table(f"{shard}.parquet").slice(0, _ROWS), folder / "00000.parquet")
+    with tarfile.open(f"{shard}.tar") as source, tarfile.open(folder / "00000.tar", "w") as landed:
+        for member in source:
+            if int(member.name.partition(".")[0]) % 10_000 < _ROWS:
+                landed.addfile(member, source.extractfile(member))
+
+
 def blocks(page: str) -> list[Block]:
     """Return the blocks of a page, in order."""
     lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
@@ -194,8 +209,7 @@ class Clone:
         (folder / "data" / "warehouse").symlink_to(sample.home)
         for name in ("relaion", "generations", "out"):
             (folder / name).mkdir()
-        for kind in ("parquet", "tar"):
-            shutil.copy(ROOT / "data" / "sample" / "laion" / f"00003.{kind}", folder / "relaion")
+        _land(ROOT / "data" / "sample" / "laion" / "00003", folder / "relaion")
         generations = ROOT / "data" / "sample" / "generations"
         for name in ("0006.jpg", "0007.jpg"):
             shutil.copy(generations / name, folder / "generations")
