@@ -1,5 +1,5 @@
 # Every target sets up what it needs: the environment is made once, and again when its lock or pyproject.toml changes.
-.PHONY: demo test lint ui bench docs lab soak sbom lock clean
+.PHONY: demo test lint ui bench lab soak sbom lock clean
 PYTHON ?= python3.12
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -26,6 +26,7 @@ ui: $(READY)
 bench: $(READY)  ## ONLY=hamming for one group
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
+.PHONY: docs
 docs: $(READY)  ## the pages that are generated, then the site, into build/docs; it checks every link
 	for page in data_dictionary settings_reference commands facts; do $(BIN)/python docs/generate/$$page.py || exit 1; done
 	$(BIN)/python -m tests.file_cases
