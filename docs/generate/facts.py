@@ -46,7 +46,7 @@ def render() -> str:
 def _section(table: TableDefinition) -> Iterator[str]:
     yield f"### {table.name}"
     yield ""
-    yield f"One row per {table.row.partition(' ')[2] if table.row.startswith(('a ', 'an ')) else table.row}."
+    yield f"A row is {table.row}."
     yield ""
     writers = [f"`{name}`" for name in (table.written_by or table.name, *table.also_written_by)]
     yield f"Written by {', '.join(writers)}."
