@@ -26,6 +26,12 @@ ui: $(READY)
 bench: $(READY)  ## ONLY=hamming for one group
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
+.PHONY: docs
+docs: $(READY)  ## the pages that are generated, then the site, into build/docs; it checks every link
+	for page in data_dictionary settings_reference commands facts; do $(BIN)/python docs/generate/$$page.py || exit 1; done
+	$(BIN)/python -m tests.file_cases
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 lab: $(READY)  ## two models with known training sets, hours on 2 cores; STEP=train for one step, resumable; PUBLISH=1: docs/
 	$(BIN)/python -m tests.lab $(or $(STEP),all) --recipe "$(or $(RECIPE),small)" $(if $(filter 1,$(PUBLISH)),--publish)
 

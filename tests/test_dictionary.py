@@ -1,4 +1,4 @@
-"""The data dictionary: `docs/tables.md` and the comments in the database say what the headers of the models say."""
+"""The data dictionary: `docs/reference/tables.md` and the comments in the database say what the models' headers say."""
 
 import importlib.util
 from types import ModuleType
@@ -15,7 +15,7 @@ MODELS = load(ROOT / "sql")
 @pytest.fixture(scope="module")
 def dictionary() -> ModuleType:
     """Return the script, which is in no package."""
-    spec = importlib.util.spec_from_file_location("data_dictionary", ROOT / "docs" / "data_dictionary.py")
+    spec = importlib.util.spec_from_file_location("data_dictionary", ROOT / "docs" / "generate" / "data_dictionary.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -30,7 +30,7 @@ def sections(dictionary: ModuleType) -> dict[str, str]:
 
 
 def test_the_page_is_in_step_with_the_headers(dictionary: ModuleType) -> None:
-    assert dictionary.PAGE.read_text(encoding="utf-8") == dictionary.render(), "run python docs/data_dictionary.py"
+    assert dictionary.PAGE.read_text(encoding="utf-8") == dictionary.render(), "run `make docs`"
 
 
 def test_every_published_table_is_in_the_page_with_its_columns_and_types(

@@ -106,7 +106,7 @@ def test_exporting_says_what_is_lost_and_how_often_the_rule_errs(exported: tuple
 
 
 def test_the_page_shows_the_operating_points_of_the_sample(exported: tuple[Path, str]) -> None:
-    page = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "guard.md").read_text(encoding="utf-8")
     calibration = json.loads((exported[0] / "manifest.json").read_text())["calibration"]
     points = {(row["copy_score"], row["population"]): row for row in calibration["operating_points"]}
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| 0.")]

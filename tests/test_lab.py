@@ -253,7 +253,7 @@ def test_the_kept_samples_are_those_of_the_small_recipe() -> None:
     lines = [json.loads(line) for line in (demo.KEPT / "generations.jsonl").read_text("utf-8").splitlines()]
     assert {line["file_name"] for line in lines} == {path.name for path in demo.KEPT.glob("*.png")}
     assert len(lines) == about["samples"]
-    assert "\n".join(about["found"]) in (ROOT / "README.md").read_text("utf-8")
+    assert "\n".join(about["found"]) in (ROOT / "docs" / "tutorial.md").read_text("utf-8")
     assert sum(path.stat().st_size for path in demo.KEPT.glob("*.png")) < 6_000_000
 
 
@@ -412,7 +412,7 @@ def _removal_list(places: Places) -> None:
 
 
 def test_the_published_page_says_what_its_numbers_say(tmp_path: Path) -> None:
-    docs = ROOT / "docs"
+    docs = ROOT / "docs" / "explanation"
     numbers = results.read(docs / page.FOLDER / "results.json")
     assert page.render(numbers) == (docs / page.NAME).read_text("utf-8")
     page.draw(numbers, tmp_path)
@@ -421,7 +421,7 @@ def test_the_published_page_says_what_its_numbers_say(tmp_path: Path) -> None:
 
 
 def test_the_page_is_of_the_recipe_and_the_weights_that_are_kept() -> None:
-    numbers = results.read(ROOT / "docs" / page.FOLDER / "results.json")
+    numbers = results.read(ROOT / "docs" / "explanation" / page.FOLDER / "results.json")
     about = json.loads((demo.KEPT / demo.ABOUT).read_text("utf-8"))
     assert Recipe(**numbers["recipe"]) == load(RECIPES / "small.toml")
     assert numbers["truth_sha256"] == about["truth_sha256"]
@@ -429,7 +429,7 @@ def test_the_page_is_of_the_recipe_and_the_weights_that_are_kept() -> None:
 
 
 def test_the_readme_says_what_the_page_says() -> None:
-    numbers = results.read(ROOT / "docs" / page.FOLDER / "results.json")
+    numbers = results.read(ROOT / "docs" / "explanation" / page.FOLDER / "results.json")
     before, after = (numbers["models"][model]["samples"] for model in MODELS)
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
     assert f"Of all {before['generations']:,} samples that were drawn of it, {before['copying']:,} are" in readme
@@ -440,7 +440,7 @@ def test_the_readme_says_what_the_page_says() -> None:
 
 
 def test_the_page_says_so_where_the_numbers_do_not_show_what_was_expected() -> None:
-    numbers = results.read(ROOT / "docs" / page.FOLDER / "results.json")
+    numbers = results.read(ROOT / "docs" / "explanation" / page.FOLDER / "results.json")
     before, after = (numbers["models"][model] for model in MODELS)
     told = page.render(numbers | {"models": {"before": after, "after": before}})
     assert "0.000 (0.000 to 0.001) before deduplication" in " ".join(told.split())

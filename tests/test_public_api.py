@@ -205,7 +205,7 @@ def _stored(warehouse: Warehouse, sample: int) -> list[float]:
 
 
 def test_the_page_is_true(sample: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("RAISONNE_HOME", str(sample.home))
@@ -220,7 +220,7 @@ def test_the_page_is_true(sample: Landing, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_encoder_of_another_distribution_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
     [entry] = re.findall(r'^```toml\n\[project\.entry-points\."(.*?)"\]\n(.*?)^```$', page, re.M | re.S)
     (tmp_path / "tiny_encoder.py").write_text(re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)[-1])
     installed = tmp_path / "tiny_encoder-1.dist-info"

@@ -1,4 +1,4 @@
-"""The arithmetic of docs/scale.md follows from its inputs."""
+"""The arithmetic of docs/explanation/laion-2b.md follows from its inputs."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "laion-2b.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
 INPUTS = {row[0].strip("`"): float(row[1]) for row in ROWS if len(row) == 5}
 RESULTS = [(row[0].strip("`"), row[1], row[3].strip("`")) for row in ROWS if len(row) == 4]
@@ -29,4 +29,4 @@ def test_the_page_has_tables() -> None:
 @pytest.mark.parametrize(("name", "shown"), [(name, shown) for name, shown, _ in RESULTS])
 def test_a_result_follows_from_the_inputs(name: str, shown: str) -> None:
     value = computed()[name]
-    assert float(shown.replace(",", "")) == pytest.approx(value, rel=0.01), f"docs/scale.md: {name} is {value:.4g}"
+    assert float(shown.replace(",", "")) == pytest.approx(value, rel=0.01), f"{name} is {value:.4g}"

@@ -12,7 +12,9 @@ from orchestration.settings import Settings
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
     """Return the script, which is in no package."""
-    spec = importlib.util.spec_from_file_location("settings_reference", ROOT / "docs" / "settings_reference.py")
+    spec = importlib.util.spec_from_file_location(
+        "settings_reference", ROOT / "docs" / "generate" / "settings_reference.py"
+    )
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -20,7 +22,7 @@ def reference() -> ModuleType:
 
 
 def test_the_page_is_in_step_with_the_fields(reference: ModuleType) -> None:
-    assert reference.PAGE.read_text(encoding="utf-8") == reference.render(), "run python docs/settings_reference.py"
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.render(), "run `make docs`"
 
 
 def test_every_setting_says_what_it_means_in_a_sentence() -> None:

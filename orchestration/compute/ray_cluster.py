@@ -1,4 +1,4 @@
-"""A Ray cluster: connecting to one, or starting one on this machine. `docs/scale.md` explains how to set one up.
+"""A Ray cluster: connecting to one, or starting one on this machine. `docs/how-to/scale-out.md` explains it.
 
 What belongs here: Ray itself, and errors that explain what to fix. What does not: what runs on it
 (`compute/ray_tasks.py`).

@@ -7,7 +7,7 @@ What belongs here: the steps and their order. What does not: doing them.
     train       the model of all rows, the removal list, the model of the rows that it leaves
     sample      both models, all captions
     warehouse   both models' samples against the training set
-    page        results.json from the warehouses; docs/memorization.md and its plots with --publish
+    page        results.json from the warehouses; docs/explanation/memorization.md and its plots with --publish
     all         all of it
 
     keep        some of the first model's samples, and what is found in them, into data/generated, kept with the code
@@ -27,6 +27,7 @@ from tests.lab import dataset, demo, rehearsal, sampling, training, warehouses
 from tests.lab.recipe import MODELS, RECIPES, Places, Recipe, RecipeError, load
 from tests.lab.warehouses import ROOT
 
+DOCS = ROOT / "docs" / "explanation"
 STEPS = ("dataset", "rehearse", "train", "sample", "warehouse", "page")
 APART = ("keep", "demo")
 """Steps that `all` leaves out."""
@@ -100,7 +101,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--recipe", default="small", help="a name in tests/lab/recipes, or a file (default: small)")
     parser.add_argument("--home", type=Path, help="where all is written (default: data/lab/RECIPE)")
     parser.add_argument("--model", choices=MODELS, help="one of the two models (default: both)")
-    parser.add_argument("--publish", action="store_true", help="write docs/memorization.md too")
+    parser.add_argument("--publish", action="store_true", help="write docs/explanation/memorization.md too")
     asked = parser.parse_args(arguments)
     path = Path(asked.recipe)
     path = path if path.suffix == ".toml" else RECIPES / f"{asked.recipe}.toml"
@@ -113,7 +114,7 @@ def main(arguments: list[str]) -> int:
             for name in STEPS if asked.step == "all" else [asked.step]:
                 say(f"{name}:")
                 models = [asked.model] if asked.model else list(MODELS)
-                step(name, recipe, places, models, ROOT / "docs" if asked.publish else None)
+                step(name, recipe, places, models, DOCS if asked.publish else None)
     except Timeout:
         say(f"another laboratory is at work in {places.home}; wait for it, or choose another --home")
         return 1

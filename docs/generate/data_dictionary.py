@@ -1,4 +1,6 @@
-"""Writes the data dictionary, `docs/tables.md`, from the headers of the SQL models: `python docs/data_dictionary.py`.
+"""Writes the data dictionary, `docs/reference/tables.md`, from the headers of the SQL models.
+
+`make docs` writes it.
 
 What belongs here: the page. What does not: the meanings, which the headers state (`sql/<stage>/<table>.sql`).
 
@@ -17,13 +19,15 @@ from orchestration.warehouse import build, functions, macros, sql_folder
 from orchestration.warehouse.models import STAGES, Model, load
 from orchestration.warehouse.version import HISTORY
 
-PAGE = Path(__file__).with_name("tables.md")
+PAGE = Path(__file__).parents[1] / "reference" / "tables.md"
 _HEAD = """\
 # Tables
 
-Every table of a published `raisonne.duckdb`, in data order. Written by `docs/data_dictionary.py` from the headers of
-`sql/<stage>/<table>.sql`; change those and run it again. The same texts are comments in the database:
-`select comment from duckdb_tables()`, `duckdb_columns()`.
+Every table of a published `raisonne.duckdb`, in data order. Names and meanings are fixed; columns may be
+added. The same texts are comments in the database: `select comment from duckdb_tables()`, `duckdb_columns()`.
+
+Written by `docs/generate/data_dictionary.py` from the headers of `sql/<stage>/<table>.sql`; change those, and
+`make docs` writes the page again.
 
 Each promise is checked before a version is published; where one fails, nothing is."""
 
@@ -32,7 +36,7 @@ _MACROS = """\
 
 Common questions as functions of the database; they read the tables above. Written in `sql/macros/<name>.sql`, kept in
 the file, so that every DuckDB that opens it has them: `select function_name, comment from duckdb_functions() where not
-internal`. [sql.md](sql.md) shows more, and `nearest`."""
+internal`. [SQL clients](../how-to/sql-clients.md) shows more, and `nearest`."""
 
 _FUNCTIONS = """\
 ## Functions

@@ -1,4 +1,6 @@
-"""Take the pictures of the curators' pages that the documentation shows: `python docs/screenshots.py [EXPORTS]`.
+"""Take the pictures of the curators' pages that the documentation shows.
+
+`python docs/generate/screenshots.py [EXPORTS]` takes them.
 
 What belongs here: which part of which page the documentation shows, at which width and in which colour scheme. What
 does not: the pages (`transforms/reports/`).
@@ -14,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TO = ROOT / "docs" / "screens"
 CHROMIUM = "/usr/bin/chromium"
 CASE = "simulated-0018.jpg"

@@ -1,4 +1,6 @@
-"""Writes the reference of settings, `docs/reference/settings.md`: `python docs/settings_reference.py`.
+"""Writes the reference of settings, `docs/reference/settings.md`.
+
+`make docs` writes it.
 
 What belongs here: the page. What does not: what a setting means and allows, which its field states
 (`orchestration/settings/`).
@@ -11,12 +13,12 @@ from typing import Any
 
 from orchestration.settings import Settings
 
-PAGE = Path(__file__).parent / "reference" / "settings.md"
+PAGE = Path(__file__).parents[1] / "reference" / "settings.md"
 _HEAD = """\
 # Settings
 
-Every key of `raisonne.toml`. Written by `docs/settings_reference.py` from `orchestration/settings/`; change
-that and run it again.
+Every key of `raisonne.toml`. Written by `docs/generate/settings_reference.py` from `orchestration/settings/`;
+change that, and `make docs` writes the page again.
 
 `RAISONNE_CONFIG` or `--config` names the file. An environment variable overrides a key: the section and the key, joined
 by two underscores, such as `RAISONNE_THRESHOLDS__PDQ`; a list of sections, such as `RAISONNE_DATASETS`, is JSON. Paths
@@ -81,5 +83,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(render(), encoding="utf-8")
