@@ -24,6 +24,7 @@ from transforms.catalog import opt_outs
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.opt_outs import KINDS, Entry, OptOutListError
 from transforms.hashing.hashes import file_sha256
+from transforms.readable import count
 
 CODE = 2  # raise when the same lists would match other rows
 _BATCH = 50_000
@@ -105,7 +106,7 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
         reader = con.execute(query("catalog/opt_out_rows")).to_arrow_reader(_BATCH)
         table.replace((pa.Table.from_batches([batch]) for batch in reader), made_by)
         [(idle,)] = con.execute("select count(*) from entries anti join matches using (entry)").fetchall()
-    say(f"opt-out lists: {sum(kinds.values()):,} entries, of which {idle:,} match no training row")
+    say(f"opt-out lists: {count(sum(kinds.values()), 'entry', 'entries')}, of which {idle:,} match no training row")
     return {f"entries by {kind}": kinds[kind] for kind in KINDS if kind in kinds} | {
         "entries that match nothing": idle,
         "entries that cannot match": unusable,

@@ -1,7 +1,7 @@
 """The state of an installation: its home, versions, disk, encoders and extensions, each with what mends it.
 
-What belongs here: one function per part, and the list of them. What does not: printing (`cli/doctor.py`), mending the
-published version (`warehouse/soundness/repair.py`).
+What belongs here: one function per part, and the list of them. What does not: printing
+(`cli/state/doctor.py`), mending the published version (`warehouse/soundness/repair.py`).
 """
 
 import os

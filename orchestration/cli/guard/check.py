@@ -99,7 +99,10 @@ def _folder_verdicts(guard: "Guard", folder: Path, timeout: float) -> Iterator[t
         else:
             yield str(path), guard.check(path, timeout)
     if others:
-        click.echo(f"{folder}: {len(others)} files are not pictures, such as {str(others[0])!r}", err=True)
+        from transforms.readable import count
+
+        told = f"{count(len(others), 'file')} not checked, being no picture, such as {str(others[0])!r}"
+        click.echo(f"{folder}: {told}", err=True)
 
 
 def _is_other_file(path: Path) -> bool:
