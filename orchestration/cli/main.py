@@ -13,6 +13,7 @@ from orchestration.cli.download import download
 from orchestration.cli.export import export
 from orchestration.cli.guard.check import check
 from orchestration.cli.guard.serve import serve
+from orchestration.cli.init import init
 from orchestration.cli.published import CommandError, ExitCode
 from orchestration.cli.run import run
 from orchestration.cli.show import show
@@ -42,5 +43,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (doctor, status, run, download, show, sql, export, check, serve, ui):
+for command in (init, doctor, status, run, download, show, sql, export, check, serve, ui):
     main.add_command(command)
