@@ -152,7 +152,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """See Reporter."""
-        self._progress.console.print(line, highlight=False, markup=False)
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 _reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # noqa: B039 -- it holds no state

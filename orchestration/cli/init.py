@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _LISTED = 12
 
 
-@click.command(epilog="Example: raisonne init photos --generations outputs")
+@click.command(
+    short_help="Look at folders and write the settings for them.",
+    epilog="Example: raisonne init photos --generations outputs",
+)
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER]...")
 @click.option(
     "--generations", multiple=True, type=click.Path(path_type=Path), help="Folder of generated pictures. Repeat it."

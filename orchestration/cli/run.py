@@ -18,7 +18,10 @@ LINK = "raisonne.duckdb"
 _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 
 
-@click.command(epilog="Example: raisonne run --config raisonne.toml generations_only")
+@click.command(
+    short_help="Run what is due, and publish the result.",
+    epilog="Example: raisonne run --config raisonne.toml generations_only",
+)
 @click.argument("job", default="everything", type=click.Choice(_JOBS))
 @click.option("--forget", multiple=True, metavar="DATASET", help="Remove a dataset that left the settings, for good.")
 @click.option("--accept-drop", is_flag=True, help="Publish although much less can be searched than before.")

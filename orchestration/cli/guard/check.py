@@ -39,7 +39,9 @@ _ENDINGS = {
 _STDIN = "-"
 
 
-@click.command(epilog="Example: raisonne check out/*.png && publish out/*.png")
+@click.command(
+    short_help="Decide whether images may be shown.", epilog="Example: raisonne check out/*.png && publish out/*.png"
+)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--bundle", type=click.Path(path_type=Path), help="Guard bundle. Default: the warehouse's newest.")
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image may take.")

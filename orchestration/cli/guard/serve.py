@@ -27,7 +27,7 @@ from orchestration.cli.published import ALLOW_HOST
 _HELD = 500_000_000  # bytes of all images in memory
 
 
-@click.command(epilog="Example: raisonne serve --port 8080")
+@click.command(short_help="Decide it over HTTP.", epilog="Example: raisonne serve --port 8080")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestration.runtime.installation import Diagnosis
 
 
-@click.command(epilog="Example: raisonne doctor --repair")
+@click.command(short_help="Check the installation, and name fixes.", epilog="Example: raisonne doctor --repair")
 @click.option("--repair", is_flag=True, help="Make the newest sound version the published one. Deletes nothing.")
 @CONFIG
 def doctor(repair: bool, config: str | None) -> None:

@@ -19,7 +19,9 @@ _STOPPED = "a run would stop, or hold its version back, until what is named by S
 _REASON = 8  # lines
 
 
-@click.command(epilog="Example: raisonne status --config raisonne.toml")
+@click.command(
+    short_help="Show what is published, due and on disk.", epilog="Example: raisonne status --config raisonne.toml"
+)
 @click.option("--quick", is_flag=True, help="Leave out what is due: list no landing folder, load no encoder.")
 @CONFIG
 def status(quick: bool, config: str | None) -> None:
