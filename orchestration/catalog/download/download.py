@@ -32,6 +32,7 @@ from orchestration.settings import Settings
 from orchestration.settings.inputs import Dataset
 from transforms.catalog import landing
 from transforms.catalog.byte_limits import ByteLimits
+from transforms.packages import installing
 from transforms.readable import count
 
 _POLL_S = 0.25
@@ -111,7 +112,7 @@ def fetch(dataset: Dataset, pace: FetchPace, limits: AnswerLimits, files: ByteLi
         LandingError: If a metadata file cannot be used.
     """
     if importlib.util.find_spec("img2dataset") is None:
-        raise DownloadError("img2dataset is not installed; pip install 'raisonne[download]'")
+        raise DownloadError(f"img2dataset is not installed; {installing('download')}")
     _refuse_proxies(limits)
     metadata, folder = _places(dataset)
     requested, lists = 0, []

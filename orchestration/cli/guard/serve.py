@@ -112,7 +112,9 @@ def serve(
     try:
         from orchestration.guard.service import admission, app, current_bundle, telemetry
     except ImportError as error:
-        raise GuardUnavailable(f"{error.name} is not installed; run `pip install raisonne[serve]`") from None
+        from transforms.packages import installing
+
+        raise GuardUnavailable(f"{error.name} is not installed; run `{installing('serve')}`") from None
 
     from transforms.guard import Guard
 
