@@ -177,7 +177,7 @@ class Publishing(Section):
     run_logs: int = Field(
         10,
         ge=1,
-        description="Runs of which Dagster's log stays in `dagster` below the home, some 5 MB each. A run deletes the "
+        description="Runs of which Dagster's log stays in `dagster` below the home, some 5 MB each. A run empties the "
         "logs of older ones; the list of runs stays, and so does the newest state of each table and shard.",
     )
     coverage_drop: float = Field(

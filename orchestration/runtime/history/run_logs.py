@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestration.runtime.history.ended_runs import reading
 
+_EMPTY = 1 << 16  # bytes of a log without events, at most
 _OPEN = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
 # What the UI shows of tables and shards now: the newest of each kind of event stays, whichever run it is of.
 _NEWEST_EVENTS = """
@@ -36,7 +37,7 @@ _FORGET = (
 
 
 def forget_old_logs(folder: Path, keep: int, warn: Callable[[str], None]) -> int:
-    """Delete the logs of all but the newest runs. The list of runs stays, and the newest state of what they made.
+    """Empty the logs of all but the newest runs. The list of runs stays, and the newest state of what they made.
 
     Belongs under the writer's lock. Does nothing where Dagster keeps its records elsewhere than in SQLite files.
 
@@ -54,22 +55,41 @@ def forget_old_logs(folder: Path, keep: int, warn: Callable[[str], None]) -> int
         return 0
     try:
         kept = _kept(runs, keep)
-        old = sorted({path.stem for path in logs.glob("*.db")} - {"index"} - kept)
+        old = sorted({path.stem for path in _logs(folder)} - kept)
         if old:
             _forget(index, old)
+        for run_id in old:
+            _empty(logs / f"{run_id}.db")
     except sqlite3.Error as error:
         warn(f"warning: logs of old runs stay in {folder} ({error}); the next run tries again")
         return 0
     for run_id in old:
-        for path in logs.glob(f"{run_id}.db*"):
-            path.unlink(missing_ok=True)
         shutil.rmtree(folder / "storage" / run_id, ignore_errors=True)
     return len(old)
 
 
 def logged_runs(folder: Path) -> int:
     """Return of how many runs there are logs."""
-    return sum(path.stem != "index" for path in (folder / "history" / "runs").glob("*.db"))
+    return len(_logs(folder))
+
+
+def _logs(folder: Path) -> list[Path]:
+    files = (folder / "history" / "runs").glob("*.db")
+    return [path for path in files if path.stem != "index" and path.stat().st_size > _EMPTY]
+
+
+def _empty(log: Path) -> None:
+    """Replace a log by one without events, which a server that has shown it can still open."""
+    new = log.with_suffix(".emptied")
+    new.unlink(missing_ok=True)
+    with reading(log) as con, closing(sqlite3.connect(new, isolation_level=None)) as made:
+        wanted = "select sql from sqlite_master where tbl_name in ('event_logs', 'alembic_version') and sql is not null"
+        for (statement,) in con.execute(f"{wanted} order by type desc"):
+            made.execute(statement)
+        made.executemany("insert into alembic_version values (?)", con.execute("select * from alembic_version"))
+    for path in (log.with_name(f"{log.name}-wal"), log.with_name(f"{log.name}-shm")):
+        path.unlink(missing_ok=True)
+    new.replace(log)
 
 
 def _kept(runs: Path, keep: int) -> set[str]:
