@@ -1,4 +1,4 @@
-"""From a folder of one's own to an answer: init, what is due, the run, what is there, more data, in one small warehouse.
+"""From a folder of one's own to an answer: init, what is due, the run, what is there, more data.
 
 One landing is taken through all of it, because each step needs what the one before left.
 """
@@ -60,7 +60,7 @@ def test_init_writes_settings_that_run(land: Landing) -> None:
     said = raisonne(land.folder, "init", "photos", "--encoder", "sscd_distilled", "--home", "home")
     assert "photos: 6 pictures" in said and "because its folder is called photos" in said
     assert "not used: photos: 1 file of no known kind, such as notes.docx" in said
-    assert "time: about" in said and "measured on 6 of these pictures with sscd_distilled" in said
+    assert "time: about" in said and "measured on 4 of these pictures with sscd_distilled" in said
     assert "disk: about" in said and "wrote raisonne.toml; next: raisonne run" in said
     assert "raisonne.toml is there; pass --force" in raisonne(land.folder, "init", "photos", code=2)
     with land.config.open("a") as file:

@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     from orchestration.survey.findings import Finding, Found
 
 _LISTED = 12
+_DEFAULT = "sscd"
 
 
 @click.command(
     short_help="Look at folders and write the settings for them.",
     epilog="Example: raisonne init photos --generations outputs",
 )
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER]...")
+@click.argument("folders", nargs=-1, metavar="[FOLDER]...")
 @click.option(
-    "--generations", multiple=True, type=click.Path(path_type=Path), help="Folder of generated pictures. Repeat it."
+    "--generations", multiple=True, metavar="FOLDER", help="Folder of generated pictures. Repeat it for several."
 )
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), default="raisonne.toml", show_default=True)
 @click.option("--home", default="data/warehouse", show_default=True, help="Folder of the warehouse to be made.")
-@click.option("--encoder", default="sscd", show_default=True, help="Encoder that finds copies.")
+@click.option("--encoder", default=_DEFAULT, show_default=True, help="Encoder that finds copies.")
 @click.option("--force", is_flag=True, help="Replace the file.")
 def init(
-    folders: tuple[Path, ...], generations: tuple[Path, ...], to: Path, home: str, encoder: str, force: bool
+    folders: tuple[str, ...], generations: tuple[str, ...], to: Path, home: str, encoder: str, force: bool
 ) -> None:
     """Look at what lies in FOLDERs (default: here), and write the settings for it, with what a first run will cost.
 
@@ -50,23 +51,24 @@ def init(
     if os.path.lexists(to) and not force:
         raise CommandError(f"{to} is there; pass --force to replace it, or --to for another file", ExitCode.USAGE)
     for folder in (*folders, *generations):
-        if "://" in str(folder):
+        if "://" in folder:
             fix = "name its glob under [[datasets]] in the settings yourself"
             raise CommandError(f"{folder}: only folders on disk are looked at; {fix}", ExitCode.USAGE)
-        if not folder.is_dir():
-            what = "is no folder; name the folder that holds it" if folder.exists() else "is not there"
+        if not Path(folder).is_dir():
+            what = "is no folder; name the folder that holds it" if Path(folder).exists() else "is not there"
             raise CommandError(f"{folder} {what}", ExitCode.USAGE)
     from transforms.readable import harmless
 
-    found, unused = _survey(folders or (() if generations else (Path(),)), generations)
+    generated = [*map(Path, generations)]
+    found, unused = _survey([*map(Path, folders)] or ([] if generations else [Path()]), generated)
     if not found:
         for line in _left(unused):
             click.echo(harmless(line), err=True)
-        looked = ", ".join(map(str, (*folders, *generations))) or "this folder"
+        looked = ", ".join((*folders, *generations)) or "this folder"
         wanted = "metadata with URL and caption, tars, parquets with pictures, or pictures"
         raise CommandError(f"nothing to use in {looked}: looked for {wanted}")
-    settings = _written(found, to, home, encoder)
-    for line in (*_told(found), *_left(unused), *_cost(found, settings), f"wrote {to}; next: {_next(to)}"):
+    cost = _write(found, to, home, encoder)
+    for line in (*_told(found), *_left(unused), *cost, f"wrote {to}; next: {_next(to)}"):
         click.echo(harmless(line))
     unread = any(each.objection for each in found) or any(each.unread for each in unused)
     raise SystemExit(ExitCode.INCOMPLETE if unread else ExitCode.DONE)
@@ -90,8 +92,8 @@ def _survey(folders: Sequence[Path], generations: Sequence[Path]) -> tuple[list[
     return found, survey.unused
 
 
-def _written(found: Sequence["Finding"], to: Path, home: str, encoder: str) -> "Settings":
-    """Write the settings and return them as a run will read them."""
+def _write(found: Sequence["Finding"], to: Path, home: str, encoder: str) -> list[str]:
+    """Write the settings, unless they cannot be used. Returns what a run with them will cost."""
     from orchestration import settings
     from orchestration.survey import settings_file
     from transforms.storage import staging
@@ -107,8 +109,8 @@ def _written(found: Sequence["Finding"], to: Path, home: str, encoder: str) -> "
     try:
         with staging.whole(to) as partial:
             partial.write_text(settings_file.render(found, home, encoder, to), encoding="utf-8")
-            settings.load(partial)
-        return settings.load(to)
+            chosen = settings.load(partial)
+            return _cost(found, chosen.model_copy(update={"home": base / home}))
     except settings.SettingsError as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
     except OSError as error:
@@ -152,6 +154,8 @@ def _cost(found: Sequence["Finding"], settings: "Settings") -> list[str]:
     try:
         rates = costs.measure(used, settings)
     except EncoderUnavailable as error:
+        if settings.encoders.copy_ != _DEFAULT:
+            raise CommandError(f"--encoder: {error}", ExitCode.USAGE) from None
         return [f"time: not known: {error}"]
     if rates is None:
         return ["time: not known: there is no picture to measure"]
