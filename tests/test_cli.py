@@ -302,7 +302,7 @@ def test_doctor_names_the_fix_of_what_the_settings_name_and_is_not_there(landing
     lines = done.stdout.splitlines()
     assert done.returncode == 1, done.stdout
     for says in (
-        f"FAULT  dataset tiny: nothing is found at {landing.folder}/laion/*.parquet: correct it, or mount its disk",
+        f"note   dataset tiny: nothing is found at {landing.folder}/laion/*.parquet: correct it, or mount its disk",
         f"ok     generations gen: {landing.folder}/generations",
         f"note   home: {landing.home} is not there yet: `raisonne run` makes it",
         "ok     writer's lock: free",

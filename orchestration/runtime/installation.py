@@ -105,17 +105,18 @@ def _inputs(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _input(part: str, patterns: Sequence[str]) -> Diagnosis:
+    """Return what is found at some globs. A gap stops runs, and no reader: so it is no fault of the installation."""
     for pattern in patterns:
         if is_remote(pattern):
             continue  # a store is asked by the run, which says what it answers
         try:
             first = next(globs.glob(pattern), None)
         except OSError as error:
-            return Diagnosis(part, Health.BROKEN, f"{pattern}: {error.strerror or error}", "correct its permissions")
+            return Diagnosis(part, Health.LACKING, f"{pattern}: {error.strerror or error}", "correct its permissions")
         if first is None:
-            return Diagnosis(part, Health.BROKEN, f"nothing is found at {pattern}", "correct it, or mount its disk")
+            return Diagnosis(part, Health.LACKING, f"nothing is found at {pattern}", "correct it, or mount its disk")
         if not os.access(first.path, os.R_OK | (os.X_OK if first.folder else 0)):
-            return Diagnosis(part, Health.BROKEN, f"{first.path} may not be read", f"ls -ld {first.path}")
+            return Diagnosis(part, Health.LACKING, f"{first.path} may not be read", f"ls -ld {first.path}")
     return Diagnosis(part, Health.FINE, ", ".join(patterns))
 
 
