@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -389,3 +390,27 @@ def test_an_archive_of_generations_that_breaks_off_makes_a_run_incomplete(part: 
         con.execute("create table catalog.shards as select 'ok' as status")
         con.execute("create table catalog.not_taken as select ? as part, ? as reason", [part, reason])
         assert summary.all_usable(con) is usable
+
+
+def hints() -> set[str]:
+    """Return every `raisonne …` that a message, a comment or a page of help tells people to type."""
+    files = [ROOT / "raisonne.toml", *ROOT.glob("sql/**/*.sql"), *ROOT.glob("docs/reference/*.md")]
+    for package in ("raisonne", "orchestration", "transforms"):
+        files += (ROOT / package).rglob("*.py")
+    found = {hint for path in files for hint in re.findall(r"`raisonne ([^`\n]+)`", path.read_text("utf-8"))}
+    return {hint for hint in found if not hint.startswith("--") and "{" not in hint}
+
+
+def test_every_command_that_people_are_told_to_type_exists() -> None:
+    unknown, told = [], hints()
+    assert len(told) > 20
+    for hint in told:
+        words = hint.split()
+        chosen = main.commands.get(words[0])
+        if chosen is not None and words[0] == "export":
+            chosen = chosen.commands.get(words[1] if len(words) > 1 and not words[1].startswith("-") else "report")
+        options = {each.split("=")[0] for each in words if each.startswith("--") and each != "--help"}
+        taken = {option for each in chosen.params for option in each.opts} if chosen else set()
+        if chosen is None or not options <= taken:
+            unknown.append(hint)
+    assert unknown == []

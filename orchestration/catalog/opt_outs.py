@@ -64,13 +64,24 @@ def find_lists(recalls: Iterable[Recall]) -> list[OptOutList]:
     return [_find_list(each) for each in recalls]
 
 
-def _find_list(recall: Recall) -> OptOutList:
+def require_lists(recalls: Iterable[Recall]) -> None:
+    """Raise OptOutListError for a list without a file. Reads none of them: it is asked before a run begins its work."""
+    for each in recalls:
+        _paths(each)
+
+
+def _paths(recall: Recall) -> list[Path]:
     paths = [Path(name) for name in sorted(glob.glob(recall.path, recursive=True)) if Path(name).is_file()]  # noqa: PTH207
     if not paths:
         raise OptOutListError(
             f"the opt-out list {recall.name} has no file at {recall.path}; put it there, correct `path`, or remove it "
             "from `recalls` if it is withdrawn"
         )
+    return paths
+
+
+def _find_list(recall: Recall) -> OptOutList:
+    paths = _paths(recall)
     try:
         return OptOutList(recall.name, [(path, file_sha256(path)) for path in paths])
     except OSError as error:
