@@ -32,7 +32,12 @@ class Exports(click.Group):
     """The exports. Without the name of one, it is a report."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the name of the export first, wherever it is written."""
+        """Put the name of the export first, wherever it is written.
+
+        Args:
+            ctx: click's.
+            args: Words of the command line.
+        """
         flags = {opt for each in self.commands.values() for p in each.params if _is_flag(p) for opt in p.opts}
         for at, word in enumerate(args):
             follows = at and args[at - 1].startswith("--") and "=" not in args[at - 1] and args[at - 1] not in flags
@@ -43,7 +48,15 @@ class Exports(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the export. Raises UsageError that lists them, or says which of them takes an option."""
+        """Return the export.
+
+        Args:
+            ctx: click's.
+            args: Words of the command line.
+
+        Raises:
+            UsageError: If there is no such export.
+        """
         if args[0] not in self.commands:
             known = ", ".join(map(repr, self.commands))
             raise click.UsageError(f"{args[0]!r} is not one of {known}", ctx)
@@ -54,7 +67,15 @@ class ExportCommand(click.Command):
     """One export. An option of another one is refused with that one's name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse arguments. Raises UsageError."""
+        """Parse arguments.
+
+        Args:
+            ctx: click's.
+            args: Words of the command line.
+
+        Raises:
+            UsageError: If they are wrong; of another export's option, it names that export.
+        """
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

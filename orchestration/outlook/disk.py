@@ -51,15 +51,15 @@ def holdings(settings: Settings, dagster: Path) -> list[Holding]:
         "builds": "a run's unfinished version; the next run deletes what a killed one left",
         "fetched": "files of an object store while they are read; the next run deletes what a killed one left",
     }
-    found = [Holding(name, size, meaning) for name, meaning in parts.items() if (size := _size(home / name))]
-    if size := _size(dagster):
+    found = [Holding(name, size, meaning) for name, meaning in parts.items() if (size := bytes_of(home / name))]
+    if size := bytes_of(dagster):
         meaning = (
             f"Dagster's records, with logs of {count(logs, 'run')}; publishing.run_logs = {keep.run_logs} bounds them"
         )
         found.append(Holding("dagster", size, meaning))
     named = {home / name for name in parts} | {dagster}
     others = [path for path in sorted(home.glob("*")) if path not in named and not path.is_symlink()]
-    if size := sum(map(_size, others)):
+    if size := sum(map(bytes_of, others)):
         found.append(Holding("other", size, ", ".join(path.name for path in others[:_NAMED])))
     return sorted(found, key=lambda each: -each.bytes)
 
@@ -69,7 +69,7 @@ def _set_aside(home: Path) -> str:
     return f"; delete the damaged {', '.join(damaged[:_NAMED])}" if damaged else ""
 
 
-def _size(path: Path) -> int:
+def bytes_of(path: Path) -> int:
     """Return the bytes that a file or folder takes. What is deleted while it is measured counts nothing."""
     return sum(_taken(each) for each in (path, *_below(path)))
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import duckdb
+
 from orchestration.catalog import absences, opt_outs, shards
 from orchestration.duplicates.copy_joins import EmbeddingJoin, HashJoin
 from orchestration.facts import Facts
@@ -19,7 +21,7 @@ from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import Makers
 from orchestration.runtime.resources import rules_of
 from orchestration.settings import Settings
-from orchestration.warehouse import models, sql_folder, version
+from orchestration.warehouse import models, publishing, sql_folder, version
 from transforms import encoders
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, REFUSED, LandedShard, Shard
@@ -67,13 +69,16 @@ class _Found:
         """Return what is found; None where it would stop a run, whose reason is kept."""
         try:
             return look()
+        except duckdb.Error as error:
+            self.stops.append(publishing.explained(error) or str(error).partition("\n")[0])
+            return None
         except (LandingError, GenerationsError, OptOutListError, EncoderUnavailable, OSError) as error:
             self.stops.append(str(error))
             return None
 
 
 def due_work(settings: Settings) -> DueWork:
-    """Find what the next run of everything has to do. Raises duckdb.Error if the published version cannot be read."""
+    """Find what the next run of everything has to do, and what would stop it."""
     facts, found = Facts(settings.home / "facts"), _Found()
     makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load))
     encoder = found.attempt(lambda: makers.encoder(COPY))
@@ -84,7 +89,7 @@ def due_work(settings: Settings) -> DueWork:
         fresh |= _fingerprints(facts, makers, fresh, found)
         fresh |= _generations(facts, makers, settings, found)
         _joins(facts, settings, encoder, fresh, found)
-    _publishing(facts, settings, fresh, found)
+    found.attempt(lambda: _publishing(facts, settings, fresh, found))
     return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops))
 
 
@@ -179,7 +184,7 @@ def _joins(facts: Facts, settings: Settings, encoder: Encoder, fresh: set[str], 
 def _publishing(facts: Facts, settings: Settings, fresh: set[str], found: _Found) -> None:
     tables = models.load(sql_folder.SQL)
     plan = version.plan(facts, settings, settings.home, tables, tables)
-    last = plan.history.slice(plan.history.num_rows - 1).to_pylist()
+    last = plan.history.to_pylist()[-1:]
     if plan.damaged:
         due = list(map(printable, plan.damaged))
     elif not last:

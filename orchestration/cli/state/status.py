@@ -90,10 +90,11 @@ def _published(settings: "Settings") -> Iterator[str]:
 
 
 def _kept(settings: "Settings") -> Iterator[str]:
+    from orchestration.outlook.disk import bytes_of
     from orchestration.warehouse import publishing
 
     kept = publishing.history(settings.home)
-    names = ", ".join(f"{each.number} ({_size(each.path.stat().st_size)})" for each in kept)
+    names = ", ".join(f"{each.number} ({_size(bytes_of(each.path))})" for each in kept)
     older = "; `raisonne sql` reads the newest, `raisonne export --version N` any" if len(kept) > 1 else ""
     yield f"kept versions: {names or 'none'}{older}"
 
