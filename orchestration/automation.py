@@ -49,8 +49,7 @@ generations_only = dg.define_asset_job(
         dg.AssetSelection.assets("generation_fingerprints", "match_candidates")
         | dg.AssetSelection.groups("matches", "provenance", "reports", "warehouse")
         | dg.AssetSelection.assets(dg.AssetKey(["catalog", "generations"]), dg.AssetKey(["catalog", "not_taken"]))
-    )
-    - dg.AssetSelection.assets("null_scores"),
+    ),
     description="Match new generations with the current training set.",
 )
 curator_job = dg.define_asset_job(

@@ -107,11 +107,15 @@ def pace(done: int, total: int | None, seconds: float) -> str:
     said = f"{done}{f' of {total}' if total else ''}{_rate(done, seconds)}"
     if not total or not 0 < done < total:
         return said
-    left = seconds / done * (total - done)
+    return f"{said}, {duration(seconds / done * (total - done))} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that people take: `40 s`, `12 min`, `3 h`."""
     unit, name = next(
-        (u, n) for u, n, most in ((1, "s", 90), (60, "min", 5400), (3600, "h", float("inf"))) if left < most
+        (u, n) for u, n, most in ((1, "s", 90), (60, "min", 5400), (3600, "h", float("inf"))) if seconds < most
     )
-    return f"{said}, {left / unit:.0f} {name} left"
+    return f"{seconds / unit:.0f} {name}"
 
 
 def _rate(done: int, seconds: float) -> str:
@@ -148,7 +152,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """See Reporter."""
-        self._progress.console.print(line, highlight=False, markup=False)
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 _reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # noqa: B039 -- it holds no state

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from conftest import ROOT, Landing, command
+from conftest import ROOT, Landing, command, encoded, picture
 
 from orchestration import settings
 from orchestration.cli import summary
@@ -164,10 +165,13 @@ def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path:
     ("arguments", "says"),
     [
         (["export", "removals"], "'removals' is not one of 'report', 'removal-list'"),
-        (["export", "--policy", "keep-1"], "a report has no --policy"),
+        (["export", "--policy", "keep-1"], "only `raisonne export removal-list` takes --policy"),
+        (["export", "report", "--at-least", "3"], "only `raisonne export guard` takes --at-least"),
+        (["export", "report", "--colour"], "No such option"),
         (["sql", "--format", "parquet", "select 1"], "pass a query and --to FILE.parquet"),
         (["sql", "--to", "rows.txt", "select 1"], "--format csv, json or parquet"),
-        (["export", "removal-list", "--format", "csv"], "a removal list has no --format"),
+        (["export", "removal-list", "--format", "csv"], "only `raisonne export report` takes --format"),
+        (["export", "--format", "csv", "removal-list"], "only `raisonne export report` takes --format"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(landing: Landing, arguments: list[str], says: str) -> None:
@@ -221,6 +225,94 @@ def test_usage_errors_exit_2(landing: Landing) -> None:
 def test_help_has_an_example(landing: Landing, name: str | None) -> None:
     shown = landing.raisonne(*([name] if name else []), "--help").stdout
     assert f"Example: raisonne {name or 'run'}" in shown
+    assert "..." not in shown.replace("[FOLDER]...", "").replace("[ARGS]...", "").replace("IMAGES...", "").replace(
+        "[DATASETS]...", ""
+    ), "no sentence is cut"
+
+
+@pytest.mark.parametrize("name", list(main.commands["export"].commands))
+def test_each_export_has_a_page_of_its_own(landing: Landing, name: str) -> None:
+    shown = landing.raisonne("export", name, "--help").stdout
+    assert f"Example: raisonne export {name}" in shown
+    assert ("--policy" in shown, "--at-least" in shown, "--format" in shown) == (
+        name == "removal-list",
+        name == "guard",
+        name == "report",
+    )
+
+
+def test_init_refuses_what_it_cannot_look_at(tmp_path: Path) -> None:
+    file, to = tmp_path / "file.jpg", tmp_path / "raisonne.toml"
+    file.write_bytes(b"x")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "0.jpg").write_bytes(encoded(picture(1)))
+    for arguments, says, code in (
+        ([str(tmp_path / "nowhere")], "nowhere is not there", 2),
+        (["--generations", str(tmp_path / "nowhere")], "nowhere is not there", 2),
+        ([str(file)], "file.jpg is no folder; name the folder that holds it", 2),
+        (["s3://bucket/laion"], "only folders on disk are looked at; name its glob under [[datasets]]", 2),
+        ([str(photos), "--encoder", "typo"], "--encoder: no encoder is called 'typo'; use sscd, ", 2),
+        ([str(empty)], f"nothing to use in {empty}: looked for metadata with URL and caption", 1),
+    ):
+        done = init(*arguments, "--to", str(to))
+        assert done.returncode == code, done.stderr
+        assert says in done.stderr and "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not to.exists()
+
+
+def test_init_keeps_the_warehouse_out_of_its_own_pictures(tmp_path: Path) -> None:
+    (tmp_path / "0.jpg").write_bytes(encoded(picture(1)))
+    done = init(str(tmp_path), "--to", str(tmp_path / "raisonne.toml"))
+    assert done.returncode == 2 and "would lie among the pictures" in done.stderr and "pass --home" in done.stderr
+    assert not (tmp_path / "raisonne.toml").exists()
+
+
+def test_init_with_a_part_that_cannot_be_looked_into_is_done_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "0.jpg").write_bytes(encoded(picture(1)))
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "0.tar").write_bytes(b"no tar" * 500)
+    done = init(str(tmp_path), "--to", str(tmp_path / "raisonne.toml"), "--encoder", "sscd_distilled")
+    assert done.returncode == 4, done.stderr
+    assert "0.tar: no tar that can be read" in done.stdout
+    assert "measured on 1 of these pictures with sscd_distilled" in done.stdout
+    assert settings.load(tmp_path / "raisonne.toml").datasets[0].images == str(tmp_path / "photos")
+
+
+def init(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `raisonne init`, which takes no `--config`."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAISONNE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "init", *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def test_doctor_names_the_fix_of_what_the_settings_name_and_is_not_there(landing: Landing) -> None:
+    text = landing.config.read_text().replace("sscd_distilled", "sscd_distiled")
+    landing.config.write_text(text.replace('images = "laion/*.tar"', 'download = "got"'))
+    done = command(landing.config, "doctor", check=False)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1, done.stdout
+    for says in (
+        f"note   dataset tiny: nothing is found at {landing.folder}/laion/*.parquet: correct it, or mount its disk",
+        f"ok     generations gen: {landing.folder}/generations",
+        f"note   home: {landing.home} is not there yet: `raisonne run` makes it",
+        "ok     writer's lock: free",
+    ):
+        assert says in lines, done.stdout
+    assert any(line.startswith("FAULT  copy encoder: no encoder is called 'sscd_distiled'") for line in lines)
+    assert any(line.startswith("ok     packages: Python 3.") for line in lines)
+    assert any(line.startswith(("ok     part download", "FAULT  part download")) for line in lines)
+    assert not landing.home.exists(), "a check makes nothing"
 
 
 def test_the_environment_overrides_the_file(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,3 +390,27 @@ def test_an_archive_of_generations_that_breaks_off_makes_a_run_incomplete(part: 
         con.execute("create table catalog.shards as select 'ok' as status")
         con.execute("create table catalog.not_taken as select ? as part, ? as reason", [part, reason])
         assert summary.all_usable(con) is usable
+
+
+def hints() -> set[str]:
+    """Return every `raisonne …` that a message, a comment or a page of help tells people to type."""
+    files = [ROOT / "raisonne.toml", *ROOT.glob("sql/**/*.sql"), *ROOT.glob("docs/reference/*.md")]
+    for package in ("raisonne", "orchestration", "transforms"):
+        files += (ROOT / package).rglob("*.py")
+    found = {hint for path in files for hint in re.findall(r"`raisonne ([^`\n]+)`", path.read_text("utf-8"))}
+    return {hint for hint in found if not hint.startswith("--") and "{" not in hint}
+
+
+def test_every_command_that_people_are_told_to_type_exists() -> None:
+    unknown, told = [], hints()
+    assert len(told) > 20
+    for hint in told:
+        words = hint.split()
+        chosen = main.commands.get(words[0])
+        if chosen is not None and words[0] == "export":
+            chosen = chosen.commands.get(words[1] if len(words) > 1 and not words[1].startswith("-") else "report")
+        options = {each.split("=")[0] for each in words if each.startswith("--") and each != "--help"}
+        taken = {option for each in chosen.params for option in each.opts} if chosen else set()
+        if chosen is None or not options <= taken:
+            unknown.append(hint)
+    assert unknown == []

@@ -169,7 +169,7 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     (shown / "unnamed").write_bytes(encoded(picture(3)))
     code, lines, said = check("--bundle", str(hashes), str(shown))
     assert (code, [line["decision"] for line in lines]) == (0, ["allow"] * 3)
-    assert "1 files are not pictures, such as" in said
+    assert "1 file not checked, being no picture, such as" in said
     assert {line["image"] for line in lines} == {str(hostile), str(shown / "-b.jpg"), str(shown / "unnamed")}
     (shown / "elsewhere").symlink_to(GENERATIONS)
     (shown / "drawing.svg").write_text("<svg/>")
@@ -189,7 +189,7 @@ def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(has
     (shown / "link").unlink()
 
     os.mkfifo(shown / "pipe.png")  # nobody writes into it
-    assert "2 files are not pictures" in check("--bundle", str(hashes), str(shown))[2]
+    assert "2 files not checked, being no picture" in check("--bundle", str(hashes), str(shown))[2]
     (shown / "pipe.png").unlink()
 
     (shown / "broken.jfif").write_bytes(b"\xff\xd8\xff no picture")
@@ -319,5 +319,5 @@ def test_checks_that_cannot_be_noted_are_counted_at_the_end(tmp_path: Path) -> N
     config = str(tmp_path / "raisonne.toml")
     code, lines, said = check("--log", "--config", config, "--bundle", str(bundle), str(tmp_path / "new.jpg"))
     assert (code, [line["decision"] for line in lines]) == (1, ["allow"])
-    assert f"1 checks were answered, but not logged in {tmp_path}: " in said
+    assert f"1 check answered, but not logged in {tmp_path}: " in said
     assert "Traceback" not in said

@@ -53,6 +53,23 @@ def count(number: int, one: str = "", many: str = "") -> str:
     return f"{number:,} {noun}" if one else f"{number:,}"
 
 
+def decimal(value: float) -> str:
+    """Return a number with four decimals. It never rounds something to nothing: `< 0.0001`."""
+    if value and abs(value) < 0.0001:
+        return "< 0.0001" if value > 0 else "> -0.0001"
+    return f"{value:.4f}"
+
+
+def size(number: int) -> str:
+    """Return a count of bytes in the unit that leaves one to three digits before the point: `4.2 MB`."""
+    amount = float(number)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:,.1f} TB"
+
+
 def percent(part: float, whole: float = 1) -> str:
     """Return a share as text. It never rounds something to 0%, or less than all to 100%.
 

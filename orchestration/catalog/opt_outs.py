@@ -24,6 +24,7 @@ from transforms.catalog import opt_outs
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.opt_outs import KINDS, Entry, OptOutListError
 from transforms.hashing.hashes import file_sha256
+from transforms.readable import count
 
 CODE = 2  # raise when the same lists would match other rows
 _BATCH = 50_000
@@ -63,13 +64,24 @@ def find_lists(recalls: Iterable[Recall]) -> list[OptOutList]:
     return [_find_list(each) for each in recalls]
 
 
-def _find_list(recall: Recall) -> OptOutList:
+def require_lists(recalls: Iterable[Recall]) -> None:
+    """Raise OptOutListError for a list without a file. Reads none of them: it is asked before a run begins its work."""
+    for each in recalls:
+        _paths(each)
+
+
+def _paths(recall: Recall) -> list[Path]:
     paths = [Path(name) for name in sorted(glob.glob(recall.path, recursive=True)) if Path(name).is_file()]  # noqa: PTH207
     if not paths:
         raise OptOutListError(
             f"the opt-out list {recall.name} has no file at {recall.path}; put it there, correct `path`, or remove it "
             "from `recalls` if it is withdrawn"
         )
+    return paths
+
+
+def _find_list(recall: Recall) -> OptOutList:
+    paths = _paths(recall)
     try:
         return OptOutList(recall.name, [(path, file_sha256(path)) for path in paths])
     except OSError as error:
@@ -105,7 +117,7 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
         reader = con.execute(query("catalog/opt_out_rows")).to_arrow_reader(_BATCH)
         table.replace((pa.Table.from_batches([batch]) for batch in reader), made_by)
         [(idle,)] = con.execute("select count(*) from entries anti join matches using (entry)").fetchall()
-    say(f"opt-out lists: {sum(kinds.values()):,} entries, of which {idle:,} match no training row")
+    say(f"opt-out lists: {count(sum(kinds.values()), 'entry', 'entries')}, of which {idle:,} match no training row")
     return {f"entries by {kind}": kinds[kind] for kind in KINDS if kind in kinds} | {
         "entries that match nothing": idle,
         "entries that cannot match": unusable,

@@ -55,6 +55,19 @@ def landed_shards(facts: Facts, where: str | None = None) -> list[LandedShard]:
     return [LandedShard.of(row) for row in rows.to_pylist()]
 
 
+def uninspected(shards: Sequence[Shard], known: Iterable[LandedShard], settings: Settings) -> list[Shard]:
+    """Return the shards that are new, were delivered again, or may be inspected with another result.
+
+    Args:
+        shards: As `discover` lists them.
+        known: The shards as earlier runs inspected them.
+        settings: The datasets.
+    """
+    before = {(each.files.dataset, each.files.name): each for each in known}
+    implied = {dataset.name for dataset in settings.datasets if not dataset.metadata}
+    return [each for each in shards if not _is_known(each, before.get((each.dataset, each.name)), implied)]
+
+
 def inspect_shards(
     shards: Sequence[Shard], known: Iterable[LandedShard], settings: Settings, fetched: Path
 ) -> Iterator[LandedShard]:
@@ -72,7 +85,7 @@ def inspect_shards(
     implied = {dataset.name for dataset in settings.datasets if not dataset.metadata}
     for shard in track(shards, "inspecting shards", len(shards)):
         earlier = before.get((shard.dataset, shard.name))
-        if earlier and earlier.files == shard and not _is_outdated(earlier, implied):
+        if earlier and _is_known(shard, earlier, implied):
             yield earlier
             continue
         shard_id = earlier.shard_id if earlier else shard_number((shard.dataset, shard.name), taken)
@@ -100,6 +113,10 @@ def inspect_shards(
                 raise
             reason = f"{error.filename or shard.name}: {error.strerror or error}"
             yield LandedShard(shard_id, shard, REFUSED, reason, forms=())
+
+
+def _is_known(shard: Shard, earlier: LandedShard | None, implied: Container[str]) -> bool:
+    return earlier is not None and earlier.files == shard and not _is_outdated(earlier, implied)
 
 
 def _is_outdated(earlier: LandedShard, implied: Container[str]) -> bool:

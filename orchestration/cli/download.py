@@ -11,7 +11,7 @@ import click
 from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings
 
 
-@click.command(epilog="Example: raisonne download laion-2b --threads 128")
+@click.command(short_help="Fetch the pictures of metadata.", epilog="Example: raisonne download laion-2b --threads 128")
 @click.argument("datasets", nargs=-1)
 @click.option("--timeout", type=click.IntRange(1), default=10, show_default=True, help="Seconds without data.")
 @click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Further tries of a failed row.")

@@ -14,14 +14,19 @@ import sqlalchemy.exc
 from dagster._utils.error import SerializableErrorInfo
 
 from orchestration import progress
-from orchestration.catalog import absences
+from orchestration.catalog import absences, opt_outs
 from orchestration.facts import Facts
+from orchestration.matches import calibration
 from orchestration.runtime import full_disks, homes, instance
+from orchestration.runtime.resources import require_encoders
 from orchestration.settings import Settings
 from orchestration.warehouse import publishing
+from transforms.catalog.opt_outs import OptOutListError
+from transforms.encoders import EncoderUnavailable
 
 _OWN = ("orchestration.", "transforms.")  # the modules of our own errors
 _DAGSTER = "dagster."
+_INTERRUPTED = "interrupted; the next run goes on from here"
 _INTERRUPTS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 
 
@@ -64,13 +69,19 @@ def run(job: str, settings: Settings, forget: Sequence[str], *, accept_drop: boo
         "warehouse": {"accept_drop": accept_drop},
     }
     try:
+        homes.require_usable(home)
+        _require_inputs(job, settings)
         result = execute(job, home, consent)
-    except (instance.DagsterHomeError, homes.HomeError) as error:
-        raise RunStopped(str(error), Stop.REFUSED) from None
+    except (instance.DagsterHomeError, homes.HomeError, EncoderUnavailable, NotADirectoryError) as error:
+        raise RunStopped(_explained(error), Stop.REFUSED) from None
+    except OptOutListError as error:
+        raise RunStopped(_stopped(f"nothing was published: {error}", home), Stop.FAILED) from None
+    except KeyboardInterrupt:  # while Dagster was not executing a step
+        raise RunStopped(_stopped(_INTERRUPTED, home), Stop.INTERRUPTED) from None
     except (OSError, sqlalchemy.exc.DBAPIError) as error:  # of Dagster's own records; a step's errors are in the result
         raise RunStopped(_stopped(str(getattr(error, "orig", None) or error), home), Stop.FAILED) from None
     if not result.success and interrupted(result.all_events):
-        raise RunStopped(_stopped("interrupted; the next run goes on from here", home), Stop.INTERRUPTED)
+        raise RunStopped(_stopped(_INTERRUPTED, home), Stop.INTERRUPTED)
     if not result.success:
         raise RunStopped(_stopped(reason(result.all_events), home), Stop.FAILED)
 
@@ -107,6 +118,18 @@ def execute(
             tags={instance.IN_PROCESS: "true"},
             run_config={"ops": steps, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
+
+
+def _require_inputs(job: str, settings: Settings) -> None:
+    """Refuse what a run would find out only after hours: encoders, opt-out lists, a folder of held-out pictures."""
+    require_encoders(settings.encoders.by_purpose.values())
+    calibration.held_out_paths(settings.calibration.held_out)
+    if job in ("everything", "derive"):
+        opt_outs.require_lists(settings.recalls)
+
+
+def _explained(error: Exception) -> str:
+    return f"`encoders`: {error}" if isinstance(error, EncoderUnavailable) else str(error)
 
 
 def _stopped(why: str, home: Path) -> str:

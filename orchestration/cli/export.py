@@ -4,6 +4,8 @@ What belongs here: arguments, file names on standard output, the exit code. What
 (`reports/exports.py`, `reports/removal_lists.py`, `guard/export.py`), the options of a guard (`cli/guard/export.py`).
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,46 +28,166 @@ if TYPE_CHECKING:
     from orchestration.settings import Settings
 
 
-@click.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")
-@click.argument("what", default="report", type=click.Choice(["report", "removal-list", "guard"]))
-@click.option(
+class Exports(click.Group):
+    """The exports. Without the name of one, it is a report."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the name of the export first, wherever it is written.
+
+        Args:
+            ctx: click's.
+            args: Words of the command line.
+        """
+        flags = {opt for each in self.commands.values() for p in each.params if _is_flag(p) for opt in p.opts}
+        for at, word in enumerate(args):
+            follows = at and args[at - 1].startswith("--") and "=" not in args[at - 1] and args[at - 1] not in flags
+            if not word.startswith("-") and not follows:
+                return super().parse_args(ctx, [word, *args[:at], *args[at + 1 :]])
+        return super().parse_args(ctx, args if "--help" in args else ["report", *args])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the export.
+
+        Args:
+            ctx: click's.
+            args: Words of the command line.
+
+        Raises:
+            UsageError: If there is no such export.
+        """
+        if args[0] not in self.commands:
+            known = ", ".join(map(repr, self.commands))
+            raise click.UsageError(f"{args[0]!r} is not one of {known}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class ExportCommand(click.Command):
+    """One export. An option of another one is refused with that one's name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse arguments.
+
+        Args:
+            ctx: click's.
+            args: Words of the command line.
+
+        Raises:
+            UsageError: If they are wrong; of another export's option, it names that export.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            others = [each.name for each in export.commands.values() if _takes(each, error.option_name)]
+            if not others:
+                raise
+            takers = " and ".join(f"`raisonne export {name}`" for name in others)
+            raise click.UsageError(f"only {takers} takes {error.option_name}", ctx) from None
+
+
+def _is_flag(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Option) and parameter.is_flag
+
+
+def _takes(command: click.Command, option: str) -> bool:
+    return any(option in parameter.opts for parameter in command.params)
+
+
+_TO = click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), help="Folder. Default: the warehouse's own exports."
 )
+_VERSION = click.option("--version", type=click.IntRange(1), help="A kept version. Default: the current one.")
+
+
+@click.group(
+    cls=Exports,
+    short_help="Write a report, a removal list or a guard.",
+    epilog="Example: raisonne export removal-list --policy keep-1 --to removal",
+)
+def export() -> None:
+    """Write a report (the default), a removal list or a guard of a published version.
+
+    `raisonne export report --help`, `removal-list --help` and `guard --help` list the options of each.
+    """
+
+
+@export.command(
+    cls=ExportCommand,
+    short_help="Two pages with their tables.",
+    epilog="Example: raisonne export report --format html --to report",
+)
+@_TO
 @click.option(
     "--format",
     "formats",
     type=click.Choice(["html", "csv", "xlsx", "parquet"]),
     multiple=True,
-    help="Formats of a report. Default: all.",
+    help="Format. May be repeated. Default: all.",
 )
-@click.option("--version", type=click.IntRange(1), help="A kept version. Default: the current one.")
-@click.option("--policy", help="Policy of a removal list, from duplicates.policies. Default: keep-1.")
-@guard_bundles.export_options
+@_VERSION
 @CONFIG
-def export(
-    what: str,
-    to: Path | None,
-    formats: tuple[str, ...],
-    version: int | None,
-    policy: str | None,
-    config: str | None,
-    **guard: object,
-) -> None:
-    """Write a report (default), a removal-list or a guard.
+def report(to: Path | None, formats: tuple[str, ...], version: int | None, config: str | None) -> None:
+    """Write two pages with their tables: how often pictures repeat, and where generated images come from.
 
-    A report is two pages with their tables: how often pictures repeat, and where generated images come from. A removal
-    list names the rows that a policy removes, for img2dataset, DataComp's resharder and datatrove. A guard is the
-    bundle that `raisonne check` and `raisonne serve` search.
+    Prints the files. The pages need no network; the tables are CSV, XLSX and Parquet.
     """
-    if policy is not None and what != "removal-list":
-        raise CommandError(
-            f"a {what} has no --policy; write `raisonne export removal-list --policy ...`", ExitCode.USAGE
-        )
-    if formats and what != "report":
-        raise CommandError(
-            f"a {what.replace('-', ' ')} has no --format; leave it out, all its files are written", ExitCode.USAGE
-        )
-    options = guard_bundles.given_options(what, guard)
+    with _exporting(config, version, to) as (con, settings, folder):
+        _print(_reports(con, settings, to or folder, formats))
+
+
+@export.command(
+    "removal-list",
+    cls=ExportCommand,
+    short_help="The rows that a policy removes.",
+    epilog="Example: raisonne export removal-list --policy keep-1 --to removal",
+)
+@_TO
+@click.option(
+    "--policy",
+    default="keep-1",
+    show_default=True,
+    help="A policy of duplicates.policies: which rows of repeated pictures go.",
+)
+@_VERSION
+@CONFIG
+def removal_list(to: Path | None, policy: str, version: int | None, config: str | None) -> None:
+    """Write the rows that a policy removes, and those that opt-out lists name.
+
+    The files are for img2dataset, DataComp's resharder and datatrove, and a README.md beside them says how each is
+    used. `raisonne sql 'from duplicates.policies'` compares the policies.
+    """
+    with _exporting(config, version, to) as (con, settings, folder):
+        _print(_removal_list(con, settings, to, folder, policy))
+
+
+@export.command(
+    cls=ExportCommand,
+    short_help="What `raisonne check` searches.",
+    epilog="Example: raisonne export guard --at-least 2 --to guard",
+)
+@_TO
+@guard_bundles.export_options
+@_VERSION
+@CONFIG
+def guard(to: Path | None, version: int | None, config: str | None, **options: object) -> None:
+    """Write the bundle that `raisonne check` and `raisonne serve` search: digests, hashes and embeddings, no pictures.
+
+    Prints the folder, and on standard error what is in it, the recall of its search, and its error rates.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    with _exporting(config, version, to) as (con, settings, _):
+        _print(guard_bundles.export(con, settings, to, given))
+
+
+@contextmanager
+def _exporting(
+    config: str | None, version: int | None, to: Path | None
+) -> Iterator[tuple["duckdb.DuckDBPyConnection", "Settings", Path]]:
+    """Open a version, and end the command with a sentence where it cannot be exported.
+
+    Yields the version, the settings, and the warehouse's own folder for its exports.
+    """
     settings = load_settings(config)
     import duckdb
 
@@ -81,12 +203,7 @@ def export(
             return explained(str(error), {to or folder: "point --to"})
 
         try:
-            if what == "guard":
-                files = guard_bundles.export(con, settings, to, options)
-            elif what == "report":
-                files = _reports(con, settings, to or folder, formats)
-            else:
-                files = _removal_list(con, settings, to, folder, policy or "keep-1")
+            yield con, settings, folder
         except OSError as error:
             message = f"{error.filename or to or folder}: {error.strerror}" if error.strerror else str(error)
             raise CommandError(full(error) or message) from None
@@ -94,6 +211,9 @@ def export(
             raise CommandError(full(error) or damage_told(error) or str(error)) from None
         except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError) as error:
             raise CommandError(full(error) or str(error)) from None
+
+
+def _print(files: Sequence[Path]) -> None:
     for path in files:
         click.echo(path)
 

@@ -9,15 +9,17 @@ import sys
 
 import click
 
-from orchestration.cli.doctor import doctor
 from orchestration.cli.download import download
 from orchestration.cli.export import export
 from orchestration.cli.guard.check import check
 from orchestration.cli.guard.serve import serve
+from orchestration.cli.init import init
 from orchestration.cli.published import CommandError, ExitCode
 from orchestration.cli.run import run
 from orchestration.cli.show import show
 from orchestration.cli.sql.command import sql
+from orchestration.cli.state.doctor import doctor
+from orchestration.cli.state.status import status
 from orchestration.cli.ui import ui
 
 
@@ -41,5 +43,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (doctor, run, download, show, sql, export, check, serve, ui):
+for command in (init, doctor, status, run, download, show, sql, export, check, serve, ui):
     main.add_command(command)

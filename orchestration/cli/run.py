@@ -5,30 +5,66 @@ What belongs here: arguments, warnings, the exit code. What does not: executing 
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings, open_published
 
+if TYPE_CHECKING:
+    from orchestration.settings import Settings
+
+LINK = "raisonne.duckdb"
 _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 
 
-@click.command(epilog="Example: raisonne run --config raisonne.toml generations_only")
+@click.command(
+    short_help="Run what is due, and publish the result.",
+    epilog="Example: raisonne run --config raisonne.toml generations_only",
+)
 @click.argument("job", default="everything", type=click.Choice(_JOBS))
 @click.option("--forget", multiple=True, metavar="DATASET", help="Remove a dataset that left the settings, for good.")
 @click.option("--accept-drop", is_flag=True, help="Publish although much less can be searched than before.")
+@click.option("--dry-run", is_flag=True, help="Say what is due, and do nothing.")
 @CONFIG
-def run(job: str, forget: tuple[str, ...], accept_drop: bool, config: str | None) -> None:
+def run(job: str, forget: tuple[str, ...], accept_drop: bool, dry_run: bool, config: str | None) -> None:
     """Run JOB (default: everything) and publish the result. `fingerprint_shard` publishes nothing.
 
     Shards and generations that are done are not read again. A run stops, and the last version stands, if nothing is
     found of what the settings name, or if a dataset left them without --forget. A version of which much less can be
     searched than of the last one (publishing.coverage_drop) is held back without --accept-drop.
 
+    With --dry-run, nothing is written: it says which shards, generations and joins are due, whether a version would be
+    published, and what would stop a run of everything.
+
     Exit codes: 0 done; 1 failed or held back; 2 wrong arguments or settings; 4 done, but shards or archives of
     generations that the warnings name could not be used, or not as a whole; 130 interrupted.
     """
     settings = load_settings(config)
+    if dry_run:
+        _say_what_is_due(settings)
+        return
+    try:
+        _run(settings, job, forget, accept_drop)
+    except KeyboardInterrupt:  # before Dagster watches for it, or after
+        stands = "the last version stands" if (settings.home / LINK).exists() else "nothing is published yet"
+        told = f"the run stopped, {stands}: interrupted; the next run goes on from here"
+        raise CommandError(told, ExitCode.INTERRUPTED) from None
+
+
+def _say_what_is_due(settings: "Settings") -> None:
+    from orchestration.cli.state.status import due_lines
+    from orchestration.outlook import due
+    from transforms.readable import harmless
+
+    work = due.due_work(settings)
+    for line in due_lines(work):
+        click.echo(harmless(line.strip()))
+    if not work.lines and not work.stops:
+        click.echo("nothing is due")
+
+
+def _run(settings: "Settings", job: str, forget: tuple[str, ...], accept_drop: bool) -> None:
     from orchestration.cli import execution, summary
     from orchestration.facts import Facts
     from orchestration.fingerprints import notes

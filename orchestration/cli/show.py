@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from orchestration.settings import Settings
 
 
-@click.command(epilog="Example: raisonne show simulated/0007.jpg --open")
+@click.command(
+    short_help="Print the likely sources of a generation.", epilog="Example: raisonne show simulated/0007.jpg --open"
+)
 @click.argument("generation")
 @click.option("--open", "opens", is_flag=True, help="Write the case page and open it in a browser.")
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the case page to this file.")

@@ -3,13 +3,12 @@
 What belongs here: printing the summary. What does not: how its numbers are computed (`sql/queries/summary/`).
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import duckdb
-from rich.console import Console
-from rich.table import Table
 
 from orchestration.warehouse.queries import query
 from transforms.generations import archives
@@ -40,7 +39,7 @@ _READ = 10_000
 
 
 def show(con: duckdb.DuckDBPyConnection, database: Path, report: Path | None) -> None:
-    """Print the summary of a published version: a table on a terminal, `name: value` when piped.
+    """Print the summary of a published version, in columns on a terminal, as `name: value` when piped. No line is cut.
 
     Args:
         con: Open on the version.
@@ -50,15 +49,9 @@ def show(con: duckdb.DuckDBPyConnection, database: Path, report: Path | None) ->
     con.execute("set timezone = 'UTC'")
     rows = [(line, _text(con, f"summary/{line.replace(' ', '_')}")) for line in _LINES]
     rows += [("database", _short(database)), ("report", _short(report) if report else "none; run `raisonne export`")]
-    console = Console(soft_wrap=True)
-    if not console.is_terminal:
-        for name, value in rows:
-            print(f"{name}: {value}")
-        return
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    wide = max(len(name) for name, _ in rows) if sys.stdout.isatty() else 0
     for name, value in rows:
-        table.add_row(name, value, style="bold" if name == "clusters of copies" else "")
-    console.print(table)
+        print(f"{name:<{wide}}  {value}" if wide else f"{name}: {value}")
 
 
 def failures(con: duckdb.DuckDBPyConnection, unusable: Mapping[str, str] = MappingProxyType({})) -> list[str]:

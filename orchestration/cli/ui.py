@@ -16,7 +16,7 @@ from orchestration.cli.published import ALLOW_HOST, CONFIG, CommandError, ExitCo
 TOKEN = "RAISONNE_UI_TOKEN"  # noqa: S105 -- the name of the variable
 
 
-@click.command(epilog="Example: raisonne ui --port 3001")
+@click.command(short_help="Start Dagster's UI for this warehouse.", epilog="Example: raisonne ui --port 3001")
 @click.option(
     "--host",
     default="127.0.0.1",

@@ -14,6 +14,7 @@ from typing import Any
 
 import transforms
 from orchestration.settings.sections import Compute
+from transforms.packages import installing
 
 RETRIES = 2  # times that a task is run again when its worker dies
 _STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: results are copied out as they come
@@ -31,9 +32,7 @@ def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
     try:
         import ray
     except ImportError:
-        raise RayUnavailable(
-            "compute.engine is 'ray', but Ray is not installed; run `pip install raisonne[ray]`"
-        ) from None
+        raise RayUnavailable(f"compute.engine is 'ray', but Ray is not installed; run `{installing('ray')}`") from None
     return ray
 
 

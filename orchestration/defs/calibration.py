@@ -22,13 +22,14 @@ from orchestration.matches.calibration import CalibrationReader
 from orchestration.matches.search import read_search
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import WarehouseResource
+from transforms.readable import count
 
 
 @dg.asset(
     group_name="matches",
     kinds={"lancedb", "torch", "opencv"},
     owners=["team:safety-research"],
-    deps=["cluster_members"],
+    deps=["cluster_members", "generation_fingerprints"],
     pool="gpu",
 )
 def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
@@ -36,29 +37,33 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
 
     The views are those of a generation, so the scores are comparable. Held-out pictures are searched too. The sample is
     stable: the `limits.null_sample` pictures with the smallest pixel digests. Edited copies of some are searched, and
-    all matches are compared by pixels, to measure how often scores and pixels are wrong.
+    all matches are compared by pixels, to measure how often scores and pixels are wrong. Empty until there are
+    generations, unless `calibration.without_generations` is set.
     """
     facts, limits, chosen = warehouse.facts, warehouse.pixel_limits, warehouse.settings.calibration
-    count, neighbours = warehouse.settings.limits.null_sample, warehouse.settings.limits.neighbours
+    if not scores.is_needed(facts, chosen):
+        scores.clear_outdated(facts)
+        return _report(facts)
+    size, neighbours = warehouse.settings.limits.null_sample, warehouse.settings.limits.neighbours
     tables, compared = [facts[name] for name in scores.TABLES], facts["calibration_comparisons"]
     held_out = calibration.held_out_paths(chosen.held_out)
     training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
-    made_by = scores.null_recipe(training, warehouse.views, count, chosen, limits, held_out)
+    made_by = scores.null_recipe(training, warehouse.views, size, chosen, limits, held_out)
     outdated = not current(tables, made_by)
     comparisons = PixelComparisons(compared, scores.comparison_recipe(limits), tables)
     if outdated or failures(compared):
         encoder = warehouse.encoder()
         index = read_index(facts, encoder.id)
         reader = CalibrationReader(index, warehouse.training_picture, warehouse.rules)
-        sampled = calibration.sample(reader, held_out, count, chosen.trials)
+        sampled = calibration.sample(reader, held_out, size, chosen.trials)
         embedded = calibration.embed(sampled, reader, facts, encoder, warehouse.views, warehouse.pace.batch)
-        matches = list(scores.match(embedded, index, scores.Background(index, count), neighbours))
+        matches = list(scores.match(embedded, index, scores.Background(index, size), neighbours))
         matches = scores.compare(matches, comparisons, reader, limits)
         if outdated or comparisons.changed:
             for table, rows in zip(tables, scores.null_rows(matches, index, chosen.tail), strict=True):
                 table.replace([rows], made_by)
     if comparisons.failed:
-        context.log.warning("%d pictures could not be compared; the next run tries again", comparisons.failed)
+        context.log.warning("%s not compared; the next run tries again", count(comparisons.failed, "picture"))
     return _report(facts)
 
 
@@ -83,15 +88,15 @@ def _report(facts: Facts) -> dg.MaterializeResult:
 )
 def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Best scores of each generation against a sample of training pictures: what it has in common with many."""
-    facts, count = warehouse.facts, warehouse.settings.limits.null_sample
+    facts, size = warehouse.facts, warehouse.settings.limits.null_sample
     table, generations = facts["generation_backgrounds"], facts["generation_fingerprints"]
     training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
-    made_by = recipe("background state", scores.CODE, training, generations.version, count, warehouse.views)
+    made_by = recipe("background state", scores.CODE, training, generations.version, size, warehouse.views)
     scored = 0
     if table.recipe != made_by:
         if generations.dataset().count_rows(filter="status <> 'failed'"):
             searched = read_search(facts, warehouse.encoder().id, warehouse.views, warehouse.settings)
-            scored = backgrounds.update(searched, count)
+            scored = backgrounds.update(searched, size)
         else:
             table.clear()
         table.note_recipe(made_by)

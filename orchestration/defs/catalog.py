@@ -31,8 +31,9 @@ def landing_shards(
     """Every shard in the landing folders, validated once per delivery. An unusable file keeps the reason.
 
     A shard whose files did not change since the last run is not read again. A dataset of which nothing is found stops
-    the run.
+    the run, and so does an encoder that cannot be loaded.
     """
+    warehouse.require_encoders()
     counts: defaultdict[str, NotTakenCounts] = defaultdict(NotTakenCounts)
     delivered = shards.discover(warehouse.settings, counts)
     known = shards.landed_shards(warehouse.facts)

@@ -13,6 +13,7 @@ from orchestration.duplicates import copy_joins, members, pairs
 from orchestration.fingerprints.notes import forget_outdated_shards
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import WarehouseResource
+from transforms.readable import count
 
 
 @dg.asset(
@@ -75,7 +76,7 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
     """Every pair of training rows with equal bytes or pixels, close hashes, or close embeddings that pixels confirm."""
     compared = pairs.update(warehouse.facts, warehouse.duplicate_thresholds, warehouse.training_picture)
     if compared.failed:
-        context.log.warning("%d pairs could not be compared by pixels; the next run tries again", compared.failed)
+        context.log.warning("%s not compared by pixels; the next run tries again", count(compared.failed, "pair"))
     table = warehouse.facts["duplicate_pairs"]
     return dg.MaterializeResult(
         metadata={

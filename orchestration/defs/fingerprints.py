@@ -18,6 +18,7 @@ from orchestration.fingerprints.shards import ShardFingerprinter
 from orchestration.progress import say
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import WarehouseResource
+from transforms.readable import count
 
 
 @dg.asset(
@@ -96,7 +97,9 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     not_taken.store_generations(warehouse.facts, found.not_taken)
     counts = fingerprinter.update(found.generations)
     if counts["failed now"]:
-        context.log.warning("%d generations cannot be read; catalog.generations says why", counts["failed now"])
+        context.log.warning(
+            "%s cannot be read; catalog.generations says why", count(counts["failed now"], "generation")
+        )
     for complaint in complaints(found):
         context.log.warning(complaint)
     table = asset_metadata.fact(warehouse.facts["generation_fingerprints"])

@@ -17,6 +17,7 @@ from orchestration.matches.candidates import GenerationAligner, candidate_rows, 
 from orchestration.matches.search import SearchCounts, candidate_thresholds, read_search, readable_generations
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import WarehouseResource
+from transforms.readable import count
 
 CODE = 4  # raise when the same fingerprints would give other matches
 _READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates")
@@ -56,7 +57,7 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
             measured = candidates.measure(gather(*inputs), comparisons, searched)
             evidence.replace(evidence_rows(measured, searched.pictures, limits), made_by)
     if comparisons.failed:
-        context.log.warning("%d pairs could not be compared by pixels; the next run tries again", comparisons.failed)
+        context.log.warning("%s not compared by pixels; the next run tries again", count(comparisons.failed, "pair"))
     return _report(facts, counts, comparisons)
 
 

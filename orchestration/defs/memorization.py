@@ -20,6 +20,7 @@ from orchestration.provenance.memorization import MemorizationMeasures, count_ei
 from orchestration.provenance.outliers import outlier_rows
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.resources import WarehouseResource
+from transforms.readable import count
 
 CODE = 1  # raise when the same facts would give other rows
 _COMMIT = 200  # prompts
@@ -44,7 +45,7 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: WarehouseResour
         failed += sum(row["failure"] is not None for row in some)
         table.upsert(pa.Table.from_pylist(list(some), table.schema))
     if failed:
-        context.log.warning("%d prompts have generations that cannot be read; the next run tries again", failed)
+        context.log.warning("generations of %s cannot be read; the next run tries again", count(failed, "prompt"))
     return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "compared now": len(due), "failed now": failed})
 
 
@@ -75,7 +76,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
         for each in (table, counts):
             each.forget_recipe() if failed else each.note_recipe(made_by)
     if failed:
-        context.log.warning("%d measurements lack a picture; the next run tries again", failed)
+        context.log.warning("no picture for %s; the next run tries again", count(failed, "measurement"))
     return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "measured now": measured, "failed now": failed})
 
 

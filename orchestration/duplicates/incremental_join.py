@@ -23,6 +23,7 @@ from orchestration.progress import say
 from transforms.duplicates.pairs import NearPairs
 from transforms.fingerprints.picture_set import Positions
 from transforms.hashing import digest_arrays
+from transforms.readable import count
 
 _JOURNAL_ID = 0  # joins are numbered from 1: the row of this number says that fingerprints are being forgotten
 
@@ -162,7 +163,7 @@ class IncrementalJoin:
         note = asdict(how) | {"join_id": number, "kind": self.kind.name, "new": len(work.new), "old": len(work.old)}
         note |= {"pairs": pairs, "seconds": time.monotonic() - work.began}
         self._notes.upsert(pa.Table.from_pylist([note], self._notes.schema))
-        say(f"joined {self.kind.name}: {len(work.new):,} new with {len(work.old):,} known, {pairs:,} pairs")
+        say(f"joined {self.kind.name}: {len(work.new):,} new with {len(work.old):,} known, {count(pairs, 'pair')}")
 
     def settle(self) -> None:
         """Note that all fingerprints are joined."""

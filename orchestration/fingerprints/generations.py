@@ -75,6 +75,23 @@ def description_recipe(found: FoundGeneration) -> str:
 
 
 @dataclass(frozen=True)
+class GenerationBacklog:
+    """What is to be done for generations.
+
+    Attributes:
+        due: Those to be fingerprinted: new ones, changed ones, and those of another encoder or other rules.
+        outdated: Others, of which something else is said now.
+        gone: The sources of those that no longer exist, by id.
+        known: How many there are of each source by now.
+    """
+
+    due: Sequence[FoundGeneration]
+    outdated: Sequence[FoundGeneration]
+    gone: Mapping[str, str]
+    known: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class GenerationFingerprinter:
     """Fingerprints and describes generations and commits them.
 
@@ -100,38 +117,49 @@ class GenerationFingerprinter:
             Counts of fingerprinted generations, of failed ones among them, of others that are described anew, and of
             deleted ones.
         """
-        table = self.facts["generation_fingerprints"]
-        notes = table.read(["generation_id", "source", "status", "recipe", "description_recipe"]).to_pylist()
-        done = {note["generation_id"]: note for note in notes}
-        described = {note["generation_id"]: note["description_recipe"] for note in notes}
+        backlog = self.backlog(current)
         if current:  # vectors of another encoder go, and with them the notes that generations are done
             encoder = self.makers.encoder(COPY)
             self.facts["generation_embeddings"].reset(str(encoder.id), encoder.id.dimension)
-        due, outdated = [], []
-        for each in current:
-            if not self._is_done(each, done.get(each.generation_id)):
-                due.append(each)
-            elif described.get(each.generation_id) != description_recipe(each):
-                outdated.append(each)
-        failed = self._fingerprint(due, encoder) if due else 0
-        self._describe(outdated)
-        gone = done.keys() - {each.generation_id for each in current}
-        for sentence in _gone([done[each] for each in sorted(gone)], Counter(n["source"] for n in notes)):
+        failed = self._fingerprint(backlog.due, encoder) if backlog.due else 0
+        self._describe(backlog.outdated)
+        for sentence in _gone(backlog):
             say(f"warning: {sentence}")
-        for ids in batched(sorted(gone), _FORGOTTEN):
+        for ids in batched(backlog.gone, _FORGOTTEN):
             for name in _TABLES:
                 self.facts[name].delete(is_in("generation_id", ids))
         return {
-            "fingerprinted now": len(due),
+            "fingerprinted now": len(backlog.due),
             "failed now": failed,
-            "described anew": len(outdated),
-            "gone": len(gone),
+            "described anew": len(backlog.outdated),
+            "gone": len(backlog.gone),
         }
 
-    def _is_done(self, found: FoundGeneration, note: Mapping[str, str] | None) -> bool:
+    def backlog(self, current: Sequence[FoundGeneration]) -> GenerationBacklog:
+        """Return what is to be done. Writes nothing.
+
+        Args:
+            current: All current generations.
+        """
+        columns = ["generation_id", "source", "status", "recipe", "description_recipe"]
+        notes = self.facts["generation_fingerprints"].read(columns).to_pylist()
+        done = {note["generation_id"]: note for note in notes}
+        due, outdated = [], []
+        for each in current:
+            note = done.get(each.generation_id)
+            if note is None or not self._is_done(each, note):
+                due.append(each)
+            elif note["description_recipe"] != description_recipe(each):
+                outdated.append(each)
+        gone = sorted(done.keys() - {each.generation_id for each in current})
+        return GenerationBacklog(
+            due, outdated, {each: done[each]["source"] for each in gone}, Counter(note["source"] for note in notes)
+        )
+
+    def _is_done(self, found: FoundGeneration, note: Mapping[str, str]) -> bool:
         """Return whether the note of a generation says that its fingerprints are good."""
-        if note is None or note["recipe"] == self._recipe(found):
-            return note is not None
+        if note["recipe"] == self._recipe(found):
+            return True
         at = found.location
         if at.member or note["status"] == FAILED or note["recipe"] not in self._recipes_before(found):
             return False
@@ -205,13 +233,14 @@ def _bare(found: FoundGeneration) -> Generation:
     return replace(found.generation, model=None, prompt=None, seed=None)
 
 
-def _gone(gone: Iterable[Mapping[str, str]], before: Counter[str]) -> list[str]:
+def _gone(backlog: GenerationBacklog) -> list[str]:
     """Return a sentence for each source of which generations are gone."""
     by_source: dict[str, list[str]] = {}
-    for note in gone:
-        by_source.setdefault(note["source"], []).append(note["generation_id"])
+    for generation_id, source in backlog.gone.items():
+        by_source.setdefault(source, []).append(generation_id)
     return [
-        f"{len(ids):,} of {count(before[source], 'generation')} of {source!r} are gone, such as {', '.join(ids[:3])}"
+        f"{len(ids):,} of {count(backlog.known[source], 'generation')} of {source!r} are gone, such as "
+        f"{', '.join(ids[:3])}"
         for source, ids in by_source.items()
     ]
 

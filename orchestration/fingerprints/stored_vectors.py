@@ -17,6 +17,7 @@ from orchestration.facts import Facts
 from orchestration.fingerprints.kinds import COPY, EMBEDDINGS
 from transforms.encoders import EncoderId, Vectors
 from transforms.fingerprints.picture_set import Pictures, Positions
+from transforms.readable import count
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def read_vectors(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[
     owner = np.concatenate([np.empty(0, np.int64), *owners]).astype(np.int64)
     if len(owner) != len(wanted):
         raise dg.Failure(
-            f"{len(wanted) - len(owner)} pictures have no copy embedding; materialize image_fingerprints again"
+            f"no copy embedding of {count(len(wanted) - len(owner), 'picture')}; materialize image_fingerprints again"
         )
     place = np.concatenate([np.empty(0, np.int64), *places]).astype(np.int64)
     return StoredVectors(table.uri, table.version, place, encoder.dimension), owner

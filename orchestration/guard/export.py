@@ -28,6 +28,7 @@ from transforms.guard.bundle_writer import BundleFiles, new_bundle
 from transforms.guard.verdict import Policy
 from transforms.hashing import digest_arrays
 from transforms.hashing.digest_arrays import Rows
+from transforms.readable import count
 
 _BATCH = 65_536  # rows in memory at once
 
@@ -174,19 +175,25 @@ def sentences(folder: Path) -> list[str]:
     manifest = Bundle.open(folder).manifest
     counts, size = manifest["counts"], sum(file["bytes"] for file in manifest["files"].values())
     lines = [
-        f"{counts['clusters']:,} clusters of {counts['rows']:,} training rows, {counts['pictures']:,} pictures, "
-        f"{size / 1e6:,.2f} MB; {counts['coverage']:.1%} of {counts['searchable']:,} training rows are searched"
+        f"{count(counts['clusters'], 'cluster')} of {count(counts['rows'], 'training row')}, "
+        f"{count(counts['pictures'], 'picture')}, {size / 1e6:,.2f} MB; "
+        f"{counts['coverage']:.1%} of {count(counts['searchable'], 'training row')} searched"
     ]
     if (least := manifest["policy"]["at_least"]) > 1:
         lines.append(f"pictures of fewer than {least} rows are left out, so copies of them are allowed")
     if sketches := manifest["sketches"]:
-        measured = f"{sketches['recall'] or 0:.4f} of {sketches['pairs']:,} pairs"
+        measured = f"{sketches['recall'] or 0:.4f} of {count(sketches['pairs'], 'pair')}"
         recall = measured if sketches["pairs"] else "not measured: the bundle has no picture with a known edited copy"
         lines.append(
             f"recall of the search: {recall}; least cosine of a quantised vector to itself: "
             f"{sketches['least_self_cosine']:.5f}"
         )
         of = ", of a bundle of everything" if least > 1 else ""
+        if not manifest["calibration"]["error_rates"]:
+            lines.append(
+                "error rates are not known: nothing is calibrated without generations; set "
+                "calibration.without_generations = true and run again"
+            )
         for row in manifest["calibration"]["error_rates"]:
             error, population = row["error"].replace("_", " "), row["population"].replace("_", " ")
             lines.append(

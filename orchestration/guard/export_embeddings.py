@@ -141,7 +141,10 @@ def _calibration(
     fits = published.lance("null_fits").to_table(filter="measure = 'normalised_score'").to_pylist()
     rows = published.lance("calibration_pictures").to_table().to_pylist()
     if policy.p_value is not None and not rows:
-        raise GuardExportError("nothing is calibrated, so there are no p-values; leave --p-value out")
+        raise GuardExportError(
+            "nothing is calibrated, so there are no p-values; leave --p-value out, or run with generations, or with "
+            "calibration.without_generations = true"
+        )
     null = np.sort([row["score"] - row["background"] for row in rows if row["population"] == NOT_TRAINED])
     files.whole("null_scores", null.astype(np.float64))
     ids = published.lance("null_scores").to_table(columns=["sample_id"]).column("sample_id").to_pylist()

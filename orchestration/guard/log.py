@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from orchestration.facts import Facts, FactTable
 from transforms.guard import Verdict
+from transforms.readable import count
 
 _LOG = logging.getLogger("raisonne.guard")
 _REFUSED = (OSError, ValueError, RuntimeError)  # Lance raises any of them for files it cannot read or write
@@ -88,7 +89,7 @@ def open_log(home: Path) -> Iterator[Callable[[Verdict], None]]:
         ended.set()
         writer.join()
         if lost := len(held.rows) + waiting.qsize():
-            raise NotLogged(f"{lost:,} checks were answered, but not logged in {home}: {held.reason}")
+            raise NotLogged(f"{count(lost, 'check')} answered, but not logged in {home}: {held.reason}")
 
 
 def _write(table: FactTable, waiting: "queue.Queue[dict[str, Any]]", held: _Held, ended: threading.Event) -> None:

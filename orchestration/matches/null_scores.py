@@ -13,12 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from orchestration.duplicates.pixel_comparisons import PixelComparisons
-from orchestration.facts import SCHEMAS
+from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.matches import calibration, candidates
 from orchestration.matches.calibration import NOT_TRAINED, CalibrationPicture, CalibrationReader
-from orchestration.progress import track
+from orchestration.progress import say, track
 from orchestration.settings.sections import Calibration
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import PixelLimits
@@ -52,6 +52,27 @@ class CalibrationMatch:
     background: float
     confirmed: bool | None = None
     failure: str | None = None
+
+
+def is_needed(facts: Facts, settings: Calibration) -> bool:
+    """Return whether anybody asks for p-values: there are generations, or the settings say so.
+
+    Args:
+        facts: The fact tables; `generation_fingerprints` is read.
+        settings: `[calibration]`.
+    """
+    searched = facts["generation_fingerprints"].dataset().count_rows(filter="status <> 'failed'")
+    return bool(searched) or settings.without_generations
+
+
+def clear_outdated(facts: Facts) -> None:
+    """Delete the null distribution, which nobody asks for. The embeddings of its pictures stay for later."""
+    for name in TABLES:
+        facts[name].clear()
+    say(
+        "no generations yet, so no null distribution is drawn; calibration.without_generations = true draws it for a "
+        "guard"
+    )
 
 
 def null_recipe(

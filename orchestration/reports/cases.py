@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from orchestration.reports.page_data import rows
-from transforms.readable import printable
+from transforms.readable import decimal, printable
 from transforms.reports.case_page import MOST_SOURCES
 from transforms.reports.duplicate_report import Coverage, NotTakenFiles, OtherFiles
 
@@ -98,4 +98,4 @@ def value_text(value: object) -> str:
         return ", ".join(f"{key} {value_text(part)}" for key, part in value.items())
     if isinstance(value, list):
         return ", ".join(value_text(part) for part in value) or "-"
-    return printable(f"{value:.4f}" if isinstance(value, float) else str(value))
+    return printable(decimal(value) if isinstance(value, float) else str(value))

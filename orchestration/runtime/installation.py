@@ -1,23 +1,27 @@
-"""The state of an installation: its home, versions, disk, encoders and extensions, each with what mends it.
+"""The state of an installation: packages, home, inputs, versions, disk, encoders, each with what mends it.
 
-What belongs here: one function per part, and the list of them. What does not: printing (`cli/doctor.py`), mending the
-published version (`warehouse/soundness/repair.py`).
+What belongs here: one function per part, and the list of them. What does not: printing
+(`cli/state/doctor.py`), mending the published version (`warehouse/soundness/repair.py`).
 """
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
 
+from orchestration.runtime import homes
 from orchestration.settings import Settings
 from orchestration.warehouse import previous, publishing
 from orchestration.warehouse.soundness.faults import fault
-from transforms import encoders
+from transforms import encoders, packages
+from transforms.storage import globs
+from transforms.storage.remote_stores import is_remote
 
 _READING_REPAIR = f"`{publishing.REPAIR}` publishes the newest sound version that is kept"
 
@@ -52,12 +56,73 @@ def diagnose(settings: Settings) -> Iterator[Diagnosis]:
 
     The published version is read whole, the kept ones as far as a run reads them.
     """
+    yield _packages()
     yield _home(settings.home)
+    yield from _inputs(settings)
     yield _published(settings)
     yield _kept(settings)
     yield _disk(settings.home)
+    yield _writer(settings.home)
     for purpose, name in settings.encoders.by_purpose.items():
         yield _encoder(purpose, name)
+    yield from _parts(settings)
+
+
+def _packages() -> Diagnosis:
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    if wrong := packages.misfits():
+        fix = f"install {packages.DISTRIBUTION} again into an environment of its own"
+        return Diagnosis("packages", Health.BROKEN, f"{python}; {'; '.join(wrong)}", fix)
+    return Diagnosis("packages", Health.FINE, f"{python}, DuckDB {duckdb.__version__}, all versions as required")
+
+
+def _parts(settings: Settings) -> Iterator[Diagnosis]:
+    """Yield the optional parts: broken where the settings need one that is not installed."""
+    downloads = any(dataset.download for dataset in settings.datasets)
+    for part, module, purpose, needed in (
+        ("download", "img2dataset", "`raisonne download`", downloads),
+        ("ray", "ray", "compute.engine = 'ray'", settings.compute.engine == "ray"),
+        ("serve", "prometheus_client", "`raisonne serve`", False),
+        ("formats", "pillow_heif", "HEIC and JPEG XL pictures", False),
+    ):
+        if find_spec(module):
+            yield Diagnosis(f"part {part}", Health.FINE, f"for {purpose}")
+        else:
+            health = Health.BROKEN if needed else Health.LACKING
+            told = f"not installed, for {purpose}" + (", which the settings ask for" if needed else "")
+            yield Diagnosis(f"part {part}", health, told, packages.installing(part))
+
+
+def _inputs(settings: Settings) -> Iterator[Diagnosis]:
+    """Yield for each section of the settings whether what it names is there and may be read."""
+    for dataset in settings.datasets:
+        named = (dataset.metadata, dataset.images, dataset.redownload)
+        yield _input(f"dataset {dataset.name}", [each for each in named if each])
+    for source in settings.generations:
+        yield _input(f"generations {source.name}", [source.path])
+    for opt_outs in settings.recalls:
+        yield _input(f"recall {opt_outs.name}", [opt_outs.path])
+
+
+def _input(part: str, patterns: Sequence[str]) -> Diagnosis:
+    """Return what is found at some globs. A gap stops runs, and no reader: so it is no fault of the installation."""
+    for pattern in patterns:
+        if is_remote(pattern):
+            continue  # a store is asked by the run, which says what it answers
+        try:
+            first = next(globs.glob(pattern), None)
+        except OSError as error:
+            return Diagnosis(part, Health.LACKING, f"{pattern}: {error.strerror or error}", "correct its permissions")
+        if first is None:
+            return Diagnosis(part, Health.LACKING, f"nothing is found at {pattern}", "correct it, or mount its disk")
+        if not os.access(first.path, os.R_OK | (os.X_OK if first.folder else 0)):
+            return Diagnosis(part, Health.LACKING, f"{first.path} may not be read", f"ls -ld {first.path}")
+    return Diagnosis(part, Health.FINE, ", ".join(patterns))
+
+
+def _writer(home: Path) -> Diagnosis:
+    holder = publishing.holder(home)
+    return Diagnosis("writer's lock", Health.FINE, f"held by {holder}" if holder else "free")
 
 
 def _home(home: Path) -> Diagnosis:
@@ -68,11 +133,12 @@ def _home(home: Path) -> Diagnosis:
     if not os.access(home, os.R_OK | os.X_OK):
         return Diagnosis("home", Health.BROKEN, f"{home} may not be read", f"ask its owner for access: ls -ld {home}")
     try:
-        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=home):
-            pass
+        homes.require_usable(home)
+    except homes.HomeError as error:
+        finding, _, fix = str(error).partition("; ")
+        return Diagnosis("home", Health.LACKING, finding, f"runs need it, readers do not: {fix}")
     except OSError as error:
-        fix = f"runs need to write there, readers do not: ls -ld {home}"
-        return Diagnosis("home", Health.LACKING, f"{home} cannot be written: {error.strerror}", fix)
+        return Diagnosis("home", Health.BROKEN, f"{home}: {error.strerror}", "free some of its disk")
     return Diagnosis("home", Health.FINE, f"{home}, can be read and written")
 
 

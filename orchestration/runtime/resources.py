@@ -7,7 +7,7 @@ not: using them (`defs/` and below).
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from orchestration.facts import Facts
 from orchestration.facts.migration import migrate
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.runtime import homes
+from orchestration.runtime.history.run_logs import forget_old_logs
 from orchestration.warehouse import publishing
 from transforms import encoders
 from transforms.alignment.policy import PixelLimits
@@ -57,6 +58,8 @@ class WarehouseResource(dg.ConfigurableResource):
         with publishing.writer(self.home, run=run, wait_s=wait, on_wait=warn), log:
             shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
             migrate(self.facts, warn)
+            if context.instance:
+                forget_old_logs(Path(context.instance.root_directory), self._settings.publishing.run_logs, warn)
             yield self
 
     def warn(self, sentence: str) -> None:
@@ -107,6 +110,10 @@ class WarehouseResource(dg.ConfigurableResource):
         """Return the identity of an encoder as text. None for a fingerprint without an encoder."""
         return str(self.encoder(kind).id) if kind in self.encoder_names else None
 
+    def require_encoders(self) -> None:
+        """Load every encoder that the settings name, before anything costly is read. Raises EncoderUnavailable."""
+        require_encoders(self.encoder_names.values())
+
     @staticmethod
     def load(name: str) -> Encoder:
         """Load an encoder by its name, once a process."""
@@ -117,16 +124,7 @@ class WarehouseResource(dg.ConfigurableResource):
     @property
     def rules(self) -> Rules:
         """The rules for pictures."""
-        limits = self._settings.limits
-        return Rules(
-            max_pixels=limits.pixels,
-            member_bytes=limits.member_bytes,
-            pdq_quality=self._settings.thresholds.pdq_quality,
-            max_side=limits.side,
-            max_aspect=limits.aspect,
-            picture_memory=int(limits.picture_memory),
-            picture_seconds=limits.picture_seconds,
-        )
+        return rules_of(self._settings)
 
     @property
     def pace(self) -> WorkPace:
@@ -149,6 +147,26 @@ class WarehouseResource(dg.ConfigurableResource):
         """When two training rows show the same picture."""
         cut = self._settings.thresholds
         return pairs.DuplicateThresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
+
+
+def rules_of(chosen: settings.Settings) -> Rules:
+    """Return the rules for pictures that settings choose."""
+    limits = chosen.limits
+    return Rules(
+        max_pixels=limits.pixels,
+        member_bytes=limits.member_bytes,
+        pdq_quality=chosen.thresholds.pdq_quality,
+        max_side=limits.side,
+        max_aspect=limits.aspect,
+        picture_memory=int(limits.picture_memory),
+        picture_seconds=limits.picture_seconds,
+    )
+
+
+def require_encoders(names: Iterable[str]) -> None:
+    """Load encoders, which stay loaded for the steps of a run in this process. Raises EncoderUnavailable."""
+    for name in names:
+        _encoder(name)
 
 
 @cache

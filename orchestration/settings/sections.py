@@ -32,6 +32,11 @@ class Calibration(Section):
         None,
         description="Folder of pictures that were never trained on; the null distribution is drawn from them too.",
     )
+    without_generations: bool = Field(
+        False,
+        description="Whether to draw the null distribution although there are no generations, a minute or more of "
+        "work. A guard of such a warehouse has p-values and error rates only then.",
+    )
     trials: int = Field(48, ge=0, description="Training pictures of which an edited copy is searched for.")
     tail: float = Field(0.9, ge=0.5, lt=1, description="Share of the null scores below the fitted tail.")
     level: float = Field(
@@ -166,9 +171,15 @@ class Compute(Section):
 
 
 class Publishing(Section):
-    """How many published versions stay, and how long a run waits for another."""
+    """How many published versions and logs of runs stay, and how long a run waits for another."""
 
     keep: int = Field(5, ge=2, description="Published versions that stay.")
+    run_logs: int = Field(
+        10,
+        ge=1,
+        description="Runs of which Dagster's log stays in `dagster` below the home, some 5 MB each. A run empties the "
+        "logs of older ones; the list of runs stays, and so does the newest state of each table and shard.",
+    )
     coverage_drop: float = Field(
         0.1,
         ge=0,

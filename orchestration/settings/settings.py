@@ -90,7 +90,7 @@ class Settings(BaseSettings):
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
             "search": self.search.model_dump(),
-            "calibration": self.calibration.model_dump(exclude={"held_out"}),
+            "calibration": self.calibration.model_dump(exclude={"held_out", "without_generations"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.model_dump(),
             "prompts": self.prompts.model_dump(),

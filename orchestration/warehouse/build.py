@@ -17,6 +17,7 @@ from orchestration.settings import Settings
 from orchestration.warehouse import functions, landing_view, macros, sql_folder
 from orchestration.warehouse.models import STAGES, Check, Model
 from orchestration.warehouse.previous import TABLES, Previous
+from transforms.readable import count
 
 _EXAMPLES = 3
 
@@ -41,7 +42,7 @@ class Audit:
         if not self.failing:
             return f"{self.model.name}: {self.check.sentence}"
         examples = "; ".join(self.examples)
-        return f"{self.model.name}: {self.failing} rows where not: {self.check.sentence}; such as {examples}"
+        return f"{self.model.name}: {count(self.failing, 'row')} where not: {self.check.sentence}; such as {examples}"
 
 
 @dataclass(frozen=True)

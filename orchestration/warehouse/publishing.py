@@ -13,6 +13,7 @@ DuckDB (1.5, 2.0) resolves the link: its write-ahead log and its cache of open d
 connection gets the new version. An open connection keeps its version, even after that is pruned.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -326,6 +327,19 @@ def lock(
         if wait_s is not None:
             fix = f"gave up after {wait_s:g} s: wait for that run, end it, or raise publishing.lock_wait_s"
         raise Busy(f"{home} is being written by {_holder(home)}; {fix}") from None
+
+
+def holder(home: Path) -> str | None:
+    """Return who holds the lock of the writer, or None. Writes nothing and does not wait."""
+    try:
+        with (home / "writer.lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(home)
+            return None
+    except OSError:
+        return None  # no run was here, or this user may not look
 
 
 def _holder(home: Path) -> str:

@@ -9,7 +9,9 @@
 -- column uid: the dataset's own name of the row: uid, else sample_id, else id; whole numbers without a fraction
 -- column url: without white space at both ends
 -- column caption: as written; NULL where it is blank, or `nan`, `None`, `<NA>` or `null` in exactly this spelling
--- column license: as stated; NULL where it only says that it is missing, as `nan`, `None`, `N/A` or "?" do (see `stated`)
+-- column license: as stated, an address of Creative Commons by its short name, such as `cc-by-nc-2.0` (see `license_name`);
+--     NULL where it only says that it is missing, as `nan`, `None`, `N/A` or "?" do (see `stated`)
+-- column license_stated: as stated; NULL where it only says that it is missing
 -- column punsafe: probability that the picture is unsafe, by the dataset's own classifier
 -- column pwatermark: probability of a watermark, by the dataset's own classifier
 -- column unsafe: flagged by the dataset's own classifier: nsfw LIKELY, UNSURE or NSFW, or punsafe ≥ 0.5
@@ -52,7 +54,8 @@ select
     said.caption,
     said.width,
     said.height,
-    said.license,
+    license_name(said.license) as license,
+    said.license as license_stated,
     said.language,
     said.nsfw,
     said.punsafe,

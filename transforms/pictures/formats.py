@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+from transforms.packages import installing
+
 # Only formats that browsers show: Pillow also opens some that run other programs (EPS) or that nobody trains on.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 HEAD = 16  # bytes by which a format is told
@@ -50,7 +52,7 @@ def readable_formats(head: bytes) -> tuple[str, ...]:
         return (*FORMATS, "HEIF") if ambiguous and _plug_in("HEIF") else FORMATS
     if not _plug_in(needed):
         name = {"HEIF": "HEIC", "JXL": "JPEG XL"}[needed]
-        raise ImportError(f"{name} needs a plug-in that is not installed: pip install 'raisonne[formats]'")
+        raise ImportError(f"{name} needs a plug-in that is not installed: {installing('formats')}")
     return (needed,)
 
 

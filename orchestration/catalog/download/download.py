@@ -32,6 +32,8 @@ from orchestration.settings import Settings
 from orchestration.settings.inputs import Dataset
 from transforms.catalog import landing
 from transforms.catalog.byte_limits import ByteLimits
+from transforms.packages import installing
+from transforms.readable import count
 
 _POLL_S = 0.25
 _REASONS = 10
@@ -110,7 +112,7 @@ def fetch(dataset: Dataset, pace: FetchPace, limits: AnswerLimits, files: ByteLi
         LandingError: If a metadata file cannot be used.
     """
     if importlib.util.find_spec("img2dataset") is None:
-        raise DownloadError("img2dataset is not installed; pip install 'raisonne[download]'")
+        raise DownloadError(f"img2dataset is not installed; {installing('download')}")
     _refuse_proxies(limits)
     metadata, folder = _places(dataset)
     requested, lists = 0, []
@@ -135,12 +137,12 @@ def sentences(dataset: Dataset, outcome: Outcome) -> list[str]:
         outcome: What `fetch` returned. The most frequent reasons come first.
     """
     failed = outcome.failures.total()
-    new = f"{outcome.requested} rows requested" if outcome.requested else "no row was left to request"
+    new = f"{count(outcome.requested, 'row')} requested" if outcome.requested else "no row was left to request"
     lines = [f"{dataset.name}: {new}; {outcome.downloaded} of {outcome.downloaded + failed} pictures downloaded"]
     top = outcome.failures.most_common(_REASONS)
-    lines += [f"{count:>10}  {''.join(c if c.isprintable() else ' ' for c in reason)[:200]}" for reason, count in top]
-    if rest := failed - sum(count for _, count in top):
-        lines.append(f"{rest:>10}  for {len(outcome.failures) - len(top)} other reasons")
+    lines += [f"{rows:>10}  {''.join(c if c.isprintable() else ' ' for c in reason)[:200]}" for reason, rows in top]
+    if rest := failed - sum(rows for _, rows in top):
+        lines.append(f"{rest:>10}  for {count(len(outcome.failures) - len(top), 'other reason')}")
     return lines
 
 
@@ -183,8 +185,8 @@ def _complete(urls: UrlList, pace: FetchPace, limits: AnswerLimits) -> int:
         done = sum(progress.track(finished, f"download {urls.name}", missing, size=lambda rows: rows))
     if done < missing:
         raise DownloadError(
-            f"img2dataset did not request {missing - done} of {urls.rows} rows of {urls.name}; run this again to "
-            f"continue. Its last lines:\n{_last_lines(urls.log)}"
+            f"img2dataset did not request {missing - done} of {count(urls.rows, 'row')} of {urls.name}; run this "
+            f"again to continue. Its last lines:\n{_last_lines(urls.log)}"
         )
     urls.drop_others()
     return missing

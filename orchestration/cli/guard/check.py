@@ -39,7 +39,9 @@ _ENDINGS = {
 _STDIN = "-"
 
 
-@click.command(epilog="Example: raisonne check out/*.png && publish out/*.png")
+@click.command(
+    short_help="Decide whether images may be shown.", epilog="Example: raisonne check out/*.png && publish out/*.png"
+)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--bundle", type=click.Path(path_type=Path), help="Guard bundle. Default: the warehouse's newest.")
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image may take.")
@@ -99,7 +101,10 @@ def _folder_verdicts(guard: "Guard", folder: Path, timeout: float) -> Iterator[t
         else:
             yield str(path), guard.check(path, timeout)
     if others:
-        click.echo(f"{folder}: {len(others)} files are not pictures, such as {str(others[0])!r}", err=True)
+        from transforms.readable import count
+
+        told = f"{count(len(others), 'file')} not checked, being no picture, such as {str(others[0])!r}"
+        click.echo(f"{folder}: {told}", err=True)
 
 
 def _is_other_file(path: Path) -> bool:

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from orchestration.settings import Settings
 
 _SHARE = click.FloatRange(0, 1, min_open=True)
+_KEY = click.Path(dir_okay=False, path_type=Path)
 _OPTIONS = (
-    click.option("--at-least", type=click.IntRange(1), help="Of a guard: least rows that show a picture. Default: 1."),
-    click.option("--hashes-only", is_flag=True, default=None, help="Of a guard: leave the embeddings out."),
-    click.option("--copy-score", type=_SHARE, help="Of a guard: block from this cosine on."),
-    click.option("--sign", type=click.Path(dir_okay=False, path_type=Path), help="Of a guard: private key, PEM."),
-    click.option("--p-value", type=_SHARE, help="Of a guard: also block up to this p-value."),
+    click.option("--at-least", type=click.IntRange(1), help="Least rows that show a picture. Default: 1."),
+    click.option("--hashes-only", is_flag=True, default=None, help="Leave the embeddings out, and with them crops."),
+    click.option("--copy-score", type=_SHARE, help="Block from this cosine on. Default: thresholds.similar."),
+    click.option("--sign", type=_KEY, help="Private key, PEM, Ed25519, that signs the bundle."),
+    click.option("--p-value", type=_SHARE, help="Also block up to this p-value."),
 )
 
 
@@ -30,23 +31,6 @@ def export_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def given_options(what: str, options: Mapping[str, object]) -> dict[str, Any]:
-    """Return the options of a guard that were given.
-
-    Args:
-        what: The export that was asked for.
-        options: Values by name; None where not given.
-
-    Raises:
-        UsageError: If options of a guard were given for another export.
-    """
-    given = {name: value for name, value in options.items() if value is not None}
-    if given and what != "guard":
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
-        raise click.UsageError(f"only `raisonne export guard` takes {names}")
-    return given
 
 
 def export(

@@ -27,7 +27,7 @@ from orchestration.cli.published import ALLOW_HOST
 _HELD = 500_000_000  # bytes of all images in memory
 
 
-@click.command(epilog="Example: raisonne serve --port 8080")
+@click.command(short_help="Decide it over HTTP.", epilog="Example: raisonne serve --port 8080")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -112,7 +112,9 @@ def serve(
     try:
         from orchestration.guard.service import admission, app, current_bundle, telemetry
     except ImportError as error:
-        raise GuardUnavailable(f"{error.name} is not installed; run `pip install raisonne[serve]`") from None
+        from transforms.packages import installing
+
+        raise GuardUnavailable(f"{error.name} is not installed; run `{installing('serve')}`") from None
 
     from transforms.guard import Guard
 

@@ -21,7 +21,10 @@ from orchestration.cli.published import (
 from transforms.readable import harmless
 
 
-@click.command(epilog="Example: raisonne sql --format csv 'select * from duplicates.counts' > counts.csv")
+@click.command(
+    short_help="Query the published version.",
+    epilog="Example: raisonne sql --format csv 'select * from duplicates.counts' > counts.csv",
+)
 @click.argument("query", required=False)
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True

@@ -5,7 +5,7 @@ What belongs here: finding and loading it. What does not: `nearest`, which does 
 The extension reads and writes by itself, whatever DuckDB forbids to queries (`enable_external_access`), and has
 functions that remove versions of a table. So it is never in a connection that is kept to the published version.
 
-It comes from PyPI (`raisonne[lance]`), signed by DuckDB, built for one DuckDB version exactly.
+It comes from PyPI (the extra `lance`), signed by DuckDB, built for one DuckDB version exactly.
 """
 
 import re
@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
+
+from transforms.packages import installing
 
 _ASKED = re.compile(r"\blance_\w+\s*\(|\.lance\b", re.I)
 _PACKAGE = "duckdb_extension_lance"
@@ -39,7 +41,7 @@ def require_extension() -> Path:
     """Return the installed extension. Raises NoExtension."""
     file = extension()
     if file is None:
-        fix = f"pip install 'raisonne[lance]', built for DuckDB {duckdb.__version__}"
+        fix = f"{installing('lance')}, built for DuckDB {duckdb.__version__}"
         raise NoExtension(f"Lance files in SQL need DuckDB's lance extension: {fix}")
     return file
 

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -19,10 +20,12 @@ from typing import TextIO
 
 import duckdb
 
+from orchestration.warehouse.queries import query
 from transforms.readable import harmless
 from transforms.storage import staging
 
 _MOST_ROWS = 200  # of a table on a terminal
+_SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.I)  # DuckDB's own lists one schema, and there are several
 
 
 class NotOneQuery(ValueError):
@@ -65,7 +68,7 @@ def save(
         duckdb.Error: If the query is wrong or fails.
         OSError: If the file cannot be written.
     """
-    statements = con.extract_statements(text)
+    statements = _statements(con, text)
     if len(statements) != 1:
         raise NotOneQuery(f"a file holds the rows of one query; got {len(statements)} statements")
     with staging.whole(path) as partial:
@@ -92,6 +95,15 @@ def run_interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], None]) 
             raise
 
 
+def _statements(con: duckdb.DuckDBPyConnection, text: str) -> list[duckdb.Statement]:
+    """Return the statements of a text; `show tables` as a query of the tables of all schemas."""
+    found = []
+    for statement in con.extract_statements(text):
+        asked = _SHOW_TABLES.fullmatch(statement.query)
+        found += con.extract_statements(query("cli/show_tables")) if asked else [statement]
+    return found
+
+
 class _Harmless(io.TextIOBase):
     """Standard output without characters that a terminal acts on: captions come from the open web."""
 
@@ -106,7 +118,7 @@ class _Harmless(io.TextIOBase):
 def _print(con: duckdb.DuckDBPyConnection, text: str, form: str, upright: bool) -> None:
     plain = _Harmless(sys.stdout) if form == "table" or sys.stdout.isatty() else sys.stdout
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for statement in con.extract_statements(text):
+    for statement in _statements(con, text):
         with contextlib.redirect_stdout(plain):
             if form != "table":
                 _write(con.execute(statement), form, sys.stdout)

@@ -14,7 +14,7 @@ from orchestration.reports import cases
 from orchestration.reports.page_data import publication, rows
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.cells import safe_select
-from transforms.readable import printable
+from transforms.readable import count, printable
 from transforms.reports import thumbnails
 from transforms.reports.spreadsheets import sheets
 from transforms.reports.spreadsheets.formulas import CELL, neutralise
@@ -104,9 +104,9 @@ def _describe(
     add("")
     add("Sheets", form=bold)
     for table, parts in written:
-        for number, (name, count) in enumerate(parts, 1):
+        for number, (name, listed) in enumerate(parts, 1):
             split = f" Part {number} of {len(parts)}: a sheet holds no more rows." if len(parts) > 1 else ""
-            add("", f"{count:,} rows of {table}.{split} {comments[table] or ''}".strip())
+            add("", f"{count(listed, 'row')} of {table}.{split} {comments[table] or ''}".strip())
             sheet.write_url(at - 1, 0, f"internal:'{name}'!A1", string=name)
 
 
@@ -117,7 +117,7 @@ def _summary(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
         yield "Training rows", f"{row['rows']:,} of {neutralise(row['dataset'])}"
     [found] = rows(con, "workbook_generations")
     if found["generations"]:
-        searched = f"each compared with at least {found['searched']:,} of {found['searchable']:,} rows"
+        searched = f"each compared with at least {found['searched']:,} of {count(found['searchable'], 'row')}"
         if unread := found["generations"] - found["compared"]:
             searched = f"{unread:,} could not be read and were not searched for" + (
                 f"; the others were {searched}" if found["compared"] else ""
@@ -132,14 +132,17 @@ def _coverage(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
             f"{row['not_downloaded']:,} not downloaded, {row['missing']:,} missing"
         )
         gap = row["expected"] - row["ok"]
-        yield f"{neutralise(row['dataset'])} by {row['fingerprint']}", f"{gap:,} of {row['expected']:,} rows: {why}"
+        yield (
+            f"{neutralise(row['dataset'])} by {row['fingerprint']}",
+            f"{gap:,} of {count(row['expected'], 'row')}: {why}",
+        )
 
 
 def _not_taken(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
     found = cases.not_taken(con)
     for each in found.listed:
-        others = f" and {each.places - 1:,} other places" if each.places > 1 else ""
+        others = f" and {count(each.places - 1, 'other place')}" if each.places > 1 else ""
         where = f"in {each.place}{others}: {each.reason}, such as {each.example}"
         yield f"{neutralise(each.name)}: files not taken", neutralise(printable(f"{each.files:,} {where}"))
     if found.reasons > len(found.listed):
-        yield "", f"{found.reasons - len(found.listed):,} other reasons are in catalog.not_taken"
+        yield "", f"{count(found.reasons - len(found.listed), 'other reason')}: see catalog.not_taken"

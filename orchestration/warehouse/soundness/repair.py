@@ -1,7 +1,7 @@
 """The newest sound version in the place of a damaged one.
 
 What belongs here: choosing the version, setting aside what is damaged. What does not: finding damage
-(`warehouse/soundness/faults.py`), the command (`cli/doctor.py`).
+(`warehouse/soundness/faults.py`), the command (`cli/state/doctor.py`).
 """
 
 import tempfile

@@ -7,7 +7,7 @@ select format(
     if(starts_with(reason, 'a picture that no row of a table names'), '', ' not taken'),
     min_by(examples[1], place),
     min(place),
-    if(count(distinct place) > 1, format(' and {:,} other places', count(distinct place) - 1), ''),
+    if(count(distinct place) > 1, format(' and {:,} other place{}', count(distinct place) - 1, if(count(distinct place) = 2, '', 's')), ''),
     reason
 )
 from catalog.not_taken

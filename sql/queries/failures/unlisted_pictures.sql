@@ -1,9 +1,10 @@
 -- One sentence for each shard with pictures that no metadata row lists.
 select format(
-    '{}/{}: {:,} pictures that no metadata row lists{}',
+    '{}/{}: {:,} picture{} that no metadata row lists{}',
     dataset,
     shard,
     unlisted,
+    if(unlisted = 1, '', 's'),
     coalesce(', such as ' || unlisted_examples[1], '')
 )
 from catalog.shards

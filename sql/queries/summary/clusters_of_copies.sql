@@ -1,2 +1,3 @@
--- The count of clusters of copies and the greatest duplicate count, as text; 1 where nothing is repeated.
-select format('{:,}, the largest of {:,} rows', count(*), coalesce(max(duplicate_count), 1)) from duplicates.counts
+-- The count of clusters of copies and the greatest duplicate count, as text.
+select if(count(*) = 0, '0', format('{:,}, the largest of {:,} rows', count(*), coalesce(max(duplicate_count), 1)))
+from duplicates.counts

@@ -126,3 +126,24 @@ def test_a_function_that_says_too_little_is_refused(tmp_path: Path) -> None:
     (tmp_path / "functions" / "vague.sql").write_text("-- A number.\n1")
     with pytest.raises(ModelError, match=r"vague\.sql: begin with what it returns"):
         functions.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("https://creativecommons.org/licenses/by-nc/2.0/", "cc-by-nc-2.0"),
+        ("http://www.creativecommons.org/licenses/BY-SA/4.0/deed.de", "cc-by-sa-4.0"),
+        ("https://creativecommons.org/licenses/by/4.0/legalcode", "cc-by-4.0"),
+        ("//creativecommons.org/licenses/by/3.0/us/", "cc-by-3.0-us"),
+        ("https://creativecommons.org/publicdomain/zero/1.0/", "cc0-1.0"),
+        ("https://creativecommons.org/publicdomain/mark/1.0/", "cc-pdm-1.0"),
+        ("https://creativecommons.org/about", "https://creativecommons.org/about"),
+        ("https://example.org/licenses/by/2.0/", "https://example.org/licenses/by/2.0/"),
+        ("cc-by", "cc-by"),
+        (None, None),
+    ],
+)
+def test_an_address_of_a_licence_becomes_its_short_name(
+    con: duckdb.DuckDBPyConnection, written: str | None, name: str | None
+) -> None:
+    assert con.execute("select license_name(?)", [written]).fetchall() == [(name,)]

@@ -21,7 +21,7 @@
   };
   const measured = (member) => {
     const said = [`${member.far} of 256 bits`];
-    if (member.aligned !== null) said.push(`${member.aligned.toFixed(3)} between aligned pixels, where 1 is black on white`);
+    if (member.aligned !== null) said.push(`${member.aligned > 0 && member.aligned < 0.001 ? "less than 0.001" : member.aligned.toFixed(3)} between aligned pixels, where 1 is black on white`);
     return said.join("; ");
   };
   const picture = (member) => (member.group === 0 ? cover : pictures?.[member.group] ?? null);

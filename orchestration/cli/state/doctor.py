@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from orchestration.runtime.installation import Diagnosis
 
 
-@click.command(epilog="Example: raisonne doctor --repair")
+@click.command(short_help="Check the installation, and name fixes.", epilog="Example: raisonne doctor --repair")
 @click.option("--repair", is_flag=True, help="Make the newest sound version the published one. Deletes nothing.")
 @CONFIG
 def doctor(repair: bool, config: str | None) -> None:
-    """Check the home, the published version, disk space, encoders and extensions, and name the fix of each fault.
+    """Check packages, the home, what the settings name, versions, disk space, encoders and extensions.
+
+    Each fault comes with its fix. `note` is what something may need, `FAULT` what keeps a run or a query from working.
 
     Exit codes: 0 nothing is broken, or it is repaired; 1 something is, or no version is published after the repair; 2
     wrong settings.

@@ -1,0 +1,207 @@
+"""What the next run has to do: shards, generations, joins, publishing, and what would stop it or hold it back.
+
+What belongs here: asking each stage what is due, and saying it. What does not: deciding what is due (each stage does),
+the work. Nothing is written; an encoder is loaded, because recipes hold its identity.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import duckdb
+
+from orchestration.catalog import absences, opt_outs, shards
+from orchestration.duplicates.copy_joins import EmbeddingJoin, HashJoin
+from orchestration.facts import Facts
+from orchestration.facts.table import Change
+from orchestration.fingerprints.due_shards import due_shards
+from orchestration.fingerprints.generations import GenerationFingerprinter, find_generations
+from orchestration.fingerprints.kinds import COPY
+from orchestration.fingerprints.makers import Makers
+from orchestration.runtime.resources import rules_of
+from orchestration.settings import Settings
+from orchestration.warehouse import models, publishing, sql_folder, version
+from transforms import encoders
+from transforms.catalog.columns import LandingError
+from transforms.catalog.landing import IMAGES_ONLY, REFUSED, LandedShard, Shard
+from transforms.catalog.not_taken import NotTakenCounts
+from transforms.catalog.opt_outs import OptOutListError
+from transforms.encoders import Encoder, EncoderUnavailable
+from transforms.fingerprints.ahead import WorkPace
+from transforms.fingerprints.views import search_views
+from transforms.generations.generation import GenerationsError
+from transforms.readable import count, printable
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class DueWork:
+    """What the next run has to do.
+
+    Attributes:
+        lines: A line for each part of the work that is due; none if there is nothing to do.
+        idle: A line for each part that is done.
+        stops: Why a run would stop before its work, or hold its version back.
+    """
+
+    lines: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+
+
+class _Found:
+    """Collects what is found, part by part."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.idle: list[str] = []
+        self.stops: list[str] = []
+
+    def add(self, part: str, due: Sequence[str], done: str) -> None:
+        if due:
+            self.lines.append(f"{part}: {', '.join(due)}")
+        else:
+            self.idle.append(f"{part}: {done}")
+
+    def attempt[T](self, look: Callable[[], T]) -> T | None:
+        """Return what is found; None where it would stop a run, whose reason is kept."""
+        try:
+            return look()
+        except duckdb.Error as error:
+            self.stops.append(publishing.explained(error) or str(error).partition("\n")[0])
+            return None
+        except (LandingError, GenerationsError, OptOutListError, EncoderUnavailable, OSError) as error:
+            self.stops.append(str(error))
+            return None
+
+
+def due_work(settings: Settings) -> DueWork:
+    """Find what the next run of everything has to do, and what would stop it."""
+    facts, found = Facts(settings.home / "facts"), _Found()
+    makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load))
+    encoder = found.attempt(lambda: makers.encoder(COPY))
+    fresh = _landing(facts, settings, found)
+    found.attempt(lambda: opt_outs.find_lists(settings.recalls))
+    _older_tables(facts, found)
+    if encoder is not None:
+        fresh |= _fingerprints(facts, makers, fresh, found)
+        fresh |= _generations(facts, makers, settings, found)
+        _joins(facts, settings, encoder, fresh, found)
+    found.attempt(lambda: _publishing(facts, settings, fresh, found))
+    return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops))
+
+
+def _landing(facts: Facts, settings: Settings, found: _Found) -> set[str]:
+    """Compare the landing folders with what is known. Returns the partitions of shards that will be read again."""
+    counts: defaultdict[str, NotTakenCounts] = defaultdict(NotTakenCounts)
+    delivered = found.attempt(lambda: shards.discover(settings, counts))
+    if delivered is None:
+        return set()
+    known = shards.landed_shards(facts)
+    found.attempt(lambda: absences.require_datasets(delivered, known, settings.datasets, counts, ()))
+    fresh = {each.partition for each in shards.uninspected(delivered, known, settings)}
+    before = {each.files.partition for each in known}
+    gone = sorted(before - {each.partition for each in delivered})
+    again = sorted(each.files.partition for each in known if each.status == REFUSED and each.files.partition in fresh)
+    parts = (
+        ("new", sorted(fresh - before)),
+        ("delivered again", sorted((fresh & before) - set(again))),
+        ("refused before, to be read again", again),
+        ("gone", gone),
+    )
+    told = [f"{count(len(names))} {what} ({_named(names)})" for what, names in parts if names]
+    refused = sum(each.status == REFUSED for each in known) - len(again)
+    left = f", {count(refused)} of them refused" if refused else ""
+    found.add("shards", told, f"{count(len(delivered), 'shard')}, as they were{left}")
+    found.attempt(lambda: absences.require_coverage(facts, _landed(delivered, known), known, settings))
+    return fresh | set(gone)
+
+
+def _landed(delivered: Sequence[Shard], known: Sequence[LandedShard]) -> list[LandedShard]:
+    """Return the shards as far as they are known before they are inspected."""
+    before = {each.files.partition: each for each in known}
+    landed = []
+    for number, shard in enumerate(delivered):
+        earlier = before.get(shard.partition)
+        landed.append(earlier if earlier and earlier.files == shard else LandedShard(-1 - number, shard, IMAGES_ONLY))
+    return landed
+
+
+def _older_tables(facts: Facts, found: _Found) -> None:
+    changes = {table.name: table.due_change for table in facts if facts.folder.is_dir()}
+    for change, what in ((Change.EVOLVED, "to be brought up to date"), (Change.EMPTIED, "to be computed again")):
+        if names := sorted(name for name, each in changes.items() if each is change):
+            found.lines.append(f"fact tables of an older release: {len(names)} {what} ({_named(names)})")
+
+
+def _fingerprints(facts: Facts, makers: Makers, fresh: set[str], found: _Found) -> set[str]:
+    stale = found.attempt(lambda: {each.partition for each in due_shards(facts, makers)}) or set()
+    noted = facts["fingerprinted_shards"].read(["dataset", "shard", "recipe"]).to_pylist()
+    known = {f"{each['dataset']}/{each['shard']}" for each in noted}
+    stale |= fresh & known
+    new = fresh - known
+    told = [f"pictures of {count(len(new), 'shard')} for the first time"] if new else []
+    if again := stale - new:
+        why = "new pictures, metadata, encoder or rules; or a run that was stopped"
+        told.append(f"pictures of {count(len(again), 'shard')} again ({_named(sorted(again))}: {why})")
+    found.add("fingerprints", told, f"done for {count(len(known), 'shard')}")
+    return stale
+
+
+def _generations(facts: Facts, makers: Makers, settings: Settings, found: _Found) -> set[str]:
+    limits, search = settings.limits, settings.search
+    seen = found.attempt(lambda: find_generations(settings.generations, limits.member_bytes, limits.of_files))
+    if seen is None:
+        return set()
+    named = {each.generation.source for each in seen.generations}
+    found.attempt(lambda: absences.empty_sources(facts, settings.generations, named))
+    views = search_views(search.scales, search.flips)
+    backlog = GenerationFingerprinter(facts, makers, views, WorkPace(1, 1)).backlog(seen.generations)
+    parts = (
+        (len(backlog.due), "to be fingerprinted and searched for"),
+        (len(backlog.outdated), "to be described anew"),
+        (len(backlog.gone), "gone"),
+    )
+    told = [f"{count(number)} {what}" for number, what in parts if number]
+    found.add("generations", told, f"done for {count(len(seen.generations), 'generation')}")
+    return {"generations"} if told else set()
+
+
+def _joins(facts: Facts, settings: Settings, encoder: Encoder, fresh: set[str], found: _Found) -> None:
+    training = fresh - {"generations"}
+    cut = settings.thresholds
+    joins: dict[str, HashJoin | EmbeddingJoin] = {
+        "hashes": HashJoin(facts, encoder.id, cut.pdq, settings.compute),
+        "embeddings": EmbeddingJoin(facts, encoder.id, cut.similar, settings.joins, settings.compute),
+    }
+    pictures = facts["image_fingerprints"].dataset().count_rows()
+    due = [name for name, join in joins.items() if training or (pictures and not join.record.current)]
+    found.add("joins of training pictures", due, "done" if pictures else "no pictures")
+
+
+def _publishing(facts: Facts, settings: Settings, fresh: set[str], found: _Found) -> None:
+    tables = models.load(sql_folder.SQL)
+    plan = version.plan(facts, settings, settings.home, tables, tables)
+    last = plan.history.to_pylist()[-1:]
+    if plan.damaged:
+        due = list(map(printable, plan.damaged))
+    elif not last:
+        due = ["the first version"]
+    elif fresh:
+        due = ["a new version, as the above changes it"]
+    elif plan.holder is not None:
+        due = []
+    elif last[0]["settings_hash"] != settings.settings_hash:
+        due = [f"a new version, as settings differ from those of version {last[0]['version']}"]
+    elif dict(last[0]["lance_versions"]) != dict(plan.fact_versions):
+        due = [f"a new version, as facts are newer than version {last[0]['version']}"]
+    else:
+        due = [f"a new version, as tables have another definition than in version {last[0]['version']}"]
+    found.add("publishing", due, f"version {plan.holder} holds all of this")
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return printable(", ".join(names[:_NAMED])) + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,182 @@
+"""What a file is: metadata, a dump of training pictures, or generations, by the readers that a run uses.
+
+What belongs here: looking into a few files of a folder, and the signs of how pictures were made. What does not: which
+files are looked into (`survey/findings.py`), the readers (`transforms/`).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+
+from transforms.catalog.byte_limits import ByteLimits, open_parquet
+from transforms.catalog.columns import PICTURES_WANTED, column_of
+from transforms.catalog.picture_columns import picture_columns
+from transforms.catalog.record_files import PARQUET_ERRORS, RecordFileError, records
+from transforms.dumps import names, tars
+from transforms.dumps.members import ArchiveError
+from transforms.dumps.samples import Part
+from transforms.generations import dialects, embedded
+from transforms.generations.statements import NAMES, lower_names
+from transforms.generations.tables import is_table
+from transforms.storage import stores
+
+LOOKED_AT = 8
+"""Pictures and sidecars of a place that are looked into."""
+_PARTS = 400  # of a tar
+_SIDECAR = 1 << 20
+_MADE_BY = frozenset({*NAMES["seed"], *NAMES["steps"], *NAMES["sampler"], *NAMES["negative_prompt"], "prompt"}) - {
+    "step",
+    "st",
+    "sa",
+    "se",
+    "np",
+    "uc",
+}
+
+
+class Kind(StrEnum):
+    """What a file is of."""
+
+    METADATA = "metadata"
+    PICTURES = "pictures"
+    GENERATIONS = "generations"
+    OTHER = "other"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was seen of a file.
+
+    Attributes:
+        kind: What it is.
+        reason: What shows it; of OTHER and BROKEN, why it is not used.
+        rows: How many rows or pictures it has, if its kind has any.
+        estimated: Whether `rows` was not counted to the end.
+    """
+
+    kind: Kind
+    reason: str
+    rows: int = 0
+    estimated: bool = False
+
+
+def of_parquet(path: Path, limits: ByteLimits) -> Content:
+    """Look at the columns of a parquet.
+
+    Args:
+        path: The file.
+        limits: Of what is read of it.
+    """
+    try:
+        with stores.open_file(str(path)) as source:
+            file = open_parquet(str(path), source, limits)
+            columns, rows, pictures = file.schema.names, file.rows, picture_columns(file)
+    except PARQUET_ERRORS as error:
+        return Content(Kind.BROKEN, f"no whole parquet: {_first_line(error)}")
+    if not pictures:
+        return _of_columns(columns, rows)
+    said = sorted(_MADE_BY & lower_names(dict.fromkeys(columns)).keys())
+    if said and column_of(columns, "url") is None:
+        return Content(Kind.GENERATIONS, f"its pictures come with the column {said[0]}", rows)
+    return Content(Kind.PICTURES, f"it holds pictures in the column {pictures[0].name}", rows)
+
+
+def of_text(path: Path, size: int, limits: ByteLimits) -> Content:
+    """Look at the first records of a CSV or JSON lines.
+
+    Args:
+        path: The file.
+        size: Its bytes.
+        limits: Of what is read of it.
+    """
+    try:
+        first = list(islice(records(str(path), limits), 64))
+        with path.open("rb") as file:
+            head = file.read(1 << 20)
+    except (RecordFileError, OSError) as error:
+        return Content(Kind.BROKEN, _first_line(error))
+    columns = list(dict.fromkeys(name for record in first for name in record.fields))
+    lines = max(1, head.count(b"\n"))
+    rows = lines if len(head) == size else round(size * lines / len(head)) if head else 0
+    return _of_columns(columns, rows, estimated=True)
+
+
+def _of_columns(columns: Sequence[str], rows: int, *, estimated: bool = False) -> Content:
+    missing = [wanted for wanted in ("url", "caption") if column_of(columns, wanted) is None]
+    if not missing:
+        told = f"it has the columns {column_of(columns, 'url')} and {column_of(columns, 'caption')}"
+        return Content(Kind.METADATA, told, rows, estimated)
+    found = ", ".join(name[:40] for name in columns[:6]) or "none"
+    fix = "; an opt-out list belongs under [[recalls]]" if missing == ["caption"] else f", nor {PICTURES_WANTED}"
+    return Content(Kind.OTHER, f"no {' and no '.join(missing)} column (found {found}){fix}")
+
+
+def of_tar(path: Path, size: int) -> Content:
+    """Look at the first members of a tar, their sidecars and their pictures.
+
+    Args:
+        path: The tar.
+        size: Its bytes.
+    """
+    try:
+        parts = list(islice(tars.parts(str(path)), _PARTS))
+        with path.open("rb") as file:
+            return _of_parts(parts, size, lambda part: tars.read(file, part.offset, min(part.size, _SIDECAR * 8)))
+    except (ArchiveError, OSError) as error:
+        return Content(Kind.BROKEN, f"no tar that can be read: {_first_line(error)}")
+
+
+def _of_parts(parts: Sequence[Part], size: int, read: Callable[[Part], bytes]) -> Content:
+    pictures = [part for part in parts if names.ending(part.name) in names.PICTURE_NAMES]
+    estimated = len(parts) == _PARTS
+    seen = parts[-1].offset + parts[-1].size if parts else 0
+    rows = round(len(pictures) * size / seen) if estimated and seen else len(pictures)
+    if table := next((part.name for part in parts if is_table(part.name) and "metadata" not in part.name), None):
+        return Content(Kind.GENERATIONS, f"it holds {table}", rows, estimated)
+    if not pictures:
+        return Content(Kind.OTHER, "no picture among its first members")
+    beside = [part for part in parts if names.ending(part.name) in names.RECORDS and part.size < _SIDECAR]
+    records_ = [record for part in beside[:LOOKED_AT] if (record := _json(read(part)))]
+    if any({"url", "key"} & record.keys() for record in records_):
+        return Content(Kind.PICTURES, "its tars hold img2dataset's sidecars", rows, estimated)
+    said = made(read(part) for part in pictures[:LOOKED_AT])
+    if said is None and any(_says_how(record) for record in records_):
+        said = "the JSON beside its pictures says how they were made"
+    return Content(Kind.GENERATIONS if said else Kind.PICTURES, said or "", rows, estimated)
+
+
+def made(pictures: Iterable[bytes]) -> str | None:
+    """Return what shows that most of some pictures were made by a program, or None.
+
+    Args:
+        pictures: The bytes of some.
+    """
+    looked, said = 0, list[str]()
+    for data in pictures:
+        looked += 1
+        found = dialects.statements(embedded.texts(data))
+        said += [found[0].said_by] if found and found[0].fields else []
+    if not said or 2 * len(said) <= looked:
+        return None
+    return f"{len(said)} of {looked} pictures looked into say how they were made ({said[0]})"
+
+
+def _says_how(record: dict) -> bool:
+    statement = dialects.of_json(".json", record)
+    return statement is not None and {"prompt", "seed"} <= statement.fields.keys()
+
+
+def _json(data: bytes) -> dict | None:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,158 @@
+"""Folders and what lies in them by name and size, as far as a bounded walk sees.
+
+What belongs here: walking. What does not: what the files are (`survey/contents.py`), what a folder is
+(`survey/findings.py`).
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from transforms.catalog.landing import PARQUET
+from transforms.catalog.text_metadata import ENDINGS
+from transforms.generations.folders import SIDECARS
+from transforms.generations.tables import is_table
+from transforms.pictures import PICTURE_ENDINGS
+from transforms.storage.system_files import is_system_file
+
+MOST = 200_000
+"""Files and folders that are looked at; beyond, counts are estimates."""
+_WAREHOUSE = ("raisonne.duckdb", "writer.lock")
+CLOSED, LINK, HOME = "it may not be opened", "a link to a folder; name its target", "the home of a warehouse"
+BEYOND = f"not looked into: more than {MOST:,} files and folders came before"
+BROKEN_LINK = "a link to nothing"
+
+
+@dataclass
+class Place:
+    """A folder.
+
+    Attributes:
+        path: Where it is.
+        pictures: Files that are pictures by their endings, with their sizes.
+        tars: Tars, likewise.
+        parquets: Parquets that are no table of generations by their names, likewise.
+        texts: CSV and JSON lines that may be metadata, likewise.
+        tables: Tables of generations by their names, likewise.
+        sidecars: How many texts and JSON lie beside pictures.
+        others: Files of no known kind.
+        below: The folders in it.
+        unread: What could not be looked into, with the reason.
+    """
+
+    path: Path
+    pictures: list[tuple[Path, int]] = field(default_factory=list)
+    tars: list[tuple[Path, int]] = field(default_factory=list)
+    parquets: list[tuple[Path, int]] = field(default_factory=list)
+    texts: list[tuple[Path, int]] = field(default_factory=list)
+    tables: list[tuple[Path, int]] = field(default_factory=list)
+    sidecars: int = 0
+    others: list[Path] = field(default_factory=list)
+    below: list["Place"] = field(default_factory=list)
+    unread: list[tuple[Path, str]] = field(default_factory=list)
+
+    def within(self) -> Iterator["Place"]:
+        """Yield the folder and all below it."""
+        yield self
+        for each in self.below:
+            yield from each.within()
+
+    @property
+    def holds_anything(self) -> bool:
+        """Whether there is a picture, a tar, a parquet or a table in it or below."""
+        return any(each.pictures or each.tars or each.parquets or each.texts or each.tables for each in self.within())
+
+
+class Budget:
+    """Counts what is looked at. `spent` says whether something was left out for it."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self.left, self.spent = most, False
+
+    def take(self) -> bool:
+        """Take one entry. Returns False where none is left."""
+        self.left -= 1
+        self.spent |= self.left < 0
+        return self.left >= 0
+
+
+def walk(folder: Path, budget: Budget) -> Place:
+    """List a folder and what lies below it. Links to folders are not followed.
+
+    Args:
+        folder: The folder.
+        budget: How much may be looked at.
+
+    Raises:
+        OSError: If the folder itself cannot be listed.
+    """
+    return _listed(folder, list(os.scandir(folder)), budget)
+
+
+def _listed(folder: Path, entries: list[os.DirEntry[str]], budget: Budget) -> Place:
+    place, folders, beside = Place(folder), list[Path](), list[tuple[Path, int]]()
+    for entry in sorted(entries, key=lambda each: each.name):
+        path = Path(entry.path)
+        if is_system_file(entry.name):
+            continue
+        if not budget.take():
+            place.unread.append((folder, BEYOND))
+            break
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(path)
+        elif entry.is_symlink() and not path.is_file():
+            place.unread.append((path, LINK if path.is_dir() else BROKEN_LINK))
+        elif entry.is_file():
+            _enter(place, path, entry.stat().st_size, beside)
+    _tell_sidecars(place, beside)
+    for path in folders:
+        _descend(place, path, budget)
+    return place
+
+
+def _descend(place: Place, path: Path, budget: Budget) -> None:
+    try:
+        entries = list(os.scandir(path))
+    except OSError:
+        place.unread.append((path, CLOSED))
+        return
+    if {each.name for each in entries}.issuperset(_WAREHOUSE):
+        place.unread.append((path, HOME))
+    elif budget.left < 0:
+        place.unread.append((path, BEYOND))
+    else:
+        place.below.append(_listed(path, entries, budget))
+
+
+def _enter(place: Place, path: Path, size: int, beside: list[tuple[Path, int]]) -> None:
+    """Enter a file by its name; what may lie beside a picture is told apart when all names are known."""
+    name = path.name.lower()
+    ending = PurePosixPath(name).suffix
+    if ending in PICTURE_ENDINGS:
+        place.pictures.append((path, size))
+    elif is_table(name):
+        place.tables.append((path, size))
+    elif name.endswith("_stats.json") or name.startswith("_") or ending == ".crc":
+        return  # by-products of img2dataset and Spark
+    elif ending == ".tar":
+        place.tars.append((path, size))
+    elif ending in PARQUET:
+        place.parquets.append((path, size))
+    elif ending in SIDECARS:
+        beside.append((path, size))
+    elif name.endswith(ENDINGS):
+        place.texts.append((path, size))
+    else:
+        place.others.append(path)
+
+
+def _tell_sidecars(place: Place, beside: list[tuple[Path, int]]) -> None:
+    stems = {path.stem for path, _ in place.pictures} | {path.name for path, _ in place.pictures}
+    for path, size in beside:
+        if path.stem in stems or (place.pictures and path.suffix.lower() != ".json"):
+            place.sidecars += 1
+        elif path.suffix.lower() == ".json":
+            place.texts.append((path, size))
+        else:
+            place.others.append(path)

@@ -1,0 +1,109 @@
+"""Logs of old runs go, and with them nothing that Dagster shows of tables, shards and runs now."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.runtime import instance
+from orchestration.runtime.history import ended_runs, run_logs
+
+SHARDS = dg.DynamicPartitionsDefinition(name="shards")
+
+
+@dg.asset(partitions_def=SHARDS)
+def shard_rows() -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata={"rows": 3})
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("whole", asset="table")])
+def table(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    yield dg.MaterializeResult(metadata={"run": context.run.run_id})
+    yield dg.AssetCheckResult(passed=True, check_name="whole")
+
+
+@dg.asset
+def failing() -> None:
+    raise ValueError("the disk is not mounted")
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """Return Dagster's instance as a warehouse has it."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    folder = instance.prepare(tmp_path)
+    with dg.DagsterInstance.from_config(str(folder)) as made:
+        yield made
+
+
+def runs(made: dg.DagsterInstance, number: int) -> list[str]:
+    made.add_dynamic_partitions("shards", ["a"])
+    dg.materialize([shard_rows], instance=made, partition_key="a")
+    return [dg.materialize([table], instance=made).run_id for _ in range(number)]
+
+
+def no_warning(sentence: str) -> None:
+    pytest.fail(sentence)
+
+
+def test_what_is_shown_now_outlives_the_log_of_its_run(kept: dg.DagsterInstance) -> None:
+    folder = Path(kept.root_directory)
+    ids = runs(kept, 4)
+    before = run_logs.logged_runs(folder)
+    assert before == 5
+    assert run_logs.forget_old_logs(folder, 2, no_warning) == 3
+    assert run_logs.logged_runs(folder) == 2
+    assert {run.run_id for run in kept.get_runs()} >= set(ids), "a run key must not run twice"
+    assert kept.get_materialized_partitions(shard_rows.key) == {"a"}, "its run is the oldest"
+    newest = kept.get_latest_materialization_event(table.key)
+    assert newest is not None and newest.run_id == ids[-1]
+    [(check, record)] = kept.event_log_storage.get_latest_asset_check_execution_by_key([*table.check_keys]).items()
+    assert check.name == "whole" and record.run_id == ids[-1]
+    assert len(kept.fetch_materializations(table.key, limit=10).records) == 2
+    assert list(kept.all_logs(ids[-1])) and not list(kept.all_logs(ids[0]))
+    assert run_logs.forget_old_logs(folder, 2, no_warning) == 0
+    dg.materialize([table], instance=kept)
+
+
+def test_the_history_stops_growing(kept: dg.DagsterInstance) -> None:
+    folder, sizes = Path(kept.root_directory), list[int]()
+    for _ in range(4):
+        runs(kept, 1)
+        run_logs.forget_old_logs(folder, 2, no_warning)
+        sizes.append(sum(path.stat().st_size for path in (folder / "history" / "runs").glob("*.db")))
+        assert run_logs.logged_runs(folder) == 2
+    assert sizes[-1] - sizes[1] < 4 * 40_000, "four runs, each with a log without events"
+
+
+def test_a_history_in_use_is_left_for_the_next_run(kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, said = Path(kept.root_directory), list[str]()
+    runs(kept, 3)
+    connect = sqlite3.connect
+    monkeypatch.setattr(run_logs.sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0.1}))
+    with connect(folder / "history" / "runs" / "index.db", isolation_level=None) as other:
+        other.execute("begin immediate")
+        assert run_logs.forget_old_logs(folder, 1, said.append) == 0
+        other.execute("rollback")
+    assert "the next run tries again" in said[0]
+    assert run_logs.logged_runs(folder) == 4
+
+
+def test_other_storages_are_left_alone(tmp_path: Path) -> None:
+    assert run_logs.forget_old_logs(tmp_path, 1, no_warning) == 0
+    assert ended_runs.ended_runs(tmp_path) == (None, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_failure_is_read_without_writing(kept: dg.DagsterInstance) -> None:
+    folder = Path(kept.root_directory)
+    runs(kept, 1)
+    dg.materialize([failing], instance=kept, raise_on_error=False)
+    failed, done = ended_runs.ended_runs(folder)
+    assert failed is not None and done is not None and failed.at >= done.at
+    events = ended_runs.failure_events(folder, failed.run_id)
+    assert any("the disk is not mounted" in event for event in events)
+    assert "DAGSTER_HOME" in os.environ
