@@ -35,7 +35,7 @@ everything = dg.define_asset_job(
 )
 fingerprint_shard = dg.define_asset_job(
     "fingerprint_shard",
-    selection=dg.AssetSelection.assets("landing_shards", "image_fingerprints"),
+    selection=dg.AssetSelection.assets("landing_shards", "landing_dumps", "image_fingerprints"),
     description="Fingerprint shards of the image dump. The sensor starts it for new shards.",
 )
 derive = dg.define_asset_job(
@@ -48,7 +48,7 @@ generations_only = dg.define_asset_job(
     selection=(
         dg.AssetSelection.assets("generation_fingerprints", "match_candidates")
         | dg.AssetSelection.groups("matches", "provenance", "reports", "warehouse")
-        | dg.AssetSelection.assets(dg.AssetKey(["catalog", "generations"]), dg.AssetKey(["catalog", "not_taken"]))
+        | dg.AssetSelection.assets(["catalog", "generations"], ["catalog", "not_taken"], ["fingerprints", "coverage"])
     ),
     description="Match new generations with the current training set.",
 )

@@ -61,7 +61,7 @@ def test_a_shard_delivered_again_stays_due_when_its_run_ends_early(
     assert defs.resolve_job_def("fingerprint_shard").execute_in_process(instance=dagster_instance).success
     landing.shard("00000", rows_of(20, 3))
     catalog_alone = defs.resolve_implicit_global_asset_job_def().get_subset(
-        asset_selection={dg.AssetKey("landing_shards")}
+        asset_selection={dg.AssetKey("landing_shards"), dg.AssetKey("landing_dumps")}
     )
     assert catalog_alone.execute_in_process(instance=dagster_instance).success
     result = tick(dagster_instance)

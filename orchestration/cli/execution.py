@@ -11,21 +11,19 @@ from pathlib import Path
 
 import dagster as dg
 import sqlalchemy.exc
-from dagster._utils.error import SerializableErrorInfo
 
 from orchestration import progress
 from orchestration.catalog import absences, opt_outs
 from orchestration.facts import Facts
 from orchestration.matches import calibration
 from orchestration.runtime import full_disks, homes, instance
+from orchestration.runtime.failures import told
 from orchestration.runtime.resources import require_encoders
 from orchestration.settings import Settings
 from orchestration.warehouse import publishing
 from transforms.catalog.opt_outs import OptOutListError
 from transforms.encoders import EncoderUnavailable
 
-_OWN = ("orchestration.", "transforms.")  # the modules of our own errors
-_DAGSTER = "dagster."
 _INTERRUPTED = "interrupted; the next run goes on from here"
 _INTERRUPTS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 
@@ -162,20 +160,3 @@ def interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
     errors = [event.step_failure_data.error for event in events if event.is_step_failure]
     errors += [event.job_failure_data.error for event in events if event.is_job_failure]
     return any(error is not None and error.cls_name in _INTERRUPTS for error in errors)
-
-
-def told(error: SerializableErrorInfo) -> str:
-    """Return the message of an error that explains most: the outermost of our own classes.
-
-    It names the file and the fix, while its cause is what a library said. Without one it is the outermost that is not
-    Dagster's.
-    """
-    messages = []
-    cause: SerializableErrorInfo | None = error
-    while cause is not None:
-        messages.append(cause.message.strip())
-        cause = cause.cause
-    own = next((each for each in messages if each.startswith(_OWN)), None)
-    if own is not None:
-        return own.partition(": ")[2] or own
-    return next((each for each in messages if not each.startswith(_DAGSTER)), messages[-1])

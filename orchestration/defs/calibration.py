@@ -21,6 +21,7 @@ from orchestration.matches import null_scores as scores
 from orchestration.matches.calibration import CalibrationReader
 from orchestration.matches.search import read_search
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.readable import count
 
@@ -32,6 +33,7 @@ from transforms.readable import count
     deps=["cluster_members", "generation_fingerprints"],
     pool="gpu",
 )
+@explained
 def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Best scores of pictures outside the training set: each training picture is searched among all others.
 
@@ -70,13 +72,9 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
 def _report(facts: Facts) -> dg.MaterializeResult:
     fit = facts["null_fits"].read().to_pylist()
     best = np.sort(facts["null_scores"].read(["score"])["score"].to_numpy())
-    return dg.MaterializeResult(
-        metadata={
-            **asset_metadata.fact(facts["null_scores"]),
-            **{f"score at {q:.0%}": float(np.quantile(best, q)) for q in (0.5, 0.95, 1.0) if len(best)},
-            **{name: value for row in fit for name, value in row.items() if value is not None},
-        }
-    )
+    quantiles = {f"score at {q:.0%}": float(np.quantile(best, q)) for q in (0.5, 0.95, 1.0) if len(best)}
+    measured = {name: value for row in fit for name, value in row.items() if value is not None}
+    return asset_metadata.fact_result(facts, "null_scores", quantiles | measured)
 
 
 @dg.asset(
@@ -86,6 +84,7 @@ def _report(facts: Facts) -> dg.MaterializeResult:
     deps=["match_candidates", "null_scores"],
     pool="gpu",
 )
+@explained
 def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Best scores of each generation against a sample of training pictures: what it has in common with many."""
     facts, size = warehouse.facts, warehouse.settings.limits.null_sample
@@ -100,4 +99,4 @@ def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehou
         else:
             table.clear()
         table.note_recipe(made_by)
-    return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "scored now": scored})
+    return asset_metadata.fact_result(facts, "generation_backgrounds", {"scored now": scored})

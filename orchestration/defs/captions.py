@@ -7,6 +7,7 @@ import dagster as dg
 
 from orchestration.duplicates import captions
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 
 
@@ -17,18 +18,16 @@ from orchestration.runtime.resources import WarehouseResource
     deps=["landing_shards"],
     pool="cpu",
 )
+@explained
 def caption_groups(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Captions that nearly equal a more frequent one, in groups named after that one. Recalled rows are included."""
     join = captions.update(warehouse.facts, warehouse.settings)
-    table = warehouse.facts["caption_groups"]
-    groups = table.read(["group_key"])["group_key"].unique()
+    groups = warehouse.facts["caption_groups"].read(["group_key"])["group_key"].unique()
     unmeasured = "not measured: no sampled caption is near another"
-    return dg.MaterializeResult(
-        metadata={
-            **asset_metadata.fact(table),
-            "groups": len(groups),
-            "distinct captions": join["new"],
-            "exact": join["exact"],
-            "recall": unmeasured if join["recall"] is None else join["recall"],
-        }
-    )
+    told = {
+        "groups": len(groups),
+        "distinct captions": join["new"],
+        "exact": join["exact"],
+        "recall": unmeasured if join["recall"] is None else join["recall"],
+    }
+    return asset_metadata.fact_result(warehouse.facts, "caption_groups", told)

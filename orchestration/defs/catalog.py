@@ -1,10 +1,11 @@
 """What was trained on? Assets of the stage `catalog`.
 
-What belongs here: the asset `landing_shards`. What does not: inspecting shards (`orchestration/catalog/shards.py`), the
-one row shape of all dialects (`sql/catalog/samples.sql`).
+What belongs here: the assets of the landing folders. What does not: inspecting shards
+(`orchestration/catalog/shards.py`), the one row shape of all dialects (`sql/catalog/samples.sql`).
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import dagster as dg
 from pydantic import Field
@@ -13,6 +14,7 @@ from orchestration.catalog import absences, not_taken, shards
 from orchestration.catalog.partitions import register_partitions
 from orchestration.progress import say
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.catalog.not_taken import NotTakenCounts
 
@@ -24,15 +26,32 @@ class LandingConsent(dg.Config):
     accept_drop: bool = Field(False, description="Go on although shards are gone of which much could be searched.")
 
 
-@dg.asset(group_name="catalog", kinds={"lancedb", "parquet"}, owners=["team:data-engineering"])
+@dg.multi_asset(
+    name="landing_shards",
+    specs=[
+        dg.AssetSpec(
+            "landing_shards",
+            description="Every shard in the landing folders, validated once per delivery. An unusable file keeps the "
+            "reason.\n\nA shard whose files did not change since the last run is not read again. A dataset of which "
+            "nothing is found stops the run, and so does an encoder that cannot be loaded.",
+            group_name="catalog",
+            kinds={"lancedb", "parquet"},
+            owners=["team:data-engineering"],
+        ),
+        dg.AssetSpec(
+            "landing_dumps",
+            description="The list of image dumps in the landing folders: each is a partition of `image_fingerprints`.",
+            group_name="catalog",
+            kinds={"file"},
+            owners=["team:data-engineering"],
+        ),
+    ],
+)
+@explained
 def landing_shards(
     context: dg.AssetExecutionContext, config: LandingConsent, warehouse: WarehouseResource
-) -> dg.MaterializeResult:
-    """Every shard in the landing folders, validated once per delivery. An unusable file keeps the reason.
-
-    A shard whose files did not change since the last run is not read again. A dataset of which nothing is found stops
-    the run, and so does an encoder that cannot be loaded.
-    """
+) -> Iterator[dg.MaterializeResult]:
+    """Find and validate what landed, and make a partition of every image dump."""
     warehouse.require_encoders()
     counts: defaultdict[str, NotTakenCounts] = defaultdict(NotTakenCounts)
     delivered = shards.discover(warehouse.settings, counts)
@@ -50,11 +69,8 @@ def landing_shards(
     for failure in failures:
         context.log.warning(failure)
     listed = "\n".join(f"- {asset_metadata.escape(failure)}" for failure in failures)
-    return dg.MaterializeResult(
-        metadata={
-            **asset_metadata.fact(warehouse.facts["landing_shards"]),
-            "training rows": sum(shard.rows for shard in landed),
-            **changes,
-            "failed": dg.MetadataValue.md(listed or "none"),
-        }
-    )
+    failed = dg.MetadataValue.md(listed or "none")
+    told = {"training rows": sum(shard.rows for shard in landed), **changes, "failed": failed}
+    yield asset_metadata.fact_result(warehouse.facts, "landing_shards", told)
+    dumps = sum(shard.images is not None for shard in delivered)
+    yield dg.MaterializeResult("landing_dumps", {"dumps": dumps}, data_version=asset_metadata.OF_EACH_PARTITION)

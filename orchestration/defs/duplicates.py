@@ -12,6 +12,7 @@ import dagster as dg
 from orchestration.duplicates import copy_joins, members, pairs
 from orchestration.fingerprints.notes import forget_outdated_shards
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.readable import count
 
@@ -23,13 +24,14 @@ from transforms.readable import count
     deps=["landing_shards", "image_fingerprints"],  # the landing too: `derive` leaves the fingerprints between them out
     pool="cpu",
 )
+@explained
 def near_hashes(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of different PDQ hashes within `thresholds.pdq` bits, found exactly; new ones are joined with all."""
     facts, settings = warehouse.facts, warehouse.settings
     forget_outdated_shards(facts)
     join = copy_joins.HashJoin(facts, warehouse.encoder().id, settings.thresholds.pdq, settings.compute)
     notes = copy_joins.update(join)
-    return dg.MaterializeResult(metadata={**asset_metadata.fact(facts["near_hashes"]), **_of_joins(notes)})
+    return asset_metadata.fact_result(facts, "near_hashes", _of_joins(notes))
 
 
 @dg.asset(
@@ -39,6 +41,7 @@ def near_hashes(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     deps=["landing_shards", "image_fingerprints"],
     pool="gpu",
 )
+@explained
 def near_pictures(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of different pictures with close copy embeddings; new ones are joined with all.
 
@@ -50,7 +53,7 @@ def near_pictures(context: dg.AssetExecutionContext, warehouse: WarehouseResourc
         facts, warehouse.encoder().id, settings.thresholds.similar, settings.joins, settings.compute
     )
     notes = copy_joins.update(join)
-    return dg.MaterializeResult(metadata={**asset_metadata.fact(facts["near_pictures"]), **_of_joins(notes)})
+    return asset_metadata.fact_result(facts, "near_pictures", _of_joins(notes))
 
 
 def _of_joins(notes: list[dict]) -> dict[str, Any]:
@@ -72,20 +75,15 @@ def _of_joins(notes: list[dict]) -> dict[str, Any]:
     deps=["near_hashes", "near_pictures"],
     pool="cpu",
 )
+@explained
 def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of training rows with equal bytes or pixels, close hashes, or close embeddings that pixels confirm."""
     compared = pairs.update(warehouse.facts, warehouse.duplicate_thresholds, warehouse.training_picture)
     if compared.failed:
         context.log.warning("%s not compared by pixels; the next run tries again", count(compared.failed, "pair"))
-    table = warehouse.facts["duplicate_pairs"]
-    return dg.MaterializeResult(
-        metadata={
-            **asset_metadata.fact(table),
-            "compared by pixels now": compared.compared,
-            "could not be compared": compared.failed,
-            **table.counts("method"),
-        }
-    )
+    told = {"compared by pixels now": compared.compared, "could not be compared": compared.failed}
+    methods = warehouse.facts["duplicate_pairs"].counts("method")
+    return asset_metadata.fact_result(warehouse.facts, "duplicate_pairs", told | methods)
 
 
 @dg.asset(
@@ -95,10 +93,10 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
     deps=["duplicate_pairs", "recalled_rows"],
     pool="cpu",
 )
+@explained
 def cluster_members(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Components of the confirmed pairs, cut so that every member is confirmed against its representative."""
     facts, memory = warehouse.facts, int(warehouse.settings.joins.memory)
     members.update(facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.encoder().id, memory)
-    table = facts["cluster_members"]
-    heads = table.read(["representative_id"])["representative_id"]
-    return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "clusters": len(heads.unique())})
+    heads = facts["cluster_members"].read(["representative_id"])["representative_id"]
+    return asset_metadata.fact_result(facts, "cluster_members", {"clusters": len(heads.unique())})

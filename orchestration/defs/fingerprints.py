@@ -4,12 +4,14 @@ What belongs here: the assets. What does not: which shards are due and committin
 how pictures are decoded, hashed and embedded (`transforms/`), status and coverage (`sql/fingerprints/`).
 """
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from orchestration.catalog import absences, not_taken
 from orchestration.catalog.partitions import SHARDS
 from orchestration.fingerprints import notes, second_dump
-from orchestration.fingerprints.accounts import Accounts, shard_metadata, unusable
+from orchestration.fingerprints.accounts import Accounts, partition_events, partition_results, unusable
 from orchestration.fingerprints.due_shards import due_shards
 from orchestration.fingerprints.generations import GenerationFingerprinter, complaints, find_generations
 from orchestration.fingerprints.makers import Makers
@@ -17,6 +19,7 @@ from orchestration.fingerprints.shard_writer import maintain
 from orchestration.fingerprints.shards import ShardFingerprinter
 from orchestration.progress import say
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.readable import count
 
@@ -25,12 +28,15 @@ from transforms.readable import count
     group_name="fingerprints",
     kinds={"lancedb", "onnx"},
     owners=["team:data-engineering"],
-    deps=["landing_shards"],
+    deps=["landing_dumps"],
     partitions_def=SHARDS,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="gpu",
 )
-def image_fingerprints(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+@explained
+def image_fingerprints(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
     """SHA-256, pixel hash, PDQ and embeddings of every training picture; one shard of the image dump a partition.
 
     Without a selected partition, a run covers every shard that is new or was delivered again. Finished shards are not
@@ -46,21 +52,17 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: WarehouseRe
         accounts.add(account)
         if account.complaint:
             context.log.warning("%s: %s", shard.partition, account.complaint)
-        if account.usable and (keys is None or len(keys) > 1):
-            context.log_event(
-                dg.AssetMaterialization(context.asset_key, metadata=shard_metadata(account), partition=shard.partition)
-            )
+        if account.usable and keys is None:
+            yield from partition_events(facts, [shard.partition])
     if due:
         context.log.info("fact tables: %s", maintain(facts, warehouse.settings.limits.index_rows))
     if broken := {name: why for name, why in notes.broken_shards(facts).items() if name in (keys or ())}:
         raise dg.Failure(unusable(broken), allow_retries=False)
-    return dg.MaterializeResult(
-        metadata={
-            **asset_metadata.fact(facts["image_fingerprints"]),
-            **accounts.metadata(),
-            **{f"{kind} encoder": name for kind, name in warehouse.encoder_names.items()},
-        }
-    )
+    told = accounts.metadata() | {f"{kind} encoder": name for kind, name in warehouse.encoder_names.items()}
+    if keys is None:
+        yield asset_metadata.fact_result(facts, "image_fingerprints", told)
+    else:
+        yield from partition_results(facts, sorted(keys), told)
 
 
 @dg.asset(
@@ -70,6 +72,7 @@ def image_fingerprints(context: dg.AssetExecutionContext, warehouse: WarehouseRe
     deps=["image_fingerprints"],
     pool="gpu",
 )
+@explained
 def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Hashes of a second dump of the same rows, where the settings name one. Finished shards are not read."""
     facts, makers = warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
@@ -80,11 +83,11 @@ def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
         accounts.add(account)
         if account.complaint:
             context.log.warning("%s: %s", shard.partition, account.complaint)
-    table = asset_metadata.fact(facts["redownload_fingerprints"])
-    return dg.MaterializeResult(metadata={**table, **accounts.metadata()})
+    return asset_metadata.fact_result(facts, "redownload_fingerprints", accounts.metadata())
 
 
 @dg.asset(group_name="fingerprints", kinds={"lancedb", "onnx"}, owners=["team:safety-research"], pool="gpu")
+@explained
 def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Hashes of every generated image, and embeddings of its views: whole, mirrored, parts. Reads only new images."""
     makers = Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
@@ -102,5 +105,4 @@ def generation_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
         )
     for complaint in complaints(found):
         context.log.warning(complaint)
-    table = asset_metadata.fact(warehouse.facts["generation_fingerprints"])
-    return dg.MaterializeResult(metadata={**table, **counts})
+    return asset_metadata.fact_result(warehouse.facts, "generation_fingerprints", counts)

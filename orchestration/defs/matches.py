@@ -16,6 +16,7 @@ from orchestration.matches import candidates, search
 from orchestration.matches.candidates import GenerationAligner, candidate_rows, evidence_rows, gather
 from orchestration.matches.search import SearchCounts, candidate_thresholds, read_search, readable_generations
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.readable import count
 
@@ -30,6 +31,7 @@ _READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates"
     deps=["cluster_members", "generation_fingerprints", "prompt_candidates"],
     pool="gpu",
 )
+@explained
 def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The likely sources of every generation by bytes, perceptual hash, embedding and prompt, compared by pixels.
 
@@ -62,13 +64,11 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
 
 
 def _report(facts: Facts, counts: SearchCounts, comparisons: PixelComparisons) -> dg.MaterializeResult:
-    return dg.MaterializeResult(
-        metadata={
-            **asset_metadata.fact(facts["match_candidates"]),
-            "confirmed by pixels": facts["match_evidence"].dataset().count_rows(filter="confirmed"),
-            "generations searched now": counts.generations,
-            "training pictures searched now": counts.pictures,
-            "compared by pixels now": comparisons.compared,
-            "could not be compared": comparisons.failed,
-        }
-    )
+    told = {
+        "confirmed by pixels": facts["match_evidence"].dataset().count_rows(filter="confirmed"),
+        "generations searched now": counts.generations,
+        "training pictures searched now": counts.pictures,
+        "compared by pixels now": comparisons.compared,
+        "could not be compared": comparisons.failed,
+    }
+    return asset_metadata.fact_result(facts, "match_candidates", told)

@@ -19,6 +19,7 @@ from orchestration.provenance import cliques, memorization
 from orchestration.provenance.memorization import MemorizationMeasures, count_eidetic, keep_only, measure_pairs
 from orchestration.provenance.outliers import outlier_rows
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.readable import count
 
@@ -35,6 +36,7 @@ _TRAINING = ("image_fingerprints", "copy_embeddings", "cluster_members")
     deps=["generation_fingerprints"],
     pool="cpu",
 )
+@explained
 def prompt_cliques(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The largest clique of near generations of every prompt. Only prompts whose generations changed are compared."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
@@ -46,7 +48,7 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: WarehouseResour
         table.upsert(pa.Table.from_pylist(list(some), table.schema))
     if failed:
         context.log.warning("generations of %s cannot be read; the next run tries again", count(failed, "prompt"))
-    return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "compared now": len(due), "failed now": failed})
+    return asset_metadata.fact_result(facts, "prompt_cliques", {"compared now": len(due), "failed now": failed})
 
 
 @dg.asset(
@@ -56,6 +58,7 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     deps=["match_candidates"],
     pool="cpu",
 )
+@explained
 def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Each generation with each source that pixels confirm, measured once by the measures of the papers."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
@@ -77,7 +80,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
             each.forget_recipe() if failed else each.note_recipe(made_by)
     if failed:
         context.log.warning("no picture for %s; the next run tries again", count(failed, "measurement"))
-    return dg.MaterializeResult(metadata={**asset_metadata.fact(table), "measured now": measured, "failed now": failed})
+    return asset_metadata.fact_result(facts, "memorized_pairs", {"measured now": measured, "failed now": failed})
 
 
 @dg.asset(
@@ -87,6 +90,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
     deps=["match_candidates"],
     pool="cpu",
 )
+@explained
 def outlier_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """How unusual the confirmed sources are, and a sample of training pictures to rank them among."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
@@ -101,4 +105,4 @@ def outlier_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResour
             index = read_index(facts, warehouse.encoder().id)
             rows = [outlier_rows(index, sources, cut.outlier_sample, cut.outlier_neighbours)]
         table.replace(rows, made_by)
-    return dg.MaterializeResult(metadata={**asset_metadata.fact(table)})
+    return asset_metadata.fact_result(facts, "outlier_scores")

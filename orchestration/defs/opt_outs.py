@@ -8,6 +8,7 @@ import dagster as dg
 from orchestration.catalog import opt_outs
 from orchestration.fingerprints.notes import forget_outdated_shards
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.catalog.opt_outs import OptOutListError
 
@@ -19,6 +20,7 @@ from transforms.catalog.opt_outs import OptOutListError
     deps=["landing_shards", "image_fingerprints"],
     pool="cpu",
 )
+@explained
 def recalled_rows(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """The training rows that an opt-out list names by id, URL, host or hash, each with the entry that names it.
 
@@ -31,4 +33,4 @@ def recalled_rows(warehouse: WarehouseResource) -> dg.MaterializeResult:
         counts = opt_outs.update_recalled_rows(warehouse.facts, warehouse.settings, lists)
     except OptOutListError as error:
         raise dg.Failure(f"nothing was published: {error}", allow_retries=False) from error
-    return dg.MaterializeResult(metadata={**asset_metadata.fact(warehouse.facts["recalled_rows"]), **counts})
+    return asset_metadata.fact_result(warehouse.facts, "recalled_rows", counts)

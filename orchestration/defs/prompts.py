@@ -9,6 +9,7 @@ import dagster as dg
 from orchestration.matches import caption_vectors, prompt_captions
 from orchestration.matches.prompt_candidates import choose, prompt_recipe
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 
 
@@ -19,6 +20,7 @@ from orchestration.runtime.resources import WarehouseResource
     deps=["landing_shards", "cluster_members", "generation_fingerprints"],
     pool="gpu",
 )
+@explained
 def prompt_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Training pictures whose caption is a generation's prompt: literally, normalised, or close in meaning.
 
@@ -34,11 +36,6 @@ def prompt_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseRes
     table, made_by = facts["prompt_candidates"], prompt_recipe(facts, settings, generations, encoder)
     if table.recipe != made_by:
         table.replace(choose(facts, settings, generations, prompts, encoder), made_by)
-    return dg.MaterializeResult(
-        metadata={
-            **asset_metadata.fact(table),
-            "prompts": len(prompts),
-            "rows of such a caption": facts["prompt_captions"].dataset().count_rows(),
-            **table.counts("method"),
-        }
-    )
+    captions = facts["prompt_captions"].dataset().count_rows()
+    told = {"prompts": len(prompts), "rows of such a caption": captions, **table.counts("method")}
+    return asset_metadata.fact_result(facts, "prompt_candidates", told)

@@ -10,6 +10,7 @@ from orchestration.guard import folders
 from orchestration.reports import exports
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import publishing
 from orchestration.warehouse.soundness import faults
@@ -27,6 +28,7 @@ class ExportVersion(dg.Config):
     owners=["team:curators"],
     deps=[dg.AssetKey(table.split(".")) for table in exports.TABLES],
 )
+@explained
 def curator_exports(
     context: dg.AssetExecutionContext, config: ExportVersion, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
@@ -50,5 +52,5 @@ def curator_exports(
             "pictures that could not be read": dg.MetadataValue.int(len(pictures.unread)),
             "folder": dg.MetadataValue.path(str(folder.resolve())),
         }
-        | {path.name: dg.MetadataValue.url(path.resolve().as_uri()) for path in files}
+        | {path.name: dg.MetadataValue.path(str(path.resolve())) for path in files}
     )

@@ -15,6 +15,7 @@ from pydantic import Field
 from orchestration.facts import ALSO_WRITTEN_BY, WRITTEN_BY
 from orchestration.reports import exports
 from orchestration.runtime import asset_metadata
+from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import build, sql_folder, version
 from orchestration.warehouse.models import Model, load
@@ -52,13 +53,14 @@ def _spec(key: dg.AssetKey, model: Model) -> dg.AssetSpec:
     name="warehouse",
     specs=[_spec(key, model) for key, model in _KEYS.items()],
     check_specs=[
-        dg.AssetCheckSpec(check.name, asset=key, description=f"Every row of {model.name}: {check.sentence}.")
+        dg.AssetCheckSpec(check.name, asset=key, description=asset_metadata.check(model, check), blocking=check.blocks)
         for key, model in _KEYS.items()
         for check in model.checks
     ],
     can_subset=True,
     pool="publish",
 )
+@explained
 def published_tables(
     context: dg.AssetExecutionContext, config: PublishingConsent, warehouse: WarehouseResource
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
@@ -76,7 +78,7 @@ def published_tables(
         if not exports.complete(exports.default_folder(home, plan.holder), plan.holder):  # a run was killed
             yield from (dg.MaterializeResult(selected[name]) for name in exports.TABLES if name in selected)
         return
-    with version.build_version(plan, facts, settings, home, context.run_id) as file:
+    with version.build_version(plan, facts, settings, home, context.run.run_id) as file:
         shown = {
             model.name: asset_metadata.metadata(file.con, model, file.rows[model.name], file.columns, WRITTEN_BY)
             for model in plan.models

@@ -6,13 +6,31 @@ What belongs here: adding accounts up, and showing them in Dagster. What does no
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
+import dagster as dg
+
+from orchestration.facts import Facts
+from orchestration.facts.filters import equals
+from orchestration.fingerprints import notes
+from orchestration.fingerprints.kinds import HASHES
+from orchestration.runtime import asset_metadata
 from transforms.fingerprints.fingerprint import FAILED, LOW_QUALITY
 from transforms.fingerprints.shard import Account
 from transforms.readable import count
 
 _SHOWN = 10
+_ASSET = "image_fingerprints"
+_TITLES = {
+    "ok": "ok",
+    "low_quality": "low quality",
+    "failed": "failed",
+    "unlisted": "not listed in the metadata",
+    "contradictions": "contradictions",
+    "broken": "broken",
+    "seconds": "seconds",
+}
 
 
 class Accounts:
@@ -51,6 +69,45 @@ def unusable(broken: Mapping[str, str]) -> str:
     return f"{count(len(broken), 'shard')} cannot be used, or not as a whole; what was read of them is kept:{listed}"
 
 
-def shard_metadata(account: Account) -> dict[str, int | str]:
-    """Return what Dagster shows of one shard, without what is empty."""
-    return {name: value if isinstance(value, int) else str(value) for name, value in account.row().items() if value}
+def partition_events(facts: Facts, partitions: Collection[str]) -> Iterator[dg.AssetMaterialization]:
+    """Yield what Dagster shows of partitions of `image_fingerprints`: the account of each, and its own version.
+
+    Args:
+        facts: The fact tables; notes are read.
+        partitions: Their names. One without fingerprints is left out.
+    """
+    for name, noted in notes.of_partitions(facts, partitions).items():
+        tags = asset_metadata.partition_tags(_version(noted), "landing_dumps")
+        yield dg.AssetMaterialization(_ASSET, metadata=_shown(noted), partition=name, tags=tags)
+
+
+def partition_results(
+    facts: Facts, partitions: Sequence[str], told: Mapping[str, Any]
+) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
+    """Yield the result of a run of some partitions.
+
+    Dagster takes the result of a run of several for that of each. So an event for each follows, which states its own.
+
+    Args:
+        facts: The fact tables.
+        partitions: Those of the run.
+        told: What to show of the run.
+    """
+    noted = notes.of_partitions(facts, partitions)
+    if len(partitions) == 1 and noted:
+        [only] = noted.values()
+        preview = asset_metadata.preview(facts[_ASSET], equals("shard_id", only[0]["shard_id"]))
+        yield dg.MaterializeResult(_ASSET, {**_shown(only), "preview": preview, **told}, data_version=_version(only))
+        return
+    yield dg.MaterializeResult(_ASSET, told)
+    yield from partition_events(facts, partitions)
+
+
+def _version(noted: Sequence[Mapping[str, Any]]) -> dg.DataVersion:
+    return asset_metadata.recipes_version(row["recipe"] for row in noted)
+
+
+def _shown(noted: Sequence[Mapping[str, Any]]) -> dict[str, int | float | str]:
+    row = next((each for each in noted if each["fingerprint"] == HASHES), noted[0])
+    counts = {title: row[column] for column, title in _TITLES.items() if row[column]}
+    return {"dagster/partition_row_count": row["ok"] + row["low_quality"] + row["failed"], **counts}

@@ -5,6 +5,7 @@ What belongs here: the fact table `fingerprinted_shards`. What does not: which s
 """
 
 from collections.abc import Collection
+from typing import Any
 
 import pyarrow as pa
 
@@ -105,6 +106,24 @@ def broken_shards(facts: Facts) -> dict[str, str]:
     """Return why the image dumps of shards cannot be read, or where they break off, by partition."""
     rows = facts["fingerprinted_shards"].read(["dataset", "shard", "broken"], "broken is not null").to_pylist()
     return {f"{row['dataset']}/{row['shard']}": row["broken"] for row in rows}
+
+
+def of_partitions(facts: Facts, partitions: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the notes of the fingerprints of first dumps that are done, by partition.
+
+    Args:
+        facts: The fact tables; `fingerprinted_shards` is read.
+        partitions: Which ones. Those without notes are left out.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    where = f"{_FIRST_DUMP} and recipe <> ''"
+    if len(partitions) == 1:
+        dataset, _, shard = next(iter(partitions)).partition("/")
+        where += f" and {equals('dataset', dataset)} and {equals('shard', shard)}"
+    for row in facts["fingerprinted_shards"].read(where=where).to_pylist():
+        if (name := f"{row['dataset']}/{row['shard']}") in partitions:
+            found.setdefault(name, []).append(row)
+    return found
 
 
 def unusable_shards(facts: Facts) -> dict[str, str]:

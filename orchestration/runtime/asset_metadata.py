@@ -1,17 +1,25 @@
-"""Metadata of a table for the Dagster UI: columns, a preview, a plot, and the lineage of each column.
+"""What the Dagster UI shows of a table: columns, a preview, a plot, the lineage of each column, and its data version.
 
-What belongs here: Markdown and Dagster metadata. What does not: the tables (`sql/`, `facts/schemas/`).
+What belongs here: Markdown, Dagster metadata, and the versions by which Dagster tells whether an asset is in step with
+those it was made from. What does not: the tables (`sql/`, `facts/schemas/`), recipes, by which runs decide what is due
+(`facts/recipes.py`).
+
+The version of a fact is that of its Lance tables. A run that finds nothing to do commits nothing, so it stays, and so
+does what Dagster says of all that was made from it. Versions of published tables Dagster derives from their SELECT and
+their inputs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import duckdb
+from dagster._core.definitions import data_version as versions
 
-from orchestration.facts import SCHEMAS, FactTable
+from orchestration.facts import ALSO_WRITTEN_BY, SCHEMAS, WRITTEN_BY, Facts, FactTable
+from orchestration.facts.schemas.meanings import meaning
 from orchestration.warehouse.lineage import lineage
-from orchestration.warehouse.models import Model
+from orchestration.warehouse.models import Check, Model
 from orchestration.warehouse.queries import query, query_names
 from transforms.readable import legible
 
@@ -19,6 +27,8 @@ _AT_ONCE = 1000  # Dagster's UI hides longer Markdown behind a link
 _WIDTH, _LABEL = 30, 36  # characters of the longest bar, of a label
 _PREVIEW = 5
 _CELL = 60
+OF_EACH_PARTITION = dg.DataVersion("of each partition")
+"""The version of what only orders steps: each partition has a version of its own."""
 _UNSHOWN = ("vector", "pixels")  # columns of facts with a thousand numbers each
 
 
@@ -105,15 +115,29 @@ def metadata(
     return found
 
 
-def fact(facts: FactTable) -> dict[str, Any]:
-    """Return the metadata of a fact table: its count of rows, and the first rows."""
+def fact_result(facts: Facts, asset: str, told: Mapping[str, Any] | None = None) -> dg.MaterializeResult:
+    """Return the result of an asset that writes facts: its count of rows, the first rows, and its version.
+
+    Args:
+        facts: The fact tables.
+        asset: The asset, which is also the name of its main table.
+        told: More to show.
+    """
+    rows = {"dagster/row_count": facts[asset].dataset().count_rows(), "preview": preview(facts[asset])}
+    return dg.MaterializeResult(asset, {**rows, **(told or {})}, data_version=fact_version(facts, asset))
+
+
+def preview(facts: FactTable, where: str | None = None) -> dg.MetadataValue:
+    """Return the first rows of a fact table.
+
+    Args:
+        facts: The table.
+        where: A Lance filter.
+    """
     dataset = facts.dataset()
     names = [name for name in dataset.schema.names if name not in _UNSHOWN]
-    shown = dataset.scanner(columns=names, limit=_PREVIEW).to_table().to_pylist()
-    return {
-        "dagster/row_count": dataset.count_rows(),
-        "preview": dg.MetadataValue.md(table(names, [list(row.values()) for row in shown])),
-    }
+    shown = dataset.scanner(columns=names, limit=_PREVIEW, filter=where).to_table().to_pylist()
+    return dg.MetadataValue.md(table(names, [list(row.values()) for row in shown]))
 
 
 def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -123,8 +147,19 @@ def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
     spec = spec.merge_attributes(tags={"raisonne/layer": layer})
     if layer != "facts":
         return spec
-    columns = [dg.TableColumn(field.name, str(field.type)) for field in SCHEMAS[name]]
+    columns = [dg.TableColumn(field.name, str(field.type), meaning(name, field.name)) for field in SCHEMAS[name]]
     return spec.merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns)})
+
+
+def check(model: Model, promise: Check) -> str:
+    """Return what Dagster says of a check, and of what follows where it fails.
+
+    Args:
+        model: The model.
+        promise: One of its checks.
+    """
+    follows = "the version is not published, and the last one stands" if promise.blocks else "the run warns of it"
+    return f"Every row of {model.name}: {promise.sentence}. Otherwise {follows}."
 
 
 def _lineage(model: Model, columns: Mapping[str, Mapping[str, str]], owner: Mapping[str, str]) -> dg.TableColumnLineage:
@@ -148,3 +183,36 @@ def asset_key(name: str, owner: Mapping[str, str]) -> dg.AssetKey | None:
         return dg.AssetKey("landing_shards")
     table_name = name.removeprefix("lance_")
     return dg.AssetKey(owner.get(table_name, table_name)) if name.startswith("lance_") else None
+
+
+def fact_version(facts: Facts, asset: str) -> dg.DataVersion:
+    """Return the version of a fact: the Lance versions of the tables that no other asset writes.
+
+    Args:
+        facts: The fact tables.
+        asset: The name of the asset that writes them.
+    """
+    written = (name for name in SCHEMAS if WRITTEN_BY.get(name, name) == asset and not ALSO_WRITTEN_BY[name])
+    return dg.DataVersion(", ".join(f"{name} {facts[name].version}" for name in written))
+
+
+def recipes_version(recipes: Iterable[str]) -> dg.DataVersion:
+    """Return the version of a partition: the recipes that its rows were made by."""
+    return dg.DataVersion(", ".join(sorted(recipes)))
+
+
+def partition_tags(version: dg.DataVersion, upstream: str) -> Mapping[str, str]:
+    """Return the tags by which an event that an asset logs itself states what Dagster states of an output.
+
+    Args:
+        version: The version of the partition.
+        upstream: The asset of the version `OF_EACH_PARTITION` that it was made from.
+    """
+    key = dg.AssetKey(upstream)
+    return {
+        versions.DATA_VERSION_TAG: version.value,
+        versions.DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
+        versions.CODE_VERSION_TAG: "",
+        versions.get_input_data_version_tag(key): OF_EACH_PARTITION.value,
+        versions.get_input_event_pointer_tag(key): versions.NULL_EVENT_POINTER,
+    }

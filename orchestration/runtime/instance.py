@@ -16,12 +16,18 @@ from orchestration.warehouse import publishing
 IN_PROCESS = "raisonne/in_process"
 """Tag of the runs that `raisonne run` executes in its own process."""
 _GRACE_S = 300
+_NUX = re.compile(r"(?m)^[#\s]*nux\s*:")
 _IN_URL = re.compile("[?]|%[0-9a-fA-F]{2}")
 """What SQLAlchemy, through which Dagster names its SQLite files, does not take literally."""
-CONFIG = """\
+_NO_DIALOG = """\
+nux:  # the dialog that asks a first visitor for an address
+  enabled: false
+"""
+CONFIG = f"""\
 # Written by raisonne where it is missing; yours to change.
 telemetry:
   enabled: false
+{_NO_DIALOG}\
 run_monitoring:
   enabled: true
   # without this a killed run keeps its pool slot, and the next one waits for ever
@@ -81,6 +87,9 @@ def prepare(home: Path) -> Path:
     if not config.exists():
         offer = _OFFER + "".join(f"# {line}\n" for line in FAST_STORAGE.splitlines())
         config.write_text(CONFIG + offer, encoding="utf-8")
+    elif not _NUX.search(config.read_text(encoding="utf-8")):  # one that an earlier release wrote
+        with config.open("a", encoding="utf-8") as written:
+            written.write(f"\n{_NO_DIALOG}")
     return folder
 
 

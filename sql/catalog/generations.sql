@@ -2,6 +2,13 @@
 -- unique: generation_id
 -- not_null: generation_id, source, path, status
 -- assert: (status = 'failed') = (failure is not null)
+-- column source: name of the source in the settings
+-- column prompt: text that the image was generated from
+-- column negative_prompt: text of what the image should not show
+-- column sampler: sampler that the generator used
+-- column steps: sampling steps
+-- column width: pixels of the decoded image
+-- column height: pixels of the decoded image
 -- column generation_id: source and path below it; of one in a tar or parquet, with its name there
 -- column path: the file; of one in a tar or parquet, that and its name there after `::`
 -- column model: as the first that states it calls it, like prompt, negative_prompt, seed, sampler and steps

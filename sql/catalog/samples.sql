@@ -2,6 +2,13 @@
 -- Column names are taken in any case; where a dialect has a name of its own, the first that is present counts.
 -- unique: sample_id
 -- not_null: sample_id, dataset, shard, row_number, unsafe, recalled
+-- column dataset: name of the dataset in the settings
+-- column shard: name of the metadata file without its ending
+-- column height: pixels as the metadata states them; the original's where it was resized
+-- column language: language of the caption, as the metadata states it
+-- column nsfw: the dataset's own label, as written
+-- column similarity: similarity of caption and picture, as the metadata states it
+-- column key: name of the picture in the image dump, as the metadata states it
 -- column sample_id: shard id and row number in one; the same wherever the same file is loaded
 -- column row_number: position in the metadata file, from 0
 -- column url_host: lower case, without user, port and path

@@ -6,6 +6,12 @@
 -- assert: (status = 'failed') = (failure is not null)
 -- assert: status <> 'broken' or broken is not null
 -- warn: status not in ('broken', 'failed')
+-- column dataset: name of the dataset in the settings
+-- column shard: name of the metadata file or the dump, without its ending
+-- column rows: training rows that the metadata file lists
+-- column metadata_path: the metadata file; NULL where there is none
+-- column images_path: the image dump; NULL where there is none
+-- column unlisted_examples: names of some of them
 -- column shard_id: the high bits of the ids of its rows
 -- column status: ok, images_only (a dump without metadata of the same name), broken (its dump cannot be read whole, or none of its pictures has a row), or failed (its metadata cannot be used)
 -- column failure: why the metadata file could not be used, and what to do

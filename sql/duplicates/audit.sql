@@ -8,6 +8,10 @@
 -- assert: farther_rows = 0
 -- assert: farthest_aligned is null or farthest_aligned <= aligned_limit
 -- assert: farthest_pdq is null or farthest_pdq <= pdq_limit
+-- column dataset: name of the dataset in the settings
+-- column rows: training rows of the dataset
+-- column pdq_limit: the setting `thresholds.pdq`, which farthest_pdq must not exceed
+-- column aligned_limit: the limit that farthest_aligned must not exceed
 -- column recalled_rows: rows that an opt-out list withdrew, with a usable picture or without
 -- column unusable_rows: rows whose picture is missing or could not be read
 -- column unique_rows: rows whose picture no other row shows

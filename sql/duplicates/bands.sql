@@ -1,6 +1,7 @@
 -- One row per band of duplicate counts, the steps in which every report counts copies.
 -- unique: band
 -- not_null: band, first, last
+-- column band: the counts in words, such as `1` or `5-9`
 -- column first: least number of training rows that show a picture of the band
 -- column last: greatest
 

@@ -6,6 +6,7 @@
 -- as: view
 -- unique: sample_id
 -- not_null: sample_id, normalised, caption_key
+-- column sample_id: the training row
 -- column normalised: the normalised caption
 -- column caption_key: its MD5
 

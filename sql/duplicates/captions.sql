@@ -11,6 +11,8 @@
 -- assert: spellings between normalised and rows
 -- assert: distinct_pictures <= pictures_known
 -- assert: pictures_known <= rows
+-- column distinct_urls: different URLs among the rows
+-- column distinct_hosts: different hosts of these URLs
 -- column group_key: MD5 of the normalised caption that the group is named after; see `duplicates.caption_keys`
 -- column caption: the most frequent spelling, as written
 -- column rows: training rows in the group

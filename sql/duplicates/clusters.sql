@@ -6,6 +6,7 @@
 -- not_null: sample_id, cluster_id, representative_id, rank, method, distance_to_representative
 -- assert: method in ('representative', 'sha256', 'pixels', 'pdq', 'aligned')
 -- assert: method = 'aligned' or distance_to_representative <= 31
+-- column sample_id: the training row
 -- column cluster_id: the representative's sample_id; stable while the representative stays in the set
 -- column representative_id: the largest picture of the cluster, the lowest id among equals
 -- column rank: order in which rows are kept: 1 is the representative, then the larger picture, then the lower id

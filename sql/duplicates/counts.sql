@@ -6,6 +6,11 @@
 -- assert: duplicate_count = exact_count + near_count
 -- assert: duplicate_count >= 2
 -- assert: min_similarity is null or (min_similarity between -1.001 and 1.001)
+-- column cluster_id: the cluster: the sample_id of its representative
+-- column representative_id: the row that stands for the cluster
+-- column distinct_urls: different URLs among the rows
+-- column distinct_captions: different captions, as written
+-- column distinct_hosts: different hosts of the URLs
 -- column duplicate_count: training rows in the cluster, the representative included
 -- column recalled_count: rows of the same picture that an opt-out list withdrew, on top of these
 -- column exact_count: of these, rows with the representative's bytes, itself included

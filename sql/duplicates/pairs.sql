@@ -7,6 +7,11 @@
 -- assert: sample_id_a < sample_id_b
 -- assert: method in ('sha256', 'pixels', 'pdq', 'aligned', 'similar')
 -- assert: distance <= threshold
+-- column sample_id_a: the row with the lower id
+-- column sample_id_b: the row with the higher id
+-- column pdq_distance: differing bits of 256 between the two hashes
+-- column aligned_distance: root mean square of aligned pixels, where these were compared
+-- column inliers: matched local features that agree on one geometry
 -- column method: sha256 (same bytes), pixels (same decoded pixels), pdq (perceptual hash), aligned (confirmed by aligned pixels), similar (close in embedding, not confirmed: not duplicates)
 -- column distance: sha256, pixels: 0; pdq: bits of 256; aligned: root mean square of aligned pixels; similar: 1 - cosine
 -- column threshold: the largest distance the method admits

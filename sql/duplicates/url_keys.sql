@@ -9,6 +9,7 @@
 -- as: view
 -- unique: sample_id
 -- not_null: sample_id, url, normalised_url
+-- column sample_id: the training row
 -- column url: as written
 -- column url_host: the host of the normalised URL, without `www.` and port; NULL where there is none
 -- column normalised_url: the URL without what is dropped

@@ -4,6 +4,8 @@
 -- assert: expected = ok + low_quality + failed + missing
 -- assert: missing >= 0
 -- assert: not_downloaded between 0 and failed
+-- column dataset: name of the dataset in the settings
+-- column ok: rows that can be compared by this fingerprint
 -- column fingerprint: sha256 (bytes), pdq (perceptual hash), or an encoder (embedding)
 -- column expected: training rows of the dataset
 -- column low_quality: rows whose picture is too flat for this fingerprint

@@ -1,6 +1,10 @@
 -- One row per reason for which pictures could not be used, with an example.
 -- unique: dataset, failure
 -- not_null: dataset, failure, rows, not_downloaded, missing, example_id, example_member
+-- column dataset: name of the dataset in the settings
+-- column failure: the reason, in plain words
+-- column rows: training rows that failed for it
+-- column example_id: one of these rows
 -- column not_downloaded: the dump's own report says that these pictures were never downloaded
 -- column missing: the dump names these pictures and holds no bytes of them
 -- column example_member: the picture's name in the dump; of one that was never downloaded its URL, or its row

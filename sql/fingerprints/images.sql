@@ -4,6 +4,10 @@
 -- assert: status in ('ok', 'low_quality', 'failed')
 -- assert: (status = 'failed') = (failure is not null)
 -- assert: status = 'failed' or (length(sha256) = 64 and length(pdq) = 64)
+-- column sample_id: the training row
+-- column dataset: its dataset
+-- column height: pixels of the delivered picture
+-- column member: name of the picture in the image dump
 -- column status: ok; low_quality (too flat for PDQ, other fingerprints hold); failed
 -- column failure: why the picture could not be used, in plain words
 -- column note: what is odd about a file whose pixels are whole: broken or oversized metadata, a missing end, further frames

@@ -4,6 +4,10 @@
 -- not_null: sample_id, dataset, outcome
 -- assert: outcome in ('same_bytes', 'same_picture', 'different_picture', 'unclear', 'gone', 'appeared', 'never')
 -- assert: (outcome = 'same_bytes') = (coalesce(sha256 = sha256_again, false))
+-- column sample_id: the training row
+-- column dataset: its dataset
+-- column sha256: of the file's bytes in the first dump
+-- column sha256_again: of the file's bytes in the second dump
 -- column outcome: same_bytes; same_picture (equal pixels, or PDQ within thresholds.pdq); different_picture; unclear (too flat for PDQ to tell, or the second dump breaks off before it); gone (readable before, not now); appeared (readable only now); never
 -- column same_pixels: whether the decoded pictures are equal, pixel by pixel
 -- column pdq_distance: differing bits of 256 between the two hashes

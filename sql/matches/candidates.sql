@@ -2,6 +2,9 @@
 -- unique: generation_id, sample_id, method
 -- not_null: generation_id, sample_id, method, score, region
 -- assert: method in ('sha256', 'pdq', 'embedding', 'prompt', 'prompt_normalised', 'prompt_semantic')
+-- column generation_id: the generation
+-- column sample_id: the training row that may be its source
+-- column method: what brings them together: sha256, pdq, embedding, prompt, prompt_normalised or prompt_semantic
 -- column score: from 0 to 1, higher is closer. sha256: 1; pdq: share of equal bits; embedding: cosine; prompt,
 --     prompt_normalised: 1, the caption is the prompt; prompt_semantic: cosine of the two texts
 -- column region: the part of the generation that was searched with, as fractions from its top left; the whole of it for a prompt

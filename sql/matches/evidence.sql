@@ -3,6 +3,11 @@
 -- not_null: generation_id, sample_id, copy_score, normalised_score, p_value
 -- assert: p_value > 0 and p_value <= 1
 -- assert: verdict is null or verdict in ('exact', 'copy', 'partial_copy', 'similar')
+-- column generation_id: the generation
+-- column sample_id: the training row that it was compared with
+-- column mirrored: whether the training picture was laid on mirrored
+-- column overlap_generation: share of the generation that the shared part covers
+-- column overlap_source: share of the training picture that the shared part covers
 -- column verdict: exact (same bytes or pixels), copy (the whole picture, confirmed by aligned pixels), partial_copy (a region, so confirmed), similar (close in embedding, not confirmed); NULL where nothing holds
 -- column copy_score: best cosine of the copy embeddings over the searched parts of the generation
 -- column normalised_score: copy_score less the mean of the generation's 3 best scores against sampled training pictures of other clusters

@@ -2,6 +2,7 @@
 -- unique: generation_id
 -- not_null: generation_id, p_value, q_value
 -- assert: q_value >= p_value and q_value <= 1
+-- column generation_id: the generation
 -- column p_value: of the strongest match; 1 where nothing came near
 -- column q_value: Benjamini-Hochberg over all searched generations
 

@@ -5,6 +5,8 @@
 -- assert: extracted <= reproduced and reproduced <= pictures
 -- assert: share between share_low and share_high and share_low >= 0 and share_high <= 1
 -- assert: extracted_share between extracted_low and extracted_high and extracted_low >= 0 and extracted_high <= 1
+-- column share: reproduced / pictures
+-- column extracted_share: extracted / pictures
 -- column band: how many training rows show the picture, recalled ones not counted
 -- column pictures: different pictures in the band, flat ones left out, as flat generations are
 -- column reproduced: of these, pictures that some generation copies (exact, copy or partial_copy)

@@ -5,6 +5,15 @@
 -- not_null: check_id, checked_at, bundle, decision, verdict, reason, latency_ms
 -- assert: decision in ('allow', 'block', 'unavailable')
 -- assert: verdict in ('exact', 'similar', 'no_match_found', 'not_searched')
+-- column check_id: name of the check, unique
+-- column decision: allow, block, or unavailable where the guard could not search
+-- column verdict: exact, similar, no_match_found or not_searched
+-- column threshold: the limit that the value was held against
+-- column p_value: how often a picture that is not in the training set has a best match this strong
+-- column reason: the decision in words
+-- column pixel_sha256: of all that the image shows; NULL where it could not be read
+-- column cluster_ids: all likely sources, as the bundle had them
+-- column latency_ms: milliseconds that the check took
 -- column checked_at: UTC
 -- column bundle: version of the warehouse that the bundle is of, and the bundle's digest
 -- column overrides: digest of the curators' list in force; empty without one

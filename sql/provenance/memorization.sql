@@ -10,6 +10,9 @@
 -- assert: tile_l2 is null or tile_l2 between 0 and 1
 -- assert: eidetic_k is null or eidetic_k >= 1
 -- assert: (eidetic_k is null) = (eidetic_k_is_bound is null)
+-- column generation_id: the generation
+-- column sample_id: the training row that it copies
+-- column verdict: exact, copy or partial_copy, as in matches.evidence
 -- column cluster_id: the cluster of the training row; its own id where no other row shows the picture
 -- column l2: root mean square of pixels in [0, 1], both pictures squeezed into 512 x 512
 -- column tile_l2: the largest l2 of the 16 corresponding tiles of 128 x 128; NULL where a picture could not be read

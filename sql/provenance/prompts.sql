@@ -10,6 +10,9 @@
 -- assert: (flagged is null) = (largest_clique < clique_size and clique_at_most >= clique_size)
 -- assert: replicated <= searched and confirmed_copies <= searched
 -- assert: (replication_rate is null) = (searched = 0)
+-- column source: name of the source of the generations in the settings
+-- column model: as stated; NULL where none is
+-- column prompt: text that the images were generated from
 -- column prompt_id: digest of source, model and prompt
 -- column generations: generations of the prompt, readable or not
 -- column unreadable: of these, those that could not be read; no test says anything of them

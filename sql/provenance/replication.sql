@@ -5,6 +5,7 @@
 -- assert: replicated <= searched and searched + flat <= generations
 -- assert: (rate is null) = (searched = 0)
 -- assert: rate is null or (rate between rate_low and rate_high and rate_low >= 0 and rate_high <= 1)
+-- column source: name of the source of the generations in the settings
 -- column model: NULL where none is stated
 -- column generations: generations that were found
 -- column flat: of these, those too flat to resemble anything (status low_quality), such as a safety checker's black image

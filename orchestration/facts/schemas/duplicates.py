@@ -27,6 +27,7 @@ TABLES = (
             "seconds": pa.float64(),
         },
         written_by="near_pictures",
+        also_written_by=("near_hashes",),
     ),
     TableDefinition(
         "joined_hashes",

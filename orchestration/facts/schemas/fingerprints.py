@@ -35,6 +35,7 @@ TABLES = (
             "seconds": pa.float64(),
         },
         written_by="image_fingerprints",
+        also_written_by=("redownload_fingerprints",),
     ),
     TableDefinition(
         "image_fingerprints",

@@ -1,0 +1,74 @@
+"""The first line of a failed step is the reason and the fix, as Dagster stores it and its UI shows it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._utils.error import SerializableErrorInfo
+
+from orchestration.runtime.failures import explained
+from orchestration.settings import SettingsError
+
+
+@dg.asset
+@explained
+def ours() -> None:
+    try:
+        Path("/no/such/file").read_bytes()
+    except OSError as error:
+        raise SettingsError("nothing is at /no/such/file; correct `path`") from error
+
+
+@dg.asset
+@explained
+def ends_early() -> Iterator[dg.MaterializeResult]:
+    yield dg.MaterializeResult()
+    raise dg.Failure("nothing was published: less can be searched; pass --accept-drop", allow_retries=False)
+
+
+@dg.asset
+@explained
+def of_a_library() -> None:
+    Path("/no/such/file").read_bytes()
+
+
+@dg.asset
+@explained
+def on_a_full_disk() -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("failing", "first_line"),
+    [
+        (ours, "Stopped: nothing is at /no/such/file; correct `path`"),
+        (ends_early, "Stopped: nothing was published: less can be searched; pass --accept-drop"),
+        (
+            of_a_library,
+            "Stopped: of_a_library: FileNotFoundError: [Errno 2] No such file or directory: '/no/such/file'",
+        ),
+    ],
+)
+def test_the_first_line_is_the_fix(
+    failing: dg.AssetsDefinition, first_line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = failure(failing, tmp_path, monkeypatch)
+    assert error.message == f"{first_line}\n"
+    assert error.cause is not None, "what happened stays in the log"
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = failure(on_a_full_disk, tmp_path, monkeypatch).message
+    assert message.startswith("Stopped: the disk of ") and "free some of it" in message
+
+
+def failure(asset: dg.AssetsDefinition, folder: Path, monkeypatch: pytest.MonkeyPatch) -> SerializableErrorInfo:
+    """Return the error that a run of the asset stores."""
+    (folder / "raisonne.toml").write_text('home = "home"\n')
+    (folder / "home").mkdir()
+    monkeypatch.setenv("RAISONNE_CONFIG", str(folder / "raisonne.toml"))
+    result = dg.materialize([asset], raise_on_error=False)
+    [event] = [each for each in result.all_events if each.is_step_failure]
+    assert event.step_failure_data.error is not None
+    return event.step_failure_data.error
