@@ -1,5 +1,6 @@
 """What is installed: the interpreter that `make` takes, the wheel and the sdist, and the lock on every Python."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -108,6 +109,33 @@ def test_the_lock_can_be_installed_on_every_python(version: str, tmp_path: Path)
     if done.returncode and any(word in done.stderr for word in _NO_INDEX):
         pytest.skip("no package index can be reached")
     assert done.returncode == 0, done.stderr
+
+
+def test_no_annotation_means_a_member_of_its_own_class() -> None:
+    """From Python 3.14 annotations are evaluated when the class is whole: `settings` may be its property by then."""
+    shadowed = []
+    for package in ("raisonne", "orchestration", "transforms"):
+        for path in (ROOT / package).rglob("*.py"):
+            classes = [each for each in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(each, ast.ClassDef)]
+            shadowed += [
+                f"{path}: {made.name}.{name}" for made in classes for name in _members(made) & _annotated(made)
+            ]
+    assert shadowed == []
+
+
+def _members(made: ast.ClassDef) -> set[str]:
+    return {each.name for each in made.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def _annotated(made: ast.ClassDef) -> set[str]:
+    """Return the names in the annotations of a class and its methods, but for those in quotes."""
+    found: list[ast.expr | None] = []
+    for node in made.body:
+        if isinstance(node, ast.AnnAssign):
+            found.append(node.annotation)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found += [node.returns, *(each.annotation for each in ast.walk(node.args) if isinstance(each, ast.arg))]
+    return {each.id for part in found if part for each in ast.walk(part) if isinstance(each, ast.Name)}
 
 
 @pytest.fixture(scope="module")
