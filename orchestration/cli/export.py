@@ -1,4 +1,4 @@
-"""`raisonne export`: reports, a removal list or a guard bundle from a published version.
+"""`raisonne export`: reports, a removal list, a guard bundle or what a plug-in writes, from a published version.
 
 What belongs here: arguments, file names on standard output, the exit code. What does not: the files
 (`reports/exports.py`, `reports/removal_lists.py`, `guard/export.py`), the options of a guard (`cli/guard/export.py`).
@@ -26,8 +26,20 @@ if TYPE_CHECKING:
     from orchestration.settings import Settings
 
 
+class _Export(click.Choice[str]):
+    """The exports that are ours. Plug-ins are looked for only where another one is named, since that takes time."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See click."""
+        if value in self.choices:
+            return value
+        from transforms import plug_ins
+
+        return click.Choice([*self.choices, *plug_ins.names(plug_ins.EXPORTS)]).convert(value, param, ctx)
+
+
 @click.command(epilog="Example: raisonne export removal-list --policy keep-1 --to removal")
-@click.argument("what", default="report", type=click.Choice(["report", "removal-list", "guard"]))
+@click.argument("what", default="report", type=_Export(["report", "removal-list", "guard"]))
 @click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), help="Folder. Default: the warehouse's own exports."
 )
@@ -55,7 +67,7 @@ def export(
 
     A report is two pages with their tables: how often pictures repeat, and where generated images come from. A removal
     list names the rows that a policy removes, for img2dataset, DataComp's resharder and datatrove. A guard is the
-    bundle that `raisonne check` and `raisonne serve` search.
+    bundle that `raisonne check` and `raisonne serve` search. Installed plug-ins add exports of their own.
     """
     if policy is not None and what != "removal-list":
         raise CommandError(
@@ -72,6 +84,7 @@ def export(
     from orchestration.guard.export_embeddings import GuardExportError
     from orchestration.reports import exports, removal_lists
     from orchestration.runtime.full_disks import explained
+    from transforms.plug_ins import PlugInError
 
     with open_published(settings, version) as con:
         [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
@@ -85,6 +98,8 @@ def export(
                 files = guard_bundles.export(con, settings, to, options)
             elif what == "report":
                 files = _reports(con, settings, to or folder, formats)
+            elif what != "removal-list":
+                files = _by_plug_in(con, settings, to or folder / f"export-{what}", what)
             else:
                 files = _removal_list(con, settings, to, folder, policy or "keep-1")
         except OSError as error:
@@ -92,7 +107,7 @@ def export(
             raise CommandError(full(error) or message) from None
         except duckdb.Error as error:
             raise CommandError(full(error) or damage_told(error) or str(error)) from None
-        except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError) as error:
+        except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError, PlugInError) as error:
             raise CommandError(full(error) or str(error)) from None
     for path in files:
         click.echo(path)
@@ -122,3 +137,13 @@ def _removal_list(
         raise CommandError(f"unknown policy {policy!r}; available: {names}", ExitCode.USAGE)
     folder = to or exports_folder / f"removal-{policy}"
     return removal_lists.write(con, folder, policy, settings.limits.duckdb_memory)
+
+
+def _by_plug_in(con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, name: str) -> list[Path]:
+    from orchestration.reports import exports
+    from transforms import plug_ins
+
+    plug_in = plug_ins.find(plug_ins.EXPORTS, name)
+    if plug_in is None:
+        raise CommandError(f"no plug-in offers the export {name!r} any more", ExitCode.USAGE)
+    return exports.write_by_plug_in(con, plug_in, folder, settings.limits.duckdb_memory)
