@@ -38,7 +38,7 @@ soak: $(READY)  ## an hour of kills, full disks and odd files beside readers; MI
 
 sbom: $(READY)  ## dist/sbom.cdx.json, CycloneDX: every package of the lock, with its version and hashes; the same each time
 	mkdir -p dist
-	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json \
+	$(BIN)/python -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json \
 	  requirements.lock
 
 lock: $(READY)  ## after changing dependencies

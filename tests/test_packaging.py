@@ -1,7 +1,9 @@
 """What is installed: the interpreter that `make` takes, the wheel and the sdist, and the lock on every Python."""
 
 import ast
+import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -97,6 +99,21 @@ def test_the_pythons_that_are_named_are_the_same_everywhere() -> None:
     named = [each.rpartition(" ")[2] for each in PROJECT["classifiers"] if each.startswith("Programming Language")]
     assert (PROJECT["requires-python"], named) == (">=3.12,<3.15", ["Only", *PYTHONS])
     assert (ROOT / ".python-version").read_text().split() == [*PYTHONS]
+
+
+def test_the_bill_of_materials_has_every_package_of_the_lock(tmp_path: Path) -> None:
+    """By the command of `make sbom`."""
+    told = subprocess.run(["make", "-n", "-o", ".venv/.ready", "sbom"], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    _, module, *words = told.stdout.partition("python ")[2].replace("\\\n", "").split()
+    file = tmp_path / "sbom.json"
+    command = [sys.executable, "-m", module, *(str(file) if "dist/" in word else word for word in words)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    bill = json.loads(file.read_bytes())
+    locked = re.findall(r"(?m)^([a-z0-9._-]+)(?:\[.*?\])?==(\S+)", (ROOT / "requirements.lock").read_text())
+    assert {(each["name"], each["version"]) for each in bill["components"]} == set(locked)
+    assert all(any(where.get("hashes") for where in each["externalReferences"]) for each in bill["components"])
+    assert bill["metadata"]["component"]["name"] == PROJECT["name"]
 
 
 @pytest.mark.parametrize("version", PYTHONS)
