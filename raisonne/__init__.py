@@ -20,15 +20,23 @@ if TYPE_CHECKING:
     from raisonne.case_view import CaseView
     from raisonne.runs import RunError, RunResult
     from raisonne.warehouse import Image, Warehouse
+    from transforms.catalog.not_taken import NotTaken
+    from transforms.dumps.dump import Dump
+    from transforms.dumps.members import ArchiveError, Listing, Member
     from transforms.encoders import Encoder, EncoderId
     from transforms.guard import Guard, Verdict
 
 __all__ = (
+    "ArchiveError",
     "CaseView",
+    "Dump",
     "Encoder",
     "EncoderId",
     "Guard",
     "Image",
+    "Listing",
+    "Member",
+    "NotTaken",
     "RunError",
     "RunResult",
     "Verdict",
@@ -38,11 +46,16 @@ __all__ = (
     "run",
 )
 _HOMES = {
+    "ArchiveError": "transforms.dumps.members",
     "CaseView": "raisonne.case_view",
+    "Dump": "transforms.dumps.dump",
     "Encoder": "transforms.encoders",
     "EncoderId": "transforms.encoders",
     "Guard": "transforms.guard",
     "Image": "raisonne.warehouse",
+    "Listing": "transforms.dumps.members",
+    "Member": "transforms.dumps.members",
+    "NotTaken": "transforms.catalog.not_taken",
     "RunError": "raisonne.runs",
     "RunResult": "raisonne.runs",
     "Verdict": "transforms.guard",

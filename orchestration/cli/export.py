@@ -1,4 +1,4 @@
-"""`raisonne export`: reports, a removal list or a guard bundle from a published version.
+"""`raisonne export`: reports, a removal list, a guard bundle or what a plug-in writes, from a published version.
 
 What belongs here: arguments, file names on standard output, the exit code. What does not: the files
 (`reports/exports.py`, `reports/removal_lists.py`, `guard/export.py`), the options of a guard (`cli/guard/export.py`).
@@ -57,10 +57,15 @@ class Exports(click.Group):
         Raises:
             UsageError: If there is no such export.
         """
-        if args[0] not in self.commands:
-            known = ", ".join(map(repr, self.commands))
+        if args[0] in self.commands:
+            return super().resolve_command(ctx, args)
+        from transforms import plug_ins
+
+        others = plug_ins.names(plug_ins.EXPORTS)
+        if args[0] not in others:
+            known = ", ".join(map(repr, [*self.commands, *others]))
             raise click.UsageError(f"{args[0]!r} is not one of {known}", ctx)
-        return super().resolve_command(ctx, args)
+        return args[0], _plug_in(args[0]), args[1:]
 
 
 class ExportCommand(click.Command):
@@ -108,7 +113,8 @@ _VERSION = click.option("--version", type=click.IntRange(1), help="A kept versio
 def export() -> None:
     """Write a report (the default), a removal list or a guard of a published version.
 
-    `raisonne export report --help`, `removal-list --help` and `guard --help` list the options of each.
+    `raisonne export report --help`, `removal-list --help` and `guard --help` list the options of each. Installed
+    plug-ins add exports of their own.
     """
 
 
@@ -180,6 +186,19 @@ def guard(to: Path | None, version: int | None, config: str | None, **options: o
         _print(guard_bundles.export(con, settings, to, given))
 
 
+def _plug_in(name: str) -> click.Command:
+    @click.command(name, cls=ExportCommand)
+    @_TO
+    @_VERSION
+    @CONFIG
+    def by_plug_in(to: Path | None, version: int | None, config: str | None) -> None:
+        """Write what an installed plug-in makes of a published version. Prints the files."""
+        with _exporting(config, version, to) as (con, settings, folder):
+            _print(_by_plug_in(con, settings, to or folder / f"export-{name}", name))
+
+    return by_plug_in
+
+
 @contextmanager
 def _exporting(
     config: str | None, version: int | None, to: Path | None
@@ -194,6 +213,7 @@ def _exporting(
     from orchestration.guard.export_embeddings import GuardExportError
     from orchestration.reports import exports, removal_lists
     from orchestration.runtime.full_disks import explained
+    from transforms.plug_ins import PlugInError
 
     with open_published(settings, version) as con:
         [(number,)] = con.execute("select max(version) from warehouse.versions").fetchall()
@@ -209,7 +229,7 @@ def _exporting(
             raise CommandError(full(error) or message) from None
         except duckdb.Error as error:
             raise CommandError(full(error) or damage_told(error) or str(error)) from None
-        except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError) as error:
+        except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError, PlugInError) as error:
             raise CommandError(full(error) or str(error)) from None
 
 
@@ -242,3 +262,13 @@ def _removal_list(
         raise CommandError(f"unknown policy {policy!r}; available: {names}", ExitCode.USAGE)
     folder = to or exports_folder / f"removal-{policy}"
     return removal_lists.write(con, folder, policy, settings.limits.duckdb_memory)
+
+
+def _by_plug_in(con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, name: str) -> list[Path]:
+    from orchestration.reports import exports
+    from transforms import plug_ins
+
+    plug_in = plug_ins.find(plug_ins.EXPORTS, name)
+    if plug_in is None:
+        raise CommandError(f"no plug-in offers the export {name!r} any more", ExitCode.USAGE)
+    return exports.write_by_plug_in(con, plug_in, folder, settings.limits.duckdb_memory)

@@ -49,7 +49,7 @@ class PublishedVersion:
     settings: Settings
     version: dict[str, Any]
 
-    def lance(self, name: str) -> lance.LanceDataset:
+    def dataset(self, name: str) -> lance.LanceDataset:
         """Open a fact table at the version that was published."""
         uri = str(self.settings.home / "facts" / f"{name}.lance")
         return lance.dataset(uri, version=self.version["lance_versions"][name])
@@ -74,7 +74,7 @@ def write(published: PublishedVersion, policy: Policy, files: BundleFiles, pictu
     Raises:
         GuardExportError: a picture has no embedding, or nothing is calibrated for the policy's p-value.
     """
-    table = published.lance(EMBEDDINGS[COPY])
+    table = published.dataset(EMBEDDINGS[COPY])
     dimension = table.schema.field("vector").type.list_size
     name = published.settings.encoders.copy_
     selection = _SelectedVectors(table, dimension, *_pictures(published.con, pictures))
@@ -130,7 +130,7 @@ def _pictures(con: duckdb.DuckDBPyConnection, count: int) -> tuple[npt.NDArray[n
 def _queries(published: PublishedVersion, dimension: int) -> npt.NDArray[np.float32]:
     search = published.settings.search
     names = [view.name for view in search_views(search.scales, search.flips)]
-    rows = published.lance("calibration_embeddings").to_table(filter="edit <> ''")
+    rows = published.dataset("calibration_embeddings").to_table(filter="edit <> ''")
     return export_measures.queries(rows, names, dimension)
 
 
@@ -138,8 +138,8 @@ def _calibration(
     published: PublishedVersion, policy: Policy, files: BundleFiles, table: lance.LanceDataset, dimension: int
 ) -> dict[str, Any]:
     """Write the scores and background that p-values need. Return the tail and the error rates."""
-    fits = published.lance("null_fits").to_table(filter="measure = 'normalised_score'").to_pylist()
-    rows = published.lance("calibration_pictures").to_table().to_pylist()
+    fits = published.dataset("null_fits").to_table(filter="measure = 'normalised_score'").to_pylist()
+    rows = published.dataset("calibration_pictures").to_table().to_pylist()
     if policy.p_value is not None and not rows:
         raise GuardExportError(
             "nothing is calibrated, so there are no p-values; leave --p-value out, or run with generations, or with "
@@ -147,7 +147,7 @@ def _calibration(
         )
     null = np.sort([row["score"] - row["background"] for row in rows if row["population"] == NOT_TRAINED])
     files.whole("null_scores", null.astype(np.float64))
-    ids = published.lance("null_scores").to_table(columns=["sample_id"]).column("sample_id").to_pylist()
+    ids = published.dataset("null_scores").to_table(columns=["sample_id"]).column("sample_id").to_pylist()
     background = table.to_table(columns=["sample_id", "vector"], filter=is_in("sample_id", ids)).sort_by("sample_id")
     flat = background["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     files.whole("background", flat.reshape(background.num_rows, dimension).astype(np.float32))

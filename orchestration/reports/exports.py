@@ -1,7 +1,7 @@
-"""Exports for curators: the reports as pages, and the tables behind them as files.
+"""Exports for curators: the reports as pages, the tables behind them as files, and what plug-ins write.
 
 What belongs here: writing published tables as files in a folder. What does not: the pages (`reports/pages.py`), the
-workbook (`reports/spreadsheets/workbook.py`), counting (`sql/reports/`).
+workbook (`reports/spreadsheets/workbook.py`), counting (`sql/reports/`), finding plug-ins (`transforms/plug_ins.py`).
 """
 
 import errno
@@ -20,6 +20,7 @@ from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets import workbook
 from orchestration.reports.spreadsheets.cells import safe_select
 from orchestration.settings import Settings
+from transforms.plug_ins import PlugIn
 from transforms.storage import staging
 
 TABLES = (
@@ -128,6 +129,50 @@ def write(
         _require_files(folder, names)
         _put(partial, folder, names, publication(con).number)
     return [folder / name for name in names if (folder / name).is_file()]
+
+
+def write_by_plug_in(con: duckdb.DuckDBPyConnection, plug_in: PlugIn, folder: Path, memory: str) -> list[Path]:
+    """Have a plug-in write a published version's export, all or none.
+
+    Args:
+        con: A connection to the version.
+        plug_in: Called with the connection and an empty folder.
+        folder: Where its files go. It must be new, empty, or of an earlier export by this plug-in, which is replaced.
+        memory: The most that DuckDB may hold, such as `"4GB"`.
+
+    Returns:
+        The files.
+
+    Raises:
+        PlugInError: If the plug-in is broken, or wrote no file.
+        FileExistsError: If the folder holds anything else.
+    """
+    folder = folder.resolve()
+    if _written_by(folder) not in (None, plug_in.entry.name):
+        message = f"holds what is no export {plug_in.entry.name!r}; choose another folder with --to"
+        raise FileExistsError(errno.EEXIST, message, str(folder))
+    con.execute("set memory_limit = ?", [memory])
+    with staging.staging_folder(folder.parent) as partial:
+        con.execute("set temp_directory = ?", [str(partial / ".spill")])
+        made = partial / folder.name
+        made.mkdir()
+        plug_in.call(con, made)
+        names = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
+        if not names:
+            raise plug_in.broken("it wrote no file")
+        (made / MANIFEST).write_text(json.dumps({"plug_in": plug_in.entry.name}), encoding="utf-8")
+        for path in made.rglob("*"):
+            staging.sync_if_possible(path)
+        staging.replace_folder(made, folder)
+    return [folder / name for name in names]
+
+
+def _written_by(folder: Path) -> str | None:
+    """Return the plug-in that wrote a folder, None if nothing is in it, an empty text if others wrote it."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_bytes())["plug_in"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return "" if folder.is_file() or (folder.is_dir() and any(folder.iterdir())) else None
 
 
 def write_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:

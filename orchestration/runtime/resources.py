@@ -15,20 +15,22 @@ from pathlib import Path
 import dagster as dg
 from pydantic import PrivateAttr
 
-from orchestration import progress, settings
+from orchestration import progress
+from orchestration import settings as toml
 from orchestration.facts import Facts
 from orchestration.facts.migration import migrate
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.runtime import homes
 from orchestration.runtime.history.run_logs import forget_old_logs
+from orchestration.settings import Settings
 from orchestration.warehouse import publishing
 from transforms import encoders
 from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import pairs
 from transforms.encoders import Encoder
-from transforms.fingerprints import views
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
+from transforms.fingerprints.views import View, search_views
 
 
 class WarehouseResource(dg.ConfigurableResource):
@@ -37,13 +39,13 @@ class WarehouseResource(dg.ConfigurableResource):
     A second run logs the holder, waits up to `publishing.lock_wait_s` seconds, and is then refused.
     """
 
-    _settings: settings.Settings = PrivateAttr()
+    _settings: Settings = PrivateAttr()
     _warn: Callable[[str], None] = PrivateAttr()
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
         """Hold the writer's lock while the run's steps execute. Migrates the facts first."""
-        self._settings = settings.load()
+        self._settings = toml.load()
         wait = self._settings.publishing.lock_wait_s
 
         def warn(sentence: str) -> None:
@@ -69,7 +71,7 @@ class WarehouseResource(dg.ConfigurableResource):
     # Settings and places
 
     @property
-    def settings(self) -> settings.Settings:
+    def settings(self) -> Settings:
         """The settings, as they were when the run began."""
         return self._settings
 
@@ -133,9 +135,9 @@ class WarehouseResource(dg.ConfigurableResource):
         return WorkPace(limits.batch, len(os.sched_getaffinity(0)), limits.of_files)
 
     @property
-    def views(self) -> tuple[views.View, ...]:
+    def views(self) -> tuple[View, ...]:
         """The parts of a generation to search with."""
-        return views.search_views(self._settings.search.scales, self._settings.search.flips)
+        return search_views(self._settings.search.scales, self._settings.search.flips)
 
     @property
     def pixel_limits(self) -> PixelLimits:
@@ -149,7 +151,7 @@ class WarehouseResource(dg.ConfigurableResource):
         return pairs.DuplicateThresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
 
 
-def rules_of(chosen: settings.Settings) -> Rules:
+def rules_of(chosen: Settings) -> Rules:
     """Return the rules for pictures that settings choose."""
     limits = chosen.limits
     return Rules(

@@ -54,9 +54,9 @@ compared as (
         found.copy_score - coalesce(list_avg(list_transform(
             list_filter(
                 list_zip(background.background_ids, background.background_scores),
-                each -> each[1] <> coalesce(members.representative_id, found.sample_id)
+                lambda each: each[1] <> coalesce(members.representative_id, found.sample_id)
             )[1:3],
-            each -> each[2]
+            lambda each: each[2]
         )), 0) as normalised_score
     from lance_match_evidence as found
     semi join fingerprints.images as images using (sample_id)

@@ -1,20 +1,22 @@
 """Image dumps of any layout with one small protocol: tars, parquet files with pictures, folders of pictures.
 
 What belongs here: detecting layouts, and the rows that img2dataset's parquet lists without a picture. What does not:
-the content of tars (`dumps/tars.py`), folders (`dumps/folders.py`) and parquet files (`dumps/parquet.py`), opening
-paths (`storage/stores.py`).
+the content of tars (`dumps/tars.py`), folders (`dumps/folders.py`) and parquet files (`dumps/parquet.py`), finding the
+layouts of other distributions (`transforms/plug_ins.py`), opening paths (`storage/stores.py`).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from transforms import plug_ins
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps import parquet, tars
 from transforms.dumps.folders import Folder
-from transforms.dumps.members import ArchiveError, Listing
+from transforms.dumps.members import ArchiveError, Listing, Member, text_of
+from transforms.plug_ins import PlugIn, PlugInError
 from transforms.storage import stores
 
 
@@ -60,6 +62,8 @@ def open_dump(path: str, limits: ByteLimits) -> Iterator[Dump]:
         file.seek(0)
         if head == b"PAR1" or PurePosixPath(path).suffix.lower() in {".parquet", ".pq"}:
             yield parquet.Parquet.of(path, file, limits)
+        elif layout := _layout_of(path):
+            yield _PlugInDump(layout, path, file)
         else:
             yield _WithMissingRows(Tar(path, file, limits), path, limits)
 
@@ -105,3 +109,59 @@ class _WithMissingRows:
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         return self.dump.read(name, offset, size)
+
+
+class _PlugInDump:
+    """A dump that a plug-in reads. Whatever it raises fails this dump alone, and no picture is more than it said."""
+
+    def __init__(self, plug_in: PlugIn, path: str, file: BinaryIO) -> None:
+        """Open it. Raises ArchiveError."""
+        self._plug_in, self._path = plug_in, path
+        self._dump: Any = self._asked(plug_in.function, "open it", file)
+
+    def listing(self, member_bytes: int) -> Listing:
+        """See Dump."""
+        listing = self._asked(self._dump.listing, "list it", member_bytes)
+        if not isinstance(listing, Listing) or not all(isinstance(each, Member) for each in listing.members):
+            raise ArchiveError(f"{self._path}: {self._plug_in.broken('its listing is no raisonne.Listing of Members')}")
+        for member in listing.members:
+            if member.size > member_bytes and member.refusal is None:
+                member.refusal = f"refused: {member.size} bytes are more than limits.member_bytes = {member_bytes}"
+            for column in ("key", "name", "url", "caption", "uid"):
+                text = getattr(member, column)
+                if text is not None and (told := text_of(text)) != text:
+                    if column == "name":
+                        member.refusal = member.refusal or "refused: its name is no text"
+                    setattr(member, column, told or "")
+        return listing
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """See Dump."""
+        data = self._asked(self._dump.read, f"read {name} of it", name, offset, size)
+        if not isinstance(data, bytes) or len(data) != size:
+            found = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
+            raise ArchiveError(f"{self._path}: {name} was listed with {size} bytes, the {self._plug_in} read {found}")
+        return data
+
+    def _asked(self, function: Any, what: str, *arguments: object) -> Any:  # noqa: ANN401 -- the plug-in's own
+        try:
+            return function(*arguments)
+        except (ArchiveError, OSError):
+            raise
+        except PlugInError as error:
+            raise ArchiveError(f"{self._path}: {error}") from error
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            raise ArchiveError(
+                f"{self._path}: the {self._plug_in} could not {what}: {told}; deliver it again, or update "
+                f"{self._plug_in.distribution}"
+            ) from error
+
+
+def _layout_of(path: str) -> PlugIn | None:
+    """Return the plug-in that is called as the ending of this file, or None. Raises ArchiveError if there are two."""
+    ending = PurePosixPath(path).suffix.lower().removeprefix(".")
+    try:
+        return plug_ins.find(plug_ins.LAYOUTS, ending) if ending not in ("", "tar") else None
+    except PlugInError as error:
+        raise ArchiveError(f"{path}: {error}") from error

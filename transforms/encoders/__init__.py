@@ -5,9 +5,10 @@ CPU. What does not: batching over shards (`fingerprints/fingerprint.py`), compar
 Torch, ONNX Runtime and open_clip take seconds to import: each is imported by the encoder that runs on it.
 """
 
-from importlib.metadata import entry_points
 from pathlib import Path
 
+from transforms import plug_ins
+from transforms.encoders import installed
 from transforms.encoders.batches import DeviceFull
 from transforms.encoders.clip import OpenClip
 from transforms.encoders.identity import (
@@ -34,8 +35,6 @@ __all__ = (
     "built_in",
     "load",
 )
-PLUG_INS = "raisonne.encoders"
-"""The group of entry points by which other distributions offer encoders."""
 _FROM_PYPI = ("sscd", "sscd_distilled")
 
 
@@ -66,14 +65,13 @@ def load(name: str) -> Encoder:
     model, _, pretrained = rest.partition("/")
     if kind == "open_clip" and model and pretrained:
         return OpenClip(model, pretrained)
-    if installed := entry_points(group=PLUG_INS, name=kind):
-        loaded: Encoder = installed[kind].load()(rest)
-        return loaded
+    if encoder := installed.load(kind, rest):
+        return encoder
     known = [
         *_FROM_PYPI,
         "sscd:PATH.torchscript.pt",
         "open_clip:MODEL/TAG",
         "open_clip:MODEL/PATH.safetensors",
     ]
-    known += sorted(entry_points(group=PLUG_INS).names)
+    known += plug_ins.names(plug_ins.ENCODERS)
     raise EncoderUnavailable(f"no encoder is called {name!r}; use {', '.join(known[:-1])} or {known[-1]}")
