@@ -49,6 +49,7 @@ _LONG = (
     "test_kills.py",
     "test_runs.py",
     "test_lab.py",
+    "test_pages.py",
     "test_ui.py",
     "test_calibration_runs.py",
     "test_matching_runs.py",
