@@ -4,6 +4,7 @@ What belongs here: arguments, what is said, the exit code. What does not: lookin
 """
 
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,4 +175,8 @@ def _cost(found: Sequence["Finding"], settings: "Settings") -> list[str]:
 
 
 def _next(to: Path) -> str:
-    return "raisonne run" if to.name == "raisonne.toml" and to.parent == Path() else f"raisonne run --config {to}"
+    return (
+        "raisonne run"
+        if to.name == "raisonne.toml" and to.parent == Path()
+        else f"raisonne run --config {shlex.quote(str(to))}"
+    )

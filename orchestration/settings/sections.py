@@ -175,7 +175,7 @@ class Publishing(Section):
 
     keep: int = Field(5, ge=2, description="Published versions that stay.")
     run_logs: int = Field(
-        10,
+        5,
         ge=1,
         description="Runs of which Dagster's log stays in `dagster` below the home, some 5 MB each. A run empties the "
         "logs of older ones; the list of runs stays, and so does the newest state of each table and shard.",

@@ -5,6 +5,7 @@ What belongs here: the text. What does not: what it names (`survey/findings.py`)
 
 import json
 import re
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from transforms.readable import count, printable, size
 from transforms.storage import stores
 
 _HEAD = """\
-# Settings of a warehouse, written by `raisonne init`. Run it with `raisonne run{config}`; `raisonne run --dry-run` says
-# first what is due. Every key can be overridden from the environment: RAISONNE_HOME, RAISONNE_THRESHOLDS__PDQ, …
+# Settings of a warehouse, written by `raisonne init`.
+# Run it with `raisonne run{config}`; with --dry-run, that says what is due and does nothing.
+# Every key can be overridden from the environment: RAISONNE_HOME, RAISONNE_THRESHOLDS__PDQ, …
 # Paths are relative to this file. All other settings keep their defaults.
 """
 
@@ -29,7 +31,7 @@ def render(findings: Sequence[Finding], home: str, encoder: str, file: Path) -> 
         file: Where the text will be written; paths are relative to its folder.
     """
     base, taken = file.absolute().parent, set[str]()
-    config = "" if file.name == "raisonne.toml" else f" --config {file.name}"
+    config = "" if file.name == "raisonne.toml" else f" --config {shlex.quote(file.name)}"
     lines = [_HEAD.format(config=config), f"home = {_text(home)}", ""]
     for finding in sorted(findings, key=lambda each: each.generated):
         lines += [*_section(finding, base, taken), ""]
