@@ -5,7 +5,6 @@ One landing is taken through all of it, because each step needs what the one bef
 
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,11 +20,19 @@ from tests import processes
 _SMALL = "\n[calibration]\ntrials = 1\n[limits]\nnull_sample = 3\n[publishing]\ncoverage_drop = 1\nrun_logs = 2\n"
 
 
-def raisonne(folder: Path, *arguments: str, code: int = 0) -> str:
-    """Run the command in a folder as its users do, and return all that it says."""
+def raisonne(land: Landing, *arguments: str, code: int = 0) -> str:
+    """Run the command with the settings of a landing, and return all that it says."""
+    done = command(land.config, *arguments, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def init(folder: Path, *arguments: str, code: int = 0) -> str:
+    """Run `raisonne init` in a folder as its users do, and return all that it says."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
     done = subprocess.run(
-        [sys.executable, "-m", "orchestration.cli", *arguments],
+        [sys.executable, "-m", "orchestration.cli", "init", *arguments],
         cwd=folder,
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -34,7 +41,6 @@ def raisonne(folder: Path, *arguments: str, code: int = 0) -> str:
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 
 
@@ -57,18 +63,18 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Landing:
 
 
 def test_init_writes_settings_that_run(land: Landing) -> None:
-    said = raisonne(land.folder, "init", "photos", "--encoder", "sscd_distilled", "--home", "home")
+    said = init(land.folder, "photos", "--encoder", "sscd_distilled", "--home", "home")
     assert "photos: 6 pictures" in said and "because its folder is called photos" in said
     assert "not used: photos: 1 file of no known kind, such as notes.docx" in said
     assert "time: about" in said and "measured on 4 of these pictures with sscd_distilled" in said
     assert "disk: about" in said and "wrote raisonne.toml; next: raisonne run" in said
-    assert "raisonne.toml is there; pass --force" in raisonne(land.folder, "init", "photos", code=2)
+    assert "raisonne.toml is there; pass --force" in init(land.folder, "photos", code=2)
     with land.config.open("a") as file:
         file.write(_SMALL)
     before = state(land.folder)
-    due = raisonne(land.folder, "run", "--dry-run")
+    due = raisonne(land, "run", "--dry-run")
     assert "due   shards: 1 new (photos/photos)" in due and "due   publishing: the first version" in due
-    shown = raisonne(land.folder, "status")
+    shown = raisonne(land, "status")
     assert "has no published version; run `raisonne run`" in shown
     assert "last failure: none" in shown and "being written by: nobody" in shown
     assert state(land.folder) == before, "reading writes nothing"
@@ -78,27 +84,27 @@ def test_an_interrupt_before_the_first_version_says_that_there_is_none(land: Lan
     code, said = processes.signal_at(land.config, ("run",), "fingerprinted", signal.SIGINT, PATIENCE_S)
     told = "raisonne: the run stopped, nothing is published yet: interrupted; the next run goes on from here"
     assert (code, said.splitlines()[-1]) == (130, told)
-    shown = raisonne(land.folder, "status", "--quick")
+    shown = raisonne(land, "status", "--quick")
     assert "and no run has succeeded since\n  interrupted; the next run goes on from there" in shown
 
 
 def test_the_first_run_needs_no_null_distribution_without_generations(land: Landing) -> None:
-    said = raisonne(land.folder, "run")
+    said = raisonne(land, "run")
     assert "no generations yet, so no null distribution is drawn" in said
     assert "null distribution:" not in said
     assert "clusters of copies: 1, the largest of 2 rows" in said
     assert land.query("select count(*) from matches.calibration") == [(0,)]
-    exported = raisonne(land.folder, "export", "guard", "--to", "bundle")
+    exported = raisonne(land, "export", "guard", "--to", str(land.folder / "bundle"))
     assert "error rates are not known: nothing is calibrated without generations" in exported
     assert "5 pictures" in exported
-    refused = raisonne(land.folder, "export", "guard", "--p-value", "0.05", "--to", "other", code=1)
+    refused = raisonne(land, "export", "guard", "--p-value", "0.05", "--to", str(land.folder / "other"), code=1)
     assert "calibration.without_generations = true" in refused
 
 
 def test_afterwards_nothing_is_due_and_status_tells_what_is_there(land: Landing) -> None:
     before = state(land.folder)
-    assert "nothing is due" in raisonne(land.folder, "run", "--dry-run")
-    shown = raisonne(land.folder, "status")
+    assert "nothing is due" in raisonne(land, "run", "--dry-run")
+    shown = raisonne(land, "status")
     assert "published: #1, " in shown and "kept versions: 1 (" in shown
     assert "due: nothing" in shown
     assert "a later run succeeded" in shown
@@ -107,29 +113,27 @@ def test_afterwards_nothing_is_due_and_status_tells_what_is_there(land: Landing)
     assert "publishing.keep = 5 bounds them" in shown and "publishing.run_logs = 2 bounds them" in shown
     assert state(land.folder) == before, "reading writes nothing"
     with publishing.writer(land.home, run="a test", wait_s=0):
-        assert f"being written by: run a test (pid {os.getpid()}" in raisonne(land.folder, "status", "--quick")
+        assert f"being written by: run a test (pid {os.getpid()}" in raisonne(land, "status", "--quick")
 
 
 def test_no_path_is_cut_on_a_narrow_terminal(land: Landing) -> None:
-    deep = land.folder / ("a-folder-with-a-name-longer-than-" * 3)
-    shutil.copytree(land.home, deep / "home", symlinks=True)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+    deep = Path("/", *(["a-folder-with-a-name-that-is-longer-than-others"] * 4), "raisonne.duckdb")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom orchestration.cli import summary\n"
+        "from orchestration.warehouse import publishing\n"
+        "summary.show(publishing.connect(Path(sys.argv[1])), Path(sys.argv[2]), None)\n"
+    )
     reading, writing = pty.openpty()
-    run = subprocess.Popen(
-        [sys.executable, "-m", "orchestration.cli", "run", "derive"],
-        cwd=land.folder,
-        env=environment | {"PYTHONPATH": str(ROOT), "COLUMNS": "80", "RAISONNE_HOME": str(deep / "home")},
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(land.home), str(deep)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         stdout=writing,
-        stderr=subprocess.DEVNULL,
     )
     os.close(writing)
     said = "".join(lines(reading))
-    assert run.wait(PATIENCE_S) == 0
-    assert (
-        str((deep / "home" / "raisonne.duckdb").relative_to(ROOT) if deep.is_relative_to(ROOT) else deep.name) in said
-    )
-    assert "raisonne.duckdb\r\n" in said
+    assert process.wait(PATIENCE_S) == 0
+    assert f"database            {deep}\r\n" in said
 
 
 def lines(descriptor: int) -> Iterator[str]:
@@ -149,13 +153,13 @@ def test_generations_that_come_later_are_found_due_and_calibrated(land: Landing)
     land.config.write_text(
         land.config.read_text().replace("[encoders]", '[[generations]]\nname = "g"\npath = "generated"\n[encoders]')
     )
-    due = raisonne(land.folder, "run", "--dry-run")
+    due = raisonne(land, "run", "--dry-run")
     assert "due   generations: 1 to be fingerprinted and searched for" in due
-    said = raisonne(land.folder, "run", "generations_only")
+    said = raisonne(land, "run", "generations_only")
     assert "embedding pictures of the null distribution" in said
     assert land.query("select count(*) > 0 from matches.calibration") == [(True,)]
     assert land.query("select verdict from provenance.generations") == [("copy",)]
-    shown = raisonne(land.folder, "show", "0.png")
+    shown = raisonne(land, "show", "0.png")
     assert "0.png: copy" in shown
 
 
@@ -169,21 +173,21 @@ def test_a_changed_setting_a_gone_disk_and_a_wrong_encoder_are_told_before_a_run
     text = land.config.read_text()
     try:
         land.config.write_text(text + "[thresholds]\npdq = 30\n")
-        assert "a new version, as settings differ from those of version" in raisonne(land.folder, "run", "--dry-run")
+        assert "a new version, as settings differ from those of version" in raisonne(land, "run", "--dry-run")
         land.config.write_text(text)
         (land.folder / "photos").rename(land.folder / "unmounted")
-        told = raisonne(land.folder, "run", "--dry-run")
+        told = raisonne(land, "run", "--dry-run")
         assert "STOP  nothing found at" in told and "mount its disk" in told
         (land.folder / "unmounted").rename(land.folder / "photos")
         (land.folder / "photos" / "new.jpg").write_bytes(encoded(picture(9)))
         land.config.write_text(text.replace("sscd_distilled", "sscd_distiled"))
-        said = raisonne(land.folder, "run", code=2)
+        said = raisonne(land, "run", code=2)
         assert "`encoders`: no encoder is called 'sscd_distiled'" in said
         assert "inspecting" not in said and "captions" not in said, "it is refused before anything is read"
-        assert "no encoder is called" in raisonne(land.folder, "run", "--dry-run")
+        assert "no encoder is called" in raisonne(land, "run", "--dry-run")
     finally:
         land.config.write_text(text)
-    assert "delivered again (photos/photos)" in raisonne(land.folder, "run", "--dry-run")
+    assert "delivered again (photos/photos)" in raisonne(land, "run", "--dry-run")
 
 
 def test_what_is_published_keeps_short_names_of_licences_and_what_was_stated(landing: Landing) -> None:
