@@ -82,7 +82,7 @@ def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance)
         time.sleep(0.2)
     place = {"location_name": _DEFINITIONS, "socket": str(server), "host": "localhost"}
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": place}]}), encoding="utf-8")  # JSON is YAML
-    daemon = ["run", "--workspace", str(workspace), *reference]
+    daemon = ["run", "--workspace", str(workspace), "--log-level", "warning", *reference]
     started.append(Companion("Dagster's daemon", "dagster._daemon", daemon, folder))
     return workspace
 
