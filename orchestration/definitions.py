@@ -15,6 +15,15 @@ from orchestration import defs as stages  # noqa: E402
 from orchestration.runtime import asset_metadata  # noqa: E402
 from orchestration.runtime.resources import WarehouseResource  # noqa: E402
 
+# What a run launched in the UI prints: its page has all of its events.
+_CONSOLE = dg.LoggerDefinition(
+    dg.colored_console_logger.logger_fn,
+    {
+        "log_level": dg.Field(str, default_value="WARNING", description="The least level that is printed."),
+        "name": dg.Field(str, default_value="dagster", description="The name of the logger."),
+    },
+    "Prints a run's warnings and errors.",
+)
 _ASSETS: Any = dg.load_assets_from_package_module(stages, include_specs=True)
 defs = dg.Definitions(
     assets=dg.map_asset_specs(asset_metadata.describe, _ASSETS),
@@ -23,4 +32,5 @@ defs = dg.Definitions(
     schedules=automation.SCHEDULES,
     resources={"warehouse": WarehouseResource()},
     executor=dg.in_process_executor,
+    loggers={"console": _CONSOLE},
 )

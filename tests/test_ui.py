@@ -23,7 +23,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from click.testing import CliRunner
-from conftest import PATIENCE_S, ROOT, Landing, Row, command, encoded, picture
+from conftest import PATIENCE_S, Landing, Row, command, encoded, picture
 from playwright.sync_api import sync_playwright
 
 from orchestration.cli import ui as ui_command
@@ -31,9 +31,16 @@ from orchestration.facts import Facts
 
 _RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
 _ASSETS = """{ assetNodes {
-    assetKey { path } groupName description isPartitioned
+    assetKey { path } groupName description isPartitioned staleStatus
     assetChecksOrError { ... on AssetChecks { checks {
-        name description executionForLatestMaterialization { status evaluation { success } } } } } } }"""
+        name description blocking executionForLatestMaterialization { status evaluation { success } } } } } } }"""
+_PARTITION = """query ($name: String!) {
+    assetNodeOrError(assetKey: { path: ["image_fingerprints"] }) { ... on AssetNode {
+    staleStatus(partition: $name)
+    latestMaterializationByPartition(partitions: [$name]) {
+        metadataEntries { label ... on IntMetadataEntry { intValue } } } } } }"""
+_FAILURES = """query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+    ... on ExecutionStepFailureEvent { error { message } errorSource } } } } }"""
 _CHROMIUM = Path("/usr/bin/chromium")
 _LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
@@ -45,14 +52,14 @@ ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 class Ui:
     """The processes of `raisonne ui`, and questions to them."""
 
-    def __init__(self, landing: Landing, log: Path) -> None:
-        """Start it as a script does in the background: with SIGINT ignored."""
+    def __init__(self, landing: Landing, log: Path, *, background: bool = True) -> None:
+        """Start it, and in the background as a script does: with SIGINT ignored."""
         self.log, self._config = log, f"RAISONNE_CONFIG={landing.config}"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                ["sh", "-c", 'trap \'\' INT; exec "$0" "$@"', sys.executable, *_COMMAND],
-                cwd=ROOT,
+                ["sh", "-c", f'{"trap '' INT; " if background else ""}exec "$0" "$@"', sys.executable, *_COMMAND],
+                cwd=landing.folder,  # Dagster takes the working directory off the path of modules
                 env=kept | {"RAISONNE_CONFIG": str(landing.config)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -196,11 +203,26 @@ def test_a_port_that_is_taken_is_named(landing: Landing) -> None:
     assert "?token=" not in refused.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_no_process_is_left_also_of_one_that_has_not_started_yet(ui: Ui, number: signal.Signals) -> None:
     ui.until("the code server loads", lambda: any("code-server" in each for each in ui.processes().values()))
     code = ui.end(number)
-    assert code == (0 if number == signal.SIGTERM else -number)
+    assert code == (-number if number == signal.SIGKILL else 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_no_process_is_left_of_one_in_the_foreground(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path, number: signal.Signals
+) -> None:
+    landing.shard("00000", rows_of(0, 1))
+    started = Ui(landing, tmp_path / "ui.log", background=False)
+    try:
+        started.until(
+            "the daemon works", lambda: any("dagster._daemon" in each for each in started.processes().values())
+        )
+        assert started.end(number) == 0
+    finally:
+        started.kill()
 
 
 def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
@@ -238,6 +260,9 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
 
     _export_an_earlier_version(ui, landing, before)
     assert {run["status"] for run in ui.runs()} == {"SUCCESS"}
+    _check_assets(ui)
+    _check_partition(ui, "tiny/00002")
+    _check_a_failure(ui)
     if _CHROMIUM.exists():
         _check_in_a_browser(ui)
 
@@ -288,6 +313,24 @@ def _check_in_a_browser(ui: Ui) -> None:
         browser.close()
 
 
+def _check_partition(ui: Ui, name: str) -> None:
+    """It shows its own rows, and is in step."""
+    node = ui.ask(_PARTITION, name=name)["assetNodeOrError"]
+    [shown] = node["latestMaterializationByPartition"]
+    rows = {each["label"]: each.get("intValue") for each in shown["metadataEntries"]}
+    assert (node["staleStatus"], rows["dagster/partition_row_count"]) == ("FRESH", 5)
+    assert "dagster/row_count" not in rows
+
+
+def _check_a_failure(ui: Ui) -> None:
+    """A failed run shows the reason and the fix first."""
+    run_id = ui.launch("curator_job", {"ops": {"curator_exports": {"config": {"version": 999}}}})
+    assert ui.until("the run fails", lambda: ui.ended(run_id)) == "FAILURE"
+    [error] = [event["error"] for event in ui.ask(_FAILURES, id=run_id)["logsForRun"]["events"] if event.get("error")]
+    assert error["message"].startswith("Stopped: "), error
+    assert "version 999" in error["message"].partition("\n")[0]
+
+
 def _make_sensors_due(landing: Landing) -> None:
     """Forget when the sensors were last evaluated, so that the daemon does not wait for the rest of their interval."""
     with dg.DagsterInstance.from_config(str(landing.home / "dagster")) as instance:
@@ -321,6 +364,10 @@ def _check_assets(ui: Ui) -> None:
     assert [name for name, node in nodes.items() if node["isPartitioned"]] == ["image_fingerprints"]
     checks = [(name, check) for name, node in nodes.items() for check in node["assetChecksOrError"].get("checks", [])]
     assert {"catalog/samples", "duplicates/counts", "provenance/sources"} <= {name for name, _ in checks}
+    assert {check["blocking"] for _, check in checks if check["name"].startswith("unique")} == {True}
+    assert {check["blocking"] for _, check in checks if check["name"].startswith("warn")} <= {False}
+    assert {name for name, node in nodes.items() if node["staleStatus"] != "FRESH"} == set()
+    assert ui.ask("{ shouldShowNux }") == {"shouldShowNux": False}
     results = {
         (name, check["name"]): (check["executionForLatestMaterialization"] or {}).get("status")
         for name, check in checks

@@ -108,6 +108,7 @@ def _version(noted: Sequence[Mapping[str, Any]]) -> dg.DataVersion:
 
 
 def _shown(noted: Sequence[Mapping[str, Any]]) -> dict[str, int | float | str]:
-    row = next((each for each in noted if each["fingerprint"] == HASHES), noted[0])
+    row = dict(next((each for each in noted if each["fingerprint"] == HASHES), noted[0]))
+    row["seconds"] = round(row["seconds"] or 0, 2)
     counts = {title: row[column] for column, title in _TITLES.items() if row[column]}
     return {"dagster/partition_row_count": row["ok"] + row["low_quality"] + row["failed"], **counts}

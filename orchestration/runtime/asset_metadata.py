@@ -143,7 +143,8 @@ def preview(facts: FactTable, where: str | None = None) -> dg.MetadataValue:
 def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
     """Tag an asset with its layer of the warehouse, and a fact table with its columns."""
     name = spec.key.path[-1]
-    layer = "derived" if len(spec.key.path) > 1 else "facts" if name in SCHEMAS else "exports"
+    kept = "facts" if name in SCHEMAS else "exports" if spec.group_name == "reports" else "landing"
+    layer = "derived" if len(spec.key.path) > 1 else kept
     spec = spec.merge_attributes(tags={"raisonne/layer": layer})
     if layer != "facts":
         return spec

@@ -40,10 +40,12 @@ class Companion:
             temporary: Folder for its temporary files, and for those of what it starts.
         """
         self.name = name
+        path = os.pathsep.join(filter(None, [str(temporary), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(  # noqa: S603 -- this Python, with modules that the caller names
             [sys.executable, "-P", "-m", __name__, module, *arguments],
             stdin=subprocess.PIPE,
-            env=os.environ | {"PYTHONSAFEPATH": "1", "TMPDIR": str(temporary)},
+            # Dagster takes the first place of modules for the script's, and searches all but that
+            env=os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": path, "TMPDIR": str(temporary)},
             process_group=0,
         )
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -25,7 +26,6 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._serdes import serialize_value
-from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.types import ASGIApp
 
 from orchestration.runtime import companions, web_connections
@@ -35,6 +35,7 @@ from orchestration.runtime.web_access import WebAccess, protected
 POSTED = frozenset({"/graphql"})
 """Where Dagster also executes what an address asks for, mutations included."""
 _DEFINITIONS = "orchestration.definitions"
+_WEB_SERVER = "dagster_webserver.app"
 _POLL_MS = 2000
 _HEAD_S = 30.0
 
@@ -64,7 +65,9 @@ def run(listening: socket.socket, access: WebAccess) -> None:
         instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
         target = WorkspaceFileTarget([str(workspace)])
         context = held.enter_context(WorkspaceProcessContext(instance, target, version=dg.__version__))
-        app = create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL_MS)
+        app = import_module(_WEB_SERVER).create_app_from_workspace_process_context(
+            context, live_data_poll_rate=_POLL_MS
+        )
         _serve(protected(app, access), listening, access.body_bytes, started)
 
 
@@ -76,13 +79,14 @@ def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance)
     code += ["--location-name", _DEFINITIONS, "--inject-env-vars-from-instance", *reference]
     code += ["--working-directory", str(folder)]  # where Dagster looks for modules first
     started.append(Companion("Dagster's code server", "dagster", code, folder))
+    import_module(_WEB_SERVER)  # takes a second, in which the code server gets ahead
     client = DagsterGrpcClient(socket=str(server))
     while not _answers(client):
         started[0].require_running()
         time.sleep(0.2)
     place = {"location_name": _DEFINITIONS, "socket": str(server), "host": "localhost"}
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": place}]}), encoding="utf-8")  # JSON is YAML
-    daemon = ["run", "--workspace", str(workspace), *reference]
+    daemon = ["run", "--workspace", str(workspace), "--log-level", "warning", *reference]
     started.append(Companion("Dagster's daemon", "dagster._daemon", daemon, folder))
     return workspace
 

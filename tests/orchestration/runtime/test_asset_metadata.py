@@ -2,9 +2,12 @@
 
 import duckdb
 import pytest
-from conftest import Landing
+from conftest import ROOT, Landing
+from dagster import TableSchema
 
 from orchestration.definitions import defs
+from orchestration.facts import SCHEMAS
+from orchestration.facts.schemas.meanings import meaning
 from orchestration.runtime import asset_metadata
 from orchestration.warehouse import sql_folder
 from orchestration.warehouse.models import load
@@ -51,6 +54,29 @@ def test_every_asset_has_an_owner_a_kind_a_layer_and_the_facts_their_columns() -
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.owners and node.kinds and node.description, key
-        assert node.tags["raisonne/layer"] in {"facts", "derived", "exports"}
+        assert node.tags["raisonne/layer"] in {"landing", "facts", "derived", "exports"}
         if node.tags["raisonne/layer"] == "facts":
             assert node.metadata["dagster/column_schema"].columns, key
+
+
+def test_every_column_of_every_fact_and_table_is_described() -> None:
+    graph = defs.resolve_asset_graph()
+    facts = [graph.get(key) for key in graph.get_all_asset_keys() if len(key.path) == 1]
+    columns = [
+        column for fact in facts for column in fact.metadata.get("dagster/column_schema", TableSchema([])).columns
+    ]
+    assert len(columns) > 150 and [column.name for column in columns if not column.description] == []
+    unwritten = [(table, field.name) for table in SCHEMAS for field in SCHEMAS[table] if not meaning(table, field.name)]
+    assert unwritten == []
+
+    rows = [line for line in (ROOT / "docs" / "tables.md").read_text("utf-8").splitlines() if line.startswith("| `")]
+    assert len(rows) > 400 and [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_a_check_says_whether_it_keeps_a_version_from_being_published() -> None:
+    graph = defs.resolve_asset_graph()
+    specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
+    for spec in specs:
+        said = "not published" if spec.blocking else "warns"
+        assert said in (spec.description or "") and spec.blocking != spec.name.startswith("warn_"), spec
+    assert {spec.blocking for spec in specs} == {True, False}

@@ -1,0 +1,32 @@
+"""Dagster's own settings, as a home gets them and as an older home has them."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.runtime import instance
+
+
+def settings_of(folder: Path) -> dict[str, object]:
+    with dg.DagsterInstance.from_config(str(folder)) as made:
+        return {"dialog": made.nux_enabled, "telemetry": made.telemetry_enabled}
+
+
+def test_dagster_neither_asks_for_an_address_nor_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")  # is not set
+    assert settings_of(instance.prepare(tmp_path)) == {"dialog": False, "telemetry": False}
+
+
+@pytest.mark.parametrize(("written", "dialog"), [("", False), ("nux:\n  enabled: true\n", True)])
+def test_a_home_of_an_earlier_release_stops_asking_and_a_choice_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, dialog: bool
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")  # is not set
+    (tmp_path / "dagster").mkdir()
+    config = tmp_path / "dagster" / "dagster.yaml"
+    config.write_text(f"telemetry:\n  enabled: false\n{written}")
+    assert settings_of(instance.prepare(tmp_path))["dialog"] is dialog
+    once = config.read_text()
+    instance.prepare(tmp_path)
+    assert config.read_text() == once
