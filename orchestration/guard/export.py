@@ -129,7 +129,7 @@ def _select(published: PublishedVersion, options: BundleOptions) -> dict[str, An
     """Select the rows of the bundle into temporary tables, and return their counts."""
     con = published.con
     con.execute("create temp table guard_members (sample_id ubigint, representative_id ubigint)")
-    for batch in published.lance("cluster_members").to_batches(columns=["sample_id", "representative_id"]):
+    for batch in published.dataset("cluster_members").to_batches(columns=["sample_id", "representative_id"]):
         con.register("guard_batch", pa.table([*batch.columns], ["sample_id", "representative_id"]))
         con.execute("insert into guard_members from guard_batch")
         con.unregister("guard_batch")
