@@ -43,12 +43,12 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     generations, unless `calibration.without_generations` is set.
     """
     facts, limits, chosen = warehouse.facts, warehouse.pixel_limits, warehouse.settings.calibration
+    held_out = calibration.held_out_paths(chosen.held_out)
     if not scores.is_needed(facts, chosen):
         scores.clear_outdated(facts)
         return _report(facts)
     size, neighbours = warehouse.settings.limits.null_sample, warehouse.settings.limits.neighbours
     tables, compared = [facts[name] for name in scores.TABLES], facts["calibration_comparisons"]
-    held_out = calibration.held_out_paths(chosen.held_out)
     training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
     made_by = scores.null_recipe(training, warehouse.views, size, chosen, limits, held_out)
     outdated = not current(tables, made_by)
