@@ -20,8 +20,7 @@ from orchestration import settings
 from orchestration.cli import execution
 from raisonne import Warehouse, guards
 from transforms import encoders
-from transforms.encoders import EncoderMismatch, EncoderUnavailable
-from transforms.fingerprints import fingerprint
+from transforms.encoders import EncoderMismatch
 
 _SLOW = ("torch", "dagster", "duckdb", "lance", "pyarrow", "numpy", "PIL")
 
@@ -217,20 +216,3 @@ def test_the_page_is_true(sample: Landing, monkeypatch: pytest.MonkeyPatch) -> N
     listed = re.findall(r"^\| `warehouse\.(\w+)", page, re.M)
     public = [name for name in vars(Warehouse) if not name.startswith("_")]
     assert set(listed) | {"open", "close", "versions"} == {*public, "version"}
-
-
-def test_an_encoder_of_another_distribution_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (ROOT / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
-    [entry] = re.findall(r'^```toml\n\[project\.entry-points\."(.*?)"\]\n(.*?)^```$', page, re.M | re.S)
-    (tmp_path / "tiny_encoder.py").write_text(re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)[-1])
-    installed = tmp_path / "tiny_encoder-1.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-encoder\nVersion: 1\n")
-    (installed / "entry_points.txt").write_text(f"[{entry[0]}]\n{entry[1].replace('"', '')}")
-    monkeypatch.syspath_prepend(tmp_path)
-    encoder = encoders.load("tiny:16")
-    assert (encoder.id.dimension, encoders.load("tiny").id.dimension) == (768, 192)
-    [same, other] = fingerprint.embed(encoder, [np.asarray(picture(0))] * 2)
-    assert (same == other).all() and same @ other == pytest.approx(1)
-    with pytest.raises(EncoderUnavailable, match=r"no encoder is called 'huge'; .* or tiny$"):
-        encoders.load("huge")
