@@ -58,8 +58,13 @@ def init(
         if not Path(folder).is_dir():
             what = "is no folder; name the folder that holds it" if Path(folder).exists() else "is not there"
             raise CommandError(f"{folder} {what}", ExitCode.USAGE)
-    from transforms.readable import harmless
+    from transforms.readable import harmless, printable
+    from transforms.storage import stores
 
+    for option, value in (("--home", home), ("--encoder", encoder)):
+        if stores.plain(value) != value:
+            fix = "TOML is UTF-8, so choose or make a name in UTF-8"
+            raise CommandError(f"{option}: {printable(value)} is no name in UTF-8; {fix}", ExitCode.USAGE)
     generated = [*map(Path, generations)]
     found, unused = _survey([*map(Path, folders)] or ([] if generations else [Path()]), generated)
     if not found:
@@ -101,8 +106,7 @@ def _write(found: Sequence["Finding"], to: Path, home: str, encoder: str) -> lis
 
     base = to.absolute().parent
     for each in found:
-        folder = (each.images_at or each.place).absolute()
-        if each.images == "" and (base / home).is_relative_to(folder):
+        if _would_hold(each, base / home):
             fix = "pass --home with a folder outside of it, or move the pictures into a folder of their own"
             raise CommandError(
                 f"the warehouse, {home}, would lie among the pictures of {each.place}; {fix}", ExitCode.USAGE
@@ -116,6 +120,17 @@ def _write(found: Sequence["Finding"], to: Path, home: str, encoder: str) -> lis
         raise CommandError(str(error), ExitCode.USAGE) from None
     except OSError as error:
         raise CommandError(f"{to} cannot be written: {error.strerror or error}") from None
+
+
+def _would_hold(finding: "Finding", home: Path) -> bool:
+    """Return whether what a run reads of a finding would take in the warehouse, and with it its own exports."""
+    folders = set[Path]()
+    if finding.generated or finding.images in {"", "/*"} or (finding.images or "").startswith("/**"):
+        folders.add(finding.images_at or finding.place)
+    if (finding.metadata or "").startswith("/**"):
+        folders.add(finding.place)
+    spelled = (os.path.abspath, os.path.realpath)  # a link may lead in or out
+    return any(Path(form(home)).is_relative_to(form(each)) for each in folders for form in spelled)
 
 
 def _told(found: Sequence["Finding"]) -> list[str]:
@@ -149,19 +164,22 @@ def _cost(found: Sequence["Finding"], settings: "Settings") -> list[str]:
     from orchestration.progress import duration
     from orchestration.survey import costs
     from transforms.encoders import EncoderUnavailable
+    from transforms.plug_ins import PlugInError
     from transforms.readable import size
 
     used = [each for each in found if not each.objection]
     try:
         rates = costs.measure(used, settings)
+        if rates is None:
+            return ["time: not known: there is no picture to measure"]
+        if former := costs.former_rate(settings.home):
+            rates = costs.with_former(rates, *former)
     except EncoderUnavailable as error:
         if settings.encoders.copy_ != _DEFAULT:
             raise CommandError(f"--encoder: {error}", ExitCode.USAGE) from None
         return [f"time: not known: {error}"]
-    if rates is None:
-        return ["time: not known: there is no picture to measure"]
-    if former := costs.former_rate(settings.home):
-        rates = costs.with_former(rates, *former)
+    except (OSError, PlugInError) as error:
+        return [f"time: not known: {error}"]
     cost = costs.estimate(used, rates, settings)
     parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in cost.seconds.items() if seconds >= 1)
     base = next(each for each in (settings.home, *settings.home.parents) if each.exists())
