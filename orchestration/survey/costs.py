@@ -87,12 +87,15 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
     rules, workers = rules_of(settings), len(os.sched_getaffinity(0))
     pace = WorkPace(settings.limits.batch, workers)
     data = list(islice(_pictures(findings, settings), MEASURED + _WARM))
+    if not data:
+        return None
 
     def look(each: bytes) -> Pixels | None:
         return fingerprint(each, rules)[1]
 
     warm = [picture for picture in work_ahead(look, data[:_WARM], pace) if picture is not None]
-    encoder.embed([encoder.prepare(picture) for picture in warm])  # loads what is loaded once
+    if warm:
+        encoder.embed([encoder.prepare(picture) for picture in warm])  # loads what is loaded once
     began = time.monotonic()
     seen = [picture for picture in work_ahead(look, data[_WARM:] or data, pace) if picture is not None]
     decoded = time.monotonic()
@@ -175,8 +178,13 @@ def _pictures(findings: Sequence[Finding], settings: Settings) -> Iterator[bytes
 
 
 def _within(path: Path, settings: Settings) -> Iterator[bytes]:
+    most = settings.limits.member_bytes
     if path.suffix.lower() == ".tar":
-        members = (part for part in tars.parts(str(path)) if names.ending(part.name) in names.PICTURE_NAMES)
+        members = (
+            part
+            for part in tars.parts(str(path))
+            if names.ending(part.name) in names.PICTURE_NAMES and part.refusal is None and part.size <= most
+        )
         with path.open("rb") as file:
             for part in islice(members, MEASURED + _WARM):
                 yield tars.read(file, part.offset, part.size)
@@ -187,7 +195,7 @@ def _within(path: Path, settings: Settings) -> Iterator[bytes]:
             for batch in file_.batches([column.name], MEASURED + _WARM) if column else ():
                 yield from filter(None, map(_bytes, batch.column(0).to_pylist()))
                 return
-    else:
+    elif path.stat().st_size <= most:
         yield path.read_bytes()
 
 

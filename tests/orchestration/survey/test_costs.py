@@ -1,0 +1,66 @@
+"""What is read to measure a first run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import encoded, picture
+
+from orchestration.settings import Settings
+from orchestration.survey import costs
+from orchestration.survey.findings import Finding
+from tests.orchestration.survey.test_findings import tar
+from transforms import encoders
+from transforms.encoders.identity import EncoderId
+
+
+class Stacking:
+    """An encoder that cannot embed nothing, as those that stack pictures into one array."""
+
+    id = EncoderId("stacking", "0", "none", 4, "f32")
+
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels.reshape(-1)[:4].astype(np.float32)
+
+    def embed(self, prepared: list[np.ndarray]) -> np.ndarray:
+        return np.stack(prepared)
+
+
+@pytest.fixture(autouse=True)
+def stacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "load", lambda _: Stacking())
+
+
+def finding(*samples: Path) -> list[Finding]:
+    return [Finding(samples[0].parent, generated=False, images="", samples=samples)]
+
+
+def small(member_bytes: int) -> Settings:
+    return Settings.model_validate({"home": "home", "limits": {"member_bytes": member_bytes}})
+
+
+def test_pictures_above_the_limit_are_not_read(tmp_path: Path) -> None:
+    data = [encoded(picture(seed, 64, 48)) for seed in range(4)]
+    large = data[0] + bytes(50_000)
+    tar(tmp_path / "0.tar", {"0.jpg": large, "1.jpg": data[1], "../2.jpg": data[2]})
+    (tmp_path / "0.jpg").write_bytes(large)
+    (tmp_path / "3.jpg").write_bytes(data[3])
+    samples = finding(tmp_path / "0.tar", tmp_path / "0.jpg", tmp_path / "3.jpg")
+    assert list(costs._pictures(samples, small(40_000))) == [data[1], data[3]]
+
+
+@pytest.mark.parametrize("broken", [0, 1, costs._WARM])
+def test_without_a_picture_that_can_be_read_nothing_is_measured(tmp_path: Path, broken: int) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(max(1, broken))]
+    for path in files[:broken]:
+        path.write_bytes(b"no picture")
+    assert costs.measure(finding(*files), small(40_000)) is None
+
+
+def test_what_is_readable_after_broken_pictures_is_measured(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(4)]
+    for path in files:
+        path.write_bytes(b"no picture")
+    files[-1].write_bytes(encoded(picture(1, 64, 48)))
+    rates = costs.measure(finding(*files), small(40_000))
+    assert rates is not None and rates.told.startswith("measured on 1 of these pictures")
