@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from orchestration.survey import contents
 from orchestration.survey.contents import Content, Kind
-from orchestration.survey.places import BEYOND, CLOSED, Place
+from orchestration.survey.places import PASSED_BY, Place
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.readable import count
 
@@ -209,9 +209,7 @@ class Survey:
             generated=False,
             reason=texts[metadata].reason
             if metadata
-            else f"it holds the table {table}"
-            if table
-            else self._by_name(place),
+            else table or self._by_name(place),
             metadata=f"/{metadata.name}" if metadata else None,
             images="",
             rows=texts[metadata].rows if metadata else len(pictures),
@@ -226,7 +224,7 @@ class Survey:
         return f"its folder is called {place.path.name}" if _words(place.path) & TRAINED else None
 
     def _leave_unread(self, place: Place) -> None:
-        self.unused += [Found(path, why, why in {CLOSED, BEYOND}) for path, why in place.unread]
+        self.unused += [Found(path, why, why not in PASSED_BY) for path, why in place.unread]
 
     def _leave_files(self, seen: Mapping[Path, Content]) -> None:
         for path, each in seen.items():

@@ -7,6 +7,7 @@ What belongs here: walking. What does not: what the files are (`survey/contents.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from transforms.catalog.landing import PARQUET
@@ -21,7 +22,11 @@ MOST = 200_000
 _WAREHOUSE = ("raisonne.duckdb", "writer.lock")
 CLOSED, LINK, HOME = "it may not be opened", "a link to a folder; name its target", "the home of a warehouse"
 BEYOND = f"not looked into: more than {MOST:,} files and folders came before"
-BROKEN_LINK = "a link to nothing"
+BROKEN_LINK, SPECIAL = "a link to nothing", "a pipe, a socket or a device"
+PASSED_BY = frozenset({LINK, HOME, BROKEN_LINK, SPECIAL})
+"""Reasons of what is left out as it is. What has another reason could not be looked into."""
+_DEEPEST = 100
+_DEEP = f"not looked into: {_DEEPEST} folders lie above it"
 
 
 @dataclass
@@ -87,42 +92,59 @@ def walk(folder: Path, budget: Budget) -> Place:
     Raises:
         OSError: If the folder itself cannot be listed.
     """
-    return _listed(folder, list(os.scandir(folder)), budget)
+    return _listed(folder, _entries(folder, budget), budget, 0)
 
 
-def _listed(folder: Path, entries: list[os.DirEntry[str]], budget: Budget) -> Place:
+def _entries(folder: Path, budget: Budget) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder, in order: no more than is left to look at, and one that says that there is more."""
+    with os.scandir(folder) as found:
+        return sorted(islice(found, max(0, budget.left) + 1), key=lambda each: each.name)
+
+
+def _listed(folder: Path, entries: list[os.DirEntry[str]], budget: Budget, depth: int) -> Place:
     place, folders, beside = Place(folder), list[Path](), list[tuple[Path, int]]()
-    for entry in sorted(entries, key=lambda each: each.name):
+    for entry in entries:
         path = Path(entry.path)
-        if is_system_file(entry.name):
-            continue
         if not budget.take():
             place.unread.append((folder, BEYOND))
             break
-        if entry.is_dir(follow_symlinks=False):
-            folders.append(path)
-        elif entry.is_symlink() and not path.is_file():
-            place.unread.append((path, LINK if path.is_dir() else BROKEN_LINK))
-        elif entry.is_file():
-            _enter(place, path, entry.stat().st_size, beside)
+        if is_system_file(entry.name):
+            continue
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif entry.is_symlink() and not path.is_file():
+                place.unread.append((path, LINK if path.is_dir() else SPECIAL if path.exists() else BROKEN_LINK))
+            elif entry.is_file():
+                _enter(place, path, entry.stat().st_size, beside)
+            else:
+                place.unread.append((path, SPECIAL))
+        except OSError as error:
+            place.unread.append((path, _refused(error)))
     _tell_sidecars(place, beside)
     for path in folders:
-        _descend(place, path, budget)
+        _descend(place, path, budget, depth + 1)
     return place
 
 
-def _descend(place: Place, path: Path, budget: Budget) -> None:
+def _descend(place: Place, path: Path, budget: Budget, depth: int) -> None:
     try:
-        entries = list(os.scandir(path))
-    except OSError:
-        place.unread.append((path, CLOSED))
+        entries = _entries(path, budget)
+    except OSError as error:
+        place.unread.append((path, _refused(error)))
         return
-    if {each.name for each in entries}.issuperset(_WAREHOUSE):
+    if all(os.path.lexists(path / name) for name in _WAREHOUSE):
         place.unread.append((path, HOME))
     elif budget.left < 0:
         place.unread.append((path, BEYOND))
+    elif depth > _DEEPEST:
+        place.unread.append((path, _DEEP))
     else:
-        place.below.append(_listed(path, entries, budget))
+        place.below.append(_listed(path, entries, budget, depth))
+
+
+def _refused(error: OSError) -> str:
+    return CLOSED if isinstance(error, PermissionError) else f"it cannot be looked at: {error.strerror or error}"
 
 
 def _enter(place: Place, path: Path, size: int, beside: list[tuple[Path, int]]) -> None:

@@ -31,7 +31,7 @@ def render(findings: Sequence[Finding], home: str, encoder: str, file: Path) -> 
         file: Where the text will be written; paths are relative to its folder.
     """
     base, taken = file.absolute().parent, set[str]()
-    config = "" if file.name == "raisonne.toml" else f" --config {shlex.quote(file.name)}"
+    config = "" if file.name == "raisonne.toml" else f" --config {printable(shlex.quote(file.name))}"
     lines = [_HEAD.format(config=config), f"home = {_text(home)}", ""]
     for finding in sorted(findings, key=lambda each: each.generated):
         lines += [*_section(finding, base, taken), ""]
@@ -40,7 +40,7 @@ def render(findings: Sequence[Finding], home: str, encoder: str, file: Path) -> 
         lines += ['# path = "generated"', ""]
     lines += [
         "[encoders]",
-        "# Finds copies; a hub's or another encoder: docs/reference/settings.md",
+        "# The encoder that finds copies: sscd, sscd_distilled (faster without a GPU), or sscd:PATH.",
         f"copy = {_text(encoder)}",
     ]
     return "\n".join(lines) + "\n"

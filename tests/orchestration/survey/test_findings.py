@@ -238,3 +238,18 @@ def test_names_of_any_kind_are_written_and_read_back(root: Path, name: str) -> N
     found, _ = looked(root)
     partitions, generations = taken(root, found)
     assert len(partitions) == 1 and generations == 3
+
+
+def test_a_file_name_cannot_leave_its_comment(root: Path) -> None:
+    pictures(root / "photos")
+    file = root / "a\n[limits]\nnull_sample = 1\n\udcff {x}.toml"
+    text = settings_file.render(looked(root)[0], "home", "sscd", file)
+    file.write_bytes(text.encode())
+    assert "\n[limits]" not in text
+    assert [each.name for each in settings.load(file).datasets] == ["photos"]
+
+
+def test_a_table_beside_pictures_is_named_once(root: Path) -> None:
+    pictures(root / "things")
+    (root / "things" / "metadata.jsonl").write_text('{"file_name": "000.jpg", "text": "a"}\n')
+    assert [each.reason for each in looked(root)[0]] == ["it holds the table metadata.jsonl"]
