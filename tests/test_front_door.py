@@ -178,7 +178,12 @@ def test_a_changed_setting_a_gone_disk_and_a_wrong_encoder_are_told_before_a_run
         (land.folder / "photos").rename(land.folder / "unmounted")
         told = raisonne(land, "run", "--dry-run")
         assert "STOP  nothing found at" in told and "mount its disk" in told
+        assert "  done  " not in told and "  due   " not in told, "nobody knows"
         (land.folder / "unmounted").rename(land.folder / "photos")
+        (land.folder / "generated").rename(land.folder / "away")
+        told = raisonne(land, "run", "--dry-run")
+        assert "STOP  " in told and "holds all of this" not in told
+        (land.folder / "away").rename(land.folder / "generated")
         (land.folder / "photos" / "new.jpg").write_bytes(encoded(picture(9)))
         land.config.write_text(text.replace("sscd_distilled", "sscd_distiled"))
         said = raisonne(land, "run", code=2)

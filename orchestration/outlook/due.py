@@ -82,26 +82,39 @@ def due_work(settings: Settings) -> DueWork:
     facts, found = Facts(settings.home / "facts"), _Found()
     makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load))
     encoder = found.attempt(lambda: makers.encoder(COPY))
-    fresh = _landing(facts, settings, found)
     found.attempt(lambda: opt_outs.find_lists(settings.recalls))
-    _older_tables(facts, found)
-    if encoder is not None:
-        fresh |= _fingerprints(facts, makers, fresh, found)
-        fresh |= _generations(facts, makers, settings, found)
-        _joins(facts, settings, encoder, fresh, found)
-    found.attempt(lambda: _publishing(facts, settings, fresh, found))
+    landing = _landing(facts, settings, found)
+    if landing is not None:
+        fresh, pictured = landing
+        _older_tables(facts, found)
+        if encoder is not None:
+            fresh |= _fingerprints(facts, makers, fresh, pictured, found)
+            fresh |= _generations(facts, makers, settings, found)
+            _joins(facts, settings, encoder, fresh, found)
+        found.attempt(lambda: _publishing(facts, settings, fresh, found))
     return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops))
 
 
-def _landing(facts: Facts, settings: Settings, found: _Found) -> set[str]:
-    """Compare the landing folders with what is known. Returns the partitions of shards that will be read again."""
+def _landing(facts: Facts, settings: Settings, found: _Found) -> tuple[set[str], set[str]] | None:
+    """Compare the landing folders with what is known.
+
+    Returns:
+        The partitions of shards that changed or are gone, and those among them whose pictures will be read. None if a
+        run would stop here, so that nothing can be said of what follows.
+    """
     counts: defaultdict[str, NotTakenCounts] = defaultdict(NotTakenCounts)
-    delivered = found.attempt(lambda: shards.discover(settings, counts))
-    if delivered is None:
-        return set()
     known = shards.landed_shards(facts)
-    found.attempt(lambda: absences.require_datasets(delivered, known, settings.datasets, counts, ()))
-    fresh = {each.partition for each in shards.uninspected(delivered, known, settings)}
+
+    def look() -> list[Shard]:
+        delivered = shards.discover(settings, counts)
+        absences.require_datasets(delivered, known, settings.datasets, counts, ())
+        return delivered
+
+    delivered = found.attempt(look)
+    if delivered is None:
+        return None
+    uninspected = shards.uninspected(delivered, known, settings)
+    fresh = {each.partition for each in uninspected}
     before = {each.files.partition for each in known}
     gone = sorted(before - {each.partition for each in delivered})
     again = sorted(each.files.partition for each in known if each.status == REFUSED and each.files.partition in fresh)
@@ -116,7 +129,7 @@ def _landing(facts: Facts, settings: Settings, found: _Found) -> set[str]:
     left = f", {count(refused)} of them refused" if refused else ""
     found.add("shards", told, f"{count(len(delivered), 'shard')}, as they were{left}")
     found.attempt(lambda: absences.require_coverage(facts, _landed(delivered, known), known, settings))
-    return fresh | set(gone)
+    return fresh | set(gone), {each.partition for each in uninspected if each.images}
 
 
 def _landed(delivered: Sequence[Shard], known: Sequence[LandedShard]) -> list[LandedShard]:
@@ -136,12 +149,14 @@ def _older_tables(facts: Facts, found: _Found) -> None:
             found.lines.append(f"fact tables of an older release: {len(names)} {what} ({_named(names)})")
 
 
-def _fingerprints(facts: Facts, makers: Makers, fresh: set[str], found: _Found) -> set[str]:
-    stale = found.attempt(lambda: {each.partition for each in due_shards(facts, makers)}) or set()
+def _fingerprints(facts: Facts, makers: Makers, fresh: set[str], pictured: set[str], found: _Found) -> set[str]:
+    stale = found.attempt(lambda: {each.partition for each in due_shards(facts, makers)})
+    if stale is None:
+        return set()
     noted = facts["fingerprinted_shards"].read(["dataset", "shard", "recipe"]).to_pylist()
     known = {f"{each['dataset']}/{each['shard']}" for each in noted}
-    stale |= fresh & known
-    new = fresh - known
+    stale = (stale - (fresh - pictured)) | (pictured & known)
+    new = pictured - known
     told = [f"pictures of {count(len(new), 'shard')} for the first time"] if new else []
     if again := stale - new:
         why = "new pictures, metadata, encoder or rules; or a run that was stopped"
@@ -199,7 +214,8 @@ def _publishing(facts: Facts, settings: Settings, fresh: set[str], found: _Found
         due = [f"a new version, as facts are newer than version {last[0]['version']}"]
     else:
         due = [f"a new version, as tables have another definition than in version {last[0]['version']}"]
-    found.add("publishing", due, f"version {plan.holder} holds all of this")
+    if due or not found.stops:  # of what could not be looked at, nobody knows whether a version holds it
+        found.add("publishing", due, f"version {plan.holder} holds all of this")
 
 
 def _named(names: Sequence[str]) -> str:

@@ -1,0 +1,85 @@
+"""What the next run has to do, and what is not said where it could not be looked at."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import encoded, picture
+
+from orchestration.catalog import shards
+from orchestration.facts import Facts
+from orchestration.outlook.due import due_work
+from orchestration.settings import Settings
+from transforms import encoders
+from transforms.encoders.identity import EncoderId
+
+
+class Small:
+    """An encoder that loads no weights."""
+
+    id = EncoderId("small", "0", "none", 4, "f32")
+
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels.reshape(-1)[:4].astype(np.float32)
+
+    def embed(self, prepared: list[np.ndarray]) -> np.ndarray:
+        return np.stack(prepared)
+
+
+@pytest.fixture
+def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return settings of three shards: two of pictures, one of metadata alone."""
+    monkeypatch.setattr(encoders, "load", lambda _: Small())
+    for name in ("cats", "dogs"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "0.jpg").write_bytes(encoded(picture(1, 64, 48)))
+    (tmp_path / "rows").mkdir()
+    pq.write_table(pa.table({"url": ["https://e.org/1"], "caption": ["a"]}), tmp_path / "rows" / "0.parquet")
+    datasets = [
+        {"name": "p", "images": str(tmp_path / "pictures" / "*")},
+        {"name": "rows", "metadata": str(tmp_path / "rows" / "*.parquet")},
+    ]
+    return Settings.model_validate({"home": str(tmp_path / "home"), "datasets": datasets})
+
+
+def inspected(chosen: Settings) -> None:
+    """Leave the warehouse as a run that was stopped after it had inspected the shards."""
+    facts = Facts(chosen.home / "facts")
+    landed = list(shards.inspect_shards(shards.discover(chosen), [], chosen, chosen.home / "fetched"))
+    shards.commit_shards(facts, [], landed)
+
+
+def test_shards_without_pictures_are_due_but_their_pictures_are_not(chosen: Settings) -> None:
+    work = due_work(chosen)
+    assert "shards: 3 new (p/cats, p/dogs, rows/0)" in work.lines
+    assert "fingerprints: pictures of 2 shards for the first time" in work.lines
+    assert work.stops == ()
+
+
+def test_what_is_gone_has_no_pictures_to_be_read(chosen: Settings, tmp_path: Path) -> None:
+    inspected(chosen)
+    (tmp_path / "pictures" / "dogs" / "0.jpg").unlink()
+    (tmp_path / "pictures" / "dogs").rmdir()
+    work = due_work(chosen)
+    assert "shards: 1 gone (p/dogs)" in work.lines
+    [told] = [line for line in work.lines if line.startswith("fingerprints: ")]
+    assert told.startswith("fingerprints: pictures of 1 shard again (p/cats: ")
+
+
+@pytest.mark.parametrize("fault", ["unmounted", "bad glob"])
+def test_where_shards_cannot_be_found_nothing_is_said_to_be_done(
+    chosen: Settings, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspected(chosen)
+    if fault == "unmounted":
+        (tmp_path / "pictures").rename(tmp_path / "away")
+    else:
+        monkeypatch.setattr(shards, "discover", _closed)
+    work = due_work(chosen)
+    assert len(work.stops) == 1 and (work.lines, work.idle) == ((), ())
+
+
+def _closed(*_: object) -> None:
+    raise PermissionError(13, "Permission denied", "/pictures")
