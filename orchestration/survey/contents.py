@@ -4,7 +4,9 @@ What belongs here: looking into a few files of a folder, and the signs of how pi
 files are looked into (`survey/findings.py`), the readers (`transforms/`).
 """
 
+import io
 import json
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +29,8 @@ LOOKED_AT = 8
 """Pictures and sidecars of a place that are looked into."""
 _PARTS = 400  # of a tar
 _SIDECAR = 1 << 20
+_GZIP = b"\x1f\x8b"
+_TEXT = 1 << 20  # of a CSV or JSON, by which its rows are estimated
 _MADE_BY = frozenset({*NAMES["seed"], *NAMES["steps"], *NAMES["sampler"], *NAMES["negative_prompt"], "prompt"}) - {
     "step",
     "st",
@@ -95,14 +99,41 @@ def of_text(path: Path, size: int, limits: ByteLimits) -> Content:
     """
     try:
         first = list(islice(records(str(path), limits), 64))
-        with path.open("rb") as file:
-            head = file.read(1 << 20)
-    except (RecordFileError, OSError) as error:
+        text, taken = _beginning(path)
+    except (RecordFileError, OSError, zlib.error) as error:
         return Content(Kind.BROKEN, _first_line(error))
     columns = list(dict.fromkeys(name for record in first for name in record.fields))
-    lines = max(1, head.count(b"\n"))
-    rows = lines if len(head) == size else round(size * lines / len(head)) if head else 0
-    return _of_columns(columns, rows, estimated=True)
+    rows = _counted(path, text, limits)
+    if taken == size:
+        return _of_columns(columns, rows)
+    return _of_columns(columns, round(size * max(1, rows) / taken), estimated=True)
+
+
+def _beginning(path: Path) -> tuple[bytes, int]:
+    """Return the first bytes of a text, decompressed, and how many bytes of the file they take."""
+    with path.open("rb") as file:
+        packed = file.read(_TEXT)
+    if not packed.startswith(_GZIP):
+        return packed, len(packed)
+    text, left = b"", packed
+    while left.startswith(_GZIP) and len(text) < _TEXT:  # a file may have several members
+        member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        text += member.decompress(left, _TEXT - len(text))
+        left = member.unused_data if member.eof else member.unconsumed_tail
+        if not member.eof:
+            break
+    return text, len(packed) - len(left)
+
+
+def _counted(path: Path, text: bytes, limits: ByteLimits) -> int:
+    """Return how many whole records the beginning of a file has."""
+    number = 0
+    try:
+        for _ in records(str(path), limits, source=io.BytesIO(text)):
+            number += 1
+    except RecordFileError:
+        pass  # the beginning ends within a record
+    return number
 
 
 def _of_columns(columns: Sequence[str], rows: int, *, estimated: bool = False) -> Content:
