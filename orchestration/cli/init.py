@@ -16,7 +16,8 @@ from orchestration.cli.published import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from orchestration.settings import Settings
-    from orchestration.survey.findings import Finding, Found
+    from orchestration.survey.findings import Found
+    from orchestration.survey.joining import Finding
 
 _LISTED = 12
 _DEFAULT = "sscd"

@@ -16,7 +16,7 @@ from orchestration.facts.filters import equals
 from orchestration.fingerprints.kinds import HASHES
 from orchestration.runtime.resources import rules_of
 from orchestration.settings import Settings
-from orchestration.survey.findings import Finding
+from orchestration.survey.joining import Finding
 from transforms import encoders
 from transforms.alignment.comparer import Comparer
 from transforms.catalog.byte_limits import open_parquet

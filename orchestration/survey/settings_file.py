@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from orchestration.survey.findings import Finding
+from orchestration.survey.joining import Finding
 from transforms.readable import count, printable, size
 from transforms.storage import stores
 

@@ -8,7 +8,7 @@ from conftest import encoded, picture
 
 from orchestration.settings import Settings
 from orchestration.survey import costs
-from orchestration.survey.findings import Finding
+from orchestration.survey.joining import Finding
 from tests.orchestration.survey.test_findings import tar
 from transforms import encoders
 from transforms.encoders.identity import EncoderId

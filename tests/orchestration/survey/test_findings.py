@@ -1,5 +1,6 @@
 """What `raisonne init` takes a folder for, and why: each layout by the reader that a run uses."""
 
+import gzip
 import io
 import json
 import os
@@ -15,8 +16,9 @@ from PIL import PngImagePlugin
 from orchestration import settings
 from orchestration.catalog.shards import discover
 from orchestration.fingerprints.generations import find_generations
-from orchestration.survey import findings, settings_file
-from orchestration.survey.findings import Finding, Survey
+from orchestration.survey import contents, findings, settings_file
+from orchestration.survey.findings import Survey
+from orchestration.survey.joining import Finding
 from orchestration.survey.places import Budget, walk
 from transforms.catalog.byte_limits import ByteLimits
 
@@ -253,3 +255,75 @@ def test_a_table_beside_pictures_is_named_once(root: Path) -> None:
     pictures(root / "things")
     (root / "things" / "metadata.jsonl").write_text('{"file_name": "000.jpg", "text": "a"}\n')
     assert [each.reason for each in looked(root)[0]] == ["it holds the table metadata.jsonl"]
+
+
+_NO_TAR = b"no tar" * 200
+
+
+def test_one_broken_tar_does_not_hide_the_others(root: Path) -> None:
+    for number in range(1, 4):
+        tar(root / "photos" / f"{number}.tar", {f"{n}.jpg": _JPEG for n in range(2)})
+    (root / "photos" / "0.tar").write_bytes(_NO_TAR)
+    found, unused = looked(root)
+    assert [(each.images, each.estimated, each.pictures >= 6) for each in found] == [("/*.tar", True, True)]
+    assert [(each.path.name, each.unread) for each in unused] == [("0.tar", True)]
+
+
+def test_where_tars_lie_the_pictures_are_not_said_to_be_elsewhere(root: Path) -> None:
+    rows(root / "set" / "0.parquet", url=["https://e.org/1.jpg"], caption=["a"])
+    (root / "set" / "0.tar").write_bytes(_NO_TAR)
+    found, _ = looked(root)
+    assert [(each.metadata, each.images) for each in found] == [("/*.parquet", "/*.tar")]
+
+
+def test_files_that_were_not_looked_into_are_counted(root: Path) -> None:
+    (root / "set").mkdir()
+    for number in range(10):
+        (root / "set" / f"{number}.tar").write_bytes(_NO_TAR)
+    found, unused = looked(root)
+    told = [each for each in unused if each.path.name == "set"]
+    assert found == [] and [each.reason.split(",")[0] for each in told] == ["6 more files not looked into"]
+    assert told[0].unread
+
+
+def test_dumps_among_generations_that_cannot_be_read_are_named(root: Path) -> None:
+    tar(root / "generated" / "0.TAR", {f"{n}.jpg": _JPEG for n in range(3)})
+    (root / "generated" / "1.tar").write_bytes(_NO_TAR)
+    rows(root / "generated" / "numbers.parquet", a=[1] * 50)
+    rows(root / "generated" / "urls.parquet", url=["https://e.org/1.jpg"] * 50, caption=["a"] * 50)
+    found, unused = looked(root)
+    assert [(each.generated, each.pictures, each.estimated) for each in found] == [(True, 3, False)]
+    assert {each.path.name: each.unread for each in unused} == {
+        "1.tar": True,
+        "numbers.parquet": False,
+        "urls.parquet": False,
+    }
+
+
+def test_of_many_dumps_of_generations_some_are_looked_into(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(40):
+        tar(root / "generated" / f"{number:02}.tar", {f"{n}.jpg": _JPEG for n in range(3)})
+    opened: list[Path] = []
+    look = contents.of_tar
+    monkeypatch.setattr(contents, "of_tar", lambda path, size: opened.append(path) or look(path, size))
+    found, _ = looked(root)
+    assert [(each.pictures, each.estimated) for each in found] == [(120, True)]
+    assert len(opened) <= 16
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".jsonl.gz", ".csv", ".json", ".json.gz"])
+@pytest.mark.parametrize("number", [500, 60_000])
+def test_rows_of_texts_are_counted_or_estimated_by_what_they_hold(root: Path, ending: str, number: int) -> None:
+    records = [{"url": f"https://example.org/{n}.jpg", "caption": f"a picture\nof {n}"} for n in range(number)]
+    if ending.startswith(".csv"):
+        text = "url,caption\n" + "".join(f'{each["url"]},"{each["caption"]}"\n' for each in records)
+    elif ending.startswith(".jsonl"):
+        text = "".join(json.dumps(each) + "\n" for each in records)
+    else:
+        text = json.dumps(records)
+    file = root / f"rows{ending}"
+    file.write_bytes(gzip.compress(text.encode(), 1) if ending.endswith(".gz") else text.encode())
+    seen = contents.of_text(file, file.stat().st_size, ByteLimits())
+    assert seen.kind is contents.Kind.METADATA
+    assert seen.rows == pytest.approx(number, rel=0 if number == 500 else 0.05)
+    assert seen.estimated == (number > 500)
