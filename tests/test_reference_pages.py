@@ -1,6 +1,8 @@
 """The generated references of commands and facts say what the command line and the schemas say."""
 
 import importlib.util
+import inspect
+import re
 from types import ModuleType
 
 import pytest
@@ -33,6 +35,13 @@ def test_every_command_and_option_is_on_the_page() -> None:
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert f"`{parameter.opts[0]}" in section, (name, parameter.name)
+
+
+def test_the_table_of_exit_codes_names_the_commands_that_can_end_incomplete() -> None:
+    [row] = [line for line in generator("commands").render().splitlines() if line.startswith("| 4 |")]
+    helps = {name: inspect.getdoc(command.callback) or "" for name, command in main.commands.items()}
+    said = {name for name, text in helps.items() if re.search(r"\b4\b", text.partition("Exit codes:")[2])}
+    assert set(re.findall(r"`(\w+)`", row)) == said == {"run", "init"}
 
 
 def test_every_fact_table_is_on_the_page_with_its_columns() -> None:

@@ -27,7 +27,7 @@ command is `.venv/bin/raisonne`, or `raisonne` once the environment is active (`
 | 1 | failed; the message names the fix |
 | 2 | wrong arguments or settings |
 | 3 | `check`: an image could not be checked; treat it as a block |
-| 4 | `run`: done, but files that the warnings name could not be used, or not as a whole |
+| 4 | `run`, `init`: done, but files that the warnings name could not be used, or not as a whole |
 | 10 | `check`: at least one image is blocked |
 | 130 | interrupted |"""
 

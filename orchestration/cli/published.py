@@ -38,7 +38,7 @@ class ExitCode(IntEnum):
         FAILED: An error that the message explains.
         USAGE: Wrong arguments or settings.
         UNAVAILABLE: `check` or `serve` could not search; treat it as a block.
-        INCOMPLETE: `run` is done, but what the warnings name could not be used, or not as a whole.
+        INCOMPLETE: `run` or `init` is done, but what it names could not be used, or not as a whole.
         BLOCKED: `check` blocks an image.
         INTERRUPTED: Ctrl-C, as shells have it.
     """

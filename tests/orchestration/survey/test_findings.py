@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -327,3 +328,11 @@ def test_rows_of_texts_are_counted_or_estimated_by_what_they_hold(root: Path, en
     assert seen.kind is contents.Kind.METADATA
     assert seen.rows == pytest.approx(number, rel=0 if number == 500 else 0.05)
     assert seen.estimated == (number > 500)
+
+
+def test_the_comment_on_encoders_names_those_that_the_settings_describe(root: Path) -> None:
+    text = settings_file.render([], "home", "sscd", root / "raisonne.toml")
+    [comment] = [line for line in text.splitlines() if "finds copies" in line.lower()]
+    described = settings.Settings.model_fields["encoders"].annotation.model_fields["copy_"].description
+    for name in ("sscd", "sscd_distilled", "sscd:PATH"):
+        assert re.search(rf"\b{name}\b", comment) and f"`{name}`" in described
