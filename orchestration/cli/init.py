@@ -162,25 +162,30 @@ def _left(unused: Sequence["Found"]) -> list[str]:
 
 
 def _cost(found: Sequence["Finding"], settings: "Settings") -> list[str]:
-    from orchestration.progress import duration
-    from orchestration.survey import costs
+    """Return what a run will cost, or why that is not known. Raises CommandError if no run could load its encoder."""
     from transforms.encoders import EncoderUnavailable
     from transforms.plug_ins import PlugInError
-    from transforms.readable import size
 
-    used = [each for each in found if not each.objection]
     try:
-        rates = costs.measure(used, settings)
-        if rates is None:
-            return ["time: not known: there is no picture to measure"]
-        if former := costs.former_rate(settings.home):
-            rates = costs.with_former(rates, *former)
+        return _measured([each for each in found if not each.objection], settings)
     except EncoderUnavailable as error:
         if settings.encoders.copy_ != _DEFAULT:
             raise CommandError(f"--encoder: {error}", ExitCode.USAGE) from None
         return [f"time: not known: {error}"]
     except (OSError, PlugInError) as error:
         return [f"time: not known: {error}"]
+
+
+def _measured(used: Sequence["Finding"], settings: "Settings") -> list[str]:
+    from orchestration.progress import duration
+    from orchestration.survey import costs
+    from transforms.readable import size
+
+    rates = costs.measure(used, settings)
+    if rates is None:
+        return ["time: not known: there is no picture to measure"]
+    if former := costs.former_rate(settings.home):
+        rates = costs.with_former(rates, *former)
     cost = costs.estimate(used, rates, settings)
     parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in cost.seconds.items() if seconds >= 1)
     base = next(each for each in (settings.home, *settings.home.parents) if each.exists())

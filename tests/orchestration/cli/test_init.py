@@ -10,6 +10,7 @@ from conftest import encoded, picture
 
 from orchestration.cli.init import init
 from orchestration.cli.published import ExitCode
+from tests.orchestration.survey.test_findings import shards
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def pictures(folder: Path, number: int = 2) -> None:
 
 
 def said(*arguments: str) -> Result:
-    """Run it with an encoder that cannot be loaded, so that nothing is measured."""
+    """Run the command in this process, and return what it says."""
     return CliRunner().invoke(init, arguments)
 
 
@@ -49,8 +50,6 @@ def test_no_warehouse_among_the_pictures(land: Path, folders: list[str], argumen
 
 
 def test_no_warehouse_where_a_glob_of_all_folders_finds_it(land: Path) -> None:
-    from tests.orchestration.survey.test_findings import shards
-
     shards(land / "part-0", "00000")
     shards(land / "part-1", "00000")
     done = said()
