@@ -250,6 +250,14 @@ def test_packages_import_each_other_as_the_contracts_say() -> None:
     assert "ignore_imports" not in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
+def test_the_diagram_of_imports_has_every_package() -> None:
+    text = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
+    [diagram] = re.findall(r"^```text\n(raisonne/.*?)^```", text, re.MULTILINE | re.DOTALL)
+    inside = [path for top in ("orchestration", "transforms") for path in (ROOT / top).iterdir()]
+    packages = {path.stem for path in inside if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert packages - {"__init__"} - set(re.findall(r"\w+", diagram)) == set()
+
+
 @pytest.mark.parametrize("page", ["docs/explanation/architecture.md", "CONTRIBUTING.md"])
 def test_files_that_a_guide_names_exist(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")

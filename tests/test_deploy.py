@@ -69,7 +69,7 @@ def test_pools_monitoring_and_telemetry_are_those_of_one_machine(name: str) -> N
 
 
 def test_kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("dagster_k8s", reason="pip install raisonne[k8s]")
+    pytest.importorskip("dagster_k8s", reason="pip install '.[k8s]'")
     from dagster._config import process_config
     from dagster_k8s import K8sRunLauncher
 
@@ -89,7 +89,7 @@ def test_kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("dagster_ray", reason="pip install raisonne[ray]")
+    pytest.importorskip("dagster_ray", reason="pip install '.[ray]'")
     from dagster_ray import RayRunLauncher
 
     monkeypatch.setenv("RAY_JOBS_ADDRESS", "http://127.0.0.1:8265")

@@ -114,7 +114,7 @@ def test_nearest_is_what_the_vectors_say(sample: Landing) -> None:
         nearest_macro.provide(con, sample.home / "facts")
         assert con.execute("from nearest(7)").fetchall() == [], "of a row without a vector, not any ten rows"
         if lance_extension.extension() is None:
-            pytest.skip("the lance extension of this DuckDB is not installed: pip install 'raisonne[lance]'")
+            pytest.skip("the lance extension of this DuckDB is not installed: pip install '.[lance]'")
         lance_extension.load(con)
         con.execute("set variable wanted = ?", [vectors[7].tolist()])
         searched = con.execute(

@@ -189,7 +189,7 @@ def test_two_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 _LISTING = """
-from raisonne import Listing, Member
+from raisonne import Listing, Member, NotTaken
 class Odd:
     def __init__(self, file):
         self.file = file
@@ -211,6 +211,17 @@ _ONE = "Listing([Member('a', 'a.jpg', 0, 3), Member('b', 'b.jpg', 0, 99), Member
         (_ONE, "b'four'", "a.jpg was listed with 3 bytes, the plug-in 'odd' of odd_0 2 .* read 4 bytes"),
         (_ONE, "None", "read NoneType"),
         (_ONE, "self.file.nothing()", "could not read a.jpg of it: AttributeError"),
+        ("Listing(None)", "b''", "its listing is no raisonne.Listing of Members"),
+        ("Listing([], broken=7)", "b''", "`broken` of its listing is int, no text"),
+        ("Listing([Member('a', 'a.jpg', 0, None)])", "b''", "`size` of its member 'a.jpg' is None"),
+        ("Listing([Member('a', 'a.jpg', '0', 3)])", "b''", "`offset` of its member 'a.jpg' is '0'"),
+        ("Listing([Member('a', 'a.jpg', 0, -3)])", "b''", "`size` of its member 'a.jpg' is -3"),
+        ("Listing([Member('a', 'a.jpg', 0, 3, refusal=7)])", "b''", "`refusal` of its member 'a.jpg' is 7"),
+        ("Listing([Member('a', 'a.jpg', 0, 3, width='wide')])", "b''", "`width` of its member 'a.jpg' is 'wide'"),
+        ("Listing([], not_taken=None)", "b''", "`not_taken` of its listing is no list of raisonne.NotTaken"),
+        ("Listing([], not_taken=['a.txt'])", "b''", "`not_taken` of its listing"),
+        ("Listing([], not_taken=[NotTaken('a', 'b', 1, None)])", "b''", "`not_taken` of its listing"),
+        ("Listing([], not_taken=[NotTaken('a', 'b', 'one', ())])", "b''", "`not_taken` of its listing"),
     ],
 )
 def test_a_broken_layout_fails_its_dump_alone(
@@ -227,6 +238,23 @@ def test_a_broken_layout_fails_its_dump_alone(
             "refused: its name is no text",
         ]
         opened.read("a.jpg", 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("code", "returned"),
+    [
+        ("def make(file):\n    pass\n", "NoneType"),
+        ("class Odd:\n    read = listing = 7\ndef make(file):\n    return Odd()\n", "Odd"),
+    ],
+)
+def test_a_layout_that_returns_no_dump_fails_that_dump(
+    code: str, returned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _offered(tmp_path, monkeypatch, plug_ins.LAYOUTS, "odd", code)
+    (tmp_path / "0.odd").write_bytes(b"whatever")
+    reason = f"0.odd: the plug-in 'odd' of odd_0 2 .* is broken: it returned {returned}, which is no dump"
+    with pytest.raises(ArchiveError, match=reason), open_dump(str(tmp_path / "0.odd"), LISTED):
+        pass
 
 
 def test_no_layout_takes_a_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ def test_every_public_name_is_there_and_nothing_else_is() -> None:
     assert all(getattr(raisonne, name).__doc__ for name in raisonne.__all__ if name != "Image")
     with pytest.raises(AttributeError, match="no attribute 'warehouse_of'"):
         _ = raisonne.warehouse_of
+
+
+def test_the_page_of_the_api_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "reference" / "python-api.md").read_text(encoding="utf-8")
+    named = re.findall(r"^::: ([\w.]+)\.(\w+)$", page, re.M)
+    functions = re.findall(r"^        - (\w+)$", page, re.M)
+    assert sorted([name for _, name in named] + functions) == sorted(raisonne.__all__)
+    assert all(getattr(import_module(home), name) is getattr(raisonne, name) for home, name in named)
 
 
 def test_a_query_is_a_relation_with_bound_parameters(warehouse: Warehouse) -> None:

@@ -159,4 +159,5 @@ def interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
     """Tell whether a run ended because somebody interrupted it."""
     errors = [event.step_failure_data.error for event in events if event.is_step_failure]
     errors += [event.job_failure_data.error for event in events if event.is_job_failure]
-    return any(error is not None and error.cls_name in _INTERRUPTS for error in errors)
+    canceled = any(event.event_type is dg.DagsterEventType.RUN_CANCELED for event in events)
+    return canceled or any(error is not None and error.cls_name in _INTERRUPTS for error in errors)

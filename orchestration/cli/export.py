@@ -172,7 +172,7 @@ def removal_list(to: Path | None, policy: str, version: int | None, config: str 
     short_help="What `raisonne check` searches.",
     epilog="Example: raisonne export guard --at-least 2 --to guard",
 )
-@_TO
+@guard_bundles.TO
 @guard_bundles.export_options
 @_VERSION
 @CONFIG

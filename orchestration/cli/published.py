@@ -60,8 +60,10 @@ class CommandError(click.ClickException):
         self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the sentence as `raisonne: ...`."""
-        click.echo(f"raisonne: {self.format_message()}", file, err=True)
+        """Print the sentence as `raisonne: ...`. The names in it may come from anywhere."""
+        from transforms.readable import harmless
+
+        click.echo(f"raisonne: {harmless(self.format_message())}", file, err=True)
 
 
 def load_settings(config: str | None) -> "Settings":

@@ -79,6 +79,14 @@ def _reported(step: str) -> Iterator[None]:
     except Exception as error:
         info = serializable_error_info_from_exc_info(sys.exc_info())
         message = told(info)
-        full = full_disks.explained(message, full_disks.places_of_run(settings.load().home))
+        full = _of_full_disk(message)
         foreign = f"{step}: " if message in _messages(info) else ""  # of a library, which does not say what it was for
         raise Stopped(full or foreign + message) from error
+
+
+def _of_full_disk(message: str) -> str | None:
+    try:
+        home = settings.load().home
+    except settings.SettingsError:  # changed since the run began: the reason of the step matters more
+        return None
+    return full_disks.explained(message, full_disks.places_of_run(home))

@@ -19,12 +19,13 @@ _GRACE_S = 300
 _NUX = re.compile(r"(?m)^[#\s]*nux\s*:")
 _IN_URL = re.compile("[?]|%[0-9a-fA-F]{2}")
 """What SQLAlchemy, through which Dagster names its SQLite files, does not take literally."""
+_OURS = "# Written by raisonne"
 _NO_DIALOG = """\
 nux:  # the dialog that asks a first visitor for an address
   enabled: false
 """
 CONFIG = f"""\
-# Written by raisonne where it is missing; yours to change.
+{_OURS} where it is missing; yours to change.
 telemetry:
   enabled: false
 {_NO_DIALOG}\
@@ -87,7 +88,9 @@ def prepare(home: Path) -> Path:
     if not config.exists():
         offer = _OFFER + "".join(f"# {line}\n" for line in FAST_STORAGE.splitlines())
         config.write_text(CONFIG + offer, encoding="utf-8")
-    elif not _NUX.search(config.read_text(encoding="utf-8")):  # one that an earlier release wrote
+        return folder
+    text = config.read_text(encoding="utf-8")
+    if text.startswith(_OURS) and not _NUX.search(text):  # one that an earlier release wrote; others are not ours
         with config.open("a", encoding="utf-8") as written:
             written.write(f"\n{_NO_DIALOG}")
     return folder

@@ -72,7 +72,7 @@ def _hash_vs(name: str) -> Measured:
     try:
         found = _beside_faiss()
     except ImportError:
-        raise NotMeasured("faiss is not installed; pip install raisonne[bench]") from None
+        raise NotMeasured("faiss is not installed; pip install '.[bench]'") from None
     parts = {key: value for key, value in found.items() if key.startswith(("ours", name))}
     return Measured(found["ours ms"] / found[f"{name} ms"], parts)
 
@@ -95,7 +95,7 @@ def _embedding_vs_ivf() -> Measured:
     try:
         import faiss
     except ImportError:
-        raise NotMeasured("faiss is not installed; pip install raisonne[bench]") from None
+        raise NotMeasured("faiss is not installed; pip install '.[bench]'") from None
     asked, true, index = _filled(faiss.index_factory(DIMENSION, "IVF1024,SQ8", faiss.METRIC_INNER_PRODUCT))
     with bundle(ROWS, FAST) as folder:
         opened = Bundle.open(folder)

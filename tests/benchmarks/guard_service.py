@@ -108,7 +108,7 @@ def _fuzzed() -> Measured:
         from hypothesis import HealthCheck, Phase, given, settings
         from hypothesis import strategies as st
     except ImportError:
-        raise NotMeasured("schemathesis is not installed; pip install raisonne[bench]") from None
+        raise NotMeasured("schemathesis is not installed; pip install '.[bench]'") from None
     statuses: Counter[int] = Counter()
     with _served() as (port, _):
         address = f"http://127.0.0.1:{port}"

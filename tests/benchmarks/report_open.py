@@ -42,7 +42,7 @@ def _open() -> Measured:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise NotMeasured("playwright is not installed: pip install raisonne[dev]") from None
+        raise NotMeasured("playwright is not installed: pip install '.[dev]'") from None
     if not _CHROMIUM.exists():
         raise NotMeasured(f"no browser at {_CHROMIUM}")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:

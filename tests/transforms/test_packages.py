@@ -1,10 +1,14 @@
 """How optional parts are installed, and what is wrong with the installed packages, by their own metadata."""
 
+import re
 from importlib import metadata
 
 import pytest
+from conftest import ROOT
 
 from transforms import packages
+
+_TEXTS = {".md", ".py", ".sql", ".toml", ".yaml"}
 
 
 def test_a_part_is_installed_by_its_packages_wherever_raisonne_came_from() -> None:
@@ -24,3 +28,12 @@ def test_another_version_than_the_required_one_is_named(monkeypatch: pytest.Monk
         f"duckdb {metadata.version('duckdb')} is installed, 9.9.9 is needed",
         "no-such-package>=1 is not installed",
     ]
+
+
+def test_no_page_or_message_installs_it_from_an_index() -> None:
+    """It is on none: an extra is installed from the folder of the clone, `.` or a path."""
+    folders = ("deploy", "docs", "orchestration", "raisonne", "sql", "tests", "transforms")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in _TEXTS]
+    from_index = re.compile(r"(?:pip install|with) [`'\"]*raisonne\[")
+    assert len(files) > 500
+    assert [str(path) for path in files if from_index.search(path.read_text("utf-8"))] == []

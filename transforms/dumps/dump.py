@@ -5,19 +5,23 @@ the content of tars (`dumps/tars.py`), folders (`dumps/folders.py`) and parquet 
 layouts of other distributions (`transforms/plug_ins.py`), opening paths (`storage/stores.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, get_type_hints
 
 from transforms import plug_ins
 from transforms.catalog.byte_limits import ByteLimits
+from transforms.catalog.not_taken import NotTaken
 from transforms.dumps import parquet, tars
 from transforms.dumps.folders import Folder
 from transforms.dumps.members import ArchiveError, Listing, Member, text_of
 from transforms.plug_ins import PlugIn, PlugInError
 from transforms.storage import stores
+
+_TEXTS = ("key", "name", "url", "caption", "uid")
+"""What is said of a picture, which is made text if it is none."""
 
 
 class Dump(Protocol):
@@ -117,17 +121,15 @@ class _PlugInDump:
     def __init__(self, plug_in: PlugIn, path: str, file: BinaryIO) -> None:
         """Open it. Raises ArchiveError."""
         self._plug_in, self._path = plug_in, path
-        self._dump: Any = self._asked(plug_in.function, "open it", file)
+        self._dump: Any = self._asked("open it", lambda: self._opened(file))
 
     def listing(self, member_bytes: int) -> Listing:
         """See Dump."""
-        listing = self._asked(self._dump.listing, "list it", member_bytes)
-        if not isinstance(listing, Listing) or not all(isinstance(each, Member) for each in listing.members):
-            raise ArchiveError(f"{self._path}: {self._plug_in.broken('its listing is no raisonne.Listing of Members')}")
+        listing: Listing = self._asked("list it", lambda: self._checked(self._dump.listing(member_bytes)))
         for member in listing.members:
             if member.size > member_bytes and member.refusal is None:
                 member.refusal = f"refused: {member.size} bytes are more than limits.member_bytes = {member_bytes}"
-            for column in ("key", "name", "url", "caption", "uid"):
+            for column in _TEXTS:
                 text = getattr(member, column)
                 if text is not None and (told := text_of(text)) != text:
                     if column == "name":
@@ -137,15 +139,40 @@ class _PlugInDump:
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         """See Dump."""
-        data = self._asked(self._dump.read, f"read {name} of it", name, offset, size)
+        data = self._asked(f"read {name} of it", lambda: self._dump.read(name, offset, size))
         if not isinstance(data, bytes) or len(data) != size:
             found = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
             raise ArchiveError(f"{self._path}: {name} was listed with {size} bytes, the {self._plug_in} read {found}")
         return data
 
-    def _asked(self, function: Any, what: str, *arguments: object) -> Any:  # noqa: ANN401 -- the plug-in's own
+    def _opened(self, file: BinaryIO) -> object:
+        dump = self._plug_in.function(file)
+        if not all(callable(getattr(dump, name, None)) for name in ("listing", "read")):
+            lacks = f"it returned {type(dump).__name__}, which is no dump: that has listing and read, see"
+            raise self._plug_in.broken(f"{lacks} {plug_ins.PAGE}")
+        return dump
+
+    def _checked(self, listing: object) -> Listing:
+        if not isinstance(listing, Listing) or not _all(Member, listing.members):
+            raise self._plug_in.broken("its listing is no raisonne.Listing of Members")
+        if not isinstance(listing.broken, str | None):
+            raise self._plug_in.broken(f"`broken` of its listing is {type(listing.broken).__name__}, no text")
+        for member in listing.members:
+            for name, kind in get_type_hints(Member).items():
+                value = getattr(member, name)
+                if name not in _TEXTS and not (isinstance(value, kind) and _fits(value)):
+                    raise self._plug_in.broken(f"`{name}` of its member {member.name!r} is {value!r}")
+        if not _all(NotTaken, listing.not_taken) or not all(map(_is_counted, listing.not_taken)):
+            raise self._plug_in.broken("`not_taken` of its listing is no list of raisonne.NotTaken")
+        listing.not_taken = [
+            NotTaken(text_of(each.place) or "", text_of(each.reason) or "", each.files, _as_texts(each.examples))
+            for each in listing.not_taken
+        ]
+        return listing
+
+    def _asked(self, what: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 -- the plug-in's own
         try:
-            return function(*arguments)
+            return call()
         except (ArchiveError, OSError):
             raise
         except PlugInError as error:
@@ -156,6 +183,25 @@ class _PlugInDump:
                 f"{self._path}: the {self._plug_in} could not {what}: {told}; deliver it again, or update "
                 f"{self._plug_in.distribution}"
             ) from error
+
+
+def _all(kind: type, values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(each, kind) for each in values)
+
+
+def _fits(value: object) -> bool:
+    """Return whether a table can hold it as a count, if it is a number."""
+    return not isinstance(value, int) or 0 <= value < 1 << 63
+
+
+def _is_counted(found: NotTaken) -> bool:
+    if not isinstance(found.examples, tuple) or not isinstance(found.files, int) or not _fits(found.files):
+        return False
+    return all(isinstance(text, str) for text in (found.place, found.reason, *found.examples))
+
+
+def _as_texts(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(text_of(name) or "" for name in names)
 
 
 def _layout_of(path: str) -> PlugIn | None:

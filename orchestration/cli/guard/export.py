@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _SHARE = click.FloatRange(0, 1, min_open=True)
 _KEY = click.Path(dir_okay=False, path_type=Path)
+TO = click.option(
+    "--to", type=click.Path(file_okay=False, path_type=Path), help="A new folder. Default: `guard` in the home."
+)
 _OPTIONS = (
     click.option("--at-least", type=click.IntRange(1), help="Least rows that show a picture. Default: 1."),
     click.option("--hashes-only", is_flag=True, default=None, help="Leave the embeddings out, and with them crops."),

@@ -115,7 +115,7 @@ def _last_failure(settings: "Settings") -> Iterator[str]:
     folder = instance.folder_of(settings.home)
     try:
         failed, done = ended_runs.ended_runs(folder)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         yield f"last failure: {folder} cannot be read ({error})"
         return
     if failed is None:
@@ -124,18 +124,26 @@ def _last_failure(settings: "Settings") -> Iterator[str]:
         yield f"last failure: {failed.job}, {failed.at:%Y-%m-%d %H:%M} UTC; a later run succeeded"
     else:
         yield f"last failure: {failed.job}, {failed.at:%Y-%m-%d %H:%M} UTC, and no run has succeeded since"
-        for line in _reason(ended_runs.failure_events(folder, failed.run_id)).splitlines()[:_REASON]:
-            yield f"  {line}"
+        try:
+            events = ended_runs.failure_events(folder, failed.run_id)
+        except (sqlite3.Error, OSError) as error:
+            yield f"  its log cannot be read ({error})"
+            return
+        yield from (f"  {line}" for line in _reason(events).splitlines()[:_REASON])
 
 
 def _reason(events: list[str]) -> str:
     from dagster import DagsterEvent
     from dagster._core.events.log import EventLogEntry
     from dagster._serdes import deserialize_value
+    from dagster_shared.serdes.errors import DeserializationError
 
     from orchestration.cli import execution
 
-    entries = (deserialize_value(event, EventLogEntry).dagster_event for event in events)
+    try:
+        entries = [deserialize_value(event, EventLogEntry).dagster_event for event in events]
+    except (DeserializationError, LookupError, TypeError, ValueError):
+        return "its log is of another release of Dagster"
     found = [event for event in entries if isinstance(event, DagsterEvent)]
     if execution.interrupted(found):
         return "interrupted; the next run goes on from there"

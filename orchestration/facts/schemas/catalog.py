@@ -45,3 +45,35 @@ TABLES = (
         columns={"list": pa.string(), "kind": pa.string(), "value": pa.string()},
     ),
 )
+MEANINGS = {
+    "landing_shards": {
+        "status": "ok, images_only (a dump without metadata) or failed",
+        "failure": "why the metadata file could not be used, and what to do",
+        "rows": "training rows that the metadata file lists",
+        "repaired_rows": "rows whose text was not UTF-8",
+        "columns": "columns of the metadata file",
+        "readable_path": "the metadata file, or its repaired copy",
+        "forms": "how each column is read; null from an older release",
+        "metadata_path": "the metadata file; null where there is none",
+        "metadata_size": "its size in bytes",
+        "metadata_mtime_ns": "when it was last changed, in nanoseconds",
+        "images_path": "the image dump; null where there is none",
+        "images_size": "its size in bytes",
+        "images_mtime_ns": "when it was last changed, in nanoseconds",
+    },
+    "not_taken": {
+        "owner": "who counted: the folders of a dataset, a dump, or a source of generations",
+        "place": "the folder or file where they were found",
+        "reason": "why they became no rows, in plain words",
+        "dataset": "the dataset; null for generations",
+        "source": "the source of generations; null for datasets",
+        "files": "how many",
+        "examples": "some of their names",
+    },
+    "recalled_rows": {
+        "list": "name of the opt-out list in the settings",
+        "kind": "what the entry names: an id, a URL, a host or a hash",
+        "value": "the entry, as the list writes it",
+    },
+}
+"""What columns mean that are in one table alone, or mean something else in others: by table and name."""

@@ -101,3 +101,33 @@ TABLES = (
         columns={"group_key": pa.string(), "similarity": pa.float64()},
     ),
 )
+MEANINGS = {
+    "joins": {
+        "kind": "what was joined, such as near_hashes, near_pictures or captions",
+        "join_id": "number of the join",
+        "exact": "whether it found every pair",
+        "new": "fingerprints that were new to it",
+        "old": "fingerprints that had been joined before",
+        "recall": "measured share of the pairs that it found; null where it is exact",
+        "recall_low": "lower end of the 95% interval of recall",
+        "recall_high": "upper end of it",
+        "recall_pairs": "pairs that recall was measured on",
+    },
+    "near_hashes": {"pdq_a": "the lower of the two hashes", "pdq_b": "the other", "distance": "differing bits of 256"},
+    "near_pictures": {"pixel_a": "SHA-256 of the pixels of one picture", "pixel_b": "of the other"},
+    "cluster_members": {
+        "method": "what confirmed the member against its representative",
+        "distance_to_representative": "differing bits of 256, by perceptual hash",
+        "aligned_distance_to_representative": "root mean square of aligned pixels, where these confirm",
+    },
+    "cluster_similarities": {
+        "distinct_pictures": "pictures of the cluster that differ in some pixel",
+        "min_similarity": "least cosine of any two of them",
+        "min_similarity_exact": "false where min_similarity is a lower bound",
+    },
+    "caption_groups": {
+        "group_key": "MD5 of the normalised caption that the group is named after",
+        "similarity": "Jaccard similarity of the words of the two captions",
+    },
+}
+"""What columns mean that are in one table alone, or mean something else in others: by table and name."""

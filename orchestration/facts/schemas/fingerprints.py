@@ -99,3 +99,30 @@ TABLES = (
         noted_in=("generation_fingerprints", "true"),
     ),
 )
+MEANINGS = {
+    "fingerprinted_shards": {
+        "fingerprint": "which fingerprint: hashes, copy, semantic or redownload",
+        "recipe": "hash of the delivery and the maker; empty while the work is not done",
+        "pictures": "pictures in the dump",
+        "ok": "pictures with a fingerprint",
+        "low_quality": "pictures too flat for this fingerprint",
+        "failed": "pictures that could not be read",
+        "unlisted": "pictures that no metadata row lists",
+        "unlisted_examples": "names of some of them",
+        "contradictions": "pictures that agree with a row in one thing and differ in another",
+        "contradiction_examples": "some of them in words",
+        "broken": "why the dump cannot be read, or where it breaks off",
+    },
+    "generation_fingerprints": {
+        "path": "the file; of one in a tar or parquet, that and its name there after `::`",
+        "negative_prompt": "text of what the image should not show",
+        "seed_number": "seed that the image was generated from, up to 20 digits",
+        "sampler": "sampler that the generator used",
+        "steps": "sampling steps",
+        "described_by": "what states prompt, model and seed, the first believed first",
+        "stated_otherwise": "other values that these state",
+        "description_recipe": "hash of what is said of the image",
+        "unsearched": "what the file may show that its fingerprints are not of",
+    },
+}
+"""What columns mean that are in one table alone, or mean something else in others: by table and name."""

@@ -28,3 +28,22 @@ TABLES = (
         },
     ),
 )
+MEANINGS = {
+    "guard_checks": {
+        "check_id": "name of the check, unique",
+        "checked_at": "when, in UTC",
+        "bundle": "version of the warehouse that the bundle is of, and the bundle's digest",
+        "overrides": "digest of the curators' list in force; empty without one",
+        "decision": "allow, block, or unavailable where the guard could not search",
+        "verdict": "exact, similar, no_match_found or not_searched",
+        "reason": "the decision in words",
+        "method": "what decided; null where nothing spoke for a block",
+        "value": "what was measured, in the unit of the threshold",
+        "threshold": "the limit that the value was held against",
+        "sha256": "SHA-256 of the file's bytes; null where there was no file",
+        "cluster_ids": "all likely sources, as the bundle had them",
+        "override": "the curator's entry that decided",
+        "latency_ms": "milliseconds that the check took",
+    },
+}
+"""What columns mean that are in one table alone, or mean something else in others: by table and name."""

@@ -188,3 +188,59 @@ _CALIBRATION = (
 )
 
 TABLES = (*_SEARCHES, *_PROMPTS, *_CALIBRATION)
+MEANINGS = {
+    "neighbour_lists": {
+        "pictures": "its nearest pictures: SHA-256 of their pixels, 32 bytes each",
+        "scores": "cosine with each of them, the best over all views",
+        "views": "the view that came nearest to each of them",
+        "floor_score": "score down to which the list is complete",
+        "floor_picture": "the picture at that score",
+        "hashed": "its nearest pictures by perceptual hash, 32 bytes each",
+        "hashed_scores": "share of equal bits with each of them",
+        "hashed_floor_score": "score down to which that list is complete",
+        "hashed_floor_picture": "the picture at that score",
+    },
+    "match_evidence": {
+        "copy_score": "best cosine of the copy embeddings over the searched parts of the generation",
+        "pdq_distance": "differing bits of 256, the least over 8 rotations and reflections",
+        "same_bytes": "whether the two files are equal",
+        "same_pixels": "whether the two pictures are equal, pixel by pixel",
+        "whole": "whether the whole picture agrees, not only a part",
+        "mirrored": "whether the training picture was laid on mirrored",
+        "geometry": "how it lies there: equal, similarity, affine, homography, or placed edge on edge",
+        "cells": "cells with structure in the shared part",
+        "agreement": "share of them that agree",
+        "solid": "agreeing cells of the largest piece that agrees nearly everywhere",
+        "aligned_tile_l2": "largest root mean square of 4 x 4 tiles of the shared part, aligned",
+        "masked_mse": "mean squared difference over the cells that agree",
+        "structural_similarity": "mean SSIM over the shared part",
+        "overlap_generation": "share of the generation that the shared part covers",
+        "overlap_source": "share of the training picture that it covers",
+        "homography": "9 numbers, row by row, that map fractions of the training picture to those of the generation",
+    },
+    "generation_backgrounds": {
+        "background_ids": "the sampled training rows that are nearest",
+        "background_scores": "cosine with each of them",
+    },
+    "prompts": {"prompt": "the prompt, as written", "normalised": "the prompt as captions are normalised"},
+    "prompt_captions": {"method": "prompt (byte for byte) or prompt_normalised"},
+    "calibration_pictures": {
+        "population": "not_trained (held out), whole or part (edited copies)",
+        "sample_id": "the training row; null for a picture that was held out",
+        "path": "the file of a picture that was held out",
+        "nearest_id": "the best match; of an edited copy, its source",
+        "background": "mean of its best scores against sampled training pictures",
+        "p_value": "by a fit that did not see the picture",
+    },
+    "null_fits": {
+        "measure": "the score that is calibrated",
+        "pictures": "pictures that it was fitted to",
+        "threshold": "score from which the tail is fitted",
+        "shape": "shape of the fitted tail",
+        "scale": "scale of the fitted tail",
+        "exceedances": "scores above the threshold",
+        "ks_distance": "greatest distance of the p-values of unseen pictures from uniform",
+        "ks_p_value": "how often uniform p-values lie that far away",
+    },
+}
+"""What columns mean that are in one table alone, or mean something else in others: by table and name."""

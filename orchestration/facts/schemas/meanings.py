@@ -1,8 +1,10 @@
 """What the columns of the fact tables mean, in plain English.
 
-What belongs here: one sentence a column, by its name; by table and name where a name means something else there. What
-does not: types and keys (the modules of the stages), columns of published tables (`sql/<stage>/<table>.sql`).
+What belongs here: one sentence a column that several tables share. What does not: columns of one table, types and keys
+(the modules of the stages), columns of published tables (`sql/<stage>/<table>.sql`).
 """
+
+from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance
 
 _EVERYWHERE = {
     # what a row is about
@@ -69,188 +71,16 @@ _EVERYWHERE = {
     "members": "the generations of the largest clique that was found",
 }
 
-_IN_TABLE = {
-    "landing_shards": {
-        "status": "ok, images_only (a dump without metadata) or failed",
-        "failure": "why the metadata file could not be used, and what to do",
-        "rows": "training rows that the metadata file lists",
-        "repaired_rows": "rows whose text was not UTF-8",
-        "columns": "columns of the metadata file",
-        "readable_path": "the metadata file, or its repaired copy",
-        "forms": "how each column is read; null from an older release",
-        "metadata_path": "the metadata file; null where there is none",
-        "metadata_size": "its size in bytes",
-        "metadata_mtime_ns": "when it was last changed, in nanoseconds",
-        "images_path": "the image dump; null where there is none",
-        "images_size": "its size in bytes",
-        "images_mtime_ns": "when it was last changed, in nanoseconds",
-    },
-    "not_taken": {
-        "owner": "who counted: the folders of a dataset, a dump, or a source of generations",
-        "place": "the folder or file where they were found",
-        "reason": "why they became no rows, in plain words",
-        "dataset": "the dataset; null for generations",
-        "source": "the source of generations; null for datasets",
-        "files": "how many",
-        "examples": "some of their names",
-    },
-    "recalled_rows": {
-        "list": "name of the opt-out list in the settings",
-        "kind": "what the entry names: an id, a URL, a host or a hash",
-        "value": "the entry, as the list writes it",
-    },
-    "fingerprinted_shards": {
-        "fingerprint": "which fingerprint: hashes, copy, semantic or redownload",
-        "recipe": "hash of the delivery and the maker; empty while the work is not done",
-        "pictures": "pictures in the dump",
-        "ok": "pictures with a fingerprint",
-        "low_quality": "pictures too flat for this fingerprint",
-        "failed": "pictures that could not be read",
-        "unlisted": "pictures that no metadata row lists",
-        "unlisted_examples": "names of some of them",
-        "contradictions": "pictures that agree with a row in one thing and differ in another",
-        "contradiction_examples": "some of them in words",
-        "broken": "why the dump cannot be read, or where it breaks off",
-    },
-    "generation_fingerprints": {
-        "path": "the file; of one in a tar or parquet, that and its name there after `::`",
-        "negative_prompt": "text of what the image should not show",
-        "seed_number": "seed that the image was generated from, up to 20 digits",
-        "sampler": "sampler that the generator used",
-        "steps": "sampling steps",
-        "described_by": "what states prompt, model and seed, the first believed first",
-        "stated_otherwise": "other values that these state",
-        "description_recipe": "hash of what is said of the image",
-        "unsearched": "what the file may show that its fingerprints are not of",
-    },
-    "joins": {
-        "kind": "what was joined, such as near_hashes, near_pictures or captions",
-        "join_id": "number of the join",
-        "exact": "whether it found every pair",
-        "new": "fingerprints that were new to it",
-        "old": "fingerprints that had been joined before",
-        "recall": "measured share of the pairs that it found; null where it is exact",
-        "recall_low": "lower end of the 95% interval of recall",
-        "recall_high": "upper end of it",
-        "recall_pairs": "pairs that recall was measured on",
-    },
-    "near_hashes": {"pdq_a": "the lower of the two hashes", "pdq_b": "the other", "distance": "differing bits of 256"},
-    "near_pictures": {"pixel_a": "SHA-256 of the pixels of one picture", "pixel_b": "of the other"},
-    "cluster_members": {
-        "method": "what confirmed the member against its representative",
-        "distance_to_representative": "differing bits of 256, by perceptual hash",
-        "aligned_distance_to_representative": "root mean square of aligned pixels, where these confirm",
-    },
-    "cluster_similarities": {
-        "distinct_pictures": "pictures of the cluster that differ in some pixel",
-        "min_similarity": "least cosine of any two of them",
-        "min_similarity_exact": "false where min_similarity is a lower bound",
-    },
-    "caption_groups": {
-        "group_key": "MD5 of the normalised caption that the group is named after",
-        "similarity": "Jaccard similarity of the words of the two captions",
-    },
-    "guard_checks": {
-        "check_id": "name of the check, unique",
-        "checked_at": "when, in UTC",
-        "bundle": "version of the warehouse that the bundle is of, and the bundle's digest",
-        "overrides": "digest of the curators' list in force; empty without one",
-        "decision": "allow, block, or unavailable where the guard could not search",
-        "verdict": "exact, similar, no_match_found or not_searched",
-        "reason": "the decision in words",
-        "method": "what decided; null where nothing spoke for a block",
-        "value": "what was measured, in the unit of the threshold",
-        "threshold": "the limit that the value was held against",
-        "sha256": "SHA-256 of the file's bytes; null where there was no file",
-        "cluster_ids": "all likely sources, as the bundle had them",
-        "override": "the curator's entry that decided",
-        "latency_ms": "milliseconds that the check took",
-    },
-    "neighbour_lists": {
-        "pictures": "its nearest pictures: SHA-256 of their pixels, 32 bytes each",
-        "scores": "cosine with each of them, the best over all views",
-        "views": "the view that came nearest to each of them",
-        "floor_score": "score down to which the list is complete",
-        "floor_picture": "the picture at that score",
-        "hashed": "its nearest pictures by perceptual hash, 32 bytes each",
-        "hashed_scores": "share of equal bits with each of them",
-        "hashed_floor_score": "score down to which that list is complete",
-        "hashed_floor_picture": "the picture at that score",
-    },
-    "match_evidence": {
-        "copy_score": "best cosine of the copy embeddings over the searched parts of the generation",
-        "pdq_distance": "differing bits of 256, the least over 8 rotations and reflections",
-        "same_bytes": "whether the two files are equal",
-        "same_pixels": "whether the two pictures are equal, pixel by pixel",
-        "whole": "whether the whole picture agrees, not only a part",
-        "mirrored": "whether the training picture was laid on mirrored",
-        "geometry": "how it lies there: equal, similarity, affine, homography, or placed edge on edge",
-        "cells": "cells with structure in the shared part",
-        "agreement": "share of them that agree",
-        "solid": "agreeing cells of the largest piece that agrees nearly everywhere",
-        "aligned_tile_l2": "largest root mean square of 4 x 4 tiles of the shared part, aligned",
-        "masked_mse": "mean squared difference over the cells that agree",
-        "structural_similarity": "mean SSIM over the shared part",
-        "overlap_generation": "share of the generation that the shared part covers",
-        "overlap_source": "share of the training picture that it covers",
-        "homography": "9 numbers, row by row, that map fractions of the training picture to those of the generation",
-    },
-    "generation_backgrounds": {
-        "background_ids": "the sampled training rows that are nearest",
-        "background_scores": "cosine with each of them",
-    },
-    "prompts": {"prompt": "the prompt, as written", "normalised": "the prompt as captions are normalised"},
-    "prompt_captions": {"method": "prompt (byte for byte) or prompt_normalised"},
-    "calibration_pictures": {
-        "population": "not_trained (held out), whole or part (edited copies)",
-        "sample_id": "the training row; null for a picture that was held out",
-        "path": "the file of a picture that was held out",
-        "nearest_id": "the best match; of an edited copy, its source",
-        "background": "mean of its best scores against sampled training pictures",
-        "p_value": "by a fit that did not see the picture",
-    },
-    "null_fits": {
-        "measure": "the score that is calibrated",
-        "pictures": "pictures that it was fitted to",
-        "threshold": "score from which the tail is fitted",
-        "shape": "shape of the fitted tail",
-        "scale": "scale of the fitted tail",
-        "exceedances": "scores above the threshold",
-        "ks_distance": "greatest distance of the p-values of unseen pictures from uniform",
-        "ks_p_value": "how often uniform p-values lie that far away",
-    },
-    "prompt_cliques": {
-        "prompt_id": "digest of source, model and prompt",
-        "recipe": "hash of all that the row was made by; empty where a generation could not be read",
-        "different": "readable generations of the prompt that are not flat",
-        "compared": "of these, those that were compared with each other",
-        "pairs": "pairs of near generations",
-        "clique_at_most": "no clique has more pictures",
-    },
-    "memorized_pairs": {
-        "recipe": "hash of all that the row was made by; empty where a picture could not be read",
-        "l2": "root mean square of pixels in [0, 1], both pictures squeezed into 512 x 512",
-        "tile_l2": "the largest l2 of the 16 corresponding tiles of 128 x 128",
-        "template_mse": "mean squared error inside the region that both share, in place",
-        "template_share": "that region's share of the picture",
-        "small_image_ratio": "l2 at 32 x 32 over alpha times the mean l2 to the neighbours; low is memorized",
-    },
-    "eidetic_counts": {
-        "rows": "training rows of the cluster within delta of the source",
-        "pictures": "different pictures of the cluster",
-        "compared": "of these, those that were compared",
-    },
-    "outlier_scores": {
-        "score": "mean distance of the picture to its nearest others",
-        "sampled": "whether it is one of the sample that sources are ranked among",
-    },
-}
-
 _BOX = {
     "x": "left edge of the part, as a fraction of the width",
     "y": "top edge of the part, as a fraction of the height",
     "width": "width of the part, as a fraction",
     "height": "height of the part, as a fraction",
+}
+_IN_TABLE = {
+    table: columns
+    for stage in (catalog, fingerprints, duplicates, matches, provenance, guard)
+    for table, columns in stage.MEANINGS.items()
 }
 for _table in ("generation_embeddings", "match_candidates", "match_evidence"):
     _IN_TABLE[_table] = _BOX | _IN_TABLE.get(_table, {})

@@ -64,3 +64,31 @@ TABLES = (
         columns={"score": pa.float64(), "neighbours": pa.int64(), "sampled": pa.bool_()},
     ),
 )
+MEANINGS = {
+    "prompt_cliques": {
+        "prompt_id": "digest of source, model and prompt",
+        "recipe": "hash of all that the row was made by; empty where a generation could not be read",
+        "different": "readable generations of the prompt that are not flat",
+        "compared": "of these, those that were compared with each other",
+        "pairs": "pairs of near generations",
+        "clique_at_most": "no clique has more pictures",
+    },
+    "memorized_pairs": {
+        "recipe": "hash of all that the row was made by; empty where a picture could not be read",
+        "l2": "root mean square of pixels in [0, 1], both pictures squeezed into 512 x 512",
+        "tile_l2": "the largest l2 of the 16 corresponding tiles of 128 x 128",
+        "template_mse": "mean squared error inside the region that both share, in place",
+        "template_share": "that region's share of the picture",
+        "small_image_ratio": "l2 at 32 x 32 over alpha times the mean l2 to the neighbours; low is memorized",
+    },
+    "eidetic_counts": {
+        "rows": "training rows of the cluster within delta of the source",
+        "pictures": "different pictures of the cluster",
+        "compared": "of these, those that were compared",
+    },
+    "outlier_scores": {
+        "score": "mean distance of the picture to its nearest others",
+        "sampled": "whether it is one of the sample that sources are ranked among",
+    },
+}
+"""What columns mean that are in one table alone, or mean something else in others: by table and name."""

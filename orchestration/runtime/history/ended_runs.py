@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-_FAILED, _DONE = "FAILURE", "SUCCESS"
+_FAILED, _DONE = ("FAILURE", "CANCELED"), ("SUCCESS",)
 
 
 @dataclass(frozen=True)
@@ -22,20 +22,22 @@ class EndedRun:
         run_id: Dagster's.
         job: The job.
         at: When it ended.
-        failed: Whether it failed or was interrupted.
     """
 
     run_id: str
     job: str
     at: datetime
-    failed: bool
 
 
 def ended_runs(folder: Path) -> tuple[EndedRun | None, EndedRun | None]:
-    """Return the last run that failed, and the last that did not. Writes nothing. Raises sqlite3.Error.
+    """Return the last run that failed or was interrupted, and the last that was done. Writes nothing.
 
     Args:
         folder: Dagster's home.
+
+    Raises:
+        sqlite3.Error: If its files are in use or damaged.
+        OSError: If they may not be looked at.
     """
     runs = folder / "history" / "runs.db"
     if not runs.exists():
@@ -45,27 +47,33 @@ def ended_runs(folder: Path) -> tuple[EndedRun | None, EndedRun | None]:
 
 
 def failure_events(folder: Path, run_id: str) -> list[str]:
-    """Return the events by which a run failed, oldest first, as Dagster serializes them. Raises sqlite3.Error.
+    """Return the events by which a run failed or was interrupted, oldest first, as Dagster serializes them.
 
     Args:
         folder: Dagster's home.
         run_id: The run.
+
+    Raises:
+        sqlite3.Error: If its log is in use or damaged.
+        OSError: If it may not be looked at.
     """
     log = folder / "history" / "runs" / f"{run_id}.db"
     if not log.exists():
         return []
     with reading(log) as con:
-        wanted = "select event from event_logs where dagster_event_type in ('STEP_FAILURE', 'PIPELINE_FAILURE')"
-        return [event for (event,) in con.execute(f"{wanted} order by id")]
+        kinds = "'STEP_FAILURE', 'PIPELINE_FAILURE', 'PIPELINE_CANCELED'"
+        wanted = f"select event from event_logs where dagster_event_type in ({kinds}) order by id"  # noqa: S608
+        return [event for (event,) in con.execute(wanted)]
 
 
-def _last(con: sqlite3.Connection, status: str) -> EndedRun | None:
-    wanted = "select run_id, pipeline_name, coalesce(end_time, start_time) from runs where status = ?"
-    rows = con.execute(f"{wanted} order by id desc limit 1", [status]).fetchall()
+def _last(con: sqlite3.Connection, statuses: tuple[str, ...]) -> EndedRun | None:
+    marks = ", ".join("?" * len(statuses))
+    wanted = f"select run_id, pipeline_name, coalesce(end_time, start_time) from runs where status in ({marks})"  # noqa: S608
+    rows = con.execute(f"{wanted} order by id desc limit 1", statuses).fetchall()
     if not rows:
         return None
     [(run_id, job, at)] = rows
-    return EndedRun(run_id, job, datetime.fromtimestamp(at or 0, UTC), status == _FAILED)
+    return EndedRun(run_id, job, datetime.fromtimestamp(at or 0, UTC))
 
 
 @contextmanager

@@ -44,23 +44,25 @@ def forget_old_logs(folder: Path, keep: int, warn: Callable[[str], None]) -> int
     Args:
         folder: Dagster's home.
         keep: Runs whose logs stay. Those under way stay besides.
-        warn: Takes a sentence if the files are in use or are not as this release of Dagster writes them.
+        warn: Takes a sentence if the files are in use, cannot be written, or are not as this release of Dagster writes
+            them.
 
     Returns:
         How many runs lost their log.
     """
     logs = folder / "history" / "runs"
     index, runs = logs / "index.db", folder / "history" / "runs.db"
-    if not index.exists() or not runs.exists():
-        return 0
     try:
+        if not index.exists() or not runs.exists():
+            return 0
         kept = _kept(runs, keep)
         old = sorted({path.stem for path in _logs(folder)} - kept)
         if old:
             _forget(index, old)
         for run_id in old:
-            _empty(logs / f"{run_id}.db")
-    except sqlite3.Error as error:
+            if (logs / f"{run_id}.db").exists():  # Dagster's own pages can delete a run meanwhile
+                _empty(logs / f"{run_id}.db")
+    except (sqlite3.Error, OSError) as error:
         warn(f"warning: logs of old runs stay in {folder} ({error}); the next run tries again")
         return 0
     for run_id in old:
@@ -75,7 +77,15 @@ def logged_runs(folder: Path) -> int:
 
 def _logs(folder: Path) -> list[Path]:
     files = (folder / "history" / "runs").glob("*.db")
-    return [path for path in files if path.stem != "index" and path.stat().st_size > _EMPTY]
+    return [path for path in files if path.stem != "index" and _size(path) > _EMPTY]
+
+
+def _size(path: Path) -> int:
+    """Return the size of a log, 0 of one that has vanished since it was listed, or that nobody may look at."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _empty(log: Path) -> None:

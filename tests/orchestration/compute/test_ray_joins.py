@@ -17,7 +17,7 @@ from orchestration.settings.sections import Compute
 from transforms.joins.cosine import join
 from transforms.joins.hamming import join as hamming_join
 
-ray = pytest.importorskip("ray", reason="Ray is not installed; pip install raisonne[ray]")
+ray = pytest.importorskip("ray", reason="Ray is not installed; pip install '.[ray]'")
 from orchestration.compute import ray_cluster  # noqa: E402
 
 RAY = Compute(engine="ray")

@@ -22,7 +22,7 @@ from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
 
-ray = pytest.importorskip("ray", reason="Ray is not installed; pip install raisonne[ray]")
+ray = pytest.importorskip("ray", reason="Ray is not installed; pip install '.[ray]'")
 from orchestration.compute import ray_cluster, ray_shards  # noqa: E402
 
 RAY = Compute(engine="ray")

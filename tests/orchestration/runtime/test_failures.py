@@ -1,5 +1,6 @@
 """The first line of a failed step is the reason and the fix, as Dagster stores it and its UI shows it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,20 @@ def test_the_first_line_is_the_fix(
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     message = failure(on_a_full_disk, tmp_path, monkeypatch).message
     assert message.startswith("Stopped: the disk of ") and "free some of it" in message
+
+
+@dg.asset
+@explained
+def whose_settings_change() -> None:
+    Path(os.environ["RAISONNE_CONFIG"]).write_text("home = 7")
+    raise ValueError("the picture is gone")
+
+
+def test_settings_that_were_broken_meanwhile_do_not_hide_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = failure(whose_settings_change, tmp_path, monkeypatch).message
+    assert message == "Stopped: whose_settings_change: ValueError: the picture is gone\n"
 
 
 def failure(asset: dg.AssetsDefinition, folder: Path, monkeypatch: pytest.MonkeyPatch) -> SerializableErrorInfo:

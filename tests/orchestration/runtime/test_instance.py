@@ -4,6 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
+from conftest import ROOT
 
 from orchestration.runtime import instance
 
@@ -25,8 +27,22 @@ def test_a_home_of_an_earlier_release_stops_asking_and_a_choice_stays(
     monkeypatch.setenv("DAGSTER_HOME", "")  # is not set
     (tmp_path / "dagster").mkdir()
     config = tmp_path / "dagster" / "dagster.yaml"
-    config.write_text(f"telemetry:\n  enabled: false\n{written}")
+    config.write_text(f"# Written by raisonne, yours to change.\ntelemetry:\n  enabled: false\n{written}")
     assert settings_of(instance.prepare(tmp_path))["dialog"] is dialog
     once = config.read_text()
     instance.prepare(tmp_path)
     assert config.read_text() == once
+
+
+def test_settings_of_the_user_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")  # is not set
+    (tmp_path / "dagster").mkdir()
+    config = tmp_path / "dagster" / "dagster.yaml"
+    config.write_text("telemetry:\n  enabled: false\n")
+    instance.prepare(tmp_path)
+    assert config.read_text() == "telemetry:\n  enabled: false\n"
+
+
+@pytest.mark.parametrize("name", ["dagster-k8s.yaml", "dagster-ray.yaml"])
+def test_the_settings_of_a_deployment_ask_nobody_either(name: str) -> None:
+    assert yaml.safe_load((ROOT / "deploy" / name).read_text())["nux"] == {"enabled": False}

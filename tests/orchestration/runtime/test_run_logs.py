@@ -8,6 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration import settings
+from orchestration.cli.state import status
 from orchestration.runtime import instance
 from orchestration.runtime.history import ended_runs, run_logs
 
@@ -92,6 +94,22 @@ def test_a_history_in_use_is_left_for_the_next_run(kept: dg.DagsterInstance, mon
     assert run_logs.logged_runs(folder) == 4
 
 
+def test_a_log_that_cannot_be_replaced_fails_no_run(kept: dg.DagsterInstance) -> None:
+    folder, said = Path(kept.root_directory), list[str]()
+    ids = runs(kept, 2)
+    (folder / "history" / "runs" / f"{ids[0]}.emptied").mkdir()
+    assert run_logs.forget_old_logs(folder, 1, said.append) == 0
+    assert "Is a directory" in said[0] and "the next run tries again" in said[0]
+
+
+def test_a_log_that_vanishes_while_it_is_listed_is_none(kept: dg.DagsterInstance) -> None:
+    folder = Path(kept.root_directory)
+    runs(kept, 1)
+    (folder / "history" / "runs" / "gone.db").symlink_to(folder / "nothing")
+    assert run_logs.logged_runs(folder) == 2
+    assert run_logs.forget_old_logs(folder, 1, no_warning) == 1
+
+
 def test_other_storages_are_left_alone(tmp_path: Path) -> None:
     assert run_logs.forget_old_logs(tmp_path, 1, no_warning) == 0
     assert ended_runs.ended_runs(tmp_path) == (None, None)
@@ -107,3 +125,29 @@ def test_the_last_failure_is_read_without_writing(kept: dg.DagsterInstance) -> N
     events = ended_runs.failure_events(folder, failed.run_id)
     assert any("the disk is not mounted" in event for event in events)
     assert "DAGSTER_HOME" in os.environ
+
+
+def test_an_interrupted_run_has_failed(kept: dg.DagsterInstance) -> None:
+    folder = Path(kept.root_directory)
+    [run_id] = runs(kept, 1)
+    run = kept.get_run_by_id(run_id)
+    assert run
+    kept.report_run_canceled(run)
+    failed, _ = ended_runs.ended_runs(folder)
+    assert failed is not None and failed.run_id == run_id
+    assert status._reason(ended_runs.failure_events(folder, run_id)).startswith("interrupted")
+
+
+def test_a_home_that_may_not_be_looked_at_ends_no_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "raisonne.toml").write_text('home = "home"\n')
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ("long" * 100)))
+    [line] = status._last_failure(settings.load(tmp_path / "raisonne.toml"))
+    assert line.startswith("last failure: ") and "cannot be read ([Errno 36] File name too long" in line
+
+
+@pytest.mark.parametrize(
+    "event",
+    ['{"__class__": "OfNextYear"}', '{"__class__": "EventLogEntry", "of_next_year": 1}', "packed"],
+)
+def test_a_log_of_another_release_ends_no_status(event: str) -> None:
+    assert status._reason([event]) == "its log is of another release of Dagster"
