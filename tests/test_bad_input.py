@@ -201,7 +201,7 @@ def test_the_run_ends_well_and_warns_of_everything_it_could_not_use(bad: Bad) ->
         "metadata-no-url.parquet has no url column",
         "tar-cut.tar breaks off within '000000002.jpg'",
         "tar-zero.tar",
-        "tiny/pictures: 1 pictures that no metadata row lists",
+        "tiny/pictures: 1 picture that no metadata row lists",
         "limits.pixels",
         "zero bytes",
     ):

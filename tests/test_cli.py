@@ -398,7 +398,7 @@ def hints() -> set[str]:
     for package in ("raisonne", "orchestration", "transforms"):
         files += (ROOT / package).rglob("*.py")
     found = {hint for path in files for hint in re.findall(r"`raisonne ([^`\n]+)`", path.read_text("utf-8"))}
-    return {hint for hint in found if not hint.startswith("--") and "{" not in hint}
+    return {hint for hint in found if not hint.startswith(("--", "COMMAND")) and "{" not in hint}
 
 
 def test_every_command_that_people_are_told_to_type_exists() -> None:

@@ -102,7 +102,7 @@ def test_exporting_says_what_is_lost_and_how_often_the_rule_errs(exported: tuple
         ("part", "false_negative"),
     }
     assert "false positives by embedding, not trained: " in said
-    assert manifest["encoder"]["identity"].startswith("sscd ")
+    assert manifest["encoder"]["identity"].startswith("sscd_distilled ")
 
 
 def test_the_page_shows_the_operating_points_of_the_sample(exported: tuple[Path, str]) -> None:

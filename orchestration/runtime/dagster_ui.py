@@ -40,8 +40,29 @@ _POLL_MS = 2000
 _HEAD_S = 30.0
 
 
-class _Ended(BaseException):
+class Ended(BaseException):
     """SIGINT or SIGTERM arrived."""
+
+
+class Ending:
+    """Whether SIGINT or SIGTERM arrived.
+
+    The signal raises Ended wherever the main thread is, and that may be where exceptions are lost: in a callback of the
+    garbage collector, or in a library that is being imported. So whoever starts something asks again.
+    """
+
+    def __init__(self) -> None:
+        self._arrived = False
+
+    def handle(self, _: int, __: FrameType | None) -> None:
+        """Handle the signal. Raises Ended."""
+        self._arrived = True
+        raise Ended
+
+    def require_none(self) -> None:
+        """Raise Ended if one arrived."""
+        if self._arrived:
+            raise Ended
 
 
 def run(listening: socket.socket, access: WebAccess) -> None:
@@ -54,24 +75,26 @@ def run(listening: socket.socket, access: WebAccess) -> None:
     Raises:
         CompanionEnded: If the code server or the daemon ended by itself.
     """
+    ending = Ending()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)  # also where SIGINT was ignored: in the background of a shell
-    with suppress(_Ended), ExitStack() as held:
+        signal.signal(number, ending.handle)  # also where SIGINT was ignored: in the background of a shell
+    with suppress(Ended), ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="raisonne-ui-")))
         started: list[Companion] = []
         instance = held.enter_context(get_instance_for_cli())
         held.callback(_end_all, started)
-        workspace = _start(started, folder, instance)
+        workspace = _start(started, folder, instance, ending)
         instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
         target = WorkspaceFileTarget([str(workspace)])
         context = held.enter_context(WorkspaceProcessContext(instance, target, version=dg.__version__))
         app = import_module(_WEB_SERVER).create_app_from_workspace_process_context(
             context, live_data_poll_rate=_POLL_MS
         )
+        ending.require_none()
         _serve(protected(app, access), listening, access.body_bytes, started)
 
 
-def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance) -> Path:
+def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance, ending: Ending) -> Path:
     """Start the code server, and the daemon once it answers. Returns the file that tells where it does."""
     server, workspace = folder / "code-server", folder / "workspace.yaml"
     reference = ["--instance-ref", serialize_value(instance.get_ref())]
@@ -82,6 +105,7 @@ def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance)
     import_module(_WEB_SERVER)  # takes a second, in which the code server gets ahead
     client = DagsterGrpcClient(socket=str(server))
     while not _answers(client):
+        ending.require_none()
         started[0].require_running()
         time.sleep(0.2)
     place = {"location_name": _DEFINITIONS, "socket": str(server), "host": "localhost"}
@@ -132,7 +156,3 @@ def _end_all(started: list[Companion]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     companions.end(started)
-
-
-def _end(_: int, __: FrameType | None) -> None:
-    raise _Ended

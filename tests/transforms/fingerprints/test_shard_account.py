@@ -38,7 +38,7 @@ def test_a_dump_without_pictures_of_its_rows_is_broken(tmp_path: Path) -> None:
     assert account(whole, "u").usable
     other = account(whole, "another")
     assert (other.pictures, other.unlisted_examples, other.usable) == (1, ["a.jpg"], False)
-    assert "none of its 1 pictures belongs to a row of the metadata" in str(other.broken)
+    assert "none of its 1 picture belongs to a row of the metadata" in str(other.broken)
 
 
 def test_an_entry_without_a_picture_that_no_row_lists_is_no_picture(tmp_path: Path) -> None:

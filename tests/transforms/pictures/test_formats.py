@@ -33,7 +33,7 @@ def test_without_its_plug_in_a_file_fails_with_what_to_install(
 ) -> None:
     monkeypatch.setattr(formats, "_plug_in", lambda kind: False)
     assert begins_as_picture(data[:HEAD])
-    with pytest.raises(DecodeError, match=rf"{name} needs a plug-in .*pip install 'raisonne\[formats\]'"):
+    with pytest.raises(DecodeError, match=rf"{name} needs a plug-in .*pip install 'pillow-heif"):
         decode_here(data, Bounds(ROOM))
 
 
