@@ -126,5 +126,6 @@ def test_nearest_is_what_the_vectors_say(sample: Landing) -> None:
 
 def test_without_the_extension_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lance_extension, "extension", lambda: None)
-    with duckdb.connect() as con, pytest.raises(lance_extension.NoExtension, match="pip install 'duckdb-extension-lance=="):
+    fix = "pip install 'duckdb-extension-lance=="
+    with duckdb.connect() as con, pytest.raises(lance_extension.NoExtension, match=fix):
         lance_extension.load(con)

@@ -54,8 +54,16 @@ class Ending:
     def __init__(self) -> None:
         self._arrived = False
 
-    def handle(self, _: int, __: FrameType | None) -> None:
-        """Handle the signal. Raises Ended."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal.
+
+        Args:
+            number: The signal's.
+            frame: Where the main thread is.
+
+        Raises:
+            Ended: Always.
+        """
         self._arrived = True
         raise Ended
 
