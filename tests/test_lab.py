@@ -432,7 +432,7 @@ def test_the_readme_says_what_the_page_says() -> None:
     numbers = results.read(ROOT / "docs" / "explanation" / page.FOLDER / "results.json")
     before, after = (numbers["models"][model]["samples"] for model in MODELS)
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert f"Of all {before['generations']:,} samples that were drawn of it, {before['copying']:,} are" in readme
+    assert f"Of all {before['generations']:,} samples drawn from it, {before['copying']:,} are" in readme
     assert f"as copies, of {before['copied_pictures']:,} pictures; of a second model" in readme
     assert f"leaves, {after['copying']:,} are." in readme
     near = [numbers["models"][model]["scores"]["reproduced"]["count"] for model in MODELS]
