@@ -103,7 +103,9 @@ def test_the_pythons_that_are_named_are_the_same_everywhere() -> None:
 
 def test_the_bill_of_materials_has_every_package_of_the_lock(tmp_path: Path) -> None:
     """By the command of `make sbom`."""
-    told = subprocess.run(["make", "-n", "-o", ".venv/.ready", "sbom"], cwd=ROOT, capture_output=True, text=True)
+    told = subprocess.run(
+        ["make", "-n", "--no-print-directory", "-o", ".venv/.ready", "sbom"], cwd=ROOT, capture_output=True, text=True
+    )
     assert told.returncode == 0, told.stderr
     _, module, *words = told.stdout.partition("python ")[2].replace("\\\n", "").split()
     file = tmp_path / "sbom.json"
