@@ -3,7 +3,7 @@
 What belongs here: one step that builds the selected tables into a private file, audits them, and publishes it. All
 stages are one step, because they are published together or not at all, so a reader never sees half a run. What does
 not: the tables (`sql/`), the content of a version (`warehouse/version.py`), how it is published
-(`warehouse/publishing.py`).
+(`warehouse/publishing/`).
 """
 
 import hashlib

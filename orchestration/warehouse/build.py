@@ -1,7 +1,7 @@
 """Building a warehouse file: inputs into temporary tables, SQL models in order, audits, the data dictionary.
 
 What belongs here: one DuckDB connection from empty file to audited file. What does not: choosing what is built
-(`warehouse/version.py`), publishing it (`warehouse/publishing.py`), the models (`sql/`).
+(`warehouse/version.py`), publishing it (`warehouse/publishing/`), the models (`sql/`).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 What belongs here: the list of tables, reading them in batches from files of any release, and how far the coverage of a
 dataset falls. What does not: the comparison of verdicts (`sql/provenance/timeline.sql`), finding the published version
-(`warehouse/publishing.py`), holding a version back (`defs/warehouse.py`).
+(`warehouse/publishing/`), holding a version back (`defs/warehouse.py`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 What belongs here: choosing the tables and the versions of the facts, the row of `warehouse.versions`, and pruning older
 versions. What does not: building a file (`warehouse/build.py`), replacing the published one
-(`warehouse/publishing.py`).
+(`warehouse/publishing/`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

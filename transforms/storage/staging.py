@@ -2,7 +2,7 @@
 
 What belongs here: writing where readers do not look, the lock of a folder, and removing what a killed writer left. What
 does not: choosing the files, and how they replace earlier ones (`reports/exports.py`, `guard/bundle_writer.py`,
-`warehouse/publishing.py`).
+`warehouse/publishing/`).
 """
 
 import ctypes

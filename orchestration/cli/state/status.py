@@ -1,6 +1,6 @@
 """`raisonne status`: what is published, kept, due, held back and on disk.
 
-What belongs here: the option, and the lines. What does not: finding it out (`outlook/`, `warehouse/publishing.py`).
+What belongs here: the option, and the lines. What does not: finding it out (`outlook/`, `warehouse/publishing/`).
 """
 
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 """Whether published files can be read to their last block, and putting a sound one in the place of a damaged one.
 
 What belongs here: reading versions for damage, the repair. What does not: opening and publishing versions
-(`warehouse/publishing.py`), building one from the facts (`warehouse/version.py`).
+(`warehouse/publishing/`), building one from the facts (`warehouse/version.py`).
 """

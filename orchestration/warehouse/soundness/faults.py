@@ -1,7 +1,7 @@
 """Damage to a published file, found before it is used, or reported as it is met.
 
 What belongs here: reading a version for damage. What does not: what is done about it (`warehouse/soundness/repair.py`,
-`warehouse/version.py`), which errors say that a file is damaged (`warehouse/publishing.py`).
+`warehouse/version.py`), which errors say that a file is damaged (`warehouse/publishing/opening.py`).
 
 DuckDB keeps a checksum with each block and compares it as the block is read, so what is read whole is sound.
 """

@@ -3,9 +3,11 @@
 Writers, readers and victims are processes of their own. Every version n holds the number n in `a` and in `b`.
 """
 
+import fcntl
 import multiprocessing as mp
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -218,6 +220,20 @@ def test_a_second_writer_is_refused_with_the_holder_named(home: Path) -> None:
     assert f"pid {child.pid}" in said[0]
     pipe.send("end")
     child.join(PATIENCE_S)
+
+
+def test_whoever_asks_who_writes_is_not_taken_for_a_writer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing.writer_lock, "_LOOK_S", PATIENCE_S)
+    run(home)
+    assert publishing.holder(home) is None
+    with (home / "writer.lock").open("rb") as asking:  # as `holder` has it, for longer
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert publishing.holder(home) is None, "another who asks is none either"
+        end = threading.Timer(0.2, fcntl.flock, (asking, fcntl.LOCK_UN))
+        end.start()
+        with publishing.writer(home, run="second", wait_s=0, on_wait=pytest.fail):
+            assert "run second" in (publishing.holder(home) or "")
+        end.join()
 
 
 def test_a_second_writer_waits_for_the_first(home: Path) -> None:
