@@ -259,10 +259,12 @@ class Clone:
             words, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.running.append(process)
+        end = time.monotonic() + PATIENCE_S
         while process.poll() is None:
             with socket.socket() as asked:
                 if asked.connect_ex(("127.0.0.1", int(self.port))) == 0:
                     return
+            assert time.monotonic() < end, f"it never listened on port {self.port}: {command}"
             time.sleep(0.1)
         raise AssertionError(f"it ended with {process.returncode} instead of listening: {command}")
 

@@ -36,7 +36,7 @@ run_monitoring:
 concurrency:
   pools:
     default_limit: 1
-# The logs of runs are bounded by publishing.run_logs in the settings; these are the looks of sensors and schedules.
+# The logs of runs are bounded by publishing.run_logs in the settings; these keep the ticks of sensors and schedules.
 retention:
   schedule:
     purge_after_days: 90

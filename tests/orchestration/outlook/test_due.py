@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bundles import Blurred
 from conftest import encoded, picture
 
 from orchestration.catalog import shards
@@ -13,25 +13,12 @@ from orchestration.facts import Facts
 from orchestration.outlook.due import due_work
 from orchestration.settings import Settings
 from transforms import encoders
-from transforms.encoders.identity import EncoderId
-
-
-class Small:
-    """An encoder that loads no weights."""
-
-    id = EncoderId("small", "0", "none", 4, "f32")
-
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        return pixels.reshape(-1)[:4].astype(np.float32)
-
-    def embed(self, prepared: list[np.ndarray]) -> np.ndarray:
-        return np.stack(prepared)
 
 
 @pytest.fixture
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Return settings of three shards: two of pictures, one of metadata alone."""
-    monkeypatch.setattr(encoders, "load", lambda _: Small())
+    monkeypatch.setattr(encoders, "load", lambda _: Blurred())
     for name in ("cats", "dogs"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         (tmp_path / "pictures" / name / "0.jpg").write_bytes(encoded(picture(1, 64, 48)))
