@@ -31,7 +31,7 @@ from transforms.encoders import Encoder, EncoderUnavailable
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.views import search_views
 from transforms.generations.generation import GenerationsError
-from transforms.readable import count, printable
+from transforms.readable import count, first_line, printable
 
 _NAMED = 5
 
@@ -70,7 +70,7 @@ class _Found:
         try:
             return look()
         except duckdb.Error as error:
-            self.stops.append(publishing.explained(error) or str(error).partition("\n")[0])
+            self.stops.append(publishing.explained(error) or first_line(error))
             return None
         except (LandingError, GenerationsError, OptOutListError, EncoderUnavailable, OSError) as error:
             self.stops.append(str(error))
