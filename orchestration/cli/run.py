@@ -34,8 +34,8 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, dry_run: bool, con
     found of what the settings name, or if a dataset left them without --forget. A version of which much less can be
     searched than of the last one (publishing.coverage_drop) is held back without --accept-drop.
 
-    With --dry-run, nothing is written: it says which shards, generations and joins are due, whether a version would be
-    published, and what would stop a run of everything.
+    With --dry-run, nothing is written: it says which shards, generations, opt-out lists and joins are due, whether a version
+    would be published, and what would stop a run of everything.
 
     Exit codes: 0 done; 1 failed or held back; 2 wrong arguments or settings; 4 done, but shards or archives of
     generations that the warnings name could not be used, or not as a whole; 130 interrupted.
