@@ -5,7 +5,6 @@ What belongs here: arguments, what is said, the exit code. What does not: lookin
 
 import os
 import shlex
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -178,6 +177,7 @@ def _cost(found: Sequence["Finding"], settings: "Settings") -> list[str]:
 
 def _measured(used: Sequence["Finding"], settings: "Settings") -> list[str]:
     from orchestration.progress import duration
+    from orchestration.runtime import full_disks
     from orchestration.survey import costs
     from transforms.readable import size
 
@@ -188,8 +188,7 @@ def _measured(used: Sequence["Finding"], settings: "Settings") -> list[str]:
         rates = costs.with_former(rates, *former)
     cost = costs.estimate(used, rates, settings)
     parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in cost.seconds.items() if seconds >= 1)
-    base = next(each for each in (settings.home, *settings.home.parents) if each.exists())
-    free = shutil.disk_usage(base).free
+    free = full_disks.free(settings.home)
     later = f"up to {size(cost.later)} with all versions and logs"
     disk = f"disk: about {size(cost.first)} after the first run, {later}; {size(free)} free"
     return [

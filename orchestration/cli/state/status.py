@@ -70,6 +70,7 @@ def _published(settings: "Settings") -> Iterator[str]:
 
     from orchestration.warehouse import publishing
     from orchestration.warehouse.queries import query
+    from transforms.readable import first_line
 
     try:
         with publishing.connect(settings.home) as con:
@@ -82,7 +83,7 @@ def _published(settings: "Settings") -> Iterator[str]:
     except publishing.NotPublished as error:
         yield f"published: {error}"
     except duckdb.Error as error:
-        yield f"published: {publishing.explained(error) or str(error).splitlines()[0]}"
+        yield f"published: {publishing.explained(error) or first_line(error)}"
     else:
         as_now = "those of now" if settings_hash == settings.settings_hash else "others than now; a run publishes anew"
         yield f"  encoders: {', '.join(encoders) or 'none'}"
@@ -109,10 +110,10 @@ def _writer(settings: "Settings") -> Iterator[str]:
 def _last_failure(settings: "Settings") -> Iterator[str]:
     import sqlite3
 
-    from orchestration.runtime import instance
+    from orchestration.runtime import homes
     from orchestration.runtime.history import ended_runs
 
-    folder = instance.folder_of(settings.home)
+    folder = homes.dagster_folder(settings.home)
     try:
         failed, done = ended_runs.ended_runs(folder)
     except (sqlite3.Error, OSError) as error:
@@ -152,9 +153,9 @@ def _reason(events: list[str]) -> str:
 
 def _disk(settings: "Settings") -> Iterator[str]:
     from orchestration.outlook import disk
-    from orchestration.runtime import instance
+    from orchestration.runtime import homes
 
-    found = disk.holdings(settings, instance.folder_of(settings.home))
+    found = disk.holdings(settings, homes.dagster_folder(settings.home))
     yield f"on disk: {_size(sum(each.bytes for each in found)) if found else 'nothing'}"
     for each in found:
         yield f"  {_size(each.bytes):>9}  {each.name}: {each.meaning}"
