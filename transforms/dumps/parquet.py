@@ -19,7 +19,7 @@ from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.picture_columns import PictureColumn, picture_columns, thumbnails, unread
 from transforms.catalog.record_files import PARQUET_ERRORS
 from transforms.dumps import first_bytes
-from transforms.dumps.members import ROW, ArchiveError, Listing, Member
+from transforms.dumps.members import ROW, ArchiveError, Listing, Member, too_large
 from transforms.dumps.picture_cells import INDEX_BITS, PictureCell, PictureCells, place_of, plain_values
 from transforms.readable import first_line
 from transforms.storage import stores
@@ -211,8 +211,8 @@ def _member(row: int, said: dict[str, Any], cell: PictureCell, member_bytes: int
         refusal = (
             f"missing: the row holds only the path {_one_line(path)!r}" if path else "missing: no picture in the row"
         )
-    elif size > member_bytes:
-        refusal = f"refused: {size} bytes are more than limits.member_bytes = {member_bytes}"
+    else:
+        refusal = too_large(size, member_bytes)
     key = key or (str(PurePosixPath(path).with_suffix("")) if path and PurePosixPath(path).name else "")
     of_row = None if said[ROW] is None else int(said[ROW])
     return Member(key, name, row, size or 0, refusal, said["url"], said["caption"], said["uid"], row=of_row)
