@@ -13,7 +13,6 @@ What belongs here: finding blocks, and the folder in which they run. What does n
 (`tests/test_pages.py`).
 """
 
-import os
 import re
 import shlex
 import shutil
@@ -32,6 +31,7 @@ from typing import Self
 
 import pyarrow.parquet as pq
 
+from tests import processes
 from tests.conftest import PATIENCE_S, ROOT, Landing, _records
 
 GENERATED = {f"docs/reference/{name}.md" for name in ("commands", "facts", "files", "settings", "tables")}
@@ -214,7 +214,7 @@ class Clone:
         for name in ("0006.jpg", "0007.jpg"):
             shutil.copy(generations / name, folder / "generations")
         shutil.copy(generations / _INNOCENT, folder / "out" / "0007.png")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+        kept = processes.environment()
         path = f"{binaries}:{kept['PATH']}"
         own = {"PATH": path, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder / ".state")}
         if any(words[:2] == ["raisonne", "run"] for block in page if not block.mark for words in block.invocations()):
