@@ -280,7 +280,7 @@ def test_init_with_a_part_that_cannot_be_looked_into_is_done_and_says_so(tmp_pat
     (tmp_path / "cut" / "0.tar").write_bytes(b"no tar" * 500)
     done = init(str(tmp_path), "--to", str(tmp_path / "raisonne.toml"), "--encoder", "sscd_distilled")
     assert done.exit_code == 4, done.stderr
-    assert "0.tar: no tar that can be read" in done.stdout
+    assert "0.tar: not a readable tar" in done.stdout
     assert "measured on 1 of these pictures with sscd_distilled" in done.stdout
     assert settings.load(tmp_path / "raisonne.toml").datasets[0].images == str(tmp_path / "photos")
 

@@ -42,8 +42,8 @@ def init(
     Metadata (parquet, CSV, JSON lines), tars, parquets with pictures and folders of pictures are recognised by the
     readers that a run uses. A folder is taken for generations if --generations names it, if a word of its name is
     generations, generated, txt2img, img2img or synthetic, if it holds a table called generations, or if its pictures
-    or columns say how they were made. Anything else is taken for training pictures; where nothing says so, the file
-    and a line here ask. A few pictures are measured. At most 200,000 files are looked at, and counts beyond are
+    or columns say how they were made. Anything else is taken for training pictures; where nothing says so, you are
+    asked, here and in the file. A few pictures are measured. At most 200,000 files are looked at, and counts beyond are
     estimates.
 
     Exit codes: 0 done; 1 nothing was found; 2 a folder is not there, or the file is; 4 done, but what the last lines

@@ -33,14 +33,8 @@ _PARTS = 400  # of a tar
 _SIDECAR = 1 << 20
 _GZIP = b"\x1f\x8b"
 _TEXT = 1 << 20  # of a CSV or JSON, by which its rows are estimated
-_MADE_BY = frozenset({*NAMES["seed"], *NAMES["steps"], *NAMES["sampler"], *NAMES["negative_prompt"], "prompt"}) - {
-    "step",
-    "st",
-    "sa",
-    "se",
-    "np",
-    "uc",
-}
+_AMBIGUOUS = {"step", "st", "sa", "se", "np", "uc"}  # columns of many tables that no generator wrote
+_MADE_BY = {*NAMES["seed"], *NAMES["steps"], *NAMES["sampler"], *NAMES["negative_prompt"], "prompt"} - _AMBIGUOUS
 
 
 class Kind(StrEnum):
@@ -82,7 +76,7 @@ def of_parquet(path: Path, limits: ByteLimits) -> Content:
             file = open_parquet(str(path), source, limits)
             columns, rows, pictures = file.schema.names, file.rows, picture_columns(file)
     except PARQUET_ERRORS as error:
-        return Content(Kind.BROKEN, f"no whole parquet: {first_line(error)[:_SAID]}")
+        return Content(Kind.BROKEN, f"not a whole parquet file: {first_line(error)[:_SAID]}")
     if not pictures:
         return _of_columns(columns, rows)
     said = sorted(_MADE_BY & lower_names(dict.fromkeys(columns)).keys())
@@ -160,7 +154,7 @@ def of_tar(path: Path, size: int) -> Content:
         with path.open("rb") as file:
             return _of_parts(parts, size, lambda part: tars.read(file, part.offset, min(part.size, _SIDECAR * 8)))
     except (ArchiveError, OSError) as error:
-        return Content(Kind.BROKEN, f"no tar that can be read: {first_line(error)[:_SAID]}")
+        return Content(Kind.BROKEN, f"not a readable tar: {first_line(error)[:_SAID]}")
 
 
 def _of_parts(parts: Sequence[Part], size: int, read: Callable[[Part], bytes]) -> Content:

@@ -157,7 +157,7 @@ def estimate(findings: Sequence[Finding], rates: Rates, settings: Settings) -> C
     seconds = {
         "training pictures": pictures * rates.picture,
         "generations": generations * (rates.picture + views * rates.view + 2 * rates.pair),
-        "how sure a match is": drawn * (views * rates.view + rates.pair),
+        "calibration": drawn * (views * rates.view + rates.pair),
         "tables and reports": _FIXED_S + rows / 50_000,
     }
     vector = 4 * rates.dimension

@@ -66,7 +66,12 @@ class Listing:
 
 
 def too_large(size: int, member_bytes: int) -> str | None:
-    """Return why a picture must not be read, if it has more bytes than `limits.member_bytes`."""
+    """Return why a picture must not be read, None if it has no more bytes than it may.
+
+    Args:
+        size: Its bytes.
+        member_bytes: `limits.member_bytes`.
+    """
     return f"refused: {size} bytes are more than limits.member_bytes = {member_bytes}" if size > member_bytes else None
 
 

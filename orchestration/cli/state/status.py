@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestration.settings import Settings
 
 _DUE_FIX = "`raisonne run` does it"
-_STOPPED = "a run would stop, or hold its version back, until what is named by STOP is mended"
+_STOPPED = "a run would stop, or hold its version back; mend what follows STOP"
 _REASON = 8  # lines
 
 
@@ -85,9 +85,9 @@ def _published(settings: "Settings") -> Iterator[str]:
     except duckdb.Error as error:
         yield f"published: {publishing.explained(error) or first_line(error)}"
     else:
-        as_now = "those of now" if settings_hash == settings.settings_hash else "others than now; a run publishes anew"
+        since = "unchanged" if settings_hash == settings.settings_hash else "changed; the next run publishes anew"
         yield f"  encoders: {', '.join(encoders) or 'none'}"
-        yield f"  settings: {settings_hash}, {as_now}"
+        yield f"  settings: {settings_hash}, {since}"
 
 
 def _kept(settings: "Settings") -> Iterator[str]:
