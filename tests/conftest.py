@@ -185,8 +185,7 @@ class Landing:
         from orchestration.cli import execution
 
         self.keep_records_open()
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
-        settings = patch.dict(os.environ, kept | {"RAISONNE_CONFIG": str(self.config)}, clear=True)
+        settings = patch.dict(os.environ, processes.environment(RAISONNE_CONFIG=str(self.config)), clear=True)
         with settings, _outline_of_records():
             result = execution.execute(job, self.home)
         assert result.success, execution.reason(result.all_events)

@@ -13,7 +13,6 @@ What belongs here: finding blocks, and the folder in which they run. What does n
 (`tests/test_pages.py`).
 """
 
-import os
 import re
 import shlex
 import shutil
@@ -32,6 +31,7 @@ from typing import Self
 
 import pyarrow.parquet as pq
 
+from tests import processes
 from tests.conftest import PATIENCE_S, ROOT, Landing, _records
 
 GENERATED = {f"docs/reference/{name}.md" for name in ("commands", "facts", "files", "settings", "tables")}
@@ -214,7 +214,7 @@ class Clone:
         for name in ("0006.jpg", "0007.jpg"):
             shutil.copy(generations / name, folder / "generations")
         shutil.copy(generations / _INNOCENT, folder / "out" / "0007.png")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
+        kept = processes.environment()
         path = f"{binaries}:{kept['PATH']}"
         own = {"PATH": path, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder / ".state")}
         if any(words[:2] == ["raisonne", "run"] for block in page if not block.mark for words in block.invocations()):
@@ -259,10 +259,12 @@ class Clone:
             words, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.running.append(process)
+        end = time.monotonic() + PATIENCE_S
         while process.poll() is None:
             with socket.socket() as asked:
                 if asked.connect_ex(("127.0.0.1", int(self.port))) == 0:
                     return
+            assert time.monotonic() < end, f"it never listened on port {self.port}: {command}"
             time.sleep(0.1)
         raise AssertionError(f"it ended with {process.returncode} instead of listening: {command}")
 

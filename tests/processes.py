@@ -63,6 +63,15 @@ def run(config: Path, arguments: Sequence[str], timeout: float) -> subprocess.Co
     return subprocess.CompletedProcess([*arguments], process.exitcode or 0, said, complained)
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of this process without what chooses a warehouse.
+
+    Args:
+        more: Variables that are added.
+    """
+    return {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))} | more
+
+
 def kill_at(config: Path, arguments: Sequence[str], line: str, timeout: float) -> None:
     """Start a command, and send it SIGKILL as soon as a line of its standard error begins so.
 
@@ -114,10 +123,9 @@ def signal_at(
 
 
 def _start(config: Path, arguments: Sequence[str], output: int, errors: int) -> ForkServerProcess:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
-    environment = kept | {"RAISONNE_CONFIG": str(config)}
+    chosen = environment(RAISONNE_CONFIG=str(config))
     streams = [Connection(os.dup(each), readable=False) for each in (output, errors)]
-    process: ForkServerProcess = FORKS.Process(target=_main, args=(list(arguments), environment, *streams))
+    process: ForkServerProcess = FORKS.Process(target=_main, args=(list(arguments), chosen, *streams))
     process.start()
     for each in streams:
         each.close()
@@ -136,9 +144,8 @@ def run_afresh(config: Path, *arguments: str) -> None:
         config: Its settings.
         arguments: What follows `raisonne`.
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
     command = [sys.executable, "-m", "orchestration.cli", *arguments, "--config", str(config)]
-    subprocess.run(command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, check=True)
+    subprocess.run(command, env=environment(), cwd=ROOT, stdin=subprocess.DEVNULL, check=True)
 
 
 def _main(arguments: list[str], environment: dict[str, str], output: Connection, errors: Connection) -> None:

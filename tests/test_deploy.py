@@ -25,6 +25,7 @@ from conftest import PATIENCE_S, ROOT, encoded, picture
 from orchestration import settings
 from orchestration.cli.main import main
 from orchestration.runtime import instance
+from tests import processes
 
 DEPLOY = ROOT / "deploy"
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
@@ -222,8 +223,7 @@ class Service:
             self._port = str(free.getsockname()[1])
         moved = {"0.0.0.0": "127.0.0.1", "3000": self._port, "8080": self._port}  # noqa: S104 -- what is replaced
         words = [moved.get(word, re.sub(r"^(/run/secrets|%d)/", f"{folder}/", word)) for word in command]
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
-        self._environment = kept | {"RAISONNE_CONFIG": str(_deployed(folder)), **environment}
+        self._environment = processes.environment() | {"RAISONNE_CONFIG": str(_deployed(folder)), **environment}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "orchestration.cli", *words],
             cwd=ROOT,

@@ -30,11 +30,10 @@ def raisonne(land: Landing, *arguments: str, code: int = 0) -> str:
 
 def init(folder: Path, *arguments: str, code: int = 0) -> str:
     """Run `raisonne init` in a folder as its users do, and return all that it says."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
     done = subprocess.run(
         [sys.executable, "-m", "orchestration.cli", "init", *arguments],
         cwd=folder,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=processes.environment(PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

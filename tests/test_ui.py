@@ -28,6 +28,7 @@ from playwright.sync_api import sync_playwright
 
 from orchestration.cli import ui as ui_command
 from orchestration.facts import Facts
+from tests import processes
 
 _RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
 _ASSETS = """{ assetNodes {
@@ -55,12 +56,11 @@ class Ui:
     def __init__(self, landing: Landing, log: Path, *, background: bool = True) -> None:
         """Start it, and in the background as a script does: with SIGINT ignored."""
         self.log, self._config = log, f"RAISONNE_CONFIG={landing.config}"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAISONNE_", "DAGSTER_HOME"))}
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 ["sh", "-c", f'{"trap '' INT; " if background else ""}exec "$0" "$@"', sys.executable, *_COMMAND],
                 cwd=landing.folder,  # Dagster takes the working directory off the path of modules
-                env=kept | {"RAISONNE_CONFIG": str(landing.config)},
+                env=processes.environment(RAISONNE_CONFIG=str(landing.config)),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""Text, counts and shares for people: on pages, in Dagster, at a terminal.
+"""Text, errors, counts and shares for people: on pages, in Dagster, at a terminal.
 
 What belongs here: naming the characters that hide or reorder text or act on a terminal (captions and names come from
 the open web), and printing numbers. What does not: escaping markup (`reports/page.py`), formulas
@@ -39,6 +39,11 @@ def printable(text: str) -> str:
 
 def _code_point(match: re.Match[str]) -> str:
     return f"⟨U+{ord(match[0]):04X}⟩"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or what it is called if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
 
 
 def count(number: int, one: str = "", many: str = "") -> str:

@@ -4,13 +4,12 @@
 (`orchestration/facts/schemas/`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-
-import pyarrow as pa
 
 from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance
 from orchestration.facts.schemas.definition import TableDefinition
+from orchestration.facts.schemas.meanings import meaning
 
 PAGE = Path(__file__).parents[1] / "reference" / "facts.md"
 _STAGES = {
@@ -51,15 +50,11 @@ def _section(table: TableDefinition) -> Iterator[str]:
     writers = [f"`{name}`" for name in (table.written_by or table.name, *table.also_written_by)]
     yield f"Written by {', '.join(writers)}."
     yield ""
-    yield "| column | type | |"
+    yield "| column | type | meaning |"
     yield "| --- | --- | --- |"
-    yield from _columns(table.key, "key")
-    yield from _columns(table.columns, "")
-
-
-def _columns(columns: Mapping[str, pa.DataType], role: str) -> Iterator[str]:
-    for name, kind in columns.items():
-        yield f"| `{name}` | `{kind}` | {role} |"
+    for name, kind in {**table.key, **table.columns}.items():
+        says = "; ".join(filter(None, ("key" if name in table.key else "", meaning(table.name, name))))
+        yield f"| `{name}` | `{kind}` | {says} |"
 
 
 if __name__ == "__main__":

@@ -90,6 +90,16 @@ def _find_list(recall: Recall) -> OptOutList:
         ) from error
 
 
+def is_current(facts: Facts, lists: Sequence[OptOutList]) -> bool:
+    """Return whether `recalled_rows` is of these lists and of the training rows of now.
+
+    Args:
+        facts: All fact tables.
+        lists: As `find_lists` returns them.
+    """
+    return facts["recalled_rows"].recipe == _recipe(facts, lists)
+
+
 def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> dict[str, int]:
     """Update the table of withdrawn rows. Does nothing if neither the lists nor the rows changed.
 

@@ -5,7 +5,6 @@ What belongs here: arguments, what is said, the exit code. What does not: lookin
 
 import os
 import shlex
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +42,8 @@ def init(
     Metadata (parquet, CSV, JSON lines), tars, parquets with pictures and folders of pictures are recognised by the
     readers that a run uses. A folder is taken for generations if --generations names it, if a word of its name is
     generations, generated, txt2img, img2img or synthetic, if it holds a table called generations, or if its pictures
-    or columns say how they were made. Anything else is taken for training pictures; where nothing says so, the file
-    and a line here ask. A few pictures are measured. At most 200,000 files are looked at, and counts beyond are
+    or columns say how they were made. Anything else is taken for training pictures; where nothing says so, you are
+    asked, here and in the file. A few pictures are measured. At most 200,000 files are looked at, and counts beyond are
     estimates.
 
     Exit codes: 0 done; 1 nothing was found; 2 a folder is not there, or the file is; 4 done, but what the last lines
@@ -178,6 +177,7 @@ def _cost(found: Sequence["Finding"], settings: "Settings") -> list[str]:
 
 def _measured(used: Sequence["Finding"], settings: "Settings") -> list[str]:
     from orchestration.progress import duration
+    from orchestration.runtime import full_disks
     from orchestration.survey import costs
     from transforms.readable import size
 
@@ -188,8 +188,7 @@ def _measured(used: Sequence["Finding"], settings: "Settings") -> list[str]:
         rates = costs.with_former(rates, *former)
     cost = costs.estimate(used, rates, settings)
     parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in cost.seconds.items() if seconds >= 1)
-    base = next(each for each in (settings.home, *settings.home.parents) if each.exists())
-    free = shutil.disk_usage(base).free
+    free = full_disks.free(settings.home)
     later = f"up to {size(cost.later)} with all versions and logs"
     disk = f"disk: about {size(cost.first)} after the first run, {later}; {size(free)} free"
     return [

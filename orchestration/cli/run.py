@@ -14,7 +14,7 @@ from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_set
 if TYPE_CHECKING:
     from orchestration.settings import Settings
 
-LINK = "raisonne.duckdb"
+_LINK = "raisonne.duckdb"  # of `warehouse/publishing.py`, which takes too long to import after an interruption
 _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 
 
@@ -34,8 +34,8 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, dry_run: bool, con
     found of what the settings name, or if a dataset left them without --forget. A version of which much less can be
     searched than of the last one (publishing.coverage_drop) is held back without --accept-drop.
 
-    With --dry-run, nothing is written: it says which shards, generations and joins are due, whether a version would be
-    published, and what would stop a run of everything.
+    With --dry-run, nothing is written: it says which shards, generations, opt-out lists and joins are due, whether a
+    version would be published, and what would stop a run of everything.
 
     Exit codes: 0 done; 1 failed or held back; 2 wrong arguments or settings; 4 done, but shards or archives of
     generations that the warnings name could not be used, or not as a whole; 130 interrupted.
@@ -47,7 +47,7 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, dry_run: bool, con
     try:
         _run(settings, job, forget, accept_drop)
     except KeyboardInterrupt:  # before Dagster watches for it, or after
-        stands = "the last version stands" if (settings.home / LINK).exists() else "nothing is published yet"
+        stands = "the last version stands" if (settings.home / _LINK).exists() else "nothing is published yet"
         told = f"the run stopped, {stands}: interrupted; the next run goes on from here"
         raise CommandError(told, ExitCode.INTERRUPTED) from None
 

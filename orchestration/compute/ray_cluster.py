@@ -15,6 +15,7 @@ from typing import Any
 import transforms
 from orchestration.settings.sections import Compute
 from transforms.packages import installing
+from transforms.readable import first_line
 
 RETRIES = 2  # times that a task is run again when its worker dies
 _STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: results are copied out as they come
@@ -81,8 +82,3 @@ def _silence() -> None:
     import logging
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

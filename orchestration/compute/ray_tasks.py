@@ -17,6 +17,7 @@ from typing import Any
 from orchestration.compute import ray_cluster
 from orchestration.compute.ray_cluster import RETRIES, RayUnavailable
 from orchestration.settings.sections import Compute
+from transforms.readable import first_line
 
 _AHEAD = 4
 _PATIENCE_S = 60.0
@@ -86,11 +87,11 @@ def stream[Result](
                 except StopIteration:
                     yield index, Finished()
                 except deaths as death:
-                    yield index, Lost(ray_cluster.first_line(death))
+                    yield index, Lost(first_line(death))
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from error
                 except ray.exceptions.RayError as error:
-                    raise RayUnavailable(f"Ray cannot go on: {ray_cluster.first_line(error)}") from error
+                    raise RayUnavailable(f"Ray cannot go on: {first_line(error)}") from error
                 else:
                     under_way[task] = index  # last: the others have their turn before it
                     yield index, result

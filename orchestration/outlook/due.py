@@ -12,6 +12,7 @@ from functools import cache
 import duckdb
 
 from orchestration.catalog import absences, opt_outs, shards
+from orchestration.catalog.opt_outs import OptOutList
 from orchestration.duplicates.copy_joins import EmbeddingJoin, HashJoin
 from orchestration.facts import Facts
 from orchestration.facts.table import Change
@@ -31,7 +32,7 @@ from transforms.encoders import Encoder, EncoderUnavailable
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.views import search_views
 from transforms.generations.generation import GenerationsError
-from transforms.readable import count, printable
+from transforms.readable import count, first_line, printable
 
 _NAMED = 5
 
@@ -70,7 +71,7 @@ class _Found:
         try:
             return look()
         except duckdb.Error as error:
-            self.stops.append(publishing.explained(error) or str(error).partition("\n")[0])
+            self.stops.append(publishing.explained(error) or first_line(error))
             return None
         except (LandingError, GenerationsError, OptOutListError, EncoderUnavailable, OSError) as error:
             self.stops.append(str(error))
@@ -82,7 +83,7 @@ def due_work(settings: Settings) -> DueWork:
     facts, found = Facts(settings.home / "facts"), _Found()
     makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load))
     encoder = found.attempt(lambda: makers.encoder(COPY))
-    found.attempt(lambda: opt_outs.find_lists(settings.recalls))
+    lists = found.attempt(lambda: opt_outs.find_lists(settings.recalls))
     landing = _landing(facts, settings, found)
     if landing is not None:
         fresh, pictured = landing
@@ -91,6 +92,8 @@ def due_work(settings: Settings) -> DueWork:
             fresh |= _fingerprints(facts, makers, fresh, pictured, found)
             fresh |= _generations(facts, makers, settings, found)
             _joins(facts, settings, encoder, fresh, found)
+        if lists is not None:
+            fresh |= _opt_outs(facts, lists, fresh, found)
         found.attempt(lambda: _publishing(facts, settings, fresh, found))
     return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops))
 
@@ -194,6 +197,16 @@ def _joins(facts: Facts, settings: Settings, encoder: Encoder, fresh: set[str], 
     pictures = facts["image_fingerprints"].dataset().count_rows()
     due = [name for name, join in joins.items() if training or (pictures and not join.record.current)]
     found.add("joins of training pictures", due, "done" if pictures else "no pictures")
+
+
+def _opt_outs(facts: Facts, lists: Sequence[OptOutList], fresh: set[str], found: _Found) -> set[str]:
+    if not lists and not facts["recalled_rows"].dataset().count_rows():
+        return set()
+    stale = bool(fresh - {"generations"}) or not opt_outs.is_current(facts, lists)
+    found.add(
+        "opt-out lists", ["to be looked up in the training rows"] if stale else [], f"{len(lists):,}, as they were"
+    )
+    return {"opt-out lists"} if stale else set()
 
 
 def _publishing(facts: Facts, settings: Settings, fresh: set[str], found: _Found) -> None:

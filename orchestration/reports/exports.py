@@ -149,7 +149,7 @@ def write_by_plug_in(con: duckdb.DuckDBPyConnection, plug_in: PlugIn, folder: Pa
     """
     folder = folder.resolve()
     if _written_by(folder) not in (None, plug_in.entry.name):
-        message = f"holds what is no export {plug_in.entry.name!r}; choose another folder with --to"
+        message = f"holds something other than an export {plug_in.entry.name!r}; choose another folder with --to"
         raise FileExistsError(errno.EEXIST, message, str(folder))
     con.execute("set memory_limit = ?", [memory])
     with staging.staging_folder(folder.parent) as partial:

@@ -5,13 +5,13 @@ own way and mostly without the place. What does not: keeping it apart from broke
 (`transforms/storage/full_disks.py`), what a home's file system can do at all (`runtime/homes.py`).
 """
 
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestration.runtime import homes
 from transforms.readable import harmless
 from transforms.storage.staging import UNFINISHED
 
@@ -40,7 +40,7 @@ def places_of_run(home: Path) -> dict[Path, str]:
     Args:
         home: The folder of the warehouse.
     """
-    records = Path(os.environ.get("DAGSTER_HOME") or home / "dagster")
+    records = homes.dagster_folder(home)
     moves = {} if records.is_relative_to(home) else {records: "point DAGSTER_HOME"}
     return {home: "move `home`"} | moves | {Path(tempfile.gettempdir()): "point TMPDIR"}
 
@@ -57,7 +57,7 @@ def explained(message: str, places: Mapping[Path, str]) -> str | None:
     """
     own = _QUOTED.sub("''", message)
     says = next((told for words, code, told in _KINDS if _is_error(words, code, own)), None)
-    if says is None and _PERHAPS_FULL.search(own) and min(map(_free, places)) < _LITTLE:
+    if says is None and _PERHAPS_FULL.search(own) and min(map(free, places)) < _LITTLE:
         says = _FULL
     if says is not None:
         return _sentence(says, message, places)
@@ -78,9 +78,9 @@ def _sentence(says: str, message: str, places: Mapping[Path, str]) -> str:
         path = _lasting(Path(quoted[-1][1]))  # of '/from' -> '/to', the one that is written
         move = next((move for folder, move in places.items() if path.is_relative_to(folder)), "move it")
     else:  # Lance names only its own source, SQLite nothing
-        path = next(iter(places)) if _LANCE in message else min(places, key=_free)
+        path = next(iter(places)) if _LANCE in message else min(places, key=free)
         move = places[path]
-    return says.format(path=path, free=_free(path), move=move)
+    return says.format(path=path, free=free(path), move=move)
 
 
 def _lasting(path: Path) -> Path:
@@ -88,6 +88,7 @@ def _lasting(path: Path) -> Path:
     return next((each.parent for each in path.parents if each.name.startswith(UNFINISHED)), path)
 
 
-def _free(folder: Path) -> int:
+def free(folder: Path) -> int:
+    """Return the free bytes of the disk of a folder, which need not be there yet."""
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     return shutil.disk_usage(there).free

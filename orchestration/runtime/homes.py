@@ -1,7 +1,7 @@
-"""What the file system of a warehouse's home must be able to do, tried before a run begins its work.
+"""The home of a warehouse: where Dagster's records lie, and what its file system must be able to do.
 
-What belongs here: trying it, and refusing with the fix. What does not: names that no library can open
-(`settings/settings.py`), a disk that gets full on the way (`runtime/full_disks.py`).
+What belongs here: trying that before a run begins its work, and refusing with the fix. What does not: names that no
+library can open (`settings/settings.py`), a disk that gets full on the way (`runtime/full_disks.py`).
 
 Network and FAT file systems lack some of it, and containers forbid some. Without the trial a run of hours would end at
 its last step: publishing is the first that needs a symbolic link.
@@ -9,6 +9,7 @@ its last step: publishing is the first that needs a symbolic link.
 
 import errno
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,11 @@ _CLOSED = frozenset(
 
 class HomeError(ValueError):
     """A warehouse cannot be kept in a folder; the message names the folder and the fix."""
+
+
+def dagster_folder(home: Path) -> Path:
+    """Return Dagster's home for a warehouse: what the environment names, else a folder in the warehouse's."""
+    return Path(os.environ.get("DAGSTER_HOME") or home / "dagster")  # empty is not set
 
 
 def require_usable(home: Path) -> None:

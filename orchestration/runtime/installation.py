@@ -5,7 +5,6 @@ What belongs here: one function per part, and the list of them. What does not: p
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.runtime import homes
+from orchestration.runtime import full_disks, homes
 from orchestration.settings import Settings
 from orchestration.warehouse import previous, publishing
 from orchestration.warehouse.soundness.faults import fault
 from transforms import encoders, packages
+from transforms.readable import size
 from transforms.storage import globs
 from transforms.storage.remote_stores import is_remote
 
@@ -179,12 +179,11 @@ def _kept(settings: Settings) -> Diagnosis:
 
 
 def _disk(home: Path) -> Diagnosis:
-    place = next(each for each in (home.absolute(), *home.absolute().parents) if each.exists())
-    free = shutil.disk_usage(place).free
+    free = full_disks.free(home)
     largest = max((version.path.stat().st_size for version in publishing.history(home)), default=0)
-    found = f"{free >> 20:,} MB free in {place}"
+    found = f"{size(free)} free on the disk of {home}"
     if free < 2 * largest:
-        needed = f"the next version takes about {largest >> 20:,} MB, and as much again while it is built"
+        needed = f"the next version takes about {size(largest)}, and as much again while it is built"
         return Diagnosis("disk space", Health.LACKING, found, f"{needed}: free some, or lower publishing.keep")
     return Diagnosis("disk space", Health.FINE, found)
 

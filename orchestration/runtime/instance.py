@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.runtime import homes
 from orchestration.warehouse import publishing
 
 IN_PROCESS = "raisonne/in_process"
@@ -36,7 +37,7 @@ run_monitoring:
 concurrency:
   pools:
     default_limit: 1
-# The logs of runs are bounded by publishing.run_logs in the settings; these are the looks of sensors and schedules.
+# The logs of runs are bounded by publishing.run_logs in the settings; these keep the ticks of sensors and schedules.
 retention:
   schedule:
     purge_after_days: 90
@@ -65,18 +66,13 @@ class DagsterHomeError(ValueError):
     """Dagster cannot keep its records in a folder; the message names the folder and the fix."""
 
 
-def folder_of(home: Path) -> Path:
-    """Return Dagster's home for a warehouse: what the environment names, else a folder in the warehouse's."""
-    return Path(os.environ.get("DAGSTER_HOME") or home / "dagster")  # empty is not set
-
-
 def prepare(home: Path) -> Path:
     """Point DAGSTER_HOME into the warehouse unless the environment names another. Returns it.
 
     Raises DagsterHomeError for a folder whose name Dagster would read as another one.
     """
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # what a run plans, in one transaction
-    folder = folder_of(home)
+    folder = homes.dagster_folder(home)
     os.environ["DAGSTER_HOME"] = str(folder)
     if _IN_URL.search(str(folder)):
         raise DagsterHomeError(

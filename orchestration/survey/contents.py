@@ -23,22 +23,18 @@ from transforms.dumps.samples import Part
 from transforms.generations import dialects, embedded
 from transforms.generations.statements import NAMES, lower_names
 from transforms.generations.tables import is_table
+from transforms.readable import first_line
 from transforms.storage import stores
 
 LOOKED_AT = 8
 """Pictures and sidecars of a place that are looked into."""
+_SAID = 300  # characters of an error
 _PARTS = 400  # of a tar
 _SIDECAR = 1 << 20
 _GZIP = b"\x1f\x8b"
 _TEXT = 1 << 20  # of a CSV or JSON, by which its rows are estimated
-_MADE_BY = frozenset({*NAMES["seed"], *NAMES["steps"], *NAMES["sampler"], *NAMES["negative_prompt"], "prompt"}) - {
-    "step",
-    "st",
-    "sa",
-    "se",
-    "np",
-    "uc",
-}
+_AMBIGUOUS = {"step", "st", "sa", "se", "np", "uc"}  # columns of many tables that no generator wrote
+_MADE_BY = {*NAMES["seed"], *NAMES["steps"], *NAMES["sampler"], *NAMES["negative_prompt"], "prompt"} - _AMBIGUOUS
 
 
 class Kind(StrEnum):
@@ -80,7 +76,7 @@ def of_parquet(path: Path, limits: ByteLimits) -> Content:
             file = open_parquet(str(path), source, limits)
             columns, rows, pictures = file.schema.names, file.rows, picture_columns(file)
     except PARQUET_ERRORS as error:
-        return Content(Kind.BROKEN, f"no whole parquet: {_first_line(error)}")
+        return Content(Kind.BROKEN, f"not a whole parquet file: {first_line(error)[:_SAID]}")
     if not pictures:
         return _of_columns(columns, rows)
     said = sorted(_MADE_BY & lower_names(dict.fromkeys(columns)).keys())
@@ -101,7 +97,7 @@ def of_text(path: Path, size: int, limits: ByteLimits) -> Content:
         first = list(islice(records(str(path), limits), 64))
         text, taken = _beginning(path)
     except (RecordFileError, OSError, zlib.error) as error:
-        return Content(Kind.BROKEN, _first_line(error))
+        return Content(Kind.BROKEN, first_line(error)[:_SAID])
     columns = list(dict.fromkeys(name for record in first for name in record.fields))
     rows = _counted(path, text, limits)
     if taken == size:
@@ -158,7 +154,7 @@ def of_tar(path: Path, size: int) -> Content:
         with path.open("rb") as file:
             return _of_parts(parts, size, lambda part: tars.read(file, part.offset, min(part.size, _SIDECAR * 8)))
     except (ArchiveError, OSError) as error:
-        return Content(Kind.BROKEN, f"no tar that can be read: {_first_line(error)}")
+        return Content(Kind.BROKEN, f"not a readable tar: {first_line(error)[:_SAID]}")
 
 
 def _of_parts(parts: Sequence[Part], size: int, read: Callable[[Part], bytes]) -> Content:
@@ -207,7 +203,3 @@ def _json(data: bytes) -> dict | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

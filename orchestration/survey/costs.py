@@ -20,6 +20,7 @@ from orchestration.survey.joining import Finding
 from transforms import encoders
 from transforms.alignment.comparer import Comparer
 from transforms.catalog.byte_limits import open_parquet
+from transforms.catalog.landing import PARQUET
 from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import PARQUET_ERRORS
 from transforms.dumps import names, tars
@@ -156,7 +157,7 @@ def estimate(findings: Sequence[Finding], rates: Rates, settings: Settings) -> C
     seconds = {
         "training pictures": pictures * rates.picture,
         "generations": generations * (rates.picture + views * rates.view + 2 * rates.pair),
-        "how sure a match is": drawn * (views * rates.view + rates.pair),
+        "calibration": drawn * (views * rates.view + rates.pair),
         "tables and reports": _FIXED_S + rows / 50_000,
     }
     vector = 4 * rates.dimension
@@ -188,7 +189,7 @@ def _within(path: Path, settings: Settings) -> Iterator[bytes]:
         with path.open("rb") as file:
             for part in islice(members, MEASURED + _WARM):
                 yield tars.read(file, part.offset, part.size)
-    elif path.suffix.lower() in {".parquet", ".pq"}:
+    elif path.suffix.lower() in PARQUET:
         with stores.open_file(str(path)) as source:
             file_ = open_parquet(str(path), source, settings.limits.of_files)
             column = next(iter(picture_columns(file_)), None)

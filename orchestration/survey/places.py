@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from transforms.catalog.landing import PARQUET
+from transforms.catalog.landing import PARQUET, is_by_product
 from transforms.catalog.text_metadata import ENDINGS
-from transforms.generations.folders import SIDECARS
+from transforms.generations.folders import DANGLING, DEVICE, SIDECARS
 from transforms.generations.tables import is_table
 from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage.system_files import is_system_file
@@ -22,8 +22,7 @@ MOST = 200_000
 _WAREHOUSE = ("raisonne.duckdb", "writer.lock")
 CLOSED, LINK, HOME = "it may not be opened", "a link to a folder; name its target", "the home of a warehouse"
 BEYOND = f"not looked into: more than {MOST:,} files and folders came before"
-BROKEN_LINK, SPECIAL = "a link to nothing", "a pipe, a socket or a device"
-PASSED_BY = frozenset({LINK, HOME, BROKEN_LINK, SPECIAL})
+PASSED_BY = frozenset({LINK, HOME, DANGLING, DEVICE})
 """Reasons of what is left out as it is. What has another reason could not be looked into."""
 _DEEPEST = 100
 _DEEP = f"not looked into: {_DEEPEST} folders lie above it"
@@ -114,11 +113,11 @@ def _listed(folder: Path, entries: list[os.DirEntry[str]], budget: Budget, depth
             if entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             elif entry.is_symlink() and not path.is_file():
-                place.unread.append((path, LINK if path.is_dir() else SPECIAL if path.exists() else BROKEN_LINK))
+                place.unread.append((path, LINK if path.is_dir() else DEVICE if path.exists() else DANGLING))
             elif entry.is_file():
                 _enter(place, path, entry.stat().st_size, beside)
             else:
-                place.unread.append((path, SPECIAL))
+                place.unread.append((path, DEVICE))
         except OSError as error:
             place.unread.append((path, _refused(error)))
     _tell_sidecars(place, beside)
@@ -155,8 +154,8 @@ def _enter(place: Place, path: Path, size: int, beside: list[tuple[Path, int]]) 
         place.pictures.append((path, size))
     elif is_table(name):
         place.tables.append((path, size))
-    elif name.endswith("_stats.json") or name.startswith("_") or ending == ".crc":
-        return  # by-products of img2dataset and Spark
+    elif is_by_product(name):
+        return
     elif ending == ".tar":
         place.tars.append((path, size))
     elif ending in PARQUET:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transforms.readable import count, decimal, size
+from transforms.readable import count, decimal, first_line, size
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,15 @@ def test_sizes_have_the_unit_that_fits(bytes_: int, text: str) -> None:
 
 def test_one_is_singular() -> None:
     assert [count(number, "entry", "entries") for number in (0, 1, 2_000)] == ["0 entries", "1 entry", "2,000 entries"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("\n no footer\nat byte 4"), "no footer"),
+        (ValueError(), "ValueError"),
+        (KeyboardInterrupt("\n"), "KeyboardInterrupt"),
+    ],
+)
+def test_an_error_is_told_in_one_line(error: BaseException, line: str) -> None:
+    assert first_line(error) == line

@@ -200,12 +200,17 @@ def _spark_parts(folder: Entry, pattern: str, counts: NotTakenCounts) -> Iterato
         counts.add(pattern, _BY_PRODUCT, *left)
 
 
+def is_by_product(name: str) -> bool:
+    """Return whether a file beside metadata is called, in lower case, as what img2dataset or Spark leave there."""
+    return name.startswith("_") or name.endswith(("_stats.json", ".crc", ".partial"))
+
+
 def _files(pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:
     for entry in _found(pattern, counts):
         name = PurePosixPath(entry.path).name.lower()
         if entry.folder:
             counts.add(pattern, _FOLDER, entry.path)
-        elif name.startswith("_") or name.endswith(("_stats.json", ".crc", ".partial")):
+        elif is_by_product(name):
             counts.add(pattern, _BY_PRODUCT, entry.path)
         else:
             yield entry

@@ -30,6 +30,7 @@ from transforms.catalog.columns import (
 from transforms.catalog.picture_columns import PictureColumn, picture_columns
 from transforms.catalog.record_files import PARQUET_ERRORS
 from transforms.catalog.values import is_scalar, is_text_like, is_usable, texts, utf8
+from transforms.readable import first_line
 from transforms.storage import stores
 from transforms.storage.full_disks import is_full
 from transforms.storage.remote_stores import StoreError, explain_errors, is_remote
@@ -98,7 +99,7 @@ def inspect(path: str, copy: Path, limits: ByteLimits) -> Inspection:
     except PARQUET_ERRORS as error:
         if is_full(error):
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise LandingError(f"{path} is not a whole parquet file ({reason}); download it again or remove it") from error
 
 

@@ -26,6 +26,7 @@ import pyarrow as pa
 from transforms.catalog.byte_limits import ByteLimits, TooLargeError, open_parquet
 from transforms.catalog.columns import is_text
 from transforms.catalog.json_records import JsonTextError, objects
+from transforms.readable import first_line
 from transforms.storage import stores
 
 _HEAD = 4096
@@ -248,7 +249,7 @@ def _parquet(path: str, source: BinaryIO, columns: Collection[str] | None, caps:
     except TooLargeError as error:
         raise RecordFileError(str(error)) from error
     except PARQUET_ERRORS as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = first_line(error)[:200]
         where = f" after row {number}" if number else ""
         raise RecordFileError(f"{path} is not a whole parquet file{where} ({reason}); {_AGAIN}") from error
 

@@ -16,7 +16,7 @@ from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTaken
 from transforms.dumps import parquet, tars
 from transforms.dumps.folders import Folder
-from transforms.dumps.members import ArchiveError, Listing, Member, text_of
+from transforms.dumps.members import ArchiveError, Listing, Member, text_of, too_large
 from transforms.plug_ins import PlugIn, PlugInError
 from transforms.storage import stores
 
@@ -127,8 +127,7 @@ class _PlugInDump:
         """See Dump."""
         listing: Listing = self._asked("list it", lambda: self._checked(self._dump.listing(member_bytes)))
         for member in listing.members:
-            if member.size > member_bytes and member.refusal is None:
-                member.refusal = f"refused: {member.size} bytes are more than limits.member_bytes = {member_bytes}"
+            member.refusal = member.refusal or too_large(member.size, member_bytes)
             for column in _TEXTS:
                 text = getattr(member, column)
                 if text is not None and (told := text_of(text)) != text:

@@ -65,6 +65,16 @@ class Listing:
     not_taken: list[NotTaken] = field(default_factory=list)
 
 
+def too_large(size: int, member_bytes: int) -> str | None:
+    """Return why a picture must not be read, None if it has no more bytes than it may.
+
+    Args:
+        size: Its bytes.
+        member_bytes: `limits.member_bytes`.
+    """
+    return f"refused: {size} bytes are more than limits.member_bytes = {member_bytes}" if size > member_bytes else None
+
+
 def text_of(value: object) -> str | None:
     """Return a text that a table can hold, or None for what is no text. JSON can spell halves of characters."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else None

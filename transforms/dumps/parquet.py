@@ -19,8 +19,9 @@ from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.picture_columns import PictureColumn, picture_columns, thumbnails, unread
 from transforms.catalog.record_files import PARQUET_ERRORS
 from transforms.dumps import first_bytes
-from transforms.dumps.members import ROW, ArchiveError, Listing, Member
+from transforms.dumps.members import ROW, ArchiveError, Listing, Member, too_large
 from transforms.dumps.picture_cells import INDEX_BITS, PictureCell, PictureCells, place_of, plain_values
+from transforms.readable import first_line
 from transforms.storage import stores
 
 _ROWS = 8_192  # rows of text held at once
@@ -62,7 +63,7 @@ class Parquet:
             raise ArchiveError(str(error)) from error
         except PARQUET_ERRORS as error:
             raise ArchiveError(
-                f"{path} is not a whole parquet file ({_first_line(error)}); download it again"
+                f"{path} is not a whole parquet file ({first_line(error)}); download it again"
             ) from error
         if not columns:
             names = ", ".join(name[:60] for name in file.schema.names[:40]) or "none"
@@ -106,7 +107,7 @@ class Parquet:
         except TooLargeError as error:
             found.broken = str(error)
         except PARQUET_ERRORS as error:
-            found.broken = f"{self.path} breaks off after row {len(found.members)} ({_first_line(error)})"
+            found.broken = f"{self.path} breaks off after row {len(found.members)} ({first_line(error)})"
             found.broken += "; download it again"
         found.members += further
         found.not_taken = counts.counts()
@@ -142,7 +143,7 @@ class Parquet:
         try:
             data = self._of(number).value(row, index) if number < len(self.columns) else None
         except (*PARQUET_ERRORS, StopIteration) as error:
-            raise ArchiveError(f"{self.path}: row {row} cannot be read ({_first_line(error)})") from error
+            raise ArchiveError(f"{self.path}: row {row} cannot be read ({first_line(error)})") from error
         if len(data or b"") != size:
             raise ArchiveError(f"{self.path}: row {row} has {len(data or b'')} bytes, not {size}; fingerprint it again")
         return data or b""
@@ -178,7 +179,7 @@ def not_downloaded(path: str, limits: ByteLimits) -> list[Member]:
     except TooLargeError as error:
         raise ArchiveError(str(error)) from error
     except PARQUET_ERRORS as error:
-        raise ArchiveError(f"{path} cannot be read ({_first_line(error)}); download it again") from error
+        raise ArchiveError(f"{path} cannot be read ({first_line(error)}); download it again") from error
 
 
 def _texts(file: ParquetTable) -> Iterator[dict[str, Any]]:
@@ -210,8 +211,8 @@ def _member(row: int, said: dict[str, Any], cell: PictureCell, member_bytes: int
         refusal = (
             f"missing: the row holds only the path {_one_line(path)!r}" if path else "missing: no picture in the row"
         )
-    elif size > member_bytes:
-        refusal = f"refused: {size} bytes are more than limits.member_bytes = {member_bytes}"
+    else:
+        refusal = too_large(size, member_bytes)
     key = key or (str(PurePosixPath(path).with_suffix("")) if path and PurePosixPath(path).name else "")
     of_row = None if said[ROW] is None else int(said[ROW])
     return Member(key, name, row, size or 0, refusal, said["url"], said["caption"], said["uid"], row=of_row)
@@ -220,7 +221,3 @@ def _member(row: int, said: dict[str, Any], cell: PictureCell, member_bytes: int
 def _one_line(text: str) -> str:
     """Return a message from the web as one short line."""
     return "".join(c if c.isprintable() else " " for c in text[: 2 * _REASON]).strip()[:_REASON]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

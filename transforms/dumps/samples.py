@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.dumps import first_bytes, names, sidecars
-from transforms.dumps.members import SIDECAR_BYTES, ArchiveError, Listing, Member
+from transforms.dumps.members import SIDECAR_BYTES, ArchiveError, Listing, Member, too_large
 from transforms.storage.system_files import HIDDEN, is_system_file
 
 LEAVES = "refused: a link or device whose name leaves the archive"
@@ -144,9 +144,7 @@ class Samples:
             self._sidecars.append((number, part))
 
     def _take(self, number: int, part: Part) -> None:
-        stem, refusal = names.stem(part.name), part.refusal
-        if refusal is None and part.size > self.member_bytes:
-            refusal = f"refused: {part.size} bytes are more than limits.member_bytes = {self.member_bytes}"
+        stem, refusal = names.stem(part.name), part.refusal or too_large(part.size, self.member_bytes)
         member = Member(stem, part.name, part.offset, part.size, refusal)
         self.pictures.append(Picture(number, part.name, stem, member))
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.encoders.identity import Vectors
+from transforms.readable import first_line
 
 type Row = npt.NDArray[Any]
 
@@ -92,7 +93,7 @@ class Batches:
         except self._device.errors as error:
             if not self._device.full(error):
                 raise
-            said = str(error).strip().partition("\n")[0]
+            said = first_line(error)
         # Out here the error is gone, and with it the failed step's variables, so that their memory can be released.
         self._device.release()
         if count == 1:

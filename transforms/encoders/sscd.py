@@ -20,6 +20,7 @@ from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared
 from transforms.hashing.hashes import file_sha256
 from transforms.packages import installing
 from transforms.pictures import Pixels
+from transforms.readable import first_line
 
 SIDE = 288  # pixels; SSCD's published evaluation resizes to this square
 _PREPROCESSING = f"resize {SIDE}x{SIDE} bilinear"
@@ -116,7 +117,7 @@ class TorchScriptSscd:
                 warnings.simplefilter("ignore", FutureWarning)  # torch would have it exported anew; Meta published this
                 model = torch.jit.load(str(path), map_location=device).eval()
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise EncoderUnavailable(f"{path} is not TorchScript ({reason}); pickles are never loaded") from None
         where = torch_device.TorchDevice(torch_device.Normalised(model, _MEAN, _STD, device), device)
         blank = np.zeros((SIDE, SIDE, 3), np.uint8)

@@ -15,6 +15,8 @@ import pyarrow.fs
 from fsspec import AbstractFileSystem
 from fsspec.implementations.arrow import ArrowFSWrapper
 
+from transforms.readable import first_line
+
 _CONNECT_S, _REQUEST_S, _ATTEMPTS = 5, 30, 2
 
 
@@ -122,6 +124,5 @@ def explain_errors(path: str, *, outages_only: bool = False) -> Iterator[None]:
             raise
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(f"{path} does not exist; correct the path, or {fix}") from None
-        first = text.splitlines()[0][:300] if text else type(error).__name__
-        reason = next((why for part, why in _REASONS if part in text), first)
+        reason = next((why for part, why in _REASONS if part in text), first_line(error)[:300])
         raise StoreError(f"{path} cannot be read: {reason}; {fix}") from None  # the command shows the innermost cause

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestration.settings import Settings
 
 _DUE_FIX = "`raisonne run` does it"
-_STOPPED = "a run would stop, or hold its version back, until what is named by STOP is mended"
+_STOPPED = "a run would stop, or hold its version back; mend what follows STOP"
 _REASON = 8  # lines
 
 
@@ -70,6 +70,7 @@ def _published(settings: "Settings") -> Iterator[str]:
 
     from orchestration.warehouse import publishing
     from orchestration.warehouse.queries import query
+    from transforms.readable import first_line
 
     try:
         with publishing.connect(settings.home) as con:
@@ -82,11 +83,11 @@ def _published(settings: "Settings") -> Iterator[str]:
     except publishing.NotPublished as error:
         yield f"published: {error}"
     except duckdb.Error as error:
-        yield f"published: {publishing.explained(error) or str(error).splitlines()[0]}"
+        yield f"published: {publishing.explained(error) or first_line(error)}"
     else:
-        as_now = "those of now" if settings_hash == settings.settings_hash else "others than now; a run publishes anew"
+        since = "unchanged" if settings_hash == settings.settings_hash else "changed; the next run publishes anew"
         yield f"  encoders: {', '.join(encoders) or 'none'}"
-        yield f"  settings: {settings_hash}, {as_now}"
+        yield f"  settings: {settings_hash}, {since}"
 
 
 def _kept(settings: "Settings") -> Iterator[str]:
@@ -109,10 +110,10 @@ def _writer(settings: "Settings") -> Iterator[str]:
 def _last_failure(settings: "Settings") -> Iterator[str]:
     import sqlite3
 
-    from orchestration.runtime import instance
+    from orchestration.runtime import homes
     from orchestration.runtime.history import ended_runs
 
-    folder = instance.folder_of(settings.home)
+    folder = homes.dagster_folder(settings.home)
     try:
         failed, done = ended_runs.ended_runs(folder)
     except (sqlite3.Error, OSError) as error:
@@ -152,9 +153,9 @@ def _reason(events: list[str]) -> str:
 
 def _disk(settings: "Settings") -> Iterator[str]:
     from orchestration.outlook import disk
-    from orchestration.runtime import instance
+    from orchestration.runtime import homes
 
-    found = disk.holdings(settings, instance.folder_of(settings.home))
+    found = disk.holdings(settings, homes.dagster_folder(settings.home))
     yield f"on disk: {_size(sum(each.bytes for each in found)) if found else 'nothing'}"
     for each in found:
         yield f"  {_size(each.bytes):>9}  {each.name}: {each.meaning}"

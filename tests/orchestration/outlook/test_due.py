@@ -2,36 +2,24 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bundles import Blurred
 from conftest import encoded, picture
 
-from orchestration.catalog import shards
+from orchestration.catalog import opt_outs, shards
 from orchestration.facts import Facts
 from orchestration.outlook.due import due_work
 from orchestration.settings import Settings
+from orchestration.settings.inputs import Recall
 from transforms import encoders
-from transforms.encoders.identity import EncoderId
-
-
-class Small:
-    """An encoder that loads no weights."""
-
-    id = EncoderId("small", "0", "none", 4, "f32")
-
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        return pixels.reshape(-1)[:4].astype(np.float32)
-
-    def embed(self, prepared: list[np.ndarray]) -> np.ndarray:
-        return np.stack(prepared)
 
 
 @pytest.fixture
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Return settings of three shards: two of pictures, one of metadata alone."""
-    monkeypatch.setattr(encoders, "load", lambda _: Small())
+    monkeypatch.setattr(encoders, "load", lambda _: Blurred())
     for name in ("cats", "dogs"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         (tmp_path / "pictures" / name / "0.jpg").write_bytes(encoded(picture(1, 64, 48)))
@@ -83,3 +71,20 @@ def test_where_shards_cannot_be_found_nothing_is_said_to_be_done(
 
 def _closed(*_: object) -> None:
     raise PermissionError(13, "Permission denied", "/pictures")
+
+
+def test_opt_out_lists_are_due_until_they_are_looked_up(chosen: Settings, tmp_path: Path) -> None:
+    rows = chosen.model_copy(update={"datasets": chosen.datasets[1:]})
+    named = rows.model_copy(update={"recalls": (Recall(name="list", path=str(tmp_path / "*.txt")),)})
+    facts, due = Facts(chosen.home / "facts"), "opt-out lists: to be looked up in the training rows"
+    inspected(rows)
+    for url in ("https://e.org/1", "https://e.org/2", "https://e.org/1"):
+        (tmp_path / "list.txt").write_text(url)
+        assert due in due_work(named).lines
+        opt_outs.update_recalled_rows(facts, named, opt_outs.find_lists(named.recalls))
+        assert "opt-out lists: 1, as they were" in due_work(named).idle
+    assert due in due_work(rows).lines
+    (tmp_path / "list.txt").unlink()
+    work = due_work(named)
+    assert any("has no file at" in stop for stop in work.stops)
+    assert not any("opt-out" in line for line in (*work.lines, *work.idle))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from bundles import Blurred
 from conftest import encoded, picture
 
 from orchestration.settings import Settings
@@ -11,24 +11,12 @@ from orchestration.survey import costs
 from orchestration.survey.joining import Finding
 from tests.orchestration.survey.test_findings import tar
 from transforms import encoders
-from transforms.encoders.identity import EncoderId
-
-
-class Stacking:
-    """An encoder that cannot embed nothing, as those that stack pictures into one array."""
-
-    id = EncoderId("stacking", "0", "none", 4, "f32")
-
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        return pixels.reshape(-1)[:4].astype(np.float32)
-
-    def embed(self, prepared: list[np.ndarray]) -> np.ndarray:
-        return np.stack(prepared)
 
 
 @pytest.fixture(autouse=True)
 def stacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "load", lambda _: Stacking())
+    """Measure with an encoder that cannot embed nothing, as those that stack pictures into one array."""
+    monkeypatch.setattr(encoders, "load", lambda _: Blurred())
 
 
 def finding(*samples: Path) -> list[Finding]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.survey.places import BEYOND, BROKEN_LINK, LINK, PASSED_BY, SPECIAL, Budget, Place, walk
+from orchestration.survey.places import BEYOND, LINK, PASSED_BY, Budget, Place, walk
+from transforms.generations.folders import DANGLING, DEVICE
 
 
 def unread(place: Place) -> dict[str, str]:
@@ -62,7 +63,7 @@ def test_what_is_no_file_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert [path.name for path, _ in place.pictures] == ["z.jpg"]
     found = unread(place)
     assert found.pop("long") not in PASSED_BY
-    assert found == {"pipe.jpg": SPECIAL, "to-pipe": SPECIAL, "nothing": BROKEN_LINK, "linked": LINK}
+    assert found == {"pipe.jpg": DEVICE, "to-pipe": DEVICE, "nothing": DANGLING, "linked": LINK}
 
 
 def test_folders_in_folders_end_somewhere(tmp_path: Path) -> None:
