@@ -116,12 +116,13 @@ def of_partitions(facts: Facts, partitions: Collection[str]) -> dict[str, list[d
         partitions: Which ones. Those without notes are left out.
     """
     found: dict[str, list[dict[str, Any]]] = {}
+    wanted = set(partitions)  # each of thousands of rows is looked up in it
     where = f"{_FIRST_DUMP} and recipe <> ''"
-    if len(partitions) == 1:
-        dataset, _, shard = next(iter(partitions)).partition("/")
+    if len(wanted) == 1:
+        dataset, _, shard = next(iter(wanted)).partition("/")
         where += f" and {equals('dataset', dataset)} and {equals('shard', shard)}"
     for row in facts["fingerprinted_shards"].read(where=where).to_pylist():
-        if (name := f"{row['dataset']}/{row['shard']}") in partitions:
+        if (name := f"{row['dataset']}/{row['shard']}") in wanted:
             found.setdefault(name, []).append(row)
     return found
 

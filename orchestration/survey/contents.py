@@ -7,17 +7,18 @@ files are looked into (`survey/findings.py`), the readers (`transforms/`).
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from transforms.catalog.byte_limits import ByteLimits, open_parquet
 from transforms.catalog.columns import PICTURES_WANTED, column_of
 from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import PARQUET_ERRORS, RecordFileError, records
-from transforms.dumps import names, tars
+from transforms.dumps import first_bytes, names, tars
 from transforms.dumps.members import ArchiveError
 from transforms.dumps.samples import Part
 from transforms.generations import dialects, embedded
@@ -149,16 +150,42 @@ def of_tar(path: Path, size: int) -> Content:
         path: The tar.
         size: Its bytes.
     """
+    parts, cut = list[Part](), None
     try:
-        parts = list(islice(tars.parts(str(path)), _PARTS))
+        for part in islice(tars.parts(str(path), complete=True), _PARTS):
+            parts.append(part)
+    except (ArchiveError, OSError) as error:
+        cut = Content(Kind.BROKEN, f"not a readable tar: {first_line(error)[:_SAID]}")
+    try:
         with path.open("rb") as file:
-            return _of_parts(parts, size, lambda part: tars.read(file, part.offset, min(part.size, _SIDECAR * 8)))
+            found = _of_parts(parts, size, file)
     except (ArchiveError, OSError) as error:
         return Content(Kind.BROKEN, f"not a readable tar: {first_line(error)[:_SAID]}")
+    return cut if cut and found.kind is Kind.OTHER else found  # a run takes what comes before the break
 
 
-def _of_parts(parts: Sequence[Part], size: int, read: Callable[[Part], bytes]) -> Content:
-    pictures = [part for part in parts if names.ending(part.name) in names.PICTURE_NAMES]
+def shows_picture(part: Part, tar: BinaryIO) -> bool:
+    """Return whether a run takes a member of a tar for a picture, by its name or else its first bytes.
+
+    Args:
+        part: The member.
+        tar: The open tar.
+
+    Raises:
+        ArchiveError: If the tar has become shorter.
+        OSError: If it cannot be read.
+    """
+    ending = names.ending(part.name)
+    if ending in names.PICTURE_NAMES or ending in names.RECORDS | names.TEXTS or part.refusal or is_table(part.name):
+        return ending in names.PICTURE_NAMES
+    return first_bytes.is_picture(tars.read(tar, part.offset, min(part.size, first_bytes.HEAD)))
+
+
+def _of_parts(parts: Sequence[Part], size: int, tar: BinaryIO) -> Content:
+    def read(part: Part) -> bytes:
+        return tars.read(tar, part.offset, min(part.size, _SIDECAR * 8))
+
+    pictures = [part for part in parts if shows_picture(part, tar)]
     estimated = len(parts) == _PARTS
     seen = parts[-1].offset + parts[-1].size if parts else 0
     rows = round(len(pictures) * size / seen) if estimated and seen else len(pictures)

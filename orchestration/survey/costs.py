@@ -16,6 +16,7 @@ from orchestration.facts.filters import equals
 from orchestration.fingerprints.kinds import HASHES
 from orchestration.runtime.resources import rules_of
 from orchestration.settings import Settings
+from orchestration.survey.contents import shows_picture
 from orchestration.survey.joining import Finding
 from transforms import encoders
 from transforms.alignment.comparer import Comparer
@@ -23,7 +24,7 @@ from transforms.catalog.byte_limits import open_parquet
 from transforms.catalog.landing import PARQUET
 from transforms.catalog.picture_columns import picture_columns
 from transforms.catalog.record_files import PARQUET_ERRORS
-from transforms.dumps import names, tars
+from transforms.dumps import tars
 from transforms.dumps.members import ArchiveError
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import fingerprint
@@ -97,10 +98,13 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
     warm = [picture for picture in work_ahead(look, data[:_WARM], pace) if picture is not None]
     if warm:
         encoder.embed([encoder.prepare(picture) for picture in warm])  # loads what is loaded once
-    began = time.monotonic()
-    seen = [picture for picture in work_ahead(look, data[_WARM:] or data, pace) if picture is not None]
-    decoded = time.monotonic()
-    if not seen:
+    for some in (data[_WARM:], data):  # all of them where only the first can be read
+        began = time.monotonic()
+        seen = [picture for picture in work_ahead(look, some, pace) if picture is not None]
+        decoded = time.monotonic()
+        if seen:
+            break
+    else:
         return None
     encoder.embed([encoder.prepare(picture) for picture in seen])
     embedded = time.monotonic()
@@ -181,13 +185,9 @@ def _pictures(findings: Sequence[Finding], settings: Settings) -> Iterator[bytes
 def _within(path: Path, settings: Settings) -> Iterator[bytes]:
     most = settings.limits.member_bytes
     if path.suffix.lower() == ".tar":
-        members = (
-            part
-            for part in tars.parts(str(path))
-            if names.ending(part.name) in names.PICTURE_NAMES and part.refusal is None and part.size <= most
-        )
+        fitting = (part for part in tars.parts(str(path)) if part.refusal is None and part.size <= most)
         with path.open("rb") as file:
-            for part in islice(members, MEASURED + _WARM):
+            for part in islice((part for part in fitting if shows_picture(part, file)), MEASURED + _WARM):
                 yield tars.read(file, part.offset, part.size)
     elif path.suffix.lower() in PARQUET:
         with stores.open_file(str(path)) as source:

@@ -9,7 +9,7 @@ generations, or because its pictures or columns say how they were made. It is ta
 is metadata, or because of its name. Where nothing tells, it is taken for training pictures, and the user is asked.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +18,19 @@ from orchestration.survey import contents
 from orchestration.survey.contents import Content, Kind
 from orchestration.survey.joining import GENERATED, TRAINED, Finding, together, words
 from orchestration.survey.places import PASSED_BY, Place
-from orchestration.survey.sampling import USELESS, heads, looked_into, looked_until_usable, rows_of, spread
+from orchestration.survey.sampling import (
+    USELESS,
+    Files,
+    heads,
+    like_it,
+    looked_into,
+    looked_until_usable,
+    pattern,
+    rows_of,
+    spread,
+)
 from transforms.catalog.byte_limits import ByteLimits
+from transforms.catalog.landing import PARQUET
 from transforms.readable import count
 
 _DUMPS = 16  # tars and parquets of a source of generations that are looked into
@@ -87,6 +98,9 @@ class Survey:
         dumps = [file for each in within for file in (*each.tars, *each.parquets)]
         seen = looked_into(dumps, self._of_dump, _DUMPS)
         self._leave_files(seen)
+        tables = [file for each in within for file in each.tables]
+        read = looked_into(tables, self._of_records, _DUMPS)
+        self._leave_files({path: each for path, each in read.items() if each.kind is Kind.BROKEN})
         packed, estimated = rows_of(seen, {Kind.PICTURES, Kind.GENERATIONS}, dumps)
         samples = [path for each in within for path, _ in each.pictures[:2]]
         samples += [path for path, each in seen.items() if each.kind not in USELESS]
@@ -95,10 +109,15 @@ class Survey:
             generated=True,
             reason=reason,
             pictures=packed + sum(len(each.pictures) for each in within),
-            bytes=_bytes(place),
+            bytes=place.bytes(),
             estimated=estimated,
             samples=tuple(samples),
         )
+
+    def _of_records(self, path: Path, size: int) -> Content:
+        if path.suffix.lower() in PARQUET:
+            return contents.of_parquet(path, self._limits)
+        return contents.of_text(path, size, self._limits)
 
     def _of_dump(self, path: Path, size: int) -> Content:
         """Look into a dump of generations. A parquet without pictures is of no use as one."""
@@ -111,13 +130,13 @@ class Survey:
 
     def _shards(self, place: Place) -> list[Finding]:
         """Return the training set, or the generations, of a folder of tars, parquets and metadata."""
-        parquets = looked_into(place.parquets, lambda path, _: contents.of_parquet(path, self._limits))
-        texts = looked_into(place.texts, lambda path, size: contents.of_text(path, size, self._limits))
+        parquets = looked_into(place.parquets, self._of_records)
+        texts = looked_into(place.texts, self._of_records)
         tars = looked_until_usable(place.tars, contents.of_tar)
         seen = {**parquets, **texts, **tars}
         self._leave_files(seen)
         kinds = {each.kind for each in seen.values()} - USELESS
-        below = [finding for each in place.below if not _is_dump_of(place, each) for finding in self._of(each)]
+        below = [finding for each in place.below if not each.is_dump_beside(place) for finding in self._of(each)]
         self._leave(place, deep=False)
         if not kinds:
             if more := len(place.parquets) + len(place.texts) + len(place.tars) - len(seen):
@@ -140,23 +159,25 @@ class Survey:
         metadata = next((path for path, kind in of.items() if kind is Kind.METADATA), None)
         dump = next((path for path, kind in of.items() if kind is Kind.PICTURES), None)
         conflict = next((each.reason for each in seen.values() if each.kind is Kind.GENERATIONS), None)
-        folders = [each for each in place.below if _is_dump_of(place, each)]
+        folders = [each for each in place.below if each.is_dump_beside(place)]
         like = dump or next((path for path, _ in place.tars), None)  # the run says what is wrong with its tars
         images = "/*" if folders and not place.tars else f"/*{like.suffix}" if like else None
-        rows, unsure = rows_of(seen, {Kind.METADATA}, (*place.parquets, *place.texts))
-        alike = place.tars if like and like.suffix.lower() == ".tar" else place.parquets
-        pictures, guessed = rows_of(seen, {Kind.PICTURES}, alike)
+        listed = like_it(metadata, (*place.parquets, *place.texts))
+        dumps = like_it(like, (*place.tars, *place.parquets))
+        self._leave_beside(place, (*listed, *dumps), seen, (metadata, dump))
+        rows, unsure = rows_of(seen, {Kind.METADATA}, listed)
+        pictures, guessed = rows_of(seen, {Kind.PICTURES}, dumps)
         pictures += sum(len(each.pictures) for folder in folders for each in folder.within())
         reason = seen[metadata].reason if metadata else seen[dump].reason if dump else None
         return Finding(
             place.path,
             generated=False,
             reason=reason or self._by_name(place),
-            metadata=_pattern(metadata) if metadata else None,
+            metadata=pattern(metadata) if metadata else None,
             images=images,
             rows=rows or pictures,
             pictures=pictures,
-            bytes=_bytes(place, own=not folders),
+            bytes=place.bytes(own=not folders),
             estimated=unsure or guessed,
             samples=tuple(path for path, kind in of.items() if kind is Kind.PICTURES)
             or tuple(path for folder in folders for path, _ in folder.pictures[:4]),
@@ -175,9 +196,10 @@ class Survey:
         said = contents.made(heads([path for path, _ in spread(pictures, contents.LOOKED_AT)]))
         if said:
             return self._generations(place, said)
-        texts = looked_into(place.texts, lambda path, size: contents.of_text(path, size, self._limits))
+        texts = looked_into(place.texts, self._of_records)
         metadata = next((path for path, each in texts.items() if each.kind is Kind.METADATA), None)
         self._leave_files(texts)
+        self._leave_beside(place, [(path, 0) for path in (metadata,) if path], texts, (metadata,))
         self._leave(place)
         objection = None
         if inside:
@@ -192,7 +214,7 @@ class Survey:
             images="",
             rows=texts[metadata].rows if metadata else len(pictures),
             pictures=len(pictures),
-            bytes=_bytes(place),
+            bytes=place.bytes(),
             samples=tuple(path for path, _ in spread(pictures, 16)),
             objection=objection,
         )
@@ -209,6 +231,15 @@ class Survey:
             if each.kind in USELESS:
                 self.unused.append(Found(path, each.reason, each.kind is Kind.BROKEN))
 
+    def _leave_beside(self, place: Place, used: Files, seen: Mapping[Path, Content], by: Sequence[Path | None]) -> None:
+        """Leave files that the globs of the settings do not find."""
+        taken, useless = {path for path, _ in used}, {path for path, each in seen.items() if each.kind in USELESS}
+        files = [path for path, _ in (*place.parquets, *place.texts, *place.tars)]
+        left = [path for path in files if path not in taken | useless]
+        if left and (named := " and ".join(path.name for path in by if path)):
+            told = f"{count(len(left), 'file')} such as {left[0].name} beside {named}, which is taken instead"
+            self.unused.append(Found(place.path, f"{told}; give each kind a folder of its own"))
+
     def _leave(self, place: Place, *, deep: bool = True) -> None:
         for each in place.within() if deep else (place,):
             if each.others:
@@ -217,18 +248,3 @@ class Survey:
                 self.unused.append(Found(each.path, told))
             if deep and each is not place:
                 self._leave_unread(each)
-
-
-def _is_dump_of(place: Place, below: Place) -> bool:
-    """Return whether a folder is the dump of the parquet of its name beside it, as img2dataset writes files."""
-    return bool(below.pictures) and below.path.name in {path.stem for path, _ in place.parquets}
-
-
-def _pattern(path: Path) -> str:
-    ending = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
-    return f"/*{ending}"
-
-
-def _bytes(place: Place, *, own: bool = False) -> int:
-    kinds = ((each.pictures, each.tars, each.parquets, each.texts) for each in ((place,) if own else place.within()))
-    return sum(size for lists in kinds for files in lists for _, size in files)

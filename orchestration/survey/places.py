@@ -1,4 +1,4 @@
-"""Folders and what lies in them by name and size, as far as a bounded walk sees.
+"""Folders and what lies in them by name and size, or by first bytes where the name says nothing, as far as is looked.
 
 What belongs here: walking. What does not: what the files are (`survey/contents.py`), what a folder is
 (`survey/findings.py`).
@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from transforms.catalog.landing import PARQUET, is_by_product
 from transforms.catalog.text_metadata import ENDINGS
+from transforms.dumps import first_bytes
+from transforms.dumps.names import PICTURE_NAMES
 from transforms.generations.folders import DANGLING, DEVICE, SIDECARS
 from transforms.generations.tables import is_table
-from transforms.pictures import PICTURE_ENDINGS
 from transforms.storage.system_files import is_system_file
 
 MOST = 200_000
@@ -34,8 +35,8 @@ class Place:
 
     Attributes:
         path: Where it is.
-        pictures: Files that are pictures by their endings, with their sizes.
-        tars: Tars, likewise.
+        pictures: Files that are pictures by their endings or first bytes, with their sizes.
+        tars: Tars by their endings, likewise.
         parquets: Parquets that are no table of generations by their names, likewise.
         texts: CSV and JSON lines that may be metadata, likewise.
         tables: Tables of generations by their names, likewise.
@@ -66,6 +67,15 @@ class Place:
     def holds_anything(self) -> bool:
         """Whether there is a picture, a tar, a parquet or a table in it or below."""
         return any(each.pictures or each.tars or each.parquets or each.texts or each.tables for each in self.within())
+
+    def bytes(self, *, own: bool = False) -> int:
+        """Return the size of its files, and of those below it unless only its own are meant."""
+        kinds = ((each.pictures, each.tars, each.parquets, each.texts) for each in ((self,) if own else self.within()))
+        return sum(size for lists in kinds for files in lists for _, size in files)
+
+    def is_dump_beside(self, place: "Place") -> bool:
+        """Return whether it is the dump of the parquet of its name in the folder above, as img2dataset writes files."""
+        return bool(self.pictures) and self.path.name in {path.stem for path, _ in place.parquets}
 
 
 class Budget:
@@ -147,10 +157,10 @@ def _refused(error: OSError) -> str:
 
 
 def _enter(place: Place, path: Path, size: int, beside: list[tuple[Path, int]]) -> None:
-    """Enter a file by its name; what may lie beside a picture is told apart when all names are known."""
+    """Enter a file; what may lie beside a picture is told apart when all names are known. Raises OSError."""
     name = path.name.lower()
     ending = PurePosixPath(name).suffix
-    if ending in PICTURE_ENDINGS:
+    if ending in PICTURE_NAMES:
         place.pictures.append((path, size))
     elif is_table(name):
         place.tables.append((path, size))
@@ -164,8 +174,15 @@ def _enter(place: Place, path: Path, size: int, beside: list[tuple[Path, int]]) 
         beside.append((path, size))
     elif name.endswith(ENDINGS):
         place.texts.append((path, size))
+    elif _begins_as_picture(path):
+        place.pictures.append((path, size))
     else:
         place.others.append(path)
+
+
+def _begins_as_picture(path: Path) -> bool:
+    with path.open("rb") as file:
+        return first_bytes.is_picture(file.read(first_bytes.HEAD))
 
 
 def _tell_sidecars(place: Place, beside: list[tuple[Path, int]]) -> None:

@@ -29,6 +29,21 @@ def spread[T](items: Sequence[T], most: int) -> Sequence[T]:
     return items[:: max(1, -(-len(items) // most))]
 
 
+def pattern(path: Path) -> str:
+    """Return the end of a glob that finds a file and all that end as it does."""
+    return "/*" + ("".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix)
+
+
+def like_it(path: Path | None, files: Files) -> Files:
+    """Return the files that the pattern of a path finds; none without a path.
+
+    Args:
+        path: The path.
+        files: Some files of its folder.
+    """
+    return [file for file in files if path and pattern(file[0]) == pattern(path)]
+
+
 def looked_into(files: Files, look: Look, most: int = _LOOKED_INTO) -> dict[Path, Content]:
     """Look into some files.
 
@@ -59,13 +74,13 @@ def rows_of(seen: dict[Path, Content], kinds: Collection[Kind], files: Files) ->
     """Return how many rows all files have, by those that were looked into, and whether that is an estimate.
 
     Args:
-        seen: What was looked into.
+        seen: What was looked into, of these and others.
         kinds: Those whose rows count.
         files: All.
     """
-    of_kind = {path: each for path, each in seen.items() if each.kind in kinds}
     sizes = dict(files)
-    looked = sum(sizes.get(path, 0) for path in of_kind)
+    of_kind = {path: each for path, each in seen.items() if each.kind in kinds and path in sizes}
+    looked = sum(sizes[path] for path in of_kind)
     rows = sum(each.rows for each in of_kind.values())
     endings = {path.suffix.lower() for path in of_kind}
     others = sum(size for path, size in files if path not in seen and path.suffix.lower() in endings)

@@ -57,10 +57,22 @@ def members(path: str, member_bytes: int, limits: ByteLimits) -> Listing:
         return listing
 
 
-def parts(path: str) -> Iterator[Part]:
-    """Yield every whole member of a tar that is no folder, as `members` walks it. Raises ArchiveError or OSError."""
+def parts(path: str, *, complete: bool = False) -> Iterator[Part]:
+    """Yield every whole member of a tar that is no folder, as `members` walks it.
+
+    Args:
+        path: The tar.
+        complete: Whether a tar that breaks off is an error, after the members before the break.
+
+    Raises:
+        ArchiveError: If not even the first header can be read, or it is not complete.
+        OSError: If it cannot be opened.
+    """
     with stores.open_file(path) as file:
-        yield from _Walk(path, file).parts()
+        walk = _Walk(path, file)
+        yield from walk.parts()
+        if complete and walk.broken:
+            raise ArchiveError(walk.broken)
 
 
 class _Walk:

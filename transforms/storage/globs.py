@@ -34,8 +34,11 @@ def glob(pattern: str) -> Iterator[Entry]:
         return
     parts = pattern.split("/")
     first = _first_glob(parts, os.path.lexists)
-    written = "/".join([*map(local.escape, parts[:first]), *parts[first:]])
-    leads_back = _Loops(Path(fixed_part(pattern)))
+    above = "/".join(parts[:first])
+    if above and not os.path.lexists(above):
+        above = str(stores.on_disk(above))  # settings hold a name that is not UTF-8 as `plain` writes it
+    written = "/".join([*map(local.escape, above.split("/")[:first]), *parts[first:]])
+    leads_back = _Loops(stores.on_disk(fixed_part(pattern)))
     for path in local.iglob(written, recursive=True, include_hidden=True):  # noqa: PTH207 -- Path.glob takes no such
         entry = _found(Path(path))
         if entry is not None and entry.refusal is None and "**" in parts and leads_back(Path(path)):

@@ -8,13 +8,15 @@ materializations of the run's tables and shards too, which would then look as if
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from orchestration.runtime.history.ended_runs import reading
 
 _EMPTY = 1 << 16  # bytes of a log without events, at most
+_WORTH = 0.25  # free pages of the index from which on it is written anew
 _OPEN = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
 # What the UI shows of tables and shards now: the newest of each kind of event stays, whichever run it is of.
 _NEWEST_EVENTS = """
@@ -55,19 +57,25 @@ def forget_old_logs(folder: Path, keep: int, warn: Callable[[str], None]) -> int
     try:
         if not index.exists() or not runs.exists():
             return 0
-        kept = _kept(runs, keep)
+        kept, past = _runs(runs, keep)
         old = sorted({path.stem for path in _logs(folder)} - kept)
-        if old:
-            _forget(index, old)
-        for run_id in old:
-            if (logs / f"{run_id}.db").exists():  # Dagster's own pages can delete a run meanwhile
-                _empty(logs / f"{run_id}.db")
     except (sqlite3.Error, OSError) as error:
-        warn(f"warning: logs of old runs stay in {folder} ({error}); the next run tries again")
+        warn(_stay(folder, error))
         return 0
-    for run_id in old:
-        shutil.rmtree(folder / "storage" / run_id, ignore_errors=True)
-    return len(old)
+    logs_of_old = (partial(_forget_run, folder, run_id) for run_id in old)
+    done, failures = 0, list[Exception]()
+    for step in (partial(_forget, index, past), *logs_of_old, partial(_shrink, index)) if old else ():
+        try:  # what cannot be done now holds up nothing else: on a full disk, each log that goes makes room
+            done += step()
+        except (sqlite3.Error, OSError) as error:
+            failures.append(error)
+    if failures:
+        warn(_stay(folder, failures[0]))
+    return done
+
+
+def _stay(folder: Path, error: Exception) -> str:
+    return f"warning: logs of old runs stay in {folder} ({error}); the next run tries again"
 
 
 def logged_runs(folder: Path) -> int:
@@ -88,6 +96,16 @@ def _size(path: Path) -> int:
         return 0
 
 
+def _forget_run(folder: Path, run_id: str) -> int:
+    """Delete what a run kept. Its log goes last: by it, a killed run is found again. Returns how many lost theirs."""
+    shutil.rmtree(folder / "storage" / run_id, ignore_errors=True)
+    log = folder / "history" / "runs" / f"{run_id}.db"
+    if not log.exists():  # Dagster's own pages can delete a run meanwhile
+        return 0
+    _empty(log)
+    return 1
+
+
 def _empty(log: Path) -> None:
     """Replace a log by one without events, which a server that has shown it can still open."""
     new = log.with_suffix(".emptied")
@@ -102,20 +120,33 @@ def _empty(log: Path) -> None:
     new.replace(log)
 
 
-def _kept(runs: Path, keep: int) -> set[str]:
+def _runs(runs: Path, keep: int) -> tuple[set[str], set[str]]:
+    """Return the runs whose logs stay, and all others."""
     with reading(runs) as con:
         newest = con.execute("select run_id from runs order by id desc limit ?", [keep]).fetchall()
         marks = ", ".join("?" * len(_OPEN))
         under_way = con.execute(f"select run_id from runs where status in ({marks})", _OPEN).fetchall()  # noqa: S608
-    return {run_id for (run_id,) in newest + under_way}
+        every = con.execute("select run_id from runs").fetchall()
+    kept = {run_id for (run_id,) in newest + under_way}
+    return kept, {run_id for (run_id,) in every} - kept
 
 
-def _forget(index: Path, old: list[str]) -> None:
+def _forget(index: Path, past: Collection[str]) -> int:
+    """Delete what later runs made anew. Runs that lost their log long ago are among them: it was the newest then."""
     with closing(sqlite3.connect(index, timeout=10, isolation_level=None)) as con:
         con.execute("create temp table old_runs (run_id text primary key)")
-        con.executemany("insert into old_runs values (?)", [(run_id,) for run_id in old])
         con.execute("begin immediate")
+        con.executemany("insert into old_runs values (?)", [(run_id,) for run_id in past])
         for statement in _FORGET:
             con.execute(statement)
         con.execute("commit")
-        con.execute("vacuum")
+    return 0
+
+
+def _shrink(index: Path) -> int:
+    """Give back the space of what was deleted, once that is much: it takes writing all the rest anew."""
+    with closing(sqlite3.connect(index, timeout=10, isolation_level=None)) as con:
+        [(free,)], [(pages,)] = (con.execute(f"pragma {name}").fetchall() for name in ("freelist_count", "page_count"))
+        if free > pages * _WORTH:
+            con.execute("vacuum")
+    return 0

@@ -9,7 +9,7 @@ from orchestration.facts import SCHEMAS, Facts, FactTable
 from orchestration.fingerprints.due_shards import DueShard
 from orchestration.fingerprints.kinds import COPY, HASHES
 from orchestration.fingerprints.makers import Makers
-from orchestration.fingerprints.notes import broken_shards, forget, forget_gone_shards, unusable_shards
+from orchestration.fingerprints.notes import broken_shards, forget, forget_gone_shards, of_partitions, unusable_shards
 from orchestration.fingerprints.shard_writer import ShardWriter
 from transforms.catalog.landing import LandedShard, LandingFile, Shard
 from transforms.catalog.not_taken import NotTaken
@@ -120,3 +120,22 @@ def test_shards_that_cannot_be_used_are_named_with_their_reason(tmp_path: Path) 
         "d/unreachable": "its pictures are not fingerprinted yet; run again",
         "d/refused": "no url column",
     }
+
+
+class Looked(list[str]):
+    """A list that may not be searched once for each row of a table."""
+
+    def __contains__(self, name: object) -> bool:
+        pytest.fail(f"looked for {name} in a list")
+
+
+def test_the_notes_of_many_partitions_are_found_by_one_look_each(tmp_path: Path) -> None:
+    facts = Facts(tmp_path / "facts")
+    notes = facts["fingerprinted_shards"]
+    rows = [
+        {"shard_id": n, "fingerprint": HASHES, "recipe": "r" if n else "", "dataset": "d", "shard": str(n)}
+        for n in range(4)
+    ]
+    notes.upsert(pa.Table.from_pylist(rows, notes.schema))
+    assert sorted(of_partitions(facts, Looked(["d/0", "d/1", "d/2"]))) == ["d/1", "d/2"]
+    assert sorted(of_partitions(facts, Looked(["d/3"]))) == ["d/3"]

@@ -81,25 +81,63 @@ def test_the_history_stops_growing(kept: dg.DagsterInstance) -> None:
     assert sizes[-1] - sizes[1] < 4 * 40_000, "four runs, each with a log without events"
 
 
-def test_a_history_in_use_is_left_for_the_next_run(kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_later_run_made_anew_goes_although_its_first_log_went_long_ago(kept: dg.DagsterInstance) -> None:
+    folder = Path(kept.root_directory)
+    runs(kept, 2)
+    run_logs.forget_old_logs(folder, 1, no_warning)
+    for _ in range(2):
+        runs(kept, 2)
+        run_logs.forget_old_logs(folder, 1, no_warning)
+        with sqlite3.connect(folder / "history" / "runs" / "index.db") as con:
+            made = "select count(*) from event_logs where dagster_event_type = 'ASSET_MATERIALIZATION'"
+            assert con.execute(f"{made} and partition = 'a'").fetchone() == (1,), "only the newest is shown"
+
+
+def test_a_killed_purge_is_gone_on_with(kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, emptied = Path(kept.root_directory), list[Path]()
+    runs(kept, 3)
+    real = run_logs._empty
+
+    def killed(log: Path) -> None:
+        real(log)
+        emptied.append(log)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_logs, "_empty", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_logs.forget_old_logs(folder, 1, no_warning)
+    monkeypatch.setattr(run_logs, "_empty", real)
+    assert run_logs.forget_old_logs(folder, 1, no_warning) == 2
+    left = {path.name for path in (folder / "storage").iterdir()} & {run.run_id for run in kept.get_runs()}
+    assert len(left) == 1, "the outputs of each run whose log went are gone"
+
+
+def test_an_index_in_use_is_left_for_the_next_run(kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, said = Path(kept.root_directory), list[str]()
     runs(kept, 3)
     connect = sqlite3.connect
     monkeypatch.setattr(run_logs.sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0.1}))
     with connect(folder / "history" / "runs" / "index.db", isolation_level=None) as other:
         other.execute("begin immediate")
-        assert run_logs.forget_old_logs(folder, 1, said.append) == 0
+        assert run_logs.forget_old_logs(folder, 1, said.append) == 3
         other.execute("rollback")
-    assert "the next run tries again" in said[0]
-    assert run_logs.logged_runs(folder) == 4
+    assert "database is locked" in said[0] and "the next run tries again" in said[0]
+    assert run_logs.logged_runs(folder) == 1
+    runs(kept, 1)
+    run_logs.forget_old_logs(folder, 1, no_warning)
+    with connect(folder / "history" / "runs" / "index.db") as con:
+        assert con.execute("select count(distinct run_id) from event_logs").fetchone() == (2,)
 
 
-def test_a_log_that_cannot_be_replaced_fails_no_run(kept: dg.DagsterInstance) -> None:
+def test_a_log_that_cannot_be_replaced_holds_up_no_other(kept: dg.DagsterInstance) -> None:
     folder, said = Path(kept.root_directory), list[str]()
-    ids = runs(kept, 2)
-    (folder / "history" / "runs" / f"{ids[0]}.emptied").mkdir()
-    assert run_logs.forget_old_logs(folder, 1, said.append) == 0
+    ids = runs(kept, 4)
+    first, second = sorted(ids[:3])[:2]
+    (folder / "history" / "runs" / f"{first}.emptied").mkdir()
+    (folder / "history" / "runs" / f"{second}.db").write_bytes(b"damaged" * 20_000)
+    assert run_logs.forget_old_logs(folder, 1, said.append) == 2
     assert "Is a directory" in said[0] and "the next run tries again" in said[0]
+    assert run_logs.logged_runs(folder) == 3
 
 
 def test_a_log_that_vanishes_while_it_is_listed_is_none(kept: dg.DagsterInstance) -> None:

@@ -52,3 +52,10 @@ def test_what_is_readable_after_broken_pictures_is_measured(tmp_path: Path) -> N
     files[-1].write_bytes(encoded(picture(1, 64, 48)))
     rates = costs.measure(finding(*files), small(40_000))
     assert rates is not None and rates.told.startswith("measured on 1 of these pictures")
+
+
+def test_a_few_pictures_are_measured_although_the_rest_are_broken(tmp_path: Path) -> None:
+    for name, data in (("a", encoded(picture(1, 64, 48))), ("b", encoded(picture(2, 64, 48))), ("c", b"\xff\xd8\xff")):
+        (tmp_path / f"{name}.jpg").write_bytes(data)
+    rates = costs.measure(finding(*sorted(tmp_path.iterdir())), small(10**7))
+    assert rates is not None and "measured on 2 of these pictures" in rates.told

@@ -336,3 +336,50 @@ def test_the_comment_on_encoders_names_those_that_the_settings_describe(root: Pa
     described = settings.Settings.model_fields["encoders"].annotation.model_fields["copy_"].description
     for name in ("sscd", "sscd_distilled", "sscd:PATH"):
         assert re.search(rf"\b{name}\b", comment) and f"`{name}`" in described
+
+
+def test_pictures_are_told_by_their_first_bytes_where_names_say_nothing(root: Path) -> None:
+    for name in ("a.jfif", "noending", "c.jpg_large"):
+        (root / "photos").mkdir(exist_ok=True)
+        (root / "photos" / name).write_bytes(_JPEG)
+    (root / "photos" / "README").write_text("of my camera")
+    tar(root / "dump" / "0.tar", {"1.img": _JPEG, "2.img": _JPEG, "2.txt": b"a tower"})
+    found, unused = looked(root)
+    assert {each.place.name: each.pictures for each in found} == {"photos": 3, "dump": 2}
+    assert [each.reason for each in unused] == ["1 file of no known kind, such as README"]
+    assert set(taken(root, found)[0]) == {"photos/photos", "dump/0"}
+
+
+def test_a_tar_cut_within_its_first_picture_is_told_as_broken(root: Path) -> None:
+    tar(root / "dump" / "0.tar", {"1.jpg": _JPEG * 20})
+    cut = root / "dump" / "0.tar"
+    cut.write_bytes(cut.read_bytes()[:1000])
+    found, unused = looked(root)
+    assert found == []
+    assert [(each.path, each.unread) for each in unused] == [(cut, True)]
+    assert "breaks off within '1.jpg'" in unused[0].reason
+
+
+@pytest.mark.parametrize("name", ["generations.parquet", "generations.jsonl"])
+def test_a_broken_table_of_generations_is_told(root: Path, name: str) -> None:
+    pictures(root / "out")
+    (root / "out" / name).write_bytes(b'{"file_name": "000.jpg", "prom')
+    found, unused = looked(root)
+    assert [each.generated for each in found] == [True]
+    assert [(each.path.name, each.unread) for each in unused] == [(name, True)]
+
+
+def test_metadata_of_another_ending_is_told_and_not_counted(root: Path) -> None:
+    (root / "set").mkdir()
+    with gzip.open(root / "set" / "a.csv.gz", "wt") as file:
+        file.write("url,caption\nhttps://e.org/1.jpg,a\n")
+    (root / "set" / "b.csv").write_text("url,caption\n" + "https://e.org/2.jpg,b\n" * 5)
+    pictures(root / "photos")
+    for each in "ab":
+        (root / "photos" / f"{each}.csv").write_text("url,caption\nhttps://e.org/1.jpg,a\n")
+    found, unused = looked(root)
+    assert {each.place.name: each.rows for each in found} == {"set": 1, "photos": 1}
+    assert sorted(each.reason for each in unused) == [
+        "1 file such as b.csv beside a.csv, which is taken instead; give each kind a folder of its own",
+        "1 file such as b.csv beside a.csv.gz, which is taken instead; give each kind a folder of its own",
+    ]

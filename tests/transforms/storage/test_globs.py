@@ -1,12 +1,13 @@
 """Paths are paths: what a glob finds, and which parts of it are none."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from transforms.catalog.landing import find_shards
 from transforms.catalog.not_taken import NotTakenCounts
-from transforms.storage import globs
+from transforms.storage import globs, stores
 from transforms.storage.system_files import HIDDEN, is_system_file
 
 NAMES = (
@@ -54,6 +55,16 @@ def test_a_folder_of_odd_name_above_the_glob_is_that_folder(tmp_path: Path) -> N
     (home / "0.tar").write_bytes(b"x")
     assert [s.name for s in find_shards("d", None, f"{home}/*.tar")] == ["0"]
     assert globs.fixed_part(f"{home}/*.tar") == str(home)
+
+
+def test_a_folder_whose_name_is_not_utf8_is_found_by_what_settings_can_hold(tmp_path: Path) -> None:
+    home = tmp_path / os.fsdecode(b"lat\xe9in")
+    (home / "train").mkdir(parents=True)
+    (home / "train" / "1.jpg").write_bytes(b"x")
+    (home / "0.tar").write_bytes(b"x")
+    written = stores.plain(str(home))
+    assert [each.name for each in find_shards("d", None, f"{written}/*.tar")] == ["0"]
+    assert [each.name for each in find_shards("d", None, f"{written}/train")] == ["train"]
 
 
 def test_files_that_systems_leave_are_counted_and_no_shards(landing: Path) -> None:
