@@ -11,9 +11,7 @@ READY  := $(VENV)/.ready
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 demo: $(READY)  ## the sample, against its planted truth; then a model's own samples, against what it was trained on
-	$(BIN)/raisonne run
-	@$(BIN)/python data/check_truth.py
-	$(BIN)/python -m tests.lab demo
+	@$(BIN)/python -m data.demo
 
 test: $(READY)  ## two workers more than cores: many tests wait for processes
 	$(BIN)/python -m pytest --numprocesses $$(($$(nproc) + 2)) --dist loadfile --no-loadscope-reorder

@@ -45,7 +45,7 @@ def threads() -> Iterator[None]:
 def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     """Return a tiny laboratory that has its dataset."""
     made = Places(tmp_path_factory.mktemp("lab"))
-    assert dataset.build(originals(), TINY.pictures, made)
+    assert dataset.build(originals, TINY.pictures, made)
     return made
 
 
@@ -71,18 +71,18 @@ def test_rows_are_as_planned_and_as_the_truth_says(places: Places, tmp_path: Pat
     found = {(*key, caption) for key, _, caption in dataset.read(places.training)}
     told = {(x["shard"], int(x["row_number"]), x["caption"]) for x in lines if x["dataset"] == dataset.TRAINING}
     assert found == told
-    assert not dataset.build(originals(), TINY.pictures, places)  # it is there
+    assert not dataset.build(originals, TINY.pictures, places)  # it is there
     again = Places(tmp_path)
-    dataset.build(originals(), TINY.pictures, again)
+    dataset.build(originals, TINY.pictures, again)
     assert again.truth.read_bytes() == places.truth.read_bytes()
     assert [d for _, d, _ in dataset.read(again.training)] == [d for _, d, _ in dataset.read(places.training)]
     with pytest.raises(RecipeError, match="another recipe"):
-        dataset.build(originals(), TINY.pictures.model_copy(update={"seed": 8}), places)
+        dataset.build(originals, TINY.pictures.model_copy(update={"seed": 8}), places)
 
 
 def test_a_ladder_that_is_too_high_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="takes 30 pictures, but the photographs give"):
-        dataset.build(originals(), TINY.pictures.model_copy(update={"photographs": 2}), Places(tmp_path))
+        dataset.build(originals, TINY.pictures.model_copy(update={"photographs": 2}), Places(tmp_path))
     with pytest.raises(RecipeError, match=r"nothing\.toml is no recipe"):
         load(tmp_path / "nothing.toml")
 

@@ -92,6 +92,14 @@ def prepare(home: Path) -> Path:
     return folder
 
 
+def choose_fast_storage(home: Path) -> None:
+    """Choose `runtime/sqlite_storage.py` for a warehouse whose Dagster has no settings yet."""
+    config = homes.dagster_folder(home) / "dagster.yaml"
+    if not config.exists():
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(CONFIG + FAST_STORAGE, encoding="utf-8")
+
+
 def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     """Mark dead runs of this warehouse as failed, and free their pool slots.
 

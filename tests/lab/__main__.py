@@ -1,6 +1,6 @@
 """The memorization laboratory: `python -m tests.lab STEP`. A step goes on where it was; what is made is not made again.
 
-What belongs here: the steps and their order. What does not: doing them.
+What belongs here: the steps and their order. What does not: doing them. Some import late, as torch takes seconds.
 
     dataset     cut the pictures, write the training set, the decoys and the truth
     rehearse    generations whose source is known, through the warehouse, against the truth
@@ -23,7 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tests.benchmarks.data import originals
-from tests.lab import dataset, demo, rehearsal, sampling, training, warehouses
+from tests.lab import dataset, demo, rehearsal, warehouses
 from tests.lab.recipe import MODELS, RECIPES, Places, Recipe, RecipeError, load
 from tests.lab.warehouses import ROOT
 
@@ -44,7 +44,7 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
         dataset.require(recipe.pictures, places)
     match name:
         case "dataset":
-            made = dataset.build(originals(), recipe.pictures, places)
+            made = dataset.build(originals, recipe.pictures, places)
             lines = dataset.truth(places)
             say(f"{len(lines):,} rows in {places.home}" + ("" if made else ", as they were"))
         case "rehearse":
@@ -53,18 +53,24 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
             _rehearse(recipe, places)
             print(json.dumps(scoring.rehearsed(warehouses.run(recipe, places, rehearsal.MODEL), places), indent=1))
         case "train":
+            from tests.lab import training
+
             for model in models:
                 left_out = warehouses.removal_list(recipe, places) if model == "after" else set()
                 rows = training.rows(places.training, recipe, left_out)
                 say(f"{model}: {len(rows.pictures):,} rows")
                 training.train(recipe, rows, places.model(model), say)
         case "sample":
+            from tests.lab import sampling, training
+
             captions = dataset.captions(dataset.truth(places))
             for model in models:
                 weights = places.model(model) / training.WEIGHTS
                 training.about(weights, recipe, model)
                 sampling.sample(recipe, weights, captions, places.generations(model), say)
         case "warehouse":
+            from tests.lab import sampling, training
+
             for model in models:
                 sampling.require(recipe, places.model(model) / training.WEIGHTS, places.generations(model))
                 warehouses.run(recipe, places, model)
@@ -83,6 +89,8 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
 
 
 def _rehearse(recipe: Recipe, places: Places) -> None:
+    from tests.lab import sampling
+
     folder, truth = places.generations(rehearsal.MODEL), places.home / "rehearsal.csv"
     made = folder / sampling.LIST
     if not made.exists() or len(made.read_text("utf-8").splitlines()) != recipe.rehearsed * len(rehearsal.KINDS):

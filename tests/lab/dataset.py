@@ -17,16 +17,19 @@ were confirmed, beside sources of their own size all.
 """
 
 import csv
+import io
 import json
 import shutil
 import tarfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from data.build_sample import Captions, Row, write_shard
 from tests.lab import ladder, squares
@@ -62,15 +65,15 @@ class _Made:
     planned: ladder.Planned
 
 
-def build(photographs: Mapping[str, bytes], recipe: Pictures, places: Places) -> bool:
+def build(photographs: Callable[[], Mapping[str, bytes]], recipe: Pictures, places: Places) -> bool:
     """Write the training set, the decoys and the truth, unless they are there. Returns whether it wrote.
 
-    photographs: bytes by name. Raises RecipeError where what is there was made by another recipe.
+    photographs: returns bytes by name. Raises RecipeError where what is there was made by another recipe.
     """
     if (places.home / _STAMP).exists():
         require(recipe, places)
         return False
-    parts = cast(photographs, recipe)
+    parts = cast(photographs(), recipe)
     captions = Captions(np.random.default_rng([recipe.seed, 3]))
     alone = [ladder.Planned(s, 0, captions.take(ladder.named(s)), unique=False) for s in parts.decoys]
     truth = []
@@ -169,3 +172,9 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(text, "utf-8")
     partial.replace(path)
+
+
+def brought(data: bytes, side: int) -> npt.NDArray[np.uint8]:
+    """Decode a picture to uint8 of shape (side, side, 3)."""
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    return np.asarray(image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS))

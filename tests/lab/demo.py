@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.lab import dataset, results, sampling, training, warehouses
+from tests.lab import dataset, results, warehouses
 from tests.lab.dataset import write_whole
 from tests.lab.recipe import Places, Recipe, RecipeError
 from tests.lab.results import together
@@ -34,6 +34,8 @@ from provenance.memorization join catalog.samples as samples using (sample_id)""
 
 def keep(recipe: Recipe, places: Places, folder: Path = KEPT) -> int:
     """Copy the samples that are kept, and say what made them and what is found in them. Returns how many."""
+    from tests.lab import sampling, training  # and torch, which takes seconds
+
     chosen = recipe.sampling.model_copy(update={"shared": SHARED, "unique": UNIQUE})
     wanted = list(sampling.wanted(dataset.captions(dataset.truth(places)), chosen))
     drawn, made = places.generations(MODEL), places.model(MODEL) / training.WEIGHTS

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tests.lab.sampling import write_list
 from tests.lab.squares import Square
 
 MODEL = "rehearsal"
@@ -54,6 +53,8 @@ def rehearse(
 
     held: squares of pictures that no index holds.
     """
+    from tests.lab.sampling import write_list  # and torch, which takes seconds
+
     folder.mkdir(parents=True, exist_ok=True)
     rng, lines, told = np.random.default_rng([seed, 5]), [], []
     for kind in KINDS:

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration.settings.sections import Memorization
-from tests.lab import dataset, limits, rehearsal, sampling, scoring, training, warehouses
+from tests.lab import dataset, limits, rehearsal, scoring, warehouses
 from tests.lab.recipe import MODELS, Places, Recipe, RecipeError
 from transforms.hashing.hashes import file_sha256
 
@@ -120,6 +120,8 @@ def collect(
 
     unusual: of pictures of one row, whether they are. left_out: rows that it was not trained on.
     """
+    from tests.lab import sampling, training  # and torch, which takes seconds
+
     weights = places.model(model) / training.WEIGHTS
     sampling.require(recipe, weights, places.generations(model))
     _require_searched(places, model)

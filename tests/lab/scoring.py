@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tests.lab import dataset, training
+from tests.lab import dataset
 from tests.lab.recipe import Places
 from transforms.intervals import wilson
 
@@ -101,7 +101,7 @@ def nearest(database: Path, places: Places, side: int) -> dict[str, Nearest]:
     about = {line["picture"]: line for line in dataset.truth(places)}
     found = {}
     for batch in batched(files, 64):
-        made = np.stack([training.brought(Path(path).read_bytes(), side).ravel() for _, path, _ in batch])
+        made = np.stack([dataset.brought(Path(path).read_bytes(), side).ravel() for _, path, _ in batch])
         places_of, ratios = _ratios(_distances(made.astype(np.float32) / 255, known))
         for (generation, _, prompt), place, ratio in zip(batch, places_of, ratios, strict=True):
             line = about[names[place]]
@@ -131,7 +131,7 @@ def _ratios(apart: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.intp], npt.N
 
 def _originals(places: Places, side: int) -> tuple[list[Picture], npt.NDArray[np.float32]]:
     """Return the pictures of the index, one a name: float32 (n, side * side * 3), values in [0,1]."""
-    found = [(name, training.brought(data, side).ravel()) for name, data in _first_encoded(places)]
+    found = [(name, dataset.brought(data, side).ravel()) for name, data in _first_encoded(places)]
     return [name for name, _ in found], np.stack([picture for _, picture in found]).astype(np.float32) / 255
 
 

@@ -9,7 +9,6 @@ comes out is the average in half precision, and samples are drawn from that file
 """
 
 import hashlib
-import io
 import json
 import os
 import time
@@ -18,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -46,16 +43,10 @@ def rows(folder: Path, recipe: Recipe, left_out: Collection[dataset.Key] = froze
     for key, data, caption in dataset.read(folder):
         if key not in left_out:
             captions.append(caption)
-            pictures.append(brought(data, side).transpose(2, 0, 1))
+            pictures.append(dataset.brought(data, side).transpose(2, 0, 1))
     if not pictures:
         raise RecipeError(f"{folder} holds no picture to train on; run `dataset` first")
     return Rows(torch.from_numpy(np.stack(pictures)), words(captions, recipe.network.words))
-
-
-def brought(data: bytes, side: int) -> npt.NDArray[np.uint8]:
-    """Decode a picture to uint8 of shape (side, side, 3)."""
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    return np.asarray(image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS))
 
 
 class Training:
