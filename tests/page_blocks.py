@@ -19,7 +19,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import time
 import tomllib
@@ -33,6 +32,7 @@ import pyarrow.parquet as pq
 
 from tests import processes
 from tests.conftest import PATIENCE_S, ROOT, Landing, _records
+from tests.forked_command import FRESH, ForkedCommand
 
 GENERATED = {f"docs/reference/{name}.md" for name in ("commands", "facts", "files", "settings", "tables")}
 PAGES = sorted(
@@ -187,6 +187,7 @@ class Clone:
     folder: Path
     environment: dict[str, str]
     port: str
+    program: ForkedCommand
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @classmethod
@@ -201,8 +202,6 @@ class Clone:
         binaries = folder / ".venv" / "bin"
         binaries.mkdir(parents=True)
         (binaries / "activate").touch()
-        (binaries / "raisonne").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m orchestration.cli "$@"\n')
-        (binaries / "raisonne").chmod(0o755)
         shutil.copy(ROOT / "raisonne.toml", folder)
         (folder / "data").mkdir()
         (folder / "data" / "sample").symlink_to(ROOT / "data" / "sample")
@@ -221,7 +220,7 @@ class Clone:
             own |= _SMALL
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            return cls(folder, kept | own, str(free.getsockname()[1]))
+            return cls(folder, kept | own, str(free.getsockname()[1]), ForkedCommand(binaries / "raisonne"))
 
     def write(self, name: str, text: str) -> None:
         """Write a file that a page shows; settings that are there must say the same. Their homes get faster records."""
@@ -255,8 +254,9 @@ class Clone:
     def start(self, command: str) -> None:
         """Start what does not end by itself, and wait until it listens."""
         words = shlex.split(command.replace(_PORT, self.port))
+        environment = self.environment | {FRESH: "1"}
         process = subprocess.Popen(
-            words, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            words, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.running.append(process)
         end = time.monotonic() + PATIENCE_S
@@ -268,8 +268,13 @@ class Clone:
             time.sleep(0.1)
         raise AssertionError(f"it ended with {process.returncode} instead of listening: {command}")
 
-    def end(self) -> None:
+    def __enter__(self) -> Self:
+        self.program.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End what still runs."""
+        self.program.__exit__()
         for process in self.running:
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE_S)

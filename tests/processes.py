@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -123,11 +123,26 @@ def signal_at(
 
 
 def _start(config: Path, arguments: Sequence[str], output: int, errors: int) -> ForkServerProcess:
-    chosen = environment(RAISONNE_CONFIG=str(config))
-    streams = [Connection(os.dup(each), readable=False) for each in (output, errors)]
-    process: ForkServerProcess = FORKS.Process(target=_main, args=(list(arguments), chosen, *streams))
+    with Path(os.devnull).open() as nothing:
+        chosen = environment(RAISONNE_CONFIG=str(config))
+        return start(arguments, chosen, (nothing.fileno(), output, errors), ROOT)
+
+
+def start(
+    arguments: Sequence[str], chosen: Mapping[str, str], streams: Sequence[int], folder: Path
+) -> ForkServerProcess:
+    """Start a command.
+
+    Args:
+        arguments: What follows `raisonne`.
+        chosen: Its environment.
+        streams: Descriptors of its standard input, output and error. They stay open here.
+        folder: Where it works.
+    """
+    passed = [Connection(os.dup(each)) for each in streams]
+    process: ForkServerProcess = FORKS.Process(target=_main, args=(list(arguments), dict(chosen), passed, str(folder)))
     process.start()
-    for each in streams:
+    for each in passed:
         each.close()
     return process
 
@@ -148,16 +163,15 @@ def run_afresh(config: Path, *arguments: str) -> None:
     subprocess.run(command, env=environment(), cwd=ROOT, stdin=subprocess.DEVNULL, check=True)
 
 
-def _main(arguments: list[str], environment: dict[str, str], output: Connection, errors: Connection) -> None:
+def _main(arguments: list[str], environment: dict[str, str], streams: list[Connection], folder: str) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(ROOT)
-    with Path(os.devnull).open() as nothing:
-        for number, stream in enumerate((nothing, output, errors)):
-            os.dup2(stream.fileno(), number)
-    output.close()
-    errors.close()
+    os.chdir(folder)
+    for number, stream in enumerate(streams):
+        os.dup2(stream.fileno(), number)
+        stream.close()
     encoding = environment.get("PYTHONIOENCODING") or "utf-8"  # what Python reads once, at its start
+    sys.stdin = os.fdopen(0, encoding=encoding, closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding=encoding, closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, encoding=encoding, errors="backslashreplace", closefd=False)
     sys.argv = ["raisonne", *arguments]

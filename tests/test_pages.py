@@ -33,20 +33,17 @@ def test_pages_have_blocks_of_kinds_that_are_tested() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_blocks_of_a_page_run(page: str, sample: Landing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clone = Clone.make(tmp_path, sample, blocks(page))
     for name in [name for name in os.environ if name.startswith(("RAISONNE_", "DAGSTER_HOME"))]:
         monkeypatch.delenv(name)
-    monkeypatch.chdir(clone.folder)
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    try:
+    with Clone.make(tmp_path, sample, blocks(page)) as clone:
         for block in blocks(page):
             try:
                 _run(block, clone, sample, names)
             except Exception as error:
                 error.add_note(f"{block}\n{block.text}")
                 raise
-    finally:
-        clone.end()
 
 
 def _run(block: Block, clone: Clone, sample: Landing, names: dict[str, Any]) -> None:
