@@ -77,17 +77,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def picture(seed: int, width: int = 256, height: int = 192) -> Image.Image:
-    """Draw a picture that no other seed resembles: blurred noise of several sizes."""
+    """Draw a picture that no other seed resembles: patterns, each where another one is bright.
+
+    Of two seeds, one pair in two hundred has embeddings whose cosine is above 0.5, from where pictures are compared by
+    pixels. Blurred noise, which looks as different, has 0.7 between all of its pictures.
+    """
     rng = np.random.default_rng(seed)
-    layers = [
-        np.asarray(
-            Image.fromarray(rng.integers(0, 256, (s, s, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
-        )
-        for s in (3, 7, 17, 41)
-    ]
-    mixed = sum(w * layer.astype(float) for w, layer in zip((0.4, 0.3, 0.2, 0.1), layers, strict=True))
-    stretched = (mixed - mixed.min()) / (mixed.max() - mixed.min()) * 255
+    drawn = rng.uniform(0, 255, 3) + 60 * _pattern(rng, width, height)[..., None]
+    for _ in range(3):
+        mask = _pattern(rng, width, height)
+        mask = mask > rng.uniform(-0.5, 0.5) if rng.random() < 0.5 else (mask + 1) / 2
+        colour = rng.uniform(0, 255, 3) + 60 * _pattern(rng, width, height)[..., None]
+        drawn += mask[..., None] * (colour - drawn)
+    stretched = (drawn - drawn.min()) / np.ptp(drawn) * 255
     return Image.fromarray(stretched.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.5))
+
+
+def _pattern(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Return waves, a chequerboard, rings, a fan, an edge or noise, -1 to 1, as for a picture 256 wide."""
+    y, x = np.mgrid[:height, :width] * (256 / width)
+    angle, period, phase = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(6), np.log(90))), rng.uniform(0, 2 * np.pi)
+    across, along = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    dx, dy, turn = x - rng.uniform(0, 256), y - rng.uniform(0, 192), 2 * np.pi / period
+    match rng.integers(6):
+        case 0:
+            return np.sin(across * turn + phase)
+        case 1:
+            return np.sign(np.sin(across * turn + phase) * np.sin(along * turn))
+        case 2:
+            return np.sin(np.hypot(dx, dy * rng.uniform(0.5, 2)) * turn + phase)
+        case 3:
+            return np.sin(np.arctan2(dy, dx) * rng.integers(2, 9) + phase)
+        case 4:
+            return np.tanh((across - across.mean()) / period)
+    coarse = Image.fromarray(rng.integers(0, 256, (int(200 / period) + 2,) * 2, np.uint8))
+    return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)) / 127.5 - 1
 
 
 def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
