@@ -229,9 +229,10 @@ def _records() -> Path:
 
     folder = Path(tempfile.mkdtemp(prefix="records-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "dagster.yaml").write_text(instance.CONFIG + instance.FAST_STORAGE)
-    with patch.dict(os.environ, DAGSTER_HOME=str(folder)), dg.DagsterInstance.from_config(str(folder)) as made:
-        assert made.get_runs() == [] and made.all_asset_keys() == [] and made.all_instigator_state() == []
+    with patch.dict(os.environ, DAGSTER_HOME=str(folder)):
+        instance.choose_fast_storage(folder)
+        with dg.DagsterInstance.from_config(str(folder)) as made:
+            assert made.get_runs() == [] and made.all_asset_keys() == [] and made.all_instigator_state() == []
     return folder
 
 

@@ -1,6 +1,7 @@
 """The committed sample against its planted truth, the tables others build on, and what a second run does not do."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +64,12 @@ def test_every_promise_about_the_sample_holds(sample: Landing, truth: ModuleType
     promises = list(truth.promises(sample.home / "raisonne.duckdb"))
     assert len(promises) == 5
     assert [f"{p.sentence}: {p.kept} of {p.of}" for p in promises if not p.holds] == []
+
+
+def test_the_demonstration_starts_without_torch() -> None:
+    code = "import sys; from data import demo; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n", "a demonstration with nothing due waits for it"
 
 
 def test_the_most_repeated_picture_is_counted_120_times(sample: Landing) -> None:

@@ -18,7 +18,7 @@ from orchestration.runtime.sqlite_storage import Events
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    (tmp_path / "dagster.yaml").write_text(instance.CONFIG + instance.FAST_STORAGE)
+    instance.choose_fast_storage(tmp_path)
     yield tmp_path
 
 
@@ -47,6 +47,14 @@ def test_a_new_home_has_dagsters_own_storage_and_offers_the_faster_one(
     with dg.DagsterInstance.get() as fast:
         assert isinstance(fast.event_log_storage, Events)
         assert fast.get_run_by_id(run.run_id), "the records are the same"
+
+
+def test_settings_that_are_there_keep_their_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    config = instance.prepare(tmp_path) / "dagster.yaml"
+    before = config.read_text()
+    instance.choose_fast_storage(tmp_path)
+    assert config.read_text() == before
 
 
 def test_a_home_that_names_the_module_of_an_earlier_release_opens(home: Path) -> None:
