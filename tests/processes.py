@@ -51,8 +51,28 @@ def run(config: Path, arguments: Sequence[str], timeout: float) -> subprocess.Co
     Raises:
         subprocess.TimeoutExpired: If it takes longer; it is killed.
     """
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = _start(config, arguments, output.fileno(), errors.fileno())
+    return call(arguments, environment(RAISONNE_CONFIG=str(config)), ROOT, timeout)
+
+
+def call(
+    arguments: Sequence[str], chosen: Mapping[str, str], folder: Path, timeout: float, data: bytes = b""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end.
+
+    Args:
+        arguments: What follows `raisonne`.
+        chosen: Its environment.
+        folder: Where it works.
+        timeout: Seconds.
+        data: Its standard input.
+
+    Raises:
+        subprocess.TimeoutExpired: If it takes longer; it is killed.
+    """
+    with tempfile.TemporaryFile() as typed, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        typed.write(data)
+        typed.seek(0)
+        process = start(arguments, chosen, [each.fileno() for each in (typed, output, errors)], folder)
         process.join(timeout)
         late = process.exitcode is None
         process.kill()
@@ -104,8 +124,9 @@ def signal_at(
         Its exit code, and its standard error.
     """
     reading, writing = os.pipe()
-    with os.fdopen(reading, errors="replace") as errors, Path(os.devnull).open("w") as nothing:
-        process = _start(config, arguments, nothing.fileno(), writing)
+    with os.fdopen(reading, errors="replace") as errors, Path(os.devnull).open("r+") as nothing:
+        chosen = environment(RAISONNE_CONFIG=str(config))
+        process = start(arguments, chosen, (nothing.fileno(), nothing.fileno(), writing), ROOT)
         os.close(writing)
         timer = threading.Timer(timeout, process.kill)
         timer.start()
@@ -120,12 +141,6 @@ def signal_at(
             process.kill()
             process.join()
     return process.exitcode, "".join(said)
-
-
-def _start(config: Path, arguments: Sequence[str], output: int, errors: int) -> ForkServerProcess:
-    with Path(os.devnull).open() as nothing:
-        chosen = environment(RAISONNE_CONFIG=str(config))
-        return start(arguments, chosen, (nothing.fileno(), output, errors), ROOT)
 
 
 def start(

@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
-from conftest import ROOT, Landing, command, encoded, picture
+from conftest import PATIENCE_S, ROOT, Landing, command, encoded, picture
 
 from orchestration import settings
 from orchestration.cli import summary
@@ -87,17 +87,10 @@ def test_sql_writes_rows_that_other_programs_read(sample: Landing, form: str) ->
 
 
 def test_sql_reads_a_piped_script(sample: Landing) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAISONNE_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration.cli", "sql", "--config", str(sample.config), "--format", "csv"],
-        input="select 1 as one;\nselect max(duplicate_count) as most from duplicates.counts;\n",
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
-    )
+    typed = b"select 1 as one;\nselect max(duplicate_count) as most from duplicates.counts;\n"
+    arguments = ["sql", "--config", str(sample.config), "--format", "csv"]
+    done = processes.call(arguments, processes.environment(), ROOT, PATIENCE_S, typed)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["one", "1", "most", "120"]
 
 

@@ -30,15 +30,7 @@ def raisonne(land: Landing, *arguments: str, code: int = 0) -> str:
 
 def init(folder: Path, *arguments: str, code: int = 0) -> str:
     """Run `raisonne init` in a folder as its users do, and return all that it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration.cli", "init", *arguments],
-        cwd=folder,
-        env=processes.environment(PYTHONPATH=str(ROOT)),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        stdin=subprocess.DEVNULL,
-    )
+    done = processes.call(["init", *arguments], processes.environment(), folder, PATIENCE_S)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

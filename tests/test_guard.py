@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,11 +13,12 @@ import bundles
 import click
 import pytest
 from bundles import POLICY, Blurred
-from conftest import ROOT, Landing, command, encoded, picture
+from conftest import PATIENCE_S, ROOT, Landing, command, encoded, picture
 
 from orchestration.cli.guard import options
 from orchestration.guard import folders
 from orchestration.guard.export import BundleOptions
+from tests import processes
 from transforms.guard import Guard, Verdict
 
 GENERATIONS = ROOT / "data" / "sample" / "generations"
@@ -148,15 +148,8 @@ def test_a_policy_leaves_out_what_was_shown_less_often(sample: Landing, hashes: 
 
 
 def check(*arguments: str, data: bytes | None = None) -> tuple[int, list[dict], str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration.cli", "check", *arguments],
-        input=data,
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-        timeout=600,
-    )
-    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
+    done = processes.call(["check", *arguments], processes.environment(), ROOT, PATIENCE_S, data or b"")
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
 def test_check_prints_a_line_an_image_and_its_exit_code_is_that_of_the_worst(hashes: Path, tmp_path: Path) -> None:
