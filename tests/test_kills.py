@@ -159,11 +159,12 @@ def fill(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
         '[calibration]\ntrials = 2\n[limits]\nnull_sample = 4\n[[recalls]]\nname = "web"\npath = "lists/*.csv"\n'
     )
     rows = rows_of(0, 4)
-    smaller = encoded(picture(0, 200, 150))
+    smaller, cut = encoded(picture(0, 200, 150)), encoded(picture(0).crop((20, 15, 236, 177)))
     landing.shard("00000", rows)
     left = Row("https://left.example.net/5.jpg", "picture 5", encoded(picture(5)))
     again = Row("https://again.example.org/0.jpg", "picture 0 again", smaller)
-    landing.shard("00001", [*rows_of(4, 1), left, again])
+    part = Row("https://again.example.org/part.jpg", "a part of picture 0", cut)  # that no hash finds
+    landing.shard("00001", [*rows_of(4, 1), left, again, part])
     (landing.folder / "lists").mkdir()
     (landing.folder / "lists" / "web.csv").write_text("url\nhttps://left.example.net/5.jpg\n")
     shown = {"copy-0.png": picture(0), "copy-1.png": picture(0).rotate(1), "other.png": picture(90)}

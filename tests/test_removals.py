@@ -36,7 +36,7 @@ _RECALL = '[[recalls]]\nname = "list"\npath = "list.txt"\n'
 def rows() -> dict[str, list[Row]]:
     """Return the rows by shard: picture 0 four times, in two datasets; 1 and 5 twice; 4 recalled; one without any."""
     shown = [encoded(picture(seed)) for seed in range(7)]
-    near = encoded(picture(0), quality=50)
+    near = encoded(picture(0), quality=10)
     where = "https://images.example.org"
     return {
         "tiny/00000": [
