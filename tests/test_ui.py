@@ -28,9 +28,11 @@ from playwright.sync_api import sync_playwright
 
 from orchestration.cli import ui as ui_command
 from orchestration.facts import Facts
+from orchestration.runtime import instance
 from tests import processes
 
-_RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
+_RUNS = """{ runsOrError { ... on Runs { results {
+    runId jobName status tags { key value } repositoryOrigin { repositoryName repositoryLocationName } } } } }"""
 _ASSETS = """{ assetNodes {
     assetKey { path } groupName description isPartitioned staleStatus
     assetChecksOrError { ... on AssetChecks { checks {
@@ -263,6 +265,10 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
     _check_assets(ui)
     _check_partition(ui, "tiny/00002")
     _check_a_failure(ui)
+    landing.raisonne("run")  # in a process of its own, beside the UI
+    assert "everything" in {run["jobName"] for run in ui.runs() if run["runId"] not in known}
+    ours = {"repositoryName": instance.REPOSITORY, "repositoryLocationName": instance.LOCATION}
+    assert all(run["repositoryOrigin"] == ours for run in ui.runs()), "the first page shows each of them"
     if _CHROMIUM.exists():
         _check_in_a_browser(ui)
 
@@ -333,11 +339,11 @@ def _check_a_failure(ui: Ui) -> None:
 
 def _make_sensors_due(landing: Landing) -> None:
     """Forget when the sensors were last evaluated, so that the daemon does not wait for the rest of their interval."""
-    with dg.DagsterInstance.from_config(str(landing.home / "dagster")) as instance:
-        for state in instance.all_instigator_state():
+    with dg.DagsterInstance.from_config(str(landing.home / "dagster")) as opened:
+        for state in opened.all_instigator_state():
             if state.instigator_type.value == "SENSOR":
                 due = state.instigator_data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
-                instance.update_instigator_state(state.with_data(due))
+                opened.update_instigator_state(state.with_data(due))
 
 
 def _export_an_earlier_version(ui: Ui, landing: Landing, version: int) -> None:

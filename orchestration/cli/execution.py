@@ -110,12 +110,15 @@ def execute(
         steps = {
             step: {"config": dict(values)} for step, values in (consent or {}).items() if step in chosen.graph.node_dict
         }
-        return chosen.execute_in_process(
+        result = chosen.execute_in_process(
             instance=dagster_instance,
             raise_on_error=False,
-            tags={instance.IN_PROCESS: "true"},
+            tags=instance.tags_in_process(),
             run_config={"ops": steps, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
+        if ended := dagster_instance.get_run_by_id(result.run_id):
+            instance.show_in_timeline(dagster_instance, ended)
+        return result
 
 
 def _require_inputs(job: str, settings: Settings) -> None:

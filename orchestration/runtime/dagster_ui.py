@@ -30,11 +30,11 @@ from starlette.types import ASGIApp
 
 from orchestration.runtime import companions, web_connections
 from orchestration.runtime.companions import Companion
+from orchestration.runtime.instance import LOCATION
 from orchestration.runtime.web_access import WebAccess, protected
 
 POSTED = frozenset({"/graphql"})
 """Where Dagster also executes what an address asks for, mutations included."""
-_DEFINITIONS = "orchestration.definitions"
 _WEB_SERVER = "dagster_webserver.app"
 _POLL_MS = 2000
 _HEAD_S = 30.0
@@ -106,8 +106,8 @@ def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance,
     """Start the code server, and the daemon once it answers. Returns the file that tells where it does."""
     server, workspace = folder / "code-server", folder / "workspace.yaml"
     reference = ["--instance-ref", serialize_value(instance.get_ref())]
-    code = ["code-server", "start", "--module-name", _DEFINITIONS, "--socket", str(server), "--log-level", "warning"]
-    code += ["--location-name", _DEFINITIONS, "--inject-env-vars-from-instance", *reference]
+    code = ["code-server", "start", "--module-name", LOCATION, "--socket", str(server), "--log-level", "warning"]
+    code += ["--location-name", LOCATION, "--inject-env-vars-from-instance", *reference]
     code += ["--working-directory", str(folder)]  # where Dagster looks for modules first
     started.append(Companion("Dagster's code server", "dagster", code, folder))
     import_module(_WEB_SERVER)  # takes a second, in which the code server gets ahead
@@ -116,7 +116,7 @@ def _start(started: list[Companion], folder: Path, instance: dg.DagsterInstance,
         ending.require_none()
         started[0].require_running()
         time.sleep(0.2)
-    place = {"location_name": _DEFINITIONS, "socket": str(server), "host": "localhost"}
+    place = {"location_name": LOCATION, "socket": str(server), "host": "localhost"}
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": place}]}), encoding="utf-8")  # JSON is YAML
     daemon = ["run", "--workspace", str(workspace), "--log-level", "warning", *reference]
     started.append(Companion("Dagster's daemon", "dagster._daemon", daemon, folder))

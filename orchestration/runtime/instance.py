@@ -16,6 +16,8 @@ from orchestration.warehouse import publishing
 
 IN_PROCESS = "raisonne/in_process"
 """Tag of the runs that `raisonne run` executes in its own process."""
+LOCATION, REPOSITORY = "orchestration.definitions", "__repository__"
+"""What Dagster calls the code of `raisonne ui`."""
 _GRACE_S = 300
 _NUX = re.compile(r"(?m)^[#\s]*nux\s*:")
 _IN_URL = re.compile("[?]|%[0-9a-fA-F]{2}")
@@ -100,6 +102,26 @@ def choose_fast_storage(home: Path) -> None:
         config.write_text(CONFIG + FAST_STORAGE, encoding="utf-8")
 
 
+def tags_in_process() -> dict[str, str]:
+    """Return the tags of a run in this process: whose it is, and which code it is of, as on runs of the UI."""
+    return {IN_PROCESS: "true", ".dagster/repository": f"{REPOSITORY}@{LOCATION}"}
+
+
+def show_in_timeline(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Record which code a run is of, as Dagster does for those that it launches.
+
+    Without it the first page of the UI leaves the run out, and the run's page cannot execute it again.
+
+    Args:
+        instance: Dagster's.
+        run: A run that ended.
+    """
+    from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+    origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), REPOSITORY)
+    instance.run_storage.replace_job_origin(run, RemoteJobOrigin(origin, run.job_name))
+
+
 def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     """Mark dead runs of this warehouse as failed, and free their pool slots.
 
@@ -124,6 +146,8 @@ def release_killed_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
         with publishing.writer(home, run="tidying up", wait_s=0):
             for run in doubtful:
                 instance.report_run_failed(run, "the process was killed")
+                if IN_PROCESS in run.tags and (ended := instance.get_run_by_id(run.run_id)):
+                    show_in_timeline(instance, ended)
                 instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     except publishing.Busy:
         return []
