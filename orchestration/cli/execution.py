@@ -151,7 +151,7 @@ def reason(events: Sequence[dg.DagsterEvent]) -> str:
                 return data.user_failure_data.description
             if data.error:
                 return f"{event.step_key}: {told(data.error)}"
-    for event in events:  # before the first step: the writer's lock, for example
+    for event in events:  # of Dagster itself, before the first step
         if event.is_job_failure and event.job_failure_data.error:
             return told(event.job_failure_data.error)
     failed = [event.message for event in events if event.is_failure and event.message]

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View, search_views
 
+_FETCHED = "fetched"
+
 
 class WarehouseResource(dg.ConfigurableResource):
     """The warehouse of a run, which is its only writer from its first step to its last.
@@ -42,10 +44,25 @@ class WarehouseResource(dg.ConfigurableResource):
     _settings: Settings = PrivateAttr()
     _warn: Callable[[str], None] = PrivateAttr()
 
+    _refusal: Exception | None = PrivateAttr(None)
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
-        """Hold the writer's lock while the run's steps execute. Migrates the facts first."""
-        self._settings = toml.load()
+        """Hold the writer's lock while the run's steps execute. Migrates the facts first.
+
+        Why that cannot be is raised by `settings`, in the first step that needs them: what is raised here, before all
+        steps, Dagster shows behind words of its own.
+        """
+        with ExitStack() as held:
+            try:
+                self._settings = toml.load()
+                self._open(context, held)
+                self._refusal = None
+            except Exception as error:
+                self._refusal = error
+            yield self
+
+    def _open(self, context: dg.InitResourceContext, held: ExitStack) -> None:
         wait = self._settings.publishing.lock_wait_s
 
         def warn(sentence: str) -> None:
@@ -55,14 +72,14 @@ class WarehouseResource(dg.ConfigurableResource):
 
         self._warn = warn
         run = context.run.run_id if context.run else "outside of a run"
-        log = progress.log_to(context.log.info) if context.log else nullcontext()
-        homes.require_usable(self.home)
-        with publishing.writer(self.home, run=run, wait_s=wait, on_wait=warn), log:
-            shutil.rmtree(self.fetched, ignore_errors=True)  # what a killed run had fetched
-            migrate(self.facts, warn)
-            if context.instance:
-                forget_old_logs(Path(context.instance.root_directory), self._settings.publishing.run_logs, warn)
-            yield self
+        home = self._settings.home
+        homes.require_usable(home)
+        held.enter_context(publishing.writer(home, run=run, wait_s=wait, on_wait=warn))
+        held.enter_context(progress.log_to(context.log.info) if context.log else nullcontext())
+        shutil.rmtree(home / _FETCHED, ignore_errors=True)  # what a killed run had fetched
+        migrate(Facts(home / "facts"), warn)
+        if context.instance:
+            forget_old_logs(Path(context.instance.root_directory), self._settings.publishing.run_logs, warn)
 
     def warn(self, sentence: str) -> None:
         """Say something to whoever started the run, and in its log."""
@@ -72,18 +89,20 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def settings(self) -> Settings:
-        """The settings, as they were when the run began."""
+        """The settings, as they were when the run began. Raises the reason why this run may not write."""
+        if self._refusal is not None:
+            raise self._refusal
         return self._settings
 
     @property
     def home(self) -> Path:
         """The folder of the warehouse."""
-        return self._settings.home
+        return self.settings.home
 
     @property
     def fetched(self) -> Path:
         """The folder for dumps from an object store, while they are read."""
-        return self.home / "fetched"
+        return self.home / _FETCHED
 
     # What is read
 
@@ -102,7 +121,7 @@ class WarehouseResource(dg.ConfigurableResource):
     @property
     def encoder_names(self) -> dict[str, str]:
         """The encoders that the settings name, by purpose: `copy`, and `semantic` if there is one."""
-        return self._settings.encoders.by_purpose
+        return self.settings.encoders.by_purpose
 
     def encoder(self, kind: str = "copy") -> Encoder:
         """Return the encoder for `copy` or `semantic`, loaded once a process."""
@@ -126,28 +145,28 @@ class WarehouseResource(dg.ConfigurableResource):
     @property
     def rules(self) -> Rules:
         """The rules for pictures."""
-        return rules_of(self._settings)
+        return rules_of(self.settings)
 
     @property
     def pace(self) -> WorkPace:
         """The size of a batch, the number of threads, and the limits of files."""
-        limits = self._settings.limits
+        limits = self.settings.limits
         return WorkPace(limits.batch, len(os.sched_getaffinity(0)), limits.of_files)
 
     @property
     def views(self) -> tuple[View, ...]:
         """The parts of a generation to search with."""
-        return search_views(self._settings.search.scales, self._settings.search.flips)
+        return search_views(self.settings.search.scales, self.settings.search.flips)
 
     @property
     def pixel_limits(self) -> PixelLimits:
         """When two pictures agree by pixels."""
-        return self._settings.thresholds.pixels
+        return self.settings.thresholds.pixels
 
     @property
     def duplicate_thresholds(self) -> pairs.DuplicateThresholds:
         """When two training rows show the same picture."""
-        cut = self._settings.thresholds
+        cut = self.settings.thresholds
         return pairs.DuplicateThresholds(cut.pdq, cut.similar, cut.duplicate_overlap, self.pixel_limits)
 
 

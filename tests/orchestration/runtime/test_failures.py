@@ -6,10 +6,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from conftest import Landing
 from dagster._utils.error import SerializableErrorInfo
 
+from orchestration.definitions import defs
 from orchestration.runtime.failures import explained
 from orchestration.settings import SettingsError
+from orchestration.warehouse import publishing
 
 
 @dg.asset
@@ -87,3 +90,15 @@ def failure(asset: dg.AssetsDefinition, folder: Path, monkeypatch: pytest.Monkey
     [event] = [each for each in result.all_events if each.is_step_failure]
     assert event.step_failure_data.error is not None
     return event.step_failure_data.error
+
+
+def test_a_run_that_may_not_write_says_so_in_its_first_step(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    landing.write_config("[publishing]\nlock_wait_s = 0\n")
+    monkeypatch.setenv("RAISONNE_CONFIG", str(landing.config))
+    job = defs.resolve_job_def("curator_job")
+    with dg.DagsterInstance.ephemeral() as instance, publishing.writer(landing.home, run="another", wait_s=0):
+        done = job.execute_in_process(instance=instance, raise_on_error=False)
+    [failed] = [event.step_failure_data for event in done.all_events if event.is_step_failure]
+    assert failed.error is not None
+    assert failed.error.message.startswith("Stopped: ") and "another" in failed.error.message.partition("\n")[0]
+    assert not (landing.home / "facts").exists()
