@@ -5,6 +5,7 @@ What belongs here: from the name of a job to its result, and from its events to 
 same for Python (`raisonne/runs.py`).
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -116,8 +117,11 @@ def execute(
             tags=instance.tags_in_process(),
             run_config={"ops": steps, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-        if ended := dagster_instance.get_run_by_id(result.run_id):
-            instance.show_in_timeline(dagster_instance, ended)
+        try:
+            if ended := dagster_instance.get_run_by_id(result.run_id):
+                instance.show_in_timeline(dagster_instance, ended)
+        except sqlalchemy.exc.DBAPIError as error:  # a full disk, for example: what the run did is done
+            print(f"warning: the first page of the UI leaves this run out: {error.orig}", file=sys.stderr)
         return result
 
 
