@@ -311,7 +311,7 @@ def _check_in_a_browser(ui: Ui) -> None:
         home = address.partition("?")[0]
         assert page.goto(home).status == 401
         heard: list[object] = []  # from the start: an answer may come before anybody waits for it
-        page.on("websocket", lambda opened: opened.on("framereceived", heard.append))
+        page.on("websocket", lambda opened: opened.on("framereceived", lambda frame: heard.append(frame)))
         assert page.goto(address).status == 200
         end = time.monotonic() + PATIENCE_S
         while not heard:
