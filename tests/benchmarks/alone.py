@@ -6,6 +6,7 @@ What belongs here: starting it and reading its result. What does not: the work (
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -17,7 +18,7 @@ type Result = Mapping[str, float]
 
 
 def alone(work: Callable[..., Result], *arguments: str | int) -> dict[str, float]:
-    """Call a function in a fresh process, and return its result with the `peak_gb` of the process.
+    """Call a function in a fresh process, and return its result with `peak_gb` and `cpu_s` of the process.
 
     Args:
         work: A function at the top of a module.
@@ -38,10 +39,13 @@ def alone(work: Callable[..., Result], *arguments: str | int) -> dict[str, float
 
 
 def report(work: Callable[..., Result], *arguments: str | int) -> None:
-    """Print what a function returns, with the memory that this process held; what it prints goes to standard error."""
+    """Print what a function returns, with the processor time of this process, and its memory unless it says its own.
+
+    What the function prints goes to standard error.
+    """
     with redirect_stdout(sys.stderr):
         result = work(*arguments)
-    print(json.dumps({**result, "peak_gb": peak_gb()}))
+    print(json.dumps({"peak_gb": peak_gb(), "cpu_s": time.process_time(), **result}))
 
 
 def peak_gb() -> float:
