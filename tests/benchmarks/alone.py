@@ -3,6 +3,7 @@
 What belongs here: starting it and reading its result. What does not: the work (a module a group).
 """
 
+import importlib
 import json
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import say
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 type Result = Mapping[str, float]
 
@@ -27,18 +29,17 @@ def alone(work: Callable[..., Result], *arguments: str | int) -> dict[str, float
     Raises:
         RuntimeError: If the process fails, with the end of what it said.
     """
-    module, name = work.__module__, work.__qualname__
-    code = f"import json, sys\nfrom {module} import {name}\nfrom tests.benchmarks.alone import report\n"
-    code += f"report({name}, *json.loads(sys.argv[1]))"
-    command = [sys.executable, "-c", code, json.dumps(arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    name = work.__qualname__
+    # A module, for of a program without a file (`-c`) DuckDB takes the output for a terminal, and draws on it.
+    command = [sys.executable, "-m", "tests.benchmarks.alone", work.__module__, name, json.dumps(arguments)]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise RuntimeError(f"{name}{arguments} ended with {done.returncode}: {done.stderr[-2000:]}")
     say(f"  {name} {done.stdout.strip()}")
     return json.loads(done.stdout)
 
 
-def report(work: Callable[..., Result], *arguments: str | int) -> None:
+def _report(work: Callable[..., Result], *arguments: str | int) -> None:
     """Print what a function returns, with the processor time of this process, and its memory unless it says its own.
 
     What the function prints goes to standard error.
@@ -52,3 +53,8 @@ def peak_gb() -> float:
     """Return the kernel's own high-water mark: `ru_maxrss` starts from that of the process it was started by."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("VmHWM"))
+
+
+if __name__ == "__main__":
+    _module, _name, _arguments = sys.argv[1:]
+    _report(getattr(importlib.import_module(_module), _name), *json.loads(_arguments))

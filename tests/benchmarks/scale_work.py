@@ -112,8 +112,12 @@ def derive(folder: str) -> Result:
     """Derive a planted warehouse and publish it, by the command, and find its rows and clusters in the version."""
     environment()
     warehouse = PlantedWarehouse.at(folder)
+    taken = seconds(lambda: _run(warehouse))
+    return {"s": taken, "peak_gb": peak_gb()} | published(warehouse)
+
+
+def _run(warehouse: PlantedWarehouse) -> None:
     os.environ["RAISONNE_CONFIG"] = str(warehouse.config)
-    began = time.perf_counter()
     from orchestration.cli.main import main
 
     try:
@@ -121,19 +125,22 @@ def derive(folder: str) -> Result:
     except SystemExit as ended:
         if ended.code not in _DONE:
             raise
-    taken, peak = time.perf_counter() - began, peak_gb()
+
+
+def published(warehouse: PlantedWarehouse) -> dict[str, float]:
+    """Return what is in the published version. Raises AssertionError where it is not what was planted."""
     database = warehouse.settings.home / "raisonne.duckdb"
     with duckdb.connect(str(database), read_only=True) as con:
-        [row] = con.execute("""
-            select (select count(*) from catalog.samples) as rows,
-                (select count(*) from fingerprints.images where status = 'ok') as pictures,
-                (select count(*) from duplicates.clusters) as clustered,
-                (select count(*) from duplicates.counts) as clusters,
-                (select max(version) from warehouse.versions) as version""").fetchall()
-    published = dict(zip(("rows", "pictures", "clustered", "clusters"), row[:4], strict=True))
-    if published != (expected := warehouse.expected()):
-        raise AssertionError(f"version {row[4]} has {published}, planted were {expected}")
-    return {"s": taken, "peak_gb": peak, "version": row[4], "file_gb": database.stat().st_size / 1e9} | published
+        [(version, *counts)] = con.execute("""
+            select (select max(version) from warehouse.versions),
+                (select count(*) from catalog.samples),
+                (select count(*) from fingerprints.images where status = 'ok'),
+                (select count(*) from duplicates.clusters),
+                (select count(*) from duplicates.counts)""").fetchall()
+    found = dict(zip(("rows", "pictures", "clustered", "clusters"), counts, strict=True))
+    if found != (planted := warehouse.expected()):
+        raise AssertionError(f"version {version} has {found}, planted were {planted}")
+    return found | {"version": version, "file_gb": database.stat().st_size / 1e9}
 
 
 def commit(folder: str, rows: int) -> Result:
