@@ -214,8 +214,8 @@ def figures(sizes: Sizes) -> tuple[Figure, ...]:
             "commit_growth",
             "ratio",
             "<= 1.3",
-            f"{SHARD:,} fingerprints committed to a table of {sizes.committed // _TABLE:,} rows; to {sizes.committed:,}; the least of 15"
-            + whole("100 million"),
+            f"{SHARD:,} fingerprints into a table of {sizes.committed // _TABLE:,} rows, into {sizes.committed:,}: "
+            "the least of 15" + whole("100 million"),
             partial(_commit_growth, sizes.committed),
         ),
     )
