@@ -62,6 +62,29 @@ def vectors(count: int, seed: int = 3) -> npt.NDArray[np.float32]:
     return made
 
 
+def flip_bits(
+    rows: npt.NDArray[np.uint8],
+    source: npt.NDArray[np.int64],
+    copy: npt.NDArray[np.int64],
+    bits: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> None:
+    """Make some hashes copies of others with random bits flipped.
+
+    Args:
+        rows: uint8 of shape (n, 32); changed.
+        source: Indices of the hashes that are copied.
+        copy: Indices of the hashes that become copies, none of them a source.
+        bits: How many bits each copy differs in, at most 40.
+        rng: Chooses the bits.
+    """
+    for part in np.array_split(np.arange(len(copy)), 1 + len(copy) // 20_000):
+        rank = rng.random((len(part), 256), np.float32).argsort(axis=1)
+        flip = np.zeros((len(part), 256), np.uint8)
+        np.put_along_axis(flip, rank[:, :40], np.arange(40) < bits[part, None], axis=1)
+        rows[copy[part]] = rows[source[part]] ^ np.packbits(flip, axis=1)
+
+
 @contextmanager
 def published() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published sample with its truth beside it, as the tables `training` and `planted`.

@@ -1,8 +1,5 @@
 """The exact Hamming join: nothing missed, and its time beside its peers, ten times the rows, and skewed rows."""
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from lance.vector import find_duplicate_pairs
 
-from tests.benchmarks.data import ROOT
+from tests.benchmarks.alone import alone, peak_gb
+from tests.benchmarks.data import flip_bits
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest, say, seconds
 from transforms.hashing.grouping import collapse
 from transforms.joins.hamming.join import self_join
@@ -47,11 +45,7 @@ def _planted(count: int) -> Planted:
     copy = np.arange(count - count // 10, count)
     source = rng.integers(0, copy[0], len(copy))
     bits = np.arange(len(copy)) % 41
-    for part in np.array_split(np.arange(len(copy)), 1 + len(copy) // 20_000):
-        rank = rng.random((len(part), 256), np.float32).argsort(axis=1)
-        flip = np.zeros((len(part), 256), np.uint8)
-        np.put_along_axis(flip, rank[:, :40], np.arange(40) < bits[part, None], axis=1)
-        rows[copy[part]] = rows[source[part]] ^ np.packbits(flip, axis=1)
+    flip_bits(rows, source, copy, bits, rng)
     return Planted(rows, source, copy, bits)
 
 
@@ -217,30 +211,21 @@ def _imagededup() -> Measured:
 
 @cache
 def _alone(count: int) -> dict[str, float]:
-    """Join in a process of its own; return the seconds, and the most memory it held from start to end in GB."""
-    code = f"from tests.benchmarks.hamming import report; report({count})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return alone(joined, count)
 
 
-def report(count: int) -> None:
-    """Print what joining so many hashes takes."""
+def joined(count: int) -> dict[str, float]:
+    """Join so many hashes; return the seconds, and the memory that was held before."""
     _compiled()
     rows = _planted(count).rows
-    made = _peak_gb()
+    made = peak_gb()
     pairs = 0
 
     def join() -> None:
         nonlocal pairs
         pairs = _join(rows)
 
-    print(json.dumps({"s": seconds(join), "peak_gb": _peak_gb(), "before_gb": made, "pairs": pairs}))
-
-
-def _peak_gb() -> float:
-    """Return the kernel's own high-water mark: `ru_maxrss` starts from that of the process it was started by."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("VmHWM"))
+    return {"s": seconds(join), "before_gb": made, "pairs": pairs}
 
 
 def _growth() -> Measured:
