@@ -14,7 +14,7 @@ from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_set
 if TYPE_CHECKING:
     from orchestration.settings import Settings
 
-_LINK = "raisonne.duckdb"  # of `warehouse/publishing.py`, which takes too long to import after an interruption
+_LINK = "raisonne.duckdb"  # of `warehouse/publishing/`, which takes too long to import after an interruption
 _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 
 

@@ -43,7 +43,6 @@ class WarehouseResource(dg.ConfigurableResource):
 
     _settings: Settings = PrivateAttr()
     _warn: Callable[[str], None] = PrivateAttr()
-
     _refusal: Exception | None = PrivateAttr(None)
 
     @contextmanager
