@@ -85,10 +85,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def picture(seed: int, width: int = 256, height: int = 192) -> Image.Image:
-    """Draw a picture that no other seed resembles: patterns, each where another one is bright.
+    """Draw a picture that no other seed resembles: patterns laid over each other through masks that are patterns too.
 
-    Of two seeds, one pair in two hundred has embeddings whose cosine is above 0.5, from where pictures are compared by
-    pixels. Blurred noise, which looks as different, has 0.7 between all of its pictures.
+    One pair of seeds in two hundred has embeddings with a cosine above 0.5, from which on pictures are compared by
+    pixels. Pictures of blurred noise look as different, and yet have a cosine of about 0.7 with each other.
     """
     rng = np.random.default_rng(seed)
     drawn = rng.uniform(0, 255, 3) + 60 * _pattern(rng, width, height)[..., None]

@@ -17,7 +17,7 @@ from orchestration.warehouse import publishing
 IN_PROCESS = "raisonne/in_process"
 """Tag of the runs that `raisonne run` executes in its own process."""
 LOCATION, REPOSITORY = "orchestration.definitions", "__repository__"
-"""What Dagster calls the code of `raisonne ui`."""
+"""Dagster's names for the code location that `raisonne ui` loads, and for the repository in it."""
 _GRACE_S = 300
 _NUX = re.compile(r"(?m)^[#\s]*nux\s*:")
 _IN_URL = re.compile("[?]|%[0-9a-fA-F]{2}")
@@ -103,12 +103,12 @@ def choose_fast_storage(home: Path) -> None:
 
 
 def tags_in_process() -> dict[str, str]:
-    """Return the tags of a run in this process: whose it is, and which code it is of, as on runs of the UI."""
+    """Return the tags of a run in this process: that it is one, and its code location, as runs of the UI have it."""
     return {IN_PROCESS: "true", ".dagster/repository": f"{REPOSITORY}@{LOCATION}"}
 
 
 def show_in_timeline(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Record which code a run is of, as Dagster does for those that it launches.
+    """Record the code location of a run, as Dagster does for runs that it launches.
 
     Without it the first page of the UI leaves the run out, and the run's page cannot execute it again.
 

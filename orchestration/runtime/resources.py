@@ -49,8 +49,8 @@ class WarehouseResource(dg.ConfigurableResource):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
         """Hold the writer's lock while the run's steps execute. Migrates the facts first.
 
-        Why that cannot be is raised by `settings`, in the first step that needs them: what is raised here, before all
-        steps, Dagster shows behind words of its own.
+        If that fails, `settings` raises the error in the first step that reads them. Raised here, before any step, it
+        would be shown behind a message of Dagster's.
         """
         with ExitStack() as held:
             try:
@@ -88,7 +88,7 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def settings(self) -> Settings:
-        """The settings, as they were when the run began. Raises the reason why this run may not write."""
+        """The settings, as they were when the run began. Raises the error for which this run may not write."""
         if self._refusal is not None:
             raise self._refusal
         return self._settings

@@ -132,7 +132,15 @@ def _runs(runs: Path, keep: int) -> tuple[set[str], set[str]]:
 
 
 def _forget(index: Path, past: Collection[str]) -> int:
-    """Delete what later runs made anew. Runs that lost their log long ago are among them: it was the newest then."""
+    """Delete the indexed events of past runs, except the newest of each table and shard.
+
+    Args:
+        index: Dagster's index of events.
+        past: All runs whose logs do not stay. A run that lost its log earlier may still have had a newest event then.
+
+    Returns:
+        0: no run loses its log here.
+    """
     with closing(sqlite3.connect(index, timeout=10, isolation_level=None)) as con:
         con.execute("create temp table old_runs (run_id text primary key)")
         con.execute("begin immediate")
@@ -144,7 +152,7 @@ def _forget(index: Path, past: Collection[str]) -> int:
 
 
 def _shrink(index: Path) -> int:
-    """Give back the space of what was deleted, once that is much: it takes writing all the rest anew."""
+    """Give free space back to the disk once it is a quarter of the index, as the whole file is rewritten. Returns 0."""
     with closing(sqlite3.connect(index, timeout=10, isolation_level=None)) as con:
         [(free,)], [(pages,)] = (con.execute(f"pragma {name}").fetchall() for name in ("freelist_count", "page_count"))
         if free > pages * _WORTH:
