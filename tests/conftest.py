@@ -87,7 +87,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def picture(seed: int, width: int = 256, height: int = 192) -> Image.Image:
     """Draw a picture that no other seed resembles: patterns laid over each other through masks that are patterns too.
 
-    One pair of seeds in two hundred has embeddings with a cosine above 0.5, from which on pictures are compared by
+    About one pair of seeds in 250 has embeddings with a cosine above 0.5, from which on pictures are compared by
     pixels. Pictures of blurred noise look as different, and yet have a cosine of about 0.7 with each other.
     """
     rng = np.random.default_rng(seed)

@@ -72,8 +72,8 @@ def lock(
     held = FileLock(home / "writer.lock", thread_local=False)  # the context may be left in another thread
     with suppress(Timeout):
         return held.acquire(timeout=_LOOK_S)
-    if on_wait is not None:
-        on_wait(f"waiting up to {wait_s or 0:g} s for {_holder(home)}, which is writing {home}")
+    if on_wait is not None and wait_s:
+        on_wait(f"waiting up to {wait_s:g} s for {_holder(home)}, which is writing {home}")
     try:
         return held.acquire(timeout=max(wait_s or 0, 0))
     except Timeout:

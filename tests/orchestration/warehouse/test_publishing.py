@@ -249,7 +249,7 @@ def test_a_second_writer_in_the_same_process_is_refused_too(home: Path) -> None:
     with (
         publishing.writer(home, run="first", wait_s=0),
         pytest.raises(Busy, match="run first"),
-        publishing.writer(home, run="second", wait_s=0),
+        publishing.writer(home, run="second", wait_s=0, on_wait=pytest.fail),  # it says nothing of waiting
     ):
         pytest.fail("two writers at once")
     run(home)
