@@ -17,6 +17,7 @@ import duckdb
 import pytest
 from conftest import PATIENCE_S, Landing, Row, encoded, picture
 
+from orchestration.cli import summary
 from orchestration.facts import Facts
 from orchestration.warehouse import publishing
 from tests import processes
@@ -253,6 +254,40 @@ def test_vectors_of_two_encoders_are_never_compared(grown: Landing) -> None:
     assert grown.query("select verdict from provenance.generations") == [("exact",), ("exact",)]
     after = {name: Facts(grown.home / "facts")[name].recipe for name in derived}
     assert not set(recipes.values()) & set(after.values()), "what was derived by the other encoder is derived again"
+
+
+def test_dumps_that_were_deleted_leave_all_that_needs_no_pixels(grown: Landing) -> None:
+    dumps = list((grown.folder / "laion").glob("*.tar"))
+    for path in dumps:
+        path.rename(path.with_suffix(".away"))
+    grown.write_config("[limits]\nnull_sample = 5\n[publishing]\ncoverage_drop = 0.1\n")
+    part = encoded(picture(8).crop((30, 20, 220, 170)))
+    (grown.folder / "generations" / "part.jpg").write_bytes(part)
+    grown.run_here()
+    answers = "select verdict, conclusive, not_compared > 0 from provenance.generations order by generation_id"
+    assert counts(grown) == [12, 12, 2]
+    assert grown.query("select distinct images_gone, status from catalog.shards") == [(True, "ok")]
+    copied, partial = grown.query(answers)
+    assert copied[:2] == ("exact", True), "equal bytes need no pixels"
+    assert partial[0] in ("similar", "no_match_found") and partial[1:] == (False, True)
+    with publishing.connect(grown.home) as con:
+        said = "\n".join(summary.failures(con))
+    assert "2 of 2 image dumps of tiny are gone, such as " in said
+    assert re.search(r"candidates? of \d generations? could not be compared by pixels, .*tar is gone", said)
+    embedded = Facts(grown.home / "facts")["calibration_pictures"]
+    assert embedded.dataset().count_rows(filter="edit = ''") == 3, "those that were embedded before"
+
+    before = version(grown)
+    grown.run_here()
+    assert version(grown) == before, "nothing is tried in vain"
+    for path in dumps:
+        path.with_suffix(".away").rename(path)
+    grown.run_here()
+    assert grown.query(answers) == [("exact", True, False), ("partial_copy", True, False)]
+    assert grown.query("select bool_or(images_gone) from catalog.shards") == [(False,)]
+    assert embedded.dataset().count_rows(filter="edit = ''") == 5
+    with publishing.connect(grown.home) as con:
+        assert "gone" not in "\n".join(summary.failures(con))
 
 
 def test_a_row_never_keeps_the_picture_of_another_delivery(grown: Landing, rows_of: Rows) -> None:

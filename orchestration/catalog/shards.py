@@ -8,6 +8,7 @@ asset (`defs/catalog.py`).
 import hashlib
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -86,7 +87,7 @@ def inspect_shards(
     for shard in track(shards, "inspecting shards", len(shards)):
         earlier = before.get((shard.dataset, shard.name))
         if earlier and _is_known(shard, earlier, implied):
-            yield earlier
+            yield replace(earlier, files=shard)
             continue
         shard_id = earlier.shard_id if earlier else shard_number((shard.dataset, shard.name), taken)
         taken.add(shard_id)
@@ -164,6 +165,8 @@ def shard_number(key: tuple[str, str], taken: Container[int] = ()) -> int:
 def commit_shards(facts: Facts, known: Sequence[LandedShard], landed: Sequence[LandedShard]) -> dict[str, int]:
     """Commit what changed since the last run. Shards that were delivered again become due for fingerprints.
 
+    A dump that is gone, or back as it was, changes no fingerprint.
+
     Args:
         facts: The fact tables; `landing_shards` and `fingerprinted_shards` are written.
         known: The stored rows.
@@ -174,12 +177,14 @@ def commit_shards(facts: Facts, known: Sequence[LandedShard], landed: Sequence[L
     """
     before = {each.shard_id: each for each in known}
     changed = [each for each in landed if before.get(each.shard_id) != each]
+    noted = [each for each in landed if each.shard_id in before and before[each.shard_id].row() != each.row()]
     gone = before.keys() - {each.shard_id for each in landed}
     table, notes = facts["landing_shards"], facts["fingerprinted_shards"]
     # Notes first: the shards are no longer done even if this run goes no further. Who made their fingerprints stays
     # noted, for pictures that did not change.
     stale = notes.read(where=is_in("shard_id", (each.shard_id for each in changed)))
     notes.upsert(stale.set_column(stale.schema.get_field_index("recipe"), "recipe", pa.array([""] * len(stale))))
-    table.upsert(pa.Table.from_pylist([each.row() for each in changed], table.schema))
+    written = {each.shard_id: each.row() for each in (*changed, *noted)}
+    table.upsert(pa.Table.from_pylist(list(written.values()), table.schema))
     table.delete(is_in("shard_id", gone))
     return {"new or changed": len(changed), "gone": len(gone)}

@@ -31,8 +31,9 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, dry_run: bool, con
     """Run JOB (default: everything) and publish the result. `fingerprint_shard` publishes nothing.
 
     Shards and generations that are done are not read again. A run stops, and the last version stands, if nothing is
-    found of what the settings name, or if a dataset left them without --forget. A version of which much less can be
-    searched than of the last one (publishing.coverage_drop) is held back without --accept-drop.
+    found of what the settings name, or if a dataset left them without --forget; image dumps alone may be deleted once
+    they are fingerprinted. A version of which much less can be searched than of the last one
+    (publishing.coverage_drop) is held back without --accept-drop.
 
     With --dry-run, nothing is written: it says which shards, generations, opt-out lists and joins are due, whether a
     version would be published, and what would stop a run of everything.

@@ -26,11 +26,13 @@ _LINES = (
 )
 _FAILURES = {
     "shards": "catalog.shards",
+    "gone_dumps": "catalog.shards",
     "unlisted_pictures": "catalog.shards",
     "contradictions": "catalog.shards",
     "not_taken": "catalog.not_taken",
     "pictures": "fingerprints.failures",
     "generations": "catalog.generations",
+    "comparisons": "matches.evidence",
 }
 """The queries of failures, and the table that has all of each."""
 _MOST = 8

@@ -10,15 +10,16 @@ import numpy as np
 
 from orchestration.duplicates.members import clusters_digest
 from orchestration.duplicates.pixel_comparisons import PixelComparisons, failures
-from orchestration.facts import Facts, current
+from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
+from orchestration.facts.training_pictures import PixelRecipes
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_index import read_index
 from orchestration.matches import calibration
 from orchestration.matches import generation_backgrounds as backgrounds
 from orchestration.matches import null_scores as scores
-from orchestration.matches.calibration import CalibrationReader
+from orchestration.matches.calibration import CalibrationReader, LeftOut
 from orchestration.matches.search import read_search
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
@@ -46,30 +47,31 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     held_out = calibration.held_out_paths(chosen.held_out)
     if not scores.is_needed(facts, chosen):
         scores.clear_outdated(facts)
-        return _report(facts)
+        return _report(facts, context)
     size, neighbours = warehouse.settings.limits.null_sample, warehouse.settings.limits.neighbours
     tables, compared = [facts[name] for name in scores.TABLES], facts["calibration_comparisons"]
     training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
-    made_by = scores.null_recipe(training, warehouse.views, size, chosen, limits, held_out)
-    outdated = not current(tables, made_by)
+    rules = warehouse.views, size, chosen, limits, held_out
+    recipes = PixelRecipes.of(facts, scores.null_recipe(training, *rules))
+    outdated = not recipes.hold(tables)
     comparisons = PixelComparisons(compared, scores.comparison_recipe(limits), tables)
     if outdated or failures(compared):
-        encoder = warehouse.encoder()
-        index = read_index(facts, encoder.id)
+        index = read_index(facts, (encoder := warehouse.encoder()).id)
         reader = CalibrationReader(index, warehouse.training_picture, warehouse.rules)
         sampled = calibration.sample(reader, held_out, size, chosen.trials)
-        embedded = calibration.embed(sampled, reader, facts, encoder, warehouse.views, warehouse.pace.batch)
+        how = encoder, warehouse.views, warehouse.pace.batch, (left_out := LeftOut())
+        embedded = calibration.embed(sampled, reader, facts, *how)
         matches = list(scores.match(embedded, index, scores.Background(index, size), neighbours))
         matches = scores.compare(matches, comparisons, reader, limits)
         if outdated or comparisons.changed:
             for table, rows in zip(tables, scores.null_rows(matches, index, chosen.tail), strict=True):
-                table.replace([rows], made_by)
-    if comparisons.failed:
-        context.log.warning("%s not compared; the next run tries again", count(comparisons.failed, "picture"))
-    return _report(facts)
+                table.replace([rows], recipes.after(left_out.failed, left_out.waiting + comparisons.waiting))
+    return _report(facts, context, comparisons.failed)
 
 
-def _report(facts: Facts) -> dg.MaterializeResult:
+def _report(facts: Facts, context: dg.AssetExecutionContext, failed: int = 0) -> dg.MaterializeResult:
+    if failed:
+        context.log.warning("%s not compared; the next run tries again", count(failed, "picture"))
     fit = facts["null_fits"].read().to_pylist()
     best = np.sort(facts["null_scores"].read(["score"])["score"].to_numpy())
     quantiles = {f"score at {q:.0%}": float(np.quantile(best, q)) for q in (0.5, 0.95, 1.0) if len(best)}

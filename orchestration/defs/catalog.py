@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from orchestration.catalog import absences, not_taken, shards
+from orchestration.catalog import absences, gone_dumps, not_taken, shards
 from orchestration.catalog.partitions import register_partitions
+from orchestration.fingerprints.makers import Makers
+from orchestration.fingerprints.notes import require_embeddings
 from orchestration.progress import say
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
@@ -54,10 +56,12 @@ def landing_shards(
     """Find and validate what landed, and make a partition of every image dump."""
     warehouse.require_encoders()
     counts: defaultdict[str, NotTakenCounts] = defaultdict(NotTakenCounts)
-    delivered = shards.discover(warehouse.settings, counts)
-    known = shards.landed_shards(warehouse.facts)
-    absences.require_datasets(delivered, known, warehouse.settings.datasets, counts, config.forget)
+    known, datasets = shards.landed_shards(warehouse.facts), warehouse.settings.datasets
+    found = shards.discover(warehouse.settings, counts)
+    delivered = gone_dumps.with_gone_dumps(found, known, datasets, warehouse.facts)
+    absences.require_datasets(delivered, known, datasets, counts, config.forget)
     landed = list(shards.inspect_shards(delivered, known, warehouse.settings, warehouse.fetched))
+    require_embeddings(warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load), landed)
     if not config.accept_drop:
         absences.require_coverage(warehouse.facts, landed, known, warehouse.settings)
     changes = shards.commit_shards(warehouse.facts, known, landed)
@@ -72,5 +76,5 @@ def landing_shards(
     failed = dg.MetadataValue.md(listed or "none")
     told = {"training rows": sum(shard.rows for shard in landed), **changes, "failed": failed}
     yield asset_metadata.fact_result(warehouse.facts, "landing_shards", told)
-    dumps = sum(shard.images is not None for shard in delivered)
+    dumps = sum(shard.images is not None and not shard.images_gone for shard in delivered)
     yield dg.MaterializeResult("landing_dumps", {"dumps": dumps}, data_version=asset_metadata.OF_EACH_PARTITION)

@@ -81,7 +81,11 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
     compared = pairs.update(warehouse.facts, warehouse.duplicate_thresholds, warehouse.training_picture)
     if compared.failed:
         context.log.warning("%s not compared by pixels; the next run tries again", count(compared.failed, "pair"))
-    told = {"compared by pixels now": compared.compared, "could not be compared": compared.failed}
+    told = {
+        "compared by pixels now": compared.compared,
+        "could not be compared": compared.failed,
+        "waiting for image dumps": compared.waiting,
+    }
     methods = warehouse.facts["duplicate_pairs"].counts("method")
     return asset_metadata.fact_result(warehouse.facts, "duplicate_pairs", told | methods)
 

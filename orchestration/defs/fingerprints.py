@@ -12,7 +12,7 @@ from orchestration.catalog import absences, not_taken
 from orchestration.catalog.partitions import SHARDS
 from orchestration.fingerprints import notes, second_dump
 from orchestration.fingerprints.accounts import Accounts, partition_events, partition_results, unusable
-from orchestration.fingerprints.due_shards import due_shards
+from orchestration.fingerprints.due_shards import due_shards, outdated_for_good
 from orchestration.fingerprints.generations import GenerationFingerprinter, complaints, find_generations
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.shard_writer import maintain
@@ -46,6 +46,8 @@ def image_fingerprints(
     facts, makers = warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
     due = [shard for shard in due_shards(facts, makers) if keys is None or shard.partition in keys]
     notes.forget_gone_shards(facts)
+    if kept := outdated_for_good(facts, makers):
+        say(f"warning: {notes.outdated_sentence(kept)}")
     accounts = Accounts()
     fingerprinter = ShardFingerprinter(facts, makers, warehouse.settings, warehouse.pace, warehouse.fetched)
     for shard, account in fingerprinter.run(due):

@@ -8,8 +8,9 @@ import dagster as dg
 
 from orchestration.duplicates.members import clusters_digest
 from orchestration.duplicates.pixel_comparisons import PixelComparisons, failures
-from orchestration.facts import Facts, current
+from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
+from orchestration.facts.training_pictures import PixelRecipes
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.matches import candidates, search
@@ -41,9 +42,10 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
     table, evidence, compared = facts["match_candidates"], facts["match_evidence"], facts["match_comparisons"]
     versions = [facts[name].version for name in _READ]
     training = fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts)
-    rules = (candidate_thresholds(warehouse.settings), limits, warehouse.views)
-    made_by = recipe("matches", (CODE, search.CODE, candidates.CODE), *training, versions, rules)
-    outdated = not current((table, evidence), made_by)
+    rules = versions, (candidate_thresholds(warehouse.settings), limits, warehouse.views)
+    codes = CODE, search.CODE, candidates.CODE
+    recipes = PixelRecipes.of(facts, recipe("matches", codes, *training, *rules))
+    outdated = not recipes.hold((table, evidence))
     comparisons = PixelComparisons(compared, candidates.comparison_recipe(limits), (table, evidence))
     counts = SearchCounts()
     if outdated or failures(compared):
@@ -55,20 +57,24 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
         aligner = GenerationAligner(searched.pictures, warehouse.training_picture, limits)
         candidates.compare(gather(*inputs), len(generations), comparisons, aligner)
         if outdated or comparisons.changed:
-            table.replace(candidate_rows(gather(*inputs)), made_by)
+            noted = recipes.after(0, comparisons.waiting)
+            table.replace(candidate_rows(gather(*inputs)), noted)
             measured = candidates.measure(gather(*inputs), comparisons, searched)
-            evidence.replace(evidence_rows(measured, searched.pictures, limits), made_by)
+            evidence.replace(evidence_rows(measured, searched.pictures, limits), noted)
+    return _report(context, facts, counts, comparisons)
+
+
+def _report(
+    context: dg.AssetExecutionContext, facts: Facts, counts: SearchCounts, comparisons: PixelComparisons
+) -> dg.MaterializeResult:
     if comparisons.failed:
         context.log.warning("%s not compared by pixels; the next run tries again", count(comparisons.failed, "pair"))
-    return _report(facts, counts, comparisons)
-
-
-def _report(facts: Facts, counts: SearchCounts, comparisons: PixelComparisons) -> dg.MaterializeResult:
     told = {
         "confirmed by pixels": facts["match_evidence"].dataset().count_rows(filter="confirmed"),
         "generations searched now": counts.generations,
         "training pictures searched now": counts.pictures,
         "compared by pixels now": comparisons.compared,
         "could not be compared": comparisons.failed,
+        "waiting for image dumps": comparisons.waiting,
     }
     return asset_metadata.fact_result(facts, "match_candidates", told)

@@ -11,8 +11,8 @@ from itertools import batched
 import dagster as dg
 import pyarrow as pa
 
-from orchestration.facts import current
 from orchestration.facts.recipes import recipe
+from orchestration.facts.training_pictures import PixelRecipes
 from orchestration.fingerprints.picture_index import read_index
 from orchestration.progress import track
 from orchestration.provenance import cliques, memorization
@@ -65,8 +65,9 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
     table, counts = facts["memorized_pairs"], facts["eidetic_counts"]
     versions = [facts[name].version for name in (*_GENERATIONS, *_TRAINING)]
     made_by = recipe("memorized", CODE, memorization.CODE, versions, cut.model_dump())
-    measured = failed = 0
-    if not current((table, counts), made_by):
+    recipes = PixelRecipes.of(facts, made_by)
+    measured = failed = waiting = 0
+    if not recipes.hold((table, counts)):
         rows = memorization.confirmed_pairs(facts)
         sources = sorted({row["sample_id"] for row in rows})
         stored = keep_only(table, ((row["generation_id"], row["sample_id"]) for row in rows))
@@ -76,11 +77,13 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
             measures = MemorizationMeasures(facts["small_pictures"], index, warehouse.training_picture, cut)
             measured, failed = measure_pairs(facts, index, measures, cut, rows, stored)
             failed += count_eidetic(counts, measures, sources, counted)
+            failed, waiting = failed - measures.waiting, measures.waiting
         for each in (table, counts):
-            each.forget_recipe() if failed else each.note_recipe(made_by)
+            each.forget_recipe() if failed else each.note_recipe(recipes.after(failed, waiting))
     if failed:
         context.log.warning("no picture for %s; the next run tries again", count(failed, "measurement"))
-    return asset_metadata.fact_result(facts, "memorized_pairs", {"measured now": measured, "failed now": failed})
+    told = {"measured now": measured, "failed now": failed, "waiting for image dumps": waiting}
+    return asset_metadata.fact_result(facts, "memorized_pairs", told)
 
 
 @dg.asset(

@@ -10,10 +10,10 @@ import numpy as np
 
 from orchestration.duplicates.incremental_join import PICTURES, near_pairs
 from orchestration.duplicates.pairs import WORKERS
-from orchestration.duplicates.pixel_comparisons import training_comparisons
-from orchestration.facts import Facts, current
+from orchestration.duplicates.pixel_comparisons import TrainingComparisons, training_comparisons
+from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import PixelRecipes, TrainingPictures
 from orchestration.fingerprints import stored_vectors
 from orchestration.fingerprints.picture_set import usable_pictures
 from transforms.duplicates import components, members
@@ -39,12 +39,13 @@ def update(
     """
     table, similarities = facts["cluster_members"], facts["cluster_similarities"]
     made_by = recipe("clusters", CODE, facts["duplicate_pairs"].version, facts["recalled_rows"].version)
-    if current((table, similarities), made_by):
+    recipes = PixelRecipes.of(facts, made_by)
+    if recipes.hold((table, similarities)):
         return
     pictures = usable_pictures(facts)
-    failed = _write_members(facts, cut, training_picture, pictures)
-    if not failed:  # only now: a run that is killed before makes the members again
-        table.note_recipe(made_by)
+    compared = _write_members(facts, cut, training_picture, pictures)
+    # only now: a run that is killed before makes the members again
+    table.note_recipe(recipes.after(compared.failed, compared.waiting))
     vectors, owner = stored_vectors.read_vectors(facts, encoder, pictures)
     at_once = max(1, memory // (_NUMBER * vectors.dimension))
     rows = table.scan(["sample_id", "representative_id"])
@@ -53,8 +54,8 @@ def update(
 
 def _write_members(
     facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
-) -> int:
-    """Return the count of comparisons in which a picture could not be read."""
+) -> TrainingComparisons:
+    """Return the comparisons that were needed."""
     pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
     labels = members.connect(pictures, pairs).labels()
     open_pairs = members.open_pairs(pictures, near_pairs(facts, PICTURES), cut, labels)
@@ -62,7 +63,7 @@ def _write_members(
         listed = components.list_members(labels)
         rows = members.members(pictures, listed, cut, open_pairs, compare, WORKERS)
         facts["cluster_members"].replace(rows, recipe="")
-    return compare.failed
+    return compare
 
 
 def clusters_digest(facts: Facts) -> str:

@@ -11,7 +11,7 @@ from orchestration.duplicates.incremental_join import HASHES, PICTURES, near_pai
 from orchestration.duplicates.pixel_comparisons import training_comparisons
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import PixelRecipes, TrainingPictures
 from orchestration.fingerprints.picture_set import usable_pictures
 from transforms.duplicates import pairs
 from transforms.duplicates.pairs import DuplicateThresholds
@@ -22,10 +22,11 @@ WORKERS = len(os.sched_getaffinity(0))  # comparisons by pixels at once
 
 @dataclass(frozen=True)
 class ComparisonCounts:
-    """Counts of comparisons by pixels in this run, and of those in which a picture could not be read."""
+    """Counts of comparisons by pixels in this run, of those that failed, and of those that wait for a dump."""
 
     compared: int = 0
     failed: int = 0
+    waiting: int = 0
 
 
 def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures) -> ComparisonCounts:
@@ -38,13 +39,13 @@ def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPic
     """
     table = facts["duplicate_pairs"]
     inputs = tuple(facts[name].version for name in ("image_fingerprints", HASHES.near, PICTURES.near))
-    made_by = recipe("pairs", CODE, inputs, cut)
-    if table.recipe == made_by:
+    recipes = PixelRecipes.of(facts, recipe("pairs", CODE, inputs, cut))
+    if recipes.hold([table]):
         return ComparisonCounts()
     pictures = usable_pictures(facts)
     hashes, embeddings = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
     with training_comparisons(facts, cut, training_picture, pictures) as compare:
         table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), recipe="")
-    if not compare.failed:  # only now: a run that is killed before makes the pairs again
-        table.note_recipe(made_by)
-    return ComparisonCounts(compare.compared, compare.failed)
+    # only now: a run that is killed before makes the pairs again
+    table.note_recipe(recipes.after(compare.failed, compare.waiting))
+    return ComparisonCounts(compare.compared, compare.failed, compare.waiting)

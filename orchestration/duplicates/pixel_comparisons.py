@@ -17,7 +17,7 @@ import pyarrow as pa
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, literal
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import DumpGone, TrainingPictures
 from transforms.alignment.comparer import Comparer, PixelComparison
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.picture_set import Pictures
@@ -32,21 +32,23 @@ type Pair = tuple[str, str]
 
 
 class PixelOutcome(NamedTuple):
-    """The result of comparing a pair: a JSON text, or why a picture could not be read."""
+    """The result of comparing a pair: a JSON text, or why a picture could not be read, and whether its dump is gone."""
 
     text: str | None
     failure: str | None = None
+    waiting: bool = False
 
 
 class PixelComparisons:
     """Comparisons of one kind, each made once in the life of a warehouse. Several threads may use it.
 
-    If a picture of a pair cannot be read, the failure is stored, and the next run compares the pair again. Memory:
-    about 500 bytes for each loaded pair.
+    If a picture of a pair cannot be read, the failure is stored, and the next run compares the pair again; a pair that
+    waits for a dump that is gone, once there is reason to. Memory: about 500 bytes for each loaded pair.
 
     Attributes:
         compared: Comparisons made in this run.
-        failed: Of these, those in which a picture could not be read.
+        failed: Of these, those in which a picture could not be read, which the next run tries again.
+        waiting: Of these, those for which an image dump is gone.
         changed: Whether a result differs from the stored one.
     """
 
@@ -64,7 +66,7 @@ class PixelComparisons:
         self._new: dict[Pair, PixelOutcome] = {}
         self._failed: set[Pair] = set()  # in this run
         self._lock = Lock()
-        self.compared = self.failed = 0
+        self.compared = self.failed = self.waiting = 0
         self.changed = False
 
     def forget_outdated(self) -> None:
@@ -81,10 +83,10 @@ class PixelComparisons:
         self.commit()
         self._held.clear()
         current = equals("recipe", self._recipe) + (f" and {where}" if where else "")
-        for batch in self._table.scan(["picture_a", "picture_b", "outcome", "failure"], current):
+        for batch in self._table.scan(["picture_a", "picture_b", "outcome", "failure", "waiting"], current):
             columns = (batch.filter(keep(batch)) if keep else batch).to_pydict().values()
-            for a, b, text, failure in zip(*columns, strict=True):
-                self._held[a, b] = PixelOutcome(text, failure)
+            for a, b, text, failure, waiting in zip(*columns, strict=True):
+                self._held[a, b] = PixelOutcome(text, failure, bool(waiting))
 
     def outcome[*Names](self, pair: Pair, compare: Callable[[*Names], object], *names: *Names) -> PixelOutcome:
         """Return the outcome of a pair: the loaded one, or that of a comparison made now.
@@ -100,12 +102,13 @@ class PixelComparisons:
         try:
             found = PixelOutcome(json.dumps(compare(*names), separators=(",", ":")))
         except (OSError, ValueError) as error:
-            found = PixelOutcome(None, str(error))
+            found = PixelOutcome(None, str(error), isinstance(error, DumpGone))
         with self._lock:
             self.compared += 1
             self._held[pair] = found
             if found.failure is not None:
-                self.failed += 1
+                self.failed += not found.waiting
+                self.waiting += found.waiting
                 self._failed.add(pair)
             if found != before:
                 self._new[pair] = found
@@ -121,8 +124,8 @@ class PixelComparisons:
     def commit(self) -> None:
         """Write the comparisons made since the last commit."""
         rows = [
-            {"picture_a": a, "picture_b": b, "recipe": self._recipe, "outcome": text, "failure": failure}
-            for (a, b), (text, failure) in self._new.items()
+            {"picture_a": a, "picture_b": b, "recipe": self._recipe, **found._asdict(), "outcome": found.text}
+            for (a, b), found in self._new.items()
         ]
         for each in self._dependents if rows else ():
             each.forget_recipe()
@@ -138,8 +141,8 @@ class PixelComparisons:
 
 
 def failures(table: FactTable) -> int:
-    """Count the pairs of a table that could not be compared."""
-    return int(table.dataset().count_rows(filter="failure is not null"))
+    """Count the pairs of a table that could not be compared and that the next run tries again."""
+    return int(table.dataset().count_rows(filter="failure is not null and (waiting is null or not waiting)"))
 
 
 class TrainingComparisons(PixelComparisons):
@@ -170,13 +173,11 @@ class TrainingComparisons(PixelComparisons):
         pair = self._digest(a), self._digest(b)
         if pair[0] > pair[1]:  # always in one order: which picture is laid over which may change the measurements
             pair, a, b = pair[::-1], b, a
-        text, failure = self.outcome(pair, self._compare, a, b)
+        text, failure, _ = self.outcome(pair, self._compare, a, b)
         return PixelComparison(same=False, failure=failure) if text is None else PixelComparison(*json.loads(text))
 
     def _compare(self, a: int, b: int) -> tuple[object, ...]:
         found = self._comparer.same(int(self._rows.ids[a]), int(self._rows.ids[b]), self._overlap)
-        if found.failure is not None:
-            raise ValueError(found.failure)
         return astuple(found)[:-1]
 
     def _digest(self, index: int) -> str:

@@ -39,10 +39,26 @@ class DueShard:
 def due_shards(facts: Facts, makers: Makers) -> list[DueShard]:
     """Return the shards whose delivery, metadata, encoders or rules changed since they were fingerprinted.
 
+    A shard whose image dump is gone is not due: see `outdated_for_good`.
+
     Args:
         facts: The fact tables; landed shards and notes are read.
         makers: The current rules and encoders.
     """
+    return [each for each in _outdated(facts, makers) if not each.shard.files.images_gone]
+
+
+def outdated_for_good(facts: Facts, makers: Makers) -> list[DueShard]:
+    """Return the shards that would be due, but keep their fingerprints as they are: their image dumps are gone.
+
+    Args:
+        facts: The fact tables; landed shards and notes are read.
+        makers: The current rules and encoders.
+    """
+    return [each for each in _outdated(facts, makers) if each.shard.files.images_gone]
+
+
+def _outdated(facts: Facts, makers: Makers) -> list[DueShard]:
     landed = landed_shards(facts, "images_path is not null")
     if not landed:
         return []  # without loading an encoder

@@ -4,7 +4,7 @@ What belongs here: the fact table `fingerprinted_shards`. What does not: which s
 (`fingerprints/due_shards.py`), writing fingerprints (`fingerprints/shard_writer.py`).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,10 @@ from orchestration.facts.filters import equals, is_in
 from orchestration.fingerprints.due_shards import DueShard
 from orchestration.fingerprints.kinds import COPY, EMBEDDINGS, HASHES, IMAGES, REDOWNLOAD, SEMANTIC, TABLES
 from orchestration.fingerprints.makers import Makers
+from transforms.catalog.columns import LandingError
+from transforms.catalog.landing import LandedShard
 from transforms.fingerprints.shard import Account
+from transforms.readable import count
 
 _OWNERS = {HASHES: not_taken.DUMP, REDOWNLOAD: not_taken.SECOND_DUMP}
 _FIRST_DUMP = is_in("fingerprint", (HASHES, COPY, SEMANTIC))
@@ -140,6 +143,39 @@ def unusable_shards(facts: Facts) -> dict[str, str]:
         {each.files.partition: "its pictures are not fingerprinted yet; run again" for each in waiting}
         | broken_shards(facts)
         | {each.files.partition: each.failure for each in landed if each.failure}
+    )
+
+
+def require_embeddings(facts: Facts, makers: Makers, landed: Sequence[LandedShard]) -> None:
+    """Refuse an encoder that did not embed pictures whose image dumps are gone: nothing else can embed them now.
+
+    Args:
+        facts: The fact tables; `fingerprinted_shards` is read.
+        makers: The encoders of the settings.
+        landed: The shards as they are now.
+
+    Raises:
+        LandingError: The message names the encoders and the fix.
+    """
+    gone = {each.shard_id for each in landed if each.files.images_gone}
+    if not gone:
+        return
+    rows = facts["fingerprinted_shards"].read(["shard_id", "fingerprint", "dataset", "encoder"]).to_pylist()
+    for kind in makers.encoder_names:
+        wanted = makers.encoder_id(kind)
+        others = [row for row in rows if row["fingerprint"] == kind and row["shard_id"] in gone]
+        if others := [row for row in others if row["encoder"] != wanted]:
+            raise LandingError(
+                f"encoders.{kind} is {wanted}, but {others[0]['encoder']} embedded {count(len(others), 'shard')} of "
+                f"{others[0]['dataset']!r} whose image dumps are gone: put them back, or set the encoder as it was"
+            )
+
+
+def outdated_sentence(kept: Sequence[DueShard]) -> str:
+    """Return a sentence about shards whose fingerprints cannot be renewed."""
+    return (
+        f"{count(len(kept), 'shard')} such as {kept[0].partition} keep their fingerprints although rules or encoders "
+        "changed, because their image dumps are gone; put them back to renew them"
     )
 
 

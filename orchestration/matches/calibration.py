@@ -15,7 +15,7 @@ import pyarrow as pa
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, is_in
 from orchestration.facts.recipes import older_recipe, recipe
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import DumpGone, TrainingPictures
 from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.progress import say, track
 from transforms import pictures
@@ -28,6 +28,7 @@ from transforms.hashing.digest_arrays import Lookup
 from transforms.matches import edits
 from transforms.matches.edits import Edit
 from transforms.pictures import PICTURE_ENDINGS, Pixels
+from transforms.readable import count
 
 CODE = 2  # raise when the same pictures would be edited or embedded otherwise
 NOT_TRAINED = "not_trained"
@@ -65,6 +66,40 @@ class CalibrationPicture:
     def population(self) -> str:
         """`not_trained`, or how much of a training picture it shows: `whole` or `part`."""
         return self.edit.kind if self.edit else NOT_TRAINED
+
+
+@dataclass
+class LeftOut:
+    """Counts of pictures that are not embedded.
+
+    Attributes:
+        failed: Those that could not be reached, which the next run tries again.
+        waiting: Those whose image dump is gone.
+        unusable: Those that cannot be decoded, or not be edited.
+    """
+
+    failed: int = 0
+    waiting: int = 0
+    unusable: int = 0
+
+    def add(self, name: str, error: OSError | ValueError) -> None:
+        """Count a picture, and say it unless its dump is gone: of those there may be as many as the sample has.
+
+        Args:
+            name: The picture.
+            error: Why it is left out.
+        """
+        self.waiting += isinstance(error, DumpGone)
+        self.failed += isinstance(error, OSError) and not isinstance(error, DumpGone)
+        self.unusable += isinstance(error, ValueError)
+        if not isinstance(error, DumpGone):
+            say(f"left out of the null distribution: {name}: {error}")
+
+    def say_waiting(self) -> None:
+        """Say how many wait for a dump, if any do."""
+        if self.waiting:
+            these = count(self.waiting, "picture")
+            say(f"warning: {these} left out of the null distribution: their image dumps are gone; put them back")
 
 
 @dataclass(frozen=True)
@@ -159,10 +194,11 @@ def embed(
     encoder: Encoder,
     views: Sequence[View],
     at_once: int,
+    left_out: LeftOut,
 ) -> Iterator[tuple[list[CalibrationPicture], Vectors]]:
     """Embed the views of new pictures, and yield all pictures with their vectors in batches.
 
-    A picture that cannot be read is logged and left out. Pictures that left the sample are deleted.
+    A picture that cannot be read is counted and left out. Pictures that left the sample are deleted.
 
     Args:
         sampled: The pictures.
@@ -171,6 +207,7 @@ def embed(
         encoder: Encoder of the views.
         views: The views of generations.
         at_once: Count of views embedded at once.
+        left_out: Counts the pictures that cannot be read.
 
     Yields:
         Pictures, and their vectors, float32 (n, views, d).
@@ -180,7 +217,8 @@ def embed(
     due = [picture for picture in sampled if picture.key not in done]
     size = max(1, at_once // len(views))
     for batch in batched(track(due, "embedding pictures of the null distribution", len(due)), size):
-        _embed(batch, reader, table, encoder, views)
+        _embed(batch, reader, table, encoder, views, left_out)
+    left_out.say_waiting()
     gone = done - {picture.key for picture in sampled}
     for keys in batched(sorted(gone), _DELETED):
         table.delete(
@@ -208,13 +246,14 @@ def _embed(
     table: FactTable,
     encoder: Encoder,
     views: Sequence[View],
+    left_out: LeftOut,
 ) -> None:
     keys, parts = [], []
     for picture in batch:
         try:
             pixels = reader.pixels(picture)
         except (OSError, ValueError) as error:
-            say(f"left out of the null distribution: {picture.path or picture.digest}: {error}")
+            left_out.add(picture.path or picture.digest, error)
             continue
         keys.append(picture.key)
         parts += [view.cut(pixels) for view in views]

@@ -216,7 +216,7 @@ def measure(
         for each, scored in zip(batch, _scores(batch, search), strict=True):
             evidence = []
             for picture, score, box in scored:
-                text, failure = comparisons.known(_pair(each.query, search.pictures, picture))
+                text, failure, _ = comparisons.known(_pair(each.query, search.pictures, picture))
                 comparison = Comparison(picture, score, box, _alignment(text), failure)
                 evidence.append(rules.measure(each.query, each.equal, comparison, search.pictures))
             yield evidence

@@ -174,7 +174,7 @@ def compare(
     compared = []
     for each in track(matches, "comparing pictures of the null distribution", len(matches)):
         pair = " ".join(filter(None, each.picture.key)), reader.index.hex_digest(each.index)
-        text, failure = comparisons.outcome(pair, confirm, each.picture, each.index)
+        text, failure, _ = comparisons.outcome(pair, confirm, each.picture, each.index)
         compared.append(replace(each, confirmed=None if text is None else json.loads(text), failure=failure))
     comparisons.close()
     return compared

@@ -11,7 +11,7 @@ from functools import cache
 
 import duckdb
 
-from orchestration.catalog import absences, opt_outs, shards
+from orchestration.catalog import absences, gone_dumps, opt_outs, shards
 from orchestration.catalog.opt_outs import OptOutList
 from orchestration.duplicates.copy_joins import EmbeddingJoin, HashJoin
 from orchestration.facts import Facts
@@ -109,7 +109,7 @@ def _landing(facts: Facts, settings: Settings, found: _Found) -> tuple[set[str],
     known = shards.landed_shards(facts)
 
     def look() -> list[Shard]:
-        delivered = shards.discover(settings, counts)
+        delivered = gone_dumps.with_gone_dumps(shards.discover(settings, counts), known, settings.datasets, facts)
         absences.require_datasets(delivered, known, settings.datasets, counts, ())
         return delivered
 
@@ -164,7 +164,9 @@ def _fingerprints(facts: Facts, makers: Makers, fresh: set[str], pictured: set[s
     if again := stale - new:
         why = "new pictures, metadata, encoder or rules; or a run that was stopped"
         told.append(f"pictures of {count(len(again), 'shard')} again ({_named(sorted(again))}: {why})")
-    found.add("fingerprints", told, f"done for {count(len(known), 'shard')}")
+    gone = sum(each.files.images_gone for each in shards.landed_shards(facts))
+    left = f", {gone:,} of them without an image dump any more" if gone else ""
+    found.add("fingerprints", told, f"done for {count(len(known), 'shard')}{left}")
     return stale
 
 

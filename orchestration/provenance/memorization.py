@@ -16,7 +16,7 @@ import pyarrow as pa
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, is_in
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import DumpGone, TrainingPictures
 from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.progress import track
 from orchestration.settings.sections import Memorization
@@ -116,6 +116,9 @@ class MemorizationMeasures:
     """Measures pairs and sources. If a picture cannot be read, the row states it, and the next run tries again.
 
     Each training picture is scaled to 32 × 32 once in the life of a warehouse.
+
+    Attributes:
+        waiting: Rows that lack a picture whose image dump is gone. They are measured once it is back.
     """
 
     def __init__(self, small: FactTable, index: PictureIndex, load: TrainingPictures, cut: Memorization) -> None:
@@ -127,6 +130,7 @@ class MemorizationMeasures:
             load: Reads the pixels of a training row.
             cut: `[memorization]`.
         """
+        self.waiting = 0
         self._small_pictures, self._index, self._load, self._cut = small, index, load, cut
         self._training = lru_cache(_CACHED)(self._read_training)
         self._generation = lru_cache(1)(self._read_generation)
@@ -146,9 +150,10 @@ class MemorizationMeasures:
             unread = next((failures[i] for i in (pair.source, *pair.near.tolist()) if i in failures), None)
             try:
                 if unread:
-                    raise ValueError(unread)
+                    raise unread
                 yield row | self._distances(pair, small) | {"recipe": pair.made_by}
             except (OSError, ValueError) as error:
+                self.waiting += isinstance(error, DumpGone)
                 yield row | {"recipe": "", "failure": str(error)}
 
     def _distances(self, pair: MemorizedPair, small: dict[int, Pixels]) -> dict[str, object]:
@@ -167,7 +172,7 @@ class MemorizationMeasures:
             "neighbours": len(near),
         }
 
-    def _small(self, indices: Indices) -> tuple[dict[int, Pixels], dict[int, str]]:
+    def _small(self, indices: Indices) -> tuple[dict[int, Pixels], dict[int, OSError | ValueError]]:
         """Return training pictures at 32 × 32, and why some cannot be read. Stores new ones."""
         table = self._small_pictures
         by_digest = {self._index.hex_digest(i): i for i in indices.tolist()}
@@ -176,7 +181,7 @@ class MemorizationMeasures:
             for row in table.read(where=is_in("pixel_sha256", digests)).to_pylist():
                 shape = (memorization.SMALL, memorization.SMALL, 3)
                 small[by_digest[row["pixel_sha256"]]] = np.frombuffer(row["pixels"], np.uint8).reshape(shape)
-        new, failures = [], {}
+        new, failures = [], dict[int, OSError | ValueError]()
         for digest, index in by_digest.items():
             if index in small:
                 continue
@@ -184,7 +189,7 @@ class MemorizationMeasures:
             try:
                 small[index] = memorization.resize(self._load(sample_id), memorization.SMALL)
             except (OSError, ValueError) as error:
-                failures[index] = f"training row {sample_id}: {error}"
+                failures[index] = _of_row(sample_id, error)
                 continue
             new.append({"pixel_sha256": digest, "pixels": small[index].tobytes()})
         table.upsert(pa.Table.from_pylist(new, table.schema))
@@ -195,19 +200,23 @@ class MemorizationMeasures:
         source = self._index.index(sample_id)
         cluster = self._index.cluster(source)
         others = cluster[cluster != source][: self._cut.eidetic_pictures]
-        rows, compared, failure = int(self._index.row_counts[source]), 1, None
+        rows, compared = int(self._index.row_counts[source]), 1
+        errors: list[OSError | ValueError] = []
         try:
             own = [memorization.tiles(self._training(source))] if len(others) else []
         except (OSError, ValueError) as error:
-            others, failure = others[:0], str(error)
+            others = others[:0]
+            errors.append(error)
         for other in others.tolist():
             try:
                 apart = memorization.tile_distances([*own, memorization.tiles(self._training(other))])[0, 1]
             except (OSError, ValueError) as error:
-                failure = f"training row {int(self._index.ids[other])}: {error}"
+                errors.append(_of_row(int(self._index.ids[other]), error))
                 continue
             compared += 1
             rows += int(self._index.row_counts[other]) if apart <= self._cut.delta else 0
+        failure = str(errors[-1]) if errors else None
+        self.waiting += bool(errors) and all(isinstance(error, DumpGone) for error in errors)
         return {
             "sample_id": sample_id,
             "recipe": "" if failure else self.eidetic_recipe(sample_id),
@@ -225,6 +234,11 @@ class MemorizationMeasures:
         return recipe(
             "eidetic count", CODE, cut.delta, cut.eidetic_pictures, digests, self._index.row_counts[cluster].tolist()
         )
+
+
+def _of_row(sample_id: int, error: OSError | ValueError) -> OSError | ValueError:
+    told = f"training row {sample_id}: {error}"
+    return DumpGone(told) if isinstance(error, DumpGone) else ValueError(told)
 
 
 def measure_pairs(

@@ -103,6 +103,7 @@ class CasePages:
             version=self.publication.number,
             published_at=self.publication.published_at,
             unsearched=about.get("unsearched"),
+            not_compared=about.get("not_compared") or 0,
         )
 
     def _thresholds(self, case: Case) -> tuple[Measurement, ...]:

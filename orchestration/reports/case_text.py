@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestration.reports.cases import Case, value_text
-from transforms.readable import printable
+from transforms.readable import count, printable
 
 _FIRST = ("verdict", "picture", "sample_id", "dataset", "duplicate_count", "recalled_count", "recalled", "hosts")
 _NOT_PRINTED = ("rank", "license", "url_host", "homography", "thresholds")
@@ -42,4 +42,6 @@ def _doubt(about: Mapping[str, Any]) -> str:
         return ""
     if about.get("unsearched"):
         return f" (inconclusive: {printable(about['unsearched'])})"
+    if failed := about.get("not_compared"):
+        return f" (inconclusive: {count(failed, 'candidate')} not compared by pixels, see matches.evidence)"
     return f" (inconclusive: {about['coverage']:.1%} searched, {about['required_coverage']:.1%} required)"

@@ -1,7 +1,7 @@
 -- One row per shard: a metadata file and the image dump (tar, parquet or folder) of the same name, as found on the last look.
 -- Nothing is left out in silence: a file that could not be used is here with its reason.
 -- unique: dataset, shard
--- not_null: shard_id, dataset, shard, status
+-- not_null: shard_id, dataset, shard, status, images_gone
 -- assert: status in ('ok', 'images_only', 'broken', 'failed')
 -- assert: (status = 'failed') = (failure is not null)
 -- assert: status <> 'broken' or broken is not null
@@ -11,6 +11,7 @@
 -- column rows: training rows that the metadata file lists
 -- column metadata_path: the metadata file; NULL where there is none
 -- column images_path: the image dump; NULL where there is none
+-- column images_gone: whether the dump's files are gone since they were fingerprinted; the fingerprints stay in use, and what needs the pixels waits for the files
 -- column unlisted_examples: names of some of them
 -- column shard_id: the high bits of the ids of its rows
 -- column status: ok, images_only (a dump without metadata of the same name), broken (its dump cannot be read whole, or none of its pictures has a row), or failed (its metadata cannot be used)
@@ -25,7 +26,8 @@
 
 with described as (
     select
-        landing.* exclude (failure),
+        landing.* exclude (failure, images_gone),
+        coalesce(landing.images_gone, false) as images_gone,
         -- a dump that holds its rows itself has no other file that could be at fault
         landing.images_path is not null and coalesce(landing.metadata_path = landing.images_path, true) as rows_of_dump,
         if(rows_of_dump, null, landing.failure) as failure,
@@ -55,6 +57,7 @@ select
     repaired_rows,
     metadata_path,
     images_path,
+    images_gone,
     pictures,
     unlisted,
     unlisted_examples,

@@ -6,7 +6,7 @@
 -- from the pairs that the joins found. Captions are grouped anew as a whole: each is compared with the captions that
 -- lead groups, and their recall is a share of captions.
 -- unique: method
--- not_null: method, compares, computed, joins, compared, pairs
+-- not_null: method, compares, computed, joins, compared, pairs, not_compared
 -- assert: not computed or exact is not null
 -- assert: exact is null or not exact or recall is null
 -- assert: recall is null or (recall between recall_low and recall_high)
@@ -21,6 +21,8 @@
 -- column compared: different values that are there and were compared; for sha256 and pixels rows
 -- column pairs: pairs of these values found within the threshold; for sha256 and pixels pairs of rows, as in duplicates.pairs;
 --     for captions no pairs, but the captions that are tied to the head of their group
+-- column not_compared: of the pairs by embedding, those whose pixels could not be compared, so that they count as different pictures
+-- column not_compared_because: why, of one of them
 -- column recall: for embedding the share of pairs, of a sample of pictures with all, that the cells bring together; for
 --     captions the share of sampled captions near an earlier head that are tied to one; NULL where exact or nothing was near
 -- column recall_low: lower end of its interval of 95 %
@@ -60,6 +62,12 @@ equal as (
     left join duplicates.pairs using (method)
     where methods.kind is null
     group by all
+),
+
+failed as (
+    select 'embedding' as method, count(*) as pairs, any_value(failure) as failure
+    from duplicates.pairs
+    where failure is not null
 )
 
 select
@@ -71,6 +79,8 @@ select
     coalesce(joined.joins, 0) as joins,
     coalesce(equal.compared, joined.compared, 0) as compared,
     coalesce(equal.pairs, joined.pairs, 0) as pairs,
+    coalesce(failed.pairs, 0) as not_compared,
+    failed.failure as not_compared_because,
     joined.recall,
     joined.recall_low,
     joined.recall_high,
@@ -78,4 +88,5 @@ select
 from methods
 left join equal using (method)
 left join joined using (kind)
+left join failed using (method)
 order by methods.place

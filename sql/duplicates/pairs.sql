@@ -16,6 +16,7 @@
 -- column distance: sha256, pixels: 0; pdq: bits of 256; aligned: root mean square of aligned pixels; similar: 1 - cosine
 -- column threshold: the largest distance the method admits
 -- column copy_score: cosine of the copy embeddings, where they were compared
+-- column failure: why the two could not be compared by pixels, so that they are not duplicates; NULL where they could, or need not be
 
 select pairs.*
 from lance_duplicate_pairs as pairs

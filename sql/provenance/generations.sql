@@ -1,11 +1,12 @@
 -- One row per generation: what is it, at its strongest, and what was searched to say so?
 -- unique: generation_id
--- not_null: generation_id, verdict, sources, searched, searchable, coverage, required_coverage, conclusive
+-- not_null: generation_id, verdict, sources, searched, searchable, coverage, required_coverage, conclusive, not_compared
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar', 'no_match_found', 'not_searched')
 -- assert: (sources > 0) = (verdict in ('exact', 'copy', 'partial_copy', 'similar'))
 -- assert: coverage between 0 and 1
 -- assert: conclusive or verdict in ('similar', 'no_match_found', 'not_searched')
 -- assert: not conclusive or verdict <> 'not_searched'
+-- assert: not_compared = 0 or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
 -- assert: unsearched is null or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
 -- column verdict: of the best source; no_match_found where there is none; not_searched where the image could not be read
 -- column sources: different training pictures it likely comes from
@@ -13,7 +14,8 @@
 -- column searchable: training rows there are
 -- column coverage: searched / searchable; a no_match_found says nothing about the rest
 -- column required_coverage: thresholds.coverage: the coverage from which not having found a copy says something
--- column conclusive: false where searching the rest could still turn up a copy: not searched at all, or no copy confirmed and either coverage below required_coverage or a part of the file unsearched. Such a no_match_found is shown as inconclusive. A copy that was found stays one, whatever was not searched
+-- column conclusive: false where searching the rest could still turn up a copy: not searched at all, or no copy confirmed and coverage below required_coverage, a part of the file unsearched, or a candidate not compared. Such a no_match_found is shown as inconclusive. A copy that was found stays one, whatever was not searched
+-- column not_compared: candidates whose pixels could not be compared with it, because a picture could not be read; matches.evidence says why
 -- column failure: why a generation could not be searched
 -- column unsearched: what the file may show that was not searched: further frames or pages, or pixels under its transparency
 -- column generation_id: of catalog.generations
@@ -38,6 +40,13 @@ found as (
     group by generation_id
 ),
 
+failed as (
+    select generation_id, count(*) as candidates
+    from matches.evidence
+    where failure is not null
+    group by generation_id
+),
+
 described as (
     select
         generations.generation_id,
@@ -56,6 +65,7 @@ described as (
         extent.searchable::bigint as searchable,
         coalesce(if(generations.status = 'failed', 0, extent.searched) / nullif(extent.searchable, 0), 0)::double as coverage,
         settings.coverage as required_coverage,
+        coalesce(failed.candidates, 0) as not_compared,
         generations.failure,
         generations.unsearched
     from catalog.generations
@@ -63,6 +73,7 @@ described as (
     cross join settings
     left join provenance.sources as best on best.generation_id = generations.generation_id and best.rank = 1
     left join found on found.generation_id = generations.generation_id
+    left join failed on failed.generation_id = generations.generation_id
     left join matches.significance on significance.generation_id = generations.generation_id
 )
 
@@ -70,7 +81,8 @@ select
     * exclude (failure, unsearched),
     case
         when verdict = 'not_searched' then false
-        when verdict in ('similar', 'no_match_found') then coverage >= required_coverage and unsearched is null
+        when verdict in ('similar', 'no_match_found') then
+            coverage >= required_coverage and unsearched is null and not_compared = 0
         else true
     end as conclusive,
     failure,

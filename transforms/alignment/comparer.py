@@ -67,17 +67,14 @@ class Comparer[Name: Hashable]:
     def same(self, a: Name, b: Name, overlap: float) -> PixelComparison:
         """Return whether two pictures are the same: pixels confirm it, and they share enough of both.
 
-        If a picture cannot be read, `same` is false and `failure` says why.
+        Raises what loading them raises.
 
         Args:
             a: A name.
             b: Another.
             overlap: Least share of both pictures that they must have in common.
         """
-        try:
-            alignment = self(a, b)
-        except (OSError, ValueError) as error:
-            return PixelComparison(same=False, failure=str(error))
+        alignment = self(a, b)
         if alignment is None:
             return PixelComparison(same=False)
         shared = min(alignment.overlap_a, alignment.overlap_b) >= overlap

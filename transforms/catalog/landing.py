@@ -7,7 +7,7 @@ resolving paths (`storage/stores.py`).
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -64,12 +64,17 @@ class LandingFile:
 
 @dataclass(frozen=True)
 class Shard:
-    """A metadata file and the image dump of the same name; one of them may be absent, or both may be one parquet."""
+    """A metadata file and the image dump of the same name; one of them may be absent, or both may be one parquet.
+
+    `images_gone` says that `images` is the dump that was fingerprinted, and that its files are gone since. Two
+    shards are equal without regard to it: their rows and fingerprints are the same.
+    """
 
     dataset: str
     name: str
     metadata: LandingFile | None
     images: LandingFile | None
+    images_gone: bool = field(default=False, compare=False)
 
     @property
     def partition(self) -> str:
@@ -106,19 +111,20 @@ class LandedShard:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "LandedShard":
         """Read a row of the fact table."""
-        files = (
+        metadata, images = (
             LandingFile(**{name: row[f"{kind}_{name}"] for name in _DELIVERY}) if row[f"{kind}_path"] else None
             for kind in ("metadata", "images")
         )
         seen = {name: row[name] for name in ("shard_id", "status", "failure", "rows", "repaired_rows", "readable_path")}
         forms = None if row["forms"] is None else tuple(row["forms"])
-        shard = Shard(row["dataset"], row["shard"], *files)
+        shard = Shard(row["dataset"], row["shard"], metadata, images, images_gone=bool(row["images_gone"]))
         return cls(files=shard, columns=tuple(row["columns"]), forms=forms, **seen)
 
     def row(self) -> dict[str, Any]:
         """Write a row of the fact table."""
         seen = {name: value for name, value in vars(self).items() if name != "files"}
-        return seen | {"dataset": self.files.dataset, "shard": self.files.name} | self.delivery
+        named = {"dataset": self.files.dataset, "shard": self.files.name, "images_gone": self.files.images_gone}
+        return seen | named | self.delivery
 
     @property
     def delivery(self) -> dict[str, str | int | None]:
@@ -162,10 +168,11 @@ def find_shards(
     if not metadata:
         rows = {name: entry for name, entry in pictures.items() if _is_parquet(entry)}
     names = sorted(rows.keys() | pictures.keys())
-    return [
-        Shard(dataset, name, *(LandingFile.of(found[name]) if name in found else None for found in (rows, pictures)))
-        for name in names
-    ]
+    return [Shard(dataset, name, _file(rows.get(name)), _file(pictures.get(name))) for name in names]
+
+
+def _file(entry: Entry | None) -> LandingFile | None:
+    return LandingFile.of(entry) if entry else None
 
 
 def _found(pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:

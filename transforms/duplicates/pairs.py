@@ -79,6 +79,7 @@ PAIR = {
     "pdq_distance": pl.Int32,
     "aligned_distance": pl.Float64,
     "inliers": pl.Int32,
+    "failure": pl.String,
 }
 
 
@@ -259,7 +260,8 @@ def _compared(
     bits = int(pictures.bits(a, b)) if pictures.comparable[[a, b]].all() else None
     ids = int(pictures.ids[a]), int(pictures.ids[b])
     method = "aligned" if comparison.same else "similar"
-    return *ids, method, distance, limit, cosine, bits, comparison.aligned_distance, comparison.inliers
+    pixels = comparison.aligned_distance, comparison.inliers, comparison.failure
+    return *ids, method, distance, limit, cosine, bits, *pixels
 
 
 def _rows(pictures: Pictures, ties: Ties) -> pa.Table:

@@ -74,6 +74,7 @@ class CasePage:
         errors: How often verdicts and p-values were wrong on pictures of known truth.
         reliability: How often p-values fell below each level.
         unsearched: What the file may show that was not searched, or None.
+        not_compared: Candidates whose pixels could not be compared.
     """
 
     generation_id: str
@@ -96,6 +97,7 @@ class CasePage:
     errors: tuple[Measurement, ...] = ()
     reliability: tuple[ReliabilityPoint, ...] = ()
     unsearched: str | None = None
+    not_compared: int = 0
 
 
 def render(case: CasePage, reports: str | None = None) -> str:

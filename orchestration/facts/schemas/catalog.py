@@ -23,6 +23,7 @@ TABLES = (
             "forms": pa.list_(pa.string()),  # how each column of that file is read; null from an older release
             **{f"metadata_{name}": kind for name, kind in _FILE.items()},
             **{f"images_{name}": kind for name, kind in _FILE.items()},
+            "images_gone": pa.bool_(),  # null from an older release
         },
     ),
     TableDefinition(
@@ -60,6 +61,7 @@ MEANINGS = {
         "images_path": "the image dump; null where there is none",
         "images_size": "its size in bytes",
         "images_mtime_ns": "when it was last changed, in nanoseconds",
+        "images_gone": "whether its files are gone since they were fingerprinted; the fingerprints stay",
     },
     "not_taken": {
         "owner": "who counted: the folders of a dataset, a dump, or a source of generations",

@@ -29,6 +29,7 @@ COMPARISON = {
     "recipe": pa.string(),
     "outcome": pa.string(),  # JSON
     "failure": pa.string(),  # why a picture could not be read; the next run tries again
+    "waiting": pa.bool_(),  # whether it waits for an image dump instead; null from an older release
 }
 
 

@@ -70,6 +70,7 @@ TABLES = (
             "pdq_distance": pa.int32(),
             "aligned_distance": pa.float64(),
             "inliers": pa.int32(),
+            "failure": pa.string(),  # why a picture could not be read
         },
     ),
     TableDefinition(

@@ -62,6 +62,7 @@ _EVERYWHERE = {
     "distance": "how far apart the two are, by the method",
     "confirmed": "whether aligned pixels confirm the copy",
     "outcome": "the measurements, as JSON",
+    "waiting": "whether the failure lasts until an image dump that is gone is back",
     "p_value": "how often a picture that is not in the training set has a best match this strong",
     "pairs": "pairs that were found",
     "pictures": "count of pictures",
