@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from orchestration.duplicates.pixel_comparisons import PixelComparisons, PixelOutcome, failures
 from orchestration.facts import Facts, FactTable
+from orchestration.facts.training_pictures import TrainingPictures
+from transforms.pictures import Bounds
 
 TABLES = ("pixel_comparisons", "match_comparisons", "calibration_comparisons")
 
@@ -54,6 +57,22 @@ def test_a_failure_is_stored_and_tried_again_by_the_next_run(table: FactTable) -
     third.close()
     assert failures(table) == 0 and third.changed
     assert table.read(["outcome"])["outcome"].to_pylist() == ["true"]
+
+
+@pytest.mark.parametrize("landed", [{"images_path": None}, {"images_path": "away.tar", "images_gone": True}])
+def test_a_pair_whose_dump_is_gone_waits_for_it(table: FactTable, tmp_path: Path, landed: dict[str, object]) -> None:
+    facts = Facts(tmp_path)
+    for name, row in (("image_fingerprints", {"sample_id": 7, "shard_id": 1}), ("landing_shards", landed)):
+        facts[name].upsert(pa.Table.from_pylist([{"shard_id": 1} | row], facts[name].schema))
+    load = TrainingPictures(facts, Bounds())
+    first = opened(table)
+    found = first.outcome(("a", "b"), load, 7)
+    assert found.waiting and found.failure is not None and "is gone; put it back" in found.failure
+    first.close()
+    assert (first.failed, first.waiting, failures(table)) == (0, 1, 0), "the next run does not try in vain"
+    second = opened(table)
+    assert second.known(("a", "b")) == found
+    assert second.outcome(("a", "b"), lambda: True) == PixelOutcome("true"), "where there is reason to, it is tried"
 
 
 def test_what_is_made_of_outcomes_is_stale_before_one_changes(table: FactTable) -> None:
