@@ -38,10 +38,10 @@ def of_warehouse(settings: Settings) -> Guard:
         ValueError: If the bundle cannot be used.
         RuntimeError: If the encoder cannot be loaded.
     """
-    bundle, encoder = folders.newest(settings.home), settings.encoders.copy_
+    bundle, encoder = folders.newest(settings.home), settings.encoders.by_purpose.get("copy")
     if bundle is None:
         raise LookupError(f"{settings.home} has no guard bundle; write one with `raisonne export guard`")
-    return _current(bundle, None if built_in(encoder) else encoder, settings)
+    return _current(bundle, None if encoder is None or built_in(encoder) else encoder, settings)
 
 
 def _current(bundle: Path, encoder: str | None, settings: Settings) -> Guard:

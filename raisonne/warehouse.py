@@ -172,7 +172,10 @@ class Warehouse:
         from transforms import encoders
         from transforms.fingerprints import fingerprint
 
-        encoder = encoders.load(self._settings.encoders.copy_)
+        name = self._settings.encoders.by_purpose.get("copy")
+        if name is None:
+            raise encoders.EncoderUnavailable("encoders.copy is none: this warehouse has no embeddings to compare with")
+        encoder = encoders.load(name)
         [(stored,)] = self.connection.execute(_ENCODERS).fetchall()
         if str(encoder.id) not in stored:
             raise encoders.EncoderMismatch(

@@ -45,8 +45,8 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     """
     facts, limits, chosen = warehouse.facts, warehouse.pixel_limits, warehouse.settings.calibration
     held_out = calibration.held_out_paths(chosen.held_out)
-    if not scores.is_needed(facts, chosen):
-        scores.clear_outdated(facts)
+    if warehouse.copy_encoder is None or not scores.is_needed(facts, chosen):
+        scores.clear_outdated(facts, embedded=warehouse.copy_encoder is not None)
         return _report(facts, context)
     size, neighbours = warehouse.settings.limits.null_sample, warehouse.settings.limits.neighbours
     tables, compared = [facts[name] for name in scores.TABLES], facts["calibration_comparisons"]
@@ -95,8 +95,8 @@ def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehou
     made_by = recipe("background state", scores.CODE, training, generations.version, size, warehouse.views)
     scored = 0
     if table.recipe != made_by:
-        if generations.dataset().count_rows(filter="status <> 'failed'"):
-            searched = read_search(facts, warehouse.encoder().id, warehouse.views, warehouse.settings)
+        if (encoder := warehouse.copy_encoder) and generations.dataset().count_rows(filter="status <> 'failed'"):
+            searched = read_search(facts, encoder, warehouse.views, warehouse.settings)
             scored = backgrounds.update(searched, size)
         else:
             table.clear()

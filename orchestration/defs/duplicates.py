@@ -29,7 +29,7 @@ def near_hashes(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     """Every pair of different PDQ hashes within `thresholds.pdq` bits, found exactly; new ones are joined with all."""
     facts, settings = warehouse.facts, warehouse.settings
     forget_outdated_shards(facts)
-    join = copy_joins.HashJoin(facts, warehouse.encoder().id, settings.thresholds.pdq, settings.compute)
+    join = copy_joins.HashJoin(facts, warehouse.copy_encoder, settings.thresholds.pdq, settings.compute)
     notes = copy_joins.update(join)
     return asset_metadata.fact_result(facts, "near_hashes", _of_joins(notes))
 
@@ -46,12 +46,15 @@ def near_pictures(context: dg.AssetExecutionContext, warehouse: WarehouseResourc
     """Every pair of different pictures with close copy embeddings; new ones are joined with all.
 
     The join is exact, unless `joins.cosine` sets another; then the share of missed pairs is measured on a sample.
+    Without a copy encoder there are none.
     """
     facts, settings = warehouse.facts, warehouse.settings
     forget_outdated_shards(facts)
-    join = copy_joins.EmbeddingJoin(
-        facts, warehouse.encoder().id, settings.thresholds.similar, settings.joins, settings.compute
-    )
+    encoder = warehouse.copy_encoder
+    if encoder is None:
+        copy_joins.forget_embeddings(facts)
+        return asset_metadata.fact_result(facts, "near_pictures", _of_joins([]))
+    join = copy_joins.EmbeddingJoin(facts, encoder, settings.thresholds.similar, settings.joins, settings.compute)
     notes = copy_joins.update(join)
     return asset_metadata.fact_result(facts, "near_pictures", _of_joins(notes))
 
@@ -101,6 +104,6 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
 def cluster_members(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Components of the confirmed pairs, cut so that every member is confirmed against its representative."""
     facts, memory = warehouse.facts, int(warehouse.settings.joins.memory)
-    members.update(facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.encoder().id, memory)
+    members.update(facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.copy_encoder, memory)
     heads = facts["cluster_members"].read(["representative_id"])["representative_id"]
     return asset_metadata.fact_result(facts, "cluster_members", {"clusters": len(heads.unique())})

@@ -49,7 +49,7 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
     comparisons = PixelComparisons(compared, candidates.comparison_recipe(limits), (table, evidence))
     counts = SearchCounts()
     if outdated or failures(compared):
-        searched = read_search(facts, warehouse.encoder().id, warehouse.views, warehouse.settings)
+        searched = read_search(facts, warehouse.copy_encoder, warehouse.views, warehouse.settings)
         generations = readable_generations(facts, searched.encoder)
         counts = search.update_lists(searched, generations)
         equal = candidates.equal_pictures(facts, searched.pictures, generations)

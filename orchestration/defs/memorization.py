@@ -73,7 +73,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
         stored = keep_only(table, ((row["generation_id"], row["sample_id"]) for row in rows))
         counted = keep_only(counts, ((source,) for source in sources))
         if rows:
-            index = read_index(facts, warehouse.encoder().id)
+            index = read_index(facts, warehouse.copy_encoder)
             measures = MemorizationMeasures(facts["small_pictures"], index, warehouse.training_picture, cut)
             measured, failed = measure_pairs(facts, index, measures, cut, rows, stored)
             failed += count_eidetic(counts, measures, sources, counted)
@@ -101,11 +101,13 @@ def outlier_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     pairs = facts["match_evidence"].read(["sample_id"], memorization.CONFIRMED)
     sources = sorted(pairs["sample_id"].unique().to_pylist())
     training = [facts[name].version for name in _TRAINING]
-    made_by = recipe("outliers", CODE, sources, training, (cut.outlier_neighbours, cut.outlier_sample))
+    encoder = warehouse.copy_encoder
+    rules = [(cut.outlier_neighbours, cut.outlier_sample), *(() if encoder else ("no encoder",))]
+    made_by = recipe("outliers", CODE, sources, training, *rules)
     if table.recipe != made_by:
         rows = []
-        if sources:
-            index = read_index(facts, warehouse.encoder().id)
+        if sources and encoder:
+            index = read_index(facts, encoder)
             rows = [outlier_rows(index, sources, cut.outlier_sample, cut.outlier_neighbours)]
         table.replace(rows, made_by)
     return asset_metadata.fact_result(facts, "outlier_scores")

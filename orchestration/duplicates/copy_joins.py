@@ -46,7 +46,7 @@ class HashJoin:
     """The join of the different PDQ hashes within `radius` bits: always exact."""
 
     facts: Facts
-    encoder: EncoderId
+    encoder: EncoderId | None
     radius: int
     compute: Compute
 
@@ -163,6 +163,11 @@ class EmbeddingJoin:
             yield JoinedBlock(work.new[part.left], work.new[part.right], part.score)
         for part in track(across, "joining embeddings in cells", None, len):
             yield JoinedBlock(work.new[part.left], work.old[part.right], part.score)
+
+
+def forget_embeddings(facts: Facts) -> None:
+    """Forget the join of embeddings: the settings name no copy encoder. The embeddings themselves stay for later."""
+    IncrementalJoin(facts, PICTURES, set(), "").repair()
 
 
 def update(join: HashJoin | EmbeddingJoin) -> list[dict]:

@@ -26,7 +26,7 @@ _NUMBER = 4  # bytes
 
 
 def update(
-    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, encoder: EncoderId, memory: int
+    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, encoder: EncoderId | None, memory: int
 ) -> None:
     """Cut the clusters again if pairs or opt-outs changed, or if pictures could not be read the last time.
 
@@ -34,11 +34,12 @@ def update(
         facts: The fact tables.
         cut: When two rows show the same picture.
         training_picture: Reads the pixels of a row.
-        encoder: Of the copy embeddings.
+        encoder: Of the copy embeddings. None: there are none, and so no similarities.
         memory: Bytes of embeddings held at once.
     """
     table, similarities = facts["cluster_members"], facts["cluster_similarities"]
-    made_by = recipe("clusters", CODE, facts["duplicate_pairs"].version, facts["recalled_rows"].version)
+    versions = facts["duplicate_pairs"].version, facts["recalled_rows"].version
+    made_by = recipe("clusters", CODE, *versions, *(() if encoder else ("no encoder",)))
     recipes = PixelRecipes.of(facts, made_by)
     if recipes.hold((table, similarities)):
         return
@@ -46,6 +47,9 @@ def update(
     compared = _write_members(facts, cut, training_picture, pictures)
     # only now: a run that is killed before makes the members again
     table.note_recipe(recipes.after(compared.failed, compared.waiting))
+    if encoder is None:
+        similarities.replace([], made_by)
+        return
     vectors, owner = stored_vectors.read_vectors(facts, encoder, pictures)
     at_once = max(1, memory // (_NUMBER * vectors.dimension))
     rows = table.scan(["sample_id", "representative_id"])

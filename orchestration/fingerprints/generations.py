@@ -13,7 +13,7 @@ from itertools import batched
 
 import pyarrow as pa
 
-from orchestration.facts import Facts, FactTable
+from orchestration.facts import Facts
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import older_recipe, recipe
 from orchestration.fingerprints.kinds import COPY
@@ -97,7 +97,7 @@ class GenerationFingerprinter:
 
     Attributes:
         facts: The fact tables; `generation_fingerprints` and `generation_embeddings` are written.
-        makers: The rules, and the copy encoder.
+        makers: The rules, and the copy encoder, if there is one.
         views: The parts of a generation that are embedded.
         pace: The size of a batch and the number of threads.
     """
@@ -118,9 +118,12 @@ class GenerationFingerprinter:
             deleted ones.
         """
         backlog = self.backlog(current)
-        if current:  # vectors of another encoder go, and with them the notes that generations are done
-            encoder = self.makers.encoder(COPY)
-            self.facts["generation_embeddings"].reset(str(encoder.id), encoder.id.dimension)
+        encoder = self.makers.encoder(COPY) if current and COPY in self.makers.encoder_names else None
+        embeddings = self.facts["generation_embeddings"]
+        if encoder:  # vectors of another encoder go, and with them the notes that generations are done
+            embeddings.reset(str(encoder.id), encoder.id.dimension)
+        elif embeddings.dataset().count_rows():
+            embeddings.clear()
         failed = self._fingerprint(backlog.due, encoder) if backlog.due else 0
         self._describe(backlog.outdated)
         for sentence in _gone(backlog):
@@ -188,19 +191,21 @@ class GenerationFingerprinter:
         encoder, at = self.makers.encoder_id(COPY), found.location
         return code, encoder, self.makers.rules, generation, tuple(self.views), at.size, at.stamp
 
-    def _fingerprint(self, due: Sequence[FoundGeneration], encoder: Encoder) -> int:
+    def _fingerprint(self, due: Sequence[FoundGeneration], encoder: Encoder | None) -> int:
         """Fingerprint generations batch by batch, and return how many cannot be read."""
-        table = self.facts["generation_fingerprints"]
-        embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
-        embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
+        table, identity = self.facts["generation_fingerprints"], self.makers.encoder_id(COPY)
         opened = addresses.read_members(due)
+        if encoder:
+            embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
+            embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
         readings = work_ahead(lambda each: _read(*each, self.makers.rules, encoder, self.views), opened, self.pace)
         readings = track(readings, "fingerprinting generations", len(due))
         failed = 0
         for batch in batched(readings, max(1, self.pace.batch // 4)):
-            rows = [each.row() | {"encoder": str(encoder.id), "recipe": self._recipe(each.found)} for each in batch]
+            rows = [each.row() | {"encoder": identity, "recipe": self._recipe(each.found)} for each in batch]
             failed += sum(row["status"] == FAILED for row in rows)
-            self._embed(batch, encoder, embeddings)
+            if encoder:
+                self._embed(batch, encoder)
             table.upsert(pa.Table.from_pylist(rows, table.schema))
         return failed
 
@@ -215,7 +220,8 @@ class GenerationFingerprinter:
                 rows[each.generation_id] |= _said(each, description(each, _bytes(each, data) or b""))
             table.upsert(pa.Table.from_pylist(list(rows.values()), table.schema))
 
-    def _embed(self, readings: Sequence["_Reading"], encoder: Encoder, embeddings: FactTable) -> None:
+    def _embed(self, readings: Sequence["_Reading"], encoder: Encoder) -> None:
+        embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
         views = [(each.found.generation_id, view) for each in readings if each.prepared for view in self.views]
         columns: dict[str, pa.Array] = {
             "generation_id": pa.array([generation_id for generation_id, _ in views], pa.string()),
@@ -289,7 +295,7 @@ def _bytes(found: FoundGeneration, data: bytes | Exception | None) -> bytes | No
 
 
 def _read(
-    found: FoundGeneration, data: bytes | Exception | None, rules: Rules, encoder: Encoder, views: Sequence[View]
+    found: FoundGeneration, data: bytes | Exception | None, rules: Rules, encoder: Encoder | None, views: Sequence[View]
 ) -> _Reading:
     try:
         if found.refusal is not None:
@@ -301,5 +307,5 @@ def _read(
     except (OSError, ArchiveError) as error:
         why = f"cannot be opened: {error.strerror or error}" if isinstance(error, OSError) else str(error)
         return _Reading(found, description(found, b""), Fingerprint(FAILED, why))
-    prepared = [] if picture is None else [encoder.prepare(view.cut(picture)) for view in views]
+    prepared = [] if picture is None or encoder is None else [encoder.prepare(view.cut(picture)) for view in views]
     return _Reading(found, description(found, data), print_, prepared)

@@ -157,17 +157,21 @@ def require_embeddings(facts: Facts, makers: Makers, landed: Sequence[LandedShar
     Raises:
         LandingError: The message names the encoders and the fix.
     """
-    gone = {each.shard_id for each in landed if each.files.images_gone}
+    gone = [each for each in landed if each.files.images_gone]
     if not gone:
         return
-    rows = facts["fingerprinted_shards"].read(["shard_id", "fingerprint", "dataset", "encoder"]).to_pylist()
+    rows = facts["fingerprinted_shards"].read(["shard_id", "fingerprint", "encoder"]).to_pylist()
     for kind in makers.encoder_names:
         wanted = makers.encoder_id(kind)
-        others = [row for row in rows if row["fingerprint"] == kind and row["shard_id"] in gone]
-        if others := [row for row in others if row["encoder"] != wanted]:
+        by = {row["shard_id"]: row["encoder"] for row in rows if row["fingerprint"] == kind}
+        # without an embedding of meaning a picture is merely not found by it, as coverage says
+        needed = [each for each in gone if kind == COPY or each.shard_id in by]
+        if others := [each for each in needed if by.get(each.shard_id) != wanted]:
+            first = others[0]
             raise LandingError(
-                f"encoders.{kind} is {wanted}, but {others[0]['encoder']} embedded {count(len(others), 'shard')} of "
-                f"{others[0]['dataset']!r} whose image dumps are gone: put them back, or set the encoder as it was"
+                f"encoders.{kind} is {wanted}, but {by.get(first.shard_id) or 'no encoder'} embedded "
+                f"{count(len(others), 'shard')}, such as {first.files.partition}, whose image dumps are gone: put them "
+                "back, or set the encoder as it was"
             )
 
 

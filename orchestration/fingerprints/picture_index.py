@@ -26,7 +26,7 @@ class PictureIndex(DistinctPictures):
     Attributes:
         rows: The usable training rows.
         index_of_row: int64, the picture of each of these rows.
-        vectors: The pictures' copy embeddings, in the order in which they are stored.
+        vectors: The pictures' copy embeddings, in the order in which they are stored; none without a copy encoder.
         index_of_vector: int64 (n,), the picture of each stored vector.
     """
 
@@ -42,14 +42,15 @@ class PictureIndex(DistinctPictures):
 
     @cached_property
     def vector_positions(self) -> Indices:
-        """The position of each picture's vector in `vectors`."""
-        positions = np.empty(len(self), np.int64)
+        """The position of each picture's vector in `vectors`; -1 without one."""
+        positions = np.full(len(self), -1, np.int64)
         positions[self.index_of_vector] = np.arange(len(self))
         return positions
 
     def in_stored_order(self, indices: Indices) -> tuple[StoredVectors, Indices]:
-        """Return the vectors of some pictures in stored order, and the pictures in the same order."""
+        """Return the vectors of some pictures in stored order, and the pictures that have one in the same order."""
         positions = np.sort(self.vector_positions[indices])
+        positions = positions[positions >= 0]
         return self.vectors.part(positions), self.index_of_vector[positions]
 
     def find(self, sample_ids: Sequence[int]) -> list[int | None]:
@@ -78,12 +79,12 @@ class PictureIndex(DistinctPictures):
         return order, np.searchsorted(self.head[order], np.arange(len(self) + 1))
 
 
-def read_index(facts: Facts, encoder: EncoderId) -> PictureIndex:
+def read_index(facts: Facts, encoder: EncoderId | None) -> PictureIndex:
     """Read the different usable training pictures and their clusters; their vectors stay in the table.
 
     Args:
         facts: The fact tables.
-        encoder: The encoder that the vectors must be of.
+        encoder: The encoder that the vectors must be of. None: no picture has a vector.
 
     Raises:
         EncoderMismatch: If a shard was embedded by another encoder.

@@ -68,12 +68,12 @@ class StoredVectors:
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
 
-def read_vectors(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[StoredVectors, Positions]:
+def read_vectors(facts: Facts, encoder: EncoderId | None, pictures: Pictures) -> tuple[StoredVectors, Positions]:
     """Return the vectors of the different pictures, in the order in which they are stored.
 
     Args:
         facts: Of which the notes and the copy embeddings are read.
-        encoder: The identity of the encoder in the settings.
+        encoder: The identity of the encoder in the settings. None if there is none: then there are no vectors.
         pictures: The training pictures.
 
     Returns:
@@ -83,6 +83,8 @@ def read_vectors(facts: Facts, encoder: EncoderId, pictures: Pictures) -> tuple[
         EncoderMismatch: If some shard was embedded by another encoder.
         dg.Failure: If a picture has no embedding.
     """
+    if encoder is None:
+        return StoredVectors("", 0, np.empty(0, np.int64), 1), np.empty(0, np.int64)
     notes = facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
     for other in notes["encoder"].unique().to_pylist():
         encoder.require(other)

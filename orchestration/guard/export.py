@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from orchestration.fingerprints.kinds import COPY
 from orchestration.guard import export_embeddings
 from orchestration.guard.export_embeddings import GuardExportError, PublishedVersion
 from orchestration.guard.folders import default_folder
@@ -77,6 +78,8 @@ def write(
     """
     if options.hashes_only and (options.copy_score is not None or options.p_value is not None):
         raise GuardExportError("--copy-score and --p-value need embeddings; leave them out, or leave --hashes-only out")
+    if not options.hashes_only and COPY not in settings.encoders.by_purpose:
+        raise GuardExportError("encoders.copy is none, so there are no embeddings; export with --hashes-only")
     version = _version(con, settings)
     folder = target or default_folder(settings.home, version["number"], **asdict(options))
     try:

@@ -222,9 +222,14 @@ def measure(
             yield evidence
 
 
-def _scores(batch: Sequence[GenerationCandidates], search: GenerationSearch) -> list[list[tuple[int, float, Box]]]:
-    """Return the chosen pictures of each generation with the cosine and the box of its best view."""
+type _Scored = tuple[int, float | None, Box]
+
+
+def _scores(batch: Sequence[GenerationCandidates], search: GenerationSearch) -> list[list[_Scored]]:
+    """Return the chosen pictures of each generation with the cosine and the box of its best view; None without any."""
     index = search.pictures
+    if search.encoder is None:
+        return [[(picture, None, WHOLE) for picture in each.to_compare] for each in batch]
     flat = np.array([picture for each in batch for picture in each.to_compare], np.int64)
     owner = np.repeat(np.arange(len(batch)), [len(each.to_compare) for each in batch])
     positions, back = np.unique(index.vector_positions[flat], return_inverse=True)

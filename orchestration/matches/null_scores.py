@@ -65,13 +65,20 @@ def is_needed(facts: Facts, settings: Calibration) -> bool:
     return bool(searched) or settings.without_generations
 
 
-def clear_outdated(facts: Facts) -> None:
-    """Delete the null distribution, which nobody asks for. The embeddings of its pictures stay for later."""
+def clear_outdated(facts: Facts, *, embedded: bool) -> None:
+    """Delete the null distribution, which nobody asks for. The embeddings of its pictures stay for later.
+
+    Args:
+        facts: The fact tables; those of the null distribution are emptied.
+        embedded: Whether there is a copy encoder, without which there can be no scores.
+    """
     for name in TABLES:
         facts[name].clear()
     say(
         "no generations yet, so no null distribution is drawn; calibration.without_generations = true draws it for a "
         "guard"
+        if embedded
+        else "encoders.copy is none: there are no scores by embedding, so no p-values and no error rates"
     )
 
 

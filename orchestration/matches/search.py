@@ -39,7 +39,7 @@ class GenerationSearch:
     Attributes:
         facts: The fact tables.
         pictures: The training pictures.
-        encoder: Identity of the encoder of all vectors.
+        encoder: Identity of the encoder of all vectors. None: hashes alone are searched.
         views: The parts of a generation that are searched with.
         cut: The limits of the search.
         pdq_quality: Quality from which a hash is compared.
@@ -48,11 +48,16 @@ class GenerationSearch:
 
     facts: Facts
     pictures: PictureIndex
-    encoder: EncoderId
+    encoder: EncoderId | None
     views: Sequence[View]
     cut: CandidateThresholds
     pdq_quality: int
     memory: int
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector; 0 if there are none."""
+        return self.encoder.dimension if self.encoder else 0
 
     def recipes(self, generations: pa.Table) -> dict[str, str]:
         """Return the recipes of the lists of some generations."""
@@ -64,7 +69,9 @@ class GenerationSearch:
         """Return the views of generations, given in ascending order: float32 (generations, views, d)."""
         place = {name: i for i, name in enumerate(names)}
         order = {view.name: i for i, view in enumerate(self.views)}
-        vectors = np.zeros((len(names), len(order), self.encoder.dimension), np.float32)
+        vectors = np.zeros((len(names), len(order), self.dimension), np.float32)
+        if self.encoder is None:
+            return vectors
         for batch in self.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], batch_filter(names)):
             stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
             ids, views = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
@@ -79,12 +86,12 @@ def candidate_thresholds(settings: Settings) -> CandidateThresholds:
     return CandidateThresholds(settings.thresholds.pdq, settings.thresholds.candidate, settings.limits.neighbours)
 
 
-def read_search(facts: Facts, encoder: EncoderId, views: Sequence[View], settings: Settings) -> GenerationSearch:
+def read_search(facts: Facts, encoder: EncoderId | None, views: Sequence[View], settings: Settings) -> GenerationSearch:
     """Read the training pictures to search.
 
     Args:
         facts: The fact tables.
-        encoder: Of all vectors.
+        encoder: Of all vectors. None: hashes alone are searched.
         views: The parts of a generation that are searched with.
         settings: All of them.
 
@@ -111,20 +118,21 @@ class SearchCounts:
     pictures: int = 0
 
 
-def readable_generations(facts: Facts, encoder: EncoderId) -> pa.Table:
+def readable_generations(facts: Facts, encoder: EncoderId | None) -> pa.Table:
     """Read the generations that could be decoded, in the order of their ids.
 
     Args:
         facts: The fact tables.
-        encoder: The encoder that their vectors must be of.
+        encoder: The encoder that their vectors must be of, if there is one.
 
     Raises:
         EncoderMismatch: If some vectors are of another encoder.
     """
     columns = ["generation_id", "sha256", "pixel_sha256", "status", "dihedral_pdq", "recipe", "encoder", "path"]
     table = facts["generation_fingerprints"].read(columns, "status <> 'failed'")
-    for other in table["encoder"].unique().to_pylist():
-        encoder.require(other)
+    if encoder:
+        for other in table["encoder"].unique().to_pylist():
+            encoder.require(other)
     return table.sort_by("generation_id")
 
 
@@ -161,7 +169,7 @@ def update_lists(search: GenerationSearch, generations: pa.Table) -> SearchCount
 
 def _batches(search: GenerationSearch, generations: pa.Table) -> Iterator[pa.Table]:
     """Yield generations in batches whose views and lists fit into a quarter of the memory."""
-    held = len(search.views) * search.encoder.dimension * _NUMBER + _LIST
+    held = len(search.views) * search.dimension * _NUMBER + _LIST
     size = max(1, search.memory // 4 // held)
     for start in range(0, len(generations), size):
         yield generations.slice(start, size)
@@ -221,13 +229,15 @@ def _neighbours(
 ) -> dict[str, Lists]:
     """Search some pictures, ascending, and keep at most `most` of them by embedding."""
     pictures, names = search.pictures, [query.generation_id for query in asked]
+    by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq)
+    if search.encoder is None:
+        return {name: (neighbour_lists.NONE, near) for name, near in zip(names, by_hash, strict=True)}
     vectors, owner = pictures.in_stored_order(indices)
     least = np.array([-np.inf if floor is None else floor.score for floor in floors or [None] * len(names)])
     block = max(1, search.memory // 8 // (_NUMBER * vectors.dimension))
     hits = best_over_views(
         search.view_vectors(names), vectors, most, order=owner, floor=least.astype(np.float32), block=block
     )
-    by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq)
     by_embedding = [NeighbourList(owner[each.position], each.score, each.view) for each in hits]
     if len(indices) > most:  # a full list ends before the last picture
         by_embedding = [

@@ -28,7 +28,7 @@ from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import IMAGES_ONLY, REFUSED, LandedShard, Shard
 from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.opt_outs import OptOutListError
-from transforms.encoders import Encoder, EncoderUnavailable
+from transforms.encoders import EncoderId, EncoderUnavailable
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.views import search_views
 from transforms.generations.generation import GenerationsError
@@ -82,16 +82,16 @@ def due_work(settings: Settings) -> DueWork:
     """Find what the next run of everything has to do, and what would stop it."""
     facts, found = Facts(settings.home / "facts"), _Found()
     makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load))
-    encoder = found.attempt(lambda: makers.encoder(COPY))
+    usable = found.attempt(lambda: {kind: makers.encoder(kind).id for kind in makers.encoder_names})
     lists = found.attempt(lambda: opt_outs.find_lists(settings.recalls))
     landing = _landing(facts, settings, found)
     if landing is not None:
         fresh, pictured = landing
         _older_tables(facts, found)
-        if encoder is not None:
+        if usable is not None:
             fresh |= _fingerprints(facts, makers, fresh, pictured, found)
             fresh |= _generations(facts, makers, settings, found)
-            _joins(facts, settings, encoder, fresh, found)
+            _joins(facts, settings, usable.get(COPY), fresh, found)
         if lists is not None:
             fresh |= _opt_outs(facts, lists, fresh, found)
         found.attempt(lambda: _publishing(facts, settings, fresh, found))
@@ -189,16 +189,18 @@ def _generations(facts: Facts, makers: Makers, settings: Settings, found: _Found
     return {"generations"} if told else set()
 
 
-def _joins(facts: Facts, settings: Settings, encoder: Encoder, fresh: set[str], found: _Found) -> None:
+def _joins(facts: Facts, settings: Settings, encoder: EncoderId | None, fresh: set[str], found: _Found) -> None:
     training = fresh - {"generations"}
     cut = settings.thresholds
     joins: dict[str, HashJoin | EmbeddingJoin] = {
-        "hashes": HashJoin(facts, encoder.id, cut.pdq, settings.compute),
-        "embeddings": EmbeddingJoin(facts, encoder.id, cut.similar, settings.joins, settings.compute),
+        "hashes": HashJoin(facts, encoder, cut.pdq, settings.compute),
     }
+    if encoder:
+        joins["embeddings"] = EmbeddingJoin(facts, encoder, cut.similar, settings.joins, settings.compute)
     pictures = facts["image_fingerprints"].dataset().count_rows()
     due = [name for name, join in joins.items() if training or (pictures and not join.record.current)]
-    found.add("joins of training pictures", due, "done" if pictures else "no pictures")
+    done = "done" if encoder else "done, of hashes alone: encoders.copy is none"
+    found.add("joins of training pictures", due, done if pictures else "no pictures")
 
 
 def _opt_outs(facts: Facts, lists: Sequence[OptOutList], fresh: set[str], found: _Found) -> set[str]:

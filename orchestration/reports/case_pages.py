@@ -104,6 +104,7 @@ class CasePages:
             published_at=self.publication.published_at,
             unsearched=about.get("unsearched"),
             not_compared=about.get("not_compared") or 0,
+            by_hashes=about.get("searched_by") == "hashes",
         )
 
     def _thresholds(self, case: Case) -> tuple[Measurement, ...]:

@@ -44,4 +44,6 @@ def _doubt(about: Mapping[str, Any]) -> str:
         return f" (inconclusive: {printable(about['unsearched'])})"
     if failed := about.get("not_compared"):
         return f" (inconclusive: {count(failed, 'candidate')} not compared by pixels, see matches.evidence)"
+    if about.get("searched_by") == "hashes":
+        return " (inconclusive: searched by hashes alone, as encoders.copy is none; crops and edits are not found)"
     return f" (inconclusive: {about['coverage']:.1%} searched, {about['required_coverage']:.1%} required)"

@@ -27,7 +27,7 @@ from orchestration.warehouse import publishing
 from transforms import encoders
 from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import pairs
-from transforms.encoders import Encoder
+from transforms.encoders import Encoder, EncoderId
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View, search_views
@@ -119,12 +119,17 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def encoder_names(self) -> dict[str, str]:
-        """The encoders that the settings name, by purpose: `copy`, and `semantic` if there is one."""
+        """The encoders that the settings name, by purpose: `copy` and `semantic`, if there are such."""
         return self.settings.encoders.by_purpose
 
     def encoder(self, kind: str = "copy") -> Encoder:
         """Return the encoder for `copy` or `semantic`, loaded once a process."""
         return self.load(self.encoder_names[kind])
+
+    @property
+    def copy_encoder(self) -> EncoderId | None:
+        """The identity of the copy encoder; None where the settings name none."""
+        return self.encoder("copy").id if "copy" in self.encoder_names else None
 
     def encoder_id(self, kind: str) -> str | None:
         """Return the identity of an encoder as text. None for a fingerprint without an encoder."""

@@ -10,6 +10,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from orchestration.settings.section import Name, Section
 
+NO_ENCODER = "none"
+"""The value of `encoders.copy` with which nothing is embedded."""
+
 
 class Dataset(Section):
     """A training set: its metadata and its image dump, on disk or in an object store."""
@@ -67,7 +70,9 @@ class Encoders(Section):
     copy_: str = Field(
         "sscd",
         alias="copy",
-        description="Encoder that finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint.",
+        description="Encoder that finds copies: `sscd`, `sscd_distilled`, or `sscd:PATH` of a TorchScript checkpoint. "
+        "`none`: nothing is embedded, and copies are found by bytes, pixels and PDQ alone; crops, collages and "
+        "strong edits are not.",
     )
     semantic: str | None = Field(
         None,
@@ -77,8 +82,9 @@ class Encoders(Section):
 
     @property
     def by_purpose(self) -> dict[str, str]:
-        """The configured encoders, by purpose."""
-        return {"copy": self.copy_} | ({"semantic": self.semantic} if self.semantic else {})
+        """The configured encoders, by purpose; without `copy` where nothing is embedded to find copies."""
+        named = {"copy": None if self.copy_ == NO_ENCODER else self.copy_, "semantic": self.semantic}
+        return {purpose: name for purpose, name in named.items() if name}
 
 
 Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]

@@ -85,7 +85,8 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
     Raises:
         EncoderUnavailable: If the encoder cannot be loaded.
     """
-    encoder = encoders.load(settings.encoders.copy_)
+    name = settings.encoders.by_purpose.get("copy")
+    encoder = encoders.load(name) if name else None
     rules, workers = rules_of(settings), len(os.sched_getaffinity(0))
     pace = WorkPace(settings.limits.batch, workers)
     data = list(islice(_pictures(findings, settings), MEASURED + _WARM))
@@ -96,7 +97,7 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
         return fingerprint(each, rules)[1]
 
     warm = [picture for picture in work_ahead(look, data[:_WARM], pace) if picture is not None]
-    if warm:
+    if warm and encoder:
         encoder.embed([encoder.prepare(picture) for picture in warm])  # loads what is loaded once
     for some in (data[_WARM:], data):  # all of them where only the first can be read
         began = time.monotonic()
@@ -106,7 +107,8 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
             break
     else:
         return None
-    encoder.embed([encoder.prepare(picture) for picture in seen])
+    if encoder:
+        encoder.embed([encoder.prepare(picture) for picture in seen])
     embedded = time.monotonic()
     compare = Comparer[int](seen.__getitem__, settings.thresholds.pixels)
     pairs = min(4, len(seen) - 1)
@@ -114,9 +116,9 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
         compare(number, number + 1)
     compared = time.monotonic()
     view = (embedded - decoded) / len(seen)
-    told = f"measured on {len(seen)} of these pictures with {settings.encoders.copy_}"
+    told = f"measured on {len(seen)} of these pictures {f'with {name}' if name else 'by hashes alone'}"
     pair = (compared - embedded) / pairs if pairs else view
-    return Rates((decoded - began) / len(seen) + view, view, pair, encoder.id.dimension, told)
+    return Rates((decoded - began) / len(seen) + view, view, pair, encoder.id.dimension if encoder else 0, told)
 
 
 def former_rate(home: Path) -> tuple[float, int] | None:

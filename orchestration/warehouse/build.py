@@ -128,7 +128,7 @@ def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
 def _settings(settings: Settings) -> pa.Table:
     named = settings.encoders
     encoders = {
-        "copy_encoder": named.copy_.partition(":")[0],
+        "copy_encoder": named.by_purpose.get("copy", "").partition(":")[0] or None,
         # as the model is called everywhere else: without the place its weights were read from
         "semantic_encoder": named.semantic and named.semantic.partition("/")[0],
     }

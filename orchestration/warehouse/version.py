@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.facts import Facts
+from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
 from orchestration.settings import Settings
@@ -222,7 +223,9 @@ def _recipe(models: Sequence[Model], fact_versions: Mapping[str, int], settings_
 
 
 def _version(plan: VersionPlan, facts: Facts, settings: Settings, number: int, run_id: str) -> dict[str, object]:
-    encoders = facts["fingerprinted_shards"].read(["encoder"], "encoder is not null")["encoder"].unique().to_pylist()
+    used = is_in("fingerprint", settings.encoders.by_purpose)  # notes of others stay for when the settings name them
+    noted = facts["fingerprinted_shards"].read(["encoder"], f"encoder is not null and {used}")
+    encoders = noted["encoder"].unique().to_pylist()
     return {
         "version": number,
         "published_at": datetime.now(UTC),

@@ -17,7 +17,7 @@
 with kinds as (
     select 'sha256' as fingerprint, 'hashes' as made_by
     union all select 'pdq', 'hashes'
-    union all select copy_encoder, 'copy' from settings
+    union all select copy_encoder, 'copy' from settings where copy_encoder is not null
     union all select semantic_encoder, 'semantic' from settings where semantic_encoder is not null
 ),
 

@@ -1,7 +1,8 @@
 -- One row per generation and training row that were compared pixel by pixel, with every measurement and its verdict.
 -- unique: generation_id, sample_id
--- not_null: generation_id, sample_id, copy_score, normalised_score, p_value
--- assert: p_value > 0 and p_value <= 1
+-- not_null: generation_id, sample_id
+-- assert: (copy_score is null) = (p_value is null) and (copy_score is null) = (normalised_score is null)
+-- assert: p_value is null or p_value > 0 and p_value <= 1
 -- assert: verdict is null or verdict in ('exact', 'copy', 'partial_copy', 'similar')
 -- column generation_id: the generation
 -- column sample_id: the training row that it was compared with
@@ -9,7 +10,7 @@
 -- column overlap_generation: share of the generation that the shared part covers
 -- column overlap_source: share of the training picture that the shared part covers
 -- column verdict: exact (same bytes or pixels), copy (the whole picture, confirmed by aligned pixels), partial_copy (a region, so confirmed), similar (close in embedding, not confirmed); NULL where nothing holds
--- column copy_score: best cosine of the copy embeddings over the searched parts of the generation
+-- column copy_score: best cosine of the copy embeddings over the searched parts of the generation; NULL, and with it p_value, where encoders.copy is none
 -- column normalised_score: copy_score less the mean of the generation's 3 best scores against sampled training pictures of other clusters
 -- column p_value: how often a picture that is not in the training set has a best match this strong, by normalised_score; see matches.calibration
 -- column pdq_distance: bits of 256, the least over 8 rotations and reflections; NULL where a hash says nothing
@@ -68,7 +69,7 @@ compared as (
 scored as (
     select
         compared.*,
-        tail_p_value(
+        if(compared.copy_score is null, null, tail_p_value(
             compared.normalised_score,
             coalesce((
                 select max(pictures) from as_strong
@@ -78,7 +79,7 @@ scored as (
             fitted.threshold,
             fitted.shape,
             fitted.scale
-        ) as p_value
+        )) as p_value
     from compared
     cross join fitted
 )

@@ -1,4 +1,4 @@
--- One row per generation that was searched: its strongest match, and the false discovery rate it would be reported at.
+-- One row per generation that was searched by embedding: its strongest match, and the false discovery rate it would be reported at.
 -- unique: generation_id
 -- not_null: generation_id, p_value, q_value
 -- assert: q_value >= p_value and q_value <= 1
@@ -10,7 +10,8 @@ with best as (
     select generations.generation_id, coalesce(min(evidence.p_value), 1) as p_value
     from catalog.generations
     left join matches.evidence using (generation_id)
-    where generations.status <> 'failed'
+    cross join settings
+    where generations.status <> 'failed' and settings.copy_encoder is not null
     group by generations.generation_id
 ),
 

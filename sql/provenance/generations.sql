@@ -1,20 +1,23 @@
 -- One row per generation: what is it, at its strongest, and what was searched to say so?
 -- unique: generation_id
--- not_null: generation_id, verdict, sources, searched, searchable, coverage, required_coverage, conclusive, not_compared
+-- not_null: generation_id, verdict, sources, searched, searchable, coverage, required_coverage, conclusive, not_compared, searched_by
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar', 'no_match_found', 'not_searched')
 -- assert: (sources > 0) = (verdict in ('exact', 'copy', 'partial_copy', 'similar'))
 -- assert: coverage between 0 and 1
 -- assert: conclusive or verdict in ('similar', 'no_match_found', 'not_searched')
 -- assert: not conclusive or verdict <> 'not_searched'
+-- assert: searched_by in ('embeddings', 'hashes')
+-- assert: searched_by = 'embeddings' or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
 -- assert: not_compared = 0 or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
 -- assert: unsearched is null or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
 -- column verdict: of the best source; no_match_found where there is none; not_searched where the image could not be read
 -- column sources: different training pictures it likely comes from
+-- column searched_by: embeddings, which find crops, collages and edits too, or hashes: equal files, equal pixels and near perceptual hashes alone, where encoders.copy is none
 -- column searched: training rows it was compared with
 -- column searchable: training rows there are
 -- column coverage: searched / searchable; a no_match_found says nothing about the rest
 -- column required_coverage: thresholds.coverage: the coverage from which not having found a copy says something
--- column conclusive: false where searching the rest could still turn up a copy: not searched at all, or no copy confirmed and coverage below required_coverage, a part of the file unsearched, or a candidate not compared. Such a no_match_found is shown as inconclusive. A copy that was found stays one, whatever was not searched
+-- column conclusive: false where searching the rest could still turn up a copy: not searched at all, or no copy confirmed and coverage below required_coverage, a part of the file unsearched, a candidate not compared, or hashes alone searched. Such a no_match_found is shown as inconclusive. A copy that was found stays one, whatever was not searched
 -- column not_compared: candidates whose pixels could not be compared with it, because a picture could not be read; matches.evidence says why
 -- column failure: why a generation could not be searched
 -- column unsearched: what the file may show that was not searched: further frames or pages, or pixels under its transparency
@@ -23,15 +26,15 @@
 -- column best_sample_id: training row of the likely source at rank 1; NULL without sources
 -- column best_cluster_id: cluster of that row; NULL without sources
 -- column duplicate_count: training rows that show that picture; NULL without sources
--- column p_value: how often a picture that is not in the training set has a best match this strong; NULL where nothing was searched
+-- column p_value: how often a picture that is not in the training set has a best match this strong; NULL where nothing was searched by embedding
 -- column q_value: false discovery rate among the searched generations when everything this strong is reported
 
 with extent as (
     select
-        coalesce(sum(ok) filter (where fingerprint = settings.copy_encoder), 0) as searched,
-        coalesce(sum(expected) filter (where fingerprint = settings.copy_encoder), 0) as searchable
+        coalesce(sum(ok), 0) as searched,
+        coalesce(sum(expected), 0) as searchable
     from settings
-    left join fingerprints.coverage on true
+    left join fingerprints.coverage on fingerprint = coalesce(settings.copy_encoder, 'pdq')
 ),
 
 found as (
@@ -66,6 +69,7 @@ described as (
         coalesce(if(generations.status = 'failed', 0, extent.searched) / nullif(extent.searchable, 0), 0)::double as coverage,
         settings.coverage as required_coverage,
         coalesce(failed.candidates, 0) as not_compared,
+        if(settings.copy_encoder is null, 'hashes', 'embeddings') as searched_by,
         generations.failure,
         generations.unsearched
     from catalog.generations
@@ -82,7 +86,7 @@ select
     case
         when verdict = 'not_searched' then false
         when verdict in ('similar', 'no_match_found') then
-            coverage >= required_coverage and unsearched is null and not_compared = 0
+            coverage >= required_coverage and unsearched is null and not_compared = 0 and searched_by = 'embeddings'
         else true
     end as conclusive,
     failure,

@@ -9,7 +9,7 @@
 -- assert: largest_clique = len(members)
 -- assert: (flagged is null) = (largest_clique < clique_size and clique_at_most >= clique_size)
 -- assert: replicated <= searched and confirmed_copies <= searched
--- assert: (replication_rate is null) = (searched = 0)
+-- assert: searched > 0 or replication_rate is null
 -- column source: name of the source of the generations in the settings
 -- column model: as stated; NULL where none is
 -- column prompt: text that the images were generated from
@@ -29,7 +29,7 @@
 -- column members: the generations of that clique
 -- column searched: generations that are not flat and were searched for in the training set
 -- column replicated: of these, those with a copy score above `memorization.replication`
--- column replication_rate: replicated / searched (Somepalli et al. 2022)
+-- column replication_rate: replicated / searched (Somepalli et al. 2022); NULL where nothing was searched by embedding
 -- column confirmed_copies: of these, those that copy a source, confirmed (exact, copy or partial_copy)
 -- column failure: why some generation could not be compared; it is tried again
 
@@ -83,7 +83,7 @@ select
     cliques.members,
     counted.searched,
     counted.replicated,
-    counted.replicated / nullif(counted.searched, 0)::double as replication_rate,
+    if(settings.copy_encoder is null, null, counted.replicated / nullif(counted.searched, 0)::double) as replication_rate,
     counted.confirmed_copies,
     cliques.failure
 from lance_prompt_cliques as cliques

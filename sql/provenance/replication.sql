@@ -9,7 +9,7 @@
 -- column model: NULL where none is stated
 -- column generations: generations that were found
 -- column flat: of these, those too flat to resemble anything (status low_quality), such as a safety checker's black image
--- column searched: of the others, those that could be read and were searched for in the training set
+-- column searched: of the others, those that could be read and were searched for in the training set by embedding
 -- column replicated: of these, those with a copy score above the threshold
 -- column threshold: `memorization.replication`
 -- column rate: replicated / searched; NULL where nothing was searched
@@ -28,7 +28,9 @@ counted as (
         generations.model,
         count(*) as generations,
         count(*) filter (where generations.status = 'low_quality') as flat,
-        count(*) filter (where generations.status = 'ok' and found.searched > 0) as searched,
+        count(*) filter (
+            where generations.status = 'ok' and found.searched > 0 and found.searched_by = 'embeddings'
+        ) as searched,
         count(*) filter (
             where generations.status = 'ok' and found.searched > 0 and best.copy_score > settings.memorization_replication
         ) as replicated,

@@ -2,7 +2,7 @@
 -- Every training row that shows the picture counts, not only the one that fits best: whoever serves a copy of it is
 -- listed, and whether others serve the same picture is said. A host is where the picture lay, not who made it.
 -- unique: host
--- not_null: host, verdict, copies, similar_only, generations, generation_ids, least_q_value, pictures, copied_pictures
+-- not_null: host, verdict, copies, similar_only, generations, generation_ids, pictures, copied_pictures
 -- not_null: only_here, rows, recalled_rows, training_rows, licenses
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar')
 -- assert: generations = copies + similar_only and generations = len(generation_ids)
@@ -15,7 +15,7 @@
 -- column similar_only: generations that are close to one, with no copy confirmed
 -- column generations: both together
 -- column generation_ids: these, the strongest verdict first
--- column least_q_value: of the best supported of them: the false discovery rate if everything this strong is reported
+-- column least_q_value: of the best supported of them: the false discovery rate if everything this strong is reported; NULL where encoders.copy is none
 -- column pictures: different pictures of this host that are a likely source of some generation
 -- column copied_pictures: of these, confirmed in some generation
 -- column only_here: of the pictures, those that no other host serves in the training set

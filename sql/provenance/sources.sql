@@ -2,18 +2,19 @@
 -- A source is likely, never certain: the nearest neighbour of a picture is not proof of where it came from.
 -- unique: generation_id, rank
 -- unique: generation_id, sample_id
--- not_null: generation_id, rank, sample_id, cluster_id, verdict, p_value, q_value, duplicate_count, recalled_count
+-- not_null: generation_id, rank, sample_id, cluster_id, verdict, duplicate_count, recalled_count
 -- not_null: recalled
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar')
 -- assert: verdict in ('exact', 'similar') or aligned_distance is not null
 -- assert: prompt_match is null or prompt_match in ('exact', 'normalised', 'semantic')
+-- assert: (p_value is null) = (copy_score is null) and (q_value is null) = (copy_score is null)
 -- assert: duplicate_count + recalled_count >= 1
 -- assert: not recalled or recalled_count >= 1
 -- column rank: 1 is the best supported source
 -- column sample_id: the training row of the cluster that fits best; of rows with equal pixels, one that is not recalled
 -- column cluster_id: the cluster it belongs to, recalled or not; its own id where no other row shows the picture
 -- column verdict: exact, copy, partial_copy or similar
--- column p_value: how often a picture that is not in the training set has a best match this strong
+-- column p_value: how often a picture that is not in the training set has a best match this strong; NULL, like copy_score and q_value, where encoders.copy is none
 -- column normalised_score: copy_score less what the generation shares with other training pictures; the p-value is of this
 -- column q_value: false discovery rate among the searched generations when everything this strong is reported
 -- column duplicate_count: training rows that show this picture and are not recalled; 0 where all of them are
@@ -104,11 +105,11 @@ select
     found.cluster_id,
     found.verdict,
     found.p_value,
-    (
+    if(found.p_value is null, null, (
         select coalesce(min(significance.q_value), 1)
         from matches.significance
         where significance.p_value >= found.p_value
-    ) as q_value,
+    )) as q_value,
     coalesce(pictures.copies, 0) as duplicate_count,
     coalesce(recalled_of.recalled_count, 0) as recalled_count,
     found.copy_score,

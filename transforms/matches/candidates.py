@@ -90,14 +90,14 @@ class Comparison:
 
     Attributes:
         index: Of the training picture.
-        copy_score: Cosine of the best view.
+        copy_score: Cosine of the best view; None where nothing is embedded.
         box: That view's part of the generation.
         alignment: None if no alignment was found, or a picture could not be read.
         failure: Why a picture could not be read.
     """
 
     index: int
-    copy_score: float
+    copy_score: float | None
     box: Box
     alignment: Alignment | None
     failure: str | None = None
@@ -109,7 +109,7 @@ class PairEvidence:
 
     generation_id: str
     index: int
-    copy_score: float
+    copy_score: float | None
     pdq_distance: int | None
     same_bytes: bool
     same_pixels: bool

@@ -75,6 +75,7 @@ class CasePage:
         reliability: How often p-values fell below each level.
         unsearched: What the file may show that was not searched, or None.
         not_compared: Candidates whose pixels could not be compared.
+        by_hashes: Whether hashes alone were searched.
     """
 
     generation_id: str
@@ -98,6 +99,7 @@ class CasePage:
     reliability: tuple[ReliabilityPoint, ...] = ()
     unsearched: str | None = None
     not_compared: int = 0
+    by_hashes: bool = False
 
 
 def render(case: CasePage, reports: str | None = None) -> str:

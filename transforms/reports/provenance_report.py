@@ -40,12 +40,14 @@ class SearchExtent:
         searched: Training rows that every generation was compared with at least.
         searchable: Training rows there were to compare with.
         required: The coverage from which finding no copy means that there is none.
+        by_hashes: Whether hashes alone were searched.
     """
 
     generations: int
     searched: int
     searchable: int
     required: float
+    by_hashes: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class ProvenanceReport:
     errors: tuple[Measurement, ...]
     reliability: tuple[ReliabilityPoint, ...]
     confirmed: int
-    listed_copies: tuple[tuple[str, int, float], ...]
+    listed_copies: tuple[tuple[str, int, float | None], ...]
     licences: tuple[Licence, ...]
     all_licences: int
     rightsholders: tuple[Rightsholder, ...]

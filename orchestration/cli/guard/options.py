@@ -104,7 +104,7 @@ def own_encoder(bundle: Path | None, config: str | None) -> str | None:
     from orchestration import settings
     from transforms.encoders import built_in
 
-    name = None if bundle is not None else settings.load(config).encoders.copy_
+    name = None if bundle is not None else settings.load(config).encoders.by_purpose.get("copy")
     return None if name is None or built_in(name) else name
 
 
