@@ -79,6 +79,7 @@ def test_hashes_first_and_an_encoder_later(
     choose(landing, "sscd_distilled")
     dump, away = landing.folder / "laion" / "00000.tar", landing.folder / "away.tar"
     dump.rename(away)
+    assert any("no encoder embedded 1 shard" in each for each in due.due_work(load(landing.config)).stops)
     with pytest.raises(AssertionError, match=r"no encoder embedded 1 shard, such as tiny/00000, .* are gone: put them"):
         landing.run_here()
     away.rename(dump)

@@ -6,7 +6,7 @@ the work. Nothing is written; an encoder is loaded, because recipes hold its ide
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import duckdb
@@ -20,6 +20,7 @@ from orchestration.fingerprints.due_shards import due_shards
 from orchestration.fingerprints.generations import GenerationFingerprinter, find_generations
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import Makers
+from orchestration.fingerprints.notes import require_embeddings
 from orchestration.runtime.resources import rules_of
 from orchestration.settings import Settings
 from orchestration.warehouse import models, publishing, sql_folder, version
@@ -84,7 +85,7 @@ def due_work(settings: Settings) -> DueWork:
     makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load))
     usable = found.attempt(lambda: {kind: makers.encoder(kind).id for kind in makers.encoder_names})
     lists = found.attempt(lambda: opt_outs.find_lists(settings.recalls))
-    landing = _landing(facts, settings, found)
+    landing = _landing(facts, settings, None if usable is None else makers, found)
     if landing is not None:
         fresh, pictured = landing
         _older_tables(facts, found)
@@ -98,7 +99,9 @@ def due_work(settings: Settings) -> DueWork:
     return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops))
 
 
-def _landing(facts: Facts, settings: Settings, found: _Found) -> tuple[set[str], set[str]] | None:
+def _landing(
+    facts: Facts, settings: Settings, makers: Makers | None, found: _Found
+) -> tuple[set[str], set[str]] | None:
     """Compare the landing folders with what is known.
 
     Returns:
@@ -131,7 +134,10 @@ def _landing(facts: Facts, settings: Settings, found: _Found) -> tuple[set[str],
     refused = sum(each.status == REFUSED for each in known) - len(again)
     left = f", {count(refused)} of them refused" if refused else ""
     found.add("shards", told, f"{count(len(delivered), 'shard')}, as they were{left}")
-    found.attempt(lambda: absences.require_coverage(facts, _landed(delivered, known), known, settings))
+    landed = _landed(delivered, known)
+    if makers:
+        found.attempt(lambda: require_embeddings(facts, makers, landed))
+    found.attempt(lambda: absences.require_coverage(facts, landed, known, settings))
     return fresh | set(gone), {each.partition for each in uninspected if each.images}
 
 
@@ -141,7 +147,10 @@ def _landed(delivered: Sequence[Shard], known: Sequence[LandedShard]) -> list[La
     landed = []
     for number, shard in enumerate(delivered):
         earlier = before.get(shard.partition)
-        landed.append(earlier if earlier and earlier.files == shard else LandedShard(-1 - number, shard, IMAGES_ONLY))
+        if earlier and earlier.files == shard:
+            landed.append(replace(earlier, files=shard))
+        else:
+            landed.append(LandedShard(-1 - number, shard, IMAGES_ONLY))
     return landed
 
 
