@@ -59,6 +59,7 @@ _LONG = (
     "test_calibration_runs.py",
     "test_bad_input.py",
     "test_public_api.py",
+    "test_hashes_first.py",
     "test_byte_limits.py",
     "test_ray_joins.py",
     "test_data_versions.py",
