@@ -232,6 +232,22 @@ def test_the_shared_picture_is_found_in_every_dataset(landed: Landing) -> None:
     assert landed.query("select count(*) from catalog.shards where unlisted > 0 or broken is not null") == [(0,)]
 
 
+def test_a_report_that_lands_after_its_dump_was_read_is_read_by_the_next_run(landed: Landing) -> None:
+    """Img2dataset writes it last: a run between the two finds the pictures, and not what failed."""
+    gone = "select row_number, failure from fingerprints.images join catalog.samples using (sample_id) "
+    gone += "where samples.dataset = 'odd-tar' and status = 'failed'"
+    assert landed.query(gone) == []
+    report = landed.folder / "odd-tar" / "0.parquet"
+    columns = {"key": ["7", "99"], "url": ["u", "v"], "caption": ["seven", "late"]}
+    said = {"status": ["success", "failed_to_download"], "error_message": [None, "HTTP Error 410: Gone"]}
+    pq.write_table(pa.table(columns | said), report)
+    landed.run_here()
+    assert landed.query(gone) == [(3, "not downloaded: HTTP Error 410: Gone")]
+    report.unlink()
+    landed.run_here()
+    assert landed.query(gone) == []
+
+
 def test_nothing_changed_is_nothing_read_and_a_store_that_is_down_loses_nothing(
     landed: Landing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ class LandingFile:
     Attributes:
         path: Local or remote.
         size: In bytes.
-        mtime_ns: Time of its last change. Of a folder, or in a store without times, a hash of its content.
+        mtime_ns: Time of its last change. Of a folder, a dump with a report, or in a store without times, a hash.
     """
 
     path: str
@@ -60,6 +60,11 @@ class LandingFile:
             size += file.size
             seen.update(f"{name}\0{file.size}\0{file.stamp}\0".encode())
         return cls(entry.path, size, int.from_bytes(seen.digest()[:8]) >> 1)
+
+    def with_report(self, report: Entry) -> "LandingFile":
+        """Return this dump with img2dataset's report on it, which says what was not downloaded, as one delivery."""
+        seen = hashlib.sha256(f"{self.mtime_ns}\0{report.size}\0{report.stamp}".encode())
+        return LandingFile(self.path, self.size + report.size, int.from_bytes(seen.digest()[:8]) >> 1)
 
 
 @dataclass(frozen=True)
@@ -146,8 +151,9 @@ def find_shards(
 
     A shard is named by its path below the glob's fixed part, without the ending, so that `part-1/00000.parquet` and
     `part-1/00000.tar` are one shard. Images may be tars, parquet files with pictures, and folders of pictures. A
-    parquet of the same name as a folder or tar is img2dataset's report, not a dump. A folder that is called a parquet,
-    as Spark writes it, is the parquet files in it. Without metadata, a parquet of pictures is its own metadata.
+    parquet of the same name as a folder or tar is img2dataset's report, not a dump, and belongs to its delivery. A
+    folder that is called a parquet, as Spark writes it, is the parquet files in it. Without metadata, a parquet of
+    pictures is its own metadata.
 
     Args:
         dataset: Its name.
@@ -167,12 +173,15 @@ def find_shards(
     pictures = _named(_dumps(images, counts), images) if images else {}
     if not metadata:
         rows = {name: entry for name, entry in pictures.items() if _is_parquet(entry)}
-    names = sorted(rows.keys() | pictures.keys())
-    return [Shard(dataset, name, _file(rows.get(name)), _file(pictures.get(name))) for name in names]
-
-
-def _file(entry: Entry | None) -> LandingFile | None:
-    return LandingFile.of(entry) if entry else None
+    reports = stores.find_beside(entry for entry in pictures.values() if not _is_parquet(entry))
+    shards = []
+    for name in sorted(rows.keys() | pictures.keys()):
+        metadata, dump = (LandingFile.of(found[name]) if name in found else None for found in (rows, pictures))
+        report = reports.get(dump.path) if dump else None
+        if dump and report and not (metadata and metadata.path == report.path):
+            dump = dump.with_report(report)
+        shards.append(Shard(dataset, name, metadata, dump))
+    return shards
 
 
 def _found(pattern: str, counts: NotTakenCounts) -> Iterator[Entry]:

@@ -7,12 +7,13 @@ store.
 Paths are text that a fact table can hold: a byte of a file name that is not UTF-8 is written `\udcXX`, and read back.
 """
 
+import errno
 import hashlib
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,7 +61,7 @@ def split_scheme(path: str) -> tuple[str, str]:
 
 
 def store_files(
-    store: AbstractFileSystem, root: str, depth: int | None, *, folders: bool
+    store: AbstractFileSystem, root: str, depth: int | None, *, folders: bool = False
 ) -> Iterator[tuple[str, dict]]:
     """Yield what lies below a folder of a store, with what the store says of it.
 
@@ -99,7 +100,7 @@ def walk(folder: str) -> Iterator[tuple[str, Entry]]:
     with explain_errors(folder):
         if is_remote(folder):
             store, inner = filesystem(folder)
-            found = store_files(store, inner, None, folders=False)
+            found = store_files(store, inner, None)
             skip = len(inner.rstrip("/")) + 1
             for name, info in sorted(found, key=lambda f: f[0].rpartition("/")):
                 yield name[skip:], store_entry(split_scheme(folder)[0] + name, info)
@@ -188,15 +189,42 @@ def beside_of(path: str, *, folder: bool) -> str | None:
         path: The dump.
         folder: Whether it is a folder.
     """
+    beside = _name_beside(path, folder=folder)
+    found = _at_or_none(beside)
+    return beside if found and beside != path and not found.folder else None
+
+
+def find_beside(dumps: Iterable[Entry]) -> dict[str, Entry]:
+    """Find what `beside_of` returns for each dump, by the path of the dump. A store is asked once for each folder.
+
+    Raises StoreError if a store does not answer.
+    """
+    names = {dump.path: _name_beside(dump.path, folder=dump.folder) for dump in dumps}
+    listed: dict[str, Entry] = {}
+    for folder in {name.rpartition("/")[0] for name in names.values() if is_remote(name)}:
+        with explain_errors(folder):
+            store, inner = filesystem(folder)
+            scheme = split_scheme(folder)[0]
+            listed |= {scheme + at: store_entry(scheme + at, info) for at, info in store_files(store, inner, 1)}
+    found = {dump: listed.get(name) if is_remote(name) else _at_or_none(name) for dump, name in names.items()}
+    return {dump: entry for dump, entry in found.items() if entry and entry.path != dump and not entry.folder}
+
+
+def _name_beside(path: str, *, folder: bool) -> str:
     whole = path.rstrip("/")
-    stem = whole if folder else whole[: len(whole) - len(PurePosixPath(whole).suffix)]
-    beside = f"{stem}.parquet"
-    if beside == path:
-        return None
+    return f"{whole if folder else whole[: len(whole) - len(PurePosixPath(whole).suffix)]}.parquet"
+
+
+def _at_or_none(path: str) -> Entry | None:
+    """Describe a file or folder, or return None if there is none, or can be none of a name as long as this."""
     try:
-        return None if at(beside).folder else beside
+        return at(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
 
 
 def _copy(path: str, target: Path) -> None:

@@ -1,5 +1,6 @@
 """Which files make a shard, which can be used, and which row each picture meets."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -213,6 +214,35 @@ def test_a_folder_is_a_shard_and_the_parquet_and_statistics_beside_it_are_not(tm
     assert [s.name for s in find_shards("d", None, f"{tmp_path}/*/")] == ["00000"]
     assert [s.name for s in find_shards("d", None, f"{tmp_path}/00000")] == ["00000"]
     assert [s.name for s in find_shards("d", None, f"{tmp_path}/00000/")] == ["00000"]
+
+
+def test_a_report_that_comes_changes_or_goes_is_another_delivery_of_its_dump(tmp_path: Path) -> None:
+    touch(tmp_path, "00000/1.jpg", "00001.tar", "00002.tar", "00003.parquet", "00003_stats.json")
+
+    def landed(metadata: str | None = None) -> dict[str, LandingFile]:
+        return {s.name: s.images for s in find_shards("d", metadata, f"{tmp_path}/*") if s.images}
+
+    stages = [landed()]
+    touch(tmp_path, "00000.parquet", "00001.parquet", "elsewhere.parquet")
+    stages.append({name: file for name, file in landed().items() if name != "elsewhere"})
+    for name in ("00000", "00001"):
+        os.utime(tmp_path / f"{name}.parquet", ns=(0, 0))  # restored from a backup, its dump is younger
+    stages.append({name: file for name, file in landed().items() if name != "elsewhere"})
+    for before, after in itertools.pairwise(stages):
+        assert {name for name, file in after.items() if file != before[name]} == {"00000", "00001"}
+    as_metadata = landed(f"{tmp_path}/*.parquet")
+    assert {name: file for name, file in as_metadata.items() if name != "elsewhere"} == stages[0], (
+        "metadata is part of the delivery already"
+    )
+    for name in ("00000", "00001", "elsewhere"):
+        (tmp_path / f"{name}.parquet").unlink()
+    assert landed() == stages[0]
+
+
+def test_a_dump_whose_report_would_have_too_long_a_name_has_none(tmp_path: Path) -> None:
+    touch(tmp_path, f"{'x' * 251}.tar")
+    (shard,) = find_shards("d", None, f"{tmp_path}/*.tar")
+    assert shard.images == LandingFile.at(f"{tmp_path}/{'x' * 251}.tar")
 
 
 def test_without_metadata_a_parquet_is_its_own(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -139,6 +140,28 @@ def test_shards_in_a_store_know_a_new_delivery(bucket: str) -> None:
     client.put_object(Bucket="landing", Key="d/00000.tar", Body=b"longer" * 100)
     client.put_object(Bucket="landing", Key="d/pictures/new.jpg", Body=b"n")
     assert {name for name, file in landed().items() if file != before[name]} == {"00000", "pictures"}
+    before = landed()
+    client.put_object(Bucket="landing", Key="d/00001.parquet", Body=b"another report")
+    client.put_object(Bucket="landing", Key="d/deep.parquet", Body=b"a report")
+    assert {name for name, file in landed().items() if file != before[name]} == {"00001", "deep"}
+
+
+def test_reports_beside_many_dumps_are_found_by_one_listing(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filesystem(bucket)[0]
+    asked: list[tuple[str, str]] = []
+    for name in ("find", "info"):
+        monkeypatch.setattr(store, name, partial(_noted, asked, name, getattr(store, name)))
+    found = stores.find_beside(list(globs.glob(f"{bucket}/d/*.tar")))
+    assert {path: entry.path for path, entry in found.items()} == {f"{bucket}/d/00001.tar": f"{bucket}/d/00001.parquet"}
+    assert [what for what in asked if what[0] == "find"] == [("find", "landing/d")] * 2, "dumps, then reports"
+    assert {path for _, path in asked} == {"landing/d"}, "no request for a dump or a report"
+
+
+def _noted(
+    asked: list[tuple[str, str]], name: str, call: Callable, path: str, *args: object, **options: object
+) -> object:
+    asked.append((name, path))
+    return call(path, *args, **options)
 
 
 def test_remote_metadata_is_kept_as_a_copy(bucket: str, tmp_path: Path) -> None:
