@@ -342,7 +342,8 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
             (
                 "catalog.shards",
                 "null::varchar as failure, null::varchar as broken, 'd' as dataset, 's' as shard, 0 as unlisted, "
-                "[''] as unlisted_examples, 0 as contradictions, [''] as contradiction_examples",
+                "[''] as unlisted_examples, 0 as contradictions, [''] as contradiction_examples, "
+                "null::varchar as images_path, false as images_gone",
             ),
             (
                 "fingerprints.failures",
@@ -350,6 +351,8 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
                 "chr(27) || ']0;owned' || chr(7) as example_member",
             ),
             ("catalog.generations", "'g/1' as generation_id, null::varchar as failure"),
+            ("duplicates.methods", "0 as not_compared, '' as not_compared_because"),
+            ("matches.evidence", "'g/1' as generation_id, null::varchar as failure"),
             (
                 "catalog.not_taken",
                 "'d' as dataset, null::varchar as source, 0 as files, '' as place, '' as reason, [''] as examples "

@@ -176,11 +176,11 @@ def find_shards(
     reports = stores.find_beside(entry for entry in pictures.values() if not _is_parquet(entry))
     shards = []
     for name in sorted(rows.keys() | pictures.keys()):
-        metadata, dump = (LandingFile.of(found[name]) if name in found else None for found in (rows, pictures))
+        listed, dump = (LandingFile.of(found[name]) if name in found else None for found in (rows, pictures))
         report = reports.get(dump.path) if dump else None
-        if dump and report and not (metadata and metadata.path == report.path):
+        if dump and report and not (listed and listed.path == report.path):
             dump = dump.with_report(report)
-        shards.append(Shard(dataset, name, metadata, dump))
+        shards.append(Shard(dataset, name, listed, dump))
     return shards
 
 
