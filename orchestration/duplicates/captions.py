@@ -26,11 +26,11 @@ from transforms.duplicates import caption_groups
 from transforms.duplicates.caption_groups import CaptionGroups
 from transforms.duplicates.caption_words import word_sets
 
-CODE = 1  # raise when the same captions would give other groups
+CODE = 2  # raise when the same captions would give other groups
 JOIN_ID = -1  # of captions, in the fact `joins`
 _MODELS = (samples_view.SAMPLES, "duplicates.caption_keys")
-# How many comparisons the exact join may take, at a minute for a thousand million; beyond, MinHash is used.
-_COMPARISONS, _EACH = 50_000_000, 500  # in all (enough for all with all up to 10,000 captions), or for each caption
+# How many comparisons the exact join may take, at three to ten seconds for a thousand million; beyond, MinHash is used.
+_COMPARISONS, _EACH = 50_000_000, 5_000  # in all (enough for all with all up to 10,000 captions), or for each caption
 _BATCH = 8_192
 
 

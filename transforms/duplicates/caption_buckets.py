@@ -1,14 +1,14 @@
 """Which captions are compared? Those that share a bucket, by their rarest words or by MinHash.
 
 What belongs here: buckets, and the share of near pairs that they miss. What does not: words
-(`duplicates/caption_words.py`), comparing and grouping captions (`duplicates/caption_groups.py`).
+(`duplicates/caption_words.py`), choosing rare words (`duplicates/rare_words.py`), comparing and grouping captions
+(`duplicates/caption_groups.py`).
 
-Captions are near if the Jaccard similarity s of their sets of words reaches a threshold t. The exact way: two near
-captions share one of the L - tL + 1 rarest words of each, L its number of words, so each of these words is a bucket
-(Chaudhuri, Ganti, Kaushik, "A primitive operator for similarity joins in data cleaning", 2006). If that takes too many
-comparisons, MinHash: two signatures agree in one place with probability s (Broder, "On the resemblance and containment
-of documents", 1997). Captions that agree in all r places of one of b bands share a bucket, which misses a pair with
-probability (1 - s^r)^b (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4).
+Captions are near if the Jaccard similarity s of their sets of words reaches a threshold t. The exact way: a bucket for
+each key that `duplicates/rare_words.py` makes. If that takes too many comparisons, MinHash: two signatures agree in one
+place with probability s (Broder, "On the resemblance and containment of documents", 1997). Captions that agree in all r
+places of one of b bands share a bucket, which misses a pair with probability (1 - s^r)^b (Leskovec, Rajaraman, Ullman,
+"Mining of Massive Datasets", 3.4).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,14 +21,16 @@ import numpy.typing as npt
 from rensa import RMinHash
 
 from transforms.duplicates.caption_words import WordSets, map_file
+from transforms.duplicates.rare_words import FREQUENT, RareWords
 
 PLACES = 128  # of a MinHash signature, at most
 MISSED = 0.005  # share of pairs right at the threshold that the bands may miss
 CROWD = 256  # captions of one bucket that others are compared with: the most frequent ones that lead a group
 _SEED = 42
-_COUNTERS = 1 << 22  # of the uses of words; words that share one count as more frequent than they are
+_MOST_BUCKETS = 1 << 27
 _SLICE = 65_536
 Watch = Callable[[Sequence[range], str], Iterable[range]]  # passes slices on, of a task with a name
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,14 @@ class CaptionBuckets:
     """Which captions are compared: those that share a bucket.
 
     Attributes:
-        number: int64 of shape (k,), buckets of all captions end to end, -1 for a bucket of a single caption.
-        offsets: int64 of shape (n + 1,), where the buckets of each of n captions begin in `number`.
-        room: int64, the capacity of each bucket in heads.
+        begins: int64 of shape (b + 1,), where the list of each of b buckets begins; a single caption has none.
+        of: Returns the buckets of a slice of captions end to end, and where those of each caption begin among them.
+        comparisons: How many there are at most.
     """
 
-    number: npt.NDArray[np.int64]
-    offsets: npt.NDArray[np.int64]
-    room: npt.NDArray[np.int64]
+    begins: Numbers
+    of: Callable[[range], tuple[Numbers, Numbers]]
+    comparisons: float
 
 
 def banding(threshold: float) -> tuple[int, int]:
@@ -64,23 +66,31 @@ def missed(similarity: float, bands: int, rows: int) -> float:
     return float((1 - similarity**rows) ** bands)
 
 
-def by_words(sets: WordSets, threshold: float, folder: Path) -> CaptionBuckets:
-    """Create a bucket for each word that is among the rarest of at least two captions.
+def by_words(sets: WordSets, threshold: float, folder: Path, watch: Watch, frequent: int = FREQUENT) -> CaptionBuckets:
+    """Create a bucket for each key of rare words that at least two captions have.
+
+    Keys are hashed to buckets, so captions without a common key may share one; they are compared in vain.
 
     Args:
         sets: The words of the captions.
         threshold: Least similarity of near captions.
-        folder: Holds files that are mapped.
+        folder: Holds a file that is mapped.
+        watch: Yields the slices and reports progress.
+        frequent: Captions that a key has at most before it gets another word.
     """
-    uses = np.zeros(_COUNTERS, np.int64)
-    _count(sets.words, uses)
-    lengths = np.diff(sets.offsets)
-    kept = lengths - least_shared(lengths, threshold) + 1
-    offsets = np.concatenate([[0], np.cumsum(kept)])
-    rarest = map_file(Path(folder, "rarest.bin"), np.dtype(np.uint64), (int(offsets[-1]),))
-    _choose(sets.words, sets.offsets, uses, offsets, rarest)
-    number, sizes = _numbered(rarest)
-    return CaptionBuckets(number, offsets, sizes)
+    parts = slices(len(sets))
+    rare = RareWords.of(sets, threshold, folder, parts, frequent)
+    keys = max(1, sum(map(rare.count, parts)))
+    mask = np.uint64(min(_MOST_BUCKETS, 1 << (keys - 1).bit_length()) - 1)
+
+    def of(part: range) -> tuple[Numbers, Numbers]:
+        found, ends = rare.keys(part)
+        return (found & mask).view(np.int64), ends
+
+    uses = np.zeros(int(mask) + 1, np.uint32)
+    for part in watch(parts, "counting words of captions"):
+        _tally(of(part)[0], uses)
+    return CaptionBuckets(_begins(uses), of, _pairs(uses))
 
 
 def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> CaptionBuckets:
@@ -106,20 +116,15 @@ def by_bands(sets: WordSets, threshold: float, folder: Path, watch: Watch) -> Ca
     room, known = [np.empty(0, np.int64)], 0
     for band in range(bands):
         buckets, sizes = _numbered(signed[band])
-        number[:, band] = np.where(buckets < 0, -1, buckets + known)
+        number[:, band] = buckets + known
         room.append(np.minimum(sizes, CROWD))
         known += len(sizes)
-    return CaptionBuckets(number.reshape(-1), np.arange(len(sets) + 1) * bands, np.concatenate(room))
+    uses = np.concatenate(room)
 
+    def of(part: range) -> tuple[Numbers, Numbers]:
+        return np.array(number[part.start : part.stop]).reshape(-1), np.arange(len(part) + 1) * bands
 
-def least_shared(lengths: npt.NDArray[np.int64], threshold: float) -> npt.NDArray[np.int64]:
-    """Return the least number of words that a near caption shares with one.
-
-    Args:
-        lengths: int64, words of captions.
-        threshold: Least similarity of near captions.
-    """
-    return np.ceil(threshold * lengths - 1e-9).astype(np.int64)  # rounding may only ask for fewer
+    return CaptionBuckets(_begins(uses), of, _pairs(uses))
 
 
 def slices(count: int) -> list[range]:
@@ -127,11 +132,23 @@ def slices(count: int) -> list[range]:
     return [range(first, min(count, first + _SLICE)) for first in range(0, count, _SLICE)]
 
 
-def _numbered(values: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the number of each value, -1 for one that occurs once, and the count of each number."""
+def _begins(uses: npt.NDArray[np.integer]) -> Numbers:
+    """Return where the list of each bucket begins, from how many captions are in each."""
+    begins = np.zeros(len(uses) + 1, np.int64)
+    np.cumsum(np.where(uses > 1, uses, 0), out=begins[1:])
+    return begins
+
+
+def _pairs(uses: npt.NDArray[np.integer]) -> float:
+    """Return how many pairs of captions share a bucket, counted for each bucket that they share."""
+    many = uses.astype(np.float64)
+    return float(many @ (many - 1)) / 2
+
+
+def _numbered(values: npt.NDArray[np.uint64]) -> tuple[Numbers, Numbers]:
+    """Return the number of each value, and how often it occurs."""
     _, place, uses = np.unique(values, return_inverse=True, return_counts=True)
-    shared = uses > 1
-    return np.where(shared, np.cumsum(shared) - 1, -1)[place], uses[shared]
+    return place, uses
 
 
 def _folded(places: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -144,19 +161,6 @@ def _folded(places: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 @nb.njit(cache=True, nogil=True)
-def _count(words, uses):  # noqa: ANN001, ANN202
-    for word in words:
-        uses[np.int64(word % np.uint64(_COUNTERS))] += 1
-
-
-@nb.njit(cache=True, nogil=True)
-def _choose(words, offsets, uses, begins, rarest):  # noqa: ANN001, ANN202
-    """Write the rarest words of each caption; the lower hash is the first among equals, for all captions."""
-    for p in range(len(offsets) - 1):
-        own = words[offsets[p] : offsets[p + 1]]  # in order of hashes, which a stable sort keeps
-        counted = np.empty(len(own), np.int64)
-        for at in range(len(own)):
-            counted[at] = uses[np.int64(own[at] % np.uint64(_COUNTERS))]
-        order = np.argsort(counted, kind="mergesort")
-        for at in range(begins[p + 1] - begins[p]):
-            rarest[begins[p] + at] = own[order[at]]
+def _tally(buckets, uses):  # noqa: ANN001, ANN202
+    for bucket in buckets:
+        uses[bucket] += 1

@@ -14,9 +14,11 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from transforms.duplicates.caption_buckets import CaptionBuckets, Watch, by_bands, by_words, least_shared, slices
+from transforms.duplicates.caption_buckets import CaptionBuckets, Watch, by_bands, by_words, slices
 from transforms.duplicates.caption_words import WordSets, jaccard, map_file
+from transforms.duplicates.rare_words import FREQUENT, least_shared
 from transforms.intervals import wilson
+from transforms.joins.hamming.intrinsics import popcount
 
 _SEED = 42
 
@@ -66,23 +68,31 @@ class CaptionRecall:
 
 
 def group(
-    sets: WordSets, threshold: float, folder: Path, comparisons: int, watch: Watch = lambda slices, _: slices
+    sets: WordSets,
+    threshold: float,
+    folder: Path,
+    comparisons: int,
+    watch: Watch = lambda slices, _: slices,
+    frequent: int = FREQUENT,
 ) -> CaptionGroups:
     """Group captions: each is tied to the first earlier head that it nearly equals, or is a head itself.
 
     Groups exactly if `comparisons` suffice, else by MinHash. Then only the first `CROWD` heads of a bucket are
-    compared, so that time is linear in the captions. Memory: about 150 bytes a caption.
+    compared, so that time is linear in the captions. Memory: some 100 bytes a caption, and 2 GB at most for buckets.
 
     Args:
         sets: The words of the captions, the most frequent caption first.
         threshold: Least Jaccard similarity of near captions.
         folder: Holds signatures and buckets.
-        comparisons: Most comparisons of the exact way.
+        comparisons: Most comparisons of the exact way. Below 0, MinHash is used.
         watch: Yields the slices and reports progress.
+        frequent: Captions that a key of the exact way has at most before it gets another word.
     """
-    groups = _led(sets, threshold, folder, by_words(sets, threshold, folder), comparisons, watch)
-    if groups is None:
-        groups = _led(sets, threshold, folder, by_bands(sets, threshold, folder, watch), None, watch)
+    if comparisons >= 0:
+        groups = _led(sets, threshold, folder, by_words(sets, threshold, folder, watch, frequent), comparisons, watch)
+        if groups is not None:
+            return groups
+    groups = _led(sets, threshold, folder, by_bands(sets, threshold, folder, watch), None, watch)
     assert groups is not None  # noqa: S101 -- for the type checker: without a limit there are groups
     return groups
 
@@ -90,20 +100,25 @@ def group(
 def _led(
     sets: WordSets, threshold: float, folder: Path, buckets: CaptionBuckets, comparisons: int | None, watch: Watch
 ) -> CaptionGroups | None:
-    """Group captions by their buckets. None if that takes more comparisons."""
-    starts = np.cumsum(buckets.room) - buckets.room
-    listed = map_file(Path(folder, "listed.bin"), np.dtype(np.int64), (int(buckets.room.sum()),))
-    filled, crowded = np.zeros_like(buckets.room), np.zeros(len(buckets.room), np.bool_)
-    seen, head, similarity = np.full(len(sets), -1), np.arange(len(sets)), np.ones(len(sets))
-    left = np.iinfo(np.int64).max if comparisons is None else comparisons
+    """Group captions by their buckets. None as soon as the captions so far took more than their share of comparisons.
+
+    Later captions meet more heads than earlier ones, so all of them would take more than `comparisons`.
+    """
+    listed = map_file(Path(folder, "listed.bin"), np.dtype(np.int32), (int(buckets.begins[-1]),))
+    signs = map_file(Path(folder, "signs.bin"), np.dtype(np.uint64), listed.shape)
+    filled = np.zeros(len(buckets.begins) - 1, np.int32)
+    head, similarity = np.arange(len(sets)), np.ones(len(sets))
+    made = 0
     for part in watch(slices(len(sets)), "comparing captions"):
-        left = _lead(
-            sets.words, sets.offsets, buckets.number, buckets.offsets, starts, buckets.room, filled, crowded, listed,
-            seen, head, similarity, threshold, part.start, part.stop, left,
+        number, offsets = buckets.of(part)
+        made += _lead(
+            sets.words, sets.offsets, number, offsets, buckets.begins, filled, listed, signs, head, similarity,
+            threshold, part.start, part.stop,
         )  # fmt: skip
-        if left < 0:
+        if comparisons is not None and buckets.comparisons > comparisons and made > comparisons * part.stop / len(sets):
             return None
-    return CaptionGroups(head, similarity, int(crowded.sum()), exact=comparisons is not None)
+    crowded = int((filled > np.diff(buckets.begins)).sum())
+    return CaptionGroups(head, similarity, crowded, exact=comparisons is not None)
 
 
 def recall(sets: WordSets, groups: CaptionGroups, threshold: float, sample: int) -> CaptionRecall:
@@ -150,47 +165,47 @@ def _telling(
 
 @nb.njit(cache=True, nogil=True)
 def _lead(  # noqa: ANN202
-    words, offsets, buckets, begins, starts, room, filled, crowded, listed,  # noqa: ANN001
-    seen, head, similarity, threshold, first, last, left,  # noqa: ANN001
+    words, offsets, buckets, places, begins, filled, listed, signs, head, similarity,  # noqa: ANN001
+    threshold, first, last,  # noqa: ANN001
 ):  # fmt: skip
     """Tie each caption to the first earlier head that it nearly equals, else list it as a head in its buckets.
 
-    Reads: words and offsets (WordSets), buckets and begins (CaptionBuckets.number, .offsets), room. Bucket b lists its
-    heads at listed[starts[b] : starts[b] + filled[b]]; crowded[b] says that it had no room for all. seen[h] is the
-    caption that head h was last compared with. Writes head and similarity of the captions from first to last. Returns
-    how many comparisons are left, -1 where they did not suffice.
+    Reads: words and offsets (WordSets), the buckets of the captions from first to last and where those of each begin.
+    Bucket b lists its heads from listed[begins[b]] on, filled[b] of them; one more than it has room for says that
+    others had no room. Beside each head, `signs` holds a bit for each of its words: near captions differ in few words,
+    so what differs in many bits is not near, and its words are not read. Writes head and similarity of the captions.
+    Returns how many it compared, be it by their signs.
     """
+    made = 0
     for p in range(first, last):
-        best, score = -1, 0.0
-        for bucket in buckets[begins[p] : begins[p + 1]]:
-            if bucket < 0:
-                continue
-            for at in range(starts[bucket], starts[bucket] + filled[bucket]):  # in order of importance
-                h = listed[at]
+        best, score, sign = -1, 0.0, np.uint64(0)
+        for word in words[offsets[p] : offsets[p + 1]]:
+            sign |= np.uint64(1) << (word >> np.uint64(58))
+        most = np.int64((offsets[p + 1] - offsets[p]) * (1 - threshold) / threshold + 1e-9)  # words of one of the two
+        own = buckets[places[p - first] : places[p - first + 1]]
+        for bucket in own:
+            begin = begins[bucket]
+            for at in range(begin, min(begin + filled[bucket], begins[bucket + 1])):  # in order of importance
+                h = np.int64(listed[at])
                 if best >= 0 and h >= best:
                     break
-                if seen[h] == p:
+                made += 1
+                if popcount(signs[at] ^ sign) > most:
                     continue
-                seen[h] = p
-                left -= 1
                 s = jaccard(words, offsets[p], offsets[p + 1], offsets[h], offsets[h + 1], threshold)
                 if s >= threshold:
                     best, score = h, s
                     break
-        if left < 0:
-            return -1
         if best >= 0:
             head[p], similarity[p] = best, score
             continue
-        for bucket in buckets[begins[p] : begins[p + 1]]:
-            if bucket < 0:
-                continue
-            if filled[bucket] < room[bucket]:
-                listed[starts[bucket] + filled[bucket]] = p
+        for bucket in own:
+            at, end = begins[bucket] + filled[bucket], begins[bucket + 1]
+            if at < end:
+                listed[at], signs[at] = p, sign
+            if at <= end and begins[bucket] < end:
                 filled[bucket] += 1
-            else:
-                crowded[bucket] = True
-    return left
+    return made
 
 
 @nb.njit(cache=True, nogil=True)

@@ -1,7 +1,7 @@
 """The words of normalised captions, as sets of hashes on disk.
 
 What belongs here: splitting captions into words, the sets, and the similarity of two. What does not: choosing the
-captions to compare (`duplicates/caption_buckets.py`), normalising captions (`sql/duplicates/caption_keys.sql`).
+captions to compare (`duplicates/caption_buckets.py`), normalising captions (`sql/functions/normalised_caption.sql`).
 
 Spaces separate words. In scripts written without spaces (Han, Kana, Thai, Lao, Burmese, Khmer), every two neighbouring
 characters are a word. Words are represented by 64-bit hashes.
@@ -69,8 +69,12 @@ def map_file(path: Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @nb.njit(inline="always")
-def _mixed(x):  # noqa: ANN001, ANN202
-    """Spread a hash over all bits (the last steps of SplitMix64)."""
+def mixed(x):  # noqa: ANN001, ANN201
+    """Spread a hash over all bits (the last steps of SplitMix64).
+
+    Args:
+        x: uint64.
+    """
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -115,14 +119,14 @@ def _hashed(data, ends):  # noqa: ANN001, ANN202
                 character = (character << 6) | (np.int64(data[more]) & 0x3F)
             alone = length > 2 and _without_spaces(character)
             if letters and (alone or character == 32):
-                out[n] = _mixed(word)
+                out[n] = mixed(word)
                 n, word, letters = n + 1, basis, 0
             if run == 1 and not alone:
-                out[n] = _mixed(previous)
+                out[n] = mixed(previous)
                 n += 1
             if alone:
                 if run:
-                    out[n] = _mixed(previous * prime + np.uint64(character))
+                    out[n] = mixed(previous * prime + np.uint64(character))
                     n += 1
                 previous, run = np.uint64(character), run + 1
             else:

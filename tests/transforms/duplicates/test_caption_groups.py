@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.duplicates.caption_buckets import CROWD, MISSED, PLACES, banding, by_bands, missed
+from transforms.duplicates.caption_buckets import CROWD, MISSED, PLACES, banding, by_bands, by_words, missed
 from transforms.duplicates.caption_groups import CaptionRecall, group, recall
 from transforms.duplicates.caption_words import WordSets, word_sets
+from transforms.duplicates.rare_words import FREQUENT
 
 EXACT, MINHASH = 1 << 40, -1  # comparisons that are allowed
 _WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9)
@@ -50,12 +51,16 @@ def near_captions(count: int, seed: int) -> list[str]:
 
 
 @settings(deadline=None)  # the first call compiles
-@given(texts=st.lists(_WORDS.map(" ".join), unique=True, max_size=40), threshold=st.sampled_from([0.3, 0.5, 0.8, 1.0]))
+@given(
+    texts=st.lists(_WORDS.map(" ".join), unique=True, max_size=40),
+    threshold=st.sampled_from([0.3, 0.5, 0.8, 1.0]),
+    frequent=st.sampled_from([0, 1, 3, FREQUENT]),  # keys of three words, of some, of one
+)
 def test_the_exact_groups_are_those_of_brute_force(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], threshold: float
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], threshold: float, frequent: int
 ) -> None:
     folder = tmp_path_factory.mktemp("words")
-    groups = group(sets_of(texts, folder), threshold, folder, EXACT)
+    groups = group(sets_of(texts, folder), threshold, folder, EXACT, frequent=frequent)
     assert groups.head.tolist() == led(texts, threshold)
     assert groups.exact
 
@@ -73,6 +78,17 @@ def test_no_member_drifts_from_the_head_of_its_group(
         assert groups.similarity[member] == pytest.approx(jaccard(texts[member], texts[head]))
         assert groups.similarity[member] >= threshold
     assert set(groups.members) == {at for at in range(len(texts)) if (groups.head == groups.head[at]).sum() > 1}
+
+
+def test_words_that_many_captions_share_cost_few_comparisons(tmp_path: Path) -> None:
+    """Each word is in a twentieth of the captions, so keys of one word would compare all with all, or nearly."""
+    rng = np.random.default_rng(3)
+    rows = [rng.choice(200, 10, replace=False).tolist() for _ in range(2_000)]
+    rows += [[*row[:9], 1_000 + at] for at, row in enumerate(rows[:500])]  # 9 of 11 words shared
+    sets = sets_of([" ".join(f"w{word}" for word in row) for row in rows], tmp_path)
+    assert group(sets, 0.8, tmp_path, EXACT).head.tolist() == [*range(2_000), *range(500)]
+    most = [by_words(sets, 0.8, tmp_path, lambda slices, _: slices, each).comparisons for each in (FREQUENT, 1 << 30)]
+    assert most[0] < most[1] / 8
 
 
 def test_minhash_finds_what_brute_force_finds(tmp_path: Path) -> None:
@@ -100,7 +116,7 @@ def test_a_crowd_that_shares_most_words_costs_a_bounded_number_of_comparisons(tm
     groups = group(sets, 0.8, tmp_path, MINHASH)
     assert not len(groups.tied)
     assert groups.crowded
-    assert by_bands(sets, 0.8, tmp_path, lambda slices, _: slices).room.max() == CROWD
+    assert np.diff(by_bands(sets, 0.8, tmp_path, lambda slices, _: slices).begins).max() == CROWD
 
 
 def test_copies_of_one_caption_however_many_are_compared_with_it_alone(tmp_path: Path) -> None:
