@@ -96,6 +96,7 @@ def test_captions_are_normalised(connect: Connect, caption: str | None, normalis
     con = connect([{"caption": caption}])
     found = con.execute("select normalised from duplicates.caption_keys").fetchall()
     assert found == ([(normalised,)] if normalised else [])
+    assert con.execute("select normalised_caption($1::varchar)", [caption]).fetchall() == [(normalised,)]
 
 
 # each line: spellings of one URL; no two lines are the same URL

@@ -2,7 +2,7 @@
 
 What belongs here: comparing prompts and captions as texts, by shard, so that each new shard and prompt is compared
 once. What does not: texts close in meaning (`matches/caption_vectors.py`), choosing candidates
-(`matches/prompt_candidates.py`), normalising captions (`sql/duplicates/caption_keys.sql`).
+(`matches/prompt_candidates.py`), normalising them (`sql/functions/normalised_caption.sql`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import sql_folder
+from orchestration.warehouse import functions, macros, sql_folder
 from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import load
 from orchestration.warehouse.queries import query
@@ -33,17 +33,11 @@ _FILE = ["shard_id", "readable_path", "metadata_size", "metadata_mtime_ns"]
 def prompts(texts: Sequence[str]) -> pa.Table:
     """Return the different prompts in the form of captions: `prompt_key` (SHA-256), `prompt`, `normalised`.
 
-    The model that normalises captions normalises them. White space alone does not count as a prompt or a caption.
+    White space alone does not count as a prompt or a caption.
     """
-    (rules,) = (model.select for model in load(sql_folder.SQL) if model.name == MODELS[-1])
     with duckdb.connect() as con:
-        con.register("given", pa.table({"caption": pa.array(sorted(set(texts)), pa.string())}))
-        con.execute("create schema catalog; create schema duplicates")
-        con.execute(
-            "create table catalog.samples as "
-            "select row_number() over () as sample_id, caption, false as recalled from given"
-        )
-        con.execute(f"create view duplicates.caption_keys as {rules}")
+        macros.create(con, functions.load(sql_folder.SQL))
+        con.register("given", pa.table({"prompt": pa.array(sorted(set(texts)), pa.string())}))
         return con.execute(query("matches/normalised_prompts")).to_arrow_table()
 
 

@@ -182,14 +182,26 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
 
 
 def audit(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
-    """Check what was built.
+    """Check what was built. The promises of single rows are checked in one pass.
 
     Args:
         con: A connection to a build with the model's table.
         model: The model whose checks run.
     """
+    of_rows = [check for check in model.checks if check.condition]
+    breaking: dict[str, int] = {}
+    if of_rows:
+        breaks = ", ".join(f"({check.condition}) as breaks_{number}" for number, check in enumerate(of_rows))
+        rows_of = f'select {breaks} from "{model.stage}"."{model.table}"'  # noqa: S608 -- conditions may hold queries
+        counts = ", ".join(f"count(*) filter (where breaks_{number})" for number in range(len(of_rows)))
+        found = con.execute(f"select {counts} from ({rows_of})").fetchall()[0]  # noqa: S608
+        breaking = {check.name: int(failing) for check, failing in zip(of_rows, found, strict=True)}
     for check in model.checks:
-        failing = int(con.execute(f"select count(*) from ({check.sql})").fetchall()[0][0])  # noqa: S608
+        if check.condition is None:
+            holds = not con.execute(f"select 1 from ({check.repeated}) limit 1").fetchall()  # noqa: S608
+            failing = 0 if holds else con.execute(f"select count(*) from ({check.sql})").fetchall()[0][0]  # noqa: S608
+        else:
+            failing = breaking[check.name]
         rows = con.execute(f"select * from ({check.sql}) limit {_EXAMPLES}").fetchall() if failing else []  # noqa: S608
         yield Audit(model, check, failing, tuple(str(row)[:300] for row in rows))
 

@@ -37,12 +37,16 @@ class Check:
         sentence: The promise in words.
         sql: A SELECT of the rows of the built table that break it.
         blocks: Whether a broken promise keeps the version from being published. Otherwise it is a warning.
+        condition: What a row that breaks it fulfils. None where one row alone does not tell.
+        repeated: A SELECT with a row for each key that several rows share; None if the promise is of single rows.
     """
 
     name: str
     sentence: str
     sql: str
     blocks: bool = True
+    condition: str | None = None
+    repeated: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,17 +108,20 @@ class Model:
             repeated = f"select {key} from {table} group by {key} having count(*) > 1"  # noqa: S608
             rows = f"select * from {table} as built semi join ({repeated}) as repeated on {same} order by {key}"  # noqa: S608
             subject = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
-            checks.append(Check(f"unique_{'_'.join(columns)}", f"{subject} is unique", rows))
+            checks.append(Check(f"unique_{'_'.join(columns)}", f"{subject} is unique", rows, repeated=repeated))
         if self.not_null:  # one check: Dagster stores each at some 50 ms
             missing = " or ".join(f'"{column}" is null' for column in self.not_null)
             rows = f"select * from {table} where {missing}"  # noqa: S608
             one = len(self.not_null) == 1
             sentence = f"{', '.join(self.not_null)} {'is' if one else 'are'} never NULL"
-            checks.append(Check(f"not_null_{self.not_null[0]}" if one else "not_null", sentence, rows))
+            name = f"not_null_{self.not_null[0]}" if one else "not_null"
+            checks.append(Check(name, sentence, rows, condition=missing))
         for kind, conditions in (("assert", self.asserts), ("warn", self.warns)):
             for condition in conditions:
-                rows = f"select * from {table} where not (\n{condition}\n)"  # noqa: S608
-                checks.append(Check(f"{kind}_{_slug(condition)}", condition, rows, blocks=kind == "assert"))
+                broken = f"not (\n{condition}\n)"
+                rows = f"select * from {table} where {broken}"  # noqa: S608
+                name = f"{kind}_{_slug(condition)}"
+                checks.append(Check(name, condition, rows, blocks=kind == "assert", condition=broken))
         seen: Counter[str] = Counter()
         for at, check in enumerate(checks):  # conditions that differ in punctuation alone get a number
             seen[check.name] += 1

@@ -157,7 +157,8 @@ def build_version(
         tracked = track(plan.models, "building tables", len(plan.models))
         rows = {model.name: build.materialize(con, model) for model in tracked}
         macros.create(con, macros.load(sql_folder.SQL))
-        audits = [result for model in plan.models for result in build.audit(con, model)]
+        tracked = track(plan.models, "checking tables", len(plan.models))
+        audits = [result for model in tracked for result in build.audit(con, model)]
         held_back = previous.refusal(last.con, con, settings)
         yield VersionBuild(number, path, con, rows, build.columns(con), audits, held_back)
 

@@ -5,27 +5,11 @@
 -- of white space alone is no caption.
 -- as: view
 -- unique: sample_id
--- not_null: sample_id, normalised, caption_key
+-- not_null: sample_id
 -- column sample_id: the training row
 -- column normalised: the normalised caption
 -- column caption_key: its MD5
 
-with written as (
-    select sample_id, regexp_replace(lower(nfc_normalize(caption)), '\p{Cf}+', '', 'g') as text
-    from catalog.samples
-    where caption is not null and not recalled
-),
-
-worded as (
-    select
-        sample_id,
-        coalesce(
-            nullif(trim(regexp_replace(text, '[^\p{L}\p{M}\p{N}]+', ' ', 'g')), ''),
-            nullif(trim(regexp_replace(text, '[\s\p{Z}\p{Cc}]+', ' ', 'g')), '')
-        ) as normalised
-    from written
-)
-
-select sample_id, normalised, md5(normalised) as caption_key
-from worded
-where normalised is not null
+select sample_id, normalised_caption(caption) as normalised, md5(normalised_caption(caption)) as caption_key
+from catalog.samples
+where caption is not null and not recalled and regexp_matches(caption, '[^\s\p{Z}\p{Cc}\p{Cf}]')

@@ -8,7 +8,7 @@
 -- and /b. URLs of other schemes and texts without a host are compared as they are, trimmed; blanks alone are no URL.
 -- as: view
 -- unique: sample_id
--- not_null: sample_id, url, normalised_url
+-- not_null: sample_id, url
 -- column sample_id: the training row
 -- column url: as written
 -- column url_host: the host of the normalised URL, without `www.` and port; NULL where there is none

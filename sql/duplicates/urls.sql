@@ -33,12 +33,12 @@ select
     any_value(shared.url_host) as url_host,
     count(*) as rows,
     count(distinct shared.url) as spellings,
-    count(distinct keys.caption_key) as distinct_captions,
+    count(distinct normalised_caption(samples.caption)) as distinct_captions,
     count(distinct coalesce(clusters.cluster_id, images.sample_id)) as distinct_pictures,
     count(images.sample_id) as pictures_known,
     case when pictures_known > 1 then distinct_pictures = 1 end as same_picture
 from shared
-left join duplicates.caption_keys as keys using (sample_id)
+join catalog.samples as samples using (sample_id)
 left join fingerprints.images as images on images.sample_id = shared.sample_id and images.status <> 'failed'
 left join duplicates.clusters as clusters on clusters.sample_id = images.sample_id
 group by shared.normalised_url
