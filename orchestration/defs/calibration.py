@@ -16,6 +16,7 @@ from orchestration.facts.training_pictures import PixelRecipes
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_index import read_index
+from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.matches import calibration
 from orchestration.matches import generation_backgrounds as backgrounds
 from orchestration.matches import null_scores as scores
@@ -56,7 +57,7 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     outdated = not recipes.hold(tables)
     comparisons = PixelComparisons(compared, scores.comparison_recipe(limits), tables)
     if outdated or failures(compared):
-        index = read_index(facts, (encoder := warehouse.encoder()).id)
+        index = read_index(facts, (encoder := warehouse.encoder()).id, usable_pictures(facts))
         reader = CalibrationReader(index, warehouse.training_picture, warehouse.rules)
         sampled = calibration.sample(reader, held_out, size, chosen.trials)
         how = encoder, warehouse.views, warehouse.pace.batch, (left_out := LeftOut())
@@ -95,8 +96,9 @@ def generation_backgrounds(context: dg.AssetExecutionContext, warehouse: Warehou
     made_by = recipe("background state", scores.CODE, training, generations.version, size, warehouse.views)
     scored = 0
     if table.recipe != made_by:
-        if (encoder := warehouse.copy_encoder) and generations.dataset().count_rows(filter="status <> 'failed'"):
-            searched = read_search(facts, encoder, warehouse.views, warehouse.settings)
+        readable = generations.dataset().count_rows(filter="status <> 'failed'")
+        if (encoder := warehouse.copy_encoder) and readable:
+            searched = read_search(facts, encoder, warehouse.views, warehouse.settings, readable)
             scored = backgrounds.update(searched, size)
         else:
             table.clear()

@@ -49,8 +49,9 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
     comparisons = PixelComparisons(compared, candidates.comparison_recipe(limits), (table, evidence))
     counts = SearchCounts()
     if outdated or failures(compared):
-        searched = read_search(facts, warehouse.copy_encoder, warehouse.views, warehouse.settings)
-        generations = readable_generations(facts, searched.encoder)
+        encoder, views = warehouse.copy_encoder, warehouse.views
+        generations = readable_generations(facts, encoder)
+        searched = read_search(facts, encoder, views, warehouse.settings, len(generations))
         counts = search.update_lists(searched, generations)
         equal = candidates.equal_pictures(facts, searched.pictures, generations)
         inputs = searched, generations, equal

@@ -14,6 +14,7 @@ import pyarrow as pa
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import PixelRecipes
 from orchestration.fingerprints.picture_index import read_index
+from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.progress import track
 from orchestration.provenance import cliques, memorization
 from orchestration.provenance.memorization import MemorizationMeasures, count_eidetic, keep_only, measure_pairs
@@ -73,7 +74,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
         stored = keep_only(table, ((row["generation_id"], row["sample_id"]) for row in rows))
         counted = keep_only(counts, ((source,) for source in sources))
         if rows:
-            index = read_index(facts, warehouse.copy_encoder)
+            index = read_index(facts, warehouse.copy_encoder, usable_pictures(facts))
             measures = MemorizationMeasures(facts["small_pictures"], index, warehouse.training_picture, cut)
             measured, failed = measure_pairs(facts, index, measures, cut, rows, stored)
             failed += count_eidetic(counts, measures, sources, counted)
@@ -107,7 +108,7 @@ def outlier_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     if table.recipe != made_by:
         rows = []
         if sources and encoder:
-            index = read_index(facts, encoder)
+            index = read_index(facts, encoder, usable_pictures(facts))
             rows = [outlier_rows(index, sources, cut.outlier_sample, cut.outlier_neighbours)]
         table.replace(rows, made_by)
     return asset_metadata.fact_result(facts, "outlier_scores")

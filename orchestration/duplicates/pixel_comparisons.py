@@ -21,8 +21,7 @@ from orchestration.facts.training_pictures import DumpGone, TrainingPictures
 from transforms.alignment.comparer import Comparer, PixelComparison
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.picture_set import Pictures
-from transforms.hashing.digest_arrays import Lookup
-from transforms.hashing.hashes import from_hex
+from transforms.hashing.digest_arrays import Lookup, of_hex
 
 CODE = 4  # raise when two training pictures would compare otherwise
 _COMMIT = 500  # comparisons, about a minute of work
@@ -158,7 +157,7 @@ class TrainingComparisons(PixelComparisons):
         present = Lookup(rows.pixel_digests)
 
         def shown(batch: pa.RecordBatch) -> pa.Array:
-            a, b = (present.find(from_hex(batch.column(name).to_pylist()))[1] for name in ("picture_a", "picture_b"))
+            a, b = (present.find(of_hex(batch.column(name)))[1] for name in ("picture_a", "picture_b"))
             return pa.array(a & b)
 
         self.load(keep=shown)

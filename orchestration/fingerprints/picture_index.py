@@ -12,7 +12,6 @@ import numpy as np
 
 from orchestration.facts import Facts
 from orchestration.fingerprints import stored_vectors
-from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from transforms.encoders import EncoderId
 from transforms.fingerprints.distinct_pictures import DistinctPictures, Indices
@@ -79,18 +78,18 @@ class PictureIndex(DistinctPictures):
         return order, np.searchsorted(self.head[order], np.arange(len(self) + 1))
 
 
-def read_index(facts: Facts, encoder: EncoderId | None) -> PictureIndex:
-    """Read the different usable training pictures and their clusters; their vectors stay in the table.
+def read_index(facts: Facts, encoder: EncoderId | None, rows: Pictures) -> PictureIndex:
+    """Index the different usable training pictures and read their clusters; their vectors stay in the table.
 
     Args:
         facts: The fact tables.
         encoder: The encoder that the vectors must be of. None: no picture has a vector.
+        rows: All usable training rows, or none.
 
     Raises:
         EncoderMismatch: If a shard was embedded by another encoder.
         dg.Failure: If a picture has no embedding.
     """
-    rows = usable_pictures(facts)
     vectors, owner = stored_vectors.read_vectors(facts, encoder, rows)
     words = np.ascontiguousarray(rows.pixel_digests).view(">u8").reshape(-1, 4)
     order = np.lexsort(words.T[::-1])  # the first word counts most
@@ -99,7 +98,7 @@ def read_index(facts: Facts, encoder: EncoderId | None) -> PictureIndex:
     index_of_row = index[np.searchsorted(rows.distinct, rows.pixels_group)]
     first = rows.distinct[order]
     head = np.arange(len(order))
-    for batch in facts["cluster_members"].scan(["sample_id", "representative_id"]):
+    for batch in facts["cluster_members"].scan(["sample_id", "representative_id"]) if len(rows) else ():
         member, representative = (
             index_of_row[np.searchsorted(rows.ids, column.to_numpy())] for column in batch.columns
         )

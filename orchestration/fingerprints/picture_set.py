@@ -10,4 +10,5 @@ from transforms.fingerprints.picture_set import COLUMNS, Pictures
 def usable_pictures(facts: Facts) -> Pictures:
     """Read the training pictures that could be decoded."""
     recalled = facts["recalled_rows"].read(["sample_id"])["sample_id"].to_numpy()
-    return Pictures(facts["image_fingerprints"].scan(COLUMNS, "status <> 'failed'"), recalled)
+    table = facts["image_fingerprints"]
+    return Pictures(table.scan(COLUMNS, "status <> 'failed'"), table.dataset().count_rows(), recalled)

@@ -31,8 +31,7 @@ from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints.views import WHOLE
 from transforms.generations import addresses
-from transforms.hashing.digest_arrays import Lookup
-from transforms.hashing.hashes import from_hex
+from transforms.hashing.digest_arrays import Lookup, of_hex
 from transforms.matches import candidates as rules
 from transforms.matches.candidates import Candidate, Comparison, EqualPictures, PairEvidence, Query
 from transforms.matches.search import scores
@@ -107,12 +106,14 @@ def equal_pictures(facts: Facts, index: PictureIndex, generations: pa.Table) -> 
         index: The training pictures.
         generations: All readable generations.
     """
-    files, pixels = (from_hex(generations[name].to_pylist()) for name in ("sha256", "pixel_sha256"))
+    if not len(generations):
+        return {}
+    files, pixels = (of_hex(generations[name].combine_chunks()) for name in ("sha256", "pixel_sha256"))
     different, file_of = np.unique(files, axis=0, return_inverse=True)
     lookup = Lookup(different)
     by_bytes: dict[int, set[int]] = defaultdict(set)
     for batch in facts["image_fingerprints"].scan(["sample_id", "sha256"], "status <> 'failed'"):
-        file, equal = lookup.find(from_hex(batch.column("sha256").to_pylist()))
+        file, equal = lookup.find(of_hex(batch.column("sha256")))
         rows = np.searchsorted(index.rows.ids, batch.column("sample_id").to_numpy()[equal])
         for each, picture in zip(file[equal].tolist(), index.index_of_row[rows].tolist(), strict=True):
             by_bytes[each].add(picture)

@@ -14,12 +14,14 @@ import pyarrow as pa
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.picture_index import PictureIndex, read_index
+from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.matches.kept_lists import KeptLists, Lists, batch_filter
 from orchestration.progress import track
 from orchestration.settings import Settings
 from transforms.encoders import EncoderId
 from transforms.fingerprints.distinct_pictures import Indices
 from transforms.fingerprints.fingerprint import OK
+from transforms.fingerprints.picture_set import Pictures
 from transforms.fingerprints.views import View
 from transforms.hashing.hashes import from_hex
 from transforms.matches import candidates, neighbour_lists
@@ -86,7 +88,9 @@ def candidate_thresholds(settings: Settings) -> CandidateThresholds:
     return CandidateThresholds(settings.thresholds.pdq, settings.thresholds.candidate, settings.limits.neighbours)
 
 
-def read_search(facts: Facts, encoder: EncoderId | None, views: Sequence[View], settings: Settings) -> GenerationSearch:
+def read_search(
+    facts: Facts, encoder: EncoderId | None, views: Sequence[View], settings: Settings, generations: int
+) -> GenerationSearch:
     """Read the training pictures to search.
 
     Args:
@@ -94,6 +98,7 @@ def read_search(facts: Facts, encoder: EncoderId | None, views: Sequence[View], 
         encoder: Of all vectors. None: hashes alone are searched.
         views: The parts of a generation that are searched with.
         settings: All of them.
+        generations: How many are to be searched. Without any, no picture is read.
 
     Raises:
         EncoderMismatch: If a shard was embedded by another encoder.
@@ -101,7 +106,7 @@ def read_search(facts: Facts, encoder: EncoderId | None, views: Sequence[View], 
     """
     return GenerationSearch(
         facts,
-        read_index(facts, encoder),
+        read_index(facts, encoder, usable_pictures(facts) if generations else Pictures((), 0)),
         encoder,
         views,
         candidate_thresholds(settings),

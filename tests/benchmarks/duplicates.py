@@ -13,13 +13,14 @@ from orchestration.duplicates import copy_joins
 from orchestration.duplicates.incremental_join import HASHES, PICTURES, near_pairs
 from orchestration.facts import Facts
 from orchestration.fingerprints import stored_vectors
+from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.settings import Settings
 from tests.benchmarks.figures import FULL, Figure, Measured, say, seconds
 from transforms.alignment.comparer import PixelComparison
 from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import members, pairs
 from transforms.duplicates.components import list_members
-from transforms.fingerprints.picture_set import COLUMNS, Pictures
+from transforms.fingerprints.picture_set import Pictures
 
 _DISTINCT, _COPIES = (100_000, 10) if FULL else (20_000, 10)
 _DIMENSION, _ENCODER, _BATCH = 512, "made up", 50_000
@@ -74,7 +75,7 @@ class _Warehouse(SimpleNamespace):
         held: list[Pictures] = []
 
         def read() -> None:
-            held.append(Pictures(facts["image_fingerprints"].scan(COLUMNS, "status <> 'failed'")))
+            held.append(usable_pictures(facts))
 
         taken["read_s"] = seconds(read)
         [known] = held
@@ -114,9 +115,7 @@ def _new_shard() -> Measured:
         warehouse.land(_DISTINCT * _COPIES, _DISTINCT // 10, 1)
         steps["new"] = warehouse.derive()
         steps["nothing"] = warehouse.derive()
-        rows, _ = stored_vectors.read_vectors(
-            warehouse.facts, _Id(), Pictures(warehouse.facts["image_fingerprints"].scan(COLUMNS))
-        )
+        rows, _ = stored_vectors.read_vectors(warehouse.facts, _Id(), usable_pictures(warehouse.facts))
     for name, taken in steps.items():
         say(f"  {name}: " + ", ".join(f"{step} {value:.2f}" for step, value in taken.items()))
     joins = {name: taken["hashes_s"] + taken["embeddings_s"] for name, taken in steps.items()}

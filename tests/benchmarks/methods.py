@@ -137,7 +137,7 @@ def _pipeline(
     rows = [{"sample_id": i} | {name: getattr(p, name) for name in COLUMNS[1:]} for i, p in enumerate(prints)]
     kinds = {"sample_id": pa.uint64(), "width": pa.int32(), "height": pa.int32()}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
-    pictures = Pictures([pa.RecordBatch.from_pylist(rows, schema)])  # an id is a position
+    pictures = Pictures([pa.RecordBatch.from_pylist(rows, schema)], len(rows))  # an id is a position
     comparer: Comparer[int] = Comparer(lambda number: decode(known[number].data, RULES.max_pixels), cut.pixels)
     same = cache(lambda a, b: comparer.same(a, b, cut.overlap))
 

@@ -19,6 +19,7 @@ from orchestration import settings as toml
 from orchestration.catalog import shards
 from orchestration.facts import Facts
 from orchestration.fingerprints.kinds import COPY, EMBEDDINGS, HASHES, IMAGES
+from orchestration.fingerprints.shard_writer import maintain
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Encoders
 from tests.benchmarks import scale_inputs
@@ -132,6 +133,7 @@ class PlantedWarehouse:
             for kind, name in kinds.items()
         ]
         notes.upsert(pa.Table.from_pylist(rows, notes.schema))
+        maintain(self.facts, self.settings.limits.index_rows)
 
     def _shards(self, new: list[LandedShard], first: int) -> Iterator[tuple[pa.RecordBatch, LandedShard]]:
         """Yield the planted fingerprints of shards. first: how many rows were landed before."""

@@ -13,6 +13,9 @@ import pyarrow as pa
 BYTES = 32
 Rows = npt.NDArray[np.uint8]
 _HIGH = np.uint64(0xFFFFFFFF00000000)
+_DIGITS = np.zeros(256, np.uint8)  # the value of a hexadecimal digit
+for _value, _digit in enumerate("0123456789abcdef"):
+    _DIGITS[[ord(_digit), ord(_digit.upper())]] = _value
 
 
 def column(rows: Rows) -> pa.FixedSizeBinaryArray:
@@ -28,6 +31,22 @@ def rows(column: pa.Array) -> Rows:
         return np.empty((0, BYTES), np.uint8)
     data = np.frombuffer(column.buffers()[1], np.uint8)
     return data[column.offset * BYTES : (column.offset + len(column)) * BYTES].reshape(-1, BYTES)
+
+
+def of_hex(column: pa.Array) -> Rows:
+    """Return an Arrow column of digests in hexadecimal, without nulls, as uint8 of shape (n, 32).
+
+    No Python string is made for a row, whose memory would stay with the process.
+
+    Raises:
+        ValueError: If one is of another length.
+    """
+    texts = column.cast(pa.large_string())
+    ends = np.frombuffer(texts.buffers()[1] or bytes(8), np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    if (np.diff(ends) != 2 * BYTES).any():
+        raise ValueError(f"digests of {2 * BYTES} hexadecimal digits expected")
+    digits = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]].reshape(-1, BYTES, 2)
+    return _DIGITS[digits[..., 0]] << np.uint8(4) | _DIGITS[digits[..., 1]]
 
 
 class Lookup:

@@ -8,6 +8,7 @@ import pytest
 
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.fingerprints.picture_index import PictureIndex, read_index
+from orchestration.fingerprints.picture_set import usable_pictures
 from transforms.encoders import EncoderId
 
 ENCODER = EncoderId("tiny", "w" * 64, "none", 4, "float32")
@@ -39,7 +40,7 @@ def index(tmp_path: Path) -> PictureIndex:
         table.upsert(pa.Table.from_pylist([{"sample_id": sample_id, "shard_id": 0, "vector": vector}], table.schema))
     members = [{"sample_id": i, "representative_id": head} for i, head in HEADS.items()]
     facts["cluster_members"].upsert(pa.Table.from_pylist(members, facts["cluster_members"].schema))
-    return read_index(facts, ENCODER)
+    return read_index(facts, ENCODER, usable_pictures(facts))
 
 
 def test_pictures_are_in_the_order_of_their_digests(index: PictureIndex) -> None:
