@@ -9,6 +9,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export DAGSTER_DISABLE_TELEMETRY := 1
+# else every process of the tests would compile the same modules
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(READY)  ## the sample, against its planted truth; then a model's own samples, against what it was trained on
 	@$(BIN)/python -m data.demo

@@ -7,7 +7,7 @@
 -- unique: sample_id
 -- not_null: sample_id
 -- column sample_id: the training row
--- column normalised: the normalised caption
+-- column normalised: the normalised caption; rows without one are left out
 -- column caption_key: its MD5
 
 select sample_id, normalised_caption(caption) as normalised, md5(normalised_caption(caption)) as caption_key
