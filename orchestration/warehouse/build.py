@@ -4,7 +4,7 @@ What belongs here: one DuckDB connection from empty file to audited file. What d
 (`warehouse/version.py`), publishing it (`warehouse/publishing/`), the models (`sql/`).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +113,18 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
             columns = [field.name for field in SCHEMAS[table] if field.name != "vector"]
             dataset = inputs.facts[table].dataset(inputs.fact_versions[table])
             _temporary(con, name, dataset.scanner(columns=columns).to_reader())
+
+
+def withdraw(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
+    """Drop fact tables that `provide` created, so that they need no memory any more. Other inputs stay.
+
+    Args:
+        con: The connection that has them.
+        names: Inputs of models.
+    """
+    for name in names:
+        if name.removeprefix("lance_") in SCHEMAS:
+            con.execute(f'drop table temp."{name}"')
 
 
 def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:

@@ -153,14 +153,18 @@ def build_version(
     this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
     with build.open_build(path, settings) as con, previous.open_previous(plan.previous) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
-        build.provide(con, sorted({name for model in plan.models for name in model.inputs}), inputs)
-        tracked = track(plan.models, "building tables", len(plan.models))
-        rows = {model.name: build.materialize(con, model) for model in tracked}
+        rows, columns = dict[str, int](), dict[str, dict[str, str]]()
+        audits: list[build.Audit] = []
+        last_reader = {name: model for model in plan.models for name in model.inputs}
+        for model in track(plan.models, "building tables", len(plan.models)):
+            build.provide(con, [name for name in model.inputs if name not in columns], inputs)
+            rows[model.name] = build.materialize(con, model)
+            audits += build.audit(con, model)
+            columns |= build.columns(con)
+            build.withdraw(con, [name for name in model.inputs if last_reader[name] is model])
         macros.create(con, macros.load(sql_folder.SQL))
-        tracked = track(plan.models, "checking tables", len(plan.models))
-        audits = [result for model in tracked for result in build.audit(con, model)]
         held_back = previous.refusal(last.con, con, settings)
-        yield VersionBuild(number, path, con, rows, build.columns(con), audits, held_back)
+        yield VersionBuild(number, path, con, rows, columns, audits, held_back)
 
 
 def publish(plan: VersionPlan, file: VersionBuild, facts: Facts, home: Path, *, keep: int) -> publishing.Version:
