@@ -20,6 +20,8 @@ from orchestration.warehouse.previous import TABLES, Previous
 from transforms.readable import count
 
 _EXAMPLES = 3
+MADE = pa.schema({"table_name": pa.string(), "made_in": pa.int64(), "recipe": pa.string()})
+"""The columns of `warehouse.tables`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Inputs:
         previous_versions: The rows published so far.
         previous: Tables of the published version that the next one is compared with.
         landing_files: The metadata files to read; None: all.
+        made_tables: The rows of `warehouse.tables`; None: there are none.
     """
 
     facts: Facts
@@ -63,6 +66,7 @@ class Inputs:
     previous_versions: pa.Table
     previous: Previous = field(default_factory=Previous)
     landing_files: Collection[str] | None = None
+    made_tables: pa.Table | None = None
 
 
 @contextmanager
@@ -103,9 +107,11 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
         if name == "landing_metadata":
             landing_view.create(con, inputs.facts, inputs.landing_files)
         elif name == "settings":
-            _temporary(con, name, _settings(inputs.settings))
+            _temporary(con, name, settings_row(inputs.settings))
         elif name in {"this_version", "previous_versions"}:
             _temporary(con, name, getattr(inputs, name))
+        elif name == "made_tables":
+            _temporary(con, name, MADE.empty_table() if inputs.made_tables is None else inputs.made_tables)
         elif name in TABLES:
             _temporary(con, name, inputs.previous.read(name))
         else:
@@ -127,6 +133,21 @@ def withdraw(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
             con.execute(f'drop table temp."{name}"')
 
 
+def provide_columns(con: duckdb.DuckDBPyConnection, names: Iterable[str], inputs: Inputs) -> None:
+    """Create inputs of models for their columns alone: fact tables without rows.
+
+    Args:
+        con: A connection to a build.
+        names: The tables, as models name them.
+        inputs: The sources of the others.
+    """
+    for name in names:
+        if (table := name.removeprefix("lance_")) in SCHEMAS:
+            provide_empty(con, table)
+        else:
+            provide(con, [name], inputs)
+
+
 def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
     """Create a fact table without rows, as a temporary table of this connection.
 
@@ -137,7 +158,8 @@ def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
     _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table())
 
 
-def _settings(settings: Settings) -> pa.Table:
+def settings_row(settings: Settings) -> pa.Table:
+    """Return the settings that models read, as the one row of the table `settings`."""
     named = settings.encoders
     encoders = {
         "copy_encoder": named.by_purpose.get("copy", "").partition(":")[0] or None,
@@ -186,11 +208,16 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
     try:
         con.execute("\n;\n".join((model.create, *model.comments)))
         con.commit()
-        return int(con.execute(f'select count(*) from "{model.stage}"."{model.table}"').fetchall()[0][0])  # noqa: S608
+        return count_rows(con, model)
     except duckdb.Error as error:
         with suppress(duckdb.Error):  # counting failed, which is in no transaction
             con.rollback()
         raise RuntimeError(f"{model.path}: {error}") from error
+
+
+def count_rows(con: duckdb.DuckDBPyConnection, model: Model) -> int:
+    """Return how many rows the table or view of a model has."""
+    return int(con.execute(f'select count(*) from "{model.stage}"."{model.table}"').fetchall()[0][0])  # noqa: S608
 
 
 def audit(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:

@@ -7,7 +7,7 @@ versions. What does not: building a file (`warehouse/build.py`), replacing the p
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import build, functions, macros, previous, publishing, sql_folder
+from orchestration.warehouse import build, carried, functions, macros, previous, publishing, sql_folder
 from orchestration.warehouse.models import Model
 from orchestration.warehouse.soundness import faults
 
@@ -42,7 +42,7 @@ class VersionPlan:
     """The content of the next version.
 
     Attributes:
-        models: The tables to build, in order.
+        models: The tables to build or to take over, in order.
         complete: Whether these are all models. Otherwise the other tables stay as published.
         fact_versions: The Lance version of each fact table to read.
         recipe: The recipe of a complete version.
@@ -50,6 +50,9 @@ class VersionPlan:
         previous: The newest sound version, with which the next is compared and from which tables stay. None: there is
             none.
         damaged: Sentences about newer versions that cannot be read.
+        made_before: How the tables of `previous` were made.
+        made_by: The recipe of each table of the next version.
+        taken_over: Those of `models` that are taken over from `previous`, with the version in which each was made.
     """
 
     models: tuple[Model, ...]
@@ -59,6 +62,19 @@ class VersionPlan:
     history: pa.Table
     previous: publishing.Version | None = None
     damaged: tuple[str, ...] = ()
+    made_before: carried.Made = field(default_factory=dict)
+    made_by: Mapping[str, str] = field(default_factory=dict)
+    taken_over: Mapping[str, int] = field(default_factory=dict)
+
+    def made_tables(self, number: int) -> pa.Table:
+        """Return the rows of `warehouse.tables` of the next version, whose number is given."""
+        anew = {model.name for model in self.models} - self.taken_over.keys()
+        rows = [
+            {"table_name": name, "made_in": number if name in anew else self.made_before[name][0], "recipe": made}
+            for name, made in self.made_by.items()
+            if name in anew or name in self.made_before
+        ]
+        return pa.Table.from_pylist(rows, build.MADE)
 
     @property
     def holder(self) -> int | None:
@@ -122,8 +138,12 @@ def plan(
     fact_versions, complete = facts.versions(), len(selected) == len(models)
     made_by = _recipe(models, fact_versions, settings.settings_hash)
     last, history, damaged = _last_sound(home, settings.limits.duckdb_memory, stay=not complete)
+    before = carried.read_made(last)
     if complete:
-        return VersionPlan(tuple(models), True, fact_versions, made_by, history, last, damaged)
+        table_recipes = carried.recipes(models, fact_versions, settings, {})
+        same = carried.taken_over(last, before, models, table_recipes, settings.limits.duckdb_memory)
+        made = before, table_recipes, same
+        return VersionPlan(tuple(models), True, fact_versions, made_by, history, last, damaged, *made)
     if last is None:
         raise publishing.NotPublished(
             "\n".join([*damaged, f"{home} has no version to start from; run `raisonne run` on everything first"])
@@ -132,7 +152,10 @@ def plan(
     rebuilt = tuple(model for model in models if model in selected or model.stage == "warehouse")
     stay = [model for model in models if model not in rebuilt]
     versions_read = fact_versions | _published_versions(history, stay)
-    return VersionPlan(rebuilt, False, versions_read, made_by, history, last, damaged)
+    unknown = 0, ""
+    kept = {model.name: before.get(model.name, unknown)[1] for model in stay}
+    table_recipes = carried.recipes(models, versions_read, settings, kept)
+    return VersionPlan(rebuilt, False, versions_read, made_by, history, last, damaged, before, table_recipes)
 
 
 @contextmanager
@@ -148,23 +171,49 @@ def build_version(
         home: The folder of the warehouse, held for writing.
         run_id: The run, as `warehouse.versions` names it.
     """
-    path = publishing.begin(home, run_id, from_current=not plan.complete, start=plan.previous)
+    copied = bool(plan.taken_over) or not plan.complete
+    path = publishing.begin(home, run_id, from_current=copied, start=plan.previous)
     number = publishing.next_number(home)
     this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
     with build.open_build(path, settings) as con, previous.open_previous(plan.previous) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
-        rows, columns = dict[str, int](), dict[str, dict[str, str]]()
-        audits: list[build.Audit] = []
-        last_reader = {name: model for model in plan.models for name in model.inputs}
+        tables = _Tables(con, plan, replace(inputs, made_tables=plan.made_tables(number)))
         for model in track(plan.models, "building tables", len(plan.models)):
-            build.provide(con, [name for name in model.inputs if name not in columns], inputs)
-            rows[model.name] = build.materialize(con, model)
-            audits += build.audit(con, model)
-            columns |= build.columns(con)
-            build.withdraw(con, [name for name in model.inputs if last_reader[name] is model])
+            tables.add(model)
         macros.create(con, macros.load(sql_folder.SQL))
         held_back = previous.refusal(last.con, con, settings)
-        yield VersionBuild(number, path, con, rows, columns, audits, held_back)
+        yield VersionBuild(number, path, con, tables.rows, tables.columns, tables.audits, held_back)
+
+
+class _Tables:
+    """Builds the tables of a plan in order, or finds them in the copy of the last version, and audits them.
+
+    A fact table is provided before the first model that reads it, and dropped after the last.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, plan: VersionPlan, inputs: build.Inputs) -> None:
+        self.rows: dict[str, int] = {}
+        self.columns: dict[str, dict[str, str]] = {}
+        self.audits: list[build.Audit] = []
+        self._con, self._inputs, self._taken_over = con, inputs, plan.taken_over
+        self._provided: set[str] = set()
+        built = [model for model in plan.models if model.name not in plan.taken_over]
+        self._last_reader = {name: model.name for model in built for name in model.inputs}
+
+    def add(self, model: Model) -> None:
+        if model.name in self._taken_over:
+            unknown = [name for name in model.inputs if name not in self.columns]
+            build.provide_columns(self._con, unknown, self._inputs)
+            self.rows[model.name] = build.count_rows(self._con, model)
+            done = unknown
+        else:
+            build.provide(self._con, [name for name in model.inputs if name not in self._provided], self._inputs)
+            self._provided.update(model.inputs)
+            self.rows[model.name] = build.materialize(self._con, model)
+            done = [name for name in model.inputs if self._last_reader[name] == model.name]
+        self.audits += build.audit(self._con, model)
+        self.columns |= build.columns(self._con)
+        build.withdraw(self._con, done)
 
 
 def publish(plan: VersionPlan, file: VersionBuild, facts: Facts, home: Path, *, keep: int) -> publishing.Version:

@@ -1,0 +1,93 @@
+"""Tables that the next version takes over from the last one, because they would be made of the same.
+
+What belongs here: what each table is made of, as recipes, and which tables are taken over. What does not: copying and
+building them (`warehouse/version.py`), the recipe of a whole version (there).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import duckdb
+
+from orchestration.facts.recipes import recipe, sql_words
+from orchestration.settings import Settings
+from orchestration.warehouse import build, functions, macros, publishing, sql_folder
+from orchestration.warehouse.models import Model
+from orchestration.warehouse.soundness import faults
+
+type Made = Mapping[str, tuple[int, str]]
+"""The version in which each table was made, and its recipe, by the name of the table."""
+_LANDING = "landing_shards"  # a row holds what tells the deliveries of its files apart
+
+
+def read_made(version: publishing.Version | None) -> Made:
+    """Return how the tables of a version were made; of one of an older release, nothing."""
+    if version is None:
+        return {}
+    with publishing.open_version(version) as con:
+        kept = "select 1 from duckdb_tables() where schema_name = 'warehouse' and table_name = 'tables'"
+        if not con.execute(kept).fetchall():
+            return {}
+        rows = con.execute("select table_name, made_in, recipe from warehouse.tables").fetchall()
+    return {name: (made_in, made_by) for name, made_in, made_by in rows}
+
+
+def recipes(
+    models: Iterable[Model], fact_versions: Mapping[str, int], settings: Settings, stay: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the recipe of each table. It is empty where the table is made anew in each version.
+
+    Args:
+        models: All models, in the order in which they can be built.
+        fact_versions: The Lance version of each fact table that is read.
+        settings: All of them; only those that models read count.
+        stay: Recipes of tables that stay as they were made.
+    """
+    states = {f"lance_{name}": str(number) for name, number in fact_versions.items()}
+    states |= {"landing_metadata": str(fact_versions[_LANDING])}
+    states |= {"settings": str(build.settings_row(settings).to_pylist())}
+    found: dict[str, str] = {}
+    for model in models:
+        if model.name in stay:
+            found[model.name] = stay[model.name]
+            continue
+        inputs = [states.get(name) for name in model.inputs]
+        tables = [found[name] for name in model.depends_on]
+        made_of = functions.words(model.select, sql_folder.SQL), sql_words(model.create), model.comments
+        asked = any(name in check.sql for check in model.checks for name in model.inputs)  # and checks are asked again
+        anew = asked or None in inputs or "" in tables
+        found[model.name] = "" if anew else recipe("published table", made_of, inputs, tables)
+    return found
+
+
+def taken_over(
+    last: publishing.Version | None, before: Made, models: Sequence[Model], made_by: Mapping[str, str], memory: str
+) -> dict[str, int]:
+    """Return the tables that the next version takes over, with the version in which each was made.
+
+    There are none if the last version has other tables or macros than the next, if what could be taken over is less
+    than half of it, because a copy keeps the room of what is replaced, or if it cannot be read whole.
+
+    Args:
+        last: The newest sound version, as far as a run reads it.
+        before: How its tables were made.
+        models: All models.
+        made_by: The recipes of the next version.
+        memory: The most that DuckDB may hold.
+    """
+    if last is None or before.keys() != {model.name for model in models}:
+        return {}
+    same = {name: made_in for name, (made_in, made) in before.items() if made and made == made_by[name]}
+    if not same or faults.fault(last, memory) is not None:
+        return {}
+    with publishing.open_version(last) as con:
+        rows = con.execute("select schema_name || '.' || table_name, estimated_size from duckdb_tables()").fetchall()
+        if _callables(con) != {each.name for load in (macros.load, functions.load) for each in load(sql_folder.SQL)}:
+            return {}
+    stays = sum(count for name, count in rows if name in same)
+    return same if 2 * stays >= sum(count for _, count in rows) else {}
+
+
+def _callables(con: duckdb.DuckDBPyConnection) -> set[str]:
+    ours = "not internal and database_name = current_database()"
+    rows = con.execute(f"select distinct function_name from duckdb_functions() where {ours}").fetchall()  # noqa: S608
+    return {name for (name,) in rows}

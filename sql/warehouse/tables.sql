@@ -1,0 +1,10 @@
+-- One row per table of this version: in which version was it made? One that would be made of the same is taken over.
+-- unique: table_name
+-- not_null: table_name, made_in, recipe
+-- column table_name: its name in queries
+-- column made_in: number of the version that made it
+-- column recipe: of the facts, settings, SQL and tables that it was made of; empty for one that each version makes anew
+
+select table_name, made_in, recipe
+from made_tables
+order by table_name

@@ -1,0 +1,120 @@
+"""A version takes over the tables that would be made of the same. Nobody can tell them from tables made anew."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from conftest import ROOT, Landing, Row, encoded, picture
+
+from orchestration.facts import Facts
+from orchestration.settings import load as load_settings
+from orchestration.warehouse import carried, publishing, version
+from orchestration.warehouse.models import load
+
+MODELS = load(ROOT / "sql")
+_ANEW = {"warehouse.versions", "warehouse.tables", "provenance.timeline"}  # of the version itself, or of the one before
+
+
+def land_captions(landing: Landing, rows: int) -> None:
+    """Land rows without pictures, so that what can be taken over is the larger part."""
+    urls, texts = [f"https://many.example.org/{at}" for at in range(rows)], [f"row {at}" for at in range(rows)]
+    pq.write_table(pa.table({"URL": urls, "TEXT": texts}), landing.folder / "laion" / "many.parquet")
+
+
+def made_in(landing: Landing) -> dict[str, int]:
+    return dict(landing.query("select table_name, made_in from warehouse.tables"))
+
+
+def contents(path: Path) -> dict[str, list[tuple]]:
+    with duckdb.connect(str(path), read_only=True) as con:
+        con.execute("set threads = 1")  # sums of floats depend on their order
+        names = {model.name for model in MODELS} - _ANEW
+        return {name: con.execute(f"from {name} order by all").fetchall() for name in sorted(names)}
+
+
+def compare_with_anew(landing: Landing) -> None:
+    """Build every table of the published version anew, from the same facts, and hold one against the other."""
+    settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
+    with publishing.writer(landing.home, run="the test", wait_s=0):
+        plan = version.plan(facts, settings, landing.home, MODELS, MODELS)
+        with version.build_version(replace(plan, taken_over={}), facts, settings, landing.home, "a run") as file:
+            assert [result.sentence for result in file.audits if result.failing] == []
+        anew = contents(file.path)
+    published = contents(landing.home / "raisonne.duckdb")
+    for name, rows in anew.items():
+        assert published[name] == rows, name
+
+
+def test_only_tables_whose_inputs_changed_are_made_anew(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]]
+) -> None:
+    landing.shard("00000", rows_of(0, 4))
+    land_captions(landing, 300)
+    (landing.folder / "generations" / "a.jpg").write_bytes(encoded(picture(1)))
+    landing.run_here()
+    assert set(made_in(landing).values()) == {1}
+    assert made_in(landing).keys() == {model.name for model in MODELS}
+
+    (landing.folder / "generations" / "b.jpg").write_bytes(encoded(picture(2)))
+    landing.run_here()
+    by_version = made_in(landing)
+    training = {name for name in by_version if name.startswith(("catalog.samples", "fingerprints.", "duplicates."))}
+    assert {name: by_version[name] for name in training} == dict.fromkeys(training, 1)
+    assert {by_version[name] for name in ("catalog.generations", "provenance.sources", *_ANEW)} == {2}
+    assert landing.query("select count(*) from provenance.sources where verdict = 'exact'") == [(2,)]
+    compare_with_anew(landing)
+
+    landing.write_config('[thresholds]\ncoverage = 0.5\n[[recalls]]\nname = "list"\npath = "gone.txt"\n')
+    (landing.folder / "gone.txt").write_text("https://many.example.org/7\n")
+    landing.run_here()
+    assert made_in(landing)["catalog.samples"] == 3, "a row is recalled"
+    assert landing.query("select count(*) from provenance.recalled") == [(1,)]
+    compare_with_anew(landing)
+
+    (landing.folder / "generations" / "a.jpg").unlink()
+    landing.run_here()
+    assert made_in(landing)["catalog.samples"] == 3
+    compare_with_anew(landing)
+
+    land_captions(landing, 301)
+    landing.run_here()
+    by_version = made_in(landing)
+    assert by_version["catalog.samples"] == 5
+    compare_with_anew(landing)
+
+
+def test_a_version_of_another_release_is_not_taken_over(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]]
+) -> None:
+    landing.shard("00000", rows_of(0, 3))
+    land_captions(landing, 200)
+    landing.run_here()
+    settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
+    last = publishing.current(landing.home)
+    before, made_by = carried.read_made(last), carried.recipes(MODELS, facts.versions(), settings, {})
+    memory = settings.limits.duckdb_memory
+
+    def names(models: tuple, made: dict[str, str]) -> set[str]:
+        return set(carried.taken_over(last, before, models, made, memory))
+
+    over = names(MODELS, made_by)
+    assert over == {model.name for model in MODELS} - _ANEW
+    assert names(MODELS[1:], made_by) == set(), "a table is gone"
+    one = next(model for model in MODELS if model.name == "catalog.samples")
+    other = tuple(replace(model, select=f"{model.select}\nlimit 1") if model is one else model for model in MODELS)
+    changed = carried.recipes(other, facts.versions(), settings, {})
+    assert "catalog.samples" not in names(other, changed)
+    assert "duplicates.captions" not in names(other, changed), "what reads it is made anew too"
+    assert names(MODELS, {name: f"{made} changed" for name, made in made_by.items()}) == set()
+    assert carried.read_made(None) == {}
+    published = landing.home / "raisonne.duckdb"
+    path = published.resolve()
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4096] = b"\xff" * 4096
+    path.chmod(0o644)
+    path.write_bytes(data)
+    assert names(MODELS, made_by) == set(), "it cannot be read whole"
