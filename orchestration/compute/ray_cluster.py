@@ -17,6 +17,8 @@ from orchestration.settings.sections import Compute
 from transforms.packages import installing
 from transforms.readable import first_line
 
+_STARTS = 3  # tries to start a cluster
+_LATE = "timed out during startup"  # what Ray says of a node that is not ready in time
 RETRIES = 2  # times that a task is run again when its worker dies
 _STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: results are copied out as they come
 
@@ -57,7 +59,7 @@ def connection(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
     _silence()
     if compute.ray_address is None:
         cpus = max(1, math.ceil(compute.ray_workers * compute.ray_cpus))
-        ray.init(address="local", num_cpus=cpus, object_store_memory=_STORE, **quiet)
+        _start(ray, num_cpus=cpus, object_store_memory=_STORE, **quiet)
     elif compute.ray_address.startswith("ray://"):
         raise RayUnavailable(
             f"compute.ray_address is {compute.ray_address}, and Ray's client streams no results; run raisonne on a "
@@ -76,6 +78,23 @@ def connection(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
         yield
     finally:
         ray.shutdown()
+
+
+def _start(ray: Any, **options: object) -> None:  # noqa: ANN401
+    """Start a cluster on this machine. Ray waits 30 s for it, which a busy machine may need more than once."""
+    for attempt in range(_STARTS):
+        try:
+            ray.init(address="local", **options)
+            return
+        except Exception as error:  # Ray raises no other class
+            if _LATE not in str(error):
+                raise
+            ray.shutdown()
+            if attempt + 1 == _STARTS:
+                raise RayUnavailable(
+                    f"Ray did not start on this machine in {_STARTS} tries: {first_line(error)}; run again when it is "
+                    "less busy, or use compute.engine = 'local'"
+                ) from error
 
 
 def _silence() -> None:

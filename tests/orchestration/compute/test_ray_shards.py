@@ -165,3 +165,35 @@ def test_a_whole_run(landing: Landing, rows_of: Callable[[int, int], list[Row]],
         )
     assert tables[0] == tables[1]
     assert len(tables[0]["image_fingerprints"]) == 6
+
+
+class _Late:
+    """Stands in for Ray on a machine so busy that a node is not ready in time, some times or always."""
+
+    def __init__(self, times: int) -> None:
+        self.left, self.stopped = times, 0
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **options: object) -> None:
+        assert options["address"] == "local"
+        if self.left:
+            self.left -= 1
+            raise Exception("The current node timed out during startup. This could happen because")
+
+    def shutdown(self) -> None:
+        self.stopped += 1
+
+
+def test_a_cluster_that_a_busy_machine_starts_late_is_started_again() -> None:
+    late = _Late(2)
+    with ray_cluster.connection(late, Compute(engine="ray")):
+        assert (late.left, late.stopped) == (0, 2)
+    never = _Late(9)
+    with (
+        pytest.raises(ray_cluster.RayUnavailable, match=r"did not start on this machine in 3 tries.*compute\.engine"),
+        ray_cluster.connection(never, Compute(engine="ray")),
+    ):
+        pass
+    assert never.left == 6
