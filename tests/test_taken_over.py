@@ -1,18 +1,21 @@
 """A version takes over the tables that would be made of the same. Nobody can tell them from tables made anew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from conftest import ROOT, Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
 from orchestration.settings import load as load_settings
 from orchestration.warehouse import carried, publishing, version
 from orchestration.warehouse.models import load
+from orchestration.warehouse.soundness import faults
 
 MODELS = load(ROOT / "sql")
 _ANEW = {"warehouse.versions", "warehouse.tables", "provenance.timeline"}  # of the version itself, or of the one before
@@ -40,7 +43,7 @@ def compare_with_anew(landing: Landing) -> None:
     settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
     with publishing.writer(landing.home, run="the test", wait_s=0):
         plan = version.plan(facts, settings, landing.home, MODELS, MODELS)
-        with version.build_version(replace(plan, taken_over={}), facts, settings, landing.home, "a run") as file:
+        with version.build_version(replace(plan, take_over=False), facts, settings, landing.home, "a run") as file:
             assert [result.sentence for result in file.audits if result.failing] == []
         anew = contents(file.path)
     published = contents(landing.home / "raisonne.duckdb")
@@ -110,11 +113,58 @@ def test_a_version_of_another_release_is_not_taken_over(
     assert "duplicates.captions" not in names(other, changed), "what reads it is made anew too"
     assert names(MODELS, {name: f"{made} changed" for name, made in made_by.items()}) == set()
     assert carried.read_made(None) == {}
-    published = landing.home / "raisonne.duckdb"
-    path = published.resolve()
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 4096] = b"\xff" * 4096
-    path.chmod(0o644)
-    path.write_bytes(data)
-    assert names(MODELS, made_by) == set(), "it cannot be read whole"
+    with writing(landing) as con:
+        con.execute("create table duplicates.of_an_older_release as select 1 as a")
+    assert names(MODELS, made_by) == set(), "it has another table"
+    with writing(landing) as con:
+        con.execute("drop table duplicates.of_an_older_release; create macro main.of_another_release() as 1")
+    assert names(MODELS, made_by) == set(), "it has another function"
+
+
+@contextmanager
+def writing(landing: Landing) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Change the published file, as nobody should."""
+    path = (landing.home / "raisonne.duckdb").resolve()
+    changed = landing.folder / "changed.duckdb"
+    changed.write_bytes(path.read_bytes())
+    with duckdb.connect(str(changed)) as con:
+        yield con
+    changed.replace(path)
+
+
+def test_only_a_version_that_can_be_read_whole_is_taken_over(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing.shard("00000", rows_of(0, 1))
+    land_captions(landing, 500)
+    landing.run_here()
+    settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
+
+    def plan() -> version.VersionPlan:
+        return version.plan(facts, settings, landing.home, MODELS, MODELS)
+
+    def taken_over() -> set[str]:
+        (landing.folder / "laion" / "many.parquet").rename(landing.folder / "away.parquet")
+        try:
+            with (
+                publishing.writer(landing.home, run="the test", wait_s=0),
+                version.build_version(plan(), facts, settings, landing.home, "a run") as file,
+            ):
+                rows = file.con.execute("select table_name, made_in from warehouse.tables").fetchall()
+                return {name for name, made in rows if made == 1}
+        finally:
+            (landing.folder / "away.parquet").rename(landing.folder / "laion" / "many.parquet")
+
+    def fault(reason: str | None) -> Callable[..., str | None]:
+        return lambda version, memory, tables=None: None if tables else reason
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            faults, "fault", lambda version, memory, tables=None: None if tables else pytest.fail("read whole")
+        )
+        assert plan().holder == 1, "nothing is due, so nothing is read for it"
+    facts["generation_fingerprints"].replace([], "")  # another version of the table, the same rows
+    assert "catalog.samples" in taken_over(), "and the landing files are not asked for"
+    monkeypatch.setattr(faults, "fault", fault("it is damaged"))
+    with pytest.raises(Exception, match=r"many\.parquet"):
+        taken_over()

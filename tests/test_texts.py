@@ -87,6 +87,8 @@ def built(con: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, object]]:
         ("!!!", "!!!"),
         ("...", "..."),
         ("a\0b", "a b"),
+        ("a\0é b", "a é b"),
+        ("\0Ein schöner Hund", "ein schöner hund"),
         ("", None),
         (" \u3000\n\u200b", None),
         (None, None),

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from transforms.packages import installing
 from transforms.readable import first_line
 
 _STARTS = 3  # tries to start a cluster
+_KILLED_S = 10  # until killed processes are gone
 _LATE = "timed out during startup"  # what Ray says of a node that is not ready in time
 RETRIES = 2  # times that a task is run again when its worker dies
 _STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: results are copied out as they come
@@ -81,15 +82,27 @@ def connection(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
 
 
 def _start(ray: Any, **options: object) -> None:  # noqa: ANN401
-    """Start a cluster on this machine. Ray waits 30 s for it, which a busy machine may need more than once."""
+    """Start a cluster on this machine. Ray waits 30 s for it, which a busy machine may need more than once.
+
+    Ray leaves the processes of a start that was late: they are killed here.
+    """
+    import psutil  # Ray brings it
+
+    this = psutil.Process()
     for attempt in range(_STARTS):
+        before = set(this.children(recursive=True))
         try:
             ray.init(address="local", **options)
             return
-        except Exception as error:  # Ray raises no other class
+        except Exception as error:  # Ray raises a bare Exception
             if _LATE not in str(error):
                 raise
             ray.shutdown()
+            left = set(this.children(recursive=True)) - before
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(left, timeout=_KILLED_S)
             if attempt + 1 == _STARTS:
                 raise RayUnavailable(
                     f"Ray did not start on this machine in {_STARTS} tries: {first_line(error)}; run again when it is "

@@ -6,7 +6,7 @@ What belongs here: one DuckDB connection from empty file to audited file. What d
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -116,9 +116,8 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
             _temporary(con, name, inputs.previous.read(name))
         else:
             table = name.removeprefix("lance_")
-            columns = [field.name for field in SCHEMAS[table] if field.name != "vector"]
             dataset = inputs.facts[table].dataset(inputs.fact_versions[table])
-            _temporary(con, name, dataset.scanner(columns=columns).to_reader())
+            _temporary(con, name, dataset.scanner(columns=_columns_read(table)).to_reader())
 
 
 def withdraw(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
@@ -134,7 +133,7 @@ def withdraw(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
 
 
 def provide_columns(con: duckdb.DuckDBPyConnection, names: Iterable[str], inputs: Inputs) -> None:
-    """Create inputs of models for their columns alone: fact tables without rows.
+    """Create inputs of models for their columns alone: fact tables and landing metadata without rows.
 
     Args:
         con: A connection to a build.
@@ -145,7 +144,7 @@ def provide_columns(con: duckdb.DuckDBPyConnection, names: Iterable[str], inputs
         if (table := name.removeprefix("lance_")) in SCHEMAS:
             provide_empty(con, table)
         else:
-            provide(con, [name], inputs)
+            provide(con, [name], replace(inputs, landing_files=()))
 
 
 def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
@@ -155,7 +154,11 @@ def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
         con: Open on a build.
         table: The fact table.
     """
-    _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table())
+    _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table().select(_columns_read(table)))
+
+
+def _columns_read(table: str) -> list[str]:
+    return [field.name for field in SCHEMAS[table] if field.name != "vector"]
 
 
 def settings_row(settings: Settings) -> pa.Table:

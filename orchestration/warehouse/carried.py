@@ -16,6 +16,7 @@ from orchestration.warehouse.soundness import faults
 
 type Made = Mapping[str, tuple[int, str]]
 """The version in which each table was made, and its recipe, by the name of the table."""
+CODE = 1  # raise when the same facts, files and SQL would give other tables
 _LANDING = "landing_shards"  # a row holds what tells the deliveries of its files apart
 
 
@@ -53,14 +54,16 @@ def recipes(
         inputs = [states.get(name) for name in model.inputs]
         tables = [found[name] for name in model.depends_on]
         made_of = functions.words(model.select, sql_folder.SQL), sql_words(model.create), model.comments
-        asked = any(name in check.sql for check in model.checks for name in model.inputs)  # and checks are asked again
-        anew = asked or None in inputs or "" in tables
-        found[model.name] = "" if anew else recipe("published table", made_of, inputs, tables)
+        # checks run again, and of a table that is taken over without the rows of its inputs
+        checked = any(name in check.sql for check in model.checks for name in model.inputs)
+        anew = checked or None in inputs or "" in tables
+        codes = CODE, duckdb.__version__
+        found[model.name] = "" if anew else recipe("published table", codes, made_of, inputs, tables)
     return found
 
 
 def taken_over(
-    last: publishing.Version | None, before: Made, models: Sequence[Model], made_by: Mapping[str, str], memory: str
+    last: publishing.Version | None, made: Made, models: Sequence[Model], table_recipes: Mapping[str, str], memory: str
 ) -> dict[str, int]:
     """Return the tables that the next version takes over, with the version in which each was made.
 
@@ -69,19 +72,22 @@ def taken_over(
 
     Args:
         last: The newest sound version, as far as a run reads it.
-        before: How its tables were made.
+        made: How its tables were made.
         models: All models.
-        made_by: The recipes of the next version.
+        table_recipes: The recipes of the next version.
         memory: The most that DuckDB may hold.
     """
-    if last is None or before.keys() != {model.name for model in models}:
+    names = {model.name for model in models}
+    if last is None or made.keys() != names:
         return {}
-    same = {name: made_in for name, (made_in, made) in before.items() if made and made == made_by[name]}
+    same = {name: made_in for name, (made_in, made_by) in made.items() if made_by and made_by == table_recipes[name]}
     if not same or faults.fault(last, memory) is not None:
         return {}
     with publishing.open_version(last) as con:
         rows = con.execute("select schema_name || '.' || table_name, estimated_size from duckdb_tables()").fetchall()
-        if _callables(con) != {each.name for load in (macros.load, functions.load) for each in load(sql_folder.SQL)}:
+        views = con.execute("select schema_name || '.' || view_name from duckdb_views() where not internal").fetchall()
+        called = {each.name for load in (macros.load, functions.load) for each in load(sql_folder.SQL)}
+        if {name for name, _ in rows} | {name for (name,) in views} != names or _callables(con) != called:
             return {}
     stays = sum(count for name, count in rows if name in same)
     return same if 2 * stays >= sum(count for _, count in rows) else {}

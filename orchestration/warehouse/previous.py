@@ -44,7 +44,12 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     ),
 }
 """Tables of `provenance`, by the names by which models read those of the version before."""
-READ = (*(f"provenance.{table}" for table, _ in TABLES.values()), "fingerprints.coverage", "warehouse.versions")
+READ = (
+    *(f"provenance.{table}" for table, _ in TABLES.values()),
+    "fingerprints.coverage",
+    "warehouse.versions",
+    "warehouse.tables",
+)
 """The tables of the version before that a run reads."""
 
 

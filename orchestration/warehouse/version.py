@@ -5,7 +5,7 @@ versions. What does not: building a file (`warehouse/build.py`), replacing the p
 (`warehouse/publishing/`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ class VersionPlan:
     """The content of the next version.
 
     Attributes:
-        models: The tables to build or to take over, in order.
+        models: The tables of which the version is made, in order; those that did not change may be taken over.
         complete: Whether these are all models. Otherwise the other tables stay as published.
         fact_versions: The Lance version of each fact table to read.
         recipe: The recipe of a complete version.
@@ -50,9 +50,9 @@ class VersionPlan:
         previous: The newest sound version, with which the next is compared and from which tables stay. None: there is
             none.
         damaged: Sentences about newer versions that cannot be read.
-        made_before: How the tables of `previous` were made.
-        made_by: The recipe of each table of the next version.
-        taken_over: Those of `models` that are taken over from `previous`, with the version in which each was made.
+        made: How the tables of `previous` were made.
+        table_recipes: The recipe of each table of the next version.
+        take_over: Whether tables are taken over from `previous`. Otherwise all of `models` are built.
     """
 
     models: tuple[Model, ...]
@@ -62,17 +62,22 @@ class VersionPlan:
     history: pa.Table
     previous: publishing.Version | None = None
     damaged: tuple[str, ...] = ()
-    made_before: carried.Made = field(default_factory=dict)
-    made_by: Mapping[str, str] = field(default_factory=dict)
-    taken_over: Mapping[str, int] = field(default_factory=dict)
+    made: carried.Made = field(default_factory=dict)
+    table_recipes: Mapping[str, str] = field(default_factory=dict)
+    take_over: bool = True
 
-    def made_tables(self, number: int) -> pa.Table:
-        """Return the rows of `warehouse.tables` of the next version, whose number is given."""
-        anew = {model.name for model in self.models} - self.taken_over.keys()
+    def made_tables(self, number: int, taken_over: Collection[str]) -> pa.Table:
+        """Return the rows of `warehouse.tables`.
+
+        Args:
+            number: That of the next version.
+            taken_over: The tables that are taken over.
+        """
+        anew = {model.name for model in self.models}.difference(taken_over)
         rows = [
-            {"table_name": name, "made_in": number if name in anew else self.made_before[name][0], "recipe": made}
-            for name, made in self.made_by.items()
-            if name in anew or name in self.made_before
+            {"table_name": name, "made_in": number if name in anew else self.made[name][0], "recipe": made_by}
+            for name, made_by in self.table_recipes.items()
+            if name in anew or name in self.made
         ]
         return pa.Table.from_pylist(rows, build.MADE)
 
@@ -136,14 +141,12 @@ def plan(
         NotPublished: If tables should stay as published, and no sound version has them.
     """
     fact_versions, complete = facts.versions(), len(selected) == len(models)
-    made_by = _recipe(models, fact_versions, settings.settings_hash)
+    version_recipe = _recipe(models, fact_versions, settings.settings_hash)
     last, history, damaged = _last_sound(home, settings.limits.duckdb_memory, stay=not complete)
-    before = carried.read_made(last)
+    made = carried.read_made(last)
     if complete:
-        table_recipes = carried.recipes(models, fact_versions, settings, {})
-        same = carried.taken_over(last, before, models, table_recipes, settings.limits.duckdb_memory)
-        made = before, table_recipes, same
-        return VersionPlan(tuple(models), True, fact_versions, made_by, history, last, damaged, *made)
+        recipes = carried.recipes(models, fact_versions, settings, {})
+        return VersionPlan(tuple(models), True, fact_versions, version_recipe, history, last, damaged, made, recipes)
     if last is None:
         raise publishing.NotPublished(
             "\n".join([*damaged, f"{home} has no version to start from; run `raisonne run` on everything first"])
@@ -153,9 +156,9 @@ def plan(
     stay = [model for model in models if model not in rebuilt]
     versions_read = fact_versions | _published_versions(history, stay)
     unknown = 0, ""
-    kept = {model.name: before.get(model.name, unknown)[1] for model in stay}
-    table_recipes = carried.recipes(models, versions_read, settings, kept)
-    return VersionPlan(rebuilt, False, versions_read, made_by, history, last, damaged, before, table_recipes)
+    kept = {model.name: made.get(model.name, unknown)[1] for model in stay}
+    recipes = carried.recipes(models, versions_read, settings, kept)
+    return VersionPlan(rebuilt, False, versions_read, version_recipe, history, last, damaged, made, recipes)
 
 
 @contextmanager
@@ -171,13 +174,18 @@ def build_version(
         home: The folder of the warehouse, held for writing.
         run_id: The run, as `warehouse.versions` names it.
     """
-    copied = bool(plan.taken_over) or not plan.complete
+    taken_over: Mapping[str, int] = {}
+    if plan.complete and plan.take_over:
+        memory = settings.limits.duckdb_memory
+        taken_over = carried.taken_over(plan.previous, plan.made, plan.models, plan.table_recipes, memory)
+    copied = bool(taken_over) or not plan.complete
     path = publishing.begin(home, run_id, from_current=copied, start=plan.previous)
     number = publishing.next_number(home)
     this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
     with build.open_build(path, settings) as con, previous.open_previous(plan.previous) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
-        tables = _Tables(con, plan, replace(inputs, made_tables=plan.made_tables(number)))
+        inputs = replace(inputs, made_tables=plan.made_tables(number, taken_over))
+        tables = _Tables(con, plan.models, taken_over, inputs)
         for model in track(plan.models, "building tables", len(plan.models)):
             tables.add(model)
         macros.create(con, macros.load(sql_folder.SQL))
@@ -191,13 +199,19 @@ class _Tables:
     A fact table is provided before the first model that reads it, and dropped after the last.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, plan: VersionPlan, inputs: build.Inputs) -> None:
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        models: Sequence[Model],
+        taken_over: Collection[str],
+        inputs: build.Inputs,
+    ) -> None:
         self.rows: dict[str, int] = {}
         self.columns: dict[str, dict[str, str]] = {}
         self.audits: list[build.Audit] = []
-        self._con, self._inputs, self._taken_over = con, inputs, plan.taken_over
+        self._con, self._inputs, self._taken_over = con, inputs, taken_over
         self._provided: set[str] = set()
-        built = [model for model in plan.models if model.name not in plan.taken_over]
+        built = [model for model in models if model.name not in taken_over]
         self._last_reader = {name: model.name for model in built for name in model.inputs}
 
     def add(self, model: Model) -> None:

@@ -35,7 +35,7 @@ class LandingFile:
 
     Attributes:
         path: Local or remote.
-        size: In bytes.
+        size: In bytes, of a dump with that of its report.
         mtime_ns: Time of its last change. Of a folder, a dump with a report, or in a store without times, a hash.
     """
 

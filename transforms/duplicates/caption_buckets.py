@@ -141,8 +141,11 @@ def _begins(uses: npt.NDArray[np.integer]) -> Numbers:
 
 def _pairs(uses: npt.NDArray[np.integer]) -> float:
     """Return how many pairs of captions share a bucket, counted for each bucket that they share."""
-    many = uses.astype(np.float64)
-    return float(many @ (many - 1)) / 2
+    pairs = 0.0
+    for start in range(0, len(uses), _SLICE):  # of so many buckets a whole array of floats would be large
+        many = uses[start : start + _SLICE].astype(np.float64)
+        pairs += float(many @ (many - 1)) / 2
+    return pairs
 
 
 def _numbered(values: npt.NDArray[np.uint64]) -> tuple[Numbers, Numbers]:

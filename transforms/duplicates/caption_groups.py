@@ -78,7 +78,8 @@ def group(
     """Group captions: each is tied to the first earlier head that it nearly equals, or is a head itself.
 
     Groups exactly if `comparisons` suffice, else by MinHash. Then only the first `CROWD` heads of a bucket are
-    compared, so that time is linear in the captions. Memory: some 100 bytes a caption, and 2 GB at most for buckets.
+    compared, so that time is linear in the captions. Memory: some 100 bytes a caption, 12 for each of its buckets, and
+    2 GB at most for the buckets themselves; what is a file in `folder` leaves memory when it is short.
 
     Args:
         sets: The words of the captions, the most frequent caption first.
@@ -104,7 +105,8 @@ def _led(
 
     Later captions meet more heads than earlier ones, so all of them would take more than `comparisons`.
     """
-    listed = map_file(Path(folder, "listed.bin"), np.dtype(np.int32), (int(buckets.begins[-1]),))
+    number_of = np.dtype(np.int32 if len(sets) < np.iinfo(np.int32).max else np.int64)
+    listed = map_file(Path(folder, "listed.bin"), number_of, (int(buckets.begins[-1]),))
     signs = map_file(Path(folder, "signs.bin"), np.dtype(np.uint64), listed.shape)
     filled = np.zeros(len(buckets.begins) - 1, np.int32)
     head, similarity = np.arange(len(sets)), np.ones(len(sets))
@@ -174,7 +176,7 @@ def _lead(  # noqa: ANN202
     Bucket b lists its heads from listed[begins[b]] on, filled[b] of them; one more than it has room for says that
     others had no room. Beside each head, `signs` holds a bit for each of its words: near captions differ in few words,
     so what differs in many bits is not near, and its words are not read. Writes head and similarity of the captions.
-    Returns how many it compared, be it by their signs.
+    Returns the number of comparisons, including those that the signs alone decided.
     """
     made = 0
     for p in range(first, last):

@@ -22,7 +22,7 @@ from transforms.duplicates.caption_words import WordSets, map_file, mixed
 
 FREQUENT = 64  # captions that a key has at most before it gets another word
 _WORDS = 3  # of a key
-_KEYS = 64  # of a caption on average: what takes more makes do with keys of fewer words
+_KEYS = 64  # of a caption on average; above this, keys have fewer words
 _NEVER = np.iinfo(np.uint32).max
 _COUNTERS, _PAIR_COUNTERS = 1 << 22, 1 << 25  # what shares a counter counts as more frequent than it is
 _SHORT = np.uint64(0x5851F42D4C957F2D)  # tells the keys of short captions from others
@@ -40,7 +40,7 @@ class RareWords:
         offsets: int64 of shape (n + 1,), where those of each caption begin.
         uses: uint32, counters of the captions that have a word.
         pair_uses: uint32, counters of those that have a key of two words.
-        most: Uses of a word, and of two, up to which they are a key.
+        most: The most captions that may share a word, and a pair of words, for it to be a key by itself.
     """
 
     sets: WordSets
@@ -74,11 +74,11 @@ class RareWords:
         room = min(_PAIR_COUNTERS, 1 << (8 * len(sets)).bit_length())
         pair_uses = np.zeros(room, np.uint32)
         _count_pairs(words, offsets, sets.offsets, threshold, uses, frequent, pair_uses)
-        for most in ((frequent, frequent), (frequent, _NEVER), (_NEVER, _NEVER)):
+        for most in ((frequent, frequent), (frequent, _NEVER)):
             rare = cls(sets, threshold, words, offsets, uses, pair_uses, most)
             if sum(map(rare.count, parts)) <= _KEYS * len(sets):
-                break
-        return rare
+                return rare
+        return cls(sets, threshold, words, offsets, uses, pair_uses, (_NEVER, _NEVER))
 
     def count(self, part: range) -> int:
         """Return how many keys captions have."""

@@ -13,7 +13,8 @@ import pyarrow as pa
 BYTES = 32
 Rows = npt.NDArray[np.uint8]
 _HIGH = np.uint64(0xFFFFFFFF00000000)
-_DIGITS = np.zeros(256, np.uint8)  # the value of a hexadecimal digit
+_NO_DIGIT = np.uint8(255)
+_DIGITS = np.full(256, _NO_DIGIT, np.uint8)  # the value of a hexadecimal digit
 for _value, _digit in enumerate("0123456789abcdef"):
     _DIGITS[[ord(_digit), ord(_digit.upper())]] = _value
 
@@ -39,14 +40,14 @@ def of_hex(column: pa.Array) -> Rows:
     No Python string is made for a row, whose memory would stay with the process.
 
     Raises:
-        ValueError: If one is of another length.
+        ValueError: If one is of another length, or of other characters.
     """
     texts = column.cast(pa.large_string())
     ends = np.frombuffer(texts.buffers()[1] or bytes(8), np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    if (np.diff(ends) != 2 * BYTES).any():
+    digits = _DIGITS[np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]]
+    if (np.diff(ends) != 2 * BYTES).any() or (digits == _NO_DIGIT).any():
         raise ValueError(f"digests of {2 * BYTES} hexadecimal digits expected")
-    digits = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]].reshape(-1, BYTES, 2)
-    return _DIGITS[digits[..., 0]] << np.uint8(4) | _DIGITS[digits[..., 1]]
+    return (digits[0::2] << np.uint8(4) | digits[1::2]).reshape(-1, BYTES)
 
 
 class Lookup:

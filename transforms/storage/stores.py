@@ -190,8 +190,8 @@ def beside_of(path: str, *, folder: bool) -> str | None:
         folder: Whether it is a folder.
     """
     beside = _name_beside(path, folder=folder)
-    found = _at_or_none(beside)
-    return beside if found and beside != path and not found.folder else None
+    found = _at_or_none(beside) if beside else None
+    return beside if found and not found.folder else None
 
 
 def find_beside(dumps: Iterable[Entry]) -> dict[str, Entry]:
@@ -199,7 +199,8 @@ def find_beside(dumps: Iterable[Entry]) -> dict[str, Entry]:
 
     Raises StoreError if a store does not answer.
     """
-    names = {dump.path: _name_beside(dump.path, folder=dump.folder) for dump in dumps}
+    named = ((dump.path, _name_beside(dump.path, folder=dump.folder)) for dump in dumps)
+    names = {dump: name for dump, name in named if name}
     listed: dict[str, Entry] = {}
     for folder in {name.rpartition("/")[0] for name in names.values() if is_remote(name)}:
         with explain_errors(folder):
@@ -207,22 +208,25 @@ def find_beside(dumps: Iterable[Entry]) -> dict[str, Entry]:
             scheme = split_scheme(folder)[0]
             listed |= {scheme + at: store_entry(scheme + at, info) for at, info in store_files(store, inner, 1)}
     found = {dump: listed.get(name) if is_remote(name) else _at_or_none(name) for dump, name in names.items()}
-    return {dump: entry for dump, entry in found.items() if entry and entry.path != dump and not entry.folder}
+    return {dump: entry for dump, entry in found.items() if entry and not entry.folder}
 
 
-def _name_beside(path: str, *, folder: bool) -> str:
+def _name_beside(path: str, *, folder: bool) -> str | None:
+    """Return how the parquet beside a dump would be called. None beside a parquet, and beside a whole bucket."""
     whole = path.rstrip("/")
-    return f"{whole if folder else whole[: len(whole) - len(PurePosixPath(whole).suffix)]}.parquet"
+    beside = f"{whole if folder else whole[: len(whole) - len(PurePosixPath(whole).suffix)]}.parquet"
+    in_bucket = "/" in split_scheme(beside)[1] or not is_remote(beside)
+    return beside if in_bucket and beside != path else None
 
 
 def _at_or_none(path: str) -> Entry | None:
-    """Describe a file or folder, or return None if there is none, or can be none of a name as long as this."""
+    """Describe a file or folder. Return None if there is none: none of so long a name, none that links lead to."""
     try:
         return at(path)
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
             return None
         raise
 

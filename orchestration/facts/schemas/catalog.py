@@ -59,8 +59,8 @@ MEANINGS = {
         "metadata_size": "its size in bytes",
         "metadata_mtime_ns": "when it was last changed, in nanoseconds",
         "images_path": "the image dump; null where there is none",
-        "images_size": "its size in bytes",
-        "images_mtime_ns": "when it was last changed, in nanoseconds",
+        "images_size": "its size in bytes, with that of img2dataset's report beside it",
+        "images_mtime_ns": "when it was last changed, in nanoseconds; of a folder, or with a report beside it, a hash",
         "images_gone": "whether its files are gone since they were fingerprinted; the fingerprints stay",
     },
     "not_taken": {

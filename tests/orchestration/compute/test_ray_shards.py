@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +25,8 @@ from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install '.[ray]'")
+import psutil  # noqa: E402 -- Ray brings it
+
 from orchestration.compute import ray_cluster, ray_shards  # noqa: E402
 
 RAY = Compute(engine="ray")
@@ -172,6 +176,7 @@ class _Late:
 
     def __init__(self, times: int) -> None:
         self.left, self.stopped = times, 0
+        self.processes: list[subprocess.Popen] = []
 
     def is_initialized(self) -> bool:
         return False
@@ -180,6 +185,7 @@ class _Late:
         assert options["address"] == "local"
         if self.left:
             self.left -= 1
+            self.processes.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
             raise Exception("The current node timed out during startup. This could happen because")
 
     def shutdown(self) -> None:
@@ -190,6 +196,8 @@ def test_a_cluster_that_a_busy_machine_starts_late_is_started_again() -> None:
     late = _Late(2)
     with ray_cluster.connection(late, Compute(engine="ray")):
         assert (late.left, late.stopped) == (0, 2)
+        assert len(late.processes) == 2
+        assert not any(psutil.pid_exists(process.pid) for process in late.processes), "Ray leaves them"
     never = _Late(9)
     with (
         pytest.raises(ray_cluster.RayUnavailable, match=r"did not start on this machine in 3 tries.*compute\.engine"),

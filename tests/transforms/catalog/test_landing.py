@@ -245,6 +245,13 @@ def test_a_dump_whose_report_would_have_too_long_a_name_has_none(tmp_path: Path)
     assert shard.images == LandingFile.at(f"{tmp_path}/{'x' * 251}.tar")
 
 
+def test_a_report_that_is_a_loop_of_links_is_none(tmp_path: Path) -> None:
+    touch(tmp_path, "0.tar")
+    (tmp_path / "0.parquet").symlink_to(tmp_path / "0.parquet")
+    (shard,) = find_shards("d", None, f"{tmp_path}/*.tar")
+    assert shard.images == LandingFile.at(f"{tmp_path}/0.tar")
+
+
 def test_without_metadata_a_parquet_is_its_own(tmp_path: Path) -> None:
     touch(tmp_path, "0.parquet", "1.tar")
     parquet_, tar = find_shards("d", None, f"{tmp_path}/*")

@@ -20,7 +20,9 @@ def test_hexadecimal_columns_are_read_as_their_texts_are(kind: pa.DataType) -> N
     assert digest_arrays.of_hex(pa.array([], kind)).shape == (0, 32)
 
 
-@pytest.mark.parametrize("texts", [["ab"], ["00" * 32, "00" * 31], ["00" * 33, "00" * 31], ["00" * 32, None]])
+@pytest.mark.parametrize(
+    "texts", [["ab"], ["00" * 32, "00" * 31], ["00" * 33, "00" * 31], ["00" * 32, None], ["0g" * 32]]
+)
 def test_what_is_no_digest_is_refused(texts: list[str | None]) -> None:
     with pytest.raises(ValueError, match="digests of 64 hexadecimal digits expected"):
         digest_arrays.of_hex(pa.array(texts, pa.string()))

@@ -157,6 +157,11 @@ def test_reports_beside_many_dumps_are_found_by_one_listing(bucket: str, monkeyp
     assert {path for _, path in asked} == {"landing/d"}, "no request for a dump or a report"
 
 
+def test_beside_a_whole_bucket_there_is_nothing(bucket: str) -> None:
+    assert stores.find_beside([stores.Entry(f"{bucket}/", 0, 0, folder=True)]) == {}
+    assert stores.beside_of(f"{bucket}/", folder=True) is None
+
+
 def _noted(
     asked: list[tuple[str, str]], name: str, call: Callable, path: str, *args: object, **options: object
 ) -> object:
