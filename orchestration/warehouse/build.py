@@ -219,7 +219,12 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
 
 
 def count_rows(con: duckdb.DuckDBPyConnection, model: Model) -> int:
-    """Return how many rows the table or view of a model has."""
+    """Return how many rows the table or view of a model has.
+
+    Args:
+        con: A connection to a build that has it.
+        model: The model.
+    """
     return int(con.execute(f'select count(*) from "{model.stage}"."{model.table}"').fetchall()[0][0])  # noqa: S608
 
 
