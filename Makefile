@@ -27,7 +27,7 @@ lint: $(READY)
 ui: $(READY)
 	$(BIN)/raisonne ui
 
-bench: $(READY)  ## ONLY=hamming for one group
+bench: $(READY)  ## ONLY=hamming for one group, ONLY="scale --figure commit_growth" for one figure
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
 .PHONY: docs

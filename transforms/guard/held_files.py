@@ -107,6 +107,7 @@ class HeldFiles:
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self._open: dict[str, tuple[int, tuple[int, int]]] = {}
+        self._maps: list[mmap.mmap] = []
         for name in names:
             descriptor = open_file(folder / name)
             self._open[name] = descriptor, self._state(descriptor)
@@ -155,9 +156,9 @@ class HeldFiles:
             name: Its file.
             header: What it was found to hold.
         """
-        with self._file(name) as file:
-            mapped = np.memmap(file, header.dtype, "r", header.offset, header.shape)
-        return np.asarray(mapped)
+        if not (count := math.prod(header.shape)):
+            return np.empty(header.shape, header.dtype)
+        return np.frombuffer(self.mapped(name), header.dtype, count, header.offset).reshape(header.shape)
 
     def rows(self, name: str, header: ArrayHeader) -> RowFile:
         """Return an array of two axes that is read row by row.
@@ -171,7 +172,14 @@ class HeldFiles:
 
     def mapped(self, name: str) -> mmap.mmap:
         """Map a file, read-only. Raises ValueError if it is empty."""
-        return mmap.mmap(self._open[name][0], 0, access=mmap.ACCESS_READ)
+        self._maps.append(mmap.mmap(self._open[name][0], 0, access=mmap.ACCESS_READ))
+        return self._maps[-1]
+
+    def let_pages_go(self) -> None:
+        """Let go of the pages of mapped files that were read, such as to verify them. Those in use are read again."""
+        for mapped in self._maps:
+            if hasattr(mapped, "madvise"):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def require_unchanged(self) -> None:
         """Raise BundleChanged naming a file that was written to."""

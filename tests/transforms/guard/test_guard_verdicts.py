@@ -388,3 +388,21 @@ def test_a_list_that_cannot_be_used_is_refused(folder: Path, tmp_path: Path, lin
     with pytest.raises(OverrideError, match=r"overrides\.jsonl, line 2: ") as refused:
         Guard.load(folder, Blurred(), path)
     assert reason in str(refused.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the kernel tells resident pages on Linux alone")
+def test_an_open_bundle_holds_no_page_that_was_read_to_verify_it(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"  # others have pages of the fixture's bundle
+    shutil.copytree(folder, own)
+    bundle = Bundle.open(own)
+    resident: dict[str, int] = {}
+    name = ""
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if f"{own}/" in line:
+            name = line.rpartition("/")[2]
+        elif line.startswith("Rss:") and name:
+            resident[name], name = int(line.split()[1]), ""
+    assert {"clusters.arrow", "pixels_keys.npy", "pixels_cluster.npy"} <= resident.keys()
+    assert set(resident.values()) == {0}
+    rest = dict.fromkeys(("exact", "pdq_distance", "copy_score", "region"))
+    assert bundle.source(0, **rest).duplicate_count, "they are read again on demand"
