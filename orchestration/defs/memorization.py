@@ -24,7 +24,7 @@ from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.readable import count
 
-CODE = 1  # raise when the same facts would give other rows
+CODE = 2  # raise when the same facts would give other rows
 _COMMIT = 200  # prompts
 _GENERATIONS = ("generation_fingerprints", "generation_embeddings", "match_evidence")
 _TRAINING = ("image_fingerprints", "copy_embeddings", "cluster_members")

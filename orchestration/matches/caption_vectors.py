@@ -2,7 +2,7 @@
 
 What belongs here: embedding each different normalised caption of a usable picture once, by an open_clip text encoder,
 and searching them with the prompts. What does not: equal captions (`matches/prompt_captions.py`), comparing vectors
-(`transforms/joins/cosine/join.py`).
+(`transforms/matches/search.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +11,7 @@ from itertools import batched
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import is_in
@@ -20,7 +21,7 @@ from orchestration.progress import track
 from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
 from transforms.encoders import Encoder, OpenClip
-from transforms.joins.cosine import join
+from transforms.matches.search import best_over_views
 
 _EMBEDDED = 16_384  # captions a commit: what a killed run loses
 _BLOCK = 16_384  # caption vectors read at once
@@ -96,14 +97,17 @@ def _blocks(
     prompts: Sequence[str], vectors: StoredVectors, keys: pa.Array, encoder: OpenClip, settings: Settings
 ) -> Iterator[pa.Table]:
     k = settings.limits.neighbours + 1  # the caption that equals the prompt is among them
+    order = pc.rank(keys).to_numpy().astype(np.int64)  # where captions are stored decides nothing
     size = max(1, int(settings.joins.memory) // (8 * _BLOCK))  # a score is 4 bytes, and is sorted
     for some in batched(prompts, size):
-        near = join.nearest(encoder.embed_captions(some), vectors, k, _BLOCK)
-        prompt, rank = np.nonzero(near.score >= settings.prompts.similar)
+        views = encoder.embed_captions(some)[:, None]
+        floor = np.full(len(some), settings.prompts.similar, np.float32)
+        near = best_over_views(views, vectors, k, order=order, floor=floor, block=_BLOCK)
+        prompt = np.repeat(np.arange(len(some)), [len(each.position) for each in near])
         yield pa.table(
             {
                 "normalised": pa.array(some, pa.string()).take(pa.array(prompt)),
-                "caption_key": keys.take(pa.array(near.position[prompt, rank])),
-                "score": np.minimum(near.score[prompt, rank], 1).astype(np.float64),
+                "caption_key": keys.take(pa.array(np.concatenate([each.position for each in near]))),
+                "score": np.minimum(np.concatenate([each.score for each in near]), 1).astype(np.float64),
             }
         )

@@ -19,7 +19,7 @@ from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
 from transforms.encoders import OpenClip
 
-CODE = 1  # raise when the same captions would give other candidates
+CODE = 2  # raise when the same captions would give other candidates
 _BATCH = 65_536
 
 

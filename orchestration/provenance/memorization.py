@@ -25,7 +25,7 @@ from transforms.fingerprints.distinct_pictures import Indices
 from transforms.fingerprints.fingerprint import LOW_QUALITY
 from transforms.fingerprints.views import VIEWS
 from transforms.generations import addresses
-from transforms.joins.cosine import join
+from transforms.matches.search import best_over_views
 from transforms.pictures import Pixels
 from transforms.provenance import memorization
 
@@ -105,9 +105,10 @@ def _nearest(facts: Facts, index: PictureIndex, names: Sequence[str], k: int) ->
     nearest = dict.fromkeys(names, np.empty(0, np.int64))
     if rows.num_rows:
         vectors = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False, writable=True)
-        best = join.nearest(vectors.reshape(rows.num_rows, -1), index.vectors, k, block=_BLOCK)
-        for name, positions in zip(rows["generation_id"].to_pylist(), best.position, strict=True):
-            near = index.index_of_vector[positions]
+        views = vectors.reshape(rows.num_rows, 1, -1)
+        best = best_over_views(views, index.vectors, k, order=index.index_of_vector, block=_BLOCK)
+        for name, found in zip(rows["generation_id"].to_pylist(), best, strict=True):
+            near = index.index_of_vector[found.position]
             nearest[name] = near[np.argsort(index.ids[near])]
     return nearest
 

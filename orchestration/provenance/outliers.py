@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from orchestration.fingerprints.picture_index import PictureIndex
 from transforms.fingerprints.distinct_pictures import Indices
-from transforms.joins.cosine import join
+from transforms.matches.search import best_over_views
 from transforms.provenance import memorization
 
 _BLOCK = 8_192  # training pictures searched at once
@@ -41,7 +41,7 @@ def _scores(index: PictureIndex, heads: Indices, k: int) -> tuple[npt.NDArray[np
 
     A picture's own cluster does not count, because repetition does not make a picture usual.
     """
-    among, owner = index.in_stored_order(index.heads)
+    among, owner = index.in_stored_order(index.heads)  # searched so that scores do not depend on that order
     k = min(k, len(owner) - 1)
     if k < 1:
         return np.empty(0), 0
@@ -52,8 +52,10 @@ def _scores(index: PictureIndex, heads: Indices, k: int) -> tuple[npt.NDArray[np
     order = np.argsort(position)
     for start in range(0, len(order), _QUERIES):
         asked = order[start : start + _QUERIES]
-        best = join.nearest(among.take(position[asked]), among, k + 1, block=_BLOCK)
-        other = best.position != position[asked][:, None]
+        views = among.take(position[asked])[:, None]
+        best = best_over_views(views, among, k + 1, order=owner, block=_BLOCK)
+        other = np.stack([each.position for each in best]) != position[asked][:, None]
         other[other.all(axis=1), -1] = False  # it comes after more than k equals
-        scores[asked] = memorization.outlier_scores(best.score[other].reshape(len(asked), k))
+        cosines = np.stack([each.score for each in best])[other]
+        scores[asked] = memorization.outlier_scores(cosines.reshape(len(asked), k))
     return scores, k

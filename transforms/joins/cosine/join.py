@@ -227,7 +227,10 @@ def as_rows[R: VectorRows](rows: R | Vectors) -> R | ArrayRows:
 
 
 def nearest(queries: Vectors, rows: VectorRows | Vectors, k: int, block: int = 65_536) -> NearestRows:
-    """Return the k nearest rows for each query, exactly; ties go to the lower index.
+    """Return the k nearest rows for each query; ties go to the lower index.
+
+    Scores are right to about 1e-6, and their last digit depends on where a row lies. What is kept is searched by
+    `transforms.matches.search.best_over_views`, whose scores do not.
 
     Memory: the queries, and n × (block + k) scores.
 
