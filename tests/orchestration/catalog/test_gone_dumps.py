@@ -1,10 +1,15 @@
 """A dump that was deleted after its pictures were fingerprinted is remembered, as long as its rows are."""
 
+import shutil
+import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from conftest import Landing, Row, encoded, picture
 
 from orchestration.catalog.gone_dumps import with_gone_dumps
 from orchestration.catalog.shards import commit_shards, landed_shards, shard_number
@@ -87,3 +92,37 @@ def test_a_dump_that_goes_and_comes_back_makes_no_shard_due_and_pixels_due_once(
     assert while_gone.hold([table]) and not back.hold([table])
     table.note_recipe(while_gone.after(failed=1, waiting=1))
     assert not while_gone.hold([table]), "what failed for another reason is tried again by the next run"
+
+
+@pytest.mark.parametrize(("metadata", "folder"), [("laion/*.parquet", True), ("metadata/*.parquet", False)])
+def test_the_report_that_is_left_of_a_dump_is_no_dump(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]], metadata: str, folder: bool
+) -> None:
+    """Where the settings name `laion/*`, the report takes the place of the dump beside which it lay."""
+    landing.shard("00000", rows_of(0, 3))
+    laion = landing.folder / "laion"
+    if folder:
+        with tarfile.open(laion / "00000.tar") as archive:
+            archive.extractall(laion / "00000", filter="data")
+        (laion / "00000.tar").unlink()
+    if metadata != "laion/*.parquet":
+        (landing.folder / "metadata").mkdir()
+        shutil.copy(laion / "00000.parquet", landing.folder / "metadata")
+    landing.config.write_text(
+        f'home = "home"\n[[datasets]]\nname = "tiny"\nmetadata = "{metadata}"\nimages = "laion/*"\n'
+        '[encoders]\ncopy = "none"\n[publishing]\ncoverage_drop = 1\n'
+    )
+    landing.run_here()
+    usable = "select count(*) from fingerprints.images where status = 'ok'"
+    assert landing.query(usable) == [(3,)]
+    shutil.rmtree(laion / "00000") if folder else (laion / "00000.tar").unlink()
+    landing.run_here()
+    assert landing.query(usable) == [(3,)]
+    assert landing.query("select images_gone from catalog.shards") == [(True,)]
+    pictures = pa.table({"url": ["u"], "caption": ["c"], "jpg": pa.array([encoded(picture(9))], pa.binary())})
+    pq.write_table(pictures, laion / "00000.parquet")
+    if metadata != "laion/*.parquet":
+        shutil.copy(laion / "00000.parquet", landing.folder / "metadata")
+    landing.run_here()
+    assert landing.query(usable) == [(1,)], "a parquet of pictures in its place is another delivery"
+    assert landing.query("select images_gone from catalog.shards") == [(False,)]
