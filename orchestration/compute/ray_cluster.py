@@ -84,7 +84,7 @@ def connection(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
 def _start(ray: Any, **options: object) -> None:  # noqa: ANN401
     """Start a cluster on this machine. Ray waits 30 s for it, which a busy machine may need more than once.
 
-    Ray leaves the processes of a start that was late: they are killed here.
+    Ray leaves the processes of a late start behind. They are killed here.
     """
     import psutil  # Ray brings it
 

@@ -1,8 +1,8 @@
 """The next version of the published file: planning, building and publishing it.
 
 What belongs here: choosing the tables and the versions of the facts, the row of `warehouse.versions`, and pruning older
-versions. What does not: building a file (`warehouse/build.py`), replacing the published one
-(`warehouse/publishing/`).
+versions. What does not: building a file (`warehouse/build.py`), which tables are unchanged
+(`warehouse/unchanged_tables.py`), replacing the published version (`warehouse/publishing/`).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import build, carried, functions, macros, previous, publishing, sql_folder
+from orchestration.warehouse import build, functions, macros, previous, publishing, sql_folder, unchanged_tables
 from orchestration.warehouse.models import Model
 from orchestration.warehouse.soundness import faults
 
@@ -42,7 +42,7 @@ class VersionPlan:
     """The content of the next version.
 
     Attributes:
-        models: The tables of which the version is made, in order; those that did not change may be taken over.
+        models: The tables that the version needs, in order. Unchanged ones are not built again.
         complete: Whether these are all models. Otherwise the other tables stay as published.
         fact_versions: The Lance version of each fact table to read.
         recipe: The recipe of a complete version.
@@ -52,7 +52,7 @@ class VersionPlan:
         damaged: Sentences about newer versions that cannot be read.
         made: How the tables of `previous` were made.
         table_recipes: The recipe of each table of the next version.
-        take_over: Whether tables are taken over from `previous`. Otherwise all of `models` are built.
+        keep_unchanged: Whether unchanged tables are copied from `previous`. Otherwise all of `models` are built.
     """
 
     models: tuple[Model, ...]
@@ -62,18 +62,18 @@ class VersionPlan:
     history: pa.Table
     previous: publishing.Version | None = None
     damaged: tuple[str, ...] = ()
-    made: carried.Made = field(default_factory=dict)
+    made: unchanged_tables.Made = field(default_factory=dict)
     table_recipes: Mapping[str, str] = field(default_factory=dict)
-    take_over: bool = True
+    keep_unchanged: bool = True
 
-    def made_tables(self, number: int, taken_over: Collection[str]) -> pa.Table:
+    def made_tables(self, number: int, unchanged: Collection[str]) -> pa.Table:
         """Return the rows of `warehouse.tables`.
 
         Args:
             number: That of the next version.
-            taken_over: The tables that are taken over.
+            unchanged: The tables that are copied from `previous`.
         """
-        anew = {model.name for model in self.models}.difference(taken_over)
+        anew = {model.name for model in self.models}.difference(unchanged)
         rows = [
             {"table_name": name, "made_in": number if name in anew else self.made[name][0], "recipe": made_by}
             for name, made_by in self.table_recipes.items()
@@ -143,9 +143,9 @@ def plan(
     fact_versions, complete = facts.versions(), len(selected) == len(models)
     version_recipe = _recipe(models, fact_versions, settings.settings_hash)
     last, history, damaged = _last_sound(home, settings.limits.duckdb_memory, stay=not complete)
-    made = carried.read_made(last)
+    made = unchanged_tables.read_made(last)
     if complete:
-        recipes = carried.recipes(models, fact_versions, settings, {})
+        recipes = unchanged_tables.recipes(models, fact_versions, settings, {})
         return VersionPlan(tuple(models), True, fact_versions, version_recipe, history, last, damaged, made, recipes)
     if last is None:
         raise publishing.NotPublished(
@@ -157,7 +157,7 @@ def plan(
     versions_read = fact_versions | _published_versions(history, stay)
     unknown = 0, ""
     kept = {model.name: made.get(model.name, unknown)[1] for model in stay}
-    recipes = carried.recipes(models, versions_read, settings, kept)
+    recipes = unchanged_tables.recipes(models, versions_read, settings, kept)
     return VersionPlan(rebuilt, False, versions_read, version_recipe, history, last, damaged, made, recipes)
 
 
@@ -174,18 +174,18 @@ def build_version(
         home: The folder of the warehouse, held for writing.
         run_id: The run, as `warehouse.versions` names it.
     """
-    taken_over: Mapping[str, int] = {}
-    if plan.complete and plan.take_over:
+    unchanged: Mapping[str, int] = {}
+    if plan.complete and plan.keep_unchanged:
         memory = settings.limits.duckdb_memory
-        taken_over = carried.taken_over(plan.previous, plan.made, plan.models, plan.table_recipes, memory)
-    copied = bool(taken_over) or not plan.complete
+        unchanged = unchanged_tables.find(plan.previous, plan.made, plan.models, plan.table_recipes, memory)
+    copied = bool(unchanged) or not plan.complete
     path = publishing.begin(home, run_id, from_current=copied, start=plan.previous)
     number = publishing.next_number(home)
     this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
     with build.open_build(path, settings) as con, previous.open_previous(plan.previous) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
-        inputs = replace(inputs, made_tables=plan.made_tables(number, taken_over))
-        tables = _Tables(con, plan.models, taken_over, inputs)
+        inputs = replace(inputs, made_tables=plan.made_tables(number, unchanged))
+        tables = _Tables(con, plan.models, unchanged, inputs)
         for model in track(plan.models, "building tables", len(plan.models)):
             tables.add(model)
         macros.create(con, macros.load(sql_folder.SQL))
@@ -203,19 +203,19 @@ class _Tables:
         self,
         con: duckdb.DuckDBPyConnection,
         models: Sequence[Model],
-        taken_over: Collection[str],
+        unchanged: Collection[str],
         inputs: build.Inputs,
     ) -> None:
         self.rows: dict[str, int] = {}
         self.columns: dict[str, dict[str, str]] = {}
         self.audits: list[build.Audit] = []
-        self._con, self._inputs, self._taken_over = con, inputs, taken_over
+        self._con, self._inputs, self._unchanged = con, inputs, unchanged
         self._provided: set[str] = set()
-        built = [model for model in models if model.name not in taken_over]
+        built = [model for model in models if model.name not in unchanged]
         self._last_reader = {name: model.name for model in built for name in model.inputs}
 
     def add(self, model: Model) -> None:
-        if model.name in self._taken_over:
+        if model.name in self._unchanged:
             unknown = [name for name in model.inputs if name not in self.columns]
             build.provide_columns(self._con, unknown, self._inputs)
             self.rows[model.name] = build.count_rows(self._con, model)

@@ -1,5 +1,5 @@
--- A caption as it is compared with others; `duplicates.caption_keys` says what is dropped. NULL where nothing of it is visible:
--- `duplicates.caption_keys` leaves out the same. Nothing behind U+0000 would be seen by nfc_normalize, so a space is put there.
+-- A caption as it is compared with others; `duplicates.caption_keys` says what is dropped. NULL if no character is visible:
+-- `duplicates.caption_keys` leaves out the same rows. nfc_normalize stops at U+0000, so a space takes its place.
 -- parameter caption: as written
 case
     -- most captions are ASCII, which has nothing to compose and nothing invisible

@@ -1,9 +1,9 @@
--- One row per table of this version: in which version was it made? One that would be made of the same is taken over.
+-- One row per table of this version: in which version was it made? Unchanged ones are copied from the one before.
 -- unique: table_name
 -- not_null: table_name, made_in, recipe
 -- column table_name: its name in queries
 -- column made_in: number of the version that made it
--- column recipe: of the facts, settings, SQL and tables that it was made of; empty for one that each version makes anew
+-- column recipe: of the facts, settings, SQL and tables that it was made of; empty for a table that each version makes anew
 
 select table_name, made_in, recipe
 from made_tables

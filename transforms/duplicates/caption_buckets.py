@@ -80,8 +80,7 @@ def by_words(sets: WordSets, threshold: float, folder: Path, watch: Watch, frequ
     """
     parts = slices(len(sets))
     rare = RareWords.of(sets, threshold, folder, parts, frequent)
-    keys = max(1, sum(map(rare.count, parts)))
-    mask = np.uint64(min(_MOST_BUCKETS, 1 << (keys - 1).bit_length()) - 1)
+    mask = np.uint64(min(_MOST_BUCKETS, 1 << max(0, rare.total - 1).bit_length()) - 1)
 
     def of(part: range) -> tuple[Numbers, Numbers]:
         found, ends = rare.keys(part)

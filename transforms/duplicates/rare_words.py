@@ -11,7 +11,7 @@ word, and with a third if many have both. What is frequent is counted over all c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numba as nb
@@ -41,6 +41,7 @@ class RareWords:
         uses: uint32, counters of the captions that have a word.
         pair_uses: uint32, counters of those that have a key of two words.
         most: The most captions that may share a word, and a pair of words, for it to be a key by itself.
+        total: Keys of all captions.
     """
 
     sets: WordSets
@@ -50,6 +51,7 @@ class RareWords:
     uses: npt.NDArray[np.uint32]
     pair_uses: npt.NDArray[np.uint32]
     most: tuple[int, int]
+    total: int = 0
 
     @classmethod
     def of(
@@ -74,11 +76,12 @@ class RareWords:
         room = min(_PAIR_COUNTERS, 1 << (8 * len(sets)).bit_length())
         pair_uses = np.zeros(room, np.uint32)
         _count_pairs(words, offsets, sets.offsets, threshold, uses, frequent, pair_uses)
-        for most in ((frequent, frequent), (frequent, _NEVER)):
+        for most in ((frequent, frequent), (frequent, _NEVER), (_NEVER, _NEVER)):
             rare = cls(sets, threshold, words, offsets, uses, pair_uses, most)
-            if sum(map(rare.count, parts)) <= _KEYS * len(sets):
-                return rare
-        return cls(sets, threshold, words, offsets, uses, pair_uses, (_NEVER, _NEVER))
+            rare = replace(rare, total=sum(map(rare.count, parts)))
+            if rare.total <= _KEYS * len(sets):
+                break
+        return rare
 
     def count(self, part: range) -> int:
         """Return how many keys captions have."""
@@ -159,8 +162,8 @@ def _keys(  # noqa: ANN202, C901, PLR0913 -- it is compiled, and a key of each l
 ):  # fmt: skip
     """Write the keys of captions, and where those of each end; return how many. Without room they are only counted.
 
-    A short caption, which need not share as many words with another short one as a key has, has keys of one word beside
-    the others, which it has for the sake of longer captions.
+    Two short captions may be near and share fewer words than a key has. So a short caption has a key for each of its
+    rarest words too, apart from the keys by which it meets longer captions.
     """
     n = 0
     for p in range(first_caption, last_caption):

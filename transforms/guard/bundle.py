@@ -89,7 +89,7 @@ class Bundle:
         self._clusters = cluster_table.read(files.mapped(CLUSTERS))
         counts = manifest["counts"]
         cluster_table.require(self._clusters, counts["clusters"], counts["rows"], self.policy.at_least)
-        files.let_pages_go()
+        files.release_pages()
 
     @classmethod
     def open(cls, folder: Path, trusted: Sequence[Path] = ()) -> "Bundle":

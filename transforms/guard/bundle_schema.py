@@ -41,7 +41,7 @@ _EMBEDDINGS: dict[str, tuple[type[np.generic], tuple[str | int, ...]]] = {
     "null_scores": (np.float64, ("null pictures",)),
 }
 _BACKGROUND = 1 << 30  # bytes of the background, which is held in memory
-_BLOCK = 1 << 14  # digests that are read at once: few, so that what they took is no part of the memory that stays
+_BLOCK = 1 << 14  # digests read at once; few, so that their memory is returned
 _LEAST_SCORE, _HIGHEST_SCORE = -2.0, 2.0  # differences of two cosines
 _ROUNDING = 0.01  # of norms: vectors may be kept in 16 bits
 

@@ -88,7 +88,7 @@ def require(table: pa.Table, clusters: int, rows: int, at_least: int) -> None:
     ids = table["cluster_id"].to_numpy()
     if not (ids[1:] > ids[:-1]).all():
         raise ValueError(f"{CLUSTERS}: cluster_id does not rise from row to row")
-    pa.default_memory_pool().release_unused()  # what the checks needed, which a pool would keep
+    pa.default_memory_pool().release_unused()  # the memory of the checks
 
 
 def _require_texts(table: pa.Table) -> None:

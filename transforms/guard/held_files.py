@@ -175,8 +175,8 @@ class HeldFiles:
         self._maps.append(mmap.mmap(self._open[name][0], 0, access=mmap.ACCESS_READ))
         return self._maps[-1]
 
-    def let_pages_go(self) -> None:
-        """Let go of the pages of mapped files that were read, such as to verify them. Those in use are read again."""
+    def release_pages(self) -> None:
+        """Release the pages of mapped files that verifying has read. They are read again when they are needed."""
         for mapped in self._maps:
             if hasattr(mapped, "madvise"):
                 mapped.madvise(mmap.MADV_DONTNEED)

@@ -220,7 +220,7 @@ def _name_beside(path: str, *, folder: bool) -> str | None:
 
 
 def _at_or_none(path: str) -> Entry | None:
-    """Describe a file or folder. Return None if there is none: none of so long a name, none that links lead to."""
+    """Describe a file or folder. Return None if it is missing, its name is too long to exist, or its links loop."""
     try:
         return at(path)
     except FileNotFoundError:

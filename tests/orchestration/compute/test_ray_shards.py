@@ -185,7 +185,7 @@ class _Late:
         assert options["address"] == "local"
         if self.left:
             self.left -= 1
-            self.processes.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
+            self.processes.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
             raise Exception("The current node timed out during startup. This could happen because")
 
     def shutdown(self) -> None:

@@ -1,4 +1,4 @@
-"""A version takes over the tables that would be made of the same. Nobody can tell them from tables made anew."""
+"""A version copies unchanged tables from the one before. Nobody can tell them from tables that are made anew."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from conftest import ROOT, Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
 from orchestration.settings import load as load_settings
-from orchestration.warehouse import carried, publishing, version
+from orchestration.warehouse import publishing, unchanged_tables, version
 from orchestration.warehouse.models import load
 from orchestration.warehouse.soundness import faults
 
@@ -22,7 +22,7 @@ _ANEW = {"warehouse.versions", "warehouse.tables", "provenance.timeline"}  # of 
 
 
 def land_captions(landing: Landing, rows: int) -> None:
-    """Land rows without pictures, so that what can be taken over is the larger part."""
+    """Land rows without pictures, so that unchanged tables have most of the rows."""
     urls, texts = [f"https://many.example.org/{at}" for at in range(rows)], [f"row {at}" for at in range(rows)]
     pq.write_table(pa.table({"URL": urls, "TEXT": texts}), landing.folder / "laion" / "many.parquet")
 
@@ -43,7 +43,7 @@ def compare_with_anew(landing: Landing) -> None:
     settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
     with publishing.writer(landing.home, run="the test", wait_s=0):
         plan = version.plan(facts, settings, landing.home, MODELS, MODELS)
-        with version.build_version(replace(plan, take_over=False), facts, settings, landing.home, "a run") as file:
+        with version.build_version(replace(plan, keep_unchanged=False), facts, settings, landing.home, "a run") as file:
             assert [result.sentence for result in file.audits if result.failing] == []
         anew = contents(file.path)
     published = contents(landing.home / "raisonne.duckdb")
@@ -89,7 +89,7 @@ def test_only_tables_whose_inputs_changed_are_made_anew(
     compare_with_anew(landing)
 
 
-def test_a_version_of_another_release_is_not_taken_over(
+def test_nothing_is_copied_from_a_version_of_another_release(
     landing: Landing, rows_of: Callable[[int, int], list[Row]]
 ) -> None:
     landing.shard("00000", rows_of(0, 3))
@@ -97,22 +97,22 @@ def test_a_version_of_another_release_is_not_taken_over(
     landing.run_here()
     settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
     last = publishing.current(landing.home)
-    before, made_by = carried.read_made(last), carried.recipes(MODELS, facts.versions(), settings, {})
+    before, made_by = unchanged_tables.read_made(last), unchanged_tables.recipes(MODELS, facts.versions(), settings, {})
     memory = settings.limits.duckdb_memory
 
     def names(models: tuple, made: dict[str, str]) -> set[str]:
-        return set(carried.taken_over(last, before, models, made, memory))
+        return set(unchanged_tables.find(last, before, models, made, memory))
 
     over = names(MODELS, made_by)
     assert over == {model.name for model in MODELS} - _ANEW
     assert names(MODELS[1:], made_by) == set(), "a table is gone"
     one = next(model for model in MODELS if model.name == "catalog.samples")
     other = tuple(replace(model, select=f"{model.select}\nlimit 1") if model is one else model for model in MODELS)
-    changed = carried.recipes(other, facts.versions(), settings, {})
+    changed = unchanged_tables.recipes(other, facts.versions(), settings, {})
     assert "catalog.samples" not in names(other, changed)
     assert "duplicates.captions" not in names(other, changed), "what reads it is made anew too"
     assert names(MODELS, {name: f"{made} changed" for name, made in made_by.items()}) == set()
-    assert carried.read_made(None) == {}
+    assert unchanged_tables.read_made(None) == {}
     with writing(landing) as con:
         con.execute("create table duplicates.of_an_older_release as select 1 as a")
     assert names(MODELS, made_by) == set(), "it has another table"
@@ -132,7 +132,7 @@ def writing(landing: Landing) -> Iterator[duckdb.DuckDBPyConnection]:
     changed.replace(path)
 
 
-def test_only_a_version_that_can_be_read_whole_is_taken_over(
+def test_tables_are_copied_only_from_a_version_that_can_be_read_whole(
     landing: Landing, rows_of: Callable[[int, int], list[Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     landing.shard("00000", rows_of(0, 1))
@@ -143,7 +143,7 @@ def test_only_a_version_that_can_be_read_whole_is_taken_over(
     def plan() -> version.VersionPlan:
         return version.plan(facts, settings, landing.home, MODELS, MODELS)
 
-    def taken_over() -> set[str]:
+    def copied() -> set[str]:
         (landing.folder / "laion" / "many.parquet").rename(landing.folder / "away.parquet")
         try:
             with (
@@ -164,7 +164,7 @@ def test_only_a_version_that_can_be_read_whole_is_taken_over(
         )
         assert plan().holder == 1, "nothing is due, so nothing is read for it"
     facts["generation_fingerprints"].replace([], "")  # another version of the table, the same rows
-    assert "catalog.samples" in taken_over(), "and the landing files are not asked for"
+    assert "catalog.samples" in copied(), "and the landing files are not asked for"
     monkeypatch.setattr(faults, "fault", fault("it is damaged"))
     with pytest.raises(Exception, match=r"many\.parquet"):
-        taken_over()
+        copied()

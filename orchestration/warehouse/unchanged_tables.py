@@ -1,7 +1,7 @@
-"""Tables that the next version takes over from the last one, because they would be made of the same.
+"""Tables that the next version copies from the last one, because nothing that they are made of has changed.
 
-What belongs here: what each table is made of, as recipes, and which tables are taken over. What does not: copying and
-building them (`warehouse/version.py`), the recipe of a whole version (there).
+What belongs here: what each table is made of, as recipes, and which tables are unchanged. What does not: copying and
+building tables, and the recipe of a whole version (`warehouse/version.py`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ def recipes(
         inputs = [states.get(name) for name in model.inputs]
         tables = [found[name] for name in model.depends_on]
         made_of = functions.words(model.select, sql_folder.SQL), sql_words(model.create), model.comments
-        # checks run again, and of a table that is taken over without the rows of its inputs
+        # checks run on unchanged tables too, but the inputs of these are then without rows
         checked = any(name in check.sql for check in model.checks for name in model.inputs)
         anew = checked or None in inputs or "" in tables
         codes = CODE, duckdb.__version__
@@ -62,13 +62,13 @@ def recipes(
     return found
 
 
-def taken_over(
+def find(
     last: publishing.Version | None, made: Made, models: Sequence[Model], table_recipes: Mapping[str, str], memory: str
 ) -> dict[str, int]:
-    """Return the tables that the next version takes over, with the version in which each was made.
+    """Return the unchanged tables, with the version in which each was made.
 
-    There are none if the last version has other tables or macros than the next, if what could be taken over is less
-    than half of it, because a copy keeps the room of what is replaced, or if it cannot be read whole.
+    There are none if the last version has other tables or macros than the next, if a part of it cannot be read, or if
+    most of its rows would be replaced: what is replaced leaves free space in a copy.
 
     Args:
         last: The newest sound version, as far as a run reads it.
