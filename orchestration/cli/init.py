@@ -176,25 +176,15 @@ def _cost(found: Sequence["Finding"], settings: "Settings") -> list[str]:
 
 
 def _measured(used: Sequence["Finding"], settings: "Settings") -> list[str]:
-    from orchestration.progress import duration
-    from orchestration.runtime import full_disks
+    from orchestration.cli.state.bill import cost_lines
     from orchestration.survey import costs
-    from transforms.readable import size
 
     rates = costs.measure(used, settings)
     if rates is None:
         return ["time: not known: there is no picture to measure"]
     if former := costs.former_rate(settings.home):
         rates = costs.with_former(rates, *former)
-    cost = costs.estimate(used, rates, settings)
-    parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in cost.seconds.items() if seconds >= 1)
-    free = full_disks.free(settings.home)
-    later = f"up to {size(cost.later)} with all versions and logs"
-    disk = f"disk: about {size(cost.first)} after the first run, {later}; {size(free)} free"
-    return [
-        f"time: about {duration(sum(cost.seconds.values()))} for a first run ({parts}); {rates.told}",
-        disk + ("" if free > cost.later else ": too little, set `home` on a larger disk"),
-    ]
+    return cost_lines(costs.estimate(costs.amounts(used), rates, settings), rates, settings, "a first run")
 
 
 def _next(to: Path) -> str:

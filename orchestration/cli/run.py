@@ -12,6 +12,7 @@ import click
 from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings, open_published
 
 if TYPE_CHECKING:
+    from orchestration.outlook.due import DueWork
     from orchestration.settings import Settings
 
 _LINK = "raisonne.duckdb"  # of `warehouse/publishing/`, which takes too long to import after an interruption
@@ -25,7 +26,7 @@ _JOBS = ["everything", "fingerprint_shard", "derive", "generations_only"]
 @click.argument("job", default="everything", type=click.Choice(_JOBS))
 @click.option("--forget", multiple=True, metavar="DATASET", help="Remove a dataset that left the settings, for good.")
 @click.option("--accept-drop", is_flag=True, help="Publish although much less can be searched than before.")
-@click.option("--dry-run", is_flag=True, help="Say what is due, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what is due and what it costs, and do nothing.")
 @CONFIG
 def run(job: str, forget: tuple[str, ...], accept_drop: bool, dry_run: bool, config: str | None) -> None:
     """Run JOB (default: everything) and publish the result. `fingerprint_shard` publishes nothing.
@@ -36,7 +37,8 @@ def run(job: str, forget: tuple[str, ...], accept_drop: bool, dry_run: bool, con
     (publishing.coverage_drop) is held back without --accept-drop.
 
     With --dry-run, nothing is written: it says which shards, generations, opt-out lists and joins are due, whether a
-    version would be published, and what would stop a run of everything.
+    version would be published, what would stop a run of everything, and about how much time, memory and disk it takes,
+    by some of the pictures that are due and small joins, which are measured on this machine.
 
     Exit codes: 0 done; 1 failed or held back; 2 wrong arguments or settings; 4 done, but shards or archives of
     generations that the warnings name could not be used, or not as a whole; 130 interrupted.
@@ -63,6 +65,32 @@ def _say_what_is_due(settings: "Settings") -> None:
         click.echo(harmless(line.strip()))
     if not work.lines and not work.stops:
         click.echo("nothing is due")
+    if work.lines:
+        for line in _priced(work, settings):
+            click.echo(harmless(line))
+
+
+def _priced(work: "DueWork", settings: "Settings") -> list[str]:
+    from orchestration.cli.state.bill import cost_lines
+    from orchestration.outlook.bill import bill
+    from transforms.encoders import EncoderUnavailable
+    from transforms.plug_ins import PlugInError
+    from transforms.readable import count
+
+    try:
+        due = bill(work.inputs, settings)
+    except (EncoderUnavailable, PlugInError, OSError) as error:
+        return [f"time: not known: {error}"]
+    read = due.amounts
+    parts = (
+        (read.rows, count(read.rows, "row") + " of metadata"),
+        (read.pictures, count(read.pictures, "training picture")),
+        (read.generations, count(read.generations, "generation")),
+    )
+    told = ", ".join(what for number, what in parts if number) or "nothing new"
+    if due.cost is None or due.rates is None:
+        return [f"to be read: about {told}", "time: not known: none of these pictures can be measured from here"]
+    return [f"to be read: about {told}", *cost_lines(due.cost, due.rates, settings, "this run")]
 
 
 def _run(settings: "Settings", job: str, forget: tuple[str, ...], accept_drop: bool) -> None:

@@ -6,7 +6,7 @@ the work. Nothing is written; an encoder is loaded, because recipes hold its ide
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import duckdb
@@ -32,10 +32,29 @@ from transforms.catalog.opt_outs import OptOutListError
 from transforms.encoders import EncoderId, EncoderUnavailable
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.views import search_views
-from transforms.generations.generation import GenerationsError
+from transforms.generations.generation import FoundGeneration, GenerationsError
 from transforms.readable import count, first_line, printable
 
 _NAMED = 5
+
+
+@dataclass
+class DueInputs:
+    """The inputs that the next run reads, and those that stay as they are, for an estimate of what it takes.
+
+    Attributes:
+        shards: Shards whose metadata is read.
+        pictured: Shards whose pictures are read.
+        known_rows: Rows of metadata of the other shards.
+        generations: Generations that are fingerprinted.
+        known_generations: The others.
+    """
+
+    shards: Sequence[Shard] = ()
+    pictured: Sequence[Shard] = ()
+    known_rows: int = 0
+    generations: Sequence[FoundGeneration] = ()
+    known_generations: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,11 +65,13 @@ class DueWork:
         lines: A line for each part of the work that is due; none if there is nothing to do.
         idle: A line for each part that is done.
         stops: Why a run would stop before its work, or hold its version back.
+        inputs: What is read.
     """
 
     lines: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
+    inputs: DueInputs = field(default_factory=DueInputs)
 
 
 class _Found:
@@ -60,6 +81,7 @@ class _Found:
         self.lines: list[str] = []
         self.idle: list[str] = []
         self.stops: list[str] = []
+        self.inputs = DueInputs()
 
     def add(self, part: str, due: Sequence[str], done: str) -> None:
         if due:
@@ -96,7 +118,7 @@ def due_work(settings: Settings) -> DueWork:
         if lists is not None:
             fresh |= _opt_outs(facts, lists, fresh, found)
         found.attempt(lambda: _publishing(facts, settings, fresh, found))
-    return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops))
+    return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops), found.inputs)
 
 
 def _landing(
@@ -138,7 +160,10 @@ def _landing(
     if makers:
         found.attempt(lambda: require_embeddings(facts, makers, landed))
     found.attempt(lambda: absences.require_coverage(facts, landed, known, settings))
-    return fresh | set(gone), {each.partition for each in uninspected if each.images}
+    found.inputs.shards = uninspected
+    found.inputs.pictured = [each for each in uninspected if each.images]
+    found.inputs.known_rows = sum(each.rows for each in landed if each.files.partition not in fresh)
+    return fresh | set(gone), {each.partition for each in found.inputs.pictured}
 
 
 def _landed(delivered: Sequence[Shard], known: Sequence[LandedShard]) -> list[LandedShard]:
@@ -162,9 +187,11 @@ def _older_tables(facts: Facts, found: _Found) -> None:
 
 
 def _fingerprints(facts: Facts, makers: Makers, fresh: set[str], pictured: set[str], found: _Found) -> set[str]:
-    stale = found.attempt(lambda: {each.partition for each in due_shards(facts, makers)})
-    if stale is None:
+    due = found.attempt(lambda: {each.partition: each.shard.files for each in due_shards(facts, makers)})
+    if due is None:
         return set()
+    stale = set(due)
+    found.inputs.pictured = [*found.inputs.pictured, *(due[name] for name in sorted(stale - fresh))]
     noted = facts["fingerprinted_shards"].read(["dataset", "shard", "recipe"]).to_pylist()
     known = {f"{each['dataset']}/{each['shard']}" for each in noted}
     stale = (stale - (fresh - pictured)) | (pictured & known)
@@ -188,6 +215,8 @@ def _generations(facts: Facts, makers: Makers, settings: Settings, found: _Found
     found.attempt(lambda: absences.empty_sources(facts, settings.generations, named))
     views = search_views(search.scales, search.flips)
     backlog = GenerationFingerprinter(facts, makers, views, WorkPace(1, 1)).backlog(seen.generations)
+    found.inputs.generations = backlog.due
+    found.inputs.known_generations = len(seen.generations) - len(backlog.due)
     parts = (
         (len(backlog.due), "to be fingerprinted and searched for"),
         (len(backlog.outdated), "to be described anew"),

@@ -71,6 +71,17 @@ def diagnose(settings: Settings) -> Iterator[Diagnosis]:
     yield from _parts(settings)
 
 
+def machine_memory() -> int:
+    """Return the bytes of memory that this process may use: the machine's, or the limit of its control group."""
+    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            most = min(most, int(Path(path).read_text()))
+        except (OSError, ValueError):  # no such limit
+            continue
+    return most
+
+
 def _packages() -> Diagnosis:
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
     if wrong := packages.misfits():

@@ -1,15 +1,19 @@
-"""What a run will cost: time by rates that are measured on this machine, and disk.
+"""What a run will cost: time by rates that are measured on this machine, memory and disk.
 
-What belongs here: measuring some real pictures with the encoder of the settings, rates of former runs, estimates. What
-does not: finding pictures (`survey/findings.py`).
+What belongs here: measuring some real pictures with the encoder of the settings and small joins of made-up ones, rates
+of former runs, estimates. What does not: finding pictures (`survey/findings.py`), what is due (`outlook/`).
 """
 
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+
+import numpy as np
+from pydantic import ByteSize, TypeAdapter
 
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
@@ -29,6 +33,9 @@ from transforms.dumps.members import ArchiveError
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import fingerprint
 from transforms.fingerprints.views import search_views
+from transforms.joins.cosine import join as cosine_join
+from transforms.joins.hamming import join as hamming_join
+from transforms.joins.hamming import plan as hamming_plan
 from transforms.pictures import Pixels
 from transforms.storage import stores
 
@@ -37,6 +44,11 @@ MEASURED = 12
 _WARM = 2
 _ENOUGH = 200  # pictures of former runs, by which a rate is known
 _FIXED_S = 20.0  # starting, building tables, writing reports, of a small warehouse
+_PROBED_HASHES, _PROBED_VECTORS, _PROBED_AT = 200_000, 4_096, 31  # of the joins that are measured; bits of a pair
+# Of one core of the machine on which the plan of the Hamming join was fitted: seconds for a row.
+_CAPTION, _TABLES = 22e-6, 40e-6
+# Bytes held: imports, an encoder at work, DuckDB for a row, a picture while duplicates are derived, a caption.
+_BASE, _ENCODER, _TABLE_ROW, _PICTURE, _CAPTION_BYTES = 0.8e9, 1.2e9, 900, 370, 400
 _EMPTY, _VERSION, _LOG, _EXPORT = 8_000_000, 9_000_000, 5_000_000, 4_000_000  # bytes, measured on small warehouses
 _FACT, _ROW = 1_000, 2_500  # bytes of a picture besides its vector, and of a row of the published version
 
@@ -51,6 +63,8 @@ class Rates:
         pair: Comparing two pictures by pixels.
         dimension: Of an embedding.
         told: What they rest on.
+        core: What a core takes for what takes a second on the machine that recorded the other rates.
+        cosine: Comparing two embeddings, where all of many are compared with all.
     """
 
     picture: float
@@ -58,19 +72,44 @@ class Rates:
     pair: float
     dimension: int
     told: str
+    core: float = 1.0
+    cosine: float = 0.0
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """What a run reads, and what was read before.
+
+    Attributes:
+        rows: Rows of metadata that are new or delivered again.
+        known_rows: The others.
+        pictures: Training pictures to be fingerprinted.
+        known_pictures: The others.
+        generations: Generations to be fingerprinted.
+        known_generations: The others.
+    """
+
+    rows: int = 0
+    known_rows: int = 0
+    pictures: int = 0
+    known_pictures: int = 0
+    generations: int = 0
+    known_generations: int = 0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a first run takes.
+    """What a run takes.
 
     Attributes:
         seconds: By part, in words.
-        first: Bytes after it.
+        memory: The most bytes at once, by part.
+        first: Bytes on disk that it adds.
         later: Bytes once all versions and logs that the settings keep are there.
     """
 
     seconds: dict[str, float]
+    memory: dict[str, float]
     first: int
     later: int
 
@@ -118,7 +157,34 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
     view = (embedded - decoded) / len(seen)
     told = f"measured on {len(seen)} of these pictures {f'with {name}' if name else 'by hashes alone'}"
     pair = (compared - embedded) / pairs if pairs else view
-    return Rates((decoded - began) / len(seen) + view, view, pair, encoder.id.dimension if encoder else 0, told)
+    dimension = encoder.id.dimension if encoder else 0
+    cosine = _cosine_rate(dimension) if encoder else 0.0
+    return Rates((decoded - began) / len(seen) + view, view, pair, dimension, told, _core_rate(), cosine)
+
+
+def rates_without_pictures() -> Rates:
+    """Measure what a run without new pictures rests on."""
+    return Rates(0, 0, 0, 0, "measured on a join of made-up hashes", _core_rate())
+
+
+def _core_rate() -> float:
+    """Join made-up hashes, and return the time of it over that on the machine of the plan."""
+    hashes = np.random.default_rng(0).integers(0, 256, (_PROBED_HASHES, hamming_plan.BITS // 8), np.uint8)
+    list(hamming_join.self_join(hashes[:1_000], _PROBED_AT))  # compiles
+    began = time.monotonic()
+    list(hamming_join.self_join(hashes, _PROBED_AT))
+    taken = (time.monotonic() - began) * len(os.sched_getaffinity(0))
+    return taken / hamming_plan.plan(_PROBED_HASHES, None, _PROBED_AT).seconds
+
+
+def _cosine_rate(dimension: int) -> float:
+    """Join made-up embeddings, and return the seconds that a comparison of two takes."""
+    vectors = np.random.default_rng(0).standard_normal((_PROBED_VECTORS, dimension), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    list(cosine_join.self_join(vectors[:64], 0.99))  # loads what is loaded once
+    began = time.monotonic()
+    list(cosine_join.self_join(vectors, 0.99))
+    return (time.monotonic() - began) / (_PROBED_VECTORS**2 / 2)
 
 
 def former_rate(home: Path) -> tuple[float, int] | None:
@@ -146,32 +212,74 @@ def with_former(rates: Rates, seconds: float, pictures: int) -> Rates:
     return replace(rates, picture=seconds, told=told)
 
 
-def estimate(findings: Sequence[Finding], rates: Rates, settings: Settings) -> Cost:
-    """Estimate a first run.
+def amounts(findings: Sequence[Finding]) -> Amounts:
+    """Return what a first run reads.
 
     Args:
-        findings: What will be read.
-        rates: What one of each takes.
-        settings: Those that will be written.
+        findings: What was found.
     """
-    rows = sum(each.rows for each in findings if not each.generated)
-    pictures = sum(each.pictures for each in findings if not each.generated)
-    generations = sum(each.pictures for each in findings if each.generated)
+    trained = [each for each in findings if not each.generated]
+    made = sum(each.pictures for each in findings if each.generated)
+    return Amounts(
+        sum(each.rows for each in trained), pictures=sum(each.pictures for each in trained), generations=made
+    )
+
+
+def estimate(read: Amounts, rates: Rates, settings: Settings) -> Cost:
+    """Estimate a run.
+
+    Args:
+        read: What it reads.
+        rates: What one of each takes.
+        settings: Its settings.
+    """
+    rows, pictures = read.rows + read.known_rows, read.pictures + read.known_pictures
+    generations = read.generations + read.known_generations
     views = len(search_views(settings.search.scales, settings.search.flips))
     drawn = min(pictures, settings.limits.null_sample)
-    drawn = drawn + min(drawn, settings.calibration.trials) if generations else 0
+    drawn = drawn + min(drawn, settings.calibration.trials) if generations and read.pictures else 0
+    cores = len(os.sched_getaffinity(0))
+    compared = read.generations * views * pictures * rates.cosine
     seconds = {
-        "training pictures": pictures * rates.picture,
-        "generations": generations * (rates.picture + views * rates.view + 2 * rates.pair),
+        "training pictures": read.pictures * rates.picture,
+        "generations": read.generations * (rates.picture + views * rates.view + 2 * rates.pair) + compared,
         "calibration": drawn * (views * rates.view + rates.pair),
-        "tables and reports": _FIXED_S + rows / 50_000,
+        "joins": _joining(read.pictures, read.known_pictures, rates, settings),
+        "captions": rows * _CAPTION * rates.core / cores if read.rows else 0.0,
+        "tables and reports": _FIXED_S + rows * _TABLES * rates.core / cores,
+    }
+    duckdb = min(_bytes_of(settings.limits.duckdb_memory), rows * _TABLE_ROW)
+    memory = {
+        "training pictures": _BASE + (_ENCODER if rates.dimension else 0),
+        "joins and duplicates": _BASE + pictures * _PICTURE + duckdb,
+        "captions": _BASE + rows * _CAPTION_BYTES,
     }
     vector = 4 * rates.dimension
-    facts = _EMPTY + pictures * (vector + _FACT) + (generations + drawn) * (views * vector + _FACT)
+    facts = read.pictures * (vector + _FACT) + (read.generations + drawn) * (views * vector + _FACT)
+    facts += 0 if read.known_rows or read.known_pictures else _EMPTY
     version = _VERSION + rows * _ROW + generations * _ROW
     first = facts + version + _EXPORT + _LOG
     keep = settings.publishing
-    return Cost(seconds, first, facts + keep.keep * (version + _EXPORT) + keep.run_logs * _LOG)
+    return Cost(seconds, memory, first, facts + keep.keep * (version + _EXPORT) + keep.run_logs * _LOG)
+
+
+def _joining(new: int, known: int, rates: Rates, settings: Settings) -> float:
+    """Return the seconds of finding the pairs of new pictures, with each other and with known ones."""
+    radius, cores, joins = settings.thresholds.pdq, len(os.sched_getaffinity(0)), settings.joins
+    plans = [hamming_plan.plan(new, None, radius)] if new > 1 else []
+    plans += [hamming_plan.plan(new, known, radius)] if new and known else []
+    hashes = sum(plan.seconds for plan in plans) * rates.core / cores
+    compared, total = new * (new / 2 + known), new + known
+    approximate = joins.cosine == "approximate" or (joins.cosine == "auto" and new * total > joins.exact_pictures**2)
+    if approximate:
+        cells = joins.cells or math.isqrt(max(1, total))
+        compared = min(compared, new * (cells + joins.probes * total / cells))
+    return hashes + compared * rates.cosine
+
+
+def _bytes_of(memory: str) -> float:
+    """Return the bytes of a DuckDB setting."""
+    return float(TypeAdapter(ByteSize).validate_python(memory))
 
 
 def _pictures(findings: Sequence[Finding], settings: Settings) -> Iterator[bytes]:

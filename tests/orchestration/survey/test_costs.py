@@ -8,6 +8,7 @@ from conftest import encoded, picture
 
 from orchestration.settings import Settings
 from orchestration.survey import costs
+from orchestration.survey.costs import Amounts, Cost, Rates
 from orchestration.survey.joining import Finding
 from tests.orchestration.survey.test_findings import tar
 from transforms import encoders
@@ -59,3 +60,43 @@ def test_a_few_pictures_are_measured_although_the_rest_are_broken(tmp_path: Path
         (tmp_path / f"{name}.jpg").write_bytes(data)
     rates = costs.measure(finding(*sorted(tmp_path.iterdir())), small(10**7))
     assert rates is not None and "measured on 2 of these pictures" in rates.told
+
+
+def price(read: Amounts, **settings: object) -> Cost:
+    rates = Rates(picture=0.01, view=0.005, pair=0.1, dimension=512, told="", core=1.0, cosine=1e-9)
+    return costs.estimate(read, rates, Settings.model_validate({"home": "home", **settings}))
+
+
+def test_what_is_known_costs_no_fingerprints_but_is_joined_with() -> None:
+    known, new = 20_000_000, 10_000
+    first = price(Amounts(rows=known, pictures=known))
+    later = price(Amounts(rows=new, known_rows=known, pictures=new, known_pictures=known))
+    assert first.seconds["training pictures"] == pytest.approx(known * 0.01)
+    assert later.seconds["training pictures"] == pytest.approx(new * 0.01)
+    hashes = price(Amounts(pictures=new)).seconds["joins"]
+    assert hashes < later.seconds["joins"] < first.seconds["joins"]
+    assert later.memory["joins and duplicates"] == pytest.approx(first.memory["joins and duplicates"], rel=0.01)
+    assert later.first < first.first
+
+
+def test_embeddings_are_compared_in_cells_where_the_join_takes_them() -> None:
+    read = Amounts(pictures=5_000_000)
+    exact, cells = (price(read, joins={"cosine": each}).seconds["joins"] for each in ("exact", "approximate"))
+    assert exact > 100 * cells
+    assert price(read).seconds["joins"] == cells
+
+
+def test_nothing_new_costs_what_publishing_does() -> None:
+    cost = price(Amounts(known_rows=1_000_000, known_pictures=1_000_000))
+    assert [part for part, seconds in cost.seconds.items() if seconds] == ["tables and reports"]
+
+
+def test_duckdb_holds_no_more_than_it_may() -> None:
+    read = Amounts(rows=100_000_000)
+    few, many = (price(read, limits={"duckdb_memory": each}).memory["joins and duplicates"] for each in ("1GB", "8GB"))
+    assert many - few == pytest.approx(7e9)
+
+
+def test_the_rates_of_joins_are_measured() -> None:
+    rates = costs.rates_without_pictures()
+    assert 0.01 < rates.core < 1_000 and rates.cosine == 0
