@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -304,6 +303,8 @@ def test_hostile_captions_are_neutralised_in_exports(bad: Bad, tmp_path: Path) -
     ]
     assert any("cmd()" in cell for cell in cells), "the caption is in no CSV: this test proves nothing"
     assert [cell for cell in cells if cell.startswith(("=", "+", "@"))] == []
+    import openpyxl
+
     book = openpyxl.load_workbook(tmp_path / "out" / "raisonne.xlsx")
     boxes = [cell for sheet in book if sheet.title != "About" for row in sheet.iter_rows() for cell in row]
     assert any("cmd()" in str(cell.value) for cell in boxes)

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs
@@ -30,7 +31,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from moto.server import ThreadedMotoServer
 
 from orchestration.catalog.download.addresses import is_refused
 from orchestration.catalog.download.connections import HEAD_BYTES, Unfetched
@@ -40,6 +40,7 @@ from orchestration.catalog.download.url_lists import UrlList, open_list
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Dataset
 from tests.conftest import ROOT, Landing, encoded, picture
+from tests.late_import import LateImport
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import LandingFile, find_shards
@@ -47,6 +48,8 @@ from transforms.catalog.landing import LandingFile, find_shards
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("img2dataset") is None, reason="img2dataset is not installed; pip install .[download]"
 )
+
+moto_server: Any = LateImport("moto.server")
 
 LIMIT = 200_000
 PACE = FetchPace(timeout_s=2, retries=0, processes=1, threads=1, shard_rows=10)
@@ -693,7 +696,7 @@ def test_a_shard_is_done_when_all_its_rows_are_there(tmp_path: Path) -> None:
 def test_metadata_in_a_store_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "us-east-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    server = ThreadedMotoServer("127.0.0.1", 0)
+    server = moto_server.ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     try:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))

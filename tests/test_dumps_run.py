@@ -6,13 +6,17 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Landing, add, encoded, picture
-from moto.server import ThreadedMotoServer
+
+from tests.late_import import LateImport
+
+boto3: Any = LateImport("boto3")
+moto_server: Any = LateImport("moto.server")
 
 SHARED = encoded(picture(1))  # in every dataset
 DATASETS = """home = "home"
@@ -135,7 +139,7 @@ def land_in_store() -> None:
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landing]:
     folder = tmp_path_factory.mktemp("layouts")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +19,9 @@ from orchestration.facts import SCHEMAS, Facts
 from orchestration.matches import caption_vectors, prompt_candidates, prompt_captions
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.settings import Settings
+from tests.late_import import LateImport
+
+open_clip: Any = LateImport("open_clip")
 
 SHARED = ROOT.parent / "shared" / "data"
 LAION = SHARED / "laion" / "laion400m_10000.parquet"

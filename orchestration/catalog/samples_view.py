@@ -52,7 +52,7 @@ def open_view(
         yield con
 
 
-def rules(models: Sequence[str]) -> dict[str, list[str]]:
+def rules(models: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the words of the SQL of some models, for the recipe of a fact that is computed from them."""
     known = _models()
     return {name: words(known[name].select, sql_folder.SQL) for name in models}

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import sqlglot
@@ -152,9 +153,10 @@ def _older_text(value: object) -> str:
     )
 
 
-def sql_words(text: str) -> list[str]:
+@cache  # a run asks three times for the words of each model
+def sql_words(text: str) -> tuple[str, ...]:
     """Return the words of a SQL text, so that layout, comments and the case of keywords do not change a recipe."""
-    return [_word(token) for token in sqlglot.tokenize(text, read="duckdb")]
+    return tuple(_word(token) for token in sqlglot.tokenize(text, read="duckdb"))
 
 
 def _word(token: Any) -> str:  # noqa: ANN401 -- sqlglot's own class, which it compiles

@@ -26,7 +26,7 @@ def load(folder: Path) -> tuple[Macro, ...]:
     return tuple(functions[name] for name in TopologicalSorter(calls).static_order())
 
 
-def words(sql: str, folder: Path) -> list[str]:
+def words(sql: str, folder: Path) -> tuple[str, ...]:
     """Return the words of a statement and of the functions it calls, so that a recipe changes with either.
 
     Args:
@@ -38,7 +38,7 @@ def words(sql: str, folder: Path) -> list[str]:
     while more - called:
         called |= more
         more = set[str]().union(*(_called(functions[name].body, functions) for name in called))
-    return sql_words(sql) + [word for name in sorted(called) for word in sql_words(functions[name].statements[0])]
+    return sum((sql_words(functions[name].statements[0]) for name in sorted(called)), sql_words(sql))
 
 
 def _called(sql: str, functions: dict[str, Macro]) -> set[str]:

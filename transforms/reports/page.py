@@ -21,6 +21,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -99,6 +100,7 @@ def link(url: str | None) -> str | None:
     return url
 
 
+@cache  # compiling the templates takes longer than filling them for a small warehouse
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("transforms.reports"),

@@ -4,22 +4,26 @@ import os
 import signal
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import lance
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from orchestration.compute import engines
+from orchestration.compute import engines, ray_cluster
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.settings.sections import Compute
+from tests.late_import import LateImport
 from transforms.joins.cosine import join
 from transforms.joins.hamming import join as hamming_join
 
-ray = pytest.importorskip("ray", reason="Ray is not installed; pip install '.[ray]'")
-from orchestration.compute import ray_cluster  # noqa: E402
+if find_spec("ray") is None:
+    pytest.skip("Ray is not installed; pip install '.[ray]'", allow_module_level=True)
 
+ray: Any = LateImport("ray")
 RAY = Compute(engine="ray")
 RADIUS, SIMILAR = 31, 0.5
 

@@ -7,16 +7,19 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.compute import engines
+from orchestration.compute import engines, ray_cluster, ray_shards
 from orchestration.settings.sections import Compute
 from tests import processes
 from tests.conftest import Landing, Row, add, encoded, picture
+from tests.late_import import LateImport
 from transforms import encoders
 from transforms.encoders import EncoderUnavailable
 from transforms.fingerprints.ahead import WorkPace
@@ -24,11 +27,11 @@ from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
 
-ray = pytest.importorskip("ray", reason="Ray is not installed; pip install '.[ray]'")
-import psutil  # noqa: E402 -- Ray brings it
+if find_spec("ray") is None:
+    pytest.skip("Ray is not installed; pip install '.[ray]'", allow_module_level=True)
 
-from orchestration.compute import ray_cluster, ray_shards  # noqa: E402
-
+ray: Any = LateImport("ray")
+psutil: Any = LateImport("psutil")  # Ray brings it
 RAY = Compute(engine="ray")
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lance
-import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -103,6 +102,8 @@ def test_migrating_twice_changes_nothing(facts: Facts, caplog: pytest.LogCapture
 
 def test_lancedb_opens_the_tables(facts: Facts) -> None:
     facts["null_scores"].upsert(scores(1, 2))
+    import lancedb
+
     assert lancedb.connect(facts.folder).open_table("null_scores").count_rows() == 2
 
 

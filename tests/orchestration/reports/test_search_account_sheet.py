@@ -1,13 +1,16 @@
 """The first sheet of a workbook says what was not searched: three kinds of rows, and what was not taken at all."""
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import openpyxl
 import pytest
 import xlsxwriter
 
 from orchestration.reports.spreadsheets import workbook
+from tests.late_import import LateImport
+
+openpyxl: Any = LateImport("openpyxl")
 
 VERSION = """
     create schema warehouse; create schema catalog; create schema fingerprints; create schema provenance;

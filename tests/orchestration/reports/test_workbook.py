@@ -3,21 +3,27 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
-import openpyxl
 import pytest
 from conftest import Landing
-from openpyxl.worksheet.worksheet import Worksheet
 from PIL import Image
 
 from orchestration.reports import exports
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets import workbook
 from orchestration.reports.spreadsheets.cells import safe_select
+from tests.late_import import LateImport
 from transforms.reports.spreadsheets import sheets
 from transforms.reports.spreadsheets.formulas import CELL, neutralise
+
+if TYPE_CHECKING:
+    from openpyxl import Workbook
+    from openpyxl.worksheet.worksheet import Worksheet
+
+openpyxl: Any = LateImport("openpyxl")
 
 HOSTILE = [
     '=HYPERLINK("http://evil.example")',
@@ -33,7 +39,7 @@ HOSTILE = [
 ]
 
 
-def saved(con: duckdb.DuckDBPyConnection, path: Path, *, rows: int = sheets.ROWS) -> openpyxl.Workbook:
+def saved(con: duckdb.DuckDBPyConnection, path: Path, *, rows: int = sheets.ROWS) -> "Workbook":
     with sheets.book(path) as book:
         reader = con.execute(safe_select(con, "made")).to_arrow_reader(3)
         sheets.write(book, sheets.SheetTable("made", reader), rows)
@@ -132,7 +138,7 @@ def test_the_workbook_says_what_it_is_and_shows_pictures(sample: Landing, tmp_pa
     _check_pictures(book["repeated_pictures"], shown, sample)
 
 
-def _check_pictures(sheet: Worksheet, shown: list[int], sample: Landing) -> None:
+def _check_pictures(sheet: "Worksheet", shown: list[int], sample: Landing) -> None:
     repeated = sample.query("select representative_id, unsafe from reports.repeated_pictures")
     assert shown == [sample_id for sample_id, unsafe in repeated if not unsafe]
     texts = [row[0] for row in sheet.iter_rows(min_row=2, max_col=1, values_only=True)]

@@ -6,21 +6,23 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from huggingface_hub import constants
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 
 from tests.conftest import picture
+from tests.late_import import LateImport
 from transforms import encoders
 from transforms.encoders import DeviceFull, EncoderMismatch, EncoderUnavailable, OpenClip, torch_device
 from transforms.encoders.batches import Batches
 from transforms.pictures import Pixels
+
+open_clip: Any = LateImport("open_clip")
 
 MODEL = "raisonne-test"
 TAG = {"hf_hub": "raisonne/test/", "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4), "interpolation": "bilinear"}
@@ -102,8 +104,8 @@ def test_preprocessing_is_that_of_open_clip(
     given: list[torch.Tensor] = []
     names = ("mean", "std", "interpolation")
     torch_device.Normalised(given.append, TAG["mean"], TAG["std"], "cpu")(torch.from_numpy(ready.copy())[None])
-    config = PreprocessCfg(size=64, resize_mode=mode, **{name: TAG[name] for name in names})
-    theirs = image_transform_v2(config, is_train=False)(Image.fromarray(one))
+    config = open_clip.transform.PreprocessCfg(size=64, resize_mode=mode, **{name: TAG[name] for name in names})
+    theirs = open_clip.transform.image_transform_v2(config, is_train=False)(Image.fromarray(one))
     np.testing.assert_allclose(given[0][0].numpy(), theirs.numpy(), atol=2e-6)
     expected = encoder._model.encode_image(theirs[None], normalize=True).detach().numpy()
     np.testing.assert_allclose(encoder.embed([ready]), expected, atol=1e-5)

@@ -5,21 +5,24 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfFileSystem
-from moto.server import ThreadedMotoServer
 from pyarrow.fs import GcsFileSystem
 
+from tests.late_import import LateImport
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import LandingFile, find_shards
 from transforms.catalog.metadata import inspect
 from transforms.dumps import dump as dumps
 from transforms.storage import globs, stores
 from transforms.storage.remote_stores import StoreError, explain_errors, filesystem
+
+boto3: Any = LateImport("boto3")
+moto_server: Any = LateImport("moto.server")
 
 OBJECTS = {
     "d/00000.tar": b"x" * 100,
@@ -35,7 +38,7 @@ OBJECTS = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
     yield f"http://{host}:{port}"
