@@ -79,6 +79,16 @@ _LONG = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile kernels for all workers, while these import and collect."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        from tests import kernels
+
+        if compiling := kernels.start():
+            config.add_cleanup(compiling.wait)
+            config.add_cleanup(compiling.kill)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring files in the order in which workers take them; within a file nothing moves."""
     place = {name: number for number, name in enumerate(_LONG)}
@@ -315,6 +325,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
             config = (ROOT / "raisonne.toml").read_text()
             config = config.replace('"data/warehouse"', f'"{folder / "home"}"')
             config = config.replace('"data/sample', f'"{ROOT}/data/sample')
+            config += "\n[limits]\nnull_sample = 64\n"  # eleven views of each are embedded
             (folder / "raisonne.toml").write_text(config)
             made = Landing(folder)
             made.keep_records_open()
