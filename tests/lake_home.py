@@ -17,7 +17,7 @@ CHANGED = ("catalog.samples", "provenance.sources", "reports.duplicate_frequency
 """The tables that each version makes, and that say which one did, beside `warehouse.versions` and `.tables`."""
 _MARKED = {"catalog.samples": "caption", "provenance.sources": "caption", "reports.duplicate_frequency": "band"}
 _SMALL = """
-    create table catalog.samples (sample_id ubigint, caption varchar);
+    create table catalog.samples (sample_id ubigint, dataset varchar, caption varchar);
     create table fingerprints.images as select range::ubigint as sample_id from range(100);
     create table provenance.sources (sample_id ubigint, caption varchar);
     create table reports.duplicate_frequency (band varchar);
@@ -75,6 +75,7 @@ def mark(con: duckdb.DuckDBPyConnection, number: int) -> None:
     for table, column in _MARKED.items():
         con.execute(f"delete from {table} where {column} like 'of version %'")  # noqa: S608
         con.execute(f"insert into {table} by name select 'of version {number}' as {column}")
+    con.execute("update catalog.samples set sample_id = ?, dataset = 'made-up' where sample_id is null", [number])
     con.execute(
         "insert into warehouse.tables select schema_name || '.' || table_name, ?, 'any' from duckdb_tables() "
         "anti join warehouse.tables on warehouse.tables.table_name = schema_name || '.' || duckdb_tables.table_name",
@@ -86,7 +87,14 @@ def mark(con: duckdb.DuckDBPyConnection, number: int) -> None:
     )
 
 
-def read(home: Path, address: LakeAddress | None, stop: Any, told: Any) -> None:  # noqa: ANN401 -- a queue, an event
+def read(
+    home: Path,
+    address: LakeAddress | None,
+    stop: Any,  # noqa: ANN401 -- an event
+    told: Any,  # noqa: ANN401 -- a queue
+    ready: Any = None,  # noqa: ANN401 -- a semaphore
+    pause_s: float = 0,
+) -> None:
     """Open the newest version again and again, and see that all of its tables are of one version.
 
     Args:
@@ -94,11 +102,14 @@ def read(home: Path, address: LakeAddress | None, stop: Any, told: Any) -> None:
         address: The lake. None: the file is read.
         stop: An event that ends it.
         told: A queue, which gets how often it was opened, and what was wrong.
+        ready: A semaphore, which is told when it was opened first.
+        pause_s: Seconds between closing it and opening it again.
     """
     opened, wrong = 0, list[str]()
     while not stop.is_set() or not opened:
         try:
             with lake.open_published(home, address) as con:
+                con.execute("set enable_progress_bar = false")
                 [(version,)] = con.execute("select max(version) from warehouse.versions").fetchall()
                 found = con.execute(
                     "select caption from catalog.samples where caption like 'of version %' union all "
@@ -108,6 +119,9 @@ def read(home: Path, address: LakeAddress | None, stop: Any, told: Any) -> None:
             if found != [(f"of version {version}",)] * 3:
                 wrong.append(f"mixed: {version}, {found}")
             opened += 1
+            if ready is not None and opened == 1:
+                ready.release()
+            stop.wait(pause_s)
         except Exception as error:
             wrong.append(f"{type(error).__name__}: {error}")
     told.put((opened, wrong))
