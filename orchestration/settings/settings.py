@@ -166,8 +166,6 @@ def _below(base: Path, path: str | None) -> str | None:
 def _published_below(base: Path, publishing: Publishing) -> Publishing:
     """Return the section with absolute paths. Raises SettingsError for a target that cannot be read."""
     if publishing.target == FILE:
-        if publishing.data_path is not None:
-            raise SettingsError("`publishing.data_path` is where a lake's data lie; name the lake: `publishing.target`")
         return publishing
     try:
         lake = LakeAddress.read(publishing.target, publishing.data_path, base)

@@ -17,7 +17,6 @@ PREFIX = "ducklake:"
 _FORMS = "`ducklake:sqlite:FILE` or `ducklake:postgres:dbname=… host=… user=…`"
 _KEYWORD = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)")
 _ESCAPED = re.compile(r"\\(.)")
-_NEVER_ANSWERS_S = "10"
 
 
 class AddressError(ValueError):
@@ -67,7 +66,6 @@ class LakeAddress:
         if "sslpassword" in words:
             raise AddressError("name the key's password in a service file, where it stays: service=NAME")
         password = words.pop("password", None)
-        words.setdefault("connect_timeout", _NEVER_ANSWERS_S)
         return cls("postgres", " ".join(f"{word}={_quoted(value)}" for word, value in words.items()), data, password)
 
     @property

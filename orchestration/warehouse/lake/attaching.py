@@ -23,6 +23,7 @@ NAME = "lake"
 """What an attached lake is called."""
 _NOT_THERE = "does not exist - and creating a new DuckLake is explicitly disabled"
 _OTHER_FOLDER = "does not match existing data path"
+_NO_ANSWER_S = 10
 _SECRET = "lake_catalog"  # noqa: S105 -- its name
 
 
@@ -80,8 +81,9 @@ def attach(con: duckdb.DuckDBPyConnection, address: LakeAddress, *options: str, 
         duckdb.Error: If it cannot be opened.
     """
     secret = [f"meta_secret {quoted(_SECRET)}"] if address.password is not None else []
-    listed = ", ".join([*options, *secret])
-    con.execute(f'attach {quoted(str(address))} as "{name}" ({listed})')
+    patient = address.kind == "postgres" and "connect_timeout=" not in address.catalog
+    target = f"{address} connect_timeout={_NO_ANSWER_S}" if patient else str(address)
+    con.execute(f'attach {quoted(target)} as "{name}" ({", ".join([*options, *secret])})')
 
 
 def stored_folder(con: duckdb.DuckDBPyConnection, name: str = NAME) -> str:

@@ -169,7 +169,6 @@ def test_functions_of_extensions_are_known() -> None:
         ('target = ["ducklake:postgres:password=SECRET"]', "Input should be a valid string"),
         ('target = "ducklake:postgres:password=SECRET"\nkeep = "many"', "Input should be a valid integer"),
         ('target = "ducklake:postgres:password=SECRET"\ndata_path = "gs://bucket/folder"', "in s3://BUCKET/FOLDER"),
-        ('data_path = "somewhere"', "is where a lake's data lie; name the lake"),
     ],
 )
 def test_settings_that_cannot_be_used_tell_no_password(tmp_path: Path, words: str, told: str) -> None:
