@@ -67,16 +67,18 @@ def open(path: str | Path = "data/warehouse", *, version: int | None = None) -> 
     """Open a published warehouse for reading.
 
     Args:
-        path: The folder of the warehouse, or the `raisonne.toml` that names it.
+        path: The folder of the warehouse, the `raisonne.toml` that names it, or the address of a lake, such as
+            `ducklake:postgres:dbname=raisonne host=db`. Of a lake, all works that needs no pictures and no vectors;
+            those are in the folder of the warehouse.
         version: A kept earlier version; the published one if None.
 
     Raises:
-        LookupError: If nothing is published there, or not that version.
-        ValueError: If the settings cannot be used.
+        LookupError: If nothing is published there, or not that version, or the lake cannot be reached.
+        ValueError: If the settings or the address cannot be used.
     """
     from raisonne.warehouse import Warehouse
 
-    return Warehouse.open(Path(path), version)
+    return Warehouse.open(path, version)
 
 
 def check(image: "Image", bundle: str | Path | None = None) -> "Verdict":

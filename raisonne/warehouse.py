@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from orchestration import settings as toml
 from orchestration.settings import Settings
-from orchestration.warehouse import publishing
+from orchestration.settings.targets import PREFIX, LakeAddress
+from orchestration.warehouse import lake, publishing
 from raisonne import guards
 from raisonne.case_view import CaseView
 from transforms import pictures
@@ -50,27 +51,32 @@ class Warehouse:
         connection: DuckDB's read-only connection to it.
     """
 
-    def __init__(self, settings: Settings, version: int | None) -> None:
+    def __init__(self, settings: Settings, version: int | None, address: LakeAddress | None = None) -> None:
         self.home = settings.home
-        self._settings = settings
-        self.connection = publishing.connect(settings.home, version)
+        self._settings, self._lake = settings, address
+        self.connection = lake.open_published(settings.home, address, version)
         self.connection.execute("set timezone = 'UTC'")
         [(self.version,)] = self.connection.execute("select max(version) from warehouse.versions").fetchall()
 
     @classmethod
-    def open(cls, path: Path, version: int | None = None) -> Self:
-        """Open a warehouse by its folder or its settings; see `raisonne.open`.
+    def open(cls, path: str | Path, version: int | None = None) -> Self:
+        """Open a warehouse by its folder, its settings or its lake; see `raisonne.open`.
 
         Args:
-            path: The folder, or a settings file.
+            path: The folder, a settings file, or the address of a lake.
             version: A kept earlier version; the published one if None.
 
         Raises:
-            LookupError: If nothing is published there, or not that version.
+            LookupError: If nothing is published there, or not that version, or it cannot be reached.
+            ValueError: If the address cannot be read.
         """
-        settings = toml.load(path) if path.suffix == ".toml" else _settings_of(path)
         try:
-            return cls(settings, version)
+            if str(path).startswith(PREFIX):
+                return cls(toml.in_force(), version, LakeAddress.read(str(path)))
+            if Path(path).suffix == ".toml":
+                settings = toml.load(path)
+                return cls(settings, version, settings.publishing.lake)
+            return cls(_settings_of(Path(path)), version)
         except publishing.NotPublished as error:
             raise LookupError(str(error)) from None
 
@@ -158,7 +164,7 @@ class Warehouse:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Warehouse {self.home}, version {self.version}>"
+        return f"<Warehouse {self._lake or self.home}, version {self.version}>"
 
     def _embeddings(self) -> "lance.LanceDataset":
         import lance

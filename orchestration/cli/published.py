@@ -79,7 +79,7 @@ def load_settings(config: str | None) -> "Settings":
 
 
 def connect_published(settings: "Settings", version: int | None = None) -> "duckdb.DuckDBPyConnection":
-    """Connect to the published file read-only, with times in UTC.
+    """Connect to the published file, or to the lake of the settings, read-only, with times in UTC.
 
     Args:
         settings: Name the warehouse.
@@ -90,10 +90,10 @@ def connect_published(settings: "Settings", version: int | None = None) -> "duck
     """
     import duckdb
 
-    from orchestration.warehouse import publishing
+    from orchestration.warehouse import lake, publishing
 
     try:
-        con = publishing.connect(settings.home, version)
+        con = lake.open_published(settings.home, settings.publishing.lake, version)
     except (publishing.NotPublished, duckdb.Error) as error:
         raise CommandError(str(error)) from None
     con.execute("set timezone = 'UTC'")

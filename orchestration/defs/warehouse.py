@@ -3,11 +3,12 @@
 What belongs here: one step that builds the selected tables into a private file, audits them, and publishes it. All
 stages are one step, because they are published together or not at all, so a reader never sees half a run. What does
 not: the tables (`sql/`), the content of a version (`warehouse/version.py`), how it is published
-(`warehouse/publishing/`).
+(`warehouse/publishing/`, and to a lake `warehouse/lake/`).
 """
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -17,7 +18,8 @@ from orchestration.reports import exports
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
-from orchestration.warehouse import build, sql_folder, version
+from orchestration.settings import Settings
+from orchestration.warehouse import build, lake, sql_folder, version
 from orchestration.warehouse.models import Model, load
 
 MODELS = load(sql_folder.SQL)
@@ -75,6 +77,7 @@ def published_tables(
         warehouse.warn(f"{sentence}; it is not compared with, and a new version is published")
     if plan.holder is not None:
         context.log.info("version %d already holds this: nothing to publish", plan.holder)
+        _publish_to_lake(context, settings, home)  # a run that was killed may not have
         if not exports.complete(exports.default_folder(home, plan.holder), plan.holder):  # a run was killed
             yield from (dg.MaterializeResult(selected[name]) for name in exports.TABLES if name in selected)
         return
@@ -91,6 +94,14 @@ def published_tables(
     for model in plan.models:
         if key := selected.get(model.name):
             yield dg.MaterializeResult(key, metadata={**shown[model.name], "version": published.number})
+    _publish_to_lake(context, settings, home)
+
+
+def _publish_to_lake(context: dg.AssetExecutionContext, settings: Settings, home: Path) -> None:
+    written = lake.follow(home, settings.publishing, settings.limits.duckdb_memory)
+    if written is not None:
+        new, same = len(written.tables), len(written.unchanged)
+        context.log.info("published version %d to the lake: %d tables, %d unchanged", written.number, new, same)
 
 
 def _check_result(result: build.Audit) -> dg.AssetCheckResult:

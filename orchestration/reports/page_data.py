@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.warehouse import lake
 from orchestration.warehouse.queries import query
 from transforms.readable import legible
 from transforms.reports import page
@@ -73,7 +74,7 @@ def stream(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> Itera
         name: The query's name in `sql/queries/reports/`.
         values: Its parameters.
     """
-    with con.cursor() as cursor:
+    with lake.cursor(con) as cursor:
         for batch in cursor.execute(query(f"reports/{name}"), values).to_arrow_reader(_BATCH):
             yield from batch.to_pylist()
 

@@ -16,7 +16,7 @@ import duckdb
 
 from orchestration.runtime import full_disks, homes
 from orchestration.settings import Settings
-from orchestration.warehouse import previous, publishing
+from orchestration.warehouse import lake, previous, publishing
 from orchestration.warehouse.soundness.faults import fault
 from transforms import encoders, packages
 from transforms.readable import size
@@ -61,6 +61,7 @@ def diagnose(settings: Settings) -> Iterator[Diagnosis]:
     yield from _inputs(settings)
     yield _published(settings)
     yield _kept(settings)
+    yield from _lake(settings)
     yield _disk(settings.home)
     yield _writer(settings.home)
     if "copy" not in settings.encoders.by_purpose:
@@ -98,6 +99,7 @@ def _parts(settings: Settings) -> Iterator[Diagnosis]:
         ("ray", "ray", "compute.engine = 'ray'", settings.compute.engine == "ray"),
         ("serve", "prometheus_client", "`raisonne serve`", False),
         ("formats", "pillow_heif", "HEIC and JPEG XL pictures", False),
+        ("lake", "duckdb_extension_ducklake", "publishing.target", settings.publishing.lake is not None),
     ):
         if find_spec(module):
             yield Diagnosis(f"part {part}", Health.FINE, f"for {purpose}")
@@ -190,6 +192,20 @@ def _kept(settings: Settings) -> Diagnosis:
     if faults:
         return Diagnosis(part, Health.LACKING, "; ".join(faults), "a version that is not published may be deleted")
     return Diagnosis(part, Health.FINE, ", ".join(numbers) or "none")
+
+
+def _lake(settings: Settings) -> Iterator[Diagnosis]:
+    """Yield whether the lake of the settings, if there is one, can be reached. Its data are not read."""
+    if (address := settings.publishing.lake) is None:
+        return
+    try:
+        kept = ", ".join(map(str, lake.numbers(address)))
+    except lake.NotInLake:
+        yield Diagnosis("lake", Health.LACKING, f"{address} is not there yet", "`raisonne run` makes it")
+    except publishing.NotPublished as error:
+        yield Diagnosis("lake", Health.BROKEN, str(error), "see [publishing] of the settings")
+    else:
+        yield Diagnosis("lake", Health.FINE, f"{address}, versions {kept or 'none'}")
 
 
 def _disk(home: Path) -> Diagnosis:

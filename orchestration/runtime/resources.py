@@ -23,7 +23,7 @@ from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.runtime import homes
 from orchestration.runtime.history.run_logs import forget_old_logs
 from orchestration.settings import Settings
-from orchestration.warehouse import publishing
+from orchestration.warehouse import lake, publishing
 from transforms import encoders
 from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import pairs
@@ -73,6 +73,8 @@ class WarehouseResource(dg.ConfigurableResource):
         run = context.run.run_id if context.run else "outside of a run"
         home = self._settings.home
         homes.require_usable(home)
+        if (address := self._settings.publishing.lake) and (trouble := lake.trouble(address)):
+            warn(f"at present nothing can be published to the lake: {trouble}")  # until the run ends, that may change
         held.enter_context(publishing.writer(home, run=run, wait_s=wait, on_wait=warn))
         held.enter_context(progress.log_to(context.log.info) if context.log else nullcontext())
         shutil.rmtree(home / _FETCHED, ignore_errors=True)  # what a killed run had fetched

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ByteSize, Field
 
 from orchestration.settings.section import Section
+from orchestration.settings.targets import FILE, LakeAddress
 
 
 class Search(Section):
@@ -171,8 +172,26 @@ class Compute(Section):
 
 
 class Publishing(Section):
-    """How many published versions and logs of runs stay, and how long a run waits for another."""
+    """Where versions are published, how many of them and of the logs of runs stay, how long a run waits for another."""
 
+    target: str = Field(
+        FILE,
+        repr=False,
+        description="`file`, or a DuckLake that is published besides it: `ducklake:sqlite:FILE` for the readers of one "
+        "machine, `ducklake:postgres:dbname=… host=… user=…` for any number. Whoever reads by these settings then "
+        "reads the lake.",
+    )
+    data_path: str | None = Field(
+        None,
+        description="Where the lake's data lie: a folder, or `s3://BUCKET/FOLDER`, in which nothing else is. Default: "
+        "as the lake's catalog says; of a new one with SQLite, the folder FILE.files.",
+    )
+    grace_hours: float = Field(
+        24,
+        ge=0,
+        description="Hours for which the lake still has a version that `keep` newer ones have followed, for readers "
+        "who have it open, and then its files.",
+    )
     keep: int = Field(5, ge=2, description="Published versions that stay.")
     run_logs: int = Field(
         5,
@@ -188,6 +207,11 @@ class Publishing(Section):
         "more of them can no longer be searched is held back, until `raisonne run --accept-drop` accepts it.",
     )
     lock_wait_s: float = Field(600, ge=0, description="Seconds that a run waits for another to end.")
+
+    @property
+    def lake(self) -> LakeAddress | None:
+        """The DuckLake that is published besides the file, or None. Raises AddressError."""
+        return None if self.target == FILE else LakeAddress.read(self.target, self.data_path)
 
 
 class Signatures(Section):

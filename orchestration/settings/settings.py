@@ -31,6 +31,7 @@ from orchestration.settings.sections import (
     Search,
     Signatures,
 )
+from orchestration.settings.targets import FILE, PREFIX, AddressError, LakeAddress
 from orchestration.settings.thresholds import Thresholds
 
 
@@ -151,7 +152,8 @@ def _sentence(error: Any) -> str:  # noqa: ANN401 -- pydantic's own mapping
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown setting `{key}`; docs/reference/settings.md lists all settings"
-    return f"`{key}`: {error['msg']} (got {error['input']!r})"
+    got = "" if key.startswith("publishing") else f" (got {error['input']!r})"  # there may be a password in it
+    return f"`{key}`: {error['msg']}{got}"
 
 
 _PATHS = ("metadata", "images", "download", "redownload")
@@ -159,6 +161,18 @@ _PATHS = ("metadata", "images", "download", "redownload")
 
 def _below(base: Path, path: str | None) -> str | None:
     return path if path is None or "://" in path else str(base / path)
+
+
+def _published_below(base: Path, publishing: Publishing) -> Publishing:
+    """Return the section with absolute paths. Raises SettingsError for a target that cannot be read."""
+    if publishing.target == FILE:
+        return publishing
+    try:
+        lake = LakeAddress.read(publishing.target, publishing.data_path, base)
+    except AddressError as error:
+        raise SettingsError(f"`publishing.target` is no `{FILE}`, and no lake that can be used: {error}") from None
+    target = f"{PREFIX}sqlite:{lake.catalog}" if lake.kind == "sqlite" else publishing.target
+    return publishing.model_copy(update={"target": target, "data_path": lake.data})
 
 
 def _resolved(settings: Settings, base: Path) -> Settings:
@@ -184,6 +198,7 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             "calibration": settings.calibration.model_copy(
                 update={"held_out": _below(base, settings.calibration.held_out)}
             ),
+            "publishing": _published_below(base, settings.publishing),
             "guard": settings.guard.model_copy(
                 update={"trusted_keys": tuple(str(base / key) for key in settings.guard.trusted_keys)}
             ),

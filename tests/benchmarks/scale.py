@@ -9,7 +9,7 @@ from functools import cache, partial
 from math import log
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks import scale_work
+from tests.benchmarks import scale_lake, scale_work
 from tests.benchmarks.alone import alone
 from tests.benchmarks.figures import FULL, Figure, Measured, not_measured
 from tests.benchmarks.scale_inputs import UNIFORM, ZIPF
@@ -34,6 +34,7 @@ class Sizes:
         few_rows: Of the smaller planted warehouse.
         rows: Of the larger one.
         committed: Rows of the table that fingerprints are committed to.
+        clusters: Repeated pictures of the warehouse that is published to a lake.
     """
 
     hashes: int
@@ -43,10 +44,11 @@ class Sizes:
     few_rows: int
     rows: int
     committed: int
+    clusters: int
 
 
-USERS = Sizes(100_000_000, 300_000_000, 1_000_000_000, 20_000_000, 2_000_000, 20_000_000, 100_000_000)
-SMALLER = Sizes(5_000_000, 6_000_000, 20_000_000, 500_000, 100_000, 200_000, 1_000_000)
+USERS = Sizes(100_000_000, 300_000_000, 1_000_000_000, 20_000_000, 2_000_000, 20_000_000, 100_000_000, 1_000_000)
+SMALLER = Sizes(5_000_000, 6_000_000, 20_000_000, 500_000, 100_000, 200_000, 1_000_000, 50_000)
 
 
 @cache
@@ -127,6 +129,11 @@ def _commit_growth(rows: int) -> Measured:
     parts = ("s", "median_s", "worst_s", "peak_gb")
     told = {f"{name}_{part}": found[part] for name, found in taken.items() for part in parts}
     return Measured(taken["more"]["s"] / taken["fewer"]["s"], told)
+
+
+def _lake_beside_file(clusters: int) -> Measured:
+    found = alone(scale_lake.publish, clusters)
+    return Measured(found["read_lake_s"] / found["read_file_s"], found)
 
 
 def figures(sizes: Sizes) -> tuple[Figure, ...]:
@@ -217,6 +224,15 @@ def figures(sizes: Sizes) -> tuple[Figure, ...]:
             f"{SHARD:,} fingerprints into a table of {sizes.committed // _TABLE:,} rows, into {sizes.committed:,}: "
             "the least of 15" + whole("100 million"),
             partial(_commit_growth, sizes.committed),
+        ),
+        Figure(
+            "lake_vs_file",
+            "ratio",
+            "<= 2",
+            f"the same tables of a warehouse with {sizes.clusters:,} repeated pictures, published as a file; each with "
+            f"{scale_lake.READERS} readers that open it meanwhile, none of which may see an error or a mixed version"
+            + whole("a million"),
+            partial(_lake_beside_file, sizes.clusters),
         ),
     )
 

@@ -51,11 +51,14 @@ def sql(query: str | None, form: str, to: Path | None, unsafe: bool, config: str
     from orchestration.cli.sql import lance_extension, nearest_macro, statements
     from orchestration.cli.sql.session import Refused, Session
     from orchestration.runtime.full_disks import explained
+    from orchestration.warehouse import lake
 
     if form != "table" and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # programs read this, in any locale
 
-    session = Session(connect_published(settings), settings.home, unsafe=unsafe)
+    con, address = connect_published(settings), settings.publishing.lake
+    data = None if address is None else lake.data_folder(con, address)
+    session = Session(con, settings.home, unsafe=unsafe, data=data)
     try:
         if at_terminal:
             from orchestration.cli.sql import repl

@@ -9,15 +9,14 @@ It comes from PyPI (the extra `lance`), signed by DuckDB, built for one DuckDB v
 """
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
 
+from orchestration.warehouse import lake
 from transforms.packages import installing
 
 _ASKED = re.compile(r"\blance_\w+\s*\(|\.lance\b", re.I)
-_PACKAGE = "duckdb_extension_lance"
 
 
 class NoExtension(RuntimeError):
@@ -26,10 +25,7 @@ class NoExtension(RuntimeError):
 
 def extension() -> Path | None:
     """Return the installed extension for this version of DuckDB, or None."""
-    spec = find_spec(_PACKAGE)
-    folders = spec.submodule_search_locations if spec else None
-    file = Path(folders[0], "extensions", f"v{duckdb.__version__}", "lance.duckdb_extension") if folders else None
-    return file if file and file.exists() else None
+    return lake.installed("lance")
 
 
 def is_asked(text: str) -> bool:

@@ -6,7 +6,8 @@ opening the file (`cli/published.py`).
 
 DuckDB allows the file that it has open to itself, also for `copy … to`, whatever is locked. Mode 0444 protects it from
 users, but not from root. So statements that write files are refused before they run, and so are functions that write
-logs, or run a text as a statement of which nothing is known before.
+logs, or run a text as a statement of which nothing is known before. A lake's extensions open files and servers by
+themselves, so their functions are refused too; what they tell is in `lake.snapshots()` and the like.
 """
 
 import re
@@ -35,6 +36,7 @@ _FUNCTIONS = {
     "query",
     "json_execute_serialized_sql",
 }
+_OF_EXTENSIONS = re.compile(r"(ducklake|sqlite|postgres)_\w+|pg_clear_cache|read_postgres_binary|load_aws_credentials")
 _NAME = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
 _CHANGEABLE = [
     *("memory_limit", "TimeZone", "calendar", "schema", "search_path", "default_order"),
@@ -49,15 +51,19 @@ class Refused(ValueError):
 class Session:
     """The published version, open for queries."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, home: Path, *, unsafe: bool = False) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, home: Path, *, unsafe: bool = False, data: str | None = None
+    ) -> None:
         """Take over a connection.
 
         Args:
             con: The published version, open.
             home: The folder of the warehouse.
             unsafe: Whether queries may use files, extensions and the network.
+            data: Where the data of a lake lie, which queries read. None: the version is a file.
         """
         self.con, self._home, self._unsafe = con, home, unsafe
+        self._folders = [] if data is None else [data]
         self._restricted = self._nearest = self._extended = False
 
     def prepare(self, text: str, writes: Path | None = None) -> None:
@@ -89,6 +95,7 @@ class Session:
             return
         self.con.execute("set allowed_configs = ?", [_CHANGEABLE])
         self.con.execute("set allowed_paths = ?", [[str(writes)] if writes else []])
+        self.con.execute("set allowed_directories = ?", [self._folders])
         self.con.execute("set enable_external_access = false")
         self.con.execute("set lock_configuration = true")
         self._restricted = True
@@ -103,11 +110,13 @@ def _require_allowed(statement: duckdb.Statement) -> None:
             "files, extensions and the network"
         )
     for (word, kind), (following, _) in pairwise(tokens):
-        if kind != token_type.string_const and following.startswith("(") and _name(word) in _FUNCTIONS:
+        called = _name(word) if kind != token_type.string_const and following.startswith("(") else ""
+        if called in _FUNCTIONS:
             raise Refused(
-                f"{_name(word)}(…) is not run, as what it does is not known before; write the query itself, or pass "
-                "--unsafe"
+                f"{called}(…) is not run, as what it does is not known before; write the query itself, or pass --unsafe"
             )
+        if _OF_EXTENSIONS.fullmatch(called):
+            raise Refused(f"{called}(…) is not run, as it opens files and servers by itself; pass --unsafe to run it")
 
 
 def _name(word: str) -> str:

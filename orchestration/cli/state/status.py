@@ -54,6 +54,7 @@ def _lines(settings: "Settings", *, quick: bool) -> Iterator[str]:
     yield f"warehouse: {settings.home}"
     yield from _published(settings)
     yield from _kept(settings)
+    yield from _lake(settings)
     yield from _writer(settings)
     yield from _last_failure(settings)
     if not quick:
@@ -68,12 +69,12 @@ def _lines(settings: "Settings", *, quick: bool) -> Iterator[str]:
 def _published(settings: "Settings") -> Iterator[str]:
     import duckdb
 
-    from orchestration.warehouse import publishing
+    from orchestration.warehouse import lake, publishing
     from orchestration.warehouse.queries import query
     from transforms.readable import first_line
 
     try:
-        with publishing.connect(settings.home) as con:
+        with lake.open_published(settings.home, settings.publishing.lake) as con:
             con.execute("set timezone = 'UTC'")
             for name in ("version", "training rows", "pictures", "generations"):
                 [(text,)] = con.execute(query(f"summary/{name.replace(' ', '_')}")).fetchall()
@@ -98,6 +99,23 @@ def _kept(settings: "Settings") -> Iterator[str]:
     names = ", ".join(f"{each.number} ({_size(bytes_of(each.path))})" for each in kept)
     older = "; `raisonne sql` reads the newest, `raisonne export --version N` any" if len(kept) > 1 else ""
     yield f"kept versions: {names or 'none'}{older}"
+
+
+def _lake(settings: "Settings") -> Iterator[str]:
+    from orchestration.warehouse import lake, publishing
+
+    if (address := settings.publishing.lake) is None:
+        return
+    try:
+        numbers = lake.numbers(address)
+    except publishing.NotPublished as error:
+        yield f"lake: {error}"
+        return
+    published = publishing.history(settings.home)
+    due = ""
+    if published and published[-1].number > max(numbers, default=0):
+        due = f"; `raisonne run` brings it up to version {published[-1].number}"
+    yield f"lake: {address}, versions {', '.join(map(str, numbers)) or 'none'}{due}"
 
 
 def _writer(settings: "Settings") -> Iterator[str]:

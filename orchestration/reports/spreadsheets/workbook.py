@@ -14,6 +14,7 @@ from orchestration.reports import cases
 from orchestration.reports.page_data import publication, rows
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.cells import safe_select
+from orchestration.warehouse import lake
 from transforms.readable import count, printable
 from transforms.reports import thumbnails
 from transforms.reports.spreadsheets import sheets
@@ -56,7 +57,7 @@ def write(
             shown = tuple(_thumbnails(con, pictures)) if table == GALLERY else ()
             notes = {row["column_name"]: row["comment"] for row in rows(con, "column_meanings", table=table)}
             select = safe_select(con, table)
-            reader = con.cursor().execute(select).to_arrow_reader(_BATCH)  # another query of `con` would cut it short
+            reader = lake.cursor(con).execute(select).to_arrow_reader(_BATCH)  # a query of `con` would cut it short
             sheet_table = sheets.SheetTable(table.partition(".")[2], reader, notes, shown)
             written.append((table, sheets.write(book, sheet_table, sheet_rows)))
         _describe(con, book, about, written)

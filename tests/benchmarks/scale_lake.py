@@ -1,0 +1,108 @@
+"""The same version published as a file and into a lake on the same disk, with readers that open it meanwhile.
+
+What belongs here: both ways of publishing, timed, and proof that no reader saw an error or a mixed version. What does
+not: sizes and figures (`scale.py`), the rows (`warehouse.py`).
+"""
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from orchestration.settings.targets import LakeAddress
+from orchestration.warehouse import lake, publishing
+from orchestration.warehouse.lake import definitions
+from tests import lake_home
+from tests.benchmarks.alone import Result
+
+READERS, _ROUNDS, _PAUSE_S, _MEMORY = 8, 3, 0.5, "4GB"
+_PATIENCE_S = 3_600
+
+
+def publish(clusters: int) -> Result:
+    """Publish versions whose tables are all new, first as a file, then into a lake. Raises if a reader saw a fault.
+
+    Args:
+        clusters: Repeated pictures of the made-up warehouse.
+    """
+    with TemporaryDirectory(prefix="raisonne-bench-") as folder:
+        home = Path(folder, "home")
+        address = LakeAddress.read(f"ducklake:sqlite:{folder}/lake/catalog.sqlite")
+        [first] = lake_home.publish(home, 1, clusters)
+        _into_lake(first, address)
+        source = Path(folder, "source.duckdb")
+        source.write_bytes(first.path.read_bytes())
+        found: dict[str, float] = {}
+        for name, readers in (("alone", 0), ("read", READERS)):
+            taken: dict[str, list[float]] = {"file": [], "lake": []}
+            for _ in range(_ROUNDS):
+                with _reading(home, None, readers):
+                    began = time.perf_counter()
+                    version = _as_file(home, source)
+                    taken["file"].append(time.perf_counter() - began)
+                with _reading(home, address, readers) as opened:
+                    began = time.perf_counter()
+                    _into_lake(version, address)
+                    taken["lake"].append(time.perf_counter() - began)
+            found |= {f"{name}_{place}_s": statistics.median(each) for place, each in taken.items()}
+        found["opened"] = sum(opened)
+        with lake.connect(address) as con:
+            [(found["rows"],)] = con.execute("select count(*) from catalog.samples").fetchall()
+            data = Path(lake.data_folder(con, address))
+        found["file_mb"] = version.path.stat().st_size / 1e6
+        found["lake_mb"] = sum(each.stat().st_size for each in data.rglob("*.parquet")) / (2 * _ROUNDS + 1) / 1e6
+    return found
+
+
+def _as_file(home: Path, source: Path) -> publishing.Version:
+    """Write every table anew into a private file, by the statements that a lake gets, and publish it."""
+    with publishing.writer(home, run="the benchmark", wait_s=0):
+        number = publishing.next_number(home)
+        build = publishing.begin(home, "the benchmark", from_current=False)
+        with duckdb.connect(config={"memory_limit": _MEMORY}) as con:
+            con.execute(f"attach '{source}' as source (read_only)")
+            con.execute(f"attach '{build}' as build")
+            con.execute("use build")
+            definitions.replace(con, "build", "source", list(definitions.tables(con, "source")))
+            lake_home.mark(con, number)
+            con.execute("update warehouse.tables set made_in = ?", [number])
+            con.execute("checkpoint build")
+        return publishing.publish(home, build, number, keep=2)[0]
+
+
+def _into_lake(version: publishing.Version, address: LakeAddress) -> None:
+    written = lake.bring_up(version, address, keep=99, grace=timedelta(days=1), memory=_MEMORY)
+    if written is None or written.unchanged:
+        raise RuntimeError(f"not every table was written: {written}")
+
+
+@contextmanager
+def _reading(home: Path, address: LakeAddress | None, count: int) -> Iterator[list[int]]:
+    """Let readers open the newest version again and again. Yields how often each did, filled at the end."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["tests.lake_home"])
+    stop, told, ready = forks.Event(), forks.Queue(), forks.Semaphore(0)
+    arguments = (home, address, stop, told, ready, _PAUSE_S)
+    readers = [forks.Process(target=lake_home.read, args=arguments, daemon=True) for _ in range(count)]
+    opened: list[int] = []
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in readers:
+            if not ready.acquire(timeout=_PATIENCE_S):
+                raise RuntimeError("a reader could not open the version")
+        yield opened
+    finally:
+        stop.set()
+        results = [told.get(timeout=_PATIENCE_S) for _ in readers]
+        for reader in readers:
+            reader.join(_PATIENCE_S)
+    opened += [times for times, _ in results]
+    if wrong := [sentence for _, sentences in results for sentence in sentences]:
+        raise RuntimeError(f"readers saw {len(wrong)} faults, such as {wrong[0]}")
