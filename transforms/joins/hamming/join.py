@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from transforms.joins.hamming import kernels as kernels
 from transforms.joins.hamming.plan import BITS, BandPlan, HashBand, plan
+from transforms.joins.hamming.sieve import band_bits, choose
 from transforms.joins.hamming.workers import Workers
 
 BATCH = 1_000_000
 _UNITS = 1024  # pieces of work a band is cut into, at most
-_SIEVED = 32  # radius below which three words of eight settle nearly every pair: they differ in 48 bits on average
 
 
 @dataclass(frozen=True)
@@ -237,21 +237,16 @@ def _join(task: BandTask, a: _Hashes, b: _Hashes, batch: int, workers: Workers) 
 
 
 def _rule(task: BandTask, *, symmetric: bool) -> kernels.BandRule:
-    bands = task.plan.bands
-    used = np.zeros((len(bands), BITS), np.uint8)
-    for number, band in enumerate(bands):
-        used[number, band.start : band.start + band.width] = 1
-    words = np.packbits(used, axis=1, bitorder="little").view("<u4").astype(np.uint32)
-    # The words that share the fewest bits with the band: within it nearly all bits agree.
-    sieve = np.argsort(np.bitwise_count(words[task.band]), kind="stable")[:3]
+    bands, bits, sieve = task.plan.bands, band_bits(task.plan), choose(task.plan, task.band)
     return kernels.BandRule(
         masks=bands[task.band].masks,
-        earlier=words[: task.band],
+        earlier=bits[: task.band],
         reach=np.array([band.reach for band in bands[: task.band]], np.int64),
         radius=np.uint32(task.plan.radius),
         symmetric=symmetric,
-        sieve=tuple(sieve.tolist()),
-        useful=task.plan.radius < _SIEVED,
+        sieve=(*sieve.words, 0, 0, 0)[:3],
+        sieved=len(sieve.words),
+        bound=np.uint32(sieve.bound),
     )
 
 
