@@ -47,6 +47,7 @@ def band_bits(plan: BandPlan) -> npt.NDArray[np.uint32]:
     return np.packbits(used, axis=1, bitorder="little").view("<u4").astype(np.uint32)
 
 
+@cache
 def choose(plan: BandPlan, band: int) -> WordSieve:
     """Return the words by which comparing within a band is fastest, for hashes of random bits.
 
