@@ -189,6 +189,22 @@ def say(line: str) -> None:
     _reporter.get().say(line)
 
 
+@contextmanager
+def share_of(task: str, total: int) -> Iterator[Callable[[float], None]]:
+    """Yield what takes the share of a task that is done, from 0 to 1, and report it as so many units.
+
+    Args:
+        task: The name of the task.
+        total: All units.
+    """
+    reporter = _reporter.get()
+    reporter.start(task, total)
+    try:
+        yield lambda share: reporter.advance(int(share * total))
+    finally:
+        reporter.finish()
+
+
 def track[T](items: Iterable[T], task: str, total: int | None, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
     """Yield the items, and report how many were consumed.
 

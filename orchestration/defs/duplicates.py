@@ -29,7 +29,9 @@ def near_hashes(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     """Every pair of different PDQ hashes within `thresholds.pdq` bits, found exactly; new ones are joined with all."""
     facts, settings = warehouse.facts, warehouse.settings
     forget_outdated_shards(facts)
-    join = copy_joins.HashJoin(facts, warehouse.copy_encoder, settings.thresholds.pdq, settings.compute)
+    join = copy_joins.HashJoin(
+        facts, warehouse.copy_encoder, settings.thresholds.pdq, int(settings.joins.memory), settings.compute
+    )
     notes = copy_joins.update(join)
     return asset_metadata.fact_result(facts, "near_hashes", _of_joins(notes))
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+import dagster as dg
+
 from orchestration.compute import engines
 from orchestration.duplicates.incremental_join import (
     HASHES,
@@ -25,7 +27,8 @@ from orchestration.fingerprints import stored_vectors
 from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
-from orchestration.progress import track
+from orchestration.progress import share_of, track
+from orchestration.runtime import full_disks
 from orchestration.settings.sections import Compute, Joins
 from transforms.encoders import EncoderId
 from transforms.fingerprints.picture_set import Pictures, Positions
@@ -33,7 +36,11 @@ from transforms.hashing.digest_arrays import Rows
 from transforms.joins.cosine import cells as cosine_cells
 from transforms.joins.cosine import join as cosine_join
 from transforms.joins.cosine.cells import Cells
+from transforms.joins.hamming import bounded_join
 from transforms.joins.hamming import join as hamming_join
+from transforms.joins.hamming.disk_join import HashRows
+from transforms.joins.hamming.join import HammingPairs
+from transforms.readable import size
 
 CODE = 1  # raise when the same fingerprints would give other pairs
 _SEED = 7
@@ -42,12 +49,27 @@ _NUMBER = 4  # bytes
 
 
 @dataclass(frozen=True)
+class _Chosen:
+    """Some of many hashes, copied piece by piece as they are read."""
+
+    values: Rows
+    positions: Positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, part: slice) -> Rows:
+        return self.values[self.positions[part]]
+
+
+@dataclass(frozen=True)
 class HashJoin:
-    """The join of the different PDQ hashes within `radius` bits: always exact."""
+    """The join of the different PDQ hashes within `radius` bits, exact; it holds `memory` bytes besides the hashes."""
 
     facts: Facts
     encoder: EncoderId | None
     radius: int
+    memory: int
     compute: Compute
 
     @cached_property
@@ -69,21 +91,32 @@ class HashJoin:
         self.record.settle()
 
     def _blocks(self, work: Backlog) -> Iterator[JoinedBlock]:
-        new = work.values[work.new]
+        new, old = _Chosen(work.values, work.new), _Chosen(work.values, work.old)
         for part in self._pairs(new, None):
             yield JoinedBlock(work.new[part.left], work.new[part.right], part.distance)
-        for part in self._pairs(new, work.values[work.old]) if len(work.old) else ():
+        for part in self._pairs(new, old) if len(old) else ():
             yield JoinedBlock(work.new[part.left], work.old[part.right], part.distance)
 
-    def _pairs(self, new: Rows, old: Rows | None) -> Iterator[hamming_join.HammingPairs]:
+    def _pairs(self, new: HashRows, old: HashRows | None) -> Iterator[HammingPairs]:
         if self.compute.engine == "ray":
             tasks = hamming_join.tasks(len(new), None if old is None else len(old), self.radius)
             run = partial(hamming_join.run, threads=max(1, math.ceil(self.compute.ray_cpus)))
-            return engines.join(tasks, run, new, old, self.compute, "joining hashes")
-        # In one process the bands share the work of arranging the hashes.
-        radius = self.radius
-        pairs = hamming_join.self_join(new, radius) if old is None else hamming_join.cross_join(new, old, radius)
-        return track(pairs, "joining hashes", None, len)
+            sides = new[: len(new)], None if old is None else old[: len(old)]
+            return engines.join(tasks, run, *sides, self.compute, "joining hashes")
+        return self._within_memory(new, old)
+
+    def _within_memory(self, new: HashRows, old: HashRows | None) -> Iterator[HammingPairs]:
+        """Join in this process, in memory or on the disk of the facts."""
+        folder, counts = self.facts.folder, (len(new), None if old is None else len(old))
+        disk, free = bounded_join.choose(*counts, self.radius, self.memory).disk, full_disks.free(folder)
+        if disk > free:
+            raise dg.Failure(
+                f"joining {sum(filter(None, counts)):,} hashes takes {size(disk)} of the disk of {folder}, where "
+                f"{size(free)} are free: free some of it, move `home` to a larger disk, or set `joins.memory` to "
+                f"{size(disk)}, if the machine has as much"
+            )
+        with share_of("joining hashes", sum(filter(None, counts))) as report:
+            yield from bounded_join.pairs_within(new, old, self.radius, self.memory, folder, report)
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ def _joins(facts: Facts, settings: Settings, encoder: EncoderId | None, fresh: s
     training = fresh - {"generations"}
     cut = settings.thresholds
     joins: dict[str, HashJoin | EmbeddingJoin] = {
-        "hashes": HashJoin(facts, encoder, cut.pdq, settings.compute),
+        "hashes": HashJoin(facts, encoder, cut.pdq, int(settings.joins.memory), settings.compute),
     }
     if encoder:
         joins["embeddings"] = EmbeddingJoin(facts, encoder, cut.similar, settings.joins, settings.compute)

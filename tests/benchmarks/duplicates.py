@@ -80,7 +80,7 @@ class _Warehouse(SimpleNamespace):
         taken["read_s"] = seconds(read)
         [known] = held
         thresholds, joins, compute = self.settings.thresholds, self.settings.joins, self.settings.compute
-        hashes = copy_joins.HashJoin(facts, _Id(), thresholds.pdq, compute)
+        hashes = copy_joins.HashJoin(facts, _Id(), thresholds.pdq, int(joins.memory), compute)
         embeddings = copy_joins.EmbeddingJoin(facts, _Id(), thresholds.similar, joins, compute)
         taken["hashes_s"] = seconds(lambda: _join(hashes, known))
         taken["embeddings_s"] = seconds(lambda: _join(embeddings, known))

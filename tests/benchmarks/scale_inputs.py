@@ -4,8 +4,10 @@ What belongs here: arrays and tables that depend on seeds alone. What does not: 
 (`scale_warehouse.py`), measuring (`scale.py`).
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +55,42 @@ def hashes(count: int, pairs: int) -> PlantedHashes:
     ends = rng.choice(count, (pairs, 2), replace=False, shuffle=False)
     flip_bits(rows, ends[:, 0], ends[:, 1], np.arange(pairs) % 32, rng)
     return PlantedHashes(rows, ends.min(axis=1), ends.max(axis=1))
+
+
+@dataclass(frozen=True)
+class HashFile:
+    """256-bit hashes in a file, one behind the other; read piece by piece, and never mapped into memory."""
+
+    path: Path
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size // 32
+
+    def __getitem__(self, part: slice) -> npt.NDArray[np.uint8]:
+        start, stop, _ = part.indices(len(self))
+        return np.fromfile(self.path, np.uint8, 32 * (stop - start), offset=32 * start).reshape(-1, 32)
+
+
+def hash_file(path: Path, count: int, pairs: int) -> tuple[HashFile, Numbers, Numbers]:
+    """Write uniform hashes to a file, and pairs of them that differ in 0 to 31 bits; return the ends of the pairs.
+
+    Args:
+        path: The file.
+        count: How many hashes.
+        pairs: How many pairs of them are near.
+    """
+    rng = np.random.default_rng(7)
+    with path.open("wb", buffering=0) as file:
+        for start in range(0, count, 1_000_000):
+            rng.integers(0, 256, (min(1_000_000, count - start), 32), np.uint8).tofile(file)
+    made, ends = HashFile(path), rng.choice(count, (pairs, 2), replace=False, shuffle=False)
+    sources = np.concatenate([made[row : row + 1] for row in ends[:, 0].tolist()])
+    both = np.concatenate([sources, sources])
+    flip_bits(both, np.arange(pairs), np.arange(pairs, 2 * pairs), np.arange(pairs) % 32, rng)
+    with path.open("r+b", buffering=0) as file:
+        for row, copy in zip(ends[:, 1].tolist(), both[pairs:], strict=True):
+            os.pwrite(file.fileno(), copy.tobytes(), 32 * row)
+    return made, ends.min(axis=1), ends.max(axis=1)
 
 
 def edges(nodes: int, count: int, groups: int, batch: int) -> Iterator[tuple[Numbers, Numbers]]:

@@ -7,7 +7,9 @@ What belongs here: calling the project's own joins, components, commits and jobs
 import hashlib
 import os
 import statistics
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -26,34 +28,70 @@ from orchestration.settings import Settings
 from tests.benchmarks import scale_inputs
 from tests.benchmarks.alone import Result, peak_gb
 from tests.benchmarks.figures import seconds
+from tests.benchmarks.scale_inputs import Numbers
 from tests.benchmarks.scale_warehouse import SHARD, PlantedWarehouse, environment, fingerprint_rows
 from transforms import encoders
 from transforms.catalog.landing import OK, LandedShard, Shard
 from transforms.duplicates.components import Components
 from transforms.fingerprints.shard import Account, Batch
-from transforms.joins.hamming.join import self_join
+from transforms.joins.hamming.bounded_join import JoinWay, choose, pairs_within
+from transforms.joins.hamming.join import HammingPairs, self_join
 
 _RADIUS, _EDGES, _COMMITS = 31, 1_000_000, 15
+_THREADS = 100_000_000  # bytes that a process takes for threads and freed memory, whatever it holds
 _DONE = (None, 0, 4)  # exit codes: 4 is done, but some rows have no picture
 
 
 def join_hashes(count: int, pairs: int) -> Result:
     """Join uniform hashes, and find every planted pair."""
-    warm = scale_inputs.hashes(5_000, 10)
-    found = sum(len(each) for each in self_join(warm.rows, _RADIUS))
+    _compile_join()
     made, before = scale_inputs.hashes(count, pairs), peak_gb()
-    codes = np.sort(made.codes(made.left, made.right))
-    seen, found = np.zeros(pairs, np.bool_), 0
+    found = _found(self_join(made.rows, _RADIUS), count, made.left, made.right)
+    return found | {"before_gb": before}
+
+
+def join_hashes_within(folder: str, count: int, pairs: int, memory: int) -> Result:
+    """Join uniform hashes of a file within so many bytes of memory, and find every planted pair."""
+    _compile_join()
+    chosen = choose(count, None, _RADIUS, memory)
+    if chosen.way is not JoinWay.DISK:
+        raise AssertionError(f"{count} hashes are joined in {chosen.way}, within {memory} bytes")
+    made, left, right = scale_inputs.hash_file(Path(folder, "hashes"), count, pairs)
+    before, told = peak_gb(), [0.0]
+
+    def report(share: float) -> None:
+        if share >= told[-1] + 0.05:
+            told.append(share)
+            print(f"  {count:,} hashes: {share:.0%}", file=sys.stderr, flush=True)
+
+    found = _found(pairs_within(made, None, _RADIUS, memory, Path(folder), report), count, left, right)
+    held = peak_gb() - before
+    if held > (memory + _THREADS) / 1e9:
+        raise AssertionError(f"the join held {held:.2f} GB, more than the {memory / 1e9:.2f} GB it was allowed")
+    return found | {"before_gb": before, "allowed_gb": memory / 1e9, "disk_gb": chosen.disk / 1e9}
+
+
+def _compile_join() -> None:
+    warm = scale_inputs.hashes(5_000, 10)
+    sum(len(each) for each in self_join(warm.rows, _RADIUS))
+
+
+def _found(parts: Iterable[HammingPairs], count: int, left: Numbers, right: Numbers) -> dict[str, float]:
+    """Consume a join, and return its time. Raises AssertionError where a planted pair is missing."""
+    codes = np.sort(left * count + right)
+    seen, found = np.zeros(len(codes), np.bool_), 0
     began = time.perf_counter()
-    for each in self_join(made.rows, _RADIUS):
-        pair = made.codes(each.left, each.right)
-        place = np.searchsorted(codes, pair).clip(max=pairs - 1)
+    for each in parts:
+        pair = each.left * count + each.right
+        place = np.searchsorted(codes, pair).clip(max=len(codes) - 1)
         seen[place[codes[place] == pair]] = True
         found += len(each)
     taken = time.perf_counter() - began
     if not seen.all():
-        raise AssertionError(f"{pairs - seen.sum()} of {pairs} planted pairs were missed among {count} hashes")
-    return {"s": taken, "before_gb": before, "planted": pairs, "pairs": found}
+        raise AssertionError(
+            f"{len(codes) - seen.sum()} of {len(codes)} planted pairs were missed among {count} hashes"
+        )
+    return {"s": taken, "planted": len(codes), "pairs": found}
 
 
 def connect(nodes: int, edges: int, groups: int) -> Result:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from transforms.joins.hamming.join import BandTask, HammingPairs, cross_join, run, self_join, tasks
 from transforms.joins.hamming.kernels import TILE, bit_tables
 from transforms.joins.hamming.plan import BITS, MAX_WIDTH, BandPlan, plan
+from transforms.joins.hamming.sieve import choose
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.sampled_from([100, 20_000, 300_000, 1_000_000, 10_000_000])
@@ -104,6 +105,29 @@ def test_every_plan_brings_hashes_at_the_radius_together(radius: int, size: int,
     differing = np.array([bits[:, band.start : band.start + band.width].sum(axis=1) for band in chosen.bands])
     reach = np.array([[band.reach] for band in chosen.bands])
     assert (differing <= reach).any(axis=0).all()
+
+
+@given(radius=st.integers(0, 80), size=SIZES, cross=st.booleans(), seed=SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_the_words_that_settle_most_pairs_settle_none_that_is_reported(
+    radius: int, size: int, cross: bool, seed: int
+) -> None:
+    chosen = plan(1 + size // 50, size, radius) if cross else plan(size, None, radius)
+    rng = np.random.default_rng(seed)
+    rank = rng.random((300, BITS)) ** rng.uniform(0.2, 5, BITS)  # so that some bits differ more often than others
+    differing = rank.argsort(axis=1).argsort(axis=1) <= rng.integers(0, radius + 1, (300, 1)) - 1
+    near = np.array([differing[:, band.start : band.start + band.width].sum(axis=1) for band in chosen.bands])
+    first = (near <= [[band.reach] for band in chosen.bands]).argmax(axis=0)
+    for bits, band in zip(differing, first.tolist(), strict=True):
+        sieve = choose(chosen, band)
+        assert bits.reshape(8, 32)[list(sieve.words)].sum() <= sieve.bound
+
+
+def test_fewer_words_settle_later_bands() -> None:
+    chosen = plan(10_000_000, None, 31)
+    sizes = [len(choose(chosen, band).words) for band in range(len(chosen.bands))]
+    assert (sizes[0], sizes[-1]) == (3, 1)
+    assert choose(plan(10_000_000, None, 120), 0).words == (), "three words would settle few pairs"
 
 
 def test_millions_are_looked_up_by_bands_and_a_few_compared_with_all() -> None:

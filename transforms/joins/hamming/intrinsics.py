@@ -9,7 +9,7 @@ after a change here, touch those.
 
 from llvmlite import ir
 from numba.core import types
-from numba.core.cgutils import get_or_insert_function
+from numba.core.cgutils import get_or_insert_function, unpack_tuple
 from numba.extending import intrinsic
 
 WORDS, LANES = 8, 16
@@ -45,8 +45,8 @@ _COMPARED = (types.Array(types.uint32, 1, "C"), types.int64, types.int64) * 2 + 
 
 
 @intrinsic
-def sieved(_context, a, i, a_stride, b, j, b_stride, radius, x, y, z):  # noqa: ANN001, ANN201
-    """Return which of 16 hashes may be near to hash i, by three of their eight words.
+def sieved(_context, a, i, a_stride, b, j, b_stride, bound, words):  # noqa: ANN001, ANN201
+    """Return which of 16 hashes may be near to hash i, by some of their eight words.
 
     Args:
         a: Words of the hash, uint32: word w of hash i is a[i + w × a_stride].
@@ -55,24 +55,22 @@ def sieved(_context, a, i, a_stride, b, j, b_stride, radius, x, y, z):  # noqa: 
         b: Words of the others, likewise.
         j: Index of the first of the 16.
         b_stride: Step from word to word in b.
-        radius: Most differing bits of the three words.
-        x: A word.
-        y: Another.
-        z: The third.
+        bound: Most differing bits of these words.
+        words: A tuple of their numbers.
 
     Returns:
         int64, one bit for each of the 16.
     """
 
     def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-        return _compare(context, builder, signature, arguments, arguments[7:])
+        return _compare(context, builder, signature, arguments, unpack_tuple(builder, arguments[7]))
 
-    return types.int64(*_COMPARED, types.int64, types.int64, types.int64), emit
+    return types.int64(*_COMPARED, words), emit
 
 
 @intrinsic
 def near(_context, a, i, a_stride, b, j, b_stride, radius):  # noqa: ANN001, ANN201
-    """Return which of 16 hashes, from j on, differ from hash i in at most `radius` bits. For the rest see `sieved`."""
+    """Return which of 16 hashes, from j on, differ from hash i in at most `radius` bits; see `sieved`."""
 
     def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
         words = [ir.Constant(ir.IntType(64), word) for word in range(WORDS)]

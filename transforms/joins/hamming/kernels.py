@@ -60,8 +60,9 @@ class BandRule(NamedTuple):
         reach: Differing bits that each of these tolerates.
         radius: Most differing bits of a pair.
         symmetric: Whether the two sides are one.
-        sieve: Three words that settle most pairs.
-        useful: Whether they do.
+        sieve: Up to three words that settle most pairs (`joins/hamming/sieve.py`).
+        sieved: How many of them there are; 0 if they would not.
+        bound: Most differing bits of these words.
     """
 
     masks: npt.NDArray[np.int64]
@@ -70,7 +71,8 @@ class BandRule(NamedTuple):
     radius: np.uint32
     symmetric: bool
     sieve: tuple[int, int, int]
-    useful: bool
+    sieved: int
+    bound: np.uint32
 
 
 class PairBuffer(NamedTuple):
@@ -221,11 +223,20 @@ def _counted(i, j, stop, diagonal):  # noqa: ANN001, ANN202
 
 
 @nb.njit(nogil=True)
-def _seek(a, a_stride, i, end, b, b_stride, j, stop, diagonal, radius, sieve):  # noqa: ANN001, ANN202
+def _seek(a, a_stride, i, end, b, b_stride, j, stop, diagonal, bound, words):  # noqa: ANN001, ANN202
     """Return the first row from i on that may be near one of the 16 from j on, or `end`."""
-    x, y, z = sieve
+    if end <= diagonal:  # of no row any of the 16 is left out for its place: four at a time, with one branch
+        counted = _counted(i, j, stop, diagonal)
+        while i + 4 <= end:
+            near = lanes.sieved(a, i, a_stride, b, j, b_stride, bound, words)
+            near |= lanes.sieved(a, i + 1, a_stride, b, j, b_stride, bound, words)
+            near |= lanes.sieved(a, i + 2, a_stride, b, j, b_stride, bound, words)
+            near |= lanes.sieved(a, i + 3, a_stride, b, j, b_stride, bound, words)
+            if near & counted:
+                break
+            i += 4
     while i < end:
-        if lanes.sieved(a, i, a_stride, b, j, b_stride, radius, x, y, z) & _counted(i, j, stop, diagonal):
+        if lanes.sieved(a, i, a_stride, b, j, b_stride, bound, words) & _counted(i, j, stop, diagonal):
             return i
         i += 1
     return end
@@ -291,10 +302,15 @@ def scan(left, right, pieces, tiles, rule, cursor, room):  # noqa: ANN001, ANN20
                     i = max(i_from, i_start)
                     i_from = -1
                     while i < end:
-                        if rule.useful:
-                            i = _seek(
-                                a, left.stride, i, end, b, right.stride, j, j_stop, diagonal, rule.radius, rule.sieve
-                            )
+                        if rule.sieved:
+                            part = left.stride, i, end, b, right.stride, j, j_stop, diagonal, rule.bound
+                            x, y, z = rule.sieve
+                            if rule.sieved == 1:
+                                i = _seek(a, *part, (x,))
+                            elif rule.sieved == 2:
+                                i = _seek(a, *part, (x, y))
+                            else:
+                                i = _seek(a, *part, (x, y, z))
                             if i == end:
                                 break
                         if found + LANES > len(room.left):

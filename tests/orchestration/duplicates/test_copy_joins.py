@@ -1,0 +1,74 @@
+"""The join of hashes within `joins.memory`: on disk or in memory it commits the same pairs, and says what it lacks."""
+
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from orchestration.duplicates.copy_joins import HashJoin
+from orchestration.duplicates.incremental_join import HASHES, near_pairs
+from orchestration.facts import Facts
+from orchestration.progress import Lines, _reporter
+from orchestration.runtime import full_disks
+from orchestration.settings.sections import Compute
+from tests.transforms.joins.test_hamming_join import about, triples
+from transforms.joins.hamming.join import HammingPairs, self_join
+
+
+class _Values:
+    """Pictures of which only the different hashes are asked for."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def hashed(self) -> tuple[np.ndarray]:
+        return (self._values,)
+
+
+def _joined(folder: Path, memory: int, *deliveries: np.ndarray) -> set[tuple[int, int, int]]:
+    """Join hashes as they come, and return the committed pairs by their index in the last delivery."""
+    facts = Facts(folder)
+    for values in deliveries:
+        join = HashJoin(facts, None, 31, memory, Compute())
+        join.record.repair()
+        join.extend(_Values(values))
+    index = {row.tobytes(): number for number, row in enumerate(deliveries[-1])}
+    found = []
+    for pairs in near_pairs(facts, HASHES):
+        ends = [np.array([index[row.tobytes()] for row in rows]) for rows in (pairs.a, pairs.b)]
+        found.append(HammingPairs(np.minimum(*ends), np.maximum(*ends), pairs.measure))
+    return triples(found)
+
+
+def test_hashes_that_memory_does_not_hold_are_joined_on_disk(tmp_path: Path) -> None:
+    values = np.unique(about(31, 300, np.random.default_rng(1)), axis=0)
+    true = triples(self_join(values, 31))
+    assert len(true) > 100
+    for memory in (1_000_000_000, 50_000):
+        parts = values[::2], values[: len(values) // 2 * 2], values
+        assert _joined(tmp_path / str(memory), memory, *parts) == true
+    assert not list(tmp_path.rglob("tmp*"))
+
+
+def test_a_join_that_the_disk_has_no_room_for_says_how_much_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(full_disks, "free", lambda _: 1_000)
+    values = np.unique(about(31, 100, np.random.default_rng(2)), axis=0)
+    with pytest.raises(dg.Failure, match=r"takes 28.* kB of the disk .* 1.0 kB are free: .*`joins.memory` to 28"):
+        _joined(tmp_path, 10_000, values)
+    assert not Facts(tmp_path)["near_hashes"].dataset().count_rows()
+
+
+def test_the_join_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    values = np.unique(about(31, 300, np.random.default_rng(1)), axis=0)
+    monkeypatch.setattr("orchestration.progress._EVERY_S", 0)
+    token = _reporter.set(Lines(said.append))
+    try:
+        _joined(tmp_path, 50_000, values)
+    finally:
+        _reporter.reset(token)
+    assert sum(line.startswith("joining hashes: ") and f" of {len(values)}," in line for line in said) > 10
+    assert f"joining hashes: {len(values)} in" in "".join(said)
