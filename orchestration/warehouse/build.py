@@ -13,15 +13,19 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.facts import SCHEMAS, Facts
+from orchestration.facts.filters import is_in
 from orchestration.settings import Settings
-from orchestration.warehouse import functions, landing_view, macros, sql_folder
+from orchestration.warehouse import functions, grain, landing_view, macros, sql_folder
 from orchestration.warehouse.models import STAGES, Check, Model
 from orchestration.warehouse.previous import TABLES, Previous
 from transforms.readable import count
 
 _EXAMPLES = 3
-MADE = pa.schema({"table_name": pa.string(), "made_in": pa.int64(), "recipe": pa.string()})
+_MADE = {"table_name": pa.string(), "made_in": pa.int64()}
+MADE_TABLES = pa.schema(_MADE | {"recipe": pa.string(), "shared_recipe": pa.string()})
 """The columns of `warehouse.tables`."""
+MADE_SHARDS = pa.schema(_MADE | {"shard_id": pa.int64()})
+"""The columns of `warehouse.shards`."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ class Inputs:
         previous_versions: The rows published so far.
         previous: Tables of the published version that the next one is compared with.
         landing_files: The metadata files to read; None: all.
-        made_tables: The rows of `warehouse.tables`; None: there are none.
+        shards: The shards whose rows are read, of facts whose rows belong to shards; None: all.
+        made_tables: The rows of `warehouse.tables`.
+        made_shards: Those of `warehouse.shards`.
     """
 
     facts: Facts
@@ -66,7 +72,9 @@ class Inputs:
     previous_versions: pa.Table
     previous: Previous = field(default_factory=Previous)
     landing_files: Collection[str] | None = None
-    made_tables: pa.Table | None = None
+    shards: Collection[int] | None = None
+    made_tables: pa.Table = field(default_factory=MADE_TABLES.empty_table)
+    made_shards: pa.Table = field(default_factory=MADE_SHARDS.empty_table)
 
 
 @contextmanager
@@ -105,19 +113,34 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
     """
     for name in names:
         if name == "landing_metadata":
-            landing_view.create(con, inputs.facts, inputs.landing_files)
+            landing_view.create(con, inputs.facts, _landing_files(inputs))
         elif name == "settings":
             _temporary(con, name, settings_row(inputs.settings))
-        elif name in {"this_version", "previous_versions"}:
+        elif name in {"this_version", "previous_versions", "made_tables", "made_shards"}:
             _temporary(con, name, getattr(inputs, name))
-        elif name == "made_tables":
-            _temporary(con, name, MADE.empty_table() if inputs.made_tables is None else inputs.made_tables)
         elif name in TABLES:
             _temporary(con, name, inputs.previous.read(name))
         else:
             table = name.removeprefix("lance_")
-            dataset = inputs.facts[table].dataset(inputs.fact_versions[table])
-            _temporary(con, name, dataset.scanner(columns=_columns_read(table)).to_reader())
+            _provide_fact(con, table, inputs)
+
+
+def _landing_files(inputs: Inputs) -> Collection[str] | None:
+    if inputs.shards is None:
+        return inputs.landing_files
+    landed = inputs.facts[grain.LANDED].dataset(inputs.fact_versions[grain.LANDED])
+    rows = landed.to_table(["readable_path"], filter=is_in("shard_id", inputs.shards))
+    return {path for path in rows["readable_path"].to_pylist() if path is not None}
+
+
+def _provide_fact(con: duckdb.DuckDBPyConnection, table: str, inputs: Inputs) -> None:
+    dataset, name = inputs.facts[table].dataset(inputs.fact_versions[table]), f"lance_{table}"
+    shard, columns = grain.shard_of(table), columns_read(table)
+    chosen = None if inputs.shards is None or not shard else inputs.shards
+    where = is_in("shard_id", chosen) if chosen is not None and "shard_id" in columns else None
+    _temporary(con, name, dataset.scanner(columns=columns, filter=where).to_reader())
+    if chosen is not None:
+        con.execute(f'delete from temp."{name}" where {shard} not in (select unnest(?::bigint[]))', [list(chosen)])  # noqa: S608
 
 
 def withdraw(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
@@ -154,10 +177,11 @@ def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
         con: Open on a build.
         table: The fact table.
     """
-    _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table().select(_columns_read(table)))
+    _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table().select(columns_read(table)))
 
 
-def _columns_read(table: str) -> list[str]:
+def columns_read(table: str) -> list[str]:
+    """Return the columns of a fact table that models may read: all but vectors."""
     return [field.name for field in SCHEMAS[table] if field.name != "vector"]
 
 
