@@ -4,6 +4,7 @@ What belongs here: one DuckDB connection from empty file to audited file. What d
 (`warehouse/version.py`), publishing it (`warehouse/publishing/`), the models (`sql/`).
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from orchestration.warehouse.previous import TABLES, Previous
 from transforms.readable import count
 
 _EXAMPLES = 3
+_QUERY = re.compile(r"\b(select|from)\b", re.IGNORECASE)
 _MADE = {"table_name": pa.string(), "made_in": pa.int64()}
 MADE_TABLES = pa.schema(_MADE | {"recipe": pa.string(), "shared_recipe": pa.string()})
 """The columns of `warehouse.tables`."""
@@ -252,27 +254,53 @@ def count_rows(con: duckdb.DuckDBPyConnection, model: Model) -> int:
     return int(con.execute(f'select count(*) from "{model.stage}"."{model.table}"').fetchall()[0][0])  # noqa: S608
 
 
-def audit(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
+def audit(con: duckdb.DuckDBPyConnection, model: Model, changed: str | None = None) -> Iterator[Audit]:
     """Check what was built. The promises of single rows are checked in one pass.
 
     Args:
         con: A connection to a build with the model's table.
         model: The model whose checks run.
+        changed: Which rows were made for this version; the others kept their promises in the last one. None: all.
     """
+    made = changed or "true"
     of_rows = [check for check in model.checks if check.condition]
     breaking: dict[str, int] = {}
     if of_rows:
-        breaks = ", ".join(f"({check.condition}) as breaks_{number}" for number, check in enumerate(of_rows))
+        # a condition with a query of its own may fail for a row that did not change
+        breaks = ", ".join(
+            f"({'' if _QUERY.search(check.condition or '') else f'{made} and '}({check.condition})) as breaks_{number}"
+            for number, check in enumerate(of_rows)
+        )
         rows_of = f'select {breaks} from "{model.stage}"."{model.table}"'  # noqa: S608 -- conditions may hold queries
+        if changed and not any(_QUERY.search(check.condition or "") for check in of_rows):
+            rows_of += f" where {changed}"
         counts = ", ".join(f"count(*) filter (where breaks_{number})" for number in range(len(of_rows)))
         found = con.execute(f"select {counts} from ({rows_of})").fetchall()[0]  # noqa: S608
         breaking = {check.name: int(failing) for check, failing in zip(of_rows, found, strict=True)}
     for check in model.checks:
         if check.condition is None:
-            holds = not con.execute(f"select 1 from ({check.repeated}) limit 1").fetchall()  # noqa: S608
+            keys = ", ".join(f'"{column}"' for column in check.key)
+            among = made if "sample_id" in check.key else "true"  # rows of another shard have another one
+            repeated = (
+                f'select 1 from "{model.stage}"."{model.table}" where {among} group by {keys} having count(*) > 1'  # noqa: S608
+            )
+            holds = not con.execute(f"select 1 from ({repeated}) limit 1").fetchall()  # noqa: S608
             failing = 0 if holds else con.execute(f"select count(*) from ({check.sql})").fetchall()[0][0]  # noqa: S608
         else:
             failing = breaking[check.name]
+        rows = con.execute(f"select * from ({check.sql}) limit {_EXAMPLES}").fetchall() if failing else []  # noqa: S608
+        yield Audit(model, check, failing, tuple(str(row)[:300] for row in rows))
+
+
+def audit_unchanged(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
+    """Check a table that the last version had too: it was published, so what keeps one from being published holds.
+
+    Args:
+        con: A connection to a build with the model's table.
+        model: The model, with the checks of the last version.
+    """
+    for check in model.checks:
+        failing = 0 if check.blocks else con.execute(f"select count(*) from ({check.sql})").fetchall()[0][0]  # noqa: S608
         rows = con.execute(f"select * from ({check.sql}) limit {_EXAMPLES}").fetchall() if failing else []  # noqa: S608
         yield Audit(model, check, failing, tuple(str(row)[:300] for row in rows))
 

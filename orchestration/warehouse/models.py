@@ -39,7 +39,7 @@ class Check:
         sql: A SELECT of the rows of the built table that break it.
         blocks: Whether a broken promise keeps the version from being published. Otherwise it is a warning.
         condition: What a row that breaks it fulfils. None where one row alone does not tell.
-        repeated: A SELECT with a row for each key that several rows share; None if the promise is of single rows.
+        key: The columns that no two rows share; empty if the promise is of single rows.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Check:
     sql: str
     blocks: bool = True
     condition: str | None = None
-    repeated: str | None = None
+    key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Model:
             repeated = f"select {key} from {table} group by {key} having count(*) > 1"  # noqa: S608
             rows = f"select * from {table} as built semi join ({repeated}) as repeated on {same} order by {key}"  # noqa: S608
             subject = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
-            checks.append(Check(f"unique_{'_'.join(columns)}", f"{subject} is unique", rows, repeated=repeated))
+            checks.append(Check(f"unique_{'_'.join(columns)}", f"{subject} is unique", rows, key=columns))
         if self.not_null:  # one check: Dagster stores each at some 50 ms
             missing = " or ".join(f'"{column}" is null' for column in self.not_null)
             rows = f"select * from {table} where {missing}"  # noqa: S608

@@ -249,15 +249,17 @@ class _Tables:
             build.provide_columns(self._con, unknown, self._inputs)
             if shards := self._copied.replaced.get(model.name):
                 self.rows[model.name] = replacement.replace_rows(self._con, model, shards, self._control)
+                self.audits += build.audit(self._con, model, replacement.within(shards))
             else:
                 self.rows[model.name] = build.count_rows(self._con, model)
+                self.audits += build.audit_unchanged(self._con, model)
             done = unknown
         else:
             build.provide(self._con, [name for name in model.inputs if name not in self._provided], self._inputs)
             self._provided.update(model.inputs)
             self.rows[model.name] = build.materialize(self._con, model)
             done = [name for name in model.inputs if self._last_reader[name] == model.name]
-        self.audits += build.audit(self._con, model)
+            self.audits += build.audit(self._con, model)
         self.columns |= build.columns(self._con)
         build.withdraw(self._con, done)
 

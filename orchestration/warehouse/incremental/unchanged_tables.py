@@ -125,11 +125,12 @@ def recipes(
 
 def _recipe(kind: str, model: Model, inputs: Sequence[str | None], tables: Sequence[str]) -> str:
     """Return a recipe, or nothing where an input or a table has none. Their order is that of the model."""
-    # checks run on unchanged tables too, but the inputs of these are then without rows
+    # of a table that stays the inputs are without rows
     checked = any(name in check.sql for check in model.checks for name in model.inputs)
     if checked or None in inputs or "" in tables:
         return ""
-    made_of = functions.words(model.select, sql_folder.SQL), sql_words(model.create), model.comments
+    promises = [(check.sql, check.blocks) for check in model.checks]  # they held, and are not held again
+    made_of = functions.words(model.select, sql_folder.SQL), sql_words(model.create), model.comments, promises
     return recipe(kind, (CODE, duckdb.__version__), made_of, inputs, tables)
 
 
