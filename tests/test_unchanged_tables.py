@@ -13,7 +13,7 @@ from conftest import ROOT, Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
 from orchestration.settings import load as load_settings
-from orchestration.warehouse import publishing, version
+from orchestration.warehouse import previous, publishing, version
 from orchestration.warehouse.incremental import unchanged_tables
 from orchestration.warehouse.incremental.shard_changes import ShardChanges
 from orchestration.warehouse.incremental.unchanged_tables import Recipes
@@ -167,11 +167,13 @@ def test_tables_are_copied_only_from_a_version_that_can_be_read_whole(
             (landing.folder / "away.parquet").rename(landing.folder / "laion" / "many.parquet")
 
     def fault(reason: str | None) -> Callable[..., str | None]:
-        return lambda version, memory, tables=None: None if tables else reason
+        return lambda version, memory, tables=None: None if tables == previous.READ else reason
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            faults, "fault", lambda version, memory, tables=None: None if tables else pytest.fail("read whole")
+            faults,
+            "fault",
+            lambda version, memory, tables=None: None if tables == previous.READ else pytest.fail("read whole"),
         )
         assert plan().holder == 1, "nothing is due, so nothing is read for it"
     facts["generation_fingerprints"].replace([], "")  # another version of the table, the same rows

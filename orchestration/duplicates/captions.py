@@ -37,7 +37,7 @@ _MODELS = (samples_view.SAMPLES, "duplicates.caption_keys")
 # How many comparisons the exact join may take, at three to ten seconds for a thousand million; beyond, MinHash is used.
 _COMPARISONS, _EACH = 50_000_000, 5_000  # in all (enough for all with all up to 10,000 captions), or for each caption
 _BATCH = 8_192
-_MOST_CHANGED = 0.25  # of the captions: beyond, all are grouped anew
+_MOST_CHANGED, _MOST = 0.25, 500_000  # of the captions, and in all: beyond, all are grouped anew
 _TIES = pa.schema({"caption_key": pa.string(), "group_key": pa.string(), "similarity": pa.float64()})
 
 
@@ -106,12 +106,13 @@ def _extend(facts: Facts, settings: Settings, landed: pa.Table) -> dict | None:
     files = {row["readable_path"] for shard, row in is_now.items() if was.get(shard) != row} - {None}
     kept = facts["shard_captions"]
     old = kept.read(["caption_key", "rows"], is_in("shard_id", stale))
-    if len(old) > _MOST_CHANGED * kept.dataset().count_rows():
+    most = min(_MOST, _MOST_CHANGED * kept.dataset().count_rows())
+    if len(old) > most:
         return None
     with samples_view.open_view(facts, settings, _MODELS, files) as con:
         con.execute(f"create or replace table shard_captions as {query('duplicates/shard_captions')}")
         [(count,)] = con.execute("select count(*) from shard_captions").fetchall()
-        if count > _MOST_CHANGED * kept.dataset().count_rows():
+        if count > most:
             return None
         arriving = pa.Table.from_batches(kept_captions.with_words(con, _BATCH), kept.schema)
         con.register("groups", facts["caption_groups"].dataset().scanner().to_reader())

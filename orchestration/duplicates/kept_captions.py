@@ -24,6 +24,7 @@ from transforms.duplicates.caption_neighbours import Probes, count_words
 from transforms.duplicates.caption_words import WordSets, sets_of
 
 _KEY = pa.binary(16)
+_NO_INDEX = 1 << 62  # rows from which on it gets one: it is read as a whole
 _SAMPLED = 1_000_000  # captions whose words are counted, to guess which words are rare
 STATE = ("shard_id", "readable_path", "metadata_size", "metadata_mtime_ns")
 """What tells the deliveries of a shard's metadata apart."""
@@ -160,6 +161,7 @@ def write(facts: Facts, stale: Collection[int], captions: Iterable[pa.RecordBatc
     if stale:
         table.delete(is_in("shard_id", stale))
     table.append(captions)
+    table.maintain(_NO_INDEX)
     facts["captioned_shards"].replace([shards], "")
 
 

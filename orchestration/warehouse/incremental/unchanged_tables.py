@@ -143,8 +143,8 @@ def find(
 ) -> Copied:
     """Return what is copied from the last version.
 
-    Nothing is if the last version has other tables or macros than the next or was made of other facts, if a part of it
-    cannot be read, or if most of its rows would be replaced: what is replaced leaves free space in a copy.
+    Nothing is if the last version has other tables or macros than the next or was made of other facts, if what stays of
+    it cannot be read, or if most of its rows would be replaced: what is replaced leaves free space in a copy.
 
     Args:
         last: The newest sound version, as far as a run reads it.
@@ -169,7 +169,7 @@ def find(
         frozenset(same.union(name for name, shards in replaced.items() if not shards)),
         {name: shards for name, shards in replaced.items() if shards and name not in same},
     )
-    if not copied.names or faults.fault(last, changes.memory) is not None:
+    if not copied.names or faults.fault(last, changes.memory, copied.names) is not None:
         return Copied()
     with publishing.open_version(last) as con:
         rows = con.execute("select schema_name || '.' || table_name, estimated_size from duckdb_tables()").fetchall()
