@@ -7,13 +7,19 @@
 -- column url_number: 64 bits of the MD5 of `normalised_url`, see duplicates.url_keys; NULL for rows without a URL
 -- column caption_number: 64 bits of the MD5 of `caption_key`, see duplicates.caption_keys; NULL for rows without a caption
 
+-- apart from the condition, or each of its parts is computed again for each time that it is named
+with texts as (
+    select
+        sample_id,
+        url_trimmed(url) as trimmed,
+        normalised_url(url) as normalised_url,
+        normalised_caption(caption) as normalised
+    from catalog.samples
+    where not recalled
+)
+
 select
     sample_id,
-    if(url is not null and url_trimmed(url) <> '', md5_number_lower(normalised_url(url)), null) as url_number,
-    if(
-        caption is not null and regexp_matches(caption, '[^\s\p{Z}\p{Cc}\p{Cf}]'),
-        md5_number_lower(md5(normalised_caption(caption))),
-        null
-    ) as caption_number
-from catalog.samples
-where not recalled
+    if(trimmed <> '', md5_number_lower(normalised_url), null) as url_number,
+    md5_number_lower(md5(normalised)) as caption_number
+from texts
