@@ -58,7 +58,7 @@ def connect() -> Iterator[Connect]:
                 alike = [other for other, them in enumerate(rows) if them.get("picture") == row.get("picture")]
                 if row.get("picture") is not None and len(alike) > 1:
                     con.execute("insert into duplicates.clusters values (?, ?)", [at, alike[0]])
-            for name in ("duplicates.caption_keys", "duplicates.url_keys"):
+            for name in ("duplicates.caption_keys", "duplicates.url_keys", "duplicates.row_keys"):
                 con.execute(f"create or replace view {name} as {MODELS[name].select}")
             return con
 

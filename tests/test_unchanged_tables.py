@@ -13,12 +13,20 @@ from conftest import ROOT, Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
 from orchestration.settings import load as load_settings
-from orchestration.warehouse import publishing, unchanged_tables, version
+from orchestration.warehouse import previous, publishing, version
+from orchestration.warehouse.incremental import unchanged_tables
+from orchestration.warehouse.incremental.shard_changes import ShardChanges
+from orchestration.warehouse.incremental.unchanged_tables import Recipes
 from orchestration.warehouse.models import load
 from orchestration.warehouse.soundness import faults
 
 MODELS = load(ROOT / "sql")
-_ANEW = {"warehouse.versions", "warehouse.tables", "provenance.timeline"}  # of the version itself, or of the one before
+_ANEW = {
+    "warehouse.versions",
+    "warehouse.tables",
+    "warehouse.shards",
+    "provenance.timeline",
+}  # of the version itself, or of the one before
 
 
 def land_captions(landing: Landing, rows: int) -> None:
@@ -97,21 +105,24 @@ def test_nothing_is_copied_from_a_version_of_another_release(
     landing.run_here()
     settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
     last = publishing.current(landing.home)
-    before, made_by = unchanged_tables.read_made(last), unchanged_tables.recipes(MODELS, facts.versions(), settings, {})
-    memory = settings.limits.duckdb_memory
+    before, made_by = unchanged_tables.read_made(last), unchanged_tables.recipes(MODELS, facts.versions(), settings)
+    changes = ShardChanges(facts, last.number, facts.versions(), settings.limits.duckdb_memory)
 
-    def names(models: tuple, made: dict[str, str]) -> set[str]:
-        return set(unchanged_tables.find(last, before, models, made, memory))
+    def names(models: tuple, made: Recipes) -> set[str]:
+        copied = unchanged_tables.find(last, before, models, made, changes)
+        assert not copied.replaced
+        return set(copied.unchanged)
 
     over = names(MODELS, made_by)
     assert over == {model.name for model in MODELS} - _ANEW
     assert names(MODELS[1:], made_by) == set(), "a table is gone"
     one = next(model for model in MODELS if model.name == "catalog.samples")
     other = tuple(replace(model, select=f"{model.select}\nlimit 1") if model is one else model for model in MODELS)
-    changed = unchanged_tables.recipes(other, facts.versions(), settings, {})
+    changed = unchanged_tables.recipes(other, facts.versions(), settings)
     assert "catalog.samples" not in names(other, changed)
     assert "duplicates.captions" not in names(other, changed), "what reads it is made anew too"
-    assert names(MODELS, {name: f"{made} changed" for name, made in made_by.items()}) == set()
+    others = [{name: f"{made} changed" for name, made in each.items()} for each in (made_by.tables, made_by.shared)]
+    assert names(MODELS, Recipes(*others)) == set()
     assert unchanged_tables.read_made(None) == {}
     with writing(landing) as con:
         con.execute("create table duplicates.of_an_older_release as select 1 as a")
@@ -156,11 +167,13 @@ def test_tables_are_copied_only_from_a_version_that_can_be_read_whole(
             (landing.folder / "away.parquet").rename(landing.folder / "laion" / "many.parquet")
 
     def fault(reason: str | None) -> Callable[..., str | None]:
-        return lambda version, memory, tables=None: None if tables else reason
+        return lambda version, memory, tables=None: None if tables == previous.READ else reason
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            faults, "fault", lambda version, memory, tables=None: None if tables else pytest.fail("read whole")
+            faults,
+            "fault",
+            lambda version, memory, tables=None: None if tables == previous.READ else pytest.fail("read whole"),
         )
         assert plan().holder == 1, "nothing is due, so nothing is read for it"
     facts["generation_fingerprints"].replace([], "")  # another version of the table, the same rows

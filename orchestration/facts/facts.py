@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import lance
+
 from orchestration.facts import upkeep
 from orchestration.facts.schemas.tables import EMBEDDINGS, SCHEMAS
 from orchestration.facts.table import FactTable
@@ -63,6 +65,17 @@ class Facts:
             else:
                 tags.create(name, versions[table.name])
         upkeep.remove_encoded_folders(self.folder)
+
+    def as_published(self, name: str, number: int) -> lance.LanceDataset | None:
+        """Return a table as it was when a published version was derived from it. None if it is not kept so.
+
+        Args:
+            name: The table.
+            number: The published version.
+        """
+        dataset = self[name].dataset()
+        tag = dataset.tags.list().get(f"{_TAG}{number}")
+        return dataset.checkout_version(tag["version"]) if tag else None
 
     def keep_tags(self, kept: Collection[int]) -> None:
         """Remove the tags of published versions that were pruned, and of versions that were never published."""

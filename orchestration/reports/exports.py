@@ -124,7 +124,7 @@ def write(
             if "parquet" in formats:
                 write_parquet(con, table, file.with_suffix(".parquet"))
         if "xlsx" in formats:
-            workbook.write(con, TABLES, partial / WORKBOOK, pictures)
+            workbook.write(con, TABLES, partial / WORKBOOK, pictures, settings.reports.workbook)
         names = sorted(path.name for path in partial.iterdir() if path.name != ".spill")
         _require_files(folder, names)
         _put(partial, folder, names, publication(con).number)

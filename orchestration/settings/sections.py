@@ -143,7 +143,7 @@ class Memorization(Section):
 
 
 class Reports(Section):
-    """How much of a warehouse its pages hold; the tables hold all of it, and a page says what it leaves out."""
+    """How much of a warehouse its pages and its workbook hold. The tables hold all; both say what they leave out."""
 
     clusters: int = Field(100_000, ge=0, description="Repeated pictures that are listed, most repeated first.")
     members: int = Field(1_000, ge=1, description="Rows that are listed of each repeated picture.")
@@ -152,6 +152,11 @@ class Reports(Section):
         50,
         ge=0,
         description="Repeated pictures of which each different file is kept as a small copy too, at most 24.",
+    )
+    workbook: int = Field(
+        20_000,
+        ge=1,
+        description="Rows of each table in the workbook, the first ones; the CSV and Parquet files hold all.",
     )
     cases: int = Field(
         200, ge=0, description="Confirmed copies that are shown side by side, each with a page of its own."

@@ -4,6 +4,7 @@ What belongs here: one DuckDB connection from empty file to audited file. What d
 (`warehouse/version.py`), publishing it (`warehouse/publishing/`), the models (`sql/`).
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -13,15 +14,20 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.facts import SCHEMAS, Facts
+from orchestration.facts.filters import is_in
 from orchestration.settings import Settings
-from orchestration.warehouse import functions, landing_view, macros, sql_folder
+from orchestration.warehouse import functions, grain, landing_view, macros, sql_folder
 from orchestration.warehouse.models import STAGES, Check, Model
 from orchestration.warehouse.previous import TABLES, Previous
 from transforms.readable import count
 
 _EXAMPLES = 3
-MADE = pa.schema({"table_name": pa.string(), "made_in": pa.int64(), "recipe": pa.string()})
+_QUERY = re.compile(r"\b(select|from)\b", re.IGNORECASE)
+_MADE = {"table_name": pa.string(), "made_in": pa.int64()}
+MADE_TABLES = pa.schema(_MADE | {"recipe": pa.string(), "shared_recipe": pa.string()})
 """The columns of `warehouse.tables`."""
+MADE_SHARDS = pa.schema(_MADE | {"shard_id": pa.int64()})
+"""The columns of `warehouse.shards`."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,9 @@ class Inputs:
         previous_versions: The rows published so far.
         previous: Tables of the published version that the next one is compared with.
         landing_files: The metadata files to read; None: all.
-        made_tables: The rows of `warehouse.tables`; None: there are none.
+        shards: The shards whose rows are read, of facts whose rows belong to shards; None: all.
+        made_tables: The rows of `warehouse.tables`.
+        made_shards: Those of `warehouse.shards`.
     """
 
     facts: Facts
@@ -66,7 +74,9 @@ class Inputs:
     previous_versions: pa.Table
     previous: Previous = field(default_factory=Previous)
     landing_files: Collection[str] | None = None
-    made_tables: pa.Table | None = None
+    shards: Collection[int] | None = None
+    made_tables: pa.Table = field(default_factory=MADE_TABLES.empty_table)
+    made_shards: pa.Table = field(default_factory=MADE_SHARDS.empty_table)
 
 
 @contextmanager
@@ -105,19 +115,34 @@ def provide(con: duckdb.DuckDBPyConnection, names: Sequence[str], inputs: Inputs
     """
     for name in names:
         if name == "landing_metadata":
-            landing_view.create(con, inputs.facts, inputs.landing_files)
+            landing_view.create(con, inputs.facts, _landing_files(inputs))
         elif name == "settings":
             _temporary(con, name, settings_row(inputs.settings))
-        elif name in {"this_version", "previous_versions"}:
+        elif name in {"this_version", "previous_versions", "made_tables", "made_shards"}:
             _temporary(con, name, getattr(inputs, name))
-        elif name == "made_tables":
-            _temporary(con, name, MADE.empty_table() if inputs.made_tables is None else inputs.made_tables)
         elif name in TABLES:
             _temporary(con, name, inputs.previous.read(name))
         else:
             table = name.removeprefix("lance_")
-            dataset = inputs.facts[table].dataset(inputs.fact_versions[table])
-            _temporary(con, name, dataset.scanner(columns=_columns_read(table)).to_reader())
+            _provide_fact(con, table, inputs)
+
+
+def _landing_files(inputs: Inputs) -> Collection[str] | None:
+    if inputs.shards is None:
+        return inputs.landing_files
+    landed = inputs.facts[grain.LANDED].dataset(inputs.fact_versions[grain.LANDED])
+    rows = landed.to_table(["readable_path"], filter=is_in("shard_id", inputs.shards))
+    return {path for path in rows["readable_path"].to_pylist() if path is not None}
+
+
+def _provide_fact(con: duckdb.DuckDBPyConnection, table: str, inputs: Inputs) -> None:
+    dataset, name = inputs.facts[table].dataset(inputs.fact_versions[table]), f"lance_{table}"
+    shard, columns = grain.shard_of(table), columns_read(table)
+    chosen = None if inputs.shards is None or not shard else inputs.shards
+    where = is_in("shard_id", chosen) if chosen is not None and "shard_id" in columns else None
+    _temporary(con, name, dataset.scanner(columns=columns, filter=where).to_reader())
+    if chosen is not None:
+        con.execute(f'delete from temp."{name}" where {shard} not in (select unnest(?::bigint[]))', [list(chosen)])  # noqa: S608
 
 
 def withdraw(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
@@ -154,10 +179,11 @@ def provide_empty(con: duckdb.DuckDBPyConnection, table: str) -> None:
         con: Open on a build.
         table: The fact table.
     """
-    _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table().select(_columns_read(table)))
+    _temporary(con, f"lance_{table}", SCHEMAS[table].empty_table().select(columns_read(table)))
 
 
-def _columns_read(table: str) -> list[str]:
+def columns_read(table: str) -> list[str]:
+    """Return the columns of a fact table that models may read: all but vectors."""
     return [field.name for field in SCHEMAS[table] if field.name != "vector"]
 
 
@@ -228,27 +254,53 @@ def count_rows(con: duckdb.DuckDBPyConnection, model: Model) -> int:
     return int(con.execute(f'select count(*) from "{model.stage}"."{model.table}"').fetchall()[0][0])  # noqa: S608
 
 
-def audit(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
+def audit(con: duckdb.DuckDBPyConnection, model: Model, changed: str | None = None) -> Iterator[Audit]:
     """Check what was built. The promises of single rows are checked in one pass.
 
     Args:
         con: A connection to a build with the model's table.
         model: The model whose checks run.
+        changed: Which rows were made for this version; the others kept their promises in the last one. None: all.
     """
+    made = changed or "true"
     of_rows = [check for check in model.checks if check.condition]
     breaking: dict[str, int] = {}
     if of_rows:
-        breaks = ", ".join(f"({check.condition}) as breaks_{number}" for number, check in enumerate(of_rows))
+        # a condition with a query of its own may fail for a row that did not change
+        breaks = ", ".join(
+            f"({'' if _QUERY.search(check.condition or '') else f'{made} and '}({check.condition})) as breaks_{number}"
+            for number, check in enumerate(of_rows)
+        )
         rows_of = f'select {breaks} from "{model.stage}"."{model.table}"'  # noqa: S608 -- conditions may hold queries
+        if changed and not any(_QUERY.search(check.condition or "") for check in of_rows):
+            rows_of += f" where {changed}"
         counts = ", ".join(f"count(*) filter (where breaks_{number})" for number in range(len(of_rows)))
         found = con.execute(f"select {counts} from ({rows_of})").fetchall()[0]  # noqa: S608
         breaking = {check.name: int(failing) for check, failing in zip(of_rows, found, strict=True)}
     for check in model.checks:
         if check.condition is None:
-            holds = not con.execute(f"select 1 from ({check.repeated}) limit 1").fetchall()  # noqa: S608
+            keys = ", ".join(f'"{column}"' for column in check.key)
+            among = made if "sample_id" in check.key else "true"  # rows of another shard have another one
+            repeated = (
+                f'select 1 from "{model.stage}"."{model.table}" where {among} group by {keys} having count(*) > 1'  # noqa: S608
+            )
+            holds = not con.execute(f"select 1 from ({repeated}) limit 1").fetchall()  # noqa: S608
             failing = 0 if holds else con.execute(f"select count(*) from ({check.sql})").fetchall()[0][0]  # noqa: S608
         else:
             failing = breaking[check.name]
+        rows = con.execute(f"select * from ({check.sql}) limit {_EXAMPLES}").fetchall() if failing else []  # noqa: S608
+        yield Audit(model, check, failing, tuple(str(row)[:300] for row in rows))
+
+
+def audit_unchanged(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Audit]:
+    """Check a table that the last version had too: it was published, so what keeps one from being published holds.
+
+    Args:
+        con: A connection to a build with the model's table.
+        model: The model, with the checks of the last version.
+    """
+    for check in model.checks:
+        failing = 0 if check.blocks else con.execute(f"select count(*) from ({check.sql})").fetchall()[0][0]  # noqa: S608
         rows = con.execute(f"select * from ({check.sql}) limit {_EXAMPLES}").fetchall() if failing else []  # noqa: S608
         yield Audit(model, check, failing, tuple(str(row)[:300] for row in rows))
 

@@ -2,9 +2,10 @@
 
 What belongs here: reading and refusing header lines. What does not: the SELECT below them (`warehouse/models.py`).
 
-A file is a header of `--` lines and one SELECT. A header line `-- key: value` declares `as`, `unique`, `not_null`,
-`assert`, `warn` or `column <name>`, and may continue on lines indented by three spaces or more; the other lines
-describe the table. To detect typos in keys, a line of prose may begin with a word and a colon only in mid-sentence.
+A file is a header of `--` lines and one SELECT. A header line `-- key: value` declares `as`, `grain`, `unique`,
+`not_null`, `assert`, `warn` or `column <name>`, and may continue on lines indented by three spaces or more; the other
+lines describe the table. To detect typos in keys, a line of prose may begin with a word and a colon only in
+mid-sentence.
 """
 
 import re
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-_KEYS = ("as", "unique", "not_null", "assert", "warn")
+_KEYS = ("as", "grain", "unique", "not_null", "assert", "warn")
 COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
 _ENTRY = re.compile(r"([A-Za-z_]+)(?: +([^:]+?))?\s*:(?![/:])\s*(.*)")
 
@@ -28,6 +29,7 @@ class Header:
 
     description: str
     view: bool
+    by_shard: bool
     unique: tuple[tuple[str, ...], ...]
     not_null: tuple[str, ...]
     asserts: tuple[str, ...]
@@ -86,9 +88,12 @@ def _header(lines: list[str], path: Path) -> Header:
             said[key].append(value)
     if said["as"] not in ([], ["table"], ["view"]):
         raise ModelError(f"{path}: 'as: {' and '.join(said['as'])}' must be 'as: table' or 'as: view'")
+    if said["grain"] not in ([], ["shard"]):
+        raise ModelError(f"{path}: 'grain: {' and '.join(said['grain'])}' must be 'grain: shard', or be left out")
     return Header(
         description="\n".join(prose).strip(),
         view=said["as"] == ["view"],
+        by_shard=bool(said["grain"]),
         unique=tuple(_columns_in(text, f"unique: {text}", path) for text in said["unique"]),
         not_null=tuple(name for text in said["not_null"] for name in _columns_in(text, f"not_null: {text}", path)),
         asserts=tuple(said["assert"]),

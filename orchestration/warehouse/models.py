@@ -20,6 +20,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from orchestration.facts.filters import literal
+from orchestration.warehouse import grain
 from orchestration.warehouse.headers import COLUMN, Header, ModelError, nearest, read_header
 
 _OTHERS = {"macros", "functions", "queries"}  # folders of SQL that makes no table
@@ -38,7 +39,7 @@ class Check:
         sql: A SELECT of the rows of the built table that break it.
         blocks: Whether a broken promise keeps the version from being published. Otherwise it is a warning.
         condition: What a row that breaks it fulfils. None where one row alone does not tell.
-        repeated: A SELECT with a row for each key that several rows share; None if the promise is of single rows.
+        key: The columns that no two rows share; empty if the promise is of single rows.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Check:
     sql: str
     blocks: bool = True
     condition: str | None = None
-    repeated: str | None = None
+    key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Model:
     """One file `sql/<stage>/<table>.sql`.
 
     Attributes:
+        by_shard: Whether its rows can be replaced shard by shard (`-- grain: shard`), see `warehouse/grain.py`.
         unique: Column tuples that no two rows share; NULLs count as equal.
         not_null: Columns that are never NULL.
         asserts: Conditions that no row fails. As in SQL's CHECK, a NULL passes.
@@ -68,6 +70,7 @@ class Model:
     description: str
     select: str
     view: bool
+    by_shard: bool
     unique: tuple[tuple[str, ...], ...]
     not_null: tuple[str, ...]
     asserts: tuple[str, ...]
@@ -108,7 +111,7 @@ class Model:
             repeated = f"select {key} from {table} group by {key} having count(*) > 1"  # noqa: S608
             rows = f"select * from {table} as built semi join ({repeated}) as repeated on {same} order by {key}"  # noqa: S608
             subject = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
-            checks.append(Check(f"unique_{'_'.join(columns)}", f"{subject} is unique", rows, repeated=repeated))
+            checks.append(Check(f"unique_{'_'.join(columns)}", f"{subject} is unique", rows, key=columns))
         if self.not_null:  # one check: Dagster stores each at some 50 ms
             missing = " or ".join(f'"{column}" is null' for column in self.not_null)
             rows = f"select * from {table} where {missing}"  # noqa: S608
@@ -152,6 +155,11 @@ def load(folder: Path) -> tuple[Model, ...]:
             if name not in models:
                 file = folder / Path(*name.split(".")).with_suffix(".sql")
                 raise ModelError(f"{model.path}: reads {name}, but there is no {file}{nearest(name, models)}")
+            if model.by_shard and not models[name].by_shard:
+                raise ModelError(
+                    f"{model.path}: {grain.DECLARED} reads {name}, which is not; read facts or settings in its place, "
+                    "or leave the grain out"
+                )
     return tuple(_ordered(models))
 
 
@@ -173,6 +181,8 @@ def _read(path: Path, folder: Path, text: str) -> Model:
         raise ModelError(
             f"{path}: a view cannot read {', '.join(sorted(inputs))}, which readers lack; remove `as: view`"
         )
+    if header.by_shard and (why := grain.refusal(query, view=header.view, outputs=_outputs(query))):
+        raise ModelError(f"{path}: {grain.DECLARED} {why}, or leave the grain out")
     return Model(
         stage=stage,
         table=table,

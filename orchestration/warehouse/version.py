@@ -19,7 +19,10 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import build, functions, macros, previous, publishing, sql_folder, unchanged_tables
+from orchestration.warehouse import build, functions, grain, macros, previous, publishing, sql_folder
+from orchestration.warehouse.incremental import replacement, unchanged_tables
+from orchestration.warehouse.incremental.shard_changes import ShardChanges
+from orchestration.warehouse.incremental.unchanged_tables import Copied, MadeTable, Recipes
 from orchestration.warehouse.models import Model
 from orchestration.warehouse.soundness import faults
 
@@ -51,8 +54,8 @@ class VersionPlan:
             none.
         damaged: Sentences about newer versions that cannot be read.
         made: How the tables of `previous` were made.
-        table_recipes: The recipe of each table of the next version.
-        keep_unchanged: Whether unchanged tables are copied from `previous`. Otherwise all of `models` are built.
+        recipes: What each table of the next version is made of.
+        keep_unchanged: Whether what is unchanged is copied from `previous`. Otherwise all of `models` are built.
     """
 
     models: tuple[Model, ...]
@@ -62,24 +65,33 @@ class VersionPlan:
     history: pa.Table
     previous: publishing.Version | None = None
     damaged: tuple[str, ...] = ()
-    made: unchanged_tables.Made = field(default_factory=dict)
-    table_recipes: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, MadeTable] = field(default_factory=dict)
+    recipes: Recipes = field(default_factory=lambda: Recipes({}, {}))
     keep_unchanged: bool = True
 
-    def made_tables(self, number: int, unchanged: Collection[str]) -> pa.Table:
-        """Return the rows of `warehouse.tables`.
+    def made_tables(self, number: int, copied: Copied, landed: Collection[int]) -> dict[str, MadeTable]:
+        """Return how the tables of the next version are made.
 
         Args:
             number: That of the next version.
-            unchanged: The tables that are copied from `previous`.
+            copied: What is copied from `previous`.
+            landed: The shards that have rows.
         """
-        anew = {model.name for model in self.models}.difference(unchanged)
-        rows = [
-            {"table_name": name, "made_in": number if name in anew else self.made[name][0], "recipe": made_by}
-            for name, made_by in self.table_recipes.items()
-            if name in anew or name in self.made
-        ]
-        return pa.Table.from_pylist(rows, build.MADE)
+        anew = {model.name for model in self.models}.difference(copied.unchanged)
+        found = {}
+        for name, made_by in self.recipes.tables.items():
+            before = self.made.get(name)
+            if name not in anew and before is None:
+                continue  # it stays as a version of an older release has it
+            shared = self.recipes.shared.get(name, "")
+            shards = before.shards if before and name not in anew else {}
+            if shared and name in anew:
+                changed = copied.replaced.get(name)
+                stay = before.shards if before and changed is not None else {}
+                shards = {each: number if changed is None or each in changed else stay[each] for each in landed}
+            made_in = number if before is None or name in anew else before.made_in
+            found[name] = MadeTable(made_in, made_by, shared, shards)
+        return found
 
     @property
     def holder(self) -> int | None:
@@ -145,7 +157,7 @@ def plan(
     last, history, damaged = _last_sound(home, settings.limits.duckdb_memory, stay=not complete)
     made = unchanged_tables.read_made(last)
     if complete:
-        recipes = unchanged_tables.recipes(models, fact_versions, settings, {})
+        recipes = unchanged_tables.recipes(models, fact_versions, settings)
         return VersionPlan(tuple(models), True, fact_versions, version_recipe, history, last, damaged, made, recipes)
     if last is None:
         raise publishing.NotPublished(
@@ -155,8 +167,8 @@ def plan(
     rebuilt = tuple(model for model in models if model in selected or model.stage == "warehouse")
     stay = [model for model in models if model not in rebuilt]
     versions_read = fact_versions | _published_versions(history, stay)
-    unknown = 0, ""
-    kept = {model.name: made.get(model.name, unknown)[1] for model in stay}
+    unknown = MadeTable(0, "")
+    kept = {model.name: made.get(model.name, unknown) for model in stay}
     recipes = unchanged_tables.recipes(models, versions_read, settings, kept)
     return VersionPlan(rebuilt, False, versions_read, version_recipe, history, last, damaged, made, recipes)
 
@@ -174,20 +186,22 @@ def build_version(
         home: The folder of the warehouse, held for writing.
         run_id: The run, as `warehouse.versions` names it.
     """
-    unchanged: Mapping[str, int] = {}
-    if plan.complete and plan.keep_unchanged:
-        memory = settings.limits.duckdb_memory
-        unchanged = unchanged_tables.find(plan.previous, plan.made, plan.models, plan.table_recipes, memory)
-    copied = bool(unchanged) or not plan.complete
-    path = publishing.begin(home, run_id, from_current=copied, start=plan.previous)
+    copied = Copied()
+    if plan.previous and plan.complete and plan.keep_unchanged:
+        changes = ShardChanges(facts, plan.previous.number, plan.fact_versions, settings.limits.duckdb_memory)
+        copied = unchanged_tables.find(plan.previous, plan.made, plan.models, plan.recipes, changes)
+    start_from_copy = bool(copied.names) or not plan.complete
+    path = publishing.begin(home, run_id, from_current=start_from_copy, start=plan.previous)
     number = publishing.next_number(home)
+    made = plan.made_tables(number, copied, _landed(plan, facts))
     this_version = pa.Table.from_pylist([_version(plan, facts, settings, number, run_id)], HISTORY)
     with build.open_build(path, settings) as con, previous.open_previous(plan.previous) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
-        inputs = replace(inputs, made_tables=plan.made_tables(number, unchanged))
-        tables = _Tables(con, plan.models, unchanged, inputs)
-        for model in track(plan.models, "building tables", len(plan.models)):
-            tables.add(model)
+        inputs = replace(inputs, made_tables=_rows_of_tables(made), made_shards=_rows_of_shards(made))
+        tables = _Tables(con, plan.models, copied, inputs)
+        with tables.changed_rows(path.with_name("changed.duckdb"), number):
+            for model in track(plan.models, "building tables", len(plan.models)):
+                tables.add(model)
         macros.create(con, macros.load(sql_folder.SQL))
         held_back = previous.refusal(last.con, con, settings)
         yield VersionBuild(number, path, con, tables.rows, tables.columns, tables.audits, held_back)
@@ -196,38 +210,85 @@ def build_version(
 class _Tables:
     """Builds the tables of a plan in order, or finds them in the copy of the last version, and audits them.
 
-    A fact table is provided before the first model that reads it, and dropped after the last.
+    A fact table is provided before the first model that reads it, and dropped after the last. Of tables of which only
+    some shards changed, the rows of these are made beforehand, in a database of their own.
     """
 
     def __init__(
         self,
         con: duckdb.DuckDBPyConnection,
         models: Sequence[Model],
-        unchanged: Collection[str],
+        copied: Copied,
         inputs: build.Inputs,
     ) -> None:
         self.rows: dict[str, int] = {}
         self.columns: dict[str, dict[str, str]] = {}
         self.audits: list[build.Audit] = []
-        self._con, self._inputs, self._unchanged = con, inputs, unchanged
+        self._con, self._inputs, self._copied, self._models = con, inputs, copied, models
         self._provided: set[str] = set()
-        built = [model for model in models if model.name not in unchanged]
+        self._control: int | None = None
+        built = [model for model in models if model.name not in copied.names]
         self._last_reader = {name: model.name for model in built for name in model.inputs}
 
+    @contextmanager
+    def changed_rows(self, path: Path, number: int) -> Iterator[None]:
+        """Make the rows of changed shards, for `add` to put in their places while a context lasts."""
+        changed = frozenset[int]().union(*self._copied.replaced.values())
+        if not changed:
+            yield
+            return
+        self._control = replacement.control(self._con, changed, number)
+        shards = changed if self._control is None else changed | {self._control}
+        read = replacement.read_for({model.name: model for model in self._models}, self._copied.replaced.keys())
+        with replacement.attached(self._con, path, read, self._inputs, shards):
+            yield
+
     def add(self, model: Model) -> None:
-        if model.name in self._unchanged:
+        if model.name in self._copied.names:
             unknown = [name for name in model.inputs if name not in self.columns]
             build.provide_columns(self._con, unknown, self._inputs)
-            self.rows[model.name] = build.count_rows(self._con, model)
+            if shards := self._copied.replaced.get(model.name):
+                self.rows[model.name] = replacement.replace_rows(self._con, model, shards, self._control)
+                self.audits += build.audit(self._con, model, replacement.within(shards))
+            else:
+                self.rows[model.name] = build.count_rows(self._con, model)
+                self.audits += build.audit_unchanged(self._con, model)
             done = unknown
         else:
             build.provide(self._con, [name for name in model.inputs if name not in self._provided], self._inputs)
             self._provided.update(model.inputs)
             self.rows[model.name] = build.materialize(self._con, model)
             done = [name for name in model.inputs if self._last_reader[name] == model.name]
-        self.audits += build.audit(self._con, model)
+            self.audits += build.audit(self._con, model)
         self.columns |= build.columns(self._con)
         build.withdraw(self._con, done)
+
+
+def _landed(plan: VersionPlan, facts: Facts) -> list[int]:
+    landed = facts[grain.LANDED].dataset(plan.fact_versions[grain.LANDED])
+    return landed.to_table(["shard_id"], filter="readable_path is not null")["shard_id"].to_pylist()
+
+
+def _rows_of_tables(made: Mapping[str, MadeTable]) -> pa.Table:
+    rows = [
+        {
+            "table_name": name,
+            "made_in": each.made_in,
+            "recipe": each.recipe,
+            "shared_recipe": each.shared_recipe or None,
+        }
+        for name, each in made.items()
+    ]
+    return pa.Table.from_pylist(rows, build.MADE_TABLES)
+
+
+def _rows_of_shards(made: Mapping[str, MadeTable]) -> pa.Table:
+    rows = [
+        {"table_name": name, "shard_id": shard, "made_in": made_in}
+        for name, each in made.items()
+        for shard, made_in in each.shards.items()
+    ]
+    return pa.Table.from_pylist(rows, build.MADE_SHARDS)
 
 
 def publish(plan: VersionPlan, file: VersionBuild, facts: Facts, home: Path, *, keep: int) -> publishing.Version:

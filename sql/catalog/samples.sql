@@ -1,5 +1,6 @@
 -- One row per training row, whatever dialect its metadata came in.
 -- Column names are taken in any case; where a dialect has a name of its own, the first that is present counts.
+-- grain: shard
 -- unique: sample_id
 -- not_null: sample_id, dataset, shard, row_number, unsafe, recalled
 -- column dataset: name of the dataset in the settings

@@ -23,17 +23,34 @@
 -- column distinct_pictures: different pictures among the rows whose picture is known
 -- column pictures_known: rows whose picture could be decoded
 
-with keyed as materialized (
+-- most captions occur once: they are dropped by their numbers, before any text is read
+with numbers as (
+    select caption_number
+    from duplicates.row_keys
+    where caption_number is not null
+    group by caption_number
+    having count(*) > 1
+    union
+    select md5_number_lower(caption_key) from lance_caption_groups
+),
+
+likely as (
+    select samples.sample_id, md5(normalised_caption(samples.caption)) as caption_key
+    from duplicates.row_keys as keys
+    semi join numbers using (caption_number)
+    join catalog.samples as samples using (sample_id)
+),
+
+keyed as materialized (
     select
-        keys.sample_id,
-        keys.caption_key,
-        coalesce(near.group_key, keys.caption_key) as group_key,
+        likely.sample_id,
+        likely.caption_key,
+        coalesce(near.group_key, likely.caption_key) as group_key,
         coalesce(near.similarity, 1.0) as similarity
-    from duplicates.caption_keys as keys
+    from likely
     left join lance_caption_groups as near using (caption_key)
 ),
 
--- most captions occur once: they are dropped before anything wide is read
 shared as materialized (
     select keyed.*
     from keyed

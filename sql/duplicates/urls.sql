@@ -16,9 +16,24 @@
 -- column pictures_known: rows whose picture could be decoded
 -- column same_picture: whether all known pictures are one; NULL where fewer than two are known
 
-with normalised as materialized (
-    select sample_id, url, url_host, normalised_url
-    from duplicates.url_keys
+-- most URLs are listed once: they are dropped by their numbers, before any text is read
+with numbers as (
+    select url_number
+    from duplicates.row_keys
+    where url_number is not null
+    group by url_number
+    having count(*) > 1
+),
+
+normalised as materialized (
+    select
+        samples.sample_id,
+        samples.url,
+        url_host(samples.url) as url_host,
+        normalised_url(samples.url) as normalised_url
+    from duplicates.row_keys as keys
+    semi join numbers using (url_number)
+    join catalog.samples as samples using (sample_id)
 ),
 
 shared as (

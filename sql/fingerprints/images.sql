@@ -1,4 +1,5 @@
 -- One row per training row that the image dump names: its picture, readable or not, or why there is none.
+-- grain: shard
 -- unique: sample_id
 -- not_null: sample_id, status, not_downloaded, missing
 -- assert: status in ('ok', 'low_quality', 'failed')

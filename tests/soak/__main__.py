@@ -28,7 +28,7 @@ from tests.soak.readers import Readers
 from tests.soak.runs import Runs, disk
 
 _READERS = 8
-_HISTORY = ("warehouse.versions", "warehouse.tables", "provenance.timeline")
+_HISTORY = ("warehouse.versions", "warehouse.tables", "warehouse.shards", "provenance.timeline")
 """Tables that tell what was published before, which of two homes is never the same."""
 _JOINS = "joins"
 """The column that counts by how many joins the pictures were compared: fewer where all came at once."""

@@ -43,14 +43,20 @@ def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
     sizes = []
     with Path(folder, "words.bin").open("wb") as file:
         for texts in batches:
-            plain = texts.cast(pa.large_string())
-            _, starts, data = plain.buffers()
-            ends = np.frombuffer(starts, np.int64)[plain.offset : plain.offset + len(plain) + 1]
-            words, counts = _hashed(np.frombuffer(data or b"\0", np.uint8), ends)
-            words.tofile(file)
-            sizes.append(counts)
+            sets = sets_of(texts)
+            sets.words.tofile(file)
+            sizes.append(np.diff(sets.offsets))
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64)
     return WordSets(map_file(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
+
+
+def sets_of(texts: pa.Array) -> WordSets:
+    """Return the words of normalised captions, in memory."""
+    plain = texts.cast(pa.large_string())
+    _, starts, data = plain.buffers()
+    ends = np.frombuffer(starts, np.int64)[plain.offset : plain.offset + len(plain) + 1]
+    words, counts = _hashed(np.frombuffer(data or b"\0", np.uint8), ends)
+    return WordSets(words, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
 
 
 def map_file(path: Path, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
@@ -161,12 +167,28 @@ def jaccard(words, a, a_end, b, b_end, threshold):  # noqa: ANN001, ANN201
         b_end: Where it ends.
         threshold: Least similarity of interest.
     """
+    return jaccard_of(words, a, a_end, words, b, b_end, threshold)
+
+
+@nb.njit(inline="always")
+def jaccard_of(left, a, a_end, right, b, b_end, threshold):  # noqa: ANN001, ANN201
+    """Return the Jaccard similarity of two sets of different arrays, as `jaccard` does.
+
+    Args:
+        left: Sorted hashes of sets.
+        a: Where the first set begins.
+        a_end: Where it ends.
+        right: Sorted hashes of other sets.
+        b: Where the second set begins.
+        b_end: Where it ends.
+        threshold: Least similarity of interest.
+    """
     small, large = min(a_end - a, b_end - b), max(a_end - a, b_end - b)
     if small / large < threshold:
         return 0.0
     total, common = small + large, 0
     while a < a_end and b < b_end:
-        x, y = words[a], words[b]
+        x, y = left[a], right[b]
         common += x == y
         a += x <= y
         b += y <= x

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import TableDefinition
+from orchestration.facts.schemas.definition import SHARD_OF_SAMPLE, TableDefinition
 
 _FILE = {"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64()}
 
@@ -25,6 +25,7 @@ TABLES = (
             **{f"images_{name}": kind for name, kind in _FILE.items()},
             "images_gone": pa.bool_(),  # null from an older release
         },
+        shard_of="shard_id",
     ),
     TableDefinition(
         "not_taken",
@@ -44,6 +45,7 @@ TABLES = (
         row="a training row that an opt-out list names, with the first entry that names it",
         key={"sample_id": pa.uint64()},
         columns={"list": pa.string(), "kind": pa.string(), "value": pa.string()},
+        shard_of=SHARD_OF_SAMPLE,
     ),
 )
 MEANINGS = {

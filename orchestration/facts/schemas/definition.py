@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from transforms.catalog.landing import ROW_BITS
+
 _KEY = {"lance-schema:unenforced-primary-key": "true"}  # without it two writers of one key duplicate its row
 
 VECTOR = pa.list_(pa.float32(), 512)  # SSCD's; a table takes the dimension of its encoder
 DIGEST = pa.binary(32)
+SHARD_OF_SAMPLE = f"(sample_id >> {ROW_BITS})"
+"""The shard of a training row, in DuckDB's SQL."""
 BOX = {"x": pa.float64(), "y": pa.float64(), "width": pa.float64(), "height": pa.float64()}
 PRINT = {
     "status": pa.string(),
@@ -44,6 +48,7 @@ class TableDefinition:
         columns: The other columns.
         written_by: The asset that writes it. Empty: the asset of the same name.
         also_written_by: Other assets that write rows of their own into it.
+        shard_of: The shard of a row, in DuckDB's SQL. Empty: its rows belong to no shard.
         noted_in: The table of the notes that its rows are computed, and a filter for these notes. Code that empties the
             table deletes the notes first, so that the rows are computed again.
     """
@@ -54,6 +59,7 @@ class TableDefinition:
     columns: Mapping[str, pa.DataType] = field(default_factory=dict)
     written_by: str = ""
     also_written_by: tuple[str, ...] = ()
+    shard_of: str = ""
     noted_in: tuple[str, str] | None = None
 
     @property

@@ -101,6 +101,24 @@ TABLES = (
         key={"caption_key": pa.string()},
         columns={"group_key": pa.string(), "similarity": pa.float64()},
     ),
+    TableDefinition(
+        "shard_captions",
+        row="a normalised caption of a shard, with its words, for comparing new captions with it",
+        columns={
+            "shard_id": pa.int64(),
+            "caption_key": pa.binary(16),
+            "rows": pa.int32(),
+            "words": pa.list_(pa.uint64()),
+        },
+        written_by="caption_groups",
+    ),
+    TableDefinition(
+        "captioned_shards",
+        row="a shard whose captions are in shard_captions and were grouped",
+        key={"shard_id": pa.int64()},
+        columns={"readable_path": pa.string(), "metadata_size": pa.int64(), "metadata_mtime_ns": pa.int64()},
+        written_by="caption_groups",
+    ),
 )
 MEANINGS = {
     "joins": {
@@ -129,6 +147,15 @@ MEANINGS = {
     "caption_groups": {
         "group_key": "MD5 of the normalised caption that the group is named after",
         "similarity": "Jaccard similarity of the words of the two captions",
+    },
+    "shard_captions": {
+        "rows": "training rows of the shard that have it",
+        "words": "its different words, as hashes in order",
+    },
+    "captioned_shards": {
+        "readable_path": "the file that its captions were read from",
+        "metadata_size": "the size of its metadata file in bytes",
+        "metadata_mtime_ns": "when that was last changed, in nanoseconds",
     },
 }
 """What columns mean that are in one table alone, or mean something else in others: by table and name."""

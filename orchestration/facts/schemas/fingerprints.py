@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import BOX, PRINT, VECTOR, TableDefinition
+from orchestration.facts.schemas.definition import BOX, PRINT, SHARD_OF_SAMPLE, VECTOR, TableDefinition
 
 _MEMBER = {
     "shard_id": pa.int64(),
@@ -42,6 +42,7 @@ TABLES = (
         row="a training row that has a picture",
         key={"sample_id": pa.uint64()},
         columns={**_MEMBER, **PRINT},
+        shard_of=SHARD_OF_SAMPLE,
         noted_in=("fingerprinted_shards", "fingerprint = 'hashes'"),
     ),
     TableDefinition(

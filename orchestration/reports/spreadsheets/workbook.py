@@ -40,6 +40,7 @@ def write(
     tables: Sequence[str],
     path: Path,
     pictures: PictureReader,
+    most: int,
     sheet_rows: int = sheets.ROWS,
 ) -> None:
     """Write published tables as a workbook.
@@ -49,6 +50,7 @@ def write(
         tables: The tables, as `stage.table`.
         path: The file to write.
         pictures: Reader of the pictures that the sheets show.
+        most: Rows of each table, the first ones.
         sheet_rows: Rows of a sheet, after which another one begins.
     """
     with sheets.book(path) as book:
@@ -56,7 +58,7 @@ def write(
         for table in tables:
             shown = tuple(_thumbnails(con, pictures)) if table == GALLERY else ()
             notes = {row["column_name"]: row["comment"] for row in rows(con, "column_meanings", table=table)}
-            select = safe_select(con, table)
+            select = f"{safe_select(con, table)} limit {most:d}"
             reader = lake.cursor(con).execute(select).to_arrow_reader(_BATCH)  # a query of `con` would cut it short
             sheet_table = sheets.SheetTable(table.partition(".")[2], reader, notes, shown)
             written.append((table, sheets.write(book, sheet_table, sheet_rows)))
@@ -109,6 +111,9 @@ def _describe(
             split = f" Part {number} of {len(parts)}: a sheet holds no more rows." if len(parts) > 1 else ""
             add("", f"{count(listed, 'row')} of {table}.{split} {comments[table] or ''}".strip())
             sheet.write_url(at - 1, 0, f"internal:'{name}'!A1", string=name)
+        [(there,)] = con.execute(f"select count(*) from {table}").fetchall()  # noqa: S608 -- our own name
+        if there > (held := sum(listed for _, listed in parts)):
+            add("", f"The first {held:,} of {there:,} rows; the CSV and Parquet files hold all (reports.workbook).")
 
 
 def _summary(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:

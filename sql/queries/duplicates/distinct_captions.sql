@@ -1,6 +1,5 @@
--- The different captions as they are compared, the most frequent first, which then lead their groups. Captions that say
--- much are compared by their beginning.
-select caption_key, any_value(left(normalised, 2000)) as beginning
-from duplicates.caption_keys
+-- The different captions, the most frequent first, which then lead their groups. Reads the table `shard_captions`.
+select caption_key, any_value(beginning) as beginning
+from shard_captions
 group by caption_key
-order by count(*) desc, caption_key
+order by sum(rows) desc, caption_key

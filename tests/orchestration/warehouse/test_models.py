@@ -288,7 +288,7 @@ ERRORS = {
     "key in capitals": ("-- Assert: a > 0\nselect 1 as a", "unknown header key"),
     "prose that looks like a key": ("-- Note: a\nselect 1 as a", "only in mid-sentence"),
     "unknown key after prose": ("-- One row a\n-- uniqe: a\nselect 1 as a", "did you mean unique?"),
-    "unknown key after a key": ("-- as: view\n-- grain: a\nselect 1 as a", "unknown header key in 'grain: a'"),
+    "unknown key after a key": ("-- as: view\n-- owner: a\nselect 1 as a", "unknown header key in 'owner: a'"),
     "key written with a space": ("-- not null: a\nselect 1 as a", "did you mean not_null?"),
     "column misspelt": ("-- colum a: it\nselect 1 as a", "did you mean column?"),
     "column without a name": ("-- column: it\nselect 1 as a", "column <name>"),

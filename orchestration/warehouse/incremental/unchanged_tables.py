@@ -1,0 +1,190 @@
+"""What the next version copies from the last one, because nothing that it is made of has changed.
+
+What belongs here: what each table is made of, as recipes; which tables are copied, and which but for some shards. What
+does not: copying and building tables (`warehouse/build.py`), which shards changed
+(`warehouse/incremental/shard_changes.py`), the recipe of a whole version (`warehouse/version.py`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+
+from orchestration.facts.recipes import recipe, sql_words
+from orchestration.settings import Settings
+from orchestration.warehouse import build, functions, grain, macros, publishing, sql_folder
+from orchestration.warehouse.incremental.replacement import within
+from orchestration.warehouse.incremental.shard_changes import ShardChanges
+from orchestration.warehouse.models import Model
+from orchestration.warehouse.soundness import faults
+
+CODE = 1  # raise when the same facts, files and SQL would give other tables
+
+
+@dataclass(frozen=True)
+class MadeTable:
+    """How a table of a version was made.
+
+    Attributes:
+        made_in: The version that made it, or replaced some of its shards.
+        recipe: Of all that it was made of.
+        shared_recipe: Of a table of the grain shard, the same without the rows of shards; else empty.
+        shards: Of such a table, the version that made the rows of each shard.
+    """
+
+    made_in: int
+    recipe: str
+    shared_recipe: str = ""
+    shards: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """What the tables of the next version are made of.
+
+    Attributes:
+        tables: The recipe of each table; empty where the table is made anew in each version.
+        shared: Of each table of the grain shard, the same without the rows of shards; empty likewise.
+    """
+
+    tables: Mapping[str, str]
+    shared: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What the next version copies from the last one.
+
+    Attributes:
+        unchanged: The names of tables that stay as they are.
+        replaced: Tables of which the rows of some shards are made again, and these shards. The other rows stay.
+    """
+
+    unchanged: frozenset[str] = frozenset()
+    replaced: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[str]:
+        """All of these tables."""
+        return {*self.unchanged, *self.replaced}
+
+
+def read_made(version: publishing.Version | None) -> dict[str, MadeTable]:
+    """Return how the tables of a version were made; of one of an older release, nothing."""
+    if version is None:
+        return {}
+    with publishing.open_version(version) as con:
+        kept = "select table_name from duckdb_tables() where schema_name = 'warehouse'"
+        if not {("tables",), ("shards",)} <= set(con.execute(kept).fetchall()):
+            return {}
+        shards: dict[str, dict[int, int]] = {}
+        for name, shard, made_in in con.execute(
+            "select table_name, shard_id, made_in from warehouse.shards"
+        ).fetchall():
+            shards.setdefault(name, {})[shard] = made_in
+        rows = con.execute("select table_name, made_in, recipe, shared_recipe from warehouse.tables").fetchall()
+    return {
+        name: MadeTable(made_in, made_by, shared or "", shards.get(name, {})) for name, made_in, made_by, shared in rows
+    }
+
+
+def recipes(
+    models: Iterable[Model],
+    fact_versions: Mapping[str, int],
+    settings: Settings,
+    stay: Mapping[str, MadeTable] | None = None,
+) -> Recipes:
+    """Return what each table is made of.
+
+    Args:
+        models: All models, in the order in which they can be built.
+        fact_versions: The Lance version of each fact table that is read.
+        settings: All of them; only those that models read count.
+        stay: Tables that stay as they were made.
+    """
+    states = {f"lance_{name}": str(number) for name, number in fact_versions.items()}
+    states |= {
+        grain.LANDING: str(fact_versions[grain.LANDED])
+    }  # a row holds what tells the deliveries of its files apart
+    states |= {"settings": str(build.settings_row(settings).to_pylist())}
+    tables: dict[str, str] = {}
+    shared: dict[str, str] = {}
+    for model in models:
+        if stay is not None and model.name in stay:
+            tables[model.name] = stay[model.name].recipe
+            shared[model.name] = stay[model.name].shared_recipe
+            continue
+        others = [tables[name] for name in model.depends_on]
+        tables[model.name] = _recipe("published table", model, [states.get(name) for name in model.inputs], others)
+        if model.by_shard:
+            of_no_shard = [states.get(name) for name in model.inputs if not grain.fact_of(name)]
+            others = [shared[name] for name in model.depends_on]
+            shared[model.name] = _recipe("published table but for its shards", model, of_no_shard, others)
+    return Recipes(tables, shared)
+
+
+def _recipe(kind: str, model: Model, inputs: Sequence[str | None], tables: Sequence[str]) -> str:
+    """Return a recipe, or nothing where an input or a table has none. Their order is that of the model."""
+    # of a table that stays the inputs are without rows
+    checked = any(name in check.sql for check in model.checks for name in model.inputs)
+    if checked or None in inputs or "" in tables:
+        return ""
+    promises = [(check.sql, check.blocks) for check in model.checks]  # they held, and are not held again
+    made_of = functions.words(model.select, sql_folder.SQL), sql_words(model.create), model.comments, promises
+    return recipe(kind, (CODE, duckdb.__version__), made_of, inputs, tables)
+
+
+def find(
+    last: publishing.Version | None,
+    made: Mapping[str, MadeTable],
+    models: Sequence[Model],
+    now: Recipes,
+    changes: ShardChanges,
+) -> Copied:
+    """Return what is copied from the last version.
+
+    Nothing is if the last version has other tables or macros than the next or was made of other facts, if what stays of
+    it cannot be read, or if most of its rows would be replaced: what is replaced leaves free space in a copy.
+
+    Args:
+        last: The newest sound version, as far as a run reads it.
+        made: How its tables were made.
+        models: All models.
+        now: The recipes of the next version.
+        changes: What changed in the facts since.
+    """
+    names = {model.name for model in models}
+    if last is None or made.keys() != names or not changes.comparable:
+        return Copied()
+    same = {name for name, each in made.items() if each.recipe and each.recipe == now.tables[name]}
+    partly = [
+        model
+        for model in models
+        if model.by_shard
+        and made[model.name].shared_recipe
+        and made[model.name].shared_recipe == now.shared[model.name]
+    ]
+    replaced = {} if {model.name for model in partly} <= same else changes.of(partly)
+    copied = Copied(
+        frozenset(same.union(name for name, shards in replaced.items() if not shards)),
+        {name: shards for name, shards in replaced.items() if shards and name not in same},
+    )
+    if not copied.names or faults.fault(last, changes.memory, copied.names) is not None:
+        return Copied()
+    with publishing.open_version(last) as con:
+        rows = con.execute("select schema_name || '.' || table_name, estimated_size from duckdb_tables()").fetchall()
+        views = con.execute("select schema_name || '.' || view_name from duckdb_views() where not internal").fetchall()
+        called = {each.name for load in (macros.load, functions.load) for each in load(sql_folder.SQL)}
+        if {name for name, _ in rows} | {name for (name,) in views} != names or _callables(con) != called:
+            return Copied()
+        stays = sum(count for name, count in rows if name in copied.names)
+        for name, shards in copied.replaced.items():
+            [(count,)] = con.execute(f"select count(*) from {name} where {within(shards)}").fetchall()  # noqa: S608
+            stays -= count
+    return copied if 2 * stays >= sum(count for _, count in rows) else Copied()
+
+
+def _callables(con: duckdb.DuckDBPyConnection) -> set[str]:
+    ours = "not internal and database_name = current_database()"
+    rows = con.execute(f"select distinct function_name from duckdb_functions() where {ours}").fetchall()  # noqa: S608
+    return {name for (name,) in rows}
