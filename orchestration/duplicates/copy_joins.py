@@ -27,7 +27,7 @@ from orchestration.fingerprints import stored_vectors
 from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
-from orchestration.progress import share_of, track
+from orchestration.progress import share_of
 from orchestration.runtime import full_disks
 from orchestration.settings.sections import Compute, Joins
 from transforms.encoders import EncoderId
@@ -43,6 +43,7 @@ from transforms.joins.hamming.join import HammingPairs
 from transforms.readable import size
 
 CODE = 1  # raise when the same fingerprints would give other pairs
+CELLS_CODE = 2  # likewise, of the join in cells
 _SEED = 7
 _SAMPLED = 40  # vectors a cell that k-means looks at
 _NUMBER = 4  # bytes
@@ -143,7 +144,7 @@ class EmbeddingJoin:
     @property
     def _cell_recipe(self) -> str:
         # memory decides how, never what
-        return recipe("approximate join", self._exact_recipe, self.joins.model_dump(exclude={"memory"}))
+        return recipe("approximate join", CELLS_CODE, self._exact_recipe, self.joins.model_dump(exclude={"memory"}))
 
     def extend(self, pictures: Pictures) -> None:
         """Join the embeddings of the pictures that were not joined yet. Raises as `stored_vectors.stored`."""
@@ -191,11 +192,13 @@ class EmbeddingJoin:
         self, work: Backlog, new: StoredVectors, old: StoredVectors, cells: Cells
     ) -> Iterator[JoinedBlock]:
         how = self.similar, cells, self.joins.probes, int(self.joins.memory)
-        across = cosine_cells.cross_join(new, old, *how) if len(work.old) else ()
-        for part in track(cosine_cells.self_join(new, *how), "joining embeddings in cells", None, len):
-            yield JoinedBlock(work.new[part.left], work.new[part.right], part.score)
-        for part in track(across, "joining embeddings in cells", None, len):
-            yield JoinedBlock(work.new[part.left], work.old[part.right], part.score)
+        with share_of("joining embeddings in cells", len(new)) as report:
+            for part in cosine_cells.self_join(new, *how, report):
+                yield JoinedBlock(work.new[part.left], work.new[part.right], part.score)
+        if len(work.old):
+            with share_of("joining embeddings in cells", len(work.values)) as report:
+                for part in cosine_cells.cross_join(new, old, *how, report):
+                    yield JoinedBlock(work.new[part.left], work.old[part.right], part.score)
 
 
 def forget_embeddings(facts: Facts) -> None:

@@ -195,9 +195,9 @@ def figures(sizes: Sizes) -> tuple[Figure, ...]:
             "hamming_300m_s",
             "s",
             "<= 1200",
-            f"nothing: {sizes.disk_hashes:,} uniform hashes of a file within {sizes.disk_memory / 1e9:g} GB besides what "
-            "the process held before, the rest on disk; planted pairs found, memory kept to, or it fails; growth: the "
-            f"exponent from a fifth of both{whole('300 million within 8 GB')}",
+            f"nothing: {sizes.disk_hashes:,} uniform hashes of a file within {sizes.disk_memory / 1e9:g} GB besides "
+            "what the process held before, the rest on disk; planted pairs found, memory kept to, or it fails; growth: "
+            f"the exponent from a fifth of both{whole('300 million within 8 GB')}",
             partial(_join_on_disk, sizes.disk_hashes, sizes.disk_memory),
         ),
         Figure(

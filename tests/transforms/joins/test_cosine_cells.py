@@ -6,17 +6,27 @@ import pytest
 from hypothesis import example, given, settings
 
 from tests.transforms.joins.test_cosine_join import SEEDS, cosines, listed, unit
+from transforms.joins.cosine import alike as alike_module
 from transforms.joins.cosine import cells as cosine_cells
 from transforms.joins.cosine import join
+from transforms.joins.cosine.alike import alike, by_word, likeness, pairs_alike
 from transforms.joins.cosine.cells import Cells, cross_join, measured_recall, place, self_join
 from transforms.joins.cosine.join import ArrayRows
+from transforms.joins.cosine.sketches import sketch
 
 MEMORIES = st.integers(64, 6000)
 
 
+def resemble(new: np.ndarray, old: np.ndarray, threshold: float) -> np.ndarray:
+    """Return of which pairs the sketches are alike, by the definition."""
+    one, other = sketch(new), sketch(old)
+    how = likeness(threshold, new.shape[1])
+    return np.array([alike(np.broadcast_to(row, other.shape), other, how) for row in one])
+
+
 def meet(new: np.ndarray, old: np.ndarray, cells: Cells, probes: int) -> np.ndarray:
     """Return which pairs meet, by the definition."""
-    left, right = place(new, cells, probes), place(old, cells, probes)
+    left, right = place(new, cells, probes).probes, place(old, cells, probes).probes
     visits = (left[:, None, :] == right[None, :, :1]).any(axis=2)
     visited = (right[None, :, :] == left[:, None, :1]).any(axis=2)
     return visits | visited
@@ -40,6 +50,7 @@ def test_exactly_the_pairs_that_meet_are_reported_once_whatever_the_memory(
     known = Cells.fit(vectors, cells, 1, count)
     threshold = 0.30001
     scores, met = cosines(vectors, vectors), meet(vectors, vectors, known, probes)
+    met &= resemble(vectors, vectors, threshold)
     found = listed(self_join(vectors, threshold, known, probes, memory))
     sure = {
         (a, b)
@@ -71,13 +82,55 @@ def test_joining_new_rows_with_old_ones_makes_up_the_join_of_all(
     }
 
 
-def test_looking_in_all_cells_misses_nothing() -> None:
+def test_looking_in_all_cells_misses_only_what_is_not_alike() -> None:
     vectors = clustered(2, 800)
     known = Cells.fit(vectors, 20, 0, 800)
     exact = listed(join.self_join(vectors, 0.6))
-    assert listed(self_join(vectors, 0.6, known, 20)).keys() == exact.keys()
-    assert listed(self_join(vectors, 0.6, known, 1)).keys() < exact.keys(), "one probe should miss some here"
-    assert measured_recall(vectors, 0.6, known, 20, 100, 0).share == 1
+    like = resemble(vectors, vectors, 0.6)
+    found = listed(self_join(vectors, 0.6, known, 20))
+    assert found.keys() == {pair for pair in exact if like[pair]}
+    assert 0.99 * len(exact) < len(found)
+    assert listed(self_join(vectors, 0.6, known, 1)).keys() < found.keys(), "one probe should miss some here"
+    recall = measured_recall(vectors, 0.6, known, 20, 800, 0)
+    assert (recall.found, recall.true) == (2 * len(found), 2 * len(exact))
+
+
+@pytest.mark.parametrize(("dimension", "cosine"), [(512, 0.5), (512, 0.9), (64, 0.7), (256, 0.5)])
+def test_nearly_all_pairs_at_the_threshold_are_alike_and_hardly_any_others(dimension: int, cosine: float) -> None:
+    rng = np.random.default_rng(0)
+    one, away = rng.standard_normal((2, 3000, dimension), dtype=np.float32)
+    one /= np.linalg.norm(one, axis=1, keepdims=True)
+    away -= (away * one).sum(axis=1, keepdims=True) * one
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    near = cosine * one + np.float32((1 - cosine**2) ** 0.5) * away
+    how = likeness(cosine, dimension)
+    assert alike(sketch(one), sketch(near), how).mean() > 0.975
+    assert alike(sketch(one), sketch(away), how).mean() < (0.001 if dimension > 64 else 0.1)
+    words, step = by_word(sketch(near))
+    asked, other = pairs_alike(sketch(one[:50]), words, step, (7, 45), how)
+    each = np.array([alike(np.broadcast_to(row, (38, len(row))), sketch(near[7:45]), how) for row in sketch(one[:50])])
+    assert sorted(zip(asked.tolist(), (other - 7).tolist(), strict=True)) == list(
+        zip(*map(list, np.nonzero(each)), strict=True)
+    )
+
+
+def test_progress_is_told_up_to_the_whole() -> None:
+    vectors, shares = clustered(2, 800), list[float]()
+    known = Cells.fit(vectors, 20, 0, 800)
+    list(self_join(vectors, 0.6, known, 2, progress=shares.append))
+    list(cross_join(vectors[:400], vectors[400:], 0.6, known, 2, progress=shares.append))
+    assert shares[0] == shares[-1] == 1
+    assert all(0 < share <= 1 for share in shares)
+
+
+@pytest.mark.parametrize("queries", [1, 1000])
+def test_cells_are_compared_in_any_number_of_ranges(queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = clustered(8, 600)
+    known = Cells.fit(vectors, 15, 0, 600)
+    whole = listed(self_join(vectors, 0.5, known, 3))
+    monkeypatch.setattr(cosine_cells, "_QUERIES", queries)
+    monkeypatch.setattr(alike_module, "_ROOM", 1)
+    assert listed(self_join(vectors, 0.5, known, 3)) == whole
 
 
 @pytest.mark.parametrize("sample", [150, 2000])
@@ -140,7 +193,7 @@ def test_more_cells_than_rows_and_equal_rows_are_no_trouble() -> None:
     vectors = np.repeat(unit(1, 3), 4, axis=0)
     known = Cells.fit(vectors, 100, 0, 100)
     assert known.centroids.shape == (12, 8)
-    assert place(vectors, known, 50).shape == (12, 12)
+    assert place(vectors, known, 50).probes.shape == (12, 12)
     pairs = {(a, b) for a in range(12) for b in range(a + 1, 12) if a // 4 == b // 4}
     assert listed(self_join(vectors, 0.9999, known, 1)).keys() >= pairs
     none = np.empty((0, 8), np.float32)
@@ -173,5 +226,6 @@ def test_vectors_are_held_within_the_memory_even_if_all_lie_in_one_cell() -> Non
     rows, memory = Counting(unit(9, 500)), 3200
     known = Cells(rows.vectors[:1])
     found = listed(self_join(rows, 0.7, known, 1, memory))
-    assert found.keys() == listed(join.self_join(rows.vectors, 0.7)).keys()
+    like = resemble(rows.vectors, rows.vectors, 0.7)
+    assert found.keys() == {pair for pair in listed(join.self_join(rows.vectors, 0.7)) if like[pair]}
     assert Counting.most * 4 * rows.dimension <= memory // 2

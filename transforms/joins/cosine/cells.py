@@ -6,23 +6,28 @@ What belongs here: cells of like vectors, the join within them, and how much it 
 Spherical k-means finds the cells. Each row has probes, the few cells whose centroids are nearest, and the first of them
 is its home cell. A row is a query of each of its probes: it is compared with the rows that are at home there. So two
 rows are compared when the home cell of one is a probe of the other (an inverted file: Sivic and Zisserman, "Video
-Google", 2003). Compared pairs are compared exactly. Other pairs are missed, and `measured_recall` returns how many.
-Whether two rows are compared depends only on the rows and the cells, so new rows can be joined with old ones later.
+Google", 2003). Sketches are compared first, and of alike ones the vectors, exactly (`joins/cosine/alike.py`). Other
+pairs are missed, and `measured_recall` returns how many. Whether a pair is found depends only on the two rows and the
+cells, so new rows can be joined with old ones later.
 
 Spherical k-means (Dhillon and Modha, 2001) is implemented here: it takes ten lines with the existing product, it runs
 on CUDA, and scikit-learn's k-means minimises Euclidean distance to means that are not of norm 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from transforms.encoders import Vectors
 from transforms.intervals import wilson
 from transforms.joins.cosine import join
+from transforms.joins.cosine.alike import Likeness, Sketches, alike, by_word, likeness, pairs_alike
 from transforms.joins.cosine.join import (
     MEMORY,
     ArrayRows,
@@ -32,14 +37,27 @@ from transforms.joins.cosine.join import (
     merge_batches,
     nearest,
 )
-from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, pairs_above, products, tensor
+from transforms.joins.cosine.sketches import bits, sketch
+from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, device, pairs_above, products, tensor
+from transforms.joins.hamming.workers import Workers
 
 type Probes = npt.NDArray[np.int32]
 """Cells of each row, shape (n, probes), nearest first: the first column is its home."""
 
+type Positions = npt.NDArray[np.int64]
+type Kept = Callable[[Positions, Positions], npt.NDArray[np.bool_]]
+
+_QUERIES = 4_000_000  # rows as queries of cells that are put in order at once
 _ROUNDS = 10  # of k-means; later ones move few rows
 _PLACED = 16_384  # rows placed at once: more is no faster
 _WINDOW = 1 << 20  # rows whose probes are searched at once
+
+type Progress = Callable[[float], None]
+"""Is told the share of the work that is done, from 0 to 1."""
+
+
+def _unseen(_: float) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,7 @@ class Cells:
         drawn = rows.take(np.sort(rng.choice(len(rows), min(sample, len(rows)), replace=False)))
         centroids = drawn[np.sort(rng.choice(len(drawn), min(cells, len(drawn)), replace=False))].copy()
         for _ in range(_ROUNDS):
-            home = place(ArrayRows(drawn), cls(centroids), 1)[:, 0]
+            home = _homes(drawn, centroids)
             order = np.argsort(home, kind="stable")
             held, starts = np.unique(home[order], return_index=True)
             sums = np.add.reduceat(drawn[order], starts, axis=0)
@@ -78,6 +96,13 @@ class Cells:
             # An empty cell stays where it is, and so does one whose vectors cancel out.
             centroids[held] = np.where(norms > 0, sums / np.maximum(norms, 1e-30), centroids[held])
         return cls(centroids)
+
+
+def _homes(vectors: Vectors, centroids: Vectors) -> npt.NDArray[np.int64]:
+    """Return the nearest centroid of each vector."""
+    parts = range(0, len(vectors), _PLACED)
+    near = [nearest(vectors[start : start + _PLACED], centroids, 1).position[:, 0] for start in parts]
+    return np.concatenate(near)
 
 
 @dataclass(frozen=True)
@@ -104,8 +129,23 @@ class JoinRecall:
     high: float
 
 
-def place(rows: IndexedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> Probes:
-    """Return the nearest cells of every row, nearest first, the lower cell first among equals.
+@dataclass(frozen=True)
+class PlacedRows:
+    """Rows, the cells in which they are, and their sketches.
+
+    Attributes:
+        rows: The vectors.
+        probes: The nearest cells of each.
+        sketches: uint8 of shape (n, bytes).
+    """
+
+    rows: IndexedRows
+    probes: Probes
+    sketches: Sketches
+
+
+def place(rows: IndexedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> PlacedRows:
+    """Find the nearest cells of every row, nearest first, the lower cell first among equals.
 
     The rounding of a matrix product depends on its shape, so the number of rows placed at once could decide between
     equally near cells. In such cases cosines are computed one by one.
@@ -119,15 +159,17 @@ def place(rows: IndexedRows | Vectors, cells: Cells, probes: int, memory: int = 
     rows = as_rows(rows)
     count, (known, dimension) = len(rows), cells.centroids.shape
     placed = np.empty((count, min(probes, known)), np.int32)
+    sketches = np.empty((count, bits(dimension) // 8), np.uint8)
     step = max(1, min(_PLACED, memory // (4 * (2 * dimension + 2 * known))))  # vectors and their scores, each twice
     for start in range(0, count, step):
         vectors = rows.read(start, min(start + step, count))
+        sketches[start : start + step] = sketch(vectors)
         near = nearest(vectors, cells.centroids, min(probes + 1, known))
         close = np.flatnonzero((np.diff(near.score, axis=1) > -2 * ROUNDING).any(axis=1))
         placed[start : start + step] = near.position[:, :probes]
         for some in np.array_split(close, -(-len(close) * known // BATCH)) if len(close) else ():
             placed[start + some] = _nearest_by_one(vectors[some], cells.centroids, probes)
-    return placed
+    return PlacedRows(rows, placed, sketches)
 
 
 def _nearest_by_one(vectors: Vectors, centroids: Vectors, probes: int) -> Probes:
@@ -137,7 +179,12 @@ def _nearest_by_one(vectors: Vectors, centroids: Vectors, probes: int) -> Probes
 
 
 def self_join(
-    rows: IndexedRows | Vectors, threshold: float, cells: Cells, probes: int, memory: int = MEMORY
+    rows: IndexedRows | Vectors,
+    threshold: float,
+    cells: Cells,
+    probes: int,
+    memory: int = MEMORY,
+    progress: Progress = _unseen,
 ) -> Iterator[CosinePairs]:
     """Yield pairs of rows that are compared and have cosine ≥ threshold, left < right, each once.
 
@@ -146,18 +193,21 @@ def self_join(
         threshold: Least cosine.
         cells: The cells.
         probes: Cells that each row is a query of, at least 1.
-        memory: Bytes for vectors; 4 × (probes + 4) bytes a row and a tile of scores come on top.
+        memory: Bytes for vectors; 4 × (probes + 4) bytes a row, two sketches of each and a tile of scores come on top.
+        progress: Is told the share of the work that is done.
     """
-    rows = as_rows(rows)
     placed = place(rows, cells, probes, memory)
-    return merge_batches(_once(rows, placed, threshold, memory))
+    return merge_batches(_once(placed, threshold, memory, progress))
 
 
-def _once(rows: IndexedRows, placed: Probes, threshold: float, memory: int) -> Iterator[Hits]:
+def _once(placed: PlacedRows, threshold: float, memory: int, progress: Progress) -> Iterator[Hits]:
     """Yield each pair once, the lower row first. If each row is a query of the other's home, the lower query counts."""
-    for a, b, score in _compared(rows, placed, rows, placed, threshold, memory):
-        kept = (a < b) | ((a > b) & ~_queries(placed[b], placed[a]))
-        yield np.minimum(a, b)[kept], np.maximum(a, b)[kept], score[kept]
+
+    def kept(a: Positions, b: Positions) -> npt.NDArray[np.bool_]:
+        return (a < b) | ((a > b) & ~_queries(placed.probes[b], placed.probes[a]))
+
+    for a, b, score in _met(placed, placed, threshold, memory, kept, progress):
+        yield np.minimum(a, b), np.maximum(a, b), score
 
 
 def cross_join(
@@ -167,6 +217,7 @@ def cross_join(
     cells: Cells,
     probes: int,
     memory: int = MEMORY,
+    progress: Progress = _unseen,
 ) -> Iterator[CosinePairs]:
     """Yield pairs of a new row (left) and an old one (right) that are compared and have cosine ≥ threshold.
 
@@ -177,19 +228,114 @@ def cross_join(
         cells: The cells of both.
         probes: Cells that each row is a query of, at least 1.
         memory: As for `self_join`.
+        progress: As for `self_join`.
     """
-    new, old = as_rows(new), as_rows(old)
     placed = place(new, cells, probes, memory), place(old, cells, probes, memory)
-    return merge_batches(_both_ways(new, old, *placed, threshold, memory))
+    return merge_batches(_both_ways(*placed, threshold, memory, progress))
 
 
-def _both_ways(
-    new: IndexedRows, old: IndexedRows, new_placed: Probes, old_placed: Probes, threshold: float, memory: int
+def _both_ways(new: PlacedRows, old: PlacedRows, threshold: float, memory: int, progress: Progress) -> Iterator[Hits]:
+    def all_of_them(a: Positions, _: Positions) -> npt.NDArray[np.bool_]:
+        return np.ones(len(a), np.bool_)
+
+    def not_yet(b: Positions, a: Positions) -> npt.NDArray[np.bool_]:
+        return ~_queries(new.probes[a], old.probes[b])
+
+    yield from _met(new, old, threshold, memory, all_of_them, lambda share: progress(share / 2))
+    for b, a, score in _met(old, new, threshold, memory, not_yet, lambda share: progress((1 + share) / 2)):
+        yield a, b, score
+
+
+def _met(
+    asked: PlacedRows, others: PlacedRows, threshold: float, memory: int, kept: Kept, progress: Progress
 ) -> Iterator[Hits]:
-    yield from _compared(new, new_placed, old, old_placed, threshold, memory)
-    for b, a, score in _compared(old, old_placed, new, new_placed, threshold, memory):
-        kept = ~_queries(new_placed[a], old_placed[b])
-        yield a[kept], b[kept], score[kept]
+    """Yield (query, row at home, cosine) of the pairs whose sketches are alike and that are kept."""
+    if not len(asked.rows) or not len(others.rows):
+        return
+    _, where = device()
+    how = likeness(threshold, others.rows.dimension)
+    if where == "cuda":  # there a product of all is as fast as comparing sketches
+        for a, b, score in _compared(asked, others, threshold, memory, progress):
+            near = kept(a, b) & alike(asked.sketches[a], others.sketches[b], how)
+            yield a[near], b[near], score[near]
+        return
+    room = max(1, memory // 4 // (4 * others.rows.dimension))
+    for a, b in _alike(asked, others, how, progress):
+        near = kept(a, b)
+        a, b = a[near], b[near]
+        for start in range(0, len(a), room):
+            yield from _settled(asked, others, a[start : start + room], b[start : start + room], threshold)
+
+
+def _settled(asked: PlacedRows, others: PlacedRows, a: Positions, b: Positions, threshold: float) -> Iterator[Hits]:
+    """Yield the pairs of which the cosine reaches the threshold, each computed by itself."""
+    left, one = np.unique(a, return_inverse=True)
+    right, other = np.unique(b, return_inverse=True)
+    score = products(_contiguous(asked.rows.take(left)), _contiguous(others.rows.take(right)), one, other)
+    near = score >= threshold
+    if near.any():
+        yield a[near], b[near], score[near]
+
+
+def _contiguous(vectors: Vectors) -> Vectors:
+    return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _alike(
+    asked: PlacedRows, others: PlacedRows, how: Likeness, progress: Progress
+) -> Iterator[tuple[Positions, Positions]]:
+    """Yield (query, row at home) of alike sketches, cell after cell, and about a million pairs at once."""
+    by_home = np.argsort(others.probes[:, 0], kind="stable")
+    home = others.probes[by_home, 0]
+    words, step = by_word(others.sketches[by_home])
+    cells, lows = np.unique(home, return_index=True)
+    highs = np.append(lows[1:], len(home))
+    held: list[tuple[Positions, Positions]] = []
+    with ThreadPoolExecutor(nb.config.NUMBA_NUM_THREADS) as pool:
+        workers = Workers(pool, nb.config.NUMBA_NUM_THREADS)
+        per_range = max(1, _QUERIES * len(cells) // max(1, asked.probes.size))
+        for first in range(0, len(cells), per_range):
+            some = slice(first, first + per_range)
+            queries = _queries_of(asked.probes, cells[some])
+            work = [
+                partial(_cell, asked.sketches, rows, words, step, (low, high), how)
+                for rows, low, high in zip(queries, lows[some].tolist(), highs[some].tolist(), strict=True)
+                if len(rows)
+            ]
+            for a, b in workers.in_order(work, 2 * workers.count):
+                held.append((a, by_home[b]))
+                if sum(len(each) for each, _ in held) >= BATCH:
+                    yield _joined(held)
+                    held = []
+            progress(min(1.0, (first + per_range) / len(cells)))
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[tuple[Positions, Positions]]) -> tuple[Positions, Positions]:
+    return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
+
+
+def _cell(
+    sketches: Sketches, rows: Positions, words: npt.NDArray[np.uint32], step: int, part: tuple[int, int], how: Likeness
+) -> tuple[tuple[Positions, Positions], None]:
+    asked, other = pairs_alike(sketches[rows], words, step, part, how)
+    return (rows[asked], other), None
+
+
+def _queries_of(placed: Probes, cells: npt.NDArray[np.int32]) -> list[Positions]:
+    """Return the rows that are queries of each of some cells, which ascend."""
+    rows, found = [], []
+    for start in range(0, len(placed), _WINDOW):
+        window = placed[start : start + _WINDOW]
+        row, probe = np.nonzero((window >= cells[0]) & (window <= cells[-1]))
+        rows.append(row + start)
+        found.append(window[row, probe])
+    row, cell = np.concatenate(rows), np.concatenate(found)
+    order = np.argsort(cell, kind="stable")
+    row, cell = row[order], cell[order]
+    lows, highs = np.searchsorted(cell, cells), np.searchsorted(cell, cells, side="right")
+    return [row[low:high] for low, high in zip(lows, highs, strict=True)]
 
 
 def _queries(queries: Probes, homes: Probes) -> npt.NDArray[np.bool_]:
@@ -198,28 +344,29 @@ def _queries(queries: Probes, homes: Probes) -> npt.NDArray[np.bool_]:
 
 
 def _compared(
-    rows: IndexedRows, placed: Probes, others: IndexedRows, others_placed: Probes, threshold: float, memory: int
+    asked: PlacedRows, others: PlacedRows, threshold: float, memory: int, progress: Progress
 ) -> Iterator[Hits]:
     """Yield (query, row at home, cosine) of every query with each row whose home is one of the query's probes.
 
     Rows at home are held cell after cell, as many as a quarter of the memory takes, and twice while they are put in
     order. The queries of those cells are read past them.
     """
-    room = max(1, memory // 4 // (4 * rows.dimension))
-    by_home = np.argsort(others_placed[:, 0], kind="stable")
-    for first in range(0, len(others), room):
+    room = max(1, memory // 4 // (4 * others.rows.dimension))
+    by_home = np.argsort(others.probes[:, 0], kind="stable")
+    for first in range(0, len(by_home), room):
         group = by_home[first : first + room]
-        home = others_placed[group, 0]
+        home = others.probes[group, 0]
         ascending = np.argsort(group)
-        held = np.empty((len(group), others.dimension), np.float32)
-        held[ascending] = others.take(group[ascending])
+        held = np.empty((len(group), others.rows.dimension), np.float32)
+        held[ascending] = others.rows.take(group[ascending])
         on_device = tensor(held)
-        queries = _query_rows(placed, int(home[0]), int(home[-1]))
+        queries = _query_rows(asked.probes, int(home[0]), int(home[-1]))
         for start in range(0, len(queries), max(1, room // 2)):
             some = queries[start : start + max(1, room // 2)]
-            vectors = tensor(rows.take(some))
-            for these, other, score in _within(vectors, placed[some], on_device, home, threshold):
+            vectors = tensor(asked.rows.take(some))
+            for these, other, score in _within(vectors, asked.probes[some], on_device, home, threshold):
                 yield some[these], group[other], score
+        progress(min(1.0, (first + room) / len(by_home)))
 
 
 def _query_rows(placed: Probes, low: int, high: int) -> npt.NDArray[np.int64]:
@@ -276,22 +423,20 @@ def measured_recall(
     rows = as_rows(rows)
     drawn = np.sort(np.random.default_rng(seed).choice(len(rows), min(sample, len(rows)), replace=False))
     asked = rows.take(drawn)
-    asked_placed = place(ArrayRows(asked), cells, probes, memory)
+    mine, how = place(ArrayRows(asked), cells, probes, memory), likeness(threshold, rows.dimension)
     true, found = np.zeros(len(drawn), np.int64), np.zeros(len(drawn), np.int64)
     step = max(1, memory // 4 // (4 * rows.dimension))
     for pairs in join.cross_join(asked, rows, threshold, memory // 2):
         other = drawn[pairs.left] != pairs.right
         left, right = pairs.left[other], pairs.right[other]
         near, which = np.unique(right, return_inverse=True)
-        near_placed = np.concatenate(
-            [asked_placed[:0]]
-            + [
-                place(ArrayRows(rows.take(near[start : start + step])), cells, probes, memory // 4)
-                for start in range(0, len(near), step)
-            ]
-        )
-        mine, theirs = asked_placed[left], near_placed[which]
-        met = _queries(mine, theirs) | _queries(theirs, mine)
+        met = np.zeros(len(right), np.bool_)
+        for start in range(0, len(near), step):
+            theirs = place(ArrayRows(rows.take(near[start : start + step])), cells, probes, memory // 4)
+            here = np.flatnonzero((which >= start) & (which < start + step))
+            a, b = left[here], which[here] - start
+            asks = _queries(mine.probes[a], theirs.probes[b]) | _queries(theirs.probes[b], mine.probes[a])
+            met[here] = asks & alike(mine.sketches[a], theirs.sketches[b], how)
         true += np.bincount(left, minlength=len(drawn))
         found += np.bincount(left[met], minlength=len(drawn))
     return _recall(found, true)

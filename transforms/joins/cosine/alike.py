@@ -1,0 +1,131 @@
+"""Rows whose sketches are alike: told on a CPU in a tenth of the time that a product takes, and without the vectors.
+
+What belongs here: how alike sketches must be, and the loop that compares. What does not: sketches
+(`joins/cosine/sketches.py`), which rows are compared, and their cosines (`joins/cosine/cells.py`).
+
+Sketches are alike if they differ in few of the first 256 bits, and in few of all. Both limits lie 2.5 standard
+deviations beyond what pairs at the threshold differ in: one in a hundred of those is missed, and hardly any that is
+nearer. Bits depend on the vectors alone, on every device.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from transforms.joins.cosine.sketches import bits
+from transforms.joins.hamming import intrinsics as lanes
+from transforms.joins.hamming.intrinsics import LANES
+
+Sketches = npt.NDArray[np.uint8]
+_FIRST = 256  # bits
+_MISS = 2.5  # standard deviations
+_WORD = 32
+_ROOM = 1 << 16
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How many bits the sketches of a pair may differ in: in the first words, and in all."""
+
+    words: int
+    first: int
+    all: int
+
+
+def likeness(cosine: float, dimension: int) -> Likeness:
+    """Return how alike sketches of near vectors are.
+
+    Args:
+        cosine: Least cosine of a pair.
+        dimension: Length of a vector.
+    """
+    width = bits(dimension)
+    first = min(_FIRST, width)
+    return Likeness(first // _WORD, _bound(cosine, first), _bound(cosine, width))
+
+
+def _bound(cosine: float, width: int) -> int:
+    share = math.acos(max(-1.0, min(1.0, cosine))) / math.pi
+    return min(width, math.ceil(width * share + _MISS * math.sqrt(width * share * (1 - share))))
+
+
+def alike(left: Sketches, right: Sketches, how: Likeness) -> npt.NDArray[np.bool_]:
+    """Return, row by row, whether two sketches are alike.
+
+    Args:
+        left: uint8 of shape (n, bytes).
+        right: Likewise.
+        how: What counts.
+    """
+    differing = np.bitwise_count(left ^ right)
+    first = differing[:, : how.words * _WORD // 8].sum(axis=1, dtype=np.int64)
+    return np.asarray((first <= how.first) & (differing.sum(axis=1, dtype=np.int64) <= how.all))
+
+
+def by_word(sketches: Sketches) -> tuple[npt.NDArray[np.uint32], int]:
+    """Return sketches laid out to be compared 16 at a time, and the step from word to word.
+
+    Args:
+        sketches: uint8 of shape (n, bytes).
+
+    Returns:
+        uint32 of shape (words × step,): word w of sketch i is at i + w × step.
+    """
+    words = np.ascontiguousarray(sketches).view(np.uint32).T
+    step = words.shape[1] + LANES  # the last ones are read with what follows them
+    made = np.zeros((len(words), step), np.uint32)
+    made[:, : words.shape[1]] = words
+    return made.ravel(), step
+
+
+def pairs_alike(
+    asked: Sketches, others: npt.NDArray[np.uint32], step: int, part: tuple[int, int], how: Likeness
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return which sketches are alike which of a range of others. Runs in one thread, without the GIL.
+
+    Args:
+        asked: uint8 of shape (n, bytes).
+        others: As `by_word` returns them.
+        step: Likewise.
+        part: The first of them that is compared, and the one behind the last.
+        how: What counts.
+    """
+    words = np.ascontiguousarray(asked).view(np.uint32)
+    room = _ROOM
+    while True:
+        row, other = np.empty(room, np.int64), np.empty(room, np.int64)
+        found = _pairs(words, others, step, part, (how.words, np.uint32(how.first), how.all), row, other)
+        if found <= room:
+            return row[:found].copy(), other[:found].copy()
+        room = found
+
+
+@nb.njit(nogil=True, cache=True)
+def _pairs(asked, others, step, part, how, row, other):  # noqa: ANN001, ANN202
+    """Write the pairs that are alike, as many as fit, and return the count of all."""
+    (low, high), (words, first, most) = part, how
+    found, total = 0, asked.shape[1]
+    flat = asked.ravel()
+    for i in range(len(asked)):
+        one = i * total
+        for j in range(low, high, LANES):
+            if words == 8:
+                near = lanes.sieved(flat, one, 1, others, j, step, first, (0, 1, 2, 3, 4, 5, 6, 7))
+            else:
+                near = lanes.sieved(flat, one, 1, others, j, step, first, (0, 1, 2, 3))
+            if high - j < LANES:
+                near &= (1 << (high - j)) - 1
+            while near:
+                k = j + lanes.lowest(near)
+                near &= near - 1
+                differing = 0
+                for word in range(total):
+                    differing += np.int64(lanes.popcount(np.uint32(flat[one + word] ^ others[k + word * step])))
+                if differing <= most:
+                    if found < len(row):
+                        row[found], other[found] = i, k
+                    found += 1
+    return found
