@@ -16,6 +16,11 @@ from tests.benchmarks import warehouse
 CHANGED = ("catalog.samples", "provenance.sources", "reports.duplicate_frequency")
 """The tables that each version makes, and that say which one did, beside `warehouse.versions` and `.tables`."""
 _MARKED = {"catalog.samples": "caption", "provenance.sources": "caption", "reports.duplicate_frequency": "band"}
+_ALL = """
+    select caption from catalog.samples where caption like 'of version %' union all
+    select caption from provenance.sources where caption like 'of version %' union all
+    select band from reports.duplicate_frequency where band like 'of version %'
+"""
 _SMALL = """
     create table catalog.samples (sample_id ubigint, dataset varchar, caption varchar);
     create table fingerprints.images as select range::ubigint as sample_id from range(100);
@@ -93,6 +98,7 @@ def read(
     stop: Any,  # noqa: ANN401 -- an event
     told: Any,  # noqa: ANN401 -- a queue
     ready: Any = None,  # noqa: ANN401 -- a semaphore
+    queries: int = 1,
     pause_s: float = 0,
 ) -> None:
     """Open the newest version again and again, and see that all of its tables are of one version.
@@ -101,27 +107,24 @@ def read(
         home: The folder of the warehouse.
         address: The lake. None: the file is read.
         stop: An event that ends it.
-        told: A queue, which gets how often it was opened, and what was wrong.
-        ready: A semaphore, which is told when it was opened first.
-        pause_s: Seconds between closing it and opening it again.
+        told: A queue, which gets how many queries were answered, and what was wrong.
+        ready: A semaphore, which is told of the first answer.
+        queries: How many are asked before it is closed and opened again.
+        pause_s: Seconds between two of them.
     """
-    opened, wrong = 0, list[str]()
-    while not stop.is_set() or not opened:
+    answered, wrong = 0, list[str]()
+    while not stop.is_set() or not answered:
         try:
             with lake.open_published(home, address) as con:
-                con.execute("set enable_progress_bar = false")
                 [(version,)] = con.execute("select max(version) from warehouse.versions").fetchall()
-                found = con.execute(
-                    "select caption from catalog.samples where caption like 'of version %' union all "
-                    "select caption from provenance.sources where caption like 'of version %' union all "
-                    "select band from reports.duplicate_frequency where band like 'of version %'"
-                ).fetchall()
-            if found != [(f"of version {version}",)] * 3:
-                wrong.append(f"mixed: {version}, {found}")
-            opened += 1
-            if ready is not None and opened == 1:
-                ready.release()
-            stop.wait(pause_s)
+                for _ in range(queries):
+                    if (found := con.execute(_ALL).fetchall()) != [(f"of version {version}",)] * 3:
+                        wrong.append(f"mixed: {version}, {found}")
+                    answered += 1
+                    if ready is not None and answered == 1:
+                        ready.release()
+                    if stop.wait(pause_s):
+                        break
         except Exception as error:
             wrong.append(f"{type(error).__name__}: {error}")
-    told.put((opened, wrong))
+    told.put((answered, wrong))

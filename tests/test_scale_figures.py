@@ -54,7 +54,7 @@ def test_every_figure_has_a_value_and_finds_what_was_planted(monkeypatch: pytest
     assert parts["derive_20m_s"]["pictures"] == (2_000 if hash_only() else 40)
     assert parts["derive_20m_s"]["clusters"] > 2
     assert parts["publish_new_shard_s"]["rows"] == 2_500
-    assert parts["lake_vs_file"]["opened"] >= scale.scale_lake.READERS and parts["lake_vs_file"]["lake_mb"] > 0
+    assert parts["lake_vs_file"]["answers"] >= scale.scale_lake.READERS and parts["lake_vs_file"]["lake_mb"] > 0
     assert set(parts["commit_growth"]) >= {"fewer_s", "more_s", "more_peak_gb"}
 
 

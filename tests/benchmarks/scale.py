@@ -259,7 +259,7 @@ def figures(sizes: Sizes) -> tuple[Figure, ...]:
             "ratio",
             "<= 2",
             f"the same tables of a warehouse with {sizes.clusters:,} repeated pictures, published as a file; each with "
-            f"{scale_lake.READERS} readers that open it meanwhile, none of which may see an error or a mixed version"
+            f"{scale_lake.READERS} readers, none of which may see an error or a mixed version: the least of five"
             + whole("a million"),
             partial(_lake_beside_file, sizes.clusters),
         ),

@@ -43,6 +43,16 @@ def tables(con: duckdb.DuckDBPyConnection, database: str) -> dict[str, str | Non
     )
 
 
+def holds_anything(con: duckdb.DuckDBPyConnection, database: str) -> bool:
+    """Return whether a database has a table, a view or a macro.
+
+    Args:
+        con: A connection that has it attached.
+        database: What it is called.
+    """
+    return bool(tables(con, database) or _views(con, database) or _callables(con, database))
+
+
 def replace(con: duckdb.DuckDBPyConnection, lake: str, built: str, written: Sequence[str]) -> None:
     """Give a lake the definitions of a database, and the rows of some of its tables.
 
@@ -54,12 +64,15 @@ def replace(con: duckdb.DuckDBPyConnection, lake: str, built: str, written: Sequ
     """
     said, there = tables(con, built), tables(con, lake)
     views, views_there = _views(con, built), _views(con, lake)
+    stages = _stages(con, built)  # other schemas of a lake are somebody's own
     for name in there.keys() - said.keys():
-        con.execute(f"drop table {lake}.{_name(name)}")
+        if name.partition(".")[0] in stages:
+            con.execute(f"drop table {lake}.{_name(name)}")
     for name in views_there.keys() - views.keys():
-        con.execute(f"drop view {lake}.{_name(name)}")
-    for schema in dict.fromkeys(name.partition(".")[0] for name in [*said, *views]):
-        con.execute(f'create schema if not exists {lake}."{schema}"')
+        if name.partition(".")[0] in stages:
+            con.execute(f"drop view {lake}.{_name(name)}")
+    for stage in stages:
+        con.execute(f'create schema if not exists {lake}."{stage}"')
     functions, functions_there = _callables(con, built), _callables(con, lake)
     _replace_functions(con, lake, functions, functions_there)  # before the views, which call them
     columns = _column_comments(con, built)
@@ -74,6 +87,13 @@ def replace(con: duckdb.DuckDBPyConnection, lake: str, built: str, written: Sequ
             con.execute(f"create or replace view {lake}.{_name(name)} as {definition}")
             _comment(con, "view", f"{lake}.{_name(name)}", about)
     _replace_macros(con, lake, functions, functions_there)  # after the tables, which they read
+
+
+def _stages(con: duckdb.DuckDBPyConnection, database: str) -> list[str]:
+    found = (
+        "select schema_name from duckdb_schemas() where database_name = ? and not internal and schema_name <> 'main'"
+    )
+    return [name for (name,) in con.execute(f"{found} order by 1", [database]).fetchall()]
 
 
 def _replace_functions(

@@ -8,7 +8,7 @@ what that version was in `warehouse.versions`, as numbers alone would not tell a
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -178,7 +178,8 @@ def _write(con: duckdb.DuckDBPyConnection, version: publishing.Version, address:
 
 def _changed(con: duckdb.DuckDBPyConnection, version: publishing.Version, address: LakeAddress) -> Publication | None:
     """Write what differs within a transaction. Returns None if the lake has the version."""
-    before, after = _versions(con, NAME), _versions(con, BUILT)
+    tables, there = definitions.tables(con, BUILT), definitions.tables(con, NAME)
+    before, after = _versions(con, NAME, there), _versions(con, BUILT, tables)
     if before:
         newest = max(before)
         _require_same_warehouse(address, before, after)
@@ -189,12 +190,12 @@ def _changed(con: duckdb.DuckDBPyConnection, version: publishing.Version, addres
             )
         if newest == version.number:
             return None
-    made, wanted = _made(con, NAME), _made(con, BUILT)
-    tables = definitions.tables(con, BUILT)
-    same = definitions.tables(con, NAME).keys() & tables.keys()
+    elif definitions.holds_anything(con, NAME):
+        raise LakeRefused(f"{address} holds other tables than a warehouse's; set publishing.target to a new place")
+    made, wanted = _made(con, NAME, there), _made(con, BUILT, tables)
     unchanged = {
         name
-        for name in same
+        for name in there.keys() & tables.keys()
         if (by := wanted.get(name, -1)) == made.get(name) and by in before and before[by] == after.get(by)
     }
     definitions.replace(con, NAME, BUILT, [name for name in tables if name not in unchanged])
@@ -214,15 +215,15 @@ def _require_same_warehouse(address: LakeAddress, before: _Versions, after: _Ver
         )
 
 
-def _versions(con: duckdb.DuckDBPyConnection, database: str) -> _Versions:
-    if "warehouse.versions" not in definitions.tables(con, database):
+def _versions(con: duckdb.DuckDBPyConnection, database: str, tables: Collection[str]) -> _Versions:
+    if "warehouse.versions" not in tables:
         return {}
     what = "version, epoch_us(published_at), run_id, recipe, settings_hash"
     rows = con.execute(f"select {what} from {database}.warehouse.versions").fetchall()  # noqa: S608
     return {row[0]: row[1:] for row in rows}
 
 
-def _made(con: duckdb.DuckDBPyConnection, database: str) -> dict[str, int]:
-    if "warehouse.tables" not in definitions.tables(con, database):
+def _made(con: duckdb.DuckDBPyConnection, database: str, tables: Collection[str]) -> dict[str, int]:
+    if "warehouse.tables" not in tables:
         return {}
     return dict(con.execute(f"select table_name, made_in from {database}.warehouse.tables").fetchall())  # noqa: S608

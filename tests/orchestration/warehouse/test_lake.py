@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -133,6 +134,16 @@ def definitions(con: duckdb.DuckDBPyConnection) -> list[list[tuple]]:
     ]
 
 
+@contextmanager
+def attached(address: LakeAddress) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a lake with SQLite as somebody does who writes into it."""
+    with duckdb.connect(config=duckdb_extensions.NOTHING_FETCHED) as con:
+        duckdb_extensions.load(con, address, None)
+        con.execute(f"attach '{address}' as lake (data_path '{address.catalog}.files')")
+        con.execute("use lake")
+        yield con
+
+
 @pytest.mark.parametrize("kind", ["sqlite", _POSTGRES, "s3"])
 def test_a_lake_has_what_the_file_has(whole: list[publishing.Version], places: _Places, store: None, kind: str) -> None:
     address = places.address(kind, f"same_{kind}")
@@ -251,7 +262,7 @@ def test_eight_readers_see_whole_versions_during_publishes(
     results = [told.get(timeout=PATIENCE_S) for _ in readers]
     for reader in readers:
         reader.join(PATIENCE_S)
-    assert [wrong for _, wrong in results] == [[]] * 8 and all(opened for opened, _ in results)
+    assert [wrong for _, wrong in results] == [[]] * 8 and all(answered for answered, _ in results)
 
 
 def test_old_versions_go_when_their_readers_had_time(versions: list[publishing.Version], places: _Places) -> None:
@@ -291,6 +302,12 @@ def test_a_lake_that_would_be_mixed_up_is_refused(
     with pytest.raises(lake.LakeRefused, match=r"mine\.parquet lies where the data of a new lake would"):
         bring_up(versions[0], taken)
     assert mine.read_bytes() == b"mine"
+    foreign = places.address("sqlite", "foreign")
+    Path(foreign.catalog).parent.mkdir()
+    with attached(foreign) as con:
+        con.execute("create table mine as select 1 as a")
+    with pytest.raises(lake.LakeRefused, match="holds other tables than a warehouse's"):
+        bring_up(versions[0], foreign)
     moved = LakeAddress.read(str(address), str(tmp_path / "elsewhere"))
     with pytest.raises(lake.LakeUnavailable, match=r"has its data elsewhere; correct publishing\.data_path"):
         bring_up(versions[1], moved)
@@ -301,6 +318,9 @@ def test_tables_views_and_macros_that_are_gone_go(
 ) -> None:
     address = places.address("sqlite", "gone")
     bring_up(versions[0], address)
+    with attached(address) as con:
+        con.execute("create schema own")
+        con.execute("create table own.notes as select 'mine' as note")
     changed = publishing.Version(2, tmp_path / "changed.duckdb")
     changed.path.write_bytes(versions[1].path.read_bytes())
     changed.path.chmod(0o644)
@@ -315,7 +335,8 @@ def test_tables_views_and_macros_that_are_gone_go(
         con.execute("drop table reports.duplicate_frequency")
     bring_up(changed, address)
     with lake.connect(address) as con, publishing.open_version(changed) as file:
-        assert definitions(con) == definitions(file) and tables(con) == tables(file)
+        assert con.execute("from own.notes").fetchall() == [("mine",)]
+        assert {name: rows for name, rows in tables(con).items() if name != "own.notes"} == tables(file)
         assert con.execute("select captions(3), one_more(3)").fetchall() == [(4, 5)]
 
 
