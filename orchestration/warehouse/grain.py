@@ -6,7 +6,8 @@ What belongs here: refusing such a SELECT by its text. What does not: holding th
 Each row of such a model belongs to one shard, the one in its `sample_id`. It depends on the rows that its inputs have
 of the same shard, and on inputs that belong to no shard, such as the settings; if one of these changes, the table is
 built as a whole. So the model reads facts that say which shard a row belongs to (`TableDefinition.shard_of`), landing
-metadata, and other models of this grain, and meets one with the other by `sample_id` or by shard.
+metadata, and other models of this grain, and meets one with the other by `sample_id` or by shard. A view of this grain
+has no rows to replace; its promises are checked for the rows of changed shards alone.
 """
 
 from collections.abc import Sequence
@@ -37,16 +38,13 @@ _ACROSS = {
 }
 
 
-def refusal(query: exp.Query, *, view: bool, outputs: Sequence[str] | None) -> str | None:
+def refusal(query: exp.Query, outputs: Sequence[str] | None) -> str | None:
     """Return why a SELECT cannot have the grain of a shard, or None.
 
     Args:
         query: The SELECT.
-        view: Whether it is a view, which has no rows to replace.
         outputs: Its columns, or None if the text does not name them.
     """
-    if view:
-        return "is no view: remove `as: view`"
     if outputs is None or "sample_id" not in outputs:
         return "must name a column sample_id, which says what shard a row belongs to: add it"
     for kind, does in _ACROSS.items():

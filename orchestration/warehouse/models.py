@@ -181,7 +181,7 @@ def _read(path: Path, folder: Path, text: str) -> Model:
         raise ModelError(
             f"{path}: a view cannot read {', '.join(sorted(inputs))}, which readers lack; remove `as: view`"
         )
-    if header.by_shard and (why := grain.refusal(query, view=header.view, outputs=_outputs(query))):
+    if header.by_shard and (why := grain.refusal(query, _outputs(query))):
         raise ModelError(f"{path}: {grain.DECLARED} {why}, or leave the grain out")
     return Model(
         stage=stage,

@@ -78,6 +78,7 @@ class VersionPlan:
             landed: The shards that have rows.
         """
         anew = {model.name for model in self.models}.difference(copied.unchanged)
+        views = {model.name for model in self.models if model.view}
         found = {}
         for name, made_by in self.recipes.tables.items():
             before = self.made.get(name)
@@ -85,7 +86,7 @@ class VersionPlan:
                 continue  # it stays as a version of an older release has it
             shared = self.recipes.shared.get(name, "")
             shards = before.shards if before and name not in anew else {}
-            if shared and name in anew:
+            if shared and name in anew and name not in views:
                 changed = copied.replaced.get(name)
                 stay = before.shards if before and changed is not None else {}
                 shards = {each: number if changed is None or each in changed else stay[each] for each in landed}
@@ -239,7 +240,8 @@ class _Tables:
             return
         self._control = replacement.control(self._con, changed, number)
         shards = changed if self._control is None else changed | {self._control}
-        read = replacement.read_for({model.name: model for model in self._models}, self._copied.replaced.keys())
+        tables = {model.name: model for model in self._models if not model.view}
+        read = replacement.read_for(tables, self._copied.replaced.keys() & tables.keys())
         with replacement.attached(self._con, path, read, self._inputs, shards):
             yield
 
@@ -247,11 +249,13 @@ class _Tables:
         if model.name in self._copied.names:
             unknown = [name for name in model.inputs if name not in self.columns]
             build.provide_columns(self._con, unknown, self._inputs)
-            if shards := self._copied.replaced.get(model.name):
-                self.rows[model.name] = replacement.replace_rows(self._con, model, shards, self._control)
+            shards = self._copied.replaced.get(model.name)
+            if shards and not model.view:
+                replacement.replace_rows(self._con, model, shards, self._control)
+            self.rows[model.name] = build.count_rows(self._con, model)
+            if shards:
                 self.audits += build.audit(self._con, model, replacement.within(shards))
             else:
-                self.rows[model.name] = build.count_rows(self._con, model)
                 self.audits += build.audit_unchanged(self._con, model)
             done = unknown
         else:

@@ -4,6 +4,7 @@
 -- folded, as DuckDB has no NFKC. A caption of punctuation or emoji alone keeps them, with its white space collapsed; one
 -- of white space alone is no caption.
 -- as: view
+-- grain: shard
 -- unique: sample_id
 -- not_null: sample_id
 -- column sample_id: the training row

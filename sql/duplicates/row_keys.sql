@@ -11,7 +11,7 @@
 with texts as (
     select
         sample_id,
-        url_trimmed(url) as trimmed,
+        regexp_matches(url, '[^\s\p{Z}\p{Cc}]') as has_url,
         normalised_url(url) as normalised_url,
         normalised_caption(caption) as normalised
     from catalog.samples
@@ -20,6 +20,6 @@ with texts as (
 
 select
     sample_id,
-    if(trimmed <> '', md5_number_lower(normalised_url), null) as url_number,
+    if(has_url, md5_number_lower(normalised_url), null) as url_number,
     md5_number_lower(md5(normalised)) as caption_number
 from texts

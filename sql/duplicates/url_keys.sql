@@ -7,6 +7,7 @@
 -- visible ASCII is escaped. Path and query keep their case. A host in Unicode and its punycode stay two, and so do /a/../b
 -- and /b. URLs of other schemes and texts without a host are compared as they are, trimmed; blanks alone are no URL.
 -- as: view
+-- grain: shard
 -- unique: sample_id
 -- not_null: sample_id, url
 -- column sample_id: the training row
@@ -16,4 +17,4 @@
 
 select sample_id, url, url_host(url) as url_host, normalised_url(url) as normalised_url
 from catalog.samples
-where url is not null and not recalled and url_trimmed(url) <> ''
+where not recalled and regexp_matches(url, '[^\s\p{Z}\p{Cc}]')

@@ -75,8 +75,8 @@ def attached(
         path.unlink()
 
 
-def replace_rows(con: duckdb.DuckDBPyConnection, model: Model, shards: Collection[int], unchanged: int | None) -> int:
-    """Replace the rows of some shards in a table, and return how many rows the table has then.
+def replace_rows(con: duckdb.DuckDBPyConnection, model: Model, shards: Collection[int], unchanged: int | None) -> None:
+    """Replace the rows of some shards in a table.
 
     Args:
         con: Open on a build, with what `attached` attached.
@@ -99,7 +99,6 @@ def replace_rows(con: duckdb.DuckDBPyConnection, model: Model, shards: Collectio
     con.execute(f"delete from {model.name} where {within(shards)}")  # noqa: S608
     con.execute(f"insert into {model.name} from {_ROWS}.{model.name} where {within(shards)}")
     con.commit()
-    return build.count_rows(con, model)
 
 
 def read_for(models: Mapping[str, Model], chosen: Collection[str]) -> list[Model]:

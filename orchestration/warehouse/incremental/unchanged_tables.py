@@ -179,6 +179,8 @@ def find(
             return Copied()
         stays = sum(count for name, count in rows if name in copied.names)
         for name, shards in copied.replaced.items():
+            if (name,) in views:
+                continue
             [(count,)] = con.execute(f"select count(*) from {name} where {within(shards)}").fetchall()  # noqa: S608
             stays -= count
     return copied if 2 * stays >= sum(count for _, count in rows) else Copied()
