@@ -21,7 +21,7 @@ FIGURES = {
     "fingerprint": "fingerprint_memory_growth fingerprint_rerun_s",
     "hamming": "hamming_recall hamming_vs_lance hamming_vs_duckdb hamming_vs_faiss hamming_vs_imagededup "
     "hamming_growth hamming_10m_s hamming_10m_gb hamming_skew hamming_skew_banded",
-    "cosine": "cosine_efficiency cosine_cells_recall cosine_gpu_share",
+    "cosine": "cosine_efficiency cosine_cells_recall cosine_cells_1m_s cosine_gpu_share",
     "clusters": "clusters_vs_scipy clusters_scale cluster_purity pair_precision pair_recall pair_recall_by_edit",
     "duplicates": "duplicates_new_shard",
     "match": "match_vs_matmul match_all_views_vs_matmul match_new_tenth verify_pairs_per_s_core",

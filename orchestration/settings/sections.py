@@ -59,7 +59,12 @@ class Joins(Section):
     cells: int | None = Field(
         None, ge=1, description="Cells of the approximate join. None: the square root of the count of pictures."
     )
-    probes: int = Field(8, ge=1, description="Cells in which each picture is searched for.")
+    probes: int = Field(
+        64,
+        ge=1,
+        description="Cells in which each picture is searched for: more find more, and take longer. "
+        "`duplicates.methods` says what is found.",
+    )
     recall_sample: int = Field(
         1_000, ge=1, description="Pictures compared with all others to measure the recall of the approximate join."
     )

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tests.benchmarks.alone import Result, alone, peak_gb
 from tests.benchmarks.data import vectors
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest, say
 from transforms.joins.cosine import cells as cosine_cells
@@ -18,7 +19,8 @@ _ROWS, _GPU_ROWS, _COPIES = 100_000, 1_000_000, 100
 _ROUNDS = 3 if FULL else 1
 _BLOCK = 8192  # rows and columns of a large block of a bare product
 _CELL_ROWS = 200_000 if FULL else 50_000
-_CELLS, _FITTED, _PROBES, _SAMPLE, _NEAR = math.isqrt(_CELL_ROWS), 40, 8, 1_000, 0.5  # the pipeline's defaults
+_CELLS, _FITTED, _PROBES, _SAMPLE, _NEAR = math.isqrt(_CELL_ROWS), 40, 64, 1_000, 0.5  # the pipeline's defaults
+_MANY, _BUDGET, _FOUND = 1_000_000 if FULL else 50_000, 128 if FULL else 64, 0.95
 
 
 def _planted(count: int) -> npt.NDArray[np.float32]:
@@ -124,6 +126,31 @@ def _cells() -> Measured:
     return Measured(recall.share, parts)
 
 
+def joined_in_cells(count: int, probes: int) -> Result:
+    """Join vectors in cells, and measure what the join finds: the seconds include fitting the cells.
+
+    Raises AssertionError for less than _FOUND.
+    """
+    warm = _copied(2_000)
+    list(cosine_cells.self_join(warm, _NEAR, Cells.fit(warm, 10, 0, 400), 2))
+    rows, known = _copied(count), math.isqrt(count)
+    before, began = peak_gb(), time.perf_counter()
+    cells = Cells.fit(rows, known, 0, _FITTED * known)
+    fitted = time.perf_counter()
+    pairs = sum(len(batch) for batch in cosine_cells.self_join(rows, _NEAR, cells, probes))
+    done = time.perf_counter()
+    found = {"s": done - began, "fit_s": fitted - began, "pairs": pairs, "cells": known, "probes": probes}
+    recall = measured_recall(rows, _NEAR, cells, probes, _SAMPLE, 0)
+    if recall.share is None or recall.share < _FOUND:
+        raise AssertionError(f"{recall.share} of the near pairs are found, after {found}")
+    return found | {"recall": recall.share, "low": recall.low, "high": recall.high, "before_gb": before}
+
+
+def _many_in_cells() -> Measured:
+    found = alone(joined_in_cells, _MANY, _BUDGET)
+    return Measured(found.pop("s"), found)
+
+
 def _gpu_share() -> Measured:
     if not torch.cuda.is_available():
         raise NotMeasured("no CUDA device")
@@ -157,6 +184,15 @@ FIGURES = (
         f"the exact join of {_CELL_ROWS:,} × 512 at cosine {_NEAR}, half copies of the others, at cosines from there "
         f"to 1; measured on {_SAMPLE:,}; brute_force: on all; speedup: fitting the cells included",
         _cells,
+    ),
+    Figure(
+        "cosine_cells_1m_s",
+        "s",
+        "<= 240",
+        f"nothing: {_MANY:,} × 512 of the same kind, fitting the cells included; fails if less than {_FOUND} of the "
+        f"near pairs are found, by {_SAMPLE:,} rows compared with all"
+        + ("" if FULL else "; RAISONNE_BENCH_FULL=1 measures a million"),
+        _many_in_cells,
     ),
     Figure(
         "cosine_gpu_share",

@@ -196,6 +196,26 @@ def gather(rows, order, start, stop, words, stride):  # noqa: ANN001, ANN201
 
 
 @nb.njit(nogil=True, cache=True)
+def pick(rows, index, order, picked, numbers):  # noqa: ANN001, ANN201
+    """Write some rows and their indices one behind the other.
+
+    Args:
+        rows: uint64 of shape (4 × n,), two words in one.
+        index: The index of each row.
+        order: Which rows.
+        picked: uint64 of shape (4 × rows,), written.
+        numbers: Written, the index of each.
+    """
+    for i in range(len(order)):
+        if i + _AHEAD < len(order):
+            lanes.prefetch(rows, 4 * np.int64(order[i + _AHEAD]))
+        row = np.int64(order[i])
+        for word in range(4):
+            picked[4 * i + word] = rows[4 * row + word]
+        numbers[i] = index[row]
+
+
+@nb.njit(nogil=True, cache=True)
 def cut(starts):  # noqa: ANN001, ANN201
     """Return the runs and tiles of sorted rows: value, start and first of `RowRuns`."""
     total = np.int64(starts[-1])

@@ -95,13 +95,15 @@ class HashPartition:
         kernels.count(values, starts)
         workers.share(lambda low, high: kernels.sort(values, starts, low, high, order), 2**cut.width)
 
+        flat = rows.ravel()
+
         def write(start: int, stop: int) -> None:
+            picked, numbers = np.empty(_WRITTEN * ROW // 8, np.uint64), np.empty(_WRITTEN, self._integer)
             for first in range(start, stop, _WRITTEN):
                 some = order[first : min(stop, first + _WRITTEN)]
-                _write(self._rows.fileno(), rows[some], ROW * (place + first))
-                _write(
-                    self._index.fileno(), index[some].astype(self._integer), self._integer.itemsize * (place + first)
-                )
+                kernels.pick(flat, index, some, picked, numbers)
+                _write(self._rows.fileno(), picked[: len(some) * ROW // 8], ROW * (place + first))
+                _write(self._index.fileno(), numbers[: len(some)], self._integer.itemsize * (place + first))
 
         workers.share(write, len(rows))
         for part, (start, stop) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
