@@ -11,15 +11,16 @@ the snapshot names the version.
 from orchestration.warehouse.lake.attaching import LakeUnavailable, NotInLake, trouble
 from orchestration.warehouse.lake.duckdb_extensions import NoLakeExtension, installed, require
 from orchestration.warehouse.lake.reading import NAME, connect, cursor, data_folder, numbers, open_published
-from orchestration.warehouse.lake.writing import LakeRefused, Publication, bring_up, follow
+from orchestration.warehouse.lake.writing import LakeNotKept, LakeRefused, WrittenVersion, bring_up, follow
 
 __all__ = [
     "NAME",
+    "LakeNotKept",
     "LakeRefused",
     "LakeUnavailable",
     "NoLakeExtension",
     "NotInLake",
-    "Publication",
+    "WrittenVersion",
     "bring_up",
     "connect",
     "cursor",

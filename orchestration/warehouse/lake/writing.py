@@ -32,6 +32,7 @@ from orchestration.warehouse.lake.attaching import (
 )
 from orchestration.warehouse.lake.reading import AUTHOR
 from orchestration.warehouse.publishing import NotPublished
+from transforms.readable import first_line
 
 BUILT = "built"
 """What the versioned file is called that a lake is brought up to."""
@@ -45,8 +46,12 @@ class LakeRefused(RuntimeError):
     """A version is not published to a lake, because what is there would be lost or mixed up."""
 
 
+class LakeNotKept(RuntimeError):
+    """A lake has the version, but old versions or files of it could not be removed."""
+
+
 @dataclass(frozen=True)
-class Publication:
+class WrittenVersion:
     """What a publish wrote into a lake.
 
     Attributes:
@@ -68,7 +73,7 @@ def bring_up(
     grace: timedelta,
     memory: str,
     spill: Path | None = None,
-) -> Publication | None:
+) -> WrittenVersion | None:
     """Publish a version to a lake, if the lake does not have it yet, and remove old versions from it.
 
     Args:
@@ -85,6 +90,7 @@ def bring_up(
     Raises:
         LakeRefused: If the lake belongs to another warehouse or is newer, or a new one's folder is not empty.
         LakeUnavailable: If it cannot be reached.
+        LakeNotKept: If the version is there, but old ones cannot be removed.
         NoLakeExtension: If an extension is missing.
         duckdb.Error: If the versioned file cannot be read.
     """
@@ -95,13 +101,17 @@ def bring_up(
         con.execute(f"attach {quoted(str(version.path))} as {BUILT} (read_only)")
         with reaching(address):
             written = _write(con, version, address)
+        try:
             upkeep.remove_old_versions(con, keep=keep, grace=grace)
             if written is not None:
                 upkeep.remove_orphans(con, grace=grace)
+        except duckdb.Error as error:
+            told = f"{address} has version {version.number}, but what is old could not be removed"
+            raise LakeNotKept(f"{told}: {first_line(error)}; the next run tries again") from None
     return written
 
 
-def follow(home: Path, settings: Publishing, memory: str) -> Publication | None:
+def follow(home: Path, settings: Publishing, memory: str) -> WrittenVersion | None:
     """Bring the lake of the settings, if there is one, up to the current version of a home. See `bring_up`.
 
     Args:
@@ -113,6 +123,7 @@ def follow(home: Path, settings: Publishing, memory: str) -> Publication | None:
         LakeRefused: likewise; the message says what stands, as for the others.
         LakeUnavailable: likewise.
         NoLakeExtension: likewise.
+        LakeNotKept: likewise, and the lake has the version.
     """
     address, version = settings.lake, publishing.current(home)
     if address is None or version is None:
@@ -158,7 +169,7 @@ def _new_folder(con: duckdb.DuckDBPyConnection, address: LakeAddress) -> str:
     return data
 
 
-def _write(con: duckdb.DuckDBPyConnection, version: publishing.Version, address: LakeAddress) -> Publication | None:
+def _write(con: duckdb.DuckDBPyConnection, version: publishing.Version, address: LakeAddress) -> WrittenVersion | None:
     con.begin()
     try:
         if (written := _changed(con, version, address)) is None:
@@ -176,7 +187,9 @@ def _write(con: duckdb.DuckDBPyConnection, version: publishing.Version, address:
     return written
 
 
-def _changed(con: duckdb.DuckDBPyConnection, version: publishing.Version, address: LakeAddress) -> Publication | None:
+def _changed(
+    con: duckdb.DuckDBPyConnection, version: publishing.Version, address: LakeAddress
+) -> WrittenVersion | None:
     """Write what differs within a transaction. Returns None if the lake has the version."""
     tables, there = definitions.tables(con, BUILT), definitions.tables(con, NAME)
     before, after = _versions(con, NAME, there), _versions(con, BUILT, tables)
@@ -199,7 +212,7 @@ def _changed(con: duckdb.DuckDBPyConnection, version: publishing.Version, addres
         if (by := wanted.get(name, -1)) == made.get(name) and by in before and before[by] == after.get(by)
     }
     definitions.replace(con, NAME, BUILT, [name for name in tables if name not in unchanged])
-    return Publication(
+    return WrittenVersion(
         version.number,
         tuple(name for name in tables if name not in unchanged),
         tuple(name for name in tables if name in unchanged),

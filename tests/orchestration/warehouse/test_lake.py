@@ -95,7 +95,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     running.stop()
 
 
-def bring_up(version: publishing.Version, address: LakeAddress, grace: timedelta = _LONG) -> lake.Publication | None:
+def bring_up(version: publishing.Version, address: LakeAddress, grace: timedelta = _LONG) -> lake.WrittenVersion | None:
     return lake.bring_up(version, address, keep=2, grace=grace, memory="1GB")
 
 
