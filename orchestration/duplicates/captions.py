@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestration.catalog import samples_view
 from orchestration.duplicates import kept_captions
@@ -64,7 +65,13 @@ def update(facts: Facts, settings: Settings) -> dict:
 
 
 def _landed(facts: Facts) -> pa.Table:
-    return facts["landing_shards"].read(kept_captions.STATE).sort_by("shard_id")
+    """Return what tells the deliveries of captions apart. Rows that are listed from a dump come with the dump."""
+    dump = "images_size", "images_mtime_ns"
+    landed = facts["landing_shards"].read([*kept_captions.STATE, *dump]).sort_by("shard_id")
+    for name in dump:
+        at = landed.schema.get_field_index(column := name.replace("images", "metadata"))
+        landed = landed.set_column(at, column, pc.coalesce(landed[column], landed[name]))
+    return landed.select(kept_captions.STATE)
 
 
 def _recipe(settings: Settings, landed: pa.Table) -> str:

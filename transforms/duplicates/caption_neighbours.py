@@ -1,25 +1,31 @@
 """All captions near some given ones, found in one pass over the words of all.
 
-What belongs here: the words by which near captions are found, the pass. What does not: what follows from it for groups
+What belongs here: the keys by which near captions are found, the pass. What does not: what follows from it for groups
 (`duplicates/caption_changes.py`), grouping all captions (`duplicates/caption_groups.py`).
 
-A caption near one of L words shares at least tL of them, t being the least Jaccard similarity, and so has one of any
-L - tL + 1 (see `duplicates/rare_words.py`). Here only the given captions choose such words, their rarest ones; of the
-others every word is looked at. So what counts as rare may be a guess: it changes the time, never the result.
+A caption near one of L words shares at least tL of them, t being the least Jaccard similarity. In any order of the L
+words the first shared one is among the first L - tL + 1, the second among the first L - tL + 2 (see
+`duplicates/rare_words.py`). Here only the given captions choose words, their rarest ones: a key is one word, or a pair
+where many captions have it. Of the others every word and every pair is looked at. So what counts as rare may be a
+guess: it changes the time, never the result.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from transforms.duplicates.caption_words import WordSets, jaccard_of
+from transforms.duplicates.caption_words import WordSets, jaccard_of, mixed
 from transforms.duplicates.rare_words import least_shared
 from transforms.joins.hamming.intrinsics import popcount
 
+FREQUENT = 64  # captions of a sample that have a word at most for it to be a key by itself
 _FILTER = 1 << 23  # bits, so that it stays in the cache
 _COUNTERS = 1 << 22
+Hashes = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,27 @@ class Neighbours:
         similarity: Of the two.
     """
 
-    probe: npt.NDArray[np.int64]
-    row: npt.NDArray[np.int64]
+    probe: Numbers
+    row: Numbers
     similarity: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """Keys in buckets, with the caption that has each, where each bucket begins, and a bit for each key."""
+
+    keys: Hashes
+    owner: Numbers
+    begins: npt.NDArray[np.int32]
+    bits: Hashes
+
+    @classmethod
+    def of(cls, keys: Hashes, owner: Numbers) -> "_Keys":
+        buckets = 1 << (4 * len(keys)).bit_length()
+        bucket = keys % np.uint64(buckets)
+        order = np.argsort(bucket, kind="stable")
+        begins = np.searchsorted(bucket[order], np.arange(buckets + 1, dtype=np.uint64)).astype(np.int32)
+        return cls(keys[order], owner[order], begins, _bits(keys))
 
 
 @dataclass
@@ -44,40 +68,36 @@ class Probes:
     Attributes:
         sets: Their words.
         threshold: Least similarity of near captions.
-        words: uint64, sorted: those by which near captions are found, each once for each caption that chose it.
-        owner: The caption that chose each.
-        seen: A bit for each of `words`, by its lowest bits.
-        comparisons: How many pairs were compared so far.
+        words: Keys of one word.
+        pairs: Keys of two.
+        paired: A bit for each word of `pairs`.
+        comparisons: How many captions were compared so far.
     """
 
     sets: WordSets
     threshold: float
-    words: npt.NDArray[np.uint64]
-    owner: npt.NDArray[np.int64]
-    seen: npt.NDArray[np.uint64]
+    words: _Keys
+    pairs: _Keys
+    paired: Hashes
     comparisons: int = 0
 
     @classmethod
-    def of(cls, sets: WordSets, threshold: float, uses: npt.NDArray[np.uint32]) -> "Probes":
-        """Choose the words by which near captions are found.
+    def of(cls, sets: WordSets, threshold: float, uses: npt.NDArray[np.uint32], frequent: int = FREQUENT) -> "Probes":
+        """Choose the keys by which near captions are found.
 
         Args:
             sets: The words of the given captions.
             threshold: Least similarity of near captions.
             uses: How many captions have a word, as `count_words` counts, of any sample of captions.
+            frequent: The most of these that have a word which is a key by itself.
         """
         lengths = np.diff(sets.offsets)
         of = np.repeat(np.arange(len(sets)), lengths)
         counted = uses[(sets.words % np.uint64(len(uses))).astype(np.int64)]
-        order = np.lexsort((counted, of))
-        rank = np.arange(len(of)) - np.repeat(sets.offsets[:-1], lengths)
-        chosen = order[rank <= (lengths - least_shared(lengths, threshold))[of]]
-        chosen = chosen[np.argsort(sets.words[chosen], kind="stable")]
-        words = sets.words[chosen]
-        seen = np.zeros(_FILTER // 64, np.uint64)
-        bits = words % np.uint64(_FILTER)
-        np.bitwise_or.at(seen, (bits >> np.uint64(6)).astype(np.int64), np.uint64(1) << (bits & np.uint64(63)))
-        return cls(sets, threshold, words, of[chosen], seen)
+        words = sets.words[np.lexsort((counted, of))]  # the rarest of each caption first
+        least = least_shared(lengths, threshold)
+        singles, single_of, pairs, pair_of, parts = _chosen(words, sets.offsets, least, uses, frequent)
+        return cls(sets, threshold, _Keys.of(singles, single_of), _Keys.of(pairs, pair_of), _bits(parts))
 
     def near(self, sets: WordSets) -> Neighbours:
         """Return all pairs of a given caption and a near one of a batch. A caption of the same words is near.
@@ -85,18 +105,16 @@ class Probes:
         Args:
             sets: The words of the batch.
         """
-        if not len(self.words) or not len(sets.words):
-            nothing = np.empty(0, np.int64)
-            return Neighbours(nothing, nothing, np.empty(0))
         probe, row, similarity, made = _near(
-            self.sets.words, self.sets.offsets, self.words, self.owner, self.seen, sets.words, sets.offsets,
-            self.threshold,
+            self.sets.words, self.sets.offsets, self.words.keys, self.words.owner, self.words.begins, self.words.bits,
+            self.pairs.keys, self.pairs.owner, self.pairs.begins, self.pairs.bits, self.paired,
+            sets.words, sets.offsets, self.threshold,
         )  # fmt: skip
         self.comparisons += made
         return Neighbours(probe, row, similarity)
 
 
-def count_words(batches: list[WordSets]) -> npt.NDArray[np.uint32]:
+def count_words(batches: Iterable[WordSets]) -> npt.NDArray[np.uint32]:
     """Return counters of how many captions have a word; words may share one."""
     uses = np.zeros(_COUNTERS, np.uint32)
     for sets in batches:
@@ -104,7 +122,54 @@ def count_words(batches: list[WordSets]) -> npt.NDArray[np.uint32]:
     return uses
 
 
+def _bits(values: Hashes) -> Hashes:
+    bits, places = np.zeros(_FILTER // 64, np.uint64), values % np.uint64(_FILTER)
+    np.bitwise_or.at(bits, (places >> np.uint64(6)).astype(np.int64), np.uint64(1) << (places & np.uint64(63)))
+    return bits
+
+
+@nb.njit(inline="always")
+def _has(bits, value):  # noqa: ANN001, ANN202
+    place = value % np.uint64(_FILTER)
+    return (bits[np.int64(place >> np.uint64(6))] >> (place & np.uint64(63))) & np.uint64(1)
+
+
+@nb.njit(inline="always")
+def _pair(a, b):  # noqa: ANN001, ANN202
+    """Return the key of two words in any order."""
+    return mixed(min(a, b) * np.uint64(0x9E3779B97F4A7C15) + max(a, b))
+
+
 @nb.njit(cache=True, nogil=True)
+def _chosen(words, offsets, least, uses, frequent):  # noqa: ANN001, ANN202
+    """Return the keys of one word and of two, the captions that have them, and the words of the latter.
+
+    Captions that need not share two words have keys of one word alone.
+    """
+    room = 0
+    for p in range(len(offsets) - 1):
+        spare = offsets[p + 1] - offsets[p] - least[p]
+        room += (spare + 1) * (spare + 2)
+    singles, single_of = np.empty(len(words), np.uint64), np.empty(len(words), np.int64)
+    pairs, pair_of = np.empty(room, np.uint64), np.empty(room, np.int64)
+    parts = np.empty(2 * room, np.uint64)
+    n, m = 0, 0
+    for p in range(len(offsets) - 1):
+        own = words[offsets[p] : offsets[p + 1]]
+        spare = len(own) - least[p]
+        for first in range(min(spare + 1, len(own))):
+            if least[p] < 2 or uses[np.int64(own[first] % np.uint64(len(uses)))] <= frequent:
+                singles[n], single_of[n] = own[first], p
+                n += 1
+                continue
+            for second in range(first + 1, min(spare + 2, len(own))):
+                pairs[m], pair_of[m] = _pair(own[first], own[second]), p
+                parts[2 * m], parts[2 * m + 1] = own[first], own[second]
+                m += 1
+    return singles[:n].copy(), single_of[:n].copy(), pairs[:m].copy(), pair_of[:m].copy(), parts[: 2 * m].copy()
+
+
+@nb.njit(inline="always")
 def _signed(words, start, end):  # noqa: ANN001, ANN202
     sign = np.uint64(0)
     for at in range(start, end):
@@ -113,46 +178,67 @@ def _signed(words, start, end):  # noqa: ANN001, ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _near(own, own_offsets, keys, owner, seen, words, offsets, threshold):  # noqa: ANN001, ANN202
-    """Compare each caption of the batch with those that chose one of its words, by a bit for each word first."""
+def _near(  # noqa: ANN202, C901, PLR0913 -- it is compiled
+    own, own_offsets, singles, single_of, single_begins, single_bits,  # noqa: ANN001
+    pairs, pair_of, pair_begins, pair_bits, paired,  # noqa: ANN001
+    words, offsets, threshold,  # noqa: ANN001
+):  # fmt: skip
+    """Compare each caption of the batch with those that it shares a key with, by a bit for each word first."""
     probes = len(own_offsets) - 1
     signs = np.empty(probes, np.uint64)
     for p in range(probes):
         signs[p] = _signed(own, own_offsets[p], own_offsets[p + 1])
     met = np.full(probes, -1, np.int64)
+    longest = 0
+    for r in range(len(offsets) - 1):
+        longest = max(longest, offsets[r + 1] - offsets[r])
+    likely = np.empty(longest, np.uint64)
+    candidates = np.empty(probes, np.int64)
     found, made = 0, 0
     probe, row, similarity = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024, np.float64)
     for r in range(len(offsets) - 1):
         start, end = offsets[r], offsets[r + 1]
-        sign, signed = np.uint64(0), False
+        many, n = 0, 0
         for at in range(start, end):
             word = words[at]
-            bit = word % np.uint64(_FILTER)
-            if not (seen[np.int64(bit >> np.uint64(6))] >> (bit & np.uint64(63))) & np.uint64(1):
+            if _has(single_bits, word):
+                n = _meet(singles, single_of, single_begins, word, met, r, candidates, n)
+            if _has(paired, word):
+                likely[many] = word
+                many += 1
+        for one in range(many):
+            for other in range(one + 1, many):
+                pair = _pair(likely[one], likely[other])
+                if _has(pair_bits, pair):
+                    n = _meet(pairs, pair_of, pair_begins, pair, met, r, candidates, n)
+        if not n:
+            continue
+        made += n
+        sign = _signed(words, start, end)
+        for p in candidates[:n]:
+            length = own_offsets[p + 1] - own_offsets[p]
+            if popcount(signs[p] ^ sign) > np.int64(length * (1 - threshold) / threshold + 1e-9):
                 continue
-            place = np.searchsorted(keys, word)
-            if place == len(keys) or keys[place] != word:
+            s = jaccard_of(own, own_offsets[p], own_offsets[p + 1], words, start, end, threshold)
+            if s < threshold:
                 continue
-            if not signed:
-                sign, signed = _signed(words, start, end), True
-            while place < len(keys) and keys[place] == word:
-                p = owner[place]
-                place += 1
-                if met[p] == r:
-                    continue
-                met[p] = r
-                made += 1
-                length = own_offsets[p + 1] - own_offsets[p]
-                most = np.int64(length * (1 - threshold) / threshold + 1e-9)
-                if popcount(signs[p] ^ sign) > most:
-                    continue
-                s = jaccard_of(own, own_offsets[p], own_offsets[p + 1], words, start, end, threshold)
-                if s < threshold:
-                    continue
-                if found == len(probe):
-                    probe = np.concatenate((probe, np.empty(found, np.int64)))
-                    row = np.concatenate((row, np.empty(found, np.int64)))
-                    similarity = np.concatenate((similarity, np.empty(found, np.float64)))
-                probe[found], row[found], similarity[found] = p, r, s
-                found += 1
+            if found == len(probe):
+                probe = np.concatenate((probe, np.empty(found, np.int64)))
+                row = np.concatenate((row, np.empty(found, np.int64)))
+                similarity = np.concatenate((similarity, np.empty(found, np.float64)))
+            probe[found], row[found], similarity[found] = p, r, s
+            found += 1
     return probe[:found].copy(), row[:found].copy(), similarity[:found].copy(), made
+
+
+@nb.njit(inline="always")
+def _meet(keys, owner, begins, key, met, row, candidates, n):  # noqa: ANN001, ANN202
+    """Add the captions that have a key to the candidates of a row, each once; return how many there are."""
+    bucket = np.int64(key & np.uint64(len(begins) - 2))
+    for place in range(begins[bucket], begins[bucket + 1]):
+        p = owner[place]
+        if keys[place] == key and met[p] != row:
+            met[p] = row
+            candidates[n] = p
+            n += 1
+    return n

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from orchestration.catalog import samples_view
@@ -98,6 +99,22 @@ def test_many_changes_one_after_another(tmp_path: Path, monkeypatch: pytest.Monk
         grouped.planted.land(**changes)
         grouped.update()
     assert None not in grouped.read[1:], "none of them was grouped as a whole"
+
+
+def test_rows_that_are_listed_from_a_dump_come_with_the_dump(grouped: Grouped) -> None:
+    table = grouped.planted.facts["landing_shards"]
+    rows = table.read().to_pylist()
+    for row in rows:  # as of a dataset without metadata
+        row.update(metadata_path=None, metadata_size=None, metadata_mtime_ns=None)
+    table.upsert(pa.Table.from_pylist(rows, table.schema))
+    facts, settings = grouped.planted.facts, grouped.planted.settings
+    captions.update(facts, settings)
+    grouped.read = []
+    captions.update(facts, settings)
+    assert grouped.read == []
+    table.upsert(pa.Table.from_pylist([rows[0] | {"images_mtime_ns": 7}], table.schema))
+    captions.update(facts, settings)
+    assert grouped.read, "the dump was delivered again"
 
 
 def test_a_run_that_was_killed_is_made_good(grouped: Grouped, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,15 +95,21 @@ def test_a_search_that_takes_too_long_is_given_up() -> None:
     assert regroup(store, {b"a": 0}) is None
 
 
-@settings(deadline=None)  # the first call compiles
+@settings(deadline=None, max_examples=300)  # the first call compiles
 @given(
     given_texts=st.lists(_WORDS.map(" ".join), min_size=1, max_size=12),
     others=st.lists(_WORDS.map(" ".join), max_size=40),
     threshold=st.sampled_from([0.3, 0.5, 0.8, 1.0]),
     guess=st.sampled_from(["nothing", "all"]),
+    frequent=st.sampled_from([0, 2, 64]),  # keys of two words wherever two are shared, of some, of one
 )
 def test_every_near_caption_is_found_once(
-    tmp_path_factory: pytest.TempPathFactory, given_texts: list[str], others: list[str], threshold: float, guess: str
+    tmp_path_factory: pytest.TempPathFactory,
+    given_texts: list[str],
+    others: list[str],
+    threshold: float,
+    guess: str,
+    frequent: int,
 ) -> None:
     def sets(texts: list[str]):  # noqa: ANN202
         folder = tmp_path_factory.mktemp("words")
@@ -111,7 +117,7 @@ def test_every_near_caption_is_found_once(
 
     batch = sets(others)
     uses = count_words([batch] if guess == "all" else [])
-    probes = Probes.of(sets(given_texts), threshold, uses)
+    probes = Probes.of(sets(given_texts), threshold, uses, frequent if guess == "all" else frequent - 1)
     found = probes.near(batch)
     pairs = list(zip(found.probe.tolist(), found.row.tolist(), strict=True))
     expected = {
