@@ -9,7 +9,7 @@ from tests.transforms.joins.test_cosine_join import SEEDS, cosines, listed, unit
 from transforms.joins.cosine import alike as alike_module
 from transforms.joins.cosine import cells as cosine_cells
 from transforms.joins.cosine import join
-from transforms.joins.cosine.alike import alike, by_word, likeness, pairs_alike
+from transforms.joins.cosine.alike import SketchTable, alike, likeness, pairs_alike
 from transforms.joins.cosine.cells import Cells, cross_join, measured_recall, place, self_join
 from transforms.joins.cosine.join import ArrayRows
 from transforms.joins.cosine.sketches import sketch
@@ -106,8 +106,7 @@ def test_nearly_all_pairs_at_the_threshold_are_alike_and_hardly_any_others(dimen
     how = likeness(cosine, dimension)
     assert alike(sketch(one), sketch(near), how).mean() > 0.975
     assert alike(sketch(one), sketch(away), how).mean() < (0.001 if dimension > 64 else 0.1)
-    words, step = by_word(sketch(near))
-    asked, other = pairs_alike(sketch(one[:50]), words, step, (7, 45), how)
+    asked, other = pairs_alike(sketch(one[:50]), SketchTable.of(sketch(near)), (7, 45), how)
     each = np.array([alike(np.broadcast_to(row, (38, len(row))), sketch(near[7:45]), how) for row in sketch(one[:50])])
     assert sorted(zip(asked.tolist(), (other - 7).tolist(), strict=True)) == list(
         zip(*map(list, np.nonzero(each)), strict=True)

@@ -24,6 +24,7 @@ _FIRST = 256  # bits
 _MISS = 2.5  # standard deviations
 _WORD = 32
 _ROOM = 1 << 16
+_BLOCK = 512  # sketches that stay in the cache while all that are asked for are compared with them
 
 
 @dataclass(frozen=True)
@@ -65,67 +66,78 @@ def alike(left: Sketches, right: Sketches, how: Likeness) -> npt.NDArray[np.bool
     return np.asarray((first <= how.first) & (differing.sum(axis=1, dtype=np.int64) <= how.all))
 
 
-def by_word(sketches: Sketches) -> tuple[npt.NDArray[np.uint32], int]:
-    """Return sketches laid out to be compared 16 at a time, and the step from word to word.
+@dataclass(frozen=True)
+class SketchTable:
+    """Sketches twice: word by word, to compare one with 16 at a time, and one behind the other.
 
-    Args:
-        sketches: uint8 of shape (n, bytes).
-
-    Returns:
-        uint32 of shape (words × step,): word w of sketch i is at i + w × step.
+    Attributes:
+        words: uint32 of shape (words × step,): word w of sketch i is at i + w × step.
+        step: Step from word to word.
+        rows: uint64 of shape (n, words / 2).
     """
-    words = np.ascontiguousarray(sketches).view(np.uint32).T
-    step = words.shape[1] + LANES  # the last ones are read with what follows them
-    made = np.zeros((len(words), step), np.uint32)
-    made[:, : words.shape[1]] = words
-    return made.ravel(), step
+
+    words: npt.NDArray[np.uint32]
+    step: int
+    rows: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, sketches: Sketches) -> "SketchTable":
+        """Return a table of sketches, uint8 of shape (n, bytes)."""
+        rows = np.ascontiguousarray(sketches)
+        by_word = rows.view(np.uint32).T
+        step = by_word.shape[1] + LANES  # the last ones are read with what follows them
+        words = np.zeros((len(by_word), step), np.uint32)
+        words[:, : by_word.shape[1]] = by_word
+        return cls(words.ravel(), step, rows.view(np.uint64))
 
 
 def pairs_alike(
-    asked: Sketches, others: npt.NDArray[np.uint32], step: int, part: tuple[int, int], how: Likeness
+    asked: Sketches, others: SketchTable, part: tuple[int, int], how: Likeness
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return which sketches are alike which of a range of others. Runs in one thread, without the GIL.
 
     Args:
         asked: uint8 of shape (n, bytes).
-        others: As `by_word` returns them.
-        step: Likewise.
+        others: The others.
         part: The first of them that is compared, and the one behind the last.
         how: What counts.
     """
-    words = np.ascontiguousarray(asked).view(np.uint32)
+    rows = np.ascontiguousarray(asked)
+    sides = rows.view(np.uint32), rows.view(np.uint64), others.words, others.step, others.rows
     room = _ROOM
     while True:
         row, other = np.empty(room, np.int64), np.empty(room, np.int64)
-        found = _pairs(words, others, step, part, (how.words, np.uint32(how.first), how.all), row, other)
+        found = _pairs(sides, part, (how.words, np.uint32(how.first), how.all), row, other)
         if found <= room:
             return row[:found].copy(), other[:found].copy()
         room = found
 
 
 @nb.njit(nogil=True, cache=True)
-def _pairs(asked, others, step, part, how, row, other):  # noqa: ANN001, ANN202
+def _pairs(sides, part, how, row, other):  # noqa: ANN001, ANN202
     """Write the pairs that are alike, as many as fit, and return the count of all."""
+    asked, whole, others, step, wholes = sides
     (low, high), (words, first, most) = part, how
-    found, total = 0, asked.shape[1]
-    flat = asked.ravel()
-    for i in range(len(asked)):
-        one = i * total
-        for j in range(low, high, LANES):
-            if words == 8:
-                near = lanes.sieved(flat, one, 1, others, j, step, first, (0, 1, 2, 3, 4, 5, 6, 7))
-            else:
-                near = lanes.sieved(flat, one, 1, others, j, step, first, (0, 1, 2, 3))
-            if high - j < LANES:
-                near &= (1 << (high - j)) - 1
-            while near:
-                k = j + lanes.lowest(near)
-                near &= near - 1
-                differing = 0
-                for word in range(total):
-                    differing += np.int64(lanes.popcount(np.uint32(flat[one + word] ^ others[k + word * step])))
-                if differing <= most:
-                    if found < len(row):
-                        row[found], other[found] = i, k
-                    found += 1
+    found, total, flat = 0, asked.shape[1], asked.ravel()
+    for block in range(low, high, _BLOCK):
+        end = min(high, block + _BLOCK)
+        for i in range(len(asked)):
+            one = i * total
+            for j in range(block, end, LANES):
+                if words == 8:
+                    near = lanes.sieved(flat, one, 1, others, j, step, first, (0, 1, 2, 3, 4, 5, 6, 7))
+                else:
+                    near = lanes.sieved(flat, one, 1, others, j, step, first, (0, 1, 2, 3))
+                if end - j < LANES:
+                    near &= (1 << (end - j)) - 1
+                while near:
+                    k = j + lanes.lowest(near)
+                    near &= near - 1
+                    differing = 0
+                    for word in range(whole.shape[1]):
+                        differing += np.int64(lanes.popcount(whole[i, word] ^ wholes[k, word]))
+                    if differing <= most:
+                        if found < len(row):
+                            row[found], other[found] = i, k
+                        found += 1
     return found

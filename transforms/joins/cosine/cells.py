@@ -27,7 +27,7 @@ import numpy.typing as npt
 from transforms.encoders import Vectors
 from transforms.intervals import wilson
 from transforms.joins.cosine import join
-from transforms.joins.cosine.alike import Likeness, Sketches, alike, by_word, likeness, pairs_alike
+from transforms.joins.cosine.alike import Likeness, Sketches, SketchTable, alike, likeness, pairs_alike
 from transforms.joins.cosine.join import (
     MEMORY,
     ArrayRows,
@@ -42,7 +42,7 @@ from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, device, pairs_a
 from transforms.joins.hamming.workers import Workers
 
 type Probes = npt.NDArray[np.int32]
-"""Cells of each row, shape (n, probes), nearest first: the first column is its home."""
+"""Cells of each row, shape (n, probes): the first column is its home, the nearest."""
 
 type Positions = npt.NDArray[np.int64]
 type Kept = Callable[[Positions, Positions], npt.NDArray[np.bool_]]
@@ -145,7 +145,7 @@ class PlacedRows:
 
 
 def place(rows: IndexedRows | Vectors, cells: Cells, probes: int, memory: int = MEMORY) -> PlacedRows:
-    """Find the nearest cells of every row, nearest first, the lower cell first among equals.
+    """Find the nearest cells of every row, the home first, and the lower cell among equals.
 
     The rounding of a matrix product depends on its shape, so the number of rows placed at once could decide between
     equally near cells. In such cases cosines are computed one by one.
@@ -165,7 +165,9 @@ def place(rows: IndexedRows | Vectors, cells: Cells, probes: int, memory: int = 
         vectors = rows.read(start, min(start + step, count))
         sketches[start : start + step] = sketch(vectors)
         near = nearest(vectors, cells.centroids, min(probes + 1, known))
-        close = np.flatnonzero((np.diff(near.score, axis=1) > -2 * ROUNDING).any(axis=1))
+        # What counts is which cell is the home, and which are among the probes, not the order of the others.
+        gaps = -np.diff(near.score, axis=1)[:, sorted({0, min(probes, known) - 1} & {*range(near.score.shape[1] - 1)})]
+        close = np.flatnonzero((gaps < 2 * ROUNDING).any(axis=1))
         placed[start : start + step] = near.position[:, :probes]
         for some in np.array_split(close, -(-len(close) * known // BATCH)) if len(close) else ():
             placed[start + some] = _nearest_by_one(vectors[some], cells.centroids, probes)
@@ -287,7 +289,7 @@ def _alike(
     """Yield (query, row at home) of alike sketches, cell after cell, and about a million pairs at once."""
     by_home = np.argsort(others.probes[:, 0], kind="stable")
     home = others.probes[by_home, 0]
-    words, step = by_word(others.sketches[by_home])
+    table = SketchTable.of(others.sketches[by_home])
     cells, lows = np.unique(home, return_index=True)
     highs = np.append(lows[1:], len(home))
     held: list[tuple[Positions, Positions]] = []
@@ -298,7 +300,7 @@ def _alike(
             some = slice(first, first + per_range)
             queries = _queries_of(asked.probes, cells[some])
             work = [
-                partial(_cell, asked.sketches, rows, words, step, (low, high), how)
+                partial(_cell, asked.sketches, rows, table, (low, high), how)
                 for rows, low, high in zip(queries, lows[some].tolist(), highs[some].tolist(), strict=True)
                 if len(rows)
             ]
@@ -317,9 +319,9 @@ def _joined(parts: list[tuple[Positions, Positions]]) -> tuple[Positions, Positi
 
 
 def _cell(
-    sketches: Sketches, rows: Positions, words: npt.NDArray[np.uint32], step: int, part: tuple[int, int], how: Likeness
+    sketches: Sketches, rows: Positions, others: SketchTable, part: tuple[int, int], how: Likeness
 ) -> tuple[tuple[Positions, Positions], None]:
-    asked, other = pairs_alike(sketches[rows], words, step, part, how)
+    asked, other = pairs_alike(sketches[rows], others, part, how)
     return (rows[asked], other), None
 
 
