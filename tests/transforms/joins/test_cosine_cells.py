@@ -128,6 +128,7 @@ def test_cells_are_compared_in_any_number_of_ranges(queries: int, monkeypatch: p
     known = Cells.fit(vectors, 15, 0, 600)
     whole = listed(self_join(vectors, 0.5, known, 3))
     monkeypatch.setattr(cosine_cells, "_QUERIES", queries)
+    monkeypatch.setattr(cosine_cells, "_PAIRS", queries)
     monkeypatch.setattr(alike_module, "_ROOM", 1)
     assert listed(self_join(vectors, 0.5, known, 3)) == whole
 

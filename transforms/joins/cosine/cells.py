@@ -48,6 +48,7 @@ type Positions = npt.NDArray[np.int64]
 type Kept = Callable[[Positions, Positions], npt.NDArray[np.bool_]]
 
 _QUERIES = 4_000_000  # rows as queries of cells that are put in order at once
+_PAIRS = 4_000_000  # pairs that are compared at once: all of them may be alike
 _ROUNDS = 10  # of k-means; later ones move few rows
 _PLACED = 16_384  # rows placed at once: more is no faster
 _WINDOW = 1 << 20  # rows whose probes are searched at once
@@ -292,7 +293,7 @@ def _alike(
     table = SketchTable.of(others.sketches[by_home])
     cells, lows = np.unique(home, return_index=True)
     highs = np.append(lows[1:], len(home))
-    held: list[tuple[Positions, Positions]] = []
+    held, total = list[tuple[Positions, Positions]](), 0
     with ThreadPoolExecutor(nb.config.NUMBA_NUM_THREADS) as pool:
         workers = Workers(pool, nb.config.NUMBA_NUM_THREADS)
         per_range = max(1, _QUERIES * len(cells) // max(1, asked.probes.size))
@@ -300,18 +301,24 @@ def _alike(
             some = slice(first, first + per_range)
             queries = _queries_of(asked.probes, cells[some])
             work = [
-                partial(_cell, asked.sketches, rows, table, (low, high), how)
+                partial(_cell, asked.sketches, part, table, (low, high), how)
                 for rows, low, high in zip(queries, lows[some].tolist(), highs[some].tolist(), strict=True)
-                if len(rows)
+                for part in _parts(rows, max(1, _PAIRS // (high - low)))
             ]
             for a, b in workers.in_order(work, 2 * workers.count):
                 held.append((a, by_home[b]))
-                if sum(len(each) for each, _ in held) >= BATCH:
+                total += len(a)
+                if total >= BATCH:
                     yield _joined(held)
-                    held = []
+                    held, total = [], 0
             progress(min(1.0, (first + per_range) / len(cells)))
     if held:
         yield _joined(held)
+
+
+def _parts(rows: Positions, most: int) -> Iterator[Positions]:
+    for start in range(0, len(rows), most):
+        yield rows[start : start + most]
 
 
 def _joined(parts: list[tuple[Positions, Positions]]) -> tuple[Positions, Positions]:
