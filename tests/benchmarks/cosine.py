@@ -20,7 +20,7 @@ _ROUNDS = 3 if FULL else 1
 _BLOCK = 8192  # rows and columns of a large block of a bare product
 _CELL_ROWS = 200_000 if FULL else 50_000
 _CELLS, _FITTED, _PROBES, _SAMPLE, _NEAR = math.isqrt(_CELL_ROWS), 40, 64, 1_000, 0.5  # the pipeline's defaults
-_MANY, _BUDGET, _FOUND = 1_000_000 if FULL else 50_000, 128 if FULL else 64, 0.95
+_MANY, _BUDGET, _FOUND = 1_000_000 if FULL else 50_000, 176 if FULL else 64, 0.95
 
 
 def _planted(count: int) -> npt.NDArray[np.float32]:

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 
 from tests.transforms.joins.test_cosine_join import SEEDS, cosines, listed, unit
 from transforms.joins.cosine import alike as alike_module
+from transforms.joins.cosine import cell_pairs, join
 from transforms.joins.cosine import cells as cosine_cells
-from transforms.joins.cosine import join
 from transforms.joins.cosine.alike import SketchTable, alike, likeness, pairs_alike
 from transforms.joins.cosine.cells import Cells, cross_join, measured_recall, place, self_join
 from transforms.joins.cosine.join import ArrayRows
@@ -122,12 +122,26 @@ def test_progress_is_told_up_to_the_whole() -> None:
     assert all(0 < share <= 1 for share in shares)
 
 
+def test_products_on_cuda_find_the_pairs_that_sketches_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = clustered(8, 600)
+    known = Cells.fit(vectors, 15, 0, 600)
+
+    def found() -> tuple[dict, dict]:
+        across = cross_join(vectors[:200], vectors[200:], 0.5, known, 3, 20_000)
+        return listed(self_join(vectors, 0.5, known, 3, 20_000)), listed(across)
+
+    by_sketch = found()
+    monkeypatch.setattr(cell_pairs, "device", lambda: (None, "cuda"))  # the way of CUDA, on the device that there is
+    assert found() == by_sketch
+
+
 @pytest.mark.parametrize("queries", [1, 1000])
 def test_cells_are_compared_in_any_number_of_ranges(queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = clustered(8, 600)
     known = Cells.fit(vectors, 15, 0, 600)
     whole = listed(self_join(vectors, 0.5, known, 3))
-    monkeypatch.setattr(cosine_cells, "_QUERIES", queries)
+    monkeypatch.setattr(cell_pairs, "_QUERIES", queries)
+    monkeypatch.setattr(cell_pairs, "_PAIRS", queries)
     monkeypatch.setattr(alike_module, "_ROOM", 1)
     assert listed(self_join(vectors, 0.5, known, 3)) == whole
 
