@@ -151,6 +151,21 @@ def test_only_what_is_new_is_read_and_the_facts_equal_a_recomputation(
     step(["b", "c"], [(1, 2)])
 
 
+def test_rows_that_are_listed_from_a_dump_are_read_again_with_the_dump(
+    warehouse: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(warehouse, 1, ["a dog"])
+    table, read = warehouse.facts["landing_shards"], []
+    [row] = table.read().to_pylist()
+    row |= {"metadata_path": None, "metadata_size": None, "metadata_mtime_ns": None, "images_mtime_ns": 1}
+    matches = prompt_captions._matches
+    monkeypatch.setattr(prompt_captions, "_matches", lambda *given: read.append(given[-1]) or matches(*given))
+    for delivered in (1, 1, 2):
+        table.upsert(pa.Table.from_pylist([row | {"images_mtime_ns": delivered}], table.schema))
+        prompt_captions.update(warehouse.facts, warehouse.settings, prompt_captions.prompts(["a dog"]))
+    assert len(read) == 2, "of the first delivery and of the second one"
+
+
 def test_a_killed_run_leaves_no_row_twice(warehouse: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     land(warehouse, 0, ["a", "A"])
     for table in ("prompt_shards", "prompts"):  # killed between the rows and the note that they are written

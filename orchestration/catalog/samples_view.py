@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestration.facts import Facts
 from orchestration.settings import Settings
@@ -19,6 +20,8 @@ from orchestration.warehouse.functions import words
 from orchestration.warehouse.models import Model, load
 
 SAMPLES = "catalog.samples"
+DELIVERY = ("shard_id", "readable_path", "metadata_size", "metadata_mtime_ns")
+"""What tells the deliveries of a shard's rows apart, see `deliveries`."""
 
 
 @contextmanager
@@ -50,6 +53,21 @@ def open_view(
         for model in chosen:
             con.execute(f'create view "{model.stage}"."{model.table}" as {model.select}')
         yield con
+
+
+def deliveries(facts: Facts, where: str | None = None) -> pa.Table:
+    """Return what tells the deliveries of each shard's rows apart. Rows that are listed from a dump come with the dump.
+
+    Args:
+        facts: The fact tables; `landing_shards` is read.
+        where: A Lance filter; without one, all shards.
+    """
+    dump = "images_size", "images_mtime_ns"
+    landed = facts["landing_shards"].read([*DELIVERY, *dump], where).sort_by("shard_id")
+    for name in dump:
+        at = landed.schema.get_field_index(column := name.replace("images", "metadata"))
+        landed = landed.set_column(at, column, pc.coalesce(landed[column], landed[name]))
+    return landed.select(DELIVERY)
 
 
 def rules(models: Sequence[str]) -> dict[str, tuple[str, ...]]:

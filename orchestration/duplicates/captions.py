@@ -13,7 +13,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from orchestration.catalog import samples_view
 from orchestration.duplicates import kept_captions
@@ -52,7 +51,7 @@ def update(facts: Facts, settings: Settings) -> dict:
         settings: The column of the caption, and the least similarity.
     """
     table, joins = facts["caption_groups"], facts["joins"]
-    landed, noted = _landed(facts), equals("join_id", JOIN_ID)
+    landed, noted = samples_view.deliveries(facts), equals("join_id", JOIN_ID)
     made_by = _recipe(settings, landed)
     if table.recipe != made_by or not joins.dataset().count_rows(filter=noted):
         began = time.monotonic()
@@ -62,16 +61,6 @@ def update(facts: Facts, settings: Settings) -> dict:
         table.note_recipe(made_by)  # last: what a run leaves that is killed before is made again as a whole
     (join,) = joins.read(where=noted).to_pylist()
     return join
-
-
-def _landed(facts: Facts) -> pa.Table:
-    """Return what tells the deliveries of captions apart. Rows that are listed from a dump come with the dump."""
-    dump = "images_size", "images_mtime_ns"
-    landed = facts["landing_shards"].read([*kept_captions.STATE, *dump]).sort_by("shard_id")
-    for name in dump:
-        at = landed.schema.get_field_index(column := name.replace("images", "metadata"))
-        landed = landed.set_column(at, column, pc.coalesce(landed[column], landed[name]))
-    return landed.select(kept_captions.STATE)
 
 
 def _recipe(settings: Settings, landed: pa.Table) -> str:
@@ -104,7 +93,7 @@ def _extend(facts: Facts, settings: Settings, landed: pa.Table) -> dict | None:
 
     It is if the groups are those of the kept captions, by the same rules and settings, and few captions changed.
     """
-    grouped = facts["captioned_shards"].read(kept_captions.STATE).sort_by("shard_id")
+    grouped = facts["captioned_shards"].read(samples_view.DELIVERY).sort_by("shard_id")
     notes = facts["joins"].read(where=equals("join_id", JOIN_ID)).to_pylist()
     if not notes or not notes[0]["exact"] or facts["caption_groups"].recipe != _recipe(settings, grouped):
         return None

@@ -26,8 +26,6 @@ from transforms.duplicates.caption_words import WordSets, sets_of
 _KEY = pa.binary(16)
 _NO_INDEX = 1 << 62  # rows from which on it gets one: it is read as a whole
 _SAMPLED = 1_000_000  # captions whose words are counted, to guess which words are rare
-STATE = ("shard_id", "readable_path", "metadata_size", "metadata_mtime_ns")
-"""What tells the deliveries of a shard's metadata apart."""
 
 
 def with_words(con: duckdb.DuckDBPyConnection, batch: int) -> Iterator[pa.RecordBatch]:
@@ -155,7 +153,7 @@ def write(facts: Facts, stale: Collection[int], captions: Iterable[pa.RecordBatc
         facts: The fact tables; `shard_captions` and `captioned_shards` are written.
         stale: The shards whose captions are dropped.
         captions: Those that take their place.
-        shards: All shards that are kept then, with the columns of `STATE`.
+        shards: All shards that are kept then, with the columns of `samples_view.DELIVERY`.
     """
     table = facts["shard_captions"]
     if stale:

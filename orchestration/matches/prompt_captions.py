@@ -27,7 +27,6 @@ MODELS = (samples_view.SAMPLES, "duplicates.caption_keys")
 _SHARDS = 256  # read, committed and noted at once: what a killed run loses
 _KEYS = 1_000  # in one filter
 _BATCH = 65_536
-_FILE = ["shard_id", "readable_path", "metadata_size", "metadata_mtime_ns"]
 
 
 def prompts(texts: Sequence[str]) -> pa.Table:
@@ -90,7 +89,7 @@ def landed_recipe(facts: Facts) -> str:
 def _landed(facts: Facts) -> dict[int, tuple[str, str]]:
     """Return for each shard the file of its captions, and a hash of the file and of how captions are read."""
     rules = {model.name: words(model.select, sql_folder.SQL) for model in load(sql_folder.SQL) if model.name in MODELS}
-    files = facts["landing_shards"].read(_FILE, "readable_path is not null").sort_by("shard_id")
+    files = samples_view.deliveries(facts, "readable_path is not null")
     return {
         file["shard_id"]: (file["readable_path"], recipe("prompts", CODE, rules, file)) for file in files.to_pylist()
     }

@@ -9,6 +9,7 @@ import pytest
 from orchestration.catalog import samples_view
 from orchestration.duplicates import captions, kept_captions
 from orchestration.duplicates.captions import JOIN_ID
+from orchestration.facts import FactTable
 from orchestration.facts.filters import equals
 from tests.planted import Planted
 
@@ -117,10 +118,14 @@ def test_rows_that_are_listed_from_a_dump_come_with_the_dump(grouped: Grouped) -
     assert grouped.read, "the dump was delivered again"
 
 
-def test_a_run_that_was_killed_is_made_good(grouped: Grouped, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("point", [(kept_captions, "write"), (FactTable, "upsert"), (FactTable, "note_recipe")])
+def test_a_run_that_was_killed_is_made_good(
+    grouped: Grouped, monkeypatch: pytest.MonkeyPatch, point: tuple[object, str]
+) -> None:
+    """Before the words are kept; between the groups and the note of their join; and before it is noted that all is."""
     grouped.planted.land(c=[f"{LONG} again"])
     with monkeypatch.context() as patch:
-        patch.setattr(kept_captions, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(*point, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             captions.update(grouped.planted.facts, grouped.planted.settings)
     grouped.read = []
