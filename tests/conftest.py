@@ -325,7 +325,6 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
             config = (ROOT / "raisonne.toml").read_text()
             config = config.replace('"data/warehouse"', f'"{folder / "home"}"')
             config = config.replace('"data/sample', f'"{ROOT}/data/sample')
-            config += "\n[limits]\nnull_sample = 64\n"  # eleven views of each are embedded
             (folder / "raisonne.toml").write_text(config)
             made = Landing(folder)
             made.keep_records_open()

@@ -82,7 +82,8 @@ def mark(con: duckdb.DuckDBPyConnection, number: int) -> None:
         con.execute(f"insert into {table} by name select 'of version {number}' as {column}")
     con.execute("update catalog.samples set sample_id = ?, dataset = 'made-up' where sample_id is null", [number])
     con.execute(
-        "insert into warehouse.tables select schema_name || '.' || table_name, ?, 'any' from duckdb_tables() "
+        "insert into warehouse.tables by name select schema_name || '.' || duckdb_tables.table_name as table_name, "
+        "? as made_in, 'any' as recipe from duckdb_tables() "
         "anti join warehouse.tables on warehouse.tables.table_name = schema_name || '.' || duckdb_tables.table_name",
         [number],
     )

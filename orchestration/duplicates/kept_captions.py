@@ -25,6 +25,7 @@ from transforms.duplicates.caption_words import WordSets, sets_of
 
 _KEY = pa.binary(16)
 _NO_INDEX = 1 << 62  # rows from which on it gets one: it is read as a whole
+_MOST_NEAR = 1_000_000  # pairs of near captions held at once, some 430 bytes each
 _SAMPLED = 1_000_000  # captions whose words are counted, to guess which words are rare
 
 
@@ -66,14 +67,16 @@ class KeptCaptions:
     _compared: int = 0
 
     def near(self, keys: Collection[bytes]) -> Mapping[bytes, Mapping[bytes, float]] | None:
-        """Return the captions near each of some. None: that would take too many comparisons."""
+        """Return the captions near each of some. None: that would take too long, or too much memory."""
         names, sets = self._words(keys)
         probes = Probes.of(sets, self.threshold, self._uses)
+        if probes is None:
+            return None
         found: dict[bytes, dict[bytes, float]] = {name: {} for name in names}
         rows: defaultdict[tuple[bytes, bytes], int] = defaultdict(int)
         for batch in self._batches(["caption_key", "rows", "words"], "comparing new captions"):
             near = probes.near(_sets(batch.column("words")))
-            if self._compared + probes.comparisons > self.comparisons:
+            if self._compared + probes.comparisons > self.comparisons or len(rows) + len(near.row) > _MOST_NEAR:
                 return None
             if not len(near.row):
                 continue
@@ -127,13 +130,15 @@ class KeptCaptions:
 
     @cached_property
     def _uses(self) -> npt.NDArray[np.uint32]:
-        sampled, rows = [], 0
-        for batch in self._batches(["words"], "counting words"):
-            sampled.append(_sets(batch.column("words")))
-            rows += batch.num_rows
-            if rows >= _SAMPLED:
-                break
-        return count_words(sampled)
+        def sampled() -> Iterator[WordSets]:
+            rows = 0
+            for batch in self._batches(["words"], "counting words"):
+                yield _sets(batch.column("words"))
+                rows += batch.num_rows
+                if rows >= _SAMPLED:
+                    return
+
+        return count_words(sampled())
 
     def _batches(self, columns: list[str], task: str) -> Iterator[pa.RecordBatch]:
         """Yield the captions as they are now, the arriving ones first."""

@@ -72,7 +72,7 @@ class Joins(Section):
         ByteSize(2_000_000_000),
         ge=16_000_000,
         description="Bytes, or a size with its unit, that a join may hold besides one hash per picture. Joining hashes "
-        "in memory takes 72 bytes a hash; more hashes than that are joined on the disk of `home`, 72 bytes each too.",
+        "in memory takes 104 bytes a hash; more hashes than that are joined on the disk of `home`, 72 bytes each.",
     )
 
 

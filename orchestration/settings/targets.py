@@ -17,6 +17,56 @@ PREFIX = "ducklake:"
 _FORMS = "`ducklake:sqlite:FILE` or `ducklake:postgres:dbname=… host=… user=…`"
 _KEYWORD = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)")
 _ESCAPED = re.compile(r"\\(.)")
+_PATTERN = re.compile(r"[*?\[]")
+_KEYWORDS = frozenset(
+    # as of PostgreSQL 17
+    [
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "passfile",
+        "require_auth",
+        "channel_binding",
+        "connect_timeout",
+        "client_encoding",
+        "options",
+        "application_name",
+        "fallback_application_name",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+        "replication",
+        "gssencmode",
+        "sslmode",
+        "requiressl",
+        "sslnegotiation",
+        "sslcompression",
+        "sslcert",
+        "sslkey",
+        "sslpassword",
+        "sslcertmode",
+        "sslrootcert",
+        "sslcrl",
+        "sslcrldir",
+        "sslsni",
+        "requirepeer",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "krbsrvname",
+        "gsslib",
+        "gssdelegation",
+        "service",
+        "servicefile",
+        "target_session_attrs",
+        "load_balance_hosts",
+    ]
+)
+"""Words of a connection string that PostgreSQL's client knows. Others may be a misspelt `password`, or part of one."""
 
 
 class AddressError(ValueError):
@@ -61,12 +111,22 @@ class LakeAddress:
         if data is not None and "://" not in data:
             data = os.path.normpath(base / data)
         if kind == "sqlite":
-            return cls("sqlite", os.path.normpath(base / catalog), data)
+            return cls("sqlite", os.path.normpath(base / catalog), data)._without_pattern()
         words = _words_of_uri(catalog) if "://" in catalog else _words(catalog)
         if "sslpassword" in words:
             raise AddressError("name the key's password in a service file, where it stays: service=NAME")
+        if not words.keys() <= _KEYWORDS:
+            fix = "write spaces in a value within quotes, as in password='…'"
+            raise AddressError(f"the address has a keyword that PostgreSQL's client does not know; {fix}")
         password = words.pop("password", None)
-        return cls("postgres", " ".join(f"{word}={_quoted(value)}" for word, value in words.items()), data, password)
+        catalog = " ".join(f"{word}={_quoted(value)}" for word, value in words.items())
+        return cls("postgres", catalog, data, password)._without_pattern()
+
+    def _without_pattern(self) -> Self:
+        """Refuse data below a path that DuckDB takes for a pattern: it would find, and remove, files of others."""
+        if _PATTERN.search(self.data_of_new or ""):
+            raise AddressError("its data cannot lie below a path with *, ? or [; set publishing.data_path to another")
+        return self
 
     @property
     def data_of_new(self) -> str | None:
@@ -98,6 +158,8 @@ def _words_of_uri(text: str) -> dict[str, str]:
         raise AddressError(f"the URI of PostgreSQL cannot be read; write it as {_FORMS}") from None
     if parts.scheme not in {"postgres", "postgresql"}:
         raise AddressError("a URI of PostgreSQL begins with postgresql://")
+    if "@" in parts.path:
+        raise AddressError("write / and @ in a user or a password of a URI as %2F and %40")
     named = {
         "host": parts.hostname and unquote(parts.hostname),
         "port": port and str(port),

@@ -49,7 +49,7 @@ _PROBED_HASHES, _PROBED_VECTORS, _PROBED_AT = 200_000, 4_096, 31  # of the joins
 _CAPTION, _TABLES = 22e-6, 40e-6
 # Bytes held: imports, an encoder at work, DuckDB for a row, a picture while duplicates are derived, its hash while
 # hashes are joined, a caption.
-_BASE, _ENCODER, _TABLE_ROW, _PICTURE, _JOINED_HASH, _CAPTION_BYTES = 0.8e9, 1.2e9, 900, 300, 72, 400
+_BASE, _ENCODER, _TABLE_ROW, _PICTURE, _JOINED_HASH, _CAPTION_BYTES = 0.8e9, 1.2e9, 900, 300, 104, 400
 _EMPTY, _VERSION, _LOG, _EXPORT = 8_000_000, 9_000_000, 5_000_000, 4_000_000  # bytes, measured on small warehouses
 _FACT, _ROW = 1_000, 2_500  # bytes of a picture besides its vector, and of a row of the published version
 

@@ -266,13 +266,15 @@ def audit(con: duckdb.DuckDBPyConnection, model: Model, changed: str | None = No
     of_rows = [check for check in model.checks if check.condition]
     breaking: dict[str, int] = {}
     if of_rows:
-        # a condition with a query of its own may fail for a row that did not change
+        # a condition with a query of its own may fail for a row that did not change, and a row that failed one that
+        # does not block was published
+        whole = [not check.blocks or bool(_QUERY.search(check.condition or "")) for check in of_rows]
         breaks = ", ".join(
-            f"({'' if _QUERY.search(check.condition or '') else f'{made} and '}({check.condition})) as breaks_{number}"
+            f"({'' if whole[number] else f'{made} and '}({check.condition})) as breaks_{number}"
             for number, check in enumerate(of_rows)
         )
         rows_of = f'select {breaks} from "{model.stage}"."{model.table}"'  # noqa: S608 -- conditions may hold queries
-        if changed and not any(_QUERY.search(check.condition or "") for check in of_rows):
+        if changed and not any(whole):
             rows_of += f" where {changed}"
         counts = ", ".join(f"count(*) filter (where breaks_{number})" for number in range(len(of_rows)))
         found = con.execute(f"select {counts} from ({rows_of})").fetchall()[0]  # noqa: S608

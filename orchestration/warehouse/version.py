@@ -89,7 +89,9 @@ class VersionPlan:
             if shared and name in anew and name not in views:
                 changed = copied.replaced.get(name)
                 stay = before.shards if before and changed is not None else {}
-                shards = {each: number if changed is None or each in changed else stay[each] for each in landed}
+                shards = {
+                    each: number if changed is None or each in changed else stay.get(each, number) for each in landed
+                }
             made_in = number if before is None or name in anew else before.made_in
             found[name] = MadeTable(made_in, made_by, shared, shards)
         return found
@@ -240,8 +242,9 @@ class _Tables:
             return
         self._control = replacement.control(self._con, changed, number)
         shards = changed if self._control is None else changed | {self._control}
-        tables = {model.name: model for model in self._models if not model.view}
-        read = replacement.read_for(tables, self._copied.replaced.keys() & tables.keys())
+        models = {model.name: model for model in self._models}
+        tables = {name for name in self._copied.replaced if not models[name].view}
+        read = replacement.read_for(models, tables)
         with replacement.attached(self._con, path, read, self._inputs, shards):
             yield
 

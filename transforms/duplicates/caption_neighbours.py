@@ -24,6 +24,9 @@ from transforms.joins.hamming.intrinsics import popcount
 FREQUENT = 64  # captions of a sample that have a word at most for it to be a key by itself
 _FILTER = 1 << 23  # bits, so that it stays in the cache
 _COUNTERS = 1 << 22
+_COUNTED = 16 * _COUNTERS  # words, so that a counter shared by chance tells little; rare words have up to FREQUENT uses
+MOST_PAIRS = 8_000_000
+"""Keys of two words, of some 100 bytes each at most."""
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
@@ -71,7 +74,7 @@ class Probes:
         words: Keys of one word.
         pairs: Keys of two.
         paired: A bit for each word of `pairs`.
-        comparisons: How many captions were compared so far.
+        comparisons: How many captions were compared so far, and a 64th of the pairs of words that were looked up.
     """
 
     sets: WordSets
@@ -82,8 +85,10 @@ class Probes:
     comparisons: int = 0
 
     @classmethod
-    def of(cls, sets: WordSets, threshold: float, uses: npt.NDArray[np.uint32], frequent: int = FREQUENT) -> "Probes":
-        """Choose the keys by which near captions are found.
+    def of(
+        cls, sets: WordSets, threshold: float, uses: npt.NDArray[np.uint32], frequent: int = FREQUENT
+    ) -> "Probes | None":
+        """Choose the keys by which near captions are found. None: there are too many of them.
 
         Args:
             sets: The words of the given captions.
@@ -96,7 +101,10 @@ class Probes:
         counted = uses[(sets.words % np.uint64(len(uses))).astype(np.int64)]
         words = sets.words[np.lexsort((counted, of))]  # the rarest of each caption first
         least = least_shared(lengths, threshold)
-        singles, single_of, pairs, pair_of, parts = _chosen(words, sets.offsets, least, uses, frequent)
+        room = _pair_count(words, sets.offsets, least, uses, frequent)
+        if room > MOST_PAIRS:
+            return None
+        singles, single_of, pairs, pair_of, parts = _chosen(words, sets.offsets, least, uses, frequent, room)
         return cls(sets, threshold, _Keys.of(singles, single_of), _Keys.of(pairs, pair_of), _bits(parts))
 
     def near(self, sets: WordSets) -> Neighbours:
@@ -115,9 +123,12 @@ class Probes:
 
 
 def count_words(batches: Iterable[WordSets]) -> npt.NDArray[np.uint32]:
-    """Return counters of how many captions have a word; words may share one."""
-    uses = np.zeros(_COUNTERS, np.uint32)
+    """Return counters of how many captions have a word, of as many captions as tell something; words may share one."""
+    uses, counted = np.zeros(_COUNTERS, np.uint32), 0
     for sets in batches:
+        if counted > _COUNTED:
+            break
+        counted += len(sets.words)
         np.add.at(uses, (sets.words % np.uint64(_COUNTERS)).astype(np.int64), 1)
     return uses
 
@@ -141,15 +152,25 @@ def _pair(a, b):  # noqa: ANN001, ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _chosen(words, offsets, least, uses, frequent):  # noqa: ANN001, ANN202
+def _pair_count(words, offsets, least, uses, frequent):  # noqa: ANN001, ANN202
+    """Return how many keys of two words there are."""
+    count = 0
+    for p in range(len(offsets) - 1):
+        length = offsets[p + 1] - offsets[p]
+        spare = length - least[p]
+        for first in range(min(spare + 1, length)):
+            word = words[offsets[p] + first]
+            if least[p] >= 2 and uses[np.int64(word % np.uint64(len(uses)))] > frequent:
+                count += max(0, min(spare + 2, length) - first - 1)
+    return count
+
+
+@nb.njit(cache=True, nogil=True)
+def _chosen(words, offsets, least, uses, frequent, room):  # noqa: ANN001, ANN202 -- it is compiled
     """Return the keys of one word and of two, the captions that have them, and the words of the latter.
 
     Captions that need not share two words have keys of one word alone.
     """
-    room = 0
-    for p in range(len(offsets) - 1):
-        spare = offsets[p + 1] - offsets[p] - least[p]
-        room += (spare + 1) * (spare + 2)
     singles, single_of = np.empty(len(words), np.uint64), np.empty(len(words), np.int64)
     pairs, pair_of = np.empty(room, np.uint64), np.empty(room, np.int64)
     parts = np.empty(2 * room, np.uint64)
@@ -166,7 +187,7 @@ def _chosen(words, offsets, least, uses, frequent):  # noqa: ANN001, ANN202
                 pairs[m], pair_of[m] = _pair(own[first], own[second]), p
                 parts[2 * m], parts[2 * m + 1] = own[first], own[second]
                 m += 1
-    return singles[:n].copy(), single_of[:n].copy(), pairs[:m].copy(), pair_of[:m].copy(), parts[: 2 * m].copy()
+    return singles[:n].copy(), single_of[:n].copy(), pairs, pair_of, parts
 
 
 @nb.njit(inline="always")
@@ -194,7 +215,7 @@ def _near(  # noqa: ANN202, C901, PLR0913 -- it is compiled
         longest = max(longest, offsets[r + 1] - offsets[r])
     likely = np.empty(longest, np.uint64)
     candidates = np.empty(probes, np.int64)
-    found, made = 0, 0
+    found, made, tried = 0, 0, 0
     probe, row, similarity = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024, np.float64)
     for r in range(len(offsets) - 1):
         start, end = offsets[r], offsets[r + 1]
@@ -206,6 +227,7 @@ def _near(  # noqa: ANN202, C901, PLR0913 -- it is compiled
             if _has(paired, word):
                 likely[many] = word
                 many += 1
+        tried += many * (many - 1) // 2
         for one in range(many):
             for other in range(one + 1, many):
                 pair = _pair(likely[one], likely[other])
@@ -228,7 +250,7 @@ def _near(  # noqa: ANN202, C901, PLR0913 -- it is compiled
                 similarity = np.concatenate((similarity, np.empty(found, np.float64)))
             probe[found], row[found], similarity[found] = p, r, s
             found += 1
-    return probe[:found].copy(), row[:found].copy(), similarity[:found].copy(), made
+    return probe[:found].copy(), row[:found].copy(), similarity[:found].copy(), made + tried // 64
 
 
 @nb.njit(inline="always")

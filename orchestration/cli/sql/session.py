@@ -37,6 +37,7 @@ _FUNCTIONS = {
     "json_execute_serialized_sql",
 }
 _OF_EXTENSIONS = re.compile(r"(ducklake|sqlite|postgres)_\w+|pg_clear_cache|read_postgres_binary|load_aws_credentials")
+_CATALOG = "__ducklake_metadata"  # of the database that keeps a lake's catalog, as DuckLake attaches it
 _NAME = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
 _CHANGEABLE = [
     *("memory_limit", "TimeZone", "calendar", "schema", "search_path", "default_order"),
@@ -82,7 +83,7 @@ class Session:
         if not self._unsafe:
             self._restrict(writes)
             for statement in self.con.extract_statements(text):
-                _require_allowed(statement)
+                _require_allowed(statement, lake=bool(self._folders))
         elif lance_extension.is_asked(text) and not self._extended:
             lance_extension.load(self.con)
             self._extended = True
@@ -101,7 +102,7 @@ class Session:
         self._restricted = True
 
 
-def _require_allowed(statement: duckdb.Statement) -> None:
+def _require_allowed(statement: duckdb.Statement, *, lake: bool) -> None:
     tokens = _tokens(statement.query)
     words = {word.lower() for word, kind in tokens if kind == token_type.keyword}
     if statement.type in _FILES or (statement.type in _HOLDS_ANOTHER and words & _WORDS):
@@ -109,9 +110,14 @@ def _require_allowed(statement: duckdb.Statement) -> None:
             "queries read the published version and nothing else; write rows with --to FILE, or pass --unsafe to use "
             "files, extensions and the network"
         )
+    if any(_CATALOG in word.lower() for word, _ in tokens):
+        raise Refused(
+            "queries read the tables of a lake, not its catalog, whose database may hold others; lake.snapshots() "
+            "tells its versions"
+        )
     for (word, kind), (following, _) in pairwise(tokens):
         called = _name(word) if kind != token_type.string_const and following.startswith("(") else ""
-        if called in _FUNCTIONS:
+        if called in _FUNCTIONS or (lake and called == "query_table"):  # which takes the name of any table as a text
             raise Refused(
                 f"{called}(…) is not run, as what it does is not known before; write the query itself, or pass --unsafe"
             )

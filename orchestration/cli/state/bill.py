@@ -34,6 +34,7 @@ def cost_lines(cost: "Cost", rates: "Rates", settings: "Settings", run: str) -> 
         f"time: about {duration(sum(cost.seconds.values()))} for {run} ({parts}); {rates.told}",
         f"memory: about {size(round(most))} at most, by {part}; {size(memory)} in the machine{held}",
         f"disk: about {size(cost.first)} more, {later}; {size(free)} free"
+        + (", the lake left out" if settings.publishing.lake else "")
         + ("" if free > cost.later else ": too little, set `home` on a larger disk"),
     ]
 

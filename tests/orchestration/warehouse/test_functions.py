@@ -118,7 +118,7 @@ def test_the_words_of_a_statement_change_with_every_function_behind_it_and_no_ot
     assert functions.words(statement, _written(folder, other="x + 2")) == before
     assert functions.words(statement, _written(folder, b="x  +  1 -- laid out anew")) == before
     assert functions.words(statement, _written(folder, b="x + 2")) != before
-    assert functions.words("select 1", folder) == ["select", "1"]
+    assert functions.words("select 1", folder) == ("select", "1")
 
 
 def test_a_function_that_says_too_little_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from conftest import ROOT
 
 from orchestration.facts.filters import equals
 from orchestration.facts.schemas.tables import SCHEMAS, TABLES
-from orchestration.warehouse import grain, publishing
+from orchestration.warehouse import build, grain, publishing
 from orchestration.warehouse.incremental import unchanged_tables
 from orchestration.warehouse.incremental.fact_changes import changed_shards
-from orchestration.warehouse.incremental.replacement import NotOfGrain
+from orchestration.warehouse.incremental.replacement import NotOfGrain, within
 from orchestration.warehouse.models import Model, ModelError, load
 from tests.planted import MODELS, Planted
 
@@ -191,6 +191,47 @@ def test_a_wrong_grain_is_caught_by_a_shard_that_did_not_change(tmp_path: Path) 
     with pytest.raises(NotOfGrain, match=r"counted\.sql: the rows of shard .* remove `-- grain: shard`"):
         planted.publish()
     assert planted.query("select max(version) from warehouse.versions") == [(1,)]
+
+
+def with_select(folder: Path, header: str, select: str) -> tuple[Model, ...]:
+    with_model(folder, "width")
+    path = folder / "sql" / "reports" / "counted.sql"
+    path.write_text(f"-- One row per training row.\n-- grain: shard\n-- unique: sample_id\n{header}\n{select}\n")
+    return load(folder / "sql")
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "select sample_id, caption_key as n from duplicates.caption_keys",
+        "select sample_id, member_size as n from lance_image_fingerprints",
+    ],
+)
+def test_a_table_of_rows_may_read_a_view_of_rows_or_facts_alone(tmp_path: Path, select: str) -> None:
+    """Also where a shard that landed has no row in it."""
+    planted = Planted(tmp_path, with_select(tmp_path, "", select))
+    planted.land(**{name: texts(80, 80 * at) for at, name in enumerate("abc")})
+    planted.fingerprint("a", range(80))
+    planted.publish()
+    planted.land(d=texts(2, 300))
+    planted.publish()
+    planted.fingerprint("b", range(80, 90))
+    assert planted.publish()["reports.counted"] == (3 if "fingerprints" in select else 2)
+
+
+def test_rows_that_were_published_with_a_warning_are_warned_of_again(tmp_path: Path) -> None:
+    models = with_select(
+        tmp_path, "-- warn: n <> 3\n-- assert: n >= 0\n", "select sample_id, width as n from catalog.samples"
+    )
+    [model] = [model for model in models if model.name == "reports.counted"]
+    with duckdb.connect() as con:
+        con.execute("create schema reports")
+        con.execute(
+            "create table reports.counted as select (5::ubigint << 26) + range as sample_id, range as n from range(9)"
+        )
+        for changed in (None, within([6])):
+            failing = {audit.check.sentence: audit.failing for audit in build.audit(con, model, changed)}
+            assert failing["n <> 3"] == 1, changed
 
 
 def test_rows_of_other_shards_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transforms.duplicates import caption_neighbours
 from transforms.duplicates.caption_changes import regroup
 from transforms.duplicates.caption_neighbours import Probes, count_words
 from transforms.duplicates.caption_words import word_sets
@@ -128,7 +129,19 @@ def test_every_near_caption_is_found_once(
     }
     assert len(pairs) == len(set(pairs))
     assert dict(zip(pairs, found.similarity.tolist(), strict=True)) == pytest.approx(expected)
-    assert probes.comparisons <= len(given_texts) * len(others)
+    assert probes.comparisons <= len(given_texts) * len(others) + len(batch.words) ** 2 // 128
+
+
+def test_captions_of_too_many_pairs_of_words_are_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred frequent words, of which thirty-odd may be another caption's own, make 500 pairs each."""
+    text = [" ".join(f"{at} {word}" for word in range(100)) for at in range(2)]
+    batch, frequent = word_sets([pa.array(text)], tmp_path), np.full(8, 1_000, np.uint32)
+    assert Probes.of(batch, 0.7, frequent) is not None
+    monkeypatch.setattr(caption_neighbours, "MOST_PAIRS", 500)
+    assert Probes.of(batch, 0.7, frequent) is None
+    assert Probes.of(batch, 0.7, np.zeros(8, np.uint32)) is not None, "rare words are keys by themselves"
 
 
 def test_many_near_captions_are_found(tmp_path: Path) -> None:

@@ -107,13 +107,13 @@ def test_the_cut_keeps_pieces_and_pairs_within_memory() -> None:
 
 
 def test_memory_and_size_decide_where_hashes_are_joined() -> None:
-    assert choose(20_000_000, None, 31, 2_000_000_000).way is JoinWay.MEMORY
+    assert choose(20_000_000, None, 31, 2_080_000_000).way is JoinWay.MEMORY
     large = choose(300_000_000, None, 31, 8_000_000_000)
     assert (large.way, large.disk) == (JoinWay.DISK, 300_000_000 * 72)
     assert choose(200_000_000, 100_000_000, 31, 8_000_000_000).way is JoinWay.DISK
     few = choose(10_000, 300_000_000, 31, 8_000_000_000)
     assert few.way is JoinWay.CHUNKS
-    assert 72 * (few.chunk + 10_000) <= 8_000_000_000
+    assert 104 * (few.chunk + 10_000) <= 8_000_000_000
 
 
 @pytest.mark.parametrize("turned", [False, True])

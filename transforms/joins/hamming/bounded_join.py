@@ -17,7 +17,7 @@ from transforms.joins.hamming.disk_join import HashRows
 from transforms.joins.hamming.join import Progress
 from transforms.joins.hamming.plan import plan
 
-_HELD = 72  # bytes a hash while it is joined in memory
+_HELD = 104  # bytes a hash while it is joined in memory, the copy of one that is picked from others included
 _DISK_S = 2e-7  # seconds that a hash takes to be written, read and sorted for one band on a disk
 
 
