@@ -116,6 +116,7 @@ class HashJoin:
                 f"{size(free)} are free: free some of it, move `home` to a larger disk, or set `joins.memory` to "
                 f"{size(disk)}, if the machine has as much"
             )
+        folder.mkdir(parents=True, exist_ok=True)
         with share_of("joining hashes", sum(filter(None, counts))) as report:
             yield from bounded_join.pairs_within(new, old, self.radius, self.memory, folder, report)
 
