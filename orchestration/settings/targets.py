@@ -17,7 +17,8 @@ PREFIX = "ducklake:"
 _FORMS = "`ducklake:sqlite:FILE` or `ducklake:postgres:dbname=… host=… user=…`"
 _KEYWORD = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)")
 _ESCAPED = re.compile(r"\\(.)")
-_PATTERN = re.compile(r"[*?\[]")
+PATTERN = re.compile(r"[*?\[]")
+"""What makes DuckDB take a path for a pattern, which other folders match too."""
 _KEYWORDS = frozenset(
     # as of PostgreSQL 17
     [
@@ -124,7 +125,7 @@ class LakeAddress:
 
     def _without_pattern(self) -> Self:
         """Refuse data below a path that DuckDB takes for a pattern: it would find, and remove, files of others."""
-        if _PATTERN.search(self.data_of_new or ""):
+        if PATTERN.search(self.data_of_new or ""):
             raise AddressError("its data cannot lie below a path with *, ? or [; set publishing.data_path to another")
         return self
 

@@ -2,7 +2,7 @@
 
 What belongs here: choosing the tables and the versions of the facts, the row of `warehouse.versions`, and pruning older
 versions. What does not: building a file (`warehouse/build.py`), which tables are unchanged
-(`warehouse/unchanged_tables.py`), replacing the published version (`warehouse/publishing/`).
+(`warehouse/incremental/`), replacing the published version (`warehouse/publishing/`).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,8 +20,9 @@ from orchestration.facts.recipes import recipe, sql_words
 from orchestration.progress import track
 from orchestration.settings import Settings
 from orchestration.warehouse import build, functions, grain, macros, previous, publishing, sql_folder
-from orchestration.warehouse.incremental import replacement, unchanged_tables
+from orchestration.warehouse.incremental import unchanged_tables
 from orchestration.warehouse.incremental.shard_changes import ShardChanges
+from orchestration.warehouse.incremental.table_builder import TableBuilder
 from orchestration.warehouse.incremental.unchanged_tables import Copied, MadeTable, Recipes
 from orchestration.warehouse.models import Model
 from orchestration.warehouse.soundness import faults
@@ -201,74 +202,13 @@ def build_version(
     with build.open_build(path, settings) as con, previous.open_previous(plan.previous) as last:
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
         inputs = replace(inputs, made_tables=_rows_of_tables(made), made_shards=_rows_of_shards(made))
-        tables = _Tables(con, plan.models, copied, inputs)
+        tables = TableBuilder(con, plan.models, copied, inputs)
         with tables.changed_rows(path.with_name("changed.duckdb"), number):
             for model in track(plan.models, "building tables", len(plan.models)):
                 tables.add(model)
         macros.create(con, macros.load(sql_folder.SQL))
         held_back = previous.refusal(last.con, con, settings)
         yield VersionBuild(number, path, con, tables.rows, tables.columns, tables.audits, held_back)
-
-
-class _Tables:
-    """Builds the tables of a plan in order, or finds them in the copy of the last version, and audits them.
-
-    A fact table is provided before the first model that reads it, and dropped after the last. Of tables of which only
-    some shards changed, the rows of these are made beforehand, in a database of their own.
-    """
-
-    def __init__(
-        self,
-        con: duckdb.DuckDBPyConnection,
-        models: Sequence[Model],
-        copied: Copied,
-        inputs: build.Inputs,
-    ) -> None:
-        self.rows: dict[str, int] = {}
-        self.columns: dict[str, dict[str, str]] = {}
-        self.audits: list[build.Audit] = []
-        self._con, self._inputs, self._copied, self._models = con, inputs, copied, models
-        self._provided: set[str] = set()
-        self._control: int | None = None
-        built = [model for model in models if model.name not in copied.names]
-        self._last_reader = {name: model.name for model in built for name in model.inputs}
-
-    @contextmanager
-    def changed_rows(self, path: Path, number: int) -> Iterator[None]:
-        """Make the rows of changed shards, for `add` to put in their places while a context lasts."""
-        changed = frozenset[int]().union(*self._copied.replaced.values())
-        if not changed:
-            yield
-            return
-        self._control = replacement.control(self._con, changed, number)
-        shards = changed if self._control is None else changed | {self._control}
-        models = {model.name: model for model in self._models}
-        tables = {name for name in self._copied.replaced if not models[name].view}
-        read = replacement.read_for(models, tables)
-        with replacement.attached(self._con, path, read, self._inputs, shards):
-            yield
-
-    def add(self, model: Model) -> None:
-        if model.name in self._copied.names:
-            unknown = [name for name in model.inputs if name not in self.columns]
-            build.provide_columns(self._con, unknown, self._inputs)
-            shards = self._copied.replaced.get(model.name)
-            if shards and not model.view:
-                replacement.replace_rows(self._con, model, shards, self._control)
-            self.rows[model.name] = build.count_rows(self._con, model)
-            if shards:
-                self.audits += build.audit(self._con, model, replacement.within(shards))
-            else:
-                self.audits += build.audit_unchanged(self._con, model)
-            done = unknown
-        else:
-            build.provide(self._con, [name for name in model.inputs if name not in self._provided], self._inputs)
-            self._provided.update(model.inputs)
-            self.rows[model.name] = build.materialize(self._con, model)
-            done = [name for name in model.inputs if self._last_reader[name] == model.name]
-            self.audits += build.audit(self._con, model)
-        self.columns |= build.columns(self._con)
-        build.withdraw(self._con, done)
 
 
 def _landed(plan: VersionPlan, facts: Facts) -> list[int]:

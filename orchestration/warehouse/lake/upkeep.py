@@ -6,15 +6,13 @@ A reader keeps to the version that it opened. So a version goes only when it has
 while, and its files a while after that.
 """
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import duckdb
 
+from orchestration.settings.targets import PATTERN
 from orchestration.warehouse.lake.attaching import NAME, stored_folder
 from orchestration.warehouse.lake.reading import snapshots
-
-_PATTERN = re.compile(r"[*?\[]")
 
 
 def remove_old_versions(con: duckdb.DuckDBPyConnection, *, keep: int, grace: timedelta) -> list[int]:
@@ -46,6 +44,6 @@ def remove_orphans(con: duckdb.DuckDBPyConnection, *, grace: timedelta) -> None:
         con: A connection that has the lake attached for writing, in no transaction.
         grace: How old they are at least.
     """
-    if _PATTERN.search(stored_folder(con)):
+    if PATTERN.search(stored_folder(con)):
         return  # DuckDB would look for them by a pattern, among the files of others
     con.execute(f"call ducklake_delete_orphaned_files('{NAME}', older_than => ?)", [datetime.now(UTC) - grace])
