@@ -11,6 +11,7 @@ parameter <name>: meaning` declares a parameter, in order; the other lines say w
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -90,7 +91,12 @@ def read(path: Path, *, scalar: bool = False) -> Macro:
     """
     if not _NAME.fullmatch(path.stem):
         raise ModelError(f"{path}: name it in lower-case letters, digits and underscores, as it is called")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    return _parse(path, path.read_text(encoding="utf-8"), scalar)
+
+
+@cache  # the recipe of each table asks for every function
+def _parse(path: Path, text: str, scalar: bool) -> Macro:
+    lines = text.splitlines()
     end = next((at for at, line in enumerate(lines) if not line.startswith("--")), len(lines))
     parameters = {match[1]: match[2] for line in lines[:end] if (match := _PARAMETER.fullmatch(line))}
     prose = [line.removeprefix("--").strip() for line in lines[:end] if not _PARAMETER.fullmatch(line)]
