@@ -30,7 +30,7 @@ from orchestration.facts.row_stream import RowStream
 from orchestration.fingerprints.due_shards import DueShard
 from orchestration.fingerprints.kinds import EMBEDDINGS, IMAGES, TABLES
 from orchestration.fingerprints.makers import Makers
-from orchestration.fingerprints.notes import begin, note
+from orchestration.fingerprints.notes import begin, forget_unnoted, note
 from orchestration.progress import say
 from transforms.fingerprints.shard import Account, Batch
 
@@ -144,6 +144,18 @@ class ShardGroup:
             what = f"left for the next run: {writer.due.partition}: {told.broken}"
             say(what if left else f"fingerprinted {writer.due.partition}: {told.summary()}")
         return [(writer.due, told) for writer, told in ended]
+
+
+def prepare(facts: Facts, due: Sequence[DueShard]) -> None:
+    """Make the tables ready for shards, once before the first.
+
+    Args:
+        facts: All fact tables.
+        due: The shards, and the fingerprints that are to be written.
+    """
+    for kind in {kind for each in due for kind in each.recipes}:
+        facts[TABLES[kind]].forget_old_versions()  # also the files of a killed run: those of several would fill a disk
+    forget_unnoted(facts, due)
 
 
 def commit(facts: Facts, writers: Sequence[ShardWriter], makers: Makers) -> None:

@@ -16,10 +16,9 @@ from orchestration.compute import engines
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
 from orchestration.fingerprints.due_shards import DueShard
-from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES, TABLES
+from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES
 from orchestration.fingerprints.makers import Makers
-from orchestration.fingerprints.notes import forget_unnoted
-from orchestration.fingerprints.shard_writer import ShardGroup, ShardWriter
+from orchestration.fingerprints.shard_writer import ShardGroup, ShardWriter, prepare
 from orchestration.progress import track
 from orchestration.settings import Settings
 from transforms.catalog.landing import LandedShard
@@ -60,12 +59,9 @@ class ShardFingerprinter:
         """
         if not due:
             return
-        kinds = {kind for each in due for kind in each.recipes}
-        for kind in kinds & EMBEDDINGS.keys():
+        for kind in {kind for each in due for kind in each.recipes} & EMBEDDINGS.keys():
             self._bind(kind)
-        for kind in kinds:
-            self.facts[TABLES[kind]].forget_old_versions()  # also files of a killed run: several would fill the disk
-        forget_unnoted(self.facts, due)
+        prepare(self.facts, due)
         rows = self.settings.limits.commit_rows
         writers = [ShardWriter(self.facts, each, self.makers, rows) for each in due]
         group = ShardGroup(self.facts, self.makers, rows)

@@ -12,8 +12,8 @@ from orchestration.fingerprints import shard_writer
 from orchestration.fingerprints.due_shards import DueShard, due_shards
 from orchestration.fingerprints.kinds import HASHES
 from orchestration.fingerprints.makers import Makers
-from orchestration.fingerprints.notes import broken_shards, forget, forget_gone_shards, forget_unnoted
-from orchestration.fingerprints.shard_writer import ShardGroup, ShardWriter
+from orchestration.fingerprints.notes import broken_shards, forget, forget_gone_shards
+from orchestration.fingerprints.shard_writer import ShardGroup, ShardWriter, prepare
 from transforms.catalog.landing import IMAGES_ONLY, OK, ROW_BITS, LandedShard, LandingFile, Shard
 from transforms.catalog.not_taken import NotTaken
 from transforms.fingerprints.fingerprint import Rules
@@ -48,7 +48,7 @@ def batch(ids: Sequence[int], member: str = "a.jpg") -> Batch:
 
 def write(facts: Facts, shards: Sequence[tuple[DueShard, Sequence[Batch]]]) -> None:
     """Write shards as a run does, their batches by turns, in one group."""
-    forget_unnoted(facts, [due for due, _ in shards])
+    prepare(facts, [due for due, _ in shards])
     group, writers = ShardGroup(facts, MAKERS, 100), [ShardWriter(facts, due, MAKERS, 100) for due, _ in shards]
     for turn in range(max(len(batches) for _, batches in shards)):
         for writer, (_, batches) in zip(writers, shards, strict=True):
