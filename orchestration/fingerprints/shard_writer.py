@@ -34,7 +34,7 @@ from orchestration.fingerprints.notes import begin, forget_unnoted, note
 from orchestration.progress import say
 from transforms.fingerprints.shard import Account, Batch
 
-_HELD_S = 10.0  # from the end of a shard to its commit, at most
+_HELD_S = 10.0  # that a shard waits for others at most, before the next result of any is its commit
 
 
 class ShardWriter:
