@@ -117,7 +117,12 @@ class ShardGroup:
         self._since = 0.0
 
     def add(self, writer: ShardWriter, account: Account) -> None:
-        """Add a shard that ended."""
+        """Add a shard that ended.
+
+        Args:
+            writer: What took its fingerprints.
+            account: The account of its pictures.
+        """
         if not self._ended:
             self._since = time.monotonic()
         self._ended.append((writer, writer.end(account)))
