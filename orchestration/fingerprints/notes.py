@@ -4,6 +4,7 @@ What belongs here: the fact table `fingerprinted_shards`. What does not: which s
 (`fingerprints/due_shards.py`), writing fingerprints (`fingerprints/shard_writer.py`).
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -25,65 +26,102 @@ _OWNERS = {HASHES: not_taken.DUMP, REDOWNLOAD: not_taken.SECOND_DUMP}
 _FIRST_DUMP = is_in("fingerprint", (HASHES, COPY, SEMANTIC))
 
 
-def note_begun(facts: Facts, due: DueShard) -> None:
-    """Note that rows of a shard are about to be committed.
+def begin(facts: Facts, due: Sequence[DueShard]) -> None:
+    """Note that rows of shards are about to be committed, and delete those of the deliveries before.
 
-    The note says that nothing is done. By it the next run finds the rows if this run is killed, even if the shard has
-    left the landing folder by then.
-
-    Args:
-        facts: The fact tables; `fingerprinted_shards` is written.
-        due: The shard, and its fingerprints.
-    """
-    table, files = facts["fingerprinted_shards"], due.shard.files
-    begun = {"shard_id": due.shard.shard_id, "dataset": files.dataset, "shard": files.name, "recipe": "", "maker": ""}
-    table.upsert(pa.Table.from_pylist([begun | {"fingerprint": kind} for kind in due.recipes], table.schema))
-
-
-def note(facts: Facts, due: DueShard, makers: Makers, account: Account) -> None:
-    """Note that the due fingerprints of a shard are done.
+    The notes say that nothing is done. By them the next run finds the rows if this run is killed, even if a shard has
+    left the landing folder by then. A shard without notes has no rows, see `forget_unnoted`: none is looked for.
 
     Args:
-        facts: The fact tables; `fingerprinted_shards` and `not_taken` are written.
-        due: The shard, and the recipes of its fingerprints.
-        makers: The rules and encoders that were used.
-        account: The account of its pictures.
+        facts: The fact tables.
+        due: The shards, and their fingerprints.
     """
-    table, made_by = facts["fingerprinted_shards"], makers.digests()
-    files = due.shard.files
-    same = {"shard_id": due.shard.shard_id, "dataset": files.dataset, "shard": files.name} | account.row()
-    rows = [
-        same | {"fingerprint": kind, "recipe": done_by, "maker": made_by[kind], "encoder": makers.encoder_id(kind)}
-        for kind, done_by in due.recipes.items()
-    ]
-    for kind in _OWNERS.keys() & due.recipes.keys():
-        owner = not_taken.Owner(_OWNERS[kind], due.shard.shard_id, dataset=files.dataset)
-        not_taken.store(facts, owner, account.not_taken)
+    table, noted = facts["fingerprinted_shards"], _noted(facts, due)
+    before = defaultdict[tuple[str, ...], list[int]](list)
+    for each in due:
+        # with the hashes also embeddings that no setting asks for now: they are of the delivery before
+        kinds = (HASHES, *EMBEDDINGS) if HASHES in each.recipes else tuple(each.recipes)
+        if any((each.shard.shard_id, kind) in noted for kind in kinds):
+            before[kinds].append(each.shard.shard_id)
+    for kinds, shard_ids in before.items():
+        forget(facts, shard_ids, kinds)
+    blank = {"recipe": "", "maker": ""}
+    rows = [_of(each) | blank | {"fingerprint": kind} for each in due for kind in each.recipes]
     table.upsert(pa.Table.from_pylist(rows, table.schema))
 
 
-def forget(facts: Facts, shard_id: int, kinds: Collection[str]) -> None:
-    """Delete some fingerprints of a shard and their notes.
+def note(facts: Facts, done: Sequence[tuple[DueShard, Account]], makers: Makers) -> None:
+    """Note that the due fingerprints of shards are done.
 
-    The notes say first that nothing is done, and are deleted last: after a kill in between, the shard is due, and the
-    next run finds by its notes what is left to delete.
+    Args:
+        facts: The fact tables; `fingerprinted_shards` and `not_taken` are written.
+        done: The shards with the recipes of their fingerprints, and the accounts of their pictures.
+        makers: The rules and encoders that were used.
+    """
+    table, made_by = facts["fingerprinted_shards"], makers.digests()
+    rows = [
+        _of(due)
+        | account.row()
+        | {"fingerprint": kind, "recipe": done_by, "maker": made_by[kind], "encoder": makers.encoder_id(kind)}
+        for due, account in done
+        for kind, done_by in due.recipes.items()
+    ]
+    counts = {
+        not_taken.Owner(_OWNERS[kind], due.shard.shard_id, dataset=due.shard.files.dataset): account.not_taken
+        for due, account in done
+        for kind in _OWNERS.keys() & due.recipes.keys()
+    }
+    not_taken.store(facts, counts)
+    table.upsert(pa.Table.from_pylist(rows, table.schema))
+
+
+def _of(due: DueShard) -> dict[str, Any]:
+    return {"shard_id": due.shard.shard_id, "dataset": due.shard.files.dataset, "shard": due.shard.files.name}
+
+
+def _noted(facts: Facts, due: Sequence[DueShard]) -> set[tuple[int, str]]:
+    where = is_in("shard_id", (each.shard.shard_id for each in due))
+    rows = facts["fingerprinted_shards"].read(["shard_id", "fingerprint"], where).to_pylist()
+    return {(row["shard_id"], row["fingerprint"]) for row in rows}
+
+
+def forget_unnoted(facts: Facts, due: Sequence[DueShard]) -> None:
+    """Delete rows of shards that no note tells of, such as when the table of the notes was lost.
+
+    Call it once, before the first shard: `begin` does not look for rows of a shard without notes.
+
+    Args:
+        facts: The fact tables.
+        due: The shards, and the fingerprints that are to be written.
+    """
+    noted = _noted(facts, due)
+    for kind in {kind for each in due for kind in each.recipes}:
+        shard_ids = (each.shard.shard_id for each in due if kind in each.recipes)
+        facts[TABLES[kind]].delete(is_in("shard_id", [each for each in shard_ids if (each, kind) not in noted]))
+
+
+def forget(facts: Facts, shard_ids: Collection[int], kinds: Collection[str]) -> None:
+    """Delete some fingerprints of shards and their notes.
+
+    The notes say first that nothing is done, and are deleted last: after a kill in between, the shards are due, and the
+    next run finds by their notes what is left to delete.
 
     Args:
         facts: All fact tables.
-        shard_id: The shard.
-        kinds: Which of its fingerprints.
+        shard_ids: The shards.
+        kinds: Which of their fingerprints.
     """
-    shard, table = equals("shard_id", shard_id), facts["fingerprinted_shards"]
-    noted = f"{shard} and {is_in('fingerprint', kinds)}"
+    shards, table = is_in("shard_id", shard_ids), facts["fingerprinted_shards"]
+    noted = f"{shards} and {is_in('fingerprint', kinds)}"
     notes = table.read(where=noted)
     nothing = pa.array([""] * len(notes))
     for name in ("recipe", "maker"):
         notes = notes.set_column(notes.schema.get_field_index(name), name, nothing)
     table.upsert(notes)
     for kind in kinds:
-        facts[TABLES[kind]].delete(shard)
+        facts[TABLES[kind]].delete(shards)
         if kind in _OWNERS:
-            not_taken.forget(facts, _OWNERS[kind], shard_id)
+            not_taken.forget(facts, _OWNERS[kind], shard_ids)
     table.delete(noted)
 
 
@@ -91,8 +129,8 @@ def forget_gone_shards(facts: Facts) -> None:
     """Delete the fingerprints of shards that are no longer in the landing folders."""
     landed = facts["landing_shards"].read(["shard_id"], "images_path is not null")["shard_id"].to_pylist()
     done = facts["fingerprinted_shards"].read(["shard_id"], _FIRST_DUMP)["shard_id"].to_pylist()
-    for shard_id in set(done) - set(landed):
-        forget(facts, shard_id, (HASHES, *EMBEDDINGS))
+    if gone := set(done) - set(landed):
+        forget(facts, gone, (HASHES, *EMBEDDINGS))
 
 
 def forget_outdated_shards(facts: Facts) -> None:
@@ -101,8 +139,8 @@ def forget_outdated_shards(facts: Facts) -> None:
     The rows may have changed, and a kept picture could show a wrong caption.
     """
     outdated = facts["fingerprinted_shards"].read(["shard_id"], f"{_FIRST_DUMP} and recipe = ''")
-    for shard_id in outdated["shard_id"].unique().to_pylist():
-        forget(facts, shard_id, (HASHES, *EMBEDDINGS))
+    if len(outdated):
+        forget(facts, outdated["shard_id"].unique().to_pylist(), (HASHES, *EMBEDDINGS))
 
 
 def broken_shards(facts: Facts) -> dict[str, str]:

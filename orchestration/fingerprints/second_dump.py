@@ -4,7 +4,7 @@ What belongs here: finding its shards, and the metadata that may list their rows
 (`fingerprints/shards.py`), comparing the two dumps (`sql/fingerprints/redownloads.sql`).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
@@ -14,7 +14,7 @@ from orchestration.catalog.shards import landed_shards, shard_number
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.due_shards import DueShard, deliveries
+from orchestration.fingerprints.due_shards import DueShard, deliveries, with_shared
 from orchestration.fingerprints.kinds import REDOWNLOAD
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.notes import forget
@@ -40,20 +40,21 @@ def due_shards(facts: Facts, makers: Makers, datasets: Sequence[Dataset]) -> lis
     counts: defaultdict[str, NotTakenCounts] = defaultdict(NotTakenCounts)
     landed = {shard.shard_id: shard for shard in _shards(landed_shards(facts), datasets, counts)}
     not_taken.store_landing(facts, counts, not_taken.SECOND_LANDING)
-    for shard_id in done.keys() - landed.keys():
-        forget(facts, shard_id, [REDOWNLOAD])
+    if gone := done.keys() - landed.keys():
+        forget(facts, gone, [REDOWNLOAD])
     if not landed:
         return []
     digest, files = makers.digests()[REDOWNLOAD], landed_shards(facts, "metadata_path is not null")
-    due = []
+    due, listed = [], Counter[int]()
     for shard in landed.values():
         listing = metadata_of(shard, files)
+        listed.update(each.shard_id for each in listing)
         delivery = shard.files.images and asdict(shard.files.images)
-        others = deliveries(listing)
-        made_by = recipe("second dump fingerprints", digest, delivery, others)
+        made_by = recipe("second dump fingerprints", digest, delivery, deliveries(listing))
         if done.get(shard.shard_id) != made_by:
             due.append(DueShard(shard, listing, {REDOWNLOAD: made_by}))
-    return due
+    noted = [each.shard.shard_id for each in due if each.shard.shard_id in done]
+    return with_shared(facts, due, listed, noted, [REDOWNLOAD])
 
 
 def _shards(

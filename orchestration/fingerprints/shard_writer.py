@@ -1,70 +1,194 @@
 """Committing the fingerprints of shards.
 
-What belongs here: the order of deleting old fingerprints, writing new ones, and writing the note. What does not:
-computing them (`transforms/fingerprints/shard.py`), the notes themselves (`fingerprints/notes.py`).
+What belongs here: the order of deleting old fingerprints, committing new ones, and writing the notes. What does not:
+computing them (`transforms/fingerprints/shard.py`), the notes themselves (`fingerprints/notes.py`), which shards may
+hold the same rows (`due_shards.with_shared`).
+
+The cost of a commit does not grow with the tables: the rows of a shard are written to files of their own and appended,
+and no stored row is looked at. Nothing but this keeps a key from coming twice, and it is kept so:
+
+- A row's key begins with the number of its metadata. Where only one shard shows rows of some metadata, no other shard
+  writes their keys; where several may, each merges its rows by key.
+- A shard that was written before, wholly or in part, has a note, by which its rows are deleted first.
+- A dump that shows a row twice within one reading was changed meanwhile, and is left for the next run.
+- Two runs that fingerprint one shard at a time would each append it. A run holds the lock of the writer from its first
+  step to its last, also a run of one Dagster partition beside those of others, and finds out under it what is due: the
+  second finds the notes of the first.
+
+`fingerprints.images` and `fingerprints.coverage` check it before a version is published.
 """
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
+from lance.fragment import FragmentMetadata
 
 from orchestration.facts import Facts, FactTable
+from orchestration.facts.row_stream import RowStream
 from orchestration.fingerprints.due_shards import DueShard
-from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES, TABLES
+from orchestration.fingerprints.kinds import EMBEDDINGS, IMAGES, TABLES
 from orchestration.fingerprints.makers import Makers
-from orchestration.fingerprints.notes import forget, note, note_begun
+from orchestration.fingerprints.notes import begin, forget_unnoted, note
 from orchestration.progress import say
 from transforms.fingerprints.shard import Account, Batch
 
+_HELD_S = 10.0  # that a shard waits for others at most, before the next result of any is its commit
+
 
 class ShardWriter:
-    """Writes one shard: unchanged until the first commit, then noted as begun, replaced batch by batch, noted as done.
+    """Takes the fingerprints of one shard, until `ShardGroup` commits them.
+
+    Its rows go to files of the tables as they come, so that memory holds a batch and unfilled pages. Rows of a shard
+    that shares metadata are held in memory, and merged by key once they are `commit_rows`.
 
     The fingerprints of the earlier delivery stay until the first commit, so a shard that cannot be read loses nothing.
-    If the run is killed, the shard is noted as begun, and the next run computes it again, or deletes its rows if the
-    shard is gone.
     """
 
     def __init__(self, facts: Facts, due: DueShard, makers: Makers, commit_rows: int) -> None:
-        self._facts, self._due, self._makers, self._commit_rows = facts, due, makers, commit_rows
-        self._held: list[Batch] = []
-        self._replaced = False
+        self.due, self.rows, self.begun = due, 0, False
+        self._facts, self._makers, self._commit_rows = facts, makers, commit_rows
+        self._ids: set[int] = set()
+        self._repeats = False
+        self._streams: dict[str, RowStream] = {}
+        self._fragments: dict[str, list[FragmentMetadata]] = {}
+        self._held: dict[str, list[pa.Table]] = {}
 
     def add(self, batch: Batch) -> None:
-        """Add a batch, and commit all held batches once they have `commit_rows` rows."""
-        self._held.append(batch)
-        if sum(len(each.images) for each in self._held) >= self._commit_rows:
-            self._commit()
+        """Add a batch."""
+        self.rows += len(batch.images)
+        if not self.due.shared:
+            self._ids.update(batch.images["sample_id"].to_pylist())
+            self._repeats = len(self._ids) < self.rows
+        for kind in () if self._repeats else self.due.recipes:
+            if (rows := batch.images if kind in IMAGES else batch.vectors.get(kind)) is not None:
+                self._add(kind, rows)
+        if sum(map(len, next(iter(self._held.values()), ()))) >= self._commit_rows:
+            commit(self._facts, [self], self._makers)
 
-    def finish(self, account: Account) -> None:
-        """Commit the rest, and note that the shard is done. Leaves a shard that could not be reached unchanged."""
-        if account.unreachable and not self._replaced:
-            say(f"left for the next run: {self._due.partition}: {account.broken}")
+    def _add(self, kind: str, rows: pa.Table) -> None:
+        rows = rows.append_column("shard_id", pa.array([self.due.shard.shard_id] * len(rows), pa.int64()))
+        if self.due.shared:
+            self._held.setdefault(kind, []).append(rows)
             return
-        self._commit()
-        if not account.unreachable:
-            note(self._facts, self._due, self._makers, account)
-        say(f"fingerprinted {self._due.partition}: {account.summary()}")
+        if kind not in self._streams:
+            self._streams[kind] = _table(self._facts, kind, self._makers).stream()
+        self._streams[kind].add(rows)
 
-    def _commit(self) -> None:
-        if not self._replaced:
-            # with the hashes also embeddings that no setting asks for now: they are of the delivery before
-            kinds = self._due.recipes
-            forget(self._facts, self._due.shard.shard_id, (HASHES, *EMBEDDINGS) if HASHES in kinds else kinds)
-            note_begun(self._facts, self._due)
-            self._replaced = True
-        for kind in self._due.recipes if self._held else ():
-            if kind in IMAGES:
-                self._upsert(self._facts[IMAGES[kind]], [batch.images for batch in self._held])
-            elif vectors := [batch.vectors[kind] for batch in self._held if kind in batch.vectors]:
-                encoder = self._makers.encoder(kind).id
-                self._upsert(self._facts.embeddings(EMBEDDINGS[kind], str(encoder), encoder.dimension), vectors)
+    def end(self, account: Account) -> Account:
+        """Write the last rows to their files. Return the account: that of a dump that was changed meanwhile says so."""
+        if self._repeats and not account.unreachable:
+            changed = "its dump was changed while it was read, which showed rows twice"
+            account = replace(account, broken=changed, unreachable=True)
+        if account.unreachable and not self.begun:
+            self.discard()
+        while self._streams:
+            kind, stream = self._streams.popitem()
+            self._fragments[kind] = stream.close()
+        self._ids.clear()
+        return account
+
+    def discard(self) -> None:
+        """Drop the rows that are not committed."""
+        while self._streams:
+            self._streams.popitem()[1].discard()
         self._held.clear()
 
-    def _upsert(self, table: FactTable, parts: Sequence[pa.Table]) -> None:
-        rows = pa.concat_tables(parts, promote_options="permissive")
-        rows = rows.append_column("shard_id", pa.array([self._due.shard.shard_id] * len(rows), pa.int64()))
-        table.upsert(rows.select(table.schema.names))
+    def fragments(self, kind: str) -> Sequence[FragmentMetadata]:
+        """Return the files of a fingerprint, whose rows have keys of their own."""
+        return self._fragments.get(kind, ())
+
+    def take_held(self, kind: str) -> Sequence[pa.Table]:
+        """Return the rows of a fingerprint that are to be merged by key, and hold them no longer."""
+        return self._held.pop(kind, ())
+
+
+class ShardGroup:
+    """Commits shards that end close together at once: noted as begun, replaced, noted as done.
+
+    If the run is killed, the shards are noted as begun, and the next run computes them again, or deletes their rows if
+    they are gone. Shards that are not noted yet are due as before: no version of a table has the rows in their files.
+    """
+
+    def __init__(self, facts: Facts, makers: Makers, commit_rows: int) -> None:
+        self._facts, self._makers, self._commit_rows = facts, makers, commit_rows
+        self._ended: list[tuple[ShardWriter, Account]] = []
+        self._since = 0.0
+
+    def add(self, writer: ShardWriter, account: Account) -> None:
+        """Add a shard that ended.
+
+        Args:
+            writer: What took its fingerprints.
+            account: The account of its pictures.
+        """
+        if not self._ended:
+            self._since = time.monotonic()
+        self._ended.append((writer, writer.end(account)))
+
+    @property
+    def due(self) -> bool:
+        """Whether to commit: `commit_rows` rows ended, or a shard did some seconds ago."""
+        if not self._ended:
+            return False
+        waited = time.monotonic() - self._since
+        return waited >= _HELD_S or sum(writer.rows for writer, _ in self._ended) >= self._commit_rows
+
+    def commit(self) -> list[tuple[DueShard, Account]]:
+        """Commit the shards and note that they are done. A shard that could not be reached stays as it is.
+
+        Returns:
+            All that ended since the last commit, with their accounts.
+        """
+        ended, self._ended = self._ended, []
+        commit(self._facts, [writer for writer, told in ended if writer.begun or not told.unreachable], self._makers)
+        note(self._facts, [(writer.due, told) for writer, told in ended if not told.unreachable], self._makers)
+        for writer, told in ended:
+            left = told.unreachable and not writer.begun
+            what = f"left for the next run: {writer.due.partition}: {told.broken}"
+            say(what if left else f"fingerprinted {writer.due.partition}: {told.summary()}")
+        return [(writer.due, told) for writer, told in ended]
+
+
+def prepare(facts: Facts, due: Sequence[DueShard]) -> None:
+    """Make the tables ready for shards, once before the first.
+
+    Args:
+        facts: All fact tables.
+        due: The shards, and the fingerprints that are to be written.
+    """
+    for kind in {kind for each in due for kind in each.recipes}:
+        facts[TABLES[kind]].forget_old_versions()  # also the files of a killed run: those of several would fill a disk
+    forget_unnoted(facts, due)
+
+
+def commit(facts: Facts, writers: Sequence[ShardWriter], makers: Makers) -> None:
+    """Note that shards are begun, delete their rows of earlier deliveries, and commit those that were written.
+
+    Args:
+        facts: All fact tables.
+        writers: Of the shards.
+        makers: The encoders.
+    """
+    if fresh := [writer for writer in writers if not writer.begun]:
+        begin(facts, [writer.due for writer in fresh])
+        for writer in fresh:
+            writer.begun = True
+    for kind in (*IMAGES, *EMBEDDINGS):
+        if files := [each for writer in writers for each in writer.fragments(kind)]:
+            _table(facts, kind, makers).commit(files)
+        if held := [each for writer in writers for each in writer.take_held(kind)]:
+            rows = pa.concat_tables(held, promote_options="permissive")
+            table = _table(facts, kind, makers)
+            table.upsert(rows.select(table.schema.names))
+
+
+def _table(facts: Facts, kind: str, makers: Makers) -> FactTable:
+    if kind in IMAGES:
+        return facts[IMAGES[kind]]
+    encoder = makers.encoder(kind).id
+    return facts.embeddings(EMBEDDINGS[kind], str(encoder), encoder.dimension)
 
 
 def maintain(facts: Facts, index_rows: int) -> dict[str, dict[str, int]]:

@@ -18,7 +18,7 @@ from orchestration.facts.filters import equals
 from orchestration.fingerprints.due_shards import DueShard
 from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES
 from orchestration.fingerprints.makers import Makers
-from orchestration.fingerprints.shard_writer import ShardWriter
+from orchestration.fingerprints.shard_writer import ShardGroup, ShardWriter, prepare
 from orchestration.progress import track
 from orchestration.settings import Settings
 from transforms.catalog.landing import LandedShard
@@ -51,7 +51,7 @@ class ShardFingerprinter:
     def run(self, due: Sequence[DueShard], task: str = "fingerprinting") -> Iterator[tuple[DueShard, Account]]:
         """Fingerprint shards, and yield each shard with its account once it is committed.
 
-        A shard of up to `limits.commit_rows` rows is one commit a table. A run that is killed loses the shards in hand.
+        Shards that end close together are one commit a table. A run that is killed loses the shards in hand.
 
         Args:
             due: The shards.
@@ -61,15 +61,24 @@ class ShardFingerprinter:
             return
         for kind in {kind for each in due for kind in each.recipes} & EMBEDDINGS.keys():
             self._bind(kind)
-        writers = [ShardWriter(self.facts, each, self.makers, self.settings.limits.commit_rows) for each in due]
+        prepare(self.facts, due)
+        rows = self.settings.limits.commit_rows
+        writers = [ShardWriter(self.facts, each, self.makers, rows) for each in due]
+        group = ShardGroup(self.facts, self.makers, rows)
         jobs = (self._job(each) for each in due)
         results = engines.fingerprint(jobs, self.settings.compute, self.makers.load)
-        for index, item in track(results, task, sum(each.shard.rows for each in due) or None, _size):
-            if isinstance(item, Batch):
-                writers[index].add(item)
-            else:
-                writers[index].finish(item)
-                yield due[index], item
+        try:
+            for index, item in track(results, task, sum(each.shard.rows for each in due) or None, _size):
+                if isinstance(item, Batch):
+                    writers[index].add(item)
+                else:
+                    group.add(writers[index], item)
+                if group.due:
+                    yield from group.commit()
+            yield from group.commit()
+        finally:
+            for writer in writers:
+                writer.discard()
 
     def _bind(self, kind: str) -> None:
         """Bind a table to the current encoder. A table of another encoder is emptied; its shards are due again."""

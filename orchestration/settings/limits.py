@@ -62,7 +62,8 @@ class Limits(Section):
     commit_rows: int = Field(
         16_384,
         ge=1,
-        description="Fingerprints held in memory before they are written; a shard of fewer is one commit.",
+        description="Fingerprints that are committed together: shards that end within seconds share a commit. Of a "
+        "shard that shares its metadata with others, as many are held in memory.",
     )
     index_rows: int = Field(1_000_000, ge=1, description="Rows from which a fact table gets an index.")
     duckdb_memory: str = Field(

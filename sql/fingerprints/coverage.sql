@@ -2,6 +2,7 @@
 -- unique: dataset, fingerprint
 -- not_null: dataset, fingerprint, expected, ok, low_quality, failed, missing, not_downloaded, not_taken
 -- assert: expected = ok + low_quality + failed + missing
+-- assert: expected = (select count(*) from catalog.samples where samples.dataset = coverage.dataset)
 -- assert: missing >= 0
 -- assert: not_downloaded between 0 and failed
 -- column dataset: name of the dataset in the settings

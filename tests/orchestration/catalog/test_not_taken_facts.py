@@ -55,19 +55,19 @@ def published(facts: Facts) -> list[tuple[object, ...]]:
 
 def test_an_owner_that_counts_again_replaces_what_it_counted_and_no_other(facts: Facts) -> None:
     shard, other = Owner(DUMP, 7, dataset="d"), Owner(DUMP, 70, dataset="d")
-    store(facts, shard, [ODD, LINK])
-    store(facts, other, [ODD])
-    store(facts, shard, [NotTaken("a.tar", "a link", 2, ("../x", "../y"))])
+    store(facts, {shard: [ODD, LINK]})
+    store(facts, {other: [ODD]})
+    store(facts, {shard: [NotTaken("a.tar", "a link", 2, ("../x", "../y"))]})
     assert counted(facts) == {("dump/7", "a link"): 2, ("dump/70", "no picture"): 3}
-    forget(facts, DUMP, 7)
+    forget(facts, DUMP, [7])
     assert counted(facts) == {("dump/70", "no picture"): 3}
 
 
 def test_counts_that_did_not_change_make_no_new_version(facts: Facts) -> None:
-    store(facts, Owner(DUMP, 7, dataset="d"), [ODD, LINK])
+    store(facts, {Owner(DUMP, 7, dataset="d"): [ODD, LINK]})
     before = facts["not_taken"].version
-    store(facts, Owner(DUMP, 7, dataset="d"), [LINK, ODD])
-    store(facts, Owner(DUMP, 8, dataset="d"), [])
+    store(facts, {Owner(DUMP, 7, dataset="d"): [LINK, ODD]})
+    store(facts, {Owner(DUMP, 8, dataset="d"): []})
     assert facts["not_taken"].version == before
 
 
@@ -84,10 +84,10 @@ def test_counts_of_datasets_and_sources_that_left_the_settings_go(facts: Facts) 
 
 
 def test_the_table_adds_up_what_several_counted_at_one_place(facts: Facts) -> None:
-    store(facts, Owner(DUMP, 7, dataset="d"), [ODD])
-    store(facts, Owner(LANDING, "d", dataset="d"), [NotTaken("a.tar", "no picture", 4, ("p", "q", "r", "s"))])
-    store(facts, Owner(DUMP, 8, dataset="d"), [NotTaken("a.tar", "no picture", 1, ("tty",))])
-    store(facts, Owner(GENERATIONS, "g", source="g"), [LINK])
+    store(facts, {Owner(DUMP, 7, dataset="d"): [ODD]})
+    store(facts, {Owner(LANDING, "d", dataset="d"): [NotTaken("a.tar", "no picture", 4, ("p", "q", "r", "s"))]})
+    store(facts, {Owner(DUMP, 8, dataset="d"): [NotTaken("a.tar", "no picture", 1, ("tty",))]})
+    store(facts, {Owner(GENERATIONS, "g", source="g"): [LINK]})
     assert published(facts) == [
         ("d", None, "dump", "a.tar", "no picture", 4, ["x.bin", "y.bin", "z.bin", "tty"]),
         ("d", None, "landing", "a.tar", "no picture", 4, ["p", "q", "r", "s"]),
@@ -96,9 +96,9 @@ def test_the_table_adds_up_what_several_counted_at_one_place(facts: Facts) -> No
 
 
 def test_text_that_no_table_holds_and_names_that_are_empty_still_have_an_example(facts: Facts) -> None:
-    store(facts, Owner(SECOND_DUMP, 7, dataset="d"), [NotTaken("a\udce9.tar", "it's odd", 1, ("",))])
+    store(facts, {Owner(SECOND_DUMP, 7, dataset="d"): [NotTaken("a\udce9.tar", "it's odd", 1, ("",))]})
     assert published(facts) == [("d", None, "second dump", "a\\udce9.tar", "it's odd", 1, ["a\\udce9.tar"])]
-    store(facts, Owner(SECOND_DUMP, 7, dataset="d"), [])
+    store(facts, {Owner(SECOND_DUMP, 7, dataset="d"): []})
     assert counted(facts) == {}
 
 
@@ -108,7 +108,7 @@ def test_what_the_glob_of_a_second_dump_does_not_take_is_published_with_it(facts
         (tmp_path / "again" / name).write_bytes(b"x")
     named = Dataset(name="d", metadata="*.parquet", redownload=f"{tmp_path}/again/*")
     makers = Makers(Rules(max_pixels=1, member_bytes=1, pdq_quality=50), {}, load=NotImplemented)
-    store(facts, Owner(SECOND_DUMP, 7, dataset="d"), [ODD])
+    store(facts, {Owner(SECOND_DUMP, 7, dataset="d"): [ODD]})
     assert len(second_dump.due_shards(facts, makers, [named])) == 1
     assert [row[2:] for row in published(facts) if row[4] != ODD.reason] == [
         ("second dump", named.redownload, "a by-product of img2dataset or Spark, no dump", 1,

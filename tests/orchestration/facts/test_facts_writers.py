@@ -210,3 +210,27 @@ def test_the_vector_index_finds_the_nearest_also_among_later_rows(facts: Facts) 
     assert not any(table.maintain(index_rows=2000).values())
     assert table.version == version
     assert content(table).slice(0, 2000).equals(before)
+
+
+def test_a_new_shard_costs_neither_large_fragments_nor_the_whole_index(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SMALL_FRAGMENTS", 3)
+    table = facts["null_scores"]
+    table.upsert(scores(range(100_000, 101_000), 0.5))
+    assert table.maintain(1000)["new indices"] == 1
+    [(base, _)] = segments(table)
+    for number in range(20):
+        table.upsert(scores(range(number * 10, number * 10 + 10), number / 100))
+        table.maintain(1000)
+        assert segments(table)[0] == (base, {0}), "the large fragment and its part of the index stay as they were"
+        assert len(segments(table)) <= 6, "it is looked up in each segment"
+        assert len(table.dataset().get_fragments()) <= 1 + 3 + 5
+    assert table.dataset().count_rows() == 1200
+    for number in range(20):
+        assert table.read(["score"], f"sample_id = {number * 10 + 3}")["score"].to_pylist() == [number / 100]
+
+
+def segments(table: FactTable) -> list[tuple[str, set[int]]]:
+    [index] = table.dataset().describe_indices()
+    return [(each.uuid, set(each.fragment_ids)) for each in index.segments]

@@ -5,22 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from orchestration.facts import SCHEMAS, Facts, FactTable
-from orchestration.fingerprints.due_shards import DueShard
+from orchestration.facts import Facts, FactTable
 from orchestration.fingerprints.kinds import COPY, HASHES
-from orchestration.fingerprints.makers import Makers
-from orchestration.fingerprints.notes import broken_shards, forget, forget_gone_shards, of_partitions, unusable_shards
-from orchestration.fingerprints.shard_writer import ShardWriter
+from orchestration.fingerprints.notes import forget_gone_shards, of_partitions, unusable_shards
 from transforms.catalog.landing import LandedShard, LandingFile, Shard
-from transforms.catalog.not_taken import NotTaken
-from transforms.fingerprints.fingerprint import Rules
-from transforms.fingerprints.shard import Account, Batch
 
-_BLANK = {
-    name: pa.nulls(1, kind)
-    for name, kind in zip(SCHEMAS["image_fingerprints"].names, SCHEMAS["image_fingerprints"].types, strict=True)
-    if name not in ("sample_id", "shard_id")
-}
 _WRITTEN = ("image_fingerprints", "copy_embeddings", "fingerprinted_shards")
 
 
@@ -62,38 +51,6 @@ def test_a_run_killed_while_it_forgets_a_shard_leaves_the_rest_to_the_next(
     assert notes == [{"recipe": "", "maker": ""}] * 2, "a shard that comes back now is due"
     forget_gone_shards(facts)
     assert {name: facts[name].read().num_rows for name in _WRITTEN} == dict.fromkeys(_WRITTEN, 0)
-
-
-def test_rows_of_a_shard_that_was_begun_and_left_the_landing_folder_go_with_the_next_run(tmp_path: Path) -> None:
-    """A run is killed after a commit of rows and before the note; then somebody takes the shard away."""
-    facts = Facts(tmp_path / "facts")
-    file = LandingFile("1.tar", 1, 1)
-    due = DueShard(LandedShard(7, Shard("d", "1", file, file), "ok"), (), {HASHES: "r"})
-    makers = Makers(Rules(max_pixels=1, member_bytes=1, pdq_quality=50), {}, load=NotImplemented)
-    writer = ShardWriter(facts, due, makers, commit_rows=1)
-    writer.add(Batch(pa.table({"sample_id": pa.array([1], pa.uint64()), **_BLANK}), {}))
-    assert facts["image_fingerprints"].read().num_rows == 1
-    assert facts["fingerprinted_shards"].read(["shard_id", "recipe", "maker"]).to_pylist() == [
-        {"shard_id": 7, "recipe": "", "maker": ""}
-    ]
-    forget_gone_shards(facts)
-    assert {name: facts[name].read().num_rows for name in _WRITTEN} == dict.fromkeys(_WRITTEN, 0)
-
-
-def test_a_shard_is_done_once_its_account_is_noted_with_what_was_not_taken(tmp_path: Path) -> None:
-    facts = Facts(tmp_path / "facts")
-    file = LandingFile("1.tar", 1, 1)
-    due = DueShard(LandedShard(7, Shard("d", "1", file, file), "ok"), (), {HASHES: "r"})
-    makers = Makers(Rules(max_pixels=1, member_bytes=1, pdq_quality=50), {}, load=NotImplemented)
-    account = Account(pictures=1, broken="1.tar breaks off", not_taken=[NotTaken("1.tar", "no picture", 2, ("x",))])
-    writer = ShardWriter(facts, due, makers, commit_rows=1)
-    writer.add(Batch(pa.table({"sample_id": pa.array([1], pa.uint64()), **_BLANK}), {}))
-    writer.finish(account)
-    assert facts["fingerprinted_shards"].read(["recipe"])["recipe"].to_pylist() == ["r"]
-    assert facts["not_taken"].read(["dataset", "files"]).to_pylist() == [{"dataset": "d", "files": 2}]
-    assert broken_shards(facts) == {"d/1": "1.tar breaks off"}
-    forget(facts, 7, [HASHES])
-    assert facts["not_taken"].read().num_rows == 0
 
 
 def test_shards_that_cannot_be_used_are_named_with_their_reason(tmp_path: Path) -> None:
