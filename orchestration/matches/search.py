@@ -104,14 +104,17 @@ def read_search(
         EncoderMismatch: If a shard was embedded by another encoder.
         dg.Failure: If a picture has no embedding.
     """
+    memory = settings.memory
+    held = memory.pictures
+    rows = usable_pictures(facts, held) if generations else Pictures((), 0, facts.folder, held)
     return GenerationSearch(
         facts,
-        read_index(facts, encoder, usable_pictures(facts) if generations else Pictures((), 0)),
+        read_index(facts, encoder, rows),
         encoder,
         views,
         candidate_thresholds(settings),
         settings.thresholds.pdq_quality,
-        int(settings.joins.memory),
+        memory.joins,
     )
 
 

@@ -249,12 +249,12 @@ def estimate(read: Amounts, rates: Rates, settings: Settings) -> Cost:
         "captions": rows * _CAPTION * rates.core / cores if read.rows else 0.0,
         "tables and reports": _FIXED_S + rows * _TABLES * rates.core / cores,
     }
-    duckdb = min(_bytes_of(settings.limits.duckdb_memory), rows * _TABLE_ROW)
+    duckdb = min(_bytes_of(settings.memory.duckdb), rows * _TABLE_ROW)
     memory = {
         "training pictures": _BASE + (_ENCODER if rates.dimension else 0),
         "joins and duplicates": _BASE
         + pictures * _PICTURE
-        + max(duckdb, min(int(settings.joins.memory), pictures * _JOINED_HASH)),
+        + max(duckdb, min(settings.memory.joins, pictures * _JOINED_HASH)),
         "captions": _BASE + rows * _CAPTION_BYTES,
     }
     vector = 4 * rates.dimension
