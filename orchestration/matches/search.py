@@ -237,7 +237,7 @@ def _neighbours(
 ) -> dict[str, Lists]:
     """Search some pictures, ascending, and keep at most `most` of them by embedding."""
     pictures, names = search.pictures, [query.generation_id for query in asked]
-    by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq)
+    by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq, search.memory)
     if search.encoder is None:
         return {name: (neighbour_lists.NONE, near) for name, near in zip(names, by_hash, strict=True)}
     vectors, owner = pictures.in_stored_order(indices)

@@ -41,7 +41,7 @@ _RECALLED = 1 << 62  # is added to their rank: no picture has so many pixels
 class Pictures:
     """The usable training pictures in order of sample id; an index names one.
 
-    Memory: 22 bytes a row if all differ, and 36 while the arrays are made. Another 72 a row lie in files without a name
+    Memory: 22 bytes a row if all differ, and 34 while the arrays are made. Another 72 a row lie in files without a name
     and are mapped: `pdq`, `rank` and `pixel_digests`. Where half of the memory would not hold the arrays, all are.
 
     Attributes:

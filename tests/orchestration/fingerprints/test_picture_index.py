@@ -40,7 +40,7 @@ def index(tmp_path: Path) -> PictureIndex:
         table.upsert(pa.Table.from_pylist([{"sample_id": sample_id, "shard_id": 0, "vector": vector}], table.schema))
     members = [{"sample_id": i, "representative_id": head} for i, head in HEADS.items()]
     facts["cluster_members"].upsert(pa.Table.from_pylist(members, facts["cluster_members"].schema))
-    return read_index(facts, ENCODER, usable_pictures(facts))
+    return read_index(facts, ENCODER, usable_pictures(facts, 10**9))
 
 
 def test_pictures_are_in_the_order_of_their_digests(index: PictureIndex) -> None:
