@@ -57,9 +57,8 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     outdated = not recipes.hold(tables)
     comparisons = PixelComparisons(compared, scores.comparison_recipe(limits), tables)
     if outdated or failures(compared):
-        index = read_index(
-            facts, (encoder := warehouse.encoder()).id, usable_pictures(facts, warehouse.settings.memory.pictures)
-        )
+        encoder = warehouse.encoder()
+        index = read_index(facts, encoder.id, usable_pictures(facts, warehouse.memory.pictures))
         reader = CalibrationReader(index, warehouse.training_picture, warehouse.rules)
         sampled = calibration.sample(reader, held_out, size, chosen.trials)
         how = encoder, warehouse.views, warehouse.pace.batch, (left_out := LeftOut())

@@ -134,7 +134,8 @@ def _by_digest(digests: PickedDigests) -> Numbers:
         words[part] = _words(digests[part])[:, 0]
     order = np.argsort(words, kind="stable").astype(np.uint32)
     words = words[order]
-    alike = np.append(words[1:] == words[:-1], False)
+    alike = np.zeros(len(words), np.bool_)
+    alike[:-1] = words[1:] == words[:-1]
     alike[1:] |= alike[:-1]
     tied = order[alike]  # the others are told apart by their first word
     order[alike] = tied[np.lexsort(_words(digests[tied]).T[::-1])]  # the first word counts most

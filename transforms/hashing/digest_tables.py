@@ -10,6 +10,7 @@ random keys, so that any two different digests, even chosen ones, collide with a
 """
 
 import secrets
+from functools import cached_property
 
 import numba as nb
 import numpy as np
@@ -80,23 +81,27 @@ def leaders(group: Numbers, into: Numbers) -> Numbers:
 class Lookup:
     """Finds digests in a set: uint8 of shape (n, 32), without repeats.
 
-    Memory: 12 bytes a digest besides the digests. No choice of digests, such as perceptual hashes that begin alike,
-    makes it slow.
+    Memory: 12 bytes a digest besides the digests, from the first look on. No choice of digests, such as perceptual
+    hashes that begin alike, makes it slow.
     """
 
     def __init__(self, digests: Rows | PickedDigests) -> None:
-        """Read the digests once. Raises ValueError if there are more than 32 bits number."""
+        """Read nothing yet. Raises ValueError if there are more than 32 bits number."""
         _require_few(digests)
-        self._count, self._keys = len(digests), _new_keys()
+        self._digests, self._keys = digests, _new_keys()
         self._index: npt.NDArray[np.integer] = np.empty(0, np.uint32)
         base = digests
         if isinstance(digests, PickedDigests):
             base, self._index = digests.values, digests.positions
         self._base = _words(np.ascontiguousarray(base)).view()
         self._base.flags.writeable = False  # whatever it was: one type for the compiled loop
-        self._slots = np.zeros(int(_SLOTS * self._count) + 1, np.uint64)
-        for start in range(0, self._count, _CHUNK):
-            _insert(_words(_writable(digests[start : start + _CHUNK])), start, self._keys, self._slots)
+
+    @cached_property
+    def _slots(self) -> npt.NDArray[np.uint64]:
+        slots = np.zeros(int(_SLOTS * len(self._digests)) + 1, np.uint64)
+        for start in range(0, len(self._digests), _CHUNK):
+            _insert(_words(_writable(self._digests[start : start + _CHUNK])), start, self._keys, slots)
+        return slots
 
     def find(self, digests: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Return, for digests of shape (m, 32), the index of each in the set, and whether the set has it."""
