@@ -40,7 +40,9 @@ def cost_lines(cost: "Cost", rates: "Rates", settings: "Settings", run: str) -> 
     ]
 
 
-_LESS = {"joins and duplicates": "take a larger machine, or lower limits.memory"}
+_LESS = dict.fromkeys(
+    ("joins and duplicates", "captions", "tables and reports"), "take a larger machine, or lower limits.memory"
+)
 
 
 def _largest(parts: Mapping[str, float]) -> str:
