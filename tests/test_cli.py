@@ -298,6 +298,7 @@ def test_doctor_names_the_fix_of_what_the_settings_name_and_is_not_there(landing
         assert says in lines, done.stdout
     assert any(line.startswith("FAULT  copy encoder: no encoder is called 'sscd_distiled'") for line in lines)
     assert any(line.startswith("ok     packages: Python 3.") for line in lines)
+    assert any(line.startswith("ok     memory: limits.memory is ") for line in lines)
     assert any(line.startswith(("ok     part download", "FAULT  part download")) for line in lines)
     assert not landing.home.exists(), "a check makes nothing"
 

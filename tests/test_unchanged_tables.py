@@ -106,7 +106,7 @@ def test_nothing_is_copied_from_a_version_of_another_release(
     settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
     last = publishing.current(landing.home)
     before, made_by = unchanged_tables.read_made(last), unchanged_tables.recipes(MODELS, facts.versions(), settings)
-    changes = ShardChanges(facts, last.number, facts.versions(), settings.limits.duckdb_memory)
+    changes = ShardChanges(facts, last.number, facts.versions(), settings.memory.duckdb)
 
     def names(models: tuple, made: Recipes) -> set[str]:
         copied = unchanged_tables.find(last, before, models, made, changes)

@@ -69,8 +69,8 @@ def _allowed(field: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "anyOf" in field:
         least = {"minimum": field["ge"]} if "ge" in field else {}  # pydantic leaves the bound of a union outside it
-        kinds = [each | least if each["type"] == "integer" else each for each in field["anyOf"]]
-        return " or ".join(_allowed(kind) for kind in kinds if kind["type"] != "null")
+        kinds = [each | least if each.get("type") == "integer" else each for each in field["anyOf"]]
+        return " or ".join(_allowed(kind) for kind in kinds if kind.get("type") != "null")
     if field["type"] == "array":
         most = f", at most {field['maxItems']}" if "maxItems" in field else ""
         return f"list of: {_allowed(field['items'])}{most}"

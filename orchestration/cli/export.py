@@ -261,7 +261,7 @@ def _removal_list(
         names = ", ".join(known) or "none: see `policies` in the settings"
         raise CommandError(f"unknown policy {policy!r}; available: {names}", ExitCode.USAGE)
     folder = to or exports_folder / f"removal-{policy}"
-    return removal_lists.write(con, folder, policy, settings.limits.duckdb_memory)
+    return removal_lists.write(con, folder, policy, settings.memory.duckdb)
 
 
 def _by_plug_in(con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, name: str) -> list[Path]:
@@ -271,4 +271,4 @@ def _by_plug_in(con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: 
     plug_in = plug_ins.find(plug_ins.EXPORTS, name)
     if plug_in is None:
         raise CommandError(f"no plug-in offers the export {name!r} any more", ExitCode.USAGE)
-    return exports.write_by_plug_in(con, plug_in, folder, settings.limits.duckdb_memory)
+    return exports.write_by_plug_in(con, plug_in, folder, settings.memory.duckdb)

@@ -30,7 +30,7 @@ def near_hashes(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     facts, settings = warehouse.facts, warehouse.settings
     forget_outdated_shards(facts)
     join = copy_joins.HashJoin(
-        facts, warehouse.copy_encoder, settings.thresholds.pdq, int(settings.joins.memory), settings.compute
+        facts, warehouse.copy_encoder, settings.thresholds.pdq, settings.memory, settings.compute
     )
     notes = copy_joins.update(join)
     return asset_metadata.fact_result(facts, "near_hashes", _of_joins(notes))
@@ -56,7 +56,9 @@ def near_pictures(context: dg.AssetExecutionContext, warehouse: WarehouseResourc
     if encoder is None:
         copy_joins.forget_embeddings(facts)
         return asset_metadata.fact_result(facts, "near_pictures", _of_joins([]))
-    join = copy_joins.EmbeddingJoin(facts, encoder, settings.thresholds.similar, settings.joins, settings.compute)
+    join = copy_joins.EmbeddingJoin(
+        facts, encoder, settings.thresholds.similar, settings.joins, settings.memory, settings.compute
+    )
     notes = copy_joins.update(join)
     return asset_metadata.fact_result(facts, "near_pictures", _of_joins(notes))
 
@@ -83,7 +85,9 @@ def _of_joins(notes: list[dict]) -> dict[str, Any]:
 @explained
 def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of training rows with equal bytes or pixels, close hashes, or close embeddings that pixels confirm."""
-    compared = pairs.update(warehouse.facts, warehouse.duplicate_thresholds, warehouse.training_picture)
+    compared = pairs.update(
+        warehouse.facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.memory.pictures
+    )
     if compared.failed:
         context.log.warning("%s not compared by pixels; the next run tries again", count(compared.failed, "pair"))
     told = {
@@ -105,7 +109,7 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
 @explained
 def cluster_members(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Components of the confirmed pairs, cut so that every member is confirmed against its representative."""
-    facts, memory = warehouse.facts, int(warehouse.settings.joins.memory)
+    facts, memory = warehouse.facts, warehouse.memory
     members.update(facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.copy_encoder, memory)
     heads = facts["cluster_members"].read(["representative_id"])["representative_id"]
     return asset_metadata.fact_result(facts, "cluster_members", {"clusters": len(heads.unique())})

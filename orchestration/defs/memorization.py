@@ -74,7 +74,7 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
         stored = keep_only(table, ((row["generation_id"], row["sample_id"]) for row in rows))
         counted = keep_only(counts, ((source,) for source in sources))
         if rows:
-            index = read_index(facts, warehouse.copy_encoder, usable_pictures(facts))
+            index = read_index(facts, warehouse.copy_encoder, usable_pictures(facts, warehouse.memory.pictures))
             measures = MemorizationMeasures(facts["small_pictures"], index, warehouse.training_picture, cut)
             measured, failed = measure_pairs(facts, index, measures, cut, rows, stored)
             failed += count_eidetic(counts, measures, sources, counted)
@@ -108,7 +108,7 @@ def outlier_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     if table.recipe != made_by:
         rows = []
         if sources and encoder:
-            index = read_index(facts, encoder, usable_pictures(facts))
+            index = read_index(facts, encoder, usable_pictures(facts, warehouse.memory.pictures))
             rows = [outlier_rows(index, sources, cut.outlier_sample, cut.outlier_neighbours)]
         table.replace(rows, made_by)
     return asset_metadata.fact_result(facts, "outlier_scores")

@@ -98,7 +98,7 @@ def published_tables(
 
 
 def _publish_to_lake(context: dg.AssetExecutionContext, settings: Settings, home: Path) -> None:
-    written = lake.follow(home, settings.publishing, settings.limits.duckdb_memory)
+    written = lake.follow(home, settings.publishing, settings.memory.duckdb)
     if written is not None:
         new, same = len(written.tables), len(written.unchanged)
         context.log.info("published version %d to the lake: %d tables, %d unchanged", written.number, new, same)

@@ -18,6 +18,7 @@ from orchestration.duplicates.incremental_join import (
     PICTURES,
     Backlog,
     IncrementalJoin,
+    Indices,
     JoinedBlock,
     JoinNote,
 )
@@ -29,10 +30,10 @@ from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.progress import share_of
 from orchestration.runtime import full_disks
+from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import Compute, Joins
 from transforms.encoders import EncoderId
-from transforms.fingerprints.picture_set import Pictures, Positions
-from transforms.hashing.digest_arrays import Rows
+from transforms.fingerprints.picture_set import Pictures
 from transforms.joins.cosine import cells as cosine_cells
 from transforms.joins.cosine import join as cosine_join
 from transforms.joins.cosine.cells import Cells
@@ -50,27 +51,13 @@ _NUMBER = 4  # bytes
 
 
 @dataclass(frozen=True)
-class _Chosen:
-    """Some of many hashes, copied piece by piece as they are read."""
-
-    values: Rows
-    positions: Positions
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, part: slice) -> Rows:
-        return self.values[self.positions[part]]
-
-
-@dataclass(frozen=True)
 class HashJoin:
-    """The join of the different PDQ hashes within `radius` bits, exact; it holds `memory` bytes besides the hashes."""
+    """The join of the different PDQ hashes within `radius` bits, exact."""
 
     facts: Facts
     encoder: EncoderId | None
     radius: int
-    memory: int
+    memory: MemoryParts
     compute: Compute
 
     @cached_property
@@ -92,7 +79,7 @@ class HashJoin:
         self.record.settle()
 
     def _blocks(self, work: Backlog) -> Iterator[JoinedBlock]:
-        new, old = _Chosen(work.values, work.new), _Chosen(work.values, work.old)
+        new, old = work.values.pick(work.new), work.values.pick(work.old)
         for part in self._pairs(new, None):
             yield JoinedBlock(work.new[part.left], work.new[part.right], part.distance)
         for part in self._pairs(new, old) if len(old) else ():
@@ -109,16 +96,15 @@ class HashJoin:
     def _within_memory(self, new: HashRows, old: HashRows | None) -> Iterator[HammingPairs]:
         """Join in this process, in memory or on the disk of the facts."""
         folder, counts = self.facts.folder, (len(new), None if old is None else len(old))
-        disk, free = bounded_join.choose(*counts, self.radius, self.memory).disk, full_disks.free(folder)
+        disk, free = bounded_join.choose(*counts, self.radius, self.memory.joins).disk, full_disks.free(folder)
         if disk > free:
             raise dg.Failure(
                 f"joining {sum(filter(None, counts)):,} hashes takes {size(disk)} of the disk of {folder}, where "
                 f"{size(free)} are free: free some of it, move `home` to a larger disk, or set `joins.memory` to "
                 f"{size(disk)}, if the machine has as much"
             )
-        folder.mkdir(parents=True, exist_ok=True)
         with share_of("joining hashes", sum(filter(None, counts))) as report:
-            yield from bounded_join.pairs_within(new, old, self.radius, self.memory, folder, report)
+            yield from bounded_join.pairs_within(new, old, self.radius, self.memory.joins, folder, report)
 
 
 @dataclass(frozen=True)
@@ -129,6 +115,7 @@ class EmbeddingJoin:
     encoder: EncoderId
     similar: float
     joins: Joins
+    memory: MemoryParts
     compute: Compute
 
     @cached_property
@@ -150,7 +137,7 @@ class EmbeddingJoin:
     def extend(self, pictures: Pictures) -> None:
         """Join the embeddings of the pictures that were not joined yet. Raises as `stored_vectors.stored`."""
         rows, owner = stored_vectors.read_vectors(self.facts, self.encoder, pictures)
-        work = self.record.backlog(pictures.pixel_digests[owner])
+        work = self.record.backlog(pictures.pixel_digests.pick(owner))
         if len(work.new):
             self._join(work, rows)
         self.record.settle()
@@ -160,7 +147,7 @@ class EmbeddingJoin:
         if self._exact_pays(len(work.new), len(rows)):
             self.record.add(work, JoinNote(self._exact_recipe, self.similar), self._all_blocks(work, new, old))
             return
-        cells, memory = self._cells(rows), int(self.joins.memory)
+        cells, memory = self._cells(rows), self.memory.joins
         recall = cosine_cells.measured_recall(
             rows, self.similar, cells, self.joins.probes, self.joins.recall_sample, _SEED, memory
         )
@@ -176,23 +163,23 @@ class EmbeddingJoin:
 
     def _all_blocks(self, work: Backlog, new: StoredVectors, old: StoredVectors) -> Iterator[JoinedBlock]:
         run = partial(cosine_join.run, threshold=self.similar)
-        sides: list[tuple[Positions, StoredVectors | None]] = [(work.new, None)]
+        sides: list[tuple[Indices, StoredVectors | None]] = [(work.new, None)]
         for indices, right in [*sides, (work.old, old)] if len(work.old) else sides:
             count = None if right is None else len(right)
-            tasks = cosine_join.blocks(len(new), count, int(self.joins.memory), new.dimension)
+            tasks = cosine_join.blocks(len(new), count, self.memory.joins, new.dimension)
             for part in engines.join(tasks, run, new, right, self.compute, "joining embeddings"):
                 yield JoinedBlock(work.new[part.left], indices[part.right], part.score)
 
     def _cells(self, rows: StoredVectors) -> Cells:
         """Fit the cells of an approximate join to all pictures."""
         count = self.joins.cells or max(1, math.isqrt(len(rows)))
-        held = int(self.joins.memory) // (4 * _NUMBER * rows.dimension)  # a quarter: k-means makes copies
+        held = self.memory.joins // (4 * _NUMBER * rows.dimension)  # a quarter: k-means makes copies
         return Cells.fit(rows, count, _SEED, max(1, min(_SAMPLED * count, held)))
 
     def _cell_blocks(
         self, work: Backlog, new: StoredVectors, old: StoredVectors, cells: Cells
     ) -> Iterator[JoinedBlock]:
-        how = self.similar, cells, self.joins.probes, int(self.joins.memory)
+        how = self.similar, cells, self.joins.probes, self.memory.joins
         with share_of("joining embeddings in cells", len(new)) as report:
             for part in cosine_cells.self_join(new, *how, report):
                 yield JoinedBlock(work.new[part.left], work.new[part.right], part.score)
@@ -211,5 +198,5 @@ def update(join: HashJoin | EmbeddingJoin) -> list[dict]:
     """Join the new fingerprints, and return the notes of all joins, oldest first."""
     join.record.repair()
     if not join.record.current:
-        join.extend(usable_pictures(join.facts))
+        join.extend(usable_pictures(join.facts, join.memory.pictures))
     return join.record.notes()

@@ -21,10 +21,13 @@ from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, is_in
 from orchestration.progress import say
 from transforms.duplicates.pairs import NearPairs
-from transforms.fingerprints.picture_set import Positions
 from transforms.hashing import digest_arrays
+from transforms.hashing.digest_arrays import PickedDigests
+from transforms.hashing.digest_tables import Lookup
 from transforms.readable import count
 
+Indices = npt.NDArray[np.integer]
+_WRITTEN = 1 << 18  # fingerprints written at once
 _JOURNAL_ID = 0  # joins are numbered from 1: the row of this number says that fingerprints are being forgotten
 
 
@@ -72,8 +75,8 @@ class JoinNote:
 class JoinedBlock:
     """Some pairs of near fingerprints, by index; `measure` holds differing bits, or cosines."""
 
-    left: Positions
-    right: Positions
+    left: Indices
+    right: Indices
     measure: npt.NDArray[np.floating] | npt.NDArray[np.uint8]
 
 
@@ -82,15 +85,15 @@ class Backlog:
     """The remaining work of a join.
 
     Attributes:
-        values: uint8 of shape (n, 32), all fingerprints.
-        new: Indices of those that were never joined.
-        old: Indices of the others, which were joined before.
+        values: All fingerprints.
+        new: Indices of those that were never joined, uint32.
+        old: Indices of the others, which were joined before, uint32.
         began: `time.monotonic()` at the start of the work.
     """
 
-    values: digest_arrays.Rows
-    new: Positions
-    old: Positions
+    values: PickedDigests
+    new: Indices
+    old: Indices
     began: float
 
 
@@ -125,7 +128,7 @@ class IncrementalJoin:
     def repair(self) -> None:
         """Finish or undo what a killed run left, and forget joins that the current settings exclude."""
         if self._notes.dataset().count_rows(filter=equals("kind", self._forgetting)):
-            self._forget_pairs(digest_arrays.Lookup(self._joined_values()))
+            self._forget_pairs(Lookup(self._joined_values()))
         if not all(note["recipe"] in self._recipes for note in self.notes()):
             self._begin_anew()
         self._drop_unnoted()
@@ -133,21 +136,22 @@ class IncrementalJoin:
             self._begin_anew()
             self._drop_unnoted()
 
-    def backlog(self, values: digest_arrays.Rows) -> Backlog:
+    def backlog(self, values: PickedDigests) -> Backlog:
         """Return which fingerprints are not joined yet, and forget joined ones that no longer exist.
 
         Args:
-            values: uint8 of shape (n, 32), all fingerprints, without repeats.
+            values: All fingerprints, without repeats.
         """
         known = np.zeros(len(values), np.bool_)
-        lookup, gone = digest_arrays.Lookup(values), False
+        lookup, gone = Lookup(values), False
         for batch in self._joined.scan([self.kind.column]):
             index, present = lookup.find(digest_arrays.rows(batch.column(0)))
             known[index[present]] = True
             gone |= not present.all()
         if gone:
             self._forget(lookup)
-        return Backlog(values, np.flatnonzero(~known), np.flatnonzero(known), time.monotonic())
+        new, old = (np.flatnonzero(each).astype(np.uint32) for each in (~known, known))
+        return Backlog(values, new, old, time.monotonic())
 
     def add(self, work: Backlog, how: JoinNote, blocks: Iterable[JoinedBlock]) -> None:
         """Commit the pairs of new fingerprints, then the fingerprints, then the note.
@@ -159,7 +163,8 @@ class IncrementalJoin:
         """
         number = 1 + max((note["join_id"] for note in self.notes()), default=_JOURNAL_ID)
         pairs = self._near.append(self._pair_rows(number, work.values, blocks))
-        self._joined.append([_batch(self._joined, number, work.values[work.new])])
+        parts = (work.new[start : start + _WRITTEN] for start in range(0, len(work.new), _WRITTEN))
+        self._joined.append(_batch(self._joined, number, work.values[part]) for part in parts)
         note = asdict(how) | {"join_id": number, "kind": self.kind.name, "new": len(work.new), "old": len(work.old)}
         note |= {"pairs": pairs, "seconds": time.monotonic() - work.began}
         self._notes.upsert(pa.Table.from_pylist([note], self._notes.schema))
@@ -192,7 +197,7 @@ class IncrementalJoin:
         parts = [digest_arrays.rows(batch.column(0)) for batch in self._joined.scan([self.kind.column])]
         return np.concatenate([np.empty((0, digest_arrays.BYTES), np.uint8), *parts])
 
-    def _forget(self, present: digest_arrays.Lookup) -> None:
+    def _forget(self, present: Lookup) -> None:
         """Forget fingerprints that no longer exist: first the list, then their pairs, then the counts in the notes.
 
         A journal row marks the start. If the run is killed, the row stays, and `repair` continues.
@@ -202,7 +207,7 @@ class IncrementalJoin:
         _keep(self._joined, (self.kind.column,), present)
         self._forget_pairs(present)
 
-    def _forget_pairs(self, present: digest_arrays.Lookup) -> None:
+    def _forget_pairs(self, present: Lookup) -> None:
         _keep(self._near, self.kind.ends, present)
         new, pairs = (Counter(table.counts("join_id")) for table in (self._joined, self._near))
         notes = [
@@ -212,9 +217,7 @@ class IncrementalJoin:
         self._notes.upsert(pa.Table.from_pylist(notes, self._notes.schema))
         self._notes.delete(equals("kind", self._forgetting))
 
-    def _pair_rows(
-        self, number: int, values: digest_arrays.Rows, blocks: Iterable[JoinedBlock]
-    ) -> Iterator[pa.RecordBatch]:
+    def _pair_rows(self, number: int, values: PickedDigests, blocks: Iterable[JoinedBlock]) -> Iterator[pa.RecordBatch]:
         for block in blocks:
             if len(block.left):
                 yield _batch(self._near, number, values[block.left], values[block.right], block.measure)
@@ -249,7 +252,7 @@ def _batch(table: FactTable, number: int, *columns: np.ndarray) -> pa.RecordBatc
     return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
 
 
-def _keep(table: FactTable, ends: tuple[str, ...], present: digest_arrays.Lookup) -> None:
+def _keep(table: FactTable, ends: tuple[str, ...], present: Lookup) -> None:
     """Rewrite a table without the rows of fingerprints that no longer exist."""
 
     def kept_rows() -> Iterator[pa.Table]:

@@ -16,6 +16,7 @@ from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import PixelRecipes, TrainingPictures
 from orchestration.fingerprints import stored_vectors
 from orchestration.fingerprints.picture_set import usable_pictures
+from orchestration.settings.memory import MemoryParts
 from transforms.duplicates import components, members
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.encoders import EncoderId
@@ -26,7 +27,11 @@ _NUMBER = 4  # bytes
 
 
 def update(
-    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, encoder: EncoderId | None, memory: int
+    facts: Facts,
+    cut: DuplicateThresholds,
+    training_picture: TrainingPictures,
+    encoder: EncoderId | None,
+    memory: MemoryParts,
 ) -> None:
     """Cut the clusters again if pairs or opt-outs changed, or if pictures could not be read the last time.
 
@@ -35,7 +40,7 @@ def update(
         cut: When two rows show the same picture.
         training_picture: Reads the pixels of a row.
         encoder: Of the copy embeddings. None: there are none, and so no similarities.
-        memory: Bytes of embeddings held at once.
+        memory: Bytes that the training pictures may take, and embeddings that are held at once.
     """
     table, similarities = facts["cluster_members"], facts["cluster_similarities"]
     versions = facts["duplicate_pairs"].version, facts["recalled_rows"].version
@@ -43,7 +48,7 @@ def update(
     recipes = PixelRecipes.of(facts, made_by)
     if recipes.hold((table, similarities)):
         return
-    pictures = usable_pictures(facts)
+    pictures = usable_pictures(facts, memory.pictures)
     compared = _write_members(facts, cut, training_picture, pictures)
     # only now: a run that is killed before makes the members again
     table.note_recipe(recipes.after(compared.failed, compared.waiting))
@@ -51,7 +56,7 @@ def update(
         similarities.replace([], made_by)
         return
     vectors, owner = stored_vectors.read_vectors(facts, encoder, pictures)
-    at_once = max(1, memory // (_NUMBER * vectors.dimension))
+    at_once = max(1, memory.joins // (_NUMBER * vectors.dimension))
     rows = table.scan(["sample_id", "representative_id"])
     similarities.replace(members.similarities(pictures, rows, vectors, owner, at_once), made_by)
 

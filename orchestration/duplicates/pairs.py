@@ -29,20 +29,21 @@ class ComparisonCounts:
     waiting: int = 0
 
 
-def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures) -> ComparisonCounts:
+def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, memory: int) -> ComparisonCounts:
     """Find the pairs again if fingerprints or thresholds changed, or if pictures could not be read the last time.
 
     Args:
         facts: The fact tables.
         cut: When two rows show the same picture.
         training_picture: Reads the pixels of a row.
+        memory: Bytes that the arrays of the training pictures may take.
     """
     table = facts["duplicate_pairs"]
     inputs = tuple(facts[name].version for name in ("image_fingerprints", HASHES.near, PICTURES.near))
     recipes = PixelRecipes.of(facts, recipe("pairs", CODE, inputs, cut))
     if recipes.hold([table]):
         return ComparisonCounts()
-    pictures = usable_pictures(facts)
+    pictures = usable_pictures(facts, memory)
     hashes, embeddings = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
     with training_comparisons(facts, cut, training_picture, pictures) as compare:
         table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), recipe="")

@@ -21,7 +21,8 @@ from orchestration.facts.training_pictures import DumpGone, TrainingPictures
 from transforms.alignment.comparer import Comparer, PixelComparison
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.picture_set import Pictures
-from transforms.hashing.digest_arrays import Lookup, of_hex
+from transforms.hashing.digest_arrays import of_hex
+from transforms.hashing.digest_tables import Lookup
 
 CODE = 4  # raise when two training pictures would compare otherwise
 _COMMIT = 500  # comparisons, about a minute of work

@@ -16,7 +16,7 @@ import pyarrow as pa
 from orchestration.facts import Facts
 from orchestration.fingerprints.kinds import COPY, EMBEDDINGS
 from transforms.encoders import EncoderId, Vectors
-from transforms.fingerprints.picture_set import Pictures, Positions
+from transforms.fingerprints.picture_set import Numbers, Pictures
 from transforms.readable import count
 
 
@@ -55,7 +55,7 @@ class StoredVectors:
         rows = self._table.take(self.places[positions].tolist(), columns=["vector"])
         return _matrix(rows["vector"].combine_chunks(), self.dimension)
 
-    def part(self, positions: npt.NDArray[np.int64]) -> "StoredVectors":
+    def part(self, positions: npt.NDArray[np.integer]) -> "StoredVectors":
         """Return the vectors at these indices, in the order of the table."""
         return StoredVectors(self.uri, self.version, self.places[np.sort(positions)], self.dimension)
 
@@ -68,7 +68,7 @@ class StoredVectors:
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
 
-def read_vectors(facts: Facts, encoder: EncoderId | None, pictures: Pictures) -> tuple[StoredVectors, Positions]:
+def read_vectors(facts: Facts, encoder: EncoderId | None, pictures: Pictures) -> tuple[StoredVectors, Numbers]:
     """Return the vectors of the different pictures, in the order in which they are stored.
 
     Args:
@@ -77,33 +77,31 @@ def read_vectors(facts: Facts, encoder: EncoderId | None, pictures: Pictures) ->
         pictures: The training pictures.
 
     Returns:
-        The vectors, and for each its index in `pictures.distinct`, int64 of shape (n,).
+        The vectors, and for each its index in `pictures.distinct`, uint32 of shape (n,).
 
     Raises:
         EncoderMismatch: If some shard was embedded by another encoder.
         dg.Failure: If a picture has no embedding.
     """
     if encoder is None:
-        return StoredVectors("", 0, np.empty(0, np.int64), 1), np.empty(0, np.int64)
+        return StoredVectors("", 0, np.empty(0, np.int64), 1), np.empty(0, np.uint32)
     notes = facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
     for other in notes["encoder"].unique().to_pylist():
         encoder.require(other)
     table = facts[EMBEDDINGS[COPY]].dataset()
     wanted = pictures.ids[pictures.distinct]  # ascending
-    places, owners, row = [], [], 0
+    place, owner, stored, row = np.empty(len(wanted), np.int64), np.empty(len(wanted), np.uint32), 0, 0
     for batch in table.to_batches(columns=["sample_id"]):
         ids = batch.column("sample_id").to_numpy()
         found = np.searchsorted(wanted, ids).clip(max=max(0, len(wanted) - 1))
         hit = wanted[found] == ids if len(wanted) else np.zeros(len(ids), np.bool_)
-        places.append(row + np.flatnonzero(hit))
-        owners.append(found[hit])
-        row += len(ids)
-    owner = np.concatenate([np.empty(0, np.int64), *owners]).astype(np.int64)
-    if len(owner) != len(wanted):
+        end = stored + int(hit.sum())
+        place[stored:end], owner[stored:end] = row + np.flatnonzero(hit), found[hit]
+        row, stored = row + len(ids), end
+    if stored != len(wanted):
         raise dg.Failure(
-            f"no copy embedding of {count(len(wanted) - len(owner), 'picture')}; materialize image_fingerprints again"
+            f"no copy embedding of {count(len(wanted) - stored, 'picture')}; materialize image_fingerprints again"
         )
-    place = np.concatenate([np.empty(0, np.int64), *places]).astype(np.int64)
     return StoredVectors(table.uri, table.version, place, encoder.dimension), owner
 
 

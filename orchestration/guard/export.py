@@ -84,7 +84,7 @@ def write(
     folder = target or default_folder(settings.home, version["number"], **asdict(options))
     try:
         with new_bundle(folder) as files:
-            con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
+            con.execute("set memory_limit = ?", [settings.memory.duckdb])
             con.execute("set temp_directory = ?", [str(files.folder.parent / "spill")])
             files.finish(_fill(PublishedVersion(con, settings, version), options, files), key)
     finally:

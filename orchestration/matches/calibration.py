@@ -24,7 +24,7 @@ from transforms.fingerprints import fingerprint
 from transforms.fingerprints.fingerprint import Rules, vector_column
 from transforms.fingerprints.views import View
 from transforms.hashing import hashes
-from transforms.hashing.digest_arrays import Lookup
+from transforms.hashing.digest_tables import Lookup
 from transforms.matches import edits
 from transforms.matches.edits import Edit
 from transforms.pictures import PICTURE_ENDINGS, Pixels

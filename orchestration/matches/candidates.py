@@ -31,7 +31,8 @@ from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints.views import WHOLE
 from transforms.generations import addresses
-from transforms.hashing.digest_arrays import Lookup, of_hex
+from transforms.hashing.digest_arrays import of_hex
+from transforms.hashing.digest_tables import Lookup
 from transforms.matches import candidates as rules
 from transforms.matches.candidates import Candidate, Comparison, EqualPictures, PairEvidence, Query
 from transforms.matches.search import scores

@@ -98,7 +98,7 @@ def _blocks(
 ) -> Iterator[pa.Table]:
     k = settings.limits.neighbours + 1  # the caption that equals the prompt is among them
     order = pc.rank(keys).to_numpy().astype(np.int64)  # where captions are stored decides nothing
-    size = max(1, int(settings.joins.memory) // (8 * _BLOCK))  # a score is 4 bytes, and is sorted
+    size = max(1, settings.memory.joins // (8 * _BLOCK))  # a score is 4 bytes, and is sorted
     for some in batched(prompts, size):
         views = encoder.embed_captions(some)[:, None]
         floor = np.full(len(some), settings.prompts.similar, np.float32)

@@ -18,7 +18,8 @@ from orchestration.facts import Facts
 from orchestration.facts.filters import between, is_in
 from transforms.fingerprints.distinct_pictures import Indices
 from transforms.hashing import digest_arrays
-from transforms.hashing.digest_arrays import Lookup, Rows
+from transforms.hashing.digest_arrays import Rows
+from transforms.hashing.digest_tables import Lookup
 from transforms.matches import neighbour_lists
 from transforms.matches.neighbour_lists import Floor, NeighbourList
 

@@ -104,14 +104,17 @@ def read_search(
         EncoderMismatch: If a shard was embedded by another encoder.
         dg.Failure: If a picture has no embedding.
     """
+    memory = settings.memory
+    held = memory.pictures
+    rows = usable_pictures(facts, held) if generations else Pictures((), 0, facts.folder, held)
     return GenerationSearch(
         facts,
-        read_index(facts, encoder, usable_pictures(facts) if generations else Pictures((), 0)),
+        read_index(facts, encoder, rows),
         encoder,
         views,
         candidate_thresholds(settings),
         settings.thresholds.pdq_quality,
-        int(settings.joins.memory),
+        memory.joins,
     )
 
 
@@ -234,7 +237,7 @@ def _neighbours(
 ) -> dict[str, Lists]:
     """Search some pictures, ascending, and keep at most `most` of them by embedding."""
     pictures, names = search.pictures, [query.generation_id for query in asked]
-    by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq)
+    by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq, search.memory)
     if search.encoder is None:
         return {name: (neighbour_lists.NONE, near) for name, near in zip(names, by_hash, strict=True)}
     vectors, owner = pictures.in_stored_order(indices)

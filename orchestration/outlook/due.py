@@ -231,10 +231,12 @@ def _joins(facts: Facts, settings: Settings, encoder: EncoderId | None, fresh: s
     training = fresh - {"generations"}
     cut = settings.thresholds
     joins: dict[str, HashJoin | EmbeddingJoin] = {
-        "hashes": HashJoin(facts, encoder, cut.pdq, int(settings.joins.memory), settings.compute),
+        "hashes": HashJoin(facts, encoder, cut.pdq, settings.memory, settings.compute),
     }
     if encoder:
-        joins["embeddings"] = EmbeddingJoin(facts, encoder, cut.similar, settings.joins, settings.compute)
+        joins["embeddings"] = EmbeddingJoin(
+            facts, encoder, cut.similar, settings.joins, settings.memory, settings.compute
+        )
     pictures = facts["image_fingerprints"].dataset().count_rows()
     due = [name for name, join in joins.items() if training or (pictures and not join.record.current)]
     done = "done" if encoder else "done, of hashes alone: encoders.copy is none"

@@ -113,7 +113,7 @@ def write(
     if "html" in formats:
         pages.require_free(folder)
     with staging.staging_folder(folder) as partial:
-        con.execute("set memory_limit = ?", [settings.limits.duckdb_memory])
+        con.execute("set memory_limit = ?", [settings.memory.duckdb])
         con.execute("set temp_directory = ?", [str(partial / ".spill")])
         if "html" in formats:
             pages.write(con, partial, settings, pictures)

@@ -16,6 +16,7 @@ import duckdb
 
 from orchestration.runtime import full_disks, homes
 from orchestration.settings import Settings
+from orchestration.settings.memory import MemoryParts, machine_memory
 from orchestration.warehouse import lake, previous, publishing
 from orchestration.warehouse.soundness.faults import fault
 from transforms import encoders, packages
@@ -63,6 +64,7 @@ def diagnose(settings: Settings) -> Iterator[Diagnosis]:
     yield _kept(settings)
     yield from _lake(settings)
     yield _disk(settings.home)
+    yield _memory(settings.memory)
     yield _writer(settings.home)
     if "copy" not in settings.encoders.by_purpose:
         told = "none: nothing is embedded, so crops, collages and strong edits are not found"
@@ -70,17 +72,6 @@ def diagnose(settings: Settings) -> Iterator[Diagnosis]:
     for purpose, name in settings.encoders.by_purpose.items():
         yield _encoder(purpose, name)
     yield from _parts(settings)
-
-
-def machine_memory() -> int:
-    """Return the bytes of memory that this process may use: the machine's, or the limit of its control group."""
-    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            most = min(most, int(Path(path).read_text()))
-        except (OSError, ValueError):  # no such limit
-            continue
-    return most
 
 
 def _packages() -> Diagnosis:
@@ -167,7 +158,7 @@ def _published(settings: Settings) -> Diagnosis:
             fix = _READING_REPAIR if lost else "`raisonne run` publishes the first"
             health = Health.BROKEN if lost else Health.LACKING
             return Diagnosis(part, health, f"{home / publishing.LINK} is not there", fix)
-        reason = fault(version, settings.limits.duckdb_memory)
+        reason = fault(version, settings.memory.duckdb)
     except publishing.LinkReplaced as error:
         return Diagnosis(part, Health.BROKEN, str(error).partition(";")[0], _READING_REPAIR)
     except (duckdb.Error, publishing.NotPublished) as error:
@@ -181,7 +172,7 @@ def _kept(settings: Settings) -> Diagnosis:
     part, faults, numbers = "kept versions", [], []
     for version in publishing.history(settings.home):
         try:
-            reason = fault(version, settings.limits.duckdb_memory, previous.READ)
+            reason = fault(version, settings.memory.duckdb, previous.READ)
         except (duckdb.Error, publishing.NotPublished) as error:
             reason = str(error)
         numbers.append(str(version.number))
@@ -216,6 +207,14 @@ def _disk(home: Path) -> Diagnosis:
         needed = f"the next version takes about {size(largest)}, and as much again while it is built"
         return Diagnosis("disk space", Health.LACKING, found, f"{needed}: free some, or lower publishing.keep")
     return Diagnosis("disk space", Health.FINE, found)
+
+
+def _memory(parts: MemoryParts) -> Diagnosis:
+    machine = machine_memory()
+    found = f"limits.memory is {size(parts.whole)} of {size(machine)} in the machine: {parts}"
+    if parts.whole > machine:
+        return Diagnosis("memory", Health.LACKING, found, "lower limits.memory, or take a larger machine")
+    return Diagnosis("memory", Health.FINE, found)
 
 
 def _encoder(purpose: str, name: str) -> Diagnosis:

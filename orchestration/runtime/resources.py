@@ -23,6 +23,7 @@ from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.runtime import homes
 from orchestration.runtime.history.run_logs import forget_old_logs
 from orchestration.settings import Settings
+from orchestration.settings.memory import MemoryParts
 from orchestration.warehouse import lake, publishing
 from transforms import encoders
 from transforms.alignment.policy import PixelLimits
@@ -158,6 +159,11 @@ class WarehouseResource(dg.ConfigurableResource):
         """The size of a batch, the number of threads, and the limits of files."""
         limits = self.settings.limits
         return WorkPace(limits.batch, len(os.sched_getaffinity(0)), limits.of_files)
+
+    @property
+    def memory(self) -> MemoryParts:
+        """The bytes that each kind of work may hold."""
+        return self.settings.memory
 
     @property
     def views(self) -> tuple[View, ...]:

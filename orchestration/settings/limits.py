@@ -4,7 +4,7 @@ What belongs here: its keys, and the limits as pictures and files are held to th
 (`transforms/pictures/bounds.py`, `transforms/catalog/byte_limits.py`).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ByteSize, Field
 
@@ -20,6 +20,14 @@ _FILES = ByteLimits()
 class Limits(Section):
     """Limits of time and memory. They do not change a result that fits within them."""
 
+    memory: ByteSize | None = Field(
+        None,
+        ge=256_000_000,
+        description="Bytes, or a size with its unit, that a run may hold of its data; what exceeds it lies in files "
+        "below `home`. None: a third of the memory of the machine, or of its control group. A quarter of it is for the "
+        "training pictures, a quarter for a join, half for DuckDB. The code itself, an encoder and the processes that "
+        "decode come on top.",
+    )
     pixels: int = Field(50_000_000, ge=1, description="Pixels of the largest picture that is decoded.")
     side: int = Field(100_000, ge=1, description="Pixels of the longest side of a picture that is decoded.")
     aspect: int = Field(10_000, ge=1, description="Times that one side of a picture may be as long as the other.")
@@ -66,10 +74,9 @@ class Limits(Section):
         "shard that shares its metadata with others, as many are held in memory.",
     )
     index_rows: int = Field(1_000_000, ge=1, description="Rows from which a fact table gets an index.")
-    duckdb_memory: str = Field(
-        "4GB",
-        pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$",
-        description="Memory of DuckDB, with its unit, before it spills to disk.",
+    duckdb_memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")] | None = Field(
+        None,
+        description="Memory of DuckDB, with its unit, before it spills to disk. None: half of `limits.memory`.",
     )
 
     @property

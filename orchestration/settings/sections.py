@@ -68,11 +68,12 @@ class Joins(Section):
     recall_sample: int = Field(
         1_000, ge=1, description="Pictures compared with all others to measure the recall of the approximate join."
     )
-    memory: ByteSize = Field(
-        ByteSize(2_000_000_000),
+    memory: ByteSize | None = Field(
+        None,
         ge=16_000_000,
-        description="Bytes, or a size with its unit, that a join may hold besides one hash per picture. Joining hashes "
-        "in memory takes 104 bytes a hash; more hashes than that are joined on the disk of `home`, 72 bytes each.",
+        description="Bytes, or a size with its unit, that a join may hold besides the training pictures. None: a "
+        "quarter of `limits.memory`. Joining hashes in memory takes 104 bytes a hash; more hashes than that are joined "
+        "on the disk of `home`, 72 bytes each.",
     )
 
 

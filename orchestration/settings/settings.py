@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from orchestration.settings.inputs import Dataset, Download, Encoders, Generations, Recall
 from orchestration.settings.limits import Limits
+from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import (
     Calibration,
     Compute,
@@ -82,6 +83,11 @@ class Settings(BaseSettings):
             file_secret_settings: Not used.
         """
         return env_settings, init_settings
+
+    @property
+    def memory(self) -> MemoryParts:
+        """The bytes that each kind of work may hold."""
+        return MemoryParts.of(self.limits.memory, self.joins.memory, self.limits.duckdb_memory)
 
     @property
     def settings_hash(self) -> str:

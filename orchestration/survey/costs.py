@@ -47,9 +47,10 @@ _FIXED_S = 20.0  # starting, building tables, writing reports, of a small wareho
 _PROBED_HASHES, _PROBED_VECTORS, _PROBED_AT = 200_000, 4_096, 31  # of the joins that are measured; bits of a pair
 # Of one core of the machine on which the plan of the Hamming join was fitted: seconds for a row.
 _CAPTION, _TABLES = 22e-6, 40e-6
-# Bytes held: imports, an encoder at work, DuckDB for a row, a picture while duplicates are derived, its hash while
-# hashes are joined, a caption.
-_BASE, _ENCODER, _TABLE_ROW, _PICTURE, _JOINED_HASH, _CAPTION_BYTES = 0.8e9, 1.2e9, 900, 300, 104, 400
+# Bytes held: imports, an encoder at work, DuckDB for a row, and for its caption alone; a picture in the arrays that may
+# lie in files, what else a picture takes while duplicates are derived, its hash while hashes are joined; a caption.
+_BASE, _ENCODER, _TABLE_ROW, _CAPTION_ROW = 0.8e9, 1.2e9, 900, 300
+_PICTURE, _DERIVED, _JOINED_HASH, _CAPTION_BYTES = 22, 40, 104, 80
 _EMPTY, _VERSION, _LOG, _EXPORT = 8_000_000, 9_000_000, 5_000_000, 4_000_000  # bytes, measured on small warehouses
 _FACT, _ROW = 1_000, 2_500  # bytes of a picture besides its vector, and of a row of the published version
 
@@ -249,13 +250,13 @@ def estimate(read: Amounts, rates: Rates, settings: Settings) -> Cost:
         "captions": rows * _CAPTION * rates.core / cores if read.rows else 0.0,
         "tables and reports": _FIXED_S + rows * _TABLES * rates.core / cores,
     }
-    duckdb = min(_bytes_of(settings.limits.duckdb_memory), rows * _TABLE_ROW)
+    may = settings.memory
+    duckdb, arrays = _bytes_of(may.duckdb), min(may.pictures / 2, pictures * _PICTURE) + pictures * _DERIVED
     memory = {
         "training pictures": _BASE + (_ENCODER if rates.dimension else 0),
-        "joins and duplicates": _BASE
-        + pictures * _PICTURE
-        + max(duckdb, min(int(settings.joins.memory), pictures * _JOINED_HASH)),
-        "captions": _BASE + rows * _CAPTION_BYTES,
+        "joins and duplicates": _BASE + arrays + min(may.joins, pictures * _JOINED_HASH),
+        "captions": _BASE + min(duckdb, rows * _CAPTION_ROW) + rows * _CAPTION_BYTES,
+        "tables and reports": _BASE + min(duckdb, rows * _TABLE_ROW),
     }
     vector = 4 * rates.dimension
     facts = read.pictures * (vector + _FACT) + (read.generations + drawn) * (views * vector + _FACT)

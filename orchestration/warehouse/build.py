@@ -88,7 +88,7 @@ def open_build(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnec
         settings: The limit of DuckDB's memory.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": settings.limits.duckdb_memory,
+        "memory_limit": settings.memory.duckdb,
         "temp_directory": str(path.with_suffix(".spill")),
         "autoinstall_known_extensions": "false",
     }

@@ -158,7 +158,7 @@ def plan(
     """
     fact_versions, complete = facts.versions(), len(selected) == len(models)
     version_recipe = _recipe(models, fact_versions, settings.settings_hash)
-    last, history, damaged = _last_sound(home, settings.limits.duckdb_memory, stay=not complete)
+    last, history, damaged = _last_sound(home, settings.memory.duckdb, stay=not complete)
     made = unchanged_tables.read_made(last)
     if complete:
         recipes = unchanged_tables.recipes(models, fact_versions, settings)
@@ -192,7 +192,7 @@ def build_version(
     """
     copied = Copied()
     if plan.previous and plan.complete and plan.keep_unchanged:
-        changes = ShardChanges(facts, plan.previous.number, plan.fact_versions, settings.limits.duckdb_memory)
+        changes = ShardChanges(facts, plan.previous.number, plan.fact_versions, settings.memory.duckdb)
         copied = unchanged_tables.find(plan.previous, plan.made, plan.models, plan.recipes, changes)
     start_from_copy = bool(copied.names) or not plan.complete
     path = publishing.begin(home, run_id, from_current=start_from_copy, start=plan.previous)

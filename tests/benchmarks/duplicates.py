@@ -75,13 +75,13 @@ class _Warehouse(SimpleNamespace):
         held: list[Pictures] = []
 
         def read() -> None:
-            held.append(usable_pictures(facts))
+            held.append(usable_pictures(facts, self.settings.memory.pictures))
 
         taken["read_s"] = seconds(read)
         [known] = held
-        thresholds, joins, compute = self.settings.thresholds, self.settings.joins, self.settings.compute
-        hashes = copy_joins.HashJoin(facts, _Id(), thresholds.pdq, int(joins.memory), compute)
-        embeddings = copy_joins.EmbeddingJoin(facts, _Id(), thresholds.similar, joins, compute)
+        thresholds, memory, compute = self.settings.thresholds, self.settings.memory, self.settings.compute
+        hashes = copy_joins.HashJoin(facts, _Id(), thresholds.pdq, memory, compute)
+        embeddings = copy_joins.EmbeddingJoin(facts, _Id(), thresholds.similar, self.settings.joins, memory, compute)
         taken["hashes_s"] = seconds(lambda: _join(hashes, known))
         taken["embeddings_s"] = seconds(lambda: _join(embeddings, known))
         taken["pairs_s"] = seconds(lambda: facts["duplicate_pairs"].replace(self._pairs(known), "made up"))
@@ -115,7 +115,9 @@ def _new_shard() -> Measured:
         warehouse.land(_DISTINCT * _COPIES, _DISTINCT // 10, 1)
         steps["new"] = warehouse.derive()
         steps["nothing"] = warehouse.derive()
-        rows, _ = stored_vectors.read_vectors(warehouse.facts, _Id(), usable_pictures(warehouse.facts))
+        rows, _ = stored_vectors.read_vectors(
+            warehouse.facts, _Id(), usable_pictures(warehouse.facts, warehouse.settings.memory.pictures)
+        )
     for name, taken in steps.items():
         say(f"  {name}: " + ", ".join(f"{step} {value:.2f}" for step, value in taken.items()))
     joins = {name: taken["hashes_s"] + taken["embeddings_s"] for name, taken in steps.items()}

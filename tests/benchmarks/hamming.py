@@ -17,7 +17,7 @@ from lance.vector import find_duplicate_pairs
 from tests.benchmarks.alone import alone, peak_gb
 from tests.benchmarks.data import flip_bits
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, fastest, say, seconds
-from transforms.hashing.grouping import collapse
+from transforms.hashing.digest_tables import count_leaders, firsts, leaders
 from transforms.joins.hamming.join import self_join
 
 _RADIUS, _ROWS, _ASKED = 31, 1_000_000, 300
@@ -56,7 +56,12 @@ def _join(rows: Rows) -> int:
 @cache
 def _compiled() -> None:
     _join(_planted(_WARM_ROWS).rows)
-    collapse(_planted(_WARM_ROWS).rows)
+    _collapsed(_planted(_WARM_ROWS).rows)
+
+
+def _collapsed(rows: Rows) -> Rows:
+    group = firsts(rows, rows.nbytes)
+    return rows[leaders(group, np.empty(count_leaders(group), np.uint32))]
 
 
 @cache
@@ -256,7 +261,7 @@ def _skewed() -> dict[str, float]:
     banded.view(np.uint16)[::50, :4] = 0
 
     def whole(rows: Rows) -> Callable[[], int]:
-        return lambda: _join(rows[collapse(rows).first])
+        return lambda: _join(_collapsed(rows))
 
     peers = {"uniform": uniform, "repeated": repeated, "banded": banded}
     return fastest({name: whole(rows) for name, rows in peers.items()}, rounds=3)

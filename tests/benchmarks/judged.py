@@ -102,7 +102,7 @@ def outcome() -> Outcome:
             spent["embedding"] -= began - (began := time.perf_counter())
             near = search.best_over_views(views, judge.vectors, FIRST)
             queries = [query for _, query, _ in made]
-            alike = candidates.hash_neighbours(queries, np.arange(len(trained)), judge.training, judge.cut.pdq)
+            alike = candidates.hash_neighbours(queries, np.arange(len(trained)), judge.training, judge.cut.pdq, 10**9)
             judged += pool.map(judge, batch, [m[0] for m in made], queries, views, near, alike)
             spent["comparing"] += time.perf_counter() - began
             say(f"  {len(judged):,} of {len(planted):,} generations judged")

@@ -4,12 +4,14 @@ What belongs here: running the methods, one answer a method. What does not: the 
 answers (`duplicates/clusters.py`).
 """
 
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import batched
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,14 +139,16 @@ def _pipeline(
     rows = [{"sample_id": i} | {name: getattr(p, name) for name in COLUMNS[1:]} for i, p in enumerate(prints)]
     kinds = {"sample_id": pa.uint64(), "width": pa.int32(), "height": pa.int32()}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
-    pictures = Pictures([pa.RecordBatch.from_pylist(rows, schema)], len(rows))  # an id is a position
+    pictures = Pictures(
+        [pa.RecordBatch.from_pylist(rows, schema)], len(rows), Path(tempfile.gettempdir()), 10**9
+    )  # an id is a position
     comparer: Comparer[int] = Comparer(lambda number: decode(known[number].data, RULES.max_pixels), cut.pixels)
     same = cache(lambda a, b: comparer.same(a, b, cut.overlap))
 
     def compare(a: int, b: int) -> PixelComparison:
         return same(int(pictures.pixels_group[a]), int(pictures.pixels_group[b]))
 
-    values, digests = pictures.hashed()[0], pictures.pixel_digests
+    values, digests = pictures.hashed()[0][:], pictures.pixel_digests[:]
     hashes = [
         NearPairs(values[p.left], values[p.right], p.distance.astype(np.float64))
         for p in hamming_join.self_join(values, cut.pdq)

@@ -42,7 +42,8 @@ class CaptionGroups:
     @property
     def tied(self) -> npt.NDArray[np.int64]:
         """The captions under another one."""
-        return np.flatnonzero(self.head != np.arange(len(self.head)))
+        parts = (np.arange(part.start, part.stop) for part in slices(len(self.head)))
+        return np.concatenate([np.empty(0, np.int64), *(part[self.head[part] != part] for part in parts)])
 
     @property
     def members(self) -> npt.NDArray[np.int64]:
@@ -78,8 +79,8 @@ def group(
     """Group captions: each is tied to the first earlier head that it nearly equals, or is a head itself.
 
     Groups exactly if `comparisons` suffice, else by MinHash. Then only the first `CROWD` heads of a bucket are
-    compared, so that time is linear in the captions. Memory: some 100 bytes a caption, 12 for each of its buckets, and
-    2 GB at most for the buckets themselves; what is a file in `folder` leaves memory when it is short.
+    compared, so that time is linear in the captions. Memory: 16 bytes for each bucket of a caption, 2 GB at most; all
+    else is in files in `folder`, some 100 bytes a caption, which leave memory when it is short.
 
     Args:
         sets: The words of the captions, the most frequent caption first.
@@ -109,7 +110,10 @@ def _led(
     listed = map_file(Path(folder, "listed.bin"), number_of, (int(buckets.begins[-1]),))
     signs = map_file(Path(folder, "signs.bin"), np.dtype(np.uint64), listed.shape)
     filled = np.zeros(len(buckets.begins) - 1, np.int32)
-    head, similarity = np.arange(len(sets)), np.ones(len(sets))
+    head = map_file(Path(folder, "heads.bin"), np.dtype(np.int64), (len(sets),))
+    similarity = map_file(Path(folder, "similarities.bin"), np.dtype(np.float64), (len(sets),))
+    for part in slices(len(sets)):
+        head[part.start : part.stop], similarity[part.start : part.stop] = np.arange(part.start, part.stop), 1
     made = 0
     for part in watch(slices(len(sets)), "comparing captions"):
         number, offsets = buckets.of(part)

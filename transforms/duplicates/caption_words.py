@@ -38,16 +38,17 @@ def word_sets(batches: Iterable[pa.Array], folder: Path) -> WordSets:
 
     Args:
         batches: Normalised strings without NULLs, with single spaces between words.
-        folder: Folder for the file of words.
+        folder: Folder for the files of words, and of where those of each caption begin.
     """
-    sizes = []
-    with Path(folder, "words.bin").open("wb") as file:
+    words, begins, count, total = Path(folder, "words.bin"), Path(folder, "begins.bin"), 0, 0
+    with words.open("wb") as file, begins.open("wb") as places:
+        np.zeros(1, np.int64).tofile(places)
         for texts in batches:
             sets = sets_of(texts)
             sets.words.tofile(file)
-            sizes.append(np.diff(sets.offsets))
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64)
-    return WordSets(map_file(Path(folder, "words.bin"), np.dtype(np.uint64), (int(offsets[-1]),)), offsets)
+            (sets.offsets[1:] + total).tofile(places)
+            count, total = count + len(sets), total + len(sets.words)
+    return WordSets(map_file(words, np.dtype(np.uint64), (total,)), map_file(begins, np.dtype(np.int64), (count + 1,)))
 
 
 def sets_of(texts: pa.Array) -> WordSets:

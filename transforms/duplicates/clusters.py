@@ -30,19 +30,21 @@ class PictureHashes:
     Attributes:
         pdq: uint8 of shape (n, 32).
         comparable: bool of shape (n,), whether the hash is meaningful.
-        bytes_group: int64 of shape (n,), equal for equal bytes.
-        pixels_group: int64 of shape (n,), equal for equal pixels.
+        bytes_group: whole numbers of shape (n,), equal for equal bytes.
+        pixels_group: whole numbers of shape (n,), equal for equal pixels.
         radius: Bits up to which two hashes show one picture.
     """
 
     pdq: npt.NDArray[np.uint8]
     comparable: npt.NDArray[np.bool_]
-    bytes_group: Nodes
-    pixels_group: Nodes
+    bytes_group: npt.NDArray[np.integer]
+    pixels_group: npt.NDArray[np.integer]
     radius: int
 
     @property
-    def arrays(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], Nodes, Nodes, int]:
+    def arrays(
+        self,
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], npt.NDArray[np.integer], npt.NDArray[np.integer], int]:
         """The form that compiled loops read: the hashes as uint64 of shape (n, 4), then the other attributes."""
         words = np.ascontiguousarray(self.pdq).view(np.uint64)
         return words, self.comparable, self.bytes_group, self.pixels_group, self.radius
@@ -96,7 +98,7 @@ def cut[Evidence](
 
     Args:
         components: Nodes that confirmed pairs connect.
-        rank: int64 of shape (n,), the lower represents the higher.
+        rank: int64 of shape (n,), the lower represents the higher, of equal ones the first.
         hashes: What confirms without comparing pixels.
         candidates: Takes a representative and members; returns which members to pass to `confirm`, bool of shape (m,).
         confirm: Takes a representative and a member; returns evidence that they show one picture, or None.

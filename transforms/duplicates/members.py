@@ -17,8 +17,8 @@ from transforms.duplicates.clusters import METHODS, ClusterMembers, PictureHashe
 from transforms.duplicates.components import ComponentMembers, Components
 from transforms.duplicates.pairs import Compare, DuplicateThresholds, NearPairs, positions
 from transforms.duplicates.similarity import least_similarity
-from transforms.fingerprints.picture_set import Pictures, Positions
-from transforms.hashing.digest_arrays import Lookup
+from transforms.fingerprints.picture_set import Numbers, Pictures, Positions
+from transforms.hashing.digest_tables import Lookup
 from transforms.joins.cosine.join import IndexedRows
 
 
@@ -52,8 +52,8 @@ class OpenPairs:
         return self.keys[found] == keys if len(self.keys) else np.zeros(len(members), np.bool_)
 
 
-def _keys(count: int, low: Positions, high: Positions) -> npt.NDArray[np.int64]:
-    return low * count + high  # fits: 3 billion pictures squared are below 2⁶³
+def _keys(count: int, low: npt.NDArray[np.integer], high: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    return low.astype(np.int64) * count + high  # fits: 3 billion pictures squared are below 2⁶³
 
 
 def open_pairs(
@@ -70,7 +70,7 @@ def open_pairs(
     known, parts = Lookup(pictures.pixel_digests), [np.empty(0, np.int64)]
     for near in embeddings:
         (a, known_a), (b, known_b) = known.find(near.a), known.find(near.b)
-        left, right = pictures.distinct[a], pictures.distinct[b]
+        left, right = (pictures.distinct[each].astype(np.int64) for each in (a, b))
         by_hash = pictures.comparable[left] & pictures.comparable[right]
         by_hash &= pictures.bits(left, right) <= thresholds.pdq
         kept = known_a & known_b & (labels[left] == labels[right]) & ~by_hash
@@ -141,7 +141,7 @@ def _rows(pictures: Pictures, part: ClusterMembers[PixelComparison]) -> pa.Table
 
 
 def similarities(
-    pictures: Pictures, members: Iterable[pa.RecordBatch], vectors: IndexedRows, owner: Positions, at_once: int
+    pictures: Pictures, members: Iterable[pa.RecordBatch], vectors: IndexedRows, owner: Numbers, at_once: int
 ) -> Iterator[pa.Table]:
     """Yield the least cosine inside each cluster of at least two rows that are not recalled.
 
@@ -149,7 +149,7 @@ def similarities(
         pictures: The training pictures.
         members: Columns sample_id and representative_id.
         vectors: Embeddings of the different pictures.
-        owner: int64, the index in `pictures.distinct` of each vector.
+        owner: uint32, the index in `pictures.distinct` of each vector.
         at_once: Vectors held at a time; a larger cluster is held whole.
     """
     heads, rows = _live(pictures, members)
@@ -157,17 +157,21 @@ def similarities(
     heads, rows = heads[order], rows[order]
     starts = np.flatnonzero(np.diff(heads, prepend=-1))
     ends = np.append(starts[1:], len(heads))
-    vector_of = np.empty(len(pictures.distinct), np.int64)
-    vector_of[owner] = np.arange(len(owner))
-    of = vector_of[np.searchsorted(pictures.distinct, pictures.pixels_group)]  # the vector of each picture
+    vector_of = np.empty(len(pictures.distinct), np.uint32)
+    vector_of[owner] = np.arange(len(owner), dtype=np.uint32)
+
+    def of(some: Positions) -> npt.NDArray[np.uint32]:
+        """Return the vector of each of some pictures."""
+        return vector_of[np.searchsorted(pictures.distinct, pictures.pixels_group[some])]
+
     repeated = np.flatnonzero(ends - starts > 1)
     for some in _portions(repeated, ends - starts, at_once):
-        needed = [np.unique(of[rows[starts[i] : ends[i]]]) for i in some]
-        every = np.unique(np.concatenate(needed))
+        needed = [np.unique(of(rows[starts[i] : ends[i]])) for i in some]
+        every = np.unique(np.concatenate(needed)).astype(np.int64)
         held = vectors.take(every)
         least_rows = []
         for i, mine in zip(some, needed, strict=True):
-            first = of[heads[starts[i]]]  # the representative comes first
+            [first] = of(heads[starts[i] : starts[i] + 1])  # the representative comes first
             ordered = np.concatenate([[first], mine[mine != first]])
             least = least_similarity(held[np.searchsorted(every, ordered)])
             least_rows.append((int(pictures.ids[heads[starts[i]]]), len(mine), least.similarity, least.exact))

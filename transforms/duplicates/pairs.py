@@ -21,9 +21,10 @@ from transforms.alignment.comparer import PixelComparison
 from transforms.alignment.policy import PixelLimits
 from transforms.duplicates.components import Components
 from transforms.fingerprints.picture_set import Pictures, Positions
-from transforms.hashing.digest_arrays import Lookup
+from transforms.hashing.digest_tables import Lookup
 
 Compare = Callable[[int, int], PixelComparison]  # of two pictures, by index
+_AT_ONCE = 1 << 20  # rows whose equal ones are tied at once
 
 
 @dataclass(frozen=True)
@@ -121,19 +122,21 @@ def hash_ties(pictures: Pictures, hashes: Iterable[NearPairs], thresholds: Dupli
         hashes: Different hashes within the radius.
         thresholds: When two hashes show one picture.
     """
-    everyone = np.arange(len(pictures))
-    twins = everyone[pictures.bytes_group != everyone]
-    yield _equal(pictures.bytes_group[twins], twins, "sha256")
-    twins = everyone[(pictures.bytes_group == everyone) & (pictures.pixels_group != everyone)]
-    yield _equal(pictures.pixels_group[twins], twins, "pixels")
-    values, heads, rows, of = pictures.hashed()
-    others = heads[of] != rows
-    yield _equal(heads[of[others]], rows[others], "pdq", thresholds.pdq)
-    known = Lookup(values)
+    for method, group in (("sha256", pictures.bytes_group), ("pixels", pictures.pixels_group)):
+        for start in range(0, len(pictures), _AT_ONCE):
+            own = np.arange(start, min(start + _AT_ONCE, len(pictures)))
+            further = group[own] != own
+            if group is not pictures.bytes_group:  # equal bytes are tied already
+                further &= pictures.bytes_group[own] == own
+            yield _equal(group[own[further]].astype(np.int64), own[further], method)
+    values, first, further = pictures.hashed()
+    for start in range(0, len(first), _AT_ONCE):
+        yield _equal(first[start : start + _AT_ONCE], further[start : start + _AT_ONCE], "pdq", thresholds.pdq)
+    heads, known = values.positions, Lookup(values)
     for near in hashes:
         (a, known_a), (b, known_b) = known.find(near.a), known.find(near.b)
         both = known_a & known_b
-        left, right = heads[a[both]], heads[b[both]]
+        left, right = heads[a[both]].astype(np.int64), heads[b[both]].astype(np.int64)
         yield Ties(np.minimum(left, right), np.maximum(left, right), "pdq", near.measure[both], thresholds.pdq)
 
 
@@ -166,7 +169,7 @@ def propose(pictures: Pictures, embeddings: Iterable[NearPairs], labels: Positio
     known, parts = Lookup(pictures.pixel_digests), []
     for near in embeddings:
         (a, known_a), (b, known_b) = known.find(near.a), known.find(near.b)
-        left, right = pictures.distinct[a], pictures.distinct[b]
+        left, right = (pictures.distinct[each].astype(np.int64) for each in (a, b))
         open_ = known_a & known_b & (labels[left] != labels[right])
         low, high = np.minimum(left, right)[open_], np.maximum(left, right)[open_]
         parts.append((low, high, near.measure[open_]))
@@ -197,8 +200,8 @@ def _confirmed(
     """
     undecided = _Undecided(labels[near.left], labels[near.right])
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(near), _AT_ONCE):
-            end, rows = min(start + _AT_ONCE, len(near)), []
+        for start in range(0, len(near), _COMPARED):
+            end, rows = min(start + _COMPARED, len(near)), []
             for first in range(start, end, 2 * workers):
                 asked = [i for i in range(first, min(first + 2 * workers, end)) if undecided.groups(i)]
                 comparisons = pool.map(lambda i: compare(int(near.left[i]), int(near.right[i])), asked)
@@ -212,7 +215,7 @@ def _confirmed(
 
 
 _TRIES = 8
-_AT_ONCE = 10_000
+_COMPARED = 10_000  # pairs written at once
 
 
 class _Undecided:

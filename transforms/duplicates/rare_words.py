@@ -62,15 +62,18 @@ class RareWords:
         Args:
             sets: The words of the captions.
             threshold: Least similarity of near captions.
-            folder: Holds a file that is mapped.
+            folder: Holds files that are mapped.
             parts: All captions in slices.
             frequent: Captions that a key has at most before it gets another word.
         """
         uses = np.zeros(_COUNTERS, np.uint32)
         _count(sets.words, uses)
-        lengths = np.diff(sets.offsets)
-        kept = np.minimum(lengths, lengths - least_shared(lengths, threshold) + _WORDS)
-        offsets = np.concatenate([[0], np.cumsum(kept)])
+        offsets = map_file(Path(folder, "rarest_begins.bin"), np.dtype(np.int64), (len(sets) + 1,))
+        offsets[0] = 0
+        for part in parts:
+            lengths = np.diff(sets.offsets[part.start : part.stop + 1])
+            kept = np.minimum(lengths, lengths - least_shared(lengths, threshold) + _WORDS)
+            offsets[part.start + 1 : part.stop + 1] = offsets[part.start] + np.cumsum(kept)
         words = map_file(Path(folder, "rarest.bin"), np.dtype(np.uint64), (int(offsets[-1]),))
         _choose(sets.words, sets.offsets, uses, offsets, words)
         room = min(_PAIR_COUNTERS, 1 << (8 * len(sets)).bit_length())

@@ -1,10 +1,11 @@
-"""Digests of 32 bytes (PDQ hashes, SHA-256) as Arrow columns and NumPy rows, and looking them up.
+"""Digests of 32 bytes (PDQ hashes, SHA-256) as Arrow columns and NumPy rows.
 
-What belongs here: converting between the two, and finding the row of a set that has a value. What does not: grouping
-equal rows (`hashing/grouping.py`), comparing near ones (`joins/hamming/join.py`).
+What belongs here: converting between the two, and picking some of many. What does not: finding equal ones
+(`hashing/digest_tables.py`), comparing near ones (`joins/hamming/join.py`).
 """
 
-import secrets
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,47 @@ import pyarrow as pa
 
 BYTES = 32
 Rows = npt.NDArray[np.uint8]
-_HIGH = np.uint64(0xFFFFFFFF00000000)
 _NO_DIGIT = np.uint8(255)
 _DIGITS = np.full(256, _NO_DIGIT, np.uint8)  # the value of a hexadecimal digit
 for _value, _digit in enumerate("0123456789abcdef"):
     _DIGITS[[ord(_digit), ord(_digit.upper())]] = _value
+
+
+class DigestRows(Protocol):
+    """Digests that are read piece by piece. An array of shape (n, 32), or one that is mapped from a file, is one."""
+
+    def __len__(self) -> int:
+        """Return the number of digests."""
+
+    def __getitem__(self, part: slice, /) -> Rows:
+        """Return the digests of a slice, uint8 of shape (k, 32)."""
+
+
+@dataclass(frozen=True)
+class PickedDigests:
+    """Some of many digests, copied as they are read.
+
+    Attributes:
+        values: uint8 of shape (n, 32), all of them.
+        positions: Indices of those that are picked.
+    """
+
+    values: Rows
+    positions: npt.NDArray[np.integer]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, part: slice | npt.NDArray[np.integer]) -> Rows:
+        return self.values[self.positions[part]]
+
+    def pick(self, positions: npt.NDArray[np.integer]) -> "PickedDigests":
+        """Return some of these digests.
+
+        Args:
+            positions: Indices into these.
+        """
+        return PickedDigests(self.values, self.positions[positions])
 
 
 def column(rows: Rows) -> pa.FixedSizeBinaryArray:
@@ -48,51 +85,3 @@ def of_hex(column: pa.Array) -> Rows:
     if (np.diff(ends) != 2 * BYTES).any() or (digits == _NO_DIGIT).any():
         raise ValueError(f"digests of {2 * BYTES} hexadecimal digits expected")
     return (digits[0::2] << np.uint8(4) | digits[1::2]).reshape(-1, BYTES)
-
-
-class Lookup:
-    """Finds digests in a set: uint8 of shape (n, 32), without repeats.
-
-    Memory: 16 bytes a digest besides the digests. They are sorted by a hash with random keys (multilinear over words of
-    32 bits, twice: Lemire, Kaser, "Strongly universal string hashing is fast", 2014), so that no choice of digests,
-    such as perceptual hashes that begin alike, makes it slow.
-    """
-
-    def __init__(self, digests: Rows) -> None:
-        self._digests = np.ascontiguousarray(digests)
-        self._keys = np.frombuffer(secrets.token_bytes(2 * 9 * 8), np.uint64).reshape(2, 9)
-        hashed = self._hash(self._digests)
-        self._order = np.argsort(hashed, kind="stable")
-        self._sorted = hashed[self._order]
-
-    def _hash(self, digests: Rows) -> npt.NDArray[np.uint64]:
-        words = digests.view(np.uint32).reshape(len(digests), BYTES // 4)
-        high, low = (keys[0] + sum(words[:, i] * keys[i + 1] for i in range(BYTES // 4)) for keys in self._keys)
-        return (high & _HIGH) | (low >> np.uint64(32))
-
-    def find(self, digests: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Return, for digests of shape (m, 32), the index of each in the set, and whether the set has it."""
-        position = np.zeros(len(digests), np.int64)
-        found = np.zeros(len(digests), np.bool_)
-        if not len(self._digests) or not len(digests):
-            return position, found
-        digests = np.ascontiguousarray(digests)
-        hashed = self._hash(digests)
-        place = np.searchsorted(self._sorted, hashed)
-        open_ = np.arange(len(digests))
-        while len(open_):  # digests of the same hash lie side by side
-            place, open_ = _within(place, open_, len(self._sorted))
-            same = self._sorted[place] == hashed[open_]
-            place, open_ = place[same], open_[same]
-            there = self._order[place]
-            equal = (self._digests[there] == digests[open_]).all(axis=1)
-            position[open_[equal]], found[open_[equal]] = there[equal], True
-            place, open_ = place[~equal] + 1, open_[~equal]
-        return position, found
-
-
-def _within(
-    place: npt.NDArray[np.int64], open_: npt.NDArray[np.int64], end: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    inside = place < end
-    return place[inside], open_[inside]

@@ -22,6 +22,8 @@ from transforms.regions import Box
 BYTES, PERCEPTUAL, EMBEDDING = "sha256", "pdq", "embedding"
 PROMPTS = ("prompt", "prompt_normalised", "prompt_semantic")
 _BITS = 256
+_JOINED = 104  # bytes a hash while it is joined
+_LEAST = 1 << 17  # hashes joined at once, however little memory there is
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class PairEvidence:
 
 
 def hash_neighbours(
-    queries: Sequence[Query], indices: Indices, pictures: DistinctPictures, radius: int
+    queries: Sequence[Query], indices: Indices, pictures: DistinctPictures, radius: int, memory: int
 ) -> list[NeighbourList]:
     """Find the pictures whose PDQ hash is near that of a generation, in any rotation or reflection.
 
@@ -128,6 +130,7 @@ def hash_neighbours(
         indices: The pictures to search among.
         pictures: All pictures.
         radius: Bits.
+        memory: Bytes that may be held; it changes no result.
 
     Returns:
         A list for each generation, of at most MOST pictures; the score is the share of equal bits.
@@ -139,13 +142,16 @@ def hash_neighbours(
         return lists
     variants = np.concatenate([queries[i].dihedral for i in comparable])
     turns = len(variants) // len(comparable)
-    for pairs in join.cross_join(variants, pictures.pdq[among], radius):
-        order = np.argsort(pairs.left, kind="stable")
-        owner, first = np.unique(pairs.left[order] // turns, return_index=True)
-        for query, part in zip(comparable[owner].tolist(), np.split(order, first[1:]), strict=True):
-            score = (1 - pairs.distance[part] / _BITS).astype(np.float32)
-            near = NeighbourList(among[pairs.right[part]], score, np.zeros(len(part), np.int64))
-            lists[query] = neighbour_lists.extend(lists[query], near, pictures.digests, MOST)
+    at_once = max(_LEAST, memory // _JOINED)
+    for start in range(0, len(among), at_once):
+        some = among[start : start + at_once]
+        for pairs in join.cross_join(variants, pictures.pdq[some], radius):
+            order = np.argsort(pairs.left, kind="stable")
+            owner, first = np.unique(pairs.left[order] // turns, return_index=True)
+            for query, part in zip(comparable[owner].tolist(), np.split(order, first[1:]), strict=True):
+                score = (1 - pairs.distance[part] / _BITS).astype(np.float32)
+                near = NeighbourList(some[pairs.right[part]], score, np.zeros(len(part), np.int64))
+                lists[query] = neighbour_lists.extend(lists[query], near, pictures.digests, MOST)
     return lists
 
 

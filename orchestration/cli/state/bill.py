@@ -22,7 +22,7 @@ def cost_lines(cost: "Cost", rates: "Rates", settings: "Settings", run: str) -> 
     """
     from orchestration.progress import duration
     from orchestration.runtime import full_disks
-    from orchestration.runtime.installation import machine_memory
+    from orchestration.settings.memory import machine_memory
     from transforms.readable import size
 
     parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in cost.seconds.items() if seconds >= 1)
@@ -32,14 +32,17 @@ def cost_lines(cost: "Cost", rates: "Rates", settings: "Settings", run: str) -> 
     later = f"up to {size(cost.later)} with all versions and logs"
     return [
         f"time: about {duration(sum(cost.seconds.values()))} for {run} ({parts}); {rates.told}",
-        f"memory: about {size(round(most))} at most, by {part}; {size(memory)} in the machine{held}",
+        f"memory: about {size(round(most))} at most, by {part}; {size(memory)} in the machine, "
+        f"limits.memory is {size(settings.memory.whole)}{held}",
         f"disk: about {size(cost.first)} more, {later}; {size(free)} free"
         + (", the lake left out" if settings.publishing.lake else "")
         + ("" if free > cost.later else ": too little, set `home` on a larger disk"),
     ]
 
 
-_LESS = {"joins and duplicates": "take a larger machine, or lower limits.duckdb_memory"}
+_LESS = dict.fromkeys(
+    ("joins and duplicates", "captions", "tables and reports"), "take a larger machine, or lower limits.memory"
+)
 
 
 def _largest(parts: Mapping[str, float]) -> str:

@@ -38,7 +38,7 @@ def doctor(repair: bool, config: str | None) -> None:
 
     if repair:
         try:
-            for sentence in repairs.repair(settings.home, settings.limits.duckdb_memory):
+            for sentence in repairs.repair(settings.home, settings.memory.duckdb):
                 click.echo(printable(sentence))
         except (OSError, publishing.Busy, publishing.NotPublished, duckdb.Error) as error:
             raise CommandError(str(error)) from None

@@ -11,8 +11,10 @@ from orchestration.duplicates.incremental_join import HASHES, near_pairs
 from orchestration.facts import Facts
 from orchestration.progress import Lines, _reporter
 from orchestration.runtime import full_disks
+from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import Compute
 from tests.transforms.joins.test_hamming_join import about, triples
+from transforms.hashing.digest_arrays import PickedDigests
 from transforms.joins.hamming.join import HammingPairs, self_join
 
 
@@ -22,15 +24,15 @@ class _Values:
     def __init__(self, values: np.ndarray) -> None:
         self._values = values
 
-    def hashed(self) -> tuple[np.ndarray]:
-        return (self._values,)
+    def hashed(self) -> tuple[PickedDigests]:
+        return (PickedDigests(self._values, np.arange(len(self._values))),)
 
 
 def _joined(folder: Path, memory: int, *deliveries: np.ndarray) -> set[tuple[int, int, int]]:
     """Join hashes as they come, and return the committed pairs by their index in the last delivery."""
     facts = Facts(folder)
     for values in deliveries:
-        join = HashJoin(facts, None, 31, memory, Compute())
+        join = HashJoin(facts, None, 31, MemoryParts.of(None, memory, None), Compute())
         join.record.repair()
         join.extend(_Values(values))
     index = {row.tobytes(): number for number, row in enumerate(deliveries[-1])}

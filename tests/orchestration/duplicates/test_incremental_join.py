@@ -21,7 +21,7 @@ from orchestration.duplicates.incremental_join import (
     JoinNote,
 )
 from orchestration.facts import Facts
-from transforms.hashing.digest_arrays import Lookup
+from transforms.hashing.digest_tables import Lookup
 
 RADIUS = 3
 RNG = np.random.default_rng(5)

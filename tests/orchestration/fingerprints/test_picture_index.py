@@ -10,6 +10,7 @@ from orchestration.facts import SCHEMAS, Facts
 from orchestration.fingerprints.picture_index import PictureIndex, read_index
 from orchestration.fingerprints.picture_set import usable_pictures
 from transforms.encoders import EncoderId
+from transforms.fingerprints.picture_set import Pictures
 
 ENCODER = EncoderId("tiny", "w" * 64, "none", 4, "float32")
 # sample id → picture; rows 3 and 9 show one picture, 5 has none that can be used
@@ -40,13 +41,18 @@ def index(tmp_path: Path) -> PictureIndex:
         table.upsert(pa.Table.from_pylist([{"sample_id": sample_id, "shard_id": 0, "vector": vector}], table.schema))
     members = [{"sample_id": i, "representative_id": head} for i, head in HEADS.items()]
     facts["cluster_members"].upsert(pa.Table.from_pylist(members, facts["cluster_members"].schema))
-    return read_index(facts, ENCODER, usable_pictures(facts))
+    return read_index(facts, ENCODER, usable_pictures(facts, 10**9))
 
 
 def test_pictures_are_in_the_order_of_their_digests(index: PictureIndex) -> None:
     assert [index.hex_digest(i) for i in range(len(index))] == sorted(map(digest, range(4)))
     by_digest = {digest(p): min(i for i, shown in SHOWN.items() if shown == p) for p in range(4)}
     assert index.ids.tolist() == [by_digest[index.hex_digest(i)] for i in range(4)]
+
+
+def test_without_pictures_there_is_an_index_of_none(tmp_path: Path) -> None:
+    none = read_index(Facts(tmp_path), None, Pictures((), 0, tmp_path, 0))
+    assert len(none) == len(none.heads) == len(none.vectors) == 0 and none.find([3]) == [None]
 
 
 def test_rows_and_vectors_lead_to_their_pictures(index: PictureIndex) -> None:

@@ -93,8 +93,15 @@ def test_nothing_new_costs_what_publishing_does() -> None:
 
 def test_duckdb_holds_no_more_than_it_may() -> None:
     read = Amounts(rows=100_000_000)
-    few, many = (price(read, limits={"duckdb_memory": each}).memory["joins and duplicates"] for each in ("1GB", "8GB"))
-    assert many - few == pytest.approx(7e9)
+    for limits in (lambda each: {"duckdb_memory": f"{each}GB"}, lambda each: {"memory": f"{2 * each} GB"}):
+        few, many = (price(read, limits=limits(each)).memory["tables and reports"] for each in (1, 8))
+        assert many - few == pytest.approx(7e9)
+
+
+def test_one_setting_lowers_what_pictures_and_joins_hold() -> None:
+    read = Amounts(rows=1_000_000_000, pictures=1_000_000_000)
+    few, many = (price(read, limits={"memory": each}).memory["joins and duplicates"] for each in ("4 GB", "8 GB"))
+    assert many - few == pytest.approx(4e9 / 4 + 4e9 / 8), "a quarter is for joins, half a quarter for the arrays"
 
 
 def test_the_rates_of_joins_are_measured() -> None:

@@ -78,7 +78,7 @@ def test_what_is_only_written_again_changes_no_shard(planted: Planted) -> None:
     table.dataset().delete("sample_id = 0")
     older, newer = table.dataset(before), table.dataset()
     assert newer.version > before
-    memory = planted.settings.limits.duckdb_memory
+    memory = planted.settings.memory.duckdb
     assert changed_shards("image_fingerprints", older, newer, memory) == set()
     made = planted.publish()
     assert {name: made[name] for name in BY_SHARD} == dict.fromkeys(BY_SHARD, 1)
@@ -87,7 +87,7 @@ def test_what_is_only_written_again_changes_no_shard(planted: Planted) -> None:
 
 
 def test_each_changed_row_is_seen_in_its_shard(planted: Planted) -> None:
-    table, memory = planted.facts["image_fingerprints"], planted.settings.limits.duckdb_memory
+    table, memory = planted.facts["image_fingerprints"], planted.settings.memory.duckdb
     before = table.version
     a, b = planted.shard("a"), planted.shard("b")
     rows = table.read(where=equals("sample_id", (b << 26) + 2))

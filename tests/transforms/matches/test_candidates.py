@@ -53,7 +53,7 @@ def test_candidates_are_those_that_are_equal_alike_and_near_and_the_nearest_anyw
     near = NeighbourList(np.array([6, 1, 0, 8]), np.float32([0.2, 0.19, 0.1, 0.05]), np.array([3, 0, 0, 0]))
     searched = views.search_views()
     asked = query(TRAINING.pdq[9])
-    (alike,) = candidates.hash_neighbours([asked], np.arange(COUNT), TRAINING, 31)
+    (alike,) = candidates.hash_neighbours([asked], np.arange(COUNT), TRAINING, 31, 10**9)
     equals = EqualPictures(frozenset([4]), frozenset([4]))
     found = candidates.candidates_by_looks(asked, equals, near, alike, TRAINING, CUT, searched)
     assert [(c.index, c.method, c.sample_id) for c in found] == [
@@ -67,16 +67,20 @@ def test_candidates_are_those_that_are_equal_alike_and_near_and_the_nearest_anyw
     assert [c.index for c in two] == [6, 1], "two clusters; 0 is in that of 1"
 
 
-def test_hashes_are_compared_with_all_turns_of_a_generation_and_only_where_they_say_something() -> None:
+@pytest.mark.parametrize("at_once", [5, COUNT])
+def test_hashes_are_compared_with_all_turns_of_a_generation_and_only_where_they_say_something(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "_LEAST", at_once)  # within any memory
     bits = TRAINING.pdq[3].copy()
     bits[0] ^= 7
     asked, dull = query(bits), replace(query(TRAINING.pdq[3]), comparable=False)
     both = replace(asked, dihedral=np.stack([TRAINING.pdq[3], bits, *asked.dihedral[:6]]))
-    one, none, least = candidates.hash_neighbours([asked, dull, both], np.arange(COUNT), TRAINING, 31)
+    one, none, least = candidates.hash_neighbours([asked, dull, both], np.arange(COUNT), TRAINING, 31, 0)
     assert (one.index.tolist(), one.score.tolist()) == ([3], [1 - 3 / 256])
     assert len(none) == 0
     assert (least.index.tolist(), least.score.tolist()) == ([3], [1.0]), "of two turns the nearer"
-    assert len(candidates.hash_neighbours([asked], np.array([0, 1]), TRAINING, 31)[0]) == 0
+    assert len(candidates.hash_neighbours([asked], np.array([0, 1]), TRAINING, 31, 0)[0]) == 0
 
 
 @pytest.mark.parametrize("side", [0.3, 0.5, 0.6, 0.99])

@@ -83,8 +83,8 @@ def self_join(
 ) -> Iterator[HammingPairs]:
     """Yield every pair of different rows within `radius` bits, once, `left < right`.
 
-    Collapse equal hashes first (`hashing/grouping.py`): a picture that occurs a million times yields half a billion
-    pairs otherwise.
+    Collapse equal hashes first (`hashing/digest_tables.py`): a picture that occurs a million times yields half a
+    billion pairs otherwise.
 
     Args:
         hashes: uint8 of shape (n, 32), one row a hash.

@@ -3,13 +3,9 @@
 What belongs here: writing hashes in parts, and reading a piece of a part. What does not: which pieces are compared
 (`joins/hamming/disk_join.py`).
 
-The files have no name, so that the kernel frees them with the process, however it ends. They take their full size at
-once: a disk that is too small is met before the work, not in the middle of it.
+Their files have no name (`storage/scratch.py`).
 """
 
-import errno
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +17,7 @@ from transforms.joins.hamming import kernels
 from transforms.joins.hamming.comparisons import ROW, Arranged, integer
 from transforms.joins.hamming.plan import HashBand
 from transforms.joins.hamming.workers import Workers
+from transforms.storage.scratch import ScratchFile
 
 _WRITTEN = 65_536  # hashes written at once
 
@@ -54,21 +51,18 @@ class HashPartition:
             OSError: If the disk has too little room.
         """
         self._integer = np.dtype(integer(count))
-        self._rows, self._index = (tempfile.TemporaryFile(dir=folder, buffering=0) for _ in range(2))  # noqa: SIM115 -- `close`
-        for file, each in ((self._rows, ROW), (self._index, self._integer.itemsize)):
-            try:
-                os.posix_fallocate(file.fileno(), 0, each * count)
-            except OSError as error:
-                self.close()
-                if error.errno == errno.ENOSPC:
-                    raise OSError(error.errno, error.strerror, str(folder)) from error
-                raise
+        self._rows = ScratchFile(folder, count, np.uint64, (ROW // 8,))
+        try:
+            self._index = ScratchFile(folder, count, self._integer)
+        except OSError:
+            self._rows.close()
+            raise
         self._place, self._slices = 0, list[list[tuple[int, int]]]()
 
     def close(self) -> None:
         """Free the room on disk."""
-        for file in (self._rows, self._index):
-            file.close()
+        self._rows.close()
+        self._index.close()
 
     def begin(self, band: HashBand, high: int) -> None:
         """Begin anew, with other parts.
@@ -102,8 +96,8 @@ class HashPartition:
             for first in range(start, stop, _WRITTEN):
                 some = order[first : min(stop, first + _WRITTEN)]
                 kernels.pick(flat, index, some, picked, numbers)
-                _write(self._rows.fileno(), picked[: len(some) * ROW // 8], ROW * (place + first))
-                _write(self._index.fileno(), numbers[: len(some)], self._integer.itemsize * (place + first))
+                self._rows.write(picked[: len(some) * ROW // 8], place + first)
+                self._index.write(numbers[: len(some)], place + first)
 
         workers.share(write, len(rows))
         for part, (start, stop) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
@@ -124,8 +118,8 @@ class HashPartition:
         rows, index = np.empty((piece.count, ROW // 8), np.uint64), np.empty(piece.count, self._integer)
         done = 0
         for place, count in piece.slices:
-            _read(self._rows.fileno(), rows[done : done + count], ROW * place)
-            _read(self._index.fileno(), index[done : done + count], self._integer.itemsize * place)
+            self._rows.read(place, place + count, rows[done : done + count])
+            self._index.read(place, place + count, index[done : done + count])
             done += count
         return rows, index
 
@@ -148,18 +142,3 @@ def _pieces(part: int, slices: list[tuple[int, int]], most: int) -> Iterator[Dis
                 held, room = [], most
     if held:
         yield DiskPiece(part, tuple(held), most - room)
-
-
-def _write(file: int, array: np.ndarray, offset: int) -> None:
-    data = memoryview(np.ascontiguousarray(array)).cast("B")
-    while data:
-        written = os.pwrite(file, data, offset)
-        data, offset = data[written:], offset + written
-
-
-def _read(file: int, array: np.ndarray, offset: int) -> None:
-    data = memoryview(array).cast("B")
-    while data:
-        if not (found := os.preadv(file, [data], offset)):
-            raise EOFError("hashes on disk end before their count")
-        data, offset = data[found:], offset + found
