@@ -83,7 +83,8 @@ def _of_joins(notes: list[dict]) -> dict[str, Any]:
 @explained
 def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of training rows with equal bytes or pixels, close hashes, or close embeddings that pixels confirm."""
-    compared = pairs.update(warehouse.facts, warehouse.duplicate_thresholds, warehouse.training_picture)
+    cut, compute = warehouse.duplicate_thresholds, warehouse.settings.compute
+    compared = pairs.update(warehouse.facts, cut, warehouse.training_picture, compute)
     if compared.failed:
         context.log.warning("%s not compared by pixels; the next run tries again", count(compared.failed, "pair"))
     told = {
@@ -105,7 +106,8 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
 @explained
 def cluster_members(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Components of the confirmed pairs, cut so that every member is confirmed against its representative."""
-    facts, memory = warehouse.facts, int(warehouse.settings.joins.memory)
-    members.update(facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.copy_encoder, memory)
+    facts, settings = warehouse.facts, warehouse.settings
+    inputs = facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.copy_encoder
+    members.update(*inputs, int(settings.joins.memory), settings.compute)
     heads = facts["cluster_members"].read(["representative_id"])["representative_id"]
     return asset_metadata.fact_result(facts, "cluster_members", {"clusters": len(heads.unique())})

@@ -53,8 +53,8 @@ def test_hashes_have_the_same_pairs(cluster: None, hashes: np.ndarray, old: int 
     right = None if old is None else hashes[:old]
     tasks = hamming_join.tasks(len(hashes), old, RADIUS, parts=3)
     assert len(tasks) > 1
-    apart = pairs(engines.join(tasks, hamming_join.run, hashes, right, RAY, "joining"))
-    assert apart == pairs(engines.join(tasks, hamming_join.run, hashes, right, Compute(), "joining"))
+    apart = pairs(engines.join(tasks, hamming_join.run, hashes, right, RAY))
+    assert apart == pairs(engines.join(tasks, hamming_join.run, hashes, right, Compute()))
     assert len(apart) >= 1_000
     assert len(apart) == len(set(apart)), "a pair came twice"
 
@@ -73,7 +73,7 @@ def test_vectors_have_the_same_pairs(cluster: None, tmp_path: Path) -> None:
     found = [
         sorted(
             (a, b, round(float(c), 5))
-            for p in engines.join(tasks, run, rows, None, compute, "joining")
+            for p in engines.join(tasks, run, rows, None, compute)
             for a, b, c in zip(p.left.tolist(), p.right.tolist(), p.score, strict=True)
         )
         for compute in (RAY, Compute())
@@ -89,7 +89,7 @@ def test_a_killed_worker_costs_no_pair_and_doubles_none(cluster: None, tmp_path:
             os.kill(os.getpid(), signal.SIGKILL)
         yield 2 * task + 1
 
-    found = engines.join(range(4), dies_once, str(tmp_path / "died"), None, RAY, "joining")
+    found = engines.join(range(4), dies_once, str(tmp_path / "died"), None, RAY)
     assert sorted(found) == list(range(8))
     assert (tmp_path / "died").exists()
 
@@ -100,4 +100,4 @@ def test_what_a_task_raises_is_raised_here(cluster: None) -> None:
         yield 0
 
     with pytest.raises(ValueError, match="cannot be done"):
-        list(engines.join(range(2), fails, None, None, RAY, "joining"))
+        list(engines.join(range(2), fails, None, None, RAY))
