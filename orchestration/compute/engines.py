@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from orchestration.compute import ray_tasks
 from orchestration.compute.ray_cluster import RayUnavailable
 from orchestration.compute.ray_tasks import Finished, Lost
-from orchestration.compute.ray_tasks import stream as stream_on_ray
 from orchestration.settings.sections import Compute
 from transforms.encoders import Encoder
 from transforms.fingerprints.shard import Job, ShardResult, fingerprint_shard
@@ -83,7 +83,7 @@ def _on_ray[Task, Part](
             under_way[index] = task
             yield (task,)
 
-    for index, part in stream_on_ray(run, calls(), compute, shared):
+    for index, part in ray_tasks.stream(run, calls(), compute, shared):
         if isinstance(part, Finished):
             del under_way[index]
         elif isinstance(part, Lost):
