@@ -6,12 +6,13 @@ inputs (`scale_inputs.py`, `scale_warehouse.py`).
 
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from math import log
 from tempfile import TemporaryDirectory
 
 from tests.benchmarks import scale_lake, scale_ray, scale_work
 from tests.benchmarks.alone import alone
-from tests.benchmarks.figures import FULL, Figure, Measured
+from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured
 from tests.benchmarks.scale_inputs import UNIFORM, ZIPF
 from tests.benchmarks.scale_warehouse import SHARD
 
@@ -173,6 +174,8 @@ def _lake_beside_file(clusters: int) -> Measured:
 
 
 def _killed_workers(pictures: int) -> Measured:
+    if find_spec("ray") is None:
+        raise NotMeasured("Ray is not installed; pip install '.[ray]'")
     with TemporaryDirectory(prefix="raisonne-bench-") as folder:
         found = alone(scale_ray.killed_workers, folder, pictures, len(scale_ray.STEPS), *_NULL)
     return Measured(found.pop("different"), found)
