@@ -4,6 +4,7 @@ What belongs here: distributing work and collecting results. What does not: the 
 committing it: only the run that distributes work writes.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -169,10 +170,10 @@ def _work[Item, Result](items: Sequence[Item], work: Callable[..., Result], *sha
 
 
 def by_core(compute: Compute) -> Compute:
-    """Return the same engine for tasks that use one core and no GPU: as many workers as a cluster's have CPUs."""
+    """Return the same engine for work of one core and no GPU: as many workers as those of a cluster have CPUs."""
     if compute.ray_cpus <= 1:
         return compute.model_copy(update={"ray_gpus": 0.0})
-    workers = int(compute.ray_workers * compute.ray_cpus)
+    workers = math.ceil(compute.ray_workers * compute.ray_cpus)  # what a cluster on this machine is started with
     return compute.model_copy(update={"ray_workers": workers, "ray_cpus": 1.0, "ray_gpus": 0.0})
 
 

@@ -10,7 +10,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -33,7 +33,7 @@ _TOLD = {"seconds"}
 """Columns that tell how long something took."""
 _MORE = "pixel_comparisons"
 """The table in which a cluster has more rows: it compares more pairs at once, before earlier ones decide later ones."""
-_CPUS, _STORE = 1, 100_000_000
+_STARTS, _STORE = 3, 100_000_000
 
 
 def killed_workers(folder: str, pictures: int, kills: int, sample: int, first: int) -> Result:
@@ -121,13 +121,30 @@ def _drawn(number: int) -> Image.Image:
 
 @contextmanager
 def cluster() -> Iterator[str]:
-    """Start a cluster of two nodes of one CPU on this machine, and yield its address."""
+    """Start a cluster of two nodes of one CPU on this machine, and yield its address.
+
+    A busy machine may need more than one try; what a try leaves behind is killed.
+    """
+    import psutil  # Ray brings it
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": _CPUS, "object_store_memory": _STORE, "include_dashboard": False}
-    nodes = Cluster(initialize_head=True, head_node_args=node)
+    node = {"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": False}
+    this = psutil.Process()
+    for attempt in range(_STARTS):
+        before = set(this.children(recursive=True))
+        try:
+            nodes = Cluster(initialize_head=True, head_node_args=node)
+            nodes.add_node(**node)
+            break
+        except Exception:  # Ray raises a bare Exception
+            left = set(this.children(recursive=True)) - before
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(left)
+            if attempt + 1 == _STARTS:
+                raise
     try:
-        nodes.add_node(**node)
         yield nodes.address
     finally:
         nodes.shutdown()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.facts import Facts
 from tests.benchmarks import scale_ray
 
 if find_spec("ray") is None:
@@ -15,3 +16,6 @@ def test_a_whole_run_loses_nothing_when_workers_are_killed_in_every_heavy_step(t
     found = scale_ray.killed_workers(str(tmp_path), 12, kills=4, sample=4, first=1)
     assert found["different"] == 0 < found["rows"]
     assert found["killed"] == 4
+    local, on_ray = (Facts(tmp_path / name / "facts") for name in ("local", "ray"))
+    on_ray["null_fits"].delete("true")
+    assert scale_ray.compared(local, on_ray)[1] == 1, "a row that is lost is seen"
