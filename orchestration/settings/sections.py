@@ -181,8 +181,8 @@ class Compute(Section):
     ray_workers: int = Field(
         2,
         ge=1,
-        description="Ray workers, each with the encoders loaded. Work of one core, such as comparing pixels, has as many "
-        "as these hold CPUs.",
+        description="Ray workers, each with the encoders loaded. Work of one core, such as comparing pixels, has as "
+        "many as these hold CPUs.",
     )
     ray_cpus: float = Field(1, ge=0, description="CPUs that one worker holds.")
     ray_gpus: float = Field(0, ge=0, description="GPUs that one worker holds.")
