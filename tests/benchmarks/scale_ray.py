@@ -184,16 +184,26 @@ def dying(folder: Path, steps: Sequence[str], first: int) -> Iterator[Callable[[
         step = next((each for each in planned if each in names), "")
 
         def marked() -> Iterator[Sequence[Any]]:
-            for call in calls:
-                task, after = planned.get(step, (-1, 0))
-                marker = str(folder / step) if step and begun[step] == task else ""
-                begun[step] += 1
-                yield (marker, after, run, *call)
+            task, after = planned.get(step, (-1, 0))
+            for call, is_last in _with_last(calls):
+                drawn = begun[step] == task or (is_last and begun[step] < task)
+                begun[step] += task + 1 if drawn else 1  # once a step
+                yield (str(folder / step) if drawn else "", after, run, *call)
 
         return stream(die, marked(), compute, shared)
 
     with patch.object(ray_tasks, "stream", killing):
         yield lambda: sorted(each.name for each in folder.iterdir())
+
+
+def _with_last[Call](calls: Iterable[Call]) -> Iterator[tuple[Call, bool]]:
+    """Yield calls, and whether each is the last."""
+    rest = iter(calls)
+    held = next(rest, None)
+    while held is not None:
+        following = next(rest, None)
+        yield held, following is None
+        held = following
 
 
 def compared(local: Facts, on_ray: Facts) -> tuple[int, int]:
