@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from orchestration.facts import SCHEMAS, Facts
+from orchestration.facts.training_pictures import StoredPicture
 from orchestration.matches import candidates, null_scores
-from orchestration.matches.calibration import CalibrationReader
 from tests.conftest import Landing, Row, encoded, picture
 from transforms.matches import null_distribution
-from transforms.pictures import Pixels
+from transforms.pictures import Bounds, Pixels
 
 
 def test_growth_computes_only_what_is_new(
@@ -73,12 +73,12 @@ def test_a_comparison_that_failed_once_is_made_by_the_next_run(
     landing.shard("00000", rows_of(0, 5))
     (landing.folder / "generations" / "copy.jpg").write_bytes(encoded(picture(2)))
 
-    def unreadable(self: CalibrationReader, index: int) -> Pixels:
+    def unreadable(self: StoredPicture, bounds: Bounds) -> Pixels:
         raise OSError("the disk was away")
 
     def compare(*args: object) -> list[null_scores.CalibrationMatch]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(CalibrationReader, "training", unreadable)
+            patch.setattr(StoredPicture, "pixels", unreadable)
             return real(*args)  # type: ignore[arg-type]
 
     real = null_scores.compare

@@ -20,7 +20,7 @@ _TABLES = ("matches.candidates", "matches.evidence", "provenance.sources")
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """Return what each run did: generations and pictures searched, pairs compared by pixels."""
     done: list[tuple[int, int, int]] = []
-    update, compare = search.update_lists, candidates.compare
+    update, compare = search.update_lists, candidates.GenerationComparer.compare
 
     def updated(searched: search.GenerationSearch, generations: pa.Table) -> search.SearchCounts:
         counts = update(searched, generations)
@@ -28,13 +28,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
         return counts
 
     def compared(
-        gathered: Iterator, count: int, comparisons: PixelComparisons, aligner: candidates.GenerationAligner
+        self: candidates.GenerationComparer, gathered: Iterator, count: int, comparisons: PixelComparisons
     ) -> None:
-        compare(gathered, count, comparisons, aligner)
+        compare(self, gathered, count, comparisons)
         done[-1] = (*done[-1][:2], comparisons.compared)
 
     monkeypatch.setattr(search, "update_lists", updated)
-    monkeypatch.setattr(candidates, "compare", compared)
+    monkeypatch.setattr(candidates.GenerationComparer, "compare", compared)
     return done
 
 

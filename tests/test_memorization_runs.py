@@ -13,6 +13,7 @@ from orchestration.facts import Facts
 from orchestration.provenance import cliques
 from orchestration.provenance.cliques import Prompt
 from orchestration.settings import Settings
+from orchestration.settings.sections import Compute
 from transforms.intervals import wilson
 
 FACTS = ("prompt_cliques", "memorized_pairs", "eidetic_counts", "small_pictures", "outlier_scores")
@@ -81,11 +82,11 @@ def test_a_generation_that_is_gone_is_said_and_tried_again(tmp_path: Path) -> No
     (tmp_path / "1.png").unlink()
     cut = Settings(home=tmp_path).memorization
     prompt = Prompt("s", None, "p", tuple(rows))
-    [row] = cliques.compare([(prompt, "made by")], cut, 1_000_000)
+    [row] = cliques.compare([(prompt, "made by")], cut, 1_000_000, Compute())
     assert row["recipe"] == "" and row["failure"].startswith("1 cannot be read, such as g/1: ")
     assert (row["compared"], len(row["members"]), row["clique_at_most"]) == (2, 1, 2)
     picture(1).save(tmp_path / "1.png")
-    [row] = cliques.compare([(prompt, "made by")], cut, 1_000_000)
+    [row] = cliques.compare([(prompt, "made by")], cut, 1_000_000, Compute())
     assert row["recipe"] == "made by" and row["failure"] is None and row["clique_at_most"] == 1
 
 
@@ -94,5 +95,5 @@ def test_a_prompt_of_too_many_generations_says_what_it_left_out(tmp_path: Path) 
     picture(1).save(path)
     rows = tuple({"generation_id": f"g/{n}", "path": str(path), "pixel_sha256": "a", "seed": n} for n in range(4))
     cut = Settings(home=tmp_path, memorization={"generations": 3}).memorization
-    [row] = cliques.compare([(Prompt("s", None, "p", rows), "made by")], cut, 1_000_000)
+    [row] = cliques.compare([(Prompt("s", None, "p", rows), "made by")], cut, 1_000_000, Compute())
     assert (row["different"], row["compared"], len(row["members"]), row["clique_at_most"]) == (4, 3, 3, 4)

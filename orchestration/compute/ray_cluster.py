@@ -22,6 +22,7 @@ _KILLED_S = 10  # until killed processes are gone
 _LATE = "timed out during startup"  # what Ray says of a node that is not ready in time
 RETRIES = 2  # times that a task is run again when its worker dies
 _STORE = 256_000_000  # bytes of shared memory of a cluster on this machine: results are copied out as they come
+_keeping = False
 
 
 class RayUnavailable(RuntimeError):
@@ -41,10 +42,26 @@ def ray() -> Any:  # noqa: ANN401 -- the module, which need not be installed
 
 
 @contextmanager
+def kept() -> Iterator[None]:
+    """Keep the connection that is first made inside this context until its end, so that steps share one cluster."""
+    global _keeping  # as is Ray's connection: one a process
+    module, before = sys.modules.get("ray"), _keeping
+    connected = module is not None and module.is_initialized()
+    _keeping = True
+    try:
+        yield
+    finally:
+        _keeping = before
+        module = sys.modules.get("ray")
+        if not connected and module is not None and module.is_initialized():
+            module.shutdown()
+
+
+@contextmanager
 def connection(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
     """Connect to a cluster, or start one on this machine, and disconnect at the end of the context.
 
-    A process that is already connected stays connected.
+    A process that is already connected stays connected, and so does one inside `kept`.
 
     Args:
         ray: The module.
@@ -78,7 +95,8 @@ def connection(ray: Any, compute: Compute) -> Iterator[None]:  # noqa: ANN401
     try:
         yield
     finally:
-        ray.shutdown()
+        if not _keeping:
+            ray.shutdown()
 
 
 def _start(ray: Any, **options: object) -> None:  # noqa: ANN401

@@ -5,19 +5,17 @@ What belongs here: the work of a worker, and the account of a shard whose worker
 """
 
 import math
-import os
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 from orchestration.compute import ray_tasks
-from orchestration.compute.ray_cluster import RETRIES
+from orchestration.compute.named_encoders import NamedEncoder
 from orchestration.settings.sections import Compute
 from transforms import encoders
-from transforms.encoders import Encoder, EncoderMismatch
+from transforms.encoders import Encoder
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult, fingerprint_shard
 
 
@@ -67,7 +65,7 @@ class _Progress:
         """Return the account of a shard whose workers died without one."""
         why = "its dump became shorter while it was read; fingerprint it again"
         if isinstance(end, ray_tasks.Lost):
-            why = f"its worker died {RETRIES + 1} times: {end.reason}"
+            why = str(end)
         seconds = time.monotonic() - self.began
         return Account(self.counts.total(), self.counts, broken=why, unreachable=True, seconds=seconds)
 
@@ -80,20 +78,7 @@ def fingerprint_job(job: Job, identities: Mapping[str, str], threads: int) -> It
         identities: The identity of each encoder on the machine of the run, by its name.
         threads: For decoding.
     """
-    loaded = {kind: _encoder(name, identities[name]) for kind, name in job.encoders.items()}
+    loaded = {kind: NamedEncoder(name, identities[name]).load() for kind, name in job.encoders.items()}
     with tempfile.TemporaryDirectory(prefix="raisonne-") as folder:
         here = replace(job, fetched=folder, pace=replace(job.pace, workers=threads))
         yield from fingerprint_shard(here, loaded)
-
-
-def _encoder(name: str, identity: str) -> Encoder:
-    encoder = _load(name)
-    if str(encoder.id) != identity:
-        raise EncoderMismatch(
-            f"{name} is {encoder.id} in process {os.getpid()} on {os.uname().nodename}, and {identity} where the run "
-            "was started; give both the same weights, packages and kind of device"
-        )
-    return encoder
-
-
-_load = cache(encoders.load)

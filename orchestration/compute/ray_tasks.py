@@ -12,6 +12,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from orchestration.compute import ray_cluster
@@ -29,6 +30,9 @@ class Lost:
     """A task that was abandoned after 1 + RETRIES workers died. `reason`: Ray's message about the last one."""
 
     reason: str
+
+    def __str__(self) -> str:
+        return f"its worker died {RETRIES + 1} times: {self.reason}"
 
 
 class Finished:
@@ -60,11 +64,7 @@ def stream[Result](
         return
     with ray_cluster.connection(ray, compute):
         common = [ray.put(value) for value in shared]
-        # max_calls=0: a worker stays when a task ends, also with a GPU, and keeps the encoders that it loaded
-        remote = ray.remote(num_cpus=compute.ray_cpus, num_gpus=compute.ray_gpus, max_calls=0, max_retries=RETRIES)(
-            run_task
-        )
-        remote = remote.options(num_returns="streaming", _generator_backpressure_num_objects=_AHEAD)
+        remote = _remote(ray, compute.ray_cpus, compute.ray_gpus)
         deaths = tuple(getattr(ray.exceptions, name) for name in _DEATHS)
         under_way: dict[Any, int] = {}
         waited = True
@@ -98,6 +98,14 @@ def stream[Result](
         finally:
             for task in under_way:
                 ray.cancel(task, force=True)
+
+
+@cache
+def _remote(ray: Any, cpus: float, gpus: float) -> Any:  # noqa: ANN401 -- the module, which need not be installed
+    """Return `run_task` as Ray runs it: defined once, so that workers fetch it once."""
+    # max_calls=0: a worker stays when a task ends, also with a GPU, and keeps the encoders that it loaded
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=0, max_retries=RETRIES)(run_task)
+    return remote.options(num_returns="streaming", _generator_backpressure_num_objects=_AHEAD)
 
 
 def run_task[Result](run: Callable[..., Iterator[Result]], *arguments: Any) -> Iterator[Result]:  # noqa: ANN401

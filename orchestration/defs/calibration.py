@@ -57,13 +57,13 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     outdated = not recipes.hold(tables)
     comparisons = PixelComparisons(compared, scores.comparison_recipe(limits), tables)
     if outdated or failures(compared):
-        encoder = warehouse.encoder()
-        index = read_index(facts, encoder.id, usable_pictures(facts, warehouse.memory.pictures))
-        reader = CalibrationReader(index, warehouse.training_picture, warehouse.rules)
+        compute, pictures = warehouse.settings.compute, usable_pictures(facts, warehouse.memory.pictures)
+        index = read_index(facts, warehouse.copy_encoder, pictures)
+        reader = CalibrationReader(index, warehouse.training_picture, warehouse.rules, compute)
         sampled = calibration.sample(reader, held_out, size, chosen.trials)
-        how = encoder, warehouse.views, warehouse.pace.batch, (left_out := LeftOut())
+        how = warehouse.named_encoder(), warehouse.views, warehouse.pace.batch, (left_out := LeftOut())
         embedded = calibration.embed(sampled, reader, facts, *how)
-        matches = list(scores.match(embedded, index, scores.Background(index, size), neighbours))
+        matches = list(scores.match(embedded, index, scores.Background(index, size), neighbours, compute))
         matches = scores.compare(matches, comparisons, reader, limits)
         if outdated or comparisons.changed:
             for table, rows in zip(tables, scores.null_rows(matches, index, chosen.tail), strict=True):

@@ -85,9 +85,8 @@ def _of_joins(notes: list[dict]) -> dict[str, Any]:
 @explained
 def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Every pair of training rows with equal bytes or pixels, close hashes, or close embeddings that pixels confirm."""
-    compared = pairs.update(
-        warehouse.facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.memory.pictures
-    )
+    cut, memory, compute = warehouse.duplicate_thresholds, warehouse.memory.pictures, warehouse.settings.compute
+    compared = pairs.update(warehouse.facts, cut, warehouse.training_picture, memory, compute)
     if compared.failed:
         context.log.warning("%s not compared by pixels; the next run tries again", count(compared.failed, "pair"))
     told = {
@@ -109,7 +108,8 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
 @explained
 def cluster_members(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Components of the confirmed pairs, cut so that every member is confirmed against its representative."""
-    facts, memory = warehouse.facts, warehouse.memory
-    members.update(facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.copy_encoder, memory)
+    facts = warehouse.facts
+    inputs = facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.copy_encoder
+    members.update(*inputs, warehouse.memory, warehouse.settings.compute)
     heads = facts["cluster_members"].read(["representative_id"])["representative_id"]
     return asset_metadata.fact_result(facts, "cluster_members", {"clusters": len(heads.unique())})

@@ -14,7 +14,7 @@ from orchestration.facts.training_pictures import PixelRecipes
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.matches import candidates, search
-from orchestration.matches.candidates import GenerationAligner, candidate_rows, evidence_rows, gather
+from orchestration.matches.candidates import GenerationComparer, candidate_rows, evidence_rows, gather
 from orchestration.matches.search import SearchCounts, candidate_thresholds, read_search, readable_generations
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
@@ -55,8 +55,8 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
         counts = search.update_lists(searched, generations)
         equal = candidates.equal_pictures(facts, searched.pictures, generations)
         inputs = searched, generations, equal
-        aligner = GenerationAligner(searched.pictures, warehouse.training_picture, limits)
-        candidates.compare(gather(*inputs), len(generations), comparisons, aligner)
+        how = warehouse.training_picture, limits, warehouse.settings.compute
+        GenerationComparer(searched.pictures, *how).compare(gather(*inputs), len(generations), comparisons)
         if outdated or comparisons.changed:
             noted = recipes.after(0, comparisons.waiting)
             table.replace(candidate_rows(gather(*inputs)), noted)

@@ -42,7 +42,7 @@ def prompt_cliques(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     """The largest clique of near generations of every prompt. Only prompts whose generations changed are compared."""
     facts, cut = warehouse.facts, warehouse.settings.memorization
     table, due = facts["prompt_cliques"], cliques.due(facts, cut)
-    rows = cliques.compare(due, cut, warehouse.rules.bounds)
+    rows = cliques.compare(due, cut, warehouse.rules.bounds, warehouse.settings.compute)
     failed = 0
     for some in batched(track(rows, "comparing prompts", len(due)) if due else (), _COMMIT):
         failed += sum(row["failure"] is not None for row in some)
@@ -75,7 +75,8 @@ def memorized_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
         counted = keep_only(counts, ((source,) for source in sources))
         if rows:
             index = read_index(facts, warehouse.copy_encoder, usable_pictures(facts, warehouse.memory.pictures))
-            measures = MemorizationMeasures(facts["small_pictures"], index, warehouse.training_picture, cut)
+            how = warehouse.training_picture, cut, warehouse.settings.compute
+            measures = MemorizationMeasures(facts["small_pictures"], index, *how)
             measured, failed = measure_pairs(facts, index, measures, cut, rows, stored)
             failed += count_eidetic(counts, measures, sources, counted)
             failed, waiting = failed - measures.waiting, measures.waiting
@@ -109,6 +110,7 @@ def outlier_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResour
         rows = []
         if sources and encoder:
             index = read_index(facts, encoder, usable_pictures(facts, warehouse.memory.pictures))
-            rows = [outlier_rows(index, sources, cut.outlier_sample, cut.outlier_neighbours)]
+            how = cut.outlier_sample, cut.outlier_neighbours, warehouse.settings.compute
+            rows = [outlier_rows(index, sources, *how)]
         table.replace(rows, made_by)
     return asset_metadata.fact_result(facts, "outlier_scores")

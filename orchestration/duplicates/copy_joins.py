@@ -28,7 +28,7 @@ from orchestration.fingerprints import stored_vectors
 from orchestration.fingerprints.notes import fingerprint_versions
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.fingerprints.stored_vectors import StoredVectors
-from orchestration.progress import share_of
+from orchestration.progress import say, share_of, track
 from orchestration.runtime import full_disks
 from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import Compute, Joins
@@ -39,6 +39,7 @@ from transforms.joins.cosine import join as cosine_join
 from transforms.joins.cosine.cells import Cells
 from transforms.joins.hamming import bounded_join
 from transforms.joins.hamming import join as hamming_join
+from transforms.joins.hamming.bounded_join import JoinWay
 from transforms.joins.hamming.disk_join import HashRows
 from transforms.joins.hamming.join import HammingPairs
 from transforms.readable import size
@@ -86,12 +87,23 @@ class HashJoin:
             yield JoinedBlock(work.new[part.left], work.old[part.right], part.distance)
 
     def _pairs(self, new: HashRows, old: HashRows | None) -> Iterator[HammingPairs]:
-        if self.compute.engine == "ray":
+        if self.compute.engine == engines.RAY and self._fits_workers(new, old):
             tasks = hamming_join.tasks(len(new), None if old is None else len(old), self.radius)
             run = partial(hamming_join.run, threads=max(1, math.ceil(self.compute.ray_cpus)))
             sides = new[: len(new)], None if old is None else old[: len(old)]
-            return engines.join(tasks, run, *sides, self.compute, "joining hashes")
+            return engines.join(track(tasks, "joining hashes", len(tasks)), run, *sides, self.compute)
         return self._within_memory(new, old)
+
+    def _fits_workers(self, new: HashRows, old: HashRows | None) -> bool:
+        """Return whether each worker may hold all hashes. Say so if not: they are joined in this process then."""
+        counts = len(new), None if old is None else len(old)
+        if bounded_join.choose(*counts, self.radius, self.memory.joins).way is JoinWay.MEMORY:
+            return True
+        say(
+            f"joining {sum(filter(None, counts)):,} hashes takes more than joins.memory of each Ray worker, "
+            f"{size(self.memory.joins)}: they are joined in the process of the run, within that memory"
+        )
+        return False
 
     def _within_memory(self, new: HashRows, old: HashRows | None) -> Iterator[HammingPairs]:
         """Join in this process, in memory or on the disk of the facts."""
@@ -167,7 +179,8 @@ class EmbeddingJoin:
         for indices, right in [*sides, (work.old, old)] if len(work.old) else sides:
             count = None if right is None else len(right)
             tasks = cosine_join.blocks(len(new), count, self.memory.joins, new.dimension)
-            for part in engines.join(tasks, run, new, right, self.compute, "joining embeddings"):
+            tracked = track(tasks, "joining embeddings", len(tasks))
+            for part in engines.join(tracked, run, new, right, self.compute):
                 yield JoinedBlock(work.new[part.left], indices[part.right], part.score)
 
     def _cells(self, rows: StoredVectors) -> Cells:

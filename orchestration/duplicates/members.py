@@ -9,7 +9,6 @@ import hashlib
 import numpy as np
 
 from orchestration.duplicates.incremental_join import PICTURES, near_pairs
-from orchestration.duplicates.pairs import WORKERS
 from orchestration.duplicates.pixel_comparisons import TrainingComparisons, training_comparisons
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
@@ -17,6 +16,7 @@ from orchestration.facts.training_pictures import PixelRecipes, TrainingPictures
 from orchestration.fingerprints import stored_vectors
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.settings.memory import MemoryParts
+from orchestration.settings.sections import Compute
 from transforms.duplicates import components, members
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.encoders import EncoderId
@@ -32,6 +32,7 @@ def update(
     training_picture: TrainingPictures,
     encoder: EncoderId | None,
     memory: MemoryParts,
+    compute: Compute,
 ) -> None:
     """Cut the clusters again if pairs or opt-outs changed, or if pictures could not be read the last time.
 
@@ -41,6 +42,7 @@ def update(
         training_picture: Reads the pixels of a row.
         encoder: Of the copy embeddings. None: there are none, and so no similarities.
         memory: Bytes that the training pictures may take, and embeddings that are held at once.
+        compute: Where pictures are compared.
     """
     table, similarities = facts["cluster_members"], facts["cluster_similarities"]
     versions = facts["duplicate_pairs"].version, facts["recalled_rows"].version
@@ -49,7 +51,7 @@ def update(
     if recipes.hold((table, similarities)):
         return
     pictures = usable_pictures(facts, memory.pictures)
-    compared = _write_members(facts, cut, training_picture, pictures)
+    compared = _write_members(facts, cut, training_picture, pictures, compute)
     # only now: a run that is killed before makes the members again
     table.note_recipe(recipes.after(compared.failed, compared.waiting))
     if encoder is None:
@@ -62,15 +64,15 @@ def update(
 
 
 def _write_members(
-    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
+    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures, compute: Compute
 ) -> TrainingComparisons:
     """Return the comparisons that were needed."""
     pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
     labels = members.connect(pictures, pairs).labels()
     open_pairs = members.open_pairs(pictures, near_pairs(facts, PICTURES), cut, labels)
-    with training_comparisons(facts, cut, training_picture, pictures) as compare:
+    with training_comparisons(facts, cut, training_picture, pictures, compute) as compare:
         listed = components.list_members(labels)
-        rows = members.members(pictures, listed, cut, open_pairs, compare, WORKERS)
+        rows = members.members(pictures, listed, cut, open_pairs, compare)
         facts["cluster_members"].replace(rows, recipe="")
     return compare
 

@@ -4,7 +4,6 @@ What belongs here: deciding when to find pairs again, and writing them. What doe
 (`transforms/duplicates/pairs.py`), joining fingerprints (`duplicates/copy_joins.py`).
 """
 
-import os
 from dataclasses import dataclass
 
 from orchestration.duplicates.incremental_join import HASHES, PICTURES, near_pairs
@@ -13,11 +12,11 @@ from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import PixelRecipes, TrainingPictures
 from orchestration.fingerprints.picture_set import usable_pictures
+from orchestration.settings.sections import Compute
 from transforms.duplicates import pairs
 from transforms.duplicates.pairs import DuplicateThresholds
 
 CODE = 2  # raise when the same fingerprints would give other pairs
-WORKERS = len(os.sched_getaffinity(0))  # comparisons by pixels at once
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,9 @@ class ComparisonCounts:
     waiting: int = 0
 
 
-def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, memory: int) -> ComparisonCounts:
+def update(
+    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, memory: int, compute: Compute
+) -> ComparisonCounts:
     """Find the pairs again if fingerprints or thresholds changed, or if pictures could not be read the last time.
 
     Args:
@@ -37,6 +38,7 @@ def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPic
         cut: When two rows show the same picture.
         training_picture: Reads the pixels of a row.
         memory: Bytes that the arrays of the training pictures may take.
+        compute: Where pictures are compared.
     """
     table = facts["duplicate_pairs"]
     inputs = tuple(facts[name].version for name in ("image_fingerprints", HASHES.near, PICTURES.near))
@@ -45,8 +47,8 @@ def update(facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPic
         return ComparisonCounts()
     pictures = usable_pictures(facts, memory)
     hashes, embeddings = near_pairs(facts, HASHES), near_pairs(facts, PICTURES)
-    with training_comparisons(facts, cut, training_picture, pictures) as compare:
-        table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, WORKERS), recipe="")
+    with training_comparisons(facts, cut, training_picture, pictures, compute) as compare:
+        table.replace(pairs.pairs(pictures, hashes, embeddings, cut, compare, compare.at_once), recipe="")
     # only now: a run that is killed before makes the pairs again
     table.note_recipe(recipes.after(compare.failed, compare.waiting))
     return ComparisonCounts(compare.compared, compare.failed, compare.waiting)

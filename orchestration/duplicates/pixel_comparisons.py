@@ -1,23 +1,28 @@
 """Comparisons of pictures by pixels, kept as facts, so that no pair is compared twice.
 
-What belongs here: looking up stored comparisons, committing new ones, and the one rule for failures. What does not:
-comparing (`transforms/alignment/comparer.py`), which pairs are worth it (`transforms/duplicates/pairs.py`,
-`transforms/matches/candidates.py`).
+What belongs here: looking up stored comparisons, having new ones made, committing them, and the one rule for failures.
+What does not: where they are made (`compute/engines.py`), comparing (`transforms/alignment/comparer.py`), which pairs
+are worth it (`transforms/duplicates/pairs.py`, `transforms/matches/candidates.py`).
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
-from threading import Lock
-from typing import NamedTuple
+from dataclasses import astuple, dataclass
+from functools import partial
+from itertools import batched
+from operator import methodcaller
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from orchestration.compute import engines
+from orchestration.compute.ray_tasks import Lost
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, literal
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import DumpGone, TrainingPictures
+from orchestration.facts.training_pictures import DumpGone, StoredPicture, TrainingPictures
+from orchestration.settings.sections import Compute
 from transforms.alignment.comparer import Comparer, PixelComparison
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.picture_set import Pictures
@@ -25,7 +30,9 @@ from transforms.hashing.digest_arrays import of_hex
 from transforms.hashing.digest_tables import Lookup
 
 CODE = 4  # raise when two training pictures would compare otherwise
+TASK = 8  # comparisons of a task, half a second of work or more
 _COMMIT = 500  # comparisons, about a minute of work
+_EACH = {"local": 2, "ray": 2 * TASK}  # comparisons a worker that are asked for at once
 
 type Pair = tuple[str, str]
 """The keys of two pictures, by which a table of comparisons knows them."""
@@ -39,11 +46,40 @@ class PixelOutcome(NamedTuple):
     waiting: bool = False
 
 
-class PixelComparisons:
-    """Comparisons of one kind, each made once in the life of a warehouse. Several threads may use it.
+@dataclass(frozen=True)
+class PicturePair:
+    """Two pictures to compare.
 
-    If a picture of a pair cannot be read, the failure is stored, and the next run compares the pair again; a pair that
-    waits for a dump that is gone, once there is reason to. Memory: about 500 bytes for each loaded pair.
+    Attributes:
+        keys: By which the comparison is stored.
+        a: A picture, as the function that compares takes it; other processes must be able to receive it.
+        b: Another.
+    """
+
+    keys: Pair
+    a: Any
+    b: Any
+
+
+def compare_pair(pair: PicturePair, compare: Callable[[Any, Any], object]) -> PixelOutcome:
+    """Compare a pair, in whatever process.
+
+    Args:
+        pair: The pair.
+        compare: Compares two pictures. Its result becomes JSON, and an OSError or ValueError a failure.
+    """
+    try:
+        return PixelOutcome(json.dumps(compare(pair.a, pair.b), separators=(",", ":")))
+    except (OSError, ValueError) as error:
+        return PixelOutcome(None, str(error), isinstance(error, DumpGone))
+
+
+class PixelComparisons:
+    """Comparisons of one kind, each made once in the life of a warehouse.
+
+    If a picture of a pair cannot be read, or the workers that compare it die, the failure is stored, and the next run
+    compares the pair again; a pair that waits for a dump that is gone, once there is reason to. Memory: about 500 bytes
+    for each loaded pair.
 
     Attributes:
         compared: Comparisons made in this run.
@@ -63,9 +99,9 @@ class PixelComparisons:
         """
         self._table, self._recipe, self._dependents = table, made_by, dependents
         self._held: dict[Pair, PixelOutcome] = {}
+        self._under_way: dict[Pair, PixelOutcome | None] = {}  # with what is stored of each
         self._new: dict[Pair, PixelOutcome] = {}
         self._failed: set[Pair] = set()  # in this run
-        self._lock = Lock()
         self.compared = self.failed = self.waiting = 0
         self.changed = False
 
@@ -88,38 +124,56 @@ class PixelComparisons:
             for a, b, text, failure, waiting in zip(*columns, strict=True):
                 self._held[a, b] = PixelOutcome(text, failure, bool(waiting))
 
-    def outcome[*Names](self, pair: Pair, compare: Callable[[*Names], object], *names: *Names) -> PixelOutcome:
-        """Return the outcome of a pair: the loaded one, or that of a comparison made now.
+    def is_due(self, keys: Pair) -> bool:
+        """Return whether a pair has no loaded outcome, or only a failure of an earlier run."""
+        before = self._held.get(keys)
+        asked = keys in self._failed or keys in self._under_way
+        return not asked and (before is None or before.failure is not None)
+
+    def compare(
+        self,
+        pairs: Iterable[PicturePair],
+        compare: Callable[[Any, Any], object],
+        compute: Compute,
+        size: int = TASK,
+        threads: int = 1,
+    ) -> None:
+        """Compare the pairs that are due. They are read while others are compared, so that few are held.
 
         Args:
-            pair: The pictures.
-            compare: Compares them. Its result is stored as JSON, and an OSError or ValueError as a failure.
-            *names: The pictures as `compare` names them.
+            pairs: Pairs.
+            compare: See `compare_pair`. Workers must be able to import it.
+            compute: Where.
+            size: Pairs of a task.
+            threads: Tasks at once in this process.
         """
-        before = self._held.get(pair)
-        if before is not None and (before.failure is None or pair in self._failed):
-            return before
-        try:
-            found = PixelOutcome(json.dumps(compare(*names), separators=(",", ":")))
-        except (OSError, ValueError) as error:
-            found = PixelOutcome(None, str(error), isinstance(error, DumpGone))
-        with self._lock:
-            self.compared += 1
-            self._held[pair] = found
-            if found.failure is not None:
-                self.failed += not found.waiting
-                self.waiting += found.waiting
-                self._failed.add(pair)
-            if found != before:
-                self._new[pair] = found
-                self.changed = True
-            if len(self._new) >= _COMMIT:
-                self.commit()
-        return found
+        tasks = batched(self._begun(pairs), size)
+        for pair, found in engines.each(compare_pair, tasks, engines.by_core(compute), (compare,), threads):
+            self._add(pair.keys, PixelOutcome(None, str(found)) if isinstance(found, Lost) else found)
 
-    def known(self, pair: Pair) -> PixelOutcome:
+    def _begun(self, pairs: Iterable[PicturePair]) -> Iterator[PicturePair]:
+        for pair in pairs:
+            if self.is_due(pair.keys):
+                self._under_way[pair.keys] = self._held.get(pair.keys)
+                yield pair
+
+    def _add(self, keys: Pair, found: PixelOutcome) -> None:
+        before = self._under_way.pop(keys)
+        self.compared += 1
+        self._held[keys] = found
+        if found.failure is not None:
+            self.failed += not found.waiting
+            self.waiting += found.waiting
+            self._failed.add(keys)
+        if found != before:
+            self._new[keys] = found
+            self.changed = True
+        if len(self._new) >= _COMMIT:
+            self.commit()
+
+    def known(self, keys: Pair) -> PixelOutcome:
         """Return the outcome of a pair that is loaded."""
-        return self._held[pair]
+        return self._held[keys]
 
     def commit(self) -> None:
         """Write the comparisons made since the last commit."""
@@ -146,15 +200,28 @@ def failures(table: FactTable) -> int:
 
 
 class TrainingComparisons(PixelComparisons):
-    """Compares training pictures, given by their index among the usable rows."""
+    """Compares training pictures, given by their index among the usable rows.
+
+    Attributes:
+        at_once: Pairs to ask for at once, so that all workers are busy.
+    """
 
     def __init__(
-        self, facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, rows: Pictures
+        self,
+        facts: Facts,
+        cut: DuplicateThresholds,
+        training_picture: TrainingPictures,
+        rows: Pictures,
+        compute: Compute,
     ) -> None:
-        """Load the comparisons of pictures that the rows show. See `comparing` for the arguments."""
+        """Load the comparisons of pictures that the rows show. See `training_comparisons` for the arguments."""
         made_by = recipe("pixel comparisons", CODE, cut.pixels, cut.overlap)
         super().__init__(facts["pixel_comparisons"], made_by)
-        self._rows, self._overlap, self._comparer = rows, cut.overlap, Comparer(training_picture, cut.pixels)
+        self._rows, self._training_picture, self._compute = rows, training_picture, compute
+        self._workers = engines.at_once(compute)
+        self.at_once = _EACH[compute.engine] * self._workers
+        comparer = Comparer[StoredPicture](methodcaller("pixels", training_picture.bounds), cut.pixels)
+        self._same = partial(_same, comparer, cut.overlap)
         present = Lookup(rows.pixel_digests)
 
         def shown(batch: pa.RecordBatch) -> pa.Array:
@@ -163,30 +230,43 @@ class TrainingComparisons(PixelComparisons):
 
         self.load(keep=shown)
 
-    def __call__(self, a: int, b: int) -> PixelComparison:
-        """Return whether two pictures are the same.
+    def __call__(self, pairs: Sequence[tuple[int, int]]) -> list[PixelComparison]:
+        """Return whether the two pictures of each pair are the same.
 
         Args:
-            a: A picture.
-            b: Another.
+            pairs: Pairs of pictures.
         """
-        pair = self._digest(a), self._digest(b)
-        if pair[0] > pair[1]:  # always in one order: which picture is laid over which may change the measurements
-            pair, a, b = pair[::-1], b, a
-        text, failure, _ = self.outcome(pair, self._compare, a, b)
-        return PixelComparison(same=False, failure=failure) if text is None else PixelComparison(*json.loads(text))
+        ordered = [self._ordered(*pair) for pair in pairs]
+        due = {keys: pair for keys, pair in ordered if self.is_due(keys)}
+        ids = {index: int(self._rows.ids[index]) for pair in due.values() for index in pair}
+        located = self._training_picture.locate(ids.values())
+        named = [PicturePair(keys, located[ids[a]], located[ids[b]]) for keys, (a, b) in due.items()]
+        size = max(1, min(TASK, -(-len(named) // (2 * self._workers))))
+        self.compare(named, self._same, self._compute, size, self._workers)
+        return [_comparison(self.known(keys)) for keys, _ in ordered]
 
-    def _compare(self, a: int, b: int) -> tuple[object, ...]:
-        found = self._comparer.same(int(self._rows.ids[a]), int(self._rows.ids[b]), self._overlap)
-        return astuple(found)[:-1]
+    def _ordered(self, a: int, b: int) -> tuple[Pair, tuple[int, int]]:
+        """Return a pair always in one order: which picture is laid over which may change the measurements."""
+        keys = self._digest(a), self._digest(b)
+        return (keys, (a, b)) if keys[0] <= keys[1] else (keys[::-1], (b, a))
 
     def _digest(self, index: int) -> str:
         return self._rows.pixel_digest(index).tobytes().hex()
 
 
+def _same(comparer: Comparer[StoredPicture], overlap: float, a: StoredPicture, b: StoredPicture) -> tuple[object, ...]:
+    return astuple(comparer.same(a, b, overlap))[:-1]
+
+
+def _comparison(outcome: PixelOutcome) -> PixelComparison:
+    if outcome.text is None:
+        return PixelComparison(same=False, failure=outcome.failure)
+    return PixelComparison(*json.loads(outcome.text))
+
+
 @contextmanager
 def training_comparisons(
-    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures
+    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures, compute: Compute
 ) -> Iterator[TrainingComparisons]:
     """Compare training pictures inside this context, and commit at its end, even after an error.
 
@@ -195,8 +275,9 @@ def training_comparisons(
         cut: When two pictures are the same.
         training_picture: Reads the pixels of a row.
         pictures: The usable rows. Comparisons of other pictures are not loaded.
+        compute: Where pictures are compared.
     """
-    comparisons = TrainingComparisons(facts, cut, training_picture, pictures)
+    comparisons = TrainingComparisons(facts, cut, training_picture, pictures, compute)
     comparisons.forget_outdated()
     try:
         yield comparisons

@@ -4,13 +4,13 @@ What belongs here: reading the pixels of a sample id, and the recipes of what wa
 not: using pixels; noticing that a dump is gone (`catalog/gone_dumps.py`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import pyarrow as pa
+from itertools import batched
+from typing import Any
 
 from orchestration.facts.facts import Facts
-from orchestration.facts.filters import equals
+from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.facts.table import FactTable
 from transforms import pictures
@@ -18,9 +18,69 @@ from transforms.catalog.byte_limits import LISTED
 from transforms.dumps import dump as dumps
 from transforms.pictures import Bounds, Pixels
 
+_LOCATED = 2_000  # sample ids in a filter
+
 
 class DumpGone(OSError):
     """The image dump of a training picture is gone. Another try is in vain until it is back."""
+
+
+@dataclass(frozen=True)
+class UnreadPicture:
+    """Why a picture could not be read.
+
+    Attributes:
+        message: The reason.
+        away: Whether it could not be reached, and another try may succeed.
+        gone: Whether its image dump is gone.
+    """
+
+    message: str
+    away: bool = False
+    gone: bool = False
+
+    @classmethod
+    def of(cls, error: OSError | ValueError) -> "UnreadPicture":
+        """Return what an error says."""
+        gone = isinstance(error, DumpGone)
+        return cls(str(error), away=isinstance(error, OSError) and not gone, gone=gone)
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """Where the picture of a training row is, for whoever reads it, on this machine or another.
+
+    Attributes:
+        dump: The image dump.
+        member: Its name in the dump.
+        offset: Where it begins.
+        size: Its bytes.
+        missing: Why there is none; empty if there is one.
+        gone: Whether there is none because the dump is gone.
+    """
+
+    dump: str = ""
+    member: str = ""
+    offset: int = 0
+    size: int = 0
+    missing: str = ""
+    gone: bool = False
+
+    def pixels(self, bounds: Bounds) -> Pixels:
+        """Return uint8 of shape (height, width, 3).
+
+        Raises:
+            DumpGone: If its image dump was gone when the last run looked.
+            OSError: If it cannot be reached; or ValueError, if it changed.
+        """
+        if self.missing:
+            raise DumpGone(self.missing) if self.gone else ValueError(self.missing)
+        with dumps.open_dump(self.dump, LISTED) as dump:  # a remote one is read by ranges
+            data = dump.read(self.member, self.offset, self.size)
+        return pictures.decode(data, bounds)
+
+
+_NO_PICTURE = StoredPicture(missing="the training row has no picture: its shard is gone")
 
 
 @dataclass(frozen=True)
@@ -36,28 +96,30 @@ class TrainingPictures:
     bounds: Bounds
 
     def __call__(self, sample_id: int) -> Pixels:
-        """Return uint8 of shape (height, width, 3).
+        """Return uint8 of shape (height, width, 3). Raises as `StoredPicture.pixels`."""
+        return self.locate([sample_id])[sample_id].pixels(self.bounds)
 
-        Raises:
-            DumpGone: If its image dump was gone when the last run looked.
-            OSError: If it cannot be reached; or ValueError, if it changed.
-        """
-        columns = ["shard_id", "member", "member_offset", "member_size"]
-        image = _only(self.facts["image_fingerprints"].read(columns, equals("sample_id", sample_id)))
-        columns = ["images_path", "images_gone"]
-        shard = _only(self.facts["landing_shards"].read(columns, equals("shard_id", image["shard_id"])))
-        if shard["images_path"] is None or shard["images_gone"]:
-            path = shard["images_path"] or "of this shard"
-            raise DumpGone(f"the image dump {path} is gone; put it back to compare its pixels")
-        with dumps.open_dump(shard["images_path"], LISTED) as dump:  # a remote one is read by ranges
-            data = dump.read(image["member"], image["member_offset"], image["member_size"])
-        return pictures.decode(data, self.bounds)
+    def locate(self, sample_ids: Iterable[int]) -> dict[int, StoredPicture]:
+        """Return where the pictures of training rows are, by sample id."""
+        located = dict.fromkeys(sample_ids, _NO_PICTURE)
+        for some in batched(located, _LOCATED):
+            columns = ["sample_id", "shard_id", "member", "member_offset", "member_size"]
+            images = self.facts["image_fingerprints"].read(columns, is_in("sample_id", some)).to_pylist()
+            columns = ["shard_id", "images_path", "images_gone"]
+            named = sorted({image["shard_id"] for image in images})
+            shards = self.facts["landing_shards"].read(columns, is_in("shard_id", named)).to_pylist()
+            by_id = {shard["shard_id"]: shard for shard in shards}
+            located |= {image["sample_id"]: _stored(image, by_id.get(image["shard_id"])) for image in images}
+        return located
 
 
-def _only(rows: pa.Table) -> dict:
-    if not rows.num_rows:
-        raise ValueError("the training row has no picture: its shard is gone")
-    return rows.to_pylist()[0]
+def _stored(image: Mapping[str, Any], shard: Mapping[str, Any] | None) -> StoredPicture:
+    if shard is None:
+        return _NO_PICTURE
+    if shard["images_path"] is None or shard["images_gone"]:
+        path = shard["images_path"] or "of this shard"
+        return StoredPicture(missing=f"the image dump {path} is gone; put it back to compare its pixels", gone=True)
+    return StoredPicture(shard["images_path"], image["member"], image["member_offset"], image["member_size"])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ What belongs here: choosing, reading and embedding them. Each embedding is compu
 best matches (`matches/null_scores.py`), the null distribution (`transforms/matches/null_distribution.py`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -12,12 +12,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from orchestration.compute import engines
+from orchestration.compute.named_encoders import NamedEncoder
+from orchestration.compute.ray_tasks import Lost
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, is_in
 from orchestration.facts.recipes import older_recipe, recipe
-from orchestration.facts.training_pictures import DumpGone, TrainingPictures
+from orchestration.facts.training_pictures import StoredPicture, TrainingPictures, UnreadPicture
 from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.progress import say, track
+from orchestration.settings.sections import Compute
 from transforms import pictures
 from transforms.encoders import Encoder, Vectors
 from transforms.fingerprints import fingerprint
@@ -27,7 +31,7 @@ from transforms.hashing import hashes
 from transforms.hashing.digest_tables import Lookup
 from transforms.matches import edits
 from transforms.matches.edits import Edit
-from transforms.pictures import PICTURE_ENDINGS, Pixels
+from transforms.pictures import PICTURE_ENDINGS, Bounds, Pixels
 from transforms.readable import count
 
 CODE = 2  # raise when the same pictures would be edited or embedded otherwise
@@ -82,18 +86,18 @@ class LeftOut:
     waiting: int = 0
     unusable: int = 0
 
-    def add(self, name: str, error: OSError | ValueError) -> None:
+    def add(self, name: str, why: UnreadPicture) -> None:
         """Count a picture, and say it unless its dump is gone: of those there may be as many as the sample has.
 
         Args:
             name: The picture.
-            error: Why it is left out.
+            why: Why it is left out.
         """
-        self.waiting += isinstance(error, DumpGone)
-        self.failed += isinstance(error, OSError) and not isinstance(error, DumpGone)
-        self.unusable += isinstance(error, ValueError)
-        if not isinstance(error, DumpGone):
-            say(f"left out of the null distribution: {name}: {error}")
+        self.waiting += why.gone
+        self.failed += why.away
+        self.unusable += not (why.gone or why.away)
+        if not why.gone:
+            say(f"left out of the null distribution: {name}: {why.message}")
 
     def say_waiting(self) -> None:
         """Say how many wait for a dump, if any do."""
@@ -103,41 +107,84 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class ReadablePicture:
+    """A picture for calibration with the places of what it is made of, for whoever reads it.
+
+    Attributes:
+        picture: The picture.
+        member_bytes: Bytes that the file of a held-out picture may have.
+        source: The training picture.
+        other: The picture that fills the areas an edit leaves empty.
+    """
+
+    picture: CalibrationPicture
+    member_bytes: int
+    source: StoredPicture | None = None
+    other: StoredPicture | None = None
+
+    def pixels(self, bounds: Bounds) -> Pixels:
+        """Return the picture after its edit. Raises OSError or ValueError if it cannot be read or edited."""
+        if self.source is None:
+            return held_out_pixels(str(self.picture.path), bounds, self.member_bytes)
+        source = self.source.pixels(bounds)
+        if self.picture.edit is None or self.other is None:
+            return source
+        source, other = edits.bounded(source), edits.bounded(self.other.pixels(bounds))
+        if min(*source.shape[:2], *other.shape[:2]) < _LEAST_SIDE:
+            raise ValueError(f"a side of fewer than {_LEAST_SIDE} pixels cannot be edited")
+        seed = int(self.picture.digest[:16], 16)
+        return self.picture.edit.apply(source, other, np.random.default_rng(seed))
+
+
+def held_out_pixels(path: str, bounds: Bounds, member_bytes: int) -> Pixels:
+    """Return a held-out picture. Raises OSError or ValueError.
+
+    Args:
+        path: Its file.
+        bounds: What a picture may have and need.
+        member_bytes: Bytes that the file may have.
+    """
+    if Path(path).stat().st_size > member_bytes:
+        raise ValueError(f"more than limits.member_bytes = {member_bytes} bytes")
+    return pictures.decode(Path(path).read_bytes(), bounds)
+
+
+@dataclass(frozen=True)
 class CalibrationReader:
-    """Reads the pixels of pictures for calibration.
+    """Locates pictures for calibration, and says how they are read.
 
     Attributes:
         index: The training pictures.
-        load: Reads the pixels of a training row.
+        load: Locates a training row's picture.
         rules: Rules for held-out pictures.
+        compute: Where pictures are read, embedded, searched and compared.
     """
 
     index: PictureIndex
     load: TrainingPictures
     rules: Rules
+    compute: Compute
 
-    def pixels(self, picture: CalibrationPicture) -> Pixels:
-        """Return a picture after its edit. Raises OSError or ValueError if it cannot be read or edited."""
-        if picture.index is None:
-            return self.held_out(str(picture.path))
-        source = self.training(picture.index)
-        if picture.edit is None or picture.other is None:
-            return source
-        source, other = edits.bounded(source), edits.bounded(self.training(picture.other))
-        if min(*source.shape[:2], *other.shape[:2]) < _LEAST_SIDE:
-            raise ValueError(f"a side of fewer than {_LEAST_SIDE} pixels cannot be edited")
-        seed = int(picture.digest[:16], 16)
-        return picture.edit.apply(source, other, np.random.default_rng(seed))
+    def readable(self, some: Sequence[CalibrationPicture]) -> list[ReadablePicture]:
+        """Return pictures with the places of what they are made of."""
+        used = {i for each in some for i in (each.index, each.other) if i is not None}
+        located = self.training(used)
+        size = self.rules.member_bytes
+        return [
+            ReadablePicture(
+                each,
+                size,
+                None if each.index is None else located[each.index],
+                None if each.other is None else located[each.other],
+            )
+            for each in some
+        ]
 
-    def training(self, index: int) -> Pixels:
-        """Return a training picture. Raises OSError or ValueError."""
-        return self.load(int(self.index.ids[index]))
-
-    def held_out(self, path: str) -> Pixels:
-        """Return a held-out picture. Raises OSError or ValueError."""
-        if Path(path).stat().st_size > self.rules.member_bytes:
-            raise ValueError(f"more than limits.member_bytes = {self.rules.member_bytes} bytes")
-        return pictures.decode(Path(path).read_bytes(), self.rules.bounds)
+    def training(self, indices: Iterable[int]) -> dict[int, StoredPicture]:
+        """Return where training pictures are, by index."""
+        ids = {index: int(self.index.ids[index]) for index in indices}
+        located = self.load.locate(ids.values())
+        return {index: located[sample_id] for index, sample_id in ids.items()}
 
 
 def held_out_paths(folder: str | None) -> list[str]:
@@ -176,7 +223,7 @@ def _held_out(reader: CalibrationReader, paths: Iterable[str]) -> list[Calibrati
     trained = Lookup(index.digests[index.heads])
     for path in paths:
         try:
-            digest = hashes.pixel_sha256(reader.held_out(path))
+            digest = hashes.pixel_sha256(held_out_pixels(path, reader.rules.bounds, reader.rules.member_bytes))
         except (OSError, ValueError) as error:
             say(f"left out of the null distribution: {path}: {error}")
             continue
@@ -191,7 +238,7 @@ def embed(
     sampled: Sequence[CalibrationPicture],
     reader: CalibrationReader,
     facts: Facts,
-    encoder: Encoder,
+    encoder: NamedEncoder,
     views: Sequence[View],
     at_once: int,
     left_out: LeftOut,
@@ -212,12 +259,14 @@ def embed(
     Yields:
         Pictures, and their vectors, float32 (n, views, d).
     """
-    table = _table(facts, encoder, views)
+    table = _table(facts, encoder.load(), views)
     done = set(zip(*table.read(["pixel_sha256", "edit"]).to_pydict().values(), strict=True))
     due = [picture for picture in sampled if picture.key not in done]
     size = max(1, at_once // len(views))
-    for batch in batched(track(due, "embedding pictures of the null distribution", len(due)), size):
-        _embed(batch, reader, table, encoder, views, left_out)
+    batches = batched(track(due, "embedding pictures of the null distribution", len(due)), size)
+    tasks = ([reader.readable(batch)] for batch in batches)
+    for some, made in engines.each(embed_views, tasks, reader.compute, (reader.rules.bounds, encoder, views)):
+        _keep(some, made, table, views, left_out)
     left_out.say_waiting()
     gone = done - {picture.key for picture in sampled}
     for keys in batched(sorted(gone), _DELETED):
@@ -226,6 +275,64 @@ def embed(
         )
     for batch in batched(sampled, _AT_ONCE):
         yield _stored(table, batch, [view.name for view in views])
+
+
+@dataclass(frozen=True)
+class EmbeddedViews:
+    """The result of embedding some pictures.
+
+    Attributes:
+        failures: Why pictures could not be read, by index.
+        vectors: float32 (views of the other pictures, d), in the order of the pictures.
+    """
+
+    failures: Mapping[int, UnreadPicture]
+    vectors: Vectors
+
+
+def embed_views(
+    some: Sequence[ReadablePicture], bounds: Bounds, encoder: NamedEncoder, views: Sequence[View]
+) -> EmbeddedViews:
+    """Embed the views of pictures, in whatever process.
+
+    Args:
+        some: The pictures.
+        bounds: What a picture may have and need.
+        encoder: Encoder of the views.
+        views: The views of generations.
+    """
+    failures, parts = dict[int, UnreadPicture](), list[Pixels]()
+    for index, each in enumerate(some):
+        try:
+            pixels = each.pixels(bounds)
+        except (OSError, ValueError) as error:
+            failures[index] = UnreadPicture.of(error)
+            continue
+        parts += [view.cut(pixels) for view in views]
+    loaded = encoder.load()
+    vectors = fingerprint.embed(loaded, parts) if parts else np.empty((0, loaded.id.dimension), np.float32)
+    return EmbeddedViews(failures, vectors)
+
+
+def _keep(
+    some: Sequence[ReadablePicture],
+    made: EmbeddedViews | Lost,
+    table: FactTable,
+    views: Sequence[View],
+    left_out: LeftOut,
+) -> None:
+    """Store the vectors of a task, and count the pictures that could not be read."""
+    if isinstance(made, Lost):
+        why = UnreadPicture(str(made), away=True)
+        made = EmbeddedViews(dict.fromkeys(range(len(some)), why), np.empty((0, 0), np.float32))
+    for index, failure in made.failures.items():
+        left_out.add(some[index].picture.path or some[index].picture.digest, failure)
+    keys = [each.picture.key for index, each in enumerate(some) if index not in made.failures]
+    if keys:
+        digest, edit = (np.repeat(column, len(views)).tolist() for column in zip(*keys, strict=True))
+        names = [view.name for view in views] * len(keys)
+        vector = vector_column(made.vectors)
+        table.upsert(pa.table({"pixel_sha256": digest, "edit": edit, "view": names, "vector": vector}))
 
 
 def _table(facts: Facts, encoder: Encoder, views: Sequence[View]) -> FactTable:
@@ -238,30 +345,6 @@ def _table(facts: Facts, encoder: Encoder, views: Sequence[View]) -> FactTable:
         table.clear()
         table.note_recipe(made_by)
     return facts.embeddings(table.name, str(encoder.id), encoder.id.dimension)
-
-
-def _embed(
-    batch: Iterable[CalibrationPicture],
-    reader: CalibrationReader,
-    table: FactTable,
-    encoder: Encoder,
-    views: Sequence[View],
-    left_out: LeftOut,
-) -> None:
-    keys, parts = [], []
-    for picture in batch:
-        try:
-            pixels = reader.pixels(picture)
-        except (OSError, ValueError) as error:
-            left_out.add(picture.path or picture.digest, error)
-            continue
-        keys.append(picture.key)
-        parts += [view.cut(pixels) for view in views]
-    if keys:
-        digest, edit = (np.repeat(column, len(views)).tolist() for column in zip(*keys, strict=True))
-        names = [view.name for view in views] * len(keys)
-        vector = vector_column(fingerprint.embed(encoder, parts))
-        table.upsert(pa.table({"pixel_sha256": digest, "edit": edit, "view": names, "vector": vector}))
 
 
 def _stored(

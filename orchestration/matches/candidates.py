@@ -11,21 +11,24 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import batched
+from functools import partial
+from itertools import batched, chain
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from orchestration.duplicates.pixel_comparisons import Pair, PixelComparisons
+from orchestration.duplicates.pixel_comparisons import Pair, PicturePair, PixelComparisons
 from orchestration.facts import SCHEMAS, Facts, FactTable
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import StoredPicture, TrainingPictures
 from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.matches.kept_lists import KeptLists, batch_filter
 from orchestration.matches.search import GenerationSearch, queries
 from orchestration.progress import track
+from orchestration.settings.sections import Compute
 from transforms import pictures
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import Alignment, PixelLimits
@@ -36,7 +39,7 @@ from transforms.hashing.digest_tables import Lookup
 from transforms.matches import candidates as rules
 from transforms.matches.candidates import Candidate, Comparison, EqualPictures, PairEvidence, Query
 from transforms.matches.search import scores
-from transforms.pictures import Pixels
+from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 
 CODE = 4  # raise when two pictures would be laid over each other, or confirmed, otherwise
@@ -132,67 +135,76 @@ def comparison_recipe(limits: PixelLimits) -> str:
     return recipe("match comparisons", CODE, limits, [field.name for field in fields(Alignment)])
 
 
-class GenerationAligner:
-    """Aligns generations with training pictures. `index`: the training pictures."""
+@dataclass(frozen=True)
+class GenerationFile:
+    """A generation to read. `path`: its file, or an archive and its member."""
 
-    def __init__(self, index: PictureIndex, load: TrainingPictures, limits: PixelLimits) -> None:
-        """Prepare to read pictures.
+    path: str
 
-        Args:
-            index: The training pictures.
-            load: Reads one of them.
-            limits: When two pictures agree by pixels.
-        """
-        self.index, self._load = index, load
-        self._comparer = Comparer[str | int](self._pixels, limits)
-
-    def align(self, path: str, picture: int) -> dict[str, object] | None:
-        """Align a training picture with a generation.
-
-        Args:
-            path: The generation's file.
-            picture: The index of the training picture.
-
-        Raises:
-            OSError: If one of them cannot be read; or ValueError.
-        """
-        alignment = self._comparer(path, picture)
-        return None if alignment is None else asdict(alignment)
-
-    def _pixels(self, name: str | int) -> Pixels:
-        if isinstance(name, int):
-            return self._load(int(self.index.ids[name]))
-        return pictures.decode(addresses.read(name), self._load.bounds)
+    def pixels(self, bounds: Bounds) -> Pixels:
+        """Return uint8 of shape (height, width, 3). Raises OSError or ValueError."""
+        return pictures.decode(addresses.read(self.path), bounds)
 
 
-def compare(
-    gathered: Iterable[Sequence[GenerationCandidates]],
-    count: int,
-    comparisons: PixelComparisons,
-    aligner: GenerationAligner,
-) -> None:
-    """Align the chosen pictures with generations, unless an earlier run did.
+def align(comparer: Comparer[Any], generation: GenerationFile, source: StoredPicture) -> dict[str, object] | None:
+    """Align a training picture with a generation. Raises OSError or ValueError if one of them cannot be read.
 
     Args:
-        gathered: The generations with their candidates, in batches.
-        count: The count of generations.
-        comparisons: The stored comparisons of generations, updated here.
-        aligner: Compares a generation with a training picture.
+        comparer: Reads and aligns pictures.
+        generation: The generation.
+        source: The training picture.
     """
-    comparisons.forget_outdated()
-    for each in track(_holding(gathered, comparisons), "matching generations", count):
-        for picture in each.to_compare:
-            pair = _pair(each.query, aligner.index, picture)
-            comparisons.outcome(pair, aligner.align, each.path, picture)
-    comparisons.close()
+    alignment = comparer(generation, source)
+    return None if alignment is None else asdict(alignment)
 
 
-def _holding(
-    gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons
-) -> Iterator[GenerationCandidates]:
-    for batch in gathered:
-        comparisons.load(_of_generations(batch))
-        yield from batch
+@dataclass(frozen=True)
+class GenerationComparer:
+    """Compares generations with training pictures.
+
+    Attributes:
+        index: The training pictures.
+        load: Locates them.
+        limits: When two pictures agree by pixels.
+        compute: Where they are compared.
+    """
+
+    index: PictureIndex
+    load: TrainingPictures
+    limits: PixelLimits
+    compute: Compute
+
+    def compare(
+        self, gathered: Iterable[Sequence[GenerationCandidates]], count: int, comparisons: PixelComparisons
+    ) -> None:
+        """Align the chosen pictures with generations, unless an earlier run did.
+
+        Args:
+            gathered: The generations with their candidates, in batches.
+            count: The count of generations.
+            comparisons: The stored comparisons of generations, updated here.
+        """
+        comparisons.forget_outdated()
+        by_generation = track(self._due(gathered, comparisons), "matching generations", count)
+        comparer = Comparer[Any](methodcaller("pixels", self.load.bounds), self.limits)
+        comparisons.compare(chain.from_iterable(by_generation), partial(align, comparer), self.compute)
+        comparisons.close()
+
+    def _due(
+        self, gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons
+    ) -> Iterator[list[PicturePair]]:
+        """Yield the due pairs of each generation."""
+        for batch in gathered:
+            comparisons.load(_of_generations(batch))
+            due = [
+                {_pair(each.query, self.index, picture): int(self.index.ids[picture]) for picture in each.to_compare}
+                for each in batch
+            ]
+            due = [{pair: row for pair, row in pairs.items() if comparisons.is_due(pair)} for pairs in due]
+            located = self.load.locate(row for pairs in due for row in pairs.values())
+            for each, pairs in zip(batch, due, strict=True):
+                generation = GenerationFile(each.path)
+                yield [PicturePair(pair, generation, located[row]) for pair, row in pairs.items()]
 
 
 def _of_generations(batch: Sequence[GenerationCandidates]) -> str:

@@ -8,25 +8,32 @@ p-values of generations and error rates (`sql/matches/`).
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from orchestration.duplicates.pixel_comparisons import PixelComparisons
+from orchestration.compute import engines
+from orchestration.compute.ray_cluster import RayUnavailable
+from orchestration.compute.ray_tasks import Lost
+from orchestration.duplicates.pixel_comparisons import PicturePair, PixelComparisons
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.recipes import recipe
+from orchestration.facts.training_pictures import StoredPicture
 from orchestration.fingerprints.picture_index import PictureIndex
+from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.matches import calibration, candidates
-from orchestration.matches.calibration import NOT_TRAINED, CalibrationPicture, CalibrationReader
+from orchestration.matches.calibration import NOT_TRAINED, CalibrationPicture, CalibrationReader, ReadablePicture
 from orchestration.progress import say, track
-from orchestration.settings.sections import Calibration
+from orchestration.settings.sections import Calibration, Compute
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import PixelLimits
 from transforms.encoders import Vectors
 from transforms.fingerprints.views import View
 from transforms.matches import null_distribution
 from transforms.matches.search import SearchHits, best_over_views
-from transforms.pictures import Pixels
 
 CODE = 2  # raise when the same fingerprints would give other scores
 TABLES = ("calibration_pictures", "null_fits", "null_scores")
@@ -124,6 +131,7 @@ def match(
     index: PictureIndex,
     background: Background,
     neighbours: int,
+    compute: Compute,
 ) -> Iterator[CalibrationMatch]:
     """Yield the best match of each unedited picture, and the score of the source of each edited copy.
 
@@ -132,12 +140,13 @@ def match(
         index: The training pictures; one of each cluster is searched.
         background: The sampled training pictures.
         neighbours: Matches among which the best is chosen.
+        compute: Where they are searched.
     """
     vectors, owner = index.in_stored_order(index.heads)
-    for sampled, views in embedded:
-        if not sampled:
-            continue
-        hits = best_over_views(views, vectors, neighbours + 1)
+    batches = ([batch] for batch in embedded if batch[0])
+    for (sampled, views), hits in engines.each(nearest, batches, compute, (vectors, neighbours + 1)):
+        if isinstance(hits, Lost):
+            raise RayUnavailable(f"Ray cannot go on: {hits.reason}")
         for picture, near, around, view in zip(sampled, hits, background.scores(views), views, strict=True):
             if picture.edit is None or picture.index is None:
                 near = replace(near, position=owner[near.position])
@@ -148,6 +157,19 @@ def match(
                 source = index.vectors.take(index.vector_positions[[picture.index]])
                 mean = null_distribution.background_mean(around, [picture.index])
                 yield CalibrationMatch(picture, picture.index, float((view @ source.T).max()), mean)
+
+
+def nearest(
+    batch: tuple[Sequence[CalibrationPicture], Vectors], vectors: StoredVectors, count: int
+) -> list[SearchHits]:
+    """Search with the views of pictures, in whatever process.
+
+    Args:
+        batch: The pictures, and their views.
+        vectors: What is searched.
+        count: The hits to return of each picture.
+    """
+    return best_over_views(batch[1], vectors, count)
 
 
 def comparison_recipe(limits: PixelLimits) -> str:
@@ -166,25 +188,37 @@ def compare(
         reader: Reader of the pictures.
         limits: When two pictures agree by pixels.
     """
-
-    def pixels(name: CalibrationPicture | int) -> Pixels:
-        return reader.training(name) if isinstance(name, int) else reader.pixels(name)
-
-    comparer = Comparer[CalibrationPicture | int](pixels, limits)
-
-    def confirm(picture: CalibrationPicture, source: int) -> bool:
-        alignment = comparer(picture, source)
-        return alignment is not None and alignment.confirmed(limits)
-
     comparisons.forget_outdated()
     comparisons.load()
-    compared = []
-    for each in track(matches, "comparing pictures of the null distribution", len(matches)):
-        pair = " ".join(filter(None, each.picture.key)), reader.index.hex_digest(each.index)
-        text, failure, _ = comparisons.outcome(pair, confirm, each.picture, each.index)
-        compared.append(replace(each, confirmed=None if text is None else json.loads(text), failure=failure))
+    keys = [(" ".join(filter(None, each.picture.key)), reader.index.hex_digest(each.index)) for each in matches]
+    due = {pair: each for pair, each in zip(keys, matches, strict=True) if comparisons.is_due(pair)}
+    readable = reader.readable([each.picture for each in due.values()])
+    sources = reader.training({each.index for each in due.values()})
+    pairs = [
+        PicturePair(pair, picture, sources[each.index])
+        for (pair, each), picture in zip(due.items(), readable, strict=True)
+    ]
+    comparer = Comparer[Any](methodcaller("pixels", reader.rules.bounds), limits)
+    tracked = track(pairs, "comparing pictures of the null distribution", len(pairs))
+    comparisons.compare(tracked, partial(confirm, comparer), reader.compute)
+    found = [comparisons.known(pair) for pair in keys]
     comparisons.close()
-    return compared
+    return [
+        replace(each, confirmed=None if text is None else json.loads(text), failure=failure)
+        for each, (text, failure, _) in zip(matches, found, strict=True)
+    ]
+
+
+def confirm(comparer: Comparer[Any], picture: ReadablePicture, source: StoredPicture) -> bool:
+    """Return whether pixels confirm a match. Raises OSError or ValueError if a picture cannot be read.
+
+    Args:
+        comparer: Reads and aligns pictures.
+        picture: A picture for calibration.
+        source: Its match.
+    """
+    alignment = comparer(picture, source)
+    return alignment is not None and alignment.confirmed(comparer.limits)
 
 
 def null_rows(
@@ -198,7 +232,7 @@ def null_rows(
         tail: The quantile of scores at which the tail begins.
     """
     null = sorted((each for each in matches if each.picture.edit is None), key=lambda each: each.picture.digest)
-    copies = [each for each in matches if each.picture.edit is not None]
+    copies = sorted((each for each in matches if each.picture.edit), key=lambda each: each.picture.key)
     scores = [each.score - each.background for each in null]
     fit = null_distribution.fit(scores, tail)
     unseen = null_distribution.cross_fit(scores, tail)

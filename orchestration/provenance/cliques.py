@@ -6,17 +6,19 @@ What belongs here: finding due prompts, and comparing the generations of a promp
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import batched
 
 import numpy as np
 
+from orchestration.compute import engines
+from orchestration.compute.ray_tasks import Lost
 from orchestration.facts import Facts
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
-from orchestration.settings.sections import Memorization
+from orchestration.settings.sections import Compute, Memorization
 from transforms import pictures
 from transforms.fingerprints.fingerprint import FAILED, OK
 from transforms.generations import addresses
@@ -24,6 +26,7 @@ from transforms.pictures import Bounds
 from transforms.provenance import cliques, memorization
 
 CODE = 1  # raise when the same generations would give another clique
+_TASK = 64  # generations of small prompts that are compared in one task
 _COLUMNS = ("generation_id", "source", "model", "prompt", "seed_number", "path", "pixel_sha256", "status")
 
 
@@ -100,38 +103,93 @@ def due(facts: Facts, cut: Memorization) -> list[tuple[Prompt, str]]:
     return changed
 
 
-def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, bounds: Bounds) -> Iterator[dict]:
+@dataclass(frozen=True)
+class PromptGenerations:
+    """The generations of a prompt to compare. `files`: the id and the path of each."""
+
+    prompt_id: str
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class PromptClique:
+    """What comparing the generations of a prompt found.
+
+    Attributes:
+        compared: Generations that were compared.
+        pairs: Pairs of near ones.
+        members: The largest clique that was found.
+        at_most: The most that a clique of the compared ones may have.
+        failure: Why others could not be compared.
+    """
+
+    compared: int
+    pairs: int
+    members: Sequence[str]
+    at_most: int
+    failure: str | None = None
+
+
+def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, bounds: Bounds, compute: Compute) -> Iterator[dict]:
     """Yield the row of each prompt. Memory: 786 kB a generation of one prompt, `memorization.generations` at most.
 
     Args:
         due: Prompts with their recipes.
         cut: `[memorization]`.
         bounds: What a picture may have and need.
+        compute: Where generations are compared.
     """
-    for prompt, made_by in due:
-        rows = prompt.different[: cut.generations]
-        tiles, readable, failures = [], [], []
-        for row in rows if len(rows) > 1 else ():  # a picture alone is near no other
-            try:
-                data = addresses.read(row["path"])
-                tiles.append(memorization.tiles(pictures.decode(data, bounds)))
-                readable.append(row["generation_id"])
-            except (OSError, ValueError) as error:
-                failures.append(f"{row['generation_id']}: {error}")
-        readable = readable if len(rows) > 1 else [row["generation_id"] for row in rows]
-        near = memorization.tile_distances(tiles) <= cut.epsilon if tiles else np.eye(len(readable), dtype=np.bool_)
-        clique = cliques.largest_clique(near)
-        yield {
-            "prompt_id": prompt.prompt_id,
-            "recipe": "" if failures else made_by,
-            "source": prompt.source,
-            "model": prompt.model,
-            "prompt": prompt.prompt,
-            "different": len(prompt.different),
-            "compared": len(readable),
-            "pairs": int(np.triu(near, k=1).sum()),
-            "members": [readable[vertex] for vertex in clique.members],
-            # each that was not compared could be near all members
-            "clique_at_most": clique.at_most + len(prompt.different) - len(readable),
-            "failure": f"{len(failures)} cannot be read, such as {failures[0]}" if failures else None,
-        }
+    asked: dict[str, tuple[Prompt, str]] = {}
+
+    def generations() -> Iterator[PromptGenerations]:
+        for prompt, made_by in due:
+            asked[prompt.prompt_id] = prompt, made_by
+            rows = prompt.different[: cut.generations]
+            yield PromptGenerations(prompt.prompt_id, tuple((row["generation_id"], row["path"]) for row in rows))
+
+    bundles = engines.bundles(generations(), lambda each: 1 + len(each.files), _TASK)
+    for each, found in engines.each(largest_clique, bundles, engines.by_core(compute), (cut.epsilon, bounds)):
+        prompt, made_by = asked.pop(each.prompt_id)
+        clique = PromptClique(0, 0, (), 0, str(found)) if isinstance(found, Lost) else found
+        yield _row(prompt, made_by, clique)
+
+
+def largest_clique(asked: PromptGenerations, epsilon: float, bounds: Bounds) -> PromptClique:
+    """Find the largest clique of near generations of a prompt, in whatever process.
+
+    Args:
+        asked: The generations.
+        epsilon: The distance up to which two are near.
+        bounds: What a picture may have and need.
+    """
+    if len(asked.files) < 2:  # a picture alone is near no other, and need not be read
+        return PromptClique(len(asked.files), 0, [name for name, _ in asked.files], len(asked.files))
+    tiles, readable, failures = [], [], []
+    for name, path in asked.files:
+        try:
+            tiles.append(memorization.tiles(pictures.decode(addresses.read(path), bounds)))
+            readable.append(name)
+        except (OSError, ValueError) as error:
+            failures.append(f"{name}: {error}")
+    near = memorization.tile_distances(tiles) <= epsilon if tiles else np.eye(0, dtype=np.bool_)
+    clique = cliques.largest_clique(near)
+    members = [readable[vertex] for vertex in clique.members]
+    failure = f"{len(failures)} cannot be read, such as {failures[0]}" if failures else None
+    return PromptClique(len(readable), int(np.triu(near, k=1).sum()), members, clique.at_most, failure)
+
+
+def _row(prompt: Prompt, made_by: str, clique: PromptClique) -> dict:
+    return {
+        "prompt_id": prompt.prompt_id,
+        "recipe": "" if clique.failure else made_by,
+        "source": prompt.source,
+        "model": prompt.model,
+        "prompt": prompt.prompt,
+        "different": len(prompt.different),
+        "compared": clique.compared,
+        "pairs": clique.pairs,
+        "members": clique.members,
+        # each that was not compared could be near all members
+        "clique_at_most": clique.at_most + len(prompt.different) - clique.compared,
+        "failure": clique.failure,
+    }

@@ -6,27 +6,29 @@ near a source. What does not: the formulas (`transforms/provenance/memorization.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import batched
 
 import numpy as np
 import pyarrow as pa
 
+from orchestration.compute import engines
+from orchestration.compute.ray_tasks import Lost
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.filters import equals, is_in
 from orchestration.facts.recipes import recipe
-from orchestration.facts.training_pictures import DumpGone, TrainingPictures
+from orchestration.facts.training_pictures import StoredPicture, TrainingPictures, UnreadPicture
 from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.progress import track
-from orchestration.settings.sections import Memorization
+from orchestration.settings.sections import Compute, Memorization
 from transforms import pictures
 from transforms.fingerprints.distinct_pictures import Indices
 from transforms.fingerprints.fingerprint import LOW_QUALITY
 from transforms.fingerprints.views import VIEWS
 from transforms.generations import addresses
 from transforms.matches.search import best_over_views
-from transforms.pictures import Pixels
+from transforms.pictures import Bounds, Pixels
 from transforms.provenance import memorization
 
 CODE = 1  # raise when the same pictures would measure otherwise
@@ -36,6 +38,8 @@ _GENERATIONS = 256  # whose neighbours, 150 kB each at 32 × 32, are held at onc
 _BLOCK = 8_192  # training pictures searched at once
 _CACHED = 16  # pictures at 512 × 512
 _COMMIT = 200  # sources
+_TASK = 16  # pictures, or pairs, that are read and measured in one task
+_SOURCES = 64  # pictures of clusters, likewise
 _DELETED = 200  # keys in a filter
 
 
@@ -113,6 +117,139 @@ def _nearest(facts: Facts, index: PictureIndex, names: Sequence[str], k: int) ->
     return nearest
 
 
+class ScaledPictures:
+    """Reads pictures at the sizes of the measures, each once while in use. Elsewhere it begins with an empty cache."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        """Prepare an empty cache. `bounds`: what a picture may have and need."""
+        self._bounds = bounds
+        self.source = lru_cache(_CACHED)(lambda stored: memorization.resize(stored.pixels(bounds), memorization.SIDE))
+        self.generation = lru_cache(1)(self._read_generation)
+
+    def __reduce__(self) -> "tuple[type[ScaledPictures], tuple[Bounds]]":
+        """Leave out the cache."""
+        return ScaledPictures, (self._bounds,)
+
+    def _read_generation(self, path: str) -> tuple[Pixels, Pixels]:
+        pixels = pictures.decode(addresses.read(path), self._bounds)
+        return memorization.resize(pixels, memorization.SIDE), memorization.resize(pixels, memorization.SMALL)
+
+
+@dataclass(frozen=True)
+class PairPictures:
+    """What a pair is measured on.
+
+    Attributes:
+        pair: The pair.
+        source: The picture of its training row.
+        small: The same at 32 × 32.
+        near: The pictures nearest to the generation at 32 × 32, uint8 of shape (n, 32, 32, 3).
+    """
+
+    pair: MemorizedPair
+    source: StoredPicture
+    small: Pixels
+    near: Pixels
+
+
+def pair_distances(asked: PairPictures, scaled: ScaledPictures, alpha: float) -> dict[str, object] | UnreadPicture:
+    """Measure a pair, in whatever process.
+
+    Args:
+        asked: The pair.
+        scaled: Reads pictures.
+        alpha: Factor of the mean distance in the small-image ratio.
+    """
+    try:
+        generation, small_generation = scaled.generation(asked.pair.generation["path"])
+        source = scaled.source(asked.source)
+        mask = memorization.box_mask(*asked.pair.box)
+        ratio = memorization.small_image_ratio(small_generation, asked.small, asked.near, alpha)
+        return {
+            "l2": memorization.l2(generation, source),
+            "tile_l2": memorization.tile_l2(generation, source),
+            "template_mse": memorization.template_mse(source, generation, mask),
+            "template_share": float(mask.mean()),
+            "small_image_ratio": ratio,
+            "neighbours": len(asked.near),
+        }
+    except (OSError, ValueError) as error:
+        return UnreadPicture.of(error)
+
+
+def small_picture(stored: StoredPicture, bounds: Bounds) -> Pixels | UnreadPicture:
+    """Return a training picture at 32 × 32, in whatever process.
+
+    Args:
+        stored: The picture.
+        bounds: What it may have and need.
+    """
+    try:
+        return memorization.resize(stored.pixels(bounds), memorization.SMALL)
+    except (OSError, ValueError) as error:
+        return UnreadPicture.of(error)
+
+
+@dataclass(frozen=True)
+class SourceCluster:
+    """A source and the other pictures of its cluster to compare it with.
+
+    Attributes:
+        sample_id: The training row of the source.
+        source: Its picture.
+        rows: Training rows that show it.
+        others: The sample id, the picture and the count of rows of each other.
+    """
+
+    sample_id: int
+    source: StoredPicture
+    rows: int
+    others: tuple[tuple[int, StoredPicture, int], ...]
+
+
+@dataclass(frozen=True)
+class NearRows:
+    """Training rows within delta of a source.
+
+    Attributes:
+        rows: Their count.
+        compared: Pictures that were compared, the source included.
+        unread: Why others were not.
+    """
+
+    rows: int
+    compared: int
+    unread: Sequence[UnreadPicture] = ()
+
+
+def near_rows(cluster: SourceCluster, scaled: ScaledPictures, delta: float) -> NearRows:
+    """Count the rows of a cluster near its source, in whatever process.
+
+    Args:
+        cluster: The source, and the pictures to compare it with.
+        scaled: Reads pictures.
+        delta: The distance up to which a picture is near.
+    """
+    rows, compared, unread = cluster.rows, 1, list[UnreadPicture]()
+    try:
+        own = [memorization.tiles(scaled.source(cluster.source))] if cluster.others else []
+    except (OSError, ValueError) as error:
+        return NearRows(rows, compared, [UnreadPicture.of(error)])
+    for sample_id, stored, count in cluster.others:
+        try:
+            apart = memorization.tile_distances([*own, memorization.tiles(scaled.source(stored))])[0, 1]
+        except (OSError, ValueError) as error:
+            unread.append(_of_row(sample_id, UnreadPicture.of(error)))
+            continue
+        compared += 1
+        rows += count if apart <= delta else 0
+    return NearRows(rows, compared, unread)
+
+
+def _of_row(sample_id: int, why: UnreadPicture) -> UnreadPicture:
+    return replace(why, message=f"training row {sample_id}: {why.message}")
+
+
 class MemorizationMeasures:
     """Measures pairs and sources. If a picture cannot be read, the row states it, and the next run tries again.
 
@@ -122,58 +259,54 @@ class MemorizationMeasures:
         waiting: Rows that lack a picture whose image dump is gone. They are measured once it is back.
     """
 
-    def __init__(self, small: FactTable, index: PictureIndex, load: TrainingPictures, cut: Memorization) -> None:
+    def __init__(
+        self, small: FactTable, index: PictureIndex, load: TrainingPictures, cut: Memorization, compute: Compute
+    ) -> None:
         """Prepare to measure.
 
         Args:
             small: The table of training pictures at 32 × 32.
             index: The training pictures.
-            load: Reads the pixels of a training row.
+            load: Locates the pictures of training rows.
             cut: `[memorization]`.
+            compute: Where pictures are read and measured.
         """
         self.waiting = 0
         self._small_pictures, self._index, self._load, self._cut = small, index, load, cut
-        self._training = lru_cache(_CACHED)(self._read_training)
-        self._generation = lru_cache(1)(self._read_generation)
-
-    def _read_training(self, index: int) -> Pixels:
-        return memorization.resize(self._load(int(self._index.ids[index])), memorization.SIDE)
-
-    def _read_generation(self, path: str) -> tuple[Pixels, Pixels]:
-        pixels = pictures.decode(addresses.read(path), self._load.bounds)
-        return memorization.resize(pixels, memorization.SIDE), memorization.resize(pixels, memorization.SMALL)
+        self._compute, self._scaled = engines.by_core(compute), ScaledPictures(load.bounds)
 
     def pairs(self, pairs: Sequence[MemorizedPair]) -> Iterator[dict]:
         """Yield the row of each pair."""
         small, failures = self._small(np.unique(np.concatenate([[pair.source, *pair.near] for pair in pairs])))
+        readable = []
         for pair in pairs:
-            row = dict(zip(("generation_id", "sample_id"), pair.key, strict=True))
             unread = next((failures[i] for i in (pair.source, *pair.near.tolist()) if i in failures), None)
-            try:
-                if unread:
-                    raise unread
-                yield row | self._distances(pair, small) | {"recipe": pair.made_by}
-            except (OSError, ValueError) as error:
-                self.waiting += isinstance(error, DumpGone)
-                yield row | {"recipe": "", "failure": str(error)}
+            if unread is None:
+                readable.append(pair)
+            else:
+                yield self._pair_row(pair, unread)
+        sources = self._located(pair.source for pair in readable)
+        asked = (
+            PairPictures(pair, sources[pair.source], small[pair.source], np.array([small[i] for i in pair.near]))
+            for pair in readable
+        )
+        shared = self._scaled, self._cut.alpha
+        for each, found in engines.each(pair_distances, batched(asked, _TASK), self._compute, shared):
+            yield self._pair_row(each.pair, found)
 
-    def _distances(self, pair: MemorizedPair, small: dict[int, Pixels]) -> dict[str, object]:
-        generation, small_generation = self._generation(pair.generation["path"])
-        source = self._training(pair.source)
-        mask = memorization.box_mask(*pair.box)
-        near = np.array([small[i] for i in pair.near.tolist()])
-        return {
-            "l2": memorization.l2(generation, source),
-            "tile_l2": memorization.tile_l2(generation, source),
-            "template_mse": memorization.template_mse(source, generation, mask),
-            "template_share": float(mask.mean()),
-            "small_image_ratio": memorization.small_image_ratio(
-                small_generation, small[pair.source], near, self._cut.alpha
-            ),
-            "neighbours": len(near),
-        }
+    def _pair_row(self, pair: MemorizedPair, found: dict[str, object] | UnreadPicture | Lost) -> dict:
+        row = dict(zip(("generation_id", "sample_id"), pair.key, strict=True))
+        if isinstance(found, dict):
+            return row | found | {"recipe": pair.made_by}
+        self.waiting += isinstance(found, UnreadPicture) and found.gone
+        return row | {"recipe": "", "failure": str(found) if isinstance(found, Lost) else found.message}
 
-    def _small(self, indices: Indices) -> tuple[dict[int, Pixels], dict[int, OSError | ValueError]]:
+    def _located(self, indices: Iterable[int]) -> dict[int, StoredPicture]:
+        ids = {index: int(self._index.ids[index]) for index in indices}
+        located = self._load.locate(ids.values())
+        return {index: located[sample_id] for index, sample_id in ids.items()}
+
+    def _small(self, indices: Indices) -> tuple[dict[int, Pixels], dict[int, UnreadPicture]]:
         """Return training pictures at 32 × 32, and why some cannot be read. Stores new ones."""
         table = self._small_pictures
         by_digest = {self._index.hex_digest(i): i for i in indices.tolist()}
@@ -182,48 +315,54 @@ class MemorizationMeasures:
             for row in table.read(where=is_in("pixel_sha256", digests)).to_pylist():
                 shape = (memorization.SMALL, memorization.SMALL, 3)
                 small[by_digest[row["pixel_sha256"]]] = np.frombuffer(row["pixels"], np.uint8).reshape(shape)
-        new, failures = [], dict[int, OSError | ValueError]()
-        for digest, index in by_digest.items():
-            if index in small:
-                continue
-            sample_id = int(self._index.ids[index])
-            try:
-                small[index] = memorization.resize(self._load(sample_id), memorization.SMALL)
-            except (OSError, ValueError) as error:
-                failures[index] = _of_row(sample_id, error)
-                continue
-            new.append({"pixel_sha256": digest, "pixels": small[index].tobytes()})
+        located = self._located(index for index in by_digest.values() if index not in small)
+        indices_of: dict[StoredPicture, list[int]] = {}
+        for index, stored in located.items():
+            indices_of.setdefault(stored, []).append(index)
+        new, failures = [], dict[int, UnreadPicture]()
+        bundles, shared = batched(indices_of, _TASK), (self._load.bounds,)
+        for stored, found in engines.each(small_picture, bundles, self._compute, shared):
+            for index in indices_of[stored]:
+                if isinstance(found, Lost | UnreadPicture):
+                    why = UnreadPicture(str(found), away=True) if isinstance(found, Lost) else found
+                    failures[index] = _of_row(int(self._index.ids[index]), why)
+                else:
+                    small[index] = found
+                    new.append({"pixel_sha256": self._index.hex_digest(index), "pixels": found.tobytes()})
         table.upsert(pa.Table.from_pylist(new, table.schema))
         return small, failures
 
-    def eidetic_count(self, sample_id: int) -> dict:
-        """Return the row of a source: the count of near rows of its cluster, the most repeated pictures first."""
-        source = self._index.index(sample_id)
-        cluster = self._index.cluster(source)
-        others = cluster[cluster != source][: self._cut.eidetic_pictures]
-        rows, compared = int(self._index.row_counts[source]), 1
-        errors: list[OSError | ValueError] = []
-        try:
-            own = [memorization.tiles(self._training(source))] if len(others) else []
-        except (OSError, ValueError) as error:
-            others = others[:0]
-            errors.append(error)
-        for other in others.tolist():
-            try:
-                apart = memorization.tile_distances([*own, memorization.tiles(self._training(other))])[0, 1]
-            except (OSError, ValueError) as error:
-                errors.append(_of_row(int(self._index.ids[other]), error))
-                continue
-            compared += 1
-            rows += int(self._index.row_counts[other]) if apart <= self._cut.delta else 0
-        failure = str(errors[-1]) if errors else None
-        self.waiting += bool(errors) and all(isinstance(error, DumpGone) for error in errors)
+    def eidetic_counts(self, sample_ids: Iterable[int]) -> Iterator[dict]:
+        """Yield the row of each source: the count of near rows of its cluster, the most repeated pictures first."""
+        bundles = engines.bundles(self._clusters(sample_ids), lambda each: 1 + len(each.others), _SOURCES)
+        for cluster, found in engines.each(near_rows, bundles, self._compute, (self._scaled, self._cut.delta)):
+            yield self._eidetic_row(cluster, found)
+
+    def _clusters(self, sample_ids: Iterable[int]) -> Iterator[SourceCluster]:
+        for some in batched(sample_ids, _SOURCES):
+            members = {}
+            for sample_id in some:
+                source = self._index.index(sample_id)
+                cluster = self._index.cluster(source)
+                members[sample_id] = source, cluster[cluster != source][: self._cut.eidetic_pictures].tolist()
+            located = self._located(i for source, others in members.values() for i in (source, *others))
+            for sample_id, (source, others) in members.items():
+                counts = self._index.row_counts[others].tolist()
+                ids = self._index.ids[others].tolist()
+                near = tuple(zip(ids, (located[i] for i in others), counts, strict=True))
+                yield SourceCluster(sample_id, located[source], int(self._index.row_counts[source]), near)
+
+    def _eidetic_row(self, cluster: SourceCluster, found: NearRows | Lost) -> dict:
+        if isinstance(found, Lost):
+            found = NearRows(cluster.rows, 1, [UnreadPicture(str(found), away=True)])
+        failure = found.unread[-1].message if found.unread else None
+        self.waiting += bool(found.unread) and all(each.gone for each in found.unread)
         return {
-            "sample_id": sample_id,
-            "recipe": "" if failure else self.eidetic_recipe(sample_id),
-            "rows": rows,
-            "pictures": len(cluster),
-            "compared": compared,
+            "sample_id": cluster.sample_id,
+            "recipe": "" if failure else self.eidetic_recipe(cluster.sample_id),
+            "rows": found.rows,
+            "pictures": len(self._index.cluster(self._index.index(cluster.sample_id))),
+            "compared": found.compared,
             "failure": failure,
         }
 
@@ -235,11 +374,6 @@ class MemorizationMeasures:
         return recipe(
             "eidetic count", CODE, cut.delta, cut.eidetic_pictures, digests, self._index.row_counts[cluster].tolist()
         )
-
-
-def _of_row(sample_id: int, error: OSError | ValueError) -> OSError | ValueError:
-    told = f"training row {sample_id}: {error}"
-    return DumpGone(told) if isinstance(error, DumpGone) else ValueError(told)
 
 
 def measure_pairs(
@@ -284,7 +418,7 @@ def count_eidetic(
     """
     due = [source for source in sources if stored.get((source,)) != measures.eidetic_recipe(source)]
     failed = 0
-    for some in batched(map(measures.eidetic_count, due), _COMMIT):
+    for some in batched(measures.eidetic_counts(due), _COMMIT):
         table.upsert(pa.Table.from_pylist(list(some), table.schema))
         failed += sum(row["failure"] is not None for row in some)
     return failed

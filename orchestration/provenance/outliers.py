@@ -9,7 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from orchestration.compute import engines
+from orchestration.compute.ray_cluster import RayUnavailable
+from orchestration.compute.ray_tasks import Lost
 from orchestration.fingerprints.picture_index import PictureIndex
+from orchestration.fingerprints.stored_vectors import StoredVectors
+from orchestration.settings.sections import Compute
 from transforms.fingerprints.distinct_pictures import Indices
 from transforms.matches.search import best_over_views
 from transforms.provenance import memorization
@@ -18,7 +23,9 @@ _BLOCK = 8_192  # training pictures searched at once
 _QUERIES = 256  # training pictures scored at once
 
 
-def outlier_rows(index: PictureIndex, sources: Sequence[int], count: int, neighbours: int) -> pa.Table:
+def outlier_rows(
+    index: PictureIndex, sources: Sequence[int], count: int, neighbours: int, compute: Compute
+) -> pa.Table:
     """Score the clusters of sources, and a sample to rank them among.
 
     Args:
@@ -26,17 +33,21 @@ def outlier_rows(index: PictureIndex, sources: Sequence[int], count: int, neighb
         sources: Sample ids.
         count: Count of sampled clusters.
         neighbours: Count of other clusters whose distance is averaged.
+        compute: Where pictures are searched.
+
+    Raises:
+        RayUnavailable: If Ray cannot go on.
     """
     sample = index.sample(count)
     heads = np.union1d(sample, index.head[[index.index(source) for source in sources]])
     heads = heads[np.argsort(index.ids[heads])]
-    scores, compared = _scores(index, heads, neighbours)
+    scores, compared = _scores(index, heads, neighbours, compute)
     heads = heads[: len(scores)]  # none if there is no other picture to be far from
     columns = {"cluster_id": index.ids[heads], "score": scores, "neighbours": np.full(len(heads), compared, np.int64)}
     return pa.table(columns | {"sampled": np.isin(heads, sample)})
 
 
-def _scores(index: PictureIndex, heads: Indices, k: int) -> tuple[npt.NDArray[np.float64], int]:
+def _scores(index: PictureIndex, heads: Indices, k: int, compute: Compute) -> tuple[npt.NDArray[np.float64], int]:
     """Return the distance of representatives to their k nearest others, and the count of others.
 
     A picture's own cluster does not count, because repetition does not make a picture usual.
@@ -50,12 +61,28 @@ def _scores(index: PictureIndex, heads: Indices, k: int) -> tuple[npt.NDArray[np
     position = position[heads]  # of each, in `among`
     scores = np.empty(len(heads))
     order = np.argsort(position)
-    for start in range(0, len(order), _QUERIES):
-        asked = order[start : start + _QUERIES]
-        views = among.take(position[asked])[:, None]
-        best = best_over_views(views, among, k + 1, order=owner, block=_BLOCK)
-        other = np.stack([each.position for each in best]) != position[asked][:, None]
-        other[other.all(axis=1), -1] = False  # it comes after more than k equals
-        cosines = np.stack([each.score for each in best])[other]
-        scores[asked] = memorization.outlier_scores(cosines.reshape(len(asked), k))
+    sought = position[order]
+    batches = ([sought[start : start + _QUERIES]] for start in range(0, len(order), _QUERIES))
+    for asked, found in engines.each(distances, batches, compute, (among, owner, k)):
+        if isinstance(found, Lost):
+            raise RayUnavailable(f"Ray cannot go on: {found.reason}")
+        start = int(np.searchsorted(sought, asked[0]))
+        scores[order[start : start + len(asked)]] = found
     return scores, k
+
+
+def distances(asked: Indices, among: StoredVectors, owner: Indices, k: int) -> npt.NDArray[np.float64]:
+    """Return the distance of some pictures to their k nearest others, in whatever process.
+
+    Args:
+        asked: int64 (n,), positions of the pictures in `among`.
+        among: The vectors that are searched.
+        owner: The index of each vector's picture.
+        k: Count of others.
+    """
+    views = among.take(asked)[:, None]
+    best = best_over_views(views, among, k + 1, order=owner, block=_BLOCK)
+    other = np.stack([each.position for each in best]) != asked[:, None]
+    other[other.all(axis=1), -1] = False  # it comes after more than k equals
+    cosines = np.stack([each.score for each in best])[other]
+    return memorization.outlier_scores(cosines.reshape(len(asked), k))

@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +16,8 @@ from pydantic import PrivateAttr
 
 from orchestration import progress
 from orchestration import settings as toml
+from orchestration.compute import named_encoders, ray_cluster
+from orchestration.compute.named_encoders import NamedEncoder
 from orchestration.facts import Facts
 from orchestration.facts.migration import migrate
 from orchestration.facts.training_pictures import TrainingPictures
@@ -25,7 +26,6 @@ from orchestration.runtime.history.run_logs import forget_old_logs
 from orchestration.settings import Settings
 from orchestration.settings.memory import MemoryParts
 from orchestration.warehouse import lake, publishing
-from transforms import encoders
 from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import pairs
 from transforms.encoders import Encoder, EncoderId
@@ -77,6 +77,7 @@ class WarehouseResource(dg.ConfigurableResource):
         if (address := self._settings.publishing.lake) and (trouble := lake.trouble(address)):
             warn(f"at present nothing can be published to the lake: {trouble}")  # until the run ends, that may change
         held.enter_context(publishing.writer(home, run=run, wait_s=wait, on_wait=warn))
+        held.enter_context(ray_cluster.kept())
         held.enter_context(progress.log_to(context.log.info) if context.log else nullcontext())
         shutil.rmtree(home / _FETCHED, ignore_errors=True)  # what a killed run had fetched
         migrate(Facts(home / "facts"), warn)
@@ -129,6 +130,10 @@ class WarehouseResource(dg.ConfigurableResource):
         """Return the encoder for `copy` or `semantic`, loaded once a process."""
         return self.load(self.encoder_names[kind])
 
+    def named_encoder(self, kind: str = "copy") -> NamedEncoder:
+        """Return the encoder for `copy` or `semantic` as workers load it."""
+        return NamedEncoder.of(self.encoder_names[kind])
+
     @property
     def copy_encoder(self) -> EncoderId | None:
         """The identity of the copy encoder; None where the settings name none."""
@@ -145,7 +150,7 @@ class WarehouseResource(dg.ConfigurableResource):
     @staticmethod
     def load(name: str) -> Encoder:
         """Load an encoder by its name, once a process."""
-        return _encoder(name)
+        return named_encoders.load(name)
 
     # Rules and thresholds
 
@@ -199,9 +204,4 @@ def rules_of(chosen: Settings) -> Rules:
 def require_encoders(names: Iterable[str]) -> None:
     """Load encoders, which stay loaded for the steps of a run in this process. Raises EncoderUnavailable."""
     for name in names:
-        _encoder(name)
-
-
-@cache
-def _encoder(name: str) -> Encoder:
-    return encoders.load(name)
+        named_encoders.load(name)

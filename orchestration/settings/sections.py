@@ -73,7 +73,7 @@ class Joins(Section):
         ge=16_000_000,
         description="Bytes, or a size with its unit, that a join may hold besides the training pictures. None: a "
         "quarter of `limits.memory`. Joining hashes in memory takes 104 bytes a hash; more hashes than that are joined "
-        "on the disk of `home`, 72 bytes each.",
+        "on the disk of `home`, 72 bytes each. Each Ray worker may hold as much.",
     )
 
 
@@ -170,15 +170,20 @@ class Reports(Section):
 
 
 class Compute(Section):
-    """Where fingerprints are computed."""
+    """Where the heavy steps run: fingerprints, joins, comparisons by pixels, null scores, memorization."""
 
     engine: Literal["local", "ray"] = Field(
-        "local", description="`local` computes in this process, `ray` on a cluster."
+        "local", description="`local` computes in this process, `ray` on a cluster; the rows are the same."
     )
     ray_address: str | None = Field(
         None, description="Address of the cluster, as `ray.init` takes it. None: start one on this machine."
     )
-    ray_workers: int = Field(2, ge=1, description="Ray workers, each with the encoders loaded.")
+    ray_workers: int = Field(
+        2,
+        ge=1,
+        description="Ray workers, each with the encoders loaded. Work of one core, such as comparing pixels, has as "
+        "many as these hold CPUs.",
+    )
     ray_cpus: float = Field(1, ge=0, description="CPUs that one worker holds.")
     ray_gpus: float = Field(0, ge=0, description="GPUs that one worker holds.")
 

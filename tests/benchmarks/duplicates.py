@@ -1,7 +1,7 @@
 """Duplicates as a warehouse computes them: what a new shard costs beside joining all, and beside nothing new."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -90,13 +90,17 @@ class _Warehouse(SimpleNamespace):
 
     def _pairs(self, known: Pictures) -> Iterator[pa.Table]:
         near = near_pairs(self.facts, HASHES), near_pairs(self.facts, PICTURES)
-        return pairs.pairs(known, *near, _CUT, lambda a, b: PixelComparison(same=False), 2)
+        return pairs.pairs(known, *near, _CUT, _refused, 4)
 
     def _members(self, known: Pictures) -> Iterator[pa.Table]:
         confirmed = self.facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
         labels = members.connect(known, confirmed).labels()
         worth = members.open_pairs(known, near_pairs(self.facts, PICTURES), _CUT, labels)
-        return members.members(known, list_members(labels), _CUT, worth, lambda a, b: PixelComparison(same=False), 2)
+        return members.members(known, list_members(labels), _CUT, worth, _refused)
+
+
+def _refused(asked: Sequence[tuple[int, int]]) -> list[PixelComparison]:
+    return [PixelComparison(same=False)] * len(asked)
 
 
 def _join(join: copy_joins.HashJoin | copy_joins.EmbeddingJoin, known: Pictures) -> None:

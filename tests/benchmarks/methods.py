@@ -6,7 +6,7 @@ answers (`duplicates/clusters.py`).
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -145,8 +145,10 @@ def _pipeline(
     comparer: Comparer[int] = Comparer(lambda number: decode(known[number].data, RULES.max_pixels), cut.pixels)
     same = cache(lambda a, b: comparer.same(a, b, cut.overlap))
 
-    def compare(a: int, b: int) -> PixelComparison:
-        return same(int(pictures.pixels_group[a]), int(pictures.pixels_group[b]))
+    def compare(asked: Sequence[tuple[int, int]]) -> list[PixelComparison]:
+        shown = [pictures.pixels_group[list(pair)].tolist() for pair in asked]
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            return list(pool.map(lambda pair: same(*pair), shown))
 
     values, digests = pictures.hashed()[0][:], pictures.pixel_digests[:]
     hashes = [
@@ -157,11 +159,11 @@ def _pipeline(
         NearPairs(digests[p.left], digests[p.right], p.score.astype(np.float64))
         for p in join.self_join(vectors[pictures.distinct], cut.similar)
     ]
-    pairs = pa.concat_tables(duplicates.pairs(pictures, hashes, embeddings, cut, compare, _WORKERS))
+    pairs = pa.concat_tables(duplicates.pairs(pictures, hashes, embeddings, cut, compare, 2 * _WORKERS))
     confirmed = pairs.filter(pc.not_equal(pairs["method"], "similar"))
     labels = membership.connect(pictures, confirmed.to_batches()).labels().astype(np.int64)
     worth = membership.open_pairs(pictures, embeddings, cut, labels)
-    members = pa.concat_tables(membership.members(pictures, list_members(labels), cut, worth, compare, _WORKERS))
+    members = pa.concat_tables(membership.members(pictures, list_members(labels), cut, worth, compare))
     final = np.arange(len(known))
     final[members["sample_id"].to_numpy().astype(np.int64)] = members["representative_id"].to_numpy()
     say(f"  clustered in {time.perf_counter() - began:.0f} s, {same.cache_info().misses:,} comparisons by pixels")

@@ -6,12 +6,13 @@ inputs (`scale_inputs.py`, `scale_warehouse.py`).
 
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from math import log
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks import scale_lake, scale_work
+from tests.benchmarks import scale_lake, scale_ray, scale_work
 from tests.benchmarks.alone import alone
-from tests.benchmarks.figures import FULL, Figure, Measured
+from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured
 from tests.benchmarks.scale_inputs import UNIFORM, ZIPF
 from tests.benchmarks.scale_warehouse import SHARD
 
@@ -19,6 +20,7 @@ _FEWER = 5  # times as many hashes tell how the join grows
 _PAIRS, _APART = 100_000, 50  # planted pairs, and hashes for each of them at least
 _TABLE = 100  # times as many rows tell how a commit grows
 _PER_COMPONENT = 10  # nodes
+_NULL = (96, 2)  # pictures of the null distribution, and first tasks of a step in which a worker may be killed
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Sizes:
         rows: Of the larger one.
         committed: Rows of the table that fingerprints are committed to.
         clusters: Repeated pictures of the warehouse that is published to a lake.
+        pictures: That are landed for a cluster whose workers are killed.
     """
 
     hashes: int
@@ -48,6 +51,7 @@ class Sizes:
     rows: int
     committed: int
     clusters: int
+    pictures: int
 
 
 USERS = Sizes(
@@ -61,8 +65,11 @@ USERS = Sizes(
     20_000_000,
     100_000_000,
     1_000_000,
+    20_000,
 )
-SMALLER = Sizes(5_000_000, 5_000_000, 200_000_000, 6_000_000, 20_000_000, 500_000, 100_000, 200_000, 5_000_000, 50_000)
+SMALLER = Sizes(
+    5_000_000, 5_000_000, 200_000_000, 6_000_000, 20_000_000, 500_000, 100_000, 200_000, 5_000_000, 50_000, 1_000
+)
 
 
 @cache
@@ -166,6 +173,14 @@ def _lake_beside_file(clusters: int) -> Measured:
     return Measured(found["read_lake_s"] / found["read_file_s"], found)
 
 
+def _killed_workers(pictures: int) -> Measured:
+    if find_spec("ray") is None:
+        raise NotMeasured("Ray is not installed; pip install '.[ray]'")
+    with TemporaryDirectory(prefix="raisonne-bench-") as folder:
+        found = alone(scale_ray.killed_workers, folder, pictures, len(scale_ray.STEPS), *_NULL)
+    return Measured(found.pop("different"), found)
+
+
 def figures(sizes: Sizes) -> tuple[Figure, ...]:
     """Return the figures of scale at given sizes."""
     instead = "" if sizes == USERS else "; RAISONNE_BENCH_FULL=1 measures "
@@ -263,6 +278,14 @@ def figures(sizes: Sizes) -> tuple[Figure, ...]:
             f"{scale_lake.READERS} readers, none of which may see an error or a mixed version: the least of five"
             + whole("a million"),
             partial(_lake_beside_file, sizes.clusters),
+        ),
+        Figure(
+            "ray_kill",
+            "rows",
+            "0",
+            f"rows of facts that differ from a run without Ray: {sizes.pictures:,} small pictures on a cluster of two "
+            f"nodes, {len(scale_ray.STEPS)} of whose workers are killed in the heavy steps{whole('20,000')}",
+            partial(_killed_workers, sizes.pictures),
         ),
     )
 

@@ -40,7 +40,7 @@ class PixelComparison:
 
 
 class Comparer[Name: Hashable]:
-    """Aligns pictures that are given by name."""
+    """Aligns pictures that are given by name. One that is sent to another process begins with an empty cache."""
 
     def __init__(self, load: Callable[[Name], Pixels], limits: PixelLimits) -> None:
         """Prepare an empty cache.
@@ -49,8 +49,12 @@ class Comparer[Name: Hashable]:
             load: Returns the pixels of a name, uint8 of shape (height, width, 3). Its exceptions pass through.
             limits: When pixels agree.
         """
-        self.limits = limits
+        self.limits, self._load = limits, load
         self._features: Callable[[Name], Features] = lru_cache(_CACHED)(lambda name: features(load(name), limits))
+
+    def __reduce__(self) -> tuple[type["Comparer[Name]"], tuple[Callable[[Name], Pixels], PixelLimits]]:
+        """Leave out the cache."""
+        return Comparer, (self._load, self.limits)
 
     def __call__(self, a: Name, b: Name) -> Alignment | None:
         """Lay picture b over picture a.

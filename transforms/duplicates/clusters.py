@@ -4,10 +4,8 @@ What belongs here: choosing representatives and their members. What does not: fi
 connecting pairs (`duplicates/components.py`), counting members (`sql/duplicates/counts.sql`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import NamedTuple, Self
 
 import numba as nb
@@ -75,6 +73,7 @@ class ClusterMembers[Evidence]:
 
 
 Candidates = Callable[[int, Nodes], npt.NDArray[np.bool_]]
+type Confirm[Evidence] = Callable[[int, Sequence[int]], Sequence[Evidence | None]]
 
 
 def cut[Evidence](
@@ -82,8 +81,7 @@ def cut[Evidence](
     rank: Nodes,
     hashes: PictureHashes,
     candidates: Candidates,
-    confirm: Callable[[int, int], Evidence | None],
-    workers: int = 1,
+    confirm: Confirm[Evidence],
 ) -> Iterator[ClusterMembers[Evidence]]:
     """Cut components into clusters whose members are each confirmed against their representative.
 
@@ -101,29 +99,22 @@ def cut[Evidence](
         rank: int64 of shape (n,), the lower represents the higher, of equal ones the first.
         hashes: What confirms without comparing pixels.
         candidates: Takes a representative and members; returns which members to pass to `confirm`, bool of shape (m,).
-        confirm: Takes a representative and a member; returns evidence that they show one picture, or None.
-        workers: Threads that call `confirm`.
+        confirm: Takes a representative and members; returns for each evidence that the two show one picture, or None.
 
     Returns:
         Members in the order of `components`, in batches of bounded size.
     """
-    with ThreadPoolExecutor(workers) as pool:
-
-        def asked(representative: int, members: Nodes) -> list[Evidence | None]:
-            each = map if workers == 1 else pool.map
-            return list(each(confirm, repeat(representative), members.tolist()))
-
-        for first, last in _batches(components.starts):
-            starts = components.starts[first : last + 1] - components.starts[first]
-            nodes = components.nodes[components.starts[first] : components.starts[last]]
-            done = _Columns.empty(nodes)
-            evidence: dict[int, Evidence] = {}
-            for group in np.flatnonzero(_settle(nodes, starts, rank, hashes.arrays, done[1:])):
-                evidence |= _cut_open(done.part(starts[group], starts[group + 1]), rank, hashes, candidates, asked)
-            for at in range(0, len(nodes), _BATCH):
-                part = done.part(at, at + _BATCH)
-                aligned = part.member[part.method == _ALIGNED].tolist()
-                yield ClusterMembers(*part, {member: evidence[member] for member in aligned})
+    for first, last in _batches(components.starts):
+        starts = components.starts[first : last + 1] - components.starts[first]
+        nodes = components.nodes[components.starts[first] : components.starts[last]]
+        done = _Columns.empty(nodes)
+        evidence: dict[int, Evidence] = {}
+        for group in np.flatnonzero(_settle(nodes, starts, rank, hashes.arrays, done[1:])):
+            evidence |= _cut_open(done.part(starts[group], starts[group + 1]), rank, hashes, candidates, confirm)
+        for at in range(0, len(nodes), _BATCH):
+            part = done.part(at, at + _BATCH)
+            aligned = part.member[part.method == _ALIGNED].tolist()
+            yield ClusterMembers(*part, {member: evidence[member] for member in aligned})
 
 
 class _Columns(NamedTuple):
@@ -158,7 +149,7 @@ def _cut_open[Evidence](
     rank: Nodes,
     hashes: PictureHashes,
     candidates: Candidates,
-    asked: Callable[[int, Nodes], list[Evidence | None]],
+    confirm: Confirm[Evidence],
 ) -> dict[int, Evidence]:
     """Cut one component in which the hashes of the first representative do not confirm every node.
 
@@ -181,7 +172,7 @@ def _cut_open[Evidence](
         if not len(worth):
             continue
         _, one, of = np.unique(near.pixels_group[worth], return_index=True, return_inverse=True)
-        answers = asked(representative, done.member[worth[one]])
+        answers = confirm(representative, done.member[worth[one]].tolist())
         confirmed = np.array([each is not None for each in answers])[of]
         taken = worth[confirmed]
         done.representative[taken], done.method[taken] = representative, _ALIGNED

@@ -4,7 +4,7 @@ What belongs here: computing the rows of members from pairs and pictures. What d
 (`duplicates/clusters.py`), pairs (`duplicates/pairs.py`), counts (`sql/duplicates/counts.sql`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,7 +98,6 @@ def members(
     thresholds: DuplicateThresholds,
     worth: OpenPairs,
     compare: Compare,
-    workers: int = 1,
 ) -> Iterator[pa.Table]:
     """Yield the members of the clusters that components are cut into, including the representatives.
 
@@ -110,18 +109,17 @@ def members(
         components: Which pictures confirmed pairs connect.
         thresholds: When two hashes are one picture's.
         worth: The pairs worth comparing by pixels.
-        compare: Compares two pictures by pixels, by index.
-        workers: Comparisons made at once; changes no result.
+        compare: Compares pairs of pictures by pixels, by index.
     """
 
-    def confirm(representative: int, member: int) -> PixelComparison | None:
-        comparison = compare(representative, member)
-        return comparison if comparison.same else None
+    def confirm(representative: int, members: Sequence[int]) -> list[PixelComparison | None]:
+        comparisons = compare([(representative, member) for member in members])
+        return [comparison if comparison.same else None for comparison in comparisons]
 
     hashes = PictureHashes(
         pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq
     )
-    for part in clusters.cut(components, pictures.rank, hashes, worth, confirm, workers):
+    for part in clusters.cut(components, pictures.rank, hashes, worth, confirm):
         yield _rows(pictures, part)
 
 

@@ -8,8 +8,7 @@ embedding counts once aligned pixels confirm it, so that two photographs of one 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,7 @@ from transforms.duplicates.components import Components
 from transforms.fingerprints.picture_set import Pictures, Positions
 from transforms.hashing.digest_tables import Lookup
 
-Compare = Callable[[int, int], PixelComparison]  # of two pictures, by index
+Compare = Callable[[Sequence[tuple[int, int]]], Sequence[PixelComparison]]  # of pairs of pictures, by index
 _AT_ONCE = 1 << 20  # rows whose equal ones are tied at once
 
 
@@ -90,7 +89,7 @@ def pairs(
     embeddings: Iterable[NearPairs],
     thresholds: DuplicateThresholds,
     compare: Compare,
-    workers: int = 1,
+    at_once: int = 1,
 ) -> Iterator[pa.Table]:
     """Yield every pair of rows that may show the same picture, with the test that found it.
 
@@ -99,8 +98,8 @@ def pairs(
         hashes: Different hashes within the radius; may hold hashes that no row has any more.
         embeddings: Different pictures from `thresholds.similar` on; may hold pictures that no row shows any more.
         thresholds: When two pictures are the same.
-        compare: Compares two pictures by pixels, by index.
-        workers: Comparisons made at once; changes no result.
+        compare: Compares pairs of pictures by pixels, by index.
+        at_once: Pairs compared at once; changes no result.
 
     Returns:
         Tables of the columns `PAIR`.
@@ -111,7 +110,7 @@ def pairs(
         yield _rows(pictures, ties)
     labels = tied.labels()
     near = propose(pictures, embeddings, labels)
-    yield from _confirmed(pictures, near, labels, thresholds, compare, workers)
+    yield from _confirmed(pictures, near, labels, thresholds, compare, at_once)
 
 
 def hash_ties(pictures: Pictures, hashes: Iterable[NearPairs], thresholds: DuplicateThresholds) -> Iterator[Ties]:
@@ -189,29 +188,32 @@ def _confirmed(
     labels: Positions,
     thresholds: DuplicateThresholds,
     compare: Compare,
-    workers: int,
+    at_once: int,
 ) -> Iterator[pa.Table]:
     """Yield the proposed pairs, each confirmed by pixels or only similar, the closest first.
 
     A pair is skipped if hashes or earlier pairs tie its ends already, or if pixels refused `_TRIES` pairs of the same
     two groups. So two templates of a thousand variants each do not cost a million comparisons. Several pairs are
     compared at once, before earlier ones may decide later ones. Results of pairs that were decided in the meantime are
-    dropped, so the result does not depend on `workers`.
+    dropped, so the result does not depend on `at_once`.
     """
     undecided = _Undecided(labels[near.left], labels[near.right])
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(near), _COMPARED):
-            end, rows = min(start + _COMPARED, len(near)), []
-            for first in range(start, end, 2 * workers):
-                asked = [i for i in range(first, min(first + 2 * workers, end)) if undecided.groups(i)]
-                comparisons = pool.map(lambda i: compare(int(near.left[i]), int(near.right[i])), asked)
-                for i, comparison in zip(asked, comparisons, strict=True):
-                    groups = undecided.groups(i)
-                    if groups is None:
-                        continue  # an earlier one of those that were compared with it has decided
-                    undecided.decide(groups, same=comparison.same)
-                    rows.append(_compared(pictures, near, i, comparison, thresholds))
-            yield pl.DataFrame(rows, schema=PAIR, orient="row").to_arrow()
+    for start in range(0, len(near), _COMPARED):
+        end, rows = min(start + _COMPARED, len(near)), []
+        first, compared = start, dict[int, PixelComparison]()
+        while first < end:
+            asked = undecided.next(first, end, at_once, compared)
+            answers = compare([(int(near.left[i]), int(near.right[i])) for i in asked])
+            compared |= zip(asked, answers, strict=True)
+            for i in range(first, end):
+                groups = undecided.groups(i)
+                if groups is not None:
+                    if i not in compared:
+                        break
+                    undecided.decide(groups, same=compared[i].same)
+                    rows.append(_compared(pictures, near, i, compared[i], thresholds))
+                first = i + 1
+        yield pl.DataFrame(rows, schema=PAIR, orient="row").to_arrow()
 
 
 _TRIES = 8
@@ -234,6 +236,27 @@ class _Undecided:
         """Return the two groups of a pair, or None if it is decided."""
         a, b = sorted((self._root(int(self._ends[0, pair])), self._root(int(self._ends[1, pair]))))
         return None if a == b or self._refused[a, b] >= _TRIES else (a, b)
+
+    def next(self, first: int, end: int, most: int, compared: Container[int]) -> list[int]:
+        """Return the next pairs to compare at once, of any two groups no more than refusals would settle.
+
+        Args:
+            first: The first pair that may be one.
+            end: The pair behind the last.
+            most: Pairs to return at most.
+            compared: Those that were compared before their turn.
+        """
+        chosen: list[int] = []
+        asked: Counter[tuple[int, int]] = Counter()
+        for pair in range(first, end):
+            groups = self.groups(pair)
+            if groups is not None and self._refused[groups] + asked[groups] < _TRIES:
+                asked[groups] += 1
+                if pair not in compared:
+                    chosen.append(pair)
+                if len(chosen) == most:
+                    break
+        return chosen
 
     def decide(self, groups: tuple[int, int], *, same: bool) -> None:
         """Tie two groups if a pair shows the same picture, else count a refusal.

@@ -36,6 +36,10 @@ class Edit:
     kind: str
     apply: Callable[[Pixels, Pixels, np.random.Generator], Pixels]
 
+    def __reduce__(self) -> "tuple[Callable[[str], Edit], tuple[str]]":
+        """Be sent to other processes by name: many of the functions have none."""
+        return edit, (self.name,)
+
 
 def bounded(picture: Pixels) -> Pixels:
     """Return a picture small enough to be edited in bounded memory: itself up to 8 million pixels, else smaller."""
@@ -178,3 +182,8 @@ EDITS: tuple[Edit, ...] = (
     Edit("template", PART, _swapped),
 )
 """Every edit of the benchmark. The same source, other and seed give the same picture."""
+
+
+def edit(name: str) -> Edit:
+    """Return an edit of `EDITS` by its name."""
+    return next(each for each in EDITS if each.name == name)

@@ -1,11 +1,14 @@
 """The join of hashes within `joins.memory`: on disk or in memory it commits the same pairs, and says what it lacks."""
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import dagster as dg
 import numpy as np
 import pytest
 
+from orchestration.compute import engines
+from orchestration.duplicates import copy_joins
 from orchestration.duplicates.copy_joins import HashJoin
 from orchestration.duplicates.incremental_join import HASHES, near_pairs
 from orchestration.facts import Facts
@@ -15,7 +18,7 @@ from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import Compute
 from tests.transforms.joins.test_hamming_join import about, triples
 from transforms.hashing.digest_arrays import PickedDigests
-from transforms.joins.hamming.join import HammingPairs, self_join
+from transforms.joins.hamming.join import BandTask, HammingPairs, self_join
 
 
 class _Values:
@@ -28,11 +31,13 @@ class _Values:
         return (PickedDigests(self._values, np.arange(len(self._values))),)
 
 
-def _joined(folder: Path, memory: int, *deliveries: np.ndarray) -> set[tuple[int, int, int]]:
+def _joined(
+    folder: Path, memory: int, *deliveries: np.ndarray, compute: Compute | None = None
+) -> set[tuple[int, int, int]]:
     """Join hashes as they come, and return the committed pairs by their index in the last delivery."""
     facts = Facts(folder)
     for values in deliveries:
-        join = HashJoin(facts, None, 31, MemoryParts.of(None, memory, None), Compute())
+        join = HashJoin(facts, None, 31, MemoryParts.of(None, memory, None), compute or Compute())
         join.record.repair()
         join.extend(_Values(values))
     index = {row.tobytes(): number for number, row in enumerate(deliveries[-1])}
@@ -74,3 +79,27 @@ def test_the_join_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
         _reporter.reset(token)
     assert sum(line.startswith("joining hashes: ") and f" of {len(values)}," in line for line in said) > 10
     assert f"joining hashes: {len(values)} in" in "".join(said)
+
+
+def test_ray_workers_join_what_the_memory_of_each_holds_and_the_run_itself_joins_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    sent: list[int] = []
+
+    def joined(
+        tasks: Iterable[BandTask], run: Callable[..., Iterator], left: np.ndarray, right: None, compute: Compute
+    ) -> Iterator[HammingPairs]:
+        sent.append(len(left))
+        return (pairs for task in tasks for pairs in run(task, left, right))
+
+    monkeypatch.setattr(engines, "join", joined)
+    monkeypatch.setattr(copy_joins, "say", said.append)
+    values = np.unique(about(31, 300, np.random.default_rng(1)), axis=0)
+    true = triples(self_join(values, 31))
+    for memory in (104 * len(values), 104 * len(values) - 1):
+        assert _joined(tmp_path / str(memory), memory, values, compute=Compute(engine="ray")) == true
+    assert sent == [len(values)]
+    [sentence] = said
+    assert f"joining {len(values):,} hashes takes more than joins.memory" in sentence
+    assert "in the process of the run" in sentence

@@ -9,6 +9,7 @@ from orchestration.facts import SCHEMAS, Facts
 from orchestration.fingerprints.picture_index import read_index
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.provenance.outliers import outlier_rows
+from orchestration.settings.sections import Compute
 from transforms.encoders import EncoderId
 
 _COUNT, _DIMENSION = 23, 512
@@ -31,7 +32,7 @@ def scored(folder: Path, stored: np.ndarray) -> pa.Table:
     table = facts.embeddings("copy_embeddings", str(_ENCODER), _DIMENSION)
     held = [{"sample_id": int(at), "shard_id": 0, "vector": vectors[at].tolist()} for at in stored]
     table.append(pa.Table.from_pylist(held, table.schema).to_batches())
-    return outlier_rows(read_index(facts, _ENCODER, usable_pictures(facts, 10**9)), [0, 1], 9, 7)
+    return outlier_rows(read_index(facts, _ENCODER, usable_pictures(facts, 10**9)), [0, 1], 9, 7, Compute())
 
 
 def test_the_score_of_a_picture_is_the_same_wherever_its_vector_is_stored(tmp_path: Path) -> None:

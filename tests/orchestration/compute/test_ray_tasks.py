@@ -1,24 +1,26 @@
-"""Shards on a real Ray of two workers: the same rows as without, also when workers are killed."""
+"""Shards and joins on a real Ray of two workers: what they give without it, also when workers are killed."""
 
-import io
 import os
 import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import lance
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from orchestration.compute import engines, ray_cluster, ray_shards
+from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.settings.sections import Compute
-from tests import processes
-from tests.conftest import Landing, Row, add, encoded, picture
+from tests.conftest import add, encoded, picture
 from tests.late_import import LateImport
 from transforms import encoders
 from transforms.encoders import EncoderUnavailable
@@ -26,6 +28,8 @@ from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
+from transforms.joins.cosine import join
+from transforms.joins.hamming import join as hamming_join
 
 if find_spec("ray") is None:
     pytest.skip("Ray is not installed; pip install '.[ray]'", allow_module_level=True)
@@ -33,11 +37,12 @@ if find_spec("ray") is None:
 ray: Any = LateImport("ray")
 psutil: Any = LateImport("psutil")  # Ray brings it
 RAY = Compute(engine="ray")
+RADIUS, SIMILAR = 31, 0.5
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """Start Ray once for this file: `work` uses the cluster that a process is connected to."""
+    """Start Ray once for this file: work uses the cluster that a process is connected to."""
     with ray_cluster.connection(ray, RAY):
         yield
 
@@ -136,6 +141,75 @@ def test_what_a_worker_raises_is_raised_as_it_is(cluster: None, tmp_path: Path) 
         list(ray_shards.fingerprint([job(tmp_path, "b", 2, copy="sscd_distilled")], RAY, lambda _: Here()))
 
 
+@pytest.fixture(scope="module")
+def hashes() -> np.ndarray:
+    """Return 3,000 hashes, every third a few bits from the one before it."""
+    made = np.random.default_rng(3).integers(0, 256, (3_000, 32), np.uint8)
+    made[2::3] = made[1::3]
+    made[2::3, 4] ^= 0b1011
+    return made
+
+
+def pairs(found: Iterator[hamming_join.HammingPairs]) -> list[tuple[int, int, int]]:
+    parts = [zip(p.left.tolist(), p.right.tolist(), p.distance.tolist(), strict=True) for p in found]
+    return sorted(pair for part in parts for pair in part)
+
+
+@pytest.mark.parametrize("old", [None, 1_000])
+def test_hashes_have_the_same_pairs(cluster: None, hashes: np.ndarray, old: int | None) -> None:
+    right = None if old is None else hashes[:old]
+    tasks = hamming_join.tasks(len(hashes), old, RADIUS, parts=3)
+    assert len(tasks) > 1
+    apart = pairs(engines.join(tasks, hamming_join.run, hashes, right, RAY))
+    assert apart == pairs(engines.join(tasks, hamming_join.run, hashes, right, Compute()))
+    assert len(apart) >= 1_000
+    assert len(apart) == len(set(apart)), "a pair came twice"
+
+
+def test_vectors_have_the_same_pairs(cluster: None, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    vectors = rng.standard_normal((900, 32), dtype=np.float32)
+    vectors[::2] = vectors[1::2] + 0.3 * vectors[::2]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 32)
+    table = lance.write_dataset(pa.table({"vector": column}), str(tmp_path / "vectors.lance"))
+    rows = StoredVectors(table.uri, table.version, np.arange(0, 900, 2) + np.arange(450) % 2, 32)
+    run = partial(join.run, threshold=SIMILAR)
+    tasks = join.blocks(len(rows), None, 64_000, 32)
+    assert len(tasks) > 1
+    found = [
+        sorted(
+            (a, b, round(float(c), 5))
+            for p in engines.join(tasks, run, rows, None, compute)
+            for a, b, c in zip(p.left.tolist(), p.right.tolist(), p.score, strict=True)
+        )
+        for compute in (RAY, Compute())
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_killed_worker_costs_no_pair_and_doubles_none(cluster: None, tmp_path: Path) -> None:
+    def dies_once(task: int, left: str, right: None) -> Iterator[int]:  # nested: workers cannot import this file
+        yield 2 * task
+        if task == 1 and not Path(left).exists():
+            Path(left).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield 2 * task + 1
+
+    found = engines.join(range(4), dies_once, str(tmp_path / "died"), None, RAY)
+    assert sorted(found) == list(range(8))
+    assert (tmp_path / "died").exists()
+
+
+def test_what_a_task_raises_is_raised_here(cluster: None) -> None:
+    def fails(task: int, left: None, right: None) -> Iterator[int]:
+        raise ValueError(f"task {task} cannot be done")
+        yield 0
+
+    with pytest.raises(ValueError, match="cannot be done"):
+        list(engines.join(range(2), fails, None, None, RAY))
+
+
 def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with (
@@ -147,31 +221,6 @@ def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_jobs_start_nothing() -> None:
     assert list(ray_shards.fingerprint([], Compute(engine="ray", ray_address="ray://never.asked"))) == []
-
-
-def test_a_whole_run(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path) -> None:
-    """One setting, the same tables; the run's own cluster ends with it."""
-    landing.shard("00000", [*rows_of(0, 3), Row("https://x.example/0", "broken", b"no picture")])
-    landing.shard("00001", rows_of(3, 2))
-    (landing.folder / "generations" / "g.png").write_bytes(io.BytesIO(encoded(picture(1), "PNG")).getvalue())
-    tables = []
-    # Ray as users start it, in a process whose end takes its cluster along
-    for engine, run in (("local", landing.run_here), ("ray", lambda: processes.run_afresh(landing.config, "run"))):
-        landing.write_config(f'[compute]\nengine = "{engine}"\nray_workers = 1\n')
-        config = landing.config.read_text().replace('home = "home"', f'home = "{engine}"')
-        landing.config.write_text(config)
-        run()
-        import lancedb
-
-        facts = lancedb.connect(landing.folder / engine / "facts")
-        tables.append(
-            {
-                name: facts.open_table(name).to_arrow().sort_by("sample_id").to_pylist()
-                for name in ("image_fingerprints", "copy_embeddings")
-            }
-        )
-    assert tables[0] == tables[1]
-    assert len(tables[0]["image_fingerprints"]) == 6
 
 
 class _Late:
@@ -208,3 +257,39 @@ def test_a_cluster_that_a_busy_machine_starts_late_is_started_again() -> None:
     ):
         pass
     assert never.left == 6
+
+
+class _Stand:
+    """Stands in for Ray: says whether a process is connected."""
+
+    def __init__(self) -> None:
+        self.connected = False
+        self.starts = 0
+
+    def is_initialized(self) -> bool:
+        return self.connected
+
+    def init(self, **_: object) -> None:
+        self.starts, self.connected = self.starts + 1, True
+
+    def shutdown(self) -> None:
+        self.connected = False
+
+
+def test_the_steps_of_a_run_share_one_cluster_which_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand = _Stand()
+    monkeypatch.setitem(sys.modules, "ray", stand)
+    with ray_cluster.connection(stand, RAY):
+        pass
+    assert (stand.starts, stand.connected) == (1, False), "a step by itself ends its own"
+    with pytest.raises(ValueError, match="the run fails"), ray_cluster.kept():
+        for _ in range(2):
+            with ray_cluster.connection(stand, RAY):
+                pass
+            assert stand.connected
+        raise ValueError("the run fails")
+    assert (stand.starts, stand.connected) == (2, False)
+    stand.init()
+    with ray_cluster.kept(), ray_cluster.connection(stand, RAY):
+        pass
+    assert stand.connected, "who was connected before stays so"
