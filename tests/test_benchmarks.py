@@ -30,7 +30,7 @@ FIGURES = {
     "p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
     "export": "csv_vs_copy parquet_vs_copy export_memory_growth report_open_s",
     "scale": "hamming_100m_s hamming_100m_gb hamming_300m_s components_1b_s captions_20m_s derive_20m_s derive_20m_gb "
-    "derive_growth publish_new_shard_s commit_growth lake_vs_file",
+    "derive_growth publish_new_shard_s commit_growth lake_vs_file ray_kill",
     "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p99_ms guard_bytes_per_row_hash guard_bytes_per_row_full "
     "guard_load_s guard_hash_growth guard_hash_vs_faiss_flat guard_hash_vs_faiss_multihash "
     "guard_embedding_vs_faiss_ivf guard_overload_p99_ms guard_fuzz_5xx",

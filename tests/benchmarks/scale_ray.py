@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
@@ -23,8 +23,14 @@ from PIL import Image
 from orchestration.compute import ray_tasks
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.table import FactTable
+from orchestration.settings.sections import Compute
 from tests.benchmarks.alone import Result
-from tests.conftest import Landing, Row, encoded, picture
+from tests.late_import import LateImport
+
+if TYPE_CHECKING:
+    from tests.conftest import Landing, Row
+
+conftest: Any = LateImport("tests.conftest")  # which changes the environment: of the process of this figure alone
 
 STEPS = ("_same", "align", "embed_views", "near_rows", "fingerprint_job")
 """The functions in which a worker is killed, by name: both kinds of pairs, null scores, memorization, shards."""
@@ -49,7 +55,7 @@ def killed_workers(folder: str, pictures: int, kills: int, sample: int, first: i
     Raises:
         AssertionError: If fewer were killed, or a step had nothing to do.
     """
-    landing, began = Landing(Path(folder)), time.perf_counter()
+    landing, began = conftest.Landing(Path(folder)), time.perf_counter()
     land(landing, pictures)
     configure(landing, "local", sample, "")
     landing.run_here()
@@ -64,7 +70,7 @@ def killed_workers(folder: str, pictures: int, kills: int, sample: int, first: i
     return {"different": different, "rows": rows, "killed": kills, "local_s": taken, "ray_s": on_ray}
 
 
-def configure(landing: Landing, home: str, sample: int, compute: str) -> None:
+def configure(landing: "Landing", home: str, sample: int, compute: str) -> None:
     """Write the settings of a run.
 
     Args:
@@ -79,7 +85,7 @@ def configure(landing: Landing, home: str, sample: int, compute: str) -> None:
     landing.config.write_text(landing.config.read_text().replace('home = "home"', f'home = "{home}"'))
 
 
-def land(landing: Landing, count: int) -> None:
+def land(landing: "Landing", count: int) -> None:
     """Land pictures, one in ten of them a crop that pixels must confirm, and generations that copy some of them.
 
     Args:
@@ -98,12 +104,14 @@ def land(landing: Landing, count: int) -> None:
     (generations / "generations.jsonl").write_text("".join(lines))
 
 
-def _row(number: int) -> Row:
+def _row(number: int) -> "Row":
     image = _drawn(number - number % 10 if number % 10 == 1 else number)
     if number % 10 == 1:  # a crop of the one before
         width, height = image.size
         image = image.crop((width // 10, height // 10, width, height)).resize((width, height))
-    return Row(f"https://pictures.example.org/{number}.jpg", f"picture {number}", encoded(image, quality=90))
+    return conftest.Row(
+        f"https://pictures.example.org/{number}.jpg", f"picture {number}", conftest.encoded(image, quality=90)
+    )
 
 
 def _generation(number: int) -> tuple[Image.Image, str]:
@@ -116,7 +124,7 @@ def _generation(number: int) -> tuple[Image.Image, str]:
 
 
 def _drawn(number: int) -> Image.Image:
-    return picture(number, 192, 144)
+    return conftest.picture(number, 192, 144)
 
 
 @contextmanager
@@ -177,7 +185,7 @@ def dying(folder: Path, steps: Sequence[str], first: int) -> Iterator[Callable[[
                 yield part
 
     def killing(
-        run: Callable[..., Iterator], calls: Iterable[Sequence[Any]], compute: object, shared: Sequence[Any] = ()
+        run: Callable[..., Iterator], calls: Iterable[Sequence[Any]], compute: Compute, shared: Sequence[Any] = ()
     ) -> Iterator:
         functions = (each.func if isinstance(each, partial) else each for each in (run, *shared))
         names = {getattr(each, "__name__", "") for each in functions}
