@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +30,8 @@ def different(count: int) -> Pictures:
         for n in range(count)
     ]
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
-    return Pictures([pa.RecordBatch.from_pylist(rows, schema)], count)
+    with TemporaryDirectory() as folder:
+        return Pictures([pa.RecordBatch.from_pylist(rows, schema)], count, Path(folder), 10**6)
 
 
 class Asked:
