@@ -10,7 +10,8 @@ from threading import Thread
 import pyarrow as pa
 from lance.fragment import FragmentMetadata
 
-_BATCHES = 2  # that wait for the thread
+_ROWS = 1_024  # that are handed over at once; 64 at a time take Lance four times as long
+_WAITING = 2  # such batches, for the thread
 
 
 class _Discarded(Exception):
@@ -32,7 +33,8 @@ class RowStream:
             write: Writes all batches of a reader into files of the table.
         """
         self._schema, self._write = schema, write
-        self._batches: Queue[pa.Table | None] = Queue(_BATCHES)
+        self._batches: Queue[pa.Table | None] = Queue(_WAITING)
+        self._gathered: list[pa.Table] = []
         self._fragments: list[FragmentMetadata] = []
         self._error: BaseException | None = None
         self._ended = self._discarded = False
@@ -46,10 +48,13 @@ class RowStream:
         """
         if self._error is not None:
             raise self._error
-        self._batches.put(rows.select(self._schema.names).cast(self._schema))
+        self._gathered.append(rows.select(self._schema.names).cast(self._schema))
+        if sum(map(len, self._gathered)) >= _ROWS:
+            self._hand_over()
 
     def close(self) -> list[FragmentMetadata]:
         """Write the last rows, and return the files of all. Raises OSError if a file could not be written."""
+        self._hand_over()
         self._end()
         if self._error is not None:
             raise self._error
@@ -59,6 +64,11 @@ class RowStream:
         """Write no more. Lance removes the file that it is writing."""
         self._discarded = True
         self._end()
+
+    def _hand_over(self) -> None:
+        if self._gathered and self._thread.is_alive():  # it ends when it is told to, also after an error
+            self._batches.put(pa.concat_tables(self._gathered).combine_chunks())
+        self._gathered.clear()
 
     def _end(self) -> None:
         if self._thread.is_alive():

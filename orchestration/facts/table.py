@@ -274,14 +274,14 @@ class FactTable:
             return Change.EMPTIED
         return Change.EVOLVED if upkeep.evolve(stored, current) else Change.NONE
 
-    def maintain(self, index_rows: int) -> dict[str, int]:
+    def maintain(self, index_rows: int | None) -> dict[str, int]:
         """Merge small fragments, purge deleted rows and update indices. Changes no row.
 
         Indexes a single-column key and `shard_id` (BTREE), and vectors (IVF_SQ, for cosine). Tagged versions do not
         change.
 
         Args:
-            index_rows: Rows from which on a table is indexed.
+            index_rows: Rows from which on a table is indexed. None: small fragments are merged, no more.
 
         Returns:
             Counts of the work done. Without any there is no new version.

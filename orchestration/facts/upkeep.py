@@ -90,23 +90,21 @@ def evolve(dataset: lance.LanceDataset, current: pa.Schema) -> bool:
     return bool(missing or gone)
 
 
-def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int) -> dict[str, int]:
+def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int | None) -> dict[str, int]:
     """Compact and index a table, see FactTable.maintain. A step that other writers prevent is left to the next run.
 
     Compaction comes first, because it merges only fragments that the same indices cover.
 
     Args:
         opened: Opens the table.
-        index_rows: Rows from which on a table is indexed.
+        index_rows: Rows from which on a table is indexed. None: it is compacted alone.
     """
-    done = {}
-    for name, step in (
-        ("compacted fragments", _compact),
-        ("new indices", _index),
-        ("newly indexed fragments", _extend),
-    ):
+    done, steps = {}, {"compacted fragments": _compact}
+    if index_rows is not None:
+        steps |= {"new indices": lambda dataset: _index(dataset, index_rows), "newly indexed fragments": _extend}
+    for name, step in steps.items():
         try:
-            done[name] = retry(lambda step=step: step(opened(), index_rows))  # type: ignore[misc]
+            done[name] = retry(lambda step=step: step(opened()))  # type: ignore[misc]
         except OSError as error:
             if not any(sign in str(error) for sign in _CONFLICTS):
                 raise
@@ -115,11 +113,11 @@ def maintain(opened: Callable[[], lance.LanceDataset], index_rows: int) -> dict[
     return done
 
 
-def _compact(dataset: lance.LanceDataset, _: int) -> int:
+def _compact(dataset: lance.LanceDataset) -> int:
     """Merge small fragments and purge deleted rows. Takes about 400 MB for a table of any size.
 
-    A fragment that has as many rows as all smaller ones together stays as it is, so that each rewriting at least
-    doubles the fragment that a row is in, and a new shard does not cost a rewriting of a million rows before it.
+    A fragment of half the size that Lance aims at, or of as many rows as all smaller ones together, stays as it is. So
+    each rewriting at least doubles the fragment that a row is in, and a new shard does not cost one of a million rows.
 
     It decodes the rows. Copying bytes (`try_binary_copy`) takes 70 MB, but tables that got a column later were misread
     after it (lance-format/lance, pull request 8479).
@@ -128,7 +126,7 @@ def _compact(dataset: lance.LanceDataset, _: int) -> int:
     stored, deleted = (sum(map(count, fragments)) for count in (_stored_rows, _deleted_rows))
     small = sorted((each for each in fragments if _stored_rows(each) < FRAGMENT_ROWS), key=_stored_rows)
     rows, left = sum(map(_stored_rows, small)), list[int]()
-    while small and 2 * _stored_rows(small[-1]) >= rows:
+    while small and 2 * _stored_rows(small[-1]) >= min(rows, FRAGMENT_ROWS):
         largest = small.pop()
         rows -= _stored_rows(largest)
         if _deleted_rows(largest) <= DELETED_SHARE * _stored_rows(largest):
@@ -168,7 +166,7 @@ def _index(dataset: lance.LanceDataset, index_rows: int) -> int:
     return len(missing)
 
 
-def _extend(dataset: lance.LanceDataset, _: int) -> int:
+def _extend(dataset: lance.LanceDataset) -> int:
     """Add new rows to the indices, as a segment of their own, and merge segments that are no larger.
 
     So there are as many segments as doublings of the rows, and a new shard does not cost a rewriting of the index:

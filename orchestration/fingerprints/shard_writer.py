@@ -34,6 +34,8 @@ from orchestration.fingerprints.notes import begin, forget_unnoted, note
 from orchestration.progress import say
 from transforms.fingerprints.shard import Account, Batch
 
+_UPKEEP = 32  # commits; each leaves small fragments, and the next lists them all
+_NOTES = ("fingerprinted_shards", "not_taken")
 _HELD_S = 10.0  # that a shard waits for others at most, before the next result of any is its commit
 
 
@@ -115,6 +117,7 @@ class ShardGroup:
         self._facts, self._makers, self._commit_rows = facts, makers, commit_rows
         self._ended: list[tuple[ShardWriter, Account]] = []
         self._since = 0.0
+        self._commits = 0
 
     def add(self, writer: ShardWriter, account: Account) -> None:
         """Add a shard that ended.
@@ -148,6 +151,9 @@ class ShardGroup:
             left = told.unreachable and not writer.begun
             what = f"left for the next run: {writer.due.partition}: {told.broken}"
             say(what if left else f"fingerprinted {writer.due.partition}: {told.summary()}")
+        self._commits += 1
+        if self._commits % _UPKEEP == 0:
+            maintain(self._facts, None)
         return [(writer.due, told) for writer, told in ended]
 
 
@@ -191,14 +197,16 @@ def _table(facts: Facts, kind: str, makers: Makers) -> FactTable:
     return facts.embeddings(EMBEDDINGS[kind], str(encoder), encoder.dimension)
 
 
-def maintain(facts: Facts, index_rows: int) -> dict[str, dict[str, int]]:
-    """Compact and index the tables of shards, where that pays.
+def maintain(facts: Facts, index_rows: int | None) -> dict[str, dict[str, int]]:
+    """Compact and index the tables of shards, and compact those of their notes, where that pays.
 
     Args:
         facts: All fact tables.
-        index_rows: Rows from which on a table has indices.
+        index_rows: Rows from which on a table has indices. None, during a run: no table is indexed, because an index of
+            vectors keeps the cells that it was made with.
 
     Returns:
         The work done on each table.
     """
-    return {name: facts[name].maintain(index_rows) for name in TABLES.values()}
+    done = {name: facts[name].maintain(index_rows) for name in TABLES.values()}
+    return done | {name: facts[name].maintain(None) for name in _NOTES}

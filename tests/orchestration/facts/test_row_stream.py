@@ -6,9 +6,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from orchestration.facts import Facts, FactTable
+from orchestration.facts import Facts, FactTable, row_stream
 from orchestration.facts import table as table_module
 from orchestration.facts.table import OlderTable
+
+
+@pytest.fixture(autouse=True, params=[1, 3, 1_024])
+def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a stream hand over so many rows at once."""
+    monkeypatch.setattr(row_stream, "_ROWS", request.param)
 
 
 @pytest.fixture
@@ -84,7 +90,7 @@ def test_whoever_adds_rows_hears_that_they_cannot_be_written(table: FactTable, m
     monkeypatch.setattr(table_module, "write_fragments", full)
     stream = table.stream()
     with pytest.raises(OSError, match="No space left"):
-        for number in range(1000):  # it does not wait for ever
+        for number in range(10_000):  # it does not wait for ever
             stream.add(scores(number))
     with pytest.raises(OSError, match="No space left"):
         stream.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from orchestration.facts import SCHEMAS, Facts, FactTable
+from orchestration.facts import SCHEMAS, Facts, FactTable, upkeep
 from orchestration.fingerprints import shard_writer
 from orchestration.fingerprints.due_shards import DueShard, due_shards
 from orchestration.fingerprints.kinds import HASHES
@@ -100,6 +100,20 @@ def test_a_group_is_committed_once_it_has_rows_or_has_waited(facts: Facts, monke
     assert not group.due
     monkeypatch.setattr(shard_writer, "_HELD_S", 0.0)
     assert group.due
+
+
+def test_many_commits_of_one_run_leave_few_fragments(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_writer, "_UPKEEP", 4)
+    monkeypatch.setattr(upkeep, "SMALL_FRAGMENTS", 2)
+    group, tables = ShardGroup(facts, MAKERS, 1), [facts[name] for name in WRITTEN]
+    for number in range(16):
+        writer = ShardWriter(facts, due_shard(number), MAKERS, 1)
+        writer.add(batch([number]))
+        group.add(writer, Account(pictures=1, not_taken=[NotTaken(f"{number}.tar", "no picture", 1, ("x",))]))
+        group.commit()
+        assert max(len(table.dataset().get_fragments()) for table in tables) <= 8
+    assert rows(facts) == {number: (number, "a.jpg") for number in range(16)}
+    assert noted(facts) == dict.fromkeys(range(16), "r")
 
 
 def test_a_shard_that_was_delivered_again_takes_the_place_of_its_rows(facts: Facts) -> None:
