@@ -19,6 +19,7 @@ from orchestration.runtime import full_disks
 
 _OWN = ("orchestration.", "transforms.")  # the modules of our own errors
 _DAGSTER = "dagster."
+_NO_MEMORY = "Out of Memory Error: failed to "
 
 
 class Stopped(dg.Failure):
@@ -79,14 +80,17 @@ def _reported(step: str) -> Iterator[None]:
     except Exception as error:
         info = serializable_error_info_from_exc_info(sys.exc_info())
         message = told(info)
-        full = _of_full_disk(message)
         foreign = f"{step}: " if message in _messages(info) else ""  # of a library, which does not say what it was for
-        raise Stopped(full or foreign + message) from error
+        raise Stopped(_of_resource(message) or foreign + message) from error
 
 
-def _of_full_disk(message: str) -> str | None:
+def _of_resource(message: str) -> str | None:
+    """Return what to do if a message says that a disk is full, or that DuckDB got no memory; else None."""
     try:
-        home = settings.load().home
+        chosen = settings.load()
     except settings.SettingsError:  # changed since the run began: the reason of the step matters more
         return None
-    return full_disks.explained(message, full_disks.places_of_run(home))
+    if _NO_MEMORY in message:
+        said = message.partition("\n")[0]
+        return f"{said}: raise limits.memory, or limits.duckdb_memory, which is {chosen.memory.duckdb}"
+    return full_disks.explained(message, full_disks.places_of_run(chosen.home))

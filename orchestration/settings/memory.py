@@ -14,8 +14,8 @@ from transforms.readable import size
 
 _OF_MACHINE = 3
 """`limits.memory` is one of so many parts of the machine's memory unless it is set."""
-_PICTURES, _JOINS, _DUCKDB = 4, 4, 2
-"""So many parts of `limits.memory` are those of each. They are held one after the other at most, or side by side."""
+_PICTURES, _JOINS, _DUCKDB = 1 / 4, 1 / 4, 3 / 4
+"""The share of each in `limits.memory`: pictures are held while they are joined, but not while DuckDB makes tables."""
 _LEAST_JOIN = 16_000_000
 _LEAST_DUCKDB = 128_000_000
 
@@ -48,9 +48,9 @@ class MemoryParts:
         whole = whole or machine_memory() // _OF_MACHINE
         return cls(
             whole,
-            whole // _PICTURES,
-            joins or max(_LEAST_JOIN, whole // _JOINS),
-            duckdb or f"{max(_LEAST_DUCKDB, whole // _DUCKDB) // 1_000_000}MB",
+            int(whole * _PICTURES),
+            joins or max(_LEAST_JOIN, int(whole * _JOINS)),
+            duckdb or f"{int(max(_LEAST_DUCKDB, whole * _DUCKDB)) // 1_000_000}MB",
         )
 
     def __str__(self) -> str:

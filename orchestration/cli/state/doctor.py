@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--repair", is_flag=True, help="Make the newest sound version the published one. Deletes nothing.")
 @CONFIG
 def doctor(repair: bool, config: str | None) -> None:
-    """Check packages, the home, what the settings name, versions, disk space, encoders and extensions.
+    """Check packages, the home, what the settings name, versions, disk space, memory, encoders and extensions.
 
     Each fault comes with its fix. `note` is what something may need, `FAULT` what keeps a run or a query from working.
 

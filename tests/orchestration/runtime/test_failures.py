@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 from conftest import Landing
 from dagster._utils.error import SerializableErrorInfo
@@ -65,6 +66,19 @@ def test_the_first_line_is_the_fix(
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     message = failure(on_a_full_disk, tmp_path, monkeypatch).message
     assert message.startswith("Stopped: the disk of ") and "free some of it" in message
+
+
+@dg.asset
+@explained
+def within_little_memory() -> None:
+    with duckdb.connect(config={"memory_limit": "10MB"}) as con:
+        con.execute("select list(range) from range(10_000_000)")
+
+
+def test_too_little_memory_for_duckdb_names_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = failure(within_little_memory, tmp_path, monkeypatch).message
+    assert "Out of Memory Error" in message and "raise limits.memory, or limits.duckdb_memory, which is" in message
+    assert message.count("\n") == 1, "nothing of what DuckDB advises"
 
 
 @dg.asset
