@@ -25,6 +25,7 @@ from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.table import FactTable
 from orchestration.settings.sections import Compute
 from tests.benchmarks.alone import Result
+from tests.benchmarks.figures import say
 from tests.late_import import LateImport
 
 if TYPE_CHECKING:
@@ -230,7 +231,9 @@ def compared(local: Facts, on_ray: Facts) -> tuple[int, int]:
         if name == _MORE:
             other &= one
         rows += one.total()
-        different += ((one - other) | (other - one)).total()
+        if apart := (one - other) | (other - one):
+            different += apart.total()
+            say(f"  {name}: {apart.total()} rows differ, such as {min(apart)[:500]}")
     for name in ("calibration_comparisons", "eidetic_counts", "match_comparisons", "memorized_pairs", _MORE):
         if not _rows(on_ray[name]):
             raise AssertionError(f"{name} is empty: what it is of was not run")
