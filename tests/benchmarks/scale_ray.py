@@ -67,8 +67,10 @@ def killed_workers(folder: str, pictures: int, kills: int, sample: int, first: i
     if len(killed()) != kills:
         raise AssertionError(f"workers were killed in {killed()}, and not in all of {STEPS[:kills]}")
     rows, different = compared(*(Facts(landing.folder / name / "facts") for name in ("local", "ray")))
+    told = {f"different_{name}": count for name, count in different.items()}
     on_ray = time.perf_counter() - began
-    return {"different": different, "rows": rows, "killed": kills, "local_s": taken, "ray_s": on_ray}
+    found = {"different": different.total(), "rows": rows, "killed": kills, "local_s": taken, "ray_s": on_ray}
+    return found | told
 
 
 def configure(landing: "Landing", home: str, sample: int, compute: str) -> None:
@@ -215,8 +217,8 @@ def _with_last[Call](calls: Iterable[Call]) -> Iterator[tuple[Call, bool]]:
         held = following
 
 
-def compared(local: Facts, on_ray: Facts) -> tuple[int, int]:
-    """Return how many rows of facts there are, and how many are not the same to the last bit.
+def compared(local: Facts, on_ray: Facts) -> tuple[int, Counter[str]]:
+    """Return how many rows of facts there are, and how many of each table are not the same to the last bit.
 
     Args:
         local: The facts of the run here.
@@ -225,14 +227,14 @@ def compared(local: Facts, on_ray: Facts) -> tuple[int, int]:
     Raises:
         AssertionError: If a table that a heavy step writes is empty.
     """
-    rows = different = 0
+    rows, different = 0, Counter[str]()
     for name in SCHEMAS:
         one, other = (_rows(facts[name]) for facts in (local, on_ray))
         if name == _MORE:
             other &= one
         rows += one.total()
         if apart := (one - other) | (other - one):
-            different += apart.total()
+            different[name] = apart.total()
             say(f"  {name}: {apart.total()} rows differ, such as {min(apart)[:500]}")
     for name in ("calibration_comparisons", "eidetic_counts", "match_comparisons", "memorized_pairs", _MORE):
         if not _rows(on_ray[name]):
