@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 conftest: Any = LateImport("tests.conftest")  # which changes the environment: of the process of this figure alone
 
-STEPS = ("_same", "align", "embed_views", "near_rows", "fingerprint_job")
-"""The functions in which a worker is killed, by name: both kinds of pairs, null scores, memorization, shards."""
+STEPS = ("_same", "embed_views", "near_rows", "align", "fingerprint_job")
+"""The functions in which a worker is killed, by name: copies, null scores, memorization, generations, shards."""
 _SHARD = 250  # rows
 _TOLD = {"seconds"}
 """Columns that tell how long something took."""
