@@ -220,7 +220,7 @@ class IncrementalJoin:
     def _pair_rows(self, number: int, values: PickedDigests, blocks: Iterable[JoinedBlock]) -> Iterator[pa.RecordBatch]:
         for block in blocks:
             if len(block.left):
-                yield _batch(self._near, number, values[block.left], values[block.right], block.measure)
+                yield _batch(self._near, number, *_ascending(values[block.left], values[block.right]), block.measure)
 
 
 def near_pairs(facts: Facts, kind: JoinKind) -> Iterator[NearPairs]:
@@ -250,6 +250,15 @@ def _batch(table: FactTable, number: int, *columns: np.ndarray) -> pa.RecordBatc
     for field, column in zip(list(table.schema)[1:], columns, strict=True):
         arrays.append(digest_arrays.column(column) if column.ndim == 2 else pa.array(column).cast(field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
+
+
+def _ascending(a: digest_arrays.Rows, b: digest_arrays.Rows) -> tuple[digest_arrays.Rows, digest_arrays.Rows]:
+    """Return the ends of pairs with the lower fingerprint first, in whatever order they were joined."""
+    higher, open_ = np.zeros(len(a), np.bool_), np.ones(len(a), np.bool_)
+    for one, other in zip(*(np.ascontiguousarray(each).view(">u8").T for each in (a, b)), strict=True):
+        higher |= open_ & (one > other)
+        open_ &= one == other
+    return np.where(higher[:, None], b, a), np.where(higher[:, None], a, b)
 
 
 def _keep(table: FactTable, ends: tuple[str, ...], present: Lookup) -> None:

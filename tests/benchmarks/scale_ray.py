@@ -25,6 +25,7 @@ from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.table import FactTable
 from orchestration.settings.sections import Compute
 from tests.benchmarks.alone import Result
+from tests.benchmarks.figures import say
 from tests.late_import import LateImport
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 conftest: Any = LateImport("tests.conftest")  # which changes the environment: of the process of this figure alone
 
-STEPS = ("_same", "align", "embed_views", "near_rows", "fingerprint_job")
-"""The functions in which a worker is killed, by name: both kinds of pairs, null scores, memorization, shards."""
+STEPS = ("_same", "embed_views", "near_rows", "align", "fingerprint_job")
+"""The functions in which a worker is killed, by name: copies, null scores, memorization, generations, shards."""
 _SHARD = 250  # rows
 _TOLD = {"seconds"}
 """Columns that tell how long something took."""
@@ -66,8 +67,10 @@ def killed_workers(folder: str, pictures: int, kills: int, sample: int, first: i
     if len(killed()) != kills:
         raise AssertionError(f"workers were killed in {killed()}, and not in all of {STEPS[:kills]}")
     rows, different = compared(*(Facts(landing.folder / name / "facts") for name in ("local", "ray")))
+    told = {f"different_{name}": count for name, count in different.items()}
     on_ray = time.perf_counter() - began
-    return {"different": different, "rows": rows, "killed": kills, "local_s": taken, "ray_s": on_ray}
+    found = {"different": different.total(), "rows": rows, "killed": kills, "local_s": taken, "ray_s": on_ray}
+    return found | told
 
 
 def configure(landing: "Landing", home: str, sample: int, compute: str) -> None:
@@ -214,8 +217,8 @@ def _with_last[Call](calls: Iterable[Call]) -> Iterator[tuple[Call, bool]]:
         held = following
 
 
-def compared(local: Facts, on_ray: Facts) -> tuple[int, int]:
-    """Return how many rows of facts there are, and how many are not the same to the last bit.
+def compared(local: Facts, on_ray: Facts) -> tuple[int, Counter[str]]:
+    """Return how many rows of facts there are, and how many of each table are not the same to the last bit.
 
     Args:
         local: The facts of the run here.
@@ -224,13 +227,15 @@ def compared(local: Facts, on_ray: Facts) -> tuple[int, int]:
     Raises:
         AssertionError: If a table that a heavy step writes is empty.
     """
-    rows = different = 0
+    rows, different = 0, Counter[str]()
     for name in SCHEMAS:
         one, other = (_rows(facts[name]) for facts in (local, on_ray))
         if name == _MORE:
             other &= one
         rows += one.total()
-        different += ((one - other) | (other - one)).total()
+        if apart := (one - other) | (other - one):
+            different[name] = apart.total()
+            say(f"  {name}: {apart.total()} rows differ, such as {min(apart)[:500]}")
     for name in ("calibration_comparisons", "eidetic_counts", "match_comparisons", "memorized_pairs", _MORE):
         if not _rows(on_ray[name]):
             raise AssertionError(f"{name} is empty: what it is of was not run")

@@ -12,10 +12,10 @@ if find_spec("ray") is None:
     pytest.skip("Ray is not installed; pip install '.[ray]'", allow_module_level=True)
 
 
-def test_a_whole_run_loses_nothing_when_workers_are_killed_in_every_heavy_step(tmp_path: Path) -> None:
-    found = scale_ray.killed_workers(str(tmp_path), 12, kills=4, sample=4, first=1)
+def test_a_whole_run_loses_nothing_when_workers_are_killed_in_heavy_steps(tmp_path: Path) -> None:
+    found = scale_ray.killed_workers(str(tmp_path), 12, kills=3, sample=4, first=1)
     assert found["different"] == 0 < found["rows"]
-    assert found["killed"] == 4
+    assert found["killed"] == 3
     local, on_ray = (Facts(tmp_path / name / "facts") for name in ("local", "ray"))
     on_ray["null_fits"].delete("true")
-    assert scale_ray.compared(local, on_ray)[1] == 1, "a row that is lost is seen"
+    assert scale_ray.compared(local, on_ray)[1] == {"null_fits": 1}, "a row that is lost is seen"

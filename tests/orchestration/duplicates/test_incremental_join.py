@@ -67,7 +67,7 @@ def extend(joined: IncrementalJoin, values: np.ndarray, recipe: str = "recipe") 
 
 def stored(joined: IncrementalJoin) -> list[tuple[bytes, bytes, int]]:
     return [
-        (*sorted((a.tobytes(), b.tobytes())), int(m))
+        (a.tobytes(), b.tobytes(), int(m))  # the lower first, whatever the order in which they were joined
         for near in incremental_join.near_pairs(joined._facts, joined.kind)
         for a, b, m in zip(near.a, near.b, near.measure, strict=True)
     ]
