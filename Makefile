@@ -15,8 +15,8 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(READY)  ## the sample, against its planted truth; then a model's own samples, against what it was trained on
 	@$(BIN)/python -m data.demo
 
-test: $(READY)  ## two workers more than cores: many tests wait for processes
-	$(BIN)/python -m pytest --numprocesses $$(($$(nproc) + 2)) --dist loadfile --no-loadscope-reorder
+test: $(READY)  ## ALL=1: also what takes long. Two workers more than cores: many tests wait for processes
+	$(BIN)/python -m pytest $(if $(ALL),,-m "not thorough") --numprocesses $$(($$(nproc) + 2)) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

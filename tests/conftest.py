@@ -271,6 +271,7 @@ def _outline_of_records() -> Iterator[None]:
     from alembic.script import ScriptDirectory
     from dagster import AssetCheckResult
     from dagster._core.execution.context.data_version_cache import DataVersionCache
+    from dagster._core.instance.runs.run_domain import RunDomain
     from dagster._core.log_manager import DagsterLogManager
 
     log, read = DagsterLogManager.log_dagster_event, ScriptDirectory.from_config
@@ -293,6 +294,7 @@ def _outline_of_records() -> Iterator[None]:
 
     with (
         patch.object(DagsterLogManager, "log_dagster_event", outline),
+        patch.object(RunDomain, "_log_asset_planned_events"),
         patch.object(DataVersionCache, "_fetch_asset_records", return_value={}),
         patch.object(AssetCheckResult, "_get_target_materialization_data", return_value=None),
         patch.object(ScriptDirectory, "from_config", revisions),

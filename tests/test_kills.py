@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from conftest import Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
@@ -247,13 +248,16 @@ def same(one: dict[str, list[str]], other: dict[str, list[str]]) -> None:
     assert [name for name in one if one[name] != other[name]] == []
 
 
-def test_runs_killed_in_every_stage_leave_what_an_undisturbed_run_leaves(landing: Landing, rows_of: Rows) -> None:
+@pytest.mark.parametrize("every", [9, pytest.param(2, marks=pytest.mark.thorough)])
+def test_runs_killed_in_every_stage_leave_what_an_undisturbed_run_leaves(
+    landing: Landing, rows_of: Rows, every: int
+) -> None:
     fill(landing, rows_of)
     calm, shaken = Home(landing, "calm"), Home(landing, "shaken")
     commits = calm.run()
     assert set(commits) >= _STAGES, "a stage has nothing to do, so no kill comes there"
     publishing = [(_VERSION, BEFORE), (_VERSION, AFTER), (_LINK, BEFORE), (_EXPORT, BEFORE)]
-    for point in [("joins: made", AFTER), *points(commits)[::3], *publishing]:
+    for point in [("joins: made", AFTER), *points(commits)[::every], *publishing]:
         shaken.run(point)
     shaken.run()
     assert exports_of_newest(shaken.home)
@@ -262,7 +266,7 @@ def test_runs_killed_in_every_stage_leave_what_an_undisturbed_run_leaves(landing
     same(published(shaken.home), published(calm.home))
 
     changed(landing, rows_of)
-    for point in [*points(calm.run())[1::8], (_LINK, AFTER)]:
+    for point in [*points(calm.run())[1 :: 2 * every], (_LINK, AFTER)]:
         shaken.run(point)
     shaken.run()
     assert exports_of_newest(shaken.home)

@@ -102,6 +102,7 @@ training.train(recipe, training.rows(places.training, recipe), places.model("bef
 """
 
 
+@pytest.mark.thorough
 def test_a_killed_training_goes_on_to_the_same_bits(places: Places, tmp_path: Path) -> None:
     folder = places.model("before")
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(places.home)], cwd=ROOT, check=False)
@@ -127,6 +128,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(places: Places, tmp_path: Pa
         training.train(other, rows, folder, said.append)
 
 
+@pytest.mark.thorough
 def test_every_recipe_makes_a_network() -> None:
     recipes = {path.stem: load(path) for path in RECIPES.glob("*.toml")}
     assert {"small", "gpu", "tiny"} <= set(recipes)
@@ -186,6 +188,7 @@ def _weights(path: Path, times: float) -> bytes:
     return save({name: times * tensor for name, tensor in load_file(path).items()}, about)
 
 
+@pytest.mark.thorough
 def test_samples_are_the_same_whenever_they_are_drawn(places: Places, tmp_path: Path) -> None:
     rows = training.rows(places.training, TINY)
     folder, weights = tmp_path / "before", tmp_path / "before" / training.WEIGHTS
@@ -304,6 +307,7 @@ def test_plain_distance_finds_the_picture_that_was_spoiled(places: Places) -> No
     assert apart.diagonal() == pytest.approx(0.03, rel=0.1)
 
 
+@pytest.mark.thorough
 def test_photographs_seldom_pass_for_each_other(places: Places) -> None:
     found = scoring.chance(places, 32)
     names, known = scoring._originals(places, 32)
@@ -317,6 +321,7 @@ def test_photographs_seldom_pass_for_each_other(places: Places) -> None:
     assert found["trained"]["count"] == passing.sum() > 0
 
 
+@pytest.mark.thorough
 def test_a_model_that_only_repeats_rows_returns_those_of_many_rows(places: Places) -> None:
     lines = [line for line in dataset.truth(places) if line["dataset"] == dataset.TRAINING]
     copies = {(line["shard"], int(line["row_number"])) for line in lines if line["edit"] != "original"}
@@ -331,6 +336,7 @@ def test_a_model_that_only_repeats_rows_returns_those_of_many_rows(places: Place
     assert dataset.kept_twice(places, frozenset()) == sum(rung.pictures for rung in TINY.pictures.ladder[1:])
 
 
+@pytest.mark.thorough
 def test_a_warehouse_of_known_copies_is_scored_and_made_a_page(places: Places) -> None:
     """Known copies take the place of both models' samples: what is counted is known without a model."""
     quick = TINY.model_copy(update={"warehouse": _QUICK})

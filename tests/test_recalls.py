@@ -321,6 +321,7 @@ def test_unchanged_lists_are_not_matched_again_and_no_list_is_an_empty_table(
     assert table.version == before
 
 
+@pytest.mark.thorough
 def test_a_million_entries_are_counted_by_kind_and_by_what_they_match(
     landing: Landing, instance: dg.DagsterInstance, matched: Callable[..., set[int]]
 ) -> None:

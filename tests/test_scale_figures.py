@@ -19,6 +19,7 @@ from tests.benchmarks.scale_warehouse import PlantedWarehouse, hash_only
 from tests.conftest import Landing
 from transforms.joins.hamming import join
 
+pytestmark = pytest.mark.thorough
 TINY = scale.Sizes(20_000, 60_000, 4_000_000, 5_000, 20_000, 2_000, 1_000, 2_000, 50_000, 10, 0)
 
 

@@ -12,6 +12,7 @@ if find_spec("ray") is None:
     pytest.skip("Ray is not installed; pip install '.[ray]'", allow_module_level=True)
 
 
+@pytest.mark.thorough
 def test_a_whole_run_loses_nothing_when_workers_are_killed_in_heavy_steps(tmp_path: Path) -> None:
     found = scale_ray.killed_workers(str(tmp_path), 12, kills=3, sample=4, first=1)
     assert found["different"] == 0 < found["rows"]

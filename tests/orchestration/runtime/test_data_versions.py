@@ -45,6 +45,7 @@ def materialize(instance: dg.DagsterInstance, *keys: str, partition: str | None 
     assert chosen.execute_in_process(instance=instance, partition_key=partition, run_config=_QUIET).success
 
 
+@pytest.mark.thorough
 def test_nothing_is_out_of_step_after_a_run(
     landing: Landing, dagster_instance: dg.DagsterInstance, rows_of: Callable[[int, int], list[Row]]
 ) -> None:
