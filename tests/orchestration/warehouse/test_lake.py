@@ -253,7 +253,7 @@ def test_eight_readers_see_whole_versions_during_publishes(
     bring_up(versions[0], address)
     stop, told = FORKS.Event(), FORKS.Queue()
     readers = [
-        FORKS.Process(target=lake_home.read, args=(tmp_path, address, stop, told, None, 1, 0.02), daemon=True)
+        FORKS.Process(target=lake_home.read, args=(tmp_path, address, stop, told, None, 1, 0.5), daemon=True)
         for _ in range(8)
     ]
     for reader in readers:
