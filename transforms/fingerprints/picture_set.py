@@ -71,7 +71,8 @@ class Pictures:
         Args:
             batches: The columns `COLUMNS` without failed rows, in any order.
             rows: How many rows the batches have, or more.
-            folder: On a disk with room for 113 bytes a row, where files without a name are made.
+            folder: On a disk with room for 145 bytes a row, where files without a name are made: 113, and the largest
+                of them twice while they are sorted.
             memory: Bytes that may be held.
             recalled: Sample ids of rows that were withdrawn.
 
