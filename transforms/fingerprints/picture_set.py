@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from transforms.fingerprints.fingerprint import OK
 from transforms.hashing.digest_arrays import BYTES, PickedDigests, of_hex
-from transforms.hashing.digest_tables import count_leaders, firsts, leaders
+from transforms.hashing.digest_tables import count_leaders, firsts, leaders, require_few
 from transforms.storage.scratch import ScratchFile
 
 COLUMNS = ("sample_id", "status", "sha256", "pixel_sha256", "pdq", "width", "height")
@@ -78,6 +78,7 @@ class Pictures:
 
         Raises:
             OSError: If the disk has too little room.
+            ValueError: If there are more rows than 32 bits number.
         """
         self._folder, self._memory = folder, memory
         with ExitStack() as opened:
@@ -91,6 +92,7 @@ class Pictures:
                 count += len(batch)
             for file in files.values():
                 file.trim(count)
+            require_few(files["files"])  # before anything numbers the rows
             self._spills = _HELD * count > memory // 2
             if (order := _order(files["ids"].mapped(), memory // 2)) is not None:
                 files = {name: opened.enter_context(closing(_ordered(file, order))) for name, file in files.items()}

@@ -127,6 +127,17 @@ def test_a_disk_without_room_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         Pictures((), 5, tmp_path, PLENTY)
 
 
+def test_rows_that_32_bits_do_not_number_are_refused_before_they_are_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_tables, "_MOST", 3)
+    monkeypatch.setattr(picture_set, "_order", NotImplemented)
+    ids = np.arange(4)[::-1]
+    some = batch(ids, dict.fromkeys(("sha256", "pixel_sha256", "pdq"), digest(ids)), ids >= 0, ids + 1)
+    with pytest.raises(ValueError, match="4 digests are more than the 3 that are told apart"):
+        Pictures([some], 4, tmp_path, PLENTY)
+
+
 @pytest.mark.parametrize("in_order", [True, False])
 def test_a_row_takes_no_more_of_the_disk_than_is_said(
     in_order: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
