@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from orchestration.compute import ray_tasks
@@ -154,19 +155,24 @@ def each[Item, Result](
     Raises:
         RayUnavailable: If Ray cannot go on.
     """
-    done: dict[int, int] = {}  # of the items of a bundle, by its identity
-    for bundle, result in stream(_work, bundles, compute, (work, *shared), threads):
-        at = done.pop(id(bundle), 0)
-        if isinstance(result, Lost):
-            yield from ((item, result) for item in bundle[at:])
+    for bundle, result in stream(_work, map(_Bundle, bundles), compute, (work, *shared), threads):
+        if isinstance(result, Lost):  # none may be left: workers also die after the last result
+            yield from ((item, result) for item in bundle.items[bundle.done :])
         else:
-            if at + 1 < len(bundle):
-                done[id(bundle)] = at + 1
-            yield bundle[at], result
+            bundle.done += 1
+            yield bundle.items[bundle.done - 1], result
 
 
-def _work[Item, Result](items: Sequence[Item], work: Callable[..., Result], *shared: Any) -> Iterator[Result]:  # noqa: ANN401
-    return (work(item, *shared) for item in items)
+@dataclass
+class _Bundle[Item]:
+    """Items of a task, and how many of them have a result."""
+
+    items: Sequence[Item]
+    done: int = 0
+
+
+def _work[Item, Result](bundle: _Bundle[Item], work: Callable[..., Result], *shared: Any) -> Iterator[Result]:  # noqa: ANN401
+    return (work(item, *shared) for item in bundle.items)
 
 
 def by_core(compute: Compute) -> Compute:

@@ -97,9 +97,9 @@ class ShardWriter:
             self._streams.popitem()[1].discard()
         self._held.clear()
 
-    def fragments(self, kind: str) -> Sequence[FragmentMetadata]:
-        """Return the files of a fingerprint, whose rows have keys of their own."""
-        return self._fragments.get(kind, ())
+    def take_fragments(self, kind: str) -> Sequence[FragmentMetadata]:
+        """Return the files of a fingerprint, whose rows have keys of their own, and hold their list no longer."""
+        return self._fragments.pop(kind, ())
 
     def take_held(self, kind: str) -> Sequence[pa.Table]:
         """Return the rows of a fingerprint that are to be merged by key, and hold them no longer."""
@@ -182,7 +182,7 @@ def commit(facts: Facts, writers: Sequence[ShardWriter], makers: Makers) -> None
         for writer in fresh:
             writer.begun = True
     for kind in (*IMAGES, *EMBEDDINGS):
-        if files := [each for writer in writers for each in writer.fragments(kind)]:
+        if files := [each for writer in writers for each in writer.take_fragments(kind)]:
             _table(facts, kind, makers).commit(files)
         if held := [each for writer in writers for each in writer.take_held(kind)]:
             rows = pa.concat_tables(held, promote_options="permissive")

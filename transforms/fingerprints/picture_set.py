@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from transforms.fingerprints.fingerprint import OK
 from transforms.hashing.digest_arrays import BYTES, PickedDigests, of_hex
-from transforms.hashing.digest_tables import count_leaders, firsts, leaders
+from transforms.hashing.digest_tables import count_leaders, firsts, leaders, require_few
 from transforms.storage.scratch import ScratchFile
 
 COLUMNS = ("sample_id", "status", "sha256", "pixel_sha256", "pdq", "width", "height")
@@ -71,12 +71,14 @@ class Pictures:
         Args:
             batches: The columns `COLUMNS` without failed rows, in any order.
             rows: How many rows the batches have, or more.
-            folder: On a disk with room for 113 bytes a row, where files without a name are made.
+            folder: On a disk with room for 145 bytes a row, where files without a name are made: 113, and the largest
+                of them twice while they are sorted.
             memory: Bytes that may be held.
             recalled: Sample ids of rows that were withdrawn.
 
         Raises:
             OSError: If the disk has too little room.
+            ValueError: If there are more rows than 32 bits number.
         """
         self._folder, self._memory = folder, memory
         with ExitStack() as opened:
@@ -90,6 +92,7 @@ class Pictures:
                 count += len(batch)
             for file in files.values():
                 file.trim(count)
+            require_few(files["files"])  # before anything numbers the rows
             self._spills = _HELD * count > memory // 2
             if (order := _order(files["ids"].mapped(), memory // 2)) is not None:
                 files = {name: opened.enter_context(closing(_ordered(file, order))) for name, file in files.items()}

@@ -40,7 +40,7 @@ def firsts(values: DigestRows, memory: int, into: Numbers | None = None) -> Numb
     Raises:
         ValueError: If there are more digests than 32 bits number.
     """
-    _require_few(values)
+    require_few(values)
     into = np.empty(len(values), np.uint32) if into is None else into
     room = max(_CHUNK, memory // _HELD)
     parts = 1 if len(values) <= room else int(np.ceil(len(values) / (_FILL * room)))
@@ -87,7 +87,7 @@ class Lookup:
 
     def __init__(self, digests: Rows | PickedDigests) -> None:
         """Read nothing yet. Raises ValueError if there are more than 32 bits number."""
-        _require_few(digests)
+        require_few(digests)
         self._digests, self._keys = digests, _new_keys()
         self._index: npt.NDArray[np.integer] = np.empty(0, np.uint32)
         base = digests
@@ -113,7 +113,8 @@ class Lookup:
         return position, found
 
 
-def _require_few(values: DigestRows) -> None:
+def require_few(values: DigestRows) -> None:
+    """Raise ValueError if there are more digests than 32 bits number."""
     if len(values) > _MOST:
         raise ValueError(f"{len(values):,} digests are more than the {_MOST:,} that are told apart")
 

@@ -74,6 +74,10 @@ def test_what_a_dead_worker_had_not_sent_is_lost_item_by_item(failing: None) -> 
     assert all(result == item * item for item, result in found if item not in lost)
 
 
+def test_a_worker_that_dies_after_its_last_result_costs_nothing(failing: None) -> None:
+    assert sorted(engines.each(squared, [[0], [1], [2], [3]], RAY, (0,))) == [(0, 0), (1, 1), (2, 4), (3, 9)]
+
+
 def test_pairs_of_a_dead_worker_are_failures_that_the_next_run_tries_again(failing: None, tmp_path: Path) -> None:
     table = Facts(tmp_path)["pixel_comparisons"]
     pairs = [PicturePair((f"{n}", "z"), n, n + 1) for n in range(6)]

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -14,6 +15,7 @@ from tests.benchmarks.scale_inputs import digest_column
 from transforms.fingerprints import picture_set
 from transforms.fingerprints.picture_set import COLUMNS, Pictures
 from transforms.hashing import digest_tables
+from transforms.storage.scratch import ScratchFile
 
 PLENTY = 10**9
 
@@ -123,3 +125,47 @@ def test_a_disk_without_room_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(OSError, match=str(tmp_path)):
         Pictures((), 5, tmp_path, PLENTY)
+
+
+def test_rows_that_32_bits_do_not_number_are_refused_before_they_are_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_tables, "_MOST", 3)
+    monkeypatch.setattr(picture_set, "_order", NotImplemented)
+    ids = np.arange(4)[::-1]
+    some = batch(ids, dict.fromkeys(("sha256", "pixel_sha256", "pdq"), digest(ids)), ids >= 0, ids + 1)
+    with pytest.raises(ValueError, match="4 digests are more than the 3 that are told apart"):
+        Pictures([some], 4, tmp_path, PLENTY)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_row_takes_no_more_of_the_disk_than_is_said(
+    in_order: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, make, count = [0], ScratchFile.__init__, 20_000
+
+    def made(file: ScratchFile, *given: object) -> None:
+        make(file, *given)  # type: ignore[arg-type]
+        most.append(sum(_unnamed(tmp_path)))
+
+    monkeypatch.setattr(ScratchFile, "__init__", made)
+    ids = np.arange(count) if in_order else np.arange(count)[::-1]
+    digests = dict.fromkeys(
+        ("sha256", "pixel_sha256", "pdq"), np.repeat(ids.astype(np.uint64)[:, None], 4, 1).view("u1")
+    )
+    some = batch(ids, digests, np.ones(count, np.bool_), np.full(count, 5))
+    pictures = Pictures([some], count, tmp_path, 0)
+    assert 113 <= max(most) / count <= 145
+    assert len(pictures) == count and sum(_unnamed(tmp_path)) / count == 94
+    del pictures
+    assert not sum(_unnamed(tmp_path))
+
+
+def _unnamed(folder: Path) -> Iterator[int]:
+    """Yield the bytes of each file without a name that this process holds in a folder."""
+    held = {}
+    for place in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if place.readlink().is_relative_to(folder):
+                held[place.stat().st_ino] = place.stat().st_size
+    yield from held.values()
