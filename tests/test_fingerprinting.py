@@ -33,7 +33,7 @@ def materialize(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
     monkeypatch.setenv("RAISONNE_CONFIG", str(landing.config))
     with dg.DagsterInstance.ephemeral() as instance:
 
-        def run(*chosen: dg.AssetsDefinition) -> dict[str, object]:
+        def run(*chosen: dg.AssetsDefinition, partition: str | None = None) -> dict[str, object]:
             assets = [landing_shards, image_fingerprints, redownload_fingerprints]
             quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
             done = dg.materialize(
@@ -42,6 +42,7 @@ def materialize(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
                 resources={"warehouse": WarehouseResource()},
                 run_config=quiet,
                 selection=list(chosen) or None,
+                partition_key=partition,
             )
             events = done.asset_materializations_for_node("image_fingerprints")
             return {name: value.value for name, value in events[-1].metadata.items()} if events else {}
@@ -162,6 +163,8 @@ def test_a_dump_that_cannot_be_reached_is_tried_again(
     landed = materialize(landing_shards)
     tar.rename(away)
     assert materialize(image_fingerprints)["pictures fingerprinted now"] == 0
+    with pytest.raises(dg.Failure, match=r"tiny/00000: .*00000\.tar cannot be reached"):
+        materialize(image_fingerprints, partition="tiny/00000")
     assert table(landing, "fingerprinted_shards").dataset().count_rows() == 0
     away.rename(tar)
     assert materialize(image_fingerprints)["pictures fingerprinted now"] == 3

@@ -40,7 +40,7 @@ def image_fingerprints(
     """SHA-256, pixel hash, PDQ and embeddings of every training picture; one shard of the image dump a partition.
 
     Without a selected partition, a run covers every shard that is new or was delivered again. Finished shards are not
-    read. A partition whose dump is broken fails: what could be read of it is kept.
+    read. A partition whose dump is broken or out of reach fails: what could be read of it is kept.
     """
     keys = set(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else None
     facts, makers = warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
@@ -51,14 +51,15 @@ def image_fingerprints(
     accounts = Accounts()
     fingerprinter = ShardFingerprinter(facts, makers, warehouse.settings, warehouse.pace, warehouse.fetched)
     for shard, account in fingerprinter.run(due):
-        accounts.add(account)
+        accounts.add(shard.partition, account)
         if account.complaint:
             context.log.warning("%s: %s", shard.partition, account.complaint)
         if account.usable and keys is None:
             yield from partition_events(facts, [shard.partition])
     if due:
         context.log.info("fact tables: %s", maintain(facts, warehouse.settings.limits.index_rows))
-    if broken := {name: why for name, why in notes.broken_shards(facts).items() if name in (keys or ())}:
+    reasons = accounts.left | notes.broken_shards(facts)
+    if broken := {name: why for name, why in reasons.items() if name in (keys or ())}:
         raise dg.Failure(unusable(broken), allow_retries=False)
     told = accounts.metadata() | {f"{kind} encoder": name for kind, name in warehouse.encoder_names.items()}
     if keys is None:
@@ -82,7 +83,7 @@ def redownload_fingerprints(context: dg.AssetExecutionContext, warehouse: Wareho
     accounts = Accounts()
     fingerprinter = ShardFingerprinter(facts, makers, warehouse.settings, warehouse.pace, warehouse.fetched)
     for shard, account in fingerprinter.run(due, "fingerprinting the second dump"):
-        accounts.add(account)
+        accounts.add(shard.partition, account)
         if account.complaint:
             context.log.warning("%s: %s", shard.partition, account.complaint)
     return asset_metadata.fact_result(facts, "redownload_fingerprints", accounts.metadata())

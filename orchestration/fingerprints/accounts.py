@@ -34,15 +34,27 @@ _TITLES = {
 
 
 class Accounts:
-    """The accounts of a run that begins now."""
+    """The accounts of a run that begins now.
+
+    Attributes:
+        left: Why shards were left for the next run, by partition.
+    """
 
     def __init__(self) -> None:
         self._accounts: list[Account] = []
         self._began = time.monotonic()
+        self.left: dict[str, str] = {}
 
-    def add(self, account: Account) -> None:
-        """Add the account of a shard."""
+    def add(self, partition: str, account: Account) -> None:
+        """Add the account of a shard.
+
+        Args:
+            partition: Its partition.
+            account: Its account.
+        """
         self._accounts.append(account)
+        if account.unreachable and account.broken:
+            self.left[partition] = account.broken
 
     def metadata(self) -> dict[str, int | float]:
         """Return what Dagster shows of the run: totals, throughput and failures."""
