@@ -27,16 +27,28 @@ with members as (
     join catalog.samples using (sample_id)
 ),
 
--- the first of a few, not a list of all: captions may be long, and a cluster may have as many as rows
+-- ranked, then listed: min(…, 20) holds room for 20 of each of millions of clusters, and does not spill
 hosts as (
-    select cluster_id, list_transform(min({'n': -n, 'host': url_host}, 20), lambda found: found.host) as hosts
-    from (select cluster_id, url_host, count(*) as n from members where url_host is not null group by all)
+    select cluster_id, list(url_host order by n desc, url_host) as hosts
+    from (
+        select cluster_id, url_host, count(*) as n
+        from members
+        where url_host is not null
+        group by cluster_id, url_host
+        qualify row_number() over (partition by cluster_id order by count(*) desc, url_host) <= 20
+    )
     group by cluster_id
 ),
 
 captions as (
-    select cluster_id, list_transform(min({'n': -n, 'caption': caption}, 5), lambda found: found.caption) as captions
-    from (select cluster_id, caption, count(*) as n from members where caption is not null group by all)
+    select cluster_id, list(caption order by n desc, caption) as captions
+    from (
+        select cluster_id, caption, count(*) as n
+        from members
+        where caption is not null
+        group by cluster_id, caption
+        qualify row_number() over (partition by cluster_id order by count(*) desc, caption) <= 5
+    )
     group by cluster_id
 ),
 
