@@ -50,6 +50,7 @@ def _different(one: dict[str, list[str]], other: dict[str, list[str]]) -> dict[s
     }
 
 
+@pytest.mark.thorough
 def test_both_releases_build_and_read_the_same(newer: Path, sample: Landing, tmp_path: Path) -> None:
     pinned_file, newer_file = tmp_path / "pinned.duckdb", tmp_path / "newer.duckdb"
     pinned = _answers("build", sample.config, pinned_file)

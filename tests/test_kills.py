@@ -248,7 +248,7 @@ def same(one: dict[str, list[str]], other: dict[str, list[str]]) -> None:
     assert [name for name in one if one[name] != other[name]] == []
 
 
-@pytest.mark.parametrize("every", [9, pytest.param(2, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("every", [13, pytest.param(2, marks=pytest.mark.thorough)])
 def test_runs_killed_in_every_stage_leave_what_an_undisturbed_run_leaves(
     landing: Landing, rows_of: Rows, every: int
 ) -> None:

@@ -101,6 +101,7 @@ def test_the_pythons_that_are_named_are_the_same_everywhere() -> None:
     assert (ROOT / ".python-version").read_text().split() == [*PYTHONS]
 
 
+@pytest.mark.thorough
 def test_the_bill_of_materials_has_every_package_of_the_lock(tmp_path: Path) -> None:
     """By the command of `make sbom`."""
     told = subprocess.run(

@@ -19,6 +19,8 @@ from orchestration.cli.main import main
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 SHELL = [block for block in BLOCKS if block.language in ("sh", "console") and not block.lacking]
+_WHOLE_RUNS = {"docs/tutorial.md", "docs/how-to/your-data.md"}
+"""Pages that run warehouses of their own again and again, by commands that shorter pages have as well."""
 _VARYING = ("version:", "database:", "report:", "time:", "disk:")
 _VARYING_COLUMNS = {"version", "published_at", "settings_hash", "image_fingerprints"}
 
@@ -31,7 +33,10 @@ def test_pages_have_blocks_of_kinds_that_are_tested() -> None:
     )
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.thorough if page in _WHOLE_RUNS else ()) for page in PAGES if blocks(page)],
+)
 def test_the_blocks_of_a_page_run(page: str, sample: Landing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("RAISONNE_", "DAGSTER_HOME"))]:
         monkeypatch.delenv(name)

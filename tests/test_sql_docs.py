@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
-import nbformat
 from conftest import ROOT, Landing
-from nbclient import NotebookClient
 
 
 def test_the_notebook_runs_and_is_committed_without_results(sample: Landing, tmp_path: Path) -> None:
+    import nbformat  # takes seconds, which every worker would spend
+    from nbclient import NotebookClient
+
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "warehouse").symlink_to(sample.home)
     notebook = nbformat.read(ROOT / "data" / "explore.ipynb", as_version=4)

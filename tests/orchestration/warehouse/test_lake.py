@@ -245,7 +245,7 @@ def test_killed_after_the_commit_the_version_stands(versions: list[publishing.Ve
     assert lake.numbers(address) == [1, 2] and bring_up(versions[1], address) is None
 
 
-@pytest.mark.parametrize("kind", ["sqlite", _POSTGRES])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=[*_POSTGRES.marks, pytest.mark.thorough])])
 def test_eight_readers_see_whole_versions_during_publishes(
     tmp_path: Path, versions: list[publishing.Version], places: _Places, kind: str
 ) -> None:

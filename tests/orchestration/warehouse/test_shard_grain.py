@@ -203,7 +203,7 @@ def with_select(folder: Path, header: str, select: str) -> tuple[Model, ...]:
 @pytest.mark.parametrize(
     "select",
     [
-        "select sample_id, caption_key as n from duplicates.caption_keys",
+        pytest.param("select sample_id, caption_key as n from duplicates.caption_keys", marks=pytest.mark.thorough),
         "select sample_id, member_size as n from lance_image_fingerprints",
     ],
 )

@@ -76,7 +76,7 @@ def test_the_cross_join_agrees_with_brute_force(seed: int, radius: int, counts: 
     assert by_plan(plan(size // 10, size, radius), left, right) == true
 
 
-@pytest.mark.parametrize("radius", [31, 60])
+@pytest.mark.parametrize("radius", [31, pytest.param(60, marks=pytest.mark.thorough)])
 def test_rows_that_share_most_of_their_bands_are_joined_too(radius: int) -> None:
     rng = np.random.default_rng(radius)
     hashes = rng.integers(0, 256, (TILE + 1500, 32), dtype=np.uint8)
