@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -226,13 +226,18 @@ class Landing:
         if not (self.home / "dagster").exists():
             shutil.copytree(_records(), self.home / "dagster")
 
-    def run_here(self, job: str = "everything") -> None:
-        """Run a job in this process: for the tables and facts that it leaves, not for what it says or Dagster shows."""
+    def run_here(self, job: str = "everything", *, exports: bool = False) -> None:
+        """Run a job in this process: for the tables and facts that it leaves, not for what it says or Dagster shows.
+
+        Args:
+            job: The job.
+            exports: Whether the exports are written too, a tenth of the work of a small run.
+        """
         from orchestration.cli import execution
 
         self.keep_records_open()
         settings = patch.dict(os.environ, processes.environment(RAISONNE_CONFIG=str(self.config)), clear=True)
-        with settings, _outline_of_records():
+        with settings, _outline_of_records(), nullcontext() if exports else _without_exports():
             result = execution.execute(job, self.home)
         assert result.success, execution.reason(result.all_events)
 
@@ -299,6 +304,21 @@ def _outline_of_records() -> Iterator[None]:
         patch.object(AssetCheckResult, "_get_target_materialization_data", return_value=None),
         patch.object(ScriptDirectory, "from_config", revisions),
     ):
+        yield
+
+
+@contextmanager
+def _without_exports() -> Iterator[None]:
+    """Let a job leave out the asset that writes exports, as one does who selects the others in the UI."""
+    import dagster as dg
+
+    whole = dg.JobDefinition.execute_in_process
+
+    def chosen(job: dg.JobDefinition, **options: object) -> dg.ExecuteInProcessResult:
+        keys = job.asset_layer.selected_asset_keys - {dg.AssetKey("curator_exports")}
+        return whole(job, asset_selection=sorted(keys), **options)
+
+    with patch.object(dg.JobDefinition, "execute_in_process", chosen):
         yield
 
 

@@ -93,7 +93,7 @@ def test_a_run_takes_a_layout_and_an_encoder_and_an_export_writes_its_rows(insta
     text = landing.config.read_text().replace('"laion/*.tar"', '"laion/*.zip"').replace('"sscd_distilled"', '"tiny:16"')
     landing.config.write_text(text)
     picture(0).save(tmp_path / "generations" / "copy.png")
-    landing.run_here()
+    landing.run_here(exports=True)
     assert landing.query("select status, count(*) from fingerprints.images group by all") == [("ok", 3)]
     assert landing.query("select max(duplicate_count) from duplicates.counts") == [(2,)]
     counted = "select reason, files, examples from catalog.not_taken where place like '%00000.zip'"

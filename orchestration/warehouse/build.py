@@ -93,9 +93,11 @@ def open_build(path: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnec
         "autoinstall_known_extensions": "false",
     }
     with duckdb.connect(str(path), config=config) as con:
+        con.begin()  # so that the file is written to once
         for stage in STAGES:
             con.execute(f'create schema if not exists "{stage}"')
         macros.create(con, functions.load(sql_folder.SQL))
+        con.commit()
         yield con
         con.execute("checkpoint")
 
