@@ -45,7 +45,8 @@ def built(tmp_path: Path) -> Iterator[Built]:
     shards = facts["landing_shards"].read().to_pylist()
     put(facts, "landing_shards", [row | {"readable_path": str(metadata)} for row in shards])
     prints = [
-        {"sample_id": FIRST + at, "status": "ok", "sha256": f"{at:064x}", "pdq": pdq, "width": 9, "height": 9 - at}
+        {"sample_id": FIRST + at, "status": "ok", "width": 9, "height": 9 - at}
+        | {"sha256": at.to_bytes(32), "pdq": bytes.fromhex(pdq)}
         for at, pdq in enumerate((HEAD, NEAR, FAR, FAR))
     ]
     put(facts, "image_fingerprints", prints)

@@ -133,8 +133,8 @@ def test_a_run_after_older_code_computes_again_what_may_show_more(odd: Odd) -> N
     _change(
         facts, "fingerprinted_shards", lambda row: {"recipe": "", "maker": makers.digests(BEFORE)[row["fingerprint"]]}
     )
-    failed = {"status": "failed", "failure": "as it was"}
-    _change(facts, "image_fingerprints", lambda row: failed if row["status"] == "failed" else {"pixel_sha256": OLD})
+    failed, older = {"status": "failed", "failure": "as it was"}, {"pixel_sha256": bytes.fromhex(OLD)}
+    _change(facts, "image_fingerprints", lambda row: failed if row["status"] == "failed" else older)
     fingerprinter = GenerationFingerprinter(facts, makers, search_views(), WorkPace(batch=4, workers=1))
     named = [Generations(name="gen", path=str(landing.folder / "generations"))]
     current = find_generations(named, rules.member_bytes).generations
@@ -159,13 +159,13 @@ def test_a_run_after_older_code_computes_again_what_may_show_more(odd: Odd) -> N
     shown = {row["sample_id"]: row for row in _rows(facts, "image_fingerprints")}
     names = odd.column("select sample_id, caption from catalog.samples")
     after = {names[key]: row for key, row in shown.items()}
-    assert {name for name, row in after.items() if row["pixel_sha256"] == OLD} == {
+    assert {name for name, row in after.items() if row["pixel_sha256"] == older["pixel_sha256"]} == {
         "plain",
         "workflow",
         "photo",
         "black",
     }
-    assert all(after[f"white {seed}"]["pixel_sha256"] == before[f"white {seed}"] for seed in (1, 2, 3))
+    assert all(after[f"white {seed}"]["pixel_sha256"].hex() == before[f"white {seed}"] for seed in (1, 2, 3))
     assert "truncated" in after["cut"]["failure"]
 
 

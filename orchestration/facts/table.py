@@ -24,6 +24,8 @@ from orchestration.facts.schemas.tables import EMBEDDINGS, SCHEMAS, TABLES, curr
 from transforms.encoders import EncoderMismatch
 
 RECIPE = "raisonne:recipe"
+_BYTES = "arrow_cast(decode(`{}`, 'hex'), 'FixedSizeBinary(32)')"
+"""A digest that an older table holds in hexadecimal, for Lance."""
 _UNFILLED = 32 << 20  # bytes of pages that a stream of rows holds, of all columns together
 
 
@@ -119,8 +121,7 @@ class FactTable:
         """
         dataset = self.dataset()
         names = list(columns or SCHEMAS[self.name].names)
-        stored = self._stored(dataset, names)
-        return self._completed(dataset.to_table(columns=stored, filter=where), names)
+        return self._completed(dataset.to_table(columns=self._stored(dataset, names), filter=where), names)
 
     def scan(self, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Stream rows.
@@ -132,6 +133,23 @@ class FactTable:
         dataset, names = self.dataset(), list(columns)
         batches = dataset.to_batches(columns=self._stored(dataset, names), filter=where)
         return (self._completed(batch, names) for batch in batches)
+
+    def reader(self, version: int, columns: Sequence[str], where: str | None = None) -> pa.RecordBatchReader:
+        """Stream rows of a version, which may be of an older release.
+
+        Args:
+            version: Its number.
+            columns: Those to read.
+            where: A Lance filter.
+        """
+        dataset = self.dataset(version)
+        stored = self._stored(dataset, columns)
+        scanner = dataset.scanner(columns=stored, filter=where)
+        if stored == [*columns]:
+            return scanner.to_reader()
+        schema = pa.schema([SCHEMAS[self.name].field(name) for name in columns])
+        batches = (self._completed(batch, columns).cast(schema) for batch in scanner.to_batches())
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
     def counts(self, column: str) -> dict[Any, int]:
         """Return how many rows have each value of a column of few values."""
@@ -252,14 +270,14 @@ class FactTable:
         current = current_schema(self.name, stored.schema)
         if tables.incompatible(stored.schema, current):
             return Change.EMPTIED
-        return Change.NONE if set(stored.schema.names) == set(current.names) else Change.EVOLVED
+        return Change.NONE if _is_current(stored, current) else Change.EVOLVED
 
     def migrate(self) -> Change:
         """Create the table, or bring one of an older release up to date. Does nothing to a current one.
 
-        Adds missing columns with nulls, and drops columns of older releases. If the key or the type of a column
-        changed, empties the table, after the notes of its rows. Published versions keep the Lance versions that they
-        were derived from.
+        Adds missing columns with nulls, and drops columns of older releases. A table whose digests are text is written
+        anew, in one commit. If the key or the type of another column changed, empties the table, after the notes of its
+        rows. Published versions keep the Lance versions that they were derived from.
         """
         return upkeep.retry(self._migrate)
 
@@ -272,6 +290,9 @@ class FactTable:
         if tables.incompatible(stored.schema, current):
             self._reset()
             return Change.EMPTIED
+        if tables.text_digests(stored.schema, current):
+            self._write(current, (rows.cast(current) for rows in self.scan(current.names)), "overwrite")
+            return Change.EVOLVED
         return Change.EVOLVED if upkeep.evolve(stored, current) else Change.NONE
 
     def maintain(self, index_rows: int | None) -> dict[str, int]:
@@ -319,14 +340,16 @@ class FactTable:
             )
 
     def _require_current(self, dataset: lance.LanceDataset) -> None:
-        stored, current = dataset.schema, current_schema(self.name, dataset.schema)
-        if set(stored.names) != set(current.names) or tables.incompatible(stored, current):
+        current = current_schema(self.name, dataset.schema)
+        if not _is_current(dataset, current) or tables.incompatible(dataset.schema, current):
             raise OlderTable(f"{self.uri} is of an older release; `raisonne run` brings it up to date")
 
-    def _stored(self, dataset: lance.LanceDataset, names: Sequence[str]) -> list[str]:
-        """Return the columns to read, without those that the stored table lacks."""
+    def _stored(self, dataset: lance.LanceDataset, names: Sequence[str]) -> list[str] | dict[str, str]:
+        """Return the columns to read, without those that the stored table lacks; of an older table, as expressions."""
         missing = set(SCHEMAS[self.name].names).difference(dataset.schema.names)
-        return [name for name in names if name not in missing]
+        there = [name for name in names if name not in missing]
+        texts = tables.text_digests(dataset.schema, SCHEMAS[self.name])
+        return {name: _BYTES.format(name) if name in texts else f"`{name}`" for name in there} if texts else there
 
     def _completed[Rows: (pa.Table, pa.RecordBatch)](self, rows: Rows, names: Sequence[str]) -> Rows:
         """Add the columns that the stored table lacks."""
@@ -385,6 +408,11 @@ class FactTable:
     def _emptied(self) -> lance.LanceDataset:
         self.forget_recipe()
         return lance.write_dataset(self._blank.empty_table(), self.uri, mode="overwrite")
+
+
+def _is_current(dataset: lance.LanceDataset, schema: pa.Schema) -> bool:
+    """Return whether a table has the columns of a schema, and no digests as text."""
+    return set(dataset.schema.names) == set(schema.names) and not tables.text_digests(dataset.schema, schema)
 
 
 def _encoder_named(dataset: lance.LanceDataset) -> str:

@@ -35,6 +35,7 @@ from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints.views import WHOLE
 from transforms.generations import addresses
 from transforms.hashing.digest_arrays import of_hex
+from transforms.hashing.digest_arrays import rows as rows_of
 from transforms.hashing.digest_tables import Lookup
 from transforms.matches import candidates as rules
 from transforms.matches.candidates import Candidate, Comparison, EqualPictures, PairEvidence, Query
@@ -117,7 +118,7 @@ def equal_pictures(facts: Facts, index: PictureIndex, generations: pa.Table) -> 
     lookup = Lookup(different)
     by_bytes: dict[int, set[int]] = defaultdict(set)
     for batch in facts["image_fingerprints"].scan(["sample_id", "sha256"], "status <> 'failed'"):
-        file, equal = lookup.find(of_hex(batch.column("sha256")))
+        file, equal = lookup.find(rows_of(batch.column("sha256")))
         rows = np.searchsorted(index.rows.ids, batch.column("sample_id").to_numpy()[equal])
         for each, picture in zip(file[equal].tolist(), index.index_of_row[rows].tolist(), strict=True):
             by_bytes[each].add(picture)

@@ -138,11 +138,10 @@ def _landing_files(inputs: Inputs) -> Collection[str] | None:
 
 
 def _provide_fact(con: duckdb.DuckDBPyConnection, table: str, inputs: Inputs) -> None:
-    dataset, name = inputs.facts[table].dataset(inputs.fact_versions[table]), f"lance_{table}"
-    shard, columns = grain.shard_of(table), columns_read(table)
+    name, shard, columns = f"lance_{table}", grain.shard_of(table), columns_read(table)
     chosen = None if inputs.shards is None or not shard else inputs.shards
     where = is_in("shard_id", chosen) if chosen is not None and "shard_id" in columns else None
-    _temporary(con, name, dataset.scanner(columns=columns, filter=where).to_reader())
+    _temporary(con, name, inputs.facts[table].reader(inputs.fact_versions[table], columns, where))
     if chosen is not None:
         con.execute(f'delete from temp."{name}" where {shard} not in (select unnest(?::bigint[]))', [list(chosen)])  # noqa: S608
 

@@ -53,7 +53,7 @@ class _Warehouse(SimpleNamespace):
         made = rng.standard_normal((distinct, _DIMENSION), dtype=np.float32)
         made[:near] = made[near : 2 * near] + made[:near] / 2
         made /= np.linalg.norm(made, axis=1, keepdims=True)
-        digests = [hashlib.sha256(f"{first}-{number}".encode()).hexdigest() for number in range(distinct)]
+        digests = [hashlib.sha256(f"{first}-{number}".encode()).digest() for number in range(distinct)]
         who = np.tile(np.arange(distinct), copies)
         images = self.facts["image_fingerprints"]
         embeddings = self.facts.embeddings("copy_embeddings", _ENCODER, _DIMENSION)
@@ -61,7 +61,7 @@ class _Warehouse(SimpleNamespace):
             some = who[start : start + _BATCH]
             ids = np.arange(first + start, first + start + len(some), dtype=np.uint64)
             row = {name: pa.nulls(len(some), images.schema.field(name).type) for name in images.schema.names}
-            row |= {"sample_id": ids, "status": ["ok"] * len(some), "pdq": [pdq[i].tobytes().hex() for i in some]}
+            row |= {"sample_id": ids, "status": ["ok"] * len(some), "pdq": [pdq[i].tobytes() for i in some]}
             row |= {name: [digests[i] for i in some] for name in ("sha256", "pixel_sha256")}
             row |= {name: np.full(len(some), 256, np.int32) for name in ("width", "height")}
             images.append(pa.table(row).cast(images.schema).to_batches())

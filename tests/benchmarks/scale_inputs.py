@@ -198,14 +198,6 @@ def digests(pictures: Numbers, kind: str) -> npt.NDArray[np.uint8]:
     return made
 
 
-def digest_column(made: npt.NDArray[np.uint8], kind: pa.DataType) -> pa.Array:
-    """Return digests as a column of bytes, or of hexadecimal digits where the table has text."""
-    if pa.types.is_fixed_size_binary(kind):
-        return pa.FixedSizeBinaryArray.from_buffers(kind, len(made), [None, pa.py_buffer(np.ascontiguousarray(made))])
-    offsets = np.arange(len(made) + 1, dtype=np.int32) * 64
-    return pa.StringArray.from_buffers(len(made), pa.py_buffer(offsets), pa.py_buffer(_HEX[made]))
-
-
 def _mixed(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Spread numbers over all bits (SplitMix64)."""
     x = (x + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)

@@ -26,12 +26,13 @@ from tests.benchmarks import scale_inputs
 from tests.benchmarks.scale_inputs import Numbers
 from transforms import encoders
 from transforms.catalog.landing import ROW_BITS, LandedShard
+from transforms.fingerprints.fingerprint import DIGESTS
+from transforms.hashing.digest_arrays import column
 
 SHARD = 10_000  # rows, as img2dataset writes them
 _NOTED = "planted"
 _NONE = "none"
 _SOME = 50
-_DIGESTS = ("sha256", "pixel_sha256", "pdq")
 
 
 def hash_only() -> bool:
@@ -158,10 +159,7 @@ def fingerprint_rows(schema: pa.Schema, shard_id: int, rows: Numbers, pictures: 
     """
     count = len(rows)
     columns: dict[str, object] = {name: pa.nulls(count, schema.field(name).type) for name in schema.names}
-    columns |= {
-        name: scale_inputs.digest_column(scale_inputs.digests(pictures, name), schema.field(name).type)
-        for name in _DIGESTS
-    }
+    columns |= {name: column(scale_inputs.digests(pictures, name)) for name in DIGESTS}
     columns |= {
         "sample_id": (shard_id << ROW_BITS) + rows,
         "shard_id": np.full(count, shard_id),

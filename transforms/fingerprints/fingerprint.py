@@ -53,6 +53,7 @@ class Fingerprint:
         return {name: getattr(self, name) for name in STORED}
 
 
+DIGESTS = ("sha256", "pixel_sha256", "pdq")
 STORED = ("status", "failure", "note", "sha256", "pixel_sha256", "pdq", "pdq_quality", "width", "height")
 
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.fingerprints.fingerprint import OK
-from transforms.hashing.digest_arrays import BYTES, PickedDigests, of_hex
+from transforms.hashing.digest_arrays import BYTES, PickedDigests
+from transforms.hashing.digest_arrays import rows as rows_of
 from transforms.hashing.digest_tables import count_leaders, firsts, leaders, require_few
 from transforms.storage.scratch import ScratchFile
 
@@ -164,7 +165,7 @@ def _arrays(batch: pa.RecordBatch) -> tuple[np.ndarray, ...]:
         ids.to_numpy(),
         np.asarray(status.to_numpy(zero_copy_only=False) == OK, np.bool_),
         -width.to_numpy().astype(np.int64) * height.to_numpy(),
-        *map(of_hex, (pdq, files, pixels)),
+        *map(rows_of, (pdq, files, pixels)),
     )
 
 

@@ -23,6 +23,7 @@ from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints import row_matching
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import (
+    DIGESTS,
     FAILED,
     LOW_QUALITY,
     OK,
@@ -256,7 +257,7 @@ class _Known:
         if table is not None:
             complete = zip(*(table[name].is_valid().to_pylist() for name in ("sha256", *kinds)), strict=True)
             digests = table["sha256"].to_pylist()
-            self._place = {digests[n]: n for n, there in enumerate(complete) if all(there)}
+            self._place = {digests[n].hex(): n for n, there in enumerate(complete) if all(there)}
 
     def of(self, data: bytes) -> tuple[Fingerprint, dict[str, Any]] | None:
         """Return the fingerprint of these bytes and their vectors, or None if they are unknown."""
@@ -265,7 +266,8 @@ class _Known:
         if self._older and may_show_more(data):
             return None
         row = self._table.slice(place, 1)
-        print_ = Fingerprint(**{name: row[name][0].as_py() for name in STORED})
+        [stored] = row.select(STORED).to_pylist()
+        print_ = Fingerprint(**stored | {name: stored[name].hex() for name in DIGESTS})
         return print_, {kind: row[kind].combine_chunks().flatten().to_numpy() for kind in self._kinds}
 
 
@@ -309,4 +311,6 @@ def _rows(done: Sequence[_Done], kinds: Sequence[str]) -> Batch:
 def _image_row(picture: _Picture) -> dict[str, object]:
     member = picture.member
     where = {"key": member.key, "member": member.name, "member_offset": member.offset, "member_size": member.size}
-    return {"sample_id": picture.sample_id, **where, **picture.print_.row()}
+    hashed = picture.print_.row()
+    as_bytes = {name: bytes.fromhex(str(hashed[name])) if hashed[name] else None for name in DIGESTS}
+    return {"sample_id": picture.sample_id, **where, **hashed, **as_bytes}

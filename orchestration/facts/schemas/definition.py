@@ -28,6 +28,8 @@ PRINT = {
     "width": pa.int32(),
     "height": pa.int32(),
 }
+DIGESTS = {"sha256": DIGEST, "pixel_sha256": DIGEST, "pdq": DIGEST}
+"""Those columns of `PRINT` that tables of training rows hold as bytes."""
 COMPARED = {"picture_a": pa.string(), "picture_b": pa.string()}  # by the SHA-256 of their pixels
 COMPARISON = {
     "recipe": pa.string(),

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import BOX, PRINT, SHARD_OF_SAMPLE, VECTOR, TableDefinition
+from orchestration.facts.schemas.definition import BOX, DIGESTS, PRINT, SHARD_OF_SAMPLE, VECTOR, TableDefinition
 
 _MEMBER = {
     "shard_id": pa.int64(),
@@ -41,7 +41,7 @@ TABLES = (
         "image_fingerprints",
         row="a training row that has a picture",
         key={"sample_id": pa.uint64()},
-        columns={**_MEMBER, **PRINT},
+        columns={**_MEMBER, **PRINT, **DIGESTS},
         shard_of=SHARD_OF_SAMPLE,
         noted_in=("fingerprinted_shards", "fingerprint = 'hashes'"),
     ),
@@ -49,7 +49,7 @@ TABLES = (
         "redownload_fingerprints",
         row="a training row that has a picture in the second dump",
         key={"sample_id": pa.uint64()},
-        columns={**_MEMBER, **PRINT},
+        columns={**_MEMBER, **PRINT, **DIGESTS},
         noted_in=("fingerprinted_shards", "fingerprint = 'redownload'"),
     ),
     TableDefinition(

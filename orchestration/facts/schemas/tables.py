@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance
-from orchestration.facts.schemas.definition import VECTOR
+from orchestration.facts.schemas.definition import DIGEST, VECTOR
 
 TABLES = {
     definition.name: definition
@@ -65,7 +65,7 @@ def current_schema(name: str, stored: pa.Schema) -> pa.Schema:
 
 
 def incompatible(stored: pa.Schema, current: pa.Schema) -> str:
-    """Return why adding and dropping columns cannot bring a stored table up to date. Empty if they can.
+    """Return why a stored table cannot be brought up to date with its rows. Empty if it can.
 
     Args:
         stored: The schema on the disk.
@@ -73,8 +73,21 @@ def incompatible(stored: pa.Schema, current: pa.Schema) -> str:
     """
     if keys(stored) != keys(current):
         return f"key ({', '.join(keys(stored))} rather than {', '.join(keys(current))})"
-    changed = [f.name for f in current if f.name in stored.names and stored.field(f.name).type != f.type]
+    texts = text_digests(stored, current)
+    both = (field for field in current if field.name in stored.names)
+    changed = [f.name for f in both if f.name not in texts and stored.field(f.name).type != f.type]
     return f"type of {', '.join(changed)}" if changed else ""
+
+
+def text_digests(stored: pa.Schema, current: pa.Schema) -> list[str]:
+    """Return the columns of digests that a stored table holds in hexadecimal, as older releases did.
+
+    Args:
+        stored: The schema on the disk.
+        current: The schema of this release.
+    """
+    both = (field for field in current if field.name in stored.names)
+    return [f.name for f in both if f.type == DIGEST and pa.types.is_string(stored.field(f.name).type)]
 
 
 def last_of_each_key(rows: pa.Table, names: Sequence[str]) -> pa.Table:

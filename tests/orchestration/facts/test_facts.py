@@ -227,6 +227,34 @@ def test_rows_from_before_a_column_came_survive_compaction(facts: Facts) -> None
     }
 
 
+def test_digests_that_were_text_become_bytes_in_one_commit_and_earlier_versions_stay_readable(facts: Facts) -> None:
+    table, names = facts["image_fingerprints"], ("sha256", "pixel_sha256", "pdq")
+    schema = pa.schema([field.with_type(pa.string()) if field.name in names else field for field in table.schema])
+    schema = schema.remove(schema.get_field_index("member_size"))
+    blank = dict.fromkeys(schema.names)
+    digests = [{name: f"{10 * sample + at:064x}" for at, name in enumerate(names)} for sample in (1, 2)]
+    rows = [blank | {"sample_id": at + 1, "status": "ok"} | digest for at, digest in enumerate(digests)]
+    rows.append(blank | {"sample_id": 3, "status": "failed"})
+    older(facts, table.name, pa.Table.from_pylist(rows, schema))
+    wanted = [{name: bytes.fromhex(text) for name, text in digest.items()} for digest in digests]
+    wanted.append(dict.fromkeys(names))
+
+    assert table.read(names).to_pylist() == wanted
+    assert table.read(["pdq"], "status = 'failed'").to_pylist() == [{"pdq": None}]
+    columns = [*names, "member_size"]
+    read = table.reader(1, columns, "sample_id > 1").read_all()
+    assert read.to_pylist() == [row | {"member_size": None} for row in wanted[1:]]
+    assert read.schema.field("pdq").type == table.schema.field("pdq").type
+    with pytest.raises(OlderTable):
+        table.append(table.schema.empty_table().to_batches() or [pa.RecordBatch.from_pylist([], table.schema)])
+
+    assert table.migrate() is Change.EVOLVED
+    assert (table.version, table.dataset().schema.names) == (2, table.schema.names)
+    assert table.dataset().to_table(columns=list(names)).to_pylist() == wanted
+    assert table.reader(1, columns).read_all() == table.reader(2, columns).read_all()
+    assert table.migrate() is Change.NONE
+
+
 def test_a_table_with_another_key_starts_anew(facts: Facts) -> None:
     table = facts["fingerprinted_shards"]
     key = table.schema.field("shard_id")

@@ -29,7 +29,7 @@ def index(tmp_path: Path) -> PictureIndex:
     rows = [
         empty
         | {"sample_id": i, "status": "ok", "width": 2, "height": 2}
-        | {"sha256": f"{i:064x}", "pixel_sha256": digest(p), "pdq": f"{p:064x}"}
+        | {"sha256": i.to_bytes(32), "pixel_sha256": bytes.fromhex(digest(p)), "pdq": p.to_bytes(32)}
         for i, p in SHOWN.items()
     ]
     rows.append(empty | {"sample_id": 5, "status": "failed"})

@@ -23,8 +23,8 @@ def scored(folder: Path, stored: np.ndarray) -> pa.Table:
     facts, columns = Facts(folder), dict.fromkeys(SCHEMAS["image_fingerprints"].names)
     rows = [
         columns
-        | {"sample_id": at, "status": "ok", "width": 2, "height": 2, "pdq": f"{at:064x}"}
-        | {"sha256": f"{at:064x}", "pixel_sha256": f"{at * 7919 % 65_536:064x}"}
+        | {"sample_id": at, "status": "ok", "width": 2, "height": 2, "pdq": at.to_bytes(32)}
+        | {"sha256": at.to_bytes(32), "pixel_sha256": (at * 7919 % 65_536).to_bytes(32)}
         for at in range(_COUNT)
     ]
     facts["image_fingerprints"].upsert(pa.Table.from_pylist(rows, SCHEMAS["image_fingerprints"]))

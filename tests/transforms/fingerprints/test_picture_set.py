@@ -11,17 +11,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.benchmarks.scale_inputs import digest_column
 from transforms.fingerprints import picture_set
 from transforms.fingerprints.picture_set import COLUMNS, Pictures
 from transforms.hashing import digest_tables
+from transforms.hashing.digest_arrays import column
 from transforms.storage.scratch import ScratchFile
 
 PLENTY = 10**9
 
 
 def batch(ids: np.ndarray, digests: dict[str, np.ndarray], ok: np.ndarray, width: np.ndarray) -> pa.RecordBatch:
-    columns = {name: digest_column(values, pa.string()) for name, values in digests.items()}
+    columns = {name: column(values) for name, values in digests.items()}
     columns |= {"sample_id": pa.array(ids.astype(np.uint64)), "status": pa.array(np.where(ok, "ok", "low_quality"))}
     columns |= {"width": pa.array(width, pa.int32()), "height": pa.array(np.full(len(ids), 3, np.int32))}
     return pa.RecordBatch.from_arrays([columns[name] for name in COLUMNS], COLUMNS)
