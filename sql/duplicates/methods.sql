@@ -65,7 +65,7 @@ equal as (
 ),
 
 failed as (
-    select 'embedding' as method, count(*) as pairs, any_value(failure) as failure
+    select 'embedding' as method, count(*) as pairs, min(failure) as failure
     from duplicates.pairs
     where failure is not null
 )
