@@ -17,7 +17,8 @@ from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest, sec
 from transforms import encoders
 from transforms.encoders import Encoder, OpenClip, Prepared
 from transforms.fingerprints.ahead import WorkPace, work_ahead
-from transforms.fingerprints.fingerprint import Fingerprint, embed_distinct, fingerprint
+from transforms.fingerprints.embeddings import embed_distinct
+from transforms.fingerprints.fingerprint import Fingerprint, fingerprint
 
 _SSCD, _CLIP, _GPU = 150, 64, 8192  # pictures
 _PACE = WorkPace(batch=64, workers=2)  # as `limits.batch` has it; the session alone is as fast on 32 as on 64

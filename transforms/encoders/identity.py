@@ -46,7 +46,10 @@ class EncoderId:
 
 
 class Encoder(Protocol):
-    """Anything that turns pictures into unit vectors."""
+    """Anything that turns pictures into unit vectors.
+
+    One whose `prepare` is a `Scaling` has it as its attribute `scaling` too: pictures are scaled where they are decoded.
+    """
 
     id: EncoderId
 
