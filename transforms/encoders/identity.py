@@ -48,7 +48,8 @@ class EncoderId:
 class Encoder(Protocol):
     """Anything that turns pictures into unit vectors.
 
-    One whose `prepare` is a `Scaling` has it as its attribute `scaling` too: pictures are scaled where they are decoded.
+    One whose `prepare` is a `Scaling` may have it as its attribute `scaling`: pictures are then scaled where they are
+    decoded.
     """
 
     id: EncoderId
