@@ -176,7 +176,7 @@ class Warehouse:
         if not isinstance(image, str | Path | bytes) and np.ndim(image) == 1:
             return np.asarray(image, np.float32)
         from transforms import encoders
-        from transforms.fingerprints import fingerprint
+        from transforms.fingerprints import embeddings
 
         name = self._settings.encoders.by_purpose.get("copy")
         if name is None:
@@ -188,7 +188,7 @@ class Warehouse:
                 f"the settings name {encoder.id}, the warehouse holds vectors of {', '.join(stored) or 'none'}; "
                 "open it by its raisonne.toml"
             )
-        return fingerprint.embed(encoder, [self._pixels(image)])[0]
+        return embeddings.embed(encoder, [self._pixels(image)])[0]
 
     def _pixels(self, image: Image | Vector) -> Pixels:
         if isinstance(image, str | Path | bytes):

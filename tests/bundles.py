@@ -10,7 +10,7 @@ import pyarrow as pa
 from PIL import Image
 
 from transforms.encoders import EncoderId, Prepared, Vectors
-from transforms.fingerprints.fingerprint import embed
+from transforms.fingerprints.embeddings import embed
 from transforms.guard import Policy
 from transforms.guard.bundle_writer import new_bundle
 from transforms.guard.cluster_table import CLUSTER_SCHEMA

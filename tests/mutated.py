@@ -117,6 +117,12 @@ def _pictures(kind: str) -> tuple[bytes, ...]:
     return tuple(made)
 
 
+def huge() -> list[bytes]:
+    """Return some small files that would take gigabytes."""
+    draw = random.Random(5)  # noqa: S311 -- a stream that comes back
+    return [_bomb(draw) for _ in range(5)]
+
+
 def _bomb(draw: random.Random) -> bytes:
     """Return a PNG with a text that inflates to a gigabyte, or of more pixels than there is memory."""
     chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # noqa: E731

@@ -19,7 +19,7 @@ from transforms.catalog.byte_limits import LISTED
 from transforms.dumps.dump import open_dump
 from transforms.dumps.members import ArchiveError
 from transforms.encoders import EncoderUnavailable
-from transforms.fingerprints import fingerprint
+from transforms.fingerprints import embeddings
 
 PAGE = (ROOT / "docs" / "how-to" / "plug-ins.md").read_text(encoding="utf-8")
 _LINES = 20
@@ -72,7 +72,7 @@ def _offered(
 def test_an_encoder_is_found(installed: Path) -> None:
     encoder = encoders.load("tiny:16")
     assert (encoder.id.dimension, encoders.load("tiny").id.dimension) == (768, 192)
-    [same, other] = fingerprint.embed(encoder, [np.asarray(picture(0))] * 2)
+    [same, other] = embeddings.embed(encoder, [np.asarray(picture(0))] * 2)
     assert (same == other).all() and same @ other == pytest.approx(1)
     with pytest.raises(EncoderUnavailable, match=r"no encoder is called 'huge'; .* or tiny$"):
         encoders.load("huge")
@@ -169,7 +169,7 @@ def test_vectors_that_nothing_can_be_compared_with_are_refused(
 ) -> None:
     _offered(tmp_path, monkeypatch, plug_ins.ENCODERS, "odd", _WRONG.format(returned))
     with pytest.raises(plug_ins.PlugInError, match=f"plug-in 'odd' of odd_0 2 .* is broken: embed returned .*{reason}"):
-        fingerprint.embed(encoders.load("odd"), [np.asarray(picture(0))])
+        embeddings.embed(encoders.load("odd"), [np.asarray(picture(0))])
 
 
 def test_what_an_encoder_says_of_its_weights_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import batched
+from functools import partial
+from itertools import batched, chain
 
 import pyarrow as pa
 
@@ -24,7 +25,9 @@ from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps.members import ArchiveError
 from transforms.encoders import Encoder, Prepared
 from transforms.fingerprints.ahead import WorkPace, work_ahead
-from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules, fingerprint, vector_column
+from transforms.fingerprints.embeddings import vector_column
+from transforms.fingerprints.feed import Feed
+from transforms.fingerprints.fingerprint import FAILED, Fingerprint
 from transforms.fingerprints.views import View
 from transforms.generations import addresses, sources
 from transforms.generations.descriptions import description
@@ -198,8 +201,10 @@ class GenerationFingerprinter:
         if encoder:
             embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
             embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
-        readings = work_ahead(lambda each: _read(*each, self.makers.rules, encoder, self.views), opened, self.pace)
-        readings = track(readings, "fingerprinting generations", len(due))
+        feed = Feed(self.makers.rules, {COPY: encoder} if encoder else {}, self.views, dihedral=True, expected=len(due))
+        pace = replace(self.pace, batch=max(1, self.pace.batch // 4)).by(feed.files)  # each has many views
+        read = chain.from_iterable(work_ahead(partial(_read, feed), batched(opened, feed.files), pace))
+        readings = track(read, "fingerprinting generations", len(due))
         failed = 0
         for batch in batched(readings, max(1, self.pace.batch // 4)):
             rows = [each.row() | {"encoder": identity, "recipe": self._recipe(each.found)} for each in batch]
@@ -294,18 +299,33 @@ def _bytes(found: FoundGeneration, data: bytes | Exception | None) -> bytes | No
     return data if isinstance(data, bytes) else None
 
 
-def _read(
-    found: FoundGeneration, data: bytes | Exception | None, rules: Rules, encoder: Encoder | None, views: Sequence[View]
-) -> _Reading:
+def _read(feed: Feed, some: Sequence[tuple[FoundGeneration, bytes | Exception | None]]) -> list[_Reading]:
+    read = [_opened(found, data) for found, data in some]
+    fed = iter(feed([data for data in read if isinstance(data, bytes)]))
+    readings = []
+    for (found, _), data in zip(some, read, strict=True):
+        if isinstance(data, bytes):
+            picture = next(fed)
+            readings.append(_Reading(found, description(found, data), picture.print_, picture.inputs.get(COPY, ())))
+        else:
+            readings.append(_Reading(found, description(found, b""), Fingerprint(FAILED, data.reason)))
+    return readings
+
+
+def _opened(found: FoundGeneration, data: bytes | Exception | None) -> "bytes | _Unread":
+    """Return the bytes of a generation, or why there are none."""
+    if found.refusal is not None:
+        return _Unread(found.refusal)
     try:
-        if found.refusal is not None:
-            return _Reading(found, description(found, b""), Fingerprint(FAILED, found.refusal))
         if isinstance(data, Exception):
             raise data
-        data = addresses.read_location(found.location) if data is None else data
-        print_, picture = fingerprint(data, rules, dihedral=True)
+        return addresses.read_location(found.location) if data is None else data
     except (OSError, ArchiveError) as error:
-        why = f"cannot be opened: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        return _Reading(found, description(found, b""), Fingerprint(FAILED, why))
-    prepared = [] if picture is None or encoder is None else [encoder.prepare(view.cut(picture)) for view in views]
-    return _Reading(found, description(found, data), print_, prepared)
+        return _Unread(f"cannot be opened: {error.strerror or error}" if isinstance(error, OSError) else str(error))
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """Why a generation has no bytes."""
+
+    reason: str

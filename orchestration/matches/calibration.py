@@ -24,8 +24,9 @@ from orchestration.progress import say, track
 from orchestration.settings.sections import Compute
 from transforms import pictures
 from transforms.encoders import Encoder, Vectors
-from transforms.fingerprints import fingerprint
-from transforms.fingerprints.fingerprint import Rules, vector_column
+from transforms.fingerprints import embeddings
+from transforms.fingerprints.embeddings import vector_column
+from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View
 from transforms.hashing import hashes
 from transforms.hashing.digest_tables import Lookup
@@ -310,7 +311,7 @@ def embed_views(
             continue
         parts += [view.cut(pixels) for view in views]
     loaded = encoder.load()
-    vectors = fingerprint.embed(loaded, parts) if parts else np.empty((0, loaded.id.dimension), np.float32)
+    vectors = embeddings.embed(loaded, parts) if parts else np.empty((0, loaded.id.dimension), np.float32)
     return EmbeddedViews(failures, vectors)
 
 

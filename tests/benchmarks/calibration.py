@@ -18,7 +18,7 @@ from tests.benchmarks.figures import Figure, Measured, NotMeasured, say
 from tests.benchmarks.labelled import PHOTOS
 from transforms import encoders
 from transforms.encoders import Vectors
-from transforms.fingerprints.fingerprint import embed
+from transforms.fingerprints.embeddings import embed
 from transforms.fingerprints.views import VIEWS
 from transforms.matches import null_distribution, search
 from transforms.matches.edits import EDITS

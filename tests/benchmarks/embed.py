@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections import deque
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.data import RULES, originals
+from tests.benchmarks.feed import bare as steps
+from tests.benchmarks.feed import pipeline
 from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest, seconds
 from transforms import encoders
 from transforms.encoders import Encoder, OpenClip, Prepared
-from transforms.fingerprints.ahead import WorkPace, work_ahead
-from transforms.fingerprints.fingerprint import Fingerprint, embed_distinct, fingerprint
+from transforms.fingerprints.ahead import WorkPace
+from transforms.fingerprints.fingerprint import Fingerprint, fingerprint
 
 _SSCD, _CLIP, _GPU = 150, 64, 8192  # pictures
 _PACE = WorkPace(batch=64, workers=2)  # as `limits.batch` has it; the session alone is as fast on 32 as on 64
@@ -30,28 +32,17 @@ def _look(encoder: Encoder, data: bytes) -> tuple[Fingerprint, Prepared]:
     return print_, encoder.prepare(picture)
 
 
-def _pipeline(encoder: Encoder, files: Sequence[bytes], pace: WorkPace) -> None:
-    """Do what fingerprinting a shard does between reading bytes and writing rows."""
-
-    def embedded(batch: Sequence[tuple[Fingerprint, Prepared]]) -> None:
-        # numbered, because the GPU's figures repeat pictures and each of them is to be computed
-        embed_distinct(encoder, [f"{i} {p.pixel_sha256}" for i, (p, _) in enumerate(batch)], [p for _, p in batch])
-
-    looked = work_ahead(partial(_look, encoder), files, pace)
-    deque(work_ahead(embedded, batched(looked, pace.batch), WorkPace(batch=1, workers=1)), maxlen=0)
-
-
 def _efficiency(
     encoder: Encoder, bare: Callable[[Any], object], batches: Sequence[Any], files: list[bytes], pace: WorkPace
 ) -> Measured:
     """Return the pipeline's images/s over those of `bare` on prepared batches of the same pictures."""
     ready = [encoder.prepare(picture) for data in files if (picture := fingerprint(data, RULES)[1]) is not None]
-    for warm in (lambda: bare(batches[0]), lambda: encoder.embed(ready[: pace.batch])):
+    for warm in (lambda: bare(batches[0]), lambda: pipeline({"copy": encoder}, files, pace)):
         warm()
-    looking = seconds(lambda: [_look(encoder, data) for data in files])
+    looking = seconds(lambda: steps([encoder.scaling], files), clock=time.process_time)
     best = fastest(
         {
-            "pipeline": lambda: _pipeline(encoder, files, pace),
+            "pipeline": lambda: pipeline({"copy": encoder}, files, pace),
             "from prepared pictures": lambda: [encoder.embed(batch) for batch in batched(ready, pace.batch)],
             "bare": lambda: [bare(batch) for batch in batches],
         },
@@ -144,10 +135,10 @@ def _on_gpu(model: str) -> Measured:
             for _ in range(_GPU // pace.batch):
                 encoder.embed(ready)
 
-        forward(), encoder.embed(ready)
+        forward(), encoder.embed(ready), pipeline({"copy": encoder}, files[: pace.batch], pace)
         best = fastest(
             {
-                "pipeline": lambda: _pipeline(encoder, files, pace),
+                "pipeline": lambda: pipeline({"copy": encoder}, files, pace),
                 "from prepared pictures": from_prepared,
                 "own forward pass": forward,
             },

@@ -9,6 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from transforms.pictures.confined.pool import POOL
 
 FULL = os.environ.get("RAISONNE_BENCH_FULL") == "1"
 """Whether the sizes that take minutes are measured too."""
@@ -71,6 +74,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def processors_s() -> float:
+    """Return the seconds of processors that this process and those that decode for it have used."""
+    own = time.process_time()
+    return own + sum(
+        int(Path(f"/proc/{each.pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9 for each in POOL.all
+    )
+
+
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Return how long `work` takes."""
     start = clock()
@@ -84,7 +95,7 @@ def fastest(
     """Return the least seconds of each peer over some rounds, the peers taking turns in each.
 
     What else runs on the machine only ever adds time, so the least is the fairest; taking turns spreads it evenly.
-    clock: `time.process_time` for work of one core, which then does not count waiting for the core.
+    clock: `processors_s` for work whose waiting does not count; no process may start or end meanwhile.
     """
     best = dict.fromkeys(peers, float("inf"))
     for _ in range(rounds):

@@ -6,10 +6,10 @@ RAISONNE_BENCH_PHOTOS names a folder of JPEGs to measure speed on in place of th
 import hashlib
 import io
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from functools import cache
+from itertools import batched
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,16 @@ import pdqhash
 from PIL import Image
 
 from tests.benchmarks.data import ROOT, RULES, originals
-from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest
+from tests.benchmarks.figures import Figure, Measured, NotMeasured, fastest, processors_s
+from transforms.fingerprints import feed
 from transforms.fingerprints.ahead import WorkPace, work_ahead
+from transforms.fingerprints.feed import Feed
 from transforms.fingerprints.fingerprint import fingerprint
 from transforms.hashing.hashes import from_hex
 
 # Of the pictures measured: pixels on the long side, and JPEG quality.
 _SIDE, _JPEG_QUALITY = 500, 85
+_BLOCK = bytes(2 << 20)
 _QUALITY = 80  # of a PDQ hash, from which the reference states its rule
 # The values that ThreatExchange publishes for the pictures in its folder pdq/data.
 _REFERENCE = {
@@ -46,7 +49,7 @@ _REFERENCE = {
 
 
 @cache
-def _photos() -> list[bytes]:
+def photos() -> list[bytes]:
     """Return up to 150 JPEGs: those of RAISONNE_BENCH_PHOTOS as they lie, or else the sample's, scaled."""
     folder = os.environ.get("RAISONNE_BENCH_PHOTOS")
     if folder:
@@ -71,7 +74,7 @@ def _plain(data: bytes) -> None:
         pdqhash.compute(np.asarray(image.convert("RGB")))
 
 
-def _settle() -> None:
+def settle() -> None:
     """Bring the C library's allocator into the state of a long run, for both peers.
 
     glibc maps a large block anew, and the kernel clears it, each time until one of that size has been freed; then it
@@ -82,16 +85,15 @@ def _settle() -> None:
 
 
 def _ratio() -> Measured:
-    files = _photos()
-    _settle()
-    best = fastest(
-        {
-            "ours": lambda: [fingerprint(data, RULES) for data in files],
-            "Pillow + pdqhash": lambda: [_plain(data) for data in files],
-        },
-        rounds=9,
-        clock=time.process_time,
-    )
+    files = photos()
+    settle()
+    ours_at_once = Feed(RULES, {}, expected=feed.WORTH)
+    peers: dict[str, Callable[[], object]] = {
+        "ours": lambda: [ours_at_once(some) for some in batched(files, ours_at_once.files)],
+        "Pillow + pdqhash": lambda: [_plain(data) for data in files],
+    }
+    peers["ours"]()  # a process is there from now on
+    best = fastest(peers, rounds=9, clock=processors_s)
     ours, plain = best.values()
     return Measured(
         plain / ours,
@@ -119,27 +121,36 @@ def _conformance() -> Measured:
 
 
 def _two_workers() -> Measured:
-    files = _photos()[:60]  # short rounds, and many: both cores are rarely free for long on a shared machine
-    block = bytes(2 << 20)  # of SHA-256 as much work as a picture; it needs no lock and no memory
-    _settle()
+    files = photos()[:64]  # short rounds, and many: both cores are rarely free for long on a shared machine
+    settle()
+    ours = Feed(RULES, {}, expected=feed.WORTH)
 
-    def run(work: Callable[[bytes], object], items: list[bytes], workers: int) -> None:
-        deque(work_ahead(work, items, WorkPace(batch=64, workers=workers)), maxlen=0)
+    def run(workers: int) -> None:
+        pace = WorkPace(batch=64, workers=workers).by(ours.files)
+        deque(work_ahead(ours, batched(files, ours.files), pace), maxlen=0)
 
-    def ours(data: bytes) -> object:
-        return fingerprint(data, RULES)
-
+    run(2)
     best = fastest(
         {
-            "one worker": lambda: run(ours, files, 1),
-            "two workers": lambda: run(ours, files, 2),
-            "SHA-256, one worker": lambda: run(_digest, [block] * len(files), 1),
-            "SHA-256, two workers": lambda: run(_digest, [block] * len(files), 2),
+            "one worker": lambda: run(1),
+            "two workers": lambda: run(2),
+            "SHA-256, one worker": lambda: sha256_of_blocks(1, len(files)),
+            "SHA-256, two workers": lambda: sha256_of_blocks(2, len(files)),
         },
         rounds=40,
     )
     one, two, hashed, hashed_by_two = best.values()
     return Measured(one / two, {"sha256_alone": hashed / hashed_by_two, "images_per_s": len(files) / two})
+
+
+def sha256_of_blocks(threads: int, count: int) -> None:
+    """Hash blocks, each as much work as a picture, which takes neither a lock nor memory: what a machine can gain.
+
+    Args:
+        threads: At once.
+        count: Blocks.
+    """
+    deque(work_ahead(_digest, [_BLOCK] * count, WorkPace(batch=64, workers=threads)), maxlen=0)
 
 
 def _digest(block: bytes) -> str:

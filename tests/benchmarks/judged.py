@@ -25,7 +25,7 @@ from transforms.alignment.keypoints import Features, features
 from transforms.alignment.policy import PixelLimits
 from transforms.encoders import Prepared, Vectors
 from transforms.fingerprints.distinct_pictures import DistinctPictures
-from transforms.fingerprints.fingerprint import embed
+from transforms.fingerprints.embeddings import embed
 from transforms.fingerprints.views import VIEWS
 from transforms.hashing import hashes
 from transforms.hashing.hashes import from_hex

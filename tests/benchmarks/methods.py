@@ -30,7 +30,8 @@ from transforms.duplicates import pairs as duplicates
 from transforms.duplicates.components import Components, list_members
 from transforms.duplicates.pairs import DuplicateThresholds, NearPairs
 from transforms.encoders import Vectors
-from transforms.fingerprints.fingerprint import OK, Fingerprint, embed_distinct, fingerprint
+from transforms.fingerprints.embeddings import embed_distinct
+from transforms.fingerprints.fingerprint import OK, Fingerprint, fingerprint
 from transforms.fingerprints.picture_set import COLUMNS, Pictures, Positions
 from transforms.hashing.hashes import from_hex
 from transforms.joins.cosine import join

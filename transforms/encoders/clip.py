@@ -14,6 +14,7 @@ from transforms.encoders import clip_weights, torch_device
 from transforms.encoders.batches import Batches
 from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared, Vectors
 from transforms.pictures import Pixels
+from transforms.pictures.scaling import Scaling
 
 _CAPTION = 2_000  # characters; no model reads beyond some 77 tokens, and a word takes its length squared to tokenize
 
@@ -31,6 +32,7 @@ class OpenClip:
         self._model: Any = clip_weights.load(weights).eval().to(device)
         self._name = model
         self._steps, words, mean, std = _preprocessing(self._model)
+        self.scaling = _scaling(self._steps)
         self.id = EncoderId(
             f"open_clip {weights.name}", weights.sha256, words, weights.dimension, torch_device.precision(device)
         )
@@ -41,6 +43,8 @@ class OpenClip:
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder. Applies open_clip's own transform up to the conversion to floats."""
+        if self.scaling is not None:
+            return self.scaling(picture)
         image = Image.fromarray(picture)
         for step in self._steps:
             image = step(image)
@@ -80,6 +84,28 @@ def _preprocessing(model: Any) -> tuple[list[Any], str, Sequence[float], Sequenc
         normalize.mean,
         normalize.std,
     )
+
+
+def _scaling(steps: Sequence[Any]) -> Scaling | None:
+    """Return open_clip's steps on a PIL image as a scaling, or None for those that pad or choose sides otherwise."""
+    from open_clip.transform import CenterCrop, InterpolationMode, MaybeConvertMode, Resize
+
+    filters = {
+        InterpolationMode.BICUBIC: Image.Resampling.BICUBIC,
+        InterpolationMode.BILINEAR: Image.Resampling.BILINEAR,
+    }
+    resize, *others = steps
+    if type(resize) is not Resize or resize.max_size is not None or resize.interpolation not in filters:
+        return None
+    resample = filters[resize.interpolation]
+    match [type(each) for each in others]:
+        case [kind] if kind is MaybeConvertMode and not isinstance(resize.size, int):
+            height, width = resize.size
+            return Scaling(height, width, resample)
+        case [kind, other] if kind is CenterCrop and other is MaybeConvertMode and isinstance(resize.size, int):
+            side = resize.size
+            return Scaling(side, side, resample, crop=True) if tuple(others[0].size) == (side, side) else None
+    return None
 
 
 def _tokenizer(model: str) -> Any:  # noqa: ANN401

@@ -46,7 +46,11 @@ class EncoderId:
 
 
 class Encoder(Protocol):
-    """Anything that turns pictures into unit vectors."""
+    """Anything that turns pictures into unit vectors.
+
+    One whose `prepare` is a `Scaling` may have it as its attribute `scaling`: pictures are then scaled where they are
+    decoded.
+    """
 
     id: EncoderId
 

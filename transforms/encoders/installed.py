@@ -11,6 +11,7 @@ import numpy as np
 from transforms import plug_ins
 from transforms.encoders.identity import Encoder, EncoderId, EncoderUnavailable, Prepared, Vectors
 from transforms.pictures import Pixels
+from transforms.pictures.scaling import Scaling
 from transforms.plug_ins import PlugIn
 
 _OFF = 1e-2  # how far from 1 the norm of a vector may be: bfloat16 keeps 8 bits
@@ -46,6 +47,8 @@ class PlugInEncoder:
             raise plug_in.broken(f"{lacks} {plug_ins.PAGE}")
         self._plug_in, self._encoder = plug_in, encoder
         self.id: EncoderId = encoder.id  # type: ignore[attr-defined]
+        scaling = getattr(encoder, "scaling", None)
+        self.scaling: Scaling | None = scaling if isinstance(scaling, Scaling) else None
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""

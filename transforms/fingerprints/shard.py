@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import batched
+from itertools import batched, chain
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,9 @@ from transforms.dumps.members import ArchiveError, Member
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints import row_matching
 from transforms.fingerprints.ahead import WorkPace, work_ahead
-from transforms.fingerprints.fingerprint import (
-    DIGESTS,
-    FAILED,
-    LOW_QUALITY,
-    OK,
-    STORED,
-    Fingerprint,
-    Rules,
-    embed_distinct,
-    fingerprint,
-    vector_column,
-)
+from transforms.fingerprints.embeddings import embed_distinct, vector_column
+from transforms.fingerprints.feed import FedPicture, Feed
+from transforms.fingerprints.fingerprint import DIGESTS, FAILED, LOW_QUALITY, OK, STORED, Fingerprint, Rules
 from transforms.hashing.hashes import sha256
 from transforms.pictures import may_show_more
 from transforms.readable import count
@@ -166,7 +157,7 @@ class _Picture:
 def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Batch | Account]:
     """Yield the fingerprints of a dump's listed pictures in batches, and its account last.
 
-    Memory: the dump's listing, what `job.known` holds, two batches of pictures and their vectors.
+    Memory: the dump's listing, what `job.known` holds, two batches of pictures, or 16 a worker, and their vectors.
 
     Args:
         job: The shard.
@@ -225,9 +216,11 @@ def _batches(
     encoders: Mapping[str, Encoder],
     account: Account,
 ) -> Iterator[Batch]:
-    look = partial(_look, job.rules, encoders, _Known(job, list(encoders)))
-    # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
-    pictures = work_ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
+    feed = Feed(job.rules, encoders, expected=len(listed))
+    look = partial(_look, feed, _Known(job, list(encoders)))
+    # bytes are read here, in order; threads wait for the processes that decode; encoders run in a thread of their own
+    raw = batched((_read(dump, i, member) for i, member in listed), feed.files)
+    pictures = chain.from_iterable(work_ahead(look, raw, job.pace.by(feed.files)))
     embedded = work_ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
     for done in embedded:
         account.counts.update(picture.print_.status for picture, _ in done)
@@ -271,16 +264,21 @@ class _Known:
         return print_, {kind: row[kind].combine_chunks().flatten().to_numpy() for kind in self._kinds}
 
 
-def _look(rules: Rules, encoders: Mapping[str, Encoder], known: _Known, raw: _Raw) -> _Picture:
-    sample_id, member, data = raw
-    if member.refusal:
-        return _Picture(sample_id, member, Fingerprint(FAILED, member.refusal))
-    if (before := known.of(data)) is not None:
-        return _Picture(sample_id, member, before[0], vectors=before[1], reused=True)
-    print_, picture = fingerprint(data, rules)
-    if picture is None:
-        return _Picture(sample_id, member, print_)
-    return _Picture(sample_id, member, print_, {kind: encoder.prepare(picture) for kind, encoder in encoders.items()})
+def _look(feed: Feed, known: _Known, some: Sequence[_Raw]) -> list[_Picture]:
+    found: list[_Picture | None] = []
+    for sample_id, member, data in some:
+        if member.refusal:
+            found.append(_Picture(sample_id, member, Fingerprint(FAILED, member.refusal)))
+        elif (before := known.of(data)) is not None:
+            found.append(_Picture(sample_id, member, before[0], vectors=before[1], reused=True))
+        else:
+            found.append(None)
+    fed = iter(feed([data for (_, _, data), there in zip(some, found, strict=True) if there is None]))
+    return [there or _fed(*raw[:2], next(fed)) for raw, there in zip(some, found, strict=True)]
+
+
+def _fed(sample_id: int, member: Member, fed: FedPicture) -> _Picture:
+    return _Picture(sample_id, member, fed.print_, {kind: inputs[0] for kind, inputs in fed.inputs.items()})
 
 
 type _Done = tuple[_Picture, Mapping[str, Any]]

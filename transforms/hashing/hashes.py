@@ -67,6 +67,11 @@ def pdq_dihedral(picture: Pixels) -> npt.NDArray[np.uint8]:
     return np.stack([np.packbits(bits) for bits in variants])
 
 
+def load() -> None:
+    """Load what hashing needs, and compile it where it never was, so that other processes find it compiled."""
+    import transforms.hashing.pdq_scaling  # noqa: F401
+
+
 def from_hex(hashes: list[str]) -> npt.NDArray[np.uint8]:
     """Return hexadecimal PDQ hashes as uint8 of shape (n, 32)."""
     return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, PDQ_BYTES)

@@ -5,8 +5,10 @@ What does not: hashing, embedding, reading files.
 """
 
 from transforms.pictures.bounds import Bounds, DecodeError
+from transforms.pictures.confined.answers import OutOfMemoryError
 from transforms.pictures.confined.process import OutOfPatience
-from transforms.pictures.confined.requests import decode, look, renderings, start
+from transforms.pictures.confined.requests import decode, look, make, renderings, start
+from transforms.pictures.confined.works import DecoderWork, Made
 from transforms.pictures.formats import FORMATS, HEAD, PICTURE_ENDINGS, begins_as_picture
 from transforms.pictures.renderings import Look, Pixels, Renderings, may_show_more
 
@@ -16,13 +18,17 @@ __all__ = [
     "PICTURE_ENDINGS",
     "Bounds",
     "DecodeError",
+    "DecoderWork",
     "Look",
+    "Made",
+    "OutOfMemoryError",
     "OutOfPatience",
     "Pixels",
     "Renderings",
     "begins_as_picture",
     "decode",
     "look",
+    "make",
     "may_show_more",
     "renderings",
     "start",

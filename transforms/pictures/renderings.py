@@ -87,7 +87,7 @@ def decode(data: bytes, bounds: Bounds) -> Pixels:
     Raises:
         DecodeError: If it is refused or cannot be decoded.
     """
-    return decoded(data, bounds, lambda found: _picture(found.image))
+    return decoded(data, bounds, _picture)
 
 
 def look(data: bytes, bounds: Bounds) -> Look:
@@ -211,7 +211,10 @@ def _is_deep_grey(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def _picture(image: Image.Image, transparency: _Transparency | None = None) -> Pixels:
+def _picture(found: UprightImage, transparency: _Transparency | None = None) -> Pixels:
+    if found.pixels is not None:
+        return found.pixels
+    image = found.image
     if _is_deep_grey(image):
         return _pixels(image, _grey)
     transparency = transparency or _transparency(image)
@@ -223,7 +226,7 @@ def _picture(image: Image.Image, transparency: _Transparency | None = None) -> P
 
 def _look(data: bytes, found: UprightImage) -> Look:
     transparency = _transparency(found.image)
-    picture = _picture(found.image, transparency)
+    picture = _picture(found, transparency)
     identity = _identity(data, found, transparency)
     hidden = _hidden(found)  # asked last: it moves on to the second frame of some formats
     if hidden is not None:
@@ -237,7 +240,7 @@ def _renderings(data: bytes, found: UprightImage) -> Renderings:
     if image.mode in ("I", "F"):
         raise DecodeError(f"samples of 32 bits (mode {image.mode}), which have no white: convert it to 8 or 16 bits")
     transparency = _transparency(image)
-    pictures = [_picture(image, transparency)]
+    pictures = [_picture(found, transparency)]
     if transparency is not None:
         others = [ground for ground in ("white", "black", None) if ground != transparency.ground]
         pictures += [transparency.on(ground) for ground in others]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transforms.pictures.bounds import BeyondLimitsError, Bounds, DecodeError
+from transforms.pictures.confined.works import DecoderWork
 from transforms.pictures.decoder import NoPictureError
 from transforms.readable import legible
 
@@ -21,9 +22,6 @@ _TEXT = 2_000  # characters of a reason or a note
 _ERRORS = {each.__name__: each for each in (DecodeError, BeyondLimitsError, NoPictureError)}
 _OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
 _SHA256 = re.compile("[0-9a-f]{64}")
-_PICTURES = {"decode": 1, "look": 1, "renderings": 4}  # most of each work
-_TEXTS = {"decode": (), "look": ("identity", "note", "hidden"), "renderings": ("identity", "hidden")}
-_SWITCHES = {"decode": (), "look": ("covered",), "renderings": ()}
 
 
 class OutOfMemoryError(BeyondLimitsError):
@@ -36,20 +34,20 @@ class DecoderAnswer:
 
     Attributes:
         processor_s: Seconds of a processor that the process says it has used.
-        shapes: Height, width and channels of the pictures that it says it has written.
+        shapes: Of the arrays that it says it has written: of pictures, height, width and channels.
         rest: What else it made, by name.
         failure: Why there is no picture, or None.
         kind: The class of that reason.
     """
 
     processor_s: float
-    shapes: Sequence[tuple[int, int, int]] = ()
+    shapes: Sequence[tuple[int, ...]] = ()
     rest: Mapping[str, Any] = field(default_factory=dict)
     failure: str | None = None
     kind: str = ""
 
     @classmethod
-    def of(cls, message: bytes, work: str, bounds: Bounds) -> "DecoderAnswer":
+    def of(cls, message: bytes, work: DecoderWork, bounds: Bounds) -> "DecoderAnswer":
         """Read an answer. Raises ValueError if it is of another form, or RecursionError.
 
         Args:
@@ -58,19 +56,15 @@ class DecoderAnswer:
             bounds: The bounds of the picture.
         """
         said = _of(dict, json.loads(message))
-        processor_s = float(_of((int, float), said["processor_s"]))
-        if not math.isfinite(processor_s):
-            raise ValueError("the seconds are not finite")
+        processor_s = _seconds(said)
         if "failure" in said:
             return cls(processor_s, failure=_text(said["failure"]), kind=_of(str, said["kind"]))
-        shapes = [_shape(each, bounds) for each in _of(list, said["shapes"])]
-        if not 0 < len(shapes) <= _PICTURES[work]:
-            raise ValueError(f"{len(shapes)} pictures")
+        shapes = _shapes(_of(list, said["shapes"]), work, bounds)
         given = _of(dict, said.get("rest", {}))
-        rest: dict[str, Any] = {name: None if given[name] is None else _text(given[name]) for name in _TEXTS[work]}
+        rest: dict[str, Any] = {name: None if given[name] is None else _text(given[name]) for name in work.texts}
         if (identity := rest.get("identity")) is not None and not _SHA256.fullmatch(identity):
             raise ValueError("the identity is no SHA-256")
-        return cls(processor_s, shapes, rest | {name: _of(bool, given[name]) for name in _SWITCHES[work]})
+        return cls(processor_s, shapes, rest | {name: _of(bool, given[name]) for name in work.switches})
 
     def error(self, said: str, bounds: Bounds) -> DecodeError | None:
         """Return the failure that the answer states, or None.
@@ -87,6 +81,11 @@ class DecoderAnswer:
             needed = f"decoding needed more than {bounds.memory_limit} bytes"
             return OutOfMemoryError(told(needed, self.failure or said))
         return _ERRORS.get(self.kind, DecodeError)(told(self.failure, said))
+
+
+def seconds_used(message: bytes) -> float:
+    """Return the seconds of a processor that a message states. Raises as `DecoderAnswer.of`."""
+    return _seconds(_of(dict, json.loads(message)))
 
 
 def told(reason: str, said: str) -> str:
@@ -110,8 +109,22 @@ def _of[T](kind: type[T] | tuple[type[T], ...], value: Any) -> T:  # noqa: ANN40
     return value
 
 
+def _seconds(said: Mapping[str, Any]) -> float:
+    seconds = float(_of((int, float), said["processor_s"]))
+    if not math.isfinite(seconds):
+        raise ValueError("the seconds are not finite")
+    return seconds
+
+
 def _text(value: Any) -> str:  # noqa: ANN401 -- any value of JSON
     return legible(_of(str, value), _TEXT)
+
+
+def _shapes(given: Sequence[Any], work: DecoderWork, bounds: Bounds) -> list[tuple[int, ...]]:
+    sized, pictures = given[: len(work.sizes)], given[len(work.sizes) :]
+    if sized != [list(each) for each in work.sizes] or not work.pictures[0] <= len(pictures) <= work.pictures[1]:
+        raise ValueError(f"{len(given)} arrays, not of the sizes that were asked for")
+    return [*work.sizes, *(_shape(each, bounds) for each in pictures)]
 
 
 def _shape(value: Any, bounds: Bounds) -> tuple[int, int, int]:  # noqa: ANN401 -- any value of JSON

@@ -22,6 +22,7 @@ _VARIABLES = (
     "PYTHONHOME",
     "PYTHONDONTWRITEBYTECODE",
     "PYTHONPYCACHEPREFIX",
+    "NUMBA_CACHE_DIR",
 )
 # One thread: a process is for one picture. Memory of a picture stays for the next, else half of the time goes into
 # giving it back to the kernel and taking it again; of one larger than others it is given back.

@@ -11,16 +11,24 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from transforms.pictures.bounds import BeyondLimitsError, Bounds
-from transforms.pictures.confined import interpreter, worker
-from transforms.pictures.confined.answers import LONGEST, DecoderAnswer, OutOfMemoryError, got_no_memory, told
+from transforms.pictures.confined import interpreter, worker, works
+from transforms.pictures.confined.answers import (
+    LONGEST,
+    DecoderAnswer,
+    OutOfMemoryError,
+    got_no_memory,
+    seconds_used,
+    told,
+)
 from transforms.pictures.confined.interpreter import Interpreter
+from transforms.pictures.confined.works import DecoderWork
 from transforms.pictures.renderings import Pixels
 from transforms.readable import legible
 
@@ -52,20 +60,26 @@ class DecoderProcess:
         processor_s: Seconds of a processor that it had used when it last said so; 0 until it is there.
         sound: Whether it did its work, and may be asked again.
         began: When it was started, on the clock of `time.monotonic`.
+        modules: Those whose works it has loaded.
+        had_a_file: Whether it was handed a file, after which nothing vouches for it.
     """
 
     running: Interpreter = field(default_factory=lambda: interpreter.start())
     processor_s: float = 0.0
     sound: bool = False
     began: float = field(default_factory=time.monotonic)
+    modules: set[str] = field(default_factory=lambda: {works.__name__})
+    had_a_file: bool = False
 
     @property
     def pid(self) -> int:
         """The id of the process."""
         return self.running.popen.pid
 
-    def ask(self, work: str, data: bytes, bounds: Bounds, until: float | None) -> tuple[list[Pixels], dict[str, Any]]:
-        """Return the pictures and the rest that were made of a file.
+    def ask(
+        self, work: DecoderWork, data: bytes, bounds: Bounds, until: float | None
+    ) -> tuple[list[Pixels], dict[str, Any]]:
+        """Return the arrays and the rest that were made of a file.
 
         Args:
             work: What to make.
@@ -79,6 +93,9 @@ class DecoderProcess:
         """
         self.sound = False
         began = self._ready(until)
+        if work.module not in self.modules:
+            began = self._load(work.module)
+        self.had_a_file = True
         worker.write(self.running.shared, data, 0)
         answer = self._answer(work, len(data), bounds, until)
         self.processor_s, said = answer.processor_s, self._said()
@@ -102,19 +119,38 @@ class DecoderProcess:
                     self.sound = True  # it is only starting: the next caller finds it further on
                     raise OutOfPatience(_IMPATIENT)
                 raise RuntimeError(f"the process that decodes pictures did not start within {_STARTS_S:g} s")
-            try:
-                self.processor_s = json.loads(self.running.connection.recv_bytes())["processor_s"]
-            except (EOFError, OSError):
-                how = self._ended()
-                if self.running.popen.returncode < 0:  # by somebody else; what is missing here makes it exit
-                    raise DecoderDied(how) from None
-                raise RuntimeError(f"the process that decodes pictures cannot be started: {how}") from None
-            self._said()  # of no picture
+            self._begun("cannot be started")
         return self.processor_s
 
-    def _answer(self, work: str, size: int, bounds: Bounds, until: float | None) -> DecoderAnswer:
+    def _load(self, module: str) -> float:
+        """Have it load a module, and return the seconds of a processor that it has used."""
+        try:
+            self.running.connection.send_bytes(json.dumps({"module": module}).encode())
+            if not self.running.connection.poll(_STARTS_S):
+                self.running.end()
+        except ConnectionError:
+            pass  # it has ended, which is told below
+        self._begun(f"cannot load {module}")
+        self.modules.add(module)
+        return self.processor_s
+
+    def _begun(self, cannot: str) -> None:
+        """Read that it is ready for requests. Of one that has had a file, that may have been the file's doing."""
+        try:
+            self.processor_s = seconds_used(self.running.connection.recv_bytes(LONGEST))
+        except (EOFError, OSError):
+            how = self._ended()
+            if self.had_a_file or self.running.popen.returncode < 0:  # by somebody else; what is missing makes it exit
+                raise DecoderDied(how) from None
+            raise RuntimeError(f"the process that decodes pictures {cannot}: {how}") from None
+        except (ValueError, LookupError, RecursionError):
+            raise DecoderDied(_NO_ANSWER) from None
+        self._said()  # of no picture
+
+    def _answer(self, work: DecoderWork, size: int, bounds: Bounds, until: float | None) -> DecoderAnswer:
         """Send a request and wait for its answer."""
-        asked = {"work": work, "bytes": size, "bounds": asdict(bounds)}
+        asked: dict[str, Any] = {"module": work.module, "function": work.function, "details": work.details}
+        asked |= {"bytes": size, "bounds": vars(bounds)}
         try:
             self.running.connection.send_bytes(json.dumps(asked).encode())
             self._wait(bounds, until)
@@ -164,8 +200,8 @@ class DecoderProcess:
             return self.processor_s  # it has ended, which the connection says too
         return sum(map(int, stat.rpartition(")")[2].split()[11:13])) / _TICKS
 
-    def _pictures(self, shapes: Sequence[tuple[int, int, int]]) -> list[Pixels]:
-        """Return the pixels that the process has written."""
+    def _pictures(self, shapes: Sequence[tuple[int, ...]]) -> list[Pixels]:
+        """Return what the process has written."""
         pictures, place = [], 0
         for shape in shapes:
             picture = np.empty(shape, np.uint8)

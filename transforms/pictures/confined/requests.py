@@ -8,8 +8,10 @@ import time
 from typing import Any
 
 from transforms.pictures.bounds import Bounds, DecodeError
+from transforms.pictures.confined import works
 from transforms.pictures.confined.pool import POOL
 from transforms.pictures.confined.process import DecoderDied
+from transforms.pictures.confined.works import DecoderWork
 from transforms.pictures.renderings import Look, Pixels, Renderings
 
 
@@ -26,7 +28,7 @@ def decode(data: bytes, within: Bounds | int) -> Pixels:
     Raises:
         DecodeError: If it is refused, cannot be decoded, or ends its process.
     """
-    (picture,), _ = _ask("decode", data, Bounds.of(within))
+    (picture,), _ = make(works.DECODE, data, Bounds.of(within))
     return picture
 
 
@@ -40,7 +42,7 @@ def look(data: bytes, within: Bounds | int) -> Look:
     Raises:
         DecodeError: As `decode`.
     """
-    (picture,), rest = _ask("look", data, Bounds.of(within))
+    (picture,), rest = make(works.LOOK, data, Bounds.of(within))
     notes = [each for each in (rest.pop("note"), rest.pop("said")) if each]
     return Look(picture, note="; ".join(notes) or None, **rest)
 
@@ -60,15 +62,29 @@ def renderings(data: bytes, within: Bounds | int, patience_s: float | None = Non
         DecodeError: As `decode`, and for samples of 32 bits, which have no defined white.
         OutOfPatience: If it takes longer than that.
     """
-    pictures, rest = _ask("renderings", data, Bounds.of(within), patience_s)
+    pictures, rest = make(works.RENDER, data, Bounds.of(within), patience_s)
     del rest["said"]
     return Renderings(tuple(pictures), **rest)
 
 
-def _ask(
-    work: str, data: bytes, bounds: Bounds, patience_s: float | None = None
+def make(
+    work: DecoderWork, data: bytes, bounds: Bounds, patience_s: float | None = None
 ) -> tuple[list[Pixels], dict[str, Any]]:
-    """Have a process do a piece of work. One that dies is replaced once, in case something else killed it."""
+    """Have a process do a piece of work. One that dies is replaced once, in case something else killed it.
+
+    Args:
+        work: What to make of the file.
+        data: Its bytes.
+        bounds: What it may have and need.
+        patience_s: As of `renderings`.
+
+    Returns:
+        The arrays, and the rest by name, with `said`: what the decoder said of a picture that it made.
+
+    Raises:
+        DecodeError: If nothing was made.
+        OutOfPatience: If it takes longer than that.
+    """
     until = None if patience_s is None else time.monotonic() + patience_s
     for died_before in (False, True):
         with POOL.process() as process:

@@ -1,18 +1,19 @@
 """What runs in a process that decodes pictures of strangers. Only `confined/interpreter.py` starts it.
 
 What belongs here: the confinement that the process puts on itself, and answering requests. What does not: what is made
-of a picture (`pictures/renderings.py`), what becomes of a process that does not answer (`confined/process.py`).
+of a picture (`confined/works.py`), what becomes of a process that does not answer (`confined/process.py`).
 
 The process holds no secret: its environment is made for it, it opens no file but those of libraries, and it is handed
 bytes, not paths. It may have as much data beyond its own as a picture may need, counted by the kernel (RLIMIT_DATA),
 and a little more of a processor (RLIMIT_CPU), in case nobody is left to end it.
 """
 
+import importlib
 import json
 import os
 import resource
 import time
-from collections.abc import Buffer, Callable, Iterable
+from collections.abc import Buffer, Callable, Iterable, Mapping
 from math import ceil
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 from PIL import AvifImagePlugin, Image
 
 from transforms.pictures.bounds import Bounds, DecodeError
-from transforms.pictures.renderings import Look, Renderings, decode, look, renderings
+from transforms.pictures.confined import works
 
 _FILES = 64  # open at once: those of the confinement, and libraries while they are loaded
 _GRACE = 5  # seconds of a processor in which the other side ends what takes too long
@@ -40,6 +41,7 @@ def main(control: int, shared: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
     own, confined_by, until = _data_bytes(), None, 0.0
+    modules = {works.__name__: works}
     with Connection(control) as connection:
         connection.send_bytes(json.dumps({"processor_s": time.process_time()}).encode())
         while True:
@@ -47,10 +49,17 @@ def main(control: int, shared: int) -> None:
                 asked = json.loads(connection.recv_bytes())
             except EOFError:
                 return
+            module = asked["module"]
+            if module not in modules:
+                _release()
+                modules[module] = importlib.import_module(module)
+                own, confined_by = _data_bytes(), None
+                connection.send_bytes(json.dumps({"processor_s": time.process_time()}).encode())
+                continue
             bounds = Bounds(**asked["bounds"])
             if bounds != confined_by or time.process_time() > until:
                 confined_by, until = bounds, _confine(own, bounds)
-            answer = _answer(asked["work"], asked["bytes"], bounds, shared)
+            answer = _answer(getattr(modules[module], asked["function"]), asked, bounds, shared)
             connection.send_bytes(json.dumps(answer | {"processor_s": time.process_time()}).encode())
 
 
@@ -112,12 +121,20 @@ def _confine(own: int, bounds: Bounds) -> float:
     return until
 
 
-def _answer(work: str, size: int, bounds: Bounds, shared: int) -> dict[str, Any]:
-    """Decode the file, overwrite it with the pixels, and return the other results, or the reason for having none."""
+def _release() -> None:
+    """Lift the limits of pictures, to load a module: of these processes, none has gone over them."""
+    for limit in (resource.RLIMIT_DATA, resource.RLIMIT_CPU):
+        most = resource.getrlimit(limit)[1]
+        resource.setrlimit(limit, (most, most))
+
+
+def _answer(made: Callable[..., works.Made], asked: Mapping[str, Any], bounds: Bounds, shared: int) -> dict[str, Any]:
+    """Decode the file, overwrite it with what is made of it, and return the rest, or the reason for having none."""
     try:
-        data = bytearray(size)
+        data = bytearray(asked["bytes"])
         read(shared, data, 0)
-        return _MADE[work](bytes(data), bounds, shared)
+        arrays, rest = made(bytes(data), bounds, *([asked["details"]] if asked["details"] else []))
+        return {"shapes": _write(arrays, shared), "rest": dict(rest)}
     except (MemoryError, DecodeError) as error:
         return {"failure": str(error), "kind": type(error).__name__}
     except Exception as error:
@@ -132,32 +149,10 @@ def _where(error: Exception) -> str:
     return "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
 
 
-def _write(pictures: Iterable[np.ndarray], shared: int) -> list[tuple[int, ...]]:
-    """Write pixels into the shared file, one picture after the other, and return their shapes."""
+def _write(arrays: Iterable[np.ndarray], shared: int) -> list[tuple[int, ...]]:
+    """Write arrays into the shared file, one after the other, and return their shapes."""
     shapes, place = [], 0
-    for picture in pictures:
-        place = write(shared, np.ascontiguousarray(picture), place)
-        shapes.append(picture.shape)
+    for array in arrays:
+        place = write(shared, np.ascontiguousarray(array), place)
+        shapes.append(array.shape)
     return shapes
-
-
-def _decoded(data: bytes, bounds: Bounds, shared: int) -> dict[str, Any]:
-    return {"shapes": _write([decode(data, bounds)], shared)}
-
-
-def _looked(data: bytes, bounds: Bounds, shared: int) -> dict[str, Any]:
-    seen: Look = look(data, bounds)
-    rest = {"identity": seen.identity, "note": seen.note, "hidden": seen.hidden, "covered": seen.covered}
-    return {"shapes": _write([seen.picture], shared), "rest": rest}
-
-
-def _rendered(data: bytes, bounds: Bounds, shared: int) -> dict[str, Any]:
-    seen: Renderings = renderings(data, bounds)
-    return {"shapes": _write(seen.pictures, shared), "rest": {"identity": seen.identity, "hidden": seen.hidden}}
-
-
-_MADE: dict[str, Callable[[bytes, Bounds, int], dict[str, Any]]] = {
-    "decode": _decoded,
-    "look": _looked,
-    "renderings": _rendered,
-}
