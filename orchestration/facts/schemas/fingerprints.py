@@ -126,7 +126,7 @@ TABLES = (
 )
 MEANINGS = {
     "fingerprinted_shards": {
-        "fingerprint": "which fingerprint: hashes, copy, semantic or redownload; or rights, what files say of their use",
+        "fingerprint": "which fingerprint: hashes, copy, semantic or redownload; or rights, what files say of use",
         "recipe": "hash of the delivery and the maker; empty while the work is not done",
         "pictures": "pictures in the dump",
         "ok": "pictures with a fingerprint",
