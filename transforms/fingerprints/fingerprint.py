@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.hashing import hashes
-from transforms.pictures import Bounds, DecodeError, Pixels, look
+from transforms.pictures import Bounds, DecodeError, Pixels, RightsStatement, look
 
 OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
 
@@ -34,6 +34,7 @@ class Fingerprint:
         height: In pixels.
         dihedral: PDQ hashes of its 8 rotations and reflections, uint8 of shape (8, 32), if they were requested.
         unsearched: What the file may show that its fingerprints are not of, or None.
+        rights: What the file says of its use, as it was read while it was decoded, or None.
     """
 
     status: str
@@ -47,6 +48,7 @@ class Fingerprint:
     dihedral: npt.NDArray[np.uint8] | None = None
     note: str | None = None
     unsearched: str | None = None
+    rights: RightsStatement | None = None
 
     def row(self) -> dict[str, object]:
         """Return its columns in a fact table."""
@@ -102,8 +104,14 @@ def fingerprint(data: bytes, rules: Rules, *, dihedral: bool = False) -> tuple[F
         return Fingerprint(FAILED, str(error)), None
     of_picture = of_pixels(seen.picture, rules, dihedral=dihedral)
     pixels = seen.identity or of_picture.pixel_sha256
-    found = replace(of_picture, sha256=byte_hash, pixel_sha256=pixels, note=seen.note, unsearched=seen.unsearched)
-    return found, seen.picture
+    return replace(
+        of_picture,
+        sha256=byte_hash,
+        pixel_sha256=pixels,
+        note=seen.note,
+        unsearched=seen.unsearched,
+        rights=seen.rights,
+    ), seen.picture
 
 
 def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Fingerprint:

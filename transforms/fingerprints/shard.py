@@ -34,12 +34,14 @@ from transforms.fingerprints.fingerprint import (
     vector_column,
 )
 from transforms.hashing.hashes import sha256
-from transforms.pictures import may_show_more
+from transforms.pictures import RightsStatement, may_show_more, read_rights
+from transforms.pictures.rights.statements import PRESENT, TEXTS
 from transforms.readable import count
 from transforms.storage import stores
 from transforms.storage.full_disks import is_full
 
 _EXAMPLES = 5
+_RIGHTS = pa.schema({"sample_id": pa.uint64(), **dict.fromkeys(TEXTS, pa.string()), "stated_in": pa.list_(pa.string())})
 _NOTHING = "an entry without a picture that no metadata row lists"
 
 
@@ -109,6 +111,32 @@ class Account:
 
 
 @dataclass(frozen=True)
+class RightsReading:
+    """How what files say of their use is read.
+
+    Attributes:
+        verify: Whether C2PA manifests are verified, which takes the extra `c2pa`.
+        anchors: Certificates, PEM, of those who vouch for their signers.
+    """
+
+    verify: bool = False
+    anchors: str = ""
+
+    def of(self, data: bytes, print_: Fingerprint | None, rules: Rules) -> RightsStatement | None:
+        """Return what a file says, or None.
+
+        Args:
+            data: Its bytes.
+            print_: Its fingerprint, if it was decoded just now.
+            rules: What bounds the reading.
+        """
+        said = print_.rights if print_ is not None else read_rights(data, rules.bounds)
+        if self.verify and said is not None and said.c2pa == PRESENT:
+            return read_rights(data, rules.bounds, self.anchors)
+        return said
+
+
+@dataclass(frozen=True)
 class Job:
     """One shard to fingerprint, in plain values, so that it can be sent to another machine.
 
@@ -121,6 +149,8 @@ class Job:
         pace: The amount of concurrent work.
         known: Pictures that were fingerprinted before: the columns of a fingerprint, and one vector per kind.
         known_by_older_code: Whether these are good only of files that show one opaque picture of 8 bits for certain.
+        rights: How to read what files say of their use. None: it is not read.
+        hashes: Whether pictures are decoded and hashed. If not, what files say is all that is read.
     """
 
     dump: str
@@ -131,6 +161,8 @@ class Job:
     pace: WorkPace
     known: pa.Table | None = None
     known_by_older_code: bool = False
+    rights: RightsReading | None = None
+    hashes: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,10 +172,12 @@ class Batch:
     Attributes:
         images: One row per picture.
         vectors: By kind of fingerprint, a row for each picture that could be decoded.
+        rights: A row for each picture whose file says something of its use, or None if none does.
     """
 
     images: pa.Table
     vectors: Mapping[str, pa.Table]
+    rights: pa.Table | None = None
 
 
 type ShardResult = tuple[int, Batch | Account]
@@ -160,6 +194,7 @@ class _Picture:
     prepared: Mapping[str, Prepared] = field(default_factory=dict)
     vectors: Mapping[str, Any] = field(default_factory=dict)
     reused: bool = False
+    rights: RightsStatement | None = None
 
 
 def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Batch | Account]:
@@ -224,7 +259,7 @@ def _batches(
     encoders: Mapping[str, Encoder],
     account: Account,
 ) -> Iterator[Batch]:
-    look = partial(_look, job.rules, encoders, _Known(job, list(encoders)))
+    look = partial(_look, job, encoders, _Known(job, list(encoders)))
     # bytes are read here, in order; decoding and hashing run in a pool of threads, the encoders in one of their own
     pictures = work_ahead(look, (_read(dump, i, member) for i, member in listed), job.pace)
     embedded = work_ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
@@ -269,13 +304,25 @@ class _Known:
         return print_, {kind: row[kind].combine_chunks().flatten().to_numpy() for kind in self._kinds}
 
 
-def _look(rules: Rules, encoders: Mapping[str, Encoder], known: _Known, raw: _Raw) -> _Picture:
+def _look(job: Job, encoders: Mapping[str, Encoder], known: _Known, raw: _Raw) -> _Picture:
     sample_id, member, data = raw
     if member.refusal:
         return _Picture(sample_id, member, Fingerprint(FAILED, member.refusal))
+    seen, decoded = _seen(job, encoders, known, raw), None
+    if seen.print_.failure is None and job.hashes and not seen.reused:
+        decoded = seen.print_  # what it says was read with its pixels
+    said = None if job.rights is None else job.rights.of(data, decoded, job.rules)
+    return replace(seen, rights=said)
+
+
+def _seen(job: Job, encoders: Mapping[str, Encoder], known: _Known, raw: _Raw) -> _Picture:
+    """Return what is known of a picture or seen as it is decoded; nothing but its bytes where none of it is wanted."""
+    sample_id, member, data = raw
+    if not job.hashes:
+        return _Picture(sample_id, member, Fingerprint(OK), reused=True)
     if (before := known.of(data)) is not None:
         return _Picture(sample_id, member, before[0], vectors=before[1], reused=True)
-    print_, picture = fingerprint(data, rules)
+    print_, picture = fingerprint(data, job.rules)
     if picture is None:
         return _Picture(sample_id, member, print_)
     return _Picture(sample_id, member, print_, {kind: encoder.prepare(picture) for kind, encoder in encoders.items()})
@@ -303,7 +350,8 @@ def _rows(done: Sequence[_Done], kinds: Sequence[str]) -> Batch:
         if with_vector:
             ids = pa.array([i for i, _ in with_vector], pa.uint64())
             tables[kind] = pa.table({"sample_id": ids, "vector": vector_column([v for _, v in with_vector])})
-    return Batch(images, tables)
+    said = [{"sample_id": p.sample_id, **p.rights.row()} for p, _ in done if p.rights is not None]
+    return Batch(images, tables, pa.Table.from_pylist(said, _RIGHTS) if said else None)
 
 
 def _image_row(picture: _Picture) -> dict[str, object]:

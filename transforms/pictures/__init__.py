@@ -6,9 +6,10 @@ What does not: hashing, embedding, reading files.
 
 from transforms.pictures.bounds import Bounds, DecodeError
 from transforms.pictures.confined.process import OutOfPatience
-from transforms.pictures.confined.requests import decode, look, renderings, start
+from transforms.pictures.confined.requests import decode, look, read_rights, renderings, start
 from transforms.pictures.formats import FORMATS, HEAD, PICTURE_ENDINGS, begins_as_picture
 from transforms.pictures.renderings import Look, Pixels, Renderings, may_show_more
+from transforms.pictures.rights.statements import RightsStatement
 
 __all__ = [
     "FORMATS",
@@ -20,10 +21,12 @@ __all__ = [
     "OutOfPatience",
     "Pixels",
     "Renderings",
+    "RightsStatement",
     "begins_as_picture",
     "decode",
     "look",
     "may_show_more",
+    "read_rights",
     "renderings",
     "start",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 
 from transforms.pictures.bounds import BeyondLimitsError, Bounds, DecodeError
 from transforms.pictures.decoder import NoPictureError
+from transforms.pictures.rights.statements import PLACES, TEXTS, RightsStatement
 from transforms.readable import legible
 
 LONGEST = 1 << 20
@@ -21,9 +22,10 @@ _TEXT = 2_000  # characters of a reason or a note
 _ERRORS = {each.__name__: each for each in (DecodeError, BeyondLimitsError, NoPictureError)}
 _OUT_OF_MEMORY = ("memory", "alloc")  # in the message of a library that got none
 _SHA256 = re.compile("[0-9a-f]{64}")
-_PICTURES = {"decode": 1, "look": 1, "renderings": 4}  # most of each work
-_TEXTS = {"decode": (), "look": ("identity", "note", "hidden"), "renderings": ("identity", "hidden")}
-_SWITCHES = {"decode": (), "look": ("covered",), "renderings": ()}
+_PICTURES = {"decode": 1, "look": 1, "renderings": 4, "rights": 0}  # most of each work
+_TEXTS = {"decode": (), "look": ("identity", "note", "hidden"), "renderings": ("identity", "hidden"), "rights": ()}
+_SWITCHES = {"decode": (), "look": ("covered",), "renderings": (), "rights": ()}
+_WITH_RIGHTS = ("look", "rights")
 
 
 class OutOfMemoryError(BeyondLimitsError):
@@ -64,13 +66,14 @@ class DecoderAnswer:
         if "failure" in said:
             return cls(processor_s, failure=_text(said["failure"]), kind=_of(str, said["kind"]))
         shapes = [_shape(each, bounds) for each in _of(list, said["shapes"])]
-        if not 0 < len(shapes) <= _PICTURES[work]:
+        if not min(1, _PICTURES[work]) <= len(shapes) <= _PICTURES[work]:
             raise ValueError(f"{len(shapes)} pictures")
         given = _of(dict, said.get("rest", {}))
         rest: dict[str, Any] = {name: None if given[name] is None else _text(given[name]) for name in _TEXTS[work]}
         if (identity := rest.get("identity")) is not None and not _SHA256.fullmatch(identity):
             raise ValueError("the identity is no SHA-256")
-        return cls(processor_s, shapes, rest | {name: _of(bool, given[name]) for name in _SWITCHES[work]})
+        rest |= {name: _of(bool, given[name]) for name in _SWITCHES[work]}
+        return cls(processor_s, shapes, rest | ({"rights": _rights(given["rights"])} if work in _WITH_RIGHTS else {}))
 
     def error(self, said: str, bounds: Bounds) -> DecodeError | None:
         """Return the failure that the answer states, or None.
@@ -112,6 +115,15 @@ def _of[T](kind: type[T] | tuple[type[T], ...], value: Any) -> T:  # noqa: ANN40
 
 def _text(value: Any) -> str:  # noqa: ANN401 -- any value of JSON
     return legible(_of(str, value), _TEXT)
+
+
+def _rights(value: Any) -> RightsStatement | None:  # noqa: ANN401 -- any value of JSON
+    if value is None:
+        return None
+    said = _of(dict, value)
+    places = {_of(str, each) for each in _of(list, said["stated_in"])}
+    texts = {name: None if said[name] is None else _text(said[name]) for name in TEXTS}
+    return RightsStatement(**texts, stated_in=tuple(place for place in PLACES if place in places))
 
 
 def _shape(value: Any, bounds: Bounds) -> tuple[int, int, int]:  # noqa: ANN401 -- any value of JSON

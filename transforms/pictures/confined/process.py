@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,7 +64,9 @@ class DecoderProcess:
         """The id of the process."""
         return self.running.popen.pid
 
-    def ask(self, work: str, data: bytes, bounds: Bounds, until: float | None) -> tuple[list[Pixels], dict[str, Any]]:
+    def ask(
+        self, work: str, data: bytes, bounds: Bounds, until: float | None, further: Mapping[str, Any]
+    ) -> tuple[list[Pixels], dict[str, Any]]:
         """Return the pictures and the rest that were made of a file.
 
         Args:
@@ -72,6 +74,7 @@ class DecoderProcess:
             data: The file.
             bounds: The bounds.
             until: The time, on the clock of `time.monotonic`, until which the caller waits.
+            further: What the work needs besides.
 
         Raises:
             DecodeError: If nothing was made.
@@ -80,7 +83,8 @@ class DecoderProcess:
         self.sound = False
         began = self._ready(until)
         worker.write(self.running.shared, data, 0)
-        answer = self._answer(work, len(data), bounds, until)
+        asked = {"work": work, "bytes": len(data), "bounds": asdict(bounds), **further}
+        answer = self._answer(asked, bounds, until)
         self.processor_s, said = answer.processor_s, self._said()
         pictures = self._pictures(answer.shapes)
         if max(len(data), sum(each.size for each in pictures)) > _KEPT:
@@ -112,9 +116,8 @@ class DecoderProcess:
             self._said()  # of no picture
         return self.processor_s
 
-    def _answer(self, work: str, size: int, bounds: Bounds, until: float | None) -> DecoderAnswer:
+    def _answer(self, asked: Mapping[str, Any], bounds: Bounds, until: float | None) -> DecoderAnswer:
         """Send a request and wait for its answer."""
-        asked = {"work": work, "bytes": size, "bounds": asdict(bounds)}
         try:
             self.running.connection.send_bytes(json.dumps(asked).encode())
             self._wait(bounds, until)
@@ -131,7 +134,7 @@ class DecoderProcess:
         except OSError:  # too long, or never whole
             raise DecoderDied(_NO_ANSWER) from None
         try:
-            return DecoderAnswer.of(message, work, bounds)
+            return DecoderAnswer.of(message, asked["work"], bounds)
         except (ValueError, LookupError, RecursionError):
             raise DecoderDied(_NO_ANSWER) from None
 

@@ -5,12 +5,16 @@ answers (`confined/pool.py`), how it is asked (`confined/process.py`).
 """
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from transforms.pictures.bounds import Bounds, DecodeError
 from transforms.pictures.confined.pool import POOL
 from transforms.pictures.confined.process import DecoderDied
 from transforms.pictures.renderings import Look, Pixels, Renderings
+from transforms.pictures.rights.statements import LONGEST, RightsStatement
+from transforms.readable import bare
 
 
 def decode(data: bytes, within: Bounds | int) -> Pixels:
@@ -65,15 +69,39 @@ def renderings(data: bytes, within: Bounds | int, patience_s: float | None = Non
     return Renderings(tuple(pictures), **rest)
 
 
+def read_rights(data: bytes, within: Bounds | int, anchors: str | None = None) -> RightsStatement | None:
+    """Read what a file says of its creator and its use, in a confined process, without decoding a pixel.
+
+    Args:
+        data: Its bytes.
+        within: As of `decode`.
+        anchors: Certificates, PEM, of those who vouch for signers of C2PA manifests, which are then verified. None:
+            that there is a manifest is all that is said of it.
+
+    Returns:
+        None if the file says nothing.
+    """
+    try:
+        _, rest = _ask("rights", data, Bounds.of(within), further={"anchors": anchors})
+    except DecodeError as error:
+        return RightsStatement(unread=bare(str(error), LONGEST))
+    said: RightsStatement | None = rest["rights"]
+    return said
+
+
 def _ask(
-    work: str, data: bytes, bounds: Bounds, patience_s: float | None = None
+    work: str,
+    data: bytes,
+    bounds: Bounds,
+    patience_s: float | None = None,
+    further: Mapping[str, str | None] = MappingProxyType({}),
 ) -> tuple[list[Pixels], dict[str, Any]]:
     """Have a process do a piece of work. One that dies is replaced once, in case something else killed it."""
     until = None if patience_s is None else time.monotonic() + patience_s
     for died_before in (False, True):
         with POOL.process() as process:
             try:
-                return process.ask(work, data, bounds, until)
+                return process.ask(work, data, bounds, until, further)
             except DecoderDied as death:
                 if died_before:
                     raise DecodeError(f"its decoder {death}, twice") from None

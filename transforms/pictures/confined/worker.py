@@ -23,6 +23,8 @@ from PIL import AvifImagePlugin, Image
 
 from transforms.pictures.bounds import Bounds, DecodeError
 from transforms.pictures.renderings import Look, Renderings, decode, look, renderings
+from transforms.pictures.rights import manifests, statements
+from transforms.pictures.rights.statements import RightsStatement
 
 _FILES = 64  # open at once: those of the confinement, and libraries while they are loaded
 _GRACE = 5  # seconds of a processor in which the other side ends what takes too long
@@ -50,7 +52,7 @@ def main(control: int, shared: int) -> None:
             bounds = Bounds(**asked["bounds"])
             if bounds != confined_by or time.process_time() > until:
                 confined_by, until = bounds, _confine(own, bounds)
-            answer = _answer(asked["work"], asked["bytes"], bounds, shared)
+            answer = _answer(asked, bounds, shared)
             connection.send_bytes(json.dumps(answer | {"processor_s": time.process_time()}).encode())
 
 
@@ -112,12 +114,14 @@ def _confine(own: int, bounds: Bounds) -> float:
     return until
 
 
-def _answer(work: str, size: int, bounds: Bounds, shared: int) -> dict[str, Any]:
+def _answer(asked: dict[str, Any], bounds: Bounds, shared: int) -> dict[str, Any]:
     """Decode the file, overwrite it with the pixels, and return the other results, or the reason for having none."""
     try:
-        data = bytearray(size)
+        data = bytearray(asked["bytes"])
         read(shared, data, 0)
-        return _MADE[work](bytes(data), bounds, shared)
+        if asked["work"] == "rights":
+            return {"shapes": [], "rest": {"rights": _rights(bytes(data), asked["anchors"])}}
+        return _MADE[asked["work"]](bytes(data), bounds, shared)
     except (MemoryError, DecodeError) as error:
         return {"failure": str(error), "kind": type(error).__name__}
     except Exception as error:
@@ -148,7 +152,20 @@ def _decoded(data: bytes, bounds: Bounds, shared: int) -> dict[str, Any]:
 def _looked(data: bytes, bounds: Bounds, shared: int) -> dict[str, Any]:
     seen: Look = look(data, bounds)
     rest = {"identity": seen.identity, "note": seen.note, "hidden": seen.hidden, "covered": seen.covered}
-    return {"shapes": _write([seen.picture], shared), "rest": rest}
+    return {"shapes": _write([seen.picture], shared), "rest": rest | {"rights": _rights(data)}}
+
+
+def _rights(data: bytes, anchors: str | None = None) -> dict[str, Any] | None:
+    """Return what a file says of its use. What fails here keeps no picture from being used, and is said."""
+    try:
+        said = statements.read(data)
+        if said is not None and anchors is not None:
+            said = manifests.verified(data, said, anchors)
+    except Exception as error:
+        said = RightsStatement(
+            unread=f"its reader failed: {type(error).__name__}: {str(error)[:200]} ({_where(error)})"
+        )
+    return None if said is None else said.row()
 
 
 def _rendered(data: bytes, bounds: Bounds, shared: int) -> dict[str, Any]:
