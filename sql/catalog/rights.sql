@@ -20,18 +20,64 @@
 -- column c2pa: its C2PA manifest: valid (a trusted signer), untrusted (signed by an unknown), broken (the signature does not hold), present (not verified), remote (a link, never opened)
 -- column c2pa_place: where the manifest lies in the file, or the link to it
 -- column c2pa_mining: what the manifest says of training and mining, such as `cawg.ai_training=notAllowed`
--- column headers: what the server said of it, as the downloader noted it
+-- column headers: what the server said of it, as the downloader noted it: X-Robots-Tag, Content-Usage, tdm-reservation
 -- column reserved: whether its use to train a model is reserved: data_mining prohibits, c2pa_mining does not allow, or headers forbid
 -- column reserved_by: by which of them: plus, c2pa, headers
 -- column reason: the same in words
--- column stated_in: where the above was found: XMP, IPTC, EXIF, PNG, C2PA
+-- column stated_in: where the above was found: XMP, IPTC, EXIF, PNG, C2PA in the file; metadata (its column `exif`), headers
 -- column unread: metadata of the file that could not be read, and why; what they say is unknown
 
-with stated as (
+with noted as (
     select
-        rights.*,
+        (shards.shard_id * 67108864 + rows.file_row_number)::ubigint as sample_id,
+        if(json_valid(rows.exif), bare_text(json_extract_string(rows.exif, '$."Image Artist"')), null) as artist,
+        if(json_valid(rows.exif), bare_text(json_extract_string(rows.exif, '$."Image Copyright"')), null) as copyright,
+        bare_text(coalesce(stated(rows.x_robots_tag), stated(rows."x-robots-tag"))) as robots,
+        bare_text(coalesce(stated(rows.content_usage), stated(rows."content-usage"))) as usage,
+        bare_text(coalesce(stated(rows.tdm_reservation), stated(rows."tdm-reservation"))) as reservation
+    from landing_metadata as rows
+    join lance_landing_shards as shards on shards.readable_path = rows.landing_path
+    where
+        contains(rows.exif, '"Image Artist"')
+        or contains(rows.exif, '"Image Copyright"')
+        or coalesce(rows.x_robots_tag, rows."x-robots-tag", rows.content_usage, rows."content-usage") is not null
+        or coalesce(rows.tdm_reservation, rows."tdm-reservation") is not null
+),
+
+-- a downloader that obeys a header notes it in place of a picture
+pictured as (
+    select
+        sample_id,
+        shard_id,
+        if(contains(failure, 'X-Robots-Tag'), 'disallowed its use (noai), and nothing was downloaded', null) as refused
+    from lance_image_fingerprints
+),
+
+said as (
+    select
+        samples.sample_id,
         samples.dataset,
-        null::varchar as headers,
+        coalesce(rights.creator, noted.artist) as creator,
+        rights.credit,
+        coalesce(rights.notice, noted.copyright) as notice,
+        rights.terms,
+        rights.constraints,
+        rights.license_url,
+        rights.web_statement,
+        rights.data_mining,
+        rights.digital_source_type,
+        rights.c2pa,
+        rights.c2pa_place,
+        rights.c2pa_mining,
+        nullif(
+            concat_ws(
+                '; ',
+                'X-Robots-Tag: ' || coalesce(noted.robots, pictured.refused),
+                'Content-Usage: ' || noted.usage,
+                'tdm-reservation: ' || noted.reservation
+            ),
+            ''
+        ) as headers,
         coalesce(contains(upper(rights.data_mining), 'DMI-PROHIBITED'), false) as by_plus,
         coalesce(
             regexp_matches(
@@ -39,12 +85,17 @@ with stated as (
             ),
             false
         ) as by_c2pa,
-        false as by_headers
-    from lance_picture_rights as rights
-    join catalog.samples using (sample_id)
+        headers_reserve(coalesce(noted.robots, pictured.refused), noted.usage, noted.reservation) as by_headers,
+        coalesce(noted.artist, noted.copyright) is not null as by_metadata,
+        rights.stated_in,
+        rights.unread,
+        rights.sample_id is not null as by_file
+    from catalog.samples
+    left join pictured on pictured.sample_id = samples.sample_id
     -- two dumps may show one row: what is said is said by the file that is fingerprinted
-    join lance_image_fingerprints as prints
-        on prints.sample_id = rights.sample_id and prints.shard_id = rights.shard_id
+    left join lance_picture_rights as rights
+        on rights.sample_id = pictured.sample_id and rights.shard_id = pictured.shard_id
+    left join noted on noted.sample_id = samples.sample_id
 )
 
 select
@@ -80,6 +131,10 @@ select
                 if(by_headers, 'the server said ' || headers, null)
             )
     end as reason,
-    stated_in,
+    list_concat(
+        coalesce(stated_in, []),
+        list_concat(if(by_metadata, ['metadata'], []), if(headers is not null, ['headers'], []))
+    ) as stated_in,
     unread
-from stated
+from said
+where by_file or by_metadata or headers is not null

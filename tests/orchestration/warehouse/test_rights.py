@@ -103,6 +103,42 @@ def test_what_another_file_of_the_row_says_is_not_said_of_its_picture(built: Bui
     assert built([other, {"creator": "own"}]).execute("select creator from catalog.rights").fetchall() == [("own",)]
 
 
+def test_what_a_downloader_noted_counts_where_the_file_says_nothing(built: Built) -> None:
+    exif = '{"Image Artist": "A\\u0007 M\\u202eaker", "Image Copyright": "(c) A", "EXIF Flash": "no"}'
+    metadata = {
+        "url": [f"https://a.org/{at}" for at in range(9)],
+        "EXIF": [exif, exif, "{}", '{"Image Artist": broken', None, "", None, None, None],
+        "X-Robots-Tag": [None, None, "noindex", None, "otherbot: NoAI, nofollow", "nan", "noaim", None, None],
+        "content-usage": [None, None, None, None, None, None, "train-ai=y, search=n", "bots=y,train-ai=n", None],
+        "tdm_reservation": [0, None, None, None, None, None, None, None, 1],
+    }
+    alike = {"status": "ok", "sha256": "0" * 64, "pdq": "0" * 64}
+    lost = {"status": "failed", "failure": "not downloaded: Use of image disallowed by X-Robots-Tag directive"}
+    said: list[Row] = [{"creator": "the file", "stated_in": ["XMP"]}]
+    con = built(said, [alike, alike, alike, lost, *[alike] * 5], metadata)
+    found = con.execute(
+        "select sample_id - ?, creator, notice, headers, reserved_by, stated_in from catalog.rights order by 1",
+        [_FIRST],
+    ).fetchall()
+    assert found == [
+        (0, "the file", "(c) A", "tdm-reservation: 0", None, ["XMP", "metadata", "headers"]),
+        (1, "A Maker", "(c) A", None, None, ["metadata"]),
+        (2, None, None, "X-Robots-Tag: noindex", None, ["headers"]),
+        (
+            3,
+            None,
+            None,
+            "X-Robots-Tag: disallowed its use (noai), and nothing was downloaded",
+            ["headers"],
+            ["headers"],
+        ),
+        (4, None, None, "X-Robots-Tag: otherbot: NoAI, nofollow", ["headers"], ["headers"]),
+        (6, None, None, "X-Robots-Tag: noaim; Content-Usage: train-ai=y, search=n", None, ["headers"]),
+        (7, None, None, "Content-Usage: bots=y,train-ai=n", ["headers"], ["headers"]),
+        (8, None, None, "tdm-reservation: 1", ["headers"], ["headers"]),
+    ]
+
+
 def test_the_bytes_of_a_picture_are_those_of_its_file(built: Built) -> None:
     prints: list[Row] = [
         {"status": "ok", "sha256": "0" * 64, "pdq": "0" * 64, "member_size": 42},
