@@ -16,6 +16,7 @@ from orchestration.catalog.partitions import NAME
 from orchestration.catalog.shards import discover, landed_shards
 from orchestration.facts import Facts
 from orchestration.fingerprints.generations import description_recipe, find_generations
+from orchestration.fingerprints.kinds import HASHES, RIGHTS
 from orchestration.runtime import instance
 from orchestration.warehouse import publishing
 
@@ -80,7 +81,7 @@ def new_shards(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     if busy := _under_way(context.instance, "everything", "fingerprint_shard"):
         return dg.SkipReason(f"{busy} is under way")
     landed = {shard.partition: shard for shard in discover(current) if shard.images}
-    done = _fingerprinted(Facts(current.home / "facts"), {"hashes", *current.encoders.by_purpose})
+    done = _fingerprinted(Facts(current.home / "facts"), {HASHES, RIGHTS, *current.encoders.by_purpose})
     fresh = {name: digest for name, shard in landed.items() if done.get(name) != (digest := _digest(asdict(shard)))}
     if not fresh:
         return dg.SkipReason("every shard is fingerprinted")
@@ -109,7 +110,7 @@ def _fingerprinted(facts: Facts, wanted: Collection[str]) -> dict[str, str]:
 )
 def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the fingerprints' Lance version with the published one, unless a shard is being fingerprinted."""
-    facts, tables = Facts(settings.load().home / "facts"), ("image_fingerprints", "copy_embeddings")
+    facts, tables = Facts(settings.load().home / "facts"), ("image_fingerprints", "copy_embeddings", "picture_rights")
     now = [facts[name].version for name in tables]
     if now == [_published(settings.load(), name) for name in tables]:
         return dg.SkipReason("the published version is up to date")

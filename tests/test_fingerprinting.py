@@ -14,12 +14,13 @@ import pytest
 from conftest import Landing, Row, add, encoded, picture
 from PIL import Image
 
-from orchestration import settings
+from orchestration import progress, settings
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints, redownload_fingerprints
 from orchestration.facts import Facts, FactTable
 from orchestration.progress import pace
 from orchestration.runtime.resources import WarehouseResource
+from tests import rights_files
 
 type Rows = Callable[[int, int], list[Row]]
 type Materialize = Callable[..., dict[str, object]]
@@ -115,6 +116,37 @@ def test_another_copy_encoder_leaves_the_hashes_and_makes_every_vector_anew(
     assert notes["hashes"]["encoder"] is None
     assert table(landing, "copy_embeddings").encoder == notes["copy"]["encoder"] != old
     assert table(landing, "copy_embeddings").dataset().count_rows() == 3
+
+
+def test_what_files_say_is_read_with_their_pixels_and_alone_of_an_older_release(
+    landing: Landing, rows_of: Rows, materialize: Materialize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAISONNE_ENCODERS__COPY", "none")
+    saying = rights_files.written("PNG", rights_files.packet("<photoshop:Credit>C</photoshop:Credit>"), side=64)
+    rows = rows_of(0, 4)
+    landing.shard("00000", [replace(rows[0], data=saying), rows[1], replace(rows[2], data=b"no picture"), rows[3]])
+    materialize()
+    said = table(landing, "picture_rights").read().to_pylist()
+    assert [(row["sample_id"] & 0xFF, row["credit"], row["stated_in"], row["unread"]) for row in said] == [
+        (0, "C", ["XMP"], None)
+    ]
+    hashes, notes = table(landing, "image_fingerprints").version, table(landing, "fingerprinted_shards")
+    before = notes.read(where="fingerprint = 'hashes'").to_pylist()
+    notes.delete("fingerprint = 'rights'")  # as a release left it that did not read it
+    table(landing, "picture_rights").delete("true")
+    shown = []
+    with progress.log_to(shown.append):
+        materialize()
+    assert any(line.startswith("read for rights tiny/00000: 4 ok") for line in shown), shown
+    assert table(landing, "picture_rights").read().to_pylist() == said
+    assert table(landing, "image_fingerprints").version == hashes
+    assert notes.read(where="fingerprint = 'hashes'").to_pylist() == before
+    versions = Facts(landing.home / "facts").versions()
+    materialize()
+    assert Facts(landing.home / "facts").versions() == versions
+    landing.shard("00000", rows_of(50, 3))
+    materialize()
+    assert table(landing, "picture_rights").dataset().count_rows() == 0, "the delivery now says nothing"
 
 
 def test_a_shard_is_one_commit_with_the_same_contents_whatever_a_commit_holds(

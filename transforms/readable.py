@@ -37,6 +37,17 @@ def printable(text: str) -> str:
     return re.sub("[\t\n\r]", _code_point, legible(text))
 
 
+def bare(text: str, limit: int) -> str:
+    """Return a text in one line, without the characters that change how others read, shortened.
+
+    Args:
+        text: Any text.
+        limit: Most characters to keep; a mark at their end says that there are more.
+    """
+    line = " ".join(_MISLEADING.sub("", text[: 4 * limit]).split())
+    return line if len(line) <= limit and len(text) <= 4 * limit else f"{line[: limit - 1]}…"
+
+
 def _code_point(match: re.Match[str]) -> str:
     return f"⟨U+{ord(match[0]):04X}⟩"
 

@@ -19,8 +19,8 @@ from orchestration.facts import Facts
 from orchestration.matches import calibration
 from orchestration.runtime import full_disks, homes, instance
 from orchestration.runtime.failures import told
-from orchestration.runtime.resources import require_encoders
-from orchestration.settings import Settings
+from orchestration.runtime.resources import require_encoders, rights_of
+from orchestration.settings import Settings, SettingsError
 from orchestration.warehouse import publishing
 from transforms.catalog.opt_outs import OptOutListError
 from transforms.encoders import EncoderUnavailable
@@ -71,7 +71,7 @@ def run(job: str, settings: Settings, forget: Sequence[str], *, accept_drop: boo
         homes.require_usable(home)
         _require_inputs(job, settings)
         result = execute(job, home, consent)
-    except (instance.DagsterHomeError, homes.HomeError, EncoderUnavailable, NotADirectoryError) as error:
+    except (instance.DagsterHomeError, homes.HomeError, EncoderUnavailable, SettingsError, NotADirectoryError) as error:
         raise RunStopped(_explained(error), Stop.REFUSED) from None
     except OptOutListError as error:
         raise RunStopped(_stopped(f"nothing was published: {error}", home), Stop.FAILED) from None
@@ -128,6 +128,7 @@ def execute(
 def _require_inputs(job: str, settings: Settings) -> None:
     """Refuse what a run would find out only after hours: encoders, opt-out lists, a folder of held-out pictures."""
     require_encoders(settings.encoders.by_purpose.values())
+    rights_of(settings)
     calibration.held_out_paths(settings.calibration.held_out)
     if job in ("everything", "derive"):
         opt_outs.require_lists(settings.recalls)

@@ -43,11 +43,12 @@ def image_fingerprints(
     read. A partition whose dump is broken or out of reach fails: what could be read of it is kept.
     """
     keys = set(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else None
-    facts, makers = warehouse.facts, Makers(warehouse.rules, warehouse.encoder_names, warehouse.load)
+    facts = warehouse.facts
+    makers = Makers(warehouse.rules, warehouse.encoder_names, warehouse.load, warehouse.rights)
     due = [shard for shard in due_shards(facts, makers) if keys is None or shard.partition in keys]
     notes.forget_gone_shards(facts)
-    if kept := outdated_for_good(facts, makers):
-        say(f"warning: {notes.outdated_sentence(kept)}")
+    for sentence in notes.outdated_sentences(outdated_for_good(facts, makers)):
+        say(f"warning: {sentence}")
     accounts = Accounts()
     fingerprinter = ShardFingerprinter(facts, makers, warehouse.settings, warehouse.pace, warehouse.fetched)
     for shard, account in fingerprinter.run(due):

@@ -16,7 +16,7 @@ from orchestration.catalog.shards import landed_shards
 from orchestration.facts import Facts
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
-from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, REDOWNLOAD, TABLES
+from orchestration.fingerprints.kinds import FIRST_DUMP, REDOWNLOAD, RIGHTS, TABLES
 from orchestration.fingerprints.makers import Makers
 from transforms.catalog.landing import OK, ROW_BITS, LandedShard
 from transforms.fingerprints.row_matching import metadata_of
@@ -37,6 +37,11 @@ class DueShard:
     files: Sequence[LandedShard]
     recipes: Mapping[str, str]
     shared: bool = False
+
+    @property
+    def rights_alone(self) -> bool:
+        """Whether it lacks no fingerprint, but was not read for what its files say of their use."""
+        return self.recipes.keys() == {RIGHTS}
 
     @property
     def partition(self) -> str:
@@ -87,7 +92,7 @@ def _outdated(facts: Facts, makers: Makers) -> list[DueShard]:
         if missing:
             due.append(DueShard(shard, listing, missing))
     noted = {shard_id for shard_id, _ in done}.intersection(each.shard.shard_id for each in due)
-    return with_shared(facts, due, listed, noted, (HASHES, *EMBEDDINGS))
+    return with_shared(facts, due, listed, noted, FIRST_DUMP)
 
 
 def with_shared(

@@ -15,7 +15,7 @@ from orchestration.catalog.shards import landed_shards
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals, is_in
 from orchestration.fingerprints.due_shards import DueShard
-from orchestration.fingerprints.kinds import COPY, EMBEDDINGS, HASHES, IMAGES, REDOWNLOAD, SEMANTIC, TABLES
+from orchestration.fingerprints.kinds import COPY, EMBEDDINGS, FIRST_DUMP, HASHES, IMAGES, REDOWNLOAD, TABLES
 from orchestration.fingerprints.makers import Makers
 from transforms.catalog.columns import LandingError
 from transforms.catalog.landing import LandedShard
@@ -23,7 +23,8 @@ from transforms.fingerprints.shard import Account
 from transforms.readable import count
 
 _OWNERS = {HASHES: not_taken.DUMP, REDOWNLOAD: not_taken.SECOND_DUMP}
-_FIRST_DUMP = is_in("fingerprint", (HASHES, COPY, SEMANTIC))
+_FIRST_DUMP = is_in("fingerprint", FIRST_DUMP)
+_COMPUTED = is_in("fingerprint", (HASHES, *EMBEDDINGS))
 
 
 def begin(facts: Facts, due: Sequence[DueShard]) -> None:
@@ -40,7 +41,8 @@ def begin(facts: Facts, due: Sequence[DueShard]) -> None:
     before = defaultdict[tuple[str, ...], list[int]](list)
     for each in due:
         # with the hashes also embeddings that no setting asks for now: they are of the delivery before
-        kinds = (HASHES, *EMBEDDINGS) if HASHES in each.recipes else tuple(each.recipes)
+        further = EMBEDDINGS if HASHES in each.recipes else ()
+        kinds = tuple(kind for kind in TABLES if kind in each.recipes or kind in further)
         if any((each.shard.shard_id, kind) in noted for kind in kinds):
             before[kinds].append(each.shard.shard_id)
     for kinds, shard_ids in before.items():
@@ -130,7 +132,7 @@ def forget_gone_shards(facts: Facts) -> None:
     landed = facts["landing_shards"].read(["shard_id"], "images_path is not null")["shard_id"].to_pylist()
     done = facts["fingerprinted_shards"].read(["shard_id"], _FIRST_DUMP)["shard_id"].to_pylist()
     if gone := set(done) - set(landed):
-        forget(facts, gone, (HASHES, *EMBEDDINGS))
+        forget(facts, gone, FIRST_DUMP)
 
 
 def forget_outdated_shards(facts: Facts) -> None:
@@ -138,9 +140,9 @@ def forget_outdated_shards(facts: Facts) -> None:
 
     The rows may have changed, and a kept picture could show a wrong caption.
     """
-    outdated = facts["fingerprinted_shards"].read(["shard_id"], f"{_FIRST_DUMP} and recipe = ''")
+    outdated = facts["fingerprinted_shards"].read(["shard_id"], f"{_COMPUTED} and recipe = ''")
     if len(outdated):
-        forget(facts, outdated["shard_id"].unique().to_pylist(), (HASHES, *EMBEDDINGS))
+        forget(facts, outdated["shard_id"].unique().to_pylist(), FIRST_DUMP)
 
 
 def broken_shards(facts: Facts) -> dict[str, str]:
@@ -213,12 +215,22 @@ def require_embeddings(facts: Facts, makers: Makers, landed: Sequence[LandedShar
             )
 
 
-def outdated_sentence(kept: Sequence[DueShard]) -> str:
-    """Return a sentence about shards whose fingerprints cannot be renewed."""
-    return (
-        f"{count(len(kept), 'shard')} such as {kept[0].partition} keep their fingerprints although rules or encoders "
-        "changed, because their image dumps are gone; put them back to renew them"
-    )
+def outdated_sentences(kept: Sequence[DueShard]) -> list[str]:
+    """Return sentences about shards whose fingerprints, or what their files say of their use, cannot be renewed."""
+    computed = [each for each in kept if not each.rights_alone]
+    said = [each for each in kept if each.rights_alone]
+    told = []
+    if computed:
+        told.append(
+            f"{count(len(computed), 'shard')} such as {computed[0].partition} keep their fingerprints although rules "
+            "or encoders changed, because their image dumps are gone; put them back to renew them"
+        )
+    if said:
+        told.append(
+            f"what the pictures of {count(len(said), 'shard')} such as {said[0].partition} say of their use is not "
+            "read, because their image dumps are gone; put them back to read it"
+        )
+    return told
 
 
 def fingerprint_versions(facts: Facts, encoder_id: str | None) -> tuple[str | int | None, ...]:

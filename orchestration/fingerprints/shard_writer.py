@@ -28,7 +28,7 @@ from lance.fragment import FragmentMetadata
 from orchestration.facts import Facts, FactTable
 from orchestration.facts.row_stream import RowStream
 from orchestration.fingerprints.due_shards import DueShard
-from orchestration.fingerprints.kinds import EMBEDDINGS, IMAGES, TABLES
+from orchestration.fingerprints.kinds import EMBEDDINGS, IMAGES, RIGHTS, TABLES
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.notes import begin, forget_unnoted, note
 from orchestration.progress import say
@@ -64,7 +64,7 @@ class ShardWriter:
             self._ids.update(batch.images["sample_id"].to_pylist())
             self._repeats = len(self._ids) < self.rows
         for kind in () if self._repeats else self.due.recipes:
-            if (rows := batch.images if kind in IMAGES else batch.vectors.get(kind)) is not None:
+            if (rows := _rows(batch, kind)) is not None:
                 self._add(kind, rows)
         if sum(map(len, next(iter(self._held.values()), ()))) >= self._commit_rows:
             commit(self._facts, [self], self._makers)
@@ -149,8 +149,9 @@ class ShardGroup:
         note(self._facts, [(writer.due, told) for writer, told in ended if not told.unreachable], self._makers)
         for writer, told in ended:
             left = told.unreachable and not writer.begun
+            done = "read for rights" if writer.due.rights_alone else "fingerprinted"
             what = f"left for the next run: {writer.due.partition}: {told.broken}"
-            say(what if left else f"fingerprinted {writer.due.partition}: {told.summary()}")
+            say(what if left else f"{done} {writer.due.partition}: {told.summary()}")
         self._commits += 1
         if self._commits % _UPKEEP == 0:
             maintain(self._facts, None)
@@ -181,7 +182,7 @@ def commit(facts: Facts, writers: Sequence[ShardWriter], makers: Makers) -> None
         begin(facts, [writer.due for writer in fresh])
         for writer in fresh:
             writer.begun = True
-    for kind in (*IMAGES, *EMBEDDINGS):
+    for kind in TABLES:
         if files := [each for writer in writers for each in writer.take_fragments(kind)]:
             _table(facts, kind, makers).commit(files)
         if held := [each for writer in writers for each in writer.take_held(kind)]:
@@ -190,9 +191,16 @@ def commit(facts: Facts, writers: Sequence[ShardWriter], makers: Makers) -> None
             table.upsert(rows.select(table.schema.names))
 
 
+def _rows(batch: Batch, kind: str) -> pa.Table | None:
+    """Return the rows of a batch for the table of a kind, or None if there are none."""
+    if kind == RIGHTS:
+        return batch.rights
+    return batch.images if kind in IMAGES else batch.vectors.get(kind)
+
+
 def _table(facts: Facts, kind: str, makers: Makers) -> FactTable:
-    if kind in IMAGES:
-        return facts[IMAGES[kind]]
+    if kind not in EMBEDDINGS:
+        return facts[TABLES[kind]]
     encoder = makers.encoder(kind).id
     return facts.embeddings(EMBEDDINGS[kind], str(encoder), encoder.dimension)
 

@@ -16,7 +16,7 @@ from orchestration.compute import engines
 from orchestration.facts import Facts
 from orchestration.facts.filters import equals
 from orchestration.fingerprints.due_shards import DueShard
-from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES
+from orchestration.fingerprints.kinds import EMBEDDINGS, HASHES, IMAGES, RIGHTS
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.shard_writer import ShardGroup, ShardWriter, prepare
 from orchestration.progress import track
@@ -89,7 +89,7 @@ class ShardFingerprinter:
         images = due.shard.files.images
         if images is None:
             raise ValueError(f"{due.partition} has no pictures to fingerprint")
-        known, maker = self._known(due)
+        known, maker = (None, None) if due.rights_alone else self._known(due)
         return Job(
             dump=images.path,
             fetched=str(self.fetched),
@@ -103,6 +103,8 @@ class ShardFingerprinter:
             pace=self.pace,
             known=known,
             known_by_older_code=known is not None and maker != self.makers.digests()[HASHES],
+            rights=self.makers.rights if RIGHTS in due.recipes else None,
+            hashes=not due.rights_alone,
         )
 
     def _known(self, due: DueShard) -> tuple[pa.Table | None, str | None]:

@@ -21,8 +21,8 @@ from orchestration.fingerprints.generations import GenerationFingerprinter, find
 from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.makers import Makers
 from orchestration.fingerprints.notes import require_embeddings
-from orchestration.runtime.resources import rules_of
-from orchestration.settings import Settings
+from orchestration.runtime.resources import rights_of, rules_of
+from orchestration.settings import Settings, SettingsError
 from orchestration.warehouse import models, publishing, sql_folder, version
 from transforms import encoders
 from transforms.catalog.columns import LandingError
@@ -31,11 +31,14 @@ from transforms.catalog.not_taken import NotTakenCounts
 from transforms.catalog.opt_outs import OptOutListError
 from transforms.encoders import EncoderId, EncoderUnavailable
 from transforms.fingerprints.ahead import WorkPace
+from transforms.fingerprints.shard import RightsReading
 from transforms.fingerprints.views import search_views
 from transforms.generations.generation import FoundGeneration, GenerationsError
 from transforms.readable import count, first_line, printable
 
 _NAMED = 5
+_GENERATIONS, _RIGHTS = "generations", "what files say of their use"
+_NOT_TRAINING = {_GENERATIONS, _RIGHTS}
 
 
 @dataclass
@@ -96,7 +99,7 @@ class _Found:
         except duckdb.Error as error:
             self.stops.append(publishing.explained(error) or first_line(error))
             return None
-        except (LandingError, GenerationsError, OptOutListError, EncoderUnavailable, OSError) as error:
+        except (LandingError, GenerationsError, OptOutListError, EncoderUnavailable, SettingsError, OSError) as error:
             self.stops.append(str(error))
             return None
 
@@ -104,7 +107,8 @@ class _Found:
 def due_work(settings: Settings) -> DueWork:
     """Find what the next run of everything has to do, and what would stop it."""
     facts, found = Facts(settings.home / "facts"), _Found()
-    makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load))
+    rights = found.attempt(lambda: rights_of(settings)) or RightsReading()
+    makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load), rights)
     usable = found.attempt(lambda: {kind: makers.encoder(kind).id for kind in makers.encoder_names})
     lists = found.attempt(lambda: opt_outs.find_lists(settings.recalls))
     landing = _landing(facts, settings, None if usable is None else makers, found)
@@ -187,9 +191,11 @@ def _older_tables(facts: Facts, found: _Found) -> None:
 
 
 def _fingerprints(facts: Facts, makers: Makers, fresh: set[str], pictured: set[str], found: _Found) -> set[str]:
-    due = found.attempt(lambda: {each.partition: each.shard.files for each in due_shards(facts, makers)})
-    if due is None:
+    lacking = found.attempt(lambda: due_shards(facts, makers))
+    if lacking is None:
         return set()
+    due = {each.partition: each.shard.files for each in lacking if not each.rights_alone}
+    unread = {each.partition for each in lacking if each.rights_alone} - fresh
     stale = set(due)
     found.inputs.pictured = [*found.inputs.pictured, *(due[name] for name in sorted(stale - fresh))]
     noted = facts["fingerprinted_shards"].read(["dataset", "shard", "recipe"]).to_pylist()
@@ -200,10 +206,12 @@ def _fingerprints(facts: Facts, makers: Makers, fresh: set[str], pictured: set[s
     if again := stale - new:
         why = "new pictures, metadata, encoder or rules; or a run that was stopped"
         told.append(f"pictures of {count(len(again), 'shard')} again ({_named(sorted(again))}: {why})")
+    if unread:
+        told.append(f"what the files of {count(len(unread), 'shard')} say of their use, which computes nothing again")
     gone = sum(each.files.images_gone for each in shards.landed_shards(facts))
     left = f", {gone:,} of them without an image dump any more" if gone else ""
     found.add("fingerprints", told, f"done for {count(len(known), 'shard')}{left}")
-    return stale
+    return stale | ({_RIGHTS} if unread else set())
 
 
 def _generations(facts: Facts, makers: Makers, settings: Settings, found: _Found) -> set[str]:
@@ -224,11 +232,11 @@ def _generations(facts: Facts, makers: Makers, settings: Settings, found: _Found
     )
     told = [f"{count(number)} {what}" for number, what in parts if number]
     found.add("generations", told, f"done for {count(len(seen.generations), 'generation')}")
-    return {"generations"} if told else set()
+    return {_GENERATIONS} if told else set()
 
 
 def _joins(facts: Facts, settings: Settings, encoder: EncoderId | None, fresh: set[str], found: _Found) -> None:
-    training = fresh - {"generations"}
+    training = fresh - _NOT_TRAINING
     cut = settings.thresholds
     joins: dict[str, HashJoin | EmbeddingJoin] = {
         "hashes": HashJoin(facts, encoder, cut.pdq, settings.memory, settings.compute),
@@ -246,7 +254,7 @@ def _joins(facts: Facts, settings: Settings, encoder: EncoderId | None, fresh: s
 def _opt_outs(facts: Facts, lists: Sequence[OptOutList], fresh: set[str], found: _Found) -> set[str]:
     if not lists and not facts["recalled_rows"].dataset().count_rows():
         return set()
-    stale = bool(fresh - {"generations"}) or not opt_outs.is_current(facts, lists)
+    stale = bool(fresh - {_GENERATIONS}) or not opt_outs.is_current(facts, lists)
     found.add(
         "opt-out lists", ["to be looked up in the training rows"] if stale else [], f"{len(lists):,}, as they were"
     )

@@ -23,7 +23,7 @@ from orchestration.facts.migration import migrate
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.runtime import homes
 from orchestration.runtime.history.run_logs import forget_old_logs
-from orchestration.settings import Settings
+from orchestration.settings import Settings, SettingsError
 from orchestration.settings.memory import MemoryParts
 from orchestration.warehouse import lake, publishing
 from transforms.alignment.policy import PixelLimits
@@ -31,7 +31,10 @@ from transforms.duplicates import pairs
 from transforms.encoders import Encoder, EncoderId
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
+from transforms.fingerprints.shard import RightsReading
 from transforms.fingerprints.views import View, search_views
+from transforms.packages import installing
+from transforms.pictures.rights import manifests
 
 _FETCHED = "fetched"
 
@@ -160,6 +163,11 @@ class WarehouseResource(dg.ConfigurableResource):
         return rules_of(self.settings)
 
     @property
+    def rights(self) -> RightsReading:
+        """How what pictures' files say of their use is read."""
+        return rights_of(self.settings)
+
+    @property
     def pace(self) -> WorkPace:
         """The size of a batch, the number of threads, and the limits of files."""
         limits = self.settings.limits
@@ -199,6 +207,26 @@ def rules_of(chosen: Settings) -> Rules:
         picture_memory=int(limits.picture_memory),
         picture_seconds=limits.picture_seconds,
     )
+
+
+def rights_of(chosen: Settings) -> RightsReading:
+    """Return how settings choose to read what files say of their use.
+
+    Raises SettingsError where the library is missing, or certificates are.
+    """
+    if not chosen.rights.c2pa:
+        return RightsReading()
+    if not manifests.is_installed():
+        raise SettingsError(f"`rights.c2pa` needs a library that is not installed: {installing('c2pa')}")
+    anchors = []
+    for name in chosen.rights.anchors:
+        try:
+            anchors.append(Path(name).read_text(encoding="ascii"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"`rights.anchors`: {name} cannot be read: {error}") from error
+        if "-----BEGIN CERTIFICATE-----" not in anchors[-1]:
+            raise SettingsError(f"`rights.anchors`: {name} holds no certificate in PEM")
+    return RightsReading(verify=True, anchors="\n".join(anchors))
 
 
 def require_encoders(names: Iterable[str]) -> None:

@@ -114,6 +114,21 @@ class Policies(Section):
     )
 
 
+class Rights(Section):
+    """How what pictures' files say of their creator and their use is read: `catalog.rights`."""
+
+    c2pa: bool = Field(
+        False,
+        description="Whether C2PA manifests are verified and read, which takes the extra `c2pa`. Otherwise "
+        "`catalog.rights` says that there is one, and where. Changed, the files are read again, and nothing else.",
+    )
+    anchors: tuple[str, ...] = Field(
+        (),
+        description="Files of certificates, PEM, of those who vouch for signers of manifests, such as the C2PA trust "
+        "list. None: every signer is unknown.",
+    )
+
+
 class Memorization(Section):
     """The tests of the literature (Carlini et al. 2023, Somepalli et al. 2022) and their thresholds."""
 

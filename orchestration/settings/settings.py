@@ -29,6 +29,7 @@ from orchestration.settings.sections import (
     Prompts,
     Publishing,
     Reports,
+    Rights,
     Search,
     Signatures,
 )
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     calibration: Calibration = Calibration()
     joins: Joins = Joins()
     policies: Policies = Policies()
+    rights: Rights = Rights()
     prompts: Prompts = Prompts()
     memorization: Memorization = Memorization()
     reports: Reports = Reports()
@@ -100,6 +102,7 @@ class Settings(BaseSettings):
             "calibration": self.calibration.model_dump(exclude={"held_out", "without_generations"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.model_dump(),
+            **({"rights": self.rights.model_dump(include={"c2pa"})} if self.rights.c2pa else {}),
             "prompts": self.prompts.model_dump(),
             "memorization": self.memorization.model_dump(),
             "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
@@ -207,6 +210,9 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             "publishing": _published_below(base, settings.publishing),
             "guard": settings.guard.model_copy(
                 update={"trusted_keys": tuple(str(base / key) for key in settings.guard.trusted_keys)}
+            ),
+            "rights": settings.rights.model_copy(
+                update={"anchors": tuple(str(base / each) for each in settings.rights.anchors)}
             ),
             "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
             "recalls": tuple(r.model_copy(update={"path": str(base / r.path)}) for r in settings.recalls),

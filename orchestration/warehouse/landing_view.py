@@ -12,10 +12,10 @@ import duckdb
 import pyarrow.parquet as pq
 
 from orchestration.facts import Facts
-from transforms.catalog.columns import NUMBER_COLUMNS, TEXT_COLUMNS, forms_of
+from transforms.catalog.columns import NUMBER_COLUMNS, ON_RIGHTS, RIGHTS_COLUMNS, TEXT_COLUMNS, forms_of
 
 _FORMS = 32  # more are merged where they can be, because each is a scan of its own
-_TEXTS = tuple(alias for aliases in TEXT_COLUMNS.values() for alias in aliases)
+_TEXTS = tuple(alias for aliases in (TEXT_COLUMNS | RIGHTS_COLUMNS).values() for alias in aliases)
 _NUMBERS = tuple(alias for aliases in NUMBER_COLUMNS.values() for alias in aliases)
 # How a column of a form becomes text, and how it becomes a number. Whole doubles are whole numbers.
 _AS_TEXT = {
@@ -66,16 +66,23 @@ def _merged(files: Mapping[_Form, Sequence[str]]) -> Mapping[_Form, Sequence[str
 
 
 def _files(facts: Facts, only: Collection[str] | None) -> Mapping[_Form, Sequence[str]]:
-    rows = facts["landing_shards"].read(["readable_path", "forms"], "readable_path is not null").to_pylist()
+    columns = ["readable_path", "forms", "columns"]
+    rows = facts["landing_shards"].read(columns, "readable_path is not null").to_pylist()
     wanted = None if only is None else set(only)
     files: defaultdict[_Form, list[str]] = defaultdict(list)
     for row in rows:
         path, forms = row["readable_path"], row["forms"]
         if wanted is None or path in wanted:
-            # an older release did not note them
-            forms = forms_of(pq.read_schema(path)) if forms is None else forms
+            if forms is None or _lacks_rights(forms, row["columns"] or ()):  # as an older release noted them
+                forms = forms_of(pq.read_schema(path))
             files[tuple(sorted(forms))].append(path)
     return files
+
+
+def _lacks_rights(forms: Collection[str], columns: Collection[str]) -> bool:
+    """Return whether a file has columns on rights of which it is not noted how they are read."""
+    found = {name.lower() for name in columns} & ON_RIGHTS
+    return bool(found) and found.isdisjoint(form.partition(" ")[2].lower() for form in forms)
 
 
 def _literal(path: str) -> str:

@@ -30,6 +30,15 @@ NUMBER_COLUMNS = {
 ALIASES = TEXT_COLUMNS | NUMBER_COLUMNS
 KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
 DECIDING = frozenset(alias for meaning in ("url", "caption", "uid", "key") for alias in TEXT_COLUMNS[meaning])
+# What a downloader noted of a picture's use: EXIF as JSON, headers of the answer. Only `catalog.rights` reads them, so
+# that a column that is no text is left alone.
+RIGHTS_COLUMNS = {
+    "exif": ("exif",),
+    "x_robots_tag": ("x_robots_tag", "x-robots-tag"),
+    "content_usage": ("content_usage", "content-usage"),
+    "tdm_reservation": ("tdm_reservation", "tdm-reservation"),
+}
+ON_RIGHTS = frozenset(alias for aliases in RIGHTS_COLUMNS.values() for alias in aliases)
 # Hashes of a picture's bytes as they were downloaded (img2dataset, DataComp).
 HASH_COLUMNS = ("sha256", "md5")
 # Bytes of a picture: a struct of bytes and path, as Hugging Face writes it, or a column called by its encoding, as
@@ -100,10 +109,17 @@ def form_of(kind: pa.DataType) -> str | None:
     return "float" if pa.types.is_float32(kind) or pa.types.is_float64(kind) else None
 
 
+_ON_RIGHTS_FORMS = ("text", "whole")
+
+
 def forms_of(schema: pa.Schema) -> tuple[str, ...]:
     """Return how each column that has a meaning is read: `whole WIDTH`."""
-    known = (each for each in schema if each.name.lower() in KNOWN)
-    return tuple(f"{form} {each.name}" for each in known if (form := form_of(each.type)))
+    known = ((each.name, each.name.lower(), form_of(each.type)) for each in schema)
+    return tuple(
+        f"{form} {name}"
+        for name, alias, form in known
+        if form and (alias in KNOWN or (alias in ON_RIGHTS and form in _ON_RIGHTS_FORMS))
+    )
 
 
 def fits(kind: pa.DataType, alias: str) -> bool:

@@ -20,6 +20,7 @@ from transforms.catalog.columns import (
     DECIDING,
     HASH_COLUMNS,
     KNOWN,
+    ON_RIGHTS,
     PICTURES_WANTED,
     TEXT_COLUMNS,
     LandingError,
@@ -108,7 +109,7 @@ def _inspect(path: str, file: ParquetTable, copy: Path) -> Inspection:
     if not pictures:
         _require_columns(path, schema.names)
         _require_types(path, schema)
-    kept = [each.name for each in schema if _is_copied(each)] if pictures else None
+    kept = [each.name for each in schema if _is_copied(each, file)] if pictures else None
     used = [name for name in schema.names if name.lower() in _USED]
     if not pictures and (large := {name for name in schema.names if name not in used and file.is_large(name)}):
         kept = [name for name in schema.names if name not in large]  # such as embeddings, which no table shows
@@ -145,9 +146,11 @@ def _require_types(path: str, schema: pa.Schema) -> None:
             raise LandingError(f"{path}: column {each.name} is {each.type}; cast it to a plain type")
 
 
-def _is_copied(column: pa.Field) -> bool:
+def _is_copied(column: pa.Field, file: ParquetTable) -> bool:
     """Return whether the copy of a file with pictures keeps this column, because the catalog uses it."""
     alias = column.name.lower()
+    if alias in ON_RIGHTS:
+        return form_of(column.type) is not None and not file.is_large(column.name)
     return alias in _USED and is_usable(column.type, alias)
 
 

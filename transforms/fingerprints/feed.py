@@ -22,7 +22,8 @@ import numpy as np
 from transforms.fingerprints.fingerprint import Fingerprint, Rules, fingerprint, of_look
 from transforms.fingerprints.views import WHOLE, View
 from transforms.hashing import hashes
-from transforms.pictures import Bounds, DecodeError, DecoderWork, Made, Pixels, make
+from transforms.pictures import Bounds, DecodeError, DecoderWork, Made, Pixels, RightsStatement, make
+from transforms.pictures.confined.works import rights_row
 from transforms.pictures.renderings import look
 from transforms.pictures.scaling import Scaling
 from transforms.regions import Box
@@ -131,23 +132,25 @@ class Feed:
     def _made_in_process(self, files: Sequence[bytes]) -> Iterator[FedPicture]:
         sizes: list[tuple[int, ...]] = [(len(files), _PRINT.itemsize)]
         sizes += [(len(files), len(self._views), *scaling.shape) for scaling in self._scalings.values()]
-        work = DecoderWork(made.__name__, tuple(sizes), (0, 0), module=__name__, details=self._details)
+        work = DecoderWork(
+            made.__name__, tuple(sizes), (0, 0), rights=len(files), module=__name__, details=self._details
+        )
         handed = b"".join([_SIZES.type(len(files)).tobytes(), np.array([*map(len, files)], _SIZES).tobytes(), *files])
         try:
-            (answered, *inputs), _ = make(work, handed, self._bounds)
+            (answered, *inputs), rest = make(work, handed, self._bounds)
         except DecodeError:  # of which file, and whether it fails by itself, is not known
-            answered, inputs = np.zeros(sizes[0], np.uint8), []
+            answered, inputs, rest = np.zeros(sizes[0], np.uint8), [], {}
         prints = answered.view(_PRINT)[:, 0]
         for index, data in enumerate(files):
             if prints[index]["plain"]:
                 yield FedPicture(
-                    self._print(data, prints[index]),
+                    self._print(data, prints[index], rest["rights"][index]),
                     {kind: array[index] for kind, array in zip(self._scalings, inputs, strict=True)},
                 )
             else:
                 yield self._made_here(data)
 
-    def _print(self, data: bytes, said: np.void) -> Fingerprint:
+    def _print(self, data: bytes, said: np.void, rights: RightsStatement | None) -> Fingerprint:
         quality = min(int(said["pdq_quality"]), 100)
         return Fingerprint(
             status=self._rules.status(quality),
@@ -158,6 +161,7 @@ class Feed:
             width=int(said["width"]),
             height=int(said["height"]),
             dihedral=said["dihedral"].copy() if self._dihedral else None,
+            rights=rights,
         )
 
 
@@ -199,13 +203,14 @@ def made(data: bytes, bounds: Bounds, details: str) -> Made:
         details: What else there is to know, as JSON.
 
     Returns:
-        What is known of each file, then its inputs by scaling and view.
+        What is known of each file, then its inputs by scaling and view; and what each says of its use.
     """
     what = _details(details)
     count = int(np.frombuffer(data, _SIZES, 1)[0])
     lengths = np.frombuffer(data, _SIZES, count, _SIZES.itemsize)
     prints = np.zeros(count, _PRINT)
     inputs = [np.zeros((count, len(what.views), *scaling.shape), np.uint8) for scaling in what.scalings]
+    rights: list[dict[str, object] | None] = [None] * count
     end = _SIZES.itemsize * (1 + count)
     for index, length in enumerate(lengths.tolist()):
         start, end, before = end, end + length, _unread()
@@ -217,8 +222,8 @@ def made(data: bytes, bounds: Bounds, details: str) -> Made:
             for array, scaling in zip(inputs, what.scalings, strict=True):
                 for place, part in zip(array[index], parts, strict=True):
                     place[...] = scaling(part)
-            prints[index] = _said_of(print_)
-    return [prints.view(np.uint8).reshape(count, -1), *inputs], {}
+            prints[index], rights[index] = _said_of(print_), rights_row(data[start:end])
+    return [prints.view(np.uint8).reshape(count, -1), *inputs], {"rights": rights}
 
 
 def _made(data: bytes, bounds: Bounds, what: _Details) -> tuple[Fingerprint, Sequence[Pixels]]:

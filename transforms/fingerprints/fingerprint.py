@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.hashing import hashes
-from transforms.pictures import Bounds, DecodeError, Look, Pixels, look
+from transforms.pictures import Bounds, DecodeError, Look, Pixels, RightsStatement, look
 
 OK, LOW_QUALITY, FAILED = "ok", "low_quality", "failed"
 
@@ -32,6 +32,7 @@ class Fingerprint:
         height: In pixels.
         dihedral: PDQ hashes of its 8 rotations and reflections, uint8 of shape (8, 32), if they were requested.
         unsearched: What the file may show that its fingerprints are not of, or None.
+        rights: What the file says of its use, as it was read while it was decoded, or None.
     """
 
     status: str
@@ -45,6 +46,7 @@ class Fingerprint:
     dihedral: npt.NDArray[np.uint8] | None = None
     note: str | None = None
     unsearched: str | None = None
+    rights: RightsStatement | None = None
 
     def row(self) -> dict[str, object]:
         """Return its columns in a fact table."""
@@ -116,7 +118,7 @@ def of_look(seen: Look, rules: Rules, *, dihedral: bool = False) -> Fingerprint:
     """
     of_picture = of_pixels(seen.picture, rules, dihedral=dihedral)
     pixels = seen.identity or of_picture.pixel_sha256
-    return replace(of_picture, pixel_sha256=pixels, note=seen.note, unsearched=seen.unsearched)
+    return replace(of_picture, pixel_sha256=pixels, note=seen.note, unsearched=seen.unsearched, rights=seen.rights)
 
 
 def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Fingerprint:

@@ -26,12 +26,14 @@ from transforms.fingerprints.embeddings import embed_distinct, vector_column
 from transforms.fingerprints.feed import FedPicture, Feed
 from transforms.fingerprints.fingerprint import DIGESTS, FAILED, LOW_QUALITY, OK, STORED, Fingerprint, Rules
 from transforms.hashing.hashes import sha256
-from transforms.pictures import may_show_more
+from transforms.pictures import RightsStatement, may_show_more, read_rights
+from transforms.pictures.rights.statements import PRESENT, TEXTS
 from transforms.readable import count
 from transforms.storage import stores
 from transforms.storage.full_disks import is_full
 
 _EXAMPLES = 5
+_RIGHTS = pa.schema({"sample_id": pa.uint64(), **dict.fromkeys(TEXTS, pa.string()), "stated_in": pa.list_(pa.string())})
 _NOTHING = "an entry without a picture that no metadata row lists"
 
 
@@ -101,6 +103,32 @@ class Account:
 
 
 @dataclass(frozen=True)
+class RightsReading:
+    """How what files say of their use is read.
+
+    Attributes:
+        verify: Whether C2PA manifests are verified, which takes the extra `c2pa`.
+        anchors: Certificates, PEM, of those who vouch for their signers.
+    """
+
+    verify: bool = False
+    anchors: str = ""
+
+    def of(self, data: bytes, print_: Fingerprint | None, rules: Rules) -> RightsStatement | None:
+        """Return what a file says, or None.
+
+        Args:
+            data: Its bytes.
+            print_: Its fingerprint, if it was decoded just now.
+            rules: What bounds the reading.
+        """
+        said = print_.rights if print_ is not None else read_rights(data, rules.bounds)
+        if self.verify and said is not None and said.c2pa == PRESENT:
+            return read_rights(data, rules.bounds, self.anchors)
+        return said
+
+
+@dataclass(frozen=True)
 class Job:
     """One shard to fingerprint, in plain values, so that it can be sent to another machine.
 
@@ -113,6 +141,8 @@ class Job:
         pace: The amount of concurrent work.
         known: Pictures that were fingerprinted before: the columns of a fingerprint, and one vector per kind.
         known_by_older_code: Whether these are good only of files that show one opaque picture of 8 bits for certain.
+        rights: How to read what files say of their use. None: it is not read.
+        hashes: Whether pictures are decoded and hashed. If not, what files say is all that is read.
     """
 
     dump: str
@@ -123,6 +153,8 @@ class Job:
     pace: WorkPace
     known: pa.Table | None = None
     known_by_older_code: bool = False
+    rights: RightsReading | None = None
+    hashes: bool = True
 
 
 @dataclass(frozen=True)
@@ -132,10 +164,12 @@ class Batch:
     Attributes:
         images: One row per picture.
         vectors: By kind of fingerprint, a row for each picture that could be decoded.
+        rights: A row for each picture whose file says something of its use, or None if none does.
     """
 
     images: pa.Table
     vectors: Mapping[str, pa.Table]
+    rights: pa.Table | None = None
 
 
 type ShardResult = tuple[int, Batch | Account]
@@ -152,6 +186,7 @@ class _Picture:
     prepared: Mapping[str, Prepared] = field(default_factory=dict)
     vectors: Mapping[str, Any] = field(default_factory=dict)
     reused: bool = False
+    rights: RightsStatement | None = None
 
 
 def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Batch | Account]:
@@ -216,8 +251,8 @@ def _batches(
     encoders: Mapping[str, Encoder],
     account: Account,
 ) -> Iterator[Batch]:
-    feed = Feed(job.rules, encoders, expected=len(listed))
-    look = partial(_look, feed, _Known(job, list(encoders)))
+    feed = Feed(job.rules, encoders, expected=len(listed) if job.hashes else 0)
+    look = partial(_look, feed, job, _Known(job, list(encoders)))
     # bytes are read here, in order; threads wait for the processes that decode; encoders run in a thread of their own
     raw = batched((_read(dump, i, member) for i, member in listed), feed.files)
     pictures = chain.from_iterable(work_ahead(look, raw, job.pace.by(feed.files)))
@@ -264,21 +299,31 @@ class _Known:
         return print_, {kind: row[kind].combine_chunks().flatten().to_numpy() for kind in self._kinds}
 
 
-def _look(feed: Feed, known: _Known, some: Sequence[_Raw]) -> list[_Picture]:
+def _look(feed: Feed, job: Job, known: _Known, some: Sequence[_Raw]) -> list[_Picture]:
     found: list[_Picture | None] = []
     for sample_id, member, data in some:
         if member.refusal:
             found.append(_Picture(sample_id, member, Fingerprint(FAILED, member.refusal)))
+        elif not job.hashes:  # nothing but its bytes is wanted
+            found.append(_Picture(sample_id, member, Fingerprint(OK), reused=True))
         elif (before := known.of(data)) is not None:
             found.append(_Picture(sample_id, member, before[0], vectors=before[1], reused=True))
         else:
             found.append(None)
     fed = iter(feed([data for (_, _, data), there in zip(some, found, strict=True) if there is None]))
-    return [there or _fed(*raw[:2], next(fed)) for raw, there in zip(some, found, strict=True)]
+    pictures = [there or _fed(*raw[:2], next(fed)) for raw, there in zip(some, found, strict=True)]
+    return [_with_rights(picture, data, job) for picture, (_, _, data) in zip(pictures, some, strict=True)]
 
 
 def _fed(sample_id: int, member: Member, fed: FedPicture) -> _Picture:
     return _Picture(sample_id, member, fed.print_, {kind: inputs[0] for kind, inputs in fed.inputs.items()})
+
+
+def _with_rights(picture: _Picture, data: bytes, job: Job) -> _Picture:
+    if job.rights is None or picture.member.refusal:
+        return picture
+    read = picture.print_.failure is None and not picture.reused  # with its pixels
+    return replace(picture, rights=job.rights.of(data, picture.print_ if read else None, job.rules))
 
 
 type _Done = tuple[_Picture, Mapping[str, Any]]
@@ -303,7 +348,8 @@ def _rows(done: Sequence[_Done], kinds: Sequence[str]) -> Batch:
         if with_vector:
             ids = pa.array([i for i, _ in with_vector], pa.uint64())
             tables[kind] = pa.table({"sample_id": ids, "vector": vector_column([v for _, v in with_vector])})
-    return Batch(images, tables)
+    said = [{"sample_id": p.sample_id, **p.rights.row()} for p, _ in done if p.rights is not None]
+    return Batch(images, tables, pa.Table.from_pylist(said, _RIGHTS) if said else None)
 
 
 def _image_row(picture: _Picture) -> dict[str, object]:

@@ -7,10 +7,11 @@ What does not: hashing, embedding, reading files.
 from transforms.pictures.bounds import Bounds, DecodeError
 from transforms.pictures.confined.answers import OutOfMemoryError
 from transforms.pictures.confined.process import OutOfPatience
-from transforms.pictures.confined.requests import decode, look, make, renderings, start
+from transforms.pictures.confined.requests import decode, look, make, read_rights, renderings, start
 from transforms.pictures.confined.works import DecoderWork, Made
 from transforms.pictures.formats import FORMATS, HEAD, PICTURE_ENDINGS, begins_as_picture
 from transforms.pictures.renderings import Look, Pixels, Renderings, may_show_more
+from transforms.pictures.rights.statements import RightsStatement
 
 __all__ = [
     "FORMATS",
@@ -25,11 +26,13 @@ __all__ = [
     "OutOfPatience",
     "Pixels",
     "Renderings",
+    "RightsStatement",
     "begins_as_picture",
     "decode",
     "look",
     "make",
     "may_show_more",
+    "read_rights",
     "renderings",
     "start",
 ]

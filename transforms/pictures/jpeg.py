@@ -14,6 +14,7 @@ EXIF, INDEX = b"Exif\0\0", b"MPF\0"
 _APP0, _APP15, _COMMENT, _SCAN = 0xE0, 0xEF, 0xFE, 0xDA
 _COLOURS = {0xE0: 14, 0xEE: 12}  # JFIF's and Adobe's segments, and the least bytes of each
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 _NEXT = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")  # a marker; neither a stuffed byte nor a restart
 _COEFFICIENTS = 64
 _FILLERS = tuple(bytes((seed + 97 * i) % 255 for i in range(64)) for seed in (42, 85, 170, 254))  # without 0xFF
@@ -27,23 +28,31 @@ class Segment:
     body: bytes
 
 
-def segments(data: bytes) -> tuple[list[Segment], int] | None:
-    """Return the segments before the first scan, and where that begins, or None if there is none."""
-    found: list[Segment] = []
+def spans(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of the contents of each segment up to the first scan, that of its header last."""
     place = 2
-    while place + 4 <= len(data):
-        if data[place] != 0xFF or data[place + 1] in (0x00, 0xFF):
-            place += 1  # fill bytes, and what is none of the format's
-            continue
-        marker = data[place + 1]
-        if marker == _SCAN:
-            return found, place
+    while found := _MARKER.search(data, place):  # fill bytes, and what is none of the format's, lie between
+        place, marker = found.start(), data[found.start() + 1]
+        if place + 4 > len(data):
+            return
         if marker == 0x01 or 0xD0 <= marker <= 0xD9:
             place += 2  # markers without contents
             continue
         (length,) = struct.unpack_from(">H", data, place + 2)
-        found.append(Segment(marker, data[place + 4 : place + 2 + max(2, length)]))
-        place += 2 + max(2, length)
+        end = place + 2 + max(2, length)
+        yield marker, place + 4, end
+        if marker == _SCAN:
+            return
+        place = end
+
+
+def segments(data: bytes) -> tuple[list[Segment], int] | None:
+    """Return the segments before the first scan, and where that begins, or None if there is none."""
+    found: list[Segment] = []
+    for marker, start, end in spans(data):
+        if marker == _SCAN:
+            return found, start - 4
+        found.append(Segment(marker, data[start:end]))
     return None
 
 

@@ -23,6 +23,7 @@ from PIL import Image
 from transforms.pictures import jpeg, png
 from transforms.pictures.bounds import Bounds, DecodeError
 from transforms.pictures.decoder import UprightImage, decoded
+from transforms.pictures.rights.statements import RightsStatement
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,6 +46,7 @@ class Look:
         note: What is odd about the file although its pixels are whole, or None.
         hidden: What the file may show that nothing here does, or None.
         covered: Whether `picture` shows what can be seen in any of the renderings.
+        rights: What the file says of its use, or None; a confined process reads it.
     """
 
     picture: Pixels
@@ -52,6 +54,7 @@ class Look:
     note: str | None = None
     hidden: str | None = None
     covered: bool = True
+    rights: RightsStatement | None = None
 
     @property
     def unsearched(self) -> str | None:

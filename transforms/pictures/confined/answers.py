@@ -14,6 +14,7 @@ from typing import Any
 from transforms.pictures.bounds import BeyondLimitsError, Bounds, DecodeError
 from transforms.pictures.confined.works import DecoderWork
 from transforms.pictures.decoder import NoPictureError
+from transforms.pictures.rights.statements import PLACES, TEXTS, RightsStatement
 from transforms.readable import legible
 
 LONGEST = 1 << 20
@@ -64,7 +65,13 @@ class DecoderAnswer:
         rest: dict[str, Any] = {name: None if given[name] is None else _text(given[name]) for name in work.texts}
         if (identity := rest.get("identity")) is not None and not _SHA256.fullmatch(identity):
             raise ValueError("the identity is no SHA-256")
-        return cls(processor_s, shapes, rest | {name: _of(bool, given[name]) for name in work.switches})
+        rest |= {name: _of(bool, given[name]) for name in work.switches}
+        if work.rights:
+            stated = _of(list, given["rights"])
+            if len(stated) != work.rights:
+                raise ValueError(f"{len(stated)} statements of rights")
+            rest["rights"] = [_rights(each) for each in stated]
+        return cls(processor_s, shapes, rest)
 
     def error(self, said: str, bounds: Bounds) -> DecodeError | None:
         """Return the failure that the answer states, or None.
@@ -125,6 +132,15 @@ def _shapes(given: Sequence[Any], work: DecoderWork, bounds: Bounds) -> list[tup
     if sized != [list(each) for each in work.sizes] or not work.pictures[0] <= len(pictures) <= work.pictures[1]:
         raise ValueError(f"{len(given)} arrays, not of the sizes that were asked for")
     return [*work.sizes, *(_shape(each, bounds) for each in pictures)]
+
+
+def _rights(value: Any) -> RightsStatement | None:  # noqa: ANN401 -- any value of JSON
+    if value is None:
+        return None
+    said = _of(dict, value)
+    places = {_of(str, each) for each in _of(list, said["stated_in"])}
+    texts = {name: None if said[name] is None else _text(said[name]) for name in TEXTS}
+    return RightsStatement(**texts, stated_in=tuple(place for place in PLACES if place in places))
 
 
 def _shape(value: Any, bounds: Bounds) -> tuple[int, int, int]:  # noqa: ANN401 -- any value of JSON

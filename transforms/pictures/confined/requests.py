@@ -4,7 +4,9 @@ What belongs here: the functions, and trying a file once more where its process 
 answers (`confined/pool.py`), how it is asked (`confined/process.py`).
 """
 
+import json
 import time
+from dataclasses import replace
 from typing import Any
 
 from transforms.pictures.bounds import Bounds, DecodeError
@@ -13,6 +15,8 @@ from transforms.pictures.confined.pool import POOL
 from transforms.pictures.confined.process import DecoderDied
 from transforms.pictures.confined.works import DecoderWork
 from transforms.pictures.renderings import Look, Pixels, Renderings
+from transforms.pictures.rights.statements import LONGEST, RightsStatement
+from transforms.readable import bare
 
 
 def decode(data: bytes, within: Bounds | int) -> Pixels:
@@ -44,7 +48,8 @@ def look(data: bytes, within: Bounds | int) -> Look:
     """
     (picture,), rest = make(works.LOOK, data, Bounds.of(within))
     notes = [each for each in (rest.pop("note"), rest.pop("said")) if each]
-    return Look(picture, note="; ".join(notes) or None, **rest)
+    [rights] = rest.pop("rights")
+    return Look(picture, note="; ".join(notes) or None, rights=rights, **rest)
 
 
 def renderings(data: bytes, within: Bounds | int, patience_s: float | None = None) -> Renderings:
@@ -65,6 +70,27 @@ def renderings(data: bytes, within: Bounds | int, patience_s: float | None = Non
     pictures, rest = make(works.RENDER, data, Bounds.of(within), patience_s)
     del rest["said"]
     return Renderings(tuple(pictures), **rest)
+
+
+def read_rights(data: bytes, within: Bounds | int, anchors: str | None = None) -> RightsStatement | None:
+    """Read what a file says of its creator and its use, in a confined process, without decoding a pixel.
+
+    Args:
+        data: Its bytes.
+        within: As of `decode`.
+        anchors: Certificates, PEM, of those who vouch for signers of C2PA manifests, which are then verified. None:
+            that there is a manifest is all that is said of it.
+
+    Returns:
+        None if the file says nothing.
+    """
+    work = works.RIGHTS if anchors is None else replace(works.RIGHTS, details=json.dumps(anchors))
+    try:
+        _, rest = make(work, data, Bounds.of(within))
+    except DecodeError as error:
+        return RightsStatement(unread=bare(str(error), LONGEST))
+    said: RightsStatement | None = rest["rights"][0]
+    return said
 
 
 def make(

@@ -138,15 +138,8 @@ def _answer(made: Callable[..., works.Made], asked: Mapping[str, Any], bounds: B
     except (MemoryError, DecodeError) as error:
         return {"failure": str(error), "kind": type(error).__name__}
     except Exception as error:
-        where = _where(error)
-        return {"failure": f"the decoder failed: {type(error).__name__}: {str(error)[:200]} ({where})", "kind": ""}
-
-
-def _where(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
+        what = f"{type(error).__name__}: {str(error)[:200]} ({works.place_of(error)})"
+        return {"failure": f"the decoder failed: {what}", "kind": ""}
 
 
 def _write(arrays: Iterable[np.ndarray], shared: int) -> list[tuple[int, ...]]:
