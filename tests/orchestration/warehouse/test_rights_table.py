@@ -45,7 +45,7 @@ def built(tmp_path: Path) -> Iterator[Built]:
             pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
             shard = {"shard_id": _SHARD, "dataset": "d", "shard": "s", "status": "ok", "rows": 9}
             put("landing_shards", [shard | {"readable_path": str(tmp_path / "rows.parquet"), "columns": list(rows)}])
-            alike = [{"status": "ok", "sha256": f"{at:064x}", "pdq": f"{at:064x}"} for at in range(9)]
+            alike = [{"status": "ok", "sha256": at.to_bytes(32), "pdq": at.to_bytes(32)} for at in range(9)]
             own = alike if prints is None else prints
             of = [
                 {"sample_id": _FIRST + at, "shard_id": _SHARD, "member": "a"} | dict(each)
@@ -112,7 +112,7 @@ def test_what_a_downloader_noted_counts_where_the_file_says_nothing(built: Built
         "content-usage": [None, None, None, None, None, None, "train-ai=y, search=n", "bots=y,train-ai=n", None],
         "tdm_reservation": [0, None, None, None, None, None, None, None, 1],
     }
-    alike = {"status": "ok", "sha256": "0" * 64, "pdq": "0" * 64}
+    alike = {"status": "ok", "sha256": bytes(32), "pdq": bytes(32)}
     lost = {"status": "failed", "failure": "not downloaded: Use of image disallowed by X-Robots-Tag directive"}
     said: list[Row] = [{"creator": "the file", "stated_in": ["XMP"]}]
     con = built(said, [alike, alike, alike, lost, *[alike] * 5], metadata)
@@ -141,7 +141,7 @@ def test_what_a_downloader_noted_counts_where_the_file_says_nothing(built: Built
 
 def test_the_bytes_of_a_picture_are_those_of_its_file(built: Built) -> None:
     prints: list[Row] = [
-        {"status": "ok", "sha256": "0" * 64, "pdq": "0" * 64, "member_size": 42},
+        {"status": "ok", "sha256": bytes(32), "pdq": bytes(32), "member_size": 42},
         {"status": "failed", "failure": "empty: zero bytes", "member_size": 0},
         {"status": "failed", "failure": "not downloaded: HTTP Error 404", "member": "", "member_size": 0},
     ]
