@@ -25,8 +25,8 @@ def different(count: int) -> Pictures:
     kinds = {"sample_id": pa.uint64(), "width": pa.int32(), "height": pa.int32()}
     rows = [
         dict.fromkeys(COLUMNS)
-        | {"sample_id": n, "status": "low_quality", "width": 9, "height": 9, "pdq": f"{n:064x}"}
-        | {"sha256": f"{n:064x}", "pixel_sha256": f"{n:064x}"}
+        | {"sample_id": n, "status": "low_quality", "width": 9, "height": 9, "pdq": n.to_bytes(32)}
+        | {"sha256": n.to_bytes(32), "pixel_sha256": n.to_bytes(32)}
         for n in range(count)
     ]
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
