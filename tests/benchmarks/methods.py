@@ -31,7 +31,7 @@ from transforms.duplicates.components import Components, list_members
 from transforms.duplicates.pairs import DuplicateThresholds, NearPairs
 from transforms.encoders import Vectors
 from transforms.fingerprints.embeddings import embed_distinct
-from transforms.fingerprints.fingerprint import OK, Fingerprint, fingerprint
+from transforms.fingerprints.fingerprint import DIGESTS, OK, Fingerprint, fingerprint
 from transforms.fingerprints.picture_set import COLUMNS, Pictures, Positions
 from transforms.hashing.hashes import from_hex
 from transforms.joins.cosine import join
@@ -137,9 +137,14 @@ def _pipeline(
 ) -> dict[str, Positions]:
     """Return what the confirmed pairs connect, and the final clusters, as the assets of `duplicates` make them."""
     began = time.perf_counter()
-    rows = [{"sample_id": i} | {name: getattr(p, name) for name in COLUMNS[1:]} for i, p in enumerate(prints)]
-    kinds = {"sample_id": pa.uint64(), "width": pa.int32(), "height": pa.int32()}
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    rows = [
+        {"sample_id": i}
+        | {name: getattr(p, name) for name in COLUMNS[1:]}
+        | {name: bytes.fromhex(getattr(p, name)) for name in DIGESTS}
+        for i, p in enumerate(prints)
+    ]
+    kinds = {"sample_id": pa.uint64(), "status": pa.string(), "width": pa.int32(), "height": pa.int32()}
+    schema = pa.schema([(name, kinds.get(name, pa.binary(32))) for name in COLUMNS])
     pictures = Pictures(
         [pa.RecordBatch.from_pylist(rows, schema)], len(rows), Path(tempfile.gettempdir()), 10**9
     )  # an id is a position

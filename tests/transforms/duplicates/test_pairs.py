@@ -22,14 +22,14 @@ TRIES = 8
 
 def different(count: int) -> Pictures:
     """Return pictures without a meaningful hash, so that pixels alone decide."""
-    kinds = {"sample_id": pa.uint64(), "width": pa.int32(), "height": pa.int32()}
+    kinds = {"sample_id": pa.uint64(), "status": pa.string(), "width": pa.int32(), "height": pa.int32()}
     rows = [
         dict.fromkeys(COLUMNS)
         | {"sample_id": n, "status": "low_quality", "width": 9, "height": 9, "pdq": n.to_bytes(32)}
         | {"sha256": n.to_bytes(32), "pixel_sha256": n.to_bytes(32)}
         for n in range(count)
     ]
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    schema = pa.schema([(name, kinds.get(name, pa.binary(32))) for name in COLUMNS])
     with TemporaryDirectory() as folder:
         return Pictures([pa.RecordBatch.from_pylist(rows, schema)], count, Path(folder), 10**6)
 
