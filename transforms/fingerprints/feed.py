@@ -199,13 +199,13 @@ def made(data: bytes, bounds: Bounds, details: str) -> Made:
         details: What else there is to know, as JSON.
 
     Returns:
-        What is known of each file, then its inputs by scaling and view.
+        What is known of each file, then its inputs by scaling and view; those of a file that is not plain are no input.
     """
     what = _details(details)
     count = int(np.frombuffer(data, _SIZES, 1)[0])
     lengths = np.frombuffer(data, _SIZES, count, _SIZES.itemsize)
     prints = np.zeros(count, _PRINT)
-    inputs = [np.zeros((count, len(what.views), *scaling.shape), np.uint8) for scaling in what.scalings]
+    inputs = [np.empty((count, len(what.views), *scaling.shape), np.uint8) for scaling in what.scalings]
     end = _SIZES.itemsize * (1 + count)
     for index, length in enumerate(lengths.tolist()):
         start, end, before = end, end + length, _unread()
