@@ -203,13 +203,14 @@ def made(data: bytes, bounds: Bounds, details: str) -> Made:
         details: What else there is to know, as JSON.
 
     Returns:
-        What is known of each file, then its inputs by scaling and view; and what each says of its use.
+        What is known of each file, then its inputs by scaling and view, where those of a file that is not plain are no
+        input; and what each file says of its use.
     """
     what = _details(details)
     count = int(np.frombuffer(data, _SIZES, 1)[0])
     lengths = np.frombuffer(data, _SIZES, count, _SIZES.itemsize)
     prints = np.zeros(count, _PRINT)
-    inputs = [np.zeros((count, len(what.views), *scaling.shape), np.uint8) for scaling in what.scalings]
+    inputs = [np.empty((count, len(what.views), *scaling.shape), np.uint8) for scaling in what.scalings]
     rights: list[dict[str, object] | None] = [None] * count
     end = _SIZES.itemsize * (1 + count)
     for index, length in enumerate(lengths.tolist()):
