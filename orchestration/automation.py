@@ -16,6 +16,7 @@ from orchestration.catalog.partitions import NAME
 from orchestration.catalog.shards import discover, landed_shards
 from orchestration.facts import Facts
 from orchestration.fingerprints.generations import description_recipe, find_generations
+from orchestration.fingerprints.kinds import HASHES, RIGHTS
 from orchestration.runtime import instance
 from orchestration.warehouse import publishing
 
