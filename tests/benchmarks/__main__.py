@@ -13,6 +13,7 @@ from tests.benchmarks.figures import Figure, say, seconds
 
 GROUPS = (
     "hash",
+    "rights",
     "embed",
     "fingerprint",
     "hamming",

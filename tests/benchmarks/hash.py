@@ -46,7 +46,7 @@ _REFERENCE = {
 
 
 @cache
-def _photos() -> list[bytes]:
+def photos() -> list[bytes]:
     """Return up to 150 JPEGs: those of RAISONNE_BENCH_PHOTOS as they lie, or else the sample's, scaled."""
     folder = os.environ.get("RAISONNE_BENCH_PHOTOS")
     if folder:
@@ -82,7 +82,7 @@ def _settle() -> None:
 
 
 def _ratio() -> Measured:
-    files = _photos()
+    files = photos()
     _settle()
     best = fastest(
         {
@@ -119,7 +119,7 @@ def _conformance() -> Measured:
 
 
 def _two_workers() -> Measured:
-    files = _photos()[:60]  # short rounds, and many: both cores are rarely free for long on a shared machine
+    files = photos()[:60]  # short rounds, and many: both cores are rarely free for long on a shared machine
     block = bytes(2 << 20)  # of SHA-256 as much work as a picture; it needs no lock and no memory
     _settle()
 
