@@ -39,7 +39,7 @@ def test_shards_that_land_together_are_one_run_that_reads_only_them(
     job = defs.resolve_job_def("fingerprint_shard")
     assert job.execute_in_process(instance=dagster_instance, tags=request.tags).success
     done = Facts(landing.home / "facts")["fingerprinted_shards"]
-    notes = [(name, kind) for name in ("00000", "00001", "00002") for kind in ("copy", "hashes")]
+    notes = [(name, kind) for name in ("00000", "00001", "00002") for kind in ("copy", "hashes", "rights")]
     assert sorted(zip(*done.read(["shard", "fingerprint"]).to_pydict().values(), strict=True)) == notes
     assert isinstance(tick(dagster_instance), dg.SkipReason), "nothing is due"
 

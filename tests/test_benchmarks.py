@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {
     "hash": "hash_ratio hash_conformance_bits hash_two_workers",
     "feed": "feed_two_processes feed_share",
+    "rights": "rights_cost",
     "embed": "embed_efficiency_sscd embed_efficiency_clip embed_gpu_vit_b_32 embed_gpu_vit_l_14",
     "fingerprint": "fingerprint_memory_growth fingerprint_rerun_s",
     "hamming": "hamming_recall hamming_vs_lance hamming_vs_duckdb hamming_vs_faiss hamming_vs_imagededup "

@@ -22,6 +22,7 @@ from orchestration.defs.opt_outs import recalled_rows
 from orchestration.facts import Facts
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import publishing, sql_folder
+from tests.rights_files import packet
 from transforms import pictures
 from transforms.catalog.landing import ROW_BITS
 from transforms.guard import Guard
@@ -46,7 +47,7 @@ HOSTILE = [
 
 
 class Stages:
-    """Versions of one warehouse: with opt-out lists, and after they were emptied."""
+    """Versions of one warehouse: with opt-out lists, after they were emptied, and by what files say."""
 
     def __init__(self, landing: Landing) -> None:
         self.landing = landing
@@ -63,12 +64,14 @@ class Stages:
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
-    """Run a small warehouse twice: with lists, and with empty ones."""
+    """Run a small warehouse three times: with lists, with empty ones, and honouring what files say."""
     made = Stages(Landing(tmp_path_factory.mktemp("recalls")))
     landing = made.landing
     landing.write_config(LISTS)
     shown = [encoded(picture(seed)) for seed in range(7)]
-    smaller = encoded(picture(0, 200, 150))
+    said = "<plus:DataMining>DMI-PROHIBITED-AIMLTRAINING</plus:DataMining><photoshop:Credit>A. Maker</photoshop:Credit>"
+    by = "<dc:creator><rdf:Seq><rdf:li>A. Maker</rdf:li></rdf:Seq></dc:creator>"
+    smaller = encoded(picture(0, 200, 150), xmp=packet(said + by))  # its file says no, and those of its copies nothing
     rows = [
         # the representative, while it is not recalled: the largest picture, the lowest id
         Row("https://Photos.Optout.net:8080/0.jpg", "zero", shown[0], license="pd"),
@@ -102,6 +105,10 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
     (lists / "hashes.jsonl").write_text("")
     (lists / "hashes.parquet").unlink()
     made.run()
+
+    landing.write_config('[policies]\nhonour = ["plus"]\nhonour_copies = true\n')
+    made.run()
+    landing.write_config(LISTS)
     return made
 
 
@@ -163,6 +170,41 @@ def test_a_generation_that_copies_a_recalled_row_is_still_explained(stages: Stag
     assert stages.query(0, f"{without} where row_number = 9") == [(0, 0)], "a row without a picture is listed too"
 
 
+_COPIED = """
+select generation_id, verdict, reserved_by, reserved_rows, silent_rows, recalled_rows, creator, credit, url
+from provenance.reserved"""
+
+
+def test_a_generation_copies_what_one_file_of_three_reserves(stages: Stages) -> None:
+    theirs = (["plus"], 1, 2, 0, "A. Maker", "A. Maker", "https://images.example.org/0.jpg")
+    assert stages.query(1, _COPIED) == [("gen/unchanged.jpg", "exact", *theirs)]
+    marked = "select generation_id, reserved, reserved_rows, creator from provenance.sources where rank = 1 order by 1"
+    assert stages.query(1, marked) == [
+        ("gen/unchanged.jpg", True, 1, "A. Maker"),
+        ("gen/withdrawn.jpg", False, 0, None),
+    ]
+    assert stages.query(1, "select rows, reserved_rows, silent_rows, reserved_by from duplicates.reserved") == [
+        (3, 1, 2, ["plus"])
+    ]
+    assert stages.query(1, "select rights_read from catalog.shards") == [(True,)]
+
+
+def test_what_a_file_says_withdraws_its_row_and_its_copies_where_it_is_honoured(stages: Stages) -> None:
+    value = "plus:DataMining is DMI-PROHIBITED-AIMLTRAINING"
+    by = "select row_number, list, kind, value from provenance.recalled join catalog.samples using (sample_id)"
+    [(own,)] = stages.query(2, "select sample_id from catalog.samples where row_number = 1")
+    copy = f"a copy of row {own}: {value}"
+    assert sorted(stages.query(2, by)) == [
+        (0, "policies.honour", "plus", copy),
+        (1, "policies.honour", "plus", value),
+        (2, "policies.honour", "plus", copy),
+    ]
+    assert stages.query(2, _COUNTS) == [(2, 2, 0, 0)], "the other picture that is held twice"
+    assert stages.query(2, _AUDIT)[0][:2] == (11, 3)
+    assert stages.query(2, _COPIED)[0][3:6] == (1, 2, 3), "the model was trained on them all the same"
+    assert stages.query(2, _SOURCE.format("unchanged"))[0][:3] == ("exact", 0, 3)
+
+
 def test_a_guard_blocks_a_copy_of_a_recalled_picture_and_names_no_licence_for_it(
     stages: Stages, tmp_path: Path
 ) -> None:
@@ -192,7 +234,7 @@ def test_a_missing_list_stops_the_run_and_the_last_version_stands(stages: Stages
     assert "the opt-out list web has no file at " in done.stderr
     assert "the last version stands" in done.stderr
     assert "Traceback" not in done.stderr
-    assert (stages.landing.home / publishing.LINK).resolve() == stages.files[1]
+    assert (stages.landing.home / publishing.LINK).resolve() == stages.files[-1]
 
 
 @pytest.fixture

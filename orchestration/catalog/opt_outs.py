@@ -19,6 +19,7 @@ from orchestration.facts.recipes import recipe
 from orchestration.progress import say
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Recall
+from orchestration.settings.sections import Policies
 from orchestration.warehouse.queries import query
 from transforms.catalog import opt_outs
 from transforms.catalog.byte_limits import ByteLimits
@@ -32,6 +33,7 @@ _MODELS = (
     samples_view.SAMPLES,
     "duplicates.url_keys",
 )  # they decide which URLs are the same
+_RIGHTS = "catalog.rights"  # what files and servers say
 _ENTRIES = pa.schema({"list": pa.string(), "kind": pa.string(), "value": pa.string()})
 _QUERIES = {"sample_id": "sample_ids", "url": "urls", "host": "hosts", "sha256": "hashes", "pdq": "hashes"}
 
@@ -90,14 +92,15 @@ def _find_list(recall: Recall) -> OptOutList:
         ) from error
 
 
-def is_current(facts: Facts, lists: Sequence[OptOutList]) -> bool:
-    """Return whether `recalled_rows` is of these lists and of the training rows of now.
+def is_current(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> bool:
+    """Return whether `recalled_rows` is of these lists and policies, and of the training rows of now.
 
     Args:
         facts: All fact tables.
+        settings: Which statements of files are honoured.
         lists: As `find_lists` returns them.
     """
-    return facts["recalled_rows"].recipe == _recipe(facts, lists)
+    return facts["recalled_rows"].recipe == _recipe(facts, settings.policies, lists)
 
 
 def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> dict[str, int]:
@@ -105,7 +108,7 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
 
     Args:
         facts: All fact tables; `recalled_rows` is written.
-        settings: Settings of the view of training rows.
+        settings: Settings of the view of training rows, and which statements of files are honoured.
         lists: As `find_lists` returns them.
 
     Returns:
@@ -114,31 +117,44 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
     Raises:
         OptOutListError: If a list cannot be read to its end. The table is then unchanged.
     """
-    table, made_by = facts["recalled_rows"], _recipe(facts, lists)
+    table, made_by = facts["recalled_rows"], _recipe(facts, settings.policies, lists)
     if table.recipe == made_by:
         return {}
-    if not lists:
+    honour = settings.policies.honour
+    if not lists and not honour:
         table.replace([], made_by)
         return {}
-    with samples_view.open_view(facts, settings, _MODELS) as con:
+    models = (*_MODELS, _RIGHTS) if honour else _MODELS
+    with samples_view.open_view(facts, settings, models) as con:
         unusable = _load_entries(con, lists, settings.limits.of_files)
         kinds = dict(con.execute("select kind, count(*) from entries group by kind").fetchall())
         _match(con, facts, kinds)
+        honoured = _honour(con, facts, settings.policies)
         reader = con.execute(query("catalog/opt_out_rows")).to_arrow_reader(_BATCH)
         table.replace((pa.Table.from_batches([batch]) for batch in reader), made_by)
         [(idle,)] = con.execute("select count(*) from entries anti join matches using (entry)").fetchall()
-    say(f"opt-out lists: {count(sum(kinds.values()), 'entry', 'entries')}, of which {idle:,} match no training row")
+    if lists:
+        say(f"opt-out lists: {count(sum(kinds.values()), 'entry', 'entries')}, of which {idle:,} match no training row")
+    if honour:
+        say(f"policies.honour: {count(honoured, 'row')} withdrawn by what files or servers say, copies included")
     return {f"entries by {kind}": kinds[kind] for kind in KINDS if kind in kinds} | {
         "entries that match nothing": idle,
         "entries that cannot match": unusable,
+        **({"rows that files or servers reserve": honoured} if honour else {}),
     }
 
 
-def _recipe(facts: Facts, lists: Sequence[OptOutList]) -> str:
+def _recipe(facts: Facts, policies: Policies, lists: Sequence[OptOutList]) -> str:
     versions = [facts[name].version for name in ("landing_shards", "image_fingerprints") if lists]
     # a file's ending decides how it is read
     files = [(each.name, [(path.suffix.lower(), sha256) for path, sha256 in each.files]) for each in lists]
-    return recipe("recalls", CODE, versions, files, samples_view.rules(_MODELS) if lists else {})
+    parts: list[object] = [versions, files, samples_view.rules(_MODELS) if lists else {}]
+    if policies.honour:
+        read = ["landing_shards", "image_fingerprints", "picture_rights"]
+        read += ["duplicate_pairs"] if policies.honour_copies else []
+        honoured = [list(policies.honour), policies.honour_copies, [facts[name].version for name in read]]
+        parts.append([*honoured, samples_view.rules((*_MODELS, _RIGHTS))])
+    return recipe("recalls", CODE, *parts)
 
 
 def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList], limits: ByteLimits) -> int:
@@ -169,3 +185,22 @@ def _match(con: duckdb.DuckDBPyConnection, facts: Facts, kinds: Iterable[str]) -
             columns, where = ["sample_id", "sha256", "pdq"], "sha256 is not null"
             con.register("hashes", facts["image_fingerprints"].dataset().scanner(columns, where).to_reader())
         con.execute(f"insert into matches {query(f'catalog/opt_out_{name}')}")
+
+
+def _honour(con: duckdb.DuckDBPyConnection, facts: Facts, policies: Policies) -> int:
+    """Create the table `honoured` of the rows that statements withdraw. Return their count."""
+    con.execute("create temp table honoured (sample_id ubigint, kind varchar, value varchar)")
+    if not policies.honour:
+        return 0
+    con.execute(f"insert into honoured {query('catalog/opt_out_honoured')}", {"signals": list(policies.honour)})
+    if policies.honour_copies:
+        for name, fact, columns, where in (
+            ("pixels", "image_fingerprints", ["sample_id", "pixel_sha256"], "pixel_sha256 is not null"),
+            ("pairs", "duplicate_pairs", ["sample_id_a", "sample_id_b"], "method <> 'similar'"),
+        ):
+            con.register("arriving", facts[fact].dataset().scanner(columns, where).to_reader())
+            con.execute(f"create temp table {name} as select * from arriving")  # noqa: S608 -- our own name
+            con.unregister("arriving")
+        con.execute(f"insert into honoured {query('catalog/opt_out_copies')}")
+    [(rows,)] = con.execute("select count(*) from honoured").fetchall()
+    return int(rows)

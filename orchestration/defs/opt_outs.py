@@ -17,18 +17,18 @@ from transforms.catalog.opt_outs import OptOutListError
     group_name="catalog",
     kinds={"lancedb", "duckdb"},
     owners=["team:data-engineering"],
-    deps=["landing_shards", "image_fingerprints"],
+    deps=["landing_shards", "duplicate_pairs"],  # copies of a picture whose file says no may be withdrawn too
     pool="cpu",
 )
 @explained
 def recalled_rows(warehouse: WarehouseResource) -> dg.MaterializeResult:
-    """The training rows that an opt-out list names by id, URL, host or hash, each with the entry that names it.
+    """The training rows that an opt-out list names by id, URL, host or hash, or that their files reserve, and by what.
 
     A list that is missing or cannot be read stops the run: otherwise its rows would be published in spite of it.
     """
     try:
         lists = opt_outs.find_lists(warehouse.settings.recalls)
-        if lists:
+        if lists or warehouse.settings.policies.honour:
             forget_outdated_shards(warehouse.facts)
         counts = opt_outs.update_recalled_rows(warehouse.facts, warehouse.settings, lists)
     except OptOutListError as error:

@@ -120,7 +120,7 @@ def due_work(settings: Settings) -> DueWork:
             fresh |= _generations(facts, makers, settings, found)
             _joins(facts, settings, usable.get(COPY), fresh, found)
         if lists is not None:
-            fresh |= _opt_outs(facts, lists, fresh, found)
+            fresh |= _opt_outs(facts, settings, lists, fresh, found)
         found.attempt(lambda: _publishing(facts, settings, fresh, found))
     return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops), found.inputs)
 
@@ -251,10 +251,12 @@ def _joins(facts: Facts, settings: Settings, encoder: EncoderId | None, fresh: s
     found.add("joins of training pictures", due, done if pictures else "no pictures")
 
 
-def _opt_outs(facts: Facts, lists: Sequence[OptOutList], fresh: set[str], found: _Found) -> set[str]:
-    if not lists and not facts["recalled_rows"].dataset().count_rows():
+def _opt_outs(
+    facts: Facts, settings: Settings, lists: Sequence[OptOutList], fresh: set[str], found: _Found
+) -> set[str]:
+    if not lists and not settings.policies.honour and not facts["recalled_rows"].dataset().count_rows():
         return set()
-    stale = bool(fresh - {_GENERATIONS}) or not opt_outs.is_current(facts, lists)
+    stale = bool(fresh - {_GENERATIONS}) or not opt_outs.is_current(facts, settings, lists)
     found.add(
         "opt-out lists", ["to be looked up in the training rows"] if stale else [], f"{len(lists):,}, as they were"
     )

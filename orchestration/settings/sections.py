@@ -95,11 +95,15 @@ class Prompts(Section):
 
 
 _MOST = 1_000_000_000_000  # rows: more than any training set has
+_IN_ORDER = AfterValidator(lambda names: tuple(dict.fromkeys(names)))
 _ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
 
 
 class Policies(Section):
-    """What `duplicates.policies` compares; a policy is named after its number, such as `drop-from-10`."""
+    """What `duplicates.policies` compares; a policy is named after its number, such as `drop-from-10`.
+
+    The last two say which rows are withdrawn although no list names them.
+    """
 
     keep: Annotated[tuple[Annotated[int, Field(ge=1, le=_MOST)], ...], _ONCE] = Field(
         (1, 2, 5, 10), description="Rows that stay of every picture, one policy per number."
@@ -112,6 +116,22 @@ class Policies(Section):
         description="PDQ bits from their representative up to which rows are removed, one policy per number. One row "
         "of each picture stays.",
     )
+    honour: Annotated[tuple[Literal["plus", "c2pa", "headers"], ...], _IN_ORDER] = Field(
+        (),
+        description="Statements that withdraw a row as an opt-out list does: `plus` (`plus:DataMining` prohibits), "
+        "`c2pa` (the manifest does not allow training; needs `rights.c2pa`), `headers` (the server said so). "
+        "`catalog.rights` says which rows have which.",
+    )
+    honour_copies: bool = Field(
+        False,
+        description="Whether these statements withdraw the rows, too, that show the same picture and say nothing. "
+        "`duplicates.reserved` counts them.",
+    )
+
+    @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """The numbers of the policies, by their rule."""
+        return {"keep": self.keep, "drop_from": self.drop_from, "distance": self.distance}
 
 
 class Rights(Section):

@@ -101,7 +101,8 @@ class Settings(BaseSettings):
             "search": self.search.model_dump(),
             "calibration": self.calibration.model_dump(exclude={"held_out", "without_generations"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
-            "policies": self.policies.model_dump(),
+            "policies": self.policies.numbers,
+            **({"honour": [*self.policies.honour, self.policies.honour_copies]} if self.policies.honour else {}),
             **({"rights": self.rights.model_dump(include={"c2pa"})} if self.rights.c2pa else {}),
             "prompts": self.prompts.model_dump(),
             "memorization": self.memorization.model_dump(),
@@ -192,6 +193,8 @@ def _resolved(settings: Settings, base: Path) -> Settings:
         raise SettingsError(
             f"the name {', '.join(twice)} is used twice; use different names for datasets, generations and recalls"
         )
+    if "c2pa" in settings.policies.honour and not settings.rights.c2pa:
+        raise SettingsError("`policies.honour` names c2pa, of which nothing is known; set `rights.c2pa = true`")
     home = base / settings.home
     if unusable := sorted({character for character in str(home) if character == "?" or not character.isprintable()}):
         raise SettingsError(

@@ -1,7 +1,7 @@
 -- One row per shard: a metadata file and the image dump (tar, parquet or folder) of the same name, as found on the last look.
 -- Nothing is left out in silence: a file that could not be used is here with its reason.
 -- unique: dataset, shard
--- not_null: shard_id, dataset, shard, status, images_gone
+-- not_null: shard_id, dataset, shard, status, images_gone, rights_read
 -- assert: status in ('ok', 'images_only', 'broken', 'failed')
 -- assert: (status = 'failed') = (failure is not null)
 -- assert: status <> 'broken' or broken is not null
@@ -22,6 +22,7 @@
 -- column contradictions: pictures that agree with a row in one thing, such as the key, and differ in another, such as the URL
 -- column contradiction_examples: some of them in words
 -- column seconds: what fingerprinting it took
+-- column rights_read: whether its files were read for what they say of their use; of one that was not, catalog.rights knows nothing
 -- column broken: why the dump cannot be read, or where it breaks off, or that none of its pictures has a row
 
 with described as (
@@ -37,6 +38,7 @@ with described as (
         prints.contradictions,
         prints.contradiction_examples,
         prints.seconds,
+        rights.shard_id is not null as rights_read,
         case
             when landing.images_path is null then null
             when rows_of_dump and landing.failure is not null then landing.failure
@@ -45,6 +47,8 @@ with described as (
     from lance_landing_shards as landing
     left join lance_fingerprinted_shards as prints
         on prints.shard_id = landing.shard_id and prints.fingerprint = 'hashes'
+    left join lance_fingerprinted_shards as rights
+        on rights.shard_id = landing.shard_id and rights.fingerprint = 'rights' and rights.recipe <> ''
 )
 
 select
@@ -64,6 +68,7 @@ select
     contradictions,
     contradiction_examples,
     broken,
-    seconds
+    seconds,
+    rights_read
 from described
 order by dataset, shard

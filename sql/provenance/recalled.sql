@@ -2,12 +2,12 @@
 -- resemble it? The model was trained on it: taking the row out of the set does not take it out of the model.
 -- unique: sample_id
 -- not_null: sample_id, list, kind, value, dataset, cluster_id, live_rows, generations, generation_ids
--- assert: kind in ('sample_id', 'url', 'host', 'sha256', 'pdq')
+-- assert: kind in ('sample_id', 'url', 'host', 'sha256', 'pdq', 'plus', 'c2pa', 'headers')
 -- assert: generations = len(generation_ids)
 -- assert: (generations > 0) = (verdict is not null)
--- column list: name of the list in the settings; the first that names the row
--- column kind: what the list names it by
--- column value: the entry, as the list has it
+-- column list: name of the list in the settings; the first that names the row; `policies.honour` where its file does
+-- column kind: what the list names it by; of `policies.honour` which statement: plus, c2pa, headers
+-- column value: the entry, as the list has it; of `policies.honour` the reason, and which copy gives it
 -- column cluster_id: the cluster of its picture; its own id where no other row shows it, or it has no usable picture
 -- column live_rows: rows that are not recalled and show the same picture
 -- column generations: generations of which this picture is a likely source

@@ -3,7 +3,8 @@
 -- unique: generation_id, rank
 -- unique: generation_id, sample_id
 -- not_null: generation_id, rank, sample_id, cluster_id, verdict, duplicate_count, recalled_count
--- not_null: recalled
+-- not_null: recalled, reserved, reserved_rows
+-- assert: reserved = (reserved_rows > 0)
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar')
 -- assert: verdict in ('exact', 'similar') or aligned_distance is not null
 -- assert: prompt_match is null or prompt_match in ('exact', 'normalised', 'semantic')
@@ -42,6 +43,9 @@
 -- column url_host: host of the URL
 -- column caption: of the training row, as the metadata states it
 -- column license: as the row states it; NULL where it states none, which is not to say free
+-- column reserved: whether the file of any training row that shows the picture reserves it from training
+-- column reserved_rows: how many of them do; the others say nothing, see duplicates.reserved
+-- column creator: who made it, as the row's own file says, else that of the first row that shows the picture and says so
 
 with twins as (
     select recalled.sample_id, min(images.sample_id) as live_id
@@ -88,6 +92,17 @@ alike as (
     where found.method = 'prompt_semantic'
 ),
 
+-- what the file of one copy says is said of the picture
+creators as (
+    select
+        coalesce(members.representative_id, rights.sample_id) as cluster_id,
+        min_by(rights.creator, rights.sample_id) as creator
+    from catalog.rights
+    left join lance_cluster_members as members using (sample_id)
+    where rights.creator is not null
+    group by all
+),
+
 best_of_cluster as (
     select *
     from placed
@@ -132,7 +147,10 @@ select
     samples.url_host,
     samples.caption,
     samples.license,
-    samples.recalled
+    samples.recalled,
+    reserved.cluster_id is not null as reserved,
+    coalesce(reserved.reserved_rows, 0) as reserved_rows,
+    coalesce(rights.creator, creators.creator) as creator
 from best_of_cluster as found
 join catalog.samples using (sample_id)
 join catalog.generations using (generation_id)
@@ -140,3 +158,6 @@ left join captioned on captioned.prompt_key = sha256(generations.prompt) and cap
 left join alike on alike.generation_id = found.generation_id and alike.cluster_id = found.cluster_id
 left join duplicates.pictures on pictures.cluster_id = found.cluster_id
 left join recalled_of on recalled_of.cluster_id = found.cluster_id
+left join duplicates.reserved on reserved.cluster_id = found.cluster_id
+left join catalog.rights on rights.sample_id = found.sample_id
+left join creators on creators.cluster_id = found.cluster_id

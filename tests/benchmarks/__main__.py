@@ -14,6 +14,7 @@ from tests.benchmarks.figures import Figure, say, seconds
 GROUPS = (
     "hash",
     "feed",
+    "rights",
     "embed",
     "fingerprint",
     "hamming",

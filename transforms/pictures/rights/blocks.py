@@ -66,6 +66,12 @@ class MetadataBlocks:
     unread: list[str] = field(default_factory=list)
     left: int = BYTES
 
+    @property
+    def empty(self) -> bool:
+        """Whether the file has no metadata that could say something, and none that is not read."""
+        blocks = self.xmp or self.iptc or self.resources or self.exif or self.texts
+        return not (blocks or self.manifest or self.unread)
+
     def afford(self, what: str, size: int) -> bool:
         """Return whether a block of a size may be read. One that may not is noted.
 
@@ -114,7 +120,8 @@ def of_jpeg(data: bytes, found: MetadataBlocks) -> None:
             more.setdefault(body[:32], []).append((int.from_bytes(body[36:40]), body[40:]))
         elif head != _MORE_XMP:
             {jpeg.EXIF: found.exif, _XMP: found.xmp, _PHOTOSHOP: resources}[head].append(body)
-    found.resources.append(b"".join(resources))
+    if resources:
+        found.resources.append(b"".join(resources))
     for name, parts in more.items():
         if any(name in packet for packet in found.xmp[:1]):  # else it is left over from another version of the file
             found.xmp.append(b"".join(part for _, part in sorted(parts)))

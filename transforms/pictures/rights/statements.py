@@ -76,7 +76,7 @@ def read(data: bytes) -> RightsStatement | None:
         data: The file. It may be broken anywhere: what cannot be read is said in `unread`.
     """
     found = _blocks(data)
-    if found is None:
+    if found is None or found.empty:
         return None
     said = [*_of_xmp(found), *_of_iptc(found), *_of_exif(found), ("PNG", _gathered(found.texts))]
     texts = {name: text for name in TEXTS if (text := _first(each.get(name) for _, each in said))}
