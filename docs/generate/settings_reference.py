@@ -42,6 +42,11 @@ def render() -> str:
         if repeated:
             lines += ["", "May be repeated."]
         lines += ["", *_table(model["properties"], model.get("required", []))]
+        for inner, field in model["properties"].items():
+            if part := _section(field):
+                named = schema["$defs"][part[0]]
+                lines += ["", f"### [[{name}.{inner}]]", "", named["description"], "", "May be repeated.", ""]
+                lines += _table(named["properties"], named.get("required", []))
     return "\n".join(lines) + "\n"
 
 
@@ -56,6 +61,8 @@ def _table(fields: Mapping[str, Mapping[str, Any]], required: list[str]) -> Iter
     yield "| key | default | allowed | meaning |"
     yield "| --- | --- | --- | --- |"
     for name, field in fields.items():
+        if _section(field):
+            continue  # a section of its own
         default = "required" if name in required else _default(field.get("default"))
         yield f"| `{name}` | {default} | {_allowed(field)} | {_cell(field['description'])} |"
 

@@ -1,0 +1,97 @@
+"""Disclosures as files in a folder.
+
+What belongs here: which files a disclosure is, and a list of their digests. What does not: what the forms ask
+(`disclosures/training_summary.py` and the others), the formats (`transforms/reports/disclosure_form.py`), replacing an
+earlier folder (`reports/exports.py`).
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from orchestration.reports.disclosures import earlier, training_summary
+from orchestration.reports.disclosures.answers import Answers
+from orchestration.reports.disclosures.domains import LIST, count_domains, write_list
+from orchestration.reports.exports import NotInVersion, write_folder
+from orchestration.settings import Settings
+from transforms.hashing.hashes import file_sha256
+from transforms.reports import disclosure_form
+from transforms.reports.disclosure_form import DisclosureForm
+
+DIGESTS = "SHA256SUMS"
+_NEEDED = {"fingerprints.images": "bytes"}
+"""Columns that versions of earlier releases lack."""
+
+
+def write(
+    con: duckdb.DuckDBPyConnection, settings: Settings, name: str, folder: Path
+) -> tuple[list[Path], DisclosureForm]:
+    """Write a disclosure of a published version, all of its files or none.
+
+    Args:
+        con: A connection to the version.
+        settings: What the provider states.
+        name: One of `WRITERS`.
+        folder: As for `exports.write_folder`.
+
+    Returns:
+        The files, and the form that they show.
+
+    Raises:
+        NotInVersion: If an earlier release published the version.
+        EarlierUnreadable: If an earlier summary cannot be read.
+        FileExistsError: If the folder holds anything else.
+    """
+    _require_columns(con)
+    forms: list[DisclosureForm] = []
+
+    def fill(made: Path) -> None:
+        forms.append(WRITERS[name](Answers(con, settings), made))
+        files = sorted(path for path in made.iterdir() if path.is_file())
+        lines = [f"{file_sha256(path)}  {path.name}\n" for path in files]
+        (made / DIGESTS).write_text("".join(lines), encoding="utf-8")
+
+    return write_folder(con, folder, {"disclosure": name}, settings.memory.duckdb, fill), forms[0]
+
+
+def _training_summary(answers: Answers, folder: Path) -> DisclosureForm:
+    domains = count_domains(answers, training_summary.scope(answers))
+    write_list(answers.con, folder / LIST)
+    sections = training_summary.sections(answers, domains)
+    found = [answer for section in sections for answer in section.answers]
+    form = DisclosureForm(
+        training_summary.NAME,
+        training_summary.TITLE,
+        training_summary.ABOUT,
+        answers.version["version"],
+        answers.version["published_at"],
+        sections,
+        answers.queries,
+        answers.warnings,
+        earlier.changes(answers.disclosure.earlier, found, "document."),
+    )
+    _write_form(form, folder)
+    return form
+
+
+def _write_form(form: DisclosureForm, folder: Path) -> None:
+    stem = form.name.replace("-", "_")
+    (folder / f"{stem}.html").write_text(disclosure_form.as_html(form), encoding="utf-8")
+    (folder / f"{stem}.md").write_text(disclosure_form.as_markdown(form), encoding="utf-8")
+    text = json.dumps(disclosure_form.as_json(form), indent=2, ensure_ascii=False, default=str)
+    (folder / f"{stem}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _require_columns(con: duckdb.DuckDBPyConnection) -> None:
+    for table, column in _NEEDED.items():
+        if column not in con.table(table).columns:
+            raise NotInVersion(
+                f"this version was published by an earlier release, whose {table} has no {column}; run `raisonne run` "
+                "and export the version that it publishes"
+            )
+
+
+WRITERS: dict[str, Callable[[Answers, Path], DisclosureForm]] = {training_summary.NAME: _training_summary}
+"""The disclosures by name."""
