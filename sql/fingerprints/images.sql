@@ -19,6 +19,7 @@
 -- column pdq: 256-bit perceptual hash, 64 hexadecimal digits
 -- column pdq_quality: 0 to 100; below thresholds.pdq_quality the hash is not compared
 -- column width: pixels of the delivered picture
+-- column bytes: size of the picture's file as the dump holds it; NULL where the dump holds none
 
 select
     prints.sample_id,
@@ -32,6 +33,7 @@ select
     prints.pdq_quality,
     prints.width,
     prints.height,
+    if(prints.member = '', null, prints.member_size) as bytes,
     prints.member,
     coalesce(starts_with(prints.failure, 'not downloaded:'), false) as not_downloaded,
     coalesce(starts_with(prints.failure, 'missing:'), false) as missing

@@ -15,7 +15,7 @@ _MEMBER = {
 TABLES = (
     TableDefinition(
         "fingerprinted_shards",
-        row="a shard whose pictures have a fingerprint (hashes, copy, semantic or redownload)",
+        row="a shard whose pictures have a fingerprint (hashes, copy, semantic or redownload), or were read for rights",
         key={"shard_id": pa.int64(), "fingerprint": pa.string()},
         columns={
             "dataset": pa.string(),
@@ -51,6 +51,30 @@ TABLES = (
         key={"sample_id": pa.uint64()},
         columns={**_MEMBER, **PRINT},
         noted_in=("fingerprinted_shards", "fingerprint = 'redownload'"),
+    ),
+    TableDefinition(
+        "picture_rights",
+        row="a training row whose picture's file says something of its creator or its use, or says it unreadably",
+        key={"sample_id": pa.uint64(), "shard_id": pa.int64()},  # two dumps may show one row, by different files
+        columns={
+            "creator": pa.string(),
+            "credit": pa.string(),
+            "notice": pa.string(),
+            "terms": pa.string(),
+            "constraints": pa.string(),
+            "license_url": pa.string(),
+            "web_statement": pa.string(),
+            "data_mining": pa.string(),
+            "digital_source_type": pa.string(),
+            "c2pa": pa.string(),
+            "c2pa_place": pa.string(),
+            "c2pa_mining": pa.string(),
+            "stated_in": pa.list_(pa.string()),
+            "unread": pa.string(),
+        },
+        written_by="image_fingerprints",
+        shard_of=SHARD_OF_SAMPLE,
+        noted_in=("fingerprinted_shards", "fingerprint = 'rights'"),
     ),
     TableDefinition(
         "copy_embeddings",
@@ -102,7 +126,7 @@ TABLES = (
 )
 MEANINGS = {
     "fingerprinted_shards": {
-        "fingerprint": "which fingerprint: hashes, copy, semantic or redownload",
+        "fingerprint": "which fingerprint: hashes, copy, semantic or redownload; or rights, what files say of their use",
         "recipe": "hash of the delivery and the maker; empty while the work is not done",
         "pictures": "pictures in the dump",
         "ok": "pictures with a fingerprint",
@@ -113,6 +137,22 @@ MEANINGS = {
         "contradictions": "pictures that agree with a row in one thing and differ in another",
         "contradiction_examples": "some of them in words",
         "broken": "why the dump cannot be read, or where it breaks off",
+    },
+    "picture_rights": {
+        "creator": "who made the picture, several with `; ` between them; each text of a file is shortened",
+        "credit": "whom to credit",
+        "notice": "copyright notice",
+        "terms": "terms of use, in words",
+        "constraints": "constraints that a data-mining value refers to (`plus:OtherConstraints`)",
+        "license_url": "address of the licence, or of whoever grants one; never opened",
+        "web_statement": "address of a page on rights; never opened",
+        "data_mining": "value of `plus:DataMining`, as written",
+        "digital_source_type": "value of the IPTC digital source type, as written",
+        "c2pa": "the manifest: valid, untrusted, broken, present (not verified) or remote (a link, never opened)",
+        "c2pa_place": "where the manifest lies in the file, or the link to it",
+        "c2pa_mining": "what the manifest says of training and mining, such as `cawg.ai_training=notAllowed`",
+        "stated_in": "which metadata of the file say this: XMP, IPTC, EXIF, PNG, C2PA",
+        "unread": "which metadata of the file could not be read, and why",
     },
     "generation_fingerprints": {
         "path": "the file; of one in a tar or parquet, that and its name there after `::`",
