@@ -4,6 +4,7 @@ What belongs here: their keys. What does not: which form asks for what (`reports
 warehouse computes depends on any of them, and nothing is ever put in the place of one that nobody filled in.
 """
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,10 +20,9 @@ OPEN_END = ".."
 
 def _day(text: str) -> str:
     """Return a day, a month or a year as it is written. Raises ValueError for anything else."""
-    parts = text.split("-")
-    if [len(part) for part in parts] not in ([4], [4, 2], [4, 2, 2]):
+    if not re.fullmatch(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?", text):
         raise ValueError("write YYYY-MM-DD, YYYY-MM or YYYY")
-    date(*(int(part) for part in [*parts, "01", "01"][:3]))
+    date.fromisoformat(text + "-01-01"[len(text) - 4 :])
     return text
 
 

@@ -22,6 +22,7 @@ GROUPS = (
     "match",
     "evidence",
     "export",
+    "disclosures",
     "scale",
     "guard",
 )

@@ -16,6 +16,9 @@ from publicsuffixlist import PublicSuffixList
 _PACKAGE = "publicsuffixlist"
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}|\[.*")  # hosts of URLs are cut at their first colon
 
+_KEPT = set("ßς\u200c\u200d")
+"""Letters that names of today keep, and that Python's codec, of the IDNA of 2003, replaces by others."""
+
 
 def snapshot() -> str:
     """Return which release of the Public Suffix List is read, by the package that holds it; its end is a date."""
@@ -39,10 +42,17 @@ def _domain(host: str) -> str:
         return host
     if not host.isascii():
         try:
-            host = host.encode("idna").decode("ascii")
+            host = ".".join(map(_label, host.split(".")))
         except UnicodeError:
             return host  # no name that a server could have
     return _suffixes().privatesuffix(host) or host
+
+
+def _label(text: str) -> str:
+    """Return a part of a name in ASCII. Raises UnicodeError for one that no server can have."""
+    if _KEPT.isdisjoint(text):
+        return text.encode("idna").decode("ascii")
+    return f"xn--{text.encode('punycode').decode('ascii')}"
 
 
 @cache

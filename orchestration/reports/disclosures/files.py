@@ -16,13 +16,14 @@ from orchestration.reports.disclosures.answers import Answers
 from orchestration.reports.disclosures.domains import LIST, count_domains, write_list
 from orchestration.reports.exports import NotInVersion, write_folder
 from orchestration.settings import Settings
+from orchestration.warehouse.queries import query
 from transforms.hashing.hashes import file_sha256
 from transforms.reports import disclosure_form
 from transforms.reports.disclosure_form import DisclosureForm
 
 DIGESTS = "SHA256SUMS"
-_NEEDED = {"fingerprints.images": "bytes"}
-"""Columns that versions of earlier releases lack."""
+_NEEDED = (("fingerprints.images", "bytes"), ("catalog.rights", "reserved_by"))
+"""What versions of earlier releases lack."""
 
 
 def write(
@@ -85,12 +86,12 @@ def _write_form(form: DisclosureForm, folder: Path) -> None:
 
 
 def _require_columns(con: duckdb.DuckDBPyConnection) -> None:
-    for table, column in _NEEDED.items():
-        if column not in con.table(table).columns:
-            raise NotInVersion(
-                f"this version was published by an earlier release, whose {table} has no {column}; run `raisonne run` "
-                "and export the version that it publishes"
-            )
+    present = set(con.execute(query("cli/columns_by_table")).fetchall())
+    if missing := [f"{table}.{column}" for table, column in _NEEDED if (table, column) not in present]:
+        raise NotInVersion(
+            f"this version was published by an earlier release, without {', '.join(missing)}; run `raisonne run`, and "
+            "export the version that it publishes"
+        )
 
 
 WRITERS: dict[str, Callable[[Answers, Path], DisclosureForm]] = {training_summary.NAME: _training_summary}

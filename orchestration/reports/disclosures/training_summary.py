@@ -278,6 +278,7 @@ def _domains(answers: Answers, domains: DomainList) -> FormAnswer:
 
 def _synthetic(answers: Answers) -> Iterator[FormAnswer]:
     yield from _others(answers, "synthetic", "synthetic_data", "Data generated to train on")
+    yield _source_types(answers)
     [generated] = answers.rows("generated")
     text = f"{count(generated['rows'], 'training row')} show the bytes or pixels of one of "
     text += f"{count(generated['generations'], 'generation')} of this warehouse."
@@ -288,11 +289,46 @@ def _synthetic(answers: Answers) -> Iterator[FormAnswer]:
     )
 
 
+_NOTHING_SAID = "no statement of any file is recorded in this version: no file makes one, or none was read for it"
+
+
+def _source_types(answers: Answers) -> FormAnswer:
+    rows = answers.rows("source_types")
+    key, asks, names = "synthetic.stated_by_files", "What files say of how they came to be", ["said", "source_types"]
+    [said] = answers.rows("said")
+    if not said["rows"]:
+        return answers.measured(key, asks, names, None, _NOTHING_SAID)
+    text = f"{count(sum(row['rows'] for row in rows), 'training row')} state a digital source type of the IPTC."
+    table = answers.listed(("digital source type", "rows"), rows, ("digital_source_type", "rows")) if rows else None
+    return answers.measured(key, asks, names, rows, text, table, "Files state what they like; nobody verified it.")
+
+
+def _reserved(answers: Answers) -> FormAnswer:
+    [said] = answers.rows("said")
+    key, asks, names = (
+        "rights.reserved_by_files",
+        "Training rows whose file reserves its use",
+        ["said", "reserved", "totals"],
+    )
+    if not said["rows"]:
+        return answers.measured(key, asks, names, None, _NOTHING_SAID)
+    rows = answers.rows("reserved")
+    text = f"{count(said['reserved'])} of {count(answers.totals['rows'], 'training row')} reserve it; "
+    text += f"{count(said['rows'])} say anything of their creator or their use, {count(said['with_creator'])} name a "
+    text += f"creator and {count(said['with_terms'])} state terms."
+    columns = ("signal", "rows", "of these not withdrawn")
+    table = answers.listed(columns, rows, ("signal", "rows", "not_withdrawn")) if rows else None
+    note = "A file that reserves its use in two ways counts for each. Signals: plus is plus:DataMining in XMP, c2pa a "
+    note += "C2PA manifest, headers what the server said."
+    return answers.measured(key, asks, names, said | {"by": rows}, text, table, note)
+
+
 def _reservations(answers: Answers) -> Iterator[FormAnswer]:
     yield answers.stated("rights.code_of_practice", "Signatory of the code of practice", "code_of_practice")
     asks = "Measures to respect reservations of rights, by protocol"
     yield answers.stated("rights.measures", asks, "opt_out_measures")
     yield _lists(answers)
+    yield _reserved(answers)
     yield answers.stated(
         "rights.withdrawn_rows", "Whether the model was trained on the withdrawn rows", "withdrawn_rows_trained"
     )
