@@ -195,6 +195,20 @@ _DISCLOSURES = {
         "Write the public summary of training content that the EU's AI Act asks for: a page, Markdown and JSON, and "
         "the list of domains by bytes as CSV.",
     ),
+    "croissant": (
+        "The training set as a Croissant dataset.",
+        "Write the training set as a Croissant 1.1 dataset: JSON-LD, the table of training rows that it describes, and "
+        "as Markdown where each statement comes from.",
+    ),
+    "ab2013": (
+        "California's documentation of training data.",
+        "Write the documentation of training data that California's AB 2013 asks for: a page, Markdown and JSON.",
+    ),
+    "data-provenance": (
+        "The provenance of each dataset, by a standard.",
+        "Write the Data Provenance Standards of the Data & Trust Alliance, filled in for each dataset: a page, "
+        "Markdown and JSON.",
+    ),
 }
 
 

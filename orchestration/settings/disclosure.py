@@ -48,6 +48,10 @@ class Description(Section):
     url: str | None = Field(None, description="For disclosures: the page of the dataset.")
     version: str | None = Field(None, description="For disclosures: the issuer's own name of the version that is used.")
     issued: Day | None = Field(None, description="For disclosures: when that version was issued, such as `2022-03-31`.")
+    previous_issued: Day | None = Field(None, description="For disclosures: when the version before that was issued.")
+    source: str | None = Field(
+        None, description="For disclosures: where the issuer has its content from, if it is of others."
+    )
     licence: str | None = Field(None, description="For disclosures: the licence of the dataset as a whole.")
     citation: str | None = Field(None, description="For disclosures: the publication that describes the dataset.")
     access: Access | None = Field(
@@ -118,10 +122,12 @@ class Disclosure(Section):
         description="Whether the provider is small or medium-sized, startups included: its list of domains is then the "
         "top 5% or 1,000, whichever is less. Without it, the top 10%.",
     )
-    models: tuple[PlacedModel, ...] = Field((), description="The models that were trained on the datasets.")
+    models: tuple[PlacedModel, ...] | None = Field(None, description="The models that were trained on the datasets.")
     version: str | None = Field(None, description="Version of the summary, such as `1.0`.")
     published: Day | None = Field(None, description="When the summary is published, such as `2026-12-01`.")
-    earlier: tuple[EarlierSummary, ...] = Field((), description="The summaries published before, oldest first.")
+    earlier: tuple[EarlierSummary, ...] | None = Field(
+        None, description="The summaries published before, oldest first; `[]`: this is the first."
+    )
     title: str | None = Field(None, description="Name of the training set as a whole.")
     description: str | None = Field(None, description="What the training set as a whole holds.")
     url: str | None = Field(None, description="Page of the training set or of this summary.")
@@ -133,7 +139,9 @@ class Disclosure(Section):
         description="Whether the model was trained on the rows that opt-out lists withdraw. Those named before the "
         "training and left out were not; those named later were.",
     )
-    crawlers: tuple[Crawler, ...] = Field((), description="The crawlers that collected pictures for the provider.")
+    crawlers: tuple[Crawler, ...] | None = Field(
+        None, description="The crawlers that collected pictures for the provider; `[]`: there are none."
+    )
     user_data: str | None = Field(None, description="Which data of users of which services were used; or `none`.")
     synthetic_data: str | None = Field(
         None, description="Which data were generated to train on, by which models and why; or `none`."

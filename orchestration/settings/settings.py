@@ -212,7 +212,8 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             ),
             "disclosure": settings.disclosure.model_copy(
                 update={
-                    "earlier": tuple(
+                    "earlier": settings.disclosure.earlier
+                    and tuple(
                         each.model_copy(update={"file": each.file and base / each.file})
                         for each in settings.disclosure.earlier
                     )

@@ -260,8 +260,8 @@ def _answer_lines(answer: FormAnswer, version: int) -> Iterator[str]:
         yield f"\n{in_markdown(answer.note)}"
     if answer.queries:
         yield f"\n*Measured: {_codes(answer.queries)}, version {version}.*"
-    if answer.settings and answer.status == "stated":
-        yield f"\n*Stated by the provider: {_codes(answer.settings)}.*"
+    if answer.status == "stated":
+        yield "\n*Stated by the provider.*"
     if answer.open:
         yield f"\n*To be completed: {_codes(answer.open)}.*"
 

@@ -17,6 +17,7 @@ from orchestration.warehouse.queries import meaning, query
 from transforms.reports.disclosure_form import AnswerTable, AskedQuery, Cell, FormAnswer, Status
 
 _GROUP = "disclosures"
+_SIDE_BY_SIDE = 3  # datasets
 LISTED = 25  # rows of a table in a form
 
 
@@ -142,8 +143,23 @@ class Answers:
         text = " ".join(_words(each) for each in given.values())
         return FormAnswer(key, asks, "stated", value, text, settings=settings, open=missing, note=note)
 
+    def of_dataset(self, key: str, asks: str, name: str, dataset: Dataset | None, setting: str) -> FormAnswer:
+        """Return what `[[datasets]]` states of one dataset, or that it is to be completed.
+
+        Args:
+            key: Of the answer.
+            asks: What is asked.
+            name: Name of the dataset.
+            dataset: Its settings, if they still name it.
+            setting: The key.
+        """
+        value, full = _filled(getattr(dataset, setting, None)), f"datasets.{name}.{setting}"
+        if value is None:
+            return FormAnswer(key, asks, "to be completed", open=(full,))
+        return FormAnswer(key, asks, "stated", value, str(value), settings=(full,))
+
     def stated_table(
-        self, key: str, asks: str, setting: str, columns: Mapping[str, str], rows: Sequence[Any], note: str = ""
+        self, key: str, asks: str, setting: str, columns: Mapping[str, str], rows: Sequence[Any] | None, note: str = ""
     ) -> FormAnswer:
         """Return what repeated sections state, a row each, or that it is to be completed.
 
@@ -152,11 +168,13 @@ class Answers:
             asks: What is asked.
             setting: The sections.
             columns: Headings of the keys that are shown, by key.
-            rows: The sections, objects with these keys.
+            rows: The sections, objects with these keys; None: nobody stated them, or that there are none.
             note: What a reader has to know about it.
         """
-        if not rows:
+        if rows is None:
             return FormAnswer(key, asks, "to be completed", open=(setting,), note=note)
+        if not rows:
+            return FormAnswer(key, asks, "stated", [], "None.", settings=(setting,), note=note)
         cells = tuple(tuple(_cell(_filled(getattr(row, name))) for name in columns) for row in rows)
         missing = dict.fromkeys(
             f"{setting}.{name}" for line in cells for name, cell in zip(columns, line, strict=True) if cell is None
@@ -191,8 +209,12 @@ class Answers:
                     still[f"datasets.{row['dataset']}.{name}"] = None
             lines.append(tuple(cells))
         value = [dict(zip(columns, line, strict=True)) for line in lines]
-        table = AnswerTable(tuple(columns.values()), tuple(lines), "to be completed")
         settings = tuple(f"datasets.{name}" for name in sorted(names))
+        head, cells_of = tuple(columns.values()), tuple(lines)
+        if len(lines) <= _SIDE_BY_SIDE:  # a column each: they have more to say than fits into a line
+            head, *turned = zip(head, *lines, strict=True)
+            cells_of = tuple(turned)
+        table = AnswerTable(head, cells_of, "to be completed")
         queries = (f"{_GROUP}/datasets",)
         return FormAnswer(key, asks, "measured", value, "", table, queries, settings, tuple(still), note)
 

@@ -5,21 +5,18 @@ What belongs here: what its sections ask, and what answers them. What does not: 
 (`disclosures/files.py`). Section numbers are those of the template of July 2025; the wording is our own.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator
 
+from orchestration.reports.disclosures import counts
 from orchestration.reports.disclosures.answers import Answers
 from orchestration.reports.disclosures.domains import LIST, DomainList, required_share
 from orchestration.settings.disclosure import OPEN_END
-from transforms.readable import count, percent, size
+from transforms.readable import count, percent
 from transforms.reports.disclosure_form import AnswerTable, FormAnswer, FormSection
 from transforms.reports.registrable_domains import snapshot
 
 NAME, TITLE = "training-summary", "Summary of training content"
 ABOUT = "Public summary of the content used for training, Regulation (EU) 2024/1689, Article 53(1)(d)"
-_BANDS = ((1_000_000, "fewer than 1 million pictures"), (1_000_000_000, "1 million to 1 billion pictures"))
-_MOST = "more than 1 billion pictures"
-_PUBLISHED_BY_OTHERS = ("public", "licensed", "private")
 _NOT_OF_THE_WEB = {"licensed", "private", "users", "synthetic"}
 
 
@@ -30,11 +27,11 @@ def sections(answers: Answers, domains: DomainList) -> tuple[FormSection, ...]:
         answers: Of a published version.
         domains: The list of domains of the same version.
     """
-    parts = (
+    parts: tuple[tuple[str, str, Iterable[FormAnswer]], ...] = (
         ("0", "This document", _document(answers)),
         ("1.1", "Provider", _provider(answers)),
         ("1.2", "Models", [_models(answers)]),
-        ("1.3", "Overview of the training data", chain(_size(answers), _contents(answers))),
+        ("1.3", "Overview of the training data", _overview(answers)),
         ("2.1", "Publicly available datasets", [_by_access(answers, "public", "Datasets that anybody can obtain")]),
         ("2.2", "Private datasets", _private(answers)),
         ("2.3", "Data crawled from the web", _crawled(answers, domains)),
@@ -43,7 +40,7 @@ def sections(answers: Answers, domains: DomainList) -> tuple[FormSection, ...]:
         ("2.6", "Other data", _others(answers, "other", "other_data", "Data of any other origin")),
         ("3.1", "Reservations of rights", _reservations(answers)),
         ("3.2", "Illegal content", _illegal(answers)),
-        ("4", "What the numbers leave out", _limits(answers)),
+        ("4", "What the numbers leave out", [counts.without_picture(answers), counts.not_taken(answers)]),
     )
     return tuple(FormSection(number, title, tuple(found)) for number, title, found in parts)
 
@@ -68,18 +65,9 @@ def _document(answers: Answers) -> Iterator[FormAnswer]:
     version = answers.version
     yield answers.stated("document.version", "Version of this summary", "version")
     yield answers.stated("document.published", "Date of this summary (YYYY-MM-DD)", "published")
+    names = {"version": "version", "published": "published", "url": "link"}
     earlier = answers.disclosure.earlier
-    if earlier:
-        names = {"version": "version", "published": "published", "url": "link"}
-        yield answers.stated_table("document.earlier", "Earlier summaries", "disclosure.earlier", names, earlier)
-    else:
-        yield FormAnswer(
-            "document.earlier",
-            "Earlier summaries",
-            "to be completed",
-            text="none is stated; a first summary has none",
-            open=("disclosure.earlier",),
-        )
+    yield answers.stated_table("document.earlier", "Earlier summaries", "disclosure.earlier", names, earlier)
     text = f"Version {version['version']} of the warehouse, published {version['published_at']}."
     if version["recipe"]:
         text += f" Its inputs, settings and queries have the digest {version['recipe']}."
@@ -100,39 +88,24 @@ def _models(answers: Answers) -> FormAnswer:
     return answers.stated_table("models", "Models trained on this data", "disclosure.models", columns, models)
 
 
-def _size(answers: Answers) -> Iterator[FormAnswer]:
-    totals = answers.totals
-    pictures, rows = totals["pictures"], totals["rows"]
-    yield answers.measured(
-        "overview.modalities",
-        "Kinds of data",
-        ["totals"],
-        {"pictures": rows, "captions": totals["rows_with_caption"]},
-        f"Pictures with text: {count(rows, 'training row')}, each with a picture or the address of one, of which "
-        f"{count(totals['rows_with_caption'])} have a caption.",
-    )
-    if totals["rows_with_bytes"]:
-        band = next((words for most, words in _BANDS if pictures < most), _MOST)
-        text = f"{band[0].upper()}{band[1:]}: {count(pictures)}, {size(totals['bytes'])} as stored."
-        note = (
-            "A picture counts as often as rows show it. Sizes are those of the files that were trained on, after any "
-        )
-        note += "resizing by the program that downloaded them."
-        value = {"band": band, "pictures": pictures, "bytes": totals["bytes"], "rows": rows}
-        yield answers.measured("overview.size", "Size", ["totals"], value, text, note=note)
-    else:
-        text = f"no picture was delivered to this warehouse; its metadata lists {count(rows, 'row')}"
-        yield answers.measured("overview.size", "Size", ["totals"], None, text)
+def _overview(answers: Answers) -> Iterator[FormAnswer]:
+    yield counts.modalities(answers)
+    yield counts.size_of_pictures(answers)
+    yield counts.size_of_text(answers)
     yield answers.stated("overview.contents", "Kinds of pictures", "contents")
-    yield _latest(answers)
+    yield latest_collection(answers)
+    yield counts.languages(answers)
+    yield counts.sides(answers)
+    yield counts.licences(answers)
+    yield counts.repeated(answers)
 
 
-def _latest(answers: Answers) -> FormAnswer:
+def latest_collection(answers: Answers) -> FormAnswer:
     """Return the latest time of collection of any dataset, and whether collection goes on."""
     periods = {row["dataset"]: stated and stated.collected for row, stated in answers.datasets}
     missing = tuple(f"datasets.{name}.collected" for name, period in periods.items() if not period)
     given = {name: period for name, period in periods.items() if period}
-    asks, key = "Latest collection of data", "overview.latest_collection"
+    key, asks = "overview.latest_collection", "Latest collection of data"
     if not given:
         return FormAnswer(key, asks, "to be completed", open=missing)
     going_on = sorted(name for name, period in given.items() if period.endswith(f"/{OPEN_END}"))
@@ -142,44 +115,6 @@ def _latest(answers: Answers) -> FormAnswer:
     settings = tuple(f"datasets.{name}.collected" for name in given)
     value = {"latest": latest, "goes_on": going_on}
     return FormAnswer(key, asks, "stated", value, text, settings=settings, open=missing)
-
-
-def _contents(answers: Answers) -> Iterator[FormAnswer]:
-    captions = answers.totals["rows_with_caption"]
-    languages = answers.rows("languages")
-    known = sum(row["rows"] for row in languages if row["language"] is not None)
-    asks = "Languages of the captions"
-    if known:
-        shown = [row | {"share": row["rows"] / captions} for row in languages]
-        table = answers.listed(("language", "captions", "share"), shown, ("language", "rows", "share"))
-        text = f"As the datasets state them, for {count(known)} of {count(captions, 'caption')} "
-        text += f"({percent(known, captions)})."
-        yield answers.measured("overview.languages", asks, ["languages", "totals"], languages, text, table)
-    else:
-        text = f"the metadata states the language of none of {count(captions, 'caption')}"
-        yield answers.measured("overview.languages", asks, ["languages", "totals"], None, text)
-    [sides] = answers.rows("sides")
-    text = "no picture was delivered to this warehouse"
-    if sides["most"] is not None:
-        text = f"The longer side has {count(sides['least'])} to {count(sides['most'], 'pixel')}; half of the pictures "
-        text += f"have at most {count(sides['half'])}."
-    yield answers.measured(
-        "overview.sides", "Size of the pictures", ["sides"], sides if sides["most"] is not None else None, text
-    )
-    licences, rows = answers.rows("licences"), answers.totals["rows"]
-    stated = sum(row["rows"] for row in licences if row["licence"] is not None)
-    asks, names = "Licences that the datasets state of single pictures", ["licences", "totals"]
-    if stated:
-        shown = [row | {"share": row["rows"] / rows} for row in licences]
-        table = answers.listed(("licence", "rows", "share"), shown, ("licence", "rows", "share"))
-        text = f"Of {count(stated)} of {count(rows, 'row')} ({percent(stated, rows)}). Nobody verified them."
-        yield answers.measured("overview.licences", asks, names, licences, text, table)
-    else:
-        text = f"the metadata states the licence of none of {count(rows, 'row')}"
-        yield answers.measured("overview.licences", asks, names, None, text)
-    [repeated] = answers.rows("repeated")
-    text = f"{count(repeated['pictures'], 'picture')} stand in {count(repeated['rows'], 'row')}, copies included."
-    yield answers.measured("overview.repeated", "Pictures that repeat", ["repeated"], repeated, text)
 
 
 def _with_access(answers: Answers, access: str) -> list[str]:
@@ -278,114 +213,21 @@ def _domains(answers: Answers, domains: DomainList) -> FormAnswer:
 
 def _synthetic(answers: Answers) -> Iterator[FormAnswer]:
     yield from _others(answers, "synthetic", "synthetic_data", "Data generated to train on")
-    yield _source_types(answers)
-    [generated] = answers.rows("generated")
-    text = f"{count(generated['rows'], 'training row')} show the bytes or pixels of one of "
-    text += f"{count(generated['generations'], 'generation')} of this warehouse."
-    note = "Either the picture was in the training set and came out again, or it came out and was collected: no table "
-    note += "says which was first."
-    yield answers.measured(
-        "synthetic.generated", "Generated pictures among the training rows", ["generated"], generated, text, note=note
-    )
-
-
-_NOTHING_SAID = "no statement of any file is recorded in this version: no file makes one, or none was read for it"
-
-
-def _source_types(answers: Answers) -> FormAnswer:
-    rows = answers.rows("source_types")
-    key, asks, names = "synthetic.stated_by_files", "What files say of how they came to be", ["said", "source_types"]
-    [said] = answers.rows("said")
-    if not said["rows"]:
-        return answers.measured(key, asks, names, None, _NOTHING_SAID)
-    text = f"{count(sum(row['rows'] for row in rows), 'training row')} state a digital source type of the IPTC."
-    table = answers.listed(("digital source type", "rows"), rows, ("digital_source_type", "rows")) if rows else None
-    return answers.measured(key, asks, names, rows, text, table, "Files state what they like; nobody verified it.")
-
-
-def _reserved(answers: Answers) -> FormAnswer:
-    [said] = answers.rows("said")
-    key, asks, names = (
-        "rights.reserved_by_files",
-        "Training rows whose file reserves its use",
-        ["said", "reserved", "totals"],
-    )
-    if not said["rows"]:
-        return answers.measured(key, asks, names, None, _NOTHING_SAID)
-    rows = answers.rows("reserved")
-    text = f"{count(said['reserved'])} of {count(answers.totals['rows'], 'training row')} reserve it; "
-    text += f"{count(said['rows'])} say anything of their creator or their use, {count(said['with_creator'])} name a "
-    text += f"creator and {count(said['with_terms'])} state terms."
-    columns = ("signal", "rows", "of these not withdrawn")
-    table = answers.listed(columns, rows, ("signal", "rows", "not_withdrawn")) if rows else None
-    note = "A file that reserves its use in two ways counts for each. Signals: plus is plus:DataMining in XMP, c2pa a "
-    note += "C2PA manifest, headers what the server said."
-    return answers.measured(key, asks, names, said | {"by": rows}, text, table, note)
+    yield counts.source_types(answers)
+    yield counts.generated(answers)
 
 
 def _reservations(answers: Answers) -> Iterator[FormAnswer]:
     yield answers.stated("rights.code_of_practice", "Signatory of the code of practice", "code_of_practice")
     asks = "Measures to respect reservations of rights, by protocol"
     yield answers.stated("rights.measures", asks, "opt_out_measures")
-    yield _lists(answers)
-    yield _reserved(answers)
-    yield answers.stated(
-        "rights.withdrawn_rows", "Whether the model was trained on the withdrawn rows", "withdrawn_rows_trained"
-    )
-
-
-def _lists(answers: Answers) -> FormAnswer:
-    found = answers.rows("withdrawn")
-    hit = {row["list"] for row in found}
-    idle = [{"list": each.name, "kind": "", "entries": 0, "rows": 0} for each in answers.settings.recalls]
-    rows = [*found, *(row for row in idle if row["list"] not in hit)]
-    withdrawn = answers.totals["withdrawn"]
-    key, asks, names = (
-        "rights.lists",
-        "Opt-out lists, and the training rows that each withdraws",
-        ["withdrawn", "totals"],
-    )
-    if not rows:
-        return answers.measured(key, asks, names, [], "No list is applied, and no row is withdrawn.")
-    text = f"{count(withdrawn)} of {count(answers.totals['rows'], 'training row')} are withdrawn."
-    columns = ("list", "named by", "entries that name a row", "rows")
-    table = answers.listed(columns, rows, ("list", "kind", "entries", "rows"))
-    note = "A row that several lists name counts for the first of them."
-    return answers.measured(key, asks, names, rows, text, table, note)
+    yield counts.opt_out_lists(answers)
+    yield counts.reserved(answers)
+    asks = "Whether the model was trained on the withdrawn rows"
+    yield answers.stated("rights.withdrawn_rows", asks, "withdrawn_rows_trained")
 
 
 def _illegal(answers: Answers) -> Iterator[FormAnswer]:
     asks = "Measures to avoid and remove illegal content"
     yield answers.stated("illegal.measures", asks, "illegal_content_measures")
-    [unsafe] = answers.rows("unsafe")
-    text = f"{count(unsafe['rows'])} of {count(answers.totals['rows'], 'training row')} are flagged as unsafe."
-    note = (
-        "A flag is a classifier's guess that the dataset came with; such content need not be illegal, nor is all that "
-    )
-    note += "is illegal flagged."
-    asks = "Rows that the datasets' own classifiers flag"
-    yield answers.measured("illegal.unsafe", asks, ["unsafe", "totals"], unsafe, text, note=note)
-
-
-def _limits(answers: Answers) -> Sequence[FormAnswer]:
-    totals = answers.totals
-    without = totals["rows"] - totals["pictures"]
-    text = f"{count(without)} of {count(totals['rows'], 'training row')} have no picture that can be read"
-    text += f"; of {count(totals['failed'])} of them the dump says why." if without else "."
-    [gone] = answers.rows("not_taken")
-    return (
-        answers.measured(
-            "limits.without_picture",
-            "Rows without a picture",
-            ["totals"],
-            {"rows": totals["rows"], "without_picture": without, "failed": totals["failed"]},
-            text,
-        ),
-        answers.measured(
-            "limits.not_taken",
-            "Files that are no training row",
-            ["not_taken"],
-            gone,
-            f"{count(gone['files'], 'file')} were found in the datasets and not taken: catalog.not_taken says why.",
-        ),
-    )
+    yield counts.unsafe(answers)

@@ -3,6 +3,7 @@ select
     count(*) as rows,
     count(samples.url) as rows_with_url,
     count(samples.caption) as rows_with_caption,
+    coalesce(sum(strlen(samples.caption)), 0)::bigint as caption_bytes,
     count(*) filter (where samples.recalled) as withdrawn,
     count(images.sample_id) filter (where images.status <> 'failed') as pictures,
     count(images.sample_id) filter (where images.status = 'failed') as failed,

@@ -15,6 +15,7 @@ from orchestration.reports.disclosures import files
 from orchestration.reports.disclosures.earlier import EarlierUnreadable
 from orchestration.reports.exports import NotInVersion
 from orchestration.settings import Settings, SettingsError
+from orchestration.warehouse.queries import query
 from tests.benchmarks import warehouse
 
 _HOSTILE = "<script>alert(1)</script>"
@@ -193,6 +194,43 @@ def test_differences_to_the_last_published_summary_are_listed(con: duckdb.DuckDB
     with pytest.raises(EarlierUnreadable, match="no summary that"):
         written(con, settings(tmp_path, STATED + earlier), tmp_path / "fourth")
     assert not (tmp_path / "fourth").exists()
+
+
+@pytest.mark.parametrize("name", ["ab2013", "data-provenance"])
+def test_the_other_forms_answer_every_point_or_say_what_is_missing(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, name: str
+) -> None:
+    form = written(con, settings(tmp_path, STATED), tmp_path / "out", name)
+    sections = {section["number"]: section["answers"] for section in form["sections"]}
+    if name == "ab2013":
+        assert list(sections) == [str(number) for number in range(1, 13)] and all(sections.values())
+        assert sections["10"][0]["rows"] == [["collected (.. goes on)", "2023-05/..", "2019-01/2021-06"]]
+    else:
+        assert [section["title"] for section in form["sections"]] == ["crawl", "made-up"]
+        assert {len(found) for found in sections.values()} == {22}
+    for answer in answers(form).values():
+        assert answer["value"] is not None or answer["status"] in ("unknown", "to be completed"), answer["key"]
+        assert answer["status"] != "measured" or answer["queries"], answer["key"]
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} >= {".html", ".md", ".json"}
+
+
+def test_the_croissant_file_is_valid_and_its_records_are_the_training_rows(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    import mlcroissant
+
+    stated = STATED + 'title = "Exa"\nlicence = "https://example.org/licence"\npublished = "2026-12-01"\n'
+    for chosen in (settings(tmp_path, stated), settings(tmp_path, "")):
+        files.write(con, chosen, "croissant", tmp_path / "out")
+        dataset = mlcroissant.Dataset(tmp_path / "out" / "croissant.json")
+        assert not dataset.metadata.ctx.issues.errors
+    found = json.loads((tmp_path / "out" / "croissant.json").read_text(encoding="utf-8"))
+    assert found["name"] == "to be completed: disclosure.title" and "datePublished" not in found
+    assert all("version 3: disclosures/" in told or "to be completed" in told for told in found["rai:dataBiases"])
+    rows = con.execute(query("disclosures/samples")).to_arrow_table().select(["sample_id", "licence"]).to_pylist()
+    read = list(dataset.records("samples"))
+    assert [row["samples/sample_id"] for row in read] == [row["sample_id"] for row in rows]
+    assert _HOSTILE in str(rows[0]["licence"]) and read[0]["samples/licence"].decode() == rows[0]["licence"]
 
 
 def test_a_version_of_an_earlier_release_says_what_to_do(tmp_path: Path) -> None:
