@@ -36,7 +36,7 @@ from transforms.alignment.comparer import Comparer
 from transforms.encoders import Encoder, Vectors
 from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules, fingerprint
 from transforms.matches import candidates as rules
-from transforms.matches.candidates import Comparison, PairEvidence, Query
+from transforms.matches.candidates import Comparison, PairEvidence
 from transforms.pictures import Bounds, Pixels
 
 VERDICTS = ("exact", "copy", "partial_copy", "similar")

@@ -99,4 +99,5 @@ def render(claim: ClaimPage) -> str:
     answers = [
         (answer, meaning, claim.counts[answer]) for answer, meaning in MEANINGS.items() if answer in claim.counts
     ]
-    return page.render("claim.html.j2", (), claim=claim, answers=answers, trained=claim.counts.get("yes", 0))
+    trained, near = claim.counts.get("yes", 0), claim.counts.get("not confirmed", 0)
+    return page.render("claim.html.j2", (), claim=claim, answers=answers, trained=trained, near=near)
