@@ -111,7 +111,7 @@ def test_a_run_takes_a_layout_and_an_encoder_and_an_export_writes_its_rows(insta
     refused = CliRunner().invoke(main, [*command, "--to", str(tmp_path / "laion")])
     assert refused.exit_code == 1 and "choose another folder with --to" in refused.output
     unknown = CliRunner().invoke(main, ["export", "hots", "--config", str(landing.config)])
-    assert unknown.exit_code == 2 and "'guard', 'hosts'" in unknown.output
+    assert unknown.exit_code == 2 and "'data-provenance', 'hosts'" in unknown.output
 
 
 _NO_ENCODER = "def make(rest):\n    return rest\n"

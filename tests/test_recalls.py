@@ -1,5 +1,6 @@
 """Recalled rows: who is matched, what they leave, what stays known of them, and what stops a run."""
 
+import csv
 import hashlib
 import json
 import os
@@ -7,15 +8,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
+from unittest.mock import patch
 
 import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner, Result
 from conftest import Landing, Row, encoded, picture
 
 from orchestration.catalog.shards import shard_number
+from orchestration.cli.main import main
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.defs.opt_outs import recalled_rows
@@ -52,6 +56,16 @@ class Stages:
     def __init__(self, landing: Landing) -> None:
         self.landing = landing
         self.files: list[Path] = []
+        self.claims: list[tuple[Result, Path]] = []
+
+    def claim(self, *options: str) -> Path:
+        """Claim the portfolio, and return the folder of the files."""
+        folder = self.landing.folder / f"claim{len(self.claims)}"
+        arguments = ["claims", str(self.landing.folder / "portfolio"), "--to", str(folder), *options]
+        with patch.dict(os.environ):
+            done = CliRunner().invoke(main, [*arguments, "--config", str(self.landing.config)])
+        self.claims.append((done, folder))
+        return folder
 
     def run(self) -> None:
         self.landing.run_here()
@@ -106,6 +120,17 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
     (lists / "hashes.parquet").unlink()
     made.run()
 
+    portfolio = landing.folder / "portfolio"
+    (portfolio / "below").mkdir(parents=True)
+    picture(0).resize((180, 135)).save(portfolio / "below" / "=edited.jpg", quality=80)
+    (portfolio / "same.jpg").write_bytes(shown[3])
+    picture(99).save(portfolio / "other.png")
+    (portfolio / "broken.jpg").write_bytes(shown[4][:60])
+    (portfolio / "read me.txt").write_text("not a picture")
+    shutil.copy(made.claim() / "opt_outs.csv", lists / "claim.csv")
+    made.run()
+
+    (lists / "claim.csv").unlink()
     landing.write_config('[policies]\nhonour = ["plus"]\nhonour_copies = true\n')
     made.run()
     landing.write_config(LISTS)
@@ -192,17 +217,17 @@ def test_a_generation_copies_what_one_file_of_three_reserves(stages: Stages) -> 
 def test_what_a_file_says_withdraws_its_row_and_its_copies_where_it_is_honoured(stages: Stages) -> None:
     value = "plus:DataMining is DMI-PROHIBITED-AIMLTRAINING"
     by = "select row_number, list, kind, value from provenance.recalled join catalog.samples using (sample_id)"
-    [(own,)] = stages.query(2, "select sample_id from catalog.samples where row_number = 1")
+    [(own,)] = stages.query(3, "select sample_id from catalog.samples where row_number = 1")
     copy = f"a copy of row {own}: {value}"
-    assert sorted(stages.query(2, by)) == [
+    assert sorted(stages.query(3, by)) == [
         (0, "policies.honour", "plus", copy),
         (1, "policies.honour", "plus", value),
         (2, "policies.honour", "plus", copy),
     ]
-    assert stages.query(2, _COUNTS) == [(2, 2, 0, 0)], "the other picture that is held twice"
-    assert stages.query(2, _AUDIT)[0][:2] == (11, 3)
-    assert stages.query(2, _COPIED)[0][3:6] == (1, 2, 3), "the model was trained on them all the same"
-    assert stages.query(2, _SOURCE.format("unchanged"))[0][:3] == ("exact", 0, 3)
+    assert stages.query(3, _COUNTS) == [(2, 2, 0, 0)], "the other picture that is held twice"
+    assert stages.query(3, _AUDIT)[0][:2] == (11, 3)
+    assert stages.query(3, _COPIED)[0][3:6] == (1, 2, 3), "the model was trained on them all the same"
+    assert stages.query(3, _SOURCE.format("unchanged"))[0][:3] == ("exact", 0, 3)
 
 
 def test_a_guard_blocks_a_copy_of_a_recalled_picture_and_names_no_licence_for_it(
@@ -217,6 +242,73 @@ def test_a_guard_blocks_a_copy_of_a_recalled_picture_and_names_no_licence_for_it
     assert (gone.recalled, gone.duplicate_count, gone.recalled_count, gone.licenses) == (True, 0, 1, ())
     assert (left.recalled, left.duplicate_count, left.recalled_count, left.licenses) == (False, 2, 1, ("cc0-1.0",))
     assert left.url == "https://images.example.org/0-copy.jpg", "that of a row that is left"
+
+
+def test_a_claim_says_which_pictures_were_trained_on_and_in_which_rows(stages: Stages) -> None:
+    done, folder = stages.claims[0]
+    assert done.exit_code == 10, done.output
+    assert "1 file not searched for, being no picture" in done.stderr
+    with (folder / "claims.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["picture"]: row for row in csv.DictReader(file)}
+    answers = {name: (row["trained_on"], row["verdict"], int(row["rows"])) for name, row in rows.items()}
+    assert answers == {
+        "below/=edited.jpg": ("yes", "copy", 3),
+        "same.jpg": ("yes", "exact", 1),
+        "other.png": ("not found", "no_match_found", 0),
+        "broken.jpg": ("not searched", "not_searched", 0),
+    }
+    edited = rows["below/=edited.jpg"]
+    assert edited["hosts"] == "images.example.org; photos.optout.net" and edited["licences"] == "cc0-1.0; pd; unknown"
+    assert edited["generation_ids"] == "gen/unchanged.jpg" and float(edited["copy_score"]) > 0.5
+    with (folder / "rows.csv").open(encoding="utf-8", newline="") as file:
+        shown = sorted((row["picture"], row["row_number"]) for row in csv.DictReader(file))
+    assert shown == [
+        ("below/=edited.jpg", "0"),
+        ("below/=edited.jpg", "1"),
+        ("below/=edited.jpg", "2"),
+        ("same.jpg", "6"),
+    ]
+    page = (folder / "claims.html").read_text(encoding="utf-8")
+    assert "2 of 4 pictures</strong> are in the training set" in page and "Not searched: 1 training row of 11" in page
+    assert page.count("data:image/jpeg") == 3, "the claimed pictures that can be read, and no training picture"
+
+
+def test_a_claim_becomes_an_opt_out_and_the_next_version_leaves_it_out_of_every_count(stages: Stages) -> None:
+    by = "select row_number from provenance.recalled join catalog.samples using (sample_id) order by 1"
+    assert stages.query(2, by) == [(row,) for row in (0, 1, 2, 6)]
+    assert stages.query(1, "select count(*) from duplicates.clusters") == [(5,)]
+    assert stages.query(2, _COUNTS) == [(2, 2, 0, 0)]
+    assert stages.query(2, "select sum(rows) from reports.duplicate_frequency") == [(6,)]
+
+
+def test_a_bundle_answers_a_claim_without_the_warehouse(stages: Stages, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    stages.landing.raisonne("export", "guard", "--to", str(bundle))
+    folder = stages.claim("--bundle", str(bundle))
+    done, _ = stages.claims.pop()
+    assert done.exit_code == 10, done.output
+    with (folder / "claims.csv").open(encoding="utf-8", newline="") as file:
+        answers = {row["picture"]: (row["trained_on"], row["verdict"]) for row in csv.DictReader(file)}
+    assert answers == {
+        "below/=edited.jpg": ("not confirmed", "similar"),
+        "same.jpg": ("yes", "exact"),
+        "other.png": ("not found", "no_match_found"),
+        "broken.jpg": ("not searched", "not_searched"),
+    }
+    assert "may be a copy, whole or in part" in (folder / "claims.html").read_text(encoding="utf-8")
+
+
+def test_a_claim_replaces_only_its_own_files(stages: Stages, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with patch.dict(os.environ):
+        config = ["--config", str(stages.landing.config)]
+        nothing = CliRunner().invoke(main, ["claims", str(tmp_path / "empty"), *config])
+        picture(1).save(tmp_path / "empty" / "1.png")
+        _, taken = stages.claims[0]
+        refused = CliRunner().invoke(main, ["claims", str(tmp_path / "empty"), "--to", str(taken), *config])
+    assert nothing.exit_code == 2 and "holds no picture" in nothing.output
+    assert refused.exit_code == 1 and "choose another folder with --to" in refused.output
+    assert (taken / "claims.html").exists()
 
 
 def test_a_representative_is_a_row_that_is_left(stages: Stages) -> None:

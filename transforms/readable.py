@@ -1,7 +1,7 @@
 """Text, errors, counts and shares for people: on pages, in Dagster, at a terminal.
 
 What belongs here: naming the characters that hide or reorder text or act on a terminal (captions and names come from
-the open web), and printing numbers. What does not: escaping markup (`reports/page.py`), formulas
+the open web), and printing numbers. What does not: escaping HTML (`reports/page.py`), formulas
 (`reports/spreadsheets/formulas.py`).
 """
 
@@ -46,6 +46,11 @@ def bare(text: str, limit: int) -> str:
     """
     line = " ".join(_MISLEADING.sub("", text[: 4 * limit]).split())
     return line if len(line) <= limit and len(text) <= 4 * limit else f"{line[: limit - 1]}…"
+
+
+def in_markdown(text: str) -> str:
+    """Return legible text as Markdown in which none of it is markup."""
+    return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in legible(text))
 
 
 def _code_point(match: re.Match[str]) -> str:

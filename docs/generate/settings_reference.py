@@ -42,20 +42,28 @@ def render() -> str:
         if repeated:
             lines += ["", "May be repeated."]
         lines += ["", *_table(model["properties"], model.get("required", []))]
+        for inner, field in model["properties"].items():
+            if part := _section(field):
+                named = schema["$defs"][part[0]]
+                lines += ["", f"### [[{name}.{inner}]]", "", field["description"], "", "May be repeated.", ""]
+                lines += _table(named["properties"], named.get("required", []))
     return "\n".join(lines) + "\n"
 
 
 def _section(field: Mapping[str, Any]) -> tuple[str, bool] | None:
     """Return the name of the section's schema and whether the section is repeated; None for a plain key."""
-    items = field.get("items", {})
+    kinds = [field, *field.get("anyOf", ())]
+    items = next((kind["items"] for kind in kinds if "items" in kind), {})
     reference = field.get("$ref") or items.get("$ref")
-    return (reference.rpartition("/")[2], "items" in field) if reference else None
+    return (reference.rpartition("/")[2], bool(items)) if reference else None
 
 
 def _table(fields: Mapping[str, Mapping[str, Any]], required: list[str]) -> Iterator[str]:
     yield "| key | default | allowed | meaning |"
     yield "| --- | --- | --- | --- |"
     for name, field in fields.items():
+        if _section(field):
+            continue  # a section of its own
         default = "required" if name in required else _default(field.get("default"))
         yield f"| `{name}` | {default} | {_allowed(field)} | {_cell(field['description'])} |"
 

@@ -1,7 +1,8 @@
-"""`raisonne export`: reports, a removal list, a guard bundle or what a plug-in writes, from a published version.
+"""`raisonne export`: reports, removal lists, guards, disclosures or what a plug-in writes, of a published version.
 
 What belongs here: arguments, file names on standard output, the exit code. What does not: the files
-(`reports/exports.py`, `reports/removal_lists.py`, `guard/export.py`), the options of a guard (`cli/guard/export.py`).
+(`reports/exports.py`, `reports/removal_lists.py`, `reports/disclosures/`, `guard/export.py`), the options of a guard
+(`cli/guard/export.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -107,14 +108,14 @@ _VERSION = click.option("--version", type=click.IntRange(1), help="A kept versio
 
 @click.group(
     cls=Exports,
-    short_help="Write a report, a removal list or a guard.",
+    short_help="Write a report, a removal list, a guard or a disclosure.",
     epilog="Example: raisonne export removal-list --policy keep-1 --to removal",
 )
 def export() -> None:
-    """Write a report (the default), a removal list or a guard of a published version.
+    """Write a report (the default), a removal list, a guard or a disclosure of a published version.
 
-    `raisonne export report --help`, `removal-list --help` and `guard --help` list the options of each. Installed
-    plug-ins add exports of their own.
+    `raisonne export report --help`, `removal-list --help` and so on list the options of each. Installed plug-ins add
+    exports of their own.
     """
 
 
@@ -186,6 +187,49 @@ def guard(to: Path | None, version: int | None, config: str | None, **options: o
         _print(guard_bundles.export(con, settings, to, given))
 
 
+_STATED = """Every number names the query that gives it. What only you know comes from `[disclosure]` and `[[datasets]]`
+in the settings; what they do not state is marked as to be completed, and listed on standard error."""
+_DISCLOSURES = {
+    "training-summary": (
+        "The EU's public summary of training content.",
+        "Write the public summary of training content that the EU's AI Act asks for: a page, Markdown and JSON, and "
+        "the list of domains by bytes as CSV.",
+    ),
+    "croissant": (
+        "The training set as a Croissant dataset.",
+        "Write the training set as a Croissant 1.1 dataset: JSON-LD, the table of training rows that it describes, and "
+        "as Markdown where each statement comes from.",
+    ),
+    "ab2013": (
+        "California's documentation of training data.",
+        "Write the documentation of training data that California's AB 2013 asks for: a page, Markdown and JSON.",
+    ),
+    "data-provenance": (
+        "The provenance of each dataset, by a standard.",
+        "Write the Data Provenance Standards of the Data & Trust Alliance, filled in for each dataset: a page, "
+        "Markdown and JSON.",
+    ),
+}
+
+
+def _disclosure(name: str) -> click.Command:
+    short, long = _DISCLOSURES[name]
+
+    @_TO
+    @_VERSION
+    @CONFIG
+    def write(to: Path | None, version: int | None, config: str | None) -> None:
+        with _exporting(config, version, to) as (con, settings, folder):
+            _print(_write_disclosure(con, settings, to or folder / name, name))
+
+    example = f"Example: raisonne export {name} --to {name}"
+    return click.command(name, cls=ExportCommand, short_help=short, help=f"{long}\n\n{_STATED}", epilog=example)(write)
+
+
+for _name in _DISCLOSURES:
+    export.add_command(_disclosure(_name))
+
+
 def _plug_in(name: str) -> click.Command:
     @click.command(name, cls=ExportCommand)
     @_TO
@@ -212,6 +256,7 @@ def _exporting(
 
     from orchestration.guard.export_embeddings import GuardExportError
     from orchestration.reports import exports, removal_lists
+    from orchestration.reports.disclosures.earlier import EarlierUnreadable
     from orchestration.runtime.full_disks import explained
     from transforms.plug_ins import PlugInError
 
@@ -229,7 +274,13 @@ def _exporting(
             raise CommandError(full(error) or message) from None
         except duckdb.Error as error:
             raise CommandError(full(error) or damage_told(error) or str(error)) from None
-        except (exports.NotInVersion, removal_lists.RemovalError, GuardExportError, PlugInError) as error:
+        except (
+            exports.NotInVersion,
+            removal_lists.RemovalError,
+            GuardExportError,
+            EarlierUnreadable,
+            PlugInError,
+        ) as error:
             raise CommandError(full(error) or str(error)) from None
 
 
@@ -262,6 +313,19 @@ def _removal_list(
         raise CommandError(f"unknown policy {policy!r}; available: {names}", ExitCode.USAGE)
     folder = to or exports_folder / f"removal-{policy}"
     return removal_lists.write(con, folder, policy, settings.memory.duckdb)
+
+
+def _write_disclosure(con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, name: str) -> list[Path]:
+    from orchestration.reports.disclosures import files
+    from transforms.readable import count, printable
+
+    written, form = files.write(con, settings, name, folder)
+    for warning in form.warnings:
+        click.echo(f"warning: {printable(warning)}", err=True)
+    if form.open:
+        told = "; ".join(map(printable, form.open))
+        click.echo(f"to be completed by {count(len(form.open), 'setting')}: {told}", err=True)
+    return written
 
 
 def _by_plug_in(con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, name: str) -> list[Path]:

@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from orchestration.cli.claims import claims
 from orchestration.cli.download import download
 from orchestration.cli.export import export
 from orchestration.cli.guard.check import check
@@ -45,5 +46,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (init, doctor, status, run, download, show, sql, export, check, serve, ui):
+for command in (init, doctor, status, run, download, show, sql, export, claims, check, serve, ui):
     main.add_command(command)

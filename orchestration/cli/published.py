@@ -38,8 +38,8 @@ class ExitCode(IntEnum):
         FAILED: An error that the message explains.
         USAGE: Wrong arguments or settings.
         UNAVAILABLE: `check` or `serve` could not search; treat it as a block.
-        INCOMPLETE: `run` or `init` is done, but what it names could not be used, or not as a whole.
-        BLOCKED: `check` blocks an image.
+        INCOMPLETE: `run`, `init` or `claims` is done, but what it names could not be used, or not as a whole.
+        BLOCKED: `check` blocks an image, or `claims` finds one that was trained on.
         INTERRUPTED: Ctrl-C, as shells have it.
     """
 

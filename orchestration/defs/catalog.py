@@ -19,6 +19,7 @@ from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.catalog.not_taken import NotTakenCounts
+from transforms.readable import in_markdown
 
 
 class LandingConsent(dg.Config):
@@ -72,7 +73,7 @@ def landing_shards(
         say(f"warning: {sentence}")
     for failure in failures:
         context.log.warning(failure)
-    listed = "\n".join(f"- {asset_metadata.escape(failure)}" for failure in failures)
+    listed = "\n".join(f"- {in_markdown(failure)}" for failure in failures)
     failed = dg.MetadataValue.md(listed or "none")
     told = {"training rows": sum(shard.rows for shard in landed), **changes, "failed": failed}
     yield asset_metadata.fact_result(warehouse.facts, "landing_shards", told)

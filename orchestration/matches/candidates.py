@@ -228,20 +228,26 @@ def measure(
     """
     for batch in gathered:
         comparisons.load(_of_generations(batch))
-        for each, scored in zip(batch, _scores(batch, search), strict=True):
+        for each, scored in zip(batch, scores_of(batch, search), strict=True):
             evidence = []
             for picture, score, box in scored:
                 text, failure, _ = comparisons.known(_pair(each.query, search.pictures, picture))
-                comparison = Comparison(picture, score, box, _alignment(text), failure)
+                comparison = Comparison(picture, score, box, alignment_of(text), failure)
                 evidence.append(rules.measure(each.query, each.equal, comparison, search.pictures))
             yield evidence
 
 
-type _Scored = tuple[int, float | None, Box]
+type Scored = tuple[int, float | None, Box]
+"""A chosen picture, with the cosine and the box of the best view; None where nothing is embedded."""
 
 
-def _scores(batch: Sequence[GenerationCandidates], search: GenerationSearch) -> list[list[_Scored]]:
-    """Return the chosen pictures of each generation with the cosine and the box of its best view; None without any."""
+def scores_of(batch: Sequence[GenerationCandidates], search: GenerationSearch) -> list[list[Scored]]:
+    """Return the chosen pictures of each generation with their scores.
+
+    Args:
+        batch: The generations.
+        search: The search by which they were chosen.
+    """
     index = search.pictures
     if search.encoder is None:
         return [[(picture, None, WHOLE) for picture in each.to_compare] for each in batch]
@@ -255,7 +261,8 @@ def _scores(batch: Sequence[GenerationCandidates], search: GenerationSearch) -> 
     return [[next(rows) for _ in each.to_compare] for each in batch]
 
 
-def _alignment(text: str | None) -> Alignment | None:
+def alignment_of(text: str | None) -> Alignment | None:
+    """Return an alignment from its JSON, as it is stored; None if there is none."""
     values: dict[str, Any] | None = None if text is None else json.loads(text)
     return None if values is None else Alignment(**{name: _value(value) for name, value in values.items()})
 

@@ -193,15 +193,32 @@ def _update(search: GenerationSearch, kept: KeptLists, batch: pa.Table, new: Ind
     lists = kept.read(recipes)
     changed = _extend_lists(search, lists, by_name, new) if lists and len(new) else {}
     lists |= changed
-    count = 0
+    anew, count = search_all(search, by_name, lists)
+    kept.write(changed | anew, recipes)
+    return count
+
+
+def search_all(
+    search: GenerationSearch, by_name: Mapping[str, Query], known: Mapping[str, Lists]
+) -> tuple[dict[str, Lists], int]:
+    """Search all training pictures, for longer lists each time until they suffice.
+
+    Args:
+        search: The pictures to search.
+        by_name: What to search with.
+        known: The lists so far.
+
+    Returns:
+        The lists that changed, and the count of searches.
+    """
+    lists, anew, count = dict(known), dict[str, Lists](), 0
     while due := [name for name in by_name if name not in lists or not _suffices(search, *lists[name])]:
         most = max(next_size(lists[name][0]) if name in lists else FIRST for name in due)
-        anew = _neighbours(search, [by_name[name] for name in due], np.arange(len(search.pictures)), most)
-        lists |= anew
-        changed |= anew
+        found = _neighbours(search, [by_name[name] for name in due], np.arange(len(search.pictures)), most)
+        lists |= found
+        anew |= found
         count += len(due)
-    kept.write(changed, recipes)
-    return count
+    return anew, count
 
 
 def _suffices(search: GenerationSearch, by_embedding: NeighbourList, by_hash: NeighbourList) -> bool:

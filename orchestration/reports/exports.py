@@ -7,7 +7,7 @@ workbook (`reports/spreadsheets/workbook.py`), counting (`sql/reports/`), findin
 import errno
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -137,7 +137,7 @@ def write_by_plug_in(con: duckdb.DuckDBPyConnection, plug_in: PlugIn, folder: Pa
     Args:
         con: A connection to the version.
         plug_in: Called with the connection and an empty folder.
-        folder: Where its files go. It must be new, empty, or of an earlier export by this plug-in, which is replaced.
+        folder: As for `write_folder`.
         memory: The most that DuckDB may hold, such as `"4GB"`.
 
     Returns:
@@ -147,32 +147,62 @@ def write_by_plug_in(con: duckdb.DuckDBPyConnection, plug_in: PlugIn, folder: Pa
         PlugInError: If the plug-in is broken, or wrote no file.
         FileExistsError: If the folder holds anything else.
     """
+
+    def fill(made: Path) -> None:
+        plug_in.call(con, made)
+        if not any(path.is_file() for path in made.rglob("*")):
+            raise plug_in.broken("it wrote no file")
+
+    return write_folder(con, folder, {"plug_in": plug_in.entry.name}, memory, fill)
+
+
+def write_folder(
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    written_by: Mapping[str, str],
+    memory: str,
+    fill: Callable[[Path], None],
+) -> list[Path]:
+    """Write an export that is a folder of its own, all or none.
+
+    Args:
+        con: A connection to the version.
+        folder: Where its files go. It must be new, empty, or of an earlier export by the same writer: that is replaced.
+        written_by: What tells the writer, for the manifest.
+        memory: The most that DuckDB may hold, such as `"4GB"`.
+        fill: Called with an empty folder.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileExistsError: If the folder holds anything else.
+    """
     folder = folder.resolve()
-    if _written_by(folder) not in (None, plug_in.entry.name):
-        message = f"holds something other than an export {plug_in.entry.name!r}; choose another folder with --to"
+    [name] = written_by.values()
+    if not _may_replace(folder, written_by):
+        message = f"holds something other than an export {name!r}; choose another folder with --to"
         raise FileExistsError(errno.EEXIST, message, str(folder))
     con.execute("set memory_limit = ?", [memory])
     with staging.staging_folder(folder.parent) as partial:
         con.execute("set temp_directory = ?", [str(partial / ".spill")])
         made = partial / folder.name
         made.mkdir()
-        plug_in.call(con, made)
+        fill(made)
         names = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
-        if not names:
-            raise plug_in.broken("it wrote no file")
-        (made / MANIFEST).write_text(json.dumps({"plug_in": plug_in.entry.name}), encoding="utf-8")
+        (made / MANIFEST).write_text(json.dumps(written_by), encoding="utf-8")
         for path in made.rglob("*"):
             staging.sync_if_possible(path)
         staging.replace_folder(made, folder)
     return [folder / name for name in names]
 
 
-def _written_by(folder: Path) -> str | None:
-    """Return the plug-in that wrote a folder, None if nothing is in it, an empty text if others wrote it."""
+def _may_replace(folder: Path, written_by: Mapping[str, str]) -> bool:
+    """Return whether nothing is in a folder, or what the same writer wrote."""
     try:
-        return str(json.loads((folder / MANIFEST).read_bytes())["plug_in"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-        return "" if folder.is_file() or (folder.is_dir() and any(folder.iterdir())) else None
+        return bool(json.loads((folder / MANIFEST).read_bytes()) == written_by)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return not folder.is_file() and not (folder.is_dir() and any(folder.iterdir()))
 
 
 def write_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:

@@ -21,7 +21,7 @@ from orchestration.facts.schemas.meanings import meaning
 from orchestration.warehouse.lineage import lineage
 from orchestration.warehouse.models import Check, Model
 from orchestration.warehouse.queries import query, query_names
-from transforms.readable import legible
+from transforms.readable import in_markdown
 
 _AT_ONCE = 1000  # Dagster's UI hides longer Markdown behind a link
 _WIDTH, _LABEL = 30, 36  # characters of the longest bar, of a label
@@ -75,12 +75,7 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     text = text if len(text) <= _CELL else text[: _CELL - 1] + "…"
-    return escape(text)
-
-
-def escape(text: str) -> str:
-    """Escape text from the open web, so that it shows literally: without markup, hidden or reordered characters."""
-    return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in legible(text))
+    return in_markdown(text)
 
 
 def metadata(

@@ -8,14 +8,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from orchestration.settings.disclosure import Description
 from orchestration.settings.section import Name, Section
 
 NO_ENCODER = "none"
 """The value of `encoders.copy` with which nothing is embedded."""
 
 
-class Dataset(Section):
-    """A training set: its metadata and its image dump, on disk or in an object store."""
+class DatasetFiles(Section):
+    """Where a training set lies: its metadata and its image dump, on disk or in an object store."""
 
     name: Name = Field(description="Name of the dataset, unique among datasets, generations and recalls.")
     metadata: str | None = Field(
@@ -30,7 +31,7 @@ class Dataset(Section):
     )
 
     @model_validator(mode="after")
-    def _says_where(self) -> "Dataset":
+    def _says_where(self) -> "DatasetFiles":
         if not self.metadata and not self.images:
             raise ValueError("the dataset has neither `metadata` nor `images`; set at least one")
         if self.download and (self.images or not self.metadata):
@@ -41,6 +42,13 @@ class Dataset(Section):
     def dump(self) -> str | None:
         """The glob of the image dump, also of one that is downloaded."""
         return f"{self.download}/**/*.tar" if self.download else self.images
+
+
+class Dataset(Description, DatasetFiles):
+    """A training set: its metadata and its image dump, on disk or in an object store; and what disclosures say of it.
+
+    What is for disclosures alone may all be left out. It changes no number, and `[disclosure]` says more.
+    """
 
 
 class Generations(Section):

@@ -1,7 +1,7 @@
 """The settings: `raisonne.toml`, each key overridable by an environment variable.
 
 What belongs here: the list of sections, reading them, and the errors that explain them. What does not: the keys of a
-section (`settings/{inputs,thresholds,limits,sections}.py`), what a setting does.
+section (`settings/{inputs,disclosure,thresholds,limits,sections}.py`), what a setting does.
 
 `RAISONNE_CONFIG` names the file. `RAISONNE_HOME`, `RAISONNE_THRESHOLDS__PDQ`, `RAISONNE_DATASETS` (JSON) and so on
 override its keys: the section and the key, joined by two underscores. Paths in the file are relative to the file.
@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from orchestration.settings.disclosure import Disclosure
 from orchestration.settings.inputs import Dataset, Download, Encoders, Generations, Recall
 from orchestration.settings.limits import Limits
 from orchestration.settings.memory import MemoryParts
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     compute: Compute = Compute()
     publishing: Publishing = Publishing()
     guard: Signatures = Signatures()
+    disclosure: Disclosure = Disclosure()
 
     @classmethod
     def settings_customise_sources(
@@ -216,6 +218,15 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             ),
             "rights": settings.rights.model_copy(
                 update={"anchors": tuple(str(base / each) for each in settings.rights.anchors)}
+            ),
+            "disclosure": settings.disclosure.model_copy(
+                update={
+                    "earlier": settings.disclosure.earlier
+                    and tuple(
+                        each.model_copy(update={"file": each.file and base / each.file})
+                        for each in settings.disclosure.earlier
+                    )
+                }
             ),
             "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
             "recalls": tuple(r.model_copy(update={"path": str(base / r.path)}) for r in settings.recalls),

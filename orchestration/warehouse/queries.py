@@ -17,7 +17,12 @@ FOLDER = "queries"
 
 def query(name: str) -> str:
     """Return the SQL of `sql/queries/<name>.sql` without its header. Raises LookupError that names a missing file."""
-    return _statement(sql_folder.SQL / FOLDER / f"{name}.sql")
+    return _parts(_path(name))[1]
+
+
+def meaning(name: str) -> str:
+    """Return what a query's header says that it returns. Raises LookupError that names a missing file."""
+    return _parts(_path(name))[0]
 
 
 def query_names(group: str) -> tuple[str, ...]:
@@ -25,8 +30,13 @@ def query_names(group: str) -> tuple[str, ...]:
     return tuple(f"{group}/{path.stem}" for path in sorted((sql_folder.SQL / FOLDER / group).glob("*.sql")))
 
 
+def _path(name: str) -> Path:
+    return sql_folder.SQL / FOLDER / f"{name}.sql"
+
+
 @cache
-def _statement(path: Path) -> str:
+def _parts(path: Path) -> tuple[str, str]:
+    """Return the header as one text, and the statement."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -35,4 +45,4 @@ def _statement(path: Path) -> str:
     statement = "\n".join(lines[end:]).strip().removesuffix(";").rstrip()
     if not end or not statement:
         raise LookupError(f"{path}: begin with `-- what it returns`, then write one statement")
-    return statement
+    return " ".join(line.removeprefix("--").strip() for line in lines[:end]), statement

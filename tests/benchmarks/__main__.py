@@ -24,6 +24,7 @@ GROUPS = (
     "match",
     "evidence",
     "export",
+    "disclosures",
     "scale",
     "guard",
 )

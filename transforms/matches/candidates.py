@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from transforms.alignment.policy import Alignment
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints.distinct_pictures import DistinctPictures, Indices
 from transforms.fingerprints.views import WHOLE, View
 from transforms.joins.hamming import join
@@ -233,3 +233,22 @@ def measure(query: Query, equal: EqualPictures, comparison: Comparison, pictures
         box=alignment.region_a if alignment else comparison.box,
         failure=comparison.failure,
     )
+
+
+def verdict(evidence: PairEvidence, limits: PixelLimits, similar: float, pdq: int) -> str | None:
+    """Return the word for the evidence, as `sql/matches/evidence.sql` decides it; None where nothing holds.
+
+    Args:
+        evidence: About two pictures.
+        limits: When two pictures agree by pixels.
+        similar: Copy score from which two pictures are similar.
+        pdq: Bits up to which they are.
+    """
+    alignment = evidence.alignment
+    if evidence.same_bytes or evidence.same_pixels:
+        return "exact"
+    if alignment is not None and alignment.confirmed(limits):
+        return "copy" if alignment.whole(limits) else "partial_copy"
+    near = evidence.pdq_distance is not None and evidence.pdq_distance <= pdq
+    alike = evidence.copy_score is not None and evidence.copy_score >= similar
+    return "similar" if near or alike else None

@@ -95,8 +95,8 @@ def _verdicts(guard: "Guard", images: Sequence[Path], timeout: float) -> Iterato
 def _folder_verdicts(guard: "Guard", folder: Path, timeout: float) -> Iterator[tuple[str, "Verdict"]]:
     """Check every file that is a picture or is named as one. Also check what cannot be read: the guard refuses it."""
     others: list[Path] = []
-    for path in _paths(folder):
-        if _is_other_file(path):
+    for path in paths_below(folder):
+        if is_other_file(path):
             others.append(path)
         else:
             yield str(path), guard.check(path, timeout)
@@ -107,7 +107,8 @@ def _folder_verdicts(guard: "Guard", folder: Path, timeout: float) -> Iterator[t
         click.echo(f"{folder}: {told}", err=True)
 
 
-def _is_other_file(path: Path) -> bool:
+def is_other_file(path: Path) -> bool:
+    """Return whether a file is no picture, and is not named as one either."""
     from transforms.pictures import HEAD, begins_as_picture
 
     if path.is_fifo():  # reading would wait for a writer
@@ -121,7 +122,7 @@ def _is_other_file(path: Path) -> bool:
         return False  # the check reports why it cannot be read
 
 
-def _paths(folder: Path) -> Iterator[Path]:
+def paths_below(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder in order, then the folders that are not entered: links and unreadable ones."""
     closed: list[str] = []
     for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):

@@ -1,0 +1,194 @@
+"""Answers that a published version gives alone: how much there is, of what kind, and what is not known of it.
+
+What belongs here: answers that several forms ask for, each measured by named queries. What does not: what only a
+provider can state, which form asks for which (`disclosures/training_summary.py` and the others).
+"""
+
+from orchestration.reports.disclosures.answers import Answers
+from transforms.readable import count, percent, size
+from transforms.reports.disclosure_form import FormAnswer
+
+_BANDS = ((1_000_000, "Fewer than 1 million pictures"), (1_000_000_000, "1 million to 1 billion pictures"))
+_MOST = "More than 1 billion pictures"
+_FEW_TOKENS = 1_000_000_000
+_NO_PICTURE = "no picture was delivered to this warehouse"
+_NOTHING_SAID = "no statement of any file is recorded in this version: no file makes one, or none was read for it"
+
+
+def modalities(answers: Answers) -> FormAnswer:
+    """Return which kinds of data there are.
+
+    Args:
+        answers: Of a published version, as for all functions here.
+    """
+    totals = answers.totals
+    text = (
+        f"Pictures with text: {count(totals['rows'], 'training row')}, each with a picture or the address of one, of "
+    )
+    text += f"which {count(totals['rows_with_caption'])} have a caption."
+    value = {"pictures": totals["rows"], "captions": totals["rows_with_caption"]}
+    return answers.measured("overview.modalities", "Kinds of data", ["totals"], value, text)
+
+
+def size_of_pictures(answers: Answers) -> FormAnswer:
+    """Return how many pictures there are, and their bytes."""
+    totals, key, asks = answers.totals, "overview.size", "Size of the pictures"
+    if not totals["rows_with_bytes"]:
+        text = f"{_NO_PICTURE}; its metadata lists {count(totals['rows'], 'row')}"
+        return answers.measured(key, asks, ["totals"], None, text)
+    pictures = totals["pictures"]
+    band = next((words for most, words in _BANDS if pictures < most), _MOST)
+    value = {"band": band, "pictures": pictures, "bytes": totals["bytes"], "rows": totals["rows"]}
+    text = f"{band}: {count(pictures)}, {size(totals['bytes'])} as stored."
+    note = "A picture counts as often as rows show it. Sizes are those of the files that were trained on, after any "
+    note += "resizing by the program that downloaded them."
+    return answers.measured(key, asks, ["totals"], value, text, note=note)
+
+
+def size_of_text(answers: Answers) -> FormAnswer:
+    """Return the bytes of all captions, and what follows for their tokens."""
+    bytes_ = answers.totals["caption_bytes"]
+    few = bytes_ < _FEW_TOKENS
+    text = f"The captions have {size(bytes_)}"
+    text += ", so fewer than 1 billion tokens: a token has a byte at least." if few else "."
+    note = "" if few else "How many tokens that is depends on the program that divides them."
+    value = {"caption_bytes": bytes_}
+    return answers.measured("overview.text_size", "Size of the text", ["totals"], value, text, note=note)
+
+
+def languages(answers: Answers) -> FormAnswer:
+    """Return the languages of captions, as far as the metadata states them."""
+    captions, found = answers.totals["rows_with_caption"], answers.rows("languages")
+    known = sum(row["rows"] for row in found if row["language"] is not None)
+    key, asks, names = "overview.languages", "Languages of the captions", ["languages", "totals"]
+    if not known:
+        text = f"the metadata states the language of none of {count(captions, 'caption')}"
+        return answers.measured(key, asks, names, None, text)
+    shown = [row | {"share": row["rows"] / captions} for row in found]
+    table = answers.listed(("language", "captions", "share"), shown, ("language", "rows", "share"))
+    text = (
+        f"As the datasets state them, for {count(known)} of {count(captions, 'caption')} ({percent(known, captions)})."
+    )
+    return answers.measured(key, asks, names, found, text, table)
+
+
+def sides(answers: Answers) -> FormAnswer:
+    """Return how large the pictures are in pixels."""
+    [found] = answers.rows("sides")
+    key, asks = "overview.sides", "Sides of the pictures"
+    if found["most"] is None:
+        return answers.measured(key, asks, ["sides"], None, _NO_PICTURE)
+    text = (
+        f"The longer side has {count(found['least'])} to {count(found['most'], 'pixel')}; half of the pictures have at "
+    )
+    text += f"most {count(found['half'])}."
+    return answers.measured(key, asks, ["sides"], found, text)
+
+
+def licences(answers: Answers) -> FormAnswer:
+    """Return the licences that the metadata states of single rows."""
+    rows, found = answers.totals["rows"], answers.rows("licences")
+    stated = sum(row["rows"] for row in found if row["licence"] is not None)
+    key, asks = "overview.licences", "Licences that the datasets state of single pictures"
+    names = ["licences", "totals"]
+    if not stated:
+        text = f"the metadata states the licence of none of {count(rows, 'row')}"
+        return answers.measured(key, asks, names, None, text)
+    shown = [row | {"share": row["rows"] / rows} for row in found]
+    table = answers.listed(("licence", "rows", "share"), shown, ("licence", "rows", "share"))
+    text = f"Of {count(stated)} of {count(rows, 'row')} ({percent(stated, rows)}). Nobody verified them."
+    return answers.measured(key, asks, names, found, text, table)
+
+
+def repeated(answers: Answers) -> FormAnswer:
+    """Return how many pictures repeat, and in how many rows."""
+    [found] = answers.rows("repeated")
+    text = f"{count(found['pictures'], 'picture')} stand in {count(found['rows'], 'row')}, copies included."
+    return answers.measured("overview.repeated", "Pictures that repeat", ["repeated"], found, text)
+
+
+def source_types(answers: Answers) -> FormAnswer:
+    """Return what files say of how they came to be."""
+    [said] = answers.rows("said")
+    key, asks, names = "synthetic.stated_by_files", "What files say of how they came to be", ["said", "source_types"]
+    if not said["rows"]:
+        return answers.measured(key, asks, names, None, _NOTHING_SAID)
+    rows = answers.rows("source_types")
+    text = f"{count(sum(row['rows'] for row in rows), 'training row')} state a digital source type of the IPTC."
+    table = answers.listed(("digital source type", "rows"), rows, ("digital_source_type", "rows")) if rows else None
+    return answers.measured(key, asks, names, rows, text, table, "Files state what they like; nobody verified it.")
+
+
+def generated(answers: Answers) -> FormAnswer:
+    """Return how many training rows show a generation of the warehouse."""
+    [found] = answers.rows("generated")
+    text = f"{count(found['rows'], 'training row')} show the bytes or pixels of one of "
+    text += f"{count(found['generations'], 'generation')} of this warehouse."
+    note = "Either the picture was in the training set and came out again, or it came out and was collected: no table "
+    note += "says which was first."
+    asks = "Generated pictures among the training rows"
+    return answers.measured("synthetic.generated", asks, ["generated"], found, text, note=note)
+
+
+def reserved(answers: Answers) -> FormAnswer:
+    """Return how many rows have a file that reserves its use, by which signal."""
+    [said] = answers.rows("said")
+    key, asks = "rights.reserved_by_files", "Training rows whose file reserves its use"
+    names = ["said", "reserved", "totals"]
+    if not said["rows"]:
+        return answers.measured(key, asks, names, None, _NOTHING_SAID)
+    rows = answers.rows("reserved")
+    text = f"{count(said['reserved'])} of {count(answers.totals['rows'], 'training row')} reserve it; "
+    text += f"{count(said['rows'])} say anything of their creator or their use, {count(said['with_creator'])} name a "
+    text += f"creator and {count(said['with_terms'])} state terms."
+    columns = ("signal", "rows", "of these not withdrawn")
+    table = answers.listed(columns, rows, ("signal", "rows", "not_withdrawn")) if rows else None
+    note = "A file that reserves its use in two ways counts for each. Signals: plus is plus:DataMining in XMP, c2pa a "
+    note += "C2PA manifest, headers what the server said."
+    return answers.measured(key, asks, names, said | {"by": rows}, text, table, note)
+
+
+def opt_out_lists(answers: Answers) -> FormAnswer:
+    """Return the opt-out lists, and how many rows each withdraws; one that withdraws none too."""
+    found = answers.rows("withdrawn")
+    hit = {row["list"] for row in found}
+    idle = [{"list": each.name, "kind": "", "entries": 0, "rows": 0} for each in answers.settings.recalls]
+    rows = [*found, *(row for row in idle if row["list"] not in hit)]
+    key, asks = "rights.lists", "Opt-out lists, and the training rows that each withdraws"
+    names = ["withdrawn", "totals"]
+    if not rows:
+        return answers.measured(key, asks, names, [], "No list is applied, and no row is withdrawn.")
+    text = f"{count(answers.totals['withdrawn'])} of {count(answers.totals['rows'], 'training row')} are withdrawn."
+    columns = ("list", "named by", "entries that name a row", "rows")
+    table = answers.listed(columns, rows, ("list", "kind", "entries", "rows"))
+    note = "A row that several lists name counts for the first of them."
+    return answers.measured(key, asks, names, rows, text, table, note)
+
+
+def unsafe(answers: Answers) -> FormAnswer:
+    """Return how many rows the datasets' own classifiers flag."""
+    [found] = answers.rows("unsafe")
+    text = f"{count(found['rows'])} of {count(answers.totals['rows'], 'training row')} are flagged as unsafe."
+    note = (
+        "A flag is a classifier's guess that the dataset came with; such content need not be illegal, nor is all that "
+    )
+    note += "is illegal flagged."
+    asks = "Rows that the datasets' own classifiers flag"
+    return answers.measured("illegal.unsafe", asks, ["unsafe", "totals"], found, text, note=note)
+
+
+def without_picture(answers: Answers) -> FormAnswer:
+    """Return how many rows have no picture that can be read."""
+    totals = answers.totals
+    without = totals["rows"] - totals["pictures"]
+    text = f"{count(without)} of {count(totals['rows'], 'training row')} have no picture that can be read"
+    text += f"; of {count(totals['failed'])} of them the dump says why." if without else "."
+    value = {"rows": totals["rows"], "without_picture": without, "failed": totals["failed"]}
+    return answers.measured("limits.without_picture", "Rows without a picture", ["totals"], value, text)
+
+
+def not_taken(answers: Answers) -> FormAnswer:
+    """Return how many files of the datasets are no training row."""
+    [found] = answers.rows("not_taken")
+    text = f"{count(found['files'], 'file')} were found in the datasets and not taken: catalog.not_taken says why."
+    return answers.measured("limits.not_taken", "Files that are no training row", ["not_taken"], found, text)
