@@ -283,7 +283,7 @@ def test_a_claim_becomes_an_opt_out_and_the_next_version_leaves_it_out_of_every_
 
 def test_a_bundle_answers_a_claim_without_the_warehouse(stages: Stages, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
-    stages.landing.raisonne("export", "guard", "--to", str(bundle))
+    stages.landing.raisonne("export", "guard", "--version", "3", "--to", str(bundle))
     folder = stages.claim("--bundle", str(bundle))
     done, _ = stages.claims.pop()
     assert done.exit_code == 10, done.output
