@@ -25,6 +25,7 @@ GROUPS = (
     "export",
     "scale",
     "guard",
+    "gpu",
 )
 
 
