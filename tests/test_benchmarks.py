@@ -19,11 +19,11 @@ FIGURES = {
     "hash": "hash_ratio hash_conformance_bits hash_two_workers",
     "feed": "feed_two_processes feed_share",
     "rights": "rights_cost",
-    "embed": "embed_efficiency_sscd embed_efficiency_clip embed_gpu_vit_b_32 embed_gpu_vit_l_14",
+    "embed": "embed_efficiency_sscd embed_efficiency_clip",
     "fingerprint": "fingerprint_memory_growth fingerprint_rerun_s",
     "hamming": "hamming_recall hamming_vs_lance hamming_vs_duckdb hamming_vs_faiss hamming_vs_imagededup "
     "hamming_growth hamming_10m_s hamming_10m_gb hamming_skew hamming_skew_banded",
-    "cosine": "cosine_efficiency cosine_cells_recall cosine_cells_1m_s cosine_gpu_share",
+    "cosine": "cosine_efficiency cosine_cells_recall cosine_cells_1m_s",
     "clusters": "clusters_vs_scipy clusters_scale cluster_purity pair_precision pair_recall pair_recall_by_edit",
     "duplicates": "duplicates_new_shard",
     "match": "match_vs_matmul match_all_views_vs_matmul match_new_tenth verify_pairs_per_s_core",
@@ -36,6 +36,8 @@ FIGURES = {
     "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p99_ms guard_bytes_per_row_hash guard_bytes_per_row_full "
     "guard_load_s guard_hash_growth guard_hash_vs_faiss_flat guard_hash_vs_faiss_multihash "
     "guard_embedding_vs_faiss_ivf guard_overload_p99_ms guard_fuzz_5xx",
+    "gpu": "gpu_feed embed_gpu_vit_b_32 embed_gpu_sscd embed_gpu_vit_l_14 match_gpu_vs_matmul cosine_gpu_share "
+    "cosine_gpu_10m_s cosine_gpu_cells_1m_s cosine_gpu_cells_10m_s",
 }
 
 

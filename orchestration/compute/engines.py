@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestration.compute import ray_tasks
+from orchestration.compute.allocator import give_back_large_blocks
 from orchestration.compute.ray_cluster import RayUnavailable
 from orchestration.compute.ray_tasks import Finished, Lost
 from orchestration.settings.sections import Compute
@@ -39,6 +40,7 @@ def fingerprint(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Enc
 
         yield from ray_shards.fingerprint(jobs, compute, load)
         return
+    give_back_large_blocks()
     for index, job in enumerate(jobs):
         for item in fingerprint_shard(job, {kind: load(name) for kind, name in job.encoders.items()}):
             yield index, item

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestration.compute import ray_tasks
+from orchestration.compute.allocator import give_back_large_blocks
 from orchestration.compute.named_encoders import NamedEncoder
 from orchestration.settings.sections import Compute
 from transforms import encoders
@@ -78,6 +79,7 @@ def fingerprint_job(job: Job, identities: Mapping[str, str], threads: int) -> It
         identities: The identity of each encoder on the machine of the run, by its name.
         threads: For decoding.
     """
+    give_back_large_blocks()
     loaded = {kind: NamedEncoder(name, identities[name]).load() for kind, name in job.encoders.items()}
     with tempfile.TemporaryDirectory(prefix="raisonne-") as folder:
         here = replace(job, fetched=folder, pace=replace(job.pace, workers=threads))

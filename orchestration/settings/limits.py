@@ -62,7 +62,9 @@ class Limits(Section):
         ge=1,
         description="Bytes of the largest file of metadata, table or list, decompressed; of a parquet, of its texts.",
     )
-    batch: int = Field(64, ge=1, description="Pictures that are decoded and embedded at once.")
+    batch: int = Field(
+        64, ge=1, description="Pictures that are decoded and embedded at once. A GPU is handed 512 if that is more."
+    )
     neighbours: int = Field(10, ge=1, description="Training pictures that are kept for each generation.")
     null_sample: int = Field(
         256, ge=2, description="Training pictures from which the null distribution of scores is drawn."

@@ -27,6 +27,7 @@ GROUPS = (
     "disclosures",
     "scale",
     "guard",
+    "gpu",
 )
 
 

@@ -33,7 +33,7 @@ def _planted(count: int) -> npt.NDArray[np.float32]:
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
-def _copied(count: int) -> npt.NDArray[np.float32]:
+def copied(count: int) -> npt.NDArray[np.float32]:
     """Return unit vectors of 512 numbers, half of them copies of the others at cosines spread evenly from _NEAR to 1.
 
     Variance falls along the axes, as that of pictures does, so that there is something for cells to follow; but no
@@ -77,7 +77,7 @@ def _product(left: torch.Tensor, right: torch.Tensor, scores: torch.Tensor) -> N
 
 def _efficiency() -> Measured:
     if torch.cuda.is_available():
-        raise NotMeasured("the join runs on CUDA here; cosine_gpu_share is its figure")
+        raise NotMeasured("the join runs on CUDA here; cosine_gpu_share of the group gpu is its figure")
     rows, pairs = _planted(_ROWS), set()
     known, scores = torch.from_numpy(rows), torch.zeros(_BLOCK**2)
     for work in (_tiles, _blocks):
@@ -97,7 +97,7 @@ def _efficiency() -> Measured:
 
 
 def _cells() -> Measured:
-    rows = _copied(_CELL_ROWS)
+    rows = copied(_CELL_ROWS)
     cells = Cells.fit(rows, _CELLS, 0, _FITTED * _CELLS)
     pairs: dict[str, int] = {}
 
@@ -131,9 +131,9 @@ def joined_in_cells(count: int, probes: int) -> Result:
 
     Raises AssertionError for less than _FOUND.
     """
-    warm = _copied(2_000)
+    warm = copied(2_000)
     list(cosine_cells.self_join(warm, _NEAR, Cells.fit(warm, 10, 0, 400), 2))
-    rows, known = _copied(count), math.isqrt(count)
+    rows, known = copied(count), math.isqrt(count)
     before, began = peak_gb(), time.perf_counter()
     cells = Cells.fit(rows, known, 0, _FITTED * known)
     fitted = time.perf_counter()
@@ -151,9 +151,8 @@ def _many_in_cells() -> Measured:
     return Measured(found.pop("s"), found)
 
 
-def _gpu_share() -> Measured:
-    if not torch.cuda.is_available():
-        raise NotMeasured("no CUDA device")
+def gpu_share() -> Measured:
+    """Return the exact join's rate on CUDA over that of a bare product in the same process."""
     rows = _planted(_GPU_ROWS)
     square = torch.randn(8192, 8192, device="cuda")
 
@@ -193,12 +192,5 @@ FIGURES = (
         f"near pairs are found, by {_SAMPLE:,} rows compared with all"
         + ("" if FULL else "; RAISONNE_BENCH_FULL=1 measures a million"),
         _many_in_cells,
-    ),
-    Figure(
-        "cosine_gpu_share",
-        "ratio",
-        "reported",
-        f"cuBLAS's float32 rate (no TF32) at 8192³ in the same process, {_GPU_ROWS:,} × 512",
-        _gpu_share,
     ),
 )

@@ -1,12 +1,10 @@
 """Embedding pictures: how much of the bare encoder's speed is left when bytes are decoded and hashed beside it."""
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from itertools import batched, chain, islice, repeat
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from transforms.encoders import Encoder, OpenClip, Prepared
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Fingerprint, fingerprint
 
-_SSCD, _CLIP, _GPU = 150, 64, 8192  # pictures
+_SSCD, _CLIP = 150, 64  # pictures
 _PACE = WorkPace(batch=64, workers=2)  # as `limits.batch` has it; the session alone is as fast on 32 as on 64
 _CLIP_PACE = WorkPace(batch=32, workers=2)  # so that so few pictures are several batches
 
@@ -80,7 +78,7 @@ def _sscd() -> Measured:
 
 
 @contextmanager
-def _random(model: str, device: str) -> Iterator[OpenClip]:
+def random_clip(model: str, device: str) -> Iterator[OpenClip]:
     """Load a model of open_clip with weights drawn at random: speed does not depend on what they say."""
     import open_clip
     import torch
@@ -98,7 +96,7 @@ def _random(model: str, device: str) -> Iterator[OpenClip]:
 def _clip() -> Measured:
     import torch
 
-    with _random("ViT-B-32", "cpu") as encoder:
+    with random_clip("ViT-B-32", "cpu") as encoder:
         files = list(originals().values())[:_CLIP]
         batches = [
             torch.from_numpy(b).permute(0, 3, 1, 2).float().contiguous() / 255
@@ -110,49 +108,6 @@ def _clip() -> Measured:
             return encoder._model.encode_image(batch, normalize=True)
 
         return _efficiency(encoder, bare, batches, files, _CLIP_PACE)
-
-
-def _on_gpu(model: str) -> Measured:
-    """Return images/s from bytes to vectors in bf16, and which share of that time the GPU waits for data."""
-    import torch
-
-    if not torch.cuda.is_available():
-        raise NotMeasured("there is no GPU here (torch.cuda.is_available() is false)")
-    pace = WorkPace(batch=1024, workers=len(os.sched_getaffinity(0)))
-    files = list(islice(chain.from_iterable(repeat(list(originals().values()))), _GPU))
-    with _random(model, "cuda") as encoder:
-        ready = [_look(encoder, data)[1] for data in files[: pace.batch]]
-        here = torch.from_numpy(np.stack(ready[:256])).cuda().permute(0, 3, 1, 2).float() / 255
-
-        @torch.inference_mode()
-        def forward() -> None:
-            with torch.autocast("cuda", torch.bfloat16):
-                for _ in range(_GPU // 256):
-                    encoder._model.encode_image(here, normalize=True)
-            torch.cuda.synchronize()
-
-        def from_prepared() -> None:
-            for _ in range(_GPU // pace.batch):
-                encoder.embed(ready)
-
-        forward(), encoder.embed(ready), pipeline({"copy": encoder}, files[: pace.batch], pace)
-        best = fastest(
-            {
-                "pipeline": lambda: pipeline({"copy": encoder}, files, pace),
-                "from prepared pictures": from_prepared,
-                "own forward pass": forward,
-            },
-            rounds=3,
-        )
-    return Measured(
-        _GPU / best["pipeline"],
-        {
-            "gpu_waits": 1 - best["own forward pass"] / best["pipeline"],
-            "own_forward_images_per_s": _GPU / best["own forward pass"],
-            "from_prepared_pictures": best["own forward pass"] / best["from prepared pictures"],
-            "decoding_threads": pace.workers,
-        },
-    )
 
 
 FIGURES = (
@@ -171,16 +126,5 @@ FIGURES = (
         f"open_clip's ViT-B-32 alone in fp32 on {_CLIP} prepared pictures of the sample, batches of "
         f"{_CLIP_PACE.batch}; ours decodes, hashes and resizes them on the same cores too",
         _clip,
-    ),
-    *(
-        Figure(
-            f"embed_gpu_{model.lower().replace('-', '_')}",
-            "images/s",
-            "reported",
-            f"{model}'s own forward pass in bf16 on batches of 256 that lie on the GPU; ours goes from {_GPU} JPEGs "
-            "to vectors; gpu_waits is the share of the time in which it computes nothing",
-            partial(_on_gpu, model),
-        )
-        for model in ("ViT-B-32", "ViT-L-14")
     ),
 )

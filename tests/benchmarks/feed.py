@@ -29,7 +29,7 @@ _BATCH = 64
 _SCALINGS = {"sscd": SQUARE, "clip": Scaling(224, 224, Image.Resampling.BICUBIC, crop=True)}
 
 
-class _Instant:
+class Instant:
     """An encoder that answers at once."""
 
     id = EncoderId("instant", "0" * 64, "", 1, "fp32")
@@ -80,7 +80,7 @@ def bare(scalings: Sequence[Scaling], files: Sequence[bytes]) -> None:
 
 
 def _peers(scaling: Scaling, files: Sequence[bytes]) -> dict[str, Callable[[], None]]:
-    encoders = {"copy": _Instant(scaling)}
+    encoders = {"copy": Instant(scaling)}
     return {
         "bare": lambda: bare([scaling], files),
         "one process": lambda: pipeline(encoders, files, WorkPace(_BATCH, 1)),

@@ -22,7 +22,7 @@ _QUERIES, _ROWS, _K = 1_000, 100_000, 10
 _SEEN, _AT_ONCE = 200, 1_000  # generations with all views; views multiplied at once
 
 
-def _search(views: int, generations: int) -> Measured:
+def search(views: int, generations: int) -> Measured:
     """Search beside the peer on the same device: the product of the same views, the best for each picture, and topk."""
     queries, rows = vectors(generations * views, seed=4), vectors(_ROWS)
     _, where = device()
@@ -87,14 +87,14 @@ FIGURES = (
         "ratio",
         "<= 1.3",
         f"PyTorch's matrix product and topk, {_QUERIES:,} × {_ROWS:,} × 512, one view each, {_K} kept",
-        lambda: _search(1, _QUERIES),
+        lambda: search(1, _QUERIES),
     ),
     Figure(
         "match_all_views_vs_matmul",
         "ratio",
         "<= 1.3",
         f"PyTorch's product of the same {len(VIEWS)} views of {_SEEN} generations, the best view a picture, and topk",
-        lambda: _search(len(VIEWS), _SEEN),
+        lambda: search(len(VIEWS), _SEEN),
     ),
     Figure(
         "match_new_tenth",

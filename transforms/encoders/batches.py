@@ -25,10 +25,13 @@ class Device(Protocol):
 
     Attributes:
         rows_at_once: The size of the first batch.
+        full_call: Rows of a call from which on more gain nothing: of several batches where one is copied while another
+            is computed, 1 where pictures may as well come one by one.
         errors: Exceptions of the device if memory runs out.
     """
 
     rows_at_once: int
+    full_call: int
     errors: tuple[type[Exception], ...]
 
     def stage(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 (each device's own kind of batch)
@@ -60,7 +63,7 @@ class Batches:
 
     def __init__(self, device: Device, dimension: int) -> None:
         self.size = device.rows_at_once
-        self._device, self._dimension = device, dimension
+        self.device, self._dimension = device, dimension
 
     def run(self, rows: Sequence[Row]) -> Vectors:
         """Return the vectors of any number of rows, float32 of shape (n, dimension). Raises DeviceFull."""
@@ -70,32 +73,32 @@ class Batches:
         while start < len(rows):
             batch = rows[start : start + self.size]
             if staged is None:
-                staged = self._attempt(self._device.stage, batch, len(batch))
-            launched = None if staged is None else self._attempt(self._device.launch, staged, len(batch))
+                staged = self._attempt(self.device.stage, batch, len(batch))
+            launched = None if staged is None else self._attempt(self.device.launch, staged, len(batch))
             staged = None
             if launched is None:
                 continue
             start += len(batch)
             following = rows[start : start + self.size]
             if len(following):  # while the device computes
-                staged = self._attempt(self._device.stage, following, len(following))
+                staged = self._attempt(self.device.stage, following, len(following))
             if running is not None:
-                done.append(self._device.collect(running))
+                done.append(self.device.collect(running))
             running = launched
         if running is not None:
-            done.append(self._device.collect(running))
+            done.append(self.device.collect(running))
         return np.concatenate(done)
 
     def _attempt[T, R](self, step: Callable[[T], R], batch: T, count: int) -> R | None:
         """Return the result of a step, or None after halving the size because the device is full."""
         try:
             return step(batch)
-        except self._device.errors as error:
-            if not self._device.full(error):
+        except self.device.errors as error:
+            if not self.device.full(error):
                 raise
             said = first_line(error)
         # Out here the error is gone, and with it the failed step's variables, so that their memory can be released.
-        self._device.release()
+        self.device.release()
         if count == 1:
             raise DeviceFull(f"the device cannot hold one picture: {said}; free its memory or use a smaller encoder")
         self.size = count // 2

@@ -39,6 +39,7 @@ class OpenClip:
         pictures = torch_device.Normalised(self._model.encode_image, mean, std, device)
         self._pictures = Batches(torch_device.TorchDevice(pictures, device), weights.dimension)
         self._captions = Batches(torch_device.TorchDevice(self._model.encode_text, device), weights.dimension)
+        self.full_call = self._pictures.device.full_call
         self._tokenizer: Any = None
 
     def prepare(self, picture: Pixels) -> Prepared:

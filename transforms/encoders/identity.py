@@ -49,7 +49,7 @@ class Encoder(Protocol):
     """Anything that turns pictures into unit vectors.
 
     One whose `prepare` is a `Scaling` may have it as its attribute `scaling`: pictures are then scaled where they are
-    decoded.
+    decoded. One may have `full_call`, the pictures of a call from which on more gain nothing.
     """
 
     id: EncoderId

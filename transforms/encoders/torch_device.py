@@ -12,6 +12,7 @@ from transforms.encoders.batches import Row
 from transforms.encoders.identity import Vectors
 
 _ROWS = {"cuda": 256, "cpu": 64}
+_FULL_CALL = {"cuda": 512, "cpu": 1}
 
 
 def choose(device: str | None) -> str:
@@ -57,7 +58,7 @@ class TorchDevice:
         self._model, self._device, self._cuda = model, device, device == "cuda"
         # Copies have a stream of their own, so that they run beside the kernels of the batch before.
         self._copies = torch.cuda.Stream() if self._cuda else None
-        self.rows_at_once = _ROWS[device]
+        self.rows_at_once, self.full_call = _ROWS[device], _FULL_CALL[device]
         self.errors: tuple[type[Exception], ...] = (torch.OutOfMemoryError,)
 
     def stage(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401

@@ -256,7 +256,8 @@ def _batches(
     # bytes are read here, in order; threads wait for the processes that decode; encoders run in a thread of their own
     raw = batched((_read(dump, i, member) for i, member in listed), feed.files)
     pictures = chain.from_iterable(work_ahead(look, raw, job.pace.by(feed.files)))
-    embedded = work_ahead(partial(_embedded, encoders), batched(pictures, job.pace.batch), WorkPace(batch=1, workers=1))
+    size = max(job.pace.batch, *(getattr(encoder, "full_call", 1) for encoder in encoders.values()), 1)
+    embedded = work_ahead(partial(_embedded, encoders), batched(pictures, size), WorkPace(batch=1, workers=1))
     for done in embedded:
         account.counts.update(picture.print_.status for picture, _ in done)
         account.reused += sum(picture.reused for picture, _ in done)
