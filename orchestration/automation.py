@@ -12,6 +12,7 @@ from dataclasses import asdict
 import dagster as dg
 
 from orchestration import settings
+from orchestration.catalog import opt_outs
 from orchestration.catalog.partitions import NAME
 from orchestration.catalog.shards import discover, landed_shards
 from orchestration.facts import Facts
@@ -19,6 +20,7 @@ from orchestration.fingerprints.generations import description_recipe, find_gene
 from orchestration.fingerprints.kinds import HASHES, RIGHTS
 from orchestration.runtime import instance
 from orchestration.warehouse import publishing
+from transforms.catalog.opt_outs import OptOutListError
 
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")  # Dagster's tags
 _STATUSES = [
@@ -161,8 +163,36 @@ def new_generations(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
     return dg.SensorResult(run_requests=[dg.RunRequest(digest)], cursor=digest)
 
 
+@dg.sensor(
+    job=derive,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Publishes a version when an opt-out list, or a picture of one, was changed, added or removed.",
+)
+def new_opt_outs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Compare the files of the lists, by size and time, with those of the last look; what changed is read then."""
+    current = settings.load()
+    if not current.recalls:
+        return dg.SkipReason("the settings name no opt-out list")
+    if publishing.current(current.home) is None:
+        return dg.SkipReason("nothing is published yet; the first version will include the lists")
+    try:
+        stats = [(str(path), path.stat()) for path in opt_outs.listed_files(current.recalls)]
+        digest = _digest([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+        if digest == context.cursor:
+            return dg.SkipReason("the lists are as they were")
+        if busy := _under_way(context.instance, "fingerprint_shard", "everything", "derive", "generations_only"):
+            return dg.SkipReason(f"{busy} is under way")
+        lists = opt_outs.find_lists(current.recalls)
+    except (OptOutListError, OSError) as error:
+        return dg.SkipReason(f"no run is started: {error}")
+    if opt_outs.is_current(Facts(current.home / "facts"), current, lists):
+        return dg.SensorResult(cursor=digest)
+    return dg.SensorResult(run_requests=[dg.RunRequest(f"opt-outs {digest}")], cursor=digest)
+
+
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-SENSORS = [new_shards, new_fingerprints, new_generations]
+SENSORS = [new_shards, new_fingerprints, new_generations, new_opt_outs]

@@ -106,6 +106,19 @@ def test_derivation_and_generations_are_started_once_each(
     copied.unlink()
     assert due(automation.new_generations, later)[0], "one went"
 
+    assert not due(automation.new_opt_outs)[0], "there is no list"
+    listed = landing.folder / "list.csv"
+    listed.write_text("host\nnobody.example\n")
+    landing.write_config('[[recalls]]\nname = "list"\npath = "list.csv"\n')
+    is_due, cursor = due(automation.new_opt_outs)
+    assert is_due and cursor, "a list that no version knows"
+    run("derive")
+    assert due(automation.new_opt_outs, None) == (False, cursor) == due(automation.new_opt_outs, cursor)
+    listed.write_text("host\nsomebody.example\n")
+    assert due(automation.new_opt_outs, cursor)[0], "it was changed"
+    listed.unlink()
+    assert due(automation.new_opt_outs, cursor) == (False, cursor), "a run would stop"
+
 
 @contextmanager
 def under_way(made: dg.DagsterInstance) -> Iterator[None]:

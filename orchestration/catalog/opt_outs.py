@@ -13,10 +13,12 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from orchestration.catalog import samples_view
+from orchestration.catalog import likeness, samples_view
+from orchestration.catalog.likeness import Asked
 from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.progress import say
+from orchestration.runtime.resources import rules_of
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Recall
 from orchestration.settings.sections import Policies
@@ -34,6 +36,7 @@ _MODELS = (
     "duplicates.url_keys",
 )  # they decide which URLs are the same
 _RIGHTS = "catalog.rights"  # what files and servers say
+_PICTURE = "picture"
 _ENTRIES = pa.schema({"list": pa.string(), "kind": pa.string(), "value": pa.string()})
 _QUERIES = {"sample_id": "sample_ids", "url": "urls", "host": "hosts", "sha256": "hashes", "pdq": "hashes"}
 
@@ -45,10 +48,14 @@ class OptOutList:
     Attributes:
         name: As the settings call it.
         files: Its current files, each with its SHA-256.
+        pictures: Likewise its pictures, each with its name below their folder in between.
+        within: Bits in which the hash of a row may differ from what it names; None: the defaults.
     """
 
     name: str
-    files: Sequence[tuple[Path, str]]
+    files: Sequence[tuple[Path, str]] = ()
+    pictures: Sequence[tuple[Path, str, str]] = ()
+    within: int | None = None
 
     def batches(self, limits: ByteLimits) -> Iterator[tuple[Path, list[Entry]]]:
         """Yield the entries of all files in batches, each batch with its file.
@@ -70,9 +77,21 @@ def require_lists(recalls: Iterable[Recall]) -> None:
     """Raise OptOutListError for a list without a file. Reads none of them: it is asked before a run begins its work."""
     for each in recalls:
         _paths(each)
+        _pictures(each)
+
+
+def listed_files(recalls: Iterable[Recall]) -> list[Path]:
+    """Return the files of all lists, and their pictures. Raises OptOutListError for a list without one."""
+    return [path for each in recalls for path in (*_paths(each), *_pictures(each))]
+
+
+def _pictures(recall: Recall) -> list[Path]:
+    return likeness.find_pictures(recall.name, recall.pictures) if recall.pictures else []
 
 
 def _paths(recall: Recall) -> list[Path]:
+    if recall.path is None:
+        return []
     paths = [Path(name) for name in sorted(glob.glob(recall.path, recursive=True)) if Path(name).is_file()]  # noqa: PTH207
     if not paths:
         raise OptOutListError(
@@ -83,13 +102,14 @@ def _paths(recall: Recall) -> list[Path]:
 
 
 def _find_list(recall: Recall) -> OptOutList:
-    paths = _paths(recall)
+    paths, pictures = _paths(recall), _pictures(recall)
     try:
-        return OptOutList(recall.name, [(path, file_sha256(path)) for path in paths])
+        files = [(path, file_sha256(path)) for path in paths]
+        shown = [(path, likeness.name_of(path, recall.pictures or ""), file_sha256(path)) for path in pictures]
+        return OptOutList(recall.name, files, shown, recall.within)
     except OSError as error:
-        raise OptOutListError(
-            f"{error.filename or recall.path} cannot be read: {error.strerror}; check its permissions"
-        ) from error
+        place = error.filename or recall.path or recall.pictures
+        raise OptOutListError(f"{place} cannot be read: {error.strerror}; check its permissions") from error
 
 
 def is_current(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> bool:
@@ -97,17 +117,17 @@ def is_current(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) ->
 
     Args:
         facts: All fact tables.
-        settings: Which statements of files are honoured.
+        settings: Which statements of files are honoured, and how hashes are compared.
         lists: As `find_lists` returns them.
     """
-    return facts["recalled_rows"].recipe == _recipe(facts, settings.policies, lists)
+    return facts["recalled_rows"].recipe == _recipe(facts, settings, lists)
 
 
 def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> dict[str, int]:
     """Update the table of withdrawn rows. Does nothing if neither the lists nor the rows changed.
 
     Args:
-        facts: All fact tables; `recalled_rows` is written.
+        facts: All fact tables; `recalled_rows` and `opt_out_hits` are written.
         settings: Settings of the view of training rows, and which statements of files are honoured.
         lists: As `find_lists` returns them.
 
@@ -117,11 +137,12 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
     Raises:
         OptOutListError: If a list cannot be read to its end. The table is then unchanged.
     """
-    table, made_by = facts["recalled_rows"], _recipe(facts, settings.policies, lists)
+    table, made_by = facts["recalled_rows"], _recipe(facts, settings, lists)
     if table.recipe == made_by:
         return {}
     honour = settings.policies.honour
     if not lists and not honour:
+        facts["opt_out_hits"].clear()
         table.replace([], made_by)
         return {}
     models = (*_MODELS, _RIGHTS) if honour else _MODELS
@@ -129,6 +150,7 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
         unusable = _load_entries(con, lists, settings.limits.of_files)
         kinds = dict(con.execute("select kind, count(*) from entries group by kind").fetchall())
         _match(con, facts, kinds)
+        _match_likeness(con, facts, settings, lists)
         honoured = _honour(con, facts, settings.policies)
         reader = con.execute(query("catalog/opt_out_rows")).to_arrow_reader(_BATCH)
         table.replace((pa.Table.from_batches([batch]) for batch in reader), made_by)
@@ -137,14 +159,15 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
         say(f"opt-out lists: {count(sum(kinds.values()), 'entry', 'entries')}, of which {idle:,} match no training row")
     if honour:
         say(f"policies.honour: {count(honoured, 'row')} withdrawn by what files or servers say, copies included")
-    return {f"entries by {kind}": kinds[kind] for kind in KINDS if kind in kinds} | {
+    return {f"entries by {kind}": kinds[kind] for kind in (*KINDS, _PICTURE) if kind in kinds} | {
         "entries that match nothing": idle,
         "entries that cannot match": unusable,
         **({"rows that files or servers reserve": honoured} if honour else {}),
     }
 
 
-def _recipe(facts: Facts, policies: Policies, lists: Sequence[OptOutList]) -> str:
+def _recipe(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> str:
+    policies, cut = settings.policies, settings.thresholds
     versions = [facts[name].version for name in ("landing_shards", "image_fingerprints") if lists]
     # a file's ending decides how it is read
     files = [(each.name, [(path.suffix.lower(), sha256) for path, sha256 in each.files]) for each in lists]
@@ -154,6 +177,9 @@ def _recipe(facts: Facts, policies: Policies, lists: Sequence[OptOutList]) -> st
         read += ["duplicate_pairs"] if policies.honour_copies else []
         honoured = [list(policies.honour), policies.honour_copies, [facts[name].version for name in read]]
         parts.append([*honoured, samples_view.rules((*_MODELS, _RIGHTS))])
+    shown = [[each.name, each.within, [file[1:] for file in each.pictures]] for each in lists]
+    if any(within is not None or pictures for _, within, pictures in shown):
+        parts.append(["likeness", shown, cut.pdq, cut.pdq_quality, rules_of(settings)])
     return recipe("recalls", CODE, *parts)
 
 
@@ -173,6 +199,8 @@ def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList], l
                 con.register("arriving", pa.table(columns, schema=_ENTRIES))
                 con.execute("insert into listed from arriving")
                 con.unregister("arriving")
+        for _, name, _ in each.pictures:
+            con.execute("insert into listed values (?, ?, ?)", [each.name, _PICTURE, name])
     con.execute(f"create temp table entries as {query('catalog/opt_out_entries')}")
     return unusable
 
@@ -185,6 +213,33 @@ def _match(con: duckdb.DuckDBPyConnection, facts: Facts, kinds: Iterable[str]) -
             columns, where = ["sample_id", "sha256", "pdq"], "sha256 is not null"
             con.register("hashes", facts["image_fingerprints"].dataset().scanner(columns, where).to_reader())
         con.execute(f"insert into matches {query(f'catalog/opt_out_{name}')}")
+
+
+def _match_likeness(
+    con: duckdb.DuckDBPyConnection, facts: Facts, settings: Settings, lists: Sequence[OptOutList]
+) -> None:
+    """Add to `matches` the rows that show a listed picture, or that are near a listed hash, and keep the evidence."""
+    asked, rules, cut = Asked(), rules_of(settings), settings.thresholds
+    for each in lists:
+        of_list = "select entry, key from entries where list = ? and kind = ? order by entry"
+        if each.within:
+            for entry, key in con.execute(of_list, [each.name, "pdq"]).fetchall():
+                asked.add_hash(entry, key, each.within)
+        entries = con.execute(of_list, [each.name, _PICTURE]).fetchall()
+        for (entry, _), (path, _, _) in zip(entries, each.pictures, strict=True):
+            asked.add_picture(entry, path, rules, cut.pdq if each.within is None else each.within)
+    table = facts["opt_out_hits"]
+    if not asked.entries and not asked.digests:
+        table.clear()
+        return
+    con.execute("create temp table near (entry bigint, sample_id ubigint, method varchar, distance integer)")
+    for hits in likeness.hits(facts, asked, cut.pdq_quality, settings.memory.joins):
+        con.register("arriving", hits)
+        con.execute("insert into near from arriving")
+        con.unregister("arriving")
+    con.execute(f"insert into matches {query('catalog/opt_out_near')}")
+    reader = con.execute(query("catalog/opt_out_hits")).to_arrow_reader(_BATCH)
+    table.replace((pa.Table.from_batches([batch]) for batch in reader), "")
 
 
 def _honour(con: duckdb.DuckDBPyConnection, facts: Facts, policies: Policies) -> int:

@@ -90,6 +90,7 @@ def _parts(settings: Settings) -> Iterator[Diagnosis]:
         ("ray", "ray", "compute.engine = 'ray'", settings.compute.engine == "ray"),
         ("serve", "prometheus_client", "`raisonne serve`", False),
         ("formats", "pillow_heif", "HEIC and JPEG XL pictures", False),
+        ("c2pa", "c2pa", "verifying C2PA manifests", settings.rights.c2pa),
         ("lake", "duckdb_extension_ducklake", "publishing.target", settings.publishing.lake is not None),
     ):
         if find_spec(module):
@@ -108,7 +109,7 @@ def _inputs(settings: Settings) -> Iterator[Diagnosis]:
     for source in settings.generations:
         yield _input(f"generations {source.name}", [source.path])
     for opt_outs in settings.recalls:
-        yield _input(f"recall {opt_outs.name}", [opt_outs.path])
+        yield _input(f"recall {opt_outs.name}", [each for each in (opt_outs.path, opt_outs.pictures) if each])
 
 
 def _input(part: str, patterns: Sequence[str]) -> Diagnosis:

@@ -63,13 +63,32 @@ class Generations(Section):
 
 
 class Recall(Section):
-    """An opt-out list that names training rows."""
+    """An opt-out list that names training rows, or a folder of pictures that they show."""
 
     name: Name = Field(description="Name of the list, unique among datasets, generations and recalls.")
-    path: str = Field(
+    path: str | None = Field(
+        None,
         description="Glob of CSV, Parquet, JSON lines or text files. Columns, any of: `sample_id`, `url`, `host` (and "
-        "the hosts below it), `sha256`, `pdq`. A text file holds one URL per line. A list without a file stops a run."
+        "the hosts below it), `sha256`, `pdq`. A text file holds one URL per line. A list without a file stops a run.",
     )
+    pictures: str | None = Field(
+        None,
+        description="Folder or glob of pictures: rows that show one of them are withdrawn, by equal bytes, equal "
+        "pixels, or PDQ hash in any of eight rotations and reflections. One that cannot be read stops a run.",
+    )
+    within: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="Bits of 256 in which the hash of a row may differ from a `pdq` of the list, or from a picture. "
+        "None: none for a list, `thresholds.pdq` for pictures.",
+    )
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "Recall":
+        if not self.path and not self.pictures:
+            raise ValueError("the list has neither `path` nor `pictures`; set at least one")
+        return self
 
 
 class Encoders(Section):

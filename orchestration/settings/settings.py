@@ -229,6 +229,9 @@ def _resolved(settings: Settings, base: Path) -> Settings:
                 }
             ),
             "generations": tuple(g.model_copy(update={"path": str(base / g.path)}) for g in settings.generations),
-            "recalls": tuple(r.model_copy(update={"path": str(base / r.path)}) for r in settings.recalls),
+            "recalls": tuple(
+                r.model_copy(update={key: _below(base, getattr(r, key)) for key in ("path", "pictures")})
+                for r in settings.recalls
+            ),
         }
     )

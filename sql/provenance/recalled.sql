@@ -2,7 +2,7 @@
 -- resemble it? The model was trained on it: taking the row out of the set does not take it out of the model.
 -- unique: sample_id
 -- not_null: sample_id, list, kind, value, dataset, cluster_id, live_rows, generations, generation_ids
--- assert: kind in ('sample_id', 'url', 'host', 'sha256', 'pdq', 'plus', 'c2pa', 'headers')
+-- assert: kind in ('sample_id', 'url', 'host', 'sha256', 'pdq', 'picture', 'plus', 'c2pa', 'headers')
 -- assert: generations = len(generation_ids)
 -- assert: (generations > 0) = (verdict is not null)
 -- column list: name of the list in the settings; the first that names the row; `policies.honour` where its file does

@@ -47,6 +47,13 @@ TABLES = (
         columns={"list": pa.string(), "kind": pa.string(), "value": pa.string()},
         shard_of=SHARD_OF_SAMPLE,
     ),
+    TableDefinition(
+        "opt_out_hits",
+        row="a training row and an entry of an opt-out list that names its picture by likeness",
+        key={"sample_id": pa.uint64(), "list": pa.string(), "kind": pa.string(), "value": pa.string()},
+        columns={"method": pa.string(), "distance": pa.int32()},
+        written_by="recalled_rows",
+    ),
 )
 MEANINGS = {
     "landing_shards": {
@@ -75,9 +82,16 @@ MEANINGS = {
         "examples": "some of their names",
     },
     "recalled_rows": {
+        "list": "name of the opt-out list in the settings; `policies.honour` where no list names the row",
+        "kind": "what the entry names: an id, a URL, a host, a hash or a picture; or which statement is honoured",
+        "value": "the entry, as the list writes it; a picture by its file; of a statement the reason",
+    },
+    "opt_out_hits": {
         "list": "name of the opt-out list in the settings",
-        "kind": "what the entry names: an id, a URL, a host or a hash",
-        "value": "the entry, as the list writes it",
+        "kind": "what the entry names: `pdq` or `picture`",
+        "value": "the hash as the list writes it, or the file of the picture below its folder",
+        "method": "sha256, pixels or pdq",
+        "distance": "differing bits of 256; 0 of equal bytes or pixels",
     },
 }
 """What columns mean that are in one table alone, or mean something else in others: by table and name."""

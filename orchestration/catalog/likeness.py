@@ -1,0 +1,187 @@
+"""Opt-outs by likeness: training rows whose picture looks like one that a list names, by its hash or by itself.
+
+What belongs here: finding and reading the listed pictures, and comparing hashes. What does not: entries that name a row
+by an equal value, and the tables (`catalog/opt_outs.py`).
+
+A listed picture is compared as a generation is: equal bytes, equal pixels, or a PDQ hash within the radius in any of
+eight rotations and reflections. Crops and collages are not found so.
+"""
+
+import glob
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestration.facts import Facts
+from orchestration.progress import say, track
+from transforms.catalog.opt_outs import OptOutListError
+from transforms.fingerprints.fingerprint import FAILED, OK, Rules, fingerprint
+from transforms.hashing import digest_arrays
+from transforms.hashing.hashes import from_hex
+from transforms.joins.hamming import join
+from transforms.pictures import PICTURE_ENDINGS
+
+HIT = pa.schema({"entry": pa.int64(), "sample_id": pa.uint64(), "method": pa.string(), "distance": pa.int32()})
+_COLUMNS = ("sample_id", "sha256", "pixel_sha256", "pdq", "pdq_quality")
+_JOINED = 104  # bytes a hash while it is joined
+_LEAST = 1 << 17  # hashes joined at once, however little memory there is
+
+
+@dataclass
+class Asked:
+    """What is looked for, each by the number of its entry.
+
+    Attributes:
+        digests: Entries by the SHA-256 of bytes or of pixels, in hexadecimal.
+        hashes: PDQ hashes, uint8 of shape (32,).
+        entries: The entry of each hash.
+        radii: Bits in which a row's hash may differ from each.
+    """
+
+    digests: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    hashes: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    entries: list[int] = field(default_factory=list)
+    radii: list[int] = field(default_factory=list)
+
+    def add_hash(self, entry: int, pdq: str, radius: int) -> None:
+        """Ask for a PDQ hash.
+
+        Args:
+            entry: The number of the entry.
+            pdq: In hexadecimal.
+            radius: Bits.
+        """
+        self._add(entry, from_hex([pdq]), radius)
+
+    def add_picture(self, entry: int, path: Path, rules: Rules, radius: int) -> None:
+        """Ask for a picture, by its bytes, its pixels and its hashes.
+
+        Args:
+            entry: The number of the entry.
+            path: The file.
+            rules: What it must satisfy.
+            radius: Bits.
+
+        Raises:
+            OptOutListError: If it cannot be read: a row that it would name must not be published.
+        """
+        try:
+            if (size := path.stat().st_size) > rules.member_bytes:
+                raise OptOutListError(
+                    f"{path} has {size:,} bytes, more than limits.member_bytes; put a smaller copy there"
+                )
+            print_, _ = fingerprint(path.read_bytes(), rules, dihedral=True)
+        except OSError as error:
+            raise OptOutListError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+        if print_.status == FAILED:
+            raise OptOutListError(
+                f"{path} is no usable picture: {print_.failure}; replace it, or take it out of the folder"
+            )
+        for digest in {print_.sha256, print_.pixel_sha256}:
+            self.digests[str(digest)].append(entry)
+        if print_.status == OK and print_.dihedral is not None:
+            self._add(entry, print_.dihedral, radius)
+        else:
+            say(f"warning: {path} is too flat to be found by likeness; equal pictures are found all the same")
+
+    def _add(self, entry: int, hashes: npt.NDArray[np.uint8], radius: int) -> None:
+        self.hashes.extend(hashes)
+        self.entries.extend([entry] * len(hashes))
+        self.radii.extend([radius] * len(hashes))
+
+
+def find_pictures(name: str, place: str) -> list[Path]:
+    """Return the picture files of an opt-out list, in order.
+
+    Args:
+        name: The list.
+        place: A folder, all of whose folders count, or a glob.
+
+    Raises:
+        OptOutListError: If there is none.
+    """
+    folder = Path(place)
+    found = folder.rglob("*") if folder.is_dir() else (Path(each) for each in glob.glob(place, recursive=True))  # noqa: PTH207
+    pictures = sorted(path for path in found if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+    if not pictures:
+        raise OptOutListError(
+            f"the opt-out list {name} has no picture at {place}; put them there, correct `pictures`, or remove it from "
+            "`recalls` if it is withdrawn"
+        )
+    return pictures
+
+
+def name_of(path: Path, place: str) -> str:
+    """Return a picture's name below the folder of an opt-out list.
+
+    Args:
+        path: The picture.
+        place: The folder, or the glob that names it.
+    """
+    folder = Path(place)
+    return path.relative_to(folder).as_posix() if folder.is_dir() else path.name
+
+
+def hits(facts: Facts, asked: Asked, quality: int, memory: int) -> Iterator[pa.Table]:
+    """Yield the rows that show what is asked for, as tables of HIT; a row and an entry may come several times.
+
+    Args:
+        facts: The fact tables; fingerprints are read.
+        asked: What is looked for.
+        quality: From which a PDQ hash means something.
+        memory: Bytes that may be held; it changes no result.
+    """
+    wanted, hashes = pa.array(list(asked.digests), pa.string()), np.array(asked.hashes, np.uint8).reshape(-1, 32)
+    at_once, held, rows = max(_LEAST, memory // _JOINED), list[pa.RecordBatch](), 0
+    scanned = facts["image_fingerprints"].scan(_COLUMNS, f"status <> '{FAILED}'")
+    for batch in track(scanned, "comparing with listed pictures", None, len):
+        for method in ("sha256", "pixel_sha256") if len(wanted) else ():
+            equal = batch.filter(pc.is_in(batch.column(method), value_set=wanted))
+            yield from _equal(equal, method, asked)
+        held.append(batch.filter(pc.fill_null(pc.greater_equal(batch.column("pdq_quality"), quality), False)))
+        rows += len(held[-1])
+        if rows >= at_once:
+            yield from _near(held, hashes, asked)
+            held, rows = [], 0
+    yield from _near(held, hashes, asked)
+
+
+def _equal(rows: pa.RecordBatch, column: str, asked: Asked) -> Iterator[pa.Table]:
+    pairs = [
+        (entry, sample_id)
+        for sample_id, digest in zip(rows.column("sample_id").to_pylist(), rows.column(column).to_pylist(), strict=True)
+        for entry in asked.digests[digest]
+    ]
+    if pairs:
+        entries, ids = zip(*pairs, strict=True)
+        method = "sha256" if column == "sha256" else "pixels"
+        yield pa.table([entries, ids, [method] * len(pairs), [0] * len(pairs)], schema=HIT)
+
+
+def _near(held: Sequence[pa.RecordBatch], hashes: npt.NDArray[np.uint8], asked: Asked) -> Iterator[pa.Table]:
+    if not len(hashes) or not held:
+        return
+    rows = pa.Table.from_batches(held).combine_chunks()
+    if not len(rows):
+        return
+    ids = rows["sample_id"].to_numpy()
+    known = digest_arrays.of_hex(pa.chunked_array(rows["pdq"]).combine_chunks())
+    entries, radii = np.array(asked.entries, np.int64), np.array(asked.radii, np.int64)
+    for pairs in join.cross_join(hashes, known, int(radii.max())):
+        within = pairs.distance <= radii[pairs.left]
+        found = int(within.sum())
+        yield pa.table(
+            [
+                entries[pairs.left[within]],
+                ids[pairs.right[within]],
+                pa.array(["pdq"] * found, pa.string()),
+                pairs.distance[within].astype(np.int32),
+            ],
+            schema=HIT,
+        )
