@@ -76,6 +76,18 @@ class Description(Section):
     )
 
 
+class ListDescription(Section):
+    """What a disclosure says of a list that withdraws rows, and its files do not. Nothing else depends on it."""
+
+    purpose: Literal["opt_out", "illegal"] = Field(
+        "opt_out",
+        description="For disclosures: `opt_out`, a reservation of rights; `illegal`, known illegal content, such as a "
+        "list of hashes.",
+    )
+    version: str | None = Field(None, description="For disclosures: the issuer's own name of the version that is used.")
+    url: str | None = Field(None, description="For disclosures: the page of the list, or who issues it.")
+
+
 class PlacedModel(Section):
     """A model that was trained on the datasets."""
 

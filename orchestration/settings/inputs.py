@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from orchestration.settings.disclosure import Description
+from orchestration.settings.disclosure import Description, ListDescription
 from orchestration.settings.section import Name, Section
 
 NO_ENCODER = "none"
@@ -62,14 +62,18 @@ class Generations(Section):
     )
 
 
-class Recall(Section):
-    """An opt-out list that names training rows."""
+class RecallFiles(Section):
+    """Where an opt-out list lies."""
 
     name: Name = Field(description="Name of the list, unique among datasets, generations and recalls.")
     path: str = Field(
         description="Glob of CSV, Parquet, JSON lines or text files. Columns, any of: `sample_id`, `url`, `host` (and "
         "the hosts below it), `sha256`, `pdq`. A text file holds one URL per line. A list without a file stops a run."
     )
+
+
+class Recall(ListDescription, RecallFiles):
+    """An opt-out list that names training rows."""
 
 
 class Encoders(Section):
