@@ -39,7 +39,7 @@ Day = Annotated[str, AfterValidator(_day)]
 Period = Annotated[str, AfterValidator(_period)]
 
 
-class Description(Section):
+class DatasetDescription(Section):
     """What a disclosure says of a dataset and its files do not. Nothing else depends on it."""
 
     title: str | None = Field(None, description="For disclosures: the name by which others know the dataset.")

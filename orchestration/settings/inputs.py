@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from orchestration.settings.disclosure import Description, ListDescription
+from orchestration.settings.disclosure import DatasetDescription, ListDescription
 from orchestration.settings.section import Name, Section
 
 NO_ENCODER = "none"
@@ -44,7 +44,7 @@ class DatasetFiles(Section):
         return f"{self.download}/**/*.tar" if self.download else self.images
 
 
-class Dataset(Description, DatasetFiles):
+class Dataset(DatasetDescription, DatasetFiles):
     """A training set: its metadata and its image dump, on disk or in an object store; and what disclosures say of it.
 
     What is for disclosures alone may all be left out. It changes no number, and `[disclosure]` says more.
