@@ -23,6 +23,7 @@ GROUPS = (
     "evidence",
     "export",
     "disclosures",
+    "claims",
     "scale",
     "guard",
 )
