@@ -27,8 +27,8 @@ command is `.venv/bin/raisonne`, or `raisonne` once the environment is active (`
 | 1 | failed; the message names the fix |
 | 2 | wrong arguments or settings |
 | 3 | `check`: an image could not be checked; treat it as a block |
-| 4 | `run`, `init`: done, but files that the warnings name could not be used, or not as a whole |
-| 10 | `check`: at least one image is blocked |
+| 4 | `run`, `init`, `claims`: done, but files that the warnings or the page name could not be used, or not as a whole |
+| 10 | `check`: at least one image is blocked; `claims`: at least one picture is in the training set |
 | 130 | interrupted |"""
 
 

@@ -39,7 +39,7 @@ Day = Annotated[str, AfterValidator(_day)]
 Period = Annotated[str, AfterValidator(_period)]
 
 
-class Description(Section):
+class DatasetDescription(Section):
     """What a disclosure says of a dataset and its files do not. Nothing else depends on it."""
 
     title: str | None = Field(None, description="For disclosures: the name by which others know the dataset.")
@@ -74,6 +74,18 @@ class Description(Section):
     consent: str | None = Field(
         None, description="For disclosures: where consent is documented, or why none is needed."
     )
+
+
+class ListDescription(Section):
+    """What a disclosure says of a list that withdraws rows, and its files do not. Nothing else depends on it."""
+
+    purpose: Literal["opt_out", "illegal"] = Field(
+        "opt_out",
+        description="For disclosures: `opt_out`, a reservation of rights; `illegal`, known illegal content, such as a "
+        "list of hashes.",
+    )
+    version: str | None = Field(None, description="For disclosures: the issuer's own name of the version that is used.")
+    url: str | None = Field(None, description="For disclosures: the page of the list, or who issues it.")
 
 
 class PlacedModel(Section):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from orchestration.settings.disclosure import Description
+from orchestration.settings.disclosure import DatasetDescription, ListDescription
 from orchestration.settings.section import Name, Section
 
 NO_ENCODER = "none"
@@ -44,7 +44,7 @@ class DatasetFiles(Section):
         return f"{self.download}/**/*.tar" if self.download else self.images
 
 
-class Dataset(Description, DatasetFiles):
+class Dataset(DatasetDescription, DatasetFiles):
     """A training set: its metadata and its image dump, on disk or in an object store; and what disclosures say of it.
 
     What is for disclosures alone may all be left out. It changes no number, and `[disclosure]` says more.
@@ -62,8 +62,8 @@ class Generations(Section):
     )
 
 
-class Recall(Section):
-    """An opt-out list that names training rows, or a folder of pictures that they show."""
+class RecallFiles(Section):
+    """Where an opt-out list lies, or the pictures of which it is."""
 
     name: Name = Field(description="Name of the list, unique among datasets, generations and recalls.")
     path: str | None = Field(
@@ -85,10 +85,14 @@ class Recall(Section):
     )
 
     @model_validator(mode="after")
-    def _names_something(self) -> "Recall":
+    def _names_something(self) -> "RecallFiles":
         if not self.path and not self.pictures:
             raise ValueError("the list has neither `path` nor `pictures`; set at least one")
         return self
+
+
+class Recall(ListDescription, RecallFiles):
+    """An opt-out list that names training rows, or a folder of pictures that they show."""
 
 
 class Encoders(Section):

@@ -25,6 +25,7 @@ GROUPS = (
     "evidence",
     "export",
     "disclosures",
+    "claims",
     "scale",
     "guard",
     "gpu",

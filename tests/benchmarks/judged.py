@@ -177,12 +177,6 @@ class _Judge:
         return Judged(planted, tuple(sources), cosine[0], cosine.max(axis=0), bits)
 
     def _verdict(self, found: PairEvidence) -> str | None:
-        """Name the verdict as `sql/matches/evidence.sql` does."""
         if found.failure:
             raise ValueError(found.failure)
-        if found.same_bytes or found.same_pixels:
-            return "exact"
-        if found.alignment and found.alignment.confirmed(self._limits):
-            return "copy" if found.alignment.whole(self._limits) else "partial_copy"
-        near = found.pdq_distance is not None and found.pdq_distance <= self.cut.pdq
-        return "similar" if found.copy_score >= self._similar or near else None
+        return candidates.verdict(found, self._limits, self._similar, self.cut.pdq)

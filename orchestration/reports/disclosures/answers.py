@@ -66,6 +66,15 @@ class Answers:
         columns = [column[0] for column in cursor.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
+    def has(self, table: str, column: str) -> bool:
+        """Return whether the version has a column: versions of earlier releases lack some.
+
+        Args:
+            table: The table.
+            column: The column.
+        """
+        return (table, column) in set(self.con.execute(query("cli/columns_by_table")).fetchall())
+
     @cached_property
     def version(self) -> dict[str, Any]:
         """The row of the version."""

@@ -4,15 +4,18 @@ What belongs here: answers that several forms ask for, each measured by named qu
 provider can state, which form asks for which (`disclosures/training_summary.py` and the others).
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
 from orchestration.reports.disclosures.answers import Answers
 from transforms.readable import count, percent, size
-from transforms.reports.disclosure_form import FormAnswer
+from transforms.reports.disclosure_form import AnswerTable, FormAnswer
 
 _BANDS = ((1_000_000, "Fewer than 1 million pictures"), (1_000_000_000, "1 million to 1 billion pictures"))
 _MOST = "More than 1 billion pictures"
 _FEW_TOKENS = 1_000_000_000
 _NO_PICTURE = "no picture was delivered to this warehouse"
-_NOTHING_SAID = "no statement of any file is recorded in this version: no file makes one, or none was read for it"
 
 
 def modalities(answers: Answers) -> FormAnswer:
@@ -107,16 +110,42 @@ def repeated(answers: Answers) -> FormAnswer:
     return answers.measured("overview.repeated", "Pictures that repeat", ["repeated"], found, text)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What is known of the files of pictures: how many say anything, whether all were read, and what to say of that."""
+
+    said: Mapping[str, Any]
+    known: bool
+    note: str
+    names: tuple[str, ...]
+
+
+def _reading(answers: Answers) -> _Reading:
+    [said] = answers.rows("said")
+    if not answers.has("catalog.shards", "rights_read"):
+        note = (
+            "" if said["rows"] else "no statement of any file is recorded: no file makes one, or none was read for it"
+        )
+        return _Reading(said, bool(said["rows"]), note, ("said",))
+    [read] = answers.rows("rights_read")
+    note = ""
+    if read["not_read"]:
+        note = f"The files of {count(read['not_read'], 'picture')} were not read for it, those of "
+        note += f"{count(read['read'])} were."
+    return _Reading(said, bool(said["rows"] or read["read"]), note, ("said", "rights_read"))
+
+
 def source_types(answers: Answers) -> FormAnswer:
     """Return what files say of how they came to be."""
-    [said] = answers.rows("said")
-    key, asks, names = "synthetic.stated_by_files", "What files say of how they came to be", ["said", "source_types"]
-    if not said["rows"]:
-        return answers.measured(key, asks, names, None, _NOTHING_SAID)
+    reading, key, asks = _reading(answers), "synthetic.stated_by_files", "What files say of how they came to be"
+    names = [*reading.names, "source_types"]
+    if not reading.known:
+        return answers.measured(key, asks, names, None, reading.note)
     rows = answers.rows("source_types")
     text = f"{count(sum(row['rows'] for row in rows), 'training row')} state a digital source type of the IPTC."
     table = answers.listed(("digital source type", "rows"), rows, ("digital_source_type", "rows")) if rows else None
-    return answers.measured(key, asks, names, rows, text, table, "Files state what they like; nobody verified it.")
+    note = f"Files state what they like; nobody verified it. {reading.note}".rstrip()
+    return answers.measured(key, asks, names, rows, text, table, note)
 
 
 def generated(answers: Answers) -> FormAnswer:
@@ -132,11 +161,10 @@ def generated(answers: Answers) -> FormAnswer:
 
 def reserved(answers: Answers) -> FormAnswer:
     """Return how many rows have a file that reserves its use, by which signal."""
-    [said] = answers.rows("said")
-    key, asks = "rights.reserved_by_files", "Training rows whose file reserves its use"
-    names = ["said", "reserved", "totals"]
-    if not said["rows"]:
-        return answers.measured(key, asks, names, None, _NOTHING_SAID)
+    reading, key, asks = _reading(answers), "rights.reserved_by_files", "Training rows whose file reserves its use"
+    names, said = [*reading.names, "reserved", "totals"], reading.said
+    if not reading.known:
+        return answers.measured(key, asks, names, None, reading.note)
     rows = answers.rows("reserved")
     text = f"{count(said['reserved'])} of {count(answers.totals['rows'], 'training row')} reserve it; "
     text += f"{count(said['rows'])} say anything of their creator or their use, {count(said['with_creator'])} name a "
@@ -144,25 +172,53 @@ def reserved(answers: Answers) -> FormAnswer:
     columns = ("signal", "rows", "of these not withdrawn")
     table = answers.listed(columns, rows, ("signal", "rows", "not_withdrawn")) if rows else None
     note = "A file that reserves its use in two ways counts for each. Signals: plus is plus:DataMining in XMP, c2pa a "
-    note += "C2PA manifest, headers what the server said."
-    return answers.measured(key, asks, names, said | {"by": rows}, text, table, note)
+    note += f"C2PA manifest, headers what the server said. {reading.note}"
+    note = note.rstrip()
+    return answers.measured(key, asks, names, {**said, "by": rows}, text, table, note)
 
 
 def opt_out_lists(answers: Answers) -> FormAnswer:
     """Return the opt-out lists, and how many rows each withdraws; one that withdraws none too."""
-    found = answers.rows("withdrawn")
-    hit = {row["list"] for row in found}
-    idle = [{"list": each.name, "kind": "", "entries": 0, "rows": 0} for each in answers.settings.recalls]
-    rows = [*found, *(row for row in idle if row["list"] not in hit)]
+    rows = _lists(answers, "opt_out")
     key, asks = "rights.lists", "Opt-out lists, and the training rows that each withdraws"
     names = ["withdrawn", "totals"]
     if not rows:
-        return answers.measured(key, asks, names, [], "No list is applied, and no row is withdrawn.")
-    text = f"{count(answers.totals['withdrawn'])} of {count(answers.totals['rows'], 'training row')} are withdrawn."
-    columns = ("list", "named by", "entries that name a row", "rows")
-    table = answers.listed(columns, rows, ("list", "kind", "entries", "rows"))
+        return answers.measured(key, asks, names, [], "No opt-out list is applied.")
+    withdrawn = sum(row["rows"] for row in rows)
+    text = f"{count(withdrawn)} of {count(answers.totals['rows'], 'training row')} are withdrawn by them."
     note = "A row that several lists name counts for the first of them."
-    return answers.measured(key, asks, names, rows, text, table, note)
+    return answers.measured(key, asks, names, rows, text, _listed(answers, rows), note)
+
+
+def illegal_lists(answers: Answers) -> FormAnswer:
+    """Return the lists of known illegal content, and how many rows each withdraws; one that withdraws none too."""
+    rows = _lists(answers, "illegal")
+    key, asks = "illegal.lists", "Lists of known illegal content, and the training rows that each withdraws"
+    if not rows:
+        return answers.measured(key, asks, ["withdrawn"], [], "No such list is applied.")
+    missing = [f"recalls.{row['list']}.{name}" for row in rows for name in ("version", "url") if not row[name]]
+    text = f"{count(sum(row['rows'] for row in rows), 'training row')} are withdrawn by them."
+    answer = answers.measured(key, asks, ["withdrawn"], rows, text, _listed(answers, rows))
+    return replace(answer, open=tuple(dict.fromkeys(missing)))
+
+
+def _lists(answers: Answers, purpose: str) -> list[dict[str, Any]]:
+    """Return a row per list of a purpose and kind of entry. A list that the settings name no more is of opt-outs."""
+    stated = {each.name: each for each in answers.settings.recalls}
+    found = answers.rows("withdrawn")
+    hit = {row["list"] for row in found}
+    idle = [{"list": name, "kind": None, "rows": 0, "entries": 0} for name in stated if name not in hit]
+    rows = []
+    for row in [*found, *idle]:
+        of = stated.get(row["list"])
+        if (of.purpose if of else "opt_out") == purpose:
+            rows.append(row | {"version": of and of.version, "url": of and of.url})
+    return rows
+
+
+def _listed(answers: Answers, rows: Sequence[Mapping[str, Any]]) -> AnswerTable:
+    columns = ("list", "version", "link", "named by", "entries that name a row", "rows")
+    return answers.listed(columns, rows, ("list", "version", "url", "kind", "entries", "rows"))
 
 
 def unsafe(answers: Answers) -> FormAnswer:

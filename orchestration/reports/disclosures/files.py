@@ -16,7 +16,6 @@ from orchestration.reports.disclosures.answers import Answers
 from orchestration.reports.disclosures.domains import LIST, count_domains, write_list
 from orchestration.reports.exports import NotInVersion, write_folder
 from orchestration.settings import Settings
-from orchestration.warehouse.queries import query
 from transforms.hashing.hashes import file_sha256
 from transforms.reports import disclosure_form
 from transforms.reports.disclosure_form import DisclosureForm, FormChanges, FormSection
@@ -45,7 +44,7 @@ def write(
         EarlierUnreadable: If an earlier summary cannot be read.
         FileExistsError: If the folder holds anything else.
     """
-    _require_columns(con)
+    _require_columns(Answers(con, settings))
     forms: list[DisclosureForm] = []
 
     def fill(made: Path) -> None:
@@ -105,9 +104,8 @@ def _write_form(form: DisclosureForm, folder: Path) -> DisclosureForm:
     return form
 
 
-def _require_columns(con: duckdb.DuckDBPyConnection) -> None:
-    present = set(con.execute(query("cli/columns_by_table")).fetchall())
-    if missing := [f"{table}.{column}" for table, column in _NEEDED if (table, column) not in present]:
+def _require_columns(answers: Answers) -> None:
+    if missing := [f"{table}.{column}" for table, column in _NEEDED if not answers.has(table, column)]:
         raise NotInVersion(
             f"this version was published by an earlier release, without {', '.join(missing)}; run `raisonne run`, and "
             "export the version that it publishes"

@@ -230,4 +230,5 @@ def _reservations(answers: Answers) -> Iterator[FormAnswer]:
 def _illegal(answers: Answers) -> Iterator[FormAnswer]:
     asks = "Measures to avoid and remove illegal content"
     yield answers.stated("illegal.measures", asks, "illegal_content_measures")
+    yield counts.illegal_lists(answers)
     yield counts.unsafe(answers)

@@ -50,6 +50,12 @@ metadata = "elsewhere/*.parquet"
 access = "crawled"
 collected = "2023-05/.."
 
+[[recalls]]
+name = "known"
+path = "lists/known.csv"
+purpose = "illegal"
+version = "2026-11"
+
 [disclosure]
 provider = "Exa <b>mple</b> & Söhne"
 contact = " "
@@ -145,6 +151,15 @@ def test_domains_are_listed_by_bytes_and_those_that_are_asked_for_are_marked(
     assert everything["datasets"] == ["crawl", "made-up"], "nobody said what was crawled: all that may be"
     [rows] = con.execute("select count(*) from catalog.samples where url_host is not null").fetchall()
     assert everything["rows"] == rows[0]
+
+
+def test_lists_are_told_by_purpose_and_one_that_withdraws_nothing_too(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    found = answers(written(con, settings(tmp_path, STATED), tmp_path / "out"))
+    assert found["rights.lists"]["value"] == [] and found["rights.lists"]["status"] == "measured"
+    assert found["illegal.lists"]["rows"] == [["known", "2026-11", None, None, 0, 0]]
+    assert found["illegal.lists"]["to_be_completed_by"] == ["recalls.known.url"]
 
 
 def test_text_from_outside_does_not_act(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
