@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transforms.dumps.members import ArchiveError, Listing, Member
     from transforms.encoders import Encoder, EncoderId
     from transforms.guard import Guard, Verdict
+    from transforms.pictures.scaling import Scaling
 
 __all__ = (
     "ArchiveError",
@@ -39,6 +40,7 @@ __all__ = (
     "NotTaken",
     "RunError",
     "RunResult",
+    "Scaling",
     "Verdict",
     "Warehouse",
     "check",
@@ -58,6 +60,7 @@ _HOMES = {
     "NotTaken": "transforms.catalog.not_taken",
     "RunError": "raisonne.runs",
     "RunResult": "raisonne.runs",
+    "Scaling": "transforms.pictures.scaling",
     "Verdict": "transforms.guard",
     "Warehouse": "raisonne.warehouse",
 }
