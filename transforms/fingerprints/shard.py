@@ -35,7 +35,7 @@ from transforms.fingerprints.fingerprint import (
 )
 from transforms.hashing.hashes import sha256
 from transforms.pictures import RightsStatement, may_show_more, read_rights
-from transforms.pictures.rights.statements import PRESENT, TEXTS
+from transforms.pictures.rights.statements import PRESENT, TEXTS, with_noted
 from transforms.readable import count
 from transforms.storage import stores
 from transforms.storage.full_disks import is_full
@@ -311,8 +311,10 @@ def _look(job: Job, encoders: Mapping[str, Encoder], known: _Known, raw: _Raw) -
     seen, decoded = _seen(job, encoders, known, raw), None
     if seen.print_.failure is None and job.hashes and not seen.reused:
         decoded = seen.print_  # what it says was read with its pixels
-    said = None if job.rights is None else job.rights.of(data, decoded, job.rules)
-    return replace(seen, rights=said)
+    if job.rights is None:
+        return seen
+    said = job.rights.of(data, decoded, job.rules)
+    return replace(seen, rights=with_noted(said, member.artist, member.copyright))
 
 
 def _seen(job: Job, encoders: Mapping[str, Encoder], known: _Known, raw: _Raw) -> _Picture:
