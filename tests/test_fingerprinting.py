@@ -144,9 +144,19 @@ def test_what_files_say_is_read_with_their_pixels_and_alone_of_an_older_release(
     versions = Facts(landing.home / "facts").versions()
     materialize()
     assert Facts(landing.home / "facts").versions() == versions
-    landing.shard("00000", rows_of(50, 3))
+    first, second = rows_of(50, 2)
+    exif = json.dumps({"Image Artist": "A\u202e. Maker", "Image Copyright": "", "EXIF Flash": "no"})
+    noted = json.dumps({"url": second.url, "caption": second.caption, "exif": exif})
+    beside = {"000000001.jpg": second.data or b"", "000000001.json": noted.encode()}
+    landing.shard("00000", [first, replace(second, data=None)], beside)
     materialize()
-    assert table(landing, "picture_rights").dataset().count_rows() == 0, "the delivery now says nothing"
+    [row] = table(landing, "picture_rights").read().to_pylist()
+    assert (row["sample_id"] & 0xFF, row["creator"], row["notice"], row["stated_in"]) == (
+        1,
+        "A. Maker",
+        None,
+        ["sidecar"],
+    )
 
 
 def test_a_shard_is_one_commit_with_the_same_contents_whatever_a_commit_holds(

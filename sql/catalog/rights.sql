@@ -24,7 +24,7 @@
 -- column reserved: whether its use to train a model is reserved: data_mining prohibits, c2pa_mining does not allow, or headers forbid
 -- column reserved_by: by which of them: plus, c2pa, headers
 -- column reason: the same in words
--- column stated_in: where the above was found: XMP, IPTC, EXIF, PNG, C2PA in the file; metadata (its column `exif`), headers
+-- column stated_in: where the above was found: XMP, IPTC, EXIF, PNG, C2PA in the file; sidecar (the EXIF that the dump notes beside it), metadata (its column `exif`), headers
 -- column unread: metadata of the file that could not be read, and why; what they say is unknown
 
 with noted as (
@@ -45,57 +45,68 @@ with noted as (
 ),
 
 -- a downloader that obeys a header notes it in place of a picture
-pictured as (
-    select
-        sample_id,
-        shard_id,
-        if(contains(failure, 'X-Robots-Tag'), 'disallowed its use (noai), and nothing was downloaded', null) as refused
+refused as (
+    select sample_id, 'disallowed its use (noai), and nothing was downloaded' as robots
     from lance_image_fingerprints
+    where contains(failure, 'X-Robots-Tag')
+),
+
+-- two dumps may show one row: what is said is said by the file that is fingerprinted
+of_file as (
+    select rights.*
+    from lance_picture_rights as rights
+    join lance_image_fingerprints as prints
+        on prints.sample_id = rights.sample_id and prints.shard_id = rights.shard_id
+),
+
+gathered as (
+    select
+        coalesce(of_file.sample_id, noted.sample_id, refused.sample_id) as sample_id,
+        coalesce(of_file.creator, noted.artist) as creator,
+        of_file.credit,
+        coalesce(of_file.notice, noted.copyright) as notice,
+        of_file.terms,
+        of_file.constraints,
+        of_file.license_url,
+        of_file.web_statement,
+        of_file.data_mining,
+        of_file.digital_source_type,
+        of_file.c2pa,
+        of_file.c2pa_place,
+        of_file.c2pa_mining,
+        coalesce(noted.robots, refused.robots) as robots,
+        noted.usage,
+        noted.reservation,
+        coalesce(noted.artist, noted.copyright) is not null as by_metadata,
+        of_file.stated_in,
+        of_file.unread,
+        of_file.sample_id is not null as by_file
+    from of_file
+    full join noted on noted.sample_id = of_file.sample_id
+    full join refused on refused.sample_id = coalesce(of_file.sample_id, noted.sample_id)
 ),
 
 said as (
     select
-        samples.sample_id,
+        gathered.*,
         samples.dataset,
-        coalesce(rights.creator, noted.artist) as creator,
-        rights.credit,
-        coalesce(rights.notice, noted.copyright) as notice,
-        rights.terms,
-        rights.constraints,
-        rights.license_url,
-        rights.web_statement,
-        rights.data_mining,
-        rights.digital_source_type,
-        rights.c2pa,
-        rights.c2pa_place,
-        rights.c2pa_mining,
         nullif(
             concat_ws(
                 '; ',
-                'X-Robots-Tag: ' || coalesce(noted.robots, pictured.refused),
-                'Content-Usage: ' || noted.usage,
-                'tdm-reservation: ' || noted.reservation
+                'X-Robots-Tag: ' || robots,
+                'Content-Usage: ' || usage,
+                'tdm-reservation: ' || reservation
             ),
             ''
         ) as headers,
-        coalesce(contains(upper(rights.data_mining), 'DMI-PROHIBITED'), false) as by_plus,
+        coalesce(contains(upper(data_mining), 'DMI-PROHIBITED'), false) as by_plus,
         coalesce(
-            regexp_matches(
-                rights.c2pa_mining, '(ai_training|ai_generative_training|data_mining)=(notAllowed|constrained)'
-            ),
+            regexp_matches(c2pa_mining, '(ai_training|ai_generative_training|data_mining)=(notAllowed|constrained)'),
             false
         ) as by_c2pa,
-        headers_reserve(coalesce(noted.robots, pictured.refused), noted.usage, noted.reservation) as by_headers,
-        coalesce(noted.artist, noted.copyright) is not null as by_metadata,
-        rights.stated_in,
-        rights.unread,
-        rights.sample_id is not null as by_file
-    from catalog.samples
-    left join pictured on pictured.sample_id = samples.sample_id
-    -- two dumps may show one row: what is said is said by the file that is fingerprinted
-    left join lance_picture_rights as rights
-        on rights.sample_id = pictured.sample_id and rights.shard_id = pictured.shard_id
-    left join noted on noted.sample_id = samples.sample_id
+        headers_reserve(robots, usage, reservation) as by_headers
+    from gathered
+    join catalog.samples on samples.sample_id = gathered.sample_id
 )
 
 select

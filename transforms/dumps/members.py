@@ -36,6 +36,8 @@ class Member:
         row: The row of the metadata that it was downloaded by.
         sha256: Of its bytes as they were downloaded, as the sidecar states it.
         md5: Likewise.
+        artist: Of the EXIF of the original, as a downloader noted it.
+        copyright: Likewise.
         own_row: The row of its own dump's metadata, where that is not its offset: a further picture of a row.
     """
 
@@ -53,6 +55,8 @@ class Member:
     row: int | None = None
     sha256: str | None = None
     md5: str | None = None
+    artist: str | None = None
+    copyright: str | None = None
     own_row: int | None = None
 
 

@@ -13,7 +13,10 @@ from transforms.catalog.columns import TEXT_COLUMNS
 from transforms.catalog.record_files import decoded
 from transforms.dumps.members import ROW, Member, text_of, uid_text
 from transforms.dumps.names import RECORDS
+from transforms.readable import bare
 
+_EXIF = {"artist": "Image Artist", "copyright": "Image Copyright"}
+_LONGEST = 2_000  # characters of a text on rights
 BROKEN = "a sidecar that is no JSON object"
 
 
@@ -31,6 +34,8 @@ class SidecarFields:
         row: The row of the metadata that it was downloaded by.
         sha256: Of its bytes as they were downloaded.
         md5: Likewise.
+        artist: Of the EXIF of the original, as a downloader noted it.
+        copyright: Likewise.
     """
 
     url: str | None = None
@@ -42,6 +47,8 @@ class SidecarFields:
     row: int | None = None
     sha256: str | None = None
     md5: str | None = None
+    artist: str | None = None
+    copyright: str | None = None
 
 
 def read_sidecar(ending: str, data: bytes) -> SidecarFields | None:
@@ -76,6 +83,7 @@ def of_record(record: Mapping[Any, Any]) -> SidecarFields:
         height=height,
         sha256=text_of(fields.get("sha256")),
         md5=text_of(fields.get("md5")),
+        **_noted(fields.get("exif")),
         row=row if isinstance(row, int) and not isinstance(row, bool) and row >= 0 else None,
     )
 
@@ -92,9 +100,23 @@ def fill(member: Member, said: SidecarFields, *, caption_alone: bool = False) ->
         member.caption, member.captioned = said.caption, True
     if caption_alone:
         return
-    for name in ("url", "uid", "width", "height", "row", "sha256", "md5"):
+    for name in ("url", "uid", "width", "height", "row", "sha256", "md5", "artist", "copyright"):
         if getattr(member, name) is None:
             setattr(member, name, getattr(said, name))
+
+
+def _noted(exif: object) -> dict[str, str | None]:
+    """Return what EXIF says of the maker, as img2dataset writes it: JSON within the JSON."""
+    if not isinstance(exif, str) or not any(f'"{name}"' in exif for name in _EXIF.values()):
+        return {}
+    try:
+        tags = json.loads(exif)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(tags, dict):
+        return {}
+    said = {name: text_of(tags.get(tag)) for name, tag in _EXIF.items()}
+    return {name: bare(text, _LONGEST) or None for name, text in said.items() if text}
 
 
 def _caption(value: object) -> str | None:

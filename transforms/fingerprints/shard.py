@@ -27,7 +27,7 @@ from transforms.fingerprints.feed import FedPicture, Feed
 from transforms.fingerprints.fingerprint import DIGESTS, FAILED, LOW_QUALITY, OK, STORED, Fingerprint, Rules
 from transforms.hashing.hashes import sha256
 from transforms.pictures import RightsStatement, may_show_more, read_rights
-from transforms.pictures.rights.statements import PRESENT, TEXTS
+from transforms.pictures.rights.statements import PRESENT, TEXTS, with_noted
 from transforms.readable import count
 from transforms.storage import stores
 from transforms.storage.full_disks import is_full
@@ -324,7 +324,8 @@ def _with_rights(picture: _Picture, data: bytes, job: Job) -> _Picture:
     if job.rights is None or picture.member.refusal:
         return picture
     read = picture.print_.failure is None and not picture.reused  # with its pixels
-    return replace(picture, rights=job.rights.of(data, picture.print_ if read else None, job.rules))
+    said = job.rights.of(data, picture.print_ if read else None, job.rules)
+    return replace(picture, rights=with_noted(said, picture.member.artist, picture.member.copyright))
 
 
 type _Done = tuple[_Picture, Mapping[str, Any]]

@@ -54,7 +54,10 @@ def test_only_the_shards_that_changed_are_made_again(planted: Planted) -> None:
     assert shards_of("fingerprints.images") == {"a": 1, "b": 4, "c": 3, "d": 2}
 
     planted.recall(("c", 3, "list"), ("d", 1, "list"))
+    planted.say("a", data_mining="DMI-PROHIBITED")
     planted.publish()
+    assert planted.query("select reserved_by from catalog.rights") == [(["plus"],)]
+    assert shards_of("catalog.rights") == {"a": 5, "b": 4, "c": 5, "d": 5}
     assert shards_of("catalog.samples") == {"a": 1, "b": 1, "c": 5, "d": 5}
     planted.recall(("d", 1, "list"))
     planted.publish()
@@ -274,5 +277,6 @@ def test_facts_say_the_shard_of_their_rows_where_they_have_one() -> None:
         "lance_landing_shards": "landing_shards",
         "lance_recalled_rows": "recalled_rows",
         "lance_image_fingerprints": "image_fingerprints",
+        "lance_picture_rights": "picture_rights",
     }
     assert grain.fact_of("settings") == grain.fact_of("lance_cluster_members") == ""

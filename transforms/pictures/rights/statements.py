@@ -5,7 +5,7 @@ What belongs here: which statement counts where several are made, and bounding t
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from transforms.pictures import exif, jpeg, png
 from transforms.pictures.formats import HEAD, plug_in_format
@@ -14,7 +14,7 @@ from transforms.pictures.rights.blocks import MetadataBlocks
 from transforms.pictures.rights.boxes import of_boxes
 from transforms.readable import bare
 
-PLACES = ("XMP", "IPTC", "EXIF", "PNG", "C2PA")
+PLACES = ("XMP", "IPTC", "EXIF", "PNG", "C2PA", "sidecar")
 LONGEST = 2_000
 """Most characters of a text."""
 PRESENT, REMOTE = "present", "remote"
@@ -63,6 +63,25 @@ class RightsStatement:
     def row(self) -> dict[str, object]:
         """Return its columns in a fact table."""
         return asdict(self) | {"stated_in": list(self.stated_in)}
+
+
+def with_noted(said: RightsStatement | None, creator: str | None, notice: str | None) -> RightsStatement | None:
+    """Return what a file says, completed by what a downloader noted of the original beside it.
+
+    Args:
+        said: What the file says.
+        creator: The artist, or None.
+        notice: The copyright, or None.
+    """
+    if not creator and not notice:
+        return said
+    said = said or RightsStatement()
+    return replace(
+        said,
+        creator=said.creator or creator,
+        notice=said.notice or notice,
+        stated_in=(*said.stated_in, "sidecar"),
+    )
 
 
 TEXTS = tuple(each.name for each in fields(RightsStatement) if each.name != "stated_in")
