@@ -280,10 +280,12 @@ def test_a_claim_replaces_only_its_own_files(stages: Stages, tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     with patch.dict(os.environ):
         config = ["--config", str(stages.landing.config)]
+        missing = CliRunner().invoke(main, ["claims", str(tmp_path / "missing"), *config])
         nothing = CliRunner().invoke(main, ["claims", str(tmp_path / "empty"), *config])
         picture(1).save(tmp_path / "empty" / "1.png")
         _, taken = stages.claims[0]
         refused = CliRunner().invoke(main, ["claims", str(tmp_path / "empty"), "--to", str(taken), *config])
+    assert missing.exit_code == 2 and "missing is no folder" in missing.output
     assert nothing.exit_code == 2 and "holds no picture" in nothing.output
     assert refused.exit_code == 1 and "choose another folder with --to" in refused.output
     assert (taken / "claims.html").exists()
