@@ -298,14 +298,37 @@ def test_a_bundle_answers_a_claim_without_the_warehouse(stages: Stages, tmp_path
     assert "may be a copy, whole or in part" in (folder / "claims.html").read_text(encoding="utf-8")
 
 
+def test_a_training_summary_counts_what_lists_withdraw(stages: Stages, tmp_path: Path) -> None:
+    with patch.dict(os.environ):
+        arguments = ["export", "training-summary", "--to", str(tmp_path / "summary")]
+        done = CliRunner().invoke(main, [*arguments, "--config", str(stages.landing.config)])
+    assert done.exit_code == 0, done.output
+    assert {Path(line).name for line in done.stdout.splitlines()} >= {
+        "training_summary.html",
+        "domains.csv",
+        "SHA256SUMS",
+    }
+    assert "to be completed by" in done.stderr and "disclosure.provider" in done.stderr
+    form = json.loads((tmp_path / "summary" / "training_summary.json").read_text(encoding="utf-8"))
+    answers = {answer["key"]: answer for section in form["sections"] for answer in section["answers"]}
+    assert answers["rights.lists"]["text"] == "4 of 11 training rows are withdrawn by them."
+    assert sum(row["rows"] for row in answers["rights.lists"]["value"]) == 4
+    with (tmp_path / "summary" / "domains.csv").open(encoding="utf-8", newline="") as file:
+        listed = {row["domain"]: (row["rows"], row["withdrawn_rows"]) for row in csv.DictReader(file)}
+    assert listed["optout.net"] == ("1", "1") and listed["example.com"] == ("1", "0")
+    assert sum(int(rows) for rows, _ in listed.values()) == 11
+
+
 def test_a_claim_replaces_only_its_own_files(stages: Stages, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with patch.dict(os.environ):
         config = ["--config", str(stages.landing.config)]
+        missing = CliRunner().invoke(main, ["claims", str(tmp_path / "missing"), *config])
         nothing = CliRunner().invoke(main, ["claims", str(tmp_path / "empty"), *config])
         picture(1).save(tmp_path / "empty" / "1.png")
         _, taken = stages.claims[0]
         refused = CliRunner().invoke(main, ["claims", str(tmp_path / "empty"), "--to", str(taken), *config])
+    assert missing.exit_code == 2 and "missing is no folder" in missing.output
     assert nothing.exit_code == 2 and "holds no picture" in nothing.output
     assert refused.exit_code == 1 and "choose another folder with --to" in refused.output
     assert (taken / "claims.html").exists()

@@ -25,7 +25,7 @@ type Written = tuple[list[Path], dict[str, int]]
     short_help="Find a rightsholder's pictures in the training set.",
     epilog="Example: raisonne claims portfolio --to claim",
 )
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--to",
     type=click.Path(file_okay=False, path_type=Path),
@@ -33,7 +33,7 @@ type Written = tuple[list[Path], dict[str, int]]
 )
 @click.option(
     "--bundle",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="Ask this guard bundle instead of the warehouse: offline, and without hosts, captions and generations.",
 )
 @CONFIG
@@ -77,6 +77,8 @@ def _files(folder: Path) -> "list[ClaimFile]":
     from orchestration.matches.claims import ClaimFile
     from transforms.readable import count
 
+    if not folder.is_dir():
+        raise CommandError(f"{folder} is no folder; name the folder of the pictures", ExitCode.USAGE)
     found: list[Path] = []
     others: list[Path] = []
     for path in paths_below(folder):

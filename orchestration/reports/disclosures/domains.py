@@ -18,7 +18,7 @@ from orchestration.reports.exports import write_csv
 from orchestration.settings.disclosure import Disclosure
 from transforms.reports.registrable_domains import registrable_domains
 
-LIST = "domains.csv"
+LIST, SAME = "domains.csv", "the same domains"
 _SHARE, _SMALLER_SHARE, _SMALLER_MOST = 0.1, 0.05, 1_000
 _BATCH = 50_000
 
@@ -62,6 +62,21 @@ def count_domains(answers: Answers, datasets: tuple[str, ...]) -> DomainList:
     con.execute(f"create or replace temp table domains as {answers.asked('domains', **values)}", values)
     [totals] = answers.rows("domain_totals")
     return DomainList(datasets, totals, answers.rows("largest_domains", most=LISTED))
+
+
+def changed_since(answers: Answers, file: Path) -> str:
+    """Return in words which required domains are new since an earlier list, and which are gone.
+
+    Args:
+        answers: Of the version whose list was counted.
+        file: The earlier list.
+
+    Raises:
+        duckdb.Error: If it is no such list.
+    """
+    found = answers.rows("changed_domains", file=str(file))
+    told = [f"{row['domains']:,} {row['change']}, such as {', '.join(row['first'])}" for row in found]
+    return "; ".join(told) or SAME
 
 
 def write_list(con: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -9,7 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from orchestration.reports.disclosures.answers import Answers
+from orchestration.reports.disclosures.domains import LIST, SAME, changed_since
 from orchestration.settings.disclosure import EarlierSummary
+from transforms.readable import first_line
 from transforms.reports.disclosure_form import AnswerChange, FormAnswer, FormChanges
 
 _SHOWN = 300  # characters of an answer
@@ -19,12 +24,17 @@ class EarlierUnreadable(RuntimeError):
     """The file of an earlier summary cannot be read; the message names it and the fix."""
 
 
-def changes(earlier: Iterable[EarlierSummary], answers: Iterable[FormAnswer], skip: str) -> FormChanges | None:
+def changes(
+    earlier: Iterable[EarlierSummary], answers: Answers, found: Iterable[FormAnswer], skip: str
+) -> FormChanges | None:
     """Return the differences to the last summary that has a file, or None if none has one.
+
+    Required domains are compared where the earlier list of domains lies beside that file.
 
     Args:
         earlier: The earlier summaries, oldest first.
-        answers: The answers of now.
+        answers: Of the version whose list of domains was counted.
+        found: The answers of now.
         skip: What keys begin with that say which summary it is, and so differ always.
 
     Raises:
@@ -34,16 +44,30 @@ def changes(earlier: Iterable[EarlierSummary], answers: Iterable[FormAnswer], sk
     if not with_file:
         return None
     last, file = with_file[-1]
-    now = {answer.key: answer for answer in answers if not answer.key.startswith(skip)}
+    now = {answer.key: answer for answer in found if not answer.key.startswith(skip)}
     before = {key: answer for key, answer in _read(file).items() if not key.startswith(skip)}
-    found = []
+    changed = []
     for key in dict.fromkeys([*now, *before]):
         new, old = now.get(key), before.get(key)
         if new is None or old is None or _comparable(new.status, new.value) != _comparable(old["status"], old["value"]):
             told = None if new is None else _shown(new.status, new.text, new.value)
             said = None if old is None else _shown(old["status"], old["text"], old["value"])
-            found.append(AnswerChange(key, new.asks if new else before[key]["asks"], said, told))
-    return FormChanges(last.version, last.published, tuple(found))
+            changed.append(AnswerChange(key, new.asks if new else before[key]["asks"], said, told))
+    changed += _domains(answers, file.parent / LIST)
+    return FormChanges(last.version, last.published, tuple(changed))
+
+
+def _domains(answers: Answers, file: Path) -> list[AnswerChange]:
+    if not file.is_file():
+        return []
+    try:
+        told = changed_since(answers, file)
+    except duckdb.Error as error:
+        raise EarlierUnreadable(
+            f"{file} is no list of domains: {first_line(error)}; put the one of the earlier summary beside its "
+            "training_summary.json, or none"
+        ) from None
+    return [] if told == SAME else [AnswerChange("crawled.domains.required", "Required domains", "as then", told)]
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

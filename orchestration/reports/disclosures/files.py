@@ -61,7 +61,7 @@ def _training_summary(answers: Answers, folder: Path) -> DisclosureForm:
     write_list(answers.con, folder / LIST)
     sections = training_summary.sections(answers, domains)
     found = [answer for section in sections for answer in section.answers]
-    changes = earlier.changes(answers.disclosure.earlier or (), found, "document.")
+    changes = earlier.changes(answers.disclosure.earlier or (), answers, found, "document.")
     names = (training_summary.NAME, training_summary.TITLE, training_summary.ABOUT)
     return _write_form(_form(answers, names, sections, changes), folder)
 

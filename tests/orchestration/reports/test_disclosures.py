@@ -203,6 +203,10 @@ def test_differences_to_the_last_published_summary_are_listed(con: duckdb.DuckDB
     )
     page = (tmp_path / "second" / "training_summary.html").read_text(encoding="utf-8")
     assert "Differences to version 1, published 2026-08-02" in page
+    more = changed.replace('access = "crawled"\n', 'access = "public"\n') + earlier
+    told = written(con, settings(tmp_path, more), tmp_path / "more")["changes"]["answers"]
+    [required] = [change["now"] for change in told if change["key"] == "crawled.domains.required"]
+    assert required.startswith("1 new, such as example.org"), required
     same = written(con, settings(tmp_path, STATED + earlier), tmp_path / "third")
     assert same["changes"]["answers"] == []
     (tmp_path / "first" / "training_summary.json").write_text("[]")
