@@ -116,9 +116,9 @@ class Alteration:
     def _same_structure(self, limits: AlterationLimits) -> bool:
         """Return whether nearly all structure agrees, in place or smoothly displaced."""
         whole = min(self.overlap_a, self.overlap_b) >= limits.whole_overlap
-        if self.matches < limits.gate and not whole:
-            return False
-        if self.cells < (limits.cells if self.matches >= limits.gate else limits.cells_unmatched):
+        if self.matches < limits.gate:  # a displacement or fitted colours may make any two simple pictures alike
+            return whole and self.cells >= limits.cells_unmatched and self.in_place >= limits.agreement
+        if self.cells < limits.cells:
             return False
         smooth = self.roughness <= limits.roughness
         if whole:
@@ -136,7 +136,7 @@ class Alteration:
         )
 
     def changes(self, limits: AlterationLimits) -> tuple[str, ...]:
-        """Return in words what was changed: displaced, recoloured, relit, covered, or redrawn, with its structure kept."""
+        """Return in words what was changed: displaced, recoloured, relit, covered, redrawn (its structure is kept)."""
         moved = self.agreement_closely - self.in_place_closely > _MOVED
         covered = max(self.in_place, self.agreement) < limits.agreement_part
         closely = max(self.in_place_closely, self.agreement_closely)

@@ -200,8 +200,7 @@ def _measure(
     if fitted.share(looser.likeness) > after.share(looser.likeness):
         after = fitted
     within = pixels_of(inner, inside > 0.99)
-    along_y, along_x = np.gradient(flow, axis=(0, 1))
-    bent = along_y[within] ** 2 + along_x[within] ** 2  # (n, 2): of both components
+    bent = _slopes(flow)[within]
     colours = _Colours.of(a, laid, inside, in_place, looser)
     size = np.array([width, height])
     down, across = (np.flatnonzero(covered.any(axis=axis)) for axis in (1, 0))
@@ -274,6 +273,11 @@ def _flow(a: Features, laid: Array, inside: Array, looser: AlterationLimits) -> 
     return np.asarray(flow * np.minimum(1, looser.displacement * side / np.maximum(length, TINY)), np.float32)
 
 
+def _slopes(flow: Array) -> Array:
+    """Return the squares of the derivatives of a flow at each pixel, those of a component together: (h, w, 2)."""
+    return np.asarray(np.gradient(flow, axis=0) ** 2 + np.gradient(flow, axis=1) ** 2)
+
+
 def _displaced(plane: Array, flow: Array) -> Array:
     y, x = np.mgrid[: plane.shape[0], : plane.shape[1]].astype(np.float32)
     to = x + flow[:, :, 0], y + flow[:, :, 1]
@@ -304,7 +308,7 @@ def _affine(colours: Array) -> Array:
 
 
 def _root(squares: Array) -> float:
-    return float(np.sqrt(squares.mean())) if squares.size else 0.0
+    return float(squares.mean()) ** 0.5 if squares.size else 0.0
 
 
 def _distance(a: Features, laid: Array, inner: Mask) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from transforms.alignment.alteration_policy import Alteration
 from transforms.alignment.policy import Alignment
 from transforms.fingerprints.distinct_pictures import DistinctPictures, Indices
 from transforms.fingerprints.views import WHOLE, View
@@ -95,6 +96,7 @@ class Comparison:
         copy_score: Cosine of the best view; None where nothing is embedded.
         box: That view's part of the generation.
         alignment: None if no alignment was found, or a picture could not be read.
+        alteration: None where pixels confirm a copy, or no sign of an altered one was found.
         failure: Why a picture could not be read.
     """
 
@@ -102,6 +104,7 @@ class Comparison:
     copy_score: float | None
     box: Box
     alignment: Alignment | None
+    alteration: Alteration | None = None
     failure: str | None = None
 
 
@@ -116,6 +119,7 @@ class PairEvidence:
     same_bytes: bool
     same_pixels: bool
     alignment: Alignment | None
+    alteration: Alteration | None
     box: Box
     failure: str | None = None
 
@@ -230,6 +234,7 @@ def measure(query: Query, equal: EqualPictures, comparison: Comparison, pictures
         same_bytes=index in equal.by_bytes,
         same_pixels=index in equal.by_pixels,
         alignment=alignment,
+        alteration=comparison.alteration,
         box=alignment.region_a if alignment else comparison.box,
         failure=comparison.failure,
     )

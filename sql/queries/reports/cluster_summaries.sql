@@ -29,7 +29,7 @@ methods as (
 ),
 generated as (
     select cluster_id, count(*) as generation_count,
-        list([generation_id, verdict] order by list_position(['exact', 'copy', 'partial_copy', 'similar'], verdict),
+        list([generation_id, verdict] order by verdict_rank(verdict),
             q_value, generation_id)[:20] as generations
     from provenance.sources
     semi join listed using (cluster_id)
