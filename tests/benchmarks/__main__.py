@@ -21,6 +21,7 @@ GROUPS = (
     "duplicates",
     "match",
     "evidence",
+    "altered",
     "export",
     "scale",
     "guard",
