@@ -21,9 +21,9 @@ from tests.benchmarks.figures import NotMeasured, say
 from tests.benchmarks.planted import Photo, Planted, Set
 from transforms import encoders
 from transforms.alignment.align import align
-from transforms.alignment.keypoints import Features, features
 from transforms.alignment.alteration_policy import Alteration
 from transforms.alignment.alterations import find_alteration
+from transforms.alignment.keypoints import Features, features
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.encoders import Prepared, Vectors
 from transforms.fingerprints.distinct_pictures import DistinctPictures

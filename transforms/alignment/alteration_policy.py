@@ -39,6 +39,7 @@ class AlterationLimits:
     likeness_related: float = 0.5  # the same of a cell that shows something of both
     exact: float = 0.5  # pixels between a feature and its mapped match that is exactly in place
     colour: float = 0.05  # difference of a pixel's colour, after one map of colours, from which it is another's
+    matches: int = 14  # matches on the map of pictures whose structure agrees: drawings of one outline share fewer
     cells: int = 60  # cells with structure in what both pictures show
     cells_unmatched: int = 150  # the same of pictures that are laid edge on edge without matches
     exact_matches: int = 12  # clear matches exactly in place
@@ -116,7 +117,7 @@ class Alteration:
     def _same_structure(self, limits: AlterationLimits) -> bool:
         """Return whether nearly all structure agrees, in place or smoothly displaced."""
         whole = min(self.overlap_a, self.overlap_b) >= limits.whole_overlap
-        if self.matches < limits.gate:  # a displacement or fitted colours may make any two simple pictures alike
+        if self.matches < limits.matches:  # a displacement or fitted colours may make any two simple pictures alike
             return whole and self.cells >= limits.cells_unmatched and self.in_place >= limits.agreement
         if self.cells < limits.cells:
             return False
