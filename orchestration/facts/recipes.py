@@ -90,8 +90,8 @@ FROZEN: Mapping[type, Frozen] = {
         "alteration limits",
         _unchanged(
             "agreement agreement_part roughness exact_share ratio ratio_clear gate displacement smooth likeness "
-            "likeness_close likeness_related exact colour matches cells cells_unmatched exact_matches spread in_place related "
-            "kept larger_share smaller_share whole_overlap"
+            "likeness_close likeness_related exact colour matches cells cells_unmatched exact_matches spread in_place "
+            "related kept larger_share smaller_share whole_overlap"
         ),
     ),
     DuplicateThresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),
