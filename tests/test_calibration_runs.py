@@ -36,6 +36,9 @@ def test_growth_computes_only_what_is_new(
     assert all(row["sample_id"] != row["nearest_id"] for row in rows if row["edit"] == "")
     counts = landing.query("select population, rule, pictures, held_out from matches.calibration where operating_point")
     assert ("not_trained", "p_value", 5, 1) in counts and ("not_trained", "pixels", 5, 1) in counts
+    assert ("not_trained", "structure", 5, 1) in counts
+    assert all(row["altered"] is not None for row in rows if row["confirmed"] is not None)
+    assert not any(row["altered"] for row in rows if row["edit"] == "")
     null = null_distribution.fit([row["score"] - row["background"] for row in rows if row["edit"] == ""], 0.9)
     told = landing.query("select normalised_score, p_value from matches.evidence order by all")
     assert null.p_values([score for score, _ in told]) == pytest.approx([p for _, p in told])

@@ -1,14 +1,18 @@
 """Matches of a warehouse that grew, shrank and grew again: row by row those of one that was made at once."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import Landing, Row, encoded, picture
 from PIL import Image
 
 from orchestration.duplicates.pixel_comparisons import PixelComparisons
+from orchestration.facts import Facts
+from orchestration.facts.schemas.matches import ALTERATION
 from orchestration.matches import candidates, kept_lists, search
 
 type Rows = Callable[[int, int], list[Row]]
@@ -87,8 +91,9 @@ def test_any_history_gives_the_matches_of_one_run(
     for path, data in removed.items():
         path.write_bytes(data)
     generate(landing, "exact.jpg", picture(8))
+    generate(landing, "altered.jpg", relit(picture(3)))
     landing.run_here()
-    assert counted.pop()[:2] == (1, 3)
+    assert counted.pop()[:2] == (2, 3)
 
     once = Landing(tmp_path / "once")
     once.write_config()
@@ -102,4 +107,38 @@ def test_any_history_gives_the_matches_of_one_run(
         assert grown[table] == made[table], table
         assert len(made[table]) >= 3
     verdicts = dict(landing.query("select generation_id, verdict from provenance.generations"))
-    assert verdicts == {"gen/part.jpg": "partial_copy", "gen/copy.jpg": "copy", "gen/exact.jpg": "exact"}
+    strictly = {"gen/part.jpg": "partial_copy", "gen/copy.jpg": "copy", "gen/exact.jpg": "exact"}
+    assert verdicts == {**strictly, "gen/altered.jpg": "altered_copy"}
+    [(changes, region)] = landing.query(
+        "select altered_by, region from provenance.sources where verdict = 'altered_copy'"
+    )
+    assert {"recoloured", "relit"} <= set(changes)
+    assert region["width"] > 0.9
+
+    refused = as_of_an_older_release(Facts(landing.home / "facts"))
+    assert refused
+    counted.clear()
+    landing.run_here()
+    generations, pictures, compared = counted.pop()
+    assert (generations, pictures) == (0, 0)
+    assert 0 < compared <= refused, "what pixels had confirmed is not compared again"
+    assert tables(landing) == made
+
+
+def relit(image: Image.Image) -> Image.Image:
+    """Turn the colours, and let the light fall from the right."""
+    values = np.asarray(image)[:, :, [2, 0, 1]] * np.linspace(0.35, 1.1, image.width)[:, None]
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+
+def as_of_an_older_release(facts: Facts) -> int:
+    """Let the facts be as before altered copies were looked for; returns how many comparisons pixels had refused."""
+    compared, evidence = facts["match_comparisons"], facts["match_evidence"]
+    rows = compared.read().to_pylist()
+    refused = [row for row in rows if '"made_by"' in row["outcome"]]
+    for row in refused:
+        row["outcome"] = json.dumps(json.loads(row["outcome"])["alignment"])
+    compared.upsert(pa.Table.from_pylist(refused, compared.schema))
+    evidence.dataset().drop_columns(["altered", *ALTERATION])
+    evidence.forget_recipe()
+    return len(refused)

@@ -61,8 +61,8 @@ _HOSTILE = f"""
     from catalog.generations left join provenance.sources as found using (generation_id);
     insert into provenance.licenses by name
     select $${IMAGE}$$ as license, '{OVERRIDE}' as host, 2 as generations, 1 as exact_generations,
-        1 as copy_generations, 0 as partial_copy_generations, 0 as similar_generations, 2 as pictures,
-        2 as copied_pictures, 6004 as rows, 0 as recalled_rows;
+        1 as copy_generations, 0 as partial_copy_generations, 0 as altered_copy_generations,
+        0 as similar_generations, 2 as pictures, 2 as copied_pictures, 6004 as rows, 0 as recalled_rows;
     insert into matches.calibration by name
     select 'not_trained' as population, 'p_value' as rule, unnest([.05, .5]) as level, level = .05 as operating_point,
         100 as pictures, 0 as held_out, 0 as failed, (100 * level)::bigint as flagged, level as share,

@@ -44,7 +44,8 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     all matches are compared by pixels, to measure how often scores and pixels are wrong. Empty until there are
     generations, unless `calibration.without_generations` is set.
     """
-    facts, limits, chosen = warehouse.facts, warehouse.pixel_limits, warehouse.settings.calibration
+    facts, chosen = warehouse.facts, warehouse.settings.calibration
+    limits = warehouse.pixel_limits, warehouse.alteration_limits
     held_out = calibration.held_out_paths(chosen.held_out)
     if warehouse.copy_encoder is None or not scores.is_needed(facts, chosen):
         scores.clear_outdated(facts, embedded=warehouse.copy_encoder is not None)
@@ -52,10 +53,10 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     size, neighbours = warehouse.settings.limits.null_sample, warehouse.settings.limits.neighbours
     tables, compared = [facts[name] for name in scores.TABLES], facts["calibration_comparisons"]
     training = (fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts))
-    rules = warehouse.views, size, chosen, limits, held_out
+    rules = warehouse.views, size, chosen, *limits, held_out
     recipes = PixelRecipes.of(facts, scores.null_recipe(training, *rules))
     outdated = not recipes.hold(tables)
-    comparisons = PixelComparisons(compared, scores.comparison_recipe(limits), tables)
+    comparisons = PixelComparisons(compared, scores.comparison_recipe(warehouse.pixel_limits), tables)
     if outdated or failures(compared):
         compute, pictures = warehouse.settings.compute, usable_pictures(facts, warehouse.memory.pictures)
         index = read_index(facts, warehouse.copy_encoder, pictures)
@@ -64,7 +65,7 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
         how = warehouse.named_encoder(), warehouse.views, warehouse.pace.batch, (left_out := LeftOut())
         embedded = calibration.embed(sampled, reader, facts, *how)
         matches = list(scores.match(embedded, index, scores.Background(index, size), neighbours, compute))
-        matches = scores.compare(matches, comparisons, reader, limits)
+        matches = scores.compare(matches, comparisons, reader, *limits)
         if outdated or comparisons.changed:
             for table, rows in zip(tables, scores.null_rows(matches, index, chosen.tail), strict=True):
                 table.replace([rows], recipes.after(left_out.failed, left_out.waiting + comparisons.waiting))

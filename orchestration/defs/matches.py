@@ -38,11 +38,11 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
 
     New generations are searched against all training pictures, new training pictures against all generations.
     """
-    facts, limits = warehouse.facts, warehouse.pixel_limits
+    facts, limits, looser = warehouse.facts, warehouse.pixel_limits, warehouse.alteration_limits
     table, evidence, compared = facts["match_candidates"], facts["match_evidence"], facts["match_comparisons"]
     versions = [facts[name].version for name in _READ]
     training = fingerprint_versions(facts, warehouse.encoder_id(COPY)), clusters_digest(facts)
-    rules = versions, (candidate_thresholds(warehouse.settings), limits, warehouse.views)
+    rules = versions, (candidate_thresholds(warehouse.settings), limits, looser, warehouse.views)
     codes = CODE, search.CODE, candidates.CODE
     recipes = PixelRecipes.of(facts, recipe("matches", codes, *training, *rules))
     outdated = not recipes.hold((table, evidence))
@@ -55,13 +55,13 @@ def match_candidates(context: dg.AssetExecutionContext, warehouse: WarehouseReso
         counts = search.update_lists(searched, generations)
         equal = candidates.equal_pictures(facts, searched.pictures, generations)
         inputs = searched, generations, equal
-        how = warehouse.training_picture, limits, warehouse.settings.compute
+        how = warehouse.training_picture, limits, looser, warehouse.settings.compute
         GenerationComparer(searched.pictures, *how).compare(gather(*inputs), len(generations), comparisons)
         if outdated or comparisons.changed:
             noted = recipes.after(0, comparisons.waiting)
             table.replace(candidate_rows(gather(*inputs)), noted)
             measured = candidates.measure(gather(*inputs), comparisons, searched)
-            evidence.replace(evidence_rows(measured, searched.pictures, limits), noted)
+            evidence.replace(evidence_rows(measured, searched.pictures, limits, looser), noted)
     return _report(context, facts, counts, comparisons)
 
 
@@ -72,6 +72,7 @@ def _report(
         context.log.warning("%s not compared by pixels; the next run tries again", count(comparisons.failed, "pair"))
     told = {
         "confirmed by pixels": facts["match_evidence"].dataset().count_rows(filter="confirmed"),
+        "altered copies, confirmed by structure": facts["match_evidence"].dataset().count_rows(filter="altered"),
         "generations searched now": counts.generations,
         "training pictures searched now": counts.pictures,
         "compared by pixels now": comparisons.compared,

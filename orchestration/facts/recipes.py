@@ -18,6 +18,7 @@ from typing import Any
 import sqlglot
 from sqlglot.tokens import TokenType
 
+from transforms.alignment.alteration_policy import AlterationLimits
 from transforms.alignment.policy import PixelLimits
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.fingerprints.fingerprint import Rules
@@ -83,6 +84,14 @@ FROZEN: Mapping[type, Frozen] = {
             "long_side enlarged keypoints ratio reprojection stretch structure likeness gain colour inliers "
             "inliers_part cells cells_whole agreement agreement_whole agreement_unmatched aligned_distance solid "
             "solid_share masked_mse larger_share smaller_share whole_overlap"
+        ),
+    ),
+    AlterationLimits: Frozen(
+        "alteration limits",
+        _unchanged(
+            "agreement agreement_part roughness exact_share ratio ratio_clear gate displacement smooth likeness "
+            "likeness_close likeness_related exact colour matches cells cells_unmatched exact_matches spread in_place "
+            "related kept larger_share smaller_share whole_overlap"
         ),
     ),
     DuplicateThresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),

@@ -30,6 +30,7 @@ from orchestration.matches.search import GenerationSearch, queries
 from orchestration.progress import track
 from orchestration.settings.sections import Compute
 from transforms import pictures
+from transforms.alignment.alteration_policy import Alteration, AlterationLimits
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints.views import WHOLE
@@ -44,7 +45,11 @@ from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 
 CODE = 4  # raise when two pictures would be laid over each other, or confirmed, otherwise
+ALTERATION_CODE = (
+    1  # raise when an altered copy would be measured otherwise: pairs that pixels refuse are compared again
+)
 _AT_ONCE = 512  # generations
+_MADE_BY = "made_by"  # in an outcome: the recipe of its alteration
 
 
 @dataclass(frozen=True)
@@ -147,16 +152,31 @@ class GenerationFile:
         return pictures.decode(addresses.read(self.path), bounds)
 
 
-def align(comparer: Comparer[Any], generation: GenerationFile, source: StoredPicture) -> dict[str, object] | None:
+def alteration_recipe(looser: AlterationLimits) -> str:
+    """Return the recipe of what is stored, beside a comparison that pixels refuse, about an altered copy."""
+    return recipe("alterations", ALTERATION_CODE, looser)
+
+
+def align(comparer: Comparer[Any], generation: GenerationFile, source: StoredPicture) -> dict[str, object]:
     """Align a training picture with a generation. Raises OSError or ValueError if one of them cannot be read.
 
     Args:
         comparer: Reads and aligns pictures.
         generation: The generation.
         source: The training picture.
+
+    Returns:
+        The alignment where pixels confirm it. Else the alignment, the alteration, and the recipe of this.
     """
-    alignment = comparer(generation, source)
-    return None if alignment is None else asdict(alignment)
+    alignment, alteration = comparer.twice(generation, source)
+    if alignment and alignment.confirmed(comparer.limits):
+        return asdict(alignment)
+    made_by = alteration_recipe(comparer.looser)
+    return {
+        "alignment": alignment and asdict(alignment),
+        "alteration": alteration and asdict(alteration),
+        _MADE_BY: made_by,
+    }
 
 
 @dataclass(frozen=True)
@@ -167,12 +187,14 @@ class GenerationComparer:
         index: The training pictures.
         load: Locates them.
         limits: When two pictures agree by pixels.
+        looser: When structure confirms an altered copy.
         compute: Where they are compared.
     """
 
     index: PictureIndex
     load: TrainingPictures
     limits: PixelLimits
+    looser: AlterationLimits
     compute: Compute
 
     def compare(
@@ -187,7 +209,7 @@ class GenerationComparer:
         """
         comparisons.forget_outdated()
         by_generation = track(self._due(gathered, comparisons), "matching generations", count)
-        comparer = Comparer[Any](methodcaller("pixels", self.load.bounds), self.limits)
+        comparer = Comparer[Any](methodcaller("pixels", self.load.bounds), self.limits, self.looser)
         comparisons.compare(chain.from_iterable(by_generation), partial(align, comparer), self.compute)
         comparisons.close()
 
@@ -195,8 +217,9 @@ class GenerationComparer:
         self, gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons
     ) -> Iterator[list[PicturePair]]:
         """Yield the due pairs of each generation."""
+        current = partial(_current, limits=self.limits, made_by=alteration_recipe(self.looser))
         for batch in gathered:
-            comparisons.load(_of_generations(batch))
+            comparisons.load(_of_generations(batch), current)
             due = [
                 {_pair(each.query, self.index, picture): int(self.index.ids[picture]) for picture in each.to_compare}
                 for each in batch
@@ -206,6 +229,21 @@ class GenerationComparer:
             for each, pairs in zip(batch, due, strict=True):
                 generation = GenerationFile(each.path)
                 yield [PicturePair(pair, generation, located[row]) for pair, row in pairs.items()]
+
+
+def _current(batch: pa.RecordBatch, limits: PixelLimits, made_by: str) -> pa.Array:
+    """Return which outcomes need no second look: those that pixels confirm, and those that had it."""
+    return pa.array([_is_current(text, limits, made_by) for text in batch.column("outcome").to_pylist()], pa.bool_())
+
+
+def _is_current(text: str | None, limits: PixelLimits, made_by: str) -> bool:
+    if text is None:
+        return True  # a failure, which has a rule of its own
+    values = json.loads(text)
+    if values is not None and _MADE_BY in values:
+        return bool(values[_MADE_BY] == made_by)
+    alignment = _measured(Alignment, values)
+    return alignment is not None and alignment.confirmed(limits)
 
 
 def _of_generations(batch: Sequence[GenerationCandidates]) -> str:
@@ -232,7 +270,7 @@ def measure(
             evidence = []
             for picture, score, box in scored:
                 text, failure, _ = comparisons.known(_pair(each.query, search.pictures, picture))
-                comparison = Comparison(picture, score, box, alignment_of(text), failure)
+                comparison = Comparison(picture, score, box, *looks_of(text), failure)
                 evidence.append(rules.measure(each.query, each.equal, comparison, search.pictures))
             yield evidence
 
@@ -261,10 +299,18 @@ def scores_of(batch: Sequence[GenerationCandidates], search: GenerationSearch) -
     return [[next(rows) for _ in each.to_compare] for each in batch]
 
 
-def alignment_of(text: str | None) -> Alignment | None:
-    """Return an alignment from its JSON, as it is stored; None if there is none."""
+def looks_of(text: str | None) -> tuple[Alignment | None, Alteration | None]:
+    """Return what both confirmations measured, from its JSON. An outcome of an older release has the first alone."""
     values: dict[str, Any] | None = None if text is None else json.loads(text)
-    return None if values is None else Alignment(**{name: _value(value) for name, value in values.items()})
+    if values is None or _MADE_BY not in values:
+        return _measured(Alignment, values), None
+    return _measured(Alignment, values["alignment"]), _measured(Alteration, values["alteration"])
+
+
+def _measured[Measurement: (Alignment, Alteration)](
+    kind: type[Measurement], values: Mapping[str, Any] | None
+) -> Measurement | None:
+    return None if values is None else kind(**{name: _value(value) for name, value in values.items()})
 
 
 def _value(value: Any) -> Any:  # noqa: ANN401 -- whatever JSON holds
@@ -291,7 +337,7 @@ def candidate_rows(gathered: Iterable[Sequence[GenerationCandidates]]) -> Iterat
 
 
 def evidence_rows(
-    measured: Iterable[Sequence[PairEvidence]], index: PictureIndex, limits: PixelLimits
+    measured: Iterable[Sequence[PairEvidence]], index: PictureIndex, limits: PixelLimits, looser: AlterationLimits
 ) -> Iterator[pa.Table]:
     """Yield the rows of `match_evidence`, in batches of generations.
 
@@ -299,14 +345,18 @@ def evidence_rows(
         measured: The evidence of each generation.
         index: The training pictures.
         limits: When two pictures agree by pixels.
+        looser: When structure confirms an altered copy.
     """
     for batch in batched(measured, _AT_ONCE):
-        rows = [_evidence_row(each, index, limits) for evidence in batch for each in evidence]
+        rows = [_evidence_row(each, index, limits, looser) for evidence in batch for each in evidence]
         yield pa.Table.from_pylist(rows, SCHEMAS["match_evidence"])
 
 
-def _evidence_row(evidence: PairEvidence, index: PictureIndex, limits: PixelLimits) -> dict[str, object]:
-    alignment = evidence.alignment
+def _evidence_row(
+    evidence: PairEvidence, index: PictureIndex, limits: PixelLimits, looser: AlterationLimits
+) -> dict[str, object]:
+    alignment, alteration = evidence.alignment, evidence.alteration
+    altered = alteration is not None and alteration.confirmed(looser)
     return {
         "generation_id": evidence.generation_id,
         "sample_id": int(index.ids[evidence.index]),
@@ -316,9 +366,35 @@ def _evidence_row(evidence: PairEvidence, index: PictureIndex, limits: PixelLimi
         "same_pixels": evidence.same_pixels,
         "confirmed": alignment is not None and alignment.confirmed(limits),
         "whole": alignment is not None and alignment.whole(limits),
+        "altered": altered,
         **(_alignment_columns(alignment) if alignment else {}),
+        **(_alteration_columns(alteration, looser) if alteration else {}),
         "failure": evidence.failure,
         **asdict(evidence.box),
+        **(_place_columns(alteration) if alteration and altered else {}),
+    }
+
+
+def _place_columns(alteration: Alteration) -> dict[str, object]:
+    """Return where an altered copy lies, in the columns of an alignment: the map that confirms it is shown."""
+    names = ("mirrored", "aligned_distance", "geometry", "homography")
+    return {
+        **{name: getattr(alteration, name) for name in names},
+        "inliers": alteration.matches,
+        "overlap_generation": alteration.overlap_a,
+        "overlap_source": alteration.overlap_b,
+        **{f"source_{side}": part for side, part in asdict(alteration.region_b).items()},
+        **asdict(alteration.region_a),
+    }
+
+
+def _alteration_columns(alteration: Alteration, looser: AlterationLimits) -> dict[str, object]:
+    names = ("in_place", "in_place_closely", "exact_share", "exact_matches", "displacement", "roughness", "kept")
+    return {
+        **{name: getattr(alteration, name) for name in (*names, "colour_change", "light_change")},
+        "altered_by": list(alteration.changes(looser)) if alteration.confirmed(looser) else None,
+        "altered_agreement": alteration.agreement,
+        "altered_closely": alteration.agreement_closely,
     }
 
 

@@ -24,8 +24,8 @@ from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.matches.candidates import (
     GenerationCandidates,
     align,
-    alignment_of,
     equal_pictures,
+    looks_of,
     scores_of,
 )
 from orchestration.matches.search import GenerationSearch, queries, search_all
@@ -39,9 +39,9 @@ from transforms.matches import candidates as rules
 from transforms.matches.candidates import Comparison, PairEvidence
 from transforms.pictures import Bounds, Pixels
 
-VERDICTS = ("exact", "copy", "partial_copy", "similar")
+VERDICTS = ("exact", "copy", "partial_copy", "altered_copy", "similar")
 """The words for a match, strongest first."""
-CONFIRMED = VERDICTS[:3]
+CONFIRMED = VERDICTS[:4]
 _AT_ONCE = 256  # pictures
 _ROWS = 1 << 22  # rows that are looked through at once
 
@@ -212,7 +212,8 @@ class ClaimSearcher:
             for each in chosen
             for picture in each.to_compare
         ]
-        comparer = Comparer[Any](methodcaller("pixels", self.load.bounds), self.settings.thresholds.pixels)
+        cut = self.settings.thresholds
+        comparer = Comparer[Any](methodcaller("pixels", self.load.bounds), cut.pixels, cut.alterations)
         how = engines.by_core(self.settings.compute)
         done = engines.each(compare_pair, batched(pairs, TASK), how, (partial(align, comparer),), engines.CORES)
         return {pair.keys: PixelOutcome(None, str(found)) if isinstance(found, Lost) else found for pair, found in done}
@@ -229,9 +230,9 @@ class ClaimSearcher:
         for each, scored in zip(chosen, scores_of(chosen, search), strict=True):
             for picture, score, box in scored:
                 outcome = outcomes[each.path, index.hex_digest(picture)]
-                comparison = Comparison(picture, score, box, alignment_of(outcome.text), outcome.failure)
+                comparison = Comparison(picture, score, box, *looks_of(outcome.text), outcome.failure)
                 evidence = rules.measure(each.query, each.equal, comparison, index)
-                word = rules.verdict(evidence, cut.pixels, cut.similar, cut.pdq)
+                word = rules.verdict(evidence, cut.pixels, cut.alterations, cut.similar, cut.pdq)
                 found.setdefault(each.path, []).append((word, evidence))
         return found
 

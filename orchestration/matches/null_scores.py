@@ -26,8 +26,10 @@ from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.matches import calibration, candidates
 from orchestration.matches.calibration import NOT_TRAINED, CalibrationPicture, CalibrationReader, ReadablePicture
+from orchestration.matches.candidates import alteration_recipe
 from orchestration.progress import say, track
 from orchestration.settings.sections import Calibration, Compute
+from transforms.alignment.alteration_policy import AlterationLimits
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import PixelLimits
 from transforms.encoders import Vectors
@@ -50,6 +52,7 @@ class CalibrationMatch:
         score: Cosine of the best view.
         background: See `null_distribution.background_mean`.
         confirmed: Whether pixels confirm the match; None if they were not compared.
+        altered: Whether structure does where pixels do not; None likewise.
         failure: Why they could not be compared.
     """
 
@@ -58,6 +61,7 @@ class CalibrationMatch:
     score: float
     background: float
     confirmed: bool | None = None
+    altered: bool | None = None
     failure: str | None = None
 
 
@@ -95,6 +99,7 @@ def null_recipe(
     count: int,
     settings: Calibration,
     limits: PixelLimits,
+    looser: AlterationLimits,
     held_out: Sequence[str],
 ) -> str:
     """Return the recipe of the three tables.
@@ -105,10 +110,11 @@ def null_recipe(
         count: Count of sampled training pictures.
         settings: `[calibration]`.
         limits: When two pictures agree by pixels.
+        looser: When structure confirms an altered copy.
         held_out: Paths of held-out pictures.
     """
     files = [(path, (stat := Path(path).stat()).st_size, stat.st_mtime_ns) for path in held_out]
-    rules = (views, count, settings.model_dump(include={"trials", "tail"}), limits, files)
+    rules = (views, count, settings.model_dump(include={"trials", "tail"}), limits, alteration_recipe(looser), files)
     return recipe("null", (CODE, calibration.CODE, candidates.CODE), training, rules)
 
 
@@ -178,7 +184,11 @@ def comparison_recipe(limits: PixelLimits) -> str:
 
 
 def compare(
-    matches: Sequence[CalibrationMatch], comparisons: PixelComparisons, reader: CalibrationReader, limits: PixelLimits
+    matches: Sequence[CalibrationMatch],
+    comparisons: PixelComparisons,
+    reader: CalibrationReader,
+    limits: PixelLimits,
+    looser: AlterationLimits,
 ) -> list[CalibrationMatch]:
     """Align each picture with its match, unless an earlier run did. Return the matches with the results.
 
@@ -187,9 +197,10 @@ def compare(
         comparisons: The stored comparisons, updated here.
         reader: Reader of the pictures.
         limits: When two pictures agree by pixels.
+        looser: When structure confirms an altered copy.
     """
     comparisons.forget_outdated()
-    comparisons.load()
+    comparisons.load(keep=partial(_current, made_by=alteration_recipe(looser)))
     keys = [(" ".join(filter(None, each.picture.key)), reader.index.hex_digest(each.index)) for each in matches]
     due = {pair: each for pair, each in zip(keys, matches, strict=True) if comparisons.is_due(pair)}
     readable = reader.readable([each.picture for each in due.values()])
@@ -198,27 +209,50 @@ def compare(
         PicturePair(pair, picture, sources[each.index])
         for (pair, each), picture in zip(due.items(), readable, strict=True)
     ]
-    comparer = Comparer[Any](methodcaller("pixels", reader.rules.bounds), limits)
+    comparer = Comparer[Any](methodcaller("pixels", reader.rules.bounds), limits, looser)
     tracked = track(pairs, "comparing pictures of the null distribution", len(pairs))
     comparisons.compare(tracked, partial(confirm, comparer), reader.compute)
     found = [comparisons.known(pair) for pair in keys]
     comparisons.close()
     return [
-        replace(each, confirmed=None if text is None else json.loads(text), failure=failure)
+        replace(each, confirmed=(said := _verdicts(text))[0], altered=said[1], failure=failure)
         for each, (text, failure, _) in zip(matches, found, strict=True)
     ]
 
 
-def confirm(comparer: Comparer[Any], picture: ReadablePicture, source: StoredPicture) -> bool:
-    """Return whether pixels confirm a match. Raises OSError or ValueError if a picture cannot be read.
+def _current(batch: pa.RecordBatch, made_by: str) -> pa.Array:
+    """Return which outcomes need no second look: those that pixels confirm, and those that had it."""
+    return pa.array([_is_current(text, made_by) for text in batch.column("outcome").to_pylist()], pa.bool_())
+
+
+def _is_current(text: str | None, made_by: str) -> bool:
+    found = True if text is None else json.loads(text)
+    return bool(found["made_by"] == made_by) if isinstance(found, dict) else bool(found)
+
+
+def _verdicts(text: str | None) -> tuple[bool | None, bool | None]:
+    """Return what both confirmations say, None where a picture could not be read."""
+    found = None if text is None else json.loads(text)
+    if isinstance(found, dict):
+        return False, bool(found["altered"])
+    return found, None if found is None else False
+
+
+def confirm(comparer: Comparer[Any], picture: ReadablePicture, source: StoredPicture) -> bool | dict[str, object]:
+    """Return whether pixels confirm a match, or else whether structure does, and the recipe of this.
+
+    Raises OSError or ValueError if a picture cannot be read.
 
     Args:
         comparer: Reads and aligns pictures.
         picture: A picture for calibration.
         source: Its match.
     """
-    alignment = comparer(picture, source)
-    return alignment is not None and alignment.confirmed(comparer.limits)
+    alignment, alteration = comparer.twice(picture, source)
+    if alignment and alignment.confirmed(comparer.limits):
+        return True
+    altered = alteration is not None and alteration.confirmed(comparer.looser)
+    return {"altered": altered, "made_by": alteration_recipe(comparer.looser)}
 
 
 def null_rows(
@@ -265,5 +299,6 @@ def _row(index: PictureIndex, match: CalibrationMatch, p_value: float) -> dict[s
         "background": match.background,
         "p_value": p_value,
         "confirmed": match.confirmed,
+        "altered": match.altered,
         "failure": match.failure,
     }

@@ -39,6 +39,7 @@ _MEASURES = {
     "aligned_tile_l2": "difference of the aligned pixels in the worst of 16 tiles of the region",
     "masked_mse": "mean squared difference of the pixels in the cells that agree",
     "structural_similarity": "SSIM over the region: 1 is the same",
+    "altered_by": "what was changed in an altered copy; pixels refused it by the measures above",
     "overlap_generation": "the region's share of the generation",
     "overlap_source": "the region's share of the source",
     "mirrored": "whether the source is mirrored in the generation",
@@ -52,9 +53,14 @@ _CUTS = {
     "inliers_part": "agreeing local features that an alignment needs where only a part of the region agrees",
     "solid_share": "share of the picture that a solid piece must fill where only that is copied, times the agreement",
     "whole_overlap": "share of both pictures from which a copy counts as whole",
+    "altered_agreement": "share of the cells whose structure must agree in an altered copy of the whole picture",
+    "altered_agreement_part": "share of the cells that must agree closely in an altered copy of a part",
+    "altered_roughness": "how rough a displacement may be: of things that moved against each other it jumps",
+    "altered_exact_share": "share of the clearest features to lie exactly in place where something covers a copy",
     "coverage": "share of the training rows to be searched before finding no copy means that there is none",
 }
 
+_RULES = {"pixels": "aligned pixels", "structure": "aligned pixels, or structure (altered copies)"}
 _POPULATIONS = {
     "not_trained": "pictures that are no copies and were flagged as one",
     "whole": "edited copies that keep most of a training picture and were missed",
@@ -195,7 +201,7 @@ def _without_folder(path: str) -> str:
 
 
 def _error(row: Mapping[str, Any]) -> Measurement:
-    rule = "aligned pixels" if row["rule"] == "pixels" else f"p-value up to {row['level']:g}"
+    rule = _RULES.get(row["rule"], f"p-value up to {row['level'] or 0:g}")
     wrong = row["flagged"] if row["error"] == "false_positive" else row["pictures"] - row["flagged"]
     return Measurement(rule, f"{wrong:,} of {row['pictures']:,}", _POPULATIONS[row["population"]])
 

@@ -18,7 +18,7 @@ from orchestration.reports.cases import Case
 from orchestration.reports.clusters import ListedClusters
 from orchestration.reports.page_data import DataFolder, Publication, rows
 from transforms.reports.case_page import CasePage
-from transforms.reports.page import VERDICTS
+from transforms.reports.page import CONFIRMED, VERDICTS
 from transforms.reports.provenance_report import (
     SHEET,
     DuplicationEffect,
@@ -115,7 +115,7 @@ def page(
             effect=tuple(DuplicationEffect(**row) for row in rows(con, "duplication_effect")),
             errors=case_pages.error_rates(reliability),
             reliability=case_pages.reliability_points(reliability),
-            confirmed=sum(row.generations for row in verdicts if row.verdict in ("exact", "copy", "partial_copy")),
+            confirmed=sum(row.generations for row in verdicts if row.verdict in CONFIRMED),
             listed_copies=tuple((row["verdict"], row["copies"], row["q_value"]) for row in confirmed),
             licences=tuple(Licence(**row) for row in rows(con, "licences", most=_ROWS)),
             rightsholders=tuple(Rightsholder(**row) for row in rows(con, "rightsholders", most=_ROWS)),

@@ -26,6 +26,7 @@ from orchestration.runtime.history.run_logs import forget_old_logs
 from orchestration.settings import Settings, SettingsError
 from orchestration.settings.memory import MemoryParts
 from orchestration.warehouse import lake, publishing
+from transforms.alignment.alteration_policy import AlterationLimits
 from transforms.alignment.policy import PixelLimits
 from transforms.duplicates import pairs
 from transforms.encoders import Encoder, EncoderId
@@ -187,6 +188,11 @@ class WarehouseResource(dg.ConfigurableResource):
     def pixel_limits(self) -> PixelLimits:
         """When two pictures agree by pixels."""
         return self.settings.thresholds.pixels
+
+    @property
+    def alteration_limits(self) -> AlterationLimits:
+        """When structure confirms an altered copy."""
+        return self.settings.thresholds.alterations
 
     @property
     def duplicate_thresholds(self) -> pairs.DuplicateThresholds:

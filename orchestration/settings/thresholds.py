@@ -1,6 +1,7 @@
 """The section `[thresholds]`: from which values on two pictures are alike, and a finding is conclusive.
 
-What belongs here: its keys. What does not: the policy of aligned pixels (`transforms/alignment/policy.py`).
+What belongs here: its keys. What does not: the policies of aligned pixels and of altered copies
+(`transforms/alignment/policy.py`, `transforms/alignment/alteration_policy.py`).
 """
 
 from dataclasses import fields
@@ -8,13 +9,17 @@ from dataclasses import fields
 from pydantic import Field
 
 from orchestration.settings.section import Section
+from transforms.alignment.alteration_policy import AlterationLimits
 from transforms.alignment.policy import PixelLimits
 
-_PIXELS = PixelLimits()
+_PIXELS, _ALTERED = PixelLimits(), AlterationLimits()
+_ALTERED_PREFIX = "altered_"
 
 
 class Thresholds(Section):
     """The thresholds of the verdicts. `transforms/alignment/policy.py` is the policy of aligned pixels.
+
+    `transforms/alignment/alteration_policy.py` is that of altered copies, for the keys that begin with `altered_`.
 
     Pictures are aligned at a long side of 320 pixels, or enlarged threefold where that is less, and compared in cells
     of 8 pixels.
@@ -146,8 +151,41 @@ class Thresholds(Section):
         description="Share of the training rows that must have been searched before finding no copy is conclusive.",
     )
 
+    altered_agreement: float = Field(
+        _ALTERED.agreement,
+        gt=0,
+        le=1,
+        description="Share of the cells whose structure must agree for an altered copy of the whole picture, in place "
+        "or after a smooth displacement.",
+    )
+    altered_agreement_part: float = Field(
+        _ALTERED.agreement_part,
+        gt=0,
+        le=1,
+        description="Share of the cells that must agree closely for an altered copy of a part.",
+    )
+    altered_roughness: float = Field(
+        _ALTERED.roughness,
+        gt=0,
+        le=1,
+        description="Root mean square of the derivative of the displacement, up to which it is smooth.",
+    )
+    altered_exact_share: float = Field(
+        _ALTERED.exact_share,
+        gt=0,
+        le=1,
+        description="Share of the clearest matched features that must lie in place to half a pixel for an altered copy "
+        "that something covers.",
+    )
+
     @property
     def pixels(self) -> PixelLimits:
         """When aligned pixels confirm a copy."""
         chosen, limits = self.model_dump(), fields(PixelLimits)
         return PixelLimits(**{limit.name: chosen[limit.name] for limit in limits if limit.name in chosen})
+
+    @property
+    def alterations(self) -> AlterationLimits:
+        """When structure confirms an altered copy."""
+        chosen, names = self.model_dump(), [limit.name for limit in fields(AlterationLimits)]
+        return AlterationLimits(**{n: chosen[_ALTERED_PREFIX + n] for n in names if _ALTERED_PREFIX + n in chosen})

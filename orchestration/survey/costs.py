@@ -151,10 +151,10 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
     if encoder:
         encoder.embed([encoder.prepare(picture) for picture in seen])
     embedded = time.monotonic()
-    compare = Comparer[int](seen.__getitem__, settings.thresholds.pixels)
+    compare = Comparer[int](seen.__getitem__, settings.thresholds.pixels, settings.thresholds.alterations)
     pairs = min(4, len(seen) - 1)
     for number in range(pairs):
-        compare(number, number + 1)
+        compare.twice(number, number + 1)
     compared = time.monotonic()
     view = (embedded - decoded) / len(seen)
     told = f"measured on {len(seen)} of these pictures {f'with {name}' if name else 'by hashes alone'}"

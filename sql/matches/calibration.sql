@@ -4,14 +4,14 @@
 -- unique: population, rule, level
 -- not_null: population, rule, pictures, held_out, failed, flagged, operating_point, null_pictures, tail_fitted
 -- assert: population in ('not_trained', 'whole', 'part')
--- assert: rule in ('p_value', 'pixels')
+-- assert: rule in ('p_value', 'pixels', 'structure')
 -- assert: flagged between 0 and pictures
 -- assert: share between low and high
--- assert: (level is null) = (rule = 'pixels')
+-- assert: (level is null) = (rule in ('pixels', 'structure'))
 -- column population: not_trained (no copies), whole (edited copies that keep most of a training picture), part (copies of a region)
--- column rule: p_value (flagged where the p-value is at most the level), pixels (flagged where aligned pixels confirm)
+-- column rule: p_value (flagged where the p-value is at most the level), pixels (flagged where aligned pixels confirm a copy or partial_copy), structure (flagged where they do, or where structure confirms an altered_copy)
 -- column level: nominal level of the p-value; the share of not_trained pictures that it should flag
--- column operating_point: the level that `calibration.level` sets; always true of pixels, which have one
+-- column operating_point: the level that `calibration.level` sets; always true of pixels and structure, which have one
 -- column pictures: pictures judged
 -- column held_out: of these, pictures of the folder `calibration.held_out`; the others are training pictures
 -- column failed: pictures that could not be compared by pixels, not among those judged
@@ -40,6 +40,9 @@ judged as (
     cross join levels
     union all
     select population, 'pixels', null, path, confirmed
+    from lance_calibration_pictures
+    union all
+    select population, 'structure', null, path, confirmed or altered
     from lance_calibration_pictures
 ),
 
@@ -70,7 +73,7 @@ select
     population,
     rule,
     level,
-    rule = 'pixels' or level = settings.calibration_level as operating_point,
+    rule <> 'p_value' or level = settings.calibration_level as operating_point,
     measured.pictures,
     held_out,
     failed,

@@ -3,26 +3,29 @@
 -- not_null: generation_id, sample_id
 -- assert: (copy_score is null) = (p_value is null) and (copy_score is null) = (normalised_score is null)
 -- assert: p_value is null or p_value > 0 and p_value <= 1
--- assert: verdict is null or verdict in ('exact', 'copy', 'partial_copy', 'similar')
+-- assert: verdict is null or verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar')
+-- assert: (verdict is not distinct from 'altered_copy') = (altered_by is not null)
 -- column generation_id: the generation
 -- column sample_id: the training row that it was compared with
 -- column mirrored: whether the training picture was laid on mirrored
 -- column overlap_generation: share of the generation that the shared part covers
 -- column overlap_source: share of the training picture that the shared part covers
--- column verdict: exact (same bytes or pixels), copy (the whole picture, confirmed by aligned pixels), partial_copy (a region, so confirmed), similar (close in embedding, not confirmed); NULL where nothing holds
+-- column verdict: exact (same bytes or pixels), copy (the whole picture, confirmed by aligned pixels), partial_copy (a region, so confirmed), altered_copy (structure agrees after a smooth, bounded change of place, colour or light, or all that is not covered lies exactly in place), similar (close in embedding, not confirmed); NULL where nothing holds
 -- column copy_score: best cosine of the copy embeddings over the searched parts of the generation; NULL, and with it p_value, where encoders.copy is none
 -- column normalised_score: copy_score less the mean of the generation's 3 best scores against sampled training pictures of other clusters
 -- column p_value: how often a picture that is not in the training set has a best match this strong, by normalised_score; see matches.calibration
 -- column pdq_distance: bits of 256, the least over 8 rotations and reflections; NULL where a hash says nothing
 -- column aligned_distance: root mean square of aligned pixels in [0, 1]
--- column inliers: matched local features that agree on one geometry
+-- column inliers: matched local features that agree on one geometry; of an altered copy, within the largest displacement
 -- column geometry: which one: equal, similarity, affine, homography, or placed edge on edge where features are few
 -- column cells: cells of 8 pixels (at a long side of 320) with structure in the region, its edge left out
--- column agreement: share of them that agree
+-- column agreement: share of them that agree; of an altered copy this and the measures of cells and pixels below are those by which it was refused as a copy
 -- column solid: agreeing cells of the largest piece that agrees nearly everywhere
 -- column aligned_tile_l2: largest l2 of 4 x 4 tiles of the region, aligned
 -- column masked_mse: mean squared difference over the cells that agree
 -- column structural_similarity: mean SSIM over the region (Wang et al. 2004)
+-- column altered_by: what was changed in an altered copy: displaced (moved smoothly), recoloured, relit (unevenly), covered (by something, in part or thinly all over), redrawn (its structure is kept, its detail is not); empty where each is small; NULL for any other verdict
+-- column alteration: what was measured where pixels refuse: shares of the cells whose structure agrees after a smooth displacement (agreement, closely) and without one (in_place, in_place_closely), of the clearest features that lie in place to half a pixel (exact_share, of exact_matches), and of the picture that is as it was (kept); displacement and its derivative (roughness), as shares of the long side; changes of colour and light
 -- column region: the shared part on the generation, as fractions from its top left
 -- column source_region: the same part on the training picture
 -- column homography: how the training picture lies on the generation: 9 numbers, row by row, that map fractions from its top left to fractions of the generation
@@ -91,6 +94,7 @@ select
         when same_bytes or same_pixels then 'exact'
         when confirmed and whole then 'copy'
         when confirmed then 'partial_copy'
+        when altered then 'altered_copy'
         when copy_score >= settings.similar or pdq_distance <= settings.pdq then 'similar'
     end as verdict,
     copy_score,
@@ -106,6 +110,20 @@ select
     aligned_tile_l2,
     scored.masked_mse,
     structural_similarity,
+    case when not (same_bytes or same_pixels or confirmed) and altered then altered_by end as altered_by,
+    if(in_place is null, null, {
+        'agreement': scored.altered_agreement,
+        'closely': altered_closely,
+        'in_place': in_place,
+        'in_place_closely': in_place_closely,
+        'exact_share': exact_share,
+        'exact_matches': exact_matches,
+        'displacement': displacement,
+        'roughness': roughness,
+        'kept': kept,
+        'colour_change': colour_change,
+        'light_change': light_change
+    }) as alteration,
     mirrored,
     overlap_generation,
     overlap_source,
@@ -133,7 +151,11 @@ select
         'masked_mse': settings.masked_mse,
         'larger_share': settings.larger_share,
         'smaller_share': settings.smaller_share,
-        'whole_overlap': settings.whole_overlap
+        'whole_overlap': settings.whole_overlap,
+        'altered_agreement': settings.altered_agreement,
+        'altered_agreement_part': settings.altered_agreement_part,
+        'altered_roughness': settings.altered_roughness,
+        'altered_exact_share': settings.altered_exact_share
     } as thresholds,
     failure
 from scored

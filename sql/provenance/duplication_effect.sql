@@ -9,7 +9,7 @@
 -- column extracted_share: extracted / pictures
 -- column band: how many training rows show the picture, recalled ones not counted
 -- column pictures: different pictures in the band, flat ones left out, as flat generations are
--- column reproduced: of these, pictures that some generation copies (exact, copy or partial_copy)
+-- column reproduced: of these, pictures that some generation copies, confirmed by pixels (exact, copy or partial_copy; altered copies are not counted)
 -- column share_low: Wilson's 95% interval of the share, which takes pictures for independent
 -- column share_high: its upper end
 -- column extracted: of these, pictures that some generation shows whole and unaligned: (l2, delta)-extraction

@@ -1,15 +1,15 @@
 -- One row per generation: what is it, at its strongest, and what was searched to say so?
 -- unique: generation_id
 -- not_null: generation_id, verdict, sources, searched, searchable, coverage, required_coverage, conclusive, not_compared, searched_by
--- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar', 'no_match_found', 'not_searched')
--- assert: (sources > 0) = (verdict in ('exact', 'copy', 'partial_copy', 'similar'))
+-- assert: verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar', 'no_match_found', 'not_searched')
+-- assert: (sources > 0) = (verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar'))
 -- assert: coverage between 0 and 1
 -- assert: conclusive or verdict in ('similar', 'no_match_found', 'not_searched')
 -- assert: not conclusive or verdict <> 'not_searched'
 -- assert: searched_by in ('embeddings', 'hashes')
--- assert: searched_by = 'embeddings' or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
--- assert: not_compared = 0 or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
--- assert: unsearched is null or not conclusive or verdict in ('exact', 'copy', 'partial_copy')
+-- assert: searched_by = 'embeddings' or not conclusive or verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')
+-- assert: not_compared = 0 or not conclusive or verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')
+-- assert: unsearched is null or not conclusive or verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')
 -- column verdict: of the best source; no_match_found where there is none; not_searched where the image could not be read
 -- column sources: different training pictures it likely comes from
 -- column searched_by: embeddings, which find crops, collages and edits too, or hashes: equal files, equal pixels and near perceptual hashes alone, where encoders.copy is none

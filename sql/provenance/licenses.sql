@@ -3,9 +3,10 @@
 -- What is written here is what the metadata says. Nobody verified it, and a licence that is unknown grants nothing.
 -- unique: license, host
 -- not_null: license, host, generations, exact_generations, copy_generations, partial_copy_generations
--- not_null: similar_generations, pictures, copied_pictures, rows, recalled_rows
+-- not_null: altered_copy_generations, similar_generations, pictures, copied_pictures, rows, recalled_rows
 -- assert: generations
---     = exact_generations + copy_generations + partial_copy_generations + similar_generations
+--     = exact_generations + copy_generations + partial_copy_generations + altered_copy_generations
+--     + similar_generations
 -- assert: rows >= pictures and copied_pictures <= pictures
 -- assert: (copied_pictures > 0) = (generations > similar_generations)
 -- column license: as the rows state it; 'unknown' for rows that state none
@@ -14,9 +15,10 @@
 -- column exact_generations: of these, whose strongest such source is the same bytes or pixels
 -- column copy_generations: whose strongest such source is a whole picture, confirmed by aligned pixels
 -- column partial_copy_generations: whose strongest such source is a region, confirmed by aligned pixels
+-- column altered_copy_generations: whose strongest such source is an altered copy, confirmed by structure
 -- column similar_generations: to whose sources only closeness in embedding leads; no copy is confirmed
 -- column pictures: different pictures that are a likely source of some generation
--- column copied_pictures: of these, confirmed in some generation (exact, copy or partial_copy)
+-- column copied_pictures: of these, confirmed in some generation (exact, copy, partial_copy or altered_copy)
 -- column rows: training rows of this licence and host that show the pictures
 -- column recalled_rows: of these, withdrawn by an opt-out list
 
@@ -25,7 +27,7 @@ with found as (
         appearances.license,
         appearances.host,
         sources.generation_id,
-        min(list_position(['exact', 'copy', 'partial_copy', 'similar'], sources.verdict)) as strength
+        min(verdict_rank(sources.verdict)) as strength
     from provenance.sources
     join provenance.appearances using (cluster_id)
     group by all
@@ -39,13 +41,14 @@ strengths as (
         count(*) filter (where strength = 1) as exact_generations,
         count(*) filter (where strength = 2) as copy_generations,
         count(*) filter (where strength = 3) as partial_copy_generations,
-        count(*) filter (where strength = 4) as similar_generations
+        count(*) filter (where strength = 4) as altered_copy_generations,
+        count(*) filter (where strength = 5) as similar_generations
     from found
     group by all
 ),
 
 copied as (
-    select distinct cluster_id from provenance.sources where verdict in ('exact', 'copy', 'partial_copy')
+    select distinct cluster_id from provenance.sources where confirms_copy(verdict)
 ),
 
 pictures as (
@@ -68,6 +71,7 @@ select
     strengths.exact_generations,
     strengths.copy_generations,
     strengths.partial_copy_generations,
+    strengths.altered_copy_generations,
     strengths.similar_generations,
     pictures.pictures,
     pictures.copied_pictures,

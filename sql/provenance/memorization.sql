@@ -1,4 +1,5 @@
 -- One row per generation and training row that it copies, confirmed by pixels, with the measures of the literature.
+-- Altered copies, which structure confirms and pixels do not, are left out: these measures are of pixels.
 -- Generations that are flat (status low_quality), such as a safety checker's black image, are left out.
 -- The distances are unaligned, as the papers define them: a crop or a mirrored copy is confirmed, and far.
 -- unique: generation_id, sample_id

@@ -15,7 +15,7 @@
 -- column percentile: share of the sample that scores no more
 -- column sample_size: pictures of the sample
 -- column duplicate_count: training rows that show it and are not recalled; 0 where all of them are
--- column copied_by: generations that copy it, confirmed (exact, copy or partial_copy)
+-- column copied_by: generations that copy it, confirmed by pixels (exact, copy or partial_copy; altered copies are not counted)
 
 with sample as (
     select score, count(*) over (order by score range unbounded preceding) as no_more

@@ -30,11 +30,11 @@
 -- column searched: generations that are not flat and were searched for in the training set
 -- column replicated: of these, those with a copy score above `memorization.replication`
 -- column replication_rate: replicated / searched (Somepalli et al. 2022); NULL where nothing was searched by embedding
--- column confirmed_copies: of these, those that copy a source, confirmed (exact, copy or partial_copy)
+-- column confirmed_copies: of these, those that copy a source, confirmed (exact, copy, partial_copy or altered_copy)
 -- column failure: why some generation could not be compared; it is tried again
 
 with best as (
-    select generation_id, max(copy_score) as copy_score, bool_or(verdict in ('exact', 'copy', 'partial_copy')) as copies
+    select generation_id, max(copy_score) as copy_score, bool_or(confirms_copy(verdict)) as copies
     from matches.evidence
     group by generation_id
 ),

@@ -12,7 +12,7 @@
 -- column live_rows: rows that are not recalled and show the same picture
 -- column generations: generations of which this picture is a likely source
 -- column generation_ids: these, the strongest verdict first
--- column verdict: the strongest among them: exact, copy, partial_copy or similar
+-- column verdict: the strongest among them: exact, copy, partial_copy, altered_copy or similar
 -- column sample_id: the training row that was withdrawn
 -- column dataset: of that row
 -- column url: of that row, as the metadata states it
@@ -29,7 +29,7 @@ touched as (
         list(generation_id order by strength, generation_id) as generation_ids,
         min_by(verdict, strength) as verdict
     from (
-        select *, list_position(['exact', 'copy', 'partial_copy', 'similar'], verdict) as strength
+        select *, verdict_rank(verdict) as strength
         from provenance.sources
     )
     group by cluster_id

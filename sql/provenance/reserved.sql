@@ -3,10 +3,10 @@
 -- unique: generation_id, cluster_id
 -- not_null: generation_id, rank, verdict, cluster_id, sample_id, reserved_sample_id, reserved_by, reason
 -- not_null: reserved_rows, silent_rows, recalled_rows
--- assert: verdict in ('exact', 'copy', 'partial_copy')
+-- assert: confirms_copy(verdict)
 -- column generation_id: of catalog.generations
 -- column rank: of the source, in provenance.sources
--- column verdict: how sure it is that the generation holds the picture: exact, copy or partial_copy
+-- column verdict: how sure it is that the generation holds the picture: exact, copy, partial_copy or altered_copy
 -- column cluster_id: the picture
 -- column sample_id: the training row of it that fits best
 -- column reserved_sample_id: the first training row of which is said that it is reserved

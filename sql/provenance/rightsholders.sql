@@ -4,14 +4,14 @@
 -- unique: host
 -- not_null: host, verdict, copies, similar_only, generations, generation_ids, pictures, copied_pictures
 -- not_null: only_here, rows, recalled_rows, training_rows, licenses
--- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar')
+-- assert: verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar')
 -- assert: generations = copies + similar_only and generations = len(generation_ids)
 -- assert: (copies > 0) = (copied_pictures > 0)
 -- assert: rows >= pictures and only_here <= pictures and copied_pictures <= pictures
 -- assert: rows >= recalled_rows and rows <= training_rows
 -- column host: 'unknown' for rows whose URL names none
 -- column verdict: the strongest of any generation
--- column copies: generations that hold a picture of this host, confirmed (exact, copy or partial_copy)
+-- column copies: generations that hold a picture of this host, confirmed (exact, copy, partial_copy or altered_copy)
 -- column similar_only: generations that are close to one, with no copy confirmed
 -- column generations: both together
 -- column generation_ids: these, the strongest verdict first
@@ -32,7 +32,7 @@ with served as (
 ),
 
 copied as (
-    select distinct cluster_id from provenance.sources where verdict in ('exact', 'copy', 'partial_copy')
+    select distinct cluster_id from provenance.sources where confirms_copy(verdict)
 ),
 
 pictures as (
@@ -53,7 +53,7 @@ found as (
     select
         served.host,
         sources.generation_id,
-        min(list_position(['exact', 'copy', 'partial_copy', 'similar'], sources.verdict)) as strength,
+        min(verdict_rank(sources.verdict)) as strength,
         min(sources.q_value) as q_value
     from provenance.sources
     join served using (cluster_id)
@@ -64,8 +64,8 @@ resembling as (
     select
         host,
         min(strength) as strength,
-        count(*) filter (where strength < 4) as copies,
-        count(*) filter (where strength = 4) as similar_only,
+        count(*) filter (where strength < 5) as copies,
+        count(*) filter (where strength = 5) as similar_only,
         count(*) as generations,
         list(generation_id order by strength, generation_id) as generation_ids,
         min(q_value) as least_q_value
@@ -81,7 +81,7 @@ training as (
 
 select
     host,
-    ['exact', 'copy', 'partial_copy', 'similar'][resembling.strength] as verdict,
+    ['exact', 'copy', 'partial_copy', 'altered_copy', 'similar'][resembling.strength] as verdict,
     resembling.copies,
     resembling.similar_only,
     resembling.generations,

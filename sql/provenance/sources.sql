@@ -5,7 +5,7 @@
 -- not_null: generation_id, rank, sample_id, cluster_id, verdict, duplicate_count, recalled_count
 -- not_null: recalled, reserved, reserved_rows
 -- assert: reserved = (reserved_rows > 0)
--- assert: verdict in ('exact', 'copy', 'partial_copy', 'similar')
+-- assert: verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar')
 -- assert: verdict in ('exact', 'similar') or aligned_distance is not null
 -- assert: prompt_match is null or prompt_match in ('exact', 'normalised', 'semantic')
 -- assert: (p_value is null) = (copy_score is null) and (q_value is null) = (copy_score is null)
@@ -14,7 +14,8 @@
 -- column rank: 1 is the best supported source
 -- column sample_id: the training row of the cluster that fits best; of rows with equal pixels, one that is not recalled
 -- column cluster_id: the cluster it belongs to, recalled or not; its own id where no other row shows the picture
--- column verdict: exact, copy, partial_copy or similar
+-- column verdict: exact, copy, partial_copy, altered_copy or similar
+-- column altered_by: what was changed in an altered copy, see matches.evidence; NULL for any other verdict
 -- column p_value: how often a picture that is not in the training set has a best match this strong; NULL, like copy_score and q_value, where encoders.copy is none
 -- column normalised_score: copy_score less what the generation shares with other training pictures; the p-value is of this
 -- column q_value: false discovery rate among the searched generations when everything this strong is reported
@@ -25,7 +26,7 @@
 --     exact (byte for byte), normalised (see duplicates.caption_keys), semantic (near in meaning, where searched); NULL
 --     where it meets none, or there is no prompt
 -- column geometry: how the pictures are laid over each other: equal, similarity, affine, homography, placed edge on edge
--- column agreement: share of the region's cells with structure that agree
+-- column agreement: share of the region's cells with structure that agree; of an altered copy this and the measures that follow are those by which pixels refused it
 -- column aligned_tile_l2: largest l2 of 4 x 4 tiles of the region, aligned
 -- column masked_mse: mean squared difference over the cells that agree
 -- column structural_similarity: mean SSIM over the region
@@ -60,7 +61,7 @@ placed as (
     select
         evidence.* replace (coalesce(twins.live_id, evidence.sample_id) as sample_id),
         coalesce(members.representative_id, evidence.sample_id) as cluster_id,
-        list_position(['exact', 'copy', 'partial_copy', 'similar'], evidence.verdict) as strength
+        verdict_rank(evidence.verdict) as strength
     from matches.evidence
     left join lance_cluster_members as members using (sample_id)
     left join twins using (sample_id)
@@ -137,6 +138,7 @@ select
     found.aligned_tile_l2,
     found.masked_mse,
     found.structural_similarity,
+    found.altered_by,
     found.mirrored,
     found.region,
     found.source_region,

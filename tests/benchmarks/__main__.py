@@ -23,6 +23,7 @@ GROUPS = (
     "duplicates",
     "match",
     "evidence",
+    "altered",
     "export",
     "disclosures",
     "claims",

@@ -21,8 +21,10 @@ from tests.benchmarks.figures import NotMeasured, say
 from tests.benchmarks.planted import Photo, Planted, Set
 from transforms import encoders
 from transforms.alignment.align import align
+from transforms.alignment.alteration_policy import Alteration
+from transforms.alignment.alterations import find_alteration
 from transforms.alignment.keypoints import Features, features
-from transforms.alignment.policy import PixelLimits
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.encoders import Prepared, Vectors
 from transforms.fingerprints.distinct_pictures import DistinctPictures
 from transforms.fingerprints.embeddings import embed
@@ -35,7 +37,7 @@ from transforms.matches.neighbour_lists import FIRST, NeighbourList, last
 from transforms.pictures import Pixels
 
 ENTIRE = ("exact", "copy")
-CONFIRMED = (*ENTIRE, "partial_copy")
+CONFIRMED = (*ENTIRE, "partial_copy", "altered_copy")
 _AT_ONCE, _WORKERS = 32, 2
 
 
@@ -143,6 +145,7 @@ class _Judge:
             settings.thresholds.pdq, settings.thresholds.candidate, settings.limits.neighbours
         )
         self._known, self._limits, self._similar = known, pixel_limits(), settings.thresholds.similar
+        self._looser = settings.thresholds.alterations
 
     def __call__(
         self,
@@ -164,7 +167,7 @@ class _Judge:
         score, view = search.scores(views[None], self.vectors[chosen], np.zeros(len(chosen), np.int64))
         mine = features(picture, self._limits)
         comparisons = [
-            Comparison(n, s, VIEWS[v].box, align(mine, self._known[n], self._limits))
+            Comparison(n, s, VIEWS[v].box, *self._looks(mine, self._known[n]))
             for n, s, v in zip(chosen, score.tolist(), view.tolist(), strict=True)
         ]
         measured = [candidates.measure(query, equals, each, training) for each in comparisons]
@@ -176,7 +179,13 @@ class _Judge:
         bits = np.where(training.comparable & query.comparable, bits, 256)
         return Judged(planted, tuple(sources), cosine[0], cosine.max(axis=0), bits)
 
+    def _looks(self, mine: Features, theirs: Features) -> tuple[Alignment | None, Alteration | None]:
+        alignment = align(mine, theirs, self._limits)
+        if alignment and alignment.confirmed(self._limits):
+            return alignment, None
+        return alignment, find_alteration(mine, theirs, self._limits, self._looser)
+
     def _verdict(self, found: PairEvidence) -> str | None:
         if found.failure:
             raise ValueError(found.failure)
-        return candidates.verdict(found, self._limits, self._similar, self.cut.pdq)
+        return candidates.verdict(found, self._limits, self._looser, self._similar, self.cut.pdq)

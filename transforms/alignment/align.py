@@ -28,6 +28,7 @@ from transforms.alignment.agreement import (
     squares,
     tiles,
 )
+from transforms.alignment.alteration_policy import Alteration
 from transforms.alignment.geometry import Placement, map_points, placements
 from transforms.alignment.keypoints import LEAST, SMOOTH, Features
 from transforms.alignment.policy import Alignment, PixelLimits
@@ -57,7 +58,7 @@ def align(a: Features, b: Features, limits: PixelLimits) -> Alignment | None:
         return Alignment(points, 0.0, 1.0, 1.0, page, page, False, count, 1.0, count, "equal", _EQUAL, 0.0, 0.0, 1.0)
     if max(b.grey.shape) < max(a.grey.shape):  # enlarged, it would lack the other's fine structure
         alignment = align(b, a, limits)
-        return alignment and _turned(alignment)
+        return alignment and turned(alignment)
     if a.colourless != b.colourless:  # a copy in grey has the source's brightness, and nothing of its colours
         a, b = _grey(a), _grey(b)
     best: Alignment | None = None
@@ -70,15 +71,15 @@ def align(a: Features, b: Features, limits: PixelLimits) -> Alignment | None:
     return best
 
 
-def _turned(alignment: Alignment) -> Alignment:
+def turned[Measurement: (Alignment, Alteration)](measured: Measurement) -> Measurement:
     """Convert a measurement of a laid over b into one of b laid over a."""
-    back = np.linalg.inv(np.reshape(alignment.homography, (3, 3)))
+    back = np.linalg.inv(np.reshape(measured.homography, (3, 3)))
     return replace(
-        alignment,
-        overlap_a=alignment.overlap_b,
-        overlap_b=alignment.overlap_a,
-        region_a=alignment.region_b,
-        region_b=alignment.region_a,
+        measured,
+        overlap_a=measured.overlap_b,
+        overlap_b=measured.overlap_a,
+        region_a=measured.region_b,
+        region_b=measured.region_a,
         homography=tuple((back / back[2, 2]).ravel().tolist()),
     )
 
@@ -92,8 +93,14 @@ def _grey(picture: Features) -> Features:
     return replace(picture, colour=cv2.cvtColor(brightness, cv2.COLOR_GRAY2RGB))
 
 
-def _laid(b: Features, onto: Array, size: tuple[int, int], enlarged: float) -> tuple[Array, Array, Array]:
-    """Lay b over a picture of `size`, width and height, that was enlarged by the factor `enlarged`.
+def lay(b: Features, onto: Array, size: tuple[int, int], enlarged: float) -> tuple[Array, Array, Array]:
+    """Lay b over a picture.
+
+    Args:
+        b: Features of the picture to lay.
+        onto: Of shape (3, 3), pixels of b to pixels of the other.
+        size: Width and height of the other.
+        enlarged: The factor by which the other was enlarged.
 
     Returns:
         The colours of b, (h, w, 3); how much of each pixel it covers, (h, w); and for each cell the area of b under one
@@ -193,11 +200,11 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
     """Lay b over a by one map and measure the region that they share."""
     height, width = a.grey.shape
     rows, columns = b.grey.shape
-    laid, inside, area = _laid(b, placement.onto, (width, height), a.enlarged)
+    laid, inside, area = lay(b, placement.onto, (width, height), a.enlarged)
     region = _region(a, laid, inside, limits)
     if region is None:
         return None
-    pixels = _pixels(region.part, inside > 0.99)
+    pixels = pixels_of(region.part, inside > 0.99)
     if not pixels.any():
         return None
     shared, size = region.covered(inside), np.array([width, height])
@@ -208,7 +215,7 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
     mine, theirs = cells(a.colour), cells(laid)
     gain, offset = exposure(mine[region.part], theirs[region.part])
     off = squares(a.colour, laid, gain, offset)
-    kept = region.agreeing if _pixels(region.agreeing, pixels).any() else region.part
+    kept = region.agreeing if pixels_of(region.agreeing, pixels).any() else region.part
     brought = cv2.cvtColor(np.asarray(gain * laid + offset, np.float32), cv2.COLOR_RGB2GRAY)
     alike = similarity(a.grey, np.asarray(cv2.GaussianBlur(brought, (0, 0), SMOOTH)))
     return Alignment(
@@ -216,22 +223,27 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
         aligned_distance=float(np.sqrt(off[pixels].mean())),
         overlap_a=float(shared.mean()),
         overlap_b=min(1.0, float(shared.mean() * area[shared].mean()) * width * height / (rows * columns)),
-        region_a=_box(low / size, high / size),
-        region_b=_box(on_b.min(axis=0) / [columns, rows], on_b.max(axis=0) / [columns, rows]),
+        region_a=box(low / size, high / size),
+        region_b=box(on_b.min(axis=0) / [columns, rows], on_b.max(axis=0) / [columns, rows]),
         mirrored=bool(np.linalg.det(placement.onto) < 0),
         cells=int(region.inner.sum()),
         agreement=float(region.agreeing[region.inner].mean()),
         solid=region.solid,
         geometry=placement.geometry,
-        homography=_fractions(placement.onto, (rows, columns), (height, width)),
+        homography=fractions(placement.onto, (rows, columns), (height, width)),
         tile_l2=float(np.sqrt(max(tiles(off, pixels)))),
-        masked_mse=float(squares(a.colour, laid, *exposure(mine[kept], theirs[kept]))[_pixels(kept, pixels)].mean()),
+        masked_mse=float(squares(a.colour, laid, *exposure(mine[kept], theirs[kept]))[pixels_of(kept, pixels)].mean()),
         structural_similarity=float(alike[pixels].mean()),
     )
 
 
-def _pixels(mask: Mask, inside: Mask) -> Mask:
-    """Return the pixels of a mask of cells that are inside."""
+def pixels_of(mask: Mask, inside: Mask) -> Mask:
+    """Return the pixels of a mask of cells that are inside.
+
+    Args:
+        mask: Of the cells.
+        inside: Of the pixels.
+    """
     height, width = inside.shape
     return inside & (cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0)
 
@@ -243,14 +255,26 @@ def _solid(agreeing: Mask, filled: Mask) -> int:
     return max((int((agreeing & (label == piece)).sum()) for piece in range(1, count)), default=0)
 
 
-def _fractions(onto: Array, source: tuple[int, int], target: tuple[int, int]) -> tuple[float, ...]:
-    """Convert a map between pixel centres into one between fractions of the pictures, with the origin in a corner."""
+def fractions(onto: Array, source: tuple[int, int], target: tuple[int, int]) -> tuple[float, ...]:
+    """Convert a map between pixel centres into one between fractions of the pictures, with the origin in a corner.
+
+    Args:
+        onto: Of shape (3, 3), of the source to the target.
+        source: Height and width of the mapped picture.
+        target: Those of the other.
+    """
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     between = np.diag([1 / target[1], 1 / target[0], 1]) @ half @ onto
     between = between @ np.linalg.inv(half) @ np.diag([source[1], source[0], 1])
     return tuple((between / between[2, 2]).ravel().tolist())
 
 
-def _box(low: Array, high: Array) -> Box:
+def box(low: Array, high: Array) -> Box:
+    """Return the box between two corners, cut off at the edges of the picture.
+
+    Args:
+        low: The top left corner, x and y, in fractions of the picture.
+        high: The bottom right one.
+    """
     (x, y), (right, bottom) = np.clip(low, 0, 1), np.clip(high, 0, 1)
     return Box(float(x), float(y), float(right - x), float(bottom - y))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from transforms.alignment.align import align
+from transforms.alignment.alteration_policy import Alteration, AlterationLimits
+from transforms.alignment.alterations import find_alteration
 from transforms.alignment.keypoints import Features, features
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.pictures import Pixels
@@ -42,19 +44,24 @@ class PixelComparison:
 class Comparer[Name: Hashable]:
     """Aligns pictures that are given by name. One that is sent to another process begins with an empty cache."""
 
-    def __init__(self, load: Callable[[Name], Pixels], limits: PixelLimits) -> None:
+    def __init__(
+        self, load: Callable[[Name], Pixels], limits: PixelLimits, looser: AlterationLimits | None = None
+    ) -> None:
         """Prepare an empty cache.
 
         Args:
             load: Returns the pixels of a name, uint8 of shape (height, width, 3). Its exceptions pass through.
             limits: When pixels agree.
+            looser: When structure confirms an altered copy.
         """
-        self.limits, self._load = limits, load
+        self.limits, self.looser, self._load = limits, looser or AlterationLimits(), load
         self._features: Callable[[Name], Features] = lru_cache(_CACHED)(lambda name: features(load(name), limits))
 
-    def __reduce__(self) -> tuple[type["Comparer[Name]"], tuple[Callable[[Name], Pixels], PixelLimits]]:
+    def __reduce__(
+        self,
+    ) -> tuple[type["Comparer[Name]"], tuple[Callable[[Name], Pixels], PixelLimits, AlterationLimits]]:
         """Leave out the cache."""
-        return Comparer, (self._load, self.limits)
+        return Comparer, (self._load, self.limits, self.looser)
 
     def __call__(self, a: Name, b: Name) -> Alignment | None:
         """Lay picture b over picture a.
@@ -67,6 +74,22 @@ class Comparer[Name: Hashable]:
             None where no map is found.
         """
         return align(self._features(a), self._features(b), self.limits)
+
+    def twice(self, a: Name, b: Name) -> tuple[Alignment | None, Alteration | None]:
+        """Lay picture b over picture a, and where pixels do not confirm it, look for an altered copy.
+
+        Args:
+            a: A name.
+            b: Another.
+
+        Returns:
+            What pixels measure, None where no map is found; and what structure measures, None where it was not needed,
+            or too little agrees.
+        """
+        alignment = self(a, b)
+        if alignment and alignment.confirmed(self.limits):
+            return alignment, None
+        return alignment, find_alteration(self._features(a), self._features(b), self.limits, self.looser)
 
     def same(self, a: Name, b: Name, overlap: float) -> PixelComparison:
         """Return whether two pictures are the same: pixels confirm it, and they share enough of both.

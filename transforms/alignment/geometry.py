@@ -86,7 +86,7 @@ def _fitted(source: Array, target: Array, shape: tuple[int, ...], limits: PixelL
     if tilted is not None and len(tilted.support) >= _GAINED * len(flat.support):
         options.insert(0, tilted)
     for placement in options:
-        if len(placement.support) >= limits.inliers and _plausible(placement.onto, shape, limits):
+        if len(placement.support) >= limits.inliers and plausible(placement.onto, shape, limits):
             yield placement
 
 
@@ -116,7 +116,7 @@ def _homography(source: Array, target: Array, limits: PixelLimits) -> Placement 
     return None if onto is None else Placement("homography", onto, _support(onto, source, target, limits))
 
 
-def _plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool:
+def plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool:
     """Return whether a map neither folds, flattens nor overstretches a picture of `shape`."""
     rows, columns = shape
     corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)

@@ -82,9 +82,22 @@ def matches(a: Features, b: Features, descriptors: Array, limits: PixelLimits) -
     """
     if min(len(a.points), len(b.points)) < 2:
         return b.points[:0], a.points[:0]
-    likeness = a.descriptors @ descriptors.T  # of unit vectors: distance² = 2 - 2 likeness
-    rows, nearest = np.arange(len(likeness)), likeness.argmax(axis=1)
-    first = likeness[rows, nearest]
-    likeness[rows, nearest] = -1
-    clear = 1 - first < limits.ratio**2 * (1 - likeness.max(axis=1))
-    return b.points[nearest[clear]], a.points[clear]
+    of_b, first, second = nearest(a, descriptors)
+    clear = 1 - first < limits.ratio**2 * (1 - second)
+    return b.points[of_b[clear]], a.points[clear]
+
+
+def nearest(a: Features, descriptors: Array) -> tuple[npt.NDArray[np.intp], Array, Array]:
+    """Return, for each feature of a, the nearest of b and the cosines with the nearest and the second-nearest.
+
+    Distances follow from cosines: of unit vectors, distance² = 2 - 2 cosine.
+
+    Args:
+        a: Features of a picture.
+        descriptors: Of b, at least two.
+    """
+    cosine = a.descriptors @ descriptors.T
+    rows, of_b = np.arange(len(cosine)), cosine.argmax(axis=1)
+    first = cosine[rows, of_b]
+    cosine[rows, of_b] = -1
+    return of_b, first, cosine.max(axis=1)

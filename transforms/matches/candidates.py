@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from transforms.alignment.alteration_policy import Alteration, AlterationLimits
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints.distinct_pictures import DistinctPictures, Indices
 from transforms.fingerprints.views import WHOLE, View
@@ -95,6 +96,7 @@ class Comparison:
         copy_score: Cosine of the best view; None where nothing is embedded.
         box: That view's part of the generation.
         alignment: None if no alignment was found, or a picture could not be read.
+        alteration: None where pixels confirm a copy, or no sign of an altered one was found.
         failure: Why a picture could not be read.
     """
 
@@ -102,6 +104,7 @@ class Comparison:
     copy_score: float | None
     box: Box
     alignment: Alignment | None
+    alteration: Alteration | None = None
     failure: str | None = None
 
 
@@ -116,6 +119,7 @@ class PairEvidence:
     same_bytes: bool
     same_pixels: bool
     alignment: Alignment | None
+    alteration: Alteration | None
     box: Box
     failure: str | None = None
 
@@ -230,17 +234,21 @@ def measure(query: Query, equal: EqualPictures, comparison: Comparison, pictures
         same_bytes=index in equal.by_bytes,
         same_pixels=index in equal.by_pixels,
         alignment=alignment,
+        alteration=comparison.alteration,
         box=alignment.region_a if alignment else comparison.box,
         failure=comparison.failure,
     )
 
 
-def verdict(evidence: PairEvidence, limits: PixelLimits, similar: float, pdq: int) -> str | None:
+def verdict(
+    evidence: PairEvidence, limits: PixelLimits, looser: AlterationLimits, similar: float, pdq: int
+) -> str | None:
     """Return the word for the evidence, as `sql/matches/evidence.sql` decides it; None where nothing holds.
 
     Args:
         evidence: About two pictures.
         limits: When two pictures agree by pixels.
+        looser: When structure confirms an altered copy.
         similar: Copy score from which two pictures are similar.
         pdq: Bits up to which they are.
     """
@@ -249,6 +257,8 @@ def verdict(evidence: PairEvidence, limits: PixelLimits, similar: float, pdq: in
         return "exact"
     if alignment is not None and alignment.confirmed(limits):
         return "copy" if alignment.whole(limits) else "partial_copy"
+    if evidence.alteration is not None and evidence.alteration.confirmed(looser):
+        return "altered_copy"
     near = evidence.pdq_distance is not None and evidence.pdq_distance <= pdq
     alike = evidence.copy_score is not None and evidence.copy_score >= similar
     return "similar" if near or alike else None

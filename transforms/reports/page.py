@@ -33,11 +33,15 @@ VERDICTS = {
     "exact": "the same bytes or pixels as a training picture",
     "copy": "a whole training picture, confirmed by aligned pixels",
     "partial_copy": "a region of a training picture, confirmed by aligned pixels",
-    "similar": "close to a training picture, not confirmed by pixels",
+    "altered_copy": "a training picture or a region of it, moved, recoloured, relit or covered; confirmed by structure",
+    "similar": "close to a training picture, not confirmed",
     "no_match_found": "nothing found among the training rows that were searched",
     "not_searched": "the generation could not be read, so nothing was searched for it",
 }
 """The words of a verdict with their meanings, strongest first."""
+
+CONFIRMED = ("exact", "copy", "partial_copy", "altered_copy")
+"""The verdicts that a report counts as confirmed copies."""
 
 FINGERPRINTS = {
     "sha256": "finds equal files",
@@ -73,6 +77,7 @@ def render(template: str, scripts: Sequence[str], data: object = None, *, loads:
         data=None if data is None else Markup(_json(data)),  # noqa: S704 -- without <, > and &
         loads=loads,
         meanings=VERDICTS,
+        confirmed_kinds=CONFIRMED,
         finds=FINGERPRINTS,
         **values,
     )

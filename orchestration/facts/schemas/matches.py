@@ -7,6 +7,22 @@ import pyarrow as pa
 
 from orchestration.facts.schemas.definition import BOX, COMPARED, COMPARISON, DIGEST, VECTOR, TableDefinition
 
+ALTERATION = {
+    "altered_by": pa.list_(pa.string()),
+    "altered_agreement": pa.float64(),
+    "altered_closely": pa.float64(),
+    "in_place": pa.float64(),
+    "in_place_closely": pa.float64(),
+    "exact_share": pa.float64(),
+    "exact_matches": pa.int32(),
+    "displacement": pa.float64(),
+    "roughness": pa.float64(),
+    "kept": pa.float64(),
+    "colour_change": pa.float64(),
+    "light_change": pa.float64(),
+}
+"""The measurements of an altered copy, null where pixels confirmed a copy or nothing was found to measure."""
+
 _SEARCHES = (
     TableDefinition(
         "searched_pictures",
@@ -56,6 +72,8 @@ _SEARCHES = (
             "same_pixels": pa.bool_(),
             "confirmed": pa.bool_(),
             "whole": pa.bool_(),
+            "altered": pa.bool_(),  # null from an older release
+            **ALTERATION,
             "mirrored": pa.bool_(),
             "aligned_distance": pa.float64(),
             "inliers": pa.int32(),
@@ -149,6 +167,7 @@ _CALIBRATION = (
             "background": pa.float64(),
             "p_value": pa.float64(),  # by a fit that did not see the picture
             "confirmed": pa.bool_(),
+            "altered": pa.bool_(),
             "failure": pa.string(),
         },
         written_by="null_scores",
@@ -206,6 +225,19 @@ MEANINGS = {
         "same_bytes": "whether the two files are equal",
         "same_pixels": "whether the two pictures are equal, pixel by pixel",
         "whole": "whether the whole picture agrees, not only a part",
+        "altered": "whether structure confirms an altered copy, where pixels confirm none",
+        "altered_by": "what was changed: displaced, recoloured, relit, covered, redrawn",
+        "altered_agreement": "share of the cells whose structure agrees after a smooth displacement",
+        "altered_closely": "share of the cells that then agree closely",
+        "in_place": "share of the cells whose structure agrees without displacement",
+        "in_place_closely": "share of the cells that agree closely without it",
+        "exact_share": "share of the clearest matched features that lie in place to half a pixel",
+        "exact_matches": "how many these are",
+        "displacement": "root mean square of the displacement, as a share of the long side",
+        "roughness": "root mean square of its derivative: where it jumps, things moved against each other",
+        "kept": "share of the shared part whose colours and structure are in place",
+        "colour_change": "root mean square by which the channels' shares of the brightness differ",
+        "light_change": "how far the ratio of brightness varies smoothly, as its natural logarithm",
         "mirrored": "whether the training picture was laid on mirrored",
         "geometry": "how it lies there: equal, similarity, affine, homography, or placed edge on edge",
         "cells": "cells with structure in the shared part",
@@ -231,6 +263,7 @@ MEANINGS = {
         "nearest_id": "the best match; of an edited copy, its source",
         "background": "mean of its best scores against sampled training pictures",
         "p_value": "by a fit that did not see the picture",
+        "altered": "whether structure confirms an altered copy, where pixels confirm none",
     },
     "null_fits": {
         "measure": "the score that is calibrated",

@@ -25,7 +25,7 @@ select
     pictures.picture,
     pictures.verdict,
     case
-        when pictures.verdict in ('exact', 'copy', 'partial_copy') and counted.picture is not null then 'yes'
+        when pictures.verdict in ('exact', 'copy', 'partial_copy', 'altered_copy') and counted.picture is not null then 'yes'
         when pictures.verdict = 'similar' and counted.picture is not null then 'not confirmed'
         when pictures.verdict = 'not_searched' then 'not searched'
         when pictures.not_compared > 0 then 'not found, and not all could be compared'
@@ -45,6 +45,6 @@ from claim_pictures as pictures
 left join counted using (picture)
 left join copied using (picture)
 order by
-    list_position(['exact', 'copy', 'partial_copy', 'similar', 'no_match_found', 'not_searched'], pictures.verdict),
+    list_position(['exact', 'copy', 'partial_copy', 'altered_copy', 'similar', 'no_match_found', 'not_searched'], pictures.verdict),
     coalesce(counted.rows, 0) desc,
     pictures.picture

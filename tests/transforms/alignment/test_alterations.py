@@ -1,0 +1,148 @@
+"""Copies that were moved a little, recoloured, relit or painted over are confirmed, and what changed is said."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.transforms.alignment.test_alignment import LIMITS, SAME_SCENE, Picture, scene
+from transforms.alignment.align import align
+from transforms.alignment.alteration_policy import Alteration, AlterationLimits
+from transforms.alignment.alterations import find_alteration
+from transforms.alignment.comparer import Comparer
+from transforms.alignment.keypoints import features
+from transforms.pictures import decode
+
+LOOSER = AlterationLimits()
+WALK = SAME_SCENE.parent / "walk"
+
+
+def displaced(picture: Picture) -> Picture:
+    """Every pixel moved smoothly, by up to 1.5% of the long side."""
+    height, width = picture.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    most = 0.015 * width
+    to_x = x + most * np.sin(2 * np.pi * y / height)
+    to_y = y + most * np.sin(2 * np.pi * x / width)
+    return cv2.remap(picture, to_x, to_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+def turned(picture: Picture) -> Picture:
+    """Colours turned by a right angle in Lab."""
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    made = np.dstack([lab[:, :, 0], -lab[:, :, 2], lab[:, :, 1]])
+    return np.clip(255 * cv2.cvtColor(made, cv2.COLOR_LAB2RGB), 0, 255).astype(np.uint8)
+
+
+def relit(picture: Picture) -> Picture:
+    """Dark on the left, bright on the right."""
+    return np.clip(picture * np.linspace(0.35, 1.15, picture.shape[1])[:, None], 0, 255).astype(np.uint8)
+
+
+def hidden(picture: Picture) -> Picture:
+    """Two fifths under blobs that show another picture."""
+    other, rng = scene(77), np.random.default_rng(5)
+    field = cv2.GaussianBlur(rng.normal(0, 1, picture.shape[:2]), (0, 0), 26)
+    return np.where((field > np.quantile(field, 0.6))[:, :, None], other, picture)
+
+
+def blended(picture: Picture) -> Picture:
+    return cv2.addWeighted(picture, 0.65, scene(77), 0.35, 0)
+
+
+def found(a: Picture, b: Picture) -> Alteration | None:
+    return find_alteration(features(a, LIMITS), features(b, LIMITS), LIMITS, LOOSER)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(displaced, "displaced"), (turned, "recoloured"), (relit, "relit"), (hidden, "covered"), (blended, "covered")],
+)
+def test_an_altered_copy_is_confirmed_and_says_what_was_changed(
+    change: Callable[[Picture], Picture], said: str
+) -> None:
+    original = scene(3)
+    alteration = found(change(original), original)
+    assert alteration
+    assert alteration.confirmed(LOOSER), alteration
+    assert said in alteration.changes(LOOSER), alteration
+
+
+def test_a_displaced_part_lies_where_it_was_cut_out_in_either_order_and_mirrored() -> None:
+    original = scene(4)
+    part = displaced(np.ascontiguousarray(original[40:240, 120:420]))
+    for made, mirrored in ((part, False), (np.ascontiguousarray(part[:, ::-1]), True)):
+        for swapped in (False, True):
+            alteration = found(original, made) if swapped else found(made, original)
+            assert alteration
+            assert alteration.confirmed(LOOSER), alteration
+            assert alteration.mirrored is mirrored
+            region = alteration.region_a if swapped else alteration.region_b
+            place = [region.x * 480, region.y * 320, region.width * 480, region.height * 320]
+            assert place == pytest.approx([120, 40, 300, 200], abs=18)
+            corner = np.reshape(alteration.homography, (3, 3)) @ [0.5, 0.5, 1]
+            middle = (corner / corner[2])[:2]
+            assert ((middle > 0) & (middle < 1)).all()
+
+
+def test_different_pictures_are_no_altered_copies() -> None:
+    pictures = [features(scene(seed), LIMITS) for seed in range(5)]
+    for i, a in enumerate(pictures):
+        for b in pictures[i + 1 :]:
+            alteration = find_alteration(a, b, LIMITS, LOOSER)
+            assert alteration is None or not alteration.confirmed(LOOSER)
+
+
+def test_one_watermark_makes_no_copies_of_different_pictures() -> None:
+    def marked(picture: Picture) -> Picture:
+        ink = picture.copy()
+        for y in range(30, 320, 80):
+            cv2.putText(ink, "SAMPLE SAMPLE SAMPLE", (10, y), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2)
+        return cv2.addWeighted(ink, 0.5, picture, 0.5, 0)
+
+    one, another = scene(1), scene(2)
+    alteration = found(marked(one), marked(another))
+    assert alteration is None or not alteration.confirmed(LOOSER), alteration
+    copy = found(marked(one), one)
+    assert copy
+    assert copy.confirmed(LOOSER)
+
+
+def test_a_displacement_that_jumps_is_no_alteration_of_the_picture() -> None:
+    alteration = found(displaced(scene(3)), scene(3))
+    assert alteration
+    assert alteration.in_place < LOOSER.agreement
+    assert not replace(alteration, roughness=0.15).confirmed(LOOSER)
+
+
+def test_structure_is_looked_at_only_where_pixels_refuse() -> None:
+    original = scene(6)
+    named = {"copy": original, "altered": turned(displaced(original)), "tiny": original[:8, :8].copy()}
+    comparer = Comparer({**named, "original": original}.__getitem__, LIMITS)
+    strict, second = comparer.twice("copy", "original")
+    assert strict
+    assert strict.confirmed(LIMITS)
+    assert second is None
+    strict, second = comparer.twice("altered", "original")
+    assert strict is None or not strict.confirmed(LIMITS)
+    assert second
+    assert second.confirmed(LOOSER)
+    assert comparer.twice("tiny", "original") == (None, None)
+
+
+@pytest.mark.skipif(not WALK.exists(), reason="no photographs of one scene at hand")
+def test_photographs_from_a_step_aside_are_no_altered_copies() -> None:
+    """The pairs that come nearest to it, whole and cut to what lies in one plane."""
+
+    def read(name: str) -> Picture:
+        return decode((WALK.parent / name).read_bytes(), 50_000_000)
+
+    front, beside = read("walk/ET/et000.jpg"), read("walk/ET/et003.jpg")
+    for a, b in ((front, beside), (beside, front), (front[120:360, 160:480], beside)):
+        alteration = found(np.ascontiguousarray(a), b)
+        assert alteration
+        assert not alteration.confirmed(LOOSER), alteration
+        strict = align(features(np.ascontiguousarray(a), LIMITS), features(b, LIMITS), LIMITS)
+        assert strict is None or not strict.confirmed(LIMITS)
