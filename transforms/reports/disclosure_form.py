@@ -253,7 +253,9 @@ def _answer_lines(answer: FormAnswer, version: int) -> Iterator[str]:
     elif answer.text:
         yield in_markdown(answer.text)
     if answer.table:
-        yield from ("", *_table(answer.table.columns, answer.table.rows, answer.table.missing))
+        if answer.text:
+            yield ""
+        yield from _table(answer.table.columns, answer.table.rows, answer.table.missing)
         if answer.table.left_out:
             yield f"\n{count(answer.table.left_out, 'further row')}: see {answer.table.all_in}."
     if answer.note:

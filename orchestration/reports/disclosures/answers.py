@@ -5,6 +5,7 @@ form asks what (`disclosures/training_summary.py` and the others).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -224,8 +225,14 @@ class Answers:
             head, *turned = zip(head, *lines, strict=True)
             cells_of = tuple(turned)
         table = AnswerTable(head, cells_of, "to be completed")
-        queries = (f"{_GROUP}/datasets",)
-        return FormAnswer(key, asks, "measured", value, "", table, queries, settings, tuple(still), note)
+        counted_by, answer = (f"{_GROUP}/datasets",), FormAnswer(key, asks, "stated", value, "", table)
+        answer = replace(answer, settings=settings, open=tuple(still), note=note)
+        measured = [title for name, title in columns.items() if name != "dataset" and name in self.datasets[0][0]]
+        if not measured:
+            return answer
+        told = f"Measured: {', '.join(measured)}. The rest is stated by the provider. {note}".rstrip()
+        mixed = len(measured) < len(columns) - ("dataset" in columns)
+        return replace(answer, status="measured", queries=counted_by, note=told if mixed else note)
 
     def listed(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> AnswerTable:
         """Return the first rows of a query as a table.
