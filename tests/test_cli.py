@@ -122,7 +122,7 @@ def test_export_writes_page_and_tables(sample: Landing) -> None:
             assert len(frame) == clusters > 0
     assert "120" in (folder / "duplicate_frequency.html").read_text()
     [(confirmed,)] = sample.query(
-        "select count(*) from provenance.generations where verdict in ('exact', 'copy', 'partial_copy')"
+        "select count(*) from provenance.generations where confirms_copy(verdict)"
     )
     assert len(list((folder / "pages" / "cases").glob("*.html"))) == confirmed > 0
     undescribed = sample.query(

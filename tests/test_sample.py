@@ -91,7 +91,7 @@ def test_the_table_has_the_columns_others_rely_on(sample: Landing, table: str) -
 
 def test_verdicts_are_words_of_the_contract_and_say_what_was_searched(sample: Landing) -> None:
     verdicts = {name for (name,) in sample.query("select distinct verdict from provenance.generations")}
-    assert verdicts <= {"exact", "copy", "partial_copy", "similar", "no_match_found"}
+    assert verdicts <= {"exact", "copy", "partial_copy", "altered_copy", "similar", "no_match_found"}
     assert len(verdicts) > 2
     unsaid = "select count(*) from provenance.generations where coverage is null or searched > searchable"
     assert sample.query(unsaid) == [(0,)]

@@ -33,7 +33,7 @@ def _false() -> Measured:
             select count(*) filter (where not exists (
                 from training where training.picture = planted.picture and training.cluster_id = sources.cluster_id
             )) from planted join provenance.sources using (generation_id)
-            where verdict in ('exact', 'copy', 'partial_copy')"""
+            where verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')"""
         return Measured(one(con, query), {"generations": one(con, "select count(*) from planted")})
 
 
