@@ -17,8 +17,8 @@ from conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ("3.12", "3.13", "3.14")
-_FROM_SOURCE = ("pdqhash", "imagededup")
-"""Packages that have no wheel for some of these: they are compiled at their installation."""
+_FROM_SOURCE = ("pdqhash", "imagededup", "jsonpath-rw")
+"""Packages that have no wheel for some of these: they are built at their installation."""
 _NO_INDEX = ("dns error", "Connect", "timed out", "Failed to fetch")
 
 
