@@ -10,7 +10,10 @@ from conftest import encoded, picture
 
 from orchestration.catalog import opt_outs, shards
 from orchestration.facts import Facts
+from orchestration.fingerprints.due_shards import due_shards
+from orchestration.fingerprints.makers import Makers
 from orchestration.outlook.due import due_work
+from orchestration.runtime.resources import rules_of
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Recall
 from transforms import encoders
@@ -54,6 +57,31 @@ def test_what_is_gone_has_no_pictures_to_be_read(chosen: Settings, tmp_path: Pat
     assert "shards: 1 gone (p/dogs)" in work.lines
     [told] = [line for line in work.lines if line.startswith("fingerprints: ")]
     assert told.startswith("fingerprints: pictures of 1 shard again (p/cats: ")
+
+
+def test_shards_of_an_older_release_are_read_for_rights_and_nothing_is_computed_again(chosen: Settings) -> None:
+    inspected(chosen)
+    facts = Facts(chosen.home / "facts")
+    makers = Makers(rules_of(chosen), chosen.encoders.by_purpose, lambda _: Blurred())
+    notes = [
+        {
+            "shard_id": each.shard.shard_id,
+            "dataset": "p",
+            "shard": each.shard.files.name,
+            "fingerprint": kind,
+            "recipe": made,
+        }
+        for each in due_shards(facts, makers)
+        for kind, made in each.recipes.items()
+        if kind != "rights"
+    ]
+    table = facts["fingerprinted_shards"]
+    table.upsert(pa.Table.from_pylist([dict.fromkeys(table.schema.names) | each for each in notes], table.schema))
+    work = due_work(chosen)
+    assert "fingerprints: what the files of 2 shards say of their use, which computes nothing again" in work.lines
+    assert work.inputs.pictured == []
+    assert not any(line.startswith("joins") for line in work.lines)
+    assert any(line.startswith("publishing: ") for line in work.lines)
 
 
 @pytest.mark.parametrize("fault", ["unmounted", "bad glob"])

@@ -43,8 +43,15 @@ def built(tmp_path: Path) -> Iterator[Built]:
         ) -> duckdb.DuckDBPyConnection:
             rows = metadata or {"url": [f"https://a.org/{at}" for at in range(9)]}
             pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+            # forms as a release noted them that did not know the columns on rights
             shard = {"shard_id": _SHARD, "dataset": "d", "shard": "s", "status": "ok", "rows": 9}
-            put("landing_shards", [shard | {"readable_path": str(tmp_path / "rows.parquet"), "columns": list(rows)}])
+            put(
+                "landing_shards",
+                [
+                    shard
+                    | {"readable_path": str(tmp_path / "rows.parquet"), "columns": list(rows), "forms": ["text url"]}
+                ],
+            )
             alike = [{"status": "ok", "sha256": at.to_bytes(32), "pdq": at.to_bytes(32)} for at in range(9)]
             own = alike if prints is None else prints
             of = [
