@@ -343,7 +343,8 @@ def test_a_representative_is_a_row_that_is_left(stages: Stages) -> None:
 
 
 def test_a_missing_list_stops_the_run_and_the_last_version_stands(stages: Stages) -> None:
-    (stages.landing.folder / "lists" / "web.csv").rename(stages.landing.folder / "lists" / "web.csv.gone")
+    for name in ("web.csv", "claim.csv"):
+        (stages.landing.folder / "lists" / name).rename(stages.landing.folder / "lists" / f"{name}.gone")
     done = stages.landing.raisonne("run", check=False)
     assert done.returncode == 1
     assert "the opt-out list web has no file at " in done.stderr

@@ -50,7 +50,7 @@ def bare(text: str, limit: int) -> str:
 
 def in_markdown(text: str) -> str:
     """Return legible text as Markdown in which none of it is markup."""
-    return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]!\\~#" else c for c in legible(text))
+    return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]()!\\~#" else c for c in legible(text))
 
 
 def _code_point(match: re.Match[str]) -> str:

@@ -26,7 +26,7 @@ command is `.venv/bin/raisonne`, or `raisonne` once the environment is active (`
 | 0 | done; `check`: all may be shown |
 | 1 | failed; the message names the fix |
 | 2 | wrong arguments or settings |
-| 3 | `check`: an image could not be checked; treat it as a block |
+| 3 | `check`: an image could not be checked; treat it as a block; `claims`: the bundle cannot be used |
 | 4 | `run`, `init`, `claims`: done, but files that the warnings or the page name could not be used, or not as a whole |
 | 10 | `check`: at least one image is blocked; `claims`: at least one picture is in the training set |
 | 130 | interrupted |"""

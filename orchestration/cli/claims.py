@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli.guard.check import is_other_file, paths_below
+from orchestration.cli.guard.options import ENCODER, TRUST, trusted_keys
 from orchestration.cli.published import CONFIG, CommandError, ExitCode, load_settings, open_published
 
 if TYPE_CHECKING:
     from orchestration.matches.claims import ClaimFile, ClaimSearcher
     from orchestration.settings import Settings
+    from transforms.guard import Guard
 
 type Written = tuple[list[Path], dict[str, int]]
 
@@ -36,8 +38,17 @@ type Written = tuple[list[Path], dict[str, int]]
     type=click.Path(file_okay=False, path_type=Path),
     help="Ask this guard bundle instead of the warehouse: offline, and without hosts, captions and generations.",
 )
+@ENCODER
+@TRUST
 @CONFIG
-def claims(folder: Path, to: Path | None, bundle: Path | None, config: str | None) -> None:
+def claims(
+    folder: Path,
+    to: Path | None,
+    bundle: Path | None,
+    encoder: str | None,
+    trust: "Sequence[Path]",
+    config: str | None,
+) -> None:
     """Find out which pictures of FOLDER a model was trained on, and write a page, tables and an opt-out list.
 
     Every picture below FOLDER is searched for in the training set by bytes, pixels, perceptual hash and embedding, and
@@ -45,7 +56,8 @@ def claims(folder: Path, to: Path | None, bundle: Path | None, config: str | Non
     under which hosts, captions and licences, with what evidence, which generations copy it, and what was searched.
 
     Exit codes: 0 nothing found; 10 at least one was trained on, or with --bundle is near enough to block; 4 nothing
-    found, but files that the page names could not be searched or compared; 1 failed; 2 wrong arguments.
+    found, but files that the page names could not be searched or compared; 3 the bundle cannot be used; 1 failed;
+    2 wrong arguments.
     """
     from orchestration.runtime.full_disks import explained
 
@@ -53,7 +65,8 @@ def claims(folder: Path, to: Path | None, bundle: Path | None, config: str | Non
     target = to or Path("claims") / (folder.resolve().name or "all")
     try:
         if bundle:
-            written, counts = _asked_bundle(bundle, target, folder, files, config)
+            guard = _guard(bundle, encoder, trust, config)
+            written, counts = _asked_bundle(guard, target, folder, files)
         else:
             written, counts = _asked_warehouse(target, folder, files, config)
     except OSError as error:
@@ -138,18 +151,19 @@ def _searcher(settings: "Settings") -> "tuple[ClaimSearcher, list[str]]":
     return ClaimSearcher(search, encoder, rules_of(settings), load_training, settings), methods
 
 
-def _asked_bundle(
-    bundle: Path, target: Path, folder: Path, files: "Sequence[ClaimFile]", config: str | None
-) -> Written:
-    from orchestration import progress
-    from orchestration.cli.guard.options import trusted_keys
-    from orchestration.reports.claims import bundles
+def _guard(bundle: Path, encoder: str | None, trust: "Sequence[Path]", config: str | None) -> "Guard":
     from transforms.encoders import EncoderMismatch, EncoderUnavailable
     from transforms.guard import BundleError, Guard, KeyUnusable
 
     try:
-        guard = Guard.load(bundle, trusted=trusted_keys((), config))
+        return Guard.load(bundle, encoder, trusted=trusted_keys(trust, config))
     except (BundleError, KeyUnusable, EncoderMismatch, EncoderUnavailable) as error:
         raise CommandError(str(error), ExitCode.UNAVAILABLE) from None
+
+
+def _asked_bundle(guard: "Guard", target: Path, folder: Path, files: "Sequence[ClaimFile]") -> Written:
+    from orchestration import progress
+    from orchestration.reports.claims import bundles
+
     with progress.display():
         return bundles.write(guard, target, folder, files)

@@ -143,6 +143,6 @@ def _case(row: dict[str, Any], guard: Guard) -> ClaimCase:
         facts.append(("Of these withdrawn", f"{row['withdrawn_rows']:,}"))
     if row["copy_score"] is not None:
         facts.append(("Copy score", decimal(row["copy_score"])))
-    small = thumbnail(row["path"], guard.rules.bounds)
+    small = None if row["trained_on"] == "not searched" else thumbnail(row["path"], guard.rules.bounds)
     rows = row["rows"] if row["sample_ids"] else None
     return ClaimCase(row["picture"], row["trained_on"], row["verdict"], small, rows, tuple(facts))

@@ -1,15 +1,22 @@
 """Candidates of every method, which of them are compared by pixels, and where a generation is looked at."""
 
+import re
 from dataclasses import replace
+from itertools import product
+from types import SimpleNamespace
+from typing import cast
 
+import duckdb
 import numpy as np
 import pytest
+from conftest import ROOT
 
+from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints import views
 from transforms.fingerprints.distinct_pictures import DistinctPictures
 from transforms.fingerprints.views import WHOLE
 from transforms.matches import candidates
-from transforms.matches.candidates import Candidate, CandidateThresholds, EqualPictures, Query
+from transforms.matches.candidates import Candidate, CandidateThresholds, EqualPictures, PairEvidence, Query
 from transforms.matches.neighbour_lists import NONE, NeighbourList
 from transforms.regions import Box
 
@@ -98,3 +105,24 @@ def test_flips_are_of_the_whole_of_all_or_of_none() -> None:
     assert [v.name for v in views.VIEWS if v.mirrored] == ["whole mirrored"]
     assert len({v.name for v in views.search_views((0.5, 0.33), "all")}) == 2 * (1 + 9 + 16)
     assert views.search_views((), "none") == (views.View("whole", Box(0, 0, 1, 1)),)
+
+
+def test_a_verdict_in_python_is_that_of_the_published_table() -> None:
+    text = (ROOT / "sql" / "matches" / "evidence.sql").read_text(encoding="utf-8")
+    [rule] = re.findall(r"\n    (case\n.*?end) as verdict,", text, re.DOTALL)
+    found = set()
+    with duckdb.connect() as con:
+        for same, confirmed, whole, score, bits in product(
+            (False, True), (None, False, True), (False, True), (None, 0.4, 0.5), (None, 31, 32)
+        ):
+            laid = SimpleNamespace(confirmed=lambda _, c=confirmed: c, whole=lambda _, w=whole: w)
+            alignment = cast(Alignment, None if confirmed is None else laid)
+            evidence = PairEvidence("g", 0, score, bits, False, same, alignment, WHOLE)
+            word = candidates.verdict(evidence, PixelLimits(), 0.5, 31)
+            select = f"select {rule} from (select {{'similar': 0.5, 'pdq': 31}} as settings, false as same_bytes, "  # noqa: S608
+            select += "$1::boolean as same_pixels, $2::boolean as confirmed, $3::boolean as whole, $4::double as "
+            select += "copy_score, $5::integer as pdq_distance)"
+            [(said,)] = con.execute(select, [same, bool(confirmed), whole, score, bits]).fetchall()
+            assert word == said, (same, confirmed, whole, score, bits)
+            found.add(word)
+    assert found == {"exact", "copy", "partial_copy", "similar", None}
