@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.transforms.alignment.test_alignment import LIMITS, SAME_SCENE, Picture, scene
+from transforms.alignment import alterations
 from transforms.alignment.align import align
 from transforms.alignment.alteration_policy import Alteration, AlterationLimits
 from transforms.alignment.alterations import find_alteration
@@ -146,3 +147,21 @@ def test_photographs_from_a_step_aside_are_no_altered_copies() -> None:
         assert not alteration.confirmed(LOOSER), alteration
         strict = align(features(np.ascontiguousarray(a), LIMITS), features(b, LIMITS), LIMITS)
         assert strict is None or not strict.confirmed(LIMITS)
+
+
+def test_a_map_whose_way_back_folds_is_measured_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a small picture seen from the side: turned round, the map puts a part of the larger behind the eye."""
+    original = scene(8)
+    onto = np.array([[0.3, 0, 40], [0, 0.3, 40], [-0.0016, 0, 1]])
+    back = np.linalg.inv(onto)
+    corners = np.array([[0, 0], [320, 0], [320, 213], [0, 213]], np.float64)
+    assert (corners @ (back / back[2, 2])[2, :2] + 1).min() <= 0 or not alterations.plausible(
+        back / back[2, 2], (213, 320), LIMITS
+    )
+    one = features(original, LIMITS)
+    near = np.ones(20, np.bool_)
+    monkeypatch.setattr(alterations, "_mapped", lambda *_: alterations._Map("homography", onto, near, near))
+    matched = alterations._Matches(one.points[:20], one.points[:20], near)
+    monkeypatch.setattr(alterations, "_matched", lambda *_: matched)
+    alteration = find_alteration(one, one, LIMITS, LOOSER)
+    assert alteration is None or not alteration.confirmed(LOOSER)
