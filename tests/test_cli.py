@@ -121,9 +121,7 @@ def test_export_writes_page_and_tables(sample: Landing) -> None:
             frame = pl.read_csv(path) if path.suffix == ".csv" else pl.read_parquet(path)
             assert len(frame) == clusters > 0
     assert "120" in (folder / "duplicate_frequency.html").read_text()
-    [(confirmed,)] = sample.query(
-        "select count(*) from provenance.generations where confirms_copy(verdict)"
-    )
+    [(confirmed,)] = sample.query("select count(*) from provenance.generations where confirms_copy(verdict)")
     assert len(list((folder / "pages" / "cases").glob("*.html"))) == confirmed > 0
     undescribed = sample.query(
         "select schema_name || '.' || table_name as exported, column_name from duckdb_columns() where comment is null"

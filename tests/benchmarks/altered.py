@@ -38,7 +38,7 @@ _NEVER = 50 if FULL else 8  # photographs never trained on
 _CROPS = 2 if FULL else 1  # cuts of each photograph of a scene
 _HELD_OUT = 1  # half
 _OTHERS = 20  # photographs that fill the rest of a copy
-_MARKED = 12
+_MARKED = 12 if FULL else 7
 _MARKS = ("overlaid", "captioned", "framed")
 
 

@@ -85,9 +85,11 @@ def find_alteration(a: Features, b: Features, limits: PixelLimits, looser: Alter
     spans = [_spanned(points[found.exact], picture) for points, picture in ((matched.target, a), (matched.source, b))]
     clear = int((found.near & matched.clear).sum())
     counts = int(found.near.sum()), int(found.exact.sum()), int(found.exact.sum()) / max(clear, 1), max(spans)
-    if float(np.sqrt(abs(np.linalg.det(found.onto[:2, :2])))) < _COARSE:
-        back = np.linalg.inv(found.onto)
-        alteration = _measure(b, a, replace(found, onto=back / back[2, 2]), counts, limits, looser)
+    back = np.linalg.inv(found.onto)
+    back /= back[2, 2]
+    # The way back of a map may fold the other picture, though the map folds neither.
+    if abs(np.linalg.det(found.onto[:2, :2])) < _COARSE**2 and plausible(back, a.grey.shape, limits):
+        alteration = _measure(b, a, replace(found, onto=back), counts, limits, looser)
         return alteration and turned(alteration)
     return _measure(a, b, found, counts, limits, looser)
 
@@ -123,7 +125,7 @@ def _mapped(matched: _Matches, a: Features, b: Features, limits: PixelLimits, lo
         if onto is None:
             continue
         onto = _refined(onto, matched, geometry, most)
-        if not plausible(onto, b.grey.shape, limits):
+        if not np.isfinite(onto).all() or not plausible(onto, b.grey.shape, limits):
             continue
         off = matched.off(onto)
         near = off <= most
