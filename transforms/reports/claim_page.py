@@ -14,8 +14,8 @@ from transforms.reports import page
 
 Answer = Literal["yes", "not confirmed", "not found", "not found, and not all could be compared", "not searched"]
 MEANINGS = {
-    "yes": "Training rows show it, whole or in part: the same bytes or pixels, or confirmed by aligned pixels or, of an "
-    "altered copy, by structure.",
+    "yes": "Training rows show it, whole or in part: the same bytes or pixels, or confirmed by aligned pixels or, of "
+    "an altered copy, by structure.",
     "not confirmed": "Training rows come near it, and no pixels confirm that they show it.",
     "not found": "Nothing was found among the training rows that were searched.",
     "not found, and not all could be compared": "Nothing was found, but some candidates could not be read to compare.",
