@@ -6,6 +6,7 @@ beside plain libraries (`hash.py`), real encoders (`embed.py`).
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import batched, chain
 
 import numpy as np
@@ -90,6 +91,7 @@ def _peers(scaling: Scaling, files: Sequence[bytes]) -> dict[str, Callable[[], N
     }
 
 
+@cache
 def _measured(scaling: Scaling) -> tuple[dict[str, float], dict[str, float], int]:
     """Return the least seconds of each peer by the clock, and seconds of processors, and the count of pictures."""
     files = photos()
@@ -97,7 +99,7 @@ def _measured(scaling: Scaling) -> tuple[dict[str, float], dict[str, float], int
     peers = _peers(scaling, files)
     for work in peers.values():
         work()
-    least = fastest(peers, rounds=8)
+    least = fastest(peers, rounds=5)
     used = fastest({name: peers[name] for name in ("bare", "two processes")}, rounds=3, clock=processors_s)
     return least, used, len(files)
 
