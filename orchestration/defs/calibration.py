@@ -20,7 +20,7 @@ from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.matches import calibration
 from orchestration.matches import generation_backgrounds as backgrounds
 from orchestration.matches import null_scores as scores
-from orchestration.matches.calibration import CalibrationReader, LeftOut
+from orchestration.matches.calibration import CalibrationReader, LeftOut, held_out_paths
 from orchestration.matches.search import read_search
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
@@ -45,8 +45,7 @@ def null_scores(context: dg.AssetExecutionContext, warehouse: WarehouseResource)
     generations, unless `calibration.without_generations` is set.
     """
     facts, chosen = warehouse.facts, warehouse.settings.calibration
-    limits = warehouse.pixel_limits, warehouse.alteration_limits
-    held_out = calibration.held_out_paths(chosen.held_out)
+    limits, held_out = (warehouse.pixel_limits, warehouse.alteration_limits), held_out_paths(chosen.held_out)
     if warehouse.copy_encoder is None or not scores.is_needed(facts, chosen):
         scores.clear_outdated(facts, embedded=warehouse.copy_encoder is not None)
         return _report(facts, context)

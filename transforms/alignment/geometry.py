@@ -117,7 +117,13 @@ def _homography(source: Array, target: Array, limits: PixelLimits) -> Placement 
 
 
 def plausible(onto: Array, shape: tuple[int, ...], limits: PixelLimits) -> bool:
-    """Return whether a map neither folds, flattens nor overstretches a picture of `shape`."""
+    """Return whether a map neither folds, flattens nor overstretches a picture.
+
+    Args:
+        onto: Of shape (3, 3).
+        shape: Height and width of the picture.
+        limits: The largest change of scale.
+    """
     rows, columns = shape
     corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float64)
     depth = corners @ onto[2, :2] + onto[2, 2]
