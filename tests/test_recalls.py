@@ -300,7 +300,7 @@ def test_a_bundle_answers_a_claim_without_the_warehouse(stages: Stages, tmp_path
 
 def test_a_training_summary_counts_what_lists_withdraw(stages: Stages, tmp_path: Path) -> None:
     with patch.dict(os.environ):
-        arguments = ["export", "training-summary", "--to", str(tmp_path / "summary")]
+        arguments = ["export", "training-summary", "--version", "3", "--to", str(tmp_path / "summary")]
         done = CliRunner().invoke(main, [*arguments, "--config", str(stages.landing.config)])
     assert done.exit_code == 0, done.output
     assert {Path(line).name for line in done.stdout.splitlines()} >= {

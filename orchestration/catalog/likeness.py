@@ -38,13 +38,13 @@ class Asked:
     """What is looked for, each by the number of its entry.
 
     Attributes:
-        digests: Entries by the SHA-256 of bytes or of pixels, in hexadecimal.
+        digests: Entries by the SHA-256 of bytes or of pixels.
         hashes: PDQ hashes, uint8 of shape (32,).
         entries: The entry of each hash.
         radii: Bits in which a row's hash may differ from each.
     """
 
-    digests: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    digests: dict[bytes, list[int]] = field(default_factory=lambda: defaultdict(list))
     hashes: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     entries: list[int] = field(default_factory=list)
     radii: list[int] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Asked:
                 f"{path} is no usable picture: {print_.failure}; replace it, or take it out of the folder"
             )
         for digest in {print_.sha256, print_.pixel_sha256}:
-            self.digests[str(digest)].append(entry)
+            self.digests[bytes.fromhex(str(digest))].append(entry)
         if print_.status == OK and print_.dihedral is not None:
             self._add(entry, print_.dihedral, radius)
         else:
@@ -137,7 +137,10 @@ def hits(facts: Facts, asked: Asked, quality: int, memory: int) -> Iterator[pa.T
         quality: From which a PDQ hash means something.
         memory: Bytes that may be held; it changes no result.
     """
-    wanted, hashes = pa.array(list(asked.digests), pa.string()), np.array(asked.hashes, np.uint8).reshape(-1, 32)
+    wanted, hashes = (
+        pa.array(list(asked.digests), pa.binary(digest_arrays.BYTES)),
+        np.array(asked.hashes, np.uint8).reshape(-1, 32),
+    )
     at_once, held, rows = max(_LEAST, memory // _JOINED), list[pa.RecordBatch](), 0
     scanned = facts["image_fingerprints"].scan(_COLUMNS, f"status <> '{FAILED}'")
     for batch in track(scanned, "comparing with listed pictures", None, len):
@@ -171,7 +174,7 @@ def _near(held: Sequence[pa.RecordBatch], hashes: npt.NDArray[np.uint8], asked: 
     if not len(rows):
         return
     ids = rows["sample_id"].to_numpy()
-    known = digest_arrays.of_hex(pa.chunked_array(rows["pdq"]).combine_chunks())
+    known = digest_arrays.rows(pa.chunked_array(rows["pdq"]).combine_chunks())
     entries, radii = np.array(asked.entries, np.int64), np.array(asked.radii, np.int64)
     for pairs in join.cross_join(hashes, known, int(radii.max())):
         within = pairs.distance <= radii[pairs.left]

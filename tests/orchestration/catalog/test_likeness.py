@@ -16,7 +16,7 @@ from orchestration.facts.schemas.tables import SCHEMAS
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Recall
 from transforms.catalog.opt_outs import OptOutListError
-from transforms.fingerprints.fingerprint import Rules, fingerprint
+from transforms.fingerprints.fingerprint import DIGESTS, Rules, fingerprint
 
 _SHARD = 3
 _FIRST = _SHARD << 26
@@ -49,11 +49,12 @@ def recalled(tmp_path: Path) -> Recalled:
     shard = dict.fromkeys(SCHEMAS["landing_shards"].names) | {"shard_id": _SHARD, "dataset": "d", "shard": "s"}
     landed = [shard | {"status": "ok", "rows": 6, "readable_path": str(metadata)}]
     facts["landing_shards"].upsert(pa.Table.from_pylist(landed, SCHEMAS["landing_shards"]))
-    rows = [
-        dict.fromkeys(SCHEMAS["image_fingerprints"].names)
-        | {"sample_id": _FIRST + at, "shard_id": _SHARD, **fingerprint(data, _RULES)[0].row()}
-        for at, data in enumerate(_SHOWN)
-    ]
+    rows = []
+    for at, data in enumerate(_SHOWN):
+        print_ = fingerprint(data, _RULES)[0].row()
+        digests = {name: bytes.fromhex(str(print_[name])) for name in DIGESTS}
+        where = {"sample_id": _FIRST + at, "shard_id": _SHARD}
+        rows.append(dict.fromkeys(SCHEMAS["image_fingerprints"].names) | where | print_ | digests)
     facts["image_fingerprints"].upsert(pa.Table.from_pylist(rows, SCHEMAS["image_fingerprints"]))
 
     def look_up(*recalls: Recall) -> tuple[dict[int, tuple], list[tuple]]:
