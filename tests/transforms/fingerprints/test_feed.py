@@ -14,6 +14,7 @@ from conftest import add, encoded, picture
 from PIL import Image
 
 from tests.mutated import huge
+from tests.rights_files import packet
 from tests.transforms.fingerprints.test_fuzz import damaged
 from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints import feed
@@ -61,7 +62,7 @@ def told(fed: FedPicture) -> tuple[object, ...]:
     """Return all of a picture, in values that can be compared."""
     turns = None if fed.print_.dihedral is None else fed.print_.dihedral.tolist()
     inputs = {kind: [(each.shape, each.tobytes()) for each in views] for kind, views in fed.inputs.items()}
-    return fed.print_.row(), fed.print_.unsearched, turns, inputs
+    return fed.print_.row(), fed.print_.unsearched, fed.print_.rights, turns, inputs
 
 
 def files() -> list[bytes]:
@@ -77,6 +78,7 @@ def files() -> list[bytes]:
         encoded(Image.new("RGB", (30, 50), "red"), "PNG"),
         encoded(picture(7, 24, 24), "WEBP"),
         encoded(picture(8, 5, 3), "PNG"),
+        encoded(picture(9, 80, 60), xmp=packet("<photoshop:Credit>A. Maker</photoshop:Credit>")),
     ]
 
 
@@ -88,7 +90,8 @@ def test_processes_make_what_is_made_here(views: int, pool: DecoderPool) -> None
     there = Feed(RULES, encoders, parts, dihedral=views > 1, expected=feed.WORTH)
     made = there(files())
     assert [told(each) for each in made] == [told(each) for each in here(files())]
-    assert [each.print_.status == FAILED for each in made] == [False, False, True, False, False, True, *[False] * 3]
+    assert [each.print_.status == FAILED for each in made] == [False, False, True, False, False, True, *[False] * 4]
+    assert [each.print_.rights.credit for each in made if each.print_.rights] == ["A. Maker"]
     assert here.files == 1 and there.files == (1 if views > 1 else 8)
 
 
