@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from transforms.alignment.alteration_policy import Alteration, AlterationLimits
 from transforms.alignment.policy import Alignment, PixelLimits
 from transforms.fingerprints import views
 from transforms.fingerprints.distinct_pictures import DistinctPictures
@@ -112,17 +113,18 @@ def test_a_verdict_in_python_is_that_of_the_published_table() -> None:
     [rule] = re.findall(r"\n    (case\n.*?end) as verdict,", text, re.DOTALL)
     found = set()
     with duckdb.connect() as con:
-        for same, confirmed, whole, score, bits in product(
-            (False, True), (None, False, True), (False, True), (None, 0.4, 0.5), (None, 31, 32)
+        for same, confirmed, whole, altered, score, bits in product(
+            (False, True), (None, False, True), (False, True), (None, False, True), (None, 0.4, 0.5), (None, 31, 32)
         ):
+            looser = None if altered is None else SimpleNamespace(confirmed=lambda _, a=altered: a)
             laid = SimpleNamespace(confirmed=lambda _, c=confirmed: c, whole=lambda _, w=whole: w)
             alignment = cast(Alignment, None if confirmed is None else laid)
-            evidence = PairEvidence("g", 0, score, bits, False, same, alignment, WHOLE)
-            word = candidates.verdict(evidence, PixelLimits(), 0.5, 31)
+            evidence = PairEvidence("g", 0, score, bits, False, same, alignment, cast(Alteration, looser), WHOLE)
+            word = candidates.verdict(evidence, PixelLimits(), AlterationLimits(), 0.5, 31)
             select = f"select {rule} from (select {{'similar': 0.5, 'pdq': 31}} as settings, false as same_bytes, "  # noqa: S608
             select += "$1::boolean as same_pixels, $2::boolean as confirmed, $3::boolean as whole, $4::double as "
-            select += "copy_score, $5::integer as pdq_distance)"
-            [(said,)] = con.execute(select, [same, bool(confirmed), whole, score, bits]).fetchall()
-            assert word == said, (same, confirmed, whole, score, bits)
+            select += "copy_score, $5::integer as pdq_distance, $6::boolean as altered)"
+            [(said,)] = con.execute(select, [same, bool(confirmed), whole, score, bits, bool(altered)]).fetchall()
+            assert word == said, (same, confirmed, whole, altered, score, bits)
             found.add(word)
-    assert found == {"exact", "copy", "partial_copy", "similar", None}
+    assert found == {"exact", "copy", "partial_copy", "altered_copy", "similar", None}
