@@ -142,10 +142,8 @@ def _provide_fact(con: duckdb.DuckDBPyConnection, table: str, inputs: Inputs) ->
     chosen = None if inputs.shards is None or not shard else inputs.shards
     where = is_in("shard_id", chosen) if chosen is not None and "shard_id" in columns else None
     con.execute("set preserve_insertion_order = false")  # no model depends on it, and it takes three times as long
-    try:
-        _temporary(con, name, inputs.facts[table].reader(inputs.fact_versions[table], columns, where))
-    finally:
-        con.execute("reset preserve_insertion_order")
+    _temporary(con, name, inputs.facts[table].reader(inputs.fact_versions[table], columns, where))
+    con.execute("reset preserve_insertion_order")  # not after an error, which a second one would hide
     if chosen is not None:
         con.execute(f'delete from temp."{name}" where {shard} not in (select unnest(?::bigint[]))', [list(chosen)])  # noqa: S608
 
