@@ -1,6 +1,7 @@
 """Jobs and sensors: what runs, and what starts it.
 
-What belongs here: the assets of each job, and detecting new landing files. What does not: the assets (`defs/`).
+What belongs here: the assets of each job, and detecting shards, generations and opt-out lists that are new or changed.
+What does not: the assets (`defs/`).
 """
 
 import hashlib

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from dagster import DagsterEvent
 
+    from transforms.pictures.confined.pool import DecoderPool
+
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 900
 """How long to wait for what must happen: only a defect makes a test wait so long, never a busy machine."""
@@ -337,6 +339,19 @@ def command(
     if check:
         assert done.returncode == 0, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator["DecoderPool"]:
+    """Give a test processes of its own that decode pictures."""
+    from transforms.pictures.confined import requests
+    from transforms.pictures.confined.pool import DecoderPool
+
+    own = DecoderPool()
+    monkeypatch.setattr(requests, "POOL", own)
+    yield own
+    own.close()
+    assert not own.all, "a process is left"
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""Finding the training rows that opt-out lists withdraw.
+"""Finding the training rows that are withdrawn: by opt-out lists, and by what files or servers say, if honoured.
 
-What belongs here: finding the lists of the settings, and matching their entries with rows. What does not: reading the
-files (`transforms/catalog/opt_outs.py`), the queries (`sql/queries/catalog/`), which counts leave withdrawn rows out
-(`sql/`).
+What belongs here: finding the lists of the settings, and matching their entries, and honoured statements, with rows.
+What does not: reading the files (`transforms/catalog/opt_outs.py`), comparing pictures and hashes
+(`catalog/likeness.py`), the queries (`sql/queries/catalog/`), which counts leave withdrawn rows out (`sql/`).
 """
 
 import glob

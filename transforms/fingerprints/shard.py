@@ -1,8 +1,8 @@
-"""Fingerprinting one image shard: match the pictures of a dump with training rows, hash and embed them.
+"""Fingerprinting one image shard: match its pictures with training rows, hash and embed them, read their rights.
 
 What belongs here: computing fact rows from a dump, and the account of it. What does not: finding due shards
-(`orchestration/fingerprints/due_shards.py`), layouts of dumps (`dumps/dump.py`), hashing a picture
-(`fingerprints/fingerprint.py`).
+(`orchestration/fingerprints/due_shards.py`), layouts of dumps (`dumps/dump.py`), hashing and preparing pictures
+(`fingerprints/fingerprint.py`, `fingerprints/feed.py`), what a file says (`pictures/rights/`).
 """
 
 import time

@@ -3,7 +3,6 @@
 import os
 import signal
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, fingerprint_shard
 from transforms.fingerprints.views import search_views
 from transforms.pictures import Pixels
-from transforms.pictures.confined import requests
 from transforms.pictures.confined.pool import DecoderPool
 from transforms.pictures.scaling import Scaling
 
@@ -47,15 +45,6 @@ class Mean:
     def embed(self, prepared: list[Prepared]) -> Vectors:
         means = np.stack(prepared).mean(axis=(1, 2), dtype=np.float64).astype(np.float32) + 1
         return means / np.linalg.norm(means, axis=1, keepdims=True)
-
-
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecoderPool]:
-    own = DecoderPool()
-    monkeypatch.setattr(requests, "POOL", own)
-    yield own
-    own.close()
-    assert not own.all, "a process is left"
 
 
 def told(fed: FedPicture) -> tuple[object, ...]:

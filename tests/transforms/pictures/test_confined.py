@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,23 +23,13 @@ from orchestration.settings.limits import Limits
 from transforms.fingerprints.fingerprint import FAILED, Rules, fingerprint
 from transforms.pictures import Bounds, DecodeError, OutOfPatience, decode, look, renderings
 from transforms.pictures.bounds import BeyondLimitsError
-from transforms.pictures.confined import interpreter, requests
+from transforms.pictures.confined import interpreter
 from transforms.pictures.confined.pool import DecoderPool
 
 BOUNDS = Bounds()
 RULES = Rules(BOUNDS.pixels, 100_000_000, 50)
 HANGING = 600  # seconds; only a guard against a test that never ends
 SIZED = b"rest of the file"
-
-
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecoderPool]:
-    """Give a test processes of its own."""
-    own = DecoderPool()
-    monkeypatch.setattr(requests, "POOL", own)
-    yield own
-    own.close()
-    assert not own.all, "a process is left"
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
