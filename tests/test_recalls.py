@@ -124,7 +124,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
     (portfolio / "below").mkdir(parents=True)
     picture(0).resize((180, 135)).save(portfolio / "below" / "=edited.jpg", quality=80)
     (portfolio / "same.jpg").write_bytes(shown[3])
-    picture(99).save(portfolio / "other.png")
+    picture(99).save(portfolio / os.fsdecode(b"caf\xe9.png"))  # a name as an older system wrote it
     (portfolio / "broken.jpg").write_bytes(shown[4][:60])
     (portfolio / "read me.txt").write_text("not a picture")
     shutil.copy(made.claim() / "opt_outs.csv", lists / "claim.csv")
@@ -254,7 +254,7 @@ def test_a_claim_says_which_pictures_were_trained_on_and_in_which_rows(stages: S
     assert answers == {
         "below/=edited.jpg": ("yes", "copy", 3),
         "same.jpg": ("yes", "exact", 1),
-        "other.png": ("not found", "no_match_found", 0),
+        r"caf\udce9.png": ("not found", "no_match_found", 0),
         "broken.jpg": ("not searched", "not_searched", 0),
     }
     edited = rows["below/=edited.jpg"]
@@ -292,7 +292,7 @@ def test_a_bundle_answers_a_claim_without_the_warehouse(stages: Stages, tmp_path
     assert answers == {
         "below/=edited.jpg": ("not confirmed", "similar"),
         "same.jpg": ("yes", "exact"),
-        "other.png": ("not found", "no_match_found"),
+        r"caf\udce9.png": ("not found", "no_match_found"),
         "broken.jpg": ("not searched", "not_searched"),
     }
     assert "may be a copy, whole or in part" in (folder / "claims.html").read_text(encoding="utf-8")

@@ -26,6 +26,7 @@ from transforms.hashing import digest_arrays
 from transforms.hashing.hashes import from_hex
 from transforms.joins.hamming import join
 from transforms.pictures import PICTURE_ENDINGS
+from transforms.storage.stores import plain
 
 HIT = pa.schema({"entry": pa.int64(), "sample_id": pa.uint64(), "method": pa.string(), "distance": pa.int32()})
 _COLUMNS = ("sample_id", "sha256", "pixel_sha256", "pdq", "pdq_quality")
@@ -125,7 +126,7 @@ def name_of(path: Path, place: str) -> str:
         place: The folder, or the glob that names it.
     """
     folder = Path(place)
-    return path.relative_to(folder).as_posix() if folder.is_dir() else path.name
+    return plain(path.relative_to(folder).as_posix() if folder.is_dir() else path.name)
 
 
 def hits(facts: Facts, asked: Asked, quality: int, memory: int) -> Iterator[pa.Table]:

@@ -89,6 +89,7 @@ def _exit_code(counts: dict[str, int], *, near: bool) -> ExitCode:
 def _files(folder: Path) -> "list[ClaimFile]":
     from orchestration.matches.claims import ClaimFile
     from transforms.readable import count
+    from transforms.storage.stores import plain
 
     if not folder.is_dir():
         raise CommandError(f"{folder} is no folder; name the folder of the pictures", ExitCode.USAGE)
@@ -101,7 +102,7 @@ def _files(folder: Path) -> "list[ClaimFile]":
         click.echo(f"{folder}: {told}", err=True)
     if not found:
         raise CommandError(f"{folder} holds no picture; name the folder of the pictures", ExitCode.USAGE)
-    return [ClaimFile(path.relative_to(folder).as_posix(), path) for path in found]
+    return [ClaimFile(plain(path.relative_to(folder).as_posix()), path) for path in found]
 
 
 def _asked_warehouse(target: Path, folder: Path, files: "Sequence[ClaimFile]", config: str | None) -> Written:

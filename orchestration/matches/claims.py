@@ -51,7 +51,7 @@ class ClaimFile:
     """A rightsholder's file.
 
     Attributes:
-        name: Its path below the folder.
+        name: Its path below the folder, as text that any table can hold.
         path: Its path.
     """
 
@@ -59,7 +59,9 @@ class ClaimFile:
     path: Path
 
     def read(self, most: int) -> bytes:
-        """Return its bytes. Raises OSError, also for one of more than `most`."""
+        """Return its bytes. Raises OSError, also for one of more than `most`, and for a pipe or a device."""
+        if self.path.exists() and not self.path.is_file():  # it might never end, or never begin
+            raise OSError("it is no regular file")
         with self.path.open("rb") as file:
             data = file.read(most + 1)
         if len(data) > most:

@@ -22,6 +22,7 @@ from transforms.guard.verdict import ALLOW, BLOCK, EXACT
 from transforms.readable import count, decimal
 from transforms.reports import claim_page
 from transforms.reports.claim_page import Answer, ClaimCase, ClaimPage
+from transforms.storage.stores import plain
 
 _MEMORY = "1GB"
 _COLUMNS = pa.schema(
@@ -121,7 +122,7 @@ def _page(guard: Guard, source: Path, rows: Sequence[dict[str, Any]], counts: di
     if guard.bundle.encoder is not None:
         methods[-1] += f", or from a copy score of {policy.copy_score:g}"
     return ClaimPage(
-        title=source.resolve().name or str(source),
+        title=plain(source.resolve().name or str(source)),
         of=f"Guard bundle {searched.bundle}",
         published_at="",
         searched=searched.rows if searched.coverage == 1 else round(searched.coverage * searched.searchable),

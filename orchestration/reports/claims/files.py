@@ -25,6 +25,7 @@ from transforms.pictures import Bounds
 from transforms.readable import decimal, percent
 from transforms.reports import claim_page, thumbnails
 from transforms.reports.claim_page import ClaimCase, ClaimedRow, ClaimPage
+from transforms.storage.stores import on_disk, plain
 
 PAGE, CLAIMS, ROWS, OPT_OUTS = "claims.html", "claims.csv", "rows.csv", "opt_outs.csv"
 FILES = {
@@ -85,7 +86,7 @@ def _page(con: duckdb.DuckDBPyConnection, settings: Settings, source: Path, meth
     counts = {row["trained_on"]: row["pictures"] for row in tables.rows(con, query("claims/counts"))}
     shown = list(tables.rows(con, query("claims/shown"), SHOWN))
     return ClaimPage(
-        title=source.resolve().name or str(source),
+        title=plain(source.resolve().name or str(source)),
         of=f"Version {version.number}",
         published_at=version.published_at,
         searched=searched["searched"],
@@ -104,7 +105,7 @@ def _case(con: duckdb.DuckDBPyConnection, row: Mapping[str, Any], source: Path, 
         name=row["picture"],
         trained_on=row["trained_on"],
         verdict=row["verdict"],
-        thumbnail=None if row["failure"] else thumbnail(source / row["picture"], bounds),
+        thumbnail=None if row["failure"] else thumbnail(on_disk(str(source / row["picture"])), bounds),
         rows=row["rows"],
         facts=tuple(_facts(row)),
         listed=tuple(ClaimedRow(**each) for each in listed),
