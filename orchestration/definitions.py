@@ -12,6 +12,7 @@ logging.getLogger("dagster._core.execution.plan.active").addFilter(lambda record
 
 from orchestration import automation  # noqa: E402
 from orchestration import defs as stages  # noqa: E402
+from orchestration.open_lineage import hooks  # noqa: E402
 from orchestration.runtime import asset_metadata  # noqa: E402
 from orchestration.runtime.resources import WarehouseResource  # noqa: E402
 
@@ -26,7 +27,7 @@ _CONSOLE = dg.LoggerDefinition(
 )
 _ASSETS: Any = dg.load_assets_from_package_module(stages, include_specs=True)
 defs = dg.Definitions(
-    assets=dg.map_asset_specs(asset_metadata.describe, _ASSETS),
+    assets=hooks.attached(dg.map_asset_specs(asset_metadata.describe, _ASSETS)),
     jobs=automation.JOBS,
     sensors=automation.SENSORS,
     schedules=automation.SCHEDULES,

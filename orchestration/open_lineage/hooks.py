@@ -1,0 +1,205 @@
+"""Sending OpenLineage's events when a step of a run ends.
+
+What belongs here: whether anybody asked for them, what Dagster recorded of a step, and sending. What does not: the
+events themselves (`open_lineage/events.py`).
+
+An event that cannot be sent stops nothing: the run goes on, and warns of it. A process that is killed sends no end of
+the step it was in; the next run sends its own.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from orchestration import settings as toml
+from orchestration.facts.schemas.tables import SCHEMAS
+from orchestration.settings import Settings
+from orchestration.warehouse import publishing
+
+if TYPE_CHECKING:
+    from orchestration.open_lineage.events import Landing, Made, Name, Promise
+
+_CONFIGURATION = ("openlineage.yml", "~/.openlineage/openlineage.yml")
+_OFF = {"OPENLINEAGE_DISABLED", "OPENLINEAGE_NAMESPACE", "OPENLINEAGE_CLIENT_LOGGING"}
+"""Variables of OpenLineage's client that name no receiver."""
+_NAMESPACE = "raisonne"
+_LICENCES = 20
+_FOR = "`pip install 'raisonne[lineage]'`"
+_MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
+_HELD = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+_BEGAN = dg.DagsterEventType.STEP_START
+
+
+def wanted() -> bool:
+    """Return whether a receiver of events is named, in the way of OpenLineage's own client."""
+    if os.environ.get("OPENLINEAGE_DISABLED", "").lower() == "true":
+        return False
+    named = any(name.startswith("OPENLINEAGE") and name not in _OFF for name in os.environ)
+    return named or any(Path(place).expanduser().is_file() for place in _CONFIGURATION)
+
+
+def attached(assets: Iterable[Any]) -> list[Any]:
+    """Return assets whose steps send events when they end; as they are if nobody asked for any.
+
+    Args:
+        assets: Definitions of assets, and specs of those that nothing here makes.
+
+    Raises:
+        ImportError: If a receiver is named and the client is not installed.
+    """
+    if not wanted():
+        return list(assets)
+    if find_spec("openlineage") is None or find_spec("openlineage.client") is None:
+        raise ImportError(f"OPENLINEAGE_… or openlineage.yml asks for events of runs: {_FOR}, or remove it")
+    return [
+        each.with_hooks({_hook(each, failed=False), _hook(each, failed=True)})
+        if isinstance(each, dg.AssetsDefinition) and each.is_executable
+        else each
+        for each in assets
+    ]
+
+
+def _hook(assets: dg.AssetsDefinition, *, failed: bool) -> dg.HookDefinition:
+    def tell(context: dg.HookContext) -> None:
+        try:
+            _send(context, assets)
+        except Exception as error:
+            context.log.warning(f"the lineage of {context.step_key} was not sent to OpenLineage: {error}")
+
+    decorate = dg.failure_hook if failed else dg.success_hook
+    return decorate(name=f"tell_open_lineage_{'failure' if failed else 'success'}")(tell)
+
+
+@dataclass
+class _Recorded:
+    """What Dagster recorded of a step."""
+
+    began: float
+    ended: float
+    made: dict[dg.AssetKey, dg.AssetMaterialization] = field(default_factory=dict)
+    held: defaultdict[dg.AssetKey, list[Any]] = field(default_factory=lambda: defaultdict(list))
+
+
+def _send(context: dg.HookContext, assets: dg.AssetsDefinition) -> None:
+    from openlineage.client import OpenLineageClient
+
+    from orchestration.open_lineage import events
+
+    recorded = _recorded(context)
+    namespace = os.environ.get("OPENLINEAGE_NAMESPACE") or _NAMESPACE
+    run = events.Run(context.run_id, context.job_name, namespace, recorded.began, recorded.ended)
+    error = context.op_exception
+    made = list(_made(assets, recorded, namespace, toml.load()))
+    if error is not None:
+        made.append(events.Made(context.op.name, events.Name(namespace, context.op.name), error=str(error)))
+    client = OpenLineageClient()
+    try:
+        for event in events.of_step(run, made):
+            client.emit(event)
+    finally:
+        client.close()
+
+
+def _recorded(context: dg.HookContext) -> _Recorded:
+    logs = context.instance.all_logs(context.run_id, {_MADE, _HELD, _BEGAN})
+    own = [each for each in logs if each.step_key == context.step_key]
+    began = [each.timestamp for each in own if each.get_dagster_event().event_type is _BEGAN]
+    times = [each.timestamp for each in own]
+    recorded = _Recorded(max(began, default=max(times, default=0.0)), max(times, default=0.0))
+    for each in own:
+        event = each.get_dagster_event()
+        if event.event_type is _MADE and each.timestamp >= recorded.began:  # not of an attempt before
+            recorded.made[event.step_materialization_data.materialization.asset_key] = (
+                event.step_materialization_data.materialization
+            )
+        elif event.event_type is _HELD and each.timestamp >= recorded.began:
+            recorded.held[event.asset_check_evaluation_data.asset_key].append(event.asset_check_evaluation_data)
+    return recorded
+
+
+def _made(assets: dg.AssetsDefinition, recorded: _Recorded, namespace: str, settings: Settings) -> Iterator["Made"]:
+    from orchestration.open_lineage.events import Made
+
+    specs = {spec.key: spec for spec in assets.specs}
+    for key in sorted(recorded.made.keys() | recorded.held.keys(), key=str):
+        told: Mapping[str, Any] = recorded.made[key].metadata if key in recorded.made else {}
+        schema, lineage = _value(told, "dagster/column_schema"), _value(told, "dagster/column_lineage")
+        landed = _landing(key, settings)
+        parents = [_name(each.asset_key, namespace, settings) for each in specs[key].deps]
+        sql = str(_value(specs[key].metadata, "sql") or "")
+        yield Made(
+            key.to_user_string().replace("/", "."),
+            _name(key, namespace, settings),
+            [*landed, *parents],
+            str(_value(told, "version") or (recorded.made[key].tags or {}).get("dagster/data_version", ""))
+            if key in recorded.made
+            else "",
+            _value(told, "dagster/row_count"),
+            [(each.name, each.type, each.description) for each in schema.columns] if schema else [],
+            {
+                column: [(_name(each.asset_key, namespace, settings), each.column_name) for each in origins]
+                for column, origins in (lineage.deps_by_column if lineage else {}).items()
+            },
+            sql.removeprefix("```sql\n").removesuffix("\n```"),
+            _licences(settings) if key.path == ["catalog", "samples"] and key in recorded.made else {},
+            [_promise(each) for each in recorded.held[key]],
+            None if key in recorded.made else "the version was not published",
+        )
+
+
+def _value(told: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 -- what Dagster keeps under a name
+    found = told.get(name)
+    return getattr(found, "value", found)
+
+
+def _promise(held: Any) -> "Promise":  # noqa: ANN401 -- Dagster's evaluation of a check, whose class is private
+    from orchestration.open_lineage.events import Promise
+
+    return Promise(held.check_name, held.description or "", held.passed, held.severity == dg.AssetCheckSeverity.ERROR)
+
+
+def _name(key: dg.AssetKey, namespace: str, settings: Settings) -> "Name":
+    from orchestration.open_lineage import events
+
+    if len(key.path) > 1:
+        return events.table(settings.home, ".".join(key.path))
+    name = key.path[0]
+    if name in SCHEMAS:
+        return events.files(str(settings.home / "facts" / f"{name}.lance"))
+    return events.Name(namespace, name)
+
+
+def _landing(key: dg.AssetKey, settings: Settings) -> list["Landing"]:
+    """Return the landed files that an asset reads."""
+    from orchestration.open_lineage.events import Landing, files
+
+    read: dict[str, Iterator[Landing]] = {
+        "landing_shards": (
+            Landing(files(place), each) for each in settings.datasets for place in (each.metadata, each.dump) if place
+        ),
+        "image_fingerprints": (Landing(files(each.dump), each) for each in settings.datasets if each.dump),
+        "generation_fingerprints": (Landing(files(each.path)) for each in settings.generations),
+        "recalled_rows": (
+            Landing(files(place)) for each in settings.recalls for place in (each.path, each.pictures) if place
+        ),
+    }
+    return list(read.get("/".join(key.path), ()))
+
+
+def _licences(settings: Settings) -> dict[str, int]:
+    """Return the commonest licences of training rows, as the published version states them."""
+    version = publishing.current(settings.home)
+    if version is None:
+        return {}
+    with publishing.open_version(version) as con:
+        rows = con.execute(
+            "select coalesce(license, 'unknown'), count(*) from catalog.samples group by all order by all desc limit ?",
+            [_LICENCES],
+        )
+        return dict(rows.fetchall())
