@@ -26,7 +26,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageFilter
 
-from tests import processes
+from tests import processes, threads
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -84,7 +84,9 @@ _LONG = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile kernels for all workers, while these import and collect."""
+    """Compile kernels for all workers, while these import and collect; let short tests take one thread each."""
+    if config.option.markexpr:
+        threads.take_one()
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         from tests import kernels
 

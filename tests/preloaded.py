@@ -5,4 +5,7 @@ DuckDB takes a process whose main module has no file for an interactive one, and
 
 import sys
 
+from tests import threads
+
 sys.modules["__main__"].__file__ = __file__
+threads.follow()

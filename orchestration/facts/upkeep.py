@@ -5,6 +5,7 @@ What belongs here: work on Lance datasets that changes no row. What does not: wr
 
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import lance
@@ -66,6 +67,7 @@ def ensure(uri: str, schema: pa.Schema) -> lance.LanceDataset:
     return lance.dataset(uri)  # another process was quicker
 
 
+@lru_cache(128)  # nobody writes to one, and making one takes longer than opening a table that exists
 def empty(schema: pa.Schema) -> lance.LanceDataset:
     """Return an empty table in memory, which stands for a table that does not exist."""
     return lance.write_dataset(schema.empty_table(), "memory://")

@@ -310,12 +310,12 @@ def audit_unchanged(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[Au
         yield Audit(model, check, failing, tuple(str(row)[:300] for row in rows))
 
 
-def columns(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Return the columns and types of every table: models as `stage.table`, inputs by their bare name."""
-    tables: dict[str, dict[str, str]] = {}
-    for schema, table, column, kind in con.execute(
-        "select schema_name, table_name, column_name, data_type from duckdb_columns() where not internal "
-        "order by schema_name, table_name, column_index"
-    ).fetchall():
-        tables.setdefault(table if schema == "main" else f"{schema}.{table}", {})[column] = kind
-    return tables
+def columns(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the columns and types of tables.
+
+    Args:
+        con: Open on a build that has them.
+        names: Models as `stage.table`, inputs by their bare name.
+    """
+    described = ((name, con.execute(f"describe {name}").fetchall()) for name in names)
+    return {name: {column: kind for column, kind, *_ in rows} for name, rows in described}

@@ -93,5 +93,6 @@ class TableBuilder:
             self.rows[model.name] = build.materialize(self._con, model)
             done = [name for name in model.inputs if self._last_reader[name] == model.name]
             self.audits += build.audit(self._con, model)
-        self.columns |= build.columns(self._con)
+        new = [name for name in (model.name, *model.depends_on, *model.inputs) if name not in self.columns]
+        self.columns |= build.columns(self._con, new)
         build.withdraw(self._con, done)
