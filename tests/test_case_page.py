@@ -78,6 +78,14 @@ def test_a_map_that_is_none_is_refused_and_the_page_says_so(onto: tuple[float, .
     assert "There is no overlay: the alignment" in page
 
 
+def test_a_page_says_whose_picture_it_is_and_that_a_file_says_no() -> None:
+    assert "must not be trained on" not in render(CASE) and "<dt>creator</dt>" not in render(CASE)
+    named = replace(SOURCE, creator="<b>Ada</b>", reserved_rows=2)
+    page = render(replace(CASE, sources=(named,), source_count=1))
+    assert "&lt;b&gt;Ada&lt;/b&gt;" in page and "<b>Ada" not in page
+    assert "says at 2 rows that it must not be trained on" in page
+
+
 def test_a_page_says_how_many_sources_it_leaves_out_and_when_an_answer_is_open() -> None:
     many = tuple(replace(SOURCE, rank=rank, picture=None) for rank in range(1, MOST_SOURCES + 3))
     assert "And 90 more likely sources" in render(replace(CASE, sources=many, source_count=MOST_SOURCES + 90))

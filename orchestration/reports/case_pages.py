@@ -149,6 +149,8 @@ class CasePages:
             url=row["url"],
             caption=row["caption"],
             unsafe=row["unsafe"],
+            creator=row.get("creator"),  # an older version says nothing of it
+            reserved_rows=row.get("reserved_rows") or 0,
         )
 
 

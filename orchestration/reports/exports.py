@@ -34,6 +34,7 @@ TABLES = (
     "provenance.recalled",
     "provenance.licenses",
     "provenance.rightsholders",
+    "provenance.reserved",
     "provenance.timeline",
 )
 PAGE = pages.FIRST

@@ -39,6 +39,8 @@ class LikelySource:
         region: The shared part on the generation, in fractions from the top left.
         source_region: The same part on the source.
         unsafe: Whether the dataset marks a row that shows the picture as unsafe; the page then veils its pictures.
+        creator: Who made it, as the file of a row that shows it says.
+        reserved_rows: How many rows that show it have a file, or came with headers, that reserve it from training.
         cluster_page: Relative path to the page with all rows that show the picture, or None if there is none.
     """
 
@@ -61,6 +63,8 @@ class LikelySource:
     caption: str | None
     unsafe: bool = False
     cluster_page: str | None = None
+    creator: str | None = None
+    reserved_rows: int = 0
 
 
 @dataclass(frozen=True)

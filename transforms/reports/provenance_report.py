@@ -104,6 +104,8 @@ class ProvenanceReport:
         listed_copies: The values by which the page sorts the copies it lists: verdict, rows of the source, q-value.
         licences: The first of `all_licences` licences.
         rightsholders: The first of `all_rightsholders` rightsholders.
+        reserved_generations: Generations that copy a picture of which a file says that it must not be trained on.
+        reserved_pictures: How many pictures these copy.
     """
 
     title: str
@@ -122,6 +124,8 @@ class ProvenanceReport:
     all_licences: int
     rightsholders: tuple[Rightsholder, ...]
     all_rightsholders: int
+    reserved_generations: int
+    reserved_pictures: int
 
     def total(self, *verdicts: str) -> int:
         """Return how many generations got any of these verdicts."""
