@@ -24,6 +24,7 @@ GROUPS = (
     "match",
     "evidence",
     "altered",
+    "disc",
     "export",
     "disclosures",
     "claims",

@@ -83,29 +83,44 @@ def pixel_limits() -> PixelLimits:
 def outcome() -> Outcome:
     """Search and compare every planted generation; minutes. NotMeasured: no photographs, or no encoder."""
     found = Set.read()
+    return judge(found, list(found.planted()))
+
+
+def judge(found: Set, planted: Sequence[Planted]) -> Outcome:
+    """Search and compare generations.
+
+    Args:
+        found: The training set.
+        planted: The generations.
+
+    Raises:
+        NotMeasured: There is no encoder.
+    """
     try:
         encoder = encoders.load("sscd")
     except encoders.EncoderUnavailable as error:
         raise NotMeasured(str(error)) from None
     # Numbers follow the SHA-256 of the pixels, as a run numbers its pictures.
     trained = tuple(sorted(found.trained, key=lambda photo: hashes.pixel_sha256(photo.picture())))
-    planted, judged, spent = list(found.planted()), [], dict.fromkeys(("making", "embedding", "comparing"), 0.0)
+    judged, spent = list[Judged](), dict.fromkeys(("making", "embedding", "comparing"), 0.0)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # two threads of ours each have a core
     with ThreadPoolExecutor(_WORKERS) as pool:
         pictures = list(pool.map(Photo.picture, trained))
         known = list(pool.map(lambda picture: features(picture, pixel_limits()), pictures))
-        judge = _Judge(_training(pictures), embed(encoder, pictures), known)
+        judging = _Judge(_training(pictures), embed(encoder, pictures), known)
         for batch in batched(planted, _AT_ONCE):
             began = time.perf_counter()
             made = list(pool.map(lambda each: _look(each, encoder.prepare), batch))
             spent["making"] -= began - (began := time.perf_counter())
             views = encoder.embed([view for each in made for view in each[2]]).reshape(len(batch), len(VIEWS), -1)
             spent["embedding"] -= began - (began := time.perf_counter())
-            near = search.best_over_views(views, judge.vectors, FIRST)
+            near = search.best_over_views(views, judging.vectors, FIRST)
             queries = [query for _, query, _ in made]
-            alike = candidates.hash_neighbours(queries, np.arange(len(trained)), judge.training, judge.cut.pdq, 10**9)
-            judged += pool.map(judge, batch, [m[0] for m in made], queries, views, near, alike)
+            alike = candidates.hash_neighbours(
+                queries, np.arange(len(trained)), judging.training, judging.cut.pdq, 10**9
+            )
+            judged += pool.map(judging, batch, [m[0] for m in made], queries, views, near, alike)
             spent["comparing"] += time.perf_counter() - began
             say(f"  {len(judged):,} of {len(planted):,} generations judged")
     cv2.setNumThreads(threads)
