@@ -187,6 +187,38 @@ def guard(to: Path | None, version: int | None, config: str | None, **options: o
         _print(guard_bundles.export(con, settings, to, given))
 
 
+@export.command(
+    cls=ExportCommand,
+    short_help="What people decided in `raisonne review`.",
+    epilog="Example: raisonne export decisions --format csv --to decisions",
+)
+@_TO
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["csv", "parquet", "jsonl"]),
+    multiple=True,
+    help="Format. May be repeated. Default: all.",
+)
+@_VERSION
+@CONFIG
+def decisions(to: Path | None, formats: tuple[str, ...], version: int | None, config: str | None) -> None:
+    """Write every decision that was given, those taken back too, and the entries of the guard's list that they make.
+
+    Prints the files. `raisonne review --import` takes them in again; `guard_overrides.jsonl` is for `raisonne check
+    --overrides`. They are the decisions of today; `reports.decisions` has those that a version was made with.
+    """
+    with _exporting(config, version, to) as (_, settings, folder):
+        from orchestration.review import exchange
+        from orchestration.review.decision_log import DecisionLog, DecisionLogError
+
+        try:
+            kept = DecisionLog(settings.home).all()
+        except DecisionLogError as error:
+            raise CommandError(str(error)) from None
+        _print(exchange.write(kept, to or folder / "decisions", formats or exchange.FORMATS))
+
+
 _STATED = """Every number names the query that gives it. What only you know comes from `[disclosure]` and `[[datasets]]`
 in the settings; what they do not state is marked as to be completed, and listed on standard error."""
 _DISCLOSURES = {

@@ -1,6 +1,7 @@
 """What should a curator do? Assets of the stage `reports`.
 
-What belongs here: writing the exports of a published version. What does not: what they hold (`reports/exports.py`).
+What belongs here: taking up what curators decided, writing the exports of a published version. What does not: what they
+hold (`reports/exports.py`), decisions (`orchestration/review/`).
 """
 
 import dagster as dg
@@ -10,6 +11,8 @@ from orchestration.guard import folders
 from orchestration.reports import exports
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
+from orchestration.review.decision_log import DecisionLog, DecisionLogError
+from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import publishing
@@ -20,6 +23,18 @@ class ExportVersion(dg.Config):
     """Which version is exported."""
 
     version: int | None = Field(None, description="A kept version. Default: the current one.")
+
+
+@dg.asset(group_name="reports", kinds={"lancedb"}, owners=["team:curators"])
+@explained
+def decisions(warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """What people decided in `raisonne review`, or brought in from files. Only added to: an undo is a row too."""
+    try:
+        new = DecisionLog(warehouse.home).take_up()
+    except DecisionLogError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    counts = warehouse.facts["decisions"].counts("answer")
+    return asset_metadata.fact_result(warehouse.facts, "decisions", {"taken up now": new} | counts)
 
 
 @dg.asset(
