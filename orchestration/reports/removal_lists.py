@@ -34,24 +34,37 @@ with policy as (select rule, level from duplicates.policies where policy = ?),
 heads as (select cluster_id, sample_id as kept_sample_id from duplicates.clusters where rank = 1)
 select
     clusters.sample_id, clusters.cluster_id,
-    if(policy.rule = 'drop_from', null, heads.kept_sample_id) as kept_sample_id,
-    counts.duplicate_count, clusters.distance_to_representative, clusters.method, 'duplicate' as reason
+    if(policy.rule = 'drop_from' or removals.answer = 'remove_all', null, heads.kept_sample_id) as kept_sample_id,
+    counts.duplicate_count, clusters.distance_to_representative, clusters.method,
+    if(removals.answer = 'remove_all', 'decided', 'duplicate') as reason,
+    coalesce(removals.decided_by, clusters.decided_by) as decided_by
 from duplicates.clusters
 join duplicates.counts using (cluster_id)
 join heads using (cluster_id)
 cross join policy
-where case policy.rule
+left join duplicates.removals using (cluster_id)
+where case
+    when removals.answer = 'remove_all' then true
+    when removals.answer = 'fine' then false
+    else case policy.rule
     when 'keep' then clusters.rank > policy.level
     when 'drop_from' then counts.duplicate_count >= policy.level
     else clusters.rank > 1 and clusters.distance_to_representative <= policy.level
+    end
 end
 union all
-select sample_id, cluster_id, null, live_rows, null, null, 'recalled' from provenance.recalled"""
+-- a picture that one row shows is its own cluster
+select removals.cluster_id, removals.cluster_id, null, 1, null, null, 'decided', removals.decided_by
+from duplicates.removals
+anti join duplicates.clusters on clusters.cluster_id = removals.cluster_id
+where removals.answer = 'remove_all'
+union all
+select sample_id, cluster_id, null, live_rows, null, null, 'recalled', null from provenance.recalled"""
 _LISTED = """
 select
     samples.sample_id, samples.dataset, samples.shard, samples.row_number, samples.key, samples.uid, samples.url,
     leaving.cluster_id, leaving.kept_sample_id, kept.url as kept_url, leaving.duplicate_count,
-    leaving.distance_to_representative, leaving.method, leaving.reason
+    leaving.distance_to_representative, leaving.method, leaving.reason, leaving.decided_by
 from leaving
 join catalog.samples as samples using (sample_id)
 left join catalog.samples as kept on kept.sample_id = leaving.kept_sample_id
@@ -154,7 +167,7 @@ def _fill(con: duckdb.DuckDBPyConnection, folder: Path, policy: str) -> tuple[Re
 def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> RemovalCounts:
     [(rows, duplicates, recalled, *without)] = con.execute(
         """
-        select count(*), count(*) filter (where leaving.reason = 'duplicate'),
+        select count(*), count(*) filter (where leaving.reason in ('duplicate', 'decided')),
             count(*) filter (where leaving.reason = 'recalled'),
             count(*) filter (where leaving.reason is null and samples.url is null),
             count(*) filter (where leaving.reason is null and coalesce(images.status, 'failed') = 'failed')
@@ -179,7 +192,8 @@ them out.
 
 - `removal.parquet`: a row for each that goes. `kept_sample_id` and `kept_url` are the row that stays in its place; NULL
   for recalled rows and for pictures that go altogether. `duplicate_count`: rows that show the picture and are not
-  recalled. `distance_to_representative`: PDQ bits of 256. `reason`: duplicate or recalled.
+  recalled. `distance_to_representative`: PDQ bits of 256. `reason`: duplicate, decided (every row
+  of the picture goes, because a person decided so) or recalled. `decided_by`: whose decision the row goes or stays by.
 - `img2dataset/DATASET.parquet`: the rows that stay and have a URL. img2dataset has no filter of its own; give it this
   as `--url_list`, with `--input_format parquet --url_col url --caption_col caption
   --save_additional_columns '["uid", "sample_id"]'`.

@@ -13,7 +13,6 @@
 -- column answer: same, different; keep (picture_b stands for the cluster and its row stays), remove_all, fine; not_a_copy, copy; block, allow; unsure; undo
 -- column picture_a: SHA-256 of pixels: the lower of a pair, a cluster's representative when it was looked at, the generation, the image blocked
 -- column picture_b: SHA-256 of pixels: the other of a pair, the picture to keep, the training picture; NULL for other answers
--- column file: SHA-256 of the bytes of the file to keep, where it matters
 -- column undoes: of an undo, the decision that it takes back
 -- column reason: why, in the words of who decided
 -- column version_seen: the published version that was looked at

@@ -4,14 +4,16 @@
 -- unique: sample_id
 -- unique: cluster_id, rank
 -- not_null: sample_id, cluster_id, representative_id, rank, method, distance_to_representative
--- assert: method in ('representative', 'sha256', 'pixels', 'pdq', 'aligned')
--- assert: method = 'aligned' or distance_to_representative <= 31
+-- assert: method in ('representative', 'sha256', 'pixels', 'pdq', 'aligned', 'decided')
+-- assert: method in ('aligned', 'decided') or distance_to_representative <= 31
+-- assert: method <> 'decided' or decided_by is not null
 -- column sample_id: the training row
 -- column cluster_id: the representative's sample_id; stable while the representative stays in the set
--- column representative_id: the largest picture of the cluster, the lowest id among equals
+-- column representative_id: the largest picture of the cluster, the lowest id among equals, or the one that was decided
 -- column rank: order in which rows are kept: 1 is the representative, then the larger picture, then the lower id
--- column method: what confirmed the member against its representative
--- column distance_to_representative: PDQ bits of 256, for every member; above 31 only where aligned pixels confirm
+-- column method: what confirmed the member against its representative; decided where a decision alone puts it there
+-- column distance_to_representative: PDQ bits of 256, for every member; above 31 only where aligned pixels or a decision confirm
+-- column decided_by: who decided something that changed the cluster, its members or its representative; NULL where nobody did
 -- column aligned_distance_to_representative: root mean square of aligned pixels, where these confirm
 
 with members as (
@@ -26,6 +28,13 @@ sizes as (
     select representative_id, count(*) as members
     from members
     group by representative_id
+),
+
+deciders as (
+    select decided.sample_id, string_agg(distinct decisions.decided_by, ', ' order by decisions.decided_by) as decided_by
+    from (select sample_id, unnest(decisions) as decision_id from members where decisions is not null) as decided
+    join catalog.decisions using (decision_id)
+    group by decided.sample_id
 )
 
 select
@@ -38,7 +47,9 @@ select
     ) as rank,
     members.method,
     members.distance_to_representative,
-    members.aligned_distance_to_representative
+    members.aligned_distance_to_representative,
+    deciders.decided_by
 from members
 join sizes using (representative_id)
+left join deciders using (sample_id)
 where sizes.members > 1

@@ -111,6 +111,15 @@ class RemovalPolicy:
 
 
 @dataclass(frozen=True)
+class DecidedCount:
+    """A count with what people decided and without it, as in `reports.decided_counts`."""
+
+    measure: str
+    with_decisions: int
+    without_decisions: int
+
+
+@dataclass(frozen=True)
 class GalleryExtent:
     """How much of the warehouse the data beside the pages holds.
 
@@ -167,6 +176,7 @@ class DuplicateReport:
     licences: tuple[RepeatedRows, ...]
     all_licences: int
     gallery: GalleryExtent
+    decided: tuple[DecidedCount, ...] = ()
 
 
 @dataclass(frozen=True)

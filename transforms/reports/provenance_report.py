@@ -15,7 +15,7 @@ from transforms.readable import legible
 from transforms.regions import Box
 from transforms.reports import overlays, page, reliability_plot, thumbnails
 from transforms.reports.case_page import CasePage, Measurement
-from transforms.reports.duplicate_report import Coverage, NotTakenFiles
+from transforms.reports.duplicate_report import Coverage, DecidedCount, NotTakenFiles
 from transforms.reports.reliability_plot import ReliabilityPoint
 
 SHEET = 12  # cases in a file
@@ -122,6 +122,7 @@ class ProvenanceReport:
     all_licences: int
     rightsholders: tuple[Rightsholder, ...]
     all_rightsholders: int
+    decided: tuple[DecidedCount, ...] = ()
 
     def total(self, *verdicts: str) -> int:
         """Return how many generations got any of these verdicts."""

@@ -42,7 +42,6 @@ class Decision:
         answer: One of the answers of its kind, or `undo`.
         picture_a: The lower digest of a pair; the representative of a cluster; the generation; the image blocked.
         picture_b: The other of a pair; the picture to keep; the training picture. None for other answers.
-        file: SHA-256 of the bytes to keep, where several files show that picture.
         undoes: The decision that an undo takes back.
         version_seen: The published version that was looked at.
         stratum: Of a sampled item, the group that it was drawn from, which has `stratum_size` items.
@@ -56,7 +55,6 @@ class Decision:
     answer: str
     picture_a: str
     picture_b: str | None = None
-    file: str | None = None
     undoes: str | None = None
     reason: str | None = None
     version_seen: int | None = None
@@ -127,9 +125,7 @@ def checked(given: Mapping[str, object]) -> Decision:
     probability = numbers["probability"]
     if probability is not None and not 0 < probability <= 1:
         raise DecisionError(f"`probability` is {probability}; it is above 0 and at most 1")
-    rest = {
-        name: texts[name] for name in ("file", "undoes", "reason", "verdict_seen", "method_seen", "queue", "stratum")
-    }
+    rest = {name: texts[name] for name in ("undoes", "reason", "verdict_seen", "method_seen", "queue", "stratum")}
     said = {"kind": kind, "answer": answer, "picture_a": a, "picture_b": b, "decided_by": by}
     name = texts["decision_id"] or _hashed({**said, **rest, "at": at.isoformat() if at else None})
     return Decision(
@@ -156,7 +152,6 @@ _TEXTS = (
     "answer",
     "picture_a",
     "picture_b",
-    "file",
     "undoes",
     "reason",
     "verdict_seen",
@@ -167,7 +162,7 @@ _TEXTS = (
 
 
 def _pictures(kind: str, answer: str, texts: Mapping[str, str | None]) -> tuple[str, str | None]:
-    for name in ("picture_a", "picture_b", "file"):
+    for name in ("picture_a", "picture_b"):
         if (value := texts[name]) is not None and not _DIGEST.fullmatch(value.lower()):
             raise DecisionError(f"`{name}` is {value[:80]!r}; it is a SHA-256 of 64 hexadecimal digits")
     a, b = (texts[name] and texts[name].lower() for name in ("picture_a", "picture_b"))  # type: ignore[union-attr]
