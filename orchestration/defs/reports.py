@@ -1,7 +1,7 @@
 """What should a curator do? Assets of the stage `reports`.
 
-What belongs here: taking up what curators decided, writing the exports of a published version. What does not: what they
-hold (`reports/exports.py`), decisions (`orchestration/review/`).
+What belongs here: the decisions of curators, a fact that no run computes, and writing the exports of a version. What does
+not: what these hold (`reports/exports.py`), keeping decisions (`facts/decision_log.py`).
 """
 
 import dagster as dg
@@ -11,8 +11,6 @@ from orchestration.guard import folders
 from orchestration.reports import exports
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
-from orchestration.review.decision_log import DecisionLog, DecisionLogError
-from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.warehouse import publishing
@@ -25,16 +23,14 @@ class ExportVersion(dg.Config):
     version: int | None = Field(None, description="A kept version. Default: the current one.")
 
 
-@dg.asset(group_name="reports", kinds={"lancedb"}, owners=["team:curators"])
-@explained
-def decisions(warehouse: WarehouseResource) -> dg.MaterializeResult:
-    """What people decided in `raisonne review`, or brought in from files. Only added to: an undo is a row too."""
-    try:
-        new = DecisionLog(warehouse.home).take_up()
-    except DecisionLogError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
-    counts = warehouse.facts["decisions"].counts("answer")
-    return asset_metadata.fact_result(warehouse.facts, "decisions", {"taken up now": new} | counts)
+decisions = dg.AssetSpec(
+    "decisions",
+    description="What people decided in `raisonne review`, or brought in from files. Each run takes up what is new. "
+    "Rows are only added: an undo is one too.",
+    group_name="reports",
+    kinds={"lancedb"},
+    owners=["team:curators"],
+)
 
 
 @dg.asset(

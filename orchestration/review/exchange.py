@@ -2,7 +2,7 @@
 
 What belongs here: reading a file of labels from elsewhere, naming pictures by their digests where it names rows, and
 writing what is kept. What does not: what a decision is (`transforms/review/decisions.py`), keeping it
-(`review/decision_log.py`), the format of the guard's entries (`transforms/guard/overrides.py`).
+(`facts/decision_log.py`), the format of the guard's entries (`transforms/guard/overrides.py`).
 """
 
 import json

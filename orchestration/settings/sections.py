@@ -266,6 +266,24 @@ class Publishing(Section):
         return None if self.target == FILE else LakeAddress.read(self.target, self.data_path)
 
 
+class Review(Section):
+    """The curators' desk, `raisonne review`: how much it asks about, and how items are shared out."""
+
+    items: int = Field(
+        100_000, ge=1, description="Items of each queue, those nearest to a threshold or most repeated first."
+    )
+    sample: int = Field(
+        100,
+        ge=0,
+        description="Items that are drawn at random of each group (method or verdict, near its threshold or far from "
+        "it), for `duplicates.review_precision` and `matches.review_precision`. Another number draws others besides.",
+    )
+    seed: str = Field("1", description="Another one draws another sample.")
+    lease_s: float = Field(
+        600, gt=0, description="Seconds for which an item is kept from others once somebody looks at it."
+    )
+
+
 class Signatures(Section):
     """Who must have signed the bundles that `raisonne check` and `raisonne serve` take."""
 

@@ -30,6 +30,7 @@ from orchestration.settings.sections import (
     Prompts,
     Publishing,
     Reports,
+    Review,
     Rights,
     Search,
     Signatures,
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     prompts: Prompts = Prompts()
     memorization: Memorization = Memorization()
     reports: Reports = Reports()
+    review: Review = Review()
     compute: Compute = Compute()
     publishing: Publishing = Publishing()
     guard: Signatures = Signatures()

@@ -42,8 +42,8 @@ def review(imported: tuple[Path, ...], by: str | None, config: str | None) -> No
 
 
 def _import(settings: "Settings", path: Path, by: str) -> None:
+    from orchestration.facts.decision_log import DecisionLog, DecisionLogError
     from orchestration.review import exchange
-    from orchestration.review.decision_log import DecisionLog, DecisionLogError
     from orchestration.warehouse import publishing
     from transforms.catalog.record_files import RecordFileError
     from transforms.readable import count

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from orchestration.review.decision_log import DecisionLog, DecisionLogError
 
 from orchestration.facts import Facts
 from orchestration.review import exchange
-from orchestration.review.decision_log import DecisionLog, DecisionLogError
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.guard.overrides import Overrides
 from transforms.review.decisions import Decision, checked

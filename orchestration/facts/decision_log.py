@@ -1,7 +1,7 @@
 """The log of decisions: a short file that is on disk before anybody is told so, and the fact table behind it.
 
 What belongs here: adding decisions, moving them into the fact table, reading both. What does not: what a decision is
-(`transforms/review/decisions.py`), files for other programs (`review/exchange.py`).
+(`transforms/review/decisions.py`), files for other programs (`orchestration/review/exchange.py`).
 
 A decision is a line of `review/decisions.jsonl`, synced before `add` returns. `take_up` moves lines into the table
 `decisions`, where each run and each start of the app calls it. A process that is killed in between leaves lines that
@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 from filelock import FileLock
 
-from orchestration.facts import Facts
+from orchestration.facts.facts import Facts
 from orchestration.facts.filters import is_in
 from transforms.review.decisions import COLUMNS, Decision, DecisionError, checked
 from transforms.storage import staging
