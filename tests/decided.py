@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration.duplicates import copy_joins, members, pairs
+from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.schemas.tables import SCHEMAS
 from orchestration.facts.training_pictures import TrainingPictures
-from orchestration.review.decision_log import DecisionLog
 from orchestration.warehouse import publishing, version
 from tests.benchmarks.scale_warehouse import fingerprint_rows
 from tests.planted import Planted

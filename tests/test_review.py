@@ -7,13 +7,13 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.filters import is_in
 from orchestration.reports import cases, removal_lists
 from orchestration.reports.case_pages import CasePages
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
 from orchestration.review import exchange
-from orchestration.review.decision_log import DecisionLog
 from orchestration.settings.thresholds import Thresholds
 from tests.decided import Decided
 from tests.planted import contents

@@ -209,8 +209,8 @@ def decisions(to: Path | None, formats: tuple[str, ...], version: int | None, co
     --overrides`. They are the decisions of today; `reports.decisions` has those that a version was made with.
     """
     with _exporting(config, version, to) as (_, settings, folder):
+        from orchestration.facts.decision_log import DecisionLog, DecisionLogError
         from orchestration.review import exchange
-        from orchestration.review.decision_log import DecisionLog, DecisionLogError
 
         try:
             kept = DecisionLog(settings.home).all()

@@ -1,7 +1,7 @@
 """What should a curator do? Assets of the stage `reports`.
 
-What belongs here: the decisions of curators, a fact that no run computes, and writing the exports of a version. What does
-not: what these hold (`reports/exports.py`), keeping decisions (`facts/decision_log.py`).
+What belongs here: the decisions of curators, which no run computes, and writing exports. What does not: what these hold
+(`reports/exports.py`), keeping decisions (`facts/decision_log.py`).
 """
 
 import dagster as dg

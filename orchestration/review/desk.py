@@ -3,8 +3,8 @@
 What belongs here: the next item of a person, leases, decisions and undoing them, progress. What does not: the queues
 (`review/queues.py`), keeping decisions (`facts/decision_log.py`), the web (`review/app.py`).
 
-Two sessions are never given one item while the first still looks at it, unless a second opinion is asked for. A decision
-is returned only after the log has it on disk. One that is sent again, because its answer got lost, is the same.
+Two sessions are never given one item while the first still looks at it, unless a second opinion is asked for. A
+decision is returned once the log has it on disk. One that is sent again, because its answer got lost, is the same.
 """
 
 import threading

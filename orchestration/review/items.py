@@ -31,10 +31,15 @@ _METHODS = {
 }
 _ANSWERS = {
     "pair": (("same", "Same picture"), ("different", "Different"), ("unsure", "Not sure")),
-    "cluster": (("fine", "Fine as it is"), ("keep", "Keep this one"), ("remove_all", "Remove all"), ("different", "Cut this one out")),
+    "cluster": (
+        ("fine", "Fine as it is"),
+        ("keep", "Keep this one"),
+        ("remove_all", "Remove all"),
+        ("different", "Cut this one out"),
+    ),
     "case": (("copy", "A copy"), ("not_a_copy", "Not a copy"), ("unsure", "Not sure")),
     "guard_block": (("block", "Block it"), ("allow", "Allow it"), ("unsure", "Not sure")),
-}  # fmt: skip
+}
 
 
 def described(
@@ -66,11 +71,13 @@ def described(
         "verdict": verdict.replace("_", " "),
         "meaning": VERDICTS.get(verdict, _METHODS.get(item.method or "", "")),
         "numbers": _numbers(item, evidence),
-        "decisions": [
-            [text(each.decided_by, 200), each.answer.replace("_", " "), f"{each.decided_at:%Y-%m-%d %H:%M}", text(each.reason, 1000)]
-            for each in decisions
-        ],
-    }  # fmt: skip
+        "decisions": [_said(each) for each in decisions],
+    }
+
+
+def _said(decision: Decision) -> list[str | None]:
+    at = f"{decision.decided_at:%Y-%m-%d %H:%M}"
+    return [text(decision.decided_by, 200), decision.answer.replace("_", " "), at, text(decision.reason, 1000)]
 
 
 def _rows(con: duckdb.DuckDBPyConnection, ids: Iterable[int | None]) -> dict[int, dict[str, Any]]:
@@ -145,17 +152,18 @@ def _training(row: Mapping[str, Any] | None, sample_id: int, title: str) -> dict
 
 
 def _generation(item: Item, evidence: Mapping[str, Any]) -> dict[str, Any]:
-    known = item.generation_id is not None
+    queue = "cases" if item.kind == "case" else "blocks"
+    place = f"/v1/generation?queue={queue}&position={item.position}"
     return {
         "title": "Generated image",
         "row": text(item.generation_id, 300) or "not among the generations",
-        "source": f"/v1/generation?queue={'cases' if item.kind == 'case' else 'blocks'}&position={item.position}" if known else None,
+        "source": None if item.generation_id is None else place,
         "digest": item.picture_a,
         "caption": text(evidence.get("prompt"), 1000),
         "model": text(evidence.get("model"), 200),
         "unsafe": False,
         "recalled": False,
-    }  # fmt: skip
+    }
 
 
 def _numbers(item: Item, evidence: Mapping[str, Any]) -> list[list[str]]:

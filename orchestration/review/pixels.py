@@ -86,7 +86,7 @@ class DeskPictures:
 
         Raises:
             Unreadable: If one cannot be read now, or they cannot be laid so.
-        """  # fmt: skip
+        """
         key = (below, above, tuple(homography or ()))
         if (found := self._get((*key, part))) is not None:
             return found

@@ -1,7 +1,7 @@
 """The queues of the desk: what is asked about, in which order, and what was drawn at random.
 
-What belongs here: reading the queues of a published version. What does not: who gets which item (`review/desk.py`), what
-an item shows (`review/items.py`).
+What belongs here: reading the queues of a published version. What does not: who gets which item (`review/desk.py`),
+what an item shows (`review/items.py`).
 """
 
 from collections.abc import Iterator, Mapping

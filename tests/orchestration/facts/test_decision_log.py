@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from orchestration.review.decision_log import DecisionLog, DecisionLogError
 
 from orchestration.facts import Facts
+from orchestration.facts.decision_log import DecisionLog, DecisionLogError
 from orchestration.review import exchange
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.guard.overrides import Overrides
@@ -74,7 +74,7 @@ def test_a_strange_line_is_named_and_nothing_is_dropped(tmp_path: Path) -> None:
 
 def test_processes_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from orchestration.review.decision_log import DecisionLog;"
+        "import sys; from pathlib import Path; from orchestration.facts.decision_log import DecisionLog;"
         "from transforms.review.decisions import checked; log = DecisionLog(Path(sys.argv[1]));"
         "[log.add([checked({'decision_id': f'{sys.argv[2]}-{n}', 'decided_by': 'ana', 'kind': 'pair', 'answer': 'same',"
         "'picture_a': 'a' * 64, 'picture_b': 'b' * 64})]) for n in range(12)]; log.take_up()"
