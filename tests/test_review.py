@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.filters import is_in
-from orchestration.reports import cases, removal_lists
+from orchestration.reports import cases, pages, removal_lists
 from orchestration.reports.case_pages import CasePages
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
@@ -155,9 +155,10 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
 
     with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
         assert len(cases.decided_counts(con)) == 6
-        pages = CasePages(publication(con), Thresholds(), Bounds(), PictureReader(gone))
-        page = case_page.render(pages.page(cases.read(con, "g/exact.png")))
+        about = CasePages(publication(con), Thresholds(), Bounds(), PictureReader(gone))
+        page = case_page.render(about.page(cases.read(con, "g/exact.png")))
         assert "that it is not a copy: <bdi>a common pattern</bdi>" in page
+        assert cases.reviewed_precision(con, "pairs") == () == cases.reviewed_precision(con, "cases")
 
     # what nobody decided about is as it was
     for table in ("fingerprints.images", "catalog.samples", "matches.candidates"):
@@ -216,6 +217,24 @@ def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None
     again(warehouse)
     assert states(warehouse)[cut.decision_id] == ("applied", None)
     assert warehouse.query("from duplicates.clusters") == []
+
+
+def test_a_random_sample_says_how_often_the_warehouse_is_right(warehouse: Decided, tmp_path: Path) -> None:
+    drawn = {"queue": "sampled", "stratum": "pdq far from the threshold", "stratum_size": 4, "probability": 0.5}
+    for number, answer in ((11, "same"), (12, "different")):
+        warehouse.decide("pair", answer, 10, number, method_seen="pdq", verdict_seen="the same picture", **drawn)
+    warehouse.decide("pair", "same", 20, 21, decided_by="ben")  # not drawn: it says nothing of the others
+    again(warehouse)
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        con.execute("set timezone = 'UTC'")
+        [found] = cases.reviewed_precision(con, "pairs")
+        assert (found.said, found.items, found.answered, found.precision) == ("pdq", 4, 2, 0.5)
+        assert found.low < 0.3 and found.high > 0.7 and found.kappa is None
+        (tmp_path / "pages").mkdir()
+        pages.write(con, tmp_path / "pages", warehouse.settings, PictureReader(gone))
+    first = (tmp_path / "pages" / "duplicate_frequency.html").read_text()
+    assert "How often we are right, here" in first and "What people decided" in first
+    assert "rows to remove where one of each picture stays" in (tmp_path / "pages" / "provenance.html").read_text()
 
 
 def test_labels_name_rows_of_the_published_version(warehouse: Decided, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import duckdb
 from orchestration.reports.page_data import rows
 from transforms.readable import decimal, printable
 from transforms.reports.case_page import MOST_SOURCES
-from transforms.reports.duplicate_report import Coverage, DecidedCount, NotTakenFiles, OtherFiles
+from transforms.reports.duplicate_report import Coverage, DecidedCount, NotTakenFiles, OtherFiles, ReviewedPrecision
 
 _REASONS = 10  # for which files were not taken; the table has all
 
@@ -78,6 +78,18 @@ def decided_counts(con: duckdb.DuckDBPyConnection) -> tuple[DecidedCount, ...]:
     """Return the counts that decisions change. Nothing without decisions, or for a version of an earlier release."""
     found = rows(con, "decided_counts") if _has(con, "reports.decided_counts") else ()
     return tuple(DecidedCount(**row) for row in found)
+
+
+def reviewed_precision(con: duckdb.DuckDBPyConnection, of: str) -> tuple[ReviewedPrecision, ...]:
+    """Return how often people say what the warehouse says. Nothing for a version of an earlier release.
+
+    Args:
+        con: A connection to a published version.
+        of: pairs or cases.
+    """
+    if not _has(con, "duplicates.review_precision"):
+        return ()
+    return tuple(ReviewedPrecision(**row) for row in rows(con, f"review_precision_of_{of}"))
 
 
 def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:
