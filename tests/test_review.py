@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import duckdb
+import openpyxl
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT
 
 from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.filters import is_in
@@ -13,8 +15,10 @@ from orchestration.reports import cases, pages, removal_lists
 from orchestration.reports.case_pages import CasePages
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
+from orchestration.reports.spreadsheets.removal import RemovalOptions
 from orchestration.review import exchange
 from orchestration.settings.thresholds import Thresholds
+from orchestration.warehouse import functions, macros
 from tests.decided import Decided
 from tests.planted import contents
 from transforms.pictures import Bounds, Pixels
@@ -217,6 +221,47 @@ def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None
     again(warehouse)
     assert states(warehouse)[cut.decision_id] == ("applied", None)
     assert warehouse.query("from duplicates.clusters") == []
+
+
+def test_which_row_stays_can_be_read_and_decided(tmp_path: Path) -> None:
+    warehouse = Decided(tmp_path, thresholds='[policies]\nkeep = [1]\nstays = ["longest_caption", "earliest"]\n')
+    captions = ["a", "the longest caption", "bb", "=1+1", "c", "c"]
+    warehouse.land(a=captions)
+    warehouse.show("a", [10, 11, 12, 20, 21, 21])
+    warehouse.derive()
+    warehouse.publish_once()
+    kept = "select list((sample_id & 67108863)::int order by kept_rank) from duplicates.clusters group by cluster_id "
+    kept += "order by 1"
+    assert warehouse.query(kept) == [([1, 2, 0],), ([3, 4, 5],)]
+    options = RemovalOptions(PictureReader(gone), merge=True)
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        removal_lists.write(con, tmp_path / "list", "keep-1", "1GB", options)
+    lines = (tmp_path / "list" / "removal.csv").read_text().splitlines()
+    assert len(lines) == 5 and "'=1+1" not in lines[1]
+    merged = pq.read_table(tmp_path / "list" / "merged.parquet").to_pylist()
+    assert [(row["sample_id"] & 67108863, row["captions"], row["rows_merged"]) for row in merged] == [
+        (1, ["the longest caption", "a", "bb"], 2),
+        (3, ["=1+1", "c"], 2),
+    ]
+    book = openpyxl.load_workbook(tmp_path / "list" / "removal.xlsx")
+    header, *rows = book["removal"].iter_rows(values_only=True)
+    assert len(rows) == 4 and {"url", "url_host", "license", "reason", "kept_url"} <= set(header)
+    assert "could not be read" in rows[0]
+
+    warehouse.decide("cluster", "keep", 10, 12)
+    again(warehouse)
+    assert warehouse.query(kept) == [([2, 1, 0],), ([3, 4, 5],)], "what was decided goes before the policy"
+
+
+def test_an_unknown_licence_never_stays_in_place_of_another() -> None:
+    ranks = [
+        ("cc0-1.0", 1), ("Public Domain", 1), ("pd", 1), ("cc-by-4.0", 2), ("CC BY 2.0", 2), ("cc-by", 2),
+        ("cc-by-sa-3.0", 3), ("cc-by-nc-2.0", 4), ("all rights reserved", 5), ("", 6), ("unknown", 6), (None, 6),
+    ]  # fmt: skip
+    with duckdb.connect() as con:
+        macros.create(con, functions.load(ROOT / "sql"))
+        for licence, rank in ranks:
+            assert con.execute("select license_rank(?::varchar)", [licence]).fetchall() == [(rank,)], licence
 
 
 def test_a_random_sample_says_how_often_the_warehouse_is_right(warehouse: Decided, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ _ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
 class Policies(Section):
     """What `duplicates.policies` compares; a policy is named after its number, such as `drop-from-10`.
 
-    The last two say which rows are withdrawn although no list names them.
+    `honour` and `honour_copies` say which rows are withdrawn although no list names them.
     """
 
     keep: Annotated[tuple[Annotated[int, Field(ge=1, le=_MOST)], ...], _ONCE] = Field(
@@ -115,6 +115,15 @@ class Policies(Section):
         (0, 10),
         description="PDQ bits from their representative up to which rows are removed, one policy per number. One row "
         "of each picture stays.",
+    )
+    stays: Annotated[
+        tuple[Literal["largest", "sharpest", "best_license", "longest_caption", "earliest"], ...], _IN_ORDER
+    ] = Field(
+        ("largest",),
+        description="Which row of a picture stays, by these in order: `largest` in pixels, `sharpest` by the quality "
+        "of its perceptual hash, `best_license` (public domain, CC BY, CC BY-SA, other CC, other statements; a row "
+        "whose licence is unknown never stays in place of another), `longest_caption`, `earliest` in the dataset, "
+        "which also decides between equal ones. What was decided in `raisonne review` goes before all.",
     )
     honour: Annotated[tuple[Literal["plus", "c2pa", "headers"], ...], _IN_ORDER] = Field(
         (),

@@ -106,6 +106,7 @@ class Settings(BaseSettings):
             "calibration": self.calibration.model_dump(exclude={"held_out", "without_generations"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.numbers,
+            **({"stays": self.policies.stays} if self.policies.stays != ("largest",) else {}),
             **({"honour": [*self.policies.honour, self.policies.honour_copies]} if self.policies.honour else {}),
             **({"rights": self.rights.model_dump(include={"c2pa"})} if self.rights.c2pa else {}),
             "prompts": self.prompts.model_dump(),

@@ -40,7 +40,7 @@ near as (
         clusters.cluster_id,
         removals.answer as decision,
         count(*) as copies,
-        count(*) filter (where clusters.rank > 1 and clusters.distance_to_representative <= policies.level) as removed
+        count(*) filter (where clusters.kept_rank > 1 and clusters.distance_to_representative <= policies.level) as removed
     from duplicates.clusters
     cross join policies
     left join duplicates.removals using (cluster_id)
