@@ -24,7 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from orchestration.review import items, pixels, queues
-from orchestration.review.desk import MODES, Desk, Session, Wish
+from orchestration.review.desk import MODES, Desk, DeskSession, Wish
 from orchestration.review.people import NAME, People
 from orchestration.review.pixels import DeskPictures, Unreadable
 from orchestration.review.queues import QUEUES, Item
@@ -45,7 +45,7 @@ _SAFE = {
 _PICTURE = {"Cache-Control": "private, max-age=3600", "Content-Security-Policy": "default-src 'none'"}
 
 
-class Refused(Exception):
+class DeskRefusal(Exception):
     """Answers a request with a reason."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -98,7 +98,7 @@ class DeskService:
             Route("/v1/generation", self._generation, methods=["GET"]),
             Route("/v1/laid", self._laid, methods=["GET"]),
         ]
-        handlers: Mapping[Any, Any] = {Refused: self._refuse, Exception: self._fail}
+        handlers: Mapping[Any, Any] = {DeskRefusal: self._refuse, Exception: self._fail}
         limit = Middleware(RequestBodyLimitMiddleware, _BODY)
         self.app = people.protected(
             Starlette(routes=routes, exception_handlers=handlers, middleware=[limit]), options.hosts
@@ -117,7 +117,7 @@ class DeskService:
         session, queue = self._session(request, given), _one_of(given, "queue", QUEUES)
         return await run_in_threadpool(self._taken, session, queue, given)
 
-    def _taken(self, session: Session, queue: str, given: Mapping[str, Any]) -> Response:
+    def _taken(self, session: DeskSession, queue: str, given: Mapping[str, Any]) -> Response:
         mode = _one_of(given, "mode", MODES, "ranked")
         if given.get("again") and (item := self._desk.held(session, queue)) is not None:
             return self._answer(session, item, mode)
@@ -126,12 +126,12 @@ class DeskService:
             found = queues.matching(con, self._desk.queues[queue], text) if text else None
         after = given.get("after", -1)
         if not isinstance(after, int):
-            raise Refused(422, "`after` is a position")
+            raise DeskRefusal(422, "`after` is a position")
         wish = Wish(queue, mode, after, bool(given.get("back")), found)
         item = self._desk.take(session, wish)
         return self._answer(session, item, mode, found=None if found is None else len(found))
 
-    def _answer(self, session: Session, item: Item | None, mode: str, **more: object) -> Response:
+    def _answer(self, session: DeskSession, item: Item | None, mode: str, **more: object) -> Response:
         blind = self._options.blind or mode == "second"
         shown = None
         if item is not None:
@@ -147,9 +147,9 @@ class DeskService:
         try:
             decision = await run_in_threadpool(self._desk.decide, session, item, given | {"blind": blind})
         except DecisionError as error:
-            raise Refused(422, str(error)) from None
+            raise DeskRefusal(422, str(error)) from None
         except OSError as error:
-            raise Refused(507, f"the decision was not kept: {error.strerror or error}") from None
+            raise DeskRefusal(507, f"the decision was not kept: {error.strerror or error}") from None
         return JSONResponse({"decision_id": decision.decision_id, "answer": decision.answer}, headers=_SAFE)
 
     async def _undo(self, request: Request) -> Response:
@@ -157,7 +157,7 @@ class DeskService:
         try:
             undone = await run_in_threadpool(self._desk.undo, session)
         except OSError as error:
-            raise Refused(507, f"the decision stands: {error.strerror or error}") from None
+            raise DeskRefusal(507, f"the decision stands: {error.strerror or error}") from None
         if undone is None:
             return JSONResponse({"undone": None, "item": None}, headers=_SAFE)
         decision, item = undone
@@ -167,7 +167,7 @@ class DeskService:
     async def _picture(self, request: Request) -> Response:
         row = request.query_params.get("row", "")
         if not (row.isascii() and row.isdigit() and int(row) < 2**64):
-            raise Refused(422, "`row` is a sample_id")
+            raise DeskRefusal(422, "`row` is a sample_id")
         return await self._jpeg(self._pictures.training, int(row))
 
     async def _generation(self, request: Request) -> Response:
@@ -177,7 +177,7 @@ class DeskService:
     async def _laid(self, request: Request) -> Response:
         item, part = self._item(request.query_params), request.query_params.get("part")
         if part not in pixels.PARTS or item.sample_b is None:
-            raise Refused(422, f"`part` is one of {', '.join(pixels.PARTS)}, of a pair or a case")
+            raise DeskRefusal(422, f"`part` is one of {', '.join(pixels.PARTS)}, of a pair or a case")
         if item.sample_a is not None:
             return await self._jpeg(self._pictures.laid, item.sample_a, item.sample_b, part, None, None)
         about = await run_in_threadpool(self._evidence, item)
@@ -188,7 +188,7 @@ class DeskService:
         try:
             return Response(await run_in_threadpool(make, *given), media_type="image/jpeg", headers=_PICTURE)
         except Unreadable as error:
-            raise Refused(404, str(error)) from None
+            raise DeskRefusal(404, str(error)) from None
 
     def _path(self, item: Item) -> str:
         return str(self._evidence(item)["path"])
@@ -199,24 +199,24 @@ class DeskService:
             cursor = con.execute(query("review/evidence"), values)
             columns, rows = [each[0] for each in cursor.description or ()], cursor.fetchall()
         if not rows:
-            raise Refused(404, "the image is not among the generations")
+            raise DeskRefusal(404, "the image is not among the generations")
         return dict(zip(columns, rows[0], strict=True))
 
-    def _session(self, request: Request, given: Mapping[str, Any]) -> Session:
+    def _session(self, request: Request, given: Mapping[str, Any]) -> DeskSession:
         page = given.get("session")
         if not isinstance(page, str) or not 0 < len(page) <= 64:
-            raise Refused(422, "`session` names the page that asks")
-        return Session(request.scope[NAME], page)
+            raise DeskRefusal(422, "`session` names the page that asks")
+        return DeskSession(request.scope[NAME], page)
 
     def _item(self, given: Mapping[str, Any]) -> Item:
         queue = self._desk.queues[_one_of(given, "queue", QUEUES)]
         position = str(given.get("position", ""))
         if not (position.isascii() and position.isdigit() and int(position) < len(queue)):
-            raise Refused(422, "`position` is that of an item of the queue")
+            raise DeskRefusal(422, "`position` is that of an item of the queue")
         return queue[int(position)]
 
     async def _refuse(self, _: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)  # noqa: S101 -- Starlette calls it for these only
+        assert isinstance(error, DeskRefusal)  # noqa: S101 -- Starlette calls it for these only
         return JSONResponse({"reason": error.reason}, error.status, headers=_SAFE)
 
     async def _fail(self, _: Request, error: Exception) -> Response:
@@ -232,7 +232,7 @@ def _queue_of(item: Item) -> str:
 def _one_of(given: Mapping[str, Any], name: str, known: Mapping[str, str] | Sequence[str], usual: str = "") -> str:
     value = given.get(name) or usual
     if value not in known:
-        raise Refused(422, f"`{name}` is one of {', '.join(known)}")
+        raise DeskRefusal(422, f"`{name}` is one of {', '.join(known)}")
     return str(value)
 
 
@@ -240,9 +240,9 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         given = await request.json()
     except (JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise Refused(400, "send a JSON object") from None
+        raise DeskRefusal(400, "send a JSON object") from None
     if not isinstance(given, dict):
-        raise Refused(400, "send a JSON object")
+        raise DeskRefusal(400, "send a JSON object")
     return given
 
 

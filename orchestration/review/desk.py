@@ -25,7 +25,7 @@ type Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Session:
+class DeskSession:
     """A person at one page of a browser."""
 
     name: str
@@ -57,18 +57,18 @@ class _Leases:
 
     seconds: float
     clock: Callable[[], float]
-    until: dict[Key, tuple[Session, float]] = field(default_factory=dict)
-    held: dict[Session, Key] = field(default_factory=dict)
+    until: dict[Key, tuple[DeskSession, float]] = field(default_factory=dict)
+    held: dict[DeskSession, Key] = field(default_factory=dict)
 
-    def free_for(self, key: Key, session: Session) -> bool:
+    def free_for(self, key: Key, session: DeskSession) -> bool:
         holder = self.until.get(key)
         return holder is None or holder[0] == session or holder[1] <= self.clock()
 
-    def take(self, key: Key, session: Session) -> None:
+    def take(self, key: Key, session: DeskSession) -> None:
         self.release(session)
         self.until[key], self.held[session] = (session, self.clock() + self.seconds), key
 
-    def release(self, session: Session) -> None:
+    def release(self, session: DeskSession) -> None:
         key = self.held.pop(session, None)
         if key is not None and self.until.get(key, (None,))[0] == session:
             del self.until[key]
@@ -104,7 +104,7 @@ class Desk:
         log.take_up()
         self._remember(log.all())
 
-    def take(self, session: Session, wish: Wish) -> Item | None:
+    def take(self, session: DeskSession, wish: Wish) -> Item | None:
         """Return the next item that a session may have, and keep it from others. None if there is none.
 
         Args:
@@ -121,7 +121,7 @@ class Desk:
             self._leases.release(session)
             return None
 
-    def held(self, session: Session, queue: str) -> Item | None:
+    def held(self, session: DeskSession, queue: str) -> Item | None:
         """Return the item of a queue that a session holds: a page that is loaded again shows it again.
 
         Args:
@@ -135,7 +135,7 @@ class Desk:
             position = self.queues[queue].places.get(key)
             return None if position is None else self.queues[queue][position]
 
-    def decide(self, session: Session, item: Item, given: Mapping[str, object]) -> Decision:
+    def decide(self, session: DeskSession, item: Item, given: Mapping[str, object]) -> Decision:
         """Keep a decision. It is on disk when this returns.
 
         Args:
@@ -182,7 +182,7 @@ class Desk:
                 self._leases.release(session)
         return decision
 
-    def undo(self, session: Session) -> tuple[Decision, Item | None] | None:
+    def undo(self, session: DeskSession) -> tuple[Decision, Item | None] | None:
         """Take a person's last decision back that is not taken back yet. Returns it, and its item in a queue.
 
         Args:
