@@ -309,3 +309,41 @@ def test_an_unknown_policy_is_a_usage_error_that_names_those_there_are(exported:
     done = command(exported.landing.config, "export", "removal-list", "--policy", "keep-3", check=False)
     assert done.returncode == 2
     assert "unknown policy 'keep-3'; available: keep-1, keep-2, drop-from-3, distance-0, distance-40" in done.stderr
+
+
+def test_a_run_takes_decisions_up_and_the_list_follows(exported: Exported, tmp_path: Path) -> None:
+    landing = exported.landing
+    ids = {
+        url.rpartition("/")[2]: sample_id
+        for sample_id, url in landing.query("select sample_id, url from catalog.samples")
+    }
+    [(cluster,)] = landing.query(f"select cluster_id from duplicates.clusters where sample_id = {ids['1.jpg']}")  # noqa: S608
+    labels = tmp_path / "labels.jsonl"
+    answers = (
+        {"sample_id_a": str(ids["0.jpg"]), "sample_id_b": str(ids["0-near.jpg"]), "label": "different"},
+        {"cluster_id": str(cluster), "answer": "remove all", "reason": "a logo"},
+    )
+    labels.write_text("".join(json.dumps(each) + "\n" for each in answers))
+    said = landing.raisonne("review", "--import", str(labels), "--by", "ana")
+    assert "2 decisions taken in" in said.stdout
+    assert (
+        "0 decisions taken in, 2 known already"
+        in landing.raisonne("review", "--import", str(labels), "--by", "ana").stdout
+    )
+    landing.run_here()
+    assert landing.query("select answer, decided_by, state from reports.decisions order by answer") == [
+        ("different", "ana", "applied"),
+        ("remove_all", "ana", "applied"),
+    ]
+    assert landing.query(f"from duplicates.clusters where sample_id = {ids['0-near.jpg']}") == []
+    landing.raisonne("export", "removal-list", "--to", str(tmp_path / "list"), "--merge")
+    listed = pl.read_parquet(tmp_path / "list" / "removal.parquet")
+    by_reason = {
+        reason: sorted(url.rpartition("/")[2] for url in listed.filter(reason=reason)["url"])
+        for reason in ("duplicate", "decided", "recalled")
+    }
+    assert by_reason["decided"] == ["1-again.jpg", "1.jpg"] and by_reason["recalled"] == ["4.jpg"]
+    assert len(by_reason["duplicate"]) == 3 and "0-near.jpg" not in by_reason["duplicate"]
+    assert (tmp_path / "list" / "merged.parquet").exists()
+    printed = landing.raisonne("export", "decisions", "--to", str(tmp_path / "out")).stdout
+    assert "guard_overrides.jsonl" in printed and "a logo" in (tmp_path / "out" / "decisions.csv").read_text()

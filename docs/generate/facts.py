@@ -7,7 +7,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance
+from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance, review
 from orchestration.facts.schemas.definition import TableDefinition
 from orchestration.facts.schemas.meanings import meaning
 
@@ -19,6 +19,7 @@ _STAGES = {
     "matches": matches,
     "provenance": provenance,
     "guard": guard,
+    "review": review,
 }
 _HEAD = """\
 # Facts

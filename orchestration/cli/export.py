@@ -156,16 +156,18 @@ def report(to: Path | None, formats: tuple[str, ...], version: int | None, confi
     show_default=True,
     help="A policy of duplicates.policies: which rows of repeated pictures go.",
 )
+@click.option("--merge", is_flag=True, help="Gather what the rows that go say for those that stay: merged.parquet.")
 @_VERSION
 @CONFIG
-def removal_list(to: Path | None, policy: str, version: int | None, config: str | None) -> None:
+def removal_list(to: Path | None, policy: str, merge: bool, version: int | None, config: str | None) -> None:
     """Write the rows that a policy removes, and those that opt-out lists name.
 
-    The files are for img2dataset, DataComp's resharder and datatrove, and a README.md beside them says how each is
-    used. `raisonne sql 'from duplicates.policies'` compares the policies.
+    There are CSV and XLSX for people, the latter with small pictures, and files for img2dataset, DataComp's resharder
+    and datatrove; a README.md beside them says how each is used. `raisonne sql 'from duplicates.policies'` compares the
+    policies.
     """
     with _exporting(config, version, to) as (con, settings, folder):
-        _print(_removal_list(con, settings, to, folder, policy))
+        _print(_removal_list(con, settings, to or folder / f"removal-{policy}", policy, merge=merge))
 
 
 @export.command(
@@ -185,6 +187,38 @@ def guard(to: Path | None, version: int | None, config: str | None, **options: o
     given = {name: value for name, value in options.items() if value is not None}
     with _exporting(config, version, to) as (con, settings, _):
         _print(guard_bundles.export(con, settings, to, given))
+
+
+@export.command(
+    cls=ExportCommand,
+    short_help="What people decided in `raisonne review`.",
+    epilog="Example: raisonne export decisions --format csv --to decisions",
+)
+@_TO
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["csv", "parquet", "jsonl"]),
+    multiple=True,
+    help="Format. May be repeated. Default: all.",
+)
+@_VERSION
+@CONFIG
+def decisions(to: Path | None, formats: tuple[str, ...], version: int | None, config: str | None) -> None:
+    """Write every decision that was given, those taken back too, and the entries of the guard's list that they make.
+
+    Prints the files. `raisonne review --import` takes them in again; `guard_overrides.jsonl` is for `raisonne check
+    --overrides`. They are the decisions of today; `reports.decisions` has those that a version was made with.
+    """
+    with _exporting(config, version, to) as (_, settings, folder):
+        from orchestration.facts.decision_log import DecisionLog, DecisionLogError
+        from orchestration.review import exchange
+
+        try:
+            kept = DecisionLog(settings.home).all()
+        except DecisionLogError as error:
+            raise CommandError(str(error)) from None
+        _print(exchange.write(kept, to or folder / "decisions", formats or exchange.FORMATS))
 
 
 _STATED = """Every number names the query that gives it. What only you know comes from `[disclosure]` and `[[datasets]]`
@@ -303,16 +337,17 @@ def _reports(
 
 
 def _removal_list(
-    con: "duckdb.DuckDBPyConnection", settings: "Settings", to: Path | None, exports_folder: Path, policy: str
+    con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, policy: str, *, merge: bool
 ) -> list[Path]:
     from orchestration.reports import removal_lists
+    from orchestration.reports.spreadsheets.removal import RemovalOptions
 
     known = removal_lists.policies(con)
     if policy not in known:
         names = ", ".join(known) or "none: see `policies` in the settings"
         raise CommandError(f"unknown policy {policy!r}; available: {names}", ExitCode.USAGE)
-    folder = to or exports_folder / f"removal-{policy}"
-    return removal_lists.write(con, folder, policy, settings.memory.duckdb)
+    options = RemovalOptions(training_pictures(settings), settings.reports.workbook, merge)
+    return removal_lists.write(con, folder, policy, settings.memory.duckdb, options)
 
 
 def _write_disclosure(con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, name: str) -> list[Path]:

@@ -17,6 +17,7 @@ from orchestration.cli.guard.check import check
 from orchestration.cli.guard.serve import serve
 from orchestration.cli.init import init
 from orchestration.cli.published import CommandError, ExitCode
+from orchestration.cli.review.command import review
 from orchestration.cli.run import run
 from orchestration.cli.show import show
 from orchestration.cli.sql.command import sql
@@ -46,5 +47,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (init, doctor, status, run, download, show, sql, export, claims, check, serve, ui):
+for command in (init, doctor, status, run, download, show, sql, export, review, claims, check, serve, ui):
     main.add_command(command)

@@ -102,12 +102,12 @@ def duplicate_pairs(context: dg.AssetExecutionContext, warehouse: WarehouseResou
     group_name="duplicates",
     kinds={"lancedb", "numba", "opencv"},
     owners=["team:safety-research"],
-    deps=["duplicate_pairs", "recalled_rows"],
+    deps=["duplicate_pairs", "recalled_rows", "decisions"],
     pool="cpu",
 )
 @explained
 def cluster_members(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
-    """Components of the confirmed pairs, cut so that every member is confirmed against its representative."""
+    """Components of the confirmed pairs, cut so that all members are confirmed or decided to be."""
     facts = warehouse.facts
     inputs = facts, warehouse.duplicate_thresholds, warehouse.training_picture, warehouse.copy_encoder
     members.update(*inputs, warehouse.memory, warehouse.settings.compute)

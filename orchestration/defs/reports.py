@@ -1,6 +1,7 @@
 """What should a curator do? Assets of the stage `reports`.
 
-What belongs here: writing the exports of a published version. What does not: what they hold (`reports/exports.py`).
+What belongs here: the decisions of curators, which no run computes, and writing exports. What does not: what these hold
+(`reports/exports.py`), keeping decisions (`facts/decision_log.py`).
 """
 
 import dagster as dg
@@ -20,6 +21,16 @@ class ExportVersion(dg.Config):
     """Which version is exported."""
 
     version: int | None = Field(None, description="A kept version. Default: the current one.")
+
+
+decisions = dg.AssetSpec(
+    "decisions",
+    description="What people decided in `raisonne review`, or brought in from files. Each run takes up what is new. "
+    "Rows are only added: an undo is one too.",
+    group_name="reports",
+    kinds={"lancedb"},
+    owners=["team:curators"],
+)
 
 
 @dg.asset(

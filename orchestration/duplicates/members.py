@@ -5,6 +5,8 @@ does not: cutting components into clusters (`transforms/duplicates/members.py`).
 """
 
 import hashlib
+from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -17,10 +19,12 @@ from orchestration.fingerprints import stored_vectors
 from orchestration.fingerprints.picture_set import usable_pictures
 from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import Compute
-from transforms.duplicates import components, members
+from transforms.duplicates import components, decided_clusters, members
+from transforms.duplicates.decided_clusters import ClusterRulings
 from transforms.duplicates.pairs import DuplicateThresholds
 from transforms.encoders import EncoderId
 from transforms.fingerprints.picture_set import Pictures
+from transforms.review.decisions import COLUMNS, Decision, in_force
 
 CODE = 2  # raise when the same pairs would give other clusters
 _NUMBER = 4  # bytes
@@ -34,7 +38,7 @@ def update(
     memory: MemoryParts,
     compute: Compute,
 ) -> None:
-    """Cut the clusters again if pairs or opt-outs changed, or if pictures could not be read the last time.
+    """Cut the clusters again if pairs, opt-outs or decisions changed, or if pictures could not be read the last time.
 
     Args:
         facts: The fact tables.
@@ -46,12 +50,15 @@ def update(
     """
     table, similarities = facts["cluster_members"], facts["cluster_similarities"]
     versions = facts["duplicate_pairs"].version, facts["recalled_rows"].version
-    made_by = recipe("clusters", CODE, *versions, *(() if encoder else ("no encoder",)))
+    decisions = _decisions(facts)
+    about = [[each.decision_id, each.answer, each.picture_a, each.picture_b] for each in decisions]
+    decided = (["decisions", about],) if about else ()  # without any the recipe is that of releases without them
+    made_by = recipe("clusters", CODE, *versions, *(() if encoder else ("no encoder",)), *decided)
     recipes = PixelRecipes.of(facts, made_by)
     if recipes.hold((table, similarities)):
         return
     pictures = usable_pictures(facts, memory.pictures)
-    compared = _write_members(facts, cut, training_picture, pictures, compute)
+    compared = _write_members(facts, cut, training_picture, pictures, compute, decisions)
     # only now: a run that is killed before makes the members again
     table.note_recipe(recipes.after(compared.failed, compared.waiting))
     if encoder is None:
@@ -63,8 +70,19 @@ def update(
     similarities.replace(members.similarities(pictures, rows, vectors, owner, at_once), made_by)
 
 
+def _decisions(facts: Facts) -> list[Decision]:
+    """Return the decisions in force that change clusters."""
+    rows = facts["decisions"].read(COLUMNS).to_pylist()
+    return [each for each in in_force(Decision(**row) for row in rows) if each.answer in decided_clusters.ANSWERS]
+
+
 def _write_members(
-    facts: Facts, cut: DuplicateThresholds, training_picture: TrainingPictures, pictures: Pictures, compute: Compute
+    facts: Facts,
+    cut: DuplicateThresholds,
+    training_picture: TrainingPictures,
+    pictures: Pictures,
+    compute: Compute,
+    decisions: Sequence[Decision],
 ) -> TrainingComparisons:
     """Return the comparisons that were needed."""
     pairs = facts["duplicate_pairs"].scan(["sample_id_a", "sample_id_b"], "method <> 'similar'")
@@ -72,8 +90,14 @@ def _write_members(
     open_pairs = members.open_pairs(pictures, near_pairs(facts, PICTURES), cut, labels)
     with training_comparisons(facts, cut, training_picture, pictures, compute) as compare:
         listed = components.list_members(labels)
-        rows = members.members(pictures, listed, cut, open_pairs, compare)
-        facts["cluster_members"].replace(rows, recipe="")
+        rulings = ClusterRulings.of(decisions, pictures)
+        left_alone, touched = decided_clusters.split(listed, labels, rulings)
+        rows = members.members(pictures, left_alone, cut, open_pairs, compare)
+        decided = members.decided(pictures, touched, cut, open_pairs, compare)
+        outcomes = decided_clusters.outcomes(rulings, decided.follow(rulings))
+        facts["cluster_members"].replace(chain(rows, [decided.rows()] if len(touched) else []), recipe="")
+        if outcomes.num_rows or facts["cluster_decisions"].dataset().count_rows():
+            facts["cluster_decisions"].replace([outcomes], recipe="")
     return compare
 
 

@@ -20,7 +20,7 @@ from transforms.generations import addresses
 from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 from transforms.reports import case_page
-from transforms.reports.case_page import CasePage, LikelySource, Measurement
+from transforms.reports.case_page import CasePage, LikelySource, Measurement, OverruledSource
 from transforms.reports.reliability_plot import ReliabilityPoint
 from transforms.storage import staging
 
@@ -111,6 +111,7 @@ class CasePages:
             unsearched=about.get("unsearched"),
             not_compared=about.get("not_compared") or 0,
             by_hashes=about.get("searched_by") == "hashes",
+            overruled=tuple(OverruledSource(**row) for row in case.overruled),
         )
 
     def _thresholds(self, case: Case) -> tuple[Measurement, ...]:

@@ -14,7 +14,7 @@ import duckdb
 from orchestration.reports.page_data import rows
 from transforms.readable import decimal, printable
 from transforms.reports.case_page import MOST_SOURCES
-from transforms.reports.duplicate_report import Coverage, NotTakenFiles, OtherFiles
+from transforms.reports.duplicate_report import Coverage, DecidedCount, NotTakenFiles, OtherFiles, ReviewedPrecision
 
 _REASONS = 10  # for which files were not taken; the table has all
 
@@ -28,12 +28,14 @@ class Case:
         sources: Its likely sources with all that was measured, strongest first, at most MOST_SOURCES.
         coverage: What each fingerprint covers.
         reliability: Rows of matches.calibration.
+        overruled: Rows of provenance.overruled.
     """
 
     generation: Mapping[str, Any]
     sources: tuple[Mapping[str, Any], ...]
     coverage: tuple[Coverage, ...]
     reliability: tuple[Mapping[str, Any], ...] = ()
+    overruled: tuple[Mapping[str, Any], ...] = ()
 
 
 def find(con: duckdb.DuckDBPyConnection, name: str) -> Case:
@@ -67,7 +69,31 @@ def read(con: duckdb.DuckDBPyConnection, generation: str) -> Case:
     for source in rows(con, "case_sources", generation=generation, most=MOST_SOURCES):
         evidence = rows(con, "case_evidence", generation=generation, sample=source["sample_id"])
         sources.append((evidence[0] if evidence else {}) | source)
-    return Case(rows(con, "case", generation=generation)[0], tuple(sources), coverage(con), reliability(con))
+    about = rows(con, "case", generation=generation)[0]
+    overruled = tuple(rows(con, "case_overruled", generation=generation)) if _has(con, "provenance.overruled") else ()
+    return Case(about, tuple(sources), coverage(con), reliability(con), overruled)
+
+
+def decided_counts(con: duckdb.DuckDBPyConnection) -> tuple[DecidedCount, ...]:
+    """Return the counts that decisions change. Nothing without decisions, or for a version of an earlier release."""
+    found = rows(con, "decided_counts") if _has(con, "reports.decided_counts") else ()
+    return tuple(DecidedCount(**row) for row in found)
+
+
+def reviewed_precision(con: duckdb.DuckDBPyConnection, of: str) -> tuple[ReviewedPrecision, ...]:
+    """Return how often people say what the warehouse says. Nothing for a version of an earlier release.
+
+    Args:
+        con: A connection to a published version.
+        of: pairs or cases.
+    """
+    if not _has(con, "duplicates.review_precision"):
+        return ()
+    return tuple(ReviewedPrecision(**row) for row in rows(con, f"review_precision_of_{of}"))
+
+
+def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    return table in {row["name"] for row in rows(con, "table_names")}
 
 
 def coverage(con: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]:
@@ -77,7 +103,7 @@ def coverage(con: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]:
 
 def not_taken(con: duckdb.DuckDBPyConnection) -> NotTakenFiles:
     """Return what was found and became no row, over all datasets. Nothing for a version of an earlier release."""
-    if "catalog.not_taken" not in {row["name"] for row in rows(con, "table_names")}:
+    if not _has(con, "catalog.not_taken"):
         return NotTakenFiles()
     [total] = rows(con, "not_taken_total")
     return NotTakenFiles(**total, listed=tuple(OtherFiles(**row) for row in rows(con, "not_taken", most=_REASONS)))

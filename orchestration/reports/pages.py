@@ -83,4 +83,6 @@ def _report(con: duckdb.DuckDBPyConnection, extent: GalleryExtent, version: Publ
         hosts=tuple(RepeatedRows(**row) for row in rows(con, "repeated_by_host", most=_ROWS)),
         licences=tuple(RepeatedRows(**row) for row in rows(con, "repeated_by_license", most=_ROWS)),
         gallery=extent,
+        decided=cases.decided_counts(con),
+        reviewed=cases.reviewed_precision(con, "pairs"),
     )

@@ -119,5 +119,7 @@ def page(
             listed_copies=tuple((row["verdict"], row["copies"], row["q_value"]) for row in confirmed),
             licences=tuple(Licence(**row) for row in rows(con, "licences", most=_ROWS)),
             rightsholders=tuple(Rightsholder(**row) for row in rows(con, "rightsholders", most=_ROWS)),
+            decided=cases.decided_counts(con),
+            reviewed=cases.reviewed_precision(con, "cases"),
         )
     )

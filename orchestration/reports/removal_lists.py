@@ -4,7 +4,8 @@ What belongs here: choosing the rows, and writing a folder with a manifest, comp
 formats of other tools (`reports/removal_formats.py`), the rule of a policy (`sql/duplicates/policies.sql`), the
 curators' report (`reports/exports.py`).
 
-    removal.parquet                     every row that goes, with the row that stays in its place, and why
+    removal.parquet, .csv, .xlsx        every row that goes, with the row that stays in its place, and why
+    merged.parquet                      where asked for: what removed rows say, for each row that stays
     img2dataset, datacomp, datatrove    the same for tools that remove or fetch rows
     README.md, manifest.json            how to use them; policy, version, counts, and the SHA-256 of every file
 
@@ -21,41 +22,58 @@ import duckdb
 
 from orchestration.reports import removal_formats
 from orchestration.reports.page_data import publication
+from orchestration.reports.spreadsheets import removal as for_people
+from orchestration.reports.spreadsheets.removal import RemovalOptions
 from transforms.hashing.hashes import file_sha256
 from transforms.storage import staging
 
 LIST, MANIFEST, README = "removal.parquet", "manifest.json", "README.md"
-PARTS = (LIST, *removal_formats.FOLDERS, README, MANIFEST)
+_ALONE = (LIST, for_people.CSV, for_people.WORKBOOK, for_people.MERGED)
+PARTS = (*_ALONE, *removal_formats.FOLDERS, README, MANIFEST)
 
 # The rule by which a row goes is the one by which duplicates.policies counts it. Recalled rows always go.
 _LEAVING = """
 create temp table leaving as
 with policy as (select rule, level from duplicates.policies where policy = ?),
-heads as (select cluster_id, sample_id as kept_sample_id from duplicates.clusters where rank = 1)
+heads as (select cluster_id, sample_id as kept_sample_id from duplicates.clusters where kept_rank = 1)
 select
     clusters.sample_id, clusters.cluster_id,
-    if(policy.rule = 'drop_from', null, heads.kept_sample_id) as kept_sample_id,
-    counts.duplicate_count, clusters.distance_to_representative, clusters.method, 'duplicate' as reason
+    if(policy.rule = 'drop_from' or removals.answer = 'remove_all', null, heads.kept_sample_id) as kept_sample_id,
+    counts.duplicate_count, clusters.distance_to_representative, clusters.method,
+    if(removals.answer = 'remove_all', 'decided', 'duplicate') as reason,
+    coalesce(removals.decided_by, clusters.decided_by) as decided_by
 from duplicates.clusters
 join duplicates.counts using (cluster_id)
 join heads using (cluster_id)
 cross join policy
-where case policy.rule
-    when 'keep' then clusters.rank > policy.level
+left join duplicates.removals using (cluster_id)
+where case
+    when removals.answer = 'remove_all' then true
+    when removals.answer = 'fine' then false
+    else case policy.rule
+    when 'keep' then clusters.kept_rank > policy.level
     when 'drop_from' then counts.duplicate_count >= policy.level
-    else clusters.rank > 1 and clusters.distance_to_representative <= policy.level
+    else clusters.kept_rank > 1 and clusters.distance_to_representative <= policy.level
+    end
 end
 union all
-select sample_id, cluster_id, null, live_rows, null, null, 'recalled' from provenance.recalled"""
+-- a picture that one row shows is its own cluster
+select removals.cluster_id, removals.cluster_id, null, 1, null, null, 'decided', removals.decided_by
+from duplicates.removals
+anti join duplicates.clusters on clusters.cluster_id = removals.cluster_id
+where removals.answer = 'remove_all'
+union all
+select sample_id, cluster_id, null, live_rows, null, null, 'recalled', null from provenance.recalled"""
 _LISTED = """
+create temp view listed as
 select
     samples.sample_id, samples.dataset, samples.shard, samples.row_number, samples.key, samples.uid, samples.url,
+    samples.url_host, samples.license, samples.caption, kept.license as kept_license,
     leaving.cluster_id, leaving.kept_sample_id, kept.url as kept_url, leaving.duplicate_count,
-    leaving.distance_to_representative, leaving.method, leaving.reason
+    leaving.distance_to_representative, leaving.method, leaving.reason, leaving.decided_by
 from leaving
 join catalog.samples as samples using (sample_id)
-left join catalog.samples as kept on kept.sample_id = leaving.kept_sample_id
-order by samples.dataset, samples.shard, samples.row_number"""
+left join catalog.samples as kept on kept.sample_id = leaving.kept_sample_id"""
 
 
 class RemovalError(RuntimeError):
@@ -84,7 +102,13 @@ def policies(con: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in con.execute("select policy from duplicates.policies").fetchall()]
 
 
-def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str) -> list[Path]:
+def write(
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    policy: str,
+    memory: str,
+    options: RemovalOptions = RemovalOptions(),  # noqa: B008 -- it cannot be changed
+) -> list[Path]:
     """Write a policy's removal list, all or none. It replaces an earlier list in the folder and no other files.
 
     Args:
@@ -92,6 +116,7 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
         folder: The folder to write into.
         policy: One of `policies`.
         memory: The most that DuckDB may hold, such as `"4GB"`.
+        options: What the files for people show.
 
     Returns:
         The files.
@@ -105,12 +130,13 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, policy: str, memory: str
         try:
             con.execute("set memory_limit = ?", [memory])
             con.execute("set temp_directory = ?", [str(partial / ".spill")])
-            counts, notes = _fill(con, partial, policy)
+            counts, notes = _fill(con, partial, policy, options)
             _describe(con, partial, policy, counts, notes)
             shutil.rmtree(partial / ".spill", ignore_errors=True)
             names = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
             _move(partial, folder)
         finally:
+            con.execute("drop view if exists temp.listed")
             for table in ("leaving", *removal_formats.TABLES):
                 con.execute(f"drop table if exists temp.{table}")
     return [folder / name for name in names]
@@ -144,17 +170,20 @@ def _move(partial: Path, folder: Path) -> None:
             source.replace(target)
 
 
-def _fill(con: duckdb.DuckDBPyConnection, folder: Path, policy: str) -> tuple[RemovalCounts, list[str]]:
+def _fill(
+    con: duckdb.DuckDBPyConnection, folder: Path, policy: str, options: RemovalOptions
+) -> tuple[RemovalCounts, list[str]]:
     con.execute(_LEAVING, [policy])
     counts = _counts(con, policy)
-    removal_formats.stream(con, _LISTED, [], folder / LIST)
-    return counts, removal_formats.write(con, folder)
+    con.execute(_LISTED)
+    removal_formats.stream(con, "from listed order by dataset, shard, row_number", [], folder / LIST)
+    return counts, [*removal_formats.write(con, folder), *for_people.write(con, folder, options)]
 
 
 def _counts(con: duckdb.DuckDBPyConnection, policy: str) -> RemovalCounts:
     [(rows, duplicates, recalled, *without)] = con.execute(
         """
-        select count(*), count(*) filter (where leaving.reason = 'duplicate'),
+        select count(*), count(*) filter (where leaving.reason in ('duplicate', 'decided')),
             count(*) filter (where leaving.reason = 'recalled'),
             count(*) filter (where leaving.reason is null and samples.url is null),
             count(*) filter (where leaving.reason is null and coalesce(images.status, 'failed') = 'failed')
@@ -179,7 +208,9 @@ them out.
 
 - `removal.parquet`: a row for each that goes. `kept_sample_id` and `kept_url` are the row that stays in its place; NULL
   for recalled rows and for pictures that go altogether. `duplicate_count`: rows that show the picture and are not
-  recalled. `distance_to_representative`: PDQ bits of 256. `reason`: duplicate or recalled.
+  recalled. `distance_to_representative`: PDQ bits of 256. `reason`: duplicate, decided (every row
+  of the picture goes, because a person decided so) or recalled. `decided_by`: whose decision the row goes or stays by.
+- `removal.csv` and `removal.xlsx`: the same for people, the first rows of the workbook with small pictures.
 - `img2dataset/DATASET.parquet`: the rows that stay and have a URL. img2dataset has no filter of its own; give it this
   as `--url_list`, with `--input_format parquet --url_col url --caption_col caption
   --save_additional_columns '["uid", "sample_id"]'`.

@@ -19,6 +19,7 @@ from orchestration import settings as toml
 from orchestration.compute import named_encoders, ray_cluster
 from orchestration.compute.named_encoders import NamedEncoder
 from orchestration.facts import Facts
+from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.migration import migrate
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.runtime import homes
@@ -85,6 +86,7 @@ class WarehouseResource(dg.ConfigurableResource):
         held.enter_context(progress.log_to(context.log.info) if context.log else nullcontext())
         shutil.rmtree(home / _FETCHED, ignore_errors=True)  # what a killed run had fetched
         migrate(Facts(home / "facts"), warn)
+        DecisionLog(home).take_up()
         if context.instance:
             forget_old_logs(Path(context.instance.root_directory), self._settings.publishing.run_logs, warn)
 

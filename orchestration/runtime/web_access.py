@@ -63,6 +63,10 @@ class WebAccess:
         """Tell whether a request brings the cookie or the token."""
         return _equal(connection.cookies.get(self.cookie, ""), self.session) or bears(connection, self.token)
 
+    def is_opened_by(self, token: str) -> bool:
+        """Tell whether this is the token."""
+        return _equal(token, self.token)
+
 
 def bears(connection: HTTPConnection, token: str) -> bool:
     """Tell whether a request brings a token as `Authorization: Bearer`.
@@ -136,7 +140,7 @@ class TokenHolders:
         """Return what a connection is answered before it reaches the application; None if it may go on."""
         scope = connection.scope
         opens = scope["type"] == "http" and (scope["method"], scope["path"]) == ("GET", "/")
-        if opens and _equal(connection.query_params.get("token", ""), self._access.token):
+        if opens and self._access.is_opened_by(connection.query_params.get("token", "")):
             return self._enter(connection)
         if not self._access.admits(connection):
             return HTMLResponse(_LOCKED, 401, {"Cache-Control": "no-store", "WWW-Authenticate": "Bearer"})

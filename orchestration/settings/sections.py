@@ -102,7 +102,7 @@ _ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
 class Policies(Section):
     """What `duplicates.policies` compares; a policy is named after its number, such as `drop-from-10`.
 
-    The last two say which rows are withdrawn although no list names them.
+    `honour` and `honour_copies` say which rows are withdrawn although no list names them.
     """
 
     keep: Annotated[tuple[Annotated[int, Field(ge=1, le=_MOST)], ...], _ONCE] = Field(
@@ -115,6 +115,15 @@ class Policies(Section):
         (0, 10),
         description="PDQ bits from their representative up to which rows are removed, one policy per number. One row "
         "of each picture stays.",
+    )
+    stays: Annotated[
+        tuple[Literal["largest", "sharpest", "best_license", "longest_caption", "earliest"], ...], _IN_ORDER
+    ] = Field(
+        ("largest",),
+        description="Which row of a picture stays, by these in order: `largest` in pixels, `sharpest` by the quality "
+        "of its perceptual hash, `best_license` (public domain, CC BY, CC BY-SA, other CC, other statements; a row "
+        "whose licence is unknown never stays in place of another), `longest_caption`, `earliest` in the dataset, "
+        "which also decides between equal ones. What was decided in `raisonne review` goes before all.",
     )
     honour: Annotated[tuple[Literal["plus", "c2pa", "headers"], ...], _IN_ORDER] = Field(
         (),
@@ -264,6 +273,24 @@ class Publishing(Section):
     def lake(self) -> LakeAddress | None:
         """The DuckLake that is published besides the file, or None. Raises AddressError."""
         return None if self.target == FILE else LakeAddress.read(self.target, self.data_path)
+
+
+class Review(Section):
+    """The curators' desk, `raisonne review`: how much it asks about, and how items are shared out."""
+
+    items: int = Field(
+        100_000, ge=1, description="Items of each queue, those nearest to a threshold or most repeated first."
+    )
+    sample: int = Field(
+        100,
+        ge=0,
+        description="Items that are drawn at random of each group (method or verdict, near its threshold or far from "
+        "it), for `duplicates.review_precision` and `matches.review_precision`. Another number draws others besides.",
+    )
+    seed: str = Field("1", description="Another one draws another sample.")
+    lease_s: float = Field(
+        600, gt=0, description="Seconds for which an item is kept from others once somebody looks at it."
+    )
 
 
 class Signatures(Section):

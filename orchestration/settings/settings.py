@@ -30,6 +30,7 @@ from orchestration.settings.sections import (
     Prompts,
     Publishing,
     Reports,
+    Review,
     Rights,
     Search,
     Signatures,
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     prompts: Prompts = Prompts()
     memorization: Memorization = Memorization()
     reports: Reports = Reports()
+    review: Review = Review()
     compute: Compute = Compute()
     publishing: Publishing = Publishing()
     guard: Signatures = Signatures()
@@ -104,6 +106,7 @@ class Settings(BaseSettings):
             "calibration": self.calibration.model_dump(exclude={"held_out", "without_generations"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.numbers,
+            **({"stays": self.policies.stays} if self.policies.stays != ("largest",) else {}),
             **({"honour": [*self.policies.honour, self.policies.honour_copies]} if self.policies.honour else {}),
             **({"rights": self.rights.model_dump(include={"c2pa"})} if self.rights.c2pa else {}),
             "prompts": self.prompts.model_dump(),

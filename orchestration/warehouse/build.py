@@ -205,6 +205,7 @@ def settings_row(settings: Settings) -> pa.Table:
         row = row.append_column(name_of, column)
     for name, numbers in settings.policies.numbers.items():
         row = row.append_column(f"policy_{name}", pa.array([list(numbers)], pa.list_(pa.int64())))
+    row = row.append_column("policy_stays", pa.array([list(settings.policies.stays)], pa.list_(pa.string())))
     for name, number in settings.memorization.model_dump().items():
         row = row.append_column(f"memorization_{name}", pa.array([number]))
     return row

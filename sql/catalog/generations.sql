@@ -18,6 +18,8 @@
 -- column status: ok, low_quality (too flat for a perceptual hash) or failed
 -- column failure: why the image could not be read
 -- column note: what is odd about a file whose pixels are whole: broken or oversized metadata, a missing end, further frames
+-- column sha256: of the file's bytes; NULL where it could not be read
+-- column pixel_sha256: of all that the image shows; NULL where it could not be read
 -- column unsearched: what the file may show that was not searched: further frames or pages, or pixels under its transparency
 
 select
@@ -37,5 +39,7 @@ select
     note,
     unsearched,
     width,
-    height
+    height,
+    sha256,
+    pixel_sha256
 from lance_generation_fingerprints

@@ -5,6 +5,7 @@
 -- not_null: distinct_urls, distinct_captions, distinct_hosts, distinct_licenses
 -- assert: duplicate_count = exact_count + near_count
 -- assert: duplicate_count >= 2
+-- assert: decided_by is not null or automatic_count = duplicate_count
 -- assert: min_similarity is null or (min_similarity between -1.001 and 1.001)
 -- column cluster_id: the cluster: the sample_id of its representative
 -- column representative_id: the row that stands for the cluster
@@ -20,6 +21,8 @@
 -- column distinct_pictures: pictures that differ in some pixel, of the rows in duplicate_count; NULL where not computed
 -- column min_similarity: least cosine between the copy embeddings of any two distinct_pictures; NULL where not computed
 -- column min_similarity_exact: false where min_similarity is a lower bound, as the cluster is too large to compare all
+-- column automatic_count: what duplicate_count would be without decisions: rows of the representative's picture then
+-- column decided_by: who decided something that changed the cluster; NULL where nobody did
 -- column licenses: the different licences stated, "unknown" among them where a row states none
 
 with recalled as (
@@ -28,6 +31,21 @@ with recalled as (
     semi join lance_recalled_rows as recalled using (sample_id)
     semi join fingerprints.images as images using (sample_id)
     group by members.representative_id
+),
+
+-- rows without a row in automatic_representative_id are of clusters that no decision is about
+automatic as (
+    select representatives.representative_id, count(*) as rows
+    from lance_cluster_members as members
+    semi join fingerprints.images as images using (sample_id)
+    anti join lance_recalled_rows as recalled using (sample_id)
+    join (
+        select sample_id as representative_id, automatic_representative_id
+        from lance_cluster_members
+        where sample_id = representative_id and automatic_representative_id is not null
+    ) as representatives
+        on representatives.automatic_representative_id = members.automatic_representative_id
+    group by representatives.representative_id
 ),
 
 counted as (
@@ -42,6 +60,7 @@ counted as (
         count(distinct samples.url_host) as distinct_hosts,
         count(distinct samples.license) as distinct_licenses,
         max(clusters.distance_to_representative) as max_distance_to_representative,
+        min(clusters.decided_by) as decided_by,
         list(distinct coalesce(samples.license, 'unknown') order by coalesce(samples.license, 'unknown')) as licenses
     from duplicates.clusters
     join catalog.samples using (sample_id)
@@ -65,8 +84,11 @@ select
     similarities.distinct_pictures,
     similarities.min_similarity,
     similarities.min_similarity_exact,
+    case when counted.decided_by is null then counted.duplicate_count else coalesce(automatic.rows, 1) end as automatic_count,
+    counted.decided_by,
     counted.licenses
 from counted
+left join automatic on automatic.representative_id = counted.representative_id
 left join recalled on recalled.representative_id = counted.representative_id
 left join lance_cluster_similarities as similarities on similarities.representative_id = counted.representative_id
 order by counted.duplicate_count desc, counted.cluster_id

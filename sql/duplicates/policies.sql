@@ -1,6 +1,6 @@
 -- One row per what-if: if copies were removed by this policy, how many rows would go, and what would be left?
 -- Of the training rows with a usable picture that are not recalled. `raisonne export removal-list --policy` writes the
--- rows of one of them.
+-- rows of one of them. What was decided of a picture (duplicates.removals) counts before what a policy says.
 -- unique: policy
 -- not_null: policy, description, rule, level, rows, removed_rows, kept_rows, removed_share, pictures_removed
 -- not_null: largest_count_after, frequency
@@ -29,19 +29,21 @@ with policies as (
 ),
 
 sizes as (
-    select copies, count(*) as pictures
+    select copies, decision, count(*) as pictures
     from duplicates.pictures
-    group by copies
+    group by copies, decision
 ),
 
 near as (
     select
         policies.level,
         clusters.cluster_id,
+        removals.answer as decision,
         count(*) as copies,
-        count(*) filter (where clusters.rank > 1 and clusters.distance_to_representative <= policies.level) as removed
+        count(*) filter (where clusters.kept_rank > 1 and clusters.distance_to_representative <= policies.level) as removed
     from duplicates.clusters
     cross join policies
+    left join duplicates.removals using (cluster_id)
     where policies.rule = 'distance'
     group by all
 ),
@@ -53,6 +55,8 @@ played as (
         sizes.copies,
         sizes.pictures,
         case
+            when sizes.decision = 'remove_all' then sizes.copies
+            when sizes.decision = 'fine' then 0
             when policies.rule = 'keep' then greatest(sizes.copies - policies.level, 0)
             when sizes.copies >= policies.level then sizes.copies
             else 0
@@ -61,11 +65,13 @@ played as (
     cross join policies
     where policies.rule <> 'distance'
     union all
-    select 'distance', level, copies, count(*), removed
+    select
+        'distance', level, copies, count(*) as pictures,
+        case decision when 'remove_all' then copies when 'fine' then 0 else removed end as removed
     from near
     group by all
     union all
-    select policies.rule, policies.level, sizes.copies, sizes.pictures, 0
+    select policies.rule, policies.level, sizes.copies, sizes.pictures, if(sizes.decision = 'remove_all', 1, 0)
     from sizes
     cross join policies
     where policies.rule = 'distance' and sizes.copies = 1

@@ -3,6 +3,7 @@
 -- not_null: generation_id, sample_id
 -- assert: (copy_score is null) = (p_value is null) and (copy_score is null) = (normalised_score is null)
 -- assert: p_value is null or p_value > 0 and p_value <= 1
+-- assert: verdict is not distinct from measured_verdict or decided_by is not null
 -- assert: verdict is null or verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar')
 -- assert: (verdict is not distinct from 'altered_copy') = (altered_by is not null)
 -- column generation_id: the generation
@@ -11,6 +12,9 @@
 -- column overlap_generation: share of the generation that the shared part covers
 -- column overlap_source: share of the training picture that the shared part covers
 -- column verdict: exact (same bytes or pixels), copy (the whole picture, confirmed by aligned pixels), partial_copy (a region, so confirmed), altered_copy (structure agrees after a smooth, bounded change of place, colour or light, or all that is not covered lies exactly in place), similar (close in embedding, not confirmed); NULL where nothing holds
+-- column measured_verdict: what verdict would be without decisions
+-- column decision: copy or not_a_copy, where it was decided of the generation and the cluster of the training row
+-- column decided_by: who decided so
 -- column copy_score: best cosine of the copy embeddings over the searched parts of the generation; NULL, and with it p_value, where encoders.copy is none
 -- column normalised_score: copy_score less the mean of the generation's 3 best scores against sampled training pictures of other clusters
 -- column p_value: how often a picture that is not in the training set has a best match this strong, by normalised_score; see matches.calibration
@@ -85,34 +89,72 @@ scored as (
         )) as p_value
     from compared
     cross join fitted
+),
+
+decided as (
+    select
+        generations.generation_id,
+        coalesce(members.representative_id, images.sample_id) as cluster_id,
+        decisions.answer,
+        decisions.decided_by
+    from catalog.decisions
+    join catalog.generations on generations.pixel_sha256 = decisions.picture_a
+    join fingerprints.images as images on images.pixel_sha256 = decisions.picture_b and images.status <> 'failed'
+    left join lance_cluster_members as members on members.sample_id = images.sample_id
+    where decisions.kind = 'case' and decisions.standing = 'in force' and decisions.answer in ('copy', 'not_a_copy')
+    qualify row_number() over (
+        partition by generations.generation_id, coalesce(members.representative_id, images.sample_id)
+        order by decisions.decided_at desc, decisions.decision_id desc
+    ) = 1
+),
+
+judged as (
+    select
+        scored.*,
+        decided.answer as decision,
+        decided.decided_by,
+        case
+            when same_bytes or same_pixels then 'exact'
+            when confirmed and whole then 'copy'
+            when confirmed then 'partial_copy'
+            when altered then 'altered_copy'
+            when copy_score >= settings.similar or pdq_distance <= settings.pdq then 'similar'
+        end as measured_verdict
+    from scored
+    cross join settings
+    left join lance_cluster_members as members using (sample_id)
+    left join decided
+        on decided.generation_id = scored.generation_id
+        and decided.cluster_id = coalesce(members.representative_id, scored.sample_id)
 )
 
 select
     generation_id,
     sample_id,
     case
-        when same_bytes or same_pixels then 'exact'
-        when confirmed and whole then 'copy'
-        when confirmed then 'partial_copy'
-        when altered then 'altered_copy'
-        when copy_score >= settings.similar or pdq_distance <= settings.pdq then 'similar'
+        when decision = 'not_a_copy' then null
+        when decision = 'copy' and measured_verdict = 'similar' then 'copy'
+        else measured_verdict
     end as verdict,
+    measured_verdict,
+    decision,
+    decided_by,
     copy_score,
     normalised_score,
     p_value,
     pdq_distance,
-    scored.aligned_distance,
-    scored.inliers,
+    judged.aligned_distance,
+    judged.inliers,
     geometry,
-    scored.cells,
-    scored.agreement,
-    scored.solid,
+    judged.cells,
+    judged.agreement,
+    judged.solid,
     aligned_tile_l2,
-    scored.masked_mse,
+    judged.masked_mse,
     structural_similarity,
-    case when not (same_bytes or same_pixels or confirmed) and altered then altered_by end as altered_by,
+    case when measured_verdict = 'altered_copy' and decision is distinct from 'not_a_copy' then altered_by end as altered_by,
     if(in_place is null, null, {
-        'agreement': scored.altered_agreement,
+        'agreement': judged.altered_agreement,
         'closely': altered_closely,
         'in_place': in_place,
         'in_place_closely': in_place_closely,
@@ -158,5 +200,5 @@ select
         'altered_exact_share': settings.altered_exact_share
     } as thresholds,
     failure
-from scored
+from judged
 cross join settings

@@ -4,6 +4,7 @@
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar', 'no_match_found', 'not_searched')
 -- assert: (sources > 0) = (verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar'))
 -- assert: coverage between 0 and 1
+-- assert: verdict = measured_verdict or decided_by is not null
 -- assert: conclusive or verdict in ('similar', 'no_match_found', 'not_searched')
 -- assert: not conclusive or verdict <> 'not_searched'
 -- assert: searched_by in ('embeddings', 'hashes')
@@ -11,6 +12,8 @@
 -- assert: not_compared = 0 or not conclusive or verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')
 -- assert: unsearched is null or not conclusive or verdict in ('exact', 'copy', 'partial_copy', 'altered_copy')
 -- column verdict: of the best source; no_match_found where there is none; not_searched where the image could not be read
+-- column measured_verdict: what verdict would be without decisions
+-- column decided_by: who decided about one of its sources, taken away or confirmed; NULL where nobody did
 -- column sources: different training pictures it likely comes from
 -- column searched_by: embeddings, which find crops, collages and edits too, or hashes: equal files, equal pixels and near perceptual hashes alone, where encoders.copy is none
 -- column searched: training rows it was compared with
@@ -50,6 +53,15 @@ failed as (
     group by generation_id
 ),
 
+measured as (
+    select
+        generation_id,
+        min_by(measured_verdict, verdict_rank(measured_verdict)) as verdict,
+        string_agg(distinct decided_by, ', ' order by decided_by) as decided_by
+    from matches.evidence
+    group by generation_id
+),
+
 described as (
     select
         generations.generation_id,
@@ -58,6 +70,11 @@ described as (
             when generations.status = 'failed' then 'not_searched'
             else coalesce(best.verdict, 'no_match_found')
         end as verdict,
+        case
+            when generations.status = 'failed' then 'not_searched'
+            else coalesce(measured.verdict, 'no_match_found')
+        end as measured_verdict,
+        measured.decided_by,
         best.sample_id as best_sample_id,
         best.cluster_id as best_cluster_id,
         best.duplicate_count,
@@ -77,6 +94,7 @@ described as (
     cross join settings
     left join provenance.sources as best on best.generation_id = generations.generation_id and best.rank = 1
     left join found on found.generation_id = generations.generation_id
+    left join measured on measured.generation_id = generations.generation_id
     left join failed on failed.generation_id = generations.generation_id
     left join matches.significance on significance.generation_id = generations.generation_id
 )

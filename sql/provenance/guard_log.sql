@@ -24,6 +24,8 @@
 -- column duplicate_count: training rows that show the likely source now
 -- column override: the curator's entry that decided
 -- column generation_id: the first generation with the same file or pixels, if there is one
+-- column decision_made: block or allow, where it was decided of the image; `raisonne export decisions` writes the guard's list
+-- column decided_by: who decided so
 -- column warehouse_verdict: what the warehouse says of that generation now
 with pixels as (
     select pixel_sha256, min(generation_id) as generation_id
@@ -52,9 +54,16 @@ select
     checks.cluster_ids,
     pixels.generation_id,
     generations.verdict as warehouse_verdict,
+    decided.answer as decision_made,
+    decided.decided_by,
     checks.latency_ms
 from lance_guard_checks as checks
 left join duplicates.pictures as pictures on pictures.cluster_id = checks.cluster_ids[1]
 left join pixels on pixels.pixel_sha256 = checks.pixel_sha256
 left join provenance.generations as generations on generations.generation_id = pixels.generation_id
+left join catalog.decisions as decided
+    on decided.picture_a = checks.pixel_sha256
+    and decided.kind = 'guard_block'
+    and decided.standing = 'in force'
+    and decided.answer <> 'unsure'
 order by checks.checked_at, checks.check_id

@@ -66,3 +66,4 @@ left join duplicates.pictures on pictures.cluster_id = coalesce(members.represen
 left join recalled_of on recalled_of.cluster_id = coalesce(members.representative_id, evidence.sample_id)
 cross join settings
 where evidence.verdict in ('exact', 'copy', 'partial_copy')
+    and evidence.measured_verdict = evidence.verdict  -- of a copy that only a decision confirms nothing was measured

@@ -6,7 +6,7 @@
 -- not_null: recalled, reserved, reserved_rows
 -- assert: reserved = (reserved_rows > 0)
 -- assert: verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar')
--- assert: verdict in ('exact', 'similar') or aligned_distance is not null
+-- assert: verdict in ('exact', 'similar') or aligned_distance is not null or decided_by is not null
 -- assert: prompt_match is null or prompt_match in ('exact', 'normalised', 'semantic')
 -- assert: (p_value is null) = (copy_score is null) and (q_value is null) = (copy_score is null)
 -- assert: duplicate_count + recalled_count >= 1
@@ -15,6 +15,8 @@
 -- column sample_id: the training row of the cluster that fits best; of rows with equal pixels, one that is not recalled
 -- column cluster_id: the cluster it belongs to, recalled or not; its own id where no other row shows the picture
 -- column verdict: exact, copy, partial_copy, altered_copy or similar
+-- column measured_verdict: what verdict would be without decisions; sources that a decision takes away are in provenance.overruled
+-- column decided_by: who decided that it is a copy; NULL where nobody did
 -- column altered_by: what was changed in an altered copy, see matches.evidence; NULL for any other verdict
 -- column p_value: how often a picture that is not in the training set has a best match this strong; NULL, like copy_score and q_value, where encoders.copy is none
 -- column normalised_score: copy_score less what the generation shares with other training pictures; the p-value is of this
@@ -120,6 +122,8 @@ select
     found.sample_id,
     found.cluster_id,
     found.verdict,
+    found.measured_verdict,
+    found.decided_by,
     found.p_value,
     if(found.p_value is null, null, (
         select coalesce(min(significance.q_value), 1)

@@ -46,7 +46,7 @@ _BASE = """
         sha256('p' || sample_id) as pixel_sha256, sha256('d' || sample_id) as pdq, 80 as pdq_quality, 256 as width,
         192 as height, false as not_downloaded, false as missing from catalog.samples where shard = '00001';
     insert into duplicates.clusters by name
-    select sample_id, cluster_id, cluster_id as representative_id, j + 1 as rank,
+    select sample_id, cluster_id, cluster_id as representative_id, j + 1 as rank, j + 1 as kept_rank,
         case when j = 0 then 'representative' when j % 3 = 0 then 'sha256' else 'pdq' end as method,
         (4 * (j % 3))::double as distance_to_representative
     from members;

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from transforms.alignment.comparer import PixelComparison
 from transforms.duplicates import clusters
-from transforms.duplicates.clusters import METHODS, ClusterMembers, PictureHashes
+from transforms.duplicates.clusters import METHODS, ClusterMembers, Confirm, PictureHashes
 from transforms.duplicates.components import ComponentMembers, Components
+from transforms.duplicates.decided_clusters import DecidedClusters
 from transforms.duplicates.pairs import Compare, DuplicateThresholds, NearPairs, positions
 from transforms.duplicates.similarity import least_similarity
 from transforms.fingerprints.picture_set import Numbers, Pictures, Positions
@@ -111,16 +112,39 @@ def members(
         worth: The pairs worth comparing by pixels.
         compare: Compares pairs of pictures by pixels, by index.
     """
+    for part in clusters.cut(components, pictures.rank, _hashes(pictures, thresholds), worth, _confirmer(compare)):
+        yield _rows(pictures, part)
 
+
+def decided(
+    pictures: Pictures,
+    components: ComponentMembers,
+    thresholds: DuplicateThresholds,
+    worth: OpenPairs,
+    compare: Compare,
+) -> DecidedClusters:
+    """Return the clusters of components that decisions are about, to be changed by them.
+
+    Args:
+        pictures: The training pictures.
+        components: As for `members`.
+        thresholds: Likewise.
+        worth: Likewise.
+        compare: Likewise.
+    """
+    return DecidedClusters(pictures, components, _hashes(pictures, thresholds), worth, _confirmer(compare))
+
+
+def _hashes(pictures: Pictures, thresholds: DuplicateThresholds) -> PictureHashes:
+    return PictureHashes(pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq)
+
+
+def _confirmer(compare: Compare) -> Confirm[PixelComparison]:
     def confirm(representative: int, members: Sequence[int]) -> list[PixelComparison | None]:
         comparisons = compare([(representative, member) for member in members])
         return [comparison if comparison.same else None for comparison in comparisons]
 
-    hashes = PictureHashes(
-        pictures.pdq, pictures.comparable, pictures.bytes_group, pictures.pixels_group, thresholds.pdq
-    )
-    for part in clusters.cut(components, pictures.rank, hashes, worth, confirm):
-        yield _rows(pictures, part)
+    return confirm
 
 
 def _rows(pictures: Pictures, part: ClusterMembers[PixelComparison]) -> pa.Table:
@@ -134,6 +158,8 @@ def _rows(pictures: Pictures, part: ClusterMembers[PixelComparison]) -> pa.Table
             "method": np.array(METHODS, object)[part.method],
             "distance_to_representative": part.bits.astype(np.float64),
             "aligned_distance_to_representative": pa.array(aligned, from_pandas=True),  # NaN: none
+            "automatic_representative_id": pa.nulls(len(part.member), pa.uint64()),
+            "decisions": pa.nulls(len(part.member), pa.list_(pa.string())),
         }
     )
 

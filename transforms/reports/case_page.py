@@ -68,6 +68,17 @@ class LikelySource:
 
 
 @dataclass(frozen=True)
+class OverruledSource:
+    """A training picture that somebody said the generation is no copy of, as in `provenance.overruled`."""
+
+    sample_id: int
+    measured_verdict: str
+    decided_by: str
+    decided_on: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class CasePage:
     """The content of the page.
 
@@ -104,6 +115,7 @@ class CasePage:
     unsearched: str | None = None
     not_compared: int = 0
     by_hashes: bool = False
+    overruled: tuple[OverruledSource, ...] = ()
 
 
 def render(case: CasePage, reports: str | None = None) -> str:

@@ -111,6 +111,38 @@ class RemovalPolicy:
 
 
 @dataclass(frozen=True)
+class DecidedCount:
+    """A count with what people decided and without it, as in `reports.decided_counts`."""
+
+    measure: str
+    with_decisions: int
+    without_decisions: int
+
+
+@dataclass(frozen=True)
+class ReviewedPrecision:
+    """How often people say what the warehouse says, as in the tables `review_precision`.
+
+    Attributes:
+        said: The method or the verdict.
+        items: Items of it.
+        answered: How many were drawn at random and answered.
+        low: Lower end of the 95% interval of `precision`.
+        high: Upper end of it.
+        kappa: Cohen's kappa of those that two people answered, `asked_twice` in number; None where it is not defined.
+    """
+
+    said: str
+    items: int
+    answered: int
+    precision: float
+    low: float
+    high: float
+    asked_twice: int
+    kappa: float | None
+
+
+@dataclass(frozen=True)
 class GalleryExtent:
     """How much of the warehouse the data beside the pages holds.
 
@@ -167,6 +199,8 @@ class DuplicateReport:
     licences: tuple[RepeatedRows, ...]
     all_licences: int
     gallery: GalleryExtent
+    decided: tuple[DecidedCount, ...] = ()
+    reviewed: tuple[ReviewedPrecision, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ Pages show text that strangers wrote, so these rules hold:
 - A Content-Security-Policy admits the page's own style and script by hash and `data:` pictures, and nothing from any
   network. A page that loads data admits what its own script asks for (`strict-dynamic`). In a browser with Trusted
   Types that can only be a file of its data folder.
-- Pages work from a folder on disk, where browsers refuse `fetch`. Data is therefore in small scripts, each one call
-  with one JSON value.
+- The page of the desk asks its own server, and nobody else.
+- All others work from a folder on disk, where browsers refuse `fetch`. Data is therefore in small scripts, each one
+  call with one JSON value.
 """
 
 import base64
@@ -59,7 +60,15 @@ _LONGEST_LINK = 2_000  # characters; browsers and servers refuse longer ones, an
 _STYLE = "pages.css"
 
 
-def render(template: str, scripts: Sequence[str], data: object = None, *, loads: bool = False, **values: object) -> str:
+def render(
+    template: str,
+    scripts: Sequence[str],
+    data: object = None,
+    *,
+    loads: bool = False,
+    served: bool = False,
+    **values: object,
+) -> str:
     """Render a template as one HTML page.
 
     Args:
@@ -67,6 +76,7 @@ def render(template: str, scripts: Sequence[str], data: object = None, *, loads:
         scripts: Files beside the template, joined into the page's one script.
         data: a JSON value for the scripts.
         loads: Whether the scripts load files of the data folder.
+        served: Whether a server of its own answers what the page asks for.
         values: Values for the template.
     """
     environment = _environment()
@@ -76,6 +86,7 @@ def render(template: str, scripts: Sequence[str], data: object = None, *, loads:
         script=Markup(source) if scripts else None,  # noqa: S704 -- our own
         data=None if data is None else Markup(_json(data)),  # noqa: S704 -- without <, > and &
         loads=loads,
+        served=served,
         meanings=VERDICTS,
         confirmed_kinds=CONFIRMED,
         finds=FINGERPRINTS,

@@ -15,7 +15,7 @@ from transforms.readable import legible
 from transforms.regions import Box
 from transforms.reports import overlays, page, reliability_plot, thumbnails
 from transforms.reports.case_page import CasePage, Measurement
-from transforms.reports.duplicate_report import Coverage, NotTakenFiles
+from transforms.reports.duplicate_report import Coverage, DecidedCount, NotTakenFiles, ReviewedPrecision
 from transforms.reports.reliability_plot import ReliabilityPoint
 
 SHEET = 12  # cases in a file
@@ -126,6 +126,8 @@ class ProvenanceReport:
     all_rightsholders: int
     reserved_generations: int
     reserved_pictures: int
+    decided: tuple[DecidedCount, ...] = ()
+    reviewed: tuple[ReviewedPrecision, ...] = ()
 
     def total(self, *verdicts: str) -> int:
         """Return how many generations got any of these verdicts."""

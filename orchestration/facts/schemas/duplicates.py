@@ -82,6 +82,8 @@ TABLES = (
             "method": pa.string(),
             "distance_to_representative": pa.float64(),
             "aligned_distance_to_representative": pa.float64(),
+            "automatic_representative_id": pa.uint64(),
+            "decisions": pa.list_(pa.string()),
         },
     ),
     TableDefinition(
@@ -135,9 +137,11 @@ MEANINGS = {
     "near_hashes": {"pdq_a": "the lower of the two hashes", "pdq_b": "the other", "distance": "differing bits of 256"},
     "near_pictures": {"pixel_a": "SHA-256 of the pixels of one picture", "pixel_b": "of the other"},
     "cluster_members": {
-        "method": "what confirmed the member against its representative",
+        "method": "what confirmed the member against its representative; decided where only a decision does",
         "distance_to_representative": "differing bits of 256, by perceptual hash",
         "aligned_distance_to_representative": "root mean square of aligned pixels, where these confirm",
+        "automatic_representative_id": "the row that would stand for it without decisions; null where none is near",
+        "decisions": "the decisions that changed its cluster; null where none did",
     },
     "cluster_similarities": {
         "distinct_pictures": "pictures of the cluster that differ in some pixel",

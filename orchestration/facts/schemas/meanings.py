@@ -4,7 +4,7 @@ What belongs here: one sentence a column that several tables share. What does no
 (the modules of the stages), columns of published tables (`sql/<stage>/<table>.sql`).
 """
 
-from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance
+from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance, review
 
 _EVERYWHERE = {
     # what a row is about
@@ -80,7 +80,7 @@ _BOX = {
 }
 _IN_TABLE = {
     table: columns
-    for stage in (catalog, fingerprints, duplicates, matches, provenance, guard)
+    for stage in (catalog, fingerprints, duplicates, matches, provenance, guard, review)
     for table, columns in stage.MEANINGS.items()
 }
 for _table in ("generation_embeddings", "match_candidates", "match_evidence"):

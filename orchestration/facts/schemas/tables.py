@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance
+from orchestration.facts.schemas import catalog, duplicates, fingerprints, guard, matches, provenance, review
 from orchestration.facts.schemas.definition import DIGEST, VECTOR
 
 TABLES = {
     definition.name: definition
-    for stage in (catalog, fingerprints, duplicates, matches, provenance, guard)
+    for stage in (catalog, fingerprints, duplicates, matches, provenance, guard, review)
     for definition in stage.TABLES
 }
 SCHEMAS = {name: definition.schema for name, definition in TABLES.items()}

@@ -3,7 +3,7 @@
   const PAGE = 50;
   const METHODS = {
     representative: "the representative", sha256: "the same file", pixels: "the same pixels in another file",
-    pdq: "confirmed by its perceptual hash", aligned: "confirmed by aligned pixels",
+    pdq: "confirmed by its perceptual hash", aligned: "confirmed by aligned pixels", decided: "decided by a person",
   };
   const WORDS = { b: "file", p: "pixels", s: "size", r: "proportions: cropped or squeezed", c: "caption", h: "host", l: "licence" };
   const FIELDS = ["id", "method", "group", "far", "aligned", "width", "height", "url", "link", "caption", "licence", "differs"];

@@ -1,0 +1,51 @@
+-- One row per generation and likely source, those nearest to a threshold first, at most $most, and a random sample of
+-- $each of every stratum (verdict, near its threshold or far from it) by the seed $seed. Of generations with equal pixels
+-- the first is asked about.
+with found as (
+    select
+        generations.pixel_sha256 as picture_a,
+        images.pixel_sha256 as picture_b,
+        sources.sample_id as sample_b,
+        sources.generation_id,
+        sources.verdict,
+        sources.duplicate_count,
+        coalesce(evidence.geometry, if(sources.copy_score is null, 'hashes', 'embedding')) as method,
+        coalesce(sources.aligned_distance, 1 - sources.copy_score, sources.pdq_distance / 256) as measure,
+        case
+            when sources.verdict in ('copy', 'partial_copy', 'altered_copy')
+                then (evidence.thresholds.aligned_distance - sources.aligned_distance)
+                    / nullif(evidence.thresholds.aligned_distance, 0)
+            when sources.verdict = 'similar' then least(coalesce(sources.p_value, 1), 1)
+            else 1
+        end as margin
+    from provenance.sources
+    join catalog.generations using (generation_id)
+    join fingerprints.images as images on images.sample_id = sources.sample_id
+    left join matches.evidence on evidence.generation_id = sources.generation_id and evidence.sample_id = sources.sample_id
+    where generations.pixel_sha256 is not null
+    qualify row_number() over (
+        partition by generations.pixel_sha256, images.pixel_sha256 order by sources.generation_id, sources.rank
+    ) = 1
+),
+
+strata as (
+    select *, verdict || if(margin <= 0.25, ' near the threshold', ' far from the threshold') as stratum
+    from found
+),
+
+drawn as (
+    select
+        *,
+        count(*) over (partition by stratum) as stratum_size,
+        row_number() over (partition by stratum order by md5(picture_a || picture_b || $seed)) <= $each as sampled,
+        row_number() over (order by margin, verdict_rank(verdict), generation_id, picture_b) as place
+    from strata
+)
+
+select
+    picture_a, picture_b, null::ubigint as sample_a, sample_b, generation_id, method, verdict, measure,
+    null::double as threshold, stratum, stratum_size, sampled, least(1, $each / stratum_size) as probability,
+    duplicate_count as copies
+from drawn
+where place <= $most or sampled
+order by place

@@ -1,0 +1,299 @@
+"""Decisions in the next version: counts, clusters, verdicts and removal lists follow where it was decided."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+
+from orchestration.facts.decision_log import DecisionLog
+from orchestration.facts.filters import is_in
+from orchestration.reports import cases, pages, removal_lists
+from orchestration.reports.case_pages import CasePages
+from orchestration.reports.page_data import publication
+from orchestration.reports.pictures import PictureReader
+from orchestration.reports.spreadsheets.removal import RemovalOptions
+from orchestration.review import exchange
+from orchestration.settings.thresholds import Thresholds
+from orchestration.warehouse import functions, macros
+from tests.decided import Decided
+from tests.planted import contents
+from transforms.pictures import Bounds, Pixels
+from transforms.reports import case_page
+
+_SHOWN = [
+    10,
+    11,
+    12,
+    19,
+    20,
+    20,
+    21,
+    30,
+    31,
+    40,
+    50,
+]  # what the rows of shard a show; 10 to 19, 20 and 21, 30 and 31 are near
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Decided:
+    made = Decided(tmp_path)
+    made.land(a=[f"row {number}" for number in range(len(_SHOWN))])
+    made.show("a", _SHOWN)
+    made.generate(("g/exact.png", 10, 0, "exact"), ("g/near.png", 61, 7, "similar"), ("g/other.png", 62, 9, "similar"))
+    made.block(("check-1", 71), ("check-2", 72))
+    made.derive()
+    made.publish_once()
+    return made
+
+
+def again(warehouse: Decided, *, against_anew: bool = False) -> dict[str, list[tuple]]:
+    """Derive and publish, and return what is published but for decisions."""
+    warehouse.derive()
+    if against_anew:
+        warehouse.publish()
+    else:
+        warehouse.publish_once()
+    held = contents(warehouse.home / "raisonne.duckdb", warehouse.models)
+    return {name: rows for name, rows in held.items() if name not in ("catalog.decisions", "reports.decisions")}
+
+
+def gone(sample_id: int) -> Pixels:
+    raise OSError(f"row {sample_id} has no picture")
+
+
+def clusters(warehouse: Decided) -> list[list[int]]:
+    rows = warehouse.query(
+        "select list((sample_id & 67108863)::int order by sample_id) from duplicates.clusters "
+        "group by cluster_id order by 1"
+    )
+    return [members for (members,) in rows]
+
+
+def states(warehouse: Decided) -> dict[str, tuple[str, str | None]]:
+    rows = warehouse.query("select decision_id, state, waits_for from reports.decisions")
+    return {name: (state, why) for name, state, why in rows}
+
+
+def removed(warehouse: Decided, folder: Path, policy: str = "keep-1") -> dict[int, tuple[str, str | None]]:
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        removal_lists.write(con, folder, policy, "1GB")
+    rows = pq.read_table(folder / "removal.parquet").to_pylist()
+    return {row["sample_id"] & 67108863: (row["reason"], row["decided_by"]) for row in rows}
+
+
+def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided, tmp_path: Path) -> None:
+    before = again(warehouse)
+    assert clusters(warehouse) == [[0, 1, 2, 3], [4, 5, 6], [7, 8]]
+    given = {
+        "cut": warehouse.decide("pair", "different", 10, 19, reason="another print"),
+        "tie": warehouse.decide("pair", "same", 40, 30, decided_by="ben"),
+        "keep": warehouse.decide("cluster", "keep", 20, 21),
+        "gone": warehouse.decide("cluster", "remove_all", 20),
+        "fine": warehouse.decide("cluster", "fine", 31, decided_by="ben"),
+        "alone": warehouse.decide("cluster", "remove_all", 50),
+        "no copy": warehouse.decide("case", "not_a_copy", 10, 12, reason="a common pattern"),
+        "copy": warehouse.decide("case", "copy", 61, 30),
+        "allow": warehouse.decide("guard_block", "allow", 71),
+        "unsure": warehouse.decide("case", "unsure", 62, 40),
+        "nobody": warehouse.decide("pair", "different", 10, 99),
+        "nothing": warehouse.decide("case", "copy", 62, 20),
+    }
+    after = again(warehouse, against_anew=True)
+    assert clusters(warehouse) == [[0, 1, 2], [4, 5, 6], [7, 8, 9]]
+    told = {name: states(warehouse)[each.decision_id] for name, each in given.items()}
+    assert told.pop("unsure") == ("no effect", None)
+    assert told.pop("nobody") == ("waiting", f"no training row shows the picture {warehouse.pixels(99)} now")
+    assert told.pop("nothing") == ("waiting", "the two pictures are not compared now")
+    assert set(told.values()) == {("applied", None)}, told
+
+    [count] = warehouse.query(
+        "select duplicate_count, automatic_count, decided_by from duplicates.counts where cluster_id & 67108863 = 0"
+    )
+    assert count == (3, 4, "ana")
+    rows = warehouse.query(
+        "select (sample_id & 67108863)::int, (representative_id & 67108863)::int, method, decided_by "
+        "from duplicates.clusters where sample_id & 67108863 > 3 order by 1"
+    )
+    assert rows == [
+        (4, 6, "pdq", "ana"), (5, 6, "pdq", "ana"), (6, 6, "representative", "ana"),
+        (7, 7, "representative", "ben"), (8, 7, "pdq", "ben"), (9, 7, "decided", "ben"),
+    ]  # fmt: skip
+    assert warehouse.query(
+        "select method, decision, decided_by from duplicates.pairs where decision is not null order by 1"
+    ) == [
+        ("decided", "same", "ben"),
+        ("pdq", "different", "ana"),
+    ]
+
+    assert warehouse.query(
+        "select generation_id, verdict, measured_verdict, decided_by from provenance.generations order by 1"
+    ) == [
+        ("g/exact.png", "no_match_found", "exact", "ana"),
+        ("g/near.png", "copy", "similar", "ana"),
+        ("g/other.png", "similar", "similar", None),
+    ]
+    assert warehouse.query("select generation_id, measured_verdict, decided_by, reason from provenance.overruled") == [
+        ("g/exact.png", "exact", "ana", "a common pattern")
+    ]
+    assert warehouse.query("select check_id, decision_made, decided_by from provenance.guard_log order by 1") == [
+        ("check-1", "allow", "ana"),
+        ("check-2", None, None),
+    ]
+    counts = {measure: pair for measure, *pair in warehouse.query("from reports.decided_counts")}
+    assert counts["pictures that recur"] == [3, 3]
+    assert counts["training rows that show one of them"] == [9, 9]
+    assert counts["rows to remove where one of each picture stays"] == [2 + 3 + 1, 6]
+    assert counts["generations with a confirmed copy"] == [1, 1]
+    assert removed(warehouse, tmp_path / "list") == {
+        1: ("duplicate", "ana"), 2: ("duplicate", "ana"),
+        4: ("decided", "ana"), 5: ("decided", "ana"), 6: ("decided", "ana"), 10: ("decided", "ana"),
+    }  # fmt: skip
+    for policy in ("drop-from-2", "distance-0"):
+        if (policy,) in warehouse.query("select policy from duplicates.policies"):
+            removed(warehouse, tmp_path / policy, policy)  # refuses where the counts disagree
+
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        assert len(cases.decided_counts(con)) == 6
+        about = CasePages(publication(con), Thresholds(), Bounds(), PictureReader(gone))
+        page = case_page.render(about.page(cases.read(con, "g/exact.png")))
+        assert "that it is not a copy: <bdi>a common pattern</bdi>" in page
+        assert cases.reviewed_precision(con, "pairs") == () == cases.reviewed_precision(con, "cases")
+
+    # what nobody decided about is as it was
+    for table in ("fingerprints.images", "catalog.samples", "matches.candidates"):
+        assert after[table] == before[table]
+    versions = warehouse.facts.versions()
+    warehouse.derive()
+    assert warehouse.facts.versions() == versions, "running twice changes nothing"
+
+    warehouse.undo(*given.values())
+    undone = again(warehouse)
+    assert undone == before
+    assert {state for state, _ in states(warehouse).values()} == {"undone", "undo"}
+
+
+def test_without_decisions_the_clusters_are_not_made_again(warehouse: Decided) -> None:
+    table = warehouse.facts["cluster_members"]
+    version, made_by = table.version, table.recipe
+    warehouse.decide("case", "not_a_copy", 10, 12)
+    warehouse.decide("cluster", "remove_all", 20)
+    warehouse.derive()
+    assert (table.version, table.recipe) == (version, made_by), "these change no cluster"
+    cut = warehouse.decide("pair", "different", 10, 19)
+    warehouse.derive()
+    assert table.recipe != made_by
+    warehouse.undo(cut)
+    warehouse.derive()
+    assert table.recipe == made_by
+
+
+def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None:
+    cut = warehouse.decide("pair", "different", 10, 19)
+    kept = warehouse.decide("cluster", "fine", 20)
+    again(warehouse)
+    warehouse.land(b=["new", "newer"])
+    warehouse.show("b", [19, 10])
+    again(warehouse)
+    shown = warehouse.query(
+        "select list((sample_id >> 26, sample_id & 67108863) order by sample_id) from duplicates.clusters "
+        "group by cluster_id"
+    )
+    of = {tuple(row): number for number, (rows,) in enumerate(shown) for row in rows}
+    a, b = warehouse.shard("a"), warehouse.shard("b")
+    assert of[(a, 0)] == of[(b, 1)] != of[(a, 3)] == of[(b, 0)]
+    assert states(warehouse)[kept.decision_id] == ("applied", None)
+    # the rows go: the decision waits, and holds again once they are back
+    warehouse.facts["image_fingerprints"].delete(is_in("shard_id", [a]))
+    warehouse.show("b", [19, 30])
+    again(warehouse)
+    assert states(warehouse)[cut.decision_id] == (
+        "waiting", f"no training row shows the picture {warehouse.pixels(10)} now"
+    )  # fmt: skip
+    assert states(warehouse)[kept.decision_id] == (
+        "waiting", f"no training row shows the picture {warehouse.pixels(20)} now"
+    )  # fmt: skip
+    warehouse.show("b", [19, 10])
+    again(warehouse)
+    assert states(warehouse)[cut.decision_id] == ("applied", None)
+    assert warehouse.query("from duplicates.clusters") == []
+
+
+def test_which_row_stays_can_be_read_and_decided(tmp_path: Path) -> None:
+    warehouse = Decided(tmp_path, thresholds='[policies]\nkeep = [1]\nstays = ["longest_caption", "earliest"]\n')
+    captions = ["a", "the longest caption", "bb", "=1+1", "c", "c"]
+    warehouse.land(a=captions)
+    warehouse.show("a", [10, 11, 12, 20, 21, 21])
+    warehouse.derive()
+    warehouse.publish_once()
+    kept = "select list((sample_id & 67108863)::int order by kept_rank) from duplicates.clusters group by cluster_id "
+    kept += "order by 1"
+    assert warehouse.query(kept) == [([1, 2, 0],), ([3, 4, 5],)]
+    options = RemovalOptions(PictureReader(gone), merge=True)
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        removal_lists.write(con, tmp_path / "list", "keep-1", "1GB", options)
+    lines = (tmp_path / "list" / "removal.csv").read_text().splitlines()
+    assert len(lines) == 5 and "'=1+1" not in lines[1]
+    merged = pq.read_table(tmp_path / "list" / "merged.parquet").to_pylist()
+    assert [(row["sample_id"] & 67108863, row["captions"], row["rows_merged"]) for row in merged] == [
+        (1, ["the longest caption", "a", "bb"], 2),
+        (3, ["=1+1", "c"], 2),
+    ]
+    book = openpyxl.load_workbook(tmp_path / "list" / "removal.xlsx")
+    header, *rows = book["removal"].iter_rows(values_only=True)
+    assert len(rows) == 4 and {"url", "url_host", "license", "reason", "kept_url"} <= set(header)
+    assert "could not be read" in rows[0]
+
+    warehouse.decide("cluster", "keep", 10, 12)
+    again(warehouse)
+    assert warehouse.query(kept) == [([2, 1, 0],), ([3, 4, 5],)], "what was decided goes before the policy"
+
+
+def test_an_unknown_licence_never_stays_in_place_of_another() -> None:
+    ranks = [
+        ("cc0-1.0", 1), ("Public Domain", 1), ("pd", 1), ("cc-by-4.0", 2), ("CC BY 2.0", 2), ("cc-by", 2),
+        ("cc-by-sa-3.0", 3), ("cc-by-nc-2.0", 4), ("all rights reserved", 5), ("", 6), ("unknown", 6), (None, 6),
+    ]  # fmt: skip
+    with duckdb.connect() as con:
+        macros.create(con, functions.load(ROOT / "sql"))
+        for licence, rank in ranks:
+            assert con.execute("select license_rank(?::varchar)", [licence]).fetchall() == [(rank,)], licence
+
+
+def test_a_random_sample_says_how_often_the_warehouse_is_right(warehouse: Decided, tmp_path: Path) -> None:
+    drawn = {"queue": "sampled", "stratum": "pdq far from the threshold", "stratum_size": 4, "probability": 0.5}
+    for number, answer in ((11, "same"), (12, "different")):
+        warehouse.decide("pair", answer, 10, number, method_seen="pdq", verdict_seen="the same picture", **drawn)
+    warehouse.decide("pair", "same", 20, 21, decided_by="ben")  # not drawn: it says nothing of the others
+    again(warehouse)
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        con.execute("set timezone = 'UTC'")
+        [found] = cases.reviewed_precision(con, "pairs")
+        assert (found.said, found.items, found.answered, found.precision) == ("pdq", 4, 2, 0.5)
+        assert found.low < 0.3 and found.high > 0.7 and found.kappa is None
+        (tmp_path / "pages").mkdir()
+        pages.write(con, tmp_path / "pages", warehouse.settings, PictureReader(gone))
+    first = (tmp_path / "pages" / "duplicate_frequency.html").read_text()
+    assert "How often we are right, here" in first and "What people decided" in first
+    assert "rows to remove where one of each picture stays" in (tmp_path / "pages" / "provenance.html").read_text()
+
+
+def test_labels_name_rows_of_the_published_version(warehouse: Decided, tmp_path: Path) -> None:
+    a = warehouse.shard("a") << 26
+    lines = [
+        {"sample_id_a": str(a), "sample_id_b": str(a + 3), "label": "Different"},
+        {"cluster_id": str(a + 4), "kept_sample_id": str(a + 6), "answer": "keep"},
+        {"generation_id": "g/exact.png", "sample_id": str(a), "label": "not a copy", "reason": "no"},
+    ]
+    file = tmp_path / "labels.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        found = exchange.read(file, warehouse.settings.limits.of_files, con, "ana")
+    assert DecisionLog(warehouse.home).add(found) == 3
+    again(warehouse)
+    assert clusters(warehouse)[0] == [0, 1, 2]
+    assert {state for state, _ in states(warehouse).values()} == {"applied"}
