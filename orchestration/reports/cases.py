@@ -28,12 +28,16 @@ class Case:
         sources: Its likely sources with all that was measured, strongest first, at most MOST_SOURCES.
         coverage: What each fingerprint covers.
         reliability: Rows of matches.calibration.
+        related: Rows of provenance.related, the nearest first.
+        unrelated: Why there are none, in a sentence.
     """
 
     generation: Mapping[str, Any]
     sources: tuple[Mapping[str, Any], ...]
     coverage: tuple[Coverage, ...]
     reliability: tuple[Mapping[str, Any], ...] = ()
+    related: tuple[Mapping[str, Any], ...] = ()
+    unrelated: str = ""
 
 
 def find(con: duckdb.DuckDBPyConnection, name: str) -> Case:
@@ -67,7 +71,20 @@ def read(con: duckdb.DuckDBPyConnection, generation: str) -> Case:
     for source in rows(con, "case_sources", generation=generation, most=MOST_SOURCES):
         evidence = rows(con, "case_evidence", generation=generation, sample=source["sample_id"])
         sources.append((evidence[0] if evidence else {}) | source)
-    return Case(rows(con, "case", generation=generation)[0], tuple(sources), coverage(con), reliability(con))
+    related, why_not = _related(con, generation)
+    [about] = rows(con, "case", generation=generation)
+    return Case(about, tuple(sources), coverage(con), reliability(con), related, why_not)
+
+
+def _related(con: duckdb.DuckDBPyConnection, generation: str) -> tuple[tuple[Mapping[str, Any], ...], str]:
+    """Return what a generation resembles in meaning, or why nothing is known of it."""
+    if "provenance.related" not in {row["name"] for row in rows(con, "table_names")}:
+        return (), "This version is of an earlier release, which did not search by meaning."
+    if related := tuple(rows(con, "case_related", generation=generation)):
+        return related, ""
+    if rows(con, "related_generations")[0]["generations"]:
+        return (), "This generation could not be read to be searched by meaning."
+    return (), "Nothing was searched by meaning: set `encoders.semantic`, and `search.related` above 0."
 
 
 def coverage(con: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]:

@@ -15,7 +15,8 @@ from orchestration.settings.targets import FILE, LakeAddress
 class Search(Section):
     """Which parts of a generation are searched with; each costs an embedding, 25 to 50 ms on a CPU with `sscd`.
 
-    The default, 11 views, finds a source that fills a quarter of the area or an inset of a third of the side.
+    The default, 11 views, finds a source that fills a quarter of the area or an inset of a third of the side. By
+    meaning, the whole generation is searched with alone.
     """
 
     scales: Annotated[tuple[Annotated[float, Field(ge=0.1, lt=1)], ...], Field(max_length=4)] = Field(
@@ -24,6 +25,14 @@ class Search(Section):
         "tiles, 0.33 is 16, 0.6 is 4.",
     )
     flips: Literal["none", "whole", "all"] = Field("whole", description="What is searched mirrored too.")
+    related: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="Training pictures nearest in meaning that `provenance.related` has of each generation, where "
+        "`encoders.semantic` is set. 0: none are searched for. They say what a generation resembles, never what it "
+        "copies, and change no verdict.",
+    )
 
 
 class Calibration(Section):

@@ -37,6 +37,8 @@ from orchestration.settings.sections import (
 from orchestration.settings.targets import FILE, PREFIX, AddressError, LakeAddress
 from orchestration.settings.thresholds import Thresholds
 
+_RELATED = Search().related  # the hash of older settings, which had no such key, stays
+
 
 class SettingsError(ValueError):
     """The settings cannot be used; the message names the file, the key and the fix."""
@@ -100,7 +102,8 @@ class Settings(BaseSettings):
             "encoders": self.encoders.model_dump(),
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
-            "search": self.search.model_dump(),
+            "search": self.search.model_dump(exclude={"related"}),
+            **({"related": self.search.related} if self.search.related != _RELATED else {}),
             "calibration": self.calibration.model_dump(exclude={"held_out", "without_generations"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.numbers,

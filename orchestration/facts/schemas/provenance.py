@@ -1,10 +1,47 @@
-"""The fact tables of the stage `provenance`: memorization, and the distance of a source to other pictures."""
+"""The fact tables of the stage `provenance`: memorization, the distance of a source to other pictures, and meaning."""
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import TableDefinition
+from orchestration.facts.schemas.definition import DIGEST, VECTOR, TableDefinition
+
+_MEANING = (
+    TableDefinition(
+        "generation_meanings",
+        row="a generated image, embedded by meaning",
+        key={"generation_id": pa.string(), "view": pa.string()},
+        columns={"recipe": pa.string(), "vector": VECTOR},
+        written_by="related_pictures",
+    ),
+    TableDefinition(
+        "related_searches",
+        row="a picture, by the SHA-256 of its pixels, that all related lists have seen",
+        columns={"pixel_sha256": DIGEST},
+        written_by="related_pictures",
+    ),
+    TableDefinition(
+        "related_lists",
+        row="a generation, with the pictures nearest to it in meaning; complete down to the list's floor",
+        key={"generation_id": pa.string()},
+        columns={
+            "recipe": pa.string(),
+            "pictures": pa.binary(),  # SHA-256 of their pixels, 32 bytes each
+            "scores": pa.list_(pa.float32()),
+            "views": pa.list_(pa.int32()),
+            "floor_score": pa.float32(),
+            "floor_picture": pa.binary(),
+        },
+        written_by="related_pictures",
+    ),
+    TableDefinition(
+        "related_pictures",
+        row="a generation and a training picture that is near it in meaning, the nearest one of its cluster",
+        key={"generation_id": pa.string(), "sample_id": pa.uint64()},
+        columns={"score": pa.float64()},
+    ),
+)
 
 TABLES = (
+    *_MEANING,
     TableDefinition(
         "prompt_cliques",
         row="a prompt of a source and model, by a digest of the three, with the largest clique of its near generations",
@@ -65,6 +102,13 @@ TABLES = (
     ),
 )
 MEANINGS = {
+    "related_lists": {
+        "pictures": "the pictures nearest in meaning: SHA-256 of their pixels, 32 bytes each",
+        "scores": "cosine with each of them",
+        "views": "the view that came nearest to each of them",
+        "floor_score": "score down to which the list is complete",
+        "floor_picture": "the picture at that score",
+    },
     "prompt_cliques": {
         "prompt_id": "digest of source, model and prompt",
         "recipe": "hash of all that the row was made by; empty where a generation could not be read",

@@ -1,6 +1,5 @@
 """Encoders: what they accept and refuse, and that vectors depend on the picture alone."""
 
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests import clip_checkpoint
 from tests.conftest import picture
 from tests.late_import import LateImport
 from transforms import encoders
@@ -31,18 +31,7 @@ TAG = {"hf_hub": "raisonne/test/", "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model that open_clip knows by MODEL, and its checkpoint, whose path is returned."""
-    folder = tmp_path_factory.mktemp("clip")
-    layers = {"width": 64, "layers": 2}
-    config = {
-        "embed_dim": 32,
-        "vision_cfg": {"image_size": 64, "patch_size": 16, "head_width": 32, **layers},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "heads": 2, **layers},
-    }
-    (folder / f"{MODEL}.json").write_text(json.dumps(config))
-    open_clip.add_model_config(folder)
-    torch.manual_seed(11)
-    save_file(open_clip.create_model(MODEL).state_dict(), folder / "made.safetensors")
-    return folder / "made.safetensors"
+    return clip_checkpoint.make(tmp_path_factory.mktemp("clip"), MODEL)
 
 
 @pytest.fixture(scope="module")
