@@ -2,17 +2,27 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner, Result
 from conftest import Landing, Row, encoded, picture
 
+from orchestration.cli.main import main
+from orchestration.cli.sql import find_macro
+from orchestration.cli.sql.nearest_macro import NoEmbeddings
 from orchestration.facts import Facts
 from orchestration.provenance.meaning import related
+from orchestration.provenance.meaning.finder import Finder, NotSearchable
 from orchestration.reports import case_text, cases
+from orchestration.runtime.resources import WarehouseResource
+from orchestration.settings import load
 from raisonne.warehouse import Warehouse
 from tests import clip_checkpoint
+from transforms.encoders import OpenClip
 
 MODEL = "raisonne-meaning"
 
@@ -103,3 +113,104 @@ def test_without_an_encoder_of_meaning_the_tables_are_emptied_and_the_case_says_
     related.clear(facts)
     assert (facts["related_pictures"].recipe, facts["related_pictures"].dataset().count_rows()) == ("", 0)
     assert facts["related_pictures"].version == version, "nothing is written for nothing"
+
+
+def found_by_hand(warehouse: Landing, vector: np.ndarray, k: int, among: str = "true") -> list[tuple[int, float]]:
+    """Return the nearest row of each cluster with its cosine, the nearest first."""
+    training = Facts(warehouse.home / "facts")["semantic_embeddings"].read()
+    clusters = dict(warehouse.query("select sample_id, cluster_id from duplicates.clusters"))
+    usable = {sample for (sample,) in warehouse.query(f"select sample_id from catalog.samples where {among}")}  # noqa: S608
+    rows = zip((vectors(training) @ vector).tolist(), training["sample_id"].to_pylist(), strict=True)
+    best: dict[int, tuple[int, float]] = {}
+    for cosine, sample in sorted(rows, key=lambda row: (-row[0], row[1])):
+        if sample in usable:
+            best.setdefault(clusters.get(sample, sample), (sample, cosine))
+    return list(best.values())[:k]
+
+
+def test_rows_are_found_by_words_by_pictures_and_by_conditions(warehouse: Landing) -> None:
+    encoder = WarehouseResource.load(load(warehouse.config).encoders.semantic or "")
+    assert isinstance(encoder, OpenClip)
+    words, shown = "picture of a church", warehouse.folder / "generations" / "copy.png"
+    with Warehouse.open(warehouse.config) as opened:
+        by_words = opened.find(words, 4).to_arrow_table()
+        chosen = opened.find(words, where="license = 'CC0' or caption like '%3'").to_arrow_table()
+        like = opened.find(shown, 2).fetchall()
+        assert opened.find(shown.read_bytes(), 2).fetchall() == like
+        assert opened.find(np.asarray(picture(1)), 2).fetchall() == like
+        with pytest.raises(duckdb.Error):
+            opened.find(words, where="1 = 1) union (select 1").fetchall()
+        with pytest.raises(ValueError, match="vectors of this warehouse have 32"):
+            opened.find([1.0, 0.0])
+        finder = Finder(opened.connection, load(warehouse.config), WarehouseResource.load, hold=False)
+        streamed = finder.nearest(finder.of_words(words), 4)
+        assert streamed.exact and streamed.hits["sample_id"].to_pylist() == by_words["sample_id"].to_pylist()
+    vector = encoder.embed_captions([words])[0]
+    for table, among in ((by_words, "true"), (chosen, "license = 'CC0' or caption like '%3'")):
+        expected = found_by_hand(warehouse, vector, len(table), among)
+        assert table["sample_id"].to_pylist() == [sample for sample, _ in expected]
+        assert table["cosine"].to_pylist() == pytest.approx([cosine for _, cosine in expected], abs=1e-6)
+    assert len(by_words) == 4 and 2 <= len(chosen) < 9
+    assert like[0][1] > 0.99 and like[0][7] == 2, "the picture itself, which two rows show"
+
+
+def invoke(warehouse: Landing, *arguments: str) -> Result:
+    """Run the command in this process, where open_clip knows the model."""
+    return CliRunner().invoke(main, [*arguments, "--config", str(warehouse.config)])
+
+
+def test_the_command_prints_what_is_found_and_writes_a_page_that_loads_nothing(
+    warehouse: Landing, tmp_path: Path
+) -> None:
+    done = invoke(warehouse, "find", "a church", "--most", "3", "--format", "json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.exit_code, len(lines)) == (0, 3), done.output
+    assert [line["cosine"] for line in lines] == sorted((line["cosine"] for line in lines), reverse=True)
+    shown, file = str(warehouse.folder / "generations" / "copy.png"), tmp_path / "found.html"
+    done = invoke(warehouse, "find", shown, "--where", "license is not null", "--format", "page", "--to", str(file))
+    assert (done.exit_code, done.stdout) == (0, f"{file}\n"), done.output
+    text = file.read_text()
+    assert text.count("data-sample=") == 1 and "license is not null" in text and "CC0" in text
+    assert "copy.png" in text and str(warehouse.folder) not in text
+    done = invoke(warehouse, "find", "a church", "--where", "url like '%.jpg'", "--format", "csv", "--to", str(file))
+    assert done.exit_code == 0 and file.read_text().startswith("sample_id,cosine,"), done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("there/is/none.png",), "there is no file there/is/none.png; to search for these words, pass --words"),
+        (("  ",), "there are no words"),
+        (("sea", "--where", "nothing = 1"), 'Referenced column "nothing" not found'),
+        (("sea", "--where", "1=1); select (1"), "syntax error"),
+        (("sea", "--where", "exists (from read_text('/etc/passwd'))"), "file system operations are disabled"),
+        (("sea", "--where", "exists (from query('select 1'))"), "is not run"),
+        (("sea", "--to", "x.csv"), "pass --format csv, json or page"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_search_for(
+    warehouse: Landing, arguments: tuple[str, ...], said: str
+) -> None:
+    done = invoke(warehouse, "find", *arguments)
+    assert done.exit_code != 0 and said in done.stderr.replace("\n", " "), done.output
+    assert "Traceback" not in done.output
+
+
+def test_find_is_a_macro_of_the_sql_command(warehouse: Landing) -> None:
+    done = invoke(warehouse, "sql", "select sample_id, cosine from find('a church', k := 2)", "--format", "json")
+    by_macro = [json.loads(line)["sample_id"] for line in done.stdout.splitlines()]
+    with Warehouse.open(warehouse.config) as opened:
+        assert by_macro == [row[0] for row in opened.find("a church", 2).fetchall()], done.output
+
+
+def test_without_an_encoder_of_meaning_nothing_is_found_and_the_fix_is_said(warehouse: Landing) -> None:
+    bare = load(warehouse.config)
+    bare = bare.model_copy(update={"encoders": bare.encoders.model_copy(update={"semantic": None})})
+    with Warehouse.open(warehouse.config) as opened:
+        with pytest.raises(NotSearchable, match=r"set `encoders\.semantic`"):
+            Finder(opened.connection, bare, WarehouseResource.load, hold=False)
+        elsewhere = bare.model_copy(update={"home": warehouse.folder, "encoders": load(warehouse.config).encoders})
+        with pytest.raises(NotSearchable, match="`raisonne run` makes them"):
+            Finder(opened.connection, elsewhere, WarehouseResource.load, hold=False)
+        with pytest.raises(NoEmbeddings, match=r"find\(\) asks the embeddings of meaning"):
+            find_macro.provide(opened.connection, bare)

@@ -24,6 +24,7 @@ GROUPS = (
     "match",
     "evidence",
     "altered",
+    "related",
     "export",
     "disclosures",
     "claims",
