@@ -15,7 +15,7 @@ from orchestration.cli.main import main
 from orchestration.cli.sql import find_macro
 from orchestration.cli.sql.nearest_macro import NoEmbeddings
 from orchestration.facts import Facts
-from orchestration.provenance.meaning import related
+from orchestration.provenance.meaning import concepts, related
 from orchestration.provenance.meaning.finder import Finder, NotSearchable
 from orchestration.reports import case_text, cases
 from orchestration.runtime.resources import WarehouseResource
@@ -25,6 +25,17 @@ from tests import clip_checkpoint
 from transforms.encoders import OpenClip
 
 MODEL = "raisonne-meaning"
+TABLES = (*related.TABLES, *concepts.TABLES, "generation_meanings")
+SETTINGS = """
+[search]
+related = 3
+scales = []
+flips = "none"
+[concepts]
+count = 2
+[policies]
+semdedup = [1, 0.001]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +43,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, rows_of: Callable[[int, 
     """A warehouse that was run with an encoder of meaning: two shards, the second one after a first run."""
     landing = Landing(tmp_path_factory.mktemp("meaning"))
     checkpoint = clip_checkpoint.make(tmp_path_factory.mktemp("clip"), MODEL)
-    landing.write_config('[search]\nrelated = 3\nscales = []\nflips = "none"\n')
+    landing.write_config(SETTINGS)
     text = landing.config.read_text()
     named = f'[encoders]\nsemantic = "open_clip:{MODEL}/{checkpoint}"\n'
     landing.config.write_text(text.replace("[encoders]\n", named))
@@ -87,9 +98,9 @@ def test_related_says_how_near_it_is_among_all_generations_and_what_is_a_source_
 
 def test_a_run_without_anything_new_writes_nothing(warehouse: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = Facts(warehouse.home / "facts")
-    before = {name: facts[name].version for name in related.TABLES}
+    before = {name: facts[name].version for name in TABLES}
     warehouse.run_here("generations_only")
-    assert {name: facts[name].version for name in related.TABLES} == before
+    assert {name: facts[name].version for name in TABLES} == before
 
 
 def test_a_case_sets_resemblance_apart_from_sources(warehouse: Landing) -> None:
@@ -214,3 +225,34 @@ def test_without_an_encoder_of_meaning_nothing_is_found_and_the_fix_is_said(ware
             Finder(opened.connection, elsewhere, WarehouseResource.load, hold=False)
         with pytest.raises(NoEmbeddings, match=r"find\(\) asks the embeddings of meaning"):
             find_macro.provide(opened.connection, bare)
+
+
+def test_concepts_count_every_row_once_and_are_named_by_their_captions(warehouse: Landing) -> None:
+    rows = warehouse.query(
+        "select concept_id, name, words, rows, pictures, licenses, generations from provenance.concepts"
+    )
+    assert len(rows) == 2, "as the settings say"
+    assert sum(row[3] for row in rows) == 10 and sum(row[4] for row in rows) == 9, "one picture is shown by two rows"
+    assert sum(row[6] for row in rows) == 4
+    assert all(name == ", ".join(words[:3]) and words for _, name, words, *_ in rows)
+    assert sum(each["rows"] for row in rows for each in row[5] if each["license"] == "CC0") == 1
+    facts = Facts(warehouse.home / "facts")
+    centres = vectors(facts["concept_centres"].read().sort_by("concept_id"))
+    for table, key in (("semantic_embeddings", "sample_id"), ("generation_meanings", "generation_id")):
+        embedded = facts[table].read()
+        nearest = dict(zip(embedded[key].to_pylist(), (vectors(embedded) @ centres.T).argmax(axis=1), strict=True))
+        placed = facts["concept_members" if key == "sample_id" else "generation_concepts"].read()
+        assert placed.num_rows >= 4
+        for name, concept in zip(placed[key].to_pylist(), placed["concept_id"].to_pylist(), strict=True):
+            assert nearest[name] == concept
+
+
+def test_a_policy_by_meaning_removes_what_its_list_removes(warehouse: Landing, tmp_path: Path) -> None:
+    by = dict(warehouse.query("select policy, removed_rows from duplicates.policies where rule = 'semdedup'"))
+    assert list(by) == ["semdedup-0.001", "semdedup-1"]
+    assert by["semdedup-1"] == 10 - 2, "all but the picture at the edge of each concept"
+    assert 1 <= by["semdedup-0.001"] < 8, "the row with equal pixels at least"
+    done = invoke(warehouse, "export", "removal-list", "--policy", "semdedup-0.001", "--to", str(tmp_path / "list"))
+    assert done.exit_code == 0, done.output
+    listed = duckdb.read_parquet(str(tmp_path / "list" / "removal.parquet")).fetchall()
+    assert len(listed) == by["semdedup-0.001"]

@@ -40,11 +40,20 @@ from duplicates.clusters
 join duplicates.counts using (cluster_id)
 join heads using (cluster_id)
 cross join policy
-where case policy.rule
+where policy.rule <> 'semdedup' and case policy.rule
     when 'keep' then clusters.rank > policy.level
     when 'drop_from' then counts.duplicate_count >= policy.level
     else clusters.rank > 1 and clusters.distance_to_representative <= policy.level
 end
+union all
+select
+    found.sample_id, coalesce(clusters.cluster_id, found.sample_id), null, coalesce(counts.duplicate_count, 1), null,
+    'semantic', 'duplicate'
+from duplicates.concept_rows as found
+left join duplicates.clusters using (sample_id)
+left join duplicates.counts using (cluster_id)
+cross join policy
+where policy.rule = 'semdedup' and found.redundancy > 1 - policy.level / 1000
 union all
 select sample_id, cluster_id, null, live_rows, null, null, 'recalled' from provenance.recalled"""
 _LISTED = """
@@ -178,8 +187,8 @@ Version {version}, policy `{policy}`: {description}.
 them out.
 
 - `removal.parquet`: a row for each that goes. `kept_sample_id` and `kept_url` are the row that stays in its place; NULL
-  for recalled rows and for pictures that go altogether. `duplicate_count`: rows that show the picture and are not
-  recalled. `distance_to_representative`: PDQ bits of 256. `reason`: duplicate or recalled.
+  for recalled rows, for pictures that go altogether, and where a policy goes by meaning. `duplicate_count`: rows that
+  show the picture and are not recalled. `distance_to_representative`: PDQ bits of 256. `reason`: duplicate or recalled.
 - `img2dataset/DATASET.parquet`: the rows that stay and have a URL. img2dataset has no filter of its own; give it this
   as `--url_list`, with `--input_format parquet --url_col url --caption_col caption
   --save_additional_columns '["uid", "sample_id"]'`.

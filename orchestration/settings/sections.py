@@ -103,6 +103,17 @@ class Prompts(Section):
     )
 
 
+class Concepts(Section):
+    """Clusters of meaning among the training pictures, where `encoders.semantic` is set: `provenance.concepts`."""
+
+    count: int | None = Field(
+        None,
+        ge=0,
+        le=65_536,
+        description="Concepts. None: the square root of the count of different pictures, at most 4,096. 0: none.",
+    )
+
+
 _MOST = 1_000_000_000_000  # rows: more than any training set has
 _IN_ORDER = AfterValidator(lambda names: tuple(dict.fromkeys(names)))
 _ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
@@ -125,6 +136,11 @@ class Policies(Section):
         description="PDQ bits from their representative up to which rows are removed, one policy per number. One row "
         "of each picture stays.",
     )
+    semdedup: Annotated[tuple[Annotated[float, Field(ge=0.001, le=1)], ...], _ONCE] = Field(
+        (),
+        description="Cosine distance by meaning within which a picture of the same concept makes another redundant "
+        "(SemDeDup, Abbas et al. 2023), one policy per number, to three decimals. Needs `encoders.semantic`.",
+    )
     honour: Annotated[tuple[Literal["plus", "c2pa", "headers"], ...], _IN_ORDER] = Field(
         (),
         description="Statements that withdraw a row as an opt-out list does: `plus` (`plus:DataMining` prohibits), "
@@ -139,8 +155,9 @@ class Policies(Section):
 
     @property
     def numbers(self) -> dict[str, tuple[int, ...]]:
-        """The numbers of the policies, by their rule."""
-        return {"keep": self.keep, "drop_from": self.drop_from, "distance": self.distance}
+        """The numbers of the policies, by their rule; those by meaning, if any, in thousandths."""
+        by_meaning = {"semdedup": tuple(round(1000 * each) for each in self.semdedup)} if self.semdedup else {}
+        return {"keep": self.keep, "drop_from": self.drop_from, "distance": self.distance} | by_meaning
 
 
 class Rights(Section):

@@ -24,6 +24,7 @@ from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import (
     Calibration,
     Compute,
+    Concepts,
     Joins,
     Memorization,
     Policies,
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     policies: Policies = Policies()
     rights: Rights = Rights()
     prompts: Prompts = Prompts()
+    concepts: Concepts = Concepts()
     memorization: Memorization = Memorization()
     reports: Reports = Reports()
     compute: Compute = Compute()
@@ -110,6 +112,7 @@ class Settings(BaseSettings):
             **({"honour": [*self.policies.honour, self.policies.honour_copies]} if self.policies.honour else {}),
             **({"rights": self.rights.model_dump(include={"c2pa"})} if self.rights.c2pa else {}),
             "prompts": self.prompts.model_dump(),
+            **({"concepts": self.concepts.model_dump()} if self.concepts != Concepts() else {}),
             "memorization": self.memorization.model_dump(),
             "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
             "recalls": sorted(r.name for r in self.recalls),

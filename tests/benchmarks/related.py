@@ -16,6 +16,7 @@ from tests.benchmarks.figures import FULL, Figure, Measured
 from transforms.fingerprints.embeddings import vector_column
 from transforms.matches import ranking
 from transforms.matches.neighbour_lists import FIRST
+from transforms.provenance import concepts
 
 _ROWS, _ASKED, _FOUND = 1_000_000, 20, 20
 _INDEXED = 1_000_000 if FULL else 100_000
@@ -69,6 +70,25 @@ def _recall() -> Measured:
     return Measured(found / (_ASKED * _FOUND), {"seconds": float(np.median(taken)), "rows": _INDEXED})
 
 
+def _concepts(rows: int, planted: int) -> Measured:
+    """Find, place and compare within concepts, as many as were planted."""
+    made, of = heaps(rows, planted)
+    start = time.perf_counter()
+    centres = concepts.find_concepts(made, planted, 1, 1 << 30)
+    label, score = concepts.placed(made, centres)
+    found = time.perf_counter() - start
+    concepts.redundancy(made, label, score)
+    taken = time.perf_counter() - start
+    table = np.zeros((planted, planted), np.int64)
+    np.add.at(table, (label, of), 1)
+    return Measured(taken, {"found": found, "purity": table.max(axis=1).sum() / rows, "concepts": planted})
+
+
+def _purity() -> Measured:
+    measured = _concepts(100_000, 300)
+    return Measured(measured.parts["purity"], {"seconds": measured.value})
+
+
 FIGURES = (
     Figure(
         "related_vs_matmul",
@@ -90,5 +110,19 @@ FIGURES = (
         ">= 0.95",
         f"comparing all of {_INDEXED:,} × 512: the {_FOUND} nearest by an index, which is asked where all do not fit",
         _recall,
+    ),
+    Figure(
+        "concepts_1m_s",
+        "s",
+        "<= 600",
+        f"nothing: {_CONCEPTS:,} concepts of {_ROWS:,} × 512, found, placed, and compared within; 1 GB beside the vectors",
+        lambda: _concepts(_ROWS, _CONCEPTS),
+    ),
+    Figure(
+        "concepts_purity",
+        "share",
+        ">= 0.95",
+        "what was planted: 300 concepts of 100,000 × 512, as many as are asked for",
+        _purity,
     ),
 )

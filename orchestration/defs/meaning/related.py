@@ -32,11 +32,14 @@ def related_pictures(context: dg.AssetExecutionContext, warehouse: WarehouseReso
     """
     facts, settings = warehouse.facts, warehouse.settings
     counts, searched = EmbeddedCounts(), SearchCounts()
-    if SEMANTIC in warehouse.encoder_names and settings.search.related:
+    if SEMANTIC in warehouse.encoder_names:
         encoder, generations = warehouse.encoder(SEMANTIC), readable_generations(facts, None)
         counts = generation_vectors.update(facts, encoder, warehouse.rules, warehouse.pace, generations)
-        searched = related.update(facts, encoder, settings, generations, counts.failed)
+        if settings.search.related:
+            searched = related.update(facts, encoder, settings, generations, counts.failed)
     else:
+        related.clear(facts, (generation_vectors.TABLE,))
+    if SEMANTIC not in warehouse.encoder_names or not settings.search.related:
         related.clear(facts)
     if counts.failed:
         context.log.warning("%s cannot be read; the next run tries again", count(counts.failed, "generation"))

@@ -38,6 +38,27 @@ _MEANING = (
         key={"generation_id": pa.string(), "sample_id": pa.uint64()},
         columns={"score": pa.float64()},
     ),
+    TableDefinition(
+        "concept_centres",
+        row="a concept: a direction around which pictures of like meaning lie",
+        key={"concept_id": pa.int32()},
+        columns={"vector": VECTOR},
+        written_by="concept_members",
+        noted_in=("concept_members", "true"),
+    ),
+    TableDefinition(
+        "concept_members",
+        row="a training picture, by the first row that shows it, with the concept that it is nearest to",
+        key={"sample_id": pa.uint64()},
+        columns={"concept_id": pa.int32(), "similarity": pa.float64(), "redundancy": pa.float64()},
+    ),
+    TableDefinition(
+        "generation_concepts",
+        row="a generation, with the concept that it is nearest to",
+        key={"generation_id": pa.string()},
+        columns={"concept_id": pa.int32(), "similarity": pa.float64()},
+        written_by="concept_members",
+    ),
 )
 
 TABLES = (
@@ -102,6 +123,13 @@ TABLES = (
     ),
 )
 MEANINGS = {
+    "concept_centres": {"concept_id": "the concept", "vector": "its direction, of length 1"},
+    "concept_members": {
+        "concept_id": "the concept",
+        "similarity": "cosine with its direction",
+        "redundancy": "greatest cosine with a picture of the concept nearer its edge; null for the first one",
+    },
+    "generation_concepts": {"concept_id": "the concept", "similarity": "cosine with its direction"},
     "related_lists": {
         "pictures": "the pictures nearest in meaning: SHA-256 of their pixels, 32 bytes each",
         "scores": "cosine with each of them",

@@ -5,7 +5,7 @@ What belongs here: bringing the lists and the rows up to date. What does not: th
 (`sql/provenance/related.sql`). Related is no kind of match: no verdict, and no candidate, comes from here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -28,13 +28,18 @@ from transforms.matches import neighbour_lists
 from transforms.matches.candidates import CandidateThresholds
 
 CODE = 1  # raise when the same embeddings would give other related pictures
-TABLES = (generation_vectors.TABLE, RELATED.lists, RELATED.searched, "related_pictures")
+TABLES = (RELATED.lists, RELATED.searched, "related_pictures")
 _AT_ONCE = 512  # generations
 
 
-def clear(facts: Facts) -> None:
-    """Empty the tables, where nothing is searched by meaning any more. Writes nothing if they are empty."""
-    for name in TABLES:
+def clear(facts: Facts, names: Sequence[str] = TABLES) -> None:
+    """Empty tables that nothing is to be in any more. Writes nothing if they are empty.
+
+    Args:
+        facts: The fact tables.
+        names: The tables.
+    """
+    for name in names:
         if facts[name].recipe or facts[name].dataset().count_rows():
             facts[name].clear()
 

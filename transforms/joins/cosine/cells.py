@@ -38,6 +38,7 @@ from transforms.joins.cosine.sketches import bits, sketch
 from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, products
 
 _ROUNDS = 10  # of k-means; later ones move few rows
+_SPREAD, _TRIALS = 10, 4  # rows a cell among which spread ones are chosen, and rows tried for each
 _PLACED = 16_384  # rows placed at once: more is no faster
 
 
@@ -52,7 +53,7 @@ class Cells:
     centroids: Vectors
 
     @classmethod
-    def fit(cls, rows: IndexedRows | Vectors, cells: int, seed: int, sample: int) -> "Cells":
+    def fit(cls, rows: IndexedRows | Vectors, cells: int, seed: int, sample: int, *, spread: bool = False) -> "Cells":
         """Find cells by spherical k-means on a random sample of rows. Equal arguments give equal cells.
 
         Args:
@@ -60,6 +61,8 @@ class Cells:
             cells: Count of cells; at most that of sampled rows.
             seed: Of the sample and the first centroids.
             sample: Count of sampled rows, held in memory; 40 per cell suffice.
+            spread: Whether the first centroids are spread out, rather than any rows: no two heaps of rows then share a
+                cell while another is cut in two. It takes longer.
 
         Raises:
             ValueError: For fewer than one cell, or no rows.
@@ -71,7 +74,9 @@ class Cells:
             )
         rng = np.random.default_rng(seed)
         drawn = rows.take(np.sort(rng.choice(len(rows), min(sample, len(rows)), replace=False)))
-        centroids = drawn[np.sort(rng.choice(len(drawn), min(cells, len(drawn)), replace=False))].copy()
+        count = min(cells, len(drawn))
+        first = _spread(drawn, count, rng) if spread else np.sort(rng.choice(len(drawn), count, replace=False))
+        centroids = drawn[first].copy()
         for _ in range(_ROUNDS):
             home = _homes(drawn, centroids)
             order = np.argsort(home, kind="stable")
@@ -81,6 +86,21 @@ class Cells:
             # An empty cell stays where it is, and so does one whose vectors cancel out.
             centroids[held] = np.where(norms > 0, sums / np.maximum(norms, 1e-30), centroids[held])
         return cls(centroids)
+
+
+def _spread(drawn: Vectors, count: int, rng: np.random.Generator) -> Positions:
+    """Choose rows far from each other: the greedy k-means++ of Arthur and Vassilvitskii (2007), on some of the rows."""
+    some = np.sort(rng.choice(len(drawn), min(len(drawn), _SPREAD * count), replace=False))
+    among = drawn[some]
+    chosen = [int(rng.integers(len(among)))]
+    far = np.maximum(1 - among @ among[chosen[0]], 0)  # half the squared distance, of unit vectors
+    while len(chosen) < count:
+        tried = rng.choice(len(among), _TRIALS, p=far / far.sum()) if far.sum() > 0 else rng.permutation(len(among))[:1]
+        left = np.minimum(far[:, None], np.maximum(1 - among @ among[tried].T, 0))
+        best = int(left.sum(axis=0).argmin())
+        chosen.append(int(tried[best]))
+        far = left[:, best]
+    return some[np.array(chosen)]
 
 
 def _homes(vectors: Vectors, centroids: Vectors) -> npt.NDArray[np.int64]:
