@@ -115,7 +115,7 @@ FIGURES = (
         "concepts_1m_s",
         "s",
         "<= 600",
-        f"nothing: {_CONCEPTS:,} concepts of {_ROWS:,} × 512, found, placed, and compared within; 1 GB beside the vectors",
+        f"nothing: {_CONCEPTS:,} concepts of {_ROWS:,} × 512 found, placed, and compared within, 1 GB beside them",
         lambda: _concepts(_ROWS, _CONCEPTS),
     ),
     Figure(
