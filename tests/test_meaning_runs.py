@@ -15,7 +15,7 @@ from orchestration.cli.main import main
 from orchestration.cli.sql import find_macro
 from orchestration.cli.sql.nearest_macro import NoEmbeddings
 from orchestration.facts import Facts
-from orchestration.provenance.meaning import concepts, related
+from orchestration.provenance.meaning import concepts, prompt_scores, related
 from orchestration.provenance.meaning.finder import Finder, NotSearchable
 from orchestration.reports import case_text, cases
 from orchestration.runtime.resources import WarehouseResource
@@ -25,7 +25,7 @@ from tests import clip_checkpoint
 from transforms.encoders import OpenClip
 
 MODEL = "raisonne-meaning"
-TABLES = (*related.TABLES, *concepts.TABLES, "generation_meanings")
+TABLES = (*related.TABLES, *concepts.TABLES, *prompt_scores.TABLES, "generation_meanings")
 SETTINGS = """
 [search]
 related = 3
@@ -256,3 +256,24 @@ def test_a_policy_by_meaning_removes_what_its_list_removes(warehouse: Landing, t
     assert done.exit_code == 0, done.output
     listed = duckdb.read_parquet(str(tmp_path / "list" / "removal.parquet")).fetchall()
     assert len(listed) == by["semdedup-0.001"]
+
+
+def test_prompts_are_scored_with_what_was_drawn_and_its_source_and_words_are_shared(warehouse: Landing) -> None:
+    encoder = WarehouseResource.load(load(warehouse.config).encoders.semantic or "")
+    assert isinstance(encoder, OpenClip)
+    facts = Facts(warehouse.home / "facts")
+    meanings, training = (facts[name].read() for name in ("generation_meanings", "semantic_embeddings"))
+    of = dict(zip(meanings["generation_id"].to_pylist(), vectors(meanings), strict=True))
+    shown = dict(zip(training["sample_id"].to_pylist(), vectors(training), strict=True))
+    columns = "generation_id, prompt, clip_score, sample_id, source_clip_score, shared_words, shared_share, captions"
+    rows = warehouse.query(f"select {columns} from provenance.prompt_scores")  # noqa: S608 -- our own names
+    assert len(rows) == 3, "the fourth generation has no prompt"
+    for name, prompt, score, sample, of_source, words, share, captions in rows:
+        [vector] = encoder.embed_captions([prompt])
+        assert score == pytest.approx(float(vector @ of[name]), abs=1e-5)
+        if sample is None:
+            assert (of_source, words, share, captions) == (None,) * 4
+        else:
+            assert of_source == pytest.approx(float(vector @ shown[sample]), abs=1e-5)
+    copied = {name: rest for name, *rest in rows}["gen/copy.png"]
+    assert copied[0] == "picture 1, by hand" and copied[4:] == [["1", "picture"], 0.5, 2]

@@ -59,6 +59,27 @@ _MEANING = (
         columns={"concept_id": pa.int32(), "similarity": pa.float64()},
         written_by="concept_members",
     ),
+    TableDefinition(
+        "prompt_embeddings",
+        row="a prompt, by its SHA-256, embedded by meaning, where there is an encoder of texts",
+        key={"prompt_key": pa.string()},
+        columns={"vector": VECTOR},
+        written_by="prompt_scores",
+        noted_in=("prompt_scores", "true"),
+    ),
+    TableDefinition(
+        "prompt_scores",
+        row="a generation with a prompt, and how well the two fit",
+        key={"generation_id": pa.string()},
+        columns={"score": pa.float64()},
+    ),
+    TableDefinition(
+        "source_prompt_scores",
+        row="a generation with a prompt and a candidate, and how well the prompt fits the candidate",
+        key={"generation_id": pa.string(), "sample_id": pa.uint64()},
+        columns={"score": pa.float64()},
+        written_by="prompt_scores",
+    ),
 )
 
 TABLES = (
@@ -130,6 +151,8 @@ MEANINGS = {
         "redundancy": "greatest cosine with a picture of the concept nearer its edge; null for the first one",
     },
     "generation_concepts": {"concept_id": "the concept", "similarity": "cosine with its direction"},
+    "prompt_scores": {"score": "cosine of prompt and picture by the encoder of meaning"},
+    "source_prompt_scores": {"score": "cosine of prompt and training picture by the encoder of meaning"},
     "related_lists": {
         "pictures": "the pictures nearest in meaning: SHA-256 of their pixels, 32 bytes each",
         "scores": "cosine with each of them",
