@@ -28,12 +28,16 @@ def make(folder: Path, name: str, config: Mapping[str, Any] = CONFIG) -> Path:
         The checkpoint.
     """
     import torch
-    from safetensors.torch import save_file
 
     (folder / f"{name}.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder)
     torch.manual_seed(11)
-    file = folder / "made.safetensors"
-    state = open_clip.create_model(name).state_dict()
-    save_file({key: value.clone().contiguous() for key, value in state.items()}, file)
+    return save(open_clip.create_model(name), folder / "made.safetensors")
+
+
+def save(model: Any, file: Path) -> Path:  # noqa: ANN401 -- a torch module; torch is imported late
+    """Write a checkpoint of a model, and return its file."""
+    from safetensors.torch import save_file
+
+    save_file({key: value.clone().contiguous() for key, value in model.state_dict().items()}, file)
     return file

@@ -1,6 +1,6 @@
 -- One row per generation with a prompt: how well the prompt fits it, and how its best likely source meets the prompt.
 -- The scores are cosines of the encoder of meaning (CLIPScore, Hessel et al. 2021, is 2.5 times that, at least 0); NULL
--- unless `encoders.semantic` is a model of open_clip. Words are compared without an encoder.
+-- unless `encoders.semantic` is a model of open_clip and `prompts.semantic` is set. Words are compared without an encoder.
 -- unique: generation_id
 -- not_null: generation_id, prompt
 -- assert: clip_score between -1.001 and 1.001

@@ -6,13 +6,12 @@ What belongs here: the asset. What does not: embedding and scoring (`provenance/
 
 import dagster as dg
 
-from orchestration.fingerprints.kinds import SEMANTIC
+from orchestration.matches import caption_vectors
 from orchestration.provenance.meaning import prompt_scores as scoring
 from orchestration.provenance.meaning import related
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
-from transforms.encoders import OpenClip
 
 
 @dg.asset(
@@ -26,11 +25,11 @@ from transforms.encoders import OpenClip
 def prompt_scores(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """How well each prompt fits its generation and its candidates, by the encoder of meaning.
 
-    Empty unless `encoders.semantic` is a model of open_clip. Each different prompt is embedded once.
+    Empty unless `encoders.semantic` is a model of open_clip and `prompts.semantic` is set. Each different prompt is
+    embedded once.
     """
     facts, new = warehouse.facts, 0
-    encoder = warehouse.encoder(SEMANTIC) if SEMANTIC in warehouse.encoder_names else None
-    if isinstance(encoder, OpenClip):
+    if encoder := caption_vectors.text_encoder(warehouse.settings, warehouse.load):
         new = scoring.update(facts, encoder)
     else:
         related.clear(facts, scoring.TABLES)
