@@ -277,3 +277,24 @@ def test_prompts_are_scored_with_what_was_drawn_and_its_source_and_words_are_sha
             assert of_source == pytest.approx(float(vector @ shown[sample]), abs=1e-5)
     copied = {name: rest for name, *rest in rows}["gen/copy.png"]
     assert copied[0] == "picture 1, by hand" and copied[4:] == [["1", "picture"], 0.5, 2]
+
+
+def test_the_atlas_holds_every_picture_and_generation_once(warehouse: Landing, tmp_path: Path) -> None:
+    done = invoke(warehouse, "export", "atlas", "--to", str(tmp_path / "atlas"), "--pictures", "2")
+    files = [tmp_path / "atlas" / name for name in ("atlas.html", "atlas.parquet")]
+    assert (done.exit_code, done.stdout.splitlines()) == (0, list(map(str, files))), done.output
+    points = duckdb.read_parquet(str(files[1]))
+    assert points.aggregate("kind, count(*) as n").order("kind").fetchall() == [
+        *(("copy", 2), ("generation", 2), ("training", 9)),
+    ]
+    assert points.filter("x < 0 or x > 1 or y < 0 or y > 1 or concept is null").fetchall() == []
+    assert points.filter("copied_by > 0").count("*").fetchall() == [(2,)]
+    [details] = (tmp_path / "atlas" / "pages" / "data" / "points").iterdir()
+    said = json.loads(details.read_text().removeprefix('deliver("points/0",').removesuffix(");\n"))
+    assert len(said) == 13 and sum(row["picture"] is not None for row in said) == 2
+    assert "9 training pictures of 9 and 4 generations of 4" in files[0].read_text()
+    again = invoke(warehouse, "export", "atlas", "--to", str(tmp_path / "atlas"), "--points", "3")
+    assert again.exit_code == 0 and duckdb.read_parquet(str(files[1])).count("*").fetchall() == [(6,)]
+    (tmp_path / "other" / "pages").mkdir(parents=True)
+    refused = invoke(warehouse, "export", "atlas", "--to", str(tmp_path / "other"))
+    assert refused.exit_code == 1 and "not of an earlier map" in refused.output

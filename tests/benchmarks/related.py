@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from orchestration.provenance.meaning.finder import by_index
-from tests.benchmarks import match
+from tests.benchmarks import atlas_open, match
 from tests.benchmarks.data import vectors
 from tests.benchmarks.figures import FULL, Figure, Measured
 from transforms.fingerprints.embeddings import vector_column
@@ -125,4 +125,5 @@ FIGURES = (
         "what was planted: 300 concepts of 100,000 × 512, as many as are asked for",
         _purity,
     ),
+    *atlas_open.FIGURES,
 )
