@@ -5,6 +5,7 @@ What belongs here: the questions that Python users ask of one version. What does
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,7 @@ from orchestration import settings as toml
 from orchestration.settings import Settings
 from orchestration.settings.targets import PREFIX, LakeAddress
 from orchestration.warehouse import lake, publishing
+from orchestration.warehouse.queries import query
 from raisonne import guards
 from raisonne.case_view import CaseView
 from transforms import pictures
@@ -26,6 +28,8 @@ from transforms.pictures import Pixels
 
 if TYPE_CHECKING:
     import lance
+
+    from orchestration.provenance.meaning.finder import Finder
 
 type Image = str | Path | bytes | Pixels
 """A path, the bytes of a file, or pixels as uint8 of shape (height, width, 3)."""
@@ -138,6 +142,39 @@ class Warehouse:
         found = table.to_table(columns=["sample_id"], nearest=asked)
         hits = pa.table({"sample_id": found["sample_id"], "cosine": 1 - found["_distance"].to_numpy()})
         return self.connection.from_arrow(hits).query("hits", _NEAREST)
+
+    def find(self, asked: Image | Vector, k: int = 20, where: str | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the training rows nearest in meaning to words or to a picture, one of each cluster, nearest first.
+
+        The first call loads the encoder of meaning and holds the vectors, where half of `limits.memory` is enough.
+
+        Args:
+            asked: Words as text; a picture as a `Path`, bytes of a file or pixels; or a vector of that encoder.
+            k: Count of rows.
+            where: A condition in SQL on the columns of `catalog.samples`, `cluster_id` and `duplicate_count`, such as
+                `license = 'CC0'`.
+
+        Raises:
+            LookupError: If nothing is embedded by meaning; the message says what to do.
+            ValueError: If the picture cannot be decoded, or the vector is not of this encoder's size.
+            transforms.encoders.EncoderUnavailable: If the encoder's weights cannot be had.
+            transforms.encoders.EncoderMismatch: If the settings name another encoder than the warehouse holds.
+        """
+        finder = self._finder
+        if isinstance(asked, str):
+            vector = finder.of_words(asked)
+        elif not isinstance(asked, Path | bytes) and np.ndim(asked) == 1:
+            vector = np.asarray(asked, np.float32)
+        else:
+            vector = finder.of_picture(self._pixels(asked))
+        return self.connection.from_arrow(finder.nearest(vector, k, where).hits).query("hits", query("find/found"))
+
+    @cached_property
+    def _finder(self) -> "Finder":
+        from orchestration.compute import named_encoders
+        from orchestration.provenance.meaning.finder import Finder
+
+        return Finder(self.connection, self._settings, named_encoders.load, hold=True)
 
     def guard(self) -> Guard:
         """Return a guard that checks images against the warehouse's newest bundle.

@@ -21,7 +21,7 @@ type Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 ASSET_LINES = 25
 MODULES_A_PACKAGE = 12
-WAREHOUSE_SIGNATURES = 20
+WAREHOUSE_SIGNATURES = 24
 ASSEMBLY = {"orchestration/definitions.py", "orchestration/automation.py"}
 RESOURCE = "orchestration/runtime/resources.py"
 _SQL = re.compile(

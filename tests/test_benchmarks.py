@@ -32,6 +32,8 @@ FIGURES = {
     "p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
     "altered": "altered_whole_confirmed altered_part_confirmed altered_false_confirmed altered_pairs_per_s_core",
     "disc": "disc_micro_ap disc_recall_at_p90",
+    "related": "related_vs_matmul find_1m_s find_index_recall concepts_1m_s concepts_purity "
+    "atlas_first_s atlas_frames_per_s",
     "export": "csv_vs_copy parquet_vs_copy export_memory_growth report_open_s",
     "disclosures": "summary_10m_s",
     "claims": "claims_recall",

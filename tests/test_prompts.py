@@ -5,23 +5,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from conftest import ROOT, Landing, Row, encoded, picture
-from safetensors.torch import save_file
 
 from orchestration.catalog import samples_view
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.matches import caption_vectors, prompt_candidates, prompt_captions
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.settings import Settings
-from tests.late_import import LateImport
-
-open_clip: Any = LateImport("open_clip")
+from tests import clip_checkpoint
 
 SHARED = ROOT.parent / "shared" / "data"
 LAION = SHARED / "laion" / "laion400m_10000.parquet"
@@ -211,17 +206,7 @@ def test_the_pictures_trained_on_most_under_a_caption_come_first(warehouse: Kept
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The setting of a small open_clip model with weights of its own."""
     folder, name = tmp_path_factory.mktemp("clip"), "raisonne-prompts"
-    layers = {"width": 64, "layers": 2}
-    config = {
-        "embed_dim": 32,
-        "vision_cfg": {"image_size": 64, "patch_size": 16, "head_width": 32, **layers},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "heads": 2, **layers},
-    }
-    (folder / f"{name}.json").write_text(json.dumps(config))
-    open_clip.add_model_config(folder)
-    torch.manual_seed(11)
-    save_file(open_clip.create_model(name).state_dict(), folder / "made.safetensors")
-    return f"open_clip:{name}/{folder / 'made.safetensors'}"
+    return f"open_clip:{name}/{clip_checkpoint.make(folder, name)}"
 
 
 def test_captions_of_like_meaning_are_found_and_embedded_once(

@@ -221,6 +221,44 @@ def decisions(to: Path | None, formats: tuple[str, ...], version: int | None, co
         _print(exchange.write(kept, to or folder / "decisions", formats or exchange.FORMATS))
 
 
+@export.command(
+    cls=ExportCommand,
+    short_help="A map of what the pictures mean.",
+    epilog="Example: raisonne export atlas --points 100000 --to atlas",
+)
+@_TO
+@click.option(
+    "--points",
+    type=click.IntRange(1, 5_000_000),
+    default=1_000_000,
+    show_default=True,
+    help="Training pictures on the map at most, and generations at most.",
+)
+@click.option(
+    "--fitted",
+    type=click.IntRange(16, 1_000_000),
+    default=20_000,
+    show_default=True,
+    help="Points that UMAP lays out, minutes of work; the others are placed beside them.",
+)
+@click.option(
+    "--pictures",
+    type=click.IntRange(0),
+    default=500,
+    show_default=True,
+    help="Training pictures of which the page keeps a small copy.",
+)
+@_VERSION
+@CONFIG
+def atlas(to: Path | None, points: int, fitted: int, pictures: int, version: int | None, config: str | None) -> None:
+    """Write a map of training pictures and generations by what they show: a page, and the same points as Parquet.
+
+    The page needs no server and no network. It takes `encoders.semantic`, and the extra `atlas`. Prints the files.
+    """
+    with _exporting(config, version, to) as (con, settings, folder):
+        _print(_atlas(con, settings, to or folder / "atlas", (points, fitted, pictures)))
+
+
 _STATED = """Every number names the query that gives it. What only you know comes from `[disclosure]` and `[[datasets]]`
 in the settings; what they do not state is marked as to be completed, and listed on standard error."""
 _DISCLOSURES = {
@@ -348,6 +386,24 @@ def _removal_list(
         raise CommandError(f"unknown policy {policy!r}; available: {names}", ExitCode.USAGE)
     options = RemovalOptions(training_pictures(settings), settings.reports.workbook, merge)
     return removal_lists.write(con, folder, policy, settings.memory.duckdb, options)
+
+
+def _atlas(
+    con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, extent: tuple[int, int, int]
+) -> list[Path]:
+    from orchestration.provenance.meaning.finder import NotSearchable
+    from orchestration.reports.meaning import atlas
+    from transforms.provenance.layout import LayoutUnavailable
+    from transforms.readable import printable
+
+    pictures = training_pictures(settings)
+    try:
+        files = atlas.write(con, settings.home, folder, atlas.AtlasExtent(*extent), pictures)
+    except (NotSearchable, LayoutUnavailable) as error:
+        raise CommandError(str(error)) from None
+    if warning := pictures.warning():
+        click.echo(f"warning: {printable(warning)}", err=True)
+    return files
 
 
 def _write_disclosure(con: "duckdb.DuckDBPyConnection", settings: "Settings", folder: Path, name: str) -> list[Path]:

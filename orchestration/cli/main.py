@@ -16,6 +16,7 @@ from orchestration.cli.export import export
 from orchestration.cli.guard.check import check
 from orchestration.cli.guard.serve import serve
 from orchestration.cli.init import init
+from orchestration.cli.meaning.find import find
 from orchestration.cli.published import CommandError, ExitCode
 from orchestration.cli.review.command import review
 from orchestration.cli.run import run
@@ -47,5 +48,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (init, doctor, status, run, download, show, sql, export, review, claims, check, serve, ui):
+for command in (init, doctor, status, run, download, show, find, sql, export, review, claims, check, serve, ui):
     main.add_command(command)

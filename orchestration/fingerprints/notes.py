@@ -233,14 +233,15 @@ def outdated_sentences(kept: Sequence[DueShard]) -> list[str]:
     return told
 
 
-def fingerprint_versions(facts: Facts, encoder_id: str | None) -> tuple[str | int | None, ...]:
+def fingerprint_versions(facts: Facts, encoder_id: str | None, kind: str = COPY) -> tuple[str | int | None, ...]:
     """Return values that change with the fingerprints of the training pictures.
 
     Args:
         facts: All fact tables.
-        encoder_id: Identity of the copy encoder.
+        encoder_id: Identity of the encoder.
+        kind: Which embeddings: `copy` or `semantic`.
 
     Returns:
-        The encoder, and the versions of the tables of hashes and of copy embeddings.
+        The encoder, and the versions of the tables of hashes and of embeddings.
     """
-    return encoder_id, *(facts[name].version for name in (IMAGES[HASHES], EMBEDDINGS[COPY]))
+    return encoder_id, *(facts[name].version for name in (IMAGES[HASHES], EMBEDDINGS[kind]))

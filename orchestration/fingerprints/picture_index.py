@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from orchestration.facts import Facts
 from orchestration.fingerprints import stored_vectors
+from orchestration.fingerprints.kinds import COPY
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from transforms.encoders import EncoderId
 from transforms.fingerprints.distinct_pictures import DistinctPictures, Indices
@@ -32,7 +33,7 @@ class PictureIndex(DistinctPictures):
     Attributes:
         rows: The usable training rows.
         index_of_row: uint32, the picture of each of these rows.
-        vectors: The pictures' copy embeddings, in the order in which they are stored; none without a copy encoder.
+        vectors: The pictures' embeddings, in the order in which they are stored; none without an encoder.
         index_of_vector: int64 (n,), the picture of each stored vector.
     """
 
@@ -85,7 +86,7 @@ class PictureIndex(DistinctPictures):
         return order, np.searchsorted(self.head[order], np.arange(len(self) + 1))
 
 
-def read_index(facts: Facts, encoder: EncoderId | None, rows: Pictures) -> PictureIndex:
+def read_index(facts: Facts, encoder: EncoderId | None, rows: Pictures, kind: str = COPY) -> PictureIndex:
     """Index the different usable training pictures and read their clusters; their vectors stay in the table.
 
     Memory: 37 bytes a picture and 4 a row, besides those of `rows`; hashes and digests lie in files without a name.
@@ -94,13 +95,14 @@ def read_index(facts: Facts, encoder: EncoderId | None, rows: Pictures) -> Pictu
         facts: The fact tables; these files are made in their folder.
         encoder: The encoder that the vectors must be of. None: no picture has a vector.
         rows: All usable training rows, or none.
+        kind: Which vectors: `copy` or `semantic`.
 
     Raises:
         EncoderMismatch: If a shard was embedded by another encoder.
         dg.Failure: If a picture has no embedding.
         OSError: If the disk has too little room.
     """
-    vectors, owner = stored_vectors.read_vectors(facts, encoder, rows)
+    vectors, owner = stored_vectors.read_vectors(facts, encoder, rows, kind)
     order = _by_digest(rows.pixel_digests)
     index = np.empty(len(order), np.uint32)  # of each of `rows.distinct`
     index[order] = np.arange(len(order), dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""The copy embeddings of training pictures, read block by block from Lance. The cosine joins stream them.
+"""The embeddings of training pictures, read block by block from Lance. The cosine joins and the searches stream them.
 
 What belongs here: mapping stored rows to pictures. What does not: comparing vectors
 (`transforms/joins/cosine/join.py`).
@@ -68,13 +68,16 @@ class StoredVectors:
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
 
-def read_vectors(facts: Facts, encoder: EncoderId | None, pictures: Pictures) -> tuple[StoredVectors, Numbers]:
+def read_vectors(
+    facts: Facts, encoder: EncoderId | None, pictures: Pictures, kind: str = COPY
+) -> tuple[StoredVectors, Numbers]:
     """Return the vectors of the different pictures, in the order in which they are stored.
 
     Args:
-        facts: Of which the notes and the copy embeddings are read.
+        facts: Of which the notes and the embeddings are read.
         encoder: The identity of the encoder in the settings. None if there is none: then there are no vectors.
         pictures: The training pictures.
+        kind: Which embeddings: `copy` or `semantic`.
 
     Returns:
         The vectors, and for each its index in `pictures.distinct`, uint32 of shape (n,).
@@ -85,10 +88,10 @@ def read_vectors(facts: Facts, encoder: EncoderId | None, pictures: Pictures) ->
     """
     if encoder is None:
         return StoredVectors("", 0, np.empty(0, np.int64), 1), np.empty(0, np.uint32)
-    notes = facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{COPY}'")
+    notes = facts["fingerprinted_shards"].read(["encoder"], f"fingerprint = '{kind}'")
     for other in notes["encoder"].unique().to_pylist():
         encoder.require(other)
-    table = facts[EMBEDDINGS[COPY]].dataset()
+    table = facts[EMBEDDINGS[kind]].dataset()
     wanted = pictures.ids[pictures.distinct]  # ascending
     place, owner, stored, row = np.empty(len(wanted), np.int64), np.empty(len(wanted), np.uint32), 0, 0
     for batch in table.to_batches(columns=["sample_id"]):
@@ -100,7 +103,7 @@ def read_vectors(facts: Facts, encoder: EncoderId | None, pictures: Pictures) ->
         row, stored = row + len(ids), end
     if stored != len(wanted):
         raise dg.Failure(
-            f"no copy embedding of {count(len(wanted) - stored, 'picture')}; materialize image_fingerprints again"
+            f"no {kind} embedding of {count(len(wanted) - stored, 'picture')}; materialize image_fingerprints again"
         )
     return StoredVectors(table.uri, table.version, place, encoder.dimension), owner
 

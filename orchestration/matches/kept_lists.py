@@ -9,12 +9,13 @@ cover more pictures than the notes, never fewer. Those pictures are searched aga
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import batched
 
 import numpy as np
 import pyarrow as pa
 
-from orchestration.facts import Facts
+from orchestration.facts import SCHEMAS, Facts
 from orchestration.facts.filters import between, is_in
 from transforms.fingerprints.distinct_pictures import Indices
 from transforms.hashing import digest_arrays
@@ -28,17 +29,42 @@ type Lists = tuple[NeighbourList, NeighbourList]
 _DELETED = 500  # generations at once
 
 
+@dataclass(frozen=True)
+class ListTables:
+    """The fact tables of one kind of list.
+
+    Attributes:
+        searched: Notes of the training pictures that all lists have seen.
+        lists: The lists. Without columns of hashed pictures, all lists by PDQ are empty.
+        vectors: The embeddings of generations, by view.
+    """
+
+    searched: str
+    lists: str
+    vectors: str
+
+    @property
+    def hashed(self) -> bool:
+        """Whether pictures are searched by PDQ too."""
+        return "hashed" in SCHEMAS[self.lists].names
+
+
+COPIES = ListTables("searched_pictures", "neighbour_lists", "generation_embeddings")
+RELATED = ListTables("related_searches", "related_lists", "generation_meanings")
+
+
 class KeptLists:
     """The lists of a warehouse."""
 
-    def __init__(self, facts: Facts, present: Rows) -> None:
+    def __init__(self, facts: Facts, present: Rows, tables: ListTables = COPIES) -> None:
         """Open the lists.
 
         Args:
             facts: The fact tables.
             present: uint8 (n, 32), ascending, the digests of the current training pictures.
+            tables: The kind of list.
         """
-        self._notes, self._lists = facts["searched_pictures"], facts["neighbour_lists"]
+        self._notes, self._lists = facts[tables.searched], facts[tables.lists]
         self._present, self._lookup = present, Lookup(present)
 
     def begin(self) -> Indices:
@@ -80,8 +106,8 @@ class KeptLists:
             for row in batch.to_pylist():
                 if recipes.get(row["generation_id"]) == row["recipe"]:
                     by_embedding = self._list(row["pictures"], row["scores"], row["views"], _floor(row, "floor"))
-                    views = [0] * len(row["hashed_scores"])
-                    by_hash = self._list(row["hashed"], row["hashed_scores"], views, _floor(row, "hashed_floor"))
+                    hashed = row.get("hashed_scores", [])  # a kind of list that is not searched by hash has none
+                    by_hash = self._list(row.get("hashed", b""), hashed, [0] * len(hashed), _floor(row, "hashed_floor"))
                     lists[row["generation_id"]] = by_embedding, by_hash
         return lists
 
@@ -121,8 +147,8 @@ def batch_filter(names: Sequence[str]) -> str:
 
 
 def _floor(row: Mapping, name: str) -> Floor | None:
-    score, digest = row[f"{name}_score"], row[f"{name}_picture"]
-    return None if digest is None else Floor(score, digest)
+    score, digest = row.get(f"{name}_score"), row.get(f"{name}_picture")
+    return None if score is None or digest is None else Floor(score, digest)
 
 
 def _row(name: str, floor: neighbour_lists.Floor | None) -> dict[str, object]:

@@ -5,7 +5,7 @@ What belongs here: reading both sides, and updating the kept lists. What does no
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from orchestration.facts import Facts
 from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.picture_index import PictureIndex, read_index
 from orchestration.fingerprints.picture_set import usable_pictures
-from orchestration.matches.kept_lists import KeptLists, Lists, batch_filter
+from orchestration.matches.kept_lists import COPIES, KeptLists, Lists, ListTables, batch_filter
 from orchestration.progress import track
 from orchestration.settings import Settings
 from transforms.encoders import EncoderId
@@ -46,6 +46,7 @@ class GenerationSearch:
         cut: The limits of the search.
         pdq_quality: Quality from which a hash is compared.
         memory: Bytes that a join may hold.
+        tables: The kind of list that is kept.
     """
 
     facts: Facts
@@ -55,6 +56,7 @@ class GenerationSearch:
     cut: CandidateThresholds
     pdq_quality: int
     memory: int
+    tables: ListTables = field(default=COPIES, kw_only=True)
 
     @property
     def dimension(self) -> int:
@@ -74,7 +76,8 @@ class GenerationSearch:
         vectors = np.zeros((len(names), len(order), self.dimension), np.float32)
         if self.encoder is None:
             return vectors
-        for batch in self.facts["generation_embeddings"].scan(["generation_id", "view", "vector"], batch_filter(names)):
+        stored_vectors = self.facts[self.tables.vectors]
+        for batch in stored_vectors.scan(["generation_id", "view", "vector"], batch_filter(names)):
             stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
             ids, views = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
             for name, view, vector in zip(ids, views, stored, strict=True):
@@ -165,7 +168,7 @@ def update_lists(search: GenerationSearch, generations: pa.Table) -> SearchCount
         search: The pictures to search.
         generations: All readable generations.
     """
-    lists = KeptLists(search.facts, search.pictures.digests)
+    lists = KeptLists(search.facts, search.pictures.digests, search.tables)
     lists.forget_others(generations["generation_id"].to_pylist())
     new = lists.begin()
     count = 0
@@ -254,7 +257,9 @@ def _neighbours(
 ) -> dict[str, Lists]:
     """Search some pictures, ascending, and keep at most `most` of them by embedding."""
     pictures, names = search.pictures, [query.generation_id for query in asked]
-    by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq, search.memory)
+    by_hash = [neighbour_lists.NONE] * len(asked)
+    if search.tables.hashed:
+        by_hash = candidates.hash_neighbours(asked, indices, pictures, search.cut.pdq, search.memory)
     if search.encoder is None:
         return {name: (neighbour_lists.NONE, near) for name, near in zip(names, by_hash, strict=True)}
     vectors, owner = pictures.in_stored_order(indices)

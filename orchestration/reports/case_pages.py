@@ -21,6 +21,7 @@ from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 from transforms.reports import case_page
 from transforms.reports.case_page import CasePage, LikelySource, Measurement, OverruledSource
+from transforms.reports.found_page import ListedPicture
 from transforms.reports.reliability_plot import ReliabilityPoint
 from transforms.storage import staging
 
@@ -60,6 +61,7 @@ _CUTS = {
     "coverage": "share of the training rows to be searched before finding no copy means that there is none",
 }
 
+_RELATED = 6  # pictures on the page; the table has all
 _RULES = {"pixels": "aligned pixels", "structure": "aligned pixels, or structure (altered copies)"}
 _POPULATIONS = {
     "not_trained": "pictures that are no copies and were flagged as one",
@@ -112,6 +114,26 @@ class CasePages:
             not_compared=about.get("not_compared") or 0,
             by_hashes=about.get("searched_by") == "hashes",
             overruled=tuple(OverruledSource(**row) for row in case.overruled),
+            related=tuple(self._related(row) for row in case.related[:_RELATED]),
+            related_count=len(case.related),
+            unrelated=case.unrelated,
+        )
+
+    def _related(self, row: Mapping[str, Any]) -> ListedPicture:
+        notes = [("nearer than", f"the nearest picture of {row['percentile']:.0%} of generations")]
+        if row["verdict"]:
+            notes.append(("by pixels", f"a likely source too: {row['verdict'].replace('_', ' ')}, see above"))
+        return ListedPicture(
+            row["sample_id"],
+            row["score"],
+            row["duplicate_count"],
+            self.pictures.thumbnail(row["sample_id"]),
+            row["url"],
+            row["caption"],
+            row["license"],
+            row["recalled"],
+            row["unsafe"],
+            tuple(notes),
         )
 
     def _thresholds(self, case: Case) -> tuple[Measurement, ...]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestration.reports.cases import Case, value_text
-from transforms.readable import count, printable
+from transforms.readable import bare, count, printable
 
 _FIRST = ("verdict", "picture", "sample_id", "dataset", "duplicate_count", "recalled_count", "recalled", "hosts")
+_RELATED, _CAPTION = 5, 60  # pictures, and characters of a caption
 _NOT_PRINTED = ("rank", "license", "url_host", "homography", "thresholds")
 
 
@@ -33,6 +34,15 @@ def lines(case: Case) -> Iterator[str]:
             yield f"{column.replace('_', ' '):<24} {value_text(source[column])}"
     if about["sources"] > len(case.sources):
         yield f"\nand {about['sources'] - len(case.sources):,} more: see provenance.sources"
+    yield "\nresembles in meaning; not evidence of copying"
+    for each in case.related[:_RELATED]:
+        nearer = f"nearer than the nearest of {each['percentile']:.0%} of generations"
+        caption = printable(bare(each["caption"] or "no caption", _CAPTION))
+        yield f"  {each['rank']:>2}  {each['score']:.3f}  row {each['sample_id']}  {caption}  ({nearer})"
+    if len(case.related) > _RELATED:
+        yield f"  and {len(case.related) - _RELATED:,} more: see provenance.related"
+    if not case.related:
+        yield f"  {case.unrelated}"
 
 
 def _doubt(about: Mapping[str, Any]) -> str:

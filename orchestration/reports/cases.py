@@ -29,6 +29,8 @@ class Case:
         coverage: What each fingerprint covers.
         reliability: Rows of matches.calibration.
         overruled: Rows of provenance.overruled.
+        related: Rows of provenance.related, the nearest first.
+        unrelated: Why there are none, in a sentence.
     """
 
     generation: Mapping[str, Any]
@@ -36,6 +38,8 @@ class Case:
     coverage: tuple[Coverage, ...]
     reliability: tuple[Mapping[str, Any], ...] = ()
     overruled: tuple[Mapping[str, Any], ...] = ()
+    related: tuple[Mapping[str, Any], ...] = ()
+    unrelated: str = ""
 
 
 def find(con: duckdb.DuckDBPyConnection, name: str) -> Case:
@@ -69,9 +73,10 @@ def read(con: duckdb.DuckDBPyConnection, generation: str) -> Case:
     for source in rows(con, "case_sources", generation=generation, most=MOST_SOURCES):
         evidence = rows(con, "case_evidence", generation=generation, sample=source["sample_id"])
         sources.append((evidence[0] if evidence else {}) | source)
-    about = rows(con, "case", generation=generation)[0]
+    related, why_not = _related(con, generation)
+    [about] = rows(con, "case", generation=generation)
     overruled = tuple(rows(con, "case_overruled", generation=generation)) if _has(con, "provenance.overruled") else ()
-    return Case(about, tuple(sources), coverage(con), reliability(con), overruled)
+    return Case(about, tuple(sources), coverage(con), reliability(con), overruled, related, why_not)
 
 
 def decided_counts(con: duckdb.DuckDBPyConnection) -> tuple[DecidedCount, ...]:
@@ -94,6 +99,17 @@ def reviewed_precision(con: duckdb.DuckDBPyConnection, of: str) -> tuple[Reviewe
 
 def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     return table in {row["name"] for row in rows(con, "table_names")}
+
+
+def _related(con: duckdb.DuckDBPyConnection, generation: str) -> tuple[tuple[Mapping[str, Any], ...], str]:
+    """Return what a generation resembles in meaning, or why nothing is known of it."""
+    if not _has(con, "provenance.related"):
+        return (), "This version is of an earlier release, which did not search by meaning."
+    if related := tuple(rows(con, "case_related", generation=generation)):
+        return related, ""
+    if rows(con, "related_generations")[0]["generations"]:
+        return (), "This generation could not be read to be searched by meaning."
+    return (), "Nothing was searched by meaning: set `encoders.semantic`, and `search.related` above 0."
 
 
 def coverage(con: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]:

@@ -51,6 +51,7 @@ where case
     when removals.answer = 'remove_all' then true
     when removals.answer = 'fine' then false
     else case policy.rule
+    when 'semdedup' then false
     when 'keep' then clusters.kept_rank > policy.level
     when 'drop_from' then counts.duplicate_count >= policy.level
     else clusters.kept_rank > 1 and clusters.distance_to_representative <= policy.level
@@ -62,6 +63,16 @@ select removals.cluster_id, removals.cluster_id, null, 1, null, null, 'decided',
 from duplicates.removals
 anti join duplicates.clusters on clusters.cluster_id = removals.cluster_id
 where removals.answer = 'remove_all'
+union all
+select
+    found.sample_id, coalesce(clusters.cluster_id, found.sample_id), null, coalesce(counts.duplicate_count, 1), null,
+    'semantic', 'duplicate', null
+from duplicates.concept_rows as found
+left join duplicates.clusters using (sample_id)
+left join duplicates.counts using (cluster_id)
+cross join policy
+anti join duplicates.removals on removals.cluster_id = coalesce(clusters.cluster_id, found.sample_id)
+where policy.rule = 'semdedup' and found.redundancy > 1 - policy.level / 1000
 union all
 select sample_id, cluster_id, null, live_rows, null, null, 'recalled', null from provenance.recalled"""
 _LISTED = """
@@ -207,9 +218,10 @@ Version {version}, policy `{policy}`: {description}.
 them out.
 
 - `removal.parquet`: a row for each that goes. `kept_sample_id` and `kept_url` are the row that stays in its place; NULL
-  for recalled rows and for pictures that go altogether. `duplicate_count`: rows that show the picture and are not
-  recalled. `distance_to_representative`: PDQ bits of 256. `reason`: duplicate, decided (every row
-  of the picture goes, because a person decided so) or recalled. `decided_by`: whose decision the row goes or stays by.
+  for recalled rows, for pictures that go altogether, and where a policy goes by meaning. `duplicate_count`: rows that
+  show the picture and are not recalled. `distance_to_representative`: PDQ bits of 256. `reason`: duplicate, decided
+  (every row of the picture goes, because a person decided so) or recalled. `decided_by`: whose decision the row goes
+  or stays by.
 - `removal.csv` and `removal.xlsx`: the same for people, the first rows of the workbook with small pictures.
 - `img2dataset/DATASET.parquet`: the rows that stay and have a URL. img2dataset has no filter of its own; give it this
   as `--url_list`, with `--input_format parquet --url_col url --caption_col caption

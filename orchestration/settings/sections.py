@@ -15,7 +15,8 @@ from orchestration.settings.targets import FILE, LakeAddress
 class Search(Section):
     """Which parts of a generation are searched with; each costs an embedding, 25 to 50 ms on a CPU with `sscd`.
 
-    The default, 11 views, finds a source that fills a quarter of the area or an inset of a third of the side.
+    The default, 11 views, finds a source that fills a quarter of the area or an inset of a third of the side. By
+    meaning, the whole generation is searched with alone.
     """
 
     scales: Annotated[tuple[Annotated[float, Field(ge=0.1, lt=1)], ...], Field(max_length=4)] = Field(
@@ -24,6 +25,14 @@ class Search(Section):
         "tiles, 0.33 is 16, 0.6 is 4.",
     )
     flips: Literal["none", "whole", "all"] = Field("whole", description="What is searched mirrored too.")
+    related: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="Training pictures nearest in meaning that `provenance.related` has of each generation, where "
+        "`encoders.semantic` is set. 0: none are searched for. They say what a generation resembles, never what it "
+        "copies, and change no verdict.",
+    )
 
 
 class Calibration(Section):
@@ -94,6 +103,17 @@ class Prompts(Section):
     )
 
 
+class Concepts(Section):
+    """Clusters of meaning among the training pictures, where `encoders.semantic` is set: `provenance.concepts`."""
+
+    count: int | None = Field(
+        None,
+        ge=0,
+        le=65_536,
+        description="Concepts. None: the square root of the count of different pictures, at most 4,096. 0: none.",
+    )
+
+
 _MOST = 1_000_000_000_000  # rows: more than any training set has
 _IN_ORDER = AfterValidator(lambda names: tuple(dict.fromkeys(names)))
 _ONCE = AfterValidator(lambda numbers: tuple(sorted(set(numbers))))
@@ -125,6 +145,11 @@ class Policies(Section):
         "whose licence is unknown never stays in place of another), `longest_caption`, `earliest` in the dataset, "
         "which also decides between equal ones. What was decided in `raisonne review` goes before all.",
     )
+    semdedup: Annotated[tuple[Annotated[float, Field(ge=0.001, le=1)], ...], _ONCE] = Field(
+        (),
+        description="Cosine distance by meaning within which a picture of the same concept makes another redundant "
+        "(SemDeDup, Abbas et al. 2023), one policy per number, to three decimals. Needs `encoders.semantic`.",
+    )
     honour: Annotated[tuple[Literal["plus", "c2pa", "headers"], ...], _IN_ORDER] = Field(
         (),
         description="Statements that withdraw a row as an opt-out list does: `plus` (`plus:DataMining` prohibits), "
@@ -139,8 +164,9 @@ class Policies(Section):
 
     @property
     def numbers(self) -> dict[str, tuple[int, ...]]:
-        """The numbers of the policies, by their rule."""
-        return {"keep": self.keep, "drop_from": self.drop_from, "distance": self.distance}
+        """The numbers of the policies, by their rule; those by meaning, if any, in thousandths."""
+        by_meaning = {"semdedup": tuple(round(1000 * each) for each in self.semdedup)} if self.semdedup else {}
+        return {"keep": self.keep, "drop_from": self.drop_from, "distance": self.distance} | by_meaning
 
 
 class Rights(Section):

@@ -24,6 +24,7 @@ from orchestration.settings.memory import MemoryParts
 from orchestration.settings.sections import (
     Calibration,
     Compute,
+    Concepts,
     Joins,
     Memorization,
     Policies,
@@ -37,6 +38,8 @@ from orchestration.settings.sections import (
 )
 from orchestration.settings.targets import FILE, PREFIX, AddressError, LakeAddress
 from orchestration.settings.thresholds import Thresholds
+
+_RELATED = Search().related  # the hash of older settings, which had no such key, stays
 
 
 class SettingsError(ValueError):
@@ -62,6 +65,7 @@ class Settings(BaseSettings):
     policies: Policies = Policies()
     rights: Rights = Rights()
     prompts: Prompts = Prompts()
+    concepts: Concepts = Concepts()
     memorization: Memorization = Memorization()
     reports: Reports = Reports()
     review: Review = Review()
@@ -102,7 +106,8 @@ class Settings(BaseSettings):
             "encoders": self.encoders.model_dump(),
             "thresholds": self.thresholds.model_dump(),
             "limits": self.limits.model_dump(include={"pixels", "member_bytes", "neighbours", "null_sample"}),
-            "search": self.search.model_dump(),
+            "search": self.search.model_dump(exclude={"related"}),
+            **({"related": self.search.related} if self.search.related != _RELATED else {}),
             "calibration": self.calibration.model_dump(exclude={"held_out", "without_generations"}),
             "joins": self.joins.model_dump(exclude={"memory"}),
             "policies": self.policies.numbers,
@@ -110,6 +115,7 @@ class Settings(BaseSettings):
             **({"honour": [*self.policies.honour, self.policies.honour_copies]} if self.policies.honour else {}),
             **({"rights": self.rights.model_dump(include={"c2pa"})} if self.rights.c2pa else {}),
             "prompts": self.prompts.model_dump(),
+            **({"concepts": self.concepts.model_dump()} if self.concepts != Concepts() else {}),
             "memorization": self.memorization.model_dump(),
             "names": sorted([d.name for d in self.datasets] + [g.name for g in self.generations]),
             "recalls": sorted(r.name for r in self.recalls),

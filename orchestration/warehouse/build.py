@@ -203,7 +203,7 @@ def settings_row(settings: Settings) -> pa.Table:
     row = pa.Table.from_pylist([settings.thresholds.model_dump() | calibration])
     for name_of, column in zip(names, pa.Table.from_pylist([encoders], names).columns, strict=True):
         row = row.append_column(name_of, column)
-    for name, numbers in settings.policies.numbers.items():
+    for name, numbers in ({"semdedup": ()} | settings.policies.numbers).items():
         row = row.append_column(f"policy_{name}", pa.array([list(numbers)], pa.list_(pa.int64())))
     row = row.append_column("policy_stays", pa.array([list(settings.policies.stays)], pa.list_(pa.string())))
     for name, number in settings.memorization.model_dump().items():

@@ -7,10 +7,10 @@
 -- assert: rows = removed_rows + kept_rows
 -- assert: kept_rows = coalesce(list_sum([each.rows for each in frequency]), 0)
 -- assert: removed_share between 0 and 1
--- assert: rule in ('keep', 'drop_from', 'distance')
+-- assert: rule in ('keep', 'drop_from', 'distance', 'semdedup')
 -- column policy: its name, the rule and the level
--- column rule: keep (so many rows of every picture stay), drop_from (pictures with so many rows go altogether), distance (rows up to so many PDQ bits from their representative go)
--- column level: rows or bits
+-- column rule: keep (so many rows of every picture stay), drop_from (pictures with so many rows go altogether), distance (rows up to so many PDQ bits from their representative go), semdedup (rows go to which a picture of the same concept, nearer its edge, comes within so many thousandths of cosine distance by meaning)
+-- column level: rows, bits, or thousandths of a cosine distance
 -- column rows: training rows before
 -- column pictures_removed: different pictures of which no row is left
 -- column largest_count_after: rows that show the most repeated picture that is left
@@ -26,6 +26,8 @@ with policies as (
     select 'drop_from', unnest(policy_drop_from) from settings
     union all
     select 'distance', unnest(policy_distance) from settings
+    union all
+    select 'semdedup', unnest(policy_semdedup) from settings
 ),
 
 sizes as (
@@ -48,6 +50,24 @@ near as (
     group by all
 ),
 
+redundant as (
+    select
+        policies.level,
+        pictures.cluster_id,
+        pictures.copies,
+        pictures.decision,
+        count(*) filter (where members.redundancy > 1 - policies.level / 1000) as removed
+    from duplicates.pictures
+    left join (
+        select coalesce(clusters.cluster_id, found.sample_id) as cluster_id, found.redundancy
+        from duplicates.concept_rows as found
+        left join duplicates.clusters using (sample_id)
+    ) as members using (cluster_id)
+    cross join policies
+    where policies.rule = 'semdedup'
+    group by all
+),
+
 played as (
     select
         policies.rule,
@@ -63,12 +83,18 @@ played as (
         end as removed
     from sizes
     cross join policies
-    where policies.rule <> 'distance'
+    where policies.rule in ('keep', 'drop_from')
     union all
     select
         'distance', level, copies, count(*) as pictures,
         case decision when 'remove_all' then copies when 'fine' then 0 else removed end as removed
     from near
+    group by all
+    union all
+    select
+        'semdedup', level, copies, count(*),
+        case decision when 'remove_all' then copies when 'fine' then 0 else removed end as removed
+    from redundant
     group by all
     union all
     select policies.rule, policies.level, sizes.copies, sizes.pictures, if(sizes.decision = 'remove_all', 1, 0)
@@ -112,12 +138,16 @@ frequencies as (
 )
 
 select
-    replace(policies.rule, '_', '-') || '-' || policies.level as policy,
+    replace(policies.rule, '_', '-') || '-'
+    || if(policies.rule = 'semdedup', format('{:g}', policies.level / 1000), policies.level::varchar) as policy,
     case policies.rule
         when 'keep' then if(
             policies.level = 1, 'one row of every picture stays', format('{:,} rows of every picture stay', policies.level)
         )
         when 'drop_from' then format('pictures that {:,} rows or more show go altogether', policies.level)
+        when 'semdedup' then format(
+            'rows within a cosine distance of {:.3g} by meaning of another in their concept go', policies.level / 1000
+        )
         else format('rows up to {} PDQ bits from their representative go, which stays', policies.level)
     end as description,
     policies.rule,
@@ -132,4 +162,4 @@ select
 from policies
 left join totals using (rule, level)
 left join frequencies using (rule, level)
-order by list_position(['keep', 'drop_from', 'distance'], policies.rule), policies.level
+order by list_position(['keep', 'drop_from', 'distance', 'semdedup'], policies.rule), policies.level

@@ -25,6 +25,7 @@ GROUPS = (
     "evidence",
     "altered",
     "disc",
+    "related",
     "export",
     "disclosures",
     "claims",

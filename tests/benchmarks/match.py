@@ -22,7 +22,7 @@ _QUERIES, _ROWS, _K = 1_000, 100_000, 10
 _SEEN, _AT_ONCE = 200, 1_000  # generations with all views; views multiplied at once
 
 
-def search(views: int, generations: int) -> Measured:
+def search(views: int, generations: int, k: int = _K) -> Measured:
     """Search beside the peer on the same device: the product of the same views, the best for each picture, and topk."""
     queries, rows = vectors(generations * views, seed=4), vectors(_ROWS)
     _, where = device()
@@ -34,11 +34,11 @@ def search(views: int, generations: int) -> Measured:
         for start in range(0, generations, step):  # all scores of many views would not fit into memory
             scores = asked[start * views : (start + step) * views] @ known.T
             best = scores.view(-1, views, _ROWS).amax(dim=1) if views > 1 else scores
-            found.append([part.cpu() for part in best.topk(_K, dim=1)])
+            found.append([part.cpu() for part in best.topk(k, dim=1)])
         return found
 
     taken = fastest(
-        {"ours": lambda: best_over_views(seen, rows, _K), "matmul + topk": bare}, rounds=5 if views == 1 else 2
+        {"ours": lambda: best_over_views(seen, rows, k), "matmul + topk": bare}, rounds=5 if views == 1 else 2
     )
     return Measured(taken["ours"] / taken["matmul + topk"], {"views": views, "seconds": round(taken["ours"], 2)})
 

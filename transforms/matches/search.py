@@ -106,6 +106,10 @@ class _Best:
 
     def _keep(self, tile: Any, first: int, part: Vectors, start: int) -> None:  # noqa: ANN401 -- torch has no types here
         torch, where = device()
+        kept = (self._score, self._position, self._view)
+        if where == "cpu":
+            _scan(self._views, part, tile.numpy(), first, start, self._order, self._least, *kept)
+            return
         least = torch.from_numpy(self._least[first : first + len(tile)]).to(where)
         if len(part) >= self._k and bool((least == -torch.inf).any()):  # nothing is ruled out yet: what the tile does
             kth = tile.topk(self._k, dim=1).values[:, -1] - ROUNDING
@@ -117,7 +121,6 @@ class _Best:
             owner, columns = some[a].cpu().numpy() + first, b.cpu().numpy()
             asking, begins = np.unique(owner, return_index=True)
             begins = np.append(begins, len(owner))
-            kept = (self._score, self._position, self._view)
             _insert(self._views, part, asking, begins, columns, start, self._order, self._least, *kept)
             self._least[asking] = np.maximum(self._least[asking], self._score[asking, -1])  # -inf while there is room
 
@@ -174,25 +177,43 @@ def _score_pairs(views, vectors, owner, found, way):  # noqa: ANN001, ANN202
         found[i], way[i] = _best_view(views[owner[i]], vectors[i])
 
 
+@nb.njit(cache=True, nogil=True)
+def _place(g, own, best, way, order, score, position, view):  # noqa: ANN001, ANN202
+    """Insert a picture into the best of a generation, if it is among them."""
+    k = score.shape[1]
+    place = k
+    while place > 0:
+        other = position[g, place - 1]
+        if other >= 0 and (score[g, place - 1] > best or (score[g, place - 1] == best and order[other] < order[own])):
+            break
+        place -= 1
+    for m in range(k - 1, place, -1):
+        score[g, m], position[g, m], view[g, m] = score[g, m - 1], position[g, m - 1], view[g, m - 1]
+    if place < k:
+        score[g, place], position[g, place], view[g, place] = best, own, way
+
+
+@nb.njit(parallel=True, cache=True, nogil=True)
+def _scan(views, part, tile, first, start, order, least, score, position, view):  # noqa: ANN001, ANN202
+    """Insert each pair of a tile that may be among the best of its generation. The bound rises as they are found."""
+    last = score.shape[1] - 1
+    for i in nb.prange(len(tile)):
+        g = first + i
+        for column in range(tile.shape[1]):
+            if tile[i, column] < least[g] - ROUNDING:
+                continue
+            best, way = _best_view(views[g], part[column])
+            if best >= least[g]:
+                _place(g, start + column, best, way, order, score, position, view)
+                least[g] = max(least[g], score[g, last])  # -inf while there is room
+
+
 @nb.njit(parallel=True, cache=True, nogil=True)
 def _insert(views, part, asking, begins, columns, start, order, least, score, position, view):  # noqa: ANN001, ANN202
     """Insert each pair into the best of its generation, if it is among them."""
-    k = score.shape[1]
     for i in nb.prange(len(asking)):
         g = asking[i]
         for j in range(begins[i], begins[i + 1]):
             best, way = _best_view(views[g], part[columns[j]])
-            if best < least[g]:
-                continue
-            own, place = start + columns[j], k
-            while place > 0:
-                other = position[g, place - 1]
-                if other >= 0 and (
-                    score[g, place - 1] > best or (score[g, place - 1] == best and order[other] < order[own])
-                ):
-                    break
-                place -= 1
-            for m in range(k - 1, place, -1):
-                score[g, m], position[g, m], view[g, m] = score[g, m - 1], position[g, m - 1], view[g, m - 1]
-            if place < k:
-                score[g, place], position[g, place], view[g, place] = best, own, way
+            if best >= least[g]:
+                _place(g, start + columns[j], best, way, order, score, position, view)

@@ -14,6 +14,7 @@ from transforms.pictures import Pixels
 from transforms.regions import Box
 from transforms.reports import overlays, page, reliability_plot, thumbnails
 from transforms.reports.duplicate_report import Coverage
+from transforms.reports.found_page import ListedPicture
 from transforms.reports.reliability_plot import ReliabilityPoint
 
 MOST_SOURCES = 10
@@ -91,6 +92,9 @@ class CasePage:
         unsearched: What the file may show that was not searched, or None.
         not_compared: Candidates whose pixels could not be compared.
         by_hashes: Whether hashes alone were searched.
+        related: Training pictures that it resembles in meaning, nearest first. None is evidence of copying.
+        related_count: How many of these there are, those not in `related` included.
+        unrelated: Why there are none, in a sentence.
     """
 
     generation_id: str
@@ -116,6 +120,9 @@ class CasePage:
     not_compared: int = 0
     by_hashes: bool = False
     overruled: tuple[OverruledSource, ...] = ()
+    related: tuple[ListedPicture, ...] = ()
+    related_count: int = 0
+    unrelated: str = "It was not searched by meaning."
 
 
 def render(case: CasePage, reports: str | None = None) -> str:

@@ -58,7 +58,7 @@ def sql(query: str | None, form: str, to: Path | None, unsafe: bool, config: str
 
     con, address = connect_published(settings), settings.publishing.lake
     data = None if address is None else lake.data_folder(con, address)
-    session = Session(con, settings.home, unsafe=unsafe, data=data)
+    session = Session(con, settings.home, unsafe=unsafe, data=data, settings=settings)
     try:
         if at_terminal:
             from orchestration.cli.sql import repl

@@ -31,7 +31,7 @@ limit k"""  # noqa: S608 -- our own name
 
 
 class NoEmbeddings(RuntimeError):
-    """A query needs the copy embeddings, which are not there."""
+    """A query needs embeddings, or an encoder, which are not there."""
 
 
 class _Embeddings:

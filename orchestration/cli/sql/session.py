@@ -17,7 +17,8 @@ from pathlib import Path
 import duckdb
 from duckdb import StatementType, token_type
 
-from orchestration.cli.sql import lance_extension, nearest_macro
+from orchestration.cli.sql import find_macro, lance_extension, nearest_macro
+from orchestration.settings import Settings
 
 _FILES = {
     StatementType.COPY,
@@ -53,7 +54,13 @@ class Session:
     """The published version, open for queries."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, home: Path, *, unsafe: bool = False, data: str | None = None
+        self,
+        con: duckdb.DuckDBPyConnection,
+        home: Path,
+        *,
+        unsafe: bool = False,
+        data: str | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """Take over a connection.
 
@@ -62,10 +69,12 @@ class Session:
             home: The folder of the warehouse.
             unsafe: Whether queries may use files, extensions and the network.
             data: Where the data of a lake lie, which queries read. None: the version is a file.
+            settings: Of the warehouse, with whose encoder `find` searches. None: there is no such macro.
         """
         self.con, self._home, self._unsafe = con, home, unsafe
         self._folders = [] if data is None else [data]
-        self._restricted = self._nearest = self._extended = False
+        self._settings = settings
+        self._restricted = self._nearest = self._extended = self._finds = False
 
     def prepare(self, text: str, writes: Path | None = None) -> None:
         """Make the connection ready for a query: provide what it needs, and keep it from everything else.
@@ -77,7 +86,7 @@ class Session:
         Raises:
             Refused: If the query may not run.
             NoExtension: If it needs DuckDB's lance extension, which is not installed or cannot be loaded.
-            NoEmbeddings: If it needs the copy embeddings, which are not there.
+            NoEmbeddings: If it needs embeddings, or an encoder, which are not there.
             duckdb.Error: If it cannot be parsed.
         """
         if not self._unsafe:
@@ -90,6 +99,9 @@ class Session:
         if nearest_macro.is_asked(text) and not self._nearest:
             nearest_macro.provide(self.con, self._home / "facts")
             self._nearest = True
+        if self._settings is not None and find_macro.is_asked(text) and not self._finds:
+            find_macro.provide(self.con, self._settings)
+            self._finds = True
 
     def _restrict(self, writes: Path | None) -> None:
         if self._restricted:

@@ -1,10 +1,89 @@
-"""The fact tables of the stage `provenance`: memorization, and the distance of a source to other pictures."""
+"""The fact tables of the stage `provenance`: memorization, the distance of a source to other pictures, and meaning."""
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import TableDefinition
+from orchestration.facts.schemas.definition import DIGEST, VECTOR, TableDefinition
+
+_MEANING = (
+    TableDefinition(
+        "generation_meanings",
+        row="a generated image, embedded by meaning",
+        key={"generation_id": pa.string(), "view": pa.string()},
+        columns={"recipe": pa.string(), "vector": VECTOR},
+        written_by="related_pictures",
+    ),
+    TableDefinition(
+        "related_searches",
+        row="a picture, by the SHA-256 of its pixels, that all related lists have seen",
+        columns={"pixel_sha256": DIGEST},
+        written_by="related_pictures",
+    ),
+    TableDefinition(
+        "related_lists",
+        row="a generation, with the pictures nearest to it in meaning; complete down to the list's floor",
+        key={"generation_id": pa.string()},
+        columns={
+            "recipe": pa.string(),
+            "pictures": pa.binary(),  # SHA-256 of their pixels, 32 bytes each
+            "scores": pa.list_(pa.float32()),
+            "views": pa.list_(pa.int32()),
+            "floor_score": pa.float32(),
+            "floor_picture": pa.binary(),
+        },
+        written_by="related_pictures",
+    ),
+    TableDefinition(
+        "related_pictures",
+        row="a generation and a training picture that is near it in meaning, the nearest one of its cluster",
+        key={"generation_id": pa.string(), "sample_id": pa.uint64()},
+        columns={"score": pa.float64()},
+    ),
+    TableDefinition(
+        "concept_centres",
+        row="a concept: a direction around which pictures of like meaning lie",
+        key={"concept_id": pa.int32()},
+        columns={"vector": VECTOR},
+        written_by="concept_members",
+        noted_in=("concept_members", "true"),
+    ),
+    TableDefinition(
+        "concept_members",
+        row="a training picture, by the first row that shows it, with the concept that it is nearest to",
+        key={"sample_id": pa.uint64()},
+        columns={"concept_id": pa.int32(), "similarity": pa.float64(), "redundancy": pa.float64()},
+    ),
+    TableDefinition(
+        "generation_concepts",
+        row="a generation, with the concept that it is nearest to",
+        key={"generation_id": pa.string()},
+        columns={"concept_id": pa.int32(), "similarity": pa.float64()},
+        written_by="concept_members",
+    ),
+    TableDefinition(
+        "prompt_embeddings",
+        row="a prompt, by its SHA-256, embedded by meaning, where there is an encoder of texts",
+        key={"prompt_key": pa.string()},
+        columns={"vector": VECTOR},
+        written_by="prompt_scores",
+        noted_in=("prompt_scores", "true"),
+    ),
+    TableDefinition(
+        "prompt_scores",
+        row="a generation with a prompt, and how well the two fit",
+        key={"generation_id": pa.string()},
+        columns={"score": pa.float64()},
+    ),
+    TableDefinition(
+        "source_prompt_scores",
+        row="a generation with a prompt and a candidate, and how well the prompt fits the candidate",
+        key={"generation_id": pa.string(), "sample_id": pa.uint64()},
+        columns={"score": pa.float64()},
+        written_by="prompt_scores",
+    ),
+)
 
 TABLES = (
+    *_MEANING,
     TableDefinition(
         "prompt_cliques",
         row="a prompt of a source and model, by a digest of the three, with the largest clique of its near generations",
@@ -65,6 +144,22 @@ TABLES = (
     ),
 )
 MEANINGS = {
+    "concept_centres": {"concept_id": "the concept", "vector": "its direction, of length 1"},
+    "concept_members": {
+        "concept_id": "the concept",
+        "similarity": "cosine with its direction",
+        "redundancy": "greatest cosine with a picture of the concept nearer its edge; null for the first one",
+    },
+    "generation_concepts": {"concept_id": "the concept", "similarity": "cosine with its direction"},
+    "prompt_scores": {"score": "cosine of prompt and picture by the encoder of meaning"},
+    "source_prompt_scores": {"score": "cosine of prompt and training picture by the encoder of meaning"},
+    "related_lists": {
+        "pictures": "the pictures nearest in meaning: SHA-256 of their pixels, 32 bytes each",
+        "scores": "cosine with each of them",
+        "views": "the view that came nearest to each of them",
+        "floor_score": "score down to which the list is complete",
+        "floor_picture": "the picture at that score",
+    },
     "prompt_cliques": {
         "prompt_id": "digest of source, model and prompt",
         "recipe": "hash of all that the row was made by; empty where a generation could not be read",

@@ -1,6 +1,5 @@
 """Encoders: what they accept and refuse, and that vectors depend on the picture alone."""
 
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests import clip_checkpoint
 from tests.conftest import picture
 from tests.late_import import LateImport
 from transforms import encoders
@@ -31,18 +31,7 @@ TAG = {"hf_hub": "raisonne/test/", "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model that open_clip knows by MODEL, and its checkpoint, whose path is returned."""
-    folder = tmp_path_factory.mktemp("clip")
-    layers = {"width": 64, "layers": 2}
-    config = {
-        "embed_dim": 32,
-        "vision_cfg": {"image_size": 64, "patch_size": 16, "head_width": 32, **layers},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "heads": 2, **layers},
-    }
-    (folder / f"{MODEL}.json").write_text(json.dumps(config))
-    open_clip.add_model_config(folder)
-    torch.manual_seed(11)
-    save_file(open_clip.create_model(MODEL).state_dict(), folder / "made.safetensors")
-    return folder / "made.safetensors"
+    return clip_checkpoint.make(tmp_path_factory.mktemp("clip"), MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +112,50 @@ def test_an_encoder_is_loaded_by_its_name_and_says_in_which_precision_it_runs(sm
     ):
         np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-6)
         assert (ours * exact).sum(axis=1).min() > 0.999, "bfloat16 keeps the direction"
+
+
+_TEXT = {"width": 64, "heads": 2, "layers": 1}
+_SMALLER: dict[str, dict[str, Any]] = {
+    "ViT-B-16-SigLIP2": {
+        "vision_cfg": {"timm_model_name": "test_vit3", "image_size": 160},
+        "text_cfg": {**_TEXT, "vocab_size": 1_000},
+    },
+    "MobileCLIP-S1": {"vision_cfg": {"timm_model_name": "fastvit_mci0"}, "text_cfg": _TEXT},
+}
+"""Models by the names that open_clip has for them, with fewer and smaller layers."""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ViT-B-16-SigLIP2", "resize 160x160 bicubic squashed, mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5"),
+        ("MobileCLIP-S1", "resize 256x256 bilinear shortest side, centre crop, mean 0, 0, 0, std 1, 1, 1"),
+    ],
+)
+def test_models_of_other_families_run_by_their_names(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = open_clip.get_model_config(name)
+    config |= {part: config[part] | smaller for part, smaller in _SMALLER[name].items()} | {"embed_dim": 96}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, name, config)
+    file = clip_checkpoint.save(open_clip.create_model(name), tmp_path / "made.safetensors")
+    encoder = OpenClip(name, str(file), "cpu")
+    assert (encoder.id.name, encoder.id.dimension, encoder.id.preprocessing) == (f"open_clip {name}", 96, said)
+    one = pixels(7, 300, 200)
+    found = encoder.embed([encoder.prepare(one)])
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    tag = open_clip.get_pretrained_cfg(name, open_clip.list_pretrained_tags_by_model(name)[0])
+    chosen = {key: tag[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in tag}
+    size = config["vision_cfg"]["image_size"]
+    theirs = open_clip.transform.image_transform_v2(open_clip.transform.PreprocessCfg(size=size, **chosen), False)
+    expected = encoder._model.encode_image(theirs(Image.fromarray(one))[None], normalize=True).detach().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    if name.startswith("Mobile"):
+        np.testing.assert_allclose(np.linalg.norm(encoder.embed_captions(["a dog"]), axis=1), 1, atol=1e-6)
+    else:
+        monkeypatch.setitem(sys.modules, "transformers", None)
+        with pytest.raises(EncoderUnavailable, match=r"need another tokenizer: .*pip install transformers"):
+            encoder.embed_captions(["a dog"])
 
 
 def test_captions_lie_where_pictures_do(clip: OpenClip) -> None:

@@ -38,6 +38,7 @@ from transforms.joins.cosine.sketches import bits, sketch
 from transforms.joins.cosine.tiles import BATCH, ROUNDING, Hits, products
 
 _ROUNDS = 10  # of k-means; later ones move few rows
+_SPREAD, _TRIALS = 10, 4  # rows a cell among which spread ones are chosen, and rows tried for each
 _PLACED = 16_384  # rows placed at once: more is no faster
 
 
@@ -52,7 +53,7 @@ class Cells:
     centroids: Vectors
 
     @classmethod
-    def fit(cls, rows: IndexedRows | Vectors, cells: int, seed: int, sample: int) -> "Cells":
+    def fit(cls, rows: IndexedRows | Vectors, cells: int, seed: int, sample: int, *, spread: bool = False) -> "Cells":
         """Find cells by spherical k-means on a random sample of rows. Equal arguments give equal cells.
 
         Args:
@@ -60,6 +61,8 @@ class Cells:
             cells: Count of cells; at most that of sampled rows.
             seed: Of the sample and the first centroids.
             sample: Count of sampled rows, held in memory; 40 per cell suffice.
+            spread: Whether to begin with twice as many cells, spread out, and to merge them: hardly any two heaps of
+                rows then share a cell while another is cut in two. It takes several times as long.
 
         Raises:
             ValueError: For fewer than one cell, or no rows.
@@ -71,16 +74,82 @@ class Cells:
             )
         rng = np.random.default_rng(seed)
         drawn = rows.take(np.sort(rng.choice(len(rows), min(sample, len(rows)), replace=False)))
-        centroids = drawn[np.sort(rng.choice(len(drawn), min(cells, len(drawn)), replace=False))].copy()
-        for _ in range(_ROUNDS):
-            home = _homes(drawn, centroids)
-            order = np.argsort(home, kind="stable")
-            held, starts = np.unique(home[order], return_index=True)
-            sums = np.add.reduceat(drawn[order], starts, axis=0)
-            norms = np.linalg.norm(sums, axis=1, keepdims=True)
-            # An empty cell stays where it is, and so does one whose vectors cancel out.
-            centroids[held] = np.where(norms > 0, sums / np.maximum(norms, 1e-30), centroids[held])
+        count = min(cells, len(drawn))
+        if spread:
+            centroids, lengths = _settled(drawn, drawn[_spread(drawn, min(2 * count, len(drawn)), rng)])
+            centroids, _ = _settled(drawn, _merged(centroids, lengths, count))
+        else:
+            centroids, _ = _settled(drawn, drawn[np.sort(rng.choice(len(drawn), count, replace=False))])
         return cls(centroids)
+
+
+def _settled(drawn: Vectors, centroids: Vectors) -> tuple[Vectors, Vectors]:
+    """Return centroids after some rounds of k-means, and the length of the sum of the vectors of each."""
+    centroids, lengths = centroids.copy(), np.zeros(len(centroids), np.float32)
+    for _ in range(_ROUNDS):
+        home = _homes(drawn, centroids)
+        order = np.argsort(home, kind="stable")
+        held, starts = np.unique(home[order], return_index=True)
+        sums = np.add.reduceat(drawn[order], starts, axis=0)
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        # An empty cell stays where it is, and so does one whose vectors cancel out.
+        centroids[held] = np.where(norms > 0, sums / np.maximum(norms, 1e-30), centroids[held])
+        lengths[:] = 0
+        lengths[held] = norms[:, 0]
+    return centroids, lengths
+
+
+def _merged(centroids: Vectors, lengths: Vectors, count: int) -> Vectors:
+    """Merge cells until so many are left, each time the two by whose merging cosines fall least.
+
+    Args:
+        centroids: float32 (n, d), norm 1.
+        lengths: float32 (n,), of the sums of the vectors of each. The sum of all is what k-means maximises.
+        count: Of cells to be left.
+    """
+    sums = centroids * lengths[:, None]
+    alive = np.ones(len(sums), np.bool_)
+
+    def costs(cell: int) -> Vectors:
+        joint = np.sqrt(np.maximum(lengths**2 + lengths[cell] ** 2 + 2 * (sums @ sums[cell]), 0))
+        lost = lengths + lengths[cell] - joint
+        return np.where(alive & (np.arange(len(sums)) != cell), lost, np.inf)
+
+    lengths = lengths.copy()
+    least, mate = np.empty(len(sums), np.float32), np.empty(len(sums), np.int64)
+    for cell in range(len(sums)):
+        row = costs(cell)
+        least[cell], mate[cell] = row.min(), row.argmin()
+    for _ in range(len(sums) - count):
+        cell = int(np.where(alive, least, np.inf).argmin())
+        other = int(mate[cell])
+        sums[cell] += sums[other]
+        lengths[cell] = np.linalg.norm(sums[cell])
+        alive[other] = False
+        for each in np.flatnonzero(alive & ((mate == cell) | (mate == other) | (np.arange(len(sums)) == cell))):
+            row = costs(int(each))
+            least[each], mate[each] = row.min(), row.argmin()
+        row = costs(cell)
+        nearer = alive & (row < least)
+        least[nearer], mate[nearer] = row[nearer], cell
+    merged = sums[alive]
+    norms = np.linalg.norm(merged, axis=1, keepdims=True)
+    return np.where(norms > 0, merged / np.maximum(norms, 1e-30), centroids[alive])
+
+
+def _spread(drawn: Vectors, count: int, rng: np.random.Generator) -> Positions:
+    """Choose rows far from each other: the greedy k-means++ of Arthur and Vassilvitskii (2007), on some of the rows."""
+    some = np.sort(rng.choice(len(drawn), min(len(drawn), _SPREAD * count), replace=False))
+    among = drawn[some]
+    chosen = [int(rng.integers(len(among)))]
+    far = np.maximum(1 - among @ among[chosen[0]], 0)  # half the squared distance, of unit vectors
+    while len(chosen) < count:
+        tried = rng.choice(len(among), _TRIALS, p=far / far.sum()) if far.sum() > 0 else rng.permutation(len(among))[:1]
+        left = np.minimum(far[:, None], np.maximum(1 - among @ among[tried].T, 0))
+        best = int(left.sum(axis=0).argmin())
+        chosen.append(int(tried[best]))
+        far = left[:, best]
+    return some[np.array(chosen)]
 
 
 def _homes(vectors: Vectors, centroids: Vectors) -> npt.NDArray[np.int64]:

@@ -1,0 +1,1 @@
+"""The assets of the stage `provenance` that rest on semantic embeddings, one module a question."""
