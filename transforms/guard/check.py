@@ -18,15 +18,16 @@ from transforms.fingerprints.fingerprint import OK, Fingerprint, Rules
 from transforms.fingerprints.views import search_views
 from transforms.guard import verdict as words
 from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
-from transforms.guard.embedding_search import EmbeddingSearch, NearCluster, NotEmbedded
+from transforms.guard.embedding_search import EmbeddingMatches, EmbeddingSearch, NearCluster, NotEmbedded
 from transforms.guard.held_files import BundleChanged
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
-from transforms.guard.verdict import Evidence, Source, Verdict
+from transforms.guard.pixels.confirmation import PixelConfirmation, ShownPicture
+from transforms.guard.verdict import Evidence, PixelFinding, Source, Verdict
 from transforms.hashing.hashes import sha256
-from transforms.joins.hamming import scan
 from transforms.pictures import DecodeError, OutOfPatience, Pixels, Renderings, renderings
 
-_SOURCES = 10  # named in a verdict
+_SOURCES = 10  # named in a verdict, and laid over the image
+_LOOKED = 3  # pictures below the threshold that are laid over the image
 _WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
 type Image = bytes | Path | str | Pixels
 
@@ -63,6 +64,17 @@ class _Hit:
     exact: bool = False
     bits: int | None = None
     near: NearCluster | None = None
+    pixels: PixelFinding | None = None
+
+
+@dataclass
+class _Resemblances:
+    """What was found of one picture on the way: entries that let something through, and what pixels refused."""
+
+    shown: ShownPicture
+    passed: list[Override] = field(default_factory=list)
+    refused: list[_Hit] = field(default_factory=list)
+    first: Evidence | None = None
 
 
 class Guard:
@@ -73,7 +85,7 @@ class Guard:
         self.bundle, self.policy = bundle, bundle.policy
         self.rules = Rules(manifest["limits"]["pixels"], manifest["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
-        self._pdq, self._pdq_cluster = bundle.array("pdq_words"), bundle.array("pdq_cluster")
+        self._pdq, self._pdq_cluster = bundle.hashes, bundle.array("pdq_cluster")
         self._passed = bundle.by_cluster(overrides.allowed_clusters)
         self._embeddings = (
             None
@@ -82,6 +94,7 @@ class Guard:
         )
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
+        self._pixels = None if bundle.renditions is None else PixelConfirmation(*bundle.renditions)
 
     @classmethod
     def load(
@@ -174,32 +187,88 @@ class Guard:
         override = self._overrides.of_image(printed, policy.pdq)
         if override and (override.rule == BLOCK or not hidden or override.kind == "sha256"):
             return self._overridden(override, clock)
-        passed: list[Override] = []
+        found = _Resemblances(ShownPicture(picture))
+        passed = found.passed
         for method, same in self._same(printed, seen.identity):
             if hits := self._not_passed([_Hit(cluster, exact=True) for cluster in same], passed):
                 return self._blocked(Evidence(method, 0, 0), hits, None, clock)
         alike = self._not_passed(self._alike(printed), passed)
         clock.tick("comparing hashes")
         if alike:
-            return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, policy.pdq), alike, None, clock)
+            evidence = Evidence(words.PDQ, alike[0].bits or 0, policy.pdq)
+            if block := self._resembling(evidence, alike, None, found, clock):
+                return block
         if hidden:
             return self._unavailable(f"the image cannot be checked as a whole: {hidden}", clock)
         if self._embeddings is None:
             if printed.status != OK:
                 return self._unavailable(words.too_flat(printed.pdq_quality or 0, policy), clock)
-            return self._allowed(None, passed, clock)
-        matches = self._embeddings.search(picture, policy.copy_score, clock.tick)
+            return self._allowed(None, found, clock)
+        return self._by_embedding(self._embeddings, found, clock)
+
+    def _by_embedding(self, search: EmbeddingSearch, found: _Resemblances, clock: _Clock) -> Verdict:
+        """Check the last steps: the embeddings, their p-value, and what pixels say of pictures that are less near."""
+        policy, passed = self.policy, found.passed
+        matches = search.search(found.shown.pixels, policy.copy_score, policy.look_from, clock.tick)
         clock.tick("comparing embeddings")
         if near := self._not_passed([_Hit(match.cluster, near=match) for match in matches.clusters], passed):
             score = near[0].near.score if near[0].near else 0.0
-            return self._blocked(Evidence(words.EMBEDDING, score, policy.copy_score), near, matches.p_value, clock)
+            evidence = Evidence(words.EMBEDDING, score, policy.copy_score)
+            if block := self._resembling(evidence, near, matches.p_value, found, clock):
+                return block
         for strongest in matches.strongest:
             limit, p = policy.p_value, strongest.p_value
             if limit is not None and p is not None and p <= limit:
                 hit = _Hit(strongest.near.cluster, near=strongest.near)
                 if hits := self._not_passed([hit], passed):
-                    return self._blocked(Evidence(words.P_VALUE, p, limit), hits, p, clock)
-        return self._allowed(matches.p_value, passed, clock)
+                    evidence = Evidence(words.P_VALUE, p, limit)
+                    if block := self._resembling(evidence, hits, p, found, clock):
+                        return block
+        if block := self._looked_at(matches, found, clock):
+            return block
+        return self._allowed(matches.p_value, found, clock)
+
+    def _resembling(
+        self, evidence: Evidence, hits: list[_Hit], p_value: float | None, found: _Resemblances, clock: _Clock
+    ) -> Verdict | None:
+        """Return a block for a resemblance, or None if pixels refuse it and the policy lets them decide."""
+        if self._pixels is None:
+            return self._blocked(evidence, hits, p_value, clock)
+        compared, confirmed = self._compared(hits, found, clock)
+        if confirmed is not None:
+            hits = [confirmed, *(hit for hit in compared if hit is not confirmed)]
+            return self._blocked(evidence, hits, p_value, clock)
+        if not self.policy.pixels_decide or any(hit.pixels is None for hit in compared):
+            return self._blocked(evidence, compared, p_value, clock)
+        seen = {hit.cluster for hit in found.refused}
+        found.refused += [hit for hit in compared if hit.cluster not in seen]
+        found.first = found.first or evidence
+        return None
+
+    def _compared(self, hits: list[_Hit], found: _Resemblances, clock: _Clock) -> tuple[list[_Hit], _Hit | None]:
+        """Lay the picture over the first hits until one is confirmed. Return them all, and the one that is."""
+        assert self._pixels is not None  # noqa: S101 -- asked for by those that know
+        known = {hit.cluster: hit.pixels for hit in found.refused}
+        for number, hit in enumerate(hits[:_SOURCES]):
+            finding = known.get(hit.cluster) or self._pixels.find(found.shown, hit.cluster)
+            clock.tick("comparing pixels")
+            hits[number] = replace(hit, pixels=finding)
+            if finding is not None and finding.confirmed:
+                return hits, hits[number]
+        return hits, None
+
+    def _looked_at(self, matches: EmbeddingMatches, found: _Resemblances, clock: _Clock) -> Verdict | None:
+        """Return a block if pixels confirm a copy of a picture that is near, although not near enough to block."""
+        if self._pixels is None or self.policy.look_from is None:
+            return None
+        seen = {hit.cluster for hit in found.refused}
+        near = [_Hit(match.cluster, near=match) for match in matches.next if match.cluster not in seen]
+        hits = [hit for hit in self._not_passed(near, []) if hit.cluster in self._pixels.renditions][:_LOOKED]
+        _, confirmed = self._compared(hits, found, clock)
+        if confirmed is None or confirmed.near is None:
+            return None
+        evidence = Evidence(words.EMBEDDING, confirmed.near.score, self.policy.look_from)
+        return self._blocked(evidence, [confirmed], matches.p_value, clock)
 
     def _not_passed(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
         """Return the hits without an override, and add the overrides of the others to `passed`."""
@@ -220,7 +289,7 @@ class Guard:
         """Return the clusters with a near perceptual hash, nearest first."""
         if printed.status != OK or printed.dihedral is None:
             return []
-        matches = scan.find_near(self._pdq, printed.dihedral, self.policy.pdq)
+        matches = self._pdq.find_near(printed.dihedral, self.policy.pdq)
         nearest: dict[int, int] = {}
         for cluster, bits in zip(self._pdq_cluster[matches.row].tolist(), matches.distance.tolist(), strict=True):
             nearest[cluster] = min(bits, nearest.get(cluster, bits))
@@ -228,24 +297,33 @@ class Guard:
 
     def _source(self, hit: _Hit) -> Source:
         box = hit.near and hit.near.view.box
+        pixels = hit.pixels
+        aligned = pixels.region if pixels and pixels.confirmed else None
         return self.bundle.source(
             hit.cluster,
             exact=hit.exact,
             pdq_distance=hit.bits,
             copy_score=hit.near and round(hit.near.score, 4),
-            region=box and (box.x, box.y, box.width, box.height),
+            region=aligned or (box and (box.x, box.y, box.width, box.height)),
+            pixels=pixels,
         )
 
     def _blocked(self, evidence: Evidence, hits: list[_Hit], p_value: float | None, clock: _Clock) -> Verdict:
         verdict = words.EXACT if evidence.method in (words.BYTES, words.PIXELS) else words.SIMILAR
-        return self._answer(
-            words.BLOCK, verdict, words.sentence(evidence), clock, evidence=evidence, hits=hits, p_value=p_value
-        )
+        reason, finding = words.sentence(evidence), hits[0].pixels
+        if finding is not None and finding.confirmed:
+            verdict, reason = finding.verdict, words.confirmed(evidence, finding)
+        return self._answer(words.BLOCK, verdict, reason, clock, evidence=evidence, hits=hits, p_value=p_value)
 
-    def _allowed(self, p_value: float | None, passed: list[Override], clock: _Clock) -> Verdict:
-        """Return an allowance. `passed`: the overrides without which the image would be blocked."""
-        reason = words.nothing_near(self.policy, self.searched)
+    def _allowed(self, p_value: float | None, found: _Resemblances, clock: _Clock) -> Verdict:
+        """Return an allowance. `found`: without what the image would be blocked."""
+        reason, passed = words.nothing_near(self.policy, self.searched), found.passed
         verdict = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
+        if found.first is not None:
+            reason, hits = words.refused(found.first, len(found.refused)), found.refused
+            verdict = self._answer(
+                words.ALLOW, words.SIMILAR, reason, clock, evidence=found.first, hits=hits, p_value=p_value
+            )
         if not passed:
             return verdict
         reason = f"a curator's entry: {passed[0]}; {reason}"

@@ -57,12 +57,14 @@ class EmbeddingMatches:
 
     Attributes:
         clusters: Clusters from the threshold on, best first, including those with an override.
+        next: Further clusters from the lower threshold on, best first.
         strongest: The strongest match. If it has an override, also the strongest without one.
         p_value: P-value of the strongest match without an override.
     """
 
     clusters: tuple[NearCluster, ...] = ()
     strongest: tuple[StrongestMatch, ...] = ()
+    next: tuple[NearCluster, ...] = ()
     p_value: float | None = None
 
 
@@ -117,12 +119,15 @@ class EmbeddingSearch:
         self._background = np.array(bundle.array("background"))
         self._background_cluster = np.array(bundle.array("background_cluster"))
 
-    def search(self, picture: Pixels, threshold: float, tick: Callable[[str], None]) -> EmbeddingMatches:
+    def search(
+        self, picture: Pixels, threshold: float, lower: float | None, tick: Callable[[str], None]
+    ) -> EmbeddingMatches:
         """Return the clusters that are near to a picture.
 
         Args:
             picture: uint8 (height, width, 3).
             threshold: cosine.
+            lower: Cosine from which others of the nearest are returned too, if any.
             tick: Called with the name of each step that ended; may raise to end the search.
 
         Raises:
@@ -143,6 +148,8 @@ class EmbeddingSearch:
         _, first = np.unique(cluster[order], return_index=True)
         best = order[np.sort(first)]  # the best picture of each cluster
         matches = tuple(self._near(cluster, score, view, index) for index in best[score[best] >= threshold].tolist())
+        below = best[(score[best] < threshold) & (score[best] >= (threshold if lower is None else lower))]
+        nearby = tuple(self._near(cluster, score, view, index) for index in below.tolist())
         normalised = score[best].astype(np.float64) - self._common(views, cluster[best])
         strongest: list[StrongestMatch] = []
         for index in np.argsort(-normalised, kind="stable").tolist():
@@ -152,8 +159,8 @@ class EmbeddingSearch:
                 p_value = None if self._null is None else float(self._null.p_values(normalised[index]))
                 strongest.append(StrongestMatch(near, p_value))
             if counts:
-                return EmbeddingMatches(matches, tuple(strongest), p_value)
-        return EmbeddingMatches(matches, tuple(strongest))
+                return EmbeddingMatches(matches, tuple(strongest), nearby, p_value)
+        return EmbeddingMatches(matches, tuple(strongest), nearby)
 
     def _prepared(self, picture: Pixels) -> Sequence[Prepared]:
         return list(self._workers.pool.map(lambda view: self._encoder.prepare(view.cut(picture)), self._views))

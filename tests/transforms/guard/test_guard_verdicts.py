@@ -296,7 +296,7 @@ def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[b
     path = folder / "manifest.json"
     said = json.loads(path.read_text())
     for change, reason in (
-        ({"format": 2}, "format 2"),
+        ({"format": 3}, "format 3"),
         ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": "0" * 64}}}, "not a file of a bundle"),
         ({"files": {}}, r"bytes_cluster\.npy' is missing"),
         ({"policy": {}}, r"policy\.pdq"),
