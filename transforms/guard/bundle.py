@@ -191,6 +191,22 @@ class Bundle:
         derived = {"licenses": tuple(row["licenses"]), "recalled": row["duplicate_count"] == 0}
         return Source(**(row | derived), **evidence)
 
+    def shown_by(self, cluster: int) -> int:
+        """Return how many training rows show a cluster, recalled ones included.
+
+        Args:
+            cluster: Its number.
+        """
+        return sum(self._clusters[name][cluster].as_py() for name in ("duplicate_count", "recalled_count"))
+
+    def cluster_id(self, cluster: int) -> int:
+        """Return the warehouse's id of a cluster.
+
+        Args:
+            cluster: Its number.
+        """
+        return int(self._clusters["cluster_id"][cluster].as_py())
+
     def by_cluster[T](self, by_id: Mapping[int, T]) -> dict[int, T]:
         """Map values by the numbers of clusters in this bundle. `by_id` maps them by the warehouse's ids."""
         if not by_id:  # the usual case: do not read the column of ids

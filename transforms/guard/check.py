@@ -4,10 +4,12 @@ What belongs here: the steps and what they decide. What does not: the answer (`g
 (`guard/bundle.py`), the search by embedding (`guard/embedding_search.py`).
 """
 
+import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from transforms.hashing.hashes import sha256
 from transforms.pictures import DecodeError, OutOfPatience, Pixels, Renderings, renderings
 
 _SOURCES = 10  # named in a verdict, and laid over the image
+_NOTHING = ShownPicture(np.zeros((1, 1, 3), np.uint8))
 _LOOKED = 3  # pictures below the threshold that are laid over the image
 _WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
 type Image = bytes | Path | str | Pixels
@@ -72,7 +75,9 @@ class _Resemblances:
     """What was found of one picture on the way: entries that let something through, and what pixels refused."""
 
     shown: ShownPicture
+    flat: int | None = None
     passed: list[Override] = field(default_factory=list)
+    observed: list[int] = field(default_factory=list)
     refused: list[_Hit] = field(default_factory=list)
     first: Evidence | None = None
 
@@ -86,7 +91,8 @@ class Guard:
         self.rules = Rules(manifest["limits"]["pixels"], manifest["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
         self._pdq, self._pdq_cluster = bundle.hashes, bundle.array("pdq_cluster")
-        self._passed = bundle.by_cluster(overrides.allowed_clusters)
+        self._passed = self._let_through(overrides)
+        self._observed: frozenset[int] = frozenset()
         self._embeddings = (
             None
             if encoder is None
@@ -166,6 +172,86 @@ class Guard:
         except (OSError, NotEmbedded) as error:
             return self._unavailable(str(error), clock)
 
+    def look_up(self, printed: Fingerprint) -> Verdict:
+        """Return the verdict on hashes that somebody else computed. It never allows: nothing else was compared.
+
+        Args:
+            printed: The hashes, as `lookups.fingerprint` reads them.
+        """
+        clock, found = _Clock(None), _Resemblances(_NOTHING)
+        try:
+            self.bundle.require_unchanged()
+        except BundleChanged as error:
+            return replace(self._unavailable(str(error), clock), temporary=True)
+        override = self._overrides.of_image(printed, self.policy.pdq)
+        if override and override.rule == BLOCK:
+            return self._overridden(override, clock)
+        for method, same in self._same(printed, None):
+            if hits := self._counting([_Hit(cluster, exact=True) for cluster in same], found):
+                return self._blocked(Evidence(method, 0, 0), hits, None, clock)
+        if alike := self._counting(self._alike(printed), found):
+            return self._blocked(Evidence(words.PDQ, alike[0].bits or 0, self.policy.pdq), alike, None, clock)
+        if printed.dihedral is not None and printed.status != OK:
+            return self._unavailable(words.not_by_hash(printed.pdq_quality or 0, self.policy), clock)
+        verdict = self._unavailable(
+            words.nothing_looked_up(0 if printed.dihedral is None else len(printed.dihedral), self.searched), clock
+        )
+        return replace(verdict, verdict=words.NO_MATCH_FOUND, observed=tuple(dict.fromkeys(found.observed)))
+
+    def unavailable(self, reason: str) -> Verdict:
+        """Return the verdict on what cannot be checked.
+
+        Args:
+            reason: Why.
+        """
+        return self._unavailable(reason, _Clock(None))
+
+    def varied(self, changes: Mapping[str, Any], observed: Collection[int] = ()) -> "Guard":
+        """Return a guard of the same bundle that decides otherwise; both share everything else.
+
+        Args:
+            changes: Fields of the policy.
+            observed: Ids of clusters that block nothing but exact copies.
+
+        Raises:
+            ValueError: If the bundle cannot decide so.
+        """
+        policy = replace(self.policy, **changes)
+        if policy.at_least < self.bundle.policy.at_least:
+            raise ValueError(
+                f"at_least = {policy.at_least}, and the bundle holds {self.bundle.policy.at_least} and more"
+            )
+        if (policy.pixels_decide or policy.look_from is not None) and self._pixels is None:
+            raise ValueError("pixels_decide and look_from need a bundle that was exported --with-evidence")
+        if policy.p_value is not None and (self._embeddings is None or self.bundle.null is None):
+            raise ValueError("p_value needs a bundle that is calibrated")
+        other = copy.copy(self)
+        other.policy = policy
+        other._observed = frozenset(self.bundle.by_cluster(dict.fromkeys(observed, True)))
+        return other
+
+    def _let_through(self, overrides: Overrides) -> dict[int, Override]:
+        """Return the entries by which clusters do not count, by number: those named, and those like an innocent."""
+        passed = self.bundle.by_cluster(overrides.allowed_clusters)
+        for entry in overrides.innocent:
+            printed = entry.fingerprint
+            same = [cluster for _, clusters in self._same(printed, None) for cluster in clusters]
+            for cluster in (*same, *(hit.cluster for hit in self._alike(printed))):
+                passed.setdefault(cluster, entry)
+        return passed
+
+    def lets_through(self) -> list[str]:
+        """Return what else the curators' entries let through: a sentence for each cluster that no longer counts."""
+        told = []
+        for cluster, entry in sorted(self._passed.items()):
+            source = self.bundle.source(cluster, exact=False, pdq_distance=None, copy_score=None, region=None)
+            rows = source.duplicate_count + source.recalled_count
+            told.append(
+                f"{entry}: whatever resembles or equals cluster {source.cluster_id}, which {rows:,} rows show"
+                + (f", such as {source.url}" if source.url else "")
+            )
+        return told
+
     def _read(self, image: Image, clock: _Clock) -> tuple[str | None, Renderings]:
         """Return the SHA-256 of a file (None of pixels), and the pictures that a viewer may see."""
         if isinstance(image, np.ndarray):
@@ -187,12 +273,11 @@ class Guard:
         override = self._overrides.of_image(printed, policy.pdq)
         if override and (override.rule == BLOCK or not hidden or override.kind == "sha256"):
             return self._overridden(override, clock)
-        found = _Resemblances(ShownPicture(picture))
-        passed = found.passed
+        found = _Resemblances(ShownPicture(picture), None if printed.status == OK else printed.pdq_quality or 0)
         for method, same in self._same(printed, seen.identity):
-            if hits := self._not_passed([_Hit(cluster, exact=True) for cluster in same], passed):
+            if hits := self._counting([_Hit(cluster, exact=True) for cluster in same], found):
                 return self._blocked(Evidence(method, 0, 0), hits, None, clock)
-        alike = self._not_passed(self._alike(printed), passed)
+        alike = self._counting(self._alike(printed), found)
         clock.tick("comparing hashes")
         if alike:
             evidence = Evidence(words.PDQ, alike[0].bits or 0, policy.pdq)
@@ -208,10 +293,10 @@ class Guard:
 
     def _by_embedding(self, search: EmbeddingSearch, found: _Resemblances, clock: _Clock) -> Verdict:
         """Check the last steps: the embeddings, their p-value, and what pixels say of pictures that are less near."""
-        policy, passed = self.policy, found.passed
+        policy = self.policy
         matches = search.search(found.shown.pixels, policy.copy_score, policy.look_from, clock.tick)
         clock.tick("comparing embeddings")
-        if near := self._not_passed([_Hit(match.cluster, near=match) for match in matches.clusters], passed):
+        if near := self._counting([_Hit(match.cluster, near=match) for match in matches.clusters], found):
             score = near[0].near.score if near[0].near else 0.0
             evidence = Evidence(words.EMBEDDING, score, policy.copy_score)
             if block := self._resembling(evidence, near, matches.p_value, found, clock):
@@ -220,7 +305,7 @@ class Guard:
             limit, p = policy.p_value, strongest.p_value
             if limit is not None and p is not None and p <= limit:
                 hit = _Hit(strongest.near.cluster, near=strongest.near)
-                if hits := self._not_passed([hit], passed):
+                if hits := self._counting([hit], found):
                     evidence = Evidence(words.P_VALUE, p, limit)
                     if block := self._resembling(evidence, hits, p, found, clock):
                         return block
@@ -263,17 +348,30 @@ class Guard:
             return None
         seen = {hit.cluster for hit in found.refused}
         near = [_Hit(match.cluster, near=match) for match in matches.next if match.cluster not in seen]
-        hits = [hit for hit in self._not_passed(near, []) if hit.cluster in self._pixels.renditions][:_LOOKED]
+        hits = [
+            hit for hit in self._counting(near, _Resemblances(found.shown)) if hit.cluster in self._pixels.renditions
+        ][:_LOOKED]
         _, confirmed = self._compared(hits, found, clock)
         if confirmed is None or confirmed.near is None:
             return None
         evidence = Evidence(words.EMBEDDING, confirmed.near.score, self.policy.look_from)
         return self._blocked(evidence, [confirmed], matches.p_value, clock)
 
-    def _not_passed(self, hits: list[_Hit], passed: list[Override]) -> list[_Hit]:
-        """Return the hits without an override, and add the overrides of the others to `passed`."""
-        passed += [self._passed[hit.cluster] for hit in hits if hit.cluster in self._passed]
-        return [hit for hit in hits if hit.cluster not in self._passed]
+    def _counting(self, hits: list[_Hit], found: _Resemblances) -> list[_Hit]:
+        """Return the hits that may block, and note the entries that let others through, and those that are observed."""
+        if self.policy.at_least > self.bundle.policy.at_least:
+            hits = [hit for hit in hits if self.bundle.shown_by(hit.cluster) >= self.policy.at_least]
+        if not self._passed and not self._observed:
+            return hits
+        now, counting = time.time(), []
+        for hit in hits:
+            if (entry := self._passed.get(hit.cluster)) and not entry.expired(now):
+                found.passed.append(entry)
+            elif hit.cluster in self._observed and not hit.exact:
+                found.observed.append(self.bundle.cluster_id(hit.cluster))
+            else:
+                counting.append(hit)
+        return counting
 
     def _same(self, printed: Fingerprint, identity: str | None) -> Iterator[tuple[str, list[int]]]:
         """Yield the method and clusters of the same bytes, of all the same pixels, then of one rendering."""
@@ -317,13 +415,16 @@ class Guard:
 
     def _allowed(self, p_value: float | None, found: _Resemblances, clock: _Clock) -> Verdict:
         """Return an allowance. `found`: without what the image would be blocked."""
-        reason, passed = words.nothing_near(self.policy, self.searched), found.passed
+        reason, passed = words.nothing_near(self.policy, self.searched, found.flat), found.passed
         verdict = self._answer(words.ALLOW, words.NO_MATCH_FOUND, reason, clock, p_value=p_value)
         if found.first is not None:
             reason, hits = words.refused(found.first, len(found.refused)), found.refused
             verdict = self._answer(
                 words.ALLOW, words.SIMILAR, reason, clock, evidence=found.first, hits=hits, p_value=p_value
             )
+        if found.observed:
+            reason = f"observed, and not blocked, is what it resembles; {reason}"
+            verdict = replace(verdict, reason=reason, observed=tuple(dict.fromkeys(found.observed)))
         if not passed:
             return verdict
         reason = f"a curator's entry: {passed[0]}; {reason}"

@@ -130,18 +130,43 @@ def sentence(evidence: Evidence) -> str:
     }[evidence.method]
 
 
-def nothing_near(policy: Policy, searched: "Searched") -> str:
+def nothing_near(policy: Policy, searched: "Searched", flat: int | None = None) -> str:
     """Return the sentence of an allowance: what was searched without a match.
 
     Args:
         policy: The thresholds.
         searched: The extent of the search.
+        flat: The quality of the image's hash, if it was too low to be compared.
     """
     of = f" that {policy.at_least} or more rows show" if policy.at_least > 1 else ""
-    rules = f"none within {policy.pdq} bits by perceptual hash"
+    rules = f"none within {policy.pdq} bits by perceptual hash" if flat is None else not_by_hash(flat, policy)
     if EMBEDDING in searched.fingerprints:
         rules += f", none with a cosine of {policy.copy_score:g} or more"
     return f"of the {searched.pictures:,} training pictures searched{of}: {rules}"
+
+
+def nothing_looked_up(turns: int, searched: "Searched") -> str:
+    """Return the sentence of a look-up without a match, which is no permission.
+
+    Args:
+        turns: Rotations and reflections that were looked up by perceptual hash.
+        searched: The extent of the bundle.
+    """
+    how = f"in {turns} of 8 turns" if turns else "by equality alone"
+    return (
+        f"of the {searched.pictures:,} training pictures none has these hashes, looked up {how}; "
+        "only a check of the picture itself can allow it"
+    )
+
+
+def not_by_hash(quality: int, policy: Policy) -> str:
+    """Return what an allowance says of a picture that was compared by its embedding, and not by hash.
+
+    Args:
+        quality: That of its hash.
+        policy: The thresholds.
+    """
+    return f"not compared by perceptual hash: too flat (quality {quality} of 100, {policy.pdq_quality} needed)"
 
 
 def too_flat(quality: int, policy: Policy) -> str:
@@ -234,6 +259,8 @@ class Verdict:
         sha256: Of the file; None without one.
         pixel_sha256: Of the pixels; None if they cannot be read.
         override: The curator's entry that decided, if one did.
+        observed: Ids of clusters that the image resembles and that are observed, so that they block nothing.
+        would: The decision that was not enforced, for a client in shadow mode.
     """
 
     decision: str
@@ -250,6 +277,8 @@ class Verdict:
     sha256: str | None = None
     pixel_sha256: str | None = None
     override: str | None = None
+    observed: tuple[int, ...] = ()
+    would: str | None = None
 
     @property
     def allowed(self) -> bool:
@@ -261,4 +290,5 @@ class Verdict:
         fields = asdict(self)
         for source in fields["sources"]:
             source["cluster_id"], source["sample_id"] = str(source["cluster_id"]), str(source["sample_id"])
+        fields["observed"] = [str(each) for each in self.observed]
         return fields

@@ -371,7 +371,7 @@ def test_a_curators_entries_decide_and_are_named(folder: Path, files: list[bytes
         ("{", "line 2: "),
         ("[]", "an object whose values are text"),
         ('{"rule": "allow", "cluster_id": 7, "by": "a", "reason": "b"}', "ids too"),
-        ('{"rule": "permit", "sha256": "00", "by": "a", "reason": "b"}', "it is block or allow"),
+        ('{"rule": "permit", "sha256": "00", "by": "a", "reason": "b"}', "it is block, allow or innocent"),
         ('{"rule": "allow", "pdq": "00", "by": "a", "reason": "b"}', "sha256, pixel_sha256, cluster_id"),
         ('{"rule": "block", "sha256": "00", "by": "a", "reason": "b"}', "64 hexadecimal digits"),
         ('{"rule": "allow", "cluster_id": "x", "by": "a", "reason": "b"}', "a whole number"),

@@ -63,12 +63,19 @@ class Renditions:
         """Return whether there is one of a cluster."""
         return cluster in self._index
 
+    def file(self, cluster: int) -> bytes:
+        """Return the file of a rendition.
+
+        Args:
+            cluster: Number of its cluster.
+        """
+        index = self._index[cluster]
+        return self.data[int(self.starts[index]) : int(self.starts[index + 1])].tobytes()
+
     def picture(self, cluster: int) -> Pixels:
         """Return the rendition of a cluster. Raises DecodeError.
 
         Args:
             cluster: Its number.
         """
-        index = self._index[cluster]
-        data = self.data[int(self.starts[index]) : int(self.starts[index + 1])].tobytes()
-        return pictures.decode(data, Bounds(self.long_side**2, memory=_MEMORY, seconds=_SECONDS))
+        return pictures.decode(self.file(cluster), Bounds(self.long_side**2, memory=_MEMORY, seconds=_SECONDS))
