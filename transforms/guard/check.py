@@ -26,10 +26,11 @@ from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.pixels.confirmation import PixelConfirmation, ShownPicture
 from transforms.guard.verdict import Evidence, PixelFinding, Source, Verdict
 from transforms.hashing.hashes import sha256
-from transforms.pictures import DecodeError, OutOfPatience, Pixels, Renderings, renderings
+from transforms.pictures import DecodeError, OutOfPatience, Pixels, Renderings, everything
 
 _SOURCES = 10  # named in a verdict, and laid over the image
 _NOTHING = ShownPicture(np.zeros((1, 1, 3), np.uint8))
+FRAMES = 8  # of a file, each of which is checked
 _LOOKED = 3  # pictures below the threshold that are laid over the image
 _WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
 type Image = bytes | Path | str | Pixels
@@ -85,8 +86,10 @@ class _Resemblances:
 class Guard:
     """Checks generated images against one bundle. Any number of threads may share it."""
 
-    def __init__(self, bundle: Bundle, encoder: Encoder | None, overrides: Overrides = NO_OVERRIDES) -> None:
-        manifest = bundle.manifest
+    def __init__(
+        self, bundle: Bundle, encoder: Encoder | None, overrides: Overrides = NO_OVERRIDES, frames: int = FRAMES
+    ) -> None:
+        manifest, self._frames = bundle.manifest, frames
         self.bundle, self.policy = bundle, bundle.policy
         self.rules = Rules(manifest["limits"]["pixels"], manifest["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
@@ -109,6 +112,7 @@ class Guard:
         encoder: Encoder | str | None = None,
         overrides: Path | str | None = None,
         trusted: Sequence[Path | str] = (),
+        frames: int = FRAMES,
     ) -> "Guard":
         """Open and verify a bundle, and load its encoder.
 
@@ -117,6 +121,7 @@ class Guard:
             encoder: An encoder, or its name in the settings. Default: the name in the manifest.
             overrides: The curators' list, if any.
             trusted: Files of public keys, one of which must have signed the bundle. Default: it need not be signed.
+            frames: Frames or pages of a file that are checked; a file of more is not allowed.
 
         Raises:
             BundleError: a file is missing, changed, inconsistent or not signed; the message names it.
@@ -132,12 +137,12 @@ class Guard:
         if not bundle.searched.pictures:
             raise BundleError(f"{path} holds no picture, so it would allow everything; export another one")
         if bundle.encoder is None:
-            guard = cls(bundle, None, entries)
+            guard = cls(bundle, None, entries, frames)
         else:
             encoder = encoder or _named_encoder(bundle, trusted)
             encoder = encoders.load(encoder) if isinstance(encoder, str) else encoder
             encoder.id.require(bundle.encoder)
-            guard = cls(bundle, encoder, entries)
+            guard = cls(bundle, encoder, entries, frames)
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
         verdict = guard.check(noise)  # compiles the loops and warms the encoder up
         if verdict.decision == words.UNAVAILABLE:
@@ -265,7 +270,7 @@ class Guard:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
-        return sha256(image), renderings(image, self.rules.bounds, clock.left)
+        return sha256(image), everything(image, self.rules.bounds, self._frames, clock.left)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, seen: Renderings, clock: _Clock) -> Verdict:
         """Check step by step. If the file has hidden contents, only an override for the file allows it."""

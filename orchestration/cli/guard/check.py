@@ -16,6 +16,7 @@ import click
 from orchestration.cli.guard.options import (
     CONFIG,
     ENCODER,
+    FRAMES,
     LOG,
     OVERRIDES,
     SECONDS,
@@ -46,6 +47,7 @@ _STDIN = "-"
 @click.option("--bundle", type=click.Path(path_type=Path), help="Guard bundle. Default: the warehouse's newest.")
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image may take.")
 @ENCODER
+@FRAMES
 @OVERRIDES
 @TRUST
 @LOG
@@ -54,6 +56,7 @@ def check(
     images: Sequence[Path],
     bundle: Path | None,
     encoder: str | None,
+    frames: int,
     overrides: Path | None,
     trust: Sequence[Path],
     timeout: float,
@@ -68,7 +71,7 @@ def check(
     from transforms.guard.verdict import ALLOW, BLOCK
 
     folder = bundle_path(bundle, config)
-    guard = _guard(folder, encoder or own_encoder(bundle, config), overrides, trusted_keys(trust, config))
+    guard = _guard(folder, encoder or own_encoder(bundle, config), overrides, trusted_keys(trust, config), frames)
     decisions = set()
     with verdict_log(log=log, config=config) as record:
         for name, verdict in _verdicts(guard, images, timeout):
@@ -132,11 +135,11 @@ def paths_below(folder: Path) -> Iterator[Path]:
     yield from map(Path, closed)
 
 
-def _guard(bundle: Path, encoder: str | None, overrides: Path | None, trusted: Sequence[Path]) -> "Guard":
+def _guard(bundle: Path, encoder: str | None, overrides: Path | None, trusted: Sequence[Path], frames: int) -> "Guard":
     from transforms.encoders import EncoderMismatch, EncoderUnavailable
     from transforms.guard import BundleError, Guard, KeyUnusable, OverrideError
 
     try:
-        return Guard.load(bundle, encoder, overrides, trusted)
+        return Guard.load(bundle, encoder, overrides, trusted, frames)
     except (BundleError, KeyUnusable, OverrideError, EncoderMismatch, EncoderUnavailable, OSError) as error:
         raise GuardUnavailable(str(error)) from None

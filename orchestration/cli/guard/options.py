@@ -21,6 +21,13 @@ CONFIG = click.option(
     type=click.Path(dir_okay=False),
     help="Settings file. With --bundle, it is read for --log and guard.trusted_keys.",
 )
+FRAMES = click.option(
+    "--frames",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Frames or pages of a file that are checked. A file of more is not allowed.",
+)
 OVERRIDES = click.option(
     "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="Curators' decisions: a file of JSON lines."
 )

@@ -16,6 +16,7 @@ import click
 from orchestration.cli.guard.options import (
     CONFIG,
     ENCODER,
+    FRAMES,
     LOG,
     OVERRIDES,
     SECONDS,
@@ -94,6 +95,7 @@ _HELD = 500_000_000  # bytes of all images in memory
 @click.option("--observe", is_flag=True, help="Do not block by resemblance to what is flagged.")
 @ALLOW_HOST
 @ENCODER
+@FRAMES
 @OVERRIDES
 @TRUST
 @LOG
@@ -117,6 +119,7 @@ def serve(
     observe: bool,
     allow_host: tuple[str, ...],
     encoder: str | None,
+    frames: int,
     overrides: Path | None,
     trust: tuple[Path, ...],
     log: bool,
@@ -165,7 +168,7 @@ def serve(
         current = current_bundle.CurrentGuard(
             lambda: bundle_path(bundle, config),
             lambda folder: _for_all(
-                Guard.load(folder, encoder or own_encoder(bundle, config), overrides, trusted), asking
+                Guard.load(folder, encoder or own_encoder(bundle, config), overrides, trusted, frames), asking
             ),
             overrides,
             metrics.reloaded,

@@ -138,21 +138,26 @@ def test_nothing_hides_a_copy_from_the_guard(folder: Path, guard: Guard, files: 
     copy, new = Image.open(io.BytesIO(files[3])).convert("RGB"), picture(NEW)
     grey, white = copy.convert("L"), Image.new("RGB", copy.size, "white")
     several = {kind: saved(new, kind, copy) for kind in ("GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF")}
-    assert "several frames" in guard.check(several["GIF"]).reason
+    one = Guard.load(folder, Blurred(), frames=1)
+    assert "several frames" in one.check(several["GIF"]).reason
     assert method(guard.check(saved(copy.resize((90, 70)), "GIF", new))) == "pdq"
     deep = {
         "integers": encoded(Image.fromarray(np.asarray(grey).astype(np.int32) << 23), "TIFF"),
         "floats": encoded(Image.fromarray(np.asarray(grey).astype(np.float32) / 255), "TIFF"),
     }
     for name, shown in (several | deep).items():
-        assert guard.check(shown).decision == "unavailable", name
+        assert one.check(shown).decision == "unavailable", name
+    for name, shown in several.items():
+        assert guard.check(shown).decision == "block", name
+    harmless = [new, *(picture(NEW + number) for number in (1, 2))]
+    assert guard.varied({"copy_score": 0.95}).check(saved(*harmless[:1], "WEBP", *harmless[1:])).allowed
     for alpha in (with_alpha(copy, 0), with_alpha(copy, 3), with_alpha(white, grey)):
         assert guard.check(encoded(alpha, "PNG")).decision == "block"
     assert guard.check(encoded(with_alpha(new, 200), "PNG")).allowed
-    seen = guard.check(several["WEBP"])
+    seen = one.check(several["WEBP"])
     for kind, decision in (("pixel_sha256", "unavailable"), ("sha256", "allow")):  # an entry for the file was looked at
         listed = entries(tmp_path / kind, {"rule": "allow", kind: str(getattr(seen, kind))})
-        assert Guard.load(folder, Blurred(), listed).check(several["WEBP"]).decision == decision
+        assert Guard.load(folder, Blurred(), listed, frames=1).check(several["WEBP"]).decision == decision
 
 
 def test_an_embedding_that_is_none_is_no_permission(folder: Path, files: list[bytes]) -> None:
