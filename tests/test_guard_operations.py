@@ -3,8 +3,12 @@
 import asyncio
 import io
 import json
+import os
+import signal
 import sqlite3
-from collections.abc import Iterator
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,8 @@ from orchestration.guard.service.telemetry import Metrics
 from transforms.guard import Guard
 from transforms.hashing.hashes import pdq, pdq_dihedral, pixel_sha256, sha256
 from transforms.pictures import decode
+from transforms.pictures.confined import requests
+from transforms.pictures.confined.pool import DecoderPool
 
 KNOWN = [encoded(picture(seed)) for seed in range(4)]
 NEW = encoded(picture(100))
@@ -65,10 +71,9 @@ def clients_file(folder: Path, **tables: str) -> Path:
     return folder / "clients.toml"
 
 
-@pytest.fixture
-def asked(guard: Guard, tmp_path: Path, state: Path) -> Iterator[TestClient]:
+def client_of(guard: Guard, folder: Path, state: Path, timeout_s: float) -> TestClient:
     """Return a client of a service with two clients, of which one is in shadow mode, that observes after two blocks."""
-    file = clients_file(tmp_path, website="at_least = 3\npdq = 31", inside="shadow = true")
+    file = clients_file(folder, website="at_least = 3\npdq = 31", inside="shadow = true")
     options = ServiceOptions(
         60,
         None,
@@ -78,8 +83,13 @@ def asked(guard: Guard, tmp_path: Path, state: Path) -> Iterator[TestClient]:
         Records(state, 30),
         Quarantine(2, True, state / "quarantine.json"),
     )
-    service = GuardService(Current(guard), Capacity(2, 8, 60, 60, 2_000_000, 8_000_000), Metrics(), options)
-    yield TestClient(service.app)
+    capacity = Capacity(2, 8, timeout_s, 600, 2_000_000, 8_000_000)
+    return TestClient(GuardService(Current(guard), capacity, Metrics(), options).app)
+
+
+@pytest.fixture
+def asked(guard: Guard, tmp_path: Path, state: Path) -> TestClient:
+    return client_of(guard, tmp_path, state, 600)
 
 
 def bearing(name: str) -> dict[str, str]:
@@ -309,3 +319,34 @@ def test_a_flat_picture_says_that_it_was_not_compared_by_hash(guard: Guard) -> N
     flat[:, 32:] += 3
     verdict = guard.check(flat)
     assert "not compared by perceptual hash: too flat" in verdict.reason
+
+
+def test_a_decoder_that_dies_or_hangs_is_not_noticed_by_a_request_beside_it(
+    guard: Guard, asked: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoders are killed and stopped while requests come: each is answered, and none is allowed unseen."""
+    pool, hasty = DecoderPool(), client_of(guard, tmp_path, tmp_path / "hasty", 2)
+    monkeypatch.setattr(requests, "POOL", pool)
+    enough = threading.Event()
+
+    def harm() -> None:
+        while not enough.wait(0.02):
+            for number, process in enumerate(list(pool.all)):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL if number else signal.SIGSTOP)
+
+    with ThreadPoolExecutor(3) as threads:
+        harming = threads.submit(harm)
+        asking = [threads.submit(check, hasty, data, "website") for data in [NEW, KNOWN[3]] * 3]
+        answers = [each.result() for each in asking]
+        enough.set()
+        harming.result()
+    decided = {answer.json()["decision"] for answer in answers[1::2]}
+    assert decided <= {"block", "unavailable"}
+    assert {answer.status_code for answer in answers} <= {200, 422, 503}
+    for process in list(pool.all):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGCONT)
+    pool.close()
+    assert [check(asked, data, "website").json()["decision"] for data in (NEW, KNOWN[3])] == ["allow", "block"]
+    pool.close()

@@ -35,7 +35,7 @@ def look_up(words, upper_starts, lower_starts, lowers, uppers, rows, asked, radi
     """Write the near hashes, as many as fit, some of them more than once, and return the count of all.
 
     Memory is what takes time, so whatever is read next is asked for ahead: the values of the next hash while one is
-    looked at, and the rows and the words of a block's candidates before the first is compared.
+    looked at, and the rows and the words of its candidates before the first is compared.
     """
     store = words.reshape(-1), rows.reshape(-1), words.shape[1], rows.shape[2]
     halves = lowers.reshape(-1), uppers.reshape(-1)
@@ -46,8 +46,8 @@ def look_up(words, upper_starts, lower_starts, lowers, uppers, rows, asked, radi
         query, own = asked[one], ranges[one % 2]
         if one + 1 < len(asked):
             _ask_ahead(asked[one + 1], upper_starts, lower_starts, halves, ranges[(one + 1) % 2])
+        count = turns = 0
         for block in range(BLOCKS):
-            count = turns = 0
             upper, lower = np.int64(query[block] >> 16), np.int64(query[block] & 0xFFFF)
             for bit in range(BITS + 1):
                 mask = (1 << bit) & 0xFFFF  # the last is 0
@@ -67,7 +67,10 @@ def look_up(words, upper_starts, lower_starts, lowers, uppers, rows, asked, radi
                 while first < last:
                     first, some = _sift(halves[1], first, last, np.uint16(upper), most, held)
                     if turns + some > _ROOM:
-                        found = _turned(store, halves[0], turned, turns, near, query, radius, row, distance, found)
+                        found, count = _verified(store, near, count, query, radius, row, distance, found), 0
+                        found, count = _turned(
+                            store, halves[0], turned, turns, near, 0, query, radius, row, distance, found
+                        )
                         turns = 0
                     for k in range(some):
                         other = np.int64(halves[1][held[k]])
@@ -80,8 +83,8 @@ def look_up(words, upper_starts, lower_starts, lowers, uppers, rows, asked, radi
                         turned[turns, 3] = differ + popcount(other ^ upper)
                         prefetch(halves[0], start + ((stop - start) * (lower ^ mask) >> 16))  # they ascend
                         turns += 1
-            found = _verified(store, near, count, query, radius, row, distance, found)
-            found = _turned(store, halves[0], turned, turns, near, query, radius, row, distance, found)
+        found, count = _turned(store, halves[0], turned, turns, near, count, query, radius, row, distance, found)
+        found = _verified(store, near, count, query, radius, row, distance, found)
     return found
 
 
@@ -124,9 +127,8 @@ def _sift(halves, first, last, asked, most, held):  # noqa: ANN001, ANN202
 
 
 @nb.njit(nogil=True, cache=True)
-def _turned(store, lowers, turned, turns, near, query, radius, row, distance, found):  # noqa: ANN001, ANN202
-    """Find the rows of blocks whose upper half was found by their lower one, and verify them."""
-    count = 0
+def _turned(store, lowers, turned, turns, near, count, query, radius, row, distance, found):  # noqa: ANN001, ANN202
+    """Find the places of blocks whose upper half was found by their lower one, and add them to the candidates."""
     for k in range(turns):
         start, stop, value = turned[k, 0], turned[k, 1], np.uint16(turned[k, 2])
         place = start + np.searchsorted(lowers[start:stop], value)
@@ -137,7 +139,7 @@ def _turned(store, lowers, turned, turns, near, query, radius, row, distance, fo
             prefetch(store[1], place * store[3])
             count += 1
             place += 1
-    return _verified(store, near, count, query, radius, row, distance, found)
+    return found, count
 
 
 @nb.njit(nogil=True, cache=True)
