@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,10 +23,13 @@ from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
 from transforms.guard.embedding_search import EmbeddingMatches, EmbeddingSearch, NearCluster, NotEmbedded
 from transforms.guard.held_files import BundleChanged
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
-from transforms.guard.pixels.confirmation import PixelConfirmation, ShownPicture
+from transforms.guard.pixels.renditions import ShownPicture
 from transforms.guard.verdict import Evidence, PixelFinding, Source, Verdict
 from transforms.hashing.hashes import sha256
 from transforms.pictures import DecodeError, OutOfPatience, Pixels, Renderings, everything
+
+if TYPE_CHECKING:
+    from transforms.guard.pixels.confirmation import PixelConfirmation
 
 _SOURCES = 10  # named in a verdict, and laid over the image
 _NOTHING = ShownPicture(np.zeros((1, 1, 3), np.uint8))
@@ -103,7 +106,7 @@ class Guard:
         )
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
-        self._pixels = None if bundle.renditions is None else PixelConfirmation(*bundle.renditions)
+        self._pixels = _confirmation(bundle)
 
     @classmethod
     def load(
@@ -468,6 +471,14 @@ class Guard:
             policy=self.policy,
             searched=self.searched,
         )
+
+
+def _confirmation(bundle: Bundle) -> "PixelConfirmation | None":
+    if bundle.renditions is None:
+        return None
+    from transforms.guard.pixels.confirmation import PixelConfirmation  # late: OpenCV, which other bundles do without
+
+    return PixelConfirmation(*bundle.renditions)
 
 
 def _named_encoder(bundle: Bundle, trusted: Sequence[Path | str]) -> str:

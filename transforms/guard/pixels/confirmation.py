@@ -4,13 +4,11 @@ What belongs here: the finding, and comparing. What does not: measuring and the 
 word for a measurement (`matches/candidates.py`); both are the warehouse's own.
 """
 
-from dataclasses import dataclass
-
 from transforms.alignment.alteration_policy import AlterationLimits
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import PixelLimits
 from transforms.fingerprints.views import WHOLE
-from transforms.guard.pixels.renditions import Renditions
+from transforms.guard.pixels.renditions import Renditions, ShownPicture
 from transforms.guard.verdict import ALTERED_COPY, COPY, PARTIAL_COPY, SIMILAR, PixelFinding
 from transforms.matches.candidates import PairEvidence, verdict
 from transforms.pictures import DecodeError, Pixels
@@ -18,13 +16,6 @@ from transforms.regions import Box
 
 _CACHED = 24  # pictures whose features are kept, 1.6 MB each: a picture that many images resemble is reduced once
 CONFIRMED = (COPY, PARTIAL_COPY, ALTERED_COPY)
-
-
-@dataclass(frozen=True, eq=False)
-class ShownPicture:
-    """A picture that an image shows. Its features are computed once, however many renditions it is laid over."""
-
-    pixels: Pixels
 
 
 class PixelConfirmation:

@@ -10,7 +10,6 @@ What belongs here: their form, and those of an open bundle. What does not: which
 import io
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -30,12 +29,21 @@ def encoded(picture: Pixels, limits: PixelLimits) -> bytes:
         picture: uint8 of shape (height, width, 3).
         limits: The size at which pictures are compared.
     """
+    import cv2  # late: a guard without renditions does without
+
     height, width = picture.shape[:2]
     if (scale := limits.long_side / max(height, width)) < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     Image.fromarray(picture).save(buffer := io.BytesIO(), "WEBP", quality=_QUALITY, method=4)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class ShownPicture:
+    """A picture that an image shows. Its features are computed once, however many renditions it is laid over."""
+
+    pixels: Pixels
 
 
 @dataclass(frozen=True)
