@@ -16,7 +16,6 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from orchestration.fingerprints.kinds import COPY
 from orchestration.guard import export_embeddings, export_renditions
@@ -26,6 +25,7 @@ from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
 from transforms.guard import Bundle
 from transforms.guard.bundle_writer import BundleFiles, new_bundle
+from transforms.guard.signature import SigningKey
 from transforms.guard.verdict import Policy
 from transforms.hashing import digest_arrays
 from transforms.hashing.digest_arrays import Rows
@@ -41,7 +41,7 @@ def write(
     settings: Settings,
     options: BundleOptions,
     target: Path | None = None,
-    key: Ed25519PrivateKey | None = None,
+    key: SigningKey | None = None,
 ) -> Path:
     """Write a bundle of the published version.
 

@@ -13,7 +13,7 @@ reading rows of open files (`guard/held_files.py`), checking pictures (`guard/ch
     sketch_words, vectors, vector_cluster       embeddings as signs and as 8-bit numbers, and the cluster
     background*, null_scores                    the input of p-values
     rendition_*                                 small copies of pictures: see `guard/pixels/renditions.py`
-    manifest.sig                                if the bundle was signed: see `guard/signature.py`
+    manifest.sig, manifest.json.minisig         if the bundle was signed: see `guard/signature.py`
 
 Opening verifies every file. SHA-256 takes half a second a gigabyte and core. The checksums detect damage and mistakes;
 against malice they help only together with a signature. Whatever the manifest says, opening a bundle takes no memory
@@ -257,16 +257,17 @@ def _manifest(folder: Path, trusted: Sequence[Path] = ()) -> dict[str, Any]:
 
 
 def _require_signature(folder: Path, manifest: bytes, trusted: Sequence[Path]) -> None:
-    path, keys = folder / signature.SIGNATURE, [signature.public_key(each) for each in trusted]
+    keys = [signature.public_key(each) for each in trusted]
+    names = " or ".join(sorted({str(folder / key.file) for key in keys}))
     by = f"by a key of {', '.join(map(str, trusted))}"
     try:
-        signed = read_file(path, signature.BYTES)
+        signed = signature.is_signed(manifest, lambda name, most: read_file(folder / name, most), keys)
     except OSError as error:
         raise BundleError(
-            f"{path}: {error.strerror}; the bundle must be signed {by}: `raisonne export guard --sign KEY`"
+            f"{names}: {error.strerror}; the bundle must be signed {by}: `raisonne export guard --sign KEY`"
         ) from None
-    if not signature.is_signed(manifest, signed, keys):
-        raise BundleError(f"{path} is no signature of {folder / MANIFEST} {by}; do not use this bundle")
+    if not signed:
+        raise BundleError(f"{names} is no signature of {folder / MANIFEST} {by}; do not use this bundle")
 
 
 def _verify(folder: Path, listed: Mapping[str, Mapping[str, Any]], files: HeldFiles) -> None:

@@ -16,13 +16,13 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from transforms.encoders import Vectors
-from transforms.guard import bundle, signature
+from transforms.guard import bundle
 from transforms.guard.bundle_schema import first_bytes
 from transforms.guard.cluster_table import CLUSTER_SCHEMA, CLUSTERS
 from transforms.guard.hash_index import blocks
+from transforms.guard.signature import SigningKey
 from transforms.hashing.digest_arrays import Rows
 from transforms.hashing.hashes import file_sha256
 from transforms.joins.cosine.sketches import bits, quantise, sketch
@@ -223,7 +223,7 @@ class BundleFiles:
         """
         np.save(self.folder / f"{name}.npy", np.ascontiguousarray(values), allow_pickle=False)
 
-    def finish(self, manifest: Mapping[str, Any], key: Ed25519PrivateKey | None = None) -> None:
+    def finish(self, manifest: Mapping[str, Any], key: SigningKey | None = None) -> None:
         """Write the manifest, with the size and SHA-256 of every file, and sign it.
 
         Args:
@@ -237,7 +237,7 @@ class BundleFiles:
         data = (json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
         (self.folder / bundle.MANIFEST).write_bytes(data)
         if key is not None:
-            (self.folder / signature.SIGNATURE).write_bytes(key.sign(data))
+            (self.folder / key.file).write_bytes(key.sign(data))
 
 
 def _indexed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDArray[np.int64], T]]:

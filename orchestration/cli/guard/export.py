@@ -42,7 +42,7 @@ _OPTIONS = (
     click.option("--at-least", type=click.IntRange(1), help="Least rows that show a picture. Default: 1."),
     click.option("--hashes-only", is_flag=True, default=None, help="Leave the embeddings out, and with them crops."),
     click.option("--copy-score", type=_SHARE, help="Block from this cosine on. Default: thresholds.similar."),
-    click.option("--sign", type=_KEY, help="Private key, PEM, Ed25519, that signs the bundle."),
+    click.option("--sign", type=_KEY, help="Private key that signs the bundle: Ed25519 in PEM, or minisign's."),
     click.option("--p-value", type=_SHARE, help="Also block up to this p-value."),
     click.option(
         "--with-evidence",

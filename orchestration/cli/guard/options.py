@@ -38,7 +38,8 @@ TRUST = click.option(
     "--trust",
     multiple=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Public key, PEM: refuse a bundle that it did not sign. May be repeated. Default: guard.trusted_keys.",
+    help="Public key, PEM or minisign: refuse a bundle that it did not sign. May be repeated. Default: "
+    "guard.trusted_keys.",
 )
 LOG = click.option("--log", is_flag=True, help="Log checks in the configured warehouse: provenance.guard_log.")
 
