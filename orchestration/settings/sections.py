@@ -271,6 +271,6 @@ class Signatures(Section):
 
     trusted_keys: tuple[str, ...] = Field(
         (),
-        description="Files of public keys, Ed25519 in PEM or of minisign; a bundle that none of them signed is refused. "
+        description="Files of public keys (Ed25519, PEM or minisign); a bundle that none of them signed is refused. "
         "None: no signature is asked for.",
     )
