@@ -8,6 +8,7 @@ import copy
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from transforms import encoders, pictures
 from transforms.encoders import Encoder
 from transforms.fingerprints import fingerprint
 from transforms.fingerprints.fingerprint import OK, Fingerprint, Rules
-from transforms.fingerprints.views import search_views
+from transforms.fingerprints.views import View, search_views
 from transforms.guard import verdict as words
 from transforms.guard.bundle import EXACT_KINDS, Bundle, BundleError
 from transforms.guard.embedding_search import EmbeddingMatches, EmbeddingSearch, NearCluster, NotEmbedded
@@ -25,6 +26,7 @@ from transforms.guard.held_files import BundleChanged
 from transforms.guard.overrides import BLOCK, NO_OVERRIDES, Override, Overrides
 from transforms.guard.pixels.renditions import ShownPicture
 from transforms.guard.verdict import Evidence, PixelFinding, Source, Verdict
+from transforms.guard.wider_views import NEGATIVE, further_views
 from transforms.hashing.hashes import sha256
 from transforms.pictures import DecodeError, OutOfPatience, Pixels, Renderings, everything
 
@@ -33,10 +35,37 @@ if TYPE_CHECKING:
 
 _SOURCES = 10  # named in a verdict, and laid over the image
 _NOTHING = ShownPicture(np.zeros((1, 1, 3), np.uint8))
-FRAMES = 8  # of a file, each of which is checked
 _LOOKED = 3  # pictures below the threshold that are laid over the image
 _WORST = (words.ALLOW, words.UNAVAILABLE, words.BLOCK)
 type Image = bytes | Path | str | Pixels
+
+
+@dataclass(frozen=True)
+class Looks:
+    """At what of an image a guard looks.
+
+    Attributes:
+        frames: Frames or pages of a file that are checked; a file of more is not allowed.
+        also: Further views: `negative`, `rotated`, `tiles`.
+        doubt: If set, an image whose first view has no cosine from this on is not searched by the other views. It is
+            quicker, and misses parts.
+
+    Raises:
+        ValueError: If a view is none.
+    """
+
+    frames: int = 8
+    also: tuple[str, ...] = (NEGATIVE,)
+    doubt: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no view."""
+        further_views(self.also)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The further views."""
+        return further_views(self.also)
 
 
 class OutOfTime(RuntimeError):
@@ -71,6 +100,7 @@ class _Hit:
     exact: bool = False
     bits: int | None = None
     near: NearCluster | None = None
+    negative: bool = False
     pixels: PixelFinding | None = None
 
 
@@ -85,24 +115,34 @@ class _Resemblances:
     refused: list[_Hit] = field(default_factory=list)
     first: Evidence | None = None
 
+    @cached_property
+    def inverted(self) -> ShownPicture:
+        """The negative of the image."""
+        return ShownPicture(255 - self.shown.pixels)
+
 
 class Guard:
     """Checks generated images against one bundle. Any number of threads may share it."""
 
     def __init__(
-        self, bundle: Bundle, encoder: Encoder | None, overrides: Overrides = NO_OVERRIDES, frames: int = FRAMES
+        self,
+        bundle: Bundle,
+        encoder: Encoder | None,
+        overrides: Overrides = NO_OVERRIDES,
+        looks: Looks = Looks(),
     ) -> None:
-        manifest, self._frames = bundle.manifest, frames
+        manifest, self._looks = bundle.manifest, looks
         self.bundle, self.policy = bundle, bundle.policy
         self.rules = Rules(manifest["limits"]["pixels"], manifest["limits"]["member_bytes"], self.policy.pdq_quality)
         self._exact = {kind: bundle.digests(kind) for kind in EXACT_KINDS}
         self._pdq, self._pdq_cluster = bundle.hashes, bundle.array("pdq_cluster")
         self._passed = self._let_through(overrides)
         self._observed: frozenset[int] = frozenset()
+        views = search_views(**manifest["views"])
         self._embeddings = (
             None
             if encoder is None
-            else EmbeddingSearch(bundle, encoder, search_views(**manifest["views"]), self._passed)
+            else EmbeddingSearch(bundle, encoder, (*views, *looks.views), self._passed, len(views), looks.doubt)
         )
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
@@ -115,7 +155,7 @@ class Guard:
         encoder: Encoder | str | None = None,
         overrides: Path | str | None = None,
         trusted: Sequence[Path | str] = (),
-        frames: int = FRAMES,
+        looks: Looks = Looks(),
     ) -> "Guard":
         """Open and verify a bundle, and load its encoder.
 
@@ -124,7 +164,7 @@ class Guard:
             encoder: An encoder, or its name in the settings. Default: the name in the manifest.
             overrides: The curators' list, if any.
             trusted: Files of public keys, one of which must have signed the bundle. Default: it need not be signed.
-            frames: Frames or pages of a file that are checked; a file of more is not allowed.
+            looks: At what of an image it looks.
 
         Raises:
             BundleError: a file is missing, changed, inconsistent or not signed; the message names it.
@@ -140,12 +180,12 @@ class Guard:
         if not bundle.searched.pictures:
             raise BundleError(f"{path} holds no picture, so it would allow everything; export another one")
         if bundle.encoder is None:
-            guard = cls(bundle, None, entries, frames)
+            guard = cls(bundle, None, entries, looks)
         else:
             encoder = encoder or _named_encoder(bundle, trusted)
             encoder = encoders.load(encoder) if isinstance(encoder, str) else encoder
             encoder.id.require(bundle.encoder)
-            guard = cls(bundle, encoder, entries, frames)
+            guard = cls(bundle, encoder, entries, looks)
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
         verdict = guard.check(noise)  # compiles the loops and warms the encoder up
         if verdict.decision == words.UNAVAILABLE:
@@ -231,6 +271,8 @@ class Guard:
             )
         if (policy.pixels_decide or policy.look_from is not None) and self._pixels is None:
             raise ValueError("pixels_decide and look_from need a bundle that was exported --with-evidence")
+        if policy.p_value is not None and self._looks.doubt is not None:
+            raise ValueError("p_value needs all views, and with a doubt some images are searched by one alone")
         if policy.p_value is not None and (self._embeddings is None or self.bundle.null is None):
             raise ValueError("p_value needs a bundle that is calibrated")
         other = copy.copy(self)
@@ -273,7 +315,7 @@ class Guard:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
-        return sha256(image), everything(image, self.rules.bounds, self._frames, clock.left)
+        return sha256(image), everything(image, self.rules.bounds, self._looks.frames, clock.left)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, seen: Renderings, clock: _Clock) -> Verdict:
         """Check step by step. If the file has hidden contents, only an override for the file allows it."""
@@ -319,7 +361,11 @@ class Guard:
                         return block
         if block := self._looked_at(matches, found, clock):
             return block
-        return self._allowed(matches.p_value, found, clock)
+        allowed = self._allowed(matches.p_value, found, clock)
+        if matches.views > 1 or self._looks.doubt is None:
+            return allowed
+        one = f"searched by one view, whose best cosine, {matches.best:.4g}, is below {self._looks.doubt:g}"
+        return replace(allowed, reason=f"{allowed.reason}; {one}")
 
     def _resembling(
         self, evidence: Evidence, hits: list[_Hit], p_value: float | None, found: _Resemblances, clock: _Clock
@@ -343,7 +389,9 @@ class Guard:
         assert self._pixels is not None  # noqa: S101 -- asked for by those that know
         known = {hit.cluster: hit.pixels for hit in found.refused}
         for number, hit in enumerate(hits[:_SOURCES]):
-            finding = known.get(hit.cluster) or self._pixels.find(found.shown, hit.cluster)
+            negative = hit.negative or (hit.near is not None and getattr(hit.near.view, NEGATIVE, False))
+            shown = found.inverted if negative else found.shown
+            finding = (None if negative else known.get(hit.cluster)) or self._pixels.find(shown, hit.cluster)
             clock.tick("comparing pixels")
             hits[number] = replace(hit, pixels=finding)
             if finding is not None and finding.confirmed:
@@ -395,11 +443,14 @@ class Guard:
         """Return the clusters with a near perceptual hash, nearest first."""
         if printed.status != OK or printed.dihedral is None:
             return []
-        matches = self._pdq.find_near(printed.dihedral, self.policy.pdq)
-        nearest: dict[int, int] = {}
-        for cluster, bits in zip(self._pdq_cluster[matches.row].tolist(), matches.distance.tolist(), strict=True):
-            nearest[cluster] = min(bits, nearest.get(cluster, bits))
-        return [_Hit(cluster, bits=bits) for cluster, bits in sorted(nearest.items(), key=lambda each: each[::-1])]
+        nearest: dict[int, tuple[int, bool]] = {}
+        for negative in (False, True) if NEGATIVE in self._looks.also else (False,):
+            turns = ~printed.dihedral if negative else printed.dihedral  # a negative has the other bits
+            matches = self._pdq.find_near(turns, self.policy.pdq)
+            for cluster, bits in zip(self._pdq_cluster[matches.row].tolist(), matches.distance.tolist(), strict=True):
+                nearest[cluster] = min((bits, negative), nearest.get(cluster, (bits, negative)))
+        ordered = sorted(nearest.items(), key=lambda each: (each[1][0], each[0]))
+        return [_Hit(cluster, bits=bits, negative=negative) for cluster, (bits, negative) in ordered]
 
     def _source(self, hit: _Hit) -> Source:
         box = hit.near and hit.near.view.box

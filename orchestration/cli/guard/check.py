@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli.guard.options import (
+    ALSO,
     CONFIG,
+    DOUBT,
     ENCODER,
     FRAMES,
     LOG,
@@ -30,7 +32,7 @@ from orchestration.cli.guard.options import (
 from orchestration.cli.published import ExitCode
 
 if TYPE_CHECKING:
-    from transforms.guard import Guard, Verdict
+    from transforms.guard import Guard, Looks, Verdict
 
 # Formats that a browser shows, and formats that the guard cannot read: these are refused, not skipped.
 _ENDINGS = {
@@ -48,6 +50,8 @@ _STDIN = "-"
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image may take.")
 @ENCODER
 @FRAMES
+@ALSO
+@DOUBT
 @OVERRIDES
 @TRUST
 @LOG
@@ -57,6 +61,8 @@ def check(
     bundle: Path | None,
     encoder: str | None,
     frames: int,
+    also: tuple[str, ...],
+    doubt: float | None,
     overrides: Path | None,
     trust: Sequence[Path],
     timeout: float,
@@ -68,10 +74,17 @@ def check(
     Prints a line of JSON an image. Exit code 0: all may be shown. 10: at least one is blocked. 3: at least one could
     not be checked; treat it as a block.
     """
+    from transforms.guard import Looks
     from transforms.guard.verdict import ALLOW, BLOCK
 
     folder = bundle_path(bundle, config)
-    guard = _guard(folder, encoder or own_encoder(bundle, config), overrides, trusted_keys(trust, config), frames)
+    guard = _guard(
+        folder,
+        encoder or own_encoder(bundle, config),
+        overrides,
+        trusted_keys(trust, config),
+        Looks(frames, also, doubt),
+    )
     decisions = set()
     with verdict_log(log=log, config=config) as record:
         for name, verdict in _verdicts(guard, images, timeout):
@@ -135,11 +148,13 @@ def paths_below(folder: Path) -> Iterator[Path]:
     yield from map(Path, closed)
 
 
-def _guard(bundle: Path, encoder: str | None, overrides: Path | None, trusted: Sequence[Path], frames: int) -> "Guard":
+def _guard(
+    bundle: Path, encoder: str | None, overrides: Path | None, trusted: Sequence[Path], looks: "Looks"
+) -> "Guard":
     from transforms.encoders import EncoderMismatch, EncoderUnavailable
     from transforms.guard import BundleError, Guard, KeyUnusable, OverrideError
 
     try:
-        return Guard.load(bundle, encoder, overrides, trusted, frames)
+        return Guard.load(bundle, encoder, overrides, trusted, looks)
     except (BundleError, KeyUnusable, OverrideError, EncoderMismatch, EncoderUnavailable, OSError) as error:
         raise GuardUnavailable(str(error)) from None

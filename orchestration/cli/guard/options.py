@@ -28,6 +28,19 @@ FRAMES = click.option(
     show_default=True,
     help="Frames or pages of a file that are checked. A file of more is not allowed.",
 )
+ALSO = click.option(
+    "--also",
+    multiple=True,
+    type=click.Choice(["negative", "rotated", "tiles"]),
+    default=("negative",),
+    show_default=True,
+    help="Further views to search by: of a negative (1), turned by 25 and 45 degrees (4), smaller tiles (16).",
+)
+DOUBT = click.option(
+    "--doubt",
+    type=click.FloatRange(0, 1),
+    help="Search by one view first, and by the others only if it has a cosine from this on. Quicker; misses parts.",
+)
 OVERRIDES = click.option(
     "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="Curators' decisions: a file of JSON lines."
 )

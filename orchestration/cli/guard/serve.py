@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli.guard.options import (
+    ALSO,
     CONFIG,
+    DOUBT,
     ENCODER,
     FRAMES,
     LOG,
@@ -96,6 +98,8 @@ _HELD = 500_000_000  # bytes of all images in memory
 @ALLOW_HOST
 @ENCODER
 @FRAMES
+@ALSO
+@DOUBT
 @OVERRIDES
 @TRUST
 @LOG
@@ -120,6 +124,8 @@ def serve(
     allow_host: tuple[str, ...],
     encoder: str | None,
     frames: int,
+    also: tuple[str, ...],
+    doubt: float | None,
     overrides: Path | None,
     trust: tuple[Path, ...],
     log: bool,
@@ -158,8 +164,9 @@ def serve(
 
         raise GuardUnavailable(f"{error.name} is not installed; run `{installing('serve')}`") from None
 
-    from transforms.guard import Guard
+    from transforms.guard import Guard, Looks
 
+    looks = Looks(frames, also, doubt)
     trusted = trusted_keys(trust, config)
     app.log_to_stderr()
     metrics = telemetry.Metrics()
@@ -168,7 +175,7 @@ def serve(
         current = current_bundle.CurrentGuard(
             lambda: bundle_path(bundle, config),
             lambda folder: _for_all(
-                Guard.load(folder, encoder or own_encoder(bundle, config), overrides, trusted, frames), asking
+                Guard.load(folder, encoder or own_encoder(bundle, config), overrides, trusted, looks), asking
             ),
             overrides,
             metrics.reloaded,

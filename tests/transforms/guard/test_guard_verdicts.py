@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from transforms import encoders
 from transforms.encoders import EncoderMismatch, EncoderUnavailable, Prepared, Vectors
-from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
+from transforms.guard import Bundle, BundleError, Guard, Looks, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
 from transforms.guard.bundle_writer import new_bundle
 from transforms.hashing.hashes import pdq
@@ -138,7 +138,7 @@ def test_nothing_hides_a_copy_from_the_guard(folder: Path, guard: Guard, files: 
     copy, new = Image.open(io.BytesIO(files[3])).convert("RGB"), picture(NEW)
     grey, white = copy.convert("L"), Image.new("RGB", copy.size, "white")
     several = {kind: saved(new, kind, copy) for kind in ("GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF")}
-    one = Guard.load(folder, Blurred(), frames=1)
+    one = Guard.load(folder, Blurred(), looks=Looks(frames=1))
     assert "several frames" in one.check(several["GIF"]).reason
     assert method(guard.check(saved(copy.resize((90, 70)), "GIF", new))) == "pdq"
     deep = {
@@ -157,7 +157,7 @@ def test_nothing_hides_a_copy_from_the_guard(folder: Path, guard: Guard, files: 
     seen = one.check(several["WEBP"])
     for kind, decision in (("pixel_sha256", "unavailable"), ("sha256", "allow")):  # an entry for the file was looked at
         listed = entries(tmp_path / kind, {"rule": "allow", kind: str(getattr(seen, kind))})
-        assert Guard.load(folder, Blurred(), listed, frames=1).check(several["WEBP"]).decision == decision
+        assert Guard.load(folder, Blurred(), listed, looks=Looks(frames=1)).check(several["WEBP"]).decision == decision
 
 
 def test_an_embedding_that_is_none_is_no_permission(folder: Path, files: list[bytes]) -> None:
