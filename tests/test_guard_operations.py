@@ -26,7 +26,7 @@ from orchestration.guard.service.admission import Capacity
 from orchestration.guard.service.app import GuardService, ServiceOptions
 from orchestration.guard.service.clients import ClientsUnusable, read
 from orchestration.guard.service.quarantine import Quarantine
-from orchestration.guard.service.records import NoRecord, Records
+from orchestration.guard.service.records import CheckRecords, NoRecord
 from orchestration.guard.service.telemetry import Metrics
 from transforms.guard import Guard
 from transforms.hashing.hashes import pdq, pdq_dihedral, pixel_sha256, sha256
@@ -80,7 +80,7 @@ def client_of(guard: Guard, folder: Path, state: Path, timeout_s: float) -> Test
         lambda _: None,
         ("testserver",),
         read(file),
-        Records(state, 30),
+        CheckRecords(state, 30),
         Quarantine(2, True, state / "quarantine.json"),
     )
     capacity = Capacity(2, 8, timeout_s, 600, 2_000_000, 8_000_000)
@@ -227,7 +227,7 @@ def test_a_check_says_why_and_people_answer_it(asked: TestClient, state: Path) -
 def test_records_are_forgotten_after_their_time_and_answers_are_not(
     guard: Guard, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, verdict = Records(state, 2), guard.check(KNOWN[0])
+    kept, verdict = CheckRecords(state, 2), guard.check(KNOWN[0])
     kept.add("old", "", verdict)
     kept.answered("old", records.CONFIRM, "ana", "so it is")
     later = records.time.time() + 3 * 86_400
@@ -246,7 +246,7 @@ def test_a_record_that_cannot_be_kept_is_counted_and_delays_nothing(
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Records, "add", full)
+    monkeypatch.setattr(CheckRecords, "add", full)
     assert check(asked, NEW, "website").json()["decision"] == "allow"
     assert "raisonne_guard_records_lost_total 1.0" in asked.get("/metrics", headers=bearing("inside")).text
 

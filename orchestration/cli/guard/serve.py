@@ -158,7 +158,7 @@ def serve(
     try:
         from orchestration.guard.service import admission, app, current_bundle, telemetry
         from orchestration.guard.service.quarantine import FILE, Quarantine
-        from orchestration.guard.service.records import Records
+        from orchestration.guard.service.records import CheckRecords
     except ImportError as error:
         from transforms.packages import installing
 
@@ -186,7 +186,7 @@ def serve(
     except current_bundle.LOAD_ERRORS as error:
         raise GuardUnavailable(str(error)) from None
     try:
-        records = None if state is None else Records(state, retain)
+        records = None if state is None else CheckRecords(state, retain)
     except (OSError, sqlite3.Error) as error:
         raise GuardUnavailable(f"{state}: {error}; name a folder that can be written to") from None
     size = min(body_bytes or current.guard.rules.member_bytes, current.guard.rules.member_bytes)

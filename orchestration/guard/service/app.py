@@ -36,7 +36,7 @@ from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.desk import Desk
 from orchestration.guard.service.openapi import openapi
 from orchestration.guard.service.quarantine import Quarantine
-from orchestration.guard.service.records import CONFIRM, DECONFIRM, NoRecord, Records
+from orchestration.guard.service.records import CONFIRM, DECONFIRM, CheckRecords, NoRecord
 from orchestration.guard.service.telemetry import JsonLines, Metrics
 from orchestration.runtime import web_connections
 from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, called_by_name
@@ -72,7 +72,7 @@ class ServiceOptions:
     record: Callable[[Verdict], object]
     hosts: tuple[str, ...] = LOOPBACK
     clients: tuple[Client, ...] = ()
-    records: Records | None = None
+    records: CheckRecords | None = None
     quarantine: Quarantine = field(default_factory=lambda: Quarantine(None, False, None))
 
     @property

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from orchestration.guard.service.clients import Client
 from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.quarantine import Quarantine
-from orchestration.guard.service.records import NoRecord, Records
+from orchestration.guard.service.records import CheckRecords, NoRecord
 from orchestration.guard.service.telemetry import Metrics
 from transforms.guard import Guard, Verdict
 from transforms.guard.lookups import UnreadableLookup, fingerprint
@@ -30,7 +30,7 @@ class DeskOptions(Protocol):
     @property
     def record(self) -> Any: ...  # noqa: ANN401, D102
     @property
-    def records(self) -> Records | None: ...  # noqa: D102
+    def records(self) -> CheckRecords | None: ...  # noqa: D102
     @property
     def quarantine(self) -> Quarantine: ...  # noqa: D102
 

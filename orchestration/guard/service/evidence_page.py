@@ -28,7 +28,7 @@ def page(record: Mapping[str, Any], bundle: Bundle) -> str:
     """Return the page of a record, in HTML.
 
     Args:
-        record: As `Records.why` returns it.
+        record: As `CheckRecords.why` returns it.
         bundle: The one in use.
     """
     answer = record["answer"]

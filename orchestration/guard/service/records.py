@@ -34,7 +34,7 @@ class NoRecord(LookupError):
     """There is no record of a check: it is unknown, or older than records are kept."""
 
 
-class Records:
+class CheckRecords:
     """The records of a service, below one folder. Any number of threads may use them.
 
     Args:

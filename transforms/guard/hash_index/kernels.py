@@ -17,7 +17,13 @@ _LINE = 32  # halves that are fetched at once
 
 @nb.njit(nogil=True, cache=True)
 def seen(asked, upper_starts, lower_starts):  # noqa: ANN001, ANN201
-    """Return how many hashes have a half within a bit of a half asked for, counted for each half."""
+    """Return how many hashes have a half within a bit of a half asked for, counted for each half.
+
+    Args:
+        asked: Hashes, uint32 (m, 8).
+        upper_starts: As of `BlockArrays`.
+        lower_starts: Likewise.
+    """
     total = 0
     for one in range(len(asked)):
         for block in range(BLOCKS):
@@ -36,6 +42,18 @@ def look_up(words, upper_starts, lower_starts, lowers, uppers, rows, asked, radi
 
     Memory is what takes time, so whatever is read next is asked for ahead: the values of the next hash while one is
     looked at, and the rows and the words of its candidates before the first is compared.
+
+    Args:
+        words: The known hashes, uint32 (8, n).
+        upper_starts: As of `BlockArrays`.
+        lower_starts: Likewise, as the next three.
+        lowers: `lower`.
+        uppers: `upper`.
+        rows: `rows`.
+        asked: Hashes, uint32 (m, 8).
+        radius: Most differing bits.
+        row: int64, for the indices of near hashes.
+        distance: int64, for their bits.
     """
     store = words.reshape(-1), rows.reshape(-1), words.shape[1], rows.shape[2]
     halves = lowers.reshape(-1), uppers.reshape(-1)
@@ -171,7 +189,16 @@ def _verified(store, near, count, query, radius, row, distance, found):  # noqa:
 
 @nb.njit(nogil=True, cache=True)
 def fits(word, upper_starts, lower_starts, lower, upper, rows):  # noqa: ANN001, ANN201
-    """Return whether the arrays of one block are those of its words: each row once, in order, and both orders alike."""
+    """Return whether the arrays of one block are those of its words: each row once, in order, and both orders alike.
+
+    Args:
+        word: The block of all hashes, uint32 (n,).
+        upper_starts: As of `BlockArrays` of one block.
+        lower_starts: Likewise, as the rest.
+        lower: Likewise.
+        upper: Likewise.
+        rows: Likewise.
+    """
     count = len(word)
     once = np.zeros(count, np.bool_)
     first, second = np.uint64(0), np.uint64(0)
