@@ -187,8 +187,7 @@ class GuardService:
             return done
 
         async with self._admitted(request) as (slot, body):
-            sent = bodies.pictures(body, kind)
-            done = await self._admission.run(slot, lambda limit: each(sent, limit))
+            done = await self._admission.run(slot, lambda limit: each(bodies.pictures(body, kind), limit))
         for _, name, size, verdict in done:
             self._desk.told(client, verdict, name, size, time.perf_counter() - arrived)
         return JSONResponse(
@@ -198,8 +197,9 @@ class GuardService:
     async def _lookup(self, request: Request) -> Response:
         client = self._authorize(request)
         async with self._admitted(request) as (slot, body):
-            asked = bodies.lookups(body)
-            answers = await self._admission.run(slot, lambda limit: self._desk.look_up(client, asked, limit))
+            answers = await self._admission.run(
+                slot, lambda limit: self._desk.look_up(client, bodies.lookups(body), limit)
+            )
         return JSONResponse({"bundle": answers[0]["searched"]["bundle"], "lookups": answers})
 
     @asynccontextmanager
@@ -226,7 +226,7 @@ class GuardService:
     async def _why(self, request: Request) -> Response:
         client = self._authorize(request)
         with _of_records():
-            record = self._desk.why(client, request.path_params["name"])
+            record = await asyncio.to_thread(self._desk.why, client, request.path_params["name"])
         if "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(evidence_page.page(record, self._current.guard.bundle), headers=evidence_page.HEADERS)
         return JSONResponse(record)
@@ -242,7 +242,8 @@ class GuardService:
         async with self._admitted(request) as (_, body):
             by, why = bodies.answer_of(body)
         with _of_records():
-            return JSONResponse(self._desk.answered(client, request.path_params["name"], rule, by, why))
+            name = request.path_params["name"]
+            return JSONResponse(await asyncio.to_thread(self._desk.answered, client, name, rule, by, why))
 
     async def _quarantined(self, request: Request) -> Response:
         self._authorize(request)
@@ -252,7 +253,9 @@ class GuardService:
 
     async def _release(self, request: Request) -> Response:
         client, cluster = self._authorize(request), request.path_params["cluster"]
-        released = cluster.isdecimal() and len(cluster) <= 20 and self._options.quarantine.release(int(cluster))
+        number = int(cluster) if cluster.isdecimal() and len(cluster) <= 20 else -1
+        with _of_records():
+            released = await asyncio.to_thread(self._options.quarantine.release, number)
         if not released:
             raise Refusal(404, "no such cluster is in quarantine")
         _LOG.info("quarantine ended", extra={"cluster": cluster, "client": client.name})

@@ -12,6 +12,7 @@ from typing import Any
 from transforms.pictures import HEAD, begins_as_picture
 
 LOOKUPS, PICTURES = 10_000, 64  # of a request
+_JSON = 16_000_000  # bytes of look-ups; 10,000 of 8 hashes each have 6 million
 _IMAGE, _MULTIPART = "image/", "multipart/form-data"
 _BOUNDARY = re.compile(r'boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _NAME = re.compile(rb'name="([^"\r\n]*)"', re.IGNORECASE)
@@ -114,6 +115,8 @@ def lookups(body: bytes) -> list[Any]:
     Raises:
         UnreadableBody: If it is none, or has too many.
     """
+    if len(body) > _JSON:
+        raise UnreadableBody(f"look-ups may have {_JSON:,} bytes", 413)
     try:
         said = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -41,10 +41,14 @@ class Desk:
     def __init__(self, current: CurrentGuard, metrics: Metrics, options: DeskOptions) -> None:
         self._current, self._metrics, self._options = current, metrics, options
         self._variants: dict[tuple[str, frozenset[int]], tuple[Guard, Guard]] = {}
+        self._of: Guard | None = None  # the variants are; one of another bundle would keep that open
 
     def _guard(self, client: Client) -> Guard:
         """Return the guard of the bundle in use that decides by a client's policy. It is read once a request."""
         guard, observed = self._current.guard, self._options.quarantine.observed
+        if self._of is not guard:
+            self._variants.clear()
+            self._of = guard
         if not client.changes and not observed:
             return guard
         key = client.name, observed
@@ -88,7 +92,7 @@ class Desk:
             seconds: From the arrival of the request.
         """
         by = self._metrics.checked(verdict, client.name, seconds)
-        self._options.record(verdict)
+        self._options.record(replace(verdict, decision=verdict.would) if verdict.would else verdict)
         status = 200 if verdict.decision != "unavailable" else 503 if verdict.temporary else 422
         _LOG.info(
             "check",
