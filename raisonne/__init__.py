@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raisonne.case_view import CaseView
+    from raisonne.guard_client import AsyncGuardClient, GuardAnswer, GuardClient
     from raisonne.runs import RunError, RunResult
+    from raisonne.safety_checker import SafetyChecker
     from raisonne.warehouse import Image, Warehouse
     from transforms.catalog.not_taken import NotTaken
     from transforms.dumps.dump import Dump
@@ -29,17 +31,21 @@ if TYPE_CHECKING:
 
 __all__ = (
     "ArchiveError",
+    "AsyncGuardClient",
     "CaseView",
     "Dump",
     "Encoder",
     "EncoderId",
     "Guard",
+    "GuardAnswer",
+    "GuardClient",
     "Image",
     "Listing",
     "Member",
     "NotTaken",
     "RunError",
     "RunResult",
+    "SafetyChecker",
     "Scaling",
     "Verdict",
     "Warehouse",
@@ -49,17 +55,21 @@ __all__ = (
 )
 _HOMES = {
     "ArchiveError": "transforms.dumps.members",
+    "AsyncGuardClient": "raisonne.guard_client",
     "CaseView": "raisonne.case_view",
     "Dump": "transforms.dumps.dump",
     "Encoder": "transforms.encoders",
     "EncoderId": "transforms.encoders",
     "Guard": "transforms.guard",
+    "GuardAnswer": "raisonne.guard_client",
+    "GuardClient": "raisonne.guard_client",
     "Image": "raisonne.warehouse",
     "Listing": "transforms.dumps.members",
     "Member": "transforms.dumps.members",
     "NotTaken": "transforms.catalog.not_taken",
     "RunError": "raisonne.runs",
     "RunResult": "raisonne.runs",
+    "SafetyChecker": "raisonne.safety_checker",
     "Scaling": "transforms.pictures.scaling",
     "Verdict": "transforms.guard",
     "Warehouse": "raisonne.warehouse",

@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from transforms.alignment.policy import PixelLimits
 from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints.embeddings import embed
 from transforms.guard import Policy
 from transforms.guard.bundle_writer import new_bundle
 from transforms.guard.cluster_table import CLUSTER_SCHEMA
+from transforms.guard.pixels.renditions import encoded
 from transforms.guard.signature import private_key
 from transforms.hashing.hashes import from_hex, pdq, pixel_sha256, sha256
 from transforms.pictures import Pixels, decode
@@ -48,8 +50,13 @@ def write(
     url: str = "https://images.example.org/{}.jpg",
     key: Path | None = None,
     encoder_name: str = "blurred",
+    renditions: int = 0,
+    indexed: bool | None = None,
 ) -> Path:
-    """Write a bundle in which each file is a cluster of its own: number n was trained on n + 1 times."""
+    """Write a bundle in which each file is a cluster of its own: number n was trained on n + 1 times.
+
+    Of the last `renditions` of them, which were trained on most, a small copy is kept.
+    """
     numbers = np.arange(len(files), dtype=np.uint32)
     pictures = [decode(data, 10**9) for data in files]
     with new_bundle(folder) as made:
@@ -70,7 +77,7 @@ def write(
             rows_of = from_hex(list(digests))
             order = np.lexsort(rows_of.T[::-1])
             made.digests(kind, len(files), [(rows_of[order], numbers[order])])
-        made.hashes(len(files), [(from_hex([pdq(picture).hex for picture in pictures]), numbers)])
+        made.hashes(len(files), [(from_hex([pdq(picture).hex for picture in pictures]), numbers)], indexed=indexed)
         fingerprints = ["sha256", "pixels", "pdq"]
         about: dict[str, Any] = {"encoder": None, "sketches": None, "calibration": None}
         if encoder is not None:
@@ -83,6 +90,10 @@ def write(
             about["encoder"] = {"name": encoder_name, "identity": str(encoder.id), "dimension": encoder.id.dimension}
             about["sketches"] = {"recall": 1.0}
             about["calibration"] = {"tail": None, "null_pictures": 99}
+        if renditions:
+            kept = [(n, encoded(pictures[n], PixelLimits())) for n in numbers.tolist()[::-1][:renditions]]
+            count, size = made.renditions(kept)
+            about["renditions"] = {"renditions": count, "bytes": size, "pixels": {"likeness": 0.95}, "alterations": {}}
         made.finish(
             {
                 "version": {"number": 1, "published_at": "2026-01-01T00:00:00", "lance_versions": {}},

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import bundles
@@ -17,7 +17,7 @@ from conftest import PATIENCE_S, ROOT, Landing, command, encoded, picture
 
 from orchestration.cli.guard import options
 from orchestration.guard import folders
-from orchestration.guard.export import BundleOptions
+from orchestration.guard.folders import BundleOptions
 from tests import processes
 from transforms.guard import Guard, Verdict
 
@@ -67,6 +67,24 @@ def test_guard_and_warehouse_agree_where_both_apply_the_same_rule(
         if verdict.p_value is not None:  # quantised vectors move a score by less than a thousandth
             assert abs(math.log(verdict.p_value / p_value)) < 0.1, name
     assert {verdict.decision for verdict in verdicts.values()} == {"allow", "block"}
+
+
+def test_with_evidence_the_guard_says_what_the_warehouse_says(sample: Landing, tmp_path: Path) -> None:
+    """Pixels confirm and refuse by the same policy, so the words agree; small copies are of the size compared."""
+    folder = tmp_path / "evidence"
+    options = ("--evidence-bytes", "8MB", "--pixels-decide", "--look-from", "0.25", "--to", str(folder))
+    said = sample.raisonne("export", "guard", *options).stderr
+    assert "by which pixels confirm or refuse" in said
+    guard = Guard.load(folder)
+    assert guard.searched.renditions == guard.bundle.manifest["counts"]["clusters"]
+    words = dict(sample.query("select generation_id, verdict from provenance.generations"))
+    differ = {}
+    for name, word in words.items():
+        verdict = guard.check(GENERATIONS / Path(name).name)
+        if verdict.verdict != word:
+            differ[name] = verdict.verdict, word
+        assert verdict.decision == ("allow" if verdict.verdict in ("similar", "no_match_found") else "block"), name
+    assert len(differ) <= 0.02 * len(words), differ
 
 
 def test_a_source_is_what_the_warehouse_says_of_it(sample: Landing, verdicts: dict[str, Verdict]) -> None:
@@ -243,7 +261,7 @@ def test_a_narrower_bundle_takes_nothing_from_what_is_checked_by_default(tmp_pat
         policy = replace(POLICY, at_least=choice.at_least, copy_score=choice.copy_score or 0.5, p_value=choice.p_value)
         encoder = None if choice.hashes_only else embedding
         for version, its in (2, policy), (1, POLICY):
-            bundles.write(folders.default_folder(tmp_path, version, **asdict(choice)), data, encoder, its)
+            bundles.write(folders.default_folder(tmp_path, version, choice), data, encoder, its)
     lie = tmp_path / "guard"
     (lie / "version-000003").mkdir()  # without a manifest
     assert folders.newest(tmp_path) == lie / "version-000002-p-value-0.01"

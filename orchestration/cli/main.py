@@ -13,6 +13,7 @@ import click
 from orchestration.cli.claims import claims
 from orchestration.cli.download import download
 from orchestration.cli.export import export
+from orchestration.cli.guard.bundle import bundle
 from orchestration.cli.guard.check import check
 from orchestration.cli.guard.serve import serve
 from orchestration.cli.init import init
@@ -48,5 +49,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (init, doctor, status, run, download, show, find, sql, export, review, claims, check, serve, ui):
+for command in (init, doctor, status, run, download, show, find, sql, export, review, claims, check, serve, bundle, ui):
     main.add_command(command)

@@ -7,7 +7,7 @@ A bundle holds one version: the tables of the published file, and the facts at t
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,16 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from orchestration.fingerprints.kinds import COPY
-from orchestration.guard import export_embeddings
+from orchestration.guard import export_embeddings, export_renditions
 from orchestration.guard.export_embeddings import GuardExportError, PublishedVersion
-from orchestration.guard.folders import default_folder
+from orchestration.guard.folders import BundleOptions, default_folder
 from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
 from transforms.guard import Bundle
 from transforms.guard.bundle_writer import BundleFiles, new_bundle
+from transforms.guard.signature import SigningKey
 from transforms.guard.verdict import Policy
 from transforms.hashing import digest_arrays
 from transforms.hashing.digest_arrays import Rows
@@ -36,29 +36,12 @@ _BATCH = 65_536  # rows in memory at once
 _DISTINCT = "select distinct {column}, cluster from guard_rows join guard_clusters using (cluster_id) {where}"
 
 
-@dataclass(frozen=True)
-class BundleOptions:
-    """The content and the thresholds of a bundle.
-
-    Attributes:
-        at_least: Least training rows of a picture.
-        hashes_only: Leave the embeddings out.
-        copy_score: Cosine from which the guard blocks. None: that of the settings.
-        p_value: P-value up to which it also blocks. None: no p-value blocks.
-    """
-
-    at_least: int = 1
-    hashes_only: bool = False
-    copy_score: float | None = None
-    p_value: float | None = None
-
-
 def write(
     con: duckdb.DuckDBPyConnection,
     settings: Settings,
     options: BundleOptions,
     target: Path | None = None,
-    key: Ed25519PrivateKey | None = None,
+    key: SigningKey | None = None,
 ) -> Path:
     """Write a bundle of the published version.
 
@@ -78,10 +61,14 @@ def write(
     """
     if options.hashes_only and (options.copy_score is not None or options.p_value is not None):
         raise GuardExportError("--copy-score and --p-value need embeddings; leave them out, or leave --hashes-only out")
+    if options.hashes_only and options.look_from is not None:
+        raise GuardExportError("--look-from needs embeddings; leave it out, or leave --hashes-only out")
+    if options.evidence_bytes is None and (options.pixels_decide or options.look_from is not None):
+        raise GuardExportError("--pixels-decide and --look-from need pixels to compare; add --with-evidence")
     if not options.hashes_only and COPY not in settings.encoders.by_purpose:
         raise GuardExportError("encoders.copy is none, so there are no embeddings; export with --hashes-only")
     version = _version(con, settings)
-    folder = target or default_folder(settings.home, version["number"], **asdict(options))
+    folder = target or default_folder(settings.home, version["number"], options)
     try:
         with new_bundle(folder) as files:
             con.execute("set memory_limit = ?", [settings.memory.duckdb])
@@ -109,13 +96,16 @@ def _fill(published: PublishedVersion, options: BundleOptions, files: BundleFile
     """Write all files but the manifest, and return its fields."""
     counts = _select(published, options)
     _hashes(published.con, files)
-    parts: dict[str, Any] = {"encoder": None, "sketches": None, "calibration": None}
+    parts: dict[str, Any] = {"encoder": None, "sketches": None, "calibration": None, "renditions": None}
     cut, fingerprints = published.settings.thresholds, ["sha256", "pixels", "pdq"]
     score = cut.similar if options.copy_score is None else options.copy_score
-    policy = Policy(cut.pdq, cut.pdq_quality, score, options.p_value, options.at_least)
+    decide, look = options.pixels_decide, options.look_from
+    policy = Policy(cut.pdq, cut.pdq_quality, score, options.p_value, options.at_least, decide, look)
     if not options.hashes_only:
-        parts = export_embeddings.write(published, policy, files, counts["pictures"])
+        parts |= export_embeddings.write(published, policy, files, counts["pictures"])
         fingerprints.append("embedding")
+    if options.evidence_bytes is not None:
+        parts["renditions"] = export_renditions.write(published, files, options.evidence_bytes)
     return {
         "version": published.version,
         "policy": asdict(policy),
@@ -184,6 +174,12 @@ def sentences(folder: Path) -> list[str]:
     ]
     if (least := manifest["policy"]["at_least"]) > 1:
         lines.append(f"pictures of fewer than {least} rows are left out, so copies of them are allowed")
+    if kept := manifest["renditions"]:
+        unread = f"; {kept['unread']:,} could not be read: {kept['example']}" if kept["unread"] else ""
+        lines.append(
+            f"small copies of {count(kept['renditions'], 'picture')}, {kept['bytes'] / 1e6:,.2f} MB, "
+            f"by which pixels confirm or refuse{unread}"
+        )
     if sketches := manifest["sketches"]:
         measured = f"{sketches['recall'] or 0:.4f} of {count(sketches['pairs'], 'pair')}"
         recall = measured if sketches["pairs"] else "not measured: the bundle has no picture with a known edited copy"

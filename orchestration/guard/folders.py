@@ -6,32 +6,66 @@ What belongs here: folders below `home/guard`. What does not: writing a bundle (
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from transforms.guard import Bundle
 from transforms.guard.bundle import MANIFEST
 from transforms.storage import staging
 
-_NAME = re.compile(r"version-(\d{6,})(-at-least-\d+)?(-hashes)?(-copy-score-[\de.-]+)?(-p-value-[\de.-]+)?")
+_NAME = re.compile(
+    r"version-(\d{6,})(-at-least-\d+)?(-hashes)?(-copy-score-[\de.-]+)?(-p-value-[\de.-]+)?"
+    r"(-evidence-\d+)?(-pixels-decide)?(-look-from-[\de.-]+)?"
+)
 
 
-def default_folder(
-    home: Path, version: int, *, at_least: int, hashes_only: bool, copy_score: float | None, p_value: float | None
-) -> Path:
+@dataclass(frozen=True)
+class BundleOptions:
+    """The content and the thresholds of a bundle.
+
+    Attributes:
+        at_least: Least training rows of a picture.
+        hashes_only: Leave the embeddings out.
+        copy_score: Cosine from which the guard blocks. None: that of the settings.
+        p_value: P-value up to which it also blocks. None: no p-value blocks.
+        evidence_bytes: Most bytes of small copies of pictures, by which pixels confirm or refuse. None: there are none.
+        pixels_decide: Let through what pixels refuse.
+        look_from: Cosine from which pictures are compared by pixels although it is below `copy_score`.
+    """
+
+    at_least: int = 1
+    hashes_only: bool = False
+    copy_score: float | None = None
+    p_value: float | None = None
+    evidence_bytes: int | None = None
+    pixels_decide: bool = False
+    look_from: float | None = None
+
+
+def default_folder(home: Path, version: int, options: BundleOptions) -> Path:
     """Return the default folder of a bundle, named after its version and options.
 
     Args:
         home: Folder of the warehouse.
         version: Number of the published version.
-        at_least: See `BundleOptions`, as for the others.
-        hashes_only: likewise.
-        copy_score: likewise.
-        p_value: likewise.
+        options: Of the bundle.
     """
-    name = f"version-{version:06d}" + (f"-at-least-{at_least}" if at_least > 1 else "")
-    name += "-hashes" if hashes_only else ""
-    name += "" if copy_score is None else f"-copy-score-{copy_score:g}"
-    return _bundles(home) / (name + ("" if p_value is None else f"-p-value-{p_value:g}"))
+    parts = (
+        ("at-least", options.at_least if options.at_least > 1 else None),
+        ("hashes", options.hashes_only),
+        ("copy-score", options.copy_score),
+        ("p-value", options.p_value),
+        ("evidence", options.evidence_bytes),
+        ("pixels-decide", options.pixels_decide),
+        ("look-from", options.look_from),
+    )
+    name = f"version-{version:06d}"
+    for part, value in parts:
+        if isinstance(value, bool) or value is None:
+            name += f"-{part}" if value else ""
+        else:
+            name += f"-{part}-{value}" if isinstance(value, int) else f"-{part}-{value:g}"
+    return _bundles(home) / name
 
 
 def newest(home: Path) -> Path | None:
@@ -74,4 +108,12 @@ def _by_version(home: Path) -> dict[int, list[Path]]:
 def _strictness(folder: Path) -> tuple[float, ...]:
     manifest = Bundle.read_manifest(folder)
     policy = manifest["policy"]
-    return (-policy["at_least"], "embedding" in manifest["fingerprints"], -policy["copy_score"], policy["p_value"] or 0)
+    return (
+        -policy["at_least"],
+        not policy.get("pixels_decide", False),
+        "embedding" in manifest["fingerprints"],
+        -policy["copy_score"],
+        policy["p_value"] or 0,
+        -(policy.get("look_from") or 1),
+        (manifest.get("renditions") or {}).get("renditions", 0),
+    )

@@ -324,6 +324,6 @@ class Signatures(Section):
 
     trusted_keys: tuple[str, ...] = Field(
         (),
-        description="Files of public keys, PEM, Ed25519; a bundle that none of them signed is refused. None: no "
-        "signature is asked for.",
+        description="Files of public keys (Ed25519, PEM or minisign); a bundle that none of them signed is refused. "
+        "None: no signature is asked for.",
     )

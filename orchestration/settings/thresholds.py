@@ -189,3 +189,12 @@ class Thresholds(Section):
         """When structure confirms an altered copy."""
         chosen, names = self.model_dump(), [limit.name for limit in fields(AlterationLimits)]
         return AlterationLimits(**{n: chosen[_ALTERED_PREFIX + n] for n in names if _ALTERED_PREFIX + n in chosen})
+
+
+DECIDING = {
+    "pixels": tuple(each.name for each in fields(PixelLimits) if each.name in Thresholds.model_fields),
+    "alterations": tuple(
+        each.name for each in fields(AlterationLimits) if _ALTERED_PREFIX + each.name in Thresholds.model_fields
+    ),
+}
+"""Names of the limits that are settings, by the property of `Thresholds` that has them."""

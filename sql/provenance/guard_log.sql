@@ -1,13 +1,13 @@
 -- One row per check of a generated image that the guard logged: what it decided, by what, and what became of the image.
--- Logged by `raisonne check --log` and `raisonne serve --log`. The guard answers from a bundle and aligns no pixels; where
+-- Logged by `raisonne check --log` and `raisonne serve --log`. The guard answers from a bundle, and aligns pixels of what the bundle has small copies of; where
 -- the image is among the generations too, the warehouse's own verdict stands beside its.
 -- unique: check_id
 -- not_null: check_id, checked_at, bundle, decision, verdict, reason, latency_ms
 -- assert: decision in ('allow', 'block', 'unavailable')
--- assert: verdict in ('exact', 'similar', 'no_match_found', 'not_searched')
+-- assert: verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar', 'no_match_found', 'not_searched')
 -- column check_id: name of the check, unique
 -- column decision: allow, block, or unavailable where the guard could not search
--- column verdict: exact, similar, no_match_found or not_searched
+-- column verdict: exact; copy, partial_copy or altered_copy where the bundle has what pixels need to confirm one; similar, no_match_found or not_searched
 -- column threshold: the limit that the value was held against
 -- column p_value: how often a picture that is not in the training set has a best match this strong
 -- column reason: the decision in words

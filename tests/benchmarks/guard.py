@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tests.benchmarks import guard_peers, guard_service
+from tests.benchmarks import guard_evasion, guard_lookups, guard_peers, guard_service
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, seconds
 from tests.benchmarks.guard_data import FAST, ROWS, bundle, encoder, pictures
 from transforms.guard import Guard
@@ -154,6 +154,8 @@ FIGURES: Sequence[Figure] = (
         f"p50 by hashes at {', '.join(map('{:,}'.format, _SIZES))}",
         _growth,
     ),
+    *guard_evasion.FIGURES,
+    *guard_lookups.FIGURES,
     *guard_peers.FIGURES,
     *guard_service.FIGURES,
 )

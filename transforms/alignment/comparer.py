@@ -45,7 +45,11 @@ class Comparer[Name: Hashable]:
     """Aligns pictures that are given by name. One that is sent to another process begins with an empty cache."""
 
     def __init__(
-        self, load: Callable[[Name], Pixels], limits: PixelLimits, looser: AlterationLimits | None = None
+        self,
+        load: Callable[[Name], Pixels],
+        limits: PixelLimits,
+        looser: AlterationLimits | None = None,
+        cached: int = _CACHED,
     ) -> None:
         """Prepare an empty cache.
 
@@ -53,15 +57,16 @@ class Comparer[Name: Hashable]:
             load: Returns the pixels of a name, uint8 of shape (height, width, 3). Its exceptions pass through.
             limits: When pixels agree.
             looser: When structure confirms an altered copy.
+            cached: Pictures whose features are kept.
         """
-        self.limits, self.looser, self._load = limits, looser or AlterationLimits(), load
-        self._features: Callable[[Name], Features] = lru_cache(_CACHED)(lambda name: features(load(name), limits))
+        self.limits, self.looser, self._load, self._cached = limits, looser or AlterationLimits(), load, cached
+        self._features: Callable[[Name], Features] = lru_cache(cached)(lambda name: features(load(name), limits))
 
     def __reduce__(
         self,
-    ) -> tuple[type["Comparer[Name]"], tuple[Callable[[Name], Pixels], PixelLimits, AlterationLimits]]:
+    ) -> tuple[type["Comparer[Name]"], tuple[Callable[[Name], Pixels], PixelLimits, AlterationLimits, int]]:
         """Leave out the cache."""
-        return Comparer, (self._load, self.limits, self.looser)
+        return Comparer, (self._load, self.limits, self.looser, self._cached)
 
     def __call__(self, a: Name, b: Name) -> Alignment | None:
         """Lay picture b over picture a.

@@ -5,7 +5,7 @@ What belongs here: the bundle, searching it for a picture, the verdict. What doe
 """
 
 from transforms.guard.bundle import Bundle, BundleError
-from transforms.guard.check import Guard
+from transforms.guard.check import Guard, Looks
 from transforms.guard.held_files import BundleChanged
 from transforms.guard.overrides import OverrideError
 from transforms.guard.signature import KeyUnusable
@@ -18,6 +18,7 @@ __all__ = (
     "Evidence",
     "Guard",
     "KeyUnusable",
+    "Looks",
     "OverrideError",
     "Policy",
     "Searched",

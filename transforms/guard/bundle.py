@@ -3,13 +3,17 @@
 What belongs here: the list of files, opening and verifying them. What does not: writing (`guard/bundle_writer.py`),
 reading rows of open files (`guard/held_files.py`), checking pictures (`guard/check.py`).
 
-    manifest.json               version, policy, encoder, calibration, coverage, SHA-256 of every file, and its own
-    clusters.arrow              a row a cluster of training pictures: counts, licences, URL bytes_*, pixels_*
-    SHA-256 of files and of decoded pixels, ascending: first 8 bytes, all 32, the cluster pdq_*
-    perceptual hashes, word by word, and the cluster sketch_words, vectors, vector_cluster      embeddings as signs and
-    as 8-bit numbers, and the cluster background*, null_scores    the input of p-values
-
-    manifest.sig                if the bundle was signed: see `guard/signature.py`
+    manifest.json                               version, policy, encoder, calibration, coverage, SHA-256 of every file,
+                                                and its own
+    clusters.arrow                              a row a cluster of training pictures: counts, licences, URL
+    bytes_*, pixels_*                           SHA-256 of files and of decoded pixels, ascending: first 8 bytes, all
+                                                32, the cluster
+    pdq_words, pdq_cluster                      perceptual hashes, word by word, and the cluster
+    pdq_*                                       of many hashes, an index: see `guard/hash_index/blocks.py`
+    sketch_words, vectors, vector_cluster       embeddings as signs and as 8-bit numbers, and the cluster
+    background*, null_scores                    the input of p-values
+    rendition_*                                 small copies of pictures: see `guard/pixels/renditions.py`
+    manifest.sig, manifest.json.minisig         if the bundle was signed: see `guard/signature.py`
 
 Opening verifies every file. SHA-256 takes half a second a gigabyte and core. The checksums detect damage and mistakes;
 against malice they help only together with a signature. Whatever the manifest says, opening a bundle takes no memory
@@ -27,14 +31,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from transforms.alignment.alteration_policy import AlterationLimits
+from transforms.alignment.policy import PixelLimits
 from transforms.guard import bundle_schema, cluster_table, signature
 from transforms.guard.bundle_schema import ROW_FILES
 from transforms.guard.cluster_table import CLUSTERS
+from transforms.guard.hash_index import blocks
+from transforms.guard.hash_index.blocks import HashIndex
 from transforms.guard.held_files import HeldFiles, RowFile, read_file
+from transforms.guard.pixels.renditions import Renditions
 from transforms.guard.verdict import Policy, Searched, Source
 from transforms.matches.null_distribution import Null, Tail
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, 2)  # formats; the first has no renditions
 MANIFEST = "manifest.json"
 EXACT_KINDS = ("bytes", "pixels")
 _MANIFEST_BYTES = 1 << 22
@@ -86,6 +96,7 @@ class Bundle:
         self._arrays = {n: files.array(f"{n}.npy", header) for n, header in headers.items() if n not in ROW_FILES}
         self._row_files = {n: files.rows(f"{n}.npy", header) for n, header in headers.items() if n in ROW_FILES}
         bundle_schema.require_values(manifest, self._arrays, self._row_files)
+        self.renditions = self._renditions()
         self._clusters = cluster_table.read(files.mapped(CLUSTERS))
         counts = manifest["counts"]
         cluster_table.require(self._clusters, counts["clusters"], counts["rows"], self.policy.at_least)
@@ -137,7 +148,18 @@ class Bundle:
             counts["pictures"],
             sketches["recall"] if sketches else None,
             overrides="",
+            renditions=(self.manifest.get("renditions") or {}).get("renditions", 0),
         )
+
+    def _renditions(self) -> tuple[Renditions, PixelLimits, AlterationLimits] | None:
+        """Return the renditions and the limits by which they are compared, or None if there are none."""
+        kept = self.manifest.get("renditions")
+        if not kept:
+            return None
+        pixels = bundle_schema.limits(PixelLimits, kept["pixels"])
+        files = self.array("rendition_bytes"), self.array("rendition_starts"), self.array("rendition_cluster")
+        looser = bundle_schema.limits(AlterationLimits, kept["alterations"])
+        return Renditions(*files, pixels.long_side), pixels, looser
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """Return an array of the bundle, mapped read-only."""
@@ -151,6 +173,13 @@ class Bundle:
         """Return the digests of one of EXACT_KINDS."""
         return Digests(self.array(f"{kind}_keys"), self.array(f"{kind}_cluster"), self.row_file(f"{kind}_digests"))
 
+    @property
+    def hashes(self) -> HashIndex:
+        """The perceptual hashes, and their index if there is one."""
+        names = blocks.NAMES if blocks.NAMES[0] in self._arrays else ()
+        arrays = blocks.BlockArrays(*map(self.array, names)) if names else None
+        return HashIndex(self.array("pdq_words"), arrays)
+
     def source(self, cluster: int, **evidence: Any) -> Source:  # noqa: ANN401 -- the fields of Source
         """Return a cluster as a source.
 
@@ -161,6 +190,22 @@ class Bundle:
         row = self._clusters.slice(cluster, 1).to_pylist()[0]
         derived = {"licenses": tuple(row["licenses"]), "recalled": row["duplicate_count"] == 0}
         return Source(**(row | derived), **evidence)
+
+    def shown_by(self, cluster: int) -> int:
+        """Return how many training rows show a cluster, recalled ones included.
+
+        Args:
+            cluster: Its number.
+        """
+        return sum(self._clusters[name][cluster].as_py() for name in ("duplicate_count", "recalled_count"))
+
+    def cluster_id(self, cluster: int) -> int:
+        """Return the warehouse's id of a cluster.
+
+        Args:
+            cluster: Its number.
+        """
+        return int(self._clusters["cluster_id"][cluster].as_py())
 
     def by_cluster[T](self, by_id: Mapping[int, T]) -> dict[int, T]:
         """Map values by the numbers of clusters in this bundle. `by_id` maps them by the warehouse's ids."""
@@ -186,10 +231,11 @@ def _manifest(folder: Path, trusted: Sequence[Path] = ()) -> dict[str, Any]:
         if trusted:
             _require_signature(folder, data, trusted)
         manifest = json.loads(data.decode())
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        if not isinstance(manifest, dict) or manifest.get("format") not in _READ:
             other = manifest.get("format") if isinstance(manifest, dict) else None
             raise BundleError(
-                f"{path} has format {repr(other)[:20]}, and this release reads {FORMAT}; write the bundle again"
+                f"{path} has format {repr(other)[:20]}, and this release reads {_READ[0]} to {_READ[-1]}; "
+                "write the bundle again"
             )
         if manifest.get("digest") != manifest_digest(manifest):
             raise BundleError(f"{path} was changed since it was written; write the bundle again")
@@ -211,16 +257,17 @@ def _manifest(folder: Path, trusted: Sequence[Path] = ()) -> dict[str, Any]:
 
 
 def _require_signature(folder: Path, manifest: bytes, trusted: Sequence[Path]) -> None:
-    path, keys = folder / signature.SIGNATURE, [signature.public_key(each) for each in trusted]
+    keys = [signature.public_key(each) for each in trusted]
+    names = " or ".join(sorted({str(folder / key.file) for key in keys}))
     by = f"by a key of {', '.join(map(str, trusted))}"
     try:
-        signed = read_file(path, signature.BYTES)
+        signed = signature.is_signed(manifest, lambda name, most: read_file(folder / name, most), keys)
     except OSError as error:
         raise BundleError(
-            f"{path}: {error.strerror}; the bundle must be signed {by}: `raisonne export guard --sign KEY`"
+            f"{names}: {error.strerror}; the bundle must be signed {by}: `raisonne export guard --sign KEY`"
         ) from None
-    if not signature.is_signed(manifest, signed, keys):
-        raise BundleError(f"{path} is no signature of {folder / MANIFEST} {by}; do not use this bundle")
+    if not signed:
+        raise BundleError(f"{names} is no signature of {folder / MANIFEST} {by}; do not use this bundle")
 
 
 def _verify(folder: Path, listed: Mapping[str, Mapping[str, Any]], files: HeldFiles) -> None:

@@ -8,6 +8,7 @@ A bound keeps a search within the memory and time that the export's own settings
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from transforms.guard.cluster_table import CLUSTERS
+from transforms.guard.hash_index import blocks
 from transforms.guard.held_files import ArrayHeader, RowFile
 from transforms.joins.cosine.sketches import bits
 
@@ -40,6 +42,20 @@ _EMBEDDINGS: dict[str, tuple[type[np.generic], tuple[str | int, ...]]] = {
     "background_cluster": (np.uint32, ("background",)),
     "null_scores": (np.float64, ("null pictures",)),
 }
+_RENDITIONS: dict[str, tuple[type[np.generic], tuple[str | int, ...]]] = {
+    "rendition_bytes": (np.uint8, ("rendition bytes",)),
+    "rendition_starts": (np.uint64, ("rendition starts",)),
+    "rendition_cluster": (np.uint32, ("renditions",)),
+}
+_INDEX: dict[str, tuple[type[np.generic], tuple[str | int, ...]]] = {
+    "pdq_upper_starts": (np.uint32, (blocks.BLOCKS, blocks.HALF + 1)),
+    "pdq_lower_starts": (np.uint32, (blocks.BLOCKS, blocks.HALF + 1)),
+    "pdq_lower": (np.uint16, (blocks.BLOCKS, "pdq")),
+    "pdq_upper": (np.uint16, (blocks.BLOCKS, "pdq")),
+    "pdq_rows": (np.uint8, (blocks.BLOCKS, "pdq", "row bytes")),
+}
+_RENDITION = 1 << 24  # bytes of one
+_OWN = ("long_side", "enlarged", "keypoints", "ratio", "reprojection", "stretch")  # limits that no setting changes
 _BACKGROUND = 1 << 30  # bytes of the background, which is held in memory
 _BLOCK = 1 << 14  # digests read at once; few, so that their memory is returned
 _LEAST_SCORE, _HIGHEST_SCORE = -2.0, 2.0  # differences of two cosines
@@ -50,6 +66,7 @@ _Clusters = Annotated[int, Field(ge=0, lt=NO_CLUSTER)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Score = Annotated[float, Field(ge=_LEAST_SCORE, le=_HIGHEST_SCORE, allow_inf_nan=False)]
+_Limit = Annotated[float, Field(gt=0, le=1600, allow_inf_nan=False)]
 _Text = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -71,6 +88,8 @@ class _Policy(_Whole):
     copy_score: _Share
     p_value: _Share | None
     at_least: Annotated[int, Field(ge=1, le=2**50)]
+    pixels_decide: bool = False
+    look_from: _Share | None = None
 
 
 class _Limits(_Part):
@@ -113,6 +132,13 @@ class _Calibration(_Part):
     tail: _Tail | None
 
 
+class _Renditions(_Part):
+    renditions: _Clusters
+    bytes: Annotated[int, Field(ge=0, le=2**40)]
+    pixels: dict[str, _Limit]
+    alterations: dict[str, _Limit]
+
+
 class _File(_Part):
     bytes: Annotated[int, Field(ge=0, lt=2**62)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -128,12 +154,23 @@ class _Manifest(_Part):
     encoder: _Encoder | None
     sketches: _Sketches | None
     calibration: _Calibration | None
+    renditions: _Renditions | None = None
     files: dict[str, _File]
 
 
 def arrays(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the arrays of a bundle."""
-    return (*_HASHES, *(_EMBEDDINGS if manifest["encoder"] else ()))
+    return tuple(_expected(manifest))
+
+
+def _expected(manifest: Mapping[str, Any]) -> dict[str, tuple[type[np.generic], tuple[str | int, ...]]]:
+    parts = (
+        _HASHES,
+        _INDEX if "pdq_rows.npy" in manifest["files"] else {},
+        _EMBEDDINGS if manifest["encoder"] else {},
+        _RENDITIONS if manifest.get("renditions") else {},
+    )
+    return {name: shape for part in parts for name, shape in part.items()}
 
 
 def require_manifest(manifest: Mapping[str, Any]) -> None:
@@ -167,8 +204,7 @@ def require_headers(manifest: Mapping[str, Any], headers: Mapping[str, ArrayHead
         manifest: A valid one.
         headers: What the file of each array says of it.
     """
-    counts, sizes = manifest["counts"], dict[str, int]()
-    expected = _HASHES | (_EMBEDDINGS if manifest["encoder"] else {})
+    counts, sizes, expected = manifest["counts"], dict[str, int](), _expected(manifest)
     if manifest["encoder"]:
         dimension = manifest["encoder"]["dimension"]
         sizes = {
@@ -177,6 +213,9 @@ def require_headers(manifest: Mapping[str, Any], headers: Mapping[str, ArrayHead
             "vectors": counts["pictures"],
             "null pictures": manifest["calibration"]["null_pictures"],
         }
+    if kept := manifest.get("renditions"):
+        sizes |= {"renditions": kept["renditions"], "rendition starts": kept["renditions"] + 1}
+        sizes["rendition bytes"] = kept["bytes"]
     for name, (dtype, axes) in expected.items():
         header = headers[name]
         fits = header.dtype == dtype and header.row_wise and len(header.shape) == len(axes)
@@ -189,6 +228,8 @@ def require_headers(manifest: Mapping[str, Any], headers: Mapping[str, ArrayHead
     for axis in ("bytes", "pixels", "pdq"):
         if sizes[axis] > counts["rows"]:
             raise ValueError(f"{axis}_cluster.npy has {sizes[axis]:,} rows, more than counts.rows")
+    if "row bytes" in sizes and (sizes["row bytes"] != blocks.row_bytes(sizes["pdq"]) or sizes["pdq"] < blocks.LEAST):
+        raise ValueError(f"pdq_rows.npy has {sizes['row bytes']} bytes a row, which does not fit {sizes['pdq']:,} rows")
     if sizes["pixels"] < counts["pictures"]:
         raise ValueError(f"pixels_cluster.npy has {sizes['pixels']:,} rows, fewer than counts.pictures")
     if sizes.get("background", 0) * sizes.get("dimension", 0) * 4 > _BACKGROUND:
@@ -222,14 +263,47 @@ def require_values(
             rows = np.arange(start, min(start + _BLOCK, len(keys)))
             if not np.array_equal(first_bytes(digests.take(rows)), keys[rows]):
                 raise ValueError(f"{kind}_keys.npy holds other keys than the digests of {kind}_digests.npy")
+    if "pdq_rows" in opened:
+        blocks.require(opened["pdq_words"], blocks.BlockArrays(*(opened[name] for name in blocks.NAMES)))
+    if manifest.get("renditions"):
+        _require_renditions(opened["rendition_starts"], opened["rendition_cluster"], manifest["renditions"]["bytes"])
     if manifest["encoder"]:
-        with np.errstate(all="ignore"):
-            norms = np.linalg.norm(opened["background"], axis=1)
-        if not (np.abs(norms - 1) < _ROUNDING).all():  # of what is not finite too
-            raise ValueError("background.npy holds numbers that are not finite, or a vector whose norm is not 1")
-        scores = opened["null_scores"]
-        if not ((scores >= _LEAST_SCORE) & (scores <= _HIGHEST_SCORE)).all() or (scores[1:] < scores[:-1]).any():
-            raise ValueError("null_scores.npy does not ascend within -2 and 2")
+        _require_calibration(opened["background"], opened["null_scores"])
+
+
+def _require_calibration(background: npt.NDArray[np.float32], scores: npt.NDArray[np.float64]) -> None:
+    with np.errstate(all="ignore"):
+        norms = np.linalg.norm(background, axis=1)
+    if not (np.abs(norms - 1) < _ROUNDING).all():  # of what is not finite too
+        raise ValueError("background.npy holds numbers that are not finite, or a vector whose norm is not 1")
+    if not ((scores >= _LEAST_SCORE) & (scores <= _HIGHEST_SCORE)).all() or (scores[1:] < scores[:-1]).any():
+        raise ValueError("null_scores.npy does not ascend within -2 and 2")
+
+
+def _require_renditions(starts: npt.NDArray[np.uint64], cluster: npt.NDArray[np.uint32], size: int) -> None:
+    if starts[0] != 0 or starts[-1] != size or (starts[1:] < starts[:-1]).any():
+        raise ValueError(f"rendition_starts.npy does not ascend from 0 to {size:,}")
+    if len(starts) > 1 and np.diff(starts).max() > _RENDITION:
+        raise ValueError(f"rendition_starts.npy has a picture of more than {_RENDITION:,} bytes")
+    if len(np.unique(cluster)) != len(cluster):
+        raise ValueError("rendition_cluster.npy names a cluster twice")
+
+
+def limits[Limits](kind: type[Limits], said: Mapping[str, float]) -> Limits:
+    """Return the limits of pixels in a manifest: those of the settings, beside this release's own.
+
+    Args:
+        kind: `PixelLimits` or `AlterationLimits`.
+        said: Numbers by name.
+
+    Raises:
+        ValueError: If a name is none of the limits', or a number is none of its kind.
+    """
+    known = {each.name: each.type for each in fields(kind) if each.name not in _OWN}  # type: ignore[arg-type]
+    for name, value in said.items():
+        if name not in known or (known[name] in ("int", int) and value != int(value)):
+            raise ValueError(f"renditions: {name[:200]!r} = {value:g} is none of {kind.__name__}")
+    return kind(**{name: int(value) if known[name] in ("int", int) else value for name, value in said.items()})
 
 
 def first_bytes(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:

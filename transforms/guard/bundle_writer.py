@@ -5,21 +5,24 @@ What belongs here: arrays into files, and the manifest. What does not: selecting
 """
 
 import json
+import shutil
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from transforms.encoders import Vectors
-from transforms.guard import bundle, signature
+from transforms.guard import bundle
 from transforms.guard.bundle_schema import first_bytes
 from transforms.guard.cluster_table import CLUSTER_SCHEMA, CLUSTERS
+from transforms.guard.hash_index import blocks
+from transforms.guard.signature import SigningKey
 from transforms.hashing.digest_arrays import Rows
 from transforms.hashing.hashes import file_sha256
 from transforms.joins.cosine.sketches import bits, quantise, sketch
@@ -62,6 +65,26 @@ class ArrayFile:
             self._file.write(data[done : done + len(run) * width])
             done += len(run) * width
 
+    def part(self, number: int, rows: npt.NDArray[Any]) -> None:
+        """Write one of the arrays of which the first axis counts.
+
+        Args:
+            number: Its index.
+            rows: The array.
+        """
+        data = np.ascontiguousarray(rows, self._dtype)
+        self._file.seek(self._start + number * data.nbytes)
+        self._file.write(data.tobytes())
+
+    def fill(self, source: BinaryIO) -> None:
+        """Write all of the array's bytes from an open file.
+
+        Args:
+            source: They are read from where it is.
+        """
+        self._file.seek(self._start)
+        shutil.copyfileobj(source, self._file)
+
 
 class BundleFiles:
     """The files of a bundle that is being written."""
@@ -103,12 +126,15 @@ class BundleFiles:
                 whole.put(indices, digests)
                 owner.put(indices, cluster)
 
-    def hashes(self, count: int, batches: Iterable[tuple[Rows, npt.NDArray[np.uint32]]]) -> None:
-        """Write perceptual hashes.
+    def hashes(
+        self, count: int, batches: Iterable[tuple[Rows, npt.NDArray[np.uint32]]], *, indexed: bool | None = None
+    ) -> None:
+        """Write perceptual hashes, and their index.
 
         Args:
             count: Of all hashes.
             batches: Hashes, uint8 (n, 32), and the numbers of their clusters.
+            indexed: Whether to write the index. Default: if looking up in it is quicker than a scan.
         """
         with (
             self.array("pdq_words", _WORD, 8, count) as planes,
@@ -118,6 +144,29 @@ class BundleFiles:
                 for plane, values in enumerate(words(hashes)):
                     planes.put(indices, values, plane)
                 owner.put(indices, cluster)
+
+        if blocks.pays(count) if indexed is None else indexed:
+            self._index(count)
+
+    def _index(self, count: int) -> None:
+        planes = np.load(self.folder / "pdq_words.npy", mmap_mode="r")
+        width = blocks.row_bytes(count)
+        shapes: dict[str, tuple[npt.DTypeLike, tuple[int, ...]]] = {
+            "pdq_upper_starts": (np.uint32, (blocks.HALF + 1,)),
+            "pdq_lower_starts": (np.uint32, (blocks.HALF + 1,)),
+            "pdq_lower": (np.uint16, (count,)),
+            "pdq_upper": (np.uint16, (count,)),
+            "pdq_rows": (np.uint8, (count, width)),
+        }
+        with ExitStack() as stack:
+            files = {
+                name: stack.enter_context(self.array(name, kind, blocks.BLOCKS, *shape))
+                for name, (kind, shape) in shapes.items()
+            }
+            for block in range(blocks.BLOCKS):
+                built = blocks.build(np.asarray(planes[block]))
+                for name in blocks.NAMES:
+                    files[name].part(block, getattr(built, name.removeprefix("pdq_")))
 
     def vectors(
         self,
@@ -143,6 +192,28 @@ class BundleFiles:
                 codes.put(indices, quantise(vectors))
                 owner.put(indices, cluster)
 
+    def renditions(self, batches: Iterable[tuple[int, bytes]]) -> tuple[int, int]:
+        """Write small copies of pictures. Returns how many there are, and their bytes.
+
+        Args:
+            batches: The number of a cluster, each once, and its rendition.
+        """
+        scratch = self.folder.parent / "renditions"
+        cluster, sizes = array("I"), array("Q", [0])
+        with scratch.open("w+b") as spool:
+            for number, data in batches:
+                spool.write(data)
+                cluster.append(number)
+                sizes.append(len(data))
+            starts = np.cumsum(np.array(sizes, np.uint64), dtype=np.uint64)
+            self.whole("rendition_cluster", np.array(cluster, np.uint32))
+            self.whole("rendition_starts", starts)
+            spool.seek(0)
+            with self.array("rendition_bytes", np.uint8, int(starts[-1])) as file:
+                file.fill(spool)
+        scratch.unlink()
+        return len(cluster), int(starts[-1])
+
     def whole(self, name: str, values: npt.NDArray[Any]) -> None:
         """Write an array that fits in memory.
 
@@ -152,7 +223,7 @@ class BundleFiles:
         """
         np.save(self.folder / f"{name}.npy", np.ascontiguousarray(values), allow_pickle=False)
 
-    def finish(self, manifest: Mapping[str, Any], key: Ed25519PrivateKey | None = None) -> None:
+    def finish(self, manifest: Mapping[str, Any], key: SigningKey | None = None) -> None:
         """Write the manifest, with the size and SHA-256 of every file, and sign it.
 
         Args:
@@ -166,7 +237,7 @@ class BundleFiles:
         data = (json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
         (self.folder / bundle.MANIFEST).write_bytes(data)
         if key is not None:
-            (self.folder / signature.SIGNATURE).write_bytes(key.sign(data))
+            (self.folder / key.file).write_bytes(key.sign(data))
 
 
 def _indexed[T: tuple[Any, Any]](batches: Iterable[T]) -> Iterator[tuple[npt.NDArray[np.int64], T]]:

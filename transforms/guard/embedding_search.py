@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.encoders import Encoder, Vectors
 from transforms.fingerprints.views import View
 from transforms.guard.bundle import Bundle
 from transforms.guard.held_files import RowFile
@@ -57,13 +57,19 @@ class EmbeddingMatches:
 
     Attributes:
         clusters: Clusters from the threshold on, best first, including those with an override.
+        next: Further clusters from the lower threshold on, best first.
         strongest: The strongest match. If it has an override, also the strongest without one.
         p_value: P-value of the strongest match without an override.
+        views: Views that were searched with.
+        best: The best cosine of all.
     """
 
     clusters: tuple[NearCluster, ...] = ()
     strongest: tuple[StrongestMatch, ...] = ()
+    next: tuple[NearCluster, ...] = ()
     p_value: float | None = None
+    views: int = 0
+    best: float = -1.0
 
 
 def candidates(words: Words, views: Vectors, radius: int, count: int, workers: Workers) -> npt.NDArray[np.int64]:
@@ -98,18 +104,36 @@ def best_scores(
     return score, view
 
 
+def _best_of_each(cluster: npt.NDArray[np.int64], score: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the indices of the best picture of each cluster, best first."""
+    order = np.argsort(-score, kind="stable")
+    _, first = np.unique(cluster[order], return_index=True)
+    return order[np.sort(first)]
+
+
 class EmbeddingSearch:
     """Searches the embeddings of a bundle.
 
     Args:
         bundle: One with embeddings.
         encoder: That of the bundle.
-        views: Views of the image to embed.
+        views: Views of the image to embed, those of the warehouse first.
         passed: Numbers of clusters with an override.
+        calibrated: How many are the warehouse's, of which p-values are. Default: all.
+        doubt: If set, an image whose first view has no cosine from this on is not searched by the others.
     """
 
-    def __init__(self, bundle: Bundle, encoder: Encoder, views: Sequence[View], passed: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        encoder: Encoder,
+        views: Sequence[View],
+        passed: Collection[int] = (),
+        calibrated: int | None = None,
+        doubt: float | None = None,
+    ) -> None:
         self._encoder, self._views, self._null = encoder, views, bundle.null
+        self._calibrated, self._doubt = calibrated or len(views), doubt
         cores = len(os.sched_getaffinity(0))
         self._workers = Workers(ThreadPoolExecutor(cores, "guard"), cores)
         self._words, self._codes = bundle.array("sketch_words"), bundle.row_file("vectors")
@@ -117,32 +141,67 @@ class EmbeddingSearch:
         self._background = np.array(bundle.array("background"))
         self._background_cluster = np.array(bundle.array("background_cluster"))
 
-    def search(self, picture: Pixels, threshold: float, tick: Callable[[str], None]) -> EmbeddingMatches:
+    def search(
+        self, picture: Pixels, threshold: float, lower: float | None, tick: Callable[[str], None]
+    ) -> EmbeddingMatches:
         """Return the clusters that are near to a picture.
 
         Args:
             picture: uint8 (height, width, 3).
             threshold: cosine.
+            lower: Cosine from which others of the nearest are returned too, if any.
             tick: Called with the name of each step that ended; may raise to end the search.
 
         Raises:
             NotEmbedded: If the encoder returned a vector whose norm is not 1.
         """
-        views = self._encoder.embed(self._prepared(picture))
-        if not (np.abs(np.linalg.norm(views, axis=1) - 1) < _NORM).all():
-            raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
+        first = 0 if self._doubt is None else 1
+        views = self._embedded(picture, self._views[:first]) if first else None
+        if views is not None:
+            found = self._matches(views, threshold, lower, tick)
+            if found.best < (self._doubt or 0.0) and not found.clusters:
+                return found
+        rest = self._embedded(picture, self._views[first:])
         tick("embedding")
+        return self._matches(rest if views is None else np.concatenate([views, rest]), threshold, lower, tick)
+
+    def _embedded(self, picture: Pixels, views: Sequence[View]) -> Vectors:
+        """Return the vectors of views. Raises NotEmbedded."""
+        prepared = list(self._workers.pool.map(lambda view: self._encoder.prepare(view.cut(picture)), views))
+        vectors = self._encoder.embed(prepared)
+        if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < _NORM).all():
+            raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
+        return vectors
+
+    def _matches(
+        self, views: Vectors, threshold: float, lower: float | None, tick: Callable[[str], None]
+    ) -> EmbeddingMatches:
         radius = sketches.radius(threshold, 32 * len(self._words))
         rows = candidates(self._words, views, radius, SCORED, self._workers)
         tick("comparing sketches")
         if not len(rows):
-            return EmbeddingMatches()
+            return EmbeddingMatches(views=len(views))
         score, view = best_scores(self._codes, rows, views)
         cluster = np.asarray(self._cluster[rows], np.int64)
-        order = np.argsort(-score, kind="stable")
-        _, first = np.unique(cluster[order], return_index=True)
-        best = order[np.sort(first)]  # the best picture of each cluster
+        best = _best_of_each(cluster, score)
         matches = tuple(self._near(cluster, score, view, index) for index in best[score[best] >= threshold].tolist())
+        below = best[(score[best] < threshold) & (score[best] >= (threshold if lower is None else lower))]
+        nearby = tuple(self._near(cluster, score, view, index) for index in below.tolist())
+        own, own_view = score, view
+        if len(views) > self._calibrated:
+            own, own_view = best_scores(self._codes, rows, views[: self._calibrated])
+        strongest, p_value = self._strongest(views[: self._calibrated], cluster, own, own_view)
+        return EmbeddingMatches(matches, strongest, nearby, p_value, len(views), float(score.max()))
+
+    def _strongest(
+        self,
+        views: Vectors,
+        cluster: npt.NDArray[np.int64],
+        score: npt.NDArray[np.float32],
+        view: npt.NDArray[np.int64],
+    ) -> tuple[tuple[StrongestMatch, ...], float | None]:
+        """Return the strongest match, the strongest without an override, and the p-value of that one."""
+        best = _best_of_each(cluster, score)
         normalised = score[best].astype(np.float64) - self._common(views, cluster[best])
         strongest: list[StrongestMatch] = []
         for index in np.argsort(-normalised, kind="stable").tolist():
@@ -152,11 +211,8 @@ class EmbeddingSearch:
                 p_value = None if self._null is None else float(self._null.p_values(normalised[index]))
                 strongest.append(StrongestMatch(near, p_value))
             if counts:
-                return EmbeddingMatches(matches, tuple(strongest), p_value)
-        return EmbeddingMatches(matches, tuple(strongest))
-
-    def _prepared(self, picture: Pixels) -> Sequence[Prepared]:
-        return list(self._workers.pool.map(lambda view: self._encoder.prepare(view.cut(picture)), self._views))
+                return tuple(strongest), p_value
+        return tuple(strongest), None
 
     def _near(self, cluster: np.ndarray, score: np.ndarray, view: np.ndarray, index: int) -> NearCluster:
         return NearCluster(int(cluster[index]), float(score[index]), self._views[view[index]])

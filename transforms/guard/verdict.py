@@ -2,8 +2,9 @@
 
 What belongs here: the shape of an answer, and its sentences. What does not: checking a picture (`guard/check.py`).
 
-The guard uses the words of the warehouse: `exact` has the same meaning. `similar` covers what the warehouse, which
-aligns pixels, calls `copy`, `partial_copy` or `similar`.
+The guard uses the words of the warehouse. `copy`, `partial_copy` and `altered_copy` are confirmed by pixels, for which
+a bundle needs a rendition of the training picture. Without one, `similar` covers what the warehouse calls by any of the
+four.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,10 +12,11 @@ from typing import Any
 
 ALLOW, BLOCK, UNAVAILABLE = "allow", "block", "unavailable"
 EXACT, SIMILAR, NO_MATCH_FOUND, NOT_SEARCHED = "exact", "similar", "no_match_found", "not_searched"
+COPY, PARTIAL_COPY, ALTERED_COPY = "copy", "partial_copy", "altered_copy"
 BYTES, PIXELS, PDQ, EMBEDDING, P_VALUE = "sha256", "pixels", "pdq", "embedding", "p_value"
 OVERRIDE = "override"
 DECISIONS = (ALLOW, BLOCK, UNAVAILABLE)
-VERDICTS = (EXACT, SIMILAR, NO_MATCH_FOUND, NOT_SEARCHED)
+VERDICTS = (EXACT, COPY, PARTIAL_COPY, ALTERED_COPY, SIMILAR, NO_MATCH_FOUND, NOT_SEARCHED)
 METHODS = (BYTES, PIXELS, PDQ, EMBEDDING, P_VALUE, OVERRIDE)
 
 
@@ -28,6 +30,9 @@ class Policy:
         copy_score: Least cosine of copy embeddings, the best over the views.
         p_value: If set, p-values up to it block too.
         at_least: Least training rows of a picture in the bundle.
+        pixels_decide: Whether a resemblance is let through that aligned pixels refuse.
+        look_from: If set, cosine from which the nearest pictures are compared by pixels although it is below
+            `copy_score`; a copy that pixels confirm is blocked.
     """
 
     pdq: int
@@ -35,6 +40,8 @@ class Policy:
     copy_score: float
     p_value: float | None
     at_least: int
+    pixels_decide: bool = False
+    look_from: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,68 @@ class Evidence:
     threshold: float
 
 
+@dataclass(frozen=True)
+class PixelFinding:
+    """What aligned pixels say of an image and a training picture, by the warehouse's policy.
+
+    Attributes:
+        verdict: `copy`, `partial_copy` or `altered_copy` if they confirm one, else `similar`.
+        region: The shared part on the image: x, y, width, height, in fractions. None if nothing could be aligned, like
+            what follows.
+        source_region: The same part on the training picture.
+        mirrored: Whether the training picture was laid on mirrored.
+        inliers: Matched local features inside the region.
+        agreement: Share of the region's cells that agree.
+        aligned_distance: Root mean square difference of aligned pixels.
+        altered_by: What was changed in an altered copy.
+    """
+
+    verdict: str
+    region: tuple[float, float, float, float] | None = None
+    source_region: tuple[float, float, float, float] | None = None
+    mirrored: bool | None = None
+    inliers: int | None = None
+    agreement: float | None = None
+    aligned_distance: float | None = None
+    altered_by: tuple[str, ...] = ()
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether pixels confirm a copy."""
+        return self.verdict != SIMILAR
+
+
+def confirmed(evidence: Evidence, finding: PixelFinding) -> str:
+    """Return why an image is blocked that pixels confirm as a copy.
+
+    Args:
+        evidence: The measurement that led to the training picture.
+        finding: What pixels say.
+    """
+    led = {
+        PDQ: f"the perceptual hash differs in {evidence.value:.4g} of 256 bits",
+        EMBEDDING: f"the copy embedding has a cosine of {evidence.value:.4g}",
+        P_VALUE: f"a picture not trained on has so strong a match with p = {evidence.value:.4g}",
+    }[evidence.method]
+    what = {
+        COPY: "a copy of the whole training picture",
+        PARTIAL_COPY: "a copy of a part of the training picture",
+        ALTERED_COPY: "an altered copy of the training picture",
+    }[finding.verdict]
+    by = f" ({', '.join(finding.altered_by)})" if finding.altered_by else ""
+    return f"{what}{by}, confirmed by pixels; {led}"
+
+
+def refused(evidence: Evidence, compared: int) -> str:
+    """Return the sentence of a resemblance that was let through because pixels refuse it.
+
+    Args:
+        evidence: The measurement of the nearest.
+        compared: Training pictures that the image was laid over.
+    """
+    return f"{sentence(evidence)}, but aligned pixels refuse all {compared} that it resembles"
+
+
 def sentence(evidence: Evidence) -> str:
     """Return why an image is blocked."""
     value, limit = f"{evidence.value:.4g}", f"{evidence.threshold:g}"
@@ -61,18 +130,43 @@ def sentence(evidence: Evidence) -> str:
     }[evidence.method]
 
 
-def nothing_near(policy: Policy, searched: "Searched") -> str:
+def nothing_near(policy: Policy, searched: "Searched", flat: int | None = None) -> str:
     """Return the sentence of an allowance: what was searched without a match.
 
     Args:
         policy: The thresholds.
         searched: The extent of the search.
+        flat: The quality of the image's hash, if it was too low to be compared.
     """
     of = f" that {policy.at_least} or more rows show" if policy.at_least > 1 else ""
-    rules = f"none within {policy.pdq} bits by perceptual hash"
+    rules = f"none within {policy.pdq} bits by perceptual hash" if flat is None else not_by_hash(flat, policy)
     if EMBEDDING in searched.fingerprints:
         rules += f", none with a cosine of {policy.copy_score:g} or more"
     return f"of the {searched.pictures:,} training pictures searched{of}: {rules}"
+
+
+def nothing_looked_up(turns: int, searched: "Searched") -> str:
+    """Return the sentence of a look-up without a match, which is no permission.
+
+    Args:
+        turns: Rotations and reflections that were looked up by perceptual hash.
+        searched: The extent of the bundle.
+    """
+    how = f"in {turns} of 8 turns" if turns else "by equality alone"
+    return (
+        f"of the {searched.pictures:,} training pictures none has these hashes, looked up {how}; "
+        "only a check of the picture itself can allow it"
+    )
+
+
+def not_by_hash(quality: int, policy: Policy) -> str:
+    """Return what an allowance says of a picture that was compared by its embedding, and not by hash.
+
+    Args:
+        quality: That of its hash.
+        policy: The thresholds.
+    """
+    return f"not compared by perceptual hash: too flat (quality {quality} of 100, {policy.pdq_quality} needed)"
 
 
 def too_flat(quality: int, policy: Policy) -> str:
@@ -102,7 +196,8 @@ class Source:
         exact: Whether bytes or pixels are equal.
         pdq_distance: Differing bits; None if not compared.
         copy_score: Cosine; None if not compared.
-        region: The nearest view of the image: x, y, width, height, in fractions.
+        region: The nearest view of the image, or what pixels confirm: x, y, width, height, in fractions.
+        pixels: What aligned pixels say; None if they were not compared.
     """
 
     cluster_id: int
@@ -117,6 +212,7 @@ class Source:
     pdq_distance: int | None
     copy_score: float | None
     region: tuple[float, float, float, float] | None
+    pixels: PixelFinding | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +228,7 @@ class Searched:
         pictures: Different pictures in the bundle.
         recall: Measured share of embeddings above the threshold that the search finds; None without embeddings.
         overrides: Digest of the curators' list; empty without one.
+        renditions: Pictures in the bundle that an image can be laid over.
     """
 
     bundle: str
@@ -142,6 +239,7 @@ class Searched:
     pictures: int
     recall: float | None
     overrides: str
+    renditions: int = 0
 
 
 @dataclass(frozen=True)
@@ -150,7 +248,8 @@ class Verdict:
 
     Attributes:
         decision: `allow`, `block`, or `unavailable`, which is not a permission.
-        verdict: `exact`, `similar`, `no_match_found` or `not_searched`.
+        verdict: `exact`; `copy`, `partial_copy` or `altered_copy`, which pixels confirm; `similar`, `no_match_found` or
+            `not_searched`.
         reason: a sentence.
         evidence: The measurement that decided, if one did.
         sources: Best first, at most 10 of `sources_found`.
@@ -160,6 +259,8 @@ class Verdict:
         sha256: Of the file; None without one.
         pixel_sha256: Of the pixels; None if they cannot be read.
         override: The curator's entry that decided, if one did.
+        observed: Ids of clusters that the image resembles and that are observed, so that they block nothing.
+        would: The decision that was not enforced, for a client in shadow mode.
     """
 
     decision: str
@@ -176,6 +277,8 @@ class Verdict:
     sha256: str | None = None
     pixel_sha256: str | None = None
     override: str | None = None
+    observed: tuple[int, ...] = ()
+    would: str | None = None
 
     @property
     def allowed(self) -> bool:
@@ -187,4 +290,5 @@ class Verdict:
         fields = asdict(self)
         for source in fields["sources"]:
             source["cluster_id"], source["sample_id"] = str(source["cluster_id"]), str(source["sample_id"])
+        fields["observed"] = [str(each) for each in self.observed]
         return fields

@@ -7,7 +7,7 @@ What does not: hashing, embedding, reading files.
 from transforms.pictures.bounds import Bounds, DecodeError
 from transforms.pictures.confined.answers import OutOfMemoryError
 from transforms.pictures.confined.process import OutOfPatience
-from transforms.pictures.confined.requests import decode, look, make, read_rights, renderings, start
+from transforms.pictures.confined.requests import decode, everything, look, make, read_rights, renderings, start
 from transforms.pictures.confined.works import DecoderWork, Made
 from transforms.pictures.formats import FORMATS, HEAD, PICTURE_ENDINGS, begins_as_picture
 from transforms.pictures.renderings import Look, Pixels, Renderings, may_show_more
@@ -29,6 +29,7 @@ __all__ = [
     "RightsStatement",
     "begins_as_picture",
     "decode",
+    "everything",
     "look",
     "make",
     "may_show_more",

@@ -148,9 +148,9 @@ def _attempt[T](
                     image.load()
                 if not notes and not data.endswith(_ENDS.get(str(image.format), b"")):
                     notes.append("its end mark is missing, or bytes follow it")
-                upright = _upright(image, left_out, notes)
-                pixels = pixels if upright is image else None
-                return made(UprightImage(upright, image, notes, hidden, header, pixels))
+                turned = upright(image, left_out, notes)
+                pixels = pixels if turned is image else None
+                return made(UprightImage(turned, image, notes, hidden, header, pixels))
     except DecodeError:
         raise
     except ImportError as error:
@@ -178,8 +178,14 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _upright(image: Image.Image, left_out: bytes | None, notes: list[str]) -> Image.Image:
-    """Turn an image as its EXIF says, and note what cannot be read or is no orientation."""
+def upright(image: Image.Image, left_out: bytes | None, notes: list[str]) -> Image.Image:
+    """Turn an image as its EXIF says, and note what cannot be read or is no orientation.
+
+    Args:
+        image: As Pillow opened it.
+        left_out: An EXIF block that was taken out of the file before.
+        notes: What is odd is added.
+    """
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         return image  # turned by the decoder; what EXIF says does not count
     try:

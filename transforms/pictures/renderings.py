@@ -119,7 +119,7 @@ def renderings(data: bytes, bounds: Bounds) -> Renderings:
     Raises:
         DecodeError: As `decode`, and for samples of 32 bits, which have no defined white.
     """
-    return decoded(data, bounds, lambda found: _renderings(data, found))
+    return decoded(data, bounds, lambda found: of_image(data, found))
 
 
 def may_show_more(data: bytes) -> bool:
@@ -238,7 +238,33 @@ def _look(data: bytes, found: UprightImage) -> Look:
     return Look(picture, identity, "; ".join(notes) or None, hidden, transparency is None or transparency.covered)
 
 
-def _renderings(data: bytes, found: UprightImage) -> Renderings:
+def on_ground(image: Image.Image, colour: tuple[int, int, int]) -> tuple[Pixels, ...]:
+    """Return an image with transparent pixels laid on a ground; nothing if all are opaque.
+
+    Args:
+        image: Any.
+        colour: Of the ground.
+    """
+    transparency = _transparency(image)
+    return () if transparency is None else (transparency.on("#" + bytes(colour).hex()),)
+
+
+def digest(picture: Pixels) -> bytes:
+    """Return a digest of a picture and its shape.
+
+    Args:
+        picture: uint8 of shape (height, width, 3).
+    """
+    return hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).data).digest()
+
+
+def of_image(data: bytes, found: UprightImage) -> Renderings:
+    """Return every way in which viewers may show an opened image. Raises as `renderings`.
+
+    Args:
+        data: The file.
+        found: Its image.
+    """
     image = found.image
     if image.mode in ("I", "F"):
         raise DecodeError(f"samples of 32 bits (mode {image.mode}), which have no white: convert it to 8 or 16 bits")

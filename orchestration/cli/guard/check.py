@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli.guard.options import (
+    ALSO,
     CONFIG,
+    DOUBT,
     ENCODER,
+    FRAMES,
     LOG,
     OVERRIDES,
     SECONDS,
@@ -29,7 +32,7 @@ from orchestration.cli.guard.options import (
 from orchestration.cli.published import ExitCode
 
 if TYPE_CHECKING:
-    from transforms.guard import Guard, Verdict
+    from transforms.guard import Guard, Looks, Verdict
 
 # Formats that a browser shows, and formats that the guard cannot read: these are refused, not skipped.
 _ENDINGS = {
@@ -46,6 +49,9 @@ _STDIN = "-"
 @click.option("--bundle", type=click.Path(path_type=Path), help="Guard bundle. Default: the warehouse's newest.")
 @click.option("--timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds an image may take.")
 @ENCODER
+@FRAMES
+@ALSO
+@DOUBT
 @OVERRIDES
 @TRUST
 @LOG
@@ -54,6 +60,9 @@ def check(
     images: Sequence[Path],
     bundle: Path | None,
     encoder: str | None,
+    frames: int,
+    also: tuple[str, ...],
+    doubt: float | None,
     overrides: Path | None,
     trust: Sequence[Path],
     timeout: float,
@@ -65,10 +74,17 @@ def check(
     Prints a line of JSON an image. Exit code 0: all may be shown. 10: at least one is blocked. 3: at least one could
     not be checked; treat it as a block.
     """
+    from transforms.guard import Looks
     from transforms.guard.verdict import ALLOW, BLOCK
 
     folder = bundle_path(bundle, config)
-    guard = _guard(folder, encoder or own_encoder(bundle, config), overrides, trusted_keys(trust, config))
+    guard = _guard(
+        folder,
+        encoder or own_encoder(bundle, config),
+        overrides,
+        trusted_keys(trust, config),
+        Looks(frames, also, doubt),
+    )
     decisions = set()
     with verdict_log(log=log, config=config) as record:
         for name, verdict in _verdicts(guard, images, timeout):
@@ -132,11 +148,13 @@ def paths_below(folder: Path) -> Iterator[Path]:
     yield from map(Path, closed)
 
 
-def _guard(bundle: Path, encoder: str | None, overrides: Path | None, trusted: Sequence[Path]) -> "Guard":
+def _guard(
+    bundle: Path, encoder: str | None, overrides: Path | None, trusted: Sequence[Path], looks: "Looks"
+) -> "Guard":
     from transforms.encoders import EncoderMismatch, EncoderUnavailable
     from transforms.guard import BundleError, Guard, KeyUnusable, OverrideError
 
     try:
-        return Guard.load(bundle, encoder, overrides, trusted)
+        return Guard.load(bundle, encoder, overrides, trusted, looks)
     except (BundleError, KeyUnusable, OverrideError, EncoderMismatch, EncoderUnavailable, OSError) as error:
         raise GuardUnavailable(str(error)) from None

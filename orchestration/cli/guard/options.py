@@ -21,6 +21,26 @@ CONFIG = click.option(
     type=click.Path(dir_okay=False),
     help="Settings file. With --bundle, it is read for --log and guard.trusted_keys.",
 )
+FRAMES = click.option(
+    "--frames",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Frames or pages of a file that are checked. A file of more is not allowed.",
+)
+ALSO = click.option(
+    "--also",
+    multiple=True,
+    type=click.Choice(["negative", "rotated", "tiles"]),
+    default=("negative",),
+    show_default=True,
+    help="Further views to search by: of a negative (1), turned by 25 and 45 degrees (4), smaller tiles (16).",
+)
+DOUBT = click.option(
+    "--doubt",
+    type=click.FloatRange(0, 1),
+    help="Search by one view first, and by the others only if it has a cosine from this on. Quicker; misses parts.",
+)
 OVERRIDES = click.option(
     "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="Curators' decisions: a file of JSON lines."
 )
@@ -31,7 +51,8 @@ TRUST = click.option(
     "--trust",
     multiple=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Public key, PEM: refuse a bundle that it did not sign. May be repeated. Default: guard.trusted_keys.",
+    help="Public key, PEM or minisign: refuse a bundle that it did not sign. May be repeated. Default: "
+    "guard.trusted_keys.",
 )
 LOG = click.option("--log", is_flag=True, help="Log checks in the configured warehouse: provenance.guard_log.")
 

@@ -4,14 +4,21 @@ What belongs here: arguments, the token, the socket. What does not: the service 
 checking without it (`cli/guard/check.py`).
 """
 
+import logging
 import os
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestration.cli.guard.options import (
+    ALSO,
     CONFIG,
+    DOUBT,
     ENCODER,
+    FRAMES,
     LOG,
     OVERRIDES,
     SECONDS,
@@ -24,10 +31,18 @@ from orchestration.cli.guard.options import (
 )
 from orchestration.cli.published import ALLOW_HOST
 
+if TYPE_CHECKING:
+    from orchestration.guard.service.clients import Client
+    from transforms.guard import Guard
+
 _HELD = 500_000_000  # bytes of all images in memory
 
 
-@click.command(short_help="Decide it over HTTP.", epilog="Example: raisonne serve --port 8080")
+@click.command(
+    short_help="Decide it over HTTP.",
+    epilog="Example: raisonne serve --port 8080",
+    context_settings={"auto_envvar_prefix": "RAISONNE_GUARD"},
+)
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -65,8 +80,26 @@ _HELD = 500_000_000  # bytes of all images in memory
     is_flag=True,
     help="Need no token at an address that other machines can reach: something in front of it checks who asks.",
 )
+@click.option(
+    "--clients",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Who may ask, each with a token and a policy: a file in TOML. In place of --token-file.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder in which checks, answers to them and quarantine are kept. Default: nothing is kept.",
+)
+@click.option("--retain", type=SECONDS, default=30.0, show_default=True, help="Days for which a check is kept.")
+@click.option(
+    "--quarantine", type=click.IntRange(1), help="Flag a picture by resemblance to which more are blocked an hour."
+)
+@click.option("--observe", is_flag=True, help="Do not block by resemblance to what is flagged.")
 @ALLOW_HOST
 @ENCODER
+@FRAMES
+@ALSO
+@DOUBT
 @OVERRIDES
 @TRUST
 @LOG
@@ -83,8 +116,16 @@ def serve(
     reload_every: float,
     token_file: Path | None,
     no_token: bool,
+    clients: Path | None,
+    state: Path | None,
+    retain: float,
+    quarantine: int | None,
+    observe: bool,
     allow_host: tuple[str, ...],
     encoder: str | None,
+    frames: int,
+    also: tuple[str, ...],
+    doubt: float | None,
     overrides: Path | None,
     trust: tuple[Path, ...],
     log: bool,
@@ -92,15 +133,20 @@ def serve(
 ) -> None:
     """Check images over HTTP: POST them to /v1/check. /openapi.json describes the rest.
 
-    A replaced bundle is loaded without a break. SIGTERM answers the accepted requests, then ends the service.
+    A replaced bundle is loaded without a break. SIGTERM answers the accepted requests, then ends the service. Each
+    option can be set by environment, as RAISONNE_GUARD_PORT for --port.
     """
     from orchestration.runtime import web_access
 
     token = _token(token_file)
-    if token and no_token:
+    if token and clients:
+        raise click.UsageError("there is a token, and --clients names others; leave one of the two out")
+    if observe and quarantine is None:
+        raise click.UsageError("--observe needs --quarantine, which says from how many blocks on")
+    if (token or clients) and no_token:
         raise click.UsageError("there is a token, so --no-token cannot be meant")
     loopback = _is_loopback(host)
-    if token is None and not loopback and not no_token:
+    if token is None and clients is None and not loopback and not no_token:
         raise click.UsageError(
             f"other machines can reach {host}; pass --token-file or set RAISONNE_GUARD_TOKEN, "
             "or --no-token if something in front of it checks who asks"
@@ -111,20 +157,26 @@ def serve(
         raise click.UsageError(str(error)) from None
     try:
         from orchestration.guard.service import admission, app, current_bundle, telemetry
+        from orchestration.guard.service.quarantine import FILE, Quarantine
+        from orchestration.guard.service.records import CheckRecords
     except ImportError as error:
         from transforms.packages import installing
 
         raise GuardUnavailable(f"{error.name} is not installed; run `{installing('serve')}`") from None
 
-    from transforms.guard import Guard
+    from transforms.guard import Guard, Looks
 
+    looks = Looks(frames, also, doubt)
     trusted = trusted_keys(trust, config)
     app.log_to_stderr()
     metrics = telemetry.Metrics()
+    asking = _clients(clients)
     try:
         current = current_bundle.CurrentGuard(
             lambda: bundle_path(bundle, config),
-            lambda folder: Guard.load(folder, encoder or own_encoder(bundle, config), overrides, trusted),
+            lambda folder: _for_all(
+                Guard.load(folder, encoder or own_encoder(bundle, config), overrides, trusted, looks), asking
+            ),
             overrides,
             metrics.reloaded,
         )
@@ -133,12 +185,41 @@ def serve(
         raise
     except current_bundle.LOAD_ERRORS as error:
         raise GuardUnavailable(str(error)) from None
+    try:
+        records = None if state is None else CheckRecords(state, retain)
+    except (OSError, sqlite3.Error) as error:
+        raise GuardUnavailable(f"{state}: {error}; name a folder that can be written to") from None
     size = min(body_bytes or current.guard.rules.member_bytes, current.guard.rules.member_bytes)
     count = workers or len(os.sched_getaffinity(0))
     capacity = admission.Capacity(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
+    flags = Quarantine(quarantine, observe, state and state / FILE)
     with verdict_log(log=log, config=config) as record:
-        service = app.GuardService(current, capacity, metrics, app.ServiceOptions(reload_every, token, record, hosts))
+        options = app.ServiceOptions(reload_every, token, record, hosts, asking, records, flags)
+        service = app.GuardService(current, capacity, metrics, options)
         app.serve(service, listening, timeout + body_timeout + 5)
+
+
+def _clients(file: Path | None) -> "tuple[Client, ...]":
+    from orchestration.guard.service.clients import ClientsUnusable, read
+
+    try:
+        return () if file is None else read(file)
+    except ClientsUnusable as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _for_all(guard: "Guard", clients: "Sequence[Client]") -> "Guard":
+    """Return a guard that can decide by the policy of each client. Raises BundleError if it cannot."""
+    from transforms.guard import BundleError
+
+    for client in clients:
+        try:
+            guard.varied(client.changes)
+        except ValueError as error:
+            raise BundleError(f"{guard.bundle.folder} cannot serve the client {client.name}: {error}") from None
+    for sentence in guard.lets_through():
+        logging.getLogger("raisonne.guard").info("let through", extra={"entry": sentence})
+    return guard
 
 
 def _is_loopback(host: str) -> bool:

@@ -35,7 +35,7 @@ MEANINGS = {
         "bundle": "version of the warehouse that the bundle is of, and the bundle's digest",
         "overrides": "digest of the curators' list in force; empty without one",
         "decision": "allow, block, or unavailable where the guard could not search",
-        "verdict": "exact, similar, no_match_found or not_searched",
+        "verdict": "exact, copy, partial_copy, altered_copy, similar, no_match_found or not_searched",
         "reason": "the decision in words",
         "method": "what decided; null where nothing spoke for a block",
         "value": "what was measured, in the unit of the threshold",

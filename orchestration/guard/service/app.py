@@ -11,11 +11,12 @@ import asyncio
 import logging
 import signal
 import socket
+import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 import uvicorn
@@ -23,16 +24,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from orchestration.guard.service.admission import Admission, Capacity, QueueFull, TooLarge, TooLate, TooSlow
+from orchestration.guard.service import bodies, evidence_page
+from orchestration.guard.service.admission import Admission, Capacity, QueueFull, Slot, TooLarge, TooLate, TooSlow
+from orchestration.guard.service.bodies import SentPicture, UnreadableBody
+from orchestration.guard.service.clients import Client, asking
 from orchestration.guard.service.current_bundle import CurrentGuard
+from orchestration.guard.service.desk import Desk
 from orchestration.guard.service.openapi import openapi
+from orchestration.guard.service.quarantine import Quarantine
+from orchestration.guard.service.records import CONFIRM, DECONFIRM, CheckRecords, NoRecord
 from orchestration.guard.service.telemetry import JsonLines, Metrics
 from orchestration.runtime import web_connections
-from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, bears, called_by_name
+from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, called_by_name
 from transforms.guard import BundleChanged, Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
@@ -52,19 +59,41 @@ class ServiceOptions:
 
     Attributes:
         every_s: Seconds between looks for a new bundle.
-        token: Bearer token that requests need; None if they need none.
+        token: Bearer token that requests need; None if they need none, or if `clients` have their own.
         record: Takes every verdict, and returns at once.
         hosts: The names that requests may call the service by, without a port; `*` for any.
+        clients: Who asks, and by which policy. Default: one client, with the token.
+        records: Keeps what was decided, and what people answer; None: nothing is kept.
+        quarantine: Flags what blocks too much. Default: nothing is.
     """
 
     every_s: float
     token: str | None
     record: Callable[[Verdict], object]
     hosts: tuple[str, ...] = LOOPBACK
+    clients: tuple[Client, ...] = ()
+    records: CheckRecords | None = None
+    quarantine: Quarantine = field(default_factory=lambda: Quarantine(None, False, None))
+
+    @property
+    def asking(self) -> tuple[Client, ...]:
+        """Everybody who may ask."""
+        return self.clients or (Client(token=self.token),)
 
 
 class FastConnection(web_connections.TimedHeads, HttpToolsProtocol):
     """A connection that reads requests with httptools."""
+
+
+@contextmanager
+def _of_records() -> Iterator[None]:
+    try:
+        yield
+    except NoRecord as error:
+        raise Refusal(404, str(error)) from None
+    except (OSError, sqlite3.Error) as error:
+        _LOG.error("records unusable", extra={"reason": str(error)})
+        raise Refusal(503, "the records of checks cannot be used", 1) from None
 
 
 class GuardService:
@@ -73,16 +102,26 @@ class GuardService:
     def __init__(self, current: CurrentGuard, capacity: Capacity, metrics: Metrics, options: ServiceOptions) -> None:
         self._current, self._metrics, self._options = current, metrics, options
         self._admission = Admission(capacity)
+        self._desk = Desk(current, metrics, options)
         self._ending = False
-        self._openapi = openapi(version("raisonne"), capacity.body_bytes, token=options.token is not None)
+        token = any(client.token is not None for client in options.asking)
+        self._openapi = openapi(version("raisonne"), capacity.body_bytes, token=token)
+        routes = [
+            ("/v1/check", self._check, "POST"),
+            ("/v1/checks", self._checks, "POST"),
+            ("/v1/lookup", self._lookup, "POST"),
+            ("/v1/why/{name}", self._why, "GET"),
+            ("/v1/checks/{name}/confirm", self._confirm, "POST"),
+            ("/v1/checks/{name}/deconfirm", self._deconfirm, "POST"),
+            ("/v1/quarantine", self._quarantined, "GET"),
+            ("/v1/quarantine/{cluster}", self._release, "DELETE"),
+            ("/healthz", self._health, "GET"),
+            ("/readyz", self._ready, "GET"),
+            ("/metrics", self._measured, "GET"),
+            ("/openapi.json", self._described, "GET"),
+        ]
         self.app = Starlette(
-            routes=[
-                Route("/v1/check", self._check, methods=["POST"]),
-                Route("/healthz", self._health, methods=["GET"]),
-                Route("/readyz", self._ready, methods=["GET"]),
-                Route("/metrics", self._measured, methods=["GET"]),
-                Route("/openapi.json", self._described, methods=["GET"]),
-            ],
+            routes=[Route(path, endpoint, methods=[method]) for path, endpoint, method in routes],
             middleware=[Middleware(called_by_name, options.hosts), Middleware(OwnOrigin, self._refuse_page)],
             exception_handlers={Refusal: self._refuse, Exception: self._fail},
             lifespan=self._life,
@@ -108,6 +147,8 @@ class GuardService:
             self._ending = True
             self._watching.cancel()
             self._admission.close()
+            if self._options.records is not None:
+                self._options.records.close()
             _LOG.info("stopped")
 
     def _watch(self) -> None:
@@ -122,18 +163,53 @@ class GuardService:
             self._watch()
 
     async def _check(self, request: Request) -> Response:
-        self._authorize(request)
-        kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-        if not (kind.startswith("image/") or kind == "application/octet-stream"):
-            raise Refusal(415, "send the bytes of an image, as image/* or application/octet-stream")
+        client, kind = self._authorize(request), request.headers.get("content-type")
         arrived, name = time.perf_counter(), uuid.uuid4().hex
+        async with self._admitted(request) as (slot, body):
+            image = bodies.picture(body, kind)
+            verdict = await self._admission.run(slot, lambda limit: self._desk.check(client, image, name, limit))
+        self._desk.told(client, verdict, name, len(image), time.perf_counter() - arrived)
+        status = 200 if verdict.decision != "unavailable" else 503 if verdict.temporary else 422
+        headers = {"X-Check-Id": name, "X-Guard-Bundle": verdict.searched.bundle}
+        return JSONResponse(verdict.as_dict(), status, headers | ({"Retry-After": "1"} if status == 503 else {}))
+
+    async def _checks(self, request: Request) -> Response:
+        """Check the files of a form one after the other, in the place and the time of one request."""
+        client, kind = self._authorize(request), request.headers.get("content-type")
+        arrived = time.perf_counter()
+
+        def each(sent: list[SentPicture], limit: float) -> list[tuple[str, str, int, Verdict]]:
+            until, done = time.monotonic() + limit, []
+            for picture in sent:
+                name, left = uuid.uuid4().hex, max(0.0, until - time.monotonic())
+                verdict = self._desk.check(client, picture.data, name, left)
+                done.append((picture.name, name, len(picture.data), verdict))
+            return done
+
+        async with self._admitted(request) as (slot, body):
+            done = await self._admission.run(slot, lambda limit: each(bodies.pictures(body, kind), limit))
+        for _, name, size, verdict in done:
+            self._desk.told(client, verdict, name, size, time.perf_counter() - arrived)
+        return JSONResponse(
+            {"checks": [{"name": own, "check_id": name} | verdict.as_dict() for own, name, _, verdict in done]}
+        )
+
+    async def _lookup(self, request: Request) -> Response:
+        client = self._authorize(request)
+        async with self._admitted(request) as (slot, body):
+            answers = await self._admission.run(
+                slot, lambda limit: self._desk.look_up(client, bodies.lookups(body), limit)
+            )
+        return JSONResponse({"bundle": answers[0]["searched"]["bundle"], "lookups": answers})
+
+    @asynccontextmanager
+    async def _admitted(self, request: Request) -> AsyncIterator[tuple[Slot, bytes]]:
+        """Hold a place for a request, and yield it with the body."""
         try:
             with self._admission.slot() as slot:
                 if int(request.headers.get("content-length") or 0) > self._admission.capacity.body_bytes:
                     raise TooLarge(f"an image may have {self._admission.capacity.body_bytes:,} bytes")
-                body = await self._admission.read(slot, request.stream())
-                guard = self._current.guard  # read once: one answer comes from one bundle
-                verdict = await self._admission.run(slot, lambda limit: guard.check(body, limit))
+                yield slot, await self._admission.read(slot, request.stream())
         except QueueFull as error:
             raise Refusal(429, str(error), error.retry_s) from None
         except TooLarge as error:
@@ -142,37 +218,54 @@ class GuardService:
             raise Refusal(408, str(error)) from None
         except TooLate as error:
             raise Refusal(503, str(error), 1) from None
+        except UnreadableBody as error:
+            raise Refusal(error.status, str(error)) from None
         except ClientDisconnect:
             raise Refusal(400, "the connection ended before the body did") from None
-        return self._answer(verdict, name, len(body), time.perf_counter() - arrived)
 
-    def _answer(self, verdict: Verdict, name: str, size: int, seconds: float) -> Response:
-        by = verdict.evidence.method if verdict.evidence else "none"
-        self._metrics.checks.labels(verdict.decision, by).inc()
-        self._metrics.seconds.observe(seconds)
-        self._options.record(verdict)
-        status = 200 if verdict.decision != "unavailable" else 503 if verdict.temporary else 422
-        _LOG.info(
-            "check",
-            extra={
-                "check_id": name,
-                "status": status,
-                "decision": verdict.decision,
-                "by": by,
-                "clusters": [str(source.cluster_id) for source in verdict.sources],
-                "bytes": size,
-                "check_ms": verdict.latency_ms,
-                "request_ms": round(seconds * 1000, 3),
-                "bundle": verdict.searched.bundle,
-            },
-        )
-        headers = {"X-Check-Id": name, "X-Guard-Bundle": verdict.searched.bundle}
-        return JSONResponse(verdict.as_dict(), status, headers | ({"Retry-After": "1"} if status == 503 else {}))
+    async def _why(self, request: Request) -> Response:
+        client = self._authorize(request)
+        with _of_records():
+            record = await asyncio.to_thread(self._desk.why, client, request.path_params["name"])
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(evidence_page.page(record, self._current.guard.bundle), headers=evidence_page.HEADERS)
+        return JSONResponse(record)
 
-    def _authorize(self, request: Request) -> None:
-        token = self._options.token
-        if token is not None and not bears(request, token):
+    async def _confirm(self, request: Request) -> Response:
+        return await self._answered(request, CONFIRM)
+
+    async def _deconfirm(self, request: Request) -> Response:
+        return await self._answered(request, DECONFIRM)
+
+    async def _answered(self, request: Request, rule: str) -> Response:
+        client = self._authorize(request)
+        async with self._admitted(request) as (_, body):
+            by, why = bodies.answer_of(body)
+        with _of_records():
+            name = request.path_params["name"]
+            return JSONResponse(await asyncio.to_thread(self._desk.answered, client, name, rule, by, why))
+
+    async def _quarantined(self, request: Request) -> Response:
+        self._authorize(request)
+        quarantine = self._options.quarantine
+        flagged, observed = (sorted(map(str, each)) for each in (quarantine.flagged, quarantine.observed))
+        return JSONResponse({"flagged": flagged, "observed": observed})
+
+    async def _release(self, request: Request) -> Response:
+        client, cluster = self._authorize(request), request.path_params["cluster"]
+        number = int(cluster) if cluster.isdecimal() and len(cluster) <= 20 else -1
+        with _of_records():
+            released = await asyncio.to_thread(self._options.quarantine.release, number)
+        if not released:
+            raise Refusal(404, "no such cluster is in quarantine")
+        _LOG.info("quarantine ended", extra={"cluster": cluster, "client": client.name})
+        return JSONResponse({"released": cluster})
+
+    def _authorize(self, request: Request) -> Client:
+        client = asking(self._options.asking, request.headers.get("authorization", ""))
+        if client is None:
             raise Refusal(401, "the bearer token is missing or wrong")
+        return client
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"alive": True})
@@ -188,6 +281,7 @@ class GuardService:
     async def _measured(self, request: Request) -> Response:
         self._authorize(request)
         bundle = self._current.guard.bundle
+        self._metrics.quarantined.set(len(self._options.quarantine.flagged))
         self._metrics.inside.set(self._admission.inside)
         self._metrics.bundle.clear()
         self._metrics.bundle.labels(bundle.name, bundle.encoder or "").set(bundle.searched.rows)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from orchestration.guard.service.bodies import LOOKUPS, PICTURES
 from transforms.guard import Verdict
 from transforms.guard import verdict as words
 
@@ -16,6 +17,31 @@ _REFUSAL = {
     "required": ["decision", "reason"],
     "properties": {"decision": {"const": "unavailable"}, "reason": {"type": "string"}},
 }
+_FILE = {"type": "string", "format": "binary"}
+_FORM = {"type": "object", "properties": {"images": {"type": "array", "items": _FILE, "maxItems": PICTURES}}}
+_HASH = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
+_LOOKUP = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "id": {"type": ["string", "integer"]},
+        "sha256": _HASH,
+        "pixel_sha256": _HASH,
+        "pdq": {"oneOf": [_HASH, {"type": "array", "items": _HASH, "minItems": 1, "maxItems": 8}]},
+        "pdq_quality": {"type": "integer", "minimum": 0, "maximum": 100},
+    },
+}
+_LOOKUPS = {
+    "type": "object",
+    "required": ["hashes"],
+    "properties": {"hashes": {"type": "array", "items": _LOOKUP, "minItems": 1, "maxItems": LOOKUPS}},
+}
+_ANSWER = {
+    "type": "object",
+    "required": ["by", "why"],
+    "properties": {"by": {"type": "string", "minLength": 1}, "why": {"type": "string", "minLength": 1}},
+}
+_OPEN = ("/healthz", "/readyz")
 _UNAUTHORIZED = {"401": {"description": "The bearer token is missing or wrong."}}
 
 
@@ -28,14 +54,46 @@ def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
         token: Whether requests need a bearer token.
     """
     image = {"schema": {"type": "string", "format": "binary"}}
-    check = {
+    check: dict[str, Any] = {
         "operationId": "check",
         "summary": "May this image be shown?",
         "requestBody": {"required": True, "content": {"application/octet-stream": image, "image/*": image}},
         "responses": _answers(body_bytes),
     }
-    paths = {
+    picture = {"multipart/form-data": {"schema": {"type": "object", "properties": {"image": image["schema"]}}}}
+    check["requestBody"]["content"] |= picture
+    name = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
+    cluster = [{"name": "cluster", "in": "path", "required": True, "schema": {"type": "string"}}]
+    answered = {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _part("Answer")}}},
+        "parameters": name,
+        "responses": _kept("What was kept of the answer."),
+    }
+    paths: dict[str, dict[str, Any]] = {
         "/v1/check": {"post": check},
+        "/v1/checks": {
+            "post": _posted("checks", "May these images be shown?", "multipart/form-data", _FORM, body_bytes)
+        },
+        "/v1/lookup": {"post": _posted("lookup", "Look hashes up.", "application/json", _LOOKUPS, body_bytes)},
+        "/v1/why/{name}": {
+            "get": {
+                "operationId": "why",
+                "summary": "Why was a check decided so?",
+                "parameters": name,
+                "responses": _kept("The record of the check, as JSON or a page."),
+            }
+        },
+        "/v1/checks/{name}/confirm": {"post": {"operationId": "confirm", "summary": "It was right."} | answered},
+        "/v1/checks/{name}/deconfirm": {"post": {"operationId": "deconfirm", "summary": "It was wrong."} | answered},
+        "/v1/quarantine": {"get": {"operationId": "quarantine", **_get("What is flagged?", {"200": "Ids."})["get"]}},
+        "/v1/quarantine/{cluster}": {
+            "delete": {
+                "operationId": "release",
+                "summary": "Let it block again.",
+                "parameters": cluster,
+                "responses": _kept("It was flagged, and no longer is."),
+            }
+        },
         "/healthz": _get("Does the process answer?", {"200": "It does."}),
         "/readyz": _get(
             "Can it check?", {"200": "It can.", "503": "It is ending, or a file of its bundle was changed."}
@@ -50,10 +108,31 @@ def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
     }
     if token:
         document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        for operation in (paths["/v1/check"]["post"], paths["/metrics"]["get"]):
-            operation["security"] = [{"bearer": []}]
-            operation["responses"] |= _UNAUTHORIZED
+        for path, methods in paths.items():
+            for operation in methods.values() if path not in _OPEN else ():
+                operation["security"] = [{"bearer": []}]
+                operation["responses"] = operation["responses"] | _UNAUTHORIZED
     return document
+
+
+def _posted(name: str, summary: str, kind: str, shape: dict[str, Any], body_bytes: int) -> dict[str, Any]:
+    answers = _answers(body_bytes)
+    answers["200"] = {"description": "An answer to each, in order.", "content": {"application/json": {}}}
+    answers["422"] = _json("The body holds none of what it must hold.", _part("Refusal"))
+    body = {"required": True, "content": {kind: {"schema": shape}}}
+    return {"operationId": name, "summary": summary, "requestBody": body, "responses": answers}
+
+
+def _kept(what: str) -> dict[str, Any]:
+    codes = {"404": "Nothing of that name is kept.", "422": "The body lacks `by` or `why`."}
+    codes |= {
+        "408": "The body did not arrive in time.",
+        "413": "The body is too long.",
+        "429": "Too much is under way.",
+    }
+    codes |= {"403": "Its Origin is not this server.", "503": "What is kept cannot be used."}
+    refused = {code: _json(text, _part("Refusal")) for code, text in codes.items()}
+    return {"200": {"description": what, "content": {"application/json": {}}}, **refused}
 
 
 def _get(summary: str, answers: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -97,4 +176,5 @@ def _schemas() -> dict[str, Any]:
     for name, terms in (("decision", words.DECISIONS), ("verdict", words.VERDICTS)):
         verdict["properties"][name] = {"type": "string", "enum": list(terms)}
     parts["Evidence"]["properties"]["method"] = {"type": "string", "enum": list(words.METHODS)}
-    return parts | {"Verdict": verdict, "Refusal": _REFUSAL}
+    verdict["properties"]["observed"] = {"type": "array", "items": {"type": "string", "pattern": "^[0-9]+$"}}
+    return parts | {"Verdict": verdict, "Refusal": _REFUSAL, "Answer": _ANSWER}

@@ -114,7 +114,8 @@ def _opt_outs(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _page(guard: Guard, source: Path, rows: Sequence[dict[str, Any]], counts: dict[str, int]) -> ClaimPage:
     searched, policy = guard.searched, guard.policy
-    warnings = ["A bundle compares hashes and embeddings, not pixels: “not confirmed” may be a copy, whole or in part."]
+    pixels = ", not pixels" if guard.bundle.renditions is None else ", and few pixels"
+    warnings = [f"A bundle compares hashes and embeddings{pixels}: “not confirmed” may be a copy, whole or in part."]
     if policy.at_least > 1:
         warnings.append(f"It holds pictures of {policy.at_least} training rows or more; the others were not searched.")
     methods = [f"By {name}" for name in searched.fingerprints]

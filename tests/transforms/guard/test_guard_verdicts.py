@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from transforms import encoders
 from transforms.encoders import EncoderMismatch, EncoderUnavailable, Prepared, Vectors
-from transforms.guard import Bundle, BundleError, Guard, OverrideError, Verdict
+from transforms.guard import Bundle, BundleError, Guard, Looks, OverrideError, Verdict
 from transforms.guard.bundle import manifest_digest
 from transforms.guard.bundle_writer import new_bundle
 from transforms.hashing.hashes import pdq
@@ -138,21 +138,26 @@ def test_nothing_hides_a_copy_from_the_guard(folder: Path, guard: Guard, files: 
     copy, new = Image.open(io.BytesIO(files[3])).convert("RGB"), picture(NEW)
     grey, white = copy.convert("L"), Image.new("RGB", copy.size, "white")
     several = {kind: saved(new, kind, copy) for kind in ("GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF")}
-    assert "several frames" in guard.check(several["GIF"]).reason
+    one = Guard.load(folder, Blurred(), looks=Looks(frames=1))
+    assert "several frames" in one.check(several["GIF"]).reason
     assert method(guard.check(saved(copy.resize((90, 70)), "GIF", new))) == "pdq"
     deep = {
         "integers": encoded(Image.fromarray(np.asarray(grey).astype(np.int32) << 23), "TIFF"),
         "floats": encoded(Image.fromarray(np.asarray(grey).astype(np.float32) / 255), "TIFF"),
     }
     for name, shown in (several | deep).items():
-        assert guard.check(shown).decision == "unavailable", name
+        assert one.check(shown).decision == "unavailable", name
+    for name, shown in several.items():
+        assert guard.check(shown).decision == "block", name
+    harmless = [new, *(picture(NEW + number) for number in (1, 2))]
+    assert guard.varied({"copy_score": 0.95}).check(saved(*harmless[:1], "WEBP", *harmless[1:])).allowed
     for alpha in (with_alpha(copy, 0), with_alpha(copy, 3), with_alpha(white, grey)):
         assert guard.check(encoded(alpha, "PNG")).decision == "block"
     assert guard.check(encoded(with_alpha(new, 200), "PNG")).allowed
-    seen = guard.check(several["WEBP"])
+    seen = one.check(several["WEBP"])
     for kind, decision in (("pixel_sha256", "unavailable"), ("sha256", "allow")):  # an entry for the file was looked at
         listed = entries(tmp_path / kind, {"rule": "allow", kind: str(getattr(seen, kind))})
-        assert Guard.load(folder, Blurred(), listed).check(several["WEBP"]).decision == decision
+        assert Guard.load(folder, Blurred(), listed, looks=Looks(frames=1)).check(several["WEBP"]).decision == decision
 
 
 def test_an_embedding_that_is_none_is_no_permission(folder: Path, files: list[bytes]) -> None:
@@ -296,7 +301,7 @@ def test_a_manifest_of_another_format_or_of_other_paths_is_refused(files: list[b
     path = folder / "manifest.json"
     said = json.loads(path.read_text())
     for change, reason in (
-        ({"format": 2}, "format 2"),
+        ({"format": 3}, "format 3"),
         ({"files": said["files"] | {"../secret": {"bytes": 1, "sha256": "0" * 64}}}, "not a file of a bundle"),
         ({"files": {}}, r"bytes_cluster\.npy' is missing"),
         ({"policy": {}}, r"policy\.pdq"),
@@ -371,7 +376,7 @@ def test_a_curators_entries_decide_and_are_named(folder: Path, files: list[bytes
         ("{", "line 2: "),
         ("[]", "an object whose values are text"),
         ('{"rule": "allow", "cluster_id": 7, "by": "a", "reason": "b"}', "ids too"),
-        ('{"rule": "permit", "sha256": "00", "by": "a", "reason": "b"}', "it is block or allow"),
+        ('{"rule": "permit", "sha256": "00", "by": "a", "reason": "b"}', "it is block, allow or innocent"),
         ('{"rule": "allow", "pdq": "00", "by": "a", "reason": "b"}', "sha256, pixel_sha256, cluster_id"),
         ('{"rule": "block", "sha256": "00", "by": "a", "reason": "b"}', "64 hexadecimal digits"),
         ('{"rule": "allow", "cluster_id": "x", "by": "a", "reason": "b"}', "a whole number"),

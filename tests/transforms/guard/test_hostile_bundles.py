@@ -295,3 +295,36 @@ def test_what_is_no_key_is_named(keys: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyUnusable, match="no Ed25519 key; make one with `openssl genpkey"):
         bundles.write(tmp_path / "unsigned", [], key=tmp_path / "other.key")
     assert not (tmp_path / "unsigned").exists()
+
+
+def test_bundles_signed_by_minisign_are_taken_beside_those_by_openssl(keys: Path, tmp_path: Path) -> None:
+    minisign = pytest.importorskip("minisign")
+    pair, other = minisign.KeyPair.generate(), minisign.KeyPair.generate()
+    for name, each in (("mini", pair), ("alien", other)):
+        (tmp_path / f"{name}.key").write_bytes(bytes(each.secret_key))
+        (tmp_path / f"{name}.pub").write_bytes(bytes(each.public_key))
+    files = [encoded(picture(seed)) for seed in range(2)]
+    folder = bundles.write(tmp_path / "bundle", files, key=tmp_path / "mini.key")
+    Bundle.open(folder, [tmp_path / "mini.pub"])
+    Bundle.open(folder, [keys / "ours.pub", tmp_path / "alien.pub", tmp_path / "mini.pub"])
+    pair.public_key.verify_file(folder / "manifest.json")
+    for untrusted in ([tmp_path / "alien.pub"], [tmp_path / "alien.pub", keys / "ours.pub"]):
+        with pytest.raises(BundleError, match=r"minisig is no signature|minisig or .*manifest\.sig"):
+            Bundle.open(folder, untrusted)
+    with pytest.raises(BundleError, match=r"manifest\.sig.*must be signed"):
+        Bundle.open(folder, [keys / "ours.pub"])
+    said = manifest(folder)
+    said["policy"]["copy_score"] = 1.0
+    seal(folder, said)
+    for broken in (None, b"", b"untrusted comment: x\nAAAA\ntrusted comment: y\nBBBB"):
+        if broken is not None:
+            (folder / "manifest.json.minisig").write_bytes(broken)
+        with pytest.raises(BundleError, match="is no signature"):
+            Bundle.open(folder, [tmp_path / "mini.pub"])
+    pair.secret_key.encrypt("password")
+    (tmp_path / "locked.key").write_bytes(bytes(pair.secret_key))
+    for name, reason in (("locked.key", "protected by a password"), ("mini.pub", "no secret key of minisign")):
+        with pytest.raises(KeyUnusable, match=reason):
+            bundles.write(tmp_path / "unsigned", [], key=tmp_path / name)
+    with pytest.raises(KeyUnusable, match="no public key of minisign"):
+        Bundle.open(folder, [tmp_path / "mini.key"])

@@ -13,6 +13,7 @@ from numba.core.cgutils import get_or_insert_function, unpack_tuple
 from numba.extending import intrinsic
 
 WORDS, LANES = 8, 16
+HALVES = 32  # of 16 bits, that are compared at once
 
 
 def _compare(context, builder, signature, arguments, chosen):  # noqa: ANN001, ANN202
@@ -80,6 +81,41 @@ def near(_context, a, i, a_stride, b, j, b_stride, radius):  # noqa: ANN001, ANN
 
 
 @intrinsic
+def near_halves(_context, halves, place, asked, most):  # noqa: ANN001, ANN201
+    """Return which of 32 numbers of 16 bits differ from another in at most `most` bits.
+
+    Args:
+        halves: uint16.
+        place: Index of the first of the 32; all must be there.
+        asked: The other, uint16.
+        most: Bits, uint16.
+
+    Returns:
+        int64, one bit for each of the 32.
+    """
+
+    def emit(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+        array, first, one, bound = arguments
+        lane, place_type = ir.IntType(16), ir.IntType(32)
+        vector = ir.VectorType(lane, HALVES)
+        kind = ir.FunctionType(vector, [vector])
+        count = get_or_insert_function(builder.module, kind, f"llvm.ctpop.v{HALVES}i16")
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        many = builder.load(builder.bitcast(builder.gep(data, [first]), vector.as_pointer()), align=2)
+
+        def spread(value):  # noqa: ANN001, ANN202
+            single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, place_type(0))
+            zeros = ir.Constant(ir.VectorType(place_type, HALVES), None)
+            return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
+
+        bits = builder.call(count, [builder.xor(spread(one), many)])
+        near = builder.icmp_unsigned("<=", bits, spread(bound))
+        return builder.zext(builder.bitcast(near, ir.IntType(HALVES)), ir.IntType(64))
+
+    return types.int64(halves, types.int64, types.uint16, types.uint16), emit
+
+
+@intrinsic
 def popcount(_context, word):  # noqa: ANN001, ANN201
     """Return how many bits of an unsigned number are set, as a number of the same type."""
 
@@ -104,7 +140,7 @@ def prefetch(_context, array, place):  # noqa: ANN001, ANN201
     """Prefetch a number that will be read soon.
 
     Args:
-        array: uint64.
+        array: Of one axis, of any numbers.
         place: Index of the number.
     """
 
@@ -117,4 +153,4 @@ def prefetch(_context, array, place):  # noqa: ANN001, ANN201
         builder.call(call, [address, flag(0), flag(3), flag(1)])
         return context.get_dummy_value()
 
-    return types.void(types.Array(types.uint64, 1, "C"), types.int64), emit
+    return types.void(array, types.int64), emit

@@ -3,10 +3,9 @@
 What belongs here: scans of hashes held word by word. What does not: joining many with many (`joins/hamming/join.py`),
 what the bits of a hash mean (`hashing/hashes.py`, `joins/cosine/sketches.py`).
 
-A table of bands (`joins/hamming/plan.py`) pays where many hashes are looked up. For the eight turns of one picture it
-would hold 64 bytes a hash beside the 32 of the hash, be slow where many hashes begin alike, and save nothing: a million
-hashes are scanned in some 1.5 ms on one core, because half of the bits settle nearly every pair, and 16 pairs are
-counted at once.
+A million hashes are scanned for the eight turns of a picture in some 1.5 ms on one core, because half of the bits
+settle nearly every pair, and 16 pairs are counted at once. Of more hashes the guard keeps an index beside the scan
+(`guard/hash_index/`), which takes 56 bytes a hash more.
 """
 
 from dataclasses import dataclass
@@ -56,7 +55,17 @@ def find_near(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHa
         if found <= room:
             break
         room = found
-    order = np.lexsort((distance[:found], row[:found]))  # a hash that is near to several counts once, as the nearest
+    return nearest_of_each(row[:found], distance[:found])
+
+
+def nearest_of_each(row: npt.NDArray[np.int64], distance: npt.NDArray[np.int64]) -> NearHashes:
+    """Return each hash once, as near as it was found.
+
+    Args:
+        row: Hashes, int64 (k,).
+        distance: Their bits, int64 (k,).
+    """
+    order = np.lexsort((distance, row))
     row, first = np.unique(row[order], return_index=True)
     return NearHashes(row, distance[order][first])
 

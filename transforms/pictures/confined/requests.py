@@ -72,6 +72,28 @@ def renderings(data: bytes, within: Bounds | int, patience_s: float | None = Non
     return Renderings(tuple(pictures), **rest)
 
 
+def everything(data: bytes, within: Bounds | int, frames: int, patience_s: float | None = None) -> Renderings:
+    """Decode everything that viewers may show of a file, in a confined process.
+
+    That is every frame or page, each as by `renderings` and on the background that the file states, and each as it is
+    stored and as it looks by what the file says of its colours.
+
+    Args:
+        data: Its bytes.
+        within: As of `decode`. All pictures together may have four times the pixels of one.
+        frames: Most frames or pages; of a file of more the rest is hidden.
+        patience_s: As of `renderings`.
+
+    Raises:
+        DecodeError: As `renderings`.
+        OutOfPatience: If it takes longer than that.
+    """
+    work = replace(works.SHOWN, details=json.dumps(frames))
+    pictures, rest = make(work, data, Bounds.of(within), patience_s)
+    del rest["said"]
+    return Renderings(tuple(pictures), **rest)
+
+
 def read_rights(data: bytes, within: Bounds | int, anchors: str | None = None) -> RightsStatement | None:
     """Read what a file says of its creator and its use, in a confined process, without decoding a pixel.
 

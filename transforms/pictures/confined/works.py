@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transforms.pictures import renderings
+from transforms.pictures import renderings, shown
 from transforms.pictures.bounds import Bounds
 from transforms.pictures.rights import manifests, statements
 from transforms.pictures.rights.statements import RightsStatement
@@ -80,6 +80,18 @@ def rendered(data: bytes, bounds: Bounds) -> Made:
     return seen.pictures, {"identity": seen.identity, "hidden": seen.hidden}
 
 
+def shown_all(data: bytes, bounds: Bounds, details: str) -> Made:
+    """Make everything that viewers may show of a file.
+
+    Args:
+        data: Its bytes.
+        bounds: As of `decoded`.
+        details: Most frames, as JSON.
+    """
+    seen = shown.everything(data, bounds, json.loads(details))
+    return seen.pictures, {"identity": seen.identity, "hidden": seen.hidden}
+
+
 def rights_read(data: bytes, bounds: Bounds, details: str = "null") -> Made:
     """Make what a file says of its use, and no pixel.
 
@@ -121,4 +133,5 @@ def place_of(error: Exception) -> str:
 DECODE = DecoderWork("decoded")
 LOOK = DecoderWork("looked_at", texts=("identity", "note", "hidden"), switches=("covered",), rights=1)
 RENDER = DecoderWork("rendered", pictures=(1, 4), texts=("identity", "hidden"))
+SHOWN = DecoderWork("shown_all", pictures=(1, shown.PICTURES), texts=("identity", "hidden"))
 RIGHTS = DecoderWork("rights_read", pictures=(0, 0), rights=1)
