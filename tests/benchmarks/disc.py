@@ -125,7 +125,7 @@ def _measured(count: Callable[[Scores, npt.NDArray[np.int64]], float]) -> Callab
 
 _AGAINST = (
     "photographs (RAISONNE_BENCH_PHOTOS) of the half that no limit was chosen on under chains of one to four edits by "
-    "AugLy and by AlbumentationsX, two distractors a copy, all pairs ranked together; parts: SSCD's cosine of whole "
+    "AugLy and by Albumentations, two distractors a copy, all pairs ranked together; parts: SSCD's cosine of whole "
     "pictures and over 11 views, PDQ over 8 turns, all by edits"
 )
 

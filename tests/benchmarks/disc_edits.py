@@ -1,13 +1,14 @@
-"""Edits that others designed: AugLy's, of which the DISC challenge made its queries, and AlbumentationsX's.
+"""Edits that others designed: AugLy's, of which the DISC challenge made its queries, and Albumentations'.
 
 What belongs here: chains of one to four of their edits, with the same result for the same seed. What does not: which
 photographs are edited (`disc.py`).
 
 The kinds and ranges of AugLy's are those that Douze et al. name for the automatic queries of "The 2021 Image Similarity
 Dataset and Challenge", section 3, but for `meme_format` and `perspective_transform`, which need an older Pillow and an
-older NumPy; AlbumentationsX's are taken at its own defaults. Nothing here was chosen after looking at what is found.
+older NumPy; Albumentations' are taken at its own defaults. Nothing here was chosen after looking at what is found.
 """
 
+import os
 import random
 from collections.abc import Callable
 from types import ModuleType
@@ -59,7 +60,8 @@ type Step = Callable[[Image.Image, Image.Image, np.random.Generator], Image.Imag
 
 
 def edits() -> tuple[Edit, ...]:
-    """Return a chain of AugLy's edits and one of AlbumentationsX's. NotMeasured: one of them is not installed."""
+    """Return a chain of AugLy's edits and one of Albumentations'. NotMeasured: one of them is not installed."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask a network
     try:
         import albumentations
         import augly.image
