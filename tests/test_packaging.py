@@ -17,7 +17,7 @@ from conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ("3.12", "3.13", "3.14")
-_FROM_SOURCE = ("pdqhash", "imagededup", "jsonpath-rw")
+_FROM_SOURCE = ("pdqhash", "imagededup", "iopath", "jsonpath-rw")
 """Packages that have no wheel for some of these: they are built at their installation."""
 _NO_INDEX = ("dns error", "Connect", "timed out", "Failed to fetch")
 
