@@ -4,7 +4,7 @@ What belongs here: the questions that Python users ask of one version. What does
 (`raisonne/case_view.py`), guards (`raisonne/guards.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -185,6 +185,33 @@ class Warehouse:
             RuntimeError: If its encoder cannot be loaded.
         """
         return guards.of_warehouse(self._settings)
+
+    def decide(self, decisions: str | Path | Iterable[Mapping[str, object]], by: str | None = None) -> int:
+        """Keep decisions about pictures, all or none; the next run takes them up. Returns how many were new.
+
+        Args:
+            decisions: Records, or a file of them: CSV, Parquet or JSON lines, as `raisonne review --import` takes it.
+            by: Who decided, where a record does not say so.
+
+        Raises:
+            ValueError: If a record is no decision; the message names it, and what is wrong with it.
+            OSError: If the file cannot be read, or the decisions cannot be kept.
+        """
+        from orchestration.facts.decision_log import DecisionLog
+        from orchestration.review import exchange
+
+        if isinstance(decisions, str | Path):
+            found = exchange.read(Path(decisions), self._settings.limits.of_files, self.connection, by)
+        else:
+            found = exchange.of_records(enumerate(decisions, 1), self.connection, by)
+        return DecisionLog(self.home).add(found)
+
+    def decisions(self) -> pa.Table:
+        """Return every decision that people gave until now, also those that no version was made with yet."""
+        from orchestration.facts import SCHEMAS
+        from orchestration.facts.decision_log import DecisionLog
+
+        return pa.Table.from_pylist([each.as_dict() for each in DecisionLog(self.home).all()], SCHEMAS["decisions"])
 
     def versions(self) -> duckdb.DuckDBPyRelation:
         """Return every version up to this one: when it was published, and from which facts, encoders and settings."""

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 
+import raisonne
 from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.filters import is_in
 from orchestration.reports import cases, pages, removal_lists
@@ -294,6 +295,11 @@ def test_labels_name_rows_of_the_published_version(warehouse: Decided, tmp_path:
     with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
         found = exchange.read(file, warehouse.settings.limits.of_files, con, "ana")
     assert DecisionLog(warehouse.home).add(found) == 3
+    with raisonne.open(warehouse.home) as opened:
+        assert opened.decide(lines, by="ana") == 0, "what says the same is the same decision"
+        assert opened.decide(file, by="ana") == 0 and opened.decisions().num_rows == 3
+        with pytest.raises(ValueError, match="the decisions, line 1: `answer` is 'perhaps'"):
+            opened.decide([lines[0] | {"label": "perhaps"}], by="ana")
     again(warehouse)
     assert clusters(warehouse)[0] == [0, 1, 2]
     assert {state for state, _ in states(warehouse).values()} == {"applied"}

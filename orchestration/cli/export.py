@@ -259,6 +259,28 @@ def atlas(to: Path | None, points: int, fitted: int, pictures: int, version: int
         _print(_atlas(con, settings, to or folder / "atlas", (points, fitted, pictures)))
 
 
+@export.command(
+    "contact-sheets",
+    cls=ExportCommand,
+    short_help="A PDF for each host or creator: their pictures that came out.",
+    epilog="Example: raisonne export contact-sheets --by creator --to sheets",
+)
+@_TO
+@click.option("--by", type=click.Choice(["host", "creator"]), default="host", show_default=True, help="Whose sheets.")
+@click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="Sheets at most.")
+@_VERSION
+@CONFIG
+def contact_sheets(to: Path | None, by: str, most: int, version: int | None, config: str | None) -> None:
+    """Write a PDF for each host, or for each creator that files name, of the pictures that some generation resembles.
+
+    Those with most copied pictures come first. Each picture has its verdict, URL, licence, and how many rows show it.
+    """
+    with _exporting(config, version, to) as (con, settings, folder):
+        from orchestration.reports.contact_sheets import files
+
+        _print(files.write(con, to or folder / "contact-sheets", training_pictures(settings), by, most))
+
+
 _STATED = """Every number names the query that gives it. What only you know comes from `[disclosure]` and `[[datasets]]`
 in the settings; what they do not state is marked as to be completed, and listed on standard error."""
 _DISCLOSURES = {

@@ -45,6 +45,11 @@ class DecisionLog:
         """The decisions that are not in the fact table yet, one JSON object a line."""
         return self.home / "review" / "decisions.jsonl"
 
+    @property
+    def new(self) -> int:
+        """How many decisions the next run takes up, counted without waiting for whoever writes."""
+        return self.file.read_bytes().count(b"\n") if self.file.exists() else 0
+
     def add(self, decisions: Iterable[Decision]) -> int:
         """Keep decisions, and return how many were not kept before. They are on disk when this returns.
 

@@ -26,6 +26,8 @@ from transforms.encoders import EncoderMismatch
 RECIPE = "raisonne:recipe"
 _BYTES = "arrow_cast(decode(`{}`, 'hex'), 'FixedSizeBinary(32)')"
 """A digest that an older table holds in hexadecimal, for Lance."""
+_WRITTEN_AT_ANY_TIME = {"decisions", "guard_checks"}
+"""Tables to which others than the holder of the writer's lock append."""
 _UNFILLED = 32 << 20  # bytes of pages that a stream of rows holds, of all columns together
 
 
@@ -313,13 +315,16 @@ class FactTable:
         """Delete old versions without a tag of a published version, and files that no version has. The latest stays.
 
         A run that is killed leaves such files. Lance keeps them for a week, because another process may be about to
-        commit them. Here none is: whoever calls this holds the lock of the writer, and has no stream of rows open.
+        commit them. Here none is: whoever calls this holds the lock of the writer, and has no stream of rows open. But
+        for tables that others write at any time: of these such files stay for a week.
 
         Args:
             older_than: Versions that are younger stay.
         """
         self.dataset().cleanup_old_versions(
-            older_than=older_than, delete_unverified=True, error_if_tagged_old_versions=False
+            older_than=older_than,
+            delete_unverified=self.name not in _WRITTEN_AT_ANY_TIME,
+            error_if_tagged_old_versions=False,
         )
 
     @property

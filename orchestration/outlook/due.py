@@ -15,6 +15,7 @@ from orchestration.catalog import absences, gone_dumps, opt_outs, shards
 from orchestration.catalog.opt_outs import OptOutList
 from orchestration.duplicates.copy_joins import EmbeddingJoin, HashJoin
 from orchestration.facts import Facts
+from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.table import Change
 from orchestration.fingerprints.due_shards import due_shards
 from orchestration.fingerprints.generations import GenerationFingerprinter, find_generations
@@ -121,6 +122,9 @@ def due_work(settings: Settings) -> DueWork:
             _joins(facts, settings, usable.get(COPY), fresh, found)
         if lists is not None:
             fresh |= _opt_outs(facts, settings, lists, fresh, found)
+        if new := DecisionLog(settings.home).new:
+            fresh.add("decisions")
+            found.add("decisions", [f"{count(new, 'decision')} to be taken up"], "")
         found.attempt(lambda: _publishing(facts, settings, fresh, found))
     return DueWork(tuple(found.lines), tuple(found.idle), tuple(found.stops), found.inputs)
 

@@ -7,6 +7,7 @@ Only a decision that is on disk is answered with 200. Whoever gets no answer sen
 """
 
 import logging
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -262,4 +263,6 @@ def serve(service: DeskService, listening: socket.socket) -> None:
         ws="none",
         timeout_graceful_shutdown=5,
     )
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after it ends
+        signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listening])

@@ -100,6 +100,7 @@ class Desk:
         self._of: dict[Key, list[Decision]] = {}
         self._by: dict[str, list[Decision]] = {}
         self._decided: set[Key] = set()
+        self._answered_sample: set[Key] = set()
         self._unsaved = 0
         log.take_up()
         self._remember(log.all())
@@ -231,7 +232,7 @@ class Desk:
                     "open": len(queue) - sum(key in queue.places for key in self._decided),
                     "mine": sum(key in queue.places for key in mine),
                     "sampled": len(queue.sampled),
-                    "sampled_open": sum(queue.keys[i] not in self._decided for i in queue.sampled),
+                    "sampled_open": sum(queue.keys[i] not in self._answered_sample for i in queue.sampled),
                 }
                 for queue in self.queues.values()
             }
@@ -246,13 +247,18 @@ class Desk:
         if wish.mode == "sampled":
             found = set(chosen)
             chosen = [i for i in queue.sampled if i in found]
-        here = bisect_right(chosen, wish.after)
+            before = chosen.index(wish.after) if wish.after in chosen else 0
+            behind = before + (wish.after in chosen)
+        else:
+            before, behind = bisect_left(chosen, wish.after), bisect_right(chosen, wish.after)
         if wish.back:
-            return reversed(chosen[: bisect_left(chosen, wish.after)])
+            return reversed(chosen[:before])
         # from where one is to the end, and then from the beginning: what was passed over comes again
-        return chain(chosen[here:], chosen[:here])
+        return chain(chosen[behind:], chosen[:behind])
 
     def _open(self, key: Key, name: str, mode: str) -> bool:
+        if mode == "sampled":  # what was chosen to be decided otherwise is asked again, or the sample is not random
+            return key not in self._answered_sample
         if mode != "second":
             return key not in self._decided
         return key in self._decided and all(each.decided_by != name for each in self._of[key])
@@ -272,7 +278,10 @@ class Desk:
             self._of.setdefault(_key(each), []).append(each)
             self._by.setdefault(each.decided_by, []).append(each)
         for key in changed:
-            (self._decided.add if in_force(self._of[key]) else self._decided.discard)(key)
+            held = in_force(self._of[key])
+            (self._decided.add if held else self._decided.discard)(key)
+            drawn = held and in_force(each for each in self._of[key] if each.stratum or each.answer == UNDO)
+            (self._answered_sample.add if drawn else self._answered_sample.discard)(key)
 
 
 def _key(decision: Decision) -> Key:

@@ -51,17 +51,34 @@ def read(path: Path, caps: ByteLimits, con: duckdb.DuckDBPyConnection | None, by
         RecordFileError: If the file cannot be read.
         OSError: If it cannot be opened.
     """
-    found = [
-        (each.number, {str(name).strip().lower(): value for name, value in each.fields.items()})
-        for each in records(str(path), caps)
-    ]
+    return of_records(((each.number, each.fields) for each in records(str(path), caps)), con, by, str(path))
+
+
+def of_records(
+    given: Iterable[tuple[int, Mapping[str, Any]]],
+    con: duckdb.DuckDBPyConnection | None,
+    by: str | None,
+    source: str = "the decisions",
+) -> list[Decision]:
+    """Return the decisions of records, all or none; see `read`.
+
+    Args:
+        given: Each with its number, by which it is named if it is wrong.
+        con: As for `read`.
+        by: Likewise.
+        source: Where they are from, for messages.
+
+    Raises:
+        ImportRefused: If a record is no decision, or names a row whose picture is not known.
+    """
+    found = [(number, {str(name).strip().lower(): value for name, value in each.items()}) for number, each in given]
     pictures = _pictures(con, [fields for _, fields in found])
     decisions = []
     for number, fields in found:
         try:
             decisions.append(checked({"queue": "imported", "decided_by": by} | _named(fields, pictures)))
         except DecisionError as error:
-            raise ImportRefused(f"{path}, line {number}: {error}; nothing was imported") from None
+            raise ImportRefused(f"{source}, line {number}: {error}; nothing was imported") from None
     return decisions
 
 

@@ -137,7 +137,7 @@ def _training(row: Mapping[str, Any] | None, sample_id: int, title: str) -> dict
     return {
         "title": title,
         "row": str(sample_id),
-        "source": f"/v1/picture?row={sample_id}",
+        "source": f"v1/picture?row={sample_id}",
         "digest": row.get("pixel_sha256"),
         "size": f"{row['width']} × {row['height']}" if row.get("width") else "not known",
         "url": linked or text(row.get("url"), 500),
@@ -153,7 +153,7 @@ def _training(row: Mapping[str, Any] | None, sample_id: int, title: str) -> dict
 
 def _generation(item: Item, evidence: Mapping[str, Any]) -> dict[str, Any]:
     queue = "cases" if item.kind == "case" else "blocks"
-    place = f"/v1/generation?queue={queue}&position={item.position}"
+    place = f"v1/generation?queue={queue}&position={item.position}"
     return {
         "title": "Generated image",
         "row": text(item.generation_id, 300) or "not among the generations",

@@ -4,6 +4,7 @@ What belongs here: reading the queues of a published version. What does not: who
 what an item shows (`review/items.py`).
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,8 +94,9 @@ class Queue:
 
     @cached_property
     def sampled(self) -> list[int]:
-        """The positions of the items that were drawn."""
-        return [i for i, drawn in enumerate(self.rows["sampled"].to_pylist()) if drawn]
+        """The positions of the items that were drawn, in an order that says nothing about them."""
+        drawn = [i for i, each in enumerate(self.rows["sampled"].to_pylist()) if each]
+        return sorted(drawn, key=lambda i: hashlib.sha256(" ".join(self.keys[i]).encode()).digest())
 
     def showing(self, rows: frozenset[int], names: str) -> Iterator[int]:
         """Yield the positions of items of these training rows, or of a generation whose id holds a text.

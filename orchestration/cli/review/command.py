@@ -38,14 +38,14 @@ TOKEN = "RAISONNE_REVIEW_TOKEN"  # noqa: S105 -- the name of the variable
 @click.option(
     "--import",
     "imported",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
     help="Take decisions in from a CSV, Parquet or JSON lines file, and end. May be repeated.",
 )
 @click.option("--by", help="Who decides. Default: the name of your account on this machine.")
 @click.option(
     "--names",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="File of who may decide: a line each, a token, a blank, the name.",
 )
 @click.option(

@@ -27,13 +27,14 @@ def pair(name: str, answer: str = "same", **more: object) -> Decision:
 
 def test_decisions_are_in_the_file_at_once_and_in_the_table_after_taking_up(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path)
-    assert log.take_up() == 0 and log.all() == []
+    assert log.new == 0 and log.take_up() == 0 and log.all() == []
     first, second = pair("1"), pair("2", "different", reason="mirrored, another print")
     assert log.add([first, second, first]) == 2
     assert log.add([second]) == 0
     assert log.all() == [first, second]
     assert log.file.read_bytes().count(b"\n") == 2
-    assert log.take_up() == 2 and log.take_up() == 0
+    assert log.new == 2
+    assert log.take_up() == 2 and log.take_up() == 0 and log.new == 0
     assert log.file.read_bytes() == b"" and log.all() == [first, second]
     assert log.add([first, pair("3")]) == 1
     version = Facts(tmp_path / "facts")["decisions"].version
