@@ -110,7 +110,7 @@ def _fill(published: PublishedVersion, options: BundleOptions, files: BundleFile
         "version": published.version,
         "policy": asdict(policy),
         "limits": published.settings.limits.model_dump(include={"pixels", "member_bytes"}),
-        "views": published.settings.search.model_dump(mode="json"),
+        "views": published.settings.search.model_dump(mode="json", exclude={"related"}),
         "fingerprints": fingerprints,
         "counts": counts,
         "coverage": published.table("from fingerprints.coverage order by dataset, fingerprint"),
