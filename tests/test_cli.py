@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import click
 import pytest
 from click.testing import CliRunner, Result
 from conftest import PATIENCE_S, ROOT, Landing, command, encoded, picture
@@ -163,8 +164,14 @@ def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path:
         (["export", "report", "--colour"], "No such option"),
         (["sql", "--format", "parquet", "select 1"], "pass a query and --to FILE.parquet"),
         (["sql", "--to", "rows.txt", "select 1"], "--format csv, json or parquet"),
-        (["export", "removal-list", "--format", "csv"], "only `raisonne export report` takes --format"),
-        (["export", "--format", "csv", "removal-list"], "only `raisonne export report` takes --format"),
+        (
+            ["export", "removal-list", "--format", "csv"],
+            "only `raisonne export report` and `raisonne export decisions` take --format",
+        ),
+        (
+            ["export", "--format", "csv", "removal-list"],
+            "only `raisonne export report` and `raisonne export decisions` take --format",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(landing: Landing, arguments: list[str], says: str) -> None:
@@ -230,7 +237,7 @@ def test_each_export_has_a_page_of_its_own(landing: Landing, name: str) -> None:
     assert ("--policy" in shown, "--at-least" in shown, "--format" in shown) == (
         name == "removal-list",
         name == "guard",
-        name == "report",
+        name in {"report", "decisions"},
     )
 
 
@@ -398,6 +405,8 @@ def test_every_command_that_people_are_told_to_type_exists() -> None:
         chosen = main.commands.get(words[0])
         if chosen is not None and words[0] == "export":
             chosen = chosen.commands.get(words[1] if len(words) > 1 and not words[1].startswith("-") else "report")
+        elif isinstance(chosen, click.Group):
+            chosen = chosen.commands.get(words[1])
         options = {each.split("=")[0] for each in words if each.startswith("--") and each != "--help"}
         taken = {option for each in chosen.params for option in each.opts} if chosen else set()
         if chosen is None or not options <= taken:

@@ -38,7 +38,10 @@ def diff(old: Path, new: Path, to: Path) -> None:
     click.echo(to)
 
 
-@bundle.command(epilog="Example: raisonne bundle patch bundles/old update.delta --to bundles/new")
+@bundle.command(
+    short_help="Make a new bundle of an old one and a delta.",
+    epilog="Example: raisonne bundle patch bundles/old update.delta --to bundles/new",
+)
 @click.argument("old", type=_BUNDLE)
 @click.argument("delta_file", metavar="DELTA", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
