@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import duckdb
 import polars as pl
-import click
 import pytest
 from click.testing import CliRunner, Result
 from conftest import PATIENCE_S, ROOT, Landing, command, encoded, picture
@@ -405,7 +405,7 @@ def test_every_command_that_people_are_told_to_type_exists() -> None:
         chosen = main.commands.get(words[0])
         if chosen is not None and words[0] == "export":
             chosen = chosen.commands.get(words[1] if len(words) > 1 and not words[1].startswith("-") else "report")
-        elif isinstance(chosen, click.Group):
+        elif isinstance(chosen, click.Group) and len(words) > 1:
             chosen = chosen.commands.get(words[1])
         options = {each.split("=")[0] for each in words if each.startswith("--") and each != "--help"}
         taken = {option for each in chosen.params for option in each.opts} if chosen else set()
