@@ -163,8 +163,14 @@ def test_a_version_that_cannot_be_exported_is_refused(sample: Landing, tmp_path:
         (["export", "report", "--colour"], "No such option"),
         (["sql", "--format", "parquet", "select 1"], "pass a query and --to FILE.parquet"),
         (["sql", "--to", "rows.txt", "select 1"], "--format csv, json or parquet"),
-        (["export", "removal-list", "--format", "csv"], "only `raisonne export report` takes --format"),
-        (["export", "--format", "csv", "removal-list"], "only `raisonne export report` takes --format"),
+        (
+            ["export", "removal-list", "--format", "csv"],
+            "only `raisonne export report` and `raisonne export decisions` take --format",
+        ),
+        (
+            ["export", "--format", "csv", "removal-list"],
+            "only `raisonne export report` and `raisonne export decisions` take --format",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(landing: Landing, arguments: list[str], says: str) -> None:
@@ -230,7 +236,7 @@ def test_each_export_has_a_page_of_its_own(landing: Landing, name: str) -> None:
     assert ("--policy" in shown, "--at-least" in shown, "--format" in shown) == (
         name == "removal-list",
         name == "guard",
-        name == "report",
+        name in ("report", "decisions"),
     )
 
 

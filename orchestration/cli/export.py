@@ -89,7 +89,8 @@ class ExportCommand(click.Command):
             if not others:
                 raise
             takers = " and ".join(f"`raisonne export {name}`" for name in others)
-            raise click.UsageError(f"only {takers} takes {error.option_name}", ctx) from None
+            take = "takes" if len(others) == 1 else "take"
+            raise click.UsageError(f"only {takers} {take} {error.option_name}", ctx) from None
 
 
 def _is_flag(parameter: click.Parameter) -> bool:

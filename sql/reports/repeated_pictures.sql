@@ -19,6 +19,8 @@
 -- column distinct_pictures: pictures that differ in some pixel; NULL where not computed
 -- column min_similarity: least cosine between the copy embeddings of any two distinct_pictures; NULL where not computed
 -- column min_similarity_exact: false where min_similarity is a lower bound, as the cluster is too large to compare all
+-- column automatic_count: what duplicate_count would be without what people decided
+-- column decided_by: who decided something that changed the cluster; NULL where nobody did
 -- column licenses: the different licences stated, "unknown" among them where a row states none
 
 with members as (
