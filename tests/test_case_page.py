@@ -10,8 +10,8 @@ from conftest import Landing, Row, encoded, picture
 
 from raisonne.case_view import framed
 from transforms.regions import Box
-from transforms.reports import overlays
 from transforms.reports.case_page import MOST_SOURCES, CasePage, LikelySource, Measurement, render
+from transforms.reports.drawings import overlays
 from transforms.reports.duplicate_report import Coverage
 
 CHROMIUM = Path("/usr/bin/chromium")

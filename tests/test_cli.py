@@ -237,7 +237,7 @@ def test_each_export_has_a_page_of_its_own(landing: Landing, name: str) -> None:
     assert ("--policy" in shown, "--at-least" in shown, "--format" in shown) == (
         name == "removal-list",
         name == "guard",
-        name in {"report", "decisions"},
+        name in ("report", "decisions"),
     )
 
 

@@ -89,7 +89,7 @@ class ExportCommand(click.Command):
             if not others:
                 raise
             takers = " and ".join(f"`raisonne export {name}`" for name in others)
-            take = "take" if len(others) > 1 else "takes"
+            take = "takes" if len(others) == 1 else "take"
             raise click.UsageError(f"only {takers} {take} {error.option_name}", ctx) from None
 
 

@@ -21,8 +21,8 @@ from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 from transforms.reports import case_page
 from transforms.reports.case_page import CasePage, LikelySource, Measurement, OverruledSource
+from transforms.reports.drawings.reliability_plot import ReliabilityPoint
 from transforms.reports.found_page import ListedPicture
-from transforms.reports.reliability_plot import ReliabilityPoint
 from transforms.storage import staging
 
 _MEASURES = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from transforms.pictures import Pixels
 from transforms.readable import count
-from transforms.reports import thumbnails
+from transforms.reports.drawings import thumbnails
 
 
 @dataclass(frozen=True)

@@ -274,8 +274,14 @@ class Desk:
     def _remember(self, decisions: Iterable[Decision]) -> None:
         changed = set()
         for each in decisions:
-            changed.add(_key(each))
-            self._of.setdefault(_key(each), []).append(each)
+            keys = {_key(each)}
+            if (
+                each.kind == "cluster" and each.picture_b
+            ):  # the picture to keep stands for the cluster in the next version
+                keys.add((each.kind, each.picture_b, ""))
+            for key in keys:
+                self._of.setdefault(key, []).append(each)
+            changed |= keys
             self._by.setdefault(each.decided_by, []).append(each)
         for key in changed:
             held = in_force(self._of[key])

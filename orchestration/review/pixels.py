@@ -1,7 +1,7 @@
 """The pictures that the desk shows, re-encoded from their pixels: never a file as it came.
 
 What belongs here: reading, shrinking, laying one over the other, and keeping some of it. What does not: which pictures
-an item has (`review/items.py`), how pictures are laid over each other (`transforms/reports/overlays.py`).
+an item has (`review/items.py`), how pictures are laid over each other (`transforms/reports/drawings/overlays.py`).
 """
 
 import threading
@@ -14,7 +14,7 @@ from transforms import pictures
 from transforms.generations import addresses
 from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
-from transforms.reports import overlays, thumbnails
+from transforms.reports.drawings import overlays, thumbnails
 
 SIDE = 900  # pixels of the longer side
 _KEPT = 64  # encoded pictures

@@ -8,8 +8,6 @@
 -- column cluster_id: of the rows that show the picture, see duplicates.counts
 -- column representative_id: the row whose picture stands for the others, the largest of them
 -- column duplicate_count: training rows that show the picture, the representative included
--- column automatic_count: what duplicate_count would be without decisions
--- column decided_by: who decided something that changed the cluster; NULL where nobody did
 -- column recalled_count: rows of the same picture that an opt-out list withdrew, on top of these
 -- column exact_count: of duplicate_count, rows with the representative's bytes, itself included
 -- column near_count: of duplicate_count, rows with other bytes: re-encoded, resized, cropped, marked
@@ -21,6 +19,8 @@
 -- column distinct_pictures: pictures that differ in some pixel; NULL where not computed
 -- column min_similarity: least cosine between the copy embeddings of any two distinct_pictures; NULL where not computed
 -- column min_similarity_exact: false where min_similarity is a lower bound, as the cluster is too large to compare all
+-- column automatic_count: what duplicate_count would be without what people decided
+-- column decided_by: who decided something that changed the cluster; NULL where nobody did
 -- column licenses: the different licences stated, "unknown" among them where a row states none
 
 with members as (

@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from transforms.pictures import Pixels
 from transforms.regions import Box
-from transforms.reports import overlays, page, reliability_plot, thumbnails
+from transforms.reports import page
+from transforms.reports.drawings import overlays, reliability_plot, thumbnails
+from transforms.reports.drawings.reliability_plot import ReliabilityPoint
 from transforms.reports.duplicate_report import Coverage
 from transforms.reports.found_page import ListedPicture
-from transforms.reports.reliability_plot import ReliabilityPoint
 
 MOST_SOURCES = 10
 

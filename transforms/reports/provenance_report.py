@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from transforms.readable import legible
 from transforms.regions import Box
-from transforms.reports import overlays, page, reliability_plot, thumbnails
+from transforms.reports import page
 from transforms.reports.case_page import CasePage, Measurement
+from transforms.reports.drawings import overlays, reliability_plot, thumbnails
+from transforms.reports.drawings.reliability_plot import ReliabilityPoint
 from transforms.reports.duplicate_report import Coverage, DecidedCount, NotTakenFiles, ReviewedPrecision
-from transforms.reports.reliability_plot import ReliabilityPoint
 
 SHEET = 12  # cases in a file
 _SIDE = 360  # pixels

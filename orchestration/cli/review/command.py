@@ -112,16 +112,20 @@ def review(
 def _open(
     settings: "Settings", who: "People", hosts: tuple[str, ...], blind: bool, address: str, listening: "socket.socket"
 ) -> None:
+    import duckdb
+
     from orchestration.facts.decision_log import DecisionLog, DecisionLogError
     from orchestration.reports.page_data import publication
     from orchestration.review import app, desk, pixels, queues
 
     with open_published(settings) as con:
-        options = settings.review
+        options, version = settings.review, publication(con).number
         try:
-            kept = desk.Desk(
-                DecisionLog(settings.home), queues.load(con, options), publication(con).number, options.lease_s
-            )
+            kept = desk.Desk(DecisionLog(settings.home), queues.load(con, options), version, options.lease_s)
+        except (duckdb.CatalogException, duckdb.BinderException):
+            raise CommandError(
+                f"version {version} was published by an earlier release; `raisonne run` publishes one to decide about"
+            ) from None
         except (DecisionLogError, OSError) as error:
             raise CommandError(str(error)) from None
         shown = pixels.DeskPictures(training_pictures(settings), settings.limits.bounds)

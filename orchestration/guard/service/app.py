@@ -33,7 +33,7 @@ from orchestration.guard.service.admission import Admission, Capacity, QueueFull
 from orchestration.guard.service.bodies import SentPicture, UnreadableBody
 from orchestration.guard.service.clients import Client, asking
 from orchestration.guard.service.current_bundle import CurrentGuard
-from orchestration.guard.service.desk import Desk
+from orchestration.guard.service.decider import Decider
 from orchestration.guard.service.openapi import openapi
 from orchestration.guard.service.quarantine import Quarantine
 from orchestration.guard.service.records import CONFIRM, DECONFIRM, CheckRecords, NoRecord
@@ -102,7 +102,7 @@ class GuardService:
     def __init__(self, current: CurrentGuard, capacity: Capacity, metrics: Metrics, options: ServiceOptions) -> None:
         self._current, self._metrics, self._options = current, metrics, options
         self._admission = Admission(capacity)
-        self._desk = Desk(current, metrics, options)
+        self._decider = Decider(current, metrics, options)
         self._ending = False
         token = any(client.token is not None for client in options.asking)
         self._openapi = openapi(version("raisonne"), capacity.body_bytes, token=token)
@@ -167,8 +167,8 @@ class GuardService:
         arrived, name = time.perf_counter(), uuid.uuid4().hex
         async with self._admitted(request) as (slot, body):
             image = bodies.picture(body, kind)
-            verdict = await self._admission.run(slot, lambda limit: self._desk.check(client, image, name, limit))
-        self._desk.told(client, verdict, name, len(image), time.perf_counter() - arrived)
+            verdict = await self._admission.run(slot, lambda limit: self._decider.check(client, image, name, limit))
+        self._decider.told(client, verdict, name, len(image), time.perf_counter() - arrived)
         status = 200 if verdict.decision != "unavailable" else 503 if verdict.temporary else 422
         headers = {"X-Check-Id": name, "X-Guard-Bundle": verdict.searched.bundle}
         return JSONResponse(verdict.as_dict(), status, headers | ({"Retry-After": "1"} if status == 503 else {}))
@@ -182,14 +182,14 @@ class GuardService:
             until, done = time.monotonic() + limit, []
             for picture in sent:
                 name, left = uuid.uuid4().hex, max(0.0, until - time.monotonic())
-                verdict = self._desk.check(client, picture.data, name, left)
+                verdict = self._decider.check(client, picture.data, name, left)
                 done.append((picture.name, name, len(picture.data), verdict))
             return done
 
         async with self._admitted(request) as (slot, body):
             done = await self._admission.run(slot, lambda limit: each(bodies.pictures(body, kind), limit))
         for _, name, size, verdict in done:
-            self._desk.told(client, verdict, name, size, time.perf_counter() - arrived)
+            self._decider.told(client, verdict, name, size, time.perf_counter() - arrived)
         return JSONResponse(
             {"checks": [{"name": own, "check_id": name} | verdict.as_dict() for own, name, _, verdict in done]}
         )
@@ -198,7 +198,7 @@ class GuardService:
         client = self._authorize(request)
         async with self._admitted(request) as (slot, body):
             answers = await self._admission.run(
-                slot, lambda limit: self._desk.look_up(client, bodies.lookups(body), limit)
+                slot, lambda limit: self._decider.look_up(client, bodies.lookups(body), limit)
             )
         return JSONResponse({"bundle": answers[0]["searched"]["bundle"], "lookups": answers})
 
@@ -226,7 +226,7 @@ class GuardService:
     async def _why(self, request: Request) -> Response:
         client = self._authorize(request)
         with _of_records():
-            record = await asyncio.to_thread(self._desk.why, client, request.path_params["name"])
+            record = await asyncio.to_thread(self._decider.why, client, request.path_params["name"])
         if "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(evidence_page.page(record, self._current.guard.bundle), headers=evidence_page.HEADERS)
         return JSONResponse(record)
@@ -243,7 +243,7 @@ class GuardService:
             by, why = bodies.answer_of(body)
         with _of_records():
             name = request.path_params["name"]
-            return JSONResponse(await asyncio.to_thread(self._desk.answered, client, name, rule, by, why))
+            return JSONResponse(await asyncio.to_thread(self._decider.answered, client, name, rule, by, why))
 
     async def _quarantined(self, request: Request) -> Response:
         self._authorize(request)

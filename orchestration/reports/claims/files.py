@@ -23,8 +23,9 @@ from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
 from transforms.pictures import Bounds
 from transforms.readable import decimal, percent
-from transforms.reports import claim_page, thumbnails
+from transforms.reports import claim_page
 from transforms.reports.claim_page import ClaimCase, ClaimedRow, ClaimPage
+from transforms.reports.drawings import thumbnails
 from transforms.storage.stores import on_disk, plain
 
 PAGE, CLAIMS, ROWS, OPT_OUTS = "claims.html", "claims.csv", "rows.csv", "opt_outs.csv"

@@ -13,8 +13,9 @@ import duckdb
 
 from orchestration.reports.page_data import publication, rows
 from orchestration.reports.pictures import PictureReader
-from transforms.reports import contact_sheet, thumbnails
+from transforms.reports import contact_sheet
 from transforms.reports.contact_sheet import ContactSheet, SheetPicture
+from transforms.reports.drawings import thumbnails
 from transforms.storage import staging
 
 OWNERS = ("host", "creator")

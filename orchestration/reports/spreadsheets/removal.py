@@ -13,7 +13,7 @@ import duckdb
 from orchestration.facts.filters import literal
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.cells import safe_select
-from transforms.reports import thumbnails
+from transforms.reports.drawings import thumbnails
 from transforms.reports.spreadsheets import sheets
 
 CSV, WORKBOOK, MERGED = "removal.csv", "removal.xlsx", "merged.parquet"

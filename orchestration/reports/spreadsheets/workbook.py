@@ -16,7 +16,7 @@ from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.cells import safe_select
 from orchestration.warehouse import lake
 from transforms.readable import count, printable
-from transforms.reports import thumbnails
+from transforms.reports.drawings import thumbnails
 from transforms.reports.spreadsheets import sheets
 from transforms.reports.spreadsheets.formulas import CELL, neutralise
 

@@ -87,3 +87,21 @@ def test_a_restart_remembers_and_an_answer_sent_twice_is_one(tmp_path: Path) -> 
     assert again.take(ANA, Wish("pairs", "second")) is None
     assert again.undo(BEN) is None
     assert again.undo(ANA)[0].decision_id == "x" and again.take(BEN, Wish("pairs", "second")) is None
+
+
+def test_a_cluster_is_not_asked_about_again_under_the_picture_to_keep(tmp_path: Path) -> None:
+    digests = [f"{i:064x}" for i in range(3)]
+    rows = [
+        dict.fromkeys(
+            ("picture_b", "sample_b", "generation_id", "method", "verdict", "measure", "threshold", "stratum")
+        )
+        | {"picture_a": each, "sample_a": i, "stratum_size": None, "sampled": False, "probability": None, "copies": 3}
+        for i, each in enumerate(digests)
+    ]
+    clusters = {"clusters": Queue("clusters", pa.Table.from_pylist(rows))}
+    seats = Desk(DecisionLog(tmp_path), clusters, 3, 60, Clock())
+    seats.decide(ANA, seats.take(ANA, Wish("clusters")), {"answer": "keep", "picture_b": digests[2]})
+    later = Desk(DecisionLog(tmp_path), clusters, 4, 60, Clock())
+    assert later.take(ANA, Wish("clusters")).position == 1 and later.take(BEN, Wish("clusters")) is None
+    later.undo(ANA)
+    assert later.take(BEN, Wish("clusters", after=1)).position == 2

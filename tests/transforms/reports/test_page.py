@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from transforms.readable import legible, percent
+from transforms.reports.drawings.thumbnails import thumbnail
 from transforms.reports.duplicate_report import LogAxis
 from transforms.reports.page import data_file, link
-from transforms.reports.thumbnails import thumbnail
 
 
 @pytest.mark.parametrize(("size", "expected"), [((480, 960), (240, 120)), ((30, 20), (20, 30)), ((4000, 1), (1, 240))])

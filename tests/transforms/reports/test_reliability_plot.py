@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from transforms.reports.reliability_plot import ReliabilityPoint, plot
+from transforms.reports.drawings.reliability_plot import ReliabilityPoint, plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 

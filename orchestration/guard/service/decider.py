@@ -24,8 +24,8 @@ _LOG = logging.getLogger("raisonne.guard")
 _VARIANTS = 256
 
 
-class DeskOptions(Protocol):
-    """What a desk needs of the options of a service."""
+class DeciderOptions(Protocol):
+    """What a decider needs of the options of a service."""
 
     @property
     def record(self) -> Any: ...  # noqa: ANN401, D102
@@ -35,10 +35,10 @@ class DeskOptions(Protocol):
     def quarantine(self) -> Quarantine: ...  # noqa: D102
 
 
-class Desk:
+class Decider:
     """Decides for clients. Any number of threads may use it."""
 
-    def __init__(self, current: CurrentGuard, metrics: Metrics, options: DeskOptions) -> None:
+    def __init__(self, current: CurrentGuard, metrics: Metrics, options: DeciderOptions) -> None:
         self._current, self._metrics, self._options = current, metrics, options
         self._variants: dict[tuple[str, frozenset[int]], tuple[Guard, Guard]] = {}
         self._of: Guard | None = None  # the variants are; one of another bundle would keep that open
