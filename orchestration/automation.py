@@ -30,6 +30,7 @@ _STATUSES = [
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
 ]
+_OF_TRAINING = ("image_fingerprints", "copy_embeddings", "semantic_embeddings", "picture_rights")
 _NOTHING_PARTITIONED = dg.AssetSelection.all() - dg.AssetSelection.assets("image_fingerprints")
 
 everything = dg.define_asset_job(
@@ -113,9 +114,9 @@ def _fingerprinted(facts: Facts, wanted: Collection[str]) -> dict[str, str]:
 )
 def new_fingerprints(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Compare the fingerprints' Lance version with the published one, unless a shard is being fingerprinted."""
-    facts, tables = Facts(settings.load().home / "facts"), ("image_fingerprints", "copy_embeddings", "picture_rights")
-    now = [facts[name].version for name in tables]
-    if now == [_published(settings.load(), name) for name in tables]:
+    facts = Facts(settings.load().home / "facts")
+    now = [facts[name].version for name in _OF_TRAINING]
+    if now == [_published(settings.load(), name) for name in _OF_TRAINING]:
         return dg.SkipReason("the published version is up to date")
     if busy := _under_way(context.instance, "fingerprint_shard", "everything", "derive"):
         return dg.SkipReason(f"{busy} is under way")
