@@ -100,9 +100,9 @@ def _by_profile(image: Image.Image) -> bytes:
 
 
 def _by_gamma(image: Image.Image) -> bytes:
-    dark = Image.fromarray((255 * (np.asarray(image) / 255) ** 8).round().astype(np.uint8))
+    dark = Image.fromarray((255 * (np.asarray(image) / 255) ** 4).round().astype(np.uint8))
     data = encoded(dark)
-    body = b"gAMA" + struct.pack(">I", 8 * 45_455)
+    body = b"gAMA" + struct.pack(">I", 4 * 45_455)
     return data[:33] + struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
 
 

@@ -37,14 +37,17 @@ def guards() -> Mapping[str, Guard]:
     known, _ = _files()
     folder = Path(tempfile.mkdtemp(prefix="evasion"))
     model = encoder(ENCODER)
-    decide = replace(bundles.POLICY, pixels_decide=True, look_from=0.25)
+    confirm = replace(bundles.POLICY, look_from=0.25)
+    decide = replace(confirm, pixels_decide=True)
     plain = bundles.write(folder / "plain", known, model, limits=_LIMITS)  # type: ignore[arg-type]
     sure = bundles.write(folder / "sure", known, model, decide, _LIMITS, renditions=_KNOWN)  # type: ignore[arg-type]
+    more = bundles.write(folder / "more", known, model, confirm, _LIMITS, renditions=_KNOWN)  # type: ignore[arg-type]
     return {
         "the warehouse's views alone": Guard.load(plain, model, looks=Looks(also=())),
         "defaults": Guard.load(plain, model),
         "all further views": Guard.load(plain, model, looks=Looks(also=ALSO)),
         "one view, doubt from 0.2": Guard.load(plain, model, looks=Looks(doubt=0.2)),
+        "evidence confirms more": Guard.load(more, model),
         "evidence decides": Guard.load(sure, model),
     }
 

@@ -9,7 +9,7 @@ import click
 
 from orchestration.cli.published import CommandError
 
-_BUNDLE = click.Path(exists=True, file_okay=False, path_type=Path)
+_BUNDLE = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(
@@ -43,7 +43,7 @@ def diff(old: Path, new: Path, to: Path) -> None:
     epilog="Example: raisonne bundle patch bundles/old update.delta --to bundles/new",
 )
 @click.argument("old", type=_BUNDLE)
-@click.argument("delta_file", metavar="DELTA", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("delta_file", metavar="DELTA", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
 def patch(old: Path, delta_file: Path, to: Path) -> None:
     """Make a new bundle of the bundle OLD and a delta, byte for byte, its signature included. Prints the folder."""

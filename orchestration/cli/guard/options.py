@@ -31,9 +31,10 @@ FRAMES = click.option(
 ALSO = click.option(
     "--also",
     multiple=True,
-    type=click.Choice(["negative", "rotated", "tiles"]),
+    type=click.Choice(["negative", "rotated", "tiles", "none"]),
     default=("negative",),
     show_default=True,
+    callback=lambda _context, _option, names: tuple(name for name in names if name != "none"),
     help="Further views to search by: of a negative (1), turned by 25 and 45 degrees (4), smaller tiles (16).",
 )
 DOUBT = click.option(
