@@ -49,7 +49,7 @@ sbom: $(READY)  ## dist/sbom.cdx.json, CycloneDX: every package of the lock, wit
 
 lock: $(READY)  ## after changing dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-strip-extras --no-header \
-	  --extra sscd --extra serve --extra download --extra ray --extra k8s --extra formats --extra lance --extra lake --extra c2pa --extra bench --extra dev --output-file requirements.lock pyproject.toml
+	  --extra sscd --extra serve --extra download --extra ray --extra k8s --extra formats --extra lance --extra lake --extra c2pa --extra atlas --extra bench --extra dev --output-file requirements.lock pyproject.toml
 
 $(BIN)/python:  # only what runs counts: a version manager's command may stand for a Python that is not there
 	@for each in $(or $(PYTHON),$(PYTHONS)); do "$$each" -c '$(FITS)' >/dev/null 2>&1 && exec "$$each" -m venv $(VENV); done; \
