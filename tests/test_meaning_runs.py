@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from conftest import Landing, Row, encoded, picture
 
 from orchestration.cli.main import main
-from orchestration.cli.sql import find_macro
 from orchestration.cli.sql.nearest_macro import NoEmbeddings
+from orchestration.cli.sql.session import Session
 from orchestration.facts import Facts
 from orchestration.provenance.meaning import concepts, prompt_scores, related
 from orchestration.provenance.meaning.finder import Finder, NotSearchable
@@ -223,8 +223,11 @@ def test_without_an_encoder_of_meaning_nothing_is_found_and_the_fix_is_said(ware
         elsewhere = bare.model_copy(update={"home": warehouse.folder, "encoders": load(warehouse.config).encoders})
         with pytest.raises(NotSearchable, match="`raisonne run` makes them"):
             Finder(opened.connection, elsewhere, WarehouseResource.load, hold=False)
-        with pytest.raises(NoEmbeddings, match=r"find\(\) asks the embeddings of meaning"):
-            find_macro.provide(opened.connection, bare)
+        session = Session(opened.connection, bare.home, settings=bare)
+        session.prepare("select 'find(x)', caption from catalog.samples -- find('a church')")
+        for query in ("from find('a church')", "select * from \"find\" ('a church')"):
+            with pytest.raises(NoEmbeddings, match=r"find\(\) asks the embeddings of meaning"):
+                session.prepare(query)
 
 
 def test_concepts_count_every_row_once_and_are_named_by_their_captions(warehouse: Landing) -> None:

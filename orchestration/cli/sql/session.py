@@ -99,7 +99,7 @@ class Session:
         if nearest_macro.is_asked(text) and not self._nearest:
             nearest_macro.provide(self.con, self._home / "facts")
             self._nearest = True
-        if self._settings is not None and find_macro.is_asked(text) and not self._finds:
+        if self._settings is not None and find_macro.is_asked(text) and _calls(text, "find") and not self._finds:
             find_macro.provide(self.con, self._settings)
             self._finds = True
 
@@ -135,6 +135,14 @@ def _require_allowed(statement: duckdb.Statement, *, lake: bool) -> None:
             )
         if _OF_EXTENSIONS.fullmatch(called):
             raise Refused(f"{called}(…) is not run, as it opens files and servers by itself; pass --unsafe to run it")
+
+
+def _calls(text: str, function: str) -> bool:
+    """Return whether a text calls a function, rather than holding its name in a text or a comment."""
+    return any(
+        kind != token_type.string_const and following.startswith("(") and _name(word) == function
+        for (word, kind), (following, _) in pairwise(_tokens(text))
+    )
 
 
 def _name(word: str) -> str:

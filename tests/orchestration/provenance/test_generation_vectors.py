@@ -15,7 +15,6 @@ from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import Rules
 from transforms.pictures import Pixels
 
-
 RULES = Rules(max_pixels=1_000_000, member_bytes=1_000_000, pdq_quality=50)
 
 

@@ -92,7 +92,7 @@
     gl.drawArrays(gl.POINTS, 0, moving ? Math.min(training, most) : training);
     gl.uniform1f(uniforms.size, base + 3 * ratio);
     gl.uniform1f(uniforms.round, 1);
-    gl.drawArrays(gl.POINTS, training, known - training);
+    gl.drawArrays(gl.POINTS, training, moving ? Math.min(known - training, Math.ceil(most / 4)) : known - training);
     place();
   };
   const redraw = () => { if (!asked) { asked = true; requestAnimationFrame(draw); } };
