@@ -12,7 +12,7 @@ from conftest import ROOT
 import raisonne
 from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.filters import is_in
-from orchestration.reports import cases, pages, removal_lists
+from orchestration.reports import case_text, cases, pages, removal_lists
 from orchestration.reports.case_pages import CasePages
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
@@ -161,6 +161,9 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
 
     with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
         assert len(cases.decided_counts(con)) == 6
+        told = "\n".join(case_text.lines(cases.read(con, "g/exact.png")))
+        assert "overruled: exact of row" in told and "which ana decided on" in told and "a common pattern" in told
+        assert "decided by               ana" in "\n".join(case_text.lines(cases.read(con, "g/near.png")))
         about = CasePages(publication(con), Thresholds(), Bounds(), PictureReader(gone))
         page = case_page.render(about.page(cases.read(con, "g/exact.png")))
         assert "that it is not a copy: <bdi>a common pattern</bdi>" in page
