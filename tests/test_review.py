@@ -12,7 +12,7 @@ from conftest import ROOT
 import raisonne
 from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.filters import is_in
-from orchestration.reports import cases, pages, removal_lists
+from orchestration.reports import case_text, cases, pages, removal_lists
 from orchestration.reports.case_pages import CasePages
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
@@ -88,7 +88,8 @@ def removed(warehouse: Decided, folder: Path, policy: str = "keep-1") -> dict[in
 
 
 def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided, tmp_path: Path) -> None:
-    before = again(warehouse)
+    members = warehouse.facts["cluster_members"]
+    made_by, before = members.recipe, again(warehouse)
     assert clusters(warehouse) == [[0, 1, 2, 3], [4, 5, 6], [7, 8]]
     given = {
         "cut": warehouse.decide("pair", "different", 10, 19, reason="another print"),
@@ -160,6 +161,9 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
 
     with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
         assert len(cases.decided_counts(con)) == 6
+        told = "\n".join(case_text.lines(cases.read(con, "g/exact.png")))
+        assert "overruled: exact of row" in told and "which ana decided on" in told and "a common pattern" in told
+        assert "decided by               ana" in "\n".join(case_text.lines(cases.read(con, "g/near.png")))
         about = CasePages(publication(con), Thresholds(), Bounds(), PictureReader(gone))
         page = case_page.render(about.page(cases.read(con, "g/exact.png")))
         assert "that it is not a copy: <bdi>a common pattern</bdi>" in page
@@ -177,20 +181,13 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
     assert undone == before
     assert {state for state, _ in states(warehouse).values()} == {"undone", "undo"}
 
-
-def test_without_decisions_the_clusters_are_not_made_again(warehouse: Decided) -> None:
-    table = warehouse.facts["cluster_members"]
-    version, made_by = table.version, table.recipe
+    # without decisions about clusters they are not made again, and their recipe is that of a release without decisions
+    assert members.recipe == made_by
+    version = members.version
     warehouse.decide("case", "not_a_copy", 10, 12)
     warehouse.decide("cluster", "remove_all", 20)
     warehouse.derive()
-    assert (table.version, table.recipe) == (version, made_by), "these change no cluster"
-    cut = warehouse.decide("pair", "different", 10, 19)
-    warehouse.derive()
-    assert table.recipe != made_by
-    warehouse.undo(cut)
-    warehouse.derive()
-    assert table.recipe == made_by
+    assert (members.version, members.recipe) == (version, made_by)
 
 
 def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None:

@@ -11,6 +11,7 @@ from transforms.readable import bare, count, printable
 
 _FIRST = ("verdict", "picture", "sample_id", "dataset", "duplicate_count", "recalled_count", "recalled", "hosts")
 _RELATED, _CAPTION = 5, 60  # pictures, and characters of a caption
+_DECIDED = ("measured_verdict", "decision", "decided_by")
 _NOT_PRINTED = ("rank", "license", "url_host", "homography", "thresholds")
 
 
@@ -28,9 +29,16 @@ def lines(case: Case) -> Iterator[str]:
             yield f"{name}: {printable(about[name])}"
     if not case.sources:
         yield "no likely source among them; this says nothing about rows that were not searched"
+    for each in case.overruled:
+        why = f": {printable(each['reason'])}" if each["reason"] else ""
+        yield (
+            f"overruled: {each['measured_verdict']} of row {each['sample_id']}, which {printable(each['decided_by'])} "
+            f"decided on {each['decided_on']} is not a copy{why}"
+        )
     for source in case.sources:
         yield f"\n{'rank':<24} {source['rank']}"
-        for column in (*_FIRST, *(c for c in source if c not in _FIRST and c not in _NOT_PRINTED)):
+        unsaid = _NOT_PRINTED if source.get("decided_by") else (*_NOT_PRINTED, *_DECIDED)
+        for column in (*_FIRST, *(c for c in source if c not in _FIRST and c not in unsaid)):
             yield f"{column.replace('_', ' '):<24} {value_text(source[column])}"
     if about["sources"] > len(case.sources):
         yield f"\nand {about['sources'] - len(case.sources):,} more: see provenance.sources"
