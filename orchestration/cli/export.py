@@ -181,7 +181,9 @@ def removal_list(to: Path | None, policy: str, merge: bool, version: int | None,
 @_VERSION
 @CONFIG
 def guard(to: Path | None, version: int | None, config: str | None, **options: object) -> None:
-    """Write the bundle that `raisonne check` and `raisonne serve` search: digests, hashes and embeddings, no pictures.
+    """Write the bundle that `raisonne check` and `raisonne serve` search: digests, hashes and embeddings.
+
+    It holds no pictures, but with --with-evidence small copies of those that most rows show.
 
     Prints the folder, and on standard error what is in it, the recall of its search, and its error rates.
     """

@@ -4,8 +4,9 @@ What belongs here: sending, and what came back, as a line of JSON on standard ou
 (`guard_service.py`). Requests are bytes made before, and of an answer only its status and its length are read: some
 100 µs a request, so that several times the capacity can be offered from the cores that answer.
 
-    python -m tests.benchmarks.guard_load PORT SECONDS RATE CONNECTIONS < body
+    python -m tests.benchmarks.guard_load PORT SECONDS RATE CONNECTIONS < bodies
 
+Bodies are each preceded by their length, 8 bytes; the first is sent 99 times of 100, the others take turns.
 A rate of 0 keeps every connection busy; otherwise requests are sent when they are due, whether or not others are
 answered, and those for which no connection is free count as `unsent`.
 """
@@ -17,20 +18,31 @@ import sys
 import time
 from collections import Counter, deque
 
-_TICK = 0.002
+_TICK, _HOSTILE = 0.002, 100
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
 class Load:
     """What was sent and answered. taken: milliseconds of the answers 200. statuses: 0 where the connection broke."""
 
-    def __init__(self, body: bytes) -> None:
-        head = "POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
-        self.request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    def __init__(self, bodies: list[bytes]) -> None:
+        self._requests = [self._request(body) for body in bodies]
+        self._sent = 0
         self.statuses: Counter[int] = Counter()
         self.taken: list[float] = []
         self.free: deque[Connection] = deque()
         self.open = 0
+
+    @staticmethod
+    def _request(body: bytes) -> bytes:
+        head = "POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def next(self) -> bytes:
+        """Return the request to send now."""
+        self._sent += 1
+        others = len(self._requests) - 1
+        return self._requests[1 + self._sent // _HOSTILE % others if others and self._sent % _HOSTILE == 0 else 0]
 
 
 class Connection(asyncio.Protocol):
@@ -48,7 +60,7 @@ class Connection(asyncio.Protocol):
     def send(self) -> None:
         """Send the request."""
         self._sent = time.perf_counter()
-        self._transport.write(self._load.request)
+        self._transport.write(self._load.next())
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -97,7 +109,12 @@ async def offer(load: Load, port: int, seconds: float, rate: float, connections:
 def main() -> None:
     """Offer what the arguments say, and print what came of it."""
     port, seconds, rate, connections = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
-    load = Load(sys.stdin.buffer.read())
+    given, bodies = sys.stdin.buffer.read(), list[bytes]()
+    while given:
+        size = int.from_bytes(given[:8])
+        bodies.append(given[8 : 8 + size])
+        given = given[8 + size :]
+    load = Load(bodies)
     unsent = asyncio.run(offer(load, port, seconds, rate, connections))
     print(json.dumps({"statuses": load.statuses, "taken": load.taken, "unsent": unsent}))
 

@@ -76,6 +76,7 @@ def check(
     """
     from transforms.guard import Looks
     from transforms.guard.verdict import ALLOW, BLOCK
+    from transforms.readable import printable
 
     folder = bundle_path(bundle, config)
     guard = _guard(
@@ -85,6 +86,8 @@ def check(
         trusted_keys(trust, config),
         Looks(frames, also, doubt),
     )
+    for sentence in guard.lets_through():
+        click.echo(f"let through: {printable(sentence)}", err=True)
     decisions = set()
     with verdict_log(log=log, config=config) as record:
         for name, verdict in _verdicts(guard, images, timeout):

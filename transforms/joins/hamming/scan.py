@@ -65,6 +65,8 @@ def nearest_of_each(row: npt.NDArray[np.int64], distance: npt.NDArray[np.int64])
         row: Hashes, int64 (k,).
         distance: Their bits, int64 (k,).
     """
+    if not len(row):  # the usual case
+        return NearHashes(row, distance)
     order = np.lexsort((distance, row))
     row, first = np.unique(row[order], return_index=True)
     return NearHashes(row, distance[order][first])
