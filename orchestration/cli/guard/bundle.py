@@ -20,7 +20,9 @@ def bundle() -> None:
     """Update guard bundles by deltas, which are a fraction of their size."""
 
 
-@bundle.command(epilog="Example: raisonne bundle diff bundles/old bundles/new --to update.delta")
+@bundle.command(
+    short_help="Write a delta.", epilog="Example: raisonne bundle diff bundles/old bundles/new --to update.delta"
+)
 @click.argument("old", type=_BUNDLE)
 @click.argument("new", type=_BUNDLE)
 @click.option("--to", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A new file.")
@@ -38,7 +40,9 @@ def diff(old: Path, new: Path, to: Path) -> None:
     click.echo(to)
 
 
-@bundle.command(epilog="Example: raisonne bundle patch bundles/old update.delta --to bundles/new")
+@bundle.command(
+    short_help="Apply a delta.", epilog="Example: raisonne bundle patch bundles/old update.delta --to bundles/new"
+)
 @click.argument("old", type=_BUNDLE)
 @click.argument("delta_file", metavar="DELTA", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
