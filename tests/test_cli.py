@@ -403,10 +403,11 @@ def test_every_command_that_people_are_told_to_type_exists() -> None:
     for hint in told:
         words = hint.split()
         chosen = main.commands.get(words[0])
+        part = words[1] if len(words) > 1 and not words[1].startswith("-") else None
         if chosen is not None and words[0] == "export":
-            chosen = chosen.commands.get(words[1] if len(words) > 1 and not words[1].startswith("-") else "report")
-        elif isinstance(chosen, click.Group) and len(words) > 1:
-            chosen = chosen.commands.get(words[1])
+            chosen = chosen.commands.get(part or "report")
+        elif isinstance(chosen, click.Group) and part:
+            chosen = chosen.commands.get(part)
         options = {each.split("=")[0] for each in words if each.startswith("--") and each != "--help"}
         taken = {option for each in chosen.params for option in each.opts} if chosen else set()
         if chosen is None or not options <= taken:

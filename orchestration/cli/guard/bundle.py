@@ -20,7 +20,9 @@ def bundle() -> None:
     """Update guard bundles by deltas, which are a fraction of their size."""
 
 
-@bundle.command(epilog="Example: raisonne bundle diff bundles/old bundles/new --to update.delta")
+@bundle.command(
+    short_help="Write a delta.", epilog="Example: raisonne bundle diff bundles/old bundles/new --to update.delta"
+)
 @click.argument("old", type=_BUNDLE)
 @click.argument("new", type=_BUNDLE)
 @click.option("--to", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A new file.")
