@@ -54,6 +54,7 @@ def generate(landing: Landing, name: str, image: Image.Image) -> None:
     (landing.folder / "generations" / name).write_bytes(encoded(image))
 
 
+@pytest.mark.thorough
 def test_any_history_gives_the_matches_of_one_run(
     landing: Landing, rows_of: Rows, counted: list[tuple[int, int, int]], tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ _VARYING_COLUMNS = {"version", "published_at", "settings_hash", "image_fingerpri
 
 def test_pages_have_blocks_of_kinds_that_are_tested() -> None:
     assert len(BLOCKS) > 60
-    assert {block.language for block in BLOCKS} <= {"sh", "console", "sql", "python", "toml", "json", "text", ""}
+    assert {block.language for block in BLOCKS} <= {"sh", "console", "sql", "python", "toml", "json", "csv", "text", ""}
     assert all(block.about for block in BLOCKS if block.mark not in ("", "runs on")), (
         "say why, which module, or which file"
     )

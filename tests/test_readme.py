@@ -62,7 +62,7 @@ def test_the_pictures_are_small_enough_to_load() -> None:
 
 
 def test_the_defaults_shown_are_the_defaults() -> None:
-    [policies] = [b for b in blocks("docs/how-to/removal-lists.md") if b.language == "toml"]
+    policies, *_ = [b for b in blocks("docs/how-to/removal-lists.md") if b.language == "toml"]
     assert Policies(**tomllib.loads(policies.text)["policies"]) == Policies()
     [reports] = [b for b in blocks("docs/how-to/reports.md") if b.language == "toml"]
     assert Reports(**tomllib.loads(reports.text)["reports"]) == Reports()

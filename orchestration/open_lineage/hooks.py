@@ -21,6 +21,7 @@ from orchestration import settings as toml
 from orchestration.facts.schemas.tables import SCHEMAS
 from orchestration.settings import Settings
 from orchestration.warehouse import publishing
+from transforms.packages import installing
 
 if TYPE_CHECKING:
     from orchestration.open_lineage.events import Landing, Made, Name, Promise
@@ -30,7 +31,6 @@ _OFF = {"OPENLINEAGE_DISABLED", "OPENLINEAGE_NAMESPACE", "OPENLINEAGE_CLIENT_LOG
 """Variables of OpenLineage's client that name no receiver."""
 _NAMESPACE = "raisonne"
 _LICENCES = 20
-_FOR = "`pip install 'raisonne[lineage]'`"
 _MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
 _HELD = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 _BEGAN = dg.DagsterEventType.STEP_START
@@ -56,7 +56,9 @@ def attached(assets: Iterable[Any]) -> list[Any]:
     if not wanted():
         return list(assets)
     if find_spec("openlineage") is None or find_spec("openlineage.client") is None:
-        raise ImportError(f"OPENLINEAGE_… or openlineage.yml asks for events of runs: {_FOR}, or remove it")
+        raise ImportError(
+            f"OPENLINEAGE_… or openlineage.yml asks for events of runs: {installing('lineage')}, or remove it"
+        )
     return [
         each.with_hooks({_hook(each, failed=False), _hook(each, failed=True)})
         if isinstance(each, dg.AssetsDefinition) and each.is_executable

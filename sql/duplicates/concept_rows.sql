@@ -2,6 +2,7 @@
 -- Empty unless `encoders.semantic` is set. The policies `semdedup` remove the most redundant rows.
 -- unique: sample_id
 -- not_null: sample_id, concept_id, similarity
+-- column sample_id: the training row
 -- column concept_id: of provenance.concepts
 -- column similarity: cosine of the picture with the direction of the concept
 -- column redundancy: greatest cosine with a picture of the concept nearer its edge, as SemDeDup (Abbas et al. 2023) has

@@ -66,7 +66,7 @@ def edits() -> tuple[Edit, ...]:
         import albumentations
         import augly.image
     except ImportError as error:
-        raise NotMeasured(f"{error}; pip install 'raisonne[bench]'") from None
+        raise NotMeasured(f"{error}; pip install '.[bench]'") from None
     return Edit("augly", WHOLE, _chain(_of_augly(augly.image))), Edit(
         "albumentations", WHOLE, _pipeline(albumentations)
     )

@@ -147,7 +147,7 @@ def attached(address: LakeAddress) -> Iterator[duckdb.DuckDBPyConnection]:
 WAREHOUSE = {"warehouse.shards", "warehouse.tables", "warehouse.versions"}  # new in each version
 
 
-@pytest.mark.parametrize("kind", ["sqlite", _POSTGRES, "s3"])
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.thorough), _POSTGRES, "s3"])
 def test_a_lake_has_what_the_file_has(whole: list[publishing.Version], places: _Places, store: None, kind: str) -> None:
     address = places.address(kind, f"same_{kind}")
     with pytest.raises(lake.NotInLake, match="is not there yet; `raisonne run` makes it"):

@@ -110,7 +110,7 @@ def test_flips_are_of_the_whole_of_all_or_of_none() -> None:
 
 def test_a_verdict_in_python_is_that_of_the_published_table() -> None:
     text = (ROOT / "sql" / "matches" / "evidence.sql").read_text(encoding="utf-8")
-    [rule] = re.findall(r"\n    (case\n.*?end) as verdict,", text, re.DOTALL)
+    [rule] = re.findall(r"decided_by,\n        (case\n.*?end) as measured_verdict\n", text, re.DOTALL)
     found = set()
     with duckdb.connect() as con:
         for same, confirmed, whole, altered, score, bits in product(
