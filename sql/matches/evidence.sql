@@ -13,6 +13,7 @@
 -- column overlap_source: share of the training picture that the shared part covers
 -- column verdict: exact (same bytes or pixels), copy (the whole picture, confirmed by aligned pixels), partial_copy (a region, so confirmed), altered_copy (structure agrees after a smooth, bounded change of place, colour or light, or all that is not covered lies exactly in place), similar (close in embedding, not confirmed); NULL where nothing holds
 -- column measured_verdict: what verdict would be without decisions
+-- column decision_id: which one that is; NULL where nobody decided
 -- column decision: copy or not_a_copy, where it was decided of the generation and the cluster of the training row
 -- column decided_by: who decided so
 -- column copy_score: best cosine of the copy embeddings over the searched parts of the generation; NULL, and with it p_value, where encoders.copy is none
@@ -95,6 +96,7 @@ decided as (
     select
         generations.generation_id,
         coalesce(members.representative_id, images.sample_id) as cluster_id,
+        decisions.decision_id,
         decisions.answer,
         decisions.decided_by
     from catalog.decisions
@@ -112,6 +114,7 @@ judged as (
     select
         scored.*,
         decided.answer as decision,
+        decided.decision_id,
         decided.decided_by,
         case
             when same_bytes or same_pixels then 'exact'
@@ -138,6 +141,7 @@ select
     end as verdict,
     measured_verdict,
     decision,
+    decision_id,
     decided_by,
     copy_score,
     normalised_score,

@@ -19,32 +19,14 @@ with best as (
         coalesce(members.representative_id, evidence.sample_id) as cluster_id,
         evidence.sample_id,
         evidence.measured_verdict,
-        evidence.copy_score
+        evidence.copy_score,
+        evidence.decision_id
     from matches.evidence
     left join lance_cluster_members as members using (sample_id)
     where evidence.decision = 'not_a_copy' and evidence.measured_verdict is not null
     qualify row_number() over (
         partition by evidence.generation_id, coalesce(members.representative_id, evidence.sample_id)
         order by verdict_rank(evidence.measured_verdict), evidence.copy_score desc, evidence.sample_id
-    ) = 1
-),
-
-decided as (
-    select
-        generations.generation_id,
-        coalesce(members.representative_id, images.sample_id) as cluster_id,
-        decisions.decision_id,
-        decisions.decided_by,
-        decisions.decided_at,
-        decisions.reason
-    from catalog.decisions
-    join catalog.generations on generations.pixel_sha256 = decisions.picture_a
-    join fingerprints.images as images on images.pixel_sha256 = decisions.picture_b and images.status <> 'failed'
-    left join lance_cluster_members as members on members.sample_id = images.sample_id
-    where decisions.kind = 'case' and decisions.standing = 'in force' and decisions.answer in ('copy', 'not_a_copy')
-    qualify row_number() over (
-        partition by generations.generation_id, coalesce(members.representative_id, images.sample_id)
-        order by decisions.decided_at desc, decisions.decision_id desc
     ) = 1
 )
 
@@ -54,10 +36,10 @@ select
     best.sample_id,
     best.measured_verdict,
     best.copy_score,
-    decided.decision_id,
-    decided.decided_by,
-    decided.decided_at,
-    decided.reason
+    decision_id,
+    decisions.decided_by,
+    decisions.decided_at,
+    decisions.reason
 from best
-join decided using (generation_id, cluster_id)
+join catalog.decisions using (decision_id)
 order by best.generation_id, best.cluster_id
