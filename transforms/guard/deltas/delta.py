@@ -111,9 +111,9 @@ def apply(old: Path, delta: Path, target: Path) -> Path:
                 _make(archive, old, base["files"], folder / name, entry)
     except BundleError as error:
         raise DeltaError(f"{delta} holds no bundle: {error}") from None
+    except DeltaError:  # says what to do already
+        raise
     except (zipfile.BadZipFile, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, DeltaError):
-            raise
         raise DeltaError(f"{delta} cannot be applied: {error}; copy the bundle, or the delta again") from None
     return target
 
