@@ -241,7 +241,7 @@ class Landing:
 
         self.keep_records_open()
         settings = patch.dict(os.environ, processes.environment(RAISONNE_CONFIG=str(self.config)), clear=True)
-        with settings, _outline_of_records(), nullcontext() if exports else _without_exports():
+        with settings, outline_of_records(), nullcontext() if exports else _without_exports():
             result = execution.execute(job, self.home)
         assert result.success, execution.reason(result.all_events)
 
@@ -271,17 +271,19 @@ _REVISIONS: dict[str | None, "ScriptDirectory"] = {}
 
 
 @contextmanager
-def _outline_of_records() -> Iterator[None]:
+def outline_of_records() -> Iterator[None]:
     """Let Dagster record that runs begin and end, and not their steps: that is a third of the work of a small run.
 
-    Nor does it look up which materializations inputs and checks are of, for hundreds of them one after another, or read
-    the revisions of its tables anew for each file.
+    Nor does it look up which materializations inputs and checks are of, for hundreds of them one after another, read
+    the revisions of its tables anew for each file, or trace the columns of tables.
     """
     from alembic.script import ScriptDirectory
     from dagster import AssetCheckResult
     from dagster._core.execution.context.data_version_cache import DataVersionCache
     from dagster._core.instance.runs.run_domain import RunDomain
     from dagster._core.log_manager import DagsterLogManager
+
+    from orchestration.runtime import asset_metadata
 
     log, read = DagsterLogManager.log_dagster_event, ScriptDirectory.from_config
 
@@ -307,6 +309,7 @@ def _outline_of_records() -> Iterator[None]:
         patch.object(DataVersionCache, "_fetch_asset_records", return_value={}),
         patch.object(AssetCheckResult, "_get_target_materialization_data", return_value=None),
         patch.object(ScriptDirectory, "from_config", revisions),
+        patch.object(asset_metadata, "lineage", return_value={}),
     ):
         yield
 

@@ -258,6 +258,7 @@ class Service:
             self._process.wait()
 
 
+@pytest.mark.thorough
 def test_the_ui_comes_up_answers_its_health_check_and_ends(tmp_path: Path) -> None:
     service = COMPOSE["services"]["ui"]
     ui = Service(service["command"], tmp_path, {"RAISONNE_UI_TOKEN": _TOKEN})

@@ -236,6 +236,7 @@ def test_the_shared_picture_is_found_in_every_dataset(landed: Landing) -> None:
     assert landed.query("select count(*) from catalog.shards where unlisted > 0 or broken is not null") == [(0,)]
 
 
+@pytest.mark.thorough
 def test_a_report_that_lands_after_its_dump_was_read_is_read_by_the_next_run(landed: Landing) -> None:
     """Img2dataset writes it last: a run between the two finds the pictures, and not what failed."""
     gone = "select row_number, failure from fingerprints.images join catalog.samples using (sample_id) "

@@ -128,6 +128,7 @@ def test_an_approximate_join_says_what_it_was_measured_to_miss(
     assert 0 < pairs <= all_pairs
 
 
+@pytest.mark.thorough
 def test_pictures_that_are_gone_confirm_nothing_and_are_tried_again(tmp_path: Path) -> None:
     landing = Landing(tmp_path)
     landing.write_config()

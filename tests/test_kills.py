@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import Landing, Row, encoded, picture
+from conftest import Landing, Row, encoded, outline_of_records, picture
 
 from orchestration.facts import Facts
 from orchestration.reports import exports
@@ -150,7 +150,7 @@ def run(config: str, home: str, log: str, point: Point | None) -> None:
     from orchestration.definitions import defs
 
     Commits(Path(log), Path(home), point).watch()
-    with dg.DagsterInstance.ephemeral() as instance:
+    with outline_of_records(), dg.DagsterInstance.ephemeral() as instance:
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         assert defs.resolve_job_def("everything").execute_in_process(quiet, instance=instance).success
 
@@ -248,7 +248,7 @@ def same(one: dict[str, list[str]], other: dict[str, list[str]]) -> None:
     assert [name for name in one if one[name] != other[name]] == []
 
 
-@pytest.mark.parametrize("every", [13, pytest.param(2, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("every", [26, pytest.param(2, marks=pytest.mark.thorough)])
 def test_runs_killed_in_every_stage_leave_what_an_undisturbed_run_leaves(
     landing: Landing, rows_of: Rows, every: int
 ) -> None:

@@ -161,6 +161,7 @@ def test_new_generations_are_matched_against_the_training_set_as_it_is(grown: La
     }
 
 
+@pytest.mark.thorough
 def test_readers_never_fail_and_never_see_two_versions(grown: Landing, rows_of: Rows) -> None:
     first = version(grown)
     link = str(grown.home / publishing.LINK)
@@ -241,6 +242,7 @@ def test_readers_cannot_write_the_published_version(grown: Landing) -> None:
     assert not path.resolve().stat().st_mode & 0o222
 
 
+@pytest.mark.thorough
 def test_vectors_of_two_encoders_are_never_compared(grown: Landing) -> None:
     grown.config.write_text(grown.config.read_text().replace('"sscd_distilled"', '"sscd"'))
     (grown.folder / "generations" / "later.jpg").write_bytes(encoded(picture(0)))
@@ -256,6 +258,7 @@ def test_vectors_of_two_encoders_are_never_compared(grown: Landing) -> None:
     assert not set(recipes.values()) & set(after.values()), "what was derived by the other encoder is derived again"
 
 
+@pytest.mark.thorough
 def test_dumps_that_were_deleted_leave_all_that_needs_no_pixels(grown: Landing) -> None:
     dumps = list((grown.folder / "laion").glob("*.tar"))
     for path in dumps:
@@ -290,6 +293,7 @@ def test_dumps_that_were_deleted_leave_all_that_needs_no_pixels(grown: Landing) 
         assert "gone" not in "\n".join(summary.failures(con))
 
 
+@pytest.mark.thorough
 def test_a_row_never_keeps_the_picture_of_another_delivery(grown: Landing, rows_of: Rows) -> None:
     grown.shard("00000", [*rows_of(20, 2), *rows_of(0, 6)])  # every row moves
     grown.run_here("derive")  # without fingerprinting

@@ -212,7 +212,8 @@ def test_no_process_is_left_also_of_one_that_has_not_started_yet(ui: Ui, number:
     assert code == (-number if number == signal.SIGKILL else 0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_no_process_is_left_of_one_in_the_foreground(
     landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path, number: signal.Signals
 ) -> None:

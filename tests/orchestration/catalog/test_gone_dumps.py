@@ -94,9 +94,10 @@ def test_a_dump_that_goes_and_comes_back_makes_no_shard_due_and_pixels_due_once(
     assert not while_gone.hold([table]), "what failed for another reason is tried again by the next run"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("metadata", "folder"),
-    [("laion/*.parquet", True), pytest.param("metadata/*.parquet", False, marks=pytest.mark.thorough)],
+    [("laion/*.parquet", True), ("metadata/*.parquet", False)],
 )
 def test_the_report_that_is_left_of_a_dump_is_no_dump(
     landing: Landing, rows_of: Callable[[int, int], list[Row]], metadata: str, folder: bool

@@ -86,6 +86,7 @@ def _is_worker(cmdline: Path) -> bool:
         return False
 
 
+@pytest.mark.thorough
 def test_the_same_rows_and_vectors_as_without_ray(cluster: None, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a" * n, size, copy="sscd_distilled") for n, size in ((1, 9), (2, 6), (3, 1))]
     jobs.append(Job(str(tmp_path / "gone.tar"), "", (), {}, jobs[0].rules, jobs[0].pace))

@@ -80,6 +80,7 @@ def test_new_shards_change_groups_as_if_all_were_grouped(grouped: Grouped) -> No
     assert not rows
 
 
+@pytest.mark.thorough
 def test_many_changes_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Captions of few words, so that most are near others and heads come and go."""
     grouped, rng = Grouped(tmp_path, monkeypatch), np.random.default_rng(5)

@@ -74,6 +74,7 @@ def test_only_the_shards_that_changed_are_made_again(planted: Planted) -> None:
     assert (made["catalog.samples"], made["duplicates.audit"]) == (7, 8), "no setting is read by the tables of rows"
 
 
+@pytest.mark.thorough
 def test_what_is_only_written_again_changes_no_shard(planted: Planted) -> None:
     table = planted.facts["image_fingerprints"]
     before = table.version
@@ -104,6 +105,7 @@ def test_each_changed_row_is_seen_in_its_shard(planted: Planted) -> None:
     assert changed_shards("image_fingerprints", newer, newer, memory) == set()
 
 
+@pytest.mark.thorough
 def test_facts_that_were_deleted_and_made_again_are_compared_with_nothing(planted: Planted) -> None:
     """Their versions have the numbers of the old ones."""
     table = planted.facts["image_fingerprints"]
@@ -203,10 +205,11 @@ def with_select(folder: Path, header: str, select: str) -> tuple[Model, ...]:
     return load(folder / "sql")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "select",
     [
-        pytest.param("select sample_id, caption_key as n from duplicates.caption_keys", marks=pytest.mark.thorough),
+        "select sample_id, caption_key as n from duplicates.caption_keys",
         "select sample_id, member_size as n from lance_image_fingerprints",
     ],
 )
@@ -237,6 +240,7 @@ def test_rows_that_were_published_with_a_warning_are_warned_of_again(tmp_path: P
             assert failing["n <> 3"] == 1, changed
 
 
+@pytest.mark.thorough
 def test_rows_of_other_shards_are_refused(tmp_path: Path) -> None:
     models = with_model(tmp_path, "width")
     moved = "select sample_id + 67108864 as sample_id, width as n from catalog.samples"
@@ -249,6 +253,7 @@ def test_rows_of_other_shards_are_refused(tmp_path: Path) -> None:
         planted.publish()
 
 
+@pytest.mark.thorough
 def test_a_version_of_an_older_release_is_not_copied_from(planted: Planted) -> None:
     last = publishing.current(planted.home)
     made = unchanged_tables.read_made(last)

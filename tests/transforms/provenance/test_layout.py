@@ -15,7 +15,7 @@ def heaps(each: int) -> np.ndarray:
     return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("each", [5, 20])
+@pytest.mark.parametrize("each", [5, pytest.param(20, marks=pytest.mark.thorough)])
 def test_what_is_near_lies_together(each: int) -> None:
     if each > 5:
         pytest.importorskip("umap", reason="umap-learn is not installed")
