@@ -8,7 +8,7 @@
   const hidden = new Uint8Array(total);
   const view = { x: 0.5, y: 0.5, scale: 1 };
   // Points are in no order, so the first ones are a fair sample: as many are drawn while the map moves as it keeps up with.
-  const SLOW = 50, FAST = 22, LEAST = 20_000, REST = 150;
+  const SLOW = 40, FAST = 22, LEAST = 20_000, REST = 150;
   let known = 0, shown = 0, grid = null, chosen = -1, asked = false, most = total, moving = false, last = 0, rest = 0;
   const fail = (text) => { problem.textContent = text; problem.hidden = false; };
 
