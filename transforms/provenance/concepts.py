@@ -1,7 +1,7 @@
 """Concepts: clusters of meaning among unit vectors, and what is redundant within them.
 
-What belongs here: finding concepts, placing vectors, and the redundancy of SemDeDup. What does not: naming concepts
-(`sql/provenance/concepts.sql`), spherical k-means (`joins/cosine/cells.py`).
+What belongs here: finding concepts, keeping their order, placing vectors, and the redundancy of SemDeDup. What does
+not: naming concepts (`sql/provenance/concepts.sql`), spherical k-means (`joins/cosine/cells.py`).
 """
 
 from collections.abc import Iterator
@@ -33,6 +33,27 @@ def find_concepts(vectors: IndexedRows | Vectors, count: int, seed: int, memory:
     rows = as_rows(vectors)
     sample = max(count, min(_SAMPLED * count, memory // (8 * rows.dimension)))
     return Cells.fit(rows, count, seed, sample, spread=True).centroids
+
+
+def in_earlier_order(found: Vectors, earlier: Vectors) -> Vectors:
+    """Return directions in the order of earlier ones, so that a concept keeps its number while pictures come and go.
+
+    A concept takes the place of an earlier one where each is the other's nearest. The others take the places that are
+    left, in their own order.
+
+    Args:
+        found: float32 (count, d), norm 1.
+        earlier: float32 (n, d), norm 1, those of the last clustering; may be none.
+    """
+    if not len(earlier):
+        return found
+    cosines = found @ earlier.T
+    nearest_earlier, numbers = cosines.argmax(axis=1), np.arange(len(found))
+    keeps = (cosines.argmax(axis=0)[nearest_earlier] == numbers) & (nearest_earlier < len(found))
+    order = np.full(len(found), -1)
+    order[nearest_earlier[keeps]] = numbers[keeps]
+    order[order < 0] = numbers[~keeps]
+    return found[order]
 
 
 def placed(vectors: VectorRows | Vectors, concepts: Vectors) -> tuple[Labels, Vectors]:

@@ -3,8 +3,8 @@
 What belongs here: when concepts are found again, and writing them. What does not: clustering
 (`transforms/provenance/concepts.py`), names, sizes and licences (`sql/provenance/concepts.sql`).
 
-Concepts are found again when the training pictures change: a picture more may move them all. Vectors are streamed; what
-is held is a sample of them, and 16 bytes a picture.
+Concepts are found again when the training pictures change: a picture more may move them all. One that stays nearest to
+where it was keeps its number. Vectors are streamed; what is held is a sample of them, and 16 bytes a picture.
 """
 
 from collections.abc import Iterator
@@ -64,7 +64,8 @@ def _find(facts: Facts, encoder: Encoder, settings: Settings, made_by: str) -> N
     count = min(len(vectors), _MOST, round(len(vectors) ** 0.5)) if count is None else min(len(vectors), count)
     centres = np.empty((0, encoder.id.dimension), np.float32)
     if count:
-        centres = concepts.find_concepts(vectors, count, SEED, settings.memory.joins)
+        found = concepts.find_concepts(vectors, count, SEED, settings.memory.joins)
+        centres = concepts.in_earlier_order(found, _centres(facts, encoder))
         label, score = concepts.placed(vectors, centres)
         nearest = concepts.redundancy(vectors, label, score)
     columns = (ids, label, score, nearest) if count else (ids[:0],) * 4

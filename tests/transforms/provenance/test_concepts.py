@@ -26,6 +26,22 @@ def test_planted_concepts_are_found_pure_and_the_same_again() -> None:
     assert concepts.find_concepts(vectors, 40, 1, 40 * 64 * 8).shape == (40, 64), "of a sample no larger than memory"
 
 
+def test_concepts_keep_their_numbers_while_pictures_come_and_go() -> None:
+    vectors, of = planted(40, 50)
+    earlier = concepts.find_concepts(vectors, 40, 1, 1 << 30)
+    more, among = planted(41, 60)  # the same forty and another, each with other pictures
+    assert (among.max(), of.max()) == (40, 39)
+    for seed, count in ((1, 41), (9, 41), (2, 40), (3, 20)):
+        found = concepts.find_concepts(more, count, seed, 1 << 30)
+        kept = concepts.in_earlier_order(found, earlier)
+        assert sorted(map(bytes, kept)) == sorted(map(bytes, found)), "each once"
+        cosines = kept @ earlier.T
+        mutual = [(n, m) for n, m in enumerate(cosines.argmax(axis=1)) if cosines[:, m].argmax() == n and m < count]
+        assert len(mutual) > count // 3 and all(n == m for n, m in mutual)
+        assert (concepts.in_earlier_order(found, kept) == kept).all(), "a run that was ended finds the same order"
+    assert concepts.in_earlier_order(earlier, earlier[:0]) is earlier
+
+
 def test_more_concepts_than_pictures_are_cut_and_equal_pictures_fall_together() -> None:
     same = np.tile(np.float32([[1, 0, 0, 0]]), (5, 1))
     found = concepts.find_concepts(same, 3, 1, 1 << 20)
