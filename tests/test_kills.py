@@ -265,8 +265,14 @@ def test_runs_killed_in_every_stage_leave_what_an_undisturbed_run_leaves(
     same(facts(shaken.home), facts(calm.home))
     same(published(shaken.home), published(calm.home))
 
+
+@pytest.mark.thorough
+def test_runs_killed_while_rows_of_every_stage_come_and_go_leave_it_too(landing: Landing, rows_of: Rows) -> None:
+    fill(landing, rows_of)
+    calm, shaken = Home(landing, "calm"), Home(landing, "shaken")
+    assert calm.run() and shaken.run()
     changed(landing, rows_of)
-    for point in [*points(calm.run())[1 :: 2 * every], (_LINK, AFTER)]:
+    for point in [*points(calm.run())[1::4], (_LINK, AFTER)]:
         shaken.run(point)
     shaken.run()
     assert exports_of_newest(shaken.home)

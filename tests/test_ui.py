@@ -1,6 +1,6 @@
-"""Dagster's UI and daemon as `raisonne ui` starts them: opened in a browser, launched by hand, then by the sensors.
+"""Dagster's UI and daemon as `raisonne ui` starts them: opened in a browser, launched by hand, and by the sensors.
 
-One UI for all, because starting the processes takes longer than anything they are asked. What sensors decide is tested
+One UI a test, because starting the processes takes longer than anything they are asked. What sensors decide is tested
 without waiting for them in `test_automation.py`, and most attacks without Dagster in `test_web_access.py`. Everything
 is seen from outside: through the GraphQL API that the UI itself uses, through the published file, and through the fact
 tables.
@@ -228,9 +228,7 @@ def test_no_process_is_left_of_one_in_the_foreground(
         started.kill()
 
 
-def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
-    ui: Ui, landing: Landing, rows_of: Callable[[int, int], list[Row]]
-) -> None:
+def test_everything_runs_from_the_ui_which_no_stranger_reaches(ui: Ui, landing: Landing) -> None:
     token = ui.address().partition("?token=")[2]
     _check_that_strangers_get_nothing(ui, token)
     run_id = ui.launch("everything")
@@ -238,8 +236,22 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
     assert landing.query("select count(*) from fingerprints.images where status = 'ok'") == [(10,)]
     assert landing.query("select verdict from provenance.generations") == [("exact",)]
     _check_assets(ui)
-    ui.until("runs that the sensors started meanwhile end", ui.idle)
+    _check_a_failure(ui)
+    if _CHROMIUM.exists():
+        _check_in_a_browser(ui)
 
+    running = " ".join(ui.processes().values())
+    assert all(part in running for part in ("orchestration.cli ui", "code-server", "api grpc", "dagster._daemon"))
+    assert ui.end(signal.SIGINT) == 0
+    assert ui.log.read_text(errors="replace").count(token) == 1, "only the address that is printed holds the token"
+
+
+@pytest.mark.thorough
+def test_sensors_take_it_from_there(ui: Ui, landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None:
+    """What they decide is tested without the processes of the UI in `test_automation.py`."""
+    ui.until("the code location is loaded", ui.repository)
+    landing.raisonne("run")
+    ui.until("runs that the sensors started meanwhile end", ui.idle)
     facts, before = Facts(landing.home / "facts"), _version(landing)
     shards = {row["shard"]: row for row in facts["fingerprinted_shards"].read().to_pylist()}
     commits = facts["image_fingerprints"].version
@@ -265,18 +277,10 @@ def test_everything_runs_from_the_ui_and_the_sensors_take_it_from_there(
     assert {run["status"] for run in ui.runs()} == {"SUCCESS"}
     _check_assets(ui)
     _check_partition(ui, "tiny/00002")
-    _check_a_failure(ui)
     landing.raisonne("run")  # in a process of its own, beside the UI
     assert "everything" in {run["jobName"] for run in ui.runs() if run["runId"] not in known}
     ours = {"repositoryName": instance.REPOSITORY, "repositoryLocationName": instance.LOCATION}
     assert all(run["repositoryOrigin"] == ours for run in ui.runs()), "the first page shows each of them"
-    if _CHROMIUM.exists():
-        _check_in_a_browser(ui)
-
-    running = " ".join(ui.processes().values())
-    assert all(part in running for part in ("orchestration.cli ui", "code-server", "api grpc", "dagster._daemon"))
-    assert ui.end(signal.SIGINT) == 0
-    assert ui.log.read_text(errors="replace").count(token) == 1, "only the address that is printed holds the token"
 
 
 def _check_that_strangers_get_nothing(ui: Ui, token: str) -> None:
