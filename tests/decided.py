@@ -73,13 +73,14 @@ class Decided(Planted):
         ]
         self.facts["match_evidence"].upsert(pa.Table.from_pylist(found, evidence))
 
-    def block(self, *checks: tuple[str, int]) -> None:
-        """Log blocks of the guard: the name of a check and the picture."""
+    def block(self, *checks: tuple[str, int], **measured: object) -> None:
+        """Log blocks of the guard: the name of a check and the picture; and what was measured of all."""
         schema = SCHEMAS["guard_checks"]
         rows = [
             dict.fromkeys(schema.names)
             | {"check_id": name, "checked_at": 0, "bundle": "b", "decision": "block", "verdict": "similar"}
             | {"reason": "close", "latency_ms": 1.0, "pixel_sha256": self.pixels(shown), "cluster_ids": []}
+            | measured
             for name, shown in checks
         ]
         self.facts["guard_checks"].append(pa.Table.from_pylist(rows, schema).to_batches())

@@ -17,7 +17,8 @@ from orchestration.reports.case_pages import CasePages
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.removal import RemovalOptions
-from orchestration.review import exchange
+from orchestration.review import exchange, queues
+from orchestration.settings.sections import Review
 from orchestration.settings.thresholds import Thresholds
 from orchestration.warehouse import functions, macros
 from tests.decided import Decided
@@ -167,7 +168,7 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
         about = CasePages(publication(con), Thresholds(), Bounds(), PictureReader(gone))
         page = case_page.render(about.page(cases.read(con, "g/exact.png")))
         assert "that it is not a copy: <bdi>a common pattern</bdi>" in page
-        assert cases.reviewed_precision(con, "pairs") == () == cases.reviewed_precision(con, "cases")
+        assert cases.reviewed_precision(con, "pair", "cluster", "case", "guard_block") == ()
 
     # what nobody decided about is as it was
     for table in ("fingerprints.images", "catalog.samples", "matches.candidates"):
@@ -270,14 +271,43 @@ def test_a_random_sample_says_how_often_the_warehouse_is_right(warehouse: Decide
     again(warehouse)
     with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
         con.execute("set timezone = 'UTC'")
-        [found] = cases.reviewed_precision(con, "pairs")
-        assert (found.said, found.items, found.answered, found.precision) == ("pdq", 4, 2, 0.5)
+        [found] = cases.reviewed_precision(con, "pair", "cluster")
+        assert (found.said, found.items, found.answered) == ("pairs by nearly the same hash", 4, 2)
+        assert found.precision == 0.5
         assert found.low < 0.3 and found.high > 0.7 and found.kappa is None
         (tmp_path / "pages").mkdir()
         pages.write(con, tmp_path / "pages", warehouse.settings, PictureReader(gone))
     first = (tmp_path / "pages" / "duplicate_frequency.html").read_text()
     assert "How often we are right, here" in first and "What people decided" in first
     assert "rows to remove where one of each picture stays" in (tmp_path / "pages" / "provenance.html").read_text()
+
+
+def test_items_of_every_queue_are_drawn_with_known_probabilities(warehouse: Decided) -> None:
+    near = {"method": "embedding", "value": 0.86, "threshold": 0.85}
+    warehouse.block(("once", 61), ("again", 61), ("of no generation", 90), **near)
+    warehouse.block(("by a curator", 62), **near | {"method": "override"})
+    again(warehouse)
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        whole, some = queues.load(con, Review()), queues.load(con, Review(sample=1, items=1))
+
+    def drawn(found: queues.Queue) -> list[tuple]:
+        return [
+            (item.picture_a, item.stratum, item.stratum_size, item.probability)
+            for item in map(found.__getitem__, range(len(found)))
+            if item.sampled
+        ]
+
+    clusters = {(warehouse.pixels(each), "pdq far from the threshold", 2, 1) for each in (20, 30)}
+    clusters.add((warehouse.pixels(10), "pdq near the threshold", 1, 1))  # 27 bits of 31
+    assert set(drawn(whole["clusters"])) == clusters
+    assert len(some["clusters"]) in (2, 3), "the first, and one of each group"
+    assert sorted(each[1:] for each in drawn(some["clusters"])) == [
+        ("pdq far from the threshold", 2, 0.5), ("pdq near the threshold", 1, 1),
+    ]  # fmt: skip
+    blocks = whole["blocks"]
+    assert len(blocks) == 5, "what is drawn has a picture to look at, and is no curator's own"
+    assert drawn(blocks) == [(warehouse.pixels(61), "embedding near the threshold", 1, 1)]
+    assert {item.version for item in (blocks[0], whole["pairs"][0])} == {2}
 
 
 def test_labels_name_rows_of_the_published_version(warehouse: Decided, tmp_path: Path) -> None:

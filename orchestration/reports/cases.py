@@ -85,16 +85,16 @@ def decided_counts(con: duckdb.DuckDBPyConnection) -> tuple[DecidedCount, ...]:
     return tuple(DecidedCount(**row) for row in found)
 
 
-def reviewed_precision(con: duckdb.DuckDBPyConnection, of: str) -> tuple[ReviewedPrecision, ...]:
+def reviewed_precision(con: duckdb.DuckDBPyConnection, *kinds: str) -> tuple[ReviewedPrecision, ...]:
     """Return how often people say what the warehouse says. Nothing for a version of an earlier release.
 
     Args:
         con: A connection to a published version.
-        of: pairs or cases.
+        kinds: Of what: pair, cluster, case, guard_block.
     """
-    if not _has(con, "duplicates.review_precision"):
+    if not _has(con, "catalog.review_precision"):
         return ()
-    return tuple(ReviewedPrecision(**row) for row in rows(con, f"review_precision_of_{of}"))
+    return tuple(ReviewedPrecision(**row) for row in rows(con, "review_precision", kinds=list(kinds)))
 
 
 def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:

@@ -84,5 +84,5 @@ def _report(con: duckdb.DuckDBPyConnection, extent: GalleryExtent, version: Publ
         licences=tuple(RepeatedRows(**row) for row in rows(con, "repeated_by_license", most=_ROWS)),
         gallery=extent,
         decided=cases.decided_counts(con),
-        reviewed=cases.reviewed_precision(con, "pairs"),
+        reviewed=cases.reviewed_precision(con, "pair", "cluster"),
     )

@@ -120,6 +120,6 @@ def page(
             licences=tuple(Licence(**row) for row in rows(con, "licences", most=_ROWS)),
             rightsholders=tuple(Rightsholder(**row) for row in rows(con, "rightsholders", most=_ROWS)),
             decided=cases.decided_counts(con),
-            reviewed=cases.reviewed_precision(con, "cases"),
+            reviewed=cases.reviewed_precision(con, "case", "guard_block"),
         )
     )

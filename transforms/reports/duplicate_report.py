@@ -121,10 +121,10 @@ class DecidedCount:
 
 @dataclass(frozen=True)
 class ReviewedPrecision:
-    """How often people say what the warehouse says, as in the tables `review_precision`.
+    """How often people say what the warehouse says, as in `catalog.review_precision`.
 
     Attributes:
-        said: The method or the verdict.
+        said: The verdict of cases; of pairs, clusters and blocks of the guard what they are, and the method.
         items: Items of it.
         answered: How many were drawn at random and answered.
         low: Lower end of the 95% interval of `precision`.

@@ -25,6 +25,9 @@ from orchestration.cli.published import (
 if TYPE_CHECKING:
     import socket
 
+    import duckdb
+
+    from orchestration.review.editions import Edition
     from orchestration.review.people import People
     from orchestration.settings import Settings
 
@@ -115,28 +118,55 @@ def _open(
     import duckdb
 
     from orchestration.facts.decision_log import DecisionLog, DecisionLogError
-    from orchestration.reports.page_data import publication
-    from orchestration.review import app, desk, pixels, queues
+    from orchestration.review import app, desk, pixels
+    from orchestration.review.editions import Edition, Editions, EditionUnusable
+    from orchestration.warehouse import publishing
+
+    def published() -> int | None:
+        try:
+            found = publishing.current(settings.home)
+        except OSError:  # something else is in the place of the link, which `raisonne doctor` says
+            return None
+        return None if found is None else found.number
+
+    def opened() -> Edition:
+        try:
+            return _edition(connect_published(settings), settings)
+        except (CommandError, duckdb.Error) as error:
+            raise EditionUnusable(str(error)) from None
 
     with open_published(settings) as con:
-        options, version = settings.review, publication(con).number
         try:
-            kept = desk.Desk(DecisionLog(settings.home), queues.load(con, options), version, options.lease_s)
-        except (duckdb.CatalogException, duckdb.BinderException):
-            raise CommandError(
-                f"version {version} was published by an earlier release; `raisonne run` publishes one to decide about"
-            ) from None
-        except (DecisionLogError, OSError) as error:
+            editions = Editions(_edition(con, settings), published, opened)
+            kept = desk.Desk(DecisionLog(settings.home), editions.current.queues, settings.review.lease_s)
+        except (DecisionLogError, EditionUnusable, OSError) as error:
             raise CommandError(str(error)) from None
         shown = pixels.DeskPictures(training_pictures(settings), settings.limits.bounds)
-        service = app.DeskService(con, kept, shown, who, app.DeskOptions(blind, hosts))
+        service = app.DeskService(editions, kept, shown, who, app.DeskOptions(blind, hosts))
         more = "" if "token=" in address else " with `?token=` and the token"
         click.echo(f"{address}{more}; Ctrl-C ends it", err=True)
         try:
             app.serve(service, listening)
         finally:
             kept.close()
+            editions.close()
     click.echo("the decisions take effect with the next `raisonne run`", err=True)
+
+
+def _edition(con: "duckdb.DuckDBPyConnection", settings: "Settings") -> "Edition":
+    import duckdb
+
+    from orchestration.reports.page_data import publication
+    from orchestration.review import queues
+    from orchestration.review.editions import Edition, EditionUnusable
+
+    version = publication(con).number
+    try:
+        return Edition(version, con, queues.load(con, settings.review))
+    except (duckdb.CatalogException, duckdb.BinderException):
+        raise EditionUnusable(
+            f"version {version} was published by an earlier release; `raisonne run` publishes one to decide about"
+        ) from None
 
 
 def _import(settings: "Settings", path: Path, by: str) -> None:
