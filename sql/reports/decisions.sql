@@ -44,7 +44,9 @@ generated as (
 ),
 
 blocked as (
-    select distinct pixel_sha256 from provenance.guard_log where pixel_sha256 is not null
+    select pixel_sha256 from provenance.guard_log where pixel_sha256 is not null
+    union
+    select pixel_sha256 from generated
 ),
 
 followed as (
@@ -69,7 +71,7 @@ followed as (
                     then 'the two pictures are not compared now'
             end
             when decisions.kind = 'guard_block' and blocked.pixel_sha256 is null
-                then 'the guard has logged no check of the image'
+                then 'no check of the image is logged, and no generation shows it'
         end as waits_for
     from catalog.decisions
     left join lance_cluster_decisions as clusters using (decision_id)

@@ -7,6 +7,7 @@ What belongs here: arguments, who decides, the address, the exit code. What does
 import getpass
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ TOKEN = "RAISONNE_REVIEW_TOKEN"  # noqa: S105 -- the name of the variable
     "imported",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="Take decisions in from a CSV, Parquet or JSON lines file, and end. May be repeated.",
+    help="Take decisions in from a CSV, Parquet or JSON lines file, or the guard's answers, and end. May be repeated.",
 )
 @click.option("--by", help="Who decides. Default: the name of your account on this machine.")
 @click.option(
@@ -177,8 +178,9 @@ def _import(settings: "Settings", path: Path, by: str) -> None:
     from transforms.readable import count
 
     con = connect_published(settings) if publishing.current(settings.home) else None
+    left_out: Counter[str] = Counter()
     try:
-        decisions = exchange.read(path, settings.limits.of_files, con, by)
+        decisions = exchange.read(path, settings.limits.of_files, con, by, lambda why: left_out.update([why]))
         new = DecisionLog(settings.home).add(decisions)
     except (exchange.ImportRefused, RecordFileError, DecisionLogError) as error:
         raise CommandError(str(error)) from None
@@ -187,6 +189,8 @@ def _import(settings: "Settings", path: Path, by: str) -> None:
     finally:
         if con is not None:
             con.close()
+    for why, number in left_out.items():
+        click.echo(f"warning: {count(number, 'answer')} about no image left out: {why}", err=True)
     known = len(decisions) - new
     click.echo(f"{path}: {count(new, 'decision')} taken in" + (f", {known:,} known already" if known else ""))
     if new:
