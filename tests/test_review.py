@@ -10,6 +10,9 @@ import pytest
 from conftest import ROOT
 
 import raisonne
+from orchestration import automation
+from orchestration.cli import summary
+from orchestration.definitions import defs
 from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.filters import is_in
 from orchestration.reports import case_text, cases, pages, removal_lists
@@ -189,6 +192,36 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
     warehouse.decide("cluster", "remove_all", 20)
     warehouse.derive()
     assert (members.version, members.recipe) == (version, made_by)
+
+
+def test_a_run_of_generations_alone_follows_what_is_about_them_and_says_what_waits(warehouse: Decided) -> None:
+    keys = automation.generations_only.selection.resolve(defs.resolve_asset_graph())
+    selected = {".".join(key.path) for key in keys}
+    before = clusters(warehouse)
+    given = {
+        "no copy": warehouse.decide("case", "not_a_copy", 10, 12),
+        "allow": warehouse.decide("guard_block", "allow", 71),
+        "cut": warehouse.decide("pair", "different", 10, 19),
+        "keep": warehouse.decide("cluster", "keep", 20, 21),
+        "gone": warehouse.decide("cluster", "remove_all", 20),
+    }
+    DecisionLog(warehouse.home).take_up()
+    warehouse.publish_once(selected)
+    assert clusters(warehouse) == before
+    assert warehouse.query("select verdict from provenance.generations where generation_id = 'g/exact.png'") == [
+        ("no_match_found",)
+    ]
+    assert warehouse.query("select decision_made from provenance.guard_log where check_id = 'check-1'") == [("allow",)]
+    waits = "the clusters were made before it was given; the next run of everything follows"
+    told = {name: states(warehouse)[each.decision_id] for name, each in given.items()}
+    followed = {"no copy": ("applied", None), "allow": ("applied", None)}
+    assert told == followed | dict.fromkeys(("cut", "keep", "gone"), ("waiting", waits))
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        [said] = [each for each in summary.failures(con) if "decision" in each]
+    assert said.startswith(f"3 decisions wait: {waits}, such as ")
+    again(warehouse)
+    assert {state for state, _ in states(warehouse).values()} == {"applied"}
+    assert clusters(warehouse) != before
 
 
 def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None:
