@@ -173,6 +173,20 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
         assert "that it is not a copy: <bdi>a common pattern</bdi>" in page
         assert cases.reviewed_precision(con, "pair", "cluster", "case", "guard_block") == ()
 
+    changed = "select changes, (cluster_id & 67108863)::int, rows_before, rows_after, decided_by from reports.changes "
+    changed += "where kind = 'cluster' order by 2"
+    assert warehouse.query(changed) == [
+        (["shrunk", "decided"], 0, 4, 3, "ana"),
+        (["representative", "decided"], 6, 3, 3, "ana"),
+        (["grown", "decided"], 7, 2, 3, "ben"),
+    ]
+    of_cases = "select generation_id, changes, verdict_before, verdict_after from reports.changes where kind = 'case'"
+    assert warehouse.query(f"{of_cases} order by 1") == [
+        ("g/exact.png", ["verdict", "source", "decided"], "exact", "no_match_found"),
+        ("g/near.png", ["verdict", "grown", "decided"], "similar", "copy"),
+        ("g/other.png", ["grown"], "similar", "similar"),
+    ]
+
     # what nobody decided about is as it was
     for table in ("fingerprints.images", "catalog.samples", "matches.candidates"):
         assert after[table] == before[table]
@@ -183,6 +197,11 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
     warehouse.undo(*given.values())
     undone = again(warehouse)
     assert undone == before
+    assert warehouse.query(changed) == [
+        (["grown", "decided"], 0, 3, 4, None),
+        (["representative", "decided"], 4, 3, 3, None),
+        (["shrunk", "decided"], 7, 3, 2, None),
+    ]
     assert {state for state, _ in states(warehouse).values()} == {"undone", "undo"}
 
     # without decisions about clusters they are not made again, and their recipe is that of a release without decisions
@@ -312,6 +331,7 @@ def test_a_random_sample_says_how_often_the_warehouse_is_right(warehouse: Decide
         pages.write(con, tmp_path / "pages", warehouse.settings, PictureReader(gone))
     first = (tmp_path / "pages" / "duplicate_frequency.html").read_text()
     assert "How often we are right, here" in first and "What people decided" in first
+    assert "What changed since the version before" in first and "<bdi>ana</bdi>" in first
     assert "rows to remove where one of each picture stays" in (tmp_path / "pages" / "provenance.html").read_text()
 
 
