@@ -31,6 +31,7 @@ _STATUSES = [
     dg.DagsterRunStatus.STARTED,
 ]
 _OF_TRAINING = ("image_fingerprints", "copy_embeddings", "semantic_embeddings", "picture_rights")
+_OF_DECISIONS = ("decisions", "reviewed_items", "review_precision")
 _NOTHING_PARTITIONED = dg.AssetSelection.all() - dg.AssetSelection.assets("image_fingerprints")
 
 everything = dg.define_asset_job(
@@ -54,8 +55,10 @@ generations_only = dg.define_asset_job(
         dg.AssetSelection.assets("generation_fingerprints", "match_candidates")
         | dg.AssetSelection.groups("matches", "provenance", "reports", "warehouse")
         | dg.AssetSelection.assets(["catalog", "generations"], ["catalog", "not_taken"], ["fingerprints", "coverage"])
+        | dg.AssetSelection.assets(*(["catalog", name] for name in _OF_DECISIONS))
     ),
-    description="Match new generations with the current training set.",
+    description="Match new generations with the current training set. Decisions about generations are followed; those "
+    "about training pictures wait for a run of everything, which makes their clusters.",
 )
 curator_job = dg.define_asset_job(
     "curator_job",

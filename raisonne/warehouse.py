@@ -4,6 +4,7 @@ What belongs here: the questions that Python users ask of one version. What does
 (`raisonne/case_view.py`), guards (`raisonne/guards.py`).
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -191,6 +192,7 @@ class Warehouse:
 
         Args:
             decisions: Records, or a file of them: CSV, Parquet or JSON lines, as `raisonne review --import` takes it.
+                Answers of the guard's service that decide about no image are left out, with a warning.
             by: Who decided, where a record does not say so.
 
         Raises:
@@ -200,10 +202,13 @@ class Warehouse:
         from orchestration.facts.decision_log import DecisionLog
         from orchestration.review import exchange
 
+        def leave_out(why: str) -> None:
+            warnings.warn(f"an answer was left out: {why}", stacklevel=3)
+
         if isinstance(decisions, str | Path):
-            found = exchange.read(Path(decisions), self._settings.limits.of_files, self.connection, by)
+            found = exchange.read(Path(decisions), self._settings.limits.of_files, self.connection, by, leave_out)
         else:
-            found = exchange.of_records(enumerate(decisions, 1), self.connection, by)
+            found = exchange.of_records(enumerate(decisions, 1), self.connection, by, leave_out=leave_out)
         return DecisionLog(self.home).add(found)
 
     def decisions(self) -> pa.Table:

@@ -4,7 +4,7 @@ What belongs here: pictures that nearly equal each other, generations, decisions
 (`test_review.py`, `test_review_app.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,13 +73,14 @@ class Decided(Planted):
         ]
         self.facts["match_evidence"].upsert(pa.Table.from_pylist(found, evidence))
 
-    def block(self, *checks: tuple[str, int]) -> None:
-        """Log blocks of the guard: the name of a check and the picture."""
+    def block(self, *checks: tuple[str, int], **measured: object) -> None:
+        """Log blocks of the guard: the name of a check and the picture; and what was measured of all."""
         schema = SCHEMAS["guard_checks"]
         rows = [
             dict.fromkeys(schema.names)
             | {"check_id": name, "checked_at": 0, "bundle": "b", "decision": "block", "verdict": "similar"}
             | {"reason": "close", "latency_ms": 1.0, "pixel_sha256": self.pixels(shown), "cluster_ids": []}
+            | measured
             for name, shown in checks
         ]
         self.facts["guard_checks"].append(pa.Table.from_pylist(rows, schema).to_batches())
@@ -97,11 +98,16 @@ class Decided(Planted):
             said = each.as_dict() | {"decision_id": None, "decided_at": None, "answer": "undo"}
             DecisionLog(self.home).add([checked(said | {"undoes": each.decision_id})])
 
-    def publish_once(self) -> None:
-        """Publish a version without holding it against one that is made anew, which `publish` does."""
+    def publish_once(self, selected: Collection[str] | None = None) -> None:
+        """Publish a version without holding it against one that is made anew, which `publish` does.
+
+        Args:
+            selected: The tables to make; the others stay. None: all.
+        """
         settings, facts = self.settings, self.facts
+        made = [each for each in self.models if selected is None or each.name in selected]
         with publishing.writer(self.home, run="the test", wait_s=0):
-            plan = version.plan(facts, settings, self.home, self.models, self.models)
+            plan = version.plan(facts, settings, self.home, self.models, made)
             with version.build_version(plan, facts, settings, self.home, "a run") as file:
                 assert [each.sentence for each in file.audits if each.failing and each.check.blocks] == []
             version.publish(plan, file, facts, self.home, keep=2)

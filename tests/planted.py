@@ -26,7 +26,7 @@ from orchestration.warehouse.models import Model, load
 from tests.benchmarks.scale_warehouse import fingerprint_rows
 
 MODELS = load(ROOT / "sql")
-_ANEW = {"warehouse.versions", "warehouse.tables", "warehouse.shards", "provenance.timeline"}
+_ANEW = {"warehouse.versions", "warehouse.tables", "warehouse.shards", "provenance.timeline", "reports.changes"}
 
 
 @dataclass

@@ -10,17 +10,22 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import bundles
 import numpy as np
+import pyarrow as pa
 import pytest
 from bundles import POLICY, Blurred
 from conftest import ROOT, encoded, picture
 from PIL import Image, ImageOps
 from starlette.testclient import TestClient
 
+from orchestration.facts import SCHEMAS
+from orchestration.facts.decision_log import DecisionLog
+from orchestration.guard.log import row as guard_row
 from orchestration.guard.service import bodies, records
 from orchestration.guard.service.admission import Capacity
 from orchestration.guard.service.app import GuardService, ServiceOptions
@@ -28,7 +33,11 @@ from orchestration.guard.service.clients import ClientsUnusable, read
 from orchestration.guard.service.quarantine import Quarantine
 from orchestration.guard.service.records import CheckRecords, NoRecord
 from orchestration.guard.service.telemetry import Metrics
+from orchestration.review import exchange
+from tests.decided import Decided
+from transforms.catalog.byte_limits import ByteLimits
 from transforms.guard import Guard
+from transforms.guard.overrides import Overrides
 from transforms.hashing.hashes import pdq, pdq_dihedral, pixel_sha256, sha256
 from transforms.pictures import decode
 from transforms.pictures.confined import requests
@@ -222,6 +231,50 @@ def test_a_check_says_why_and_people_answer_it(asked: TestClient, state: Path) -
     assert (kept["by"], kept["why"], kept["decision"], kept["cluster_ids"]) == ("ana", said["why"], "block", ["1003"])
     assert kept["pixel_sha256"] == answer.json()["pixel_sha256"]
     assert asked.post("/v1/checks/none/confirm", json=said, headers=bearing("website")).status_code == 404
+
+
+def test_what_people_answer_becomes_decisions_and_entries_of_the_list(
+    asked: TestClient, guard: Guard, state: Path, tmp_path: Path
+) -> None:
+    said = {"by": "ana", "why": "a template"}
+    for data, client, rule in (
+        (LIKE, "website", "deconfirm"),  # blocked
+        (NEW, "website", "deconfirm"),  # allowed
+        (KNOWN[1], "inside", "confirm"),  # allowed in shadow mode alone
+        (b"no image", "website", "confirm"),
+    ):
+        name = check(asked, data, client).headers["X-Check-Id"]
+        assert asked.post(f"/v1/checks/{name}/{rule}", json=said, headers=bearing(client)).status_code == 200
+    file, home = state / records.ANSWERS, Decided(tmp_path / "warehouse")
+    with pytest.raises(exchange.ImportRefused, match="line 4: the check had not decided"):
+        exchange.read(file, ByteLimits(), None, None)
+    left_out: list[str] = []
+    found = exchange.read(file, ByteLimits(), None, None, left_out.append)
+    assert left_out == ["the check had not decided: the guard could not search"]
+    assert [(each.kind, each.answer, each.decided_by, each.reason) for each in found] == [
+        ("guard_block", "allow", "ana", "a template"),
+        ("guard_block", "block", "ana", "a template"),
+        ("guard_block", "block", "ana", "a template"),
+    ]
+    assert found[0].decided_at == datetime.fromisoformat(json.loads(file.read_text().splitlines()[0])["at"])
+    log = DecisionLog(home.home)
+    assert (log.add(found), log.add(exchange.read(file, ByteLimits(), None, None, left_out.append))) == (3, 0)
+
+    home.land(a=["one row"])
+    home.show("a", [10])
+    logged = [guard_row(guard.check(LIKE))]
+    home.facts["guard_checks"].append(pa.Table.from_pylist(logged, SCHEMAS["guard_checks"]).to_batches())
+    home.derive()
+    home.publish_once()
+    assert dict(home.query("select decision_id, waits_for from reports.decisions")) == {
+        found[0].decision_id: None,
+        found[1].decision_id: "no check of the image is logged, and no generation shows it",
+        found[2].decision_id: "no check of the image is logged, and no generation shows it",
+    }
+    assert home.query("select decision_made, decided_by from provenance.guard_log") == [("allow", "ana")]
+    *_, entries = exchange.write(log.all(), tmp_path / "list", ())
+    decided = Guard(guard.bundle, Blurred(), Overrides.read(entries))
+    assert [decided.check(data).decision for data in (LIKE, NEW, KNOWN[1])] == ["allow", "block", "block"]
 
 
 def test_records_are_forgotten_after_their_time_and_answers_are_not(

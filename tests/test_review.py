@@ -10,6 +10,9 @@ import pytest
 from conftest import ROOT
 
 import raisonne
+from orchestration import automation
+from orchestration.cli import summary
+from orchestration.definitions import defs
 from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.filters import is_in
 from orchestration.reports import case_text, cases, pages, removal_lists
@@ -17,7 +20,8 @@ from orchestration.reports.case_pages import CasePages
 from orchestration.reports.page_data import publication
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.removal import RemovalOptions
-from orchestration.review import exchange
+from orchestration.review import exchange, queues
+from orchestration.settings.sections import Review
 from orchestration.settings.thresholds import Thresholds
 from orchestration.warehouse import functions, macros
 from tests.decided import Decided
@@ -167,7 +171,21 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
         about = CasePages(publication(con), Thresholds(), Bounds(), PictureReader(gone))
         page = case_page.render(about.page(cases.read(con, "g/exact.png")))
         assert "that it is not a copy: <bdi>a common pattern</bdi>" in page
-        assert cases.reviewed_precision(con, "pairs") == () == cases.reviewed_precision(con, "cases")
+        assert cases.reviewed_precision(con, "pair", "cluster", "case", "guard_block") == ()
+
+    changed = "select changes, (cluster_id & 67108863)::int, rows_before, rows_after, decided_by from reports.changes "
+    changed += "where kind = 'cluster' order by 2"
+    assert warehouse.query(changed) == [
+        (["shrunk", "decided"], 0, 4, 3, "ana"),
+        (["representative", "decided"], 6, 3, 3, "ana"),
+        (["grown", "decided"], 7, 2, 3, "ben"),
+    ]
+    of_cases = "select generation_id, changes, verdict_before, verdict_after from reports.changes where kind = 'case'"
+    assert warehouse.query(f"{of_cases} order by 1") == [
+        ("g/exact.png", ["verdict", "source", "decided"], "exact", "no_match_found"),
+        ("g/near.png", ["verdict", "grown", "decided"], "similar", "copy"),
+        ("g/other.png", ["grown"], "similar", "similar"),
+    ]
 
     # what nobody decided about is as it was
     for table in ("fingerprints.images", "catalog.samples", "matches.candidates"):
@@ -179,6 +197,11 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
     warehouse.undo(*given.values())
     undone = again(warehouse)
     assert undone == before
+    assert warehouse.query(changed) == [
+        (["grown", "decided"], 0, 3, 4, None),
+        (["representative", "decided"], 4, 3, 3, None),
+        (["shrunk", "decided"], 7, 3, 2, None),
+    ]
     assert {state for state, _ in states(warehouse).values()} == {"undone", "undo"}
 
     # without decisions about clusters they are not made again, and their recipe is that of a release without decisions
@@ -188,6 +211,36 @@ def test_what_was_decided_counts_and_undone_all_is_as_before(warehouse: Decided,
     warehouse.decide("cluster", "remove_all", 20)
     warehouse.derive()
     assert (members.version, members.recipe) == (version, made_by)
+
+
+def test_a_run_of_generations_alone_follows_what_is_about_them_and_says_what_waits(warehouse: Decided) -> None:
+    keys = automation.generations_only.selection.resolve(defs.resolve_asset_graph())
+    selected = {".".join(key.path) for key in keys}
+    before = clusters(warehouse)
+    given = {
+        "no copy": warehouse.decide("case", "not_a_copy", 10, 12),
+        "allow": warehouse.decide("guard_block", "allow", 71),
+        "cut": warehouse.decide("pair", "different", 10, 19),
+        "keep": warehouse.decide("cluster", "keep", 20, 21),
+        "gone": warehouse.decide("cluster", "remove_all", 20),
+    }
+    DecisionLog(warehouse.home).take_up()
+    warehouse.publish_once(selected)
+    assert clusters(warehouse) == before
+    assert warehouse.query("select verdict from provenance.generations where generation_id = 'g/exact.png'") == [
+        ("no_match_found",)
+    ]
+    assert warehouse.query("select decision_made from provenance.guard_log where check_id = 'check-1'") == [("allow",)]
+    waits = "the clusters were made before it was given; the next run of everything follows"
+    told = {name: states(warehouse)[each.decision_id] for name, each in given.items()}
+    followed = {"no copy": ("applied", None), "allow": ("applied", None)}
+    assert told == followed | dict.fromkeys(("cut", "keep", "gone"), ("waiting", waits))
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        [said] = [each for each in summary.failures(con) if "decision" in each]
+    assert said.startswith(f"3 decisions wait: {waits}, such as ")
+    again(warehouse)
+    assert {state for state, _ in states(warehouse).values()} == {"applied"}
+    assert clusters(warehouse) != before
 
 
 def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None:
@@ -270,14 +323,44 @@ def test_a_random_sample_says_how_often_the_warehouse_is_right(warehouse: Decide
     again(warehouse)
     with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
         con.execute("set timezone = 'UTC'")
-        [found] = cases.reviewed_precision(con, "pairs")
-        assert (found.said, found.items, found.answered, found.precision) == ("pdq", 4, 2, 0.5)
+        [found] = cases.reviewed_precision(con, "pair", "cluster")
+        assert (found.said, found.items, found.answered) == ("pairs by nearly the same hash", 4, 2)
+        assert found.precision == 0.5
         assert found.low < 0.3 and found.high > 0.7 and found.kappa is None
         (tmp_path / "pages").mkdir()
         pages.write(con, tmp_path / "pages", warehouse.settings, PictureReader(gone))
     first = (tmp_path / "pages" / "duplicate_frequency.html").read_text()
     assert "How often we are right, here" in first and "What people decided" in first
+    assert "What changed since the version before" in first and "<bdi>ana</bdi>" in first
     assert "rows to remove where one of each picture stays" in (tmp_path / "pages" / "provenance.html").read_text()
+
+
+def test_items_of_every_queue_are_drawn_with_known_probabilities(warehouse: Decided) -> None:
+    near = {"method": "embedding", "value": 0.86, "threshold": 0.85}
+    warehouse.block(("once", 61), ("again", 61), ("of no generation", 90), **near)
+    warehouse.block(("by a curator", 62), **near | {"method": "override"})
+    again(warehouse)
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        whole, some = queues.load(con, Review()), queues.load(con, Review(sample=1, items=1))
+
+    def drawn(found: queues.Queue) -> list[tuple]:
+        return [
+            (item.picture_a, item.stratum, item.stratum_size, item.probability)
+            for item in map(found.__getitem__, range(len(found)))
+            if item.sampled
+        ]
+
+    clusters = {(warehouse.pixels(each), "pdq far from the threshold", 2, 1) for each in (20, 30)}
+    clusters.add((warehouse.pixels(10), "pdq near the threshold", 1, 1))  # 27 bits of 31
+    assert set(drawn(whole["clusters"])) == clusters
+    assert len(some["clusters"]) in (2, 3), "the first, and one of each group"
+    assert sorted(each[1:] for each in drawn(some["clusters"])) == [
+        ("pdq far from the threshold", 2, 0.5), ("pdq near the threshold", 1, 1),
+    ]  # fmt: skip
+    blocks = whole["blocks"]
+    assert len(blocks) == 5, "what is drawn has a picture to look at, and is no curator's own"
+    assert drawn(blocks) == [(warehouse.pixels(61), "embedding near the threshold", 1, 1)]
+    assert {item.version for item in (blocks[0], whole["pairs"][0])} == {2}
 
 
 def test_labels_name_rows_of_the_published_version(warehouse: Decided, tmp_path: Path) -> None:

@@ -27,8 +27,10 @@ from orchestration.reports.pictures import PictureReader
 from orchestration.review import queues
 from orchestration.review.app import DeskOptions, DeskService
 from orchestration.review.desk import Desk
+from orchestration.review.editions import Edition, Editions
 from orchestration.review.people import People, PeopleError, read
 from orchestration.review.pixels import DeskPictures
+from orchestration.review.queues import Queue
 from orchestration.runtime.web_access import LOOPBACK, WebAccess
 from orchestration.settings.sections import Review
 from tests import processes, published_home
@@ -70,16 +72,30 @@ class Desks:
     con: duckdb.DuckDBPyConnection
     opened: list[uvicorn.Server] = field(default_factory=list)
 
-    def open(self, name: str, people: dict[str, str], *, blind: bool = False, header: str = "") -> str:
-        """Serve a desk with a log of its own, and return its address."""
+    def open(
+        self,
+        name: str,
+        people: dict[str, str],
+        *,
+        blind: bool = False,
+        header: str = "",
+        later: list[int] | None = None,
+    ) -> str:
+        """Serve a desk with a log of its own, and return its address. What is put into `later` is published later."""
         options = Review(sample=10)
-        desk = Desk(DecisionLog(self.home / name), queues.load(self.con, options), 3, options.lease_s)
+        first = Edition(3, self.con, queues.load(self.con, options))
+        desk = Desk(DecisionLog(self.home / name), first.queues, options.lease_s)
         shown = [np.asarray(picture(seed, 64, 48)) for seed in range(4)]
         reader = PictureReader(lambda row: shown[row % 4])
         accesses = {who: WebAccess(LOOPBACK, token, f"desk_{who}_{name}") for who, token in people.items()}
-        service = DeskService(
-            self.con, desk, DeskPictures(reader, Bounds()), People(accesses, header), DeskOptions(blind, LOOPBACK)
-        )
+        shown_as = People(accesses, header), DeskOptions(blind, LOOPBACK)
+
+        def again() -> Edition:
+            found = {queue: Queue(queue, rows.rows, later[-1]) for queue, rows in first.queues.items()}
+            return Edition(later[-1], self.con, found)
+
+        editions = Editions(first, lambda: later[-1] if later else None, again)
+        service = DeskService(editions, desk, DeskPictures(reader, Bounds()), *shown_as)
         server = uvicorn.Server(uvicorn.Config(service.app, port=0, log_level="error", ws="none"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
@@ -265,6 +281,31 @@ def test_a_lost_connection_loses_no_decision_and_repeats_none(desks: Desks, sit)
     assert len(dropped) == 3 and len(desks.kept("lost")) == 1 and seat.position == 1
     assert seat.page.locator("#problem").is_hidden()
     seat.complaints[:] = [each for each in seat.complaints if "ERR_FAILED" not in each]
+
+
+def test_a_new_version_is_told_on_the_page_and_nothing_is_lost(desks: Desks, sit) -> None:  # noqa: ANN001
+    later: list[int] = []
+    seat = sit(desks.open("newer", {"ana": TOKEN}, later=later))
+    seat.choose("clusters")
+    banner = seat.page.locator("#newer")
+    assert banner.is_hidden() and seat.page.inner_text("#version") == "Version 3"
+    seat.page.clock.install()
+    seat.page.reload()
+    seat.page.wait_for_selector("body[data-ready]")
+    seat.page.fill("#reason", "half a sentence")
+    later.append(4)
+    seat.page.clock.fast_forward(31_000)
+    banner.filter(has_text="Version 4 is published. Your next item is of it").wait_for()
+    assert seat.position == 0 and seat.page.input_value("#reason") == "half a sentence"
+    seat.page.focus("#what")
+    seat.press("1")
+    assert seat.position == 1 and seat.page.inner_text("#version") == "Version 4"
+    assert "Version 4 is asked about from here on" in banner.inner_text()
+    seat.press("1")
+    assert banner.is_hidden()
+    assert [(each.version_seen, each.reason) for each in desks.kept("newer")] == [(3, "half a sentence"), (4, None)]
+    seat.press("u")
+    assert seat.position == 1 and len(desks.kept("newer")) == 1
 
 
 def test_strangers_text_is_shown_as_text_and_verdicts_may_be_hidden(desks: Desks, sit) -> None:  # noqa: ANN001

@@ -33,6 +33,7 @@ _FAILURES = {
     "pictures": "fingerprints.failures",
     "generations": "catalog.generations",
     "comparisons": "matches.evidence",
+    "decisions": "reports.decisions",
 }
 """The queries of failures, and the table that has all of each."""
 _MOST = 8

@@ -14,7 +14,16 @@ import duckdb
 from orchestration.reports.page_data import rows
 from transforms.readable import decimal, printable
 from transforms.reports.case_page import MOST_SOURCES
-from transforms.reports.duplicate_report import Coverage, DecidedCount, NotTakenFiles, OtherFiles, ReviewedPrecision
+from transforms.reports.duplicate_report import (
+    NO_CHANGES,
+    ChangedItem,
+    Coverage,
+    DecidedCount,
+    NotTakenFiles,
+    OtherFiles,
+    ReviewedPrecision,
+    VersionChanges,
+)
 
 _REASONS = 10  # for which files were not taken; the table has all
 
@@ -85,16 +94,31 @@ def decided_counts(con: duckdb.DuckDBPyConnection) -> tuple[DecidedCount, ...]:
     return tuple(DecidedCount(**row) for row in found)
 
 
-def reviewed_precision(con: duckdb.DuckDBPyConnection, of: str) -> tuple[ReviewedPrecision, ...]:
+def reviewed_precision(con: duckdb.DuckDBPyConnection, *kinds: str) -> tuple[ReviewedPrecision, ...]:
     """Return how often people say what the warehouse says. Nothing for a version of an earlier release.
 
     Args:
         con: A connection to a published version.
-        of: pairs or cases.
+        kinds: Of what: pair, cluster, case, guard_block.
     """
-    if not _has(con, "duplicates.review_precision"):
+    if not _has(con, "catalog.review_precision"):
         return ()
-    return tuple(ReviewedPrecision(**row) for row in rows(con, f"review_precision_of_{of}"))
+    return tuple(ReviewedPrecision(**row) for row in rows(con, "review_precision", kinds=list(kinds)))
+
+
+def changes(con: duckdb.DuckDBPyConnection, kind: str, most: int) -> VersionChanges:
+    """Return what changed since the version before. Nothing for a version of an earlier release.
+
+    Args:
+        con: A connection to a published version.
+        kind: cluster or case.
+        most: How many are listed.
+    """
+    if not _has(con, "reports.changes"):
+        return NO_CHANGES
+    counts = tuple((row["change"], row["items"]) for row in rows(con, "change_counts", kind=kind))
+    listed = rows(con, "changes", kind=kind, most=most)
+    return VersionChanges(counts, tuple(ChangedItem(**row | {"changes": tuple(row["changes"])}) for row in listed))
 
 
 def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:

@@ -28,6 +28,7 @@ TABLES = (
     "reports.repeated_pictures",
     "reports.repeated_by_host",
     "reports.repeated_by_license",
+    "reports.changes",
     "duplicates.policies",
     "provenance.sources",
     "provenance.generations",

@@ -36,7 +36,7 @@ FIRST = "duplicate_frequency.html"
 FOLDER, CLUSTER = "pages", "cluster.html"
 NAMES = (FIRST, provenance.PAGE, f"{FOLDER}/{CLUSTER}")
 """The pages that every version has."""
-_ROWS = 20  # hosts and licences on the page; the tables hold all
+_ROWS = 20  # hosts, licences and changes on the page; the tables hold all
 
 
 def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pictures: PictureReader) -> None:
@@ -84,5 +84,6 @@ def _report(con: duckdb.DuckDBPyConnection, extent: GalleryExtent, version: Publ
         licences=tuple(RepeatedRows(**row) for row in rows(con, "repeated_by_license", most=_ROWS)),
         gallery=extent,
         decided=cases.decided_counts(con),
-        reviewed=cases.reviewed_precision(con, "pairs"),
+        reviewed=cases.reviewed_precision(con, "pair", "cluster"),
+        changes=cases.changes(con, "cluster", _ROWS),
     )

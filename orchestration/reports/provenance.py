@@ -32,7 +32,7 @@ from transforms.reports.provenance_report import (
 )
 
 PAGE = "provenance.html"
-_ROWS = 20  # licences and hosts on the page; the tables hold all
+_ROWS = 20  # licences, hosts and changes on the page; the tables hold all
 
 
 def confirmed_copies(con: duckdb.DuckDBPyConnection, most: int) -> list[dict[str, Any]]:
@@ -120,6 +120,7 @@ def page(
             licences=tuple(Licence(**row) for row in rows(con, "licences", most=_ROWS)),
             rightsholders=tuple(Rightsholder(**row) for row in rows(con, "rightsholders", most=_ROWS)),
             decided=cases.decided_counts(con),
-            reviewed=cases.reviewed_precision(con, "cases"),
+            reviewed=cases.reviewed_precision(con, "case", "guard_block"),
+            changes=cases.changes(con, "case", _ROWS),
         )
     )

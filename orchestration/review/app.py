@@ -7,6 +7,7 @@ Only a decision that is on disk is answered with 200. Whoever gets no answer sen
 """
 
 import logging
+import re
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
 
-import duckdb
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from orchestration.review import items, pixels, queues
 from orchestration.review.desk import MODES, Desk, DeskSession, Wish
+from orchestration.review.editions import Edition, Editions
 from orchestration.review.people import NAME, People
 from orchestration.review.pixels import DeskPictures, Unreadable
 from orchestration.review.queues import QUEUES, Item
@@ -38,6 +39,8 @@ from transforms.review.decisions import DecisionError
 _LOG = logging.getLogger("raisonne.review")
 _BODY = 65_536  # bytes
 _HEAD_S = 10.0
+_DIGITS = 19
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _SAFE = {
     "Content-Security-Policy": "frame-ancestors 'none'; object-src 'none'; base-uri 'none'; form-action 'none'",
     "Referrer-Policy": "no-referrer",
@@ -72,7 +75,7 @@ class DeskService:
 
     def __init__(
         self,
-        con: duckdb.DuckDBPyConnection,
+        editions: Editions,
         desk: Desk,
         pictures: DeskPictures,
         people: People,
@@ -81,14 +84,14 @@ class DeskService:
         """Set the routes up.
 
         Args:
-            con: A connection to the published version that the desk is of.
+            editions: The published version that is asked about, and what follows it.
             desk: Who gets which item.
             pictures: What is shown of pictures.
             people: Who may ask.
             options: How it asks.
         """
-        self._con, self._desk, self._pictures, self._options = con, desk, pictures, options
-        self._page = review_page.render(version=desk.version, blind=options.blind)
+        self._editions, self._desk, self._pictures, self._options = editions, desk, pictures, options
+        self._page = review_page.render(version=editions.current.version, blind=options.blind)
         routes = [
             Route("/", self._shown, methods=["GET"]),
             Route("/v1/state", self._state, methods=["GET"]),
@@ -110,8 +113,13 @@ class DeskService:
 
     async def _state(self, request: Request) -> Response:
         name = request.scope[NAME]
-        state = {"name": name, "version": self._desk.version, "queues": self._desk.progress(name)}
+        state = {"name": name, "queues": self._desk.progress(name)} | await run_in_threadpool(self._versions)
         return JSONResponse(state, headers=_SAFE)
+
+    def _versions(self) -> dict[str, object]:
+        """Return the version that is asked about, and the published one if it is not taken up yet, and why."""
+        number, why = self._editions.newer() or (None, "")
+        return {"version": self._editions.current.version, "newer": number, "newerRefused": why}
 
     async def _take(self, request: Request) -> Response:
         given = await _body(request)
@@ -119,15 +127,20 @@ class DeskService:
         return await run_in_threadpool(self._taken, session, queue, given)
 
     def _taken(self, session: DeskSession, queue: str, given: Mapping[str, Any]) -> Response:
+        if (made := self._editions.renew()) is not None:
+            self._desk.renew(made.queues)
         mode = _one_of(given, "mode", MODES, "ranked")
         if given.get("again") and (item := self._desk.held(session, queue)) is not None:
             return self._answer(session, item, mode)
         text = str(given.get("search") or "").strip()[:200]
-        with lake.cursor(self._con) as con:
-            found = queues.matching(con, self._desk.queues[queue], text) if text else None
+        edition = self._editions.current
+        with lake.cursor(edition.con) as con:
+            found = queues.matching(con, edition.queues[queue], text) if text else None
         after = given.get("after", -1)
         if not isinstance(after, int):
             raise DeskRefusal(422, "`after` is a position")
+        if (key := _key(given, queue)) is not None:  # it may be elsewhere since
+            after = edition.queues[queue].places.get(key, after)
         wish = Wish(queue, mode, after, bool(given.get("back")), found)
         item = self._desk.take(session, wish)
         return self._answer(session, item, mode, found=None if found is None else len(found))
@@ -136,9 +149,9 @@ class DeskService:
         blind = self._options.blind or mode == "second"
         shown = None
         if item is not None:
-            with lake.cursor(self._con) as con:
+            with lake.cursor(self._edition(item).con) as con:
                 shown = items.described(con, item, self._desk.decisions(item), blind=blind)
-        state = {"item": shown, "queues": self._desk.progress(session.name)} | more
+        state = {"item": shown, "queues": self._desk.progress(session.name)} | self._versions() | more
         return JSONResponse(state, headers=_SAFE)
 
     async def _decide(self, request: Request) -> Response:
@@ -195,7 +208,7 @@ class DeskService:
         return str(self._evidence(item)["path"])
 
     def _evidence(self, item: Item) -> dict[str, Any]:
-        with lake.cursor(self._con) as con:
+        with lake.cursor(self._edition(item).con) as con:
             values = {"generation": item.generation_id, "row": item.sample_b}
             cursor = con.execute(query("review/evidence"), values)
             columns, rows = [each[0] for each in cursor.description or ()], cursor.fetchall()
@@ -210,11 +223,24 @@ class DeskService:
         return DeskSession(request.scope[NAME], page)
 
     def _item(self, given: Mapping[str, Any]) -> Item:
-        queue = self._desk.queues[_one_of(given, "queue", QUEUES)]
-        position = str(given.get("position", ""))
-        if not (position.isascii() and position.isdigit() and int(position) < len(queue)):
+        """Return the item that a page shows: by its place in the version that it is of, else by its pictures."""
+        name, version = _one_of(given, "queue", QUEUES), str(given.get("version", ""))
+        seen = int(version) if version.isascii() and version.isdigit() and len(version) < _DIGITS else None
+        key, edition = _key(given, name), self._editions.current if seen is None else self._editions.of(seen)
+        if edition is not None:
+            queue, position = edition.queues[name], str(given.get("position", ""))
+            known = position.isascii() and position.isdigit() and len(position) < _DIGITS
+            place = queue.places.get(key) if key is not None else int(position) if known else None
+            if place is not None and place < len(queue):
+                return queue[place]
+        if key is None or seen is None:
             raise DeskRefusal(422, "`position` is that of an item of the queue")
-        return queue[int(position)]
+        return Item.named(key, seen)  # of a version that is gone: the answer is about its pictures all the same
+
+    def _edition(self, item: Item) -> Edition:
+        if (found := self._editions.of(item.version)) is None:
+            raise DeskRefusal(410, "the version that this item is of is gone; go on to the next item")
+        return found
 
     async def _refuse(self, _: Request, error: Exception) -> Response:
         assert isinstance(error, DeskRefusal)  # noqa: S101 -- Starlette calls it for these only
@@ -224,6 +250,17 @@ class DeskService:
         """Answer a request that failed because of a defect. Nothing was decided that this does not say."""
         _LOG.error("request failed", exc_info=error)
         return JSONResponse({"reason": "the request failed; nothing was kept by it"}, 500, headers=_SAFE)
+
+
+def _key(given: Mapping[str, Any], queue: str) -> tuple[str, str, str] | None:
+    """Return what names the item of a request: the digests of its pictures. None where it names none."""
+    digests = [str(given.get(name) or "") for name in ("picture_a", "other")]
+    if not digests[0]:
+        return None
+    kind = QUEUES[queue]
+    if not all(_DIGEST.fullmatch(each) for each in digests if each or kind in ("pair", "case")):
+        raise DeskRefusal(422, "`picture_a` and `other` are SHA-256 of pixels")
+    return kind, digests[0], digests[1]
 
 
 def _queue_of(item: Item) -> str:

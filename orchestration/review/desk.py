@@ -81,7 +81,6 @@ class Desk:
         self,
         log: DecisionLog,
         queues: Mapping[str, Queue],
-        version: int,
         lease_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -90,11 +89,10 @@ class Desk:
         Args:
             log: Keeps the decisions.
             queues: What is asked about.
-            version: The published version that the queues are of.
             lease_s: Seconds for which an item is kept from others.
             clock: Seconds that only grow.
         """
-        self._log, self.queues, self.version = log, queues, version
+        self._log, self.queues = log, queues
         self._lock = threading.Lock()
         self._leases = _Leases(lease_s, clock)
         self._of: dict[Key, list[Decision]] = {}
@@ -112,8 +110,8 @@ class Desk:
             session: Who asks.
             wish: What is asked for.
         """
-        queue = self.queues[wish.queue]
         with self._lock:
+            queue = self.queues[wish.queue]
             for position in self._positions(queue, wish):
                 key = queue.keys[position]
                 if self._leases.free_for(key, session) and (wish.back or self._open(key, session.name, wish.mode)):
@@ -121,6 +119,16 @@ class Desk:
                     return queue[position]
             self._leases.release(session)
             return None
+
+    @property
+    def version(self) -> int:
+        """The published version that is asked about."""
+        return next(iter(self.queues.values())).version
+
+    def renew(self, queues: Mapping[str, Queue]) -> None:
+        """Go on with the queues of another version. Who holds which item, and what may be undone, stays."""
+        with self._lock:
+            self.queues = queues
 
     def held(self, session: DeskSession, queue: str) -> Item | None:
         """Return the item of a queue that a session holds: a page that is loaded again shows it again.
@@ -133,8 +141,9 @@ class Desk:
             key = self._leases.held.get(session)
             if key is None or key[0] != QUEUES[queue] or not self._leases.free_for(key, session):
                 return None
-            position = self.queues[queue].places.get(key)
-            return None if position is None else self.queues[queue][position]
+            asked = self.queues[queue]
+            position = asked.places.get(key)
+            return None if position is None else asked[position]
 
     def decide(self, session: DeskSession, item: Item, given: Mapping[str, object]) -> Decision:
         """Keep a decision. It is on disk when this returns.
@@ -163,16 +172,16 @@ class Desk:
             "seconds": given.get("seconds"),
             "queue": mode if mode in MODES else "ranked",
             "blind": bool(given.get("blind")),
-            "version_seen": self.version,
+            "version_seen": item.version,
             "verdict_seen": item.verdict,
             "method_seen": item.method,
         }
-        if drawn:
+        cut = item.kind == "cluster" and given.get("answer") == "different"
+        if drawn and not cut:  # the pair was not drawn, its cluster was: that one's answer says so
             said |= {name: getattr(item, name) for name in ("stratum", "stratum_size", "probability")}
         if item.kind == "cluster" and given.get("answer") in ("keep", "different"):
             said["picture_b"] = given.get("picture_b")
-            if given["answer"] == "different":
-                said["kind"] = "pair"
+            said["kind"] = "pair" if cut else "cluster"
         decision = checked(said)
         with self._lock:
             earlier = [each for each in self._of.get(_key(decision), ()) if each.decision_id == decision.decision_id]
@@ -243,7 +252,8 @@ class Desk:
             self._log.take_up()
 
     def _positions(self, queue: Queue, wish: Wish) -> Iterable[int]:
-        chosen: Sequence[int] = range(len(queue)) if wish.found is None else wish.found
+        # another version may have been taken up since the search
+        chosen: Sequence[int] = range(len(queue)) if wish.found is None else [i for i in wish.found if i < len(queue)]
         if wish.mode == "sampled":
             found = set(chosen)
             chosen = [i for i in queue.sampled if i in found]

@@ -2,11 +2,12 @@
 
 What belongs here: reading a file of labels from elsewhere, naming pictures by their digests where it names rows, and
 writing what is kept. What does not: what a decision is (`transforms/review/decisions.py`), keeping it
-(`facts/decision_log.py`), the format of the guard's entries (`transforms/guard/overrides.py`).
+(`facts/decision_log.py`), what answers of the guard's service decide (`review/guard_answers.py`), the format of the
+guard's entries (`transforms/guard/overrides.py`).
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from orchestration.facts import SCHEMAS
+from orchestration.review import guard_answers
 from orchestration.warehouse.queries import query
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.record_files import records
@@ -33,25 +35,34 @@ class ImportRefused(ValueError):
     """A file of decisions cannot be taken in; the message names the file, the line and the fix."""
 
 
-def read(path: Path, caps: ByteLimits, con: duckdb.DuckDBPyConnection | None, by: str | None) -> list[Decision]:
+def read(
+    path: Path,
+    caps: ByteLimits,
+    con: duckdb.DuckDBPyConnection | None,
+    by: str | None,
+    leave_out: Callable[[str], object] | None = None,
+) -> list[Decision]:
     """Return the decisions of a file, all or none.
 
     A record names pictures by `picture_a` and `picture_b`, or rows of the published version: `sample_id_a` and
     `sample_id_b` of a pair, `cluster_id` and `kept_sample_id` of a cluster, `generation_id` and `sample_id` of a case.
-    `label` is another name of `answer`.
+    `label` is another name of `answer`. A line of the guard's `answers.jsonl` decides about the image of its check.
 
     Args:
         path: CSV, Parquet, JSON lines or a JSON array.
         caps: Limits of such files.
         con: A connection to the published version, for records that name rows. None: none may.
         by: Who decided, where a record does not say so.
+        leave_out: Called with the reason for each answer of the guard that decides about no image. None: one such
+            refuses the file.
 
     Raises:
         ImportRefused: If a record is no decision, or names a row whose picture is not known.
         RecordFileError: If the file cannot be read.
         OSError: If it cannot be opened.
     """
-    return of_records(((each.number, each.fields) for each in records(str(path), caps)), con, by, str(path))
+    found = ((each.number, each.fields) for each in records(str(path), caps))
+    return of_records(found, con, by, str(path), leave_out)
 
 
 def of_records(
@@ -59,6 +70,7 @@ def of_records(
     con: duckdb.DuckDBPyConnection | None,
     by: str | None,
     source: str = "the decisions",
+    leave_out: Callable[[str], object] | None = None,
 ) -> list[Decision]:
     """Return the decisions of records, all or none; see `read`.
 
@@ -67,6 +79,7 @@ def of_records(
         con: As for `read`.
         by: Likewise.
         source: Where they are from, for messages.
+        leave_out: As for `read`.
 
     Raises:
         ImportRefused: If a record is no decision, or names a row whose picture is not known.
@@ -76,7 +89,12 @@ def of_records(
     decisions = []
     for number, fields in found:
         try:
-            decisions.append(checked({"queue": "imported", "decided_by": by} | _named(fields, pictures)))
+            said = guard_answers.as_decision(fields) if guard_answers.is_answer(fields) else _named(fields, pictures)
+            decisions.append(checked({"queue": "imported", "decided_by": by} | said))
+        except guard_answers.NoImageDecided as error:
+            if leave_out is None:
+                raise ImportRefused(f"{source}, line {number}: {error}; nothing was imported") from None
+            leave_out(str(error))
         except DecisionError as error:
             raise ImportRefused(f"{source}, line {number}: {error}; nothing was imported") from None
     return decisions

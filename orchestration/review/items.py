@@ -36,6 +36,7 @@ _ANSWERS = {
         ("keep", "Keep this one"),
         ("remove_all", "Remove all"),
         ("different", "Cut this one out"),
+        ("unsure", "Not sure"),
     ),
     "case": (("copy", "A copy"), ("not_a_copy", "Not a copy"), ("unsure", "Not sure")),
     "guard_block": (("block", "Block it"), ("allow", "Allow it"), ("unsure", "Not sure")),
@@ -59,6 +60,8 @@ def described(
     shown = {
         "kind": item.kind,
         "position": item.position,
+        "version": item.version,
+        "digests": [item.picture_a, item.picture_b],
         "sampled": item.sampled,
         "pictures": _pictures(item, about, members, evidence, blind=blind),
         "answers": [[answer, label, _effect(item, answer)] for answer, label in _ANSWERS[item.kind]],
@@ -153,7 +156,7 @@ def _training(row: Mapping[str, Any] | None, sample_id: int, title: str) -> dict
 
 def _generation(item: Item, evidence: Mapping[str, Any]) -> dict[str, Any]:
     queue = "cases" if item.kind == "case" else "blocks"
-    place = f"v1/generation?queue={queue}&position={item.position}"
+    place = f"v1/generation?queue={queue}&position={item.position}&version={item.version}"
     return {
         "title": "Generated image",
         "row": text(item.generation_id, 300) or "not among the generations",

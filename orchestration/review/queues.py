@@ -12,6 +12,7 @@ from functools import cached_property
 import duckdb
 import pyarrow as pa
 
+from orchestration.reports.page_data import publication
 from orchestration.settings.sections import Review
 from orchestration.warehouse.queries import query
 
@@ -38,6 +39,7 @@ class Item:
         sample_b: A training row that shows the second one.
         measure: What the method measured.
         copies: Rows of a cluster or of a source, checks of a block.
+        version: The version that asks.
         stratum: The group that it may be drawn from.
         sampled: Whether it was drawn.
         probability: How likely that was.
@@ -59,11 +61,29 @@ class Item:
     sampled: bool
     probability: float | None
     copies: int
+    version: int
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What names it, whatever its place."""
         return self.kind, self.picture_a, self.picture_b or ""
+
+    @classmethod
+    def named(cls, key: tuple[str, str, str], version: int) -> "Item":
+        """Return an item of which its name alone is known: it was asked about in a version that is gone.
+
+        Args:
+            key: What names it.
+            version: That version.
+        """
+        kind, a, b = key
+        return cls(-1, kind, a, b or None, **dict.fromkeys(_UNKNOWN), sampled=False, copies=0, version=version)
+
+
+_UNKNOWN = (
+    *("sample_a", "sample_b", "generation_id", "method", "verdict", "measure", "threshold"),
+    *("stratum", "stratum_size", "probability"),
+)
 
 
 @dataclass(frozen=True)
@@ -72,13 +92,14 @@ class Queue:
 
     name: str
     rows: pa.Table
+    version: int
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)
 
     def __getitem__(self, position: int) -> Item:
         [row] = self.rows.slice(position, 1).to_pylist()
-        return Item(position=position, kind=QUEUES[self.name], **row)
+        return Item(position=position, kind=QUEUES[self.name], version=self.version, **row)
 
     @cached_property
     def keys(self) -> list[tuple[str, str, str]]:
@@ -121,10 +142,10 @@ def load(con: duckdb.DuckDBPyConnection, options: Review) -> dict[str, Queue]:
         options: How many items, and how many are drawn.
     """
     values = {"most": options.items, "each": options.sample, "seed": options.seed}
-    found = {}
+    version, found = publication(con).number, {}
     for name in QUEUES:
         rows = con.execute(query(f"review/queue_{name}"), values).to_arrow_table()
-        found[name] = Queue(name, rows)
+        found[name] = Queue(name, rows, version)
     return found
 
 

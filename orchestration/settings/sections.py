@@ -311,7 +311,7 @@ class Review(Section):
         100,
         ge=0,
         description="Items that are drawn at random of each group (method or verdict, near its threshold or far from "
-        "it), for `duplicates.review_precision` and `matches.review_precision`. Another number draws others besides.",
+        "it), for `catalog.review_precision`. Another number draws others besides.",
     )
     seed: str = Field("1", description="Another one draws another sample.")
     lease_s: float = Field(

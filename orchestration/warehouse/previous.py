@@ -1,8 +1,8 @@
 """The published version, with which the next version is compared.
 
 What belongs here: the list of tables, reading them in batches from files of any release, and how far the coverage of a
-dataset falls. What does not: the comparison of verdicts (`sql/provenance/timeline.sql`), finding the published version
-(`warehouse/publishing/`), holding a version back (`defs/warehouse.py`).
+dataset falls. What does not: the comparison (`sql/provenance/timeline.sql`, `sql/reports/changes.sql`), finding the
+published version (`warehouse/publishing/`), holding a version back (`defs/warehouse.py`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,14 +24,14 @@ _CAUSES = 5
 
 TABLES: dict[str, tuple[str, pa.Schema]] = {
     "previous_generations": (
-        "generations",
+        "provenance.generations",
         pa.schema(
-            {"generation_id": pa.string()}
+            {"generation_id": pa.string(), "decided_by": pa.string()}
             | {f"best_{name}" if name.endswith("_id") else name: kind for name, kind in _STATE.items()}
         ),
     ),
     "previous_timeline": (
-        "timeline",
+        "provenance.timeline",
         pa.schema(
             {
                 "generation_id": pa.string(),
@@ -42,10 +42,14 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
             | {f"{name}_{when}": kind for name, kind in _STATE.items() for when in ("before", "after")}
         ),
     ),
+    "previous_counts": (
+        "duplicates.counts",
+        pa.schema({"cluster_id": pa.uint64(), "duplicate_count": pa.int64(), "decided_by": pa.string()}),
+    ),
 }
-"""Tables of `provenance`, by the names by which models read those of the version before."""
+"""Published tables, by the names by which models read those of the version before."""
 READ = (
-    *(f"provenance.{table}" for table, _ in TABLES.values()),
+    *(table for table, _ in TABLES.values()),
     "fingerprints.coverage",
     "warehouse.versions",
     "warehouse.tables",
@@ -71,16 +75,12 @@ class Previous:
         table, schema = TABLES[name]
         if self.con is None:
             return schema.empty_table()
-        known = {
-            column
-            for (column,) in self.con.execute(
-                "select column_name from duckdb_columns() where schema_name = 'provenance' and table_name = ?", [table]
-            ).fetchall()
-        }
+        named = "select column_name from duckdb_columns() where schema_name || '.' || table_name = ?"
+        known = {column for (column,) in self.con.execute(named, [table]).fetchall()}
         if not known:
             return schema.empty_table()
         columns = ", ".join(f'"{c}"' if c in known else f'null as "{c}"' for c in schema.names)
-        rows = self.con.execute(f"select {columns} from provenance.{table}").to_arrow_reader(_BATCH)  # noqa: S608
+        rows = self.con.execute(f"select {columns} from {table}").to_arrow_reader(_BATCH)  # noqa: S608
         return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in rows))
 
 

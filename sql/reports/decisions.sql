@@ -44,7 +44,9 @@ generated as (
 ),
 
 blocked as (
-    select distinct pixel_sha256 from provenance.guard_log where pixel_sha256 is not null
+    select pixel_sha256 from provenance.guard_log where pixel_sha256 is not null
+    union
+    select pixel_sha256 from generated
 ),
 
 followed as (
@@ -57,9 +59,12 @@ followed as (
                 then 'no training row shows the picture ' || decisions.picture_a || ' now'
             when decisions.kind = 'cluster' and decisions.answer in ('remove_all', 'fine') then case
                 when not a.live then 'every row that shows the picture is recalled'
-                when removals.decision_id is null then 'a later decision about the same cluster holds'
+                when removals.decision_id is not null then null
+                when later.decided_at > decisions.decided_at then 'a later decision about the same cluster holds'
+                else 'the clusters were made before it was given; the next run of everything follows'
             end
-            when decisions.kind in ('pair', 'cluster') then 'the clusters were made before it was given'
+            when decisions.kind in ('pair', 'cluster')
+                then 'the clusters were made before it was given; the next run of everything follows'
             when decisions.kind = 'case' then case
                 when generated.pixel_sha256 is null
                     then 'no generation shows the picture ' || decisions.picture_a || ' now'
@@ -69,7 +74,7 @@ followed as (
                     then 'the two pictures are not compared now'
             end
             when decisions.kind = 'guard_block' and blocked.pixel_sha256 is null
-                then 'the guard has logged no check of the image'
+                then 'no check of the image is logged, and no generation shows it'
         end as waits_for
     from catalog.decisions
     left join lance_cluster_decisions as clusters using (decision_id)
@@ -78,6 +83,13 @@ followed as (
     left join generated on generated.pixel_sha256 = decisions.picture_a
     left join blocked on blocked.pixel_sha256 = decisions.picture_a
     left join duplicates.removals on removals.decision_id = decisions.decision_id
+    left join (
+        select places.pixel_sha256, max(decisions.decided_at) as decided_at
+        from places
+        join duplicates.removals on removals.cluster_id = places.cluster_id
+        join catalog.decisions on decisions.decision_id = removals.decision_id and decisions.standing = 'in force'
+        group by places.pixel_sha256
+    ) as later on later.pixel_sha256 = decisions.picture_a
     left join (
         select generations.pixel_sha256 as generation, places.pixel_sha256 as source, any_value(evidence.decision) as decision
         from matches.evidence

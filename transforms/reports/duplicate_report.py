@@ -121,10 +121,10 @@ class DecidedCount:
 
 @dataclass(frozen=True)
 class ReviewedPrecision:
-    """How often people say what the warehouse says, as in the tables `review_precision`.
+    """How often people say what the warehouse says, as in `catalog.review_precision`.
 
     Attributes:
-        said: The method or the verdict.
+        said: The verdict of cases; of pairs, clusters and blocks of the guard what they are, and the method.
         items: Items of it.
         answered: How many were drawn at random and answered.
         low: Lower end of the 95% interval of `precision`.
@@ -140,6 +140,43 @@ class ReviewedPrecision:
     high: float
     asked_twice: int
     kappa: float | None
+
+
+@dataclass(frozen=True)
+class ChangedItem:
+    """A cluster or a case that is another one than in the version before, as in `reports.changes`.
+
+    Attributes:
+        changes: What happened to it.
+        now_in: The cluster that has what was in a merged one.
+    """
+
+    changes: tuple[str, ...]
+    cluster_id: int | None
+    generation_id: str | None
+    now_in: int | None
+    rows_before: int | None
+    rows_after: int | None
+    verdict_before: str | None
+    verdict_after: str | None
+    decided_by: str | None
+    caption: str | None
+
+
+@dataclass(frozen=True)
+class VersionChanges:
+    """What changed since the version before.
+
+    Attributes:
+        counts: Each change, and to how many clusters or cases it happened.
+        listed: The first of them.
+    """
+
+    counts: tuple[tuple[str, int], ...] = ()
+    listed: tuple[ChangedItem, ...] = ()
+
+
+NO_CHANGES = VersionChanges()
 
 
 @dataclass(frozen=True)
@@ -201,6 +238,7 @@ class DuplicateReport:
     gallery: GalleryExtent
     decided: tuple[DecidedCount, ...] = ()
     reviewed: tuple[ReviewedPrecision, ...] = ()
+    changes: VersionChanges = NO_CHANGES
 
 
 @dataclass(frozen=True)

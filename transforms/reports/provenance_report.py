@@ -17,7 +17,14 @@ from transforms.reports import page
 from transforms.reports.case_page import CasePage, Measurement
 from transforms.reports.drawings import overlays, reliability_plot, thumbnails
 from transforms.reports.drawings.reliability_plot import ReliabilityPoint
-from transforms.reports.duplicate_report import Coverage, DecidedCount, NotTakenFiles, ReviewedPrecision
+from transforms.reports.duplicate_report import (
+    NO_CHANGES,
+    Coverage,
+    DecidedCount,
+    NotTakenFiles,
+    ReviewedPrecision,
+    VersionChanges,
+)
 
 SHEET = 12  # cases in a file
 _SIDE = 360  # pixels
@@ -129,6 +136,7 @@ class ProvenanceReport:
     reserved_pictures: int
     decided: tuple[DecidedCount, ...] = ()
     reviewed: tuple[ReviewedPrecision, ...] = ()
+    changes: VersionChanges = NO_CHANGES
 
     def total(self, *verdicts: str) -> int:
         """Return how many generations got any of these verdicts."""

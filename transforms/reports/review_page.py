@@ -7,7 +7,7 @@ What belongs here: rendering it. What does not: what it shows of an item (`orche
 from transforms.reports import page
 
 KEYS = (
-    ("1 to 4", "answer"),
+    ("1 to 5", "answer"),
     ("j, k", "next item, back"),
     ("u", "undo your last answer"),
     ("left, right", "choose a picture of a cluster"),

@@ -1,7 +1,7 @@
 """How often answers that were drawn at random find a warehouse right, with an interval that accounts for the draw.
 
 What belongs here: the estimate of one group from its strata. What does not: drawing (`sql/queries/review/`), the
-published tables, which compute the same in SQL (`review_precision.sql` of `sql/duplicates/` and `sql/matches/`).
+published table, which computes the same in SQL (`sql/catalog/review_precision.sql`).
 
 Strata are drawn with different probabilities, so that a share is the mean of those of the strata by their sizes. Its
 interval is Wilson's, of as many trials as a simple draw would need for the same variance. In that variance the share

@@ -7,6 +7,7 @@ What belongs here: arguments, who decides, the address, the exit code. What does
 import getpass
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ from orchestration.cli.published import (
 if TYPE_CHECKING:
     import socket
 
+    import duckdb
+
+    from orchestration.review.editions import Edition
     from orchestration.review.people import People
     from orchestration.settings import Settings
 
@@ -40,7 +44,7 @@ TOKEN = "RAISONNE_REVIEW_TOKEN"  # noqa: S105 -- the name of the variable
     "imported",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="Take decisions in from a CSV, Parquet or JSON lines file, and end. May be repeated.",
+    help="Take decisions in from a CSV, Parquet or JSON lines file, or the guard's answers, and end. May be repeated.",
 )
 @click.option("--by", help="Who decides. Default: the name of your account on this machine.")
 @click.option(
@@ -115,28 +119,55 @@ def _open(
     import duckdb
 
     from orchestration.facts.decision_log import DecisionLog, DecisionLogError
-    from orchestration.reports.page_data import publication
-    from orchestration.review import app, desk, pixels, queues
+    from orchestration.review import app, desk, pixels
+    from orchestration.review.editions import Edition, Editions, EditionUnusable
+    from orchestration.warehouse import publishing
+
+    def published() -> int | None:
+        try:
+            found = publishing.current(settings.home)
+        except OSError:  # something else is in the place of the link, which `raisonne doctor` says
+            return None
+        return None if found is None else found.number
+
+    def opened() -> Edition:
+        try:
+            return _edition(connect_published(settings), settings)
+        except (CommandError, duckdb.Error) as error:
+            raise EditionUnusable(str(error)) from None
 
     with open_published(settings) as con:
-        options, version = settings.review, publication(con).number
         try:
-            kept = desk.Desk(DecisionLog(settings.home), queues.load(con, options), version, options.lease_s)
-        except (duckdb.CatalogException, duckdb.BinderException):
-            raise CommandError(
-                f"version {version} was published by an earlier release; `raisonne run` publishes one to decide about"
-            ) from None
-        except (DecisionLogError, OSError) as error:
+            editions = Editions(_edition(con, settings), published, opened)
+            kept = desk.Desk(DecisionLog(settings.home), editions.current.queues, settings.review.lease_s)
+        except (DecisionLogError, EditionUnusable, OSError) as error:
             raise CommandError(str(error)) from None
         shown = pixels.DeskPictures(training_pictures(settings), settings.limits.bounds)
-        service = app.DeskService(con, kept, shown, who, app.DeskOptions(blind, hosts))
+        service = app.DeskService(editions, kept, shown, who, app.DeskOptions(blind, hosts))
         more = "" if "token=" in address else " with `?token=` and the token"
         click.echo(f"{address}{more}; Ctrl-C ends it", err=True)
         try:
             app.serve(service, listening)
         finally:
             kept.close()
+            editions.close()
     click.echo("the decisions take effect with the next `raisonne run`", err=True)
+
+
+def _edition(con: "duckdb.DuckDBPyConnection", settings: "Settings") -> "Edition":
+    import duckdb
+
+    from orchestration.reports.page_data import publication
+    from orchestration.review import queues
+    from orchestration.review.editions import Edition, EditionUnusable
+
+    version = publication(con).number
+    try:
+        return Edition(version, con, queues.load(con, settings.review))
+    except (duckdb.CatalogException, duckdb.BinderException):
+        raise EditionUnusable(
+            f"version {version} was published by an earlier release; `raisonne run` publishes one to decide about"
+        ) from None
 
 
 def _import(settings: "Settings", path: Path, by: str) -> None:
@@ -147,8 +178,9 @@ def _import(settings: "Settings", path: Path, by: str) -> None:
     from transforms.readable import count
 
     con = connect_published(settings) if publishing.current(settings.home) else None
+    left_out: Counter[str] = Counter()
     try:
-        decisions = exchange.read(path, settings.limits.of_files, con, by)
+        decisions = exchange.read(path, settings.limits.of_files, con, by, lambda why: left_out.update([why]))
         new = DecisionLog(settings.home).add(decisions)
     except (exchange.ImportRefused, RecordFileError, DecisionLogError) as error:
         raise CommandError(str(error)) from None
@@ -157,6 +189,8 @@ def _import(settings: "Settings", path: Path, by: str) -> None:
     finally:
         if con is not None:
             con.close()
+    for why, number in left_out.items():
+        click.echo(f"warning: {count(number, 'answer')} about no image left out: {why}", err=True)
     known = len(decisions) - new
     click.echo(f"{path}: {count(new, 'decision')} taken in" + (f", {known:,} known already" if known else ""))
     if new:

@@ -13,7 +13,7 @@ from transforms.review.decisions import DecisionError
 ANA, BEN, ANA_AGAIN = DeskSession("ana", "1"), DeskSession("ben", "2"), DeskSession("ana", "3")
 
 
-def queue(count: int, sampled: int) -> Queue:
+def queue(count: int, sampled: int, version: int = 3) -> Queue:
     """Return a queue of pairs of which the last ones were drawn."""
     rows = [
         {"picture_a": f"{i:064x}", "picture_b": "f" * 64, "sample_a": i, "sample_b": i + 1, "generation_id": None}
@@ -26,7 +26,7 @@ def queue(count: int, sampled: int) -> Queue:
         }
         for i in range(count)
     ]
-    return Queue("pairs", pa.Table.from_pylist(rows))
+    return Queue("pairs", pa.Table.from_pylist(rows), version)
 
 
 class Clock:
@@ -37,7 +37,7 @@ class Clock:
 
 
 def desk(home: Path, clock: Clock | None = None) -> Desk:
-    return Desk(DecisionLog(home), {"pairs": queue(12, 5)}, 3, 60, clock or Clock())
+    return Desk(DecisionLog(home), {"pairs": queue(12, 5)}, 60, clock or Clock())
 
 
 def test_an_item_is_kept_from_others_while_somebody_looks_at_it(tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_a_cluster_is_not_asked_about_again_under_the_picture_to_keep(tmp_path: 
         | {"picture_a": each, "sample_a": i, "stratum_size": None, "sampled": False, "probability": None, "copies": 3}
         for i, each in enumerate(digests)
     ]
-    clusters = {"clusters": Queue("clusters", pa.Table.from_pylist(rows))}
-    seats = Desk(DecisionLog(tmp_path), clusters, 3, 60, Clock())
+    clusters = {"clusters": Queue("clusters", pa.Table.from_pylist(rows), 3)}
+    seats = Desk(DecisionLog(tmp_path), clusters, 60, Clock())
     seats.decide(ANA, seats.take(ANA, Wish("clusters")), {"answer": "keep", "picture_b": digests[2]})
-    later = Desk(DecisionLog(tmp_path), clusters, 4, 60, Clock())
+    later = Desk(DecisionLog(tmp_path), clusters, 60, Clock())
     assert later.take(ANA, Wish("clusters")).position == 1 and later.take(BEN, Wish("clusters")) is None
     later.undo(ANA)
     assert later.take(BEN, Wish("clusters", after=1)).position == 2

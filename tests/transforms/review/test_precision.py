@@ -58,11 +58,30 @@ def answer(number: int, by: str, said: str, **more: object) -> Decision:
     return checked(given | more)
 
 
-@pytest.mark.parametrize("kind", ["pair", "case"])
+def published(made: list[Decision], name: str) -> list[dict]:
+    lance_decisions = pa.Table.from_pylist([each.as_dict() for each in made], SCHEMAS["decisions"])
+    with duckdb.connect() as con:
+        macros.create(con, functions.load(ROOT / "sql"))
+        con.register("lance_decisions", lance_decisions)
+        for table in ("catalog.decisions", "catalog.reviewed_items", "catalog.review_precision", name):
+            con.execute(f"create schema if not exists {table.partition('.')[0]}")
+            text = (ROOT / "sql" / f"{table.replace('.', '/')}.sql").read_text("utf-8")
+            con.execute(f"create or replace table {table} as {text}")
+        return con.execute(f"from {name}").to_arrow_table().to_pylist()
+
+
+WORDS = {
+    "pair": ("same", "different", "duplicates"),
+    "case": ("copy", "not_a_copy", "matches"),
+    "guard_block": ("block", "allow", "provenance"),
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
 def test_the_published_tables_say_the_same(kind: str) -> None:
     rng = np.random.default_rng(3)
-    words = ("same", "different") if kind == "pair" else ("copy", "not_a_copy")
-    name, group = ("duplicates", "pdq") if kind == "pair" else ("matches", "copy")
+    *words, name = WORDS[kind]
+    group = "copy" if kind == "case" else "pdq"
     made, counted = [], {}
     for number in range(150):
         stratum, size = (("near", 80), ("far", 5_000))[number % 2]
@@ -79,16 +98,8 @@ def test_the_published_tables_say_the_same(kind: str) -> None:
             counted[stratum] = (n + 1, k + (said == words[0]))
     made.append(answer(900, "ana", words[1], kind=kind, method_seen="pdq", verdict_seen="copy", queue="ranked"))
     expected = estimate([Stratum({"near": 80, "far": 5_000}[name], n, k) for name, (n, k) in counted.items()])
-    lance_decisions = pa.Table.from_pylist([each.as_dict() for each in made], SCHEMAS["decisions"])
-    with duckdb.connect() as con:
-        macros.create(con, functions.load(ROOT / "sql"))
-        con.register("lance_decisions", lance_decisions)
-        for table in ("catalog.decisions", "catalog.reviewed_items", f"{name}.review_precision"):
-            con.execute(f"create schema if not exists {table.partition('.')[0]}")
-            text = (ROOT / "sql" / f"{table.replace('.', '/')}.sql").read_text("utf-8")
-            con.execute(f"create table {table} as {text}")
-        [row] = con.execute(f"from {name}.review_precision").to_arrow_table().to_pylist()
-    assert row["method" if kind == "pair" else "verdict"] == group
+    [row] = published(made, f"{name}.review_precision")
+    assert row["verdict" if kind == "case" else "method"] == group
     assert row["precision"] == pytest.approx(expected.share)
     assert (row["low"], row["high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert row["answered"] == sum(n for n, _ in counted.values()) and row["items"] == 5_080
@@ -103,3 +114,42 @@ def test_the_published_tables_say_the_same(kind: str) -> None:
     chance = sum(np.mean([a == w for a, _ in twice]) * np.mean([b == w for _, b in twice]) for w in words)
     assert row["asked_twice"] == len(twice) and row["agreement"] == pytest.approx(observed)
     assert row["kappa"] == pytest.approx((observed - chance) / (1 - chance))
+
+
+def test_a_cluster_is_right_until_somebody_cuts_a_picture_out_of_it() -> None:
+    drawn = {"method_seen": "aligned", "verdict_seen": "one picture", "queue": "sampled", "stratum": "aligned near"}
+    drawn |= {"stratum_size": 40, "probability": 0.5}
+    asked = drawn | {"kind": "cluster", "picture_b": None}
+    cut = {"kind": "pair", "method_seen": "aligned", "verdict_seen": "one picture", "queue": "sampled"}
+    made = [
+        answer(0, "ana", "fine", **asked),
+        answer(1, "ana", "remove_all", **asked),  # what goes is one question, what it shows another
+        answer(2, "ana", "keep", **asked | {"picture_b": "e" * 64}),
+        answer(3, "ana", "different", **cut),
+        answer(3, "ben", "fine", **asked | {"queue": "second"}),
+        answer(3, "ana", "fine", **asked, decision_id="and the rest is one"),
+        answer(4, "ana", "unsure", **asked),
+        answer(5, "ana", "different", **cut),  # who cuts and goes on has not answered yet
+        answer(6, "ana", "different", **cut | {"verdict_seen": "similar"}),  # a pair that is in no cluster
+        answer(6, "ana", "fine", **asked, decision_id="all of it"),
+    ]
+    items = {int(row["picture_a"], 16): row for row in published(made, "catalog.reviewed_items")}
+    assert {number: (row["answer"], row["agrees"]) for number, row in items.items()} == {
+        0: ("one_picture", True), 1: ("one_picture", True), 2: ("one_picture", True), 3: ("several", False),
+        4: ("unsure", False), 6: ("one_picture", True),
+    }  # fmt: skip
+    assert {items[3]["first_answer"], items[3]["second_answer"]} == {"several", "one_picture"}
+    [row] = published(made, "duplicates.review_precision")
+    expected = estimate([Stratum(40, 5, 4)])
+    assert (row["kind"], row["method"], row["items"], row["answered"], row["unsure"]) == (
+        "cluster",
+        "aligned",
+        40,
+        5,
+        1,
+    )
+    assert (row["precision"], row["low"], row["high"]) == pytest.approx((expected.share, expected.low, expected.high))
+
+    taken_back = answer(3, "ana", "undo", **cut | {"undoes": made[3].decision_id}, decided_at=made[9].decided_at)
+    [row] = published([*made, taken_back], "duplicates.review_precision")
+    assert row["precision"] == 1

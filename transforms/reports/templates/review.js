@@ -63,14 +63,28 @@
       document.body.dataset.ready = String(Number(document.body.dataset.ready ?? 0) + 1);
     }
   }
+  // What names an item, whatever version is asked about by the time the server reads it.
+  const names = (item) => ({ version: item.version, position: item.position, picture_a: item.digests[0], other: item.digests[1] });
   async function take(more = {}) {
-    const position = state.item?.position ?? -1;
-    const wish = { session, queue: queue.value, mode: mode.value, search: search.value, after: position, ...more };
+    const item = "after" in more ? null : state.item;
+    const wish = { session, queue: queue.value, mode: mode.value, search: search.value, after: item?.position ?? -1, ...(item ? names(item) : {}), ...more };
     const said = await ask("v1/take", wish);
     if (more.back && said.item === null) { say("This is the first."); return; }
     show(said);
   }
+  // Another version is taken up with the next item, so that nothing on the page changes under anybody's hands.
+  function tell(said) {
+    const changed = state.version !== undefined && state.version !== said.version;
+    state.version = said.version;
+    one("#version").textContent = `Version ${said.version}`;
+    const text = said.newer === null ? (changed ? `Version ${said.version} is asked about from here on; it follows what was decided before it was made.` : "") :
+      said.newerRefused ? `Version ${said.newer} is published, and cannot be asked about: ${said.newerRefused}` :
+        `Version ${said.newer} is published. Your next item is of it; what you see is still of version ${said.version}.`;
+    if (text !== one("#newer").textContent) one("#newer").textContent = text;
+    one("#newer").hidden = !text;
+  }
   function show(said) {
+    tell(said);
     const item = state.item = said.item;
     Object.assign(state, { shown: performance.now(), chosen: item?.kind === "cluster" ? Math.min(1, item.pictures.length - 1) : 0, differs: false });
     const counts = said.queues[queue.value];
@@ -159,7 +173,7 @@
   }
   function lay(part) {
     state.differs = part === "heat";
-    one("#above").src = `v1/laid?queue=${queue.value}&position=${state.item.position}&part=${part}`;
+    one("#above").src = `v1/laid?queue=${queue.value}&position=${state.item.position}&version=${state.item.version}&part=${part}`;
     one("#differ").setAttribute("aria-pressed", String(state.differs));
     if (state.differs) one("#slide").value = 100;
     slide();
@@ -175,7 +189,7 @@
         return;
       }
       await deliver({
-        session, queue: queue.value, mode: mode.value, position: item.position, answer, decision_id: random(),
+        session, queue: queue.value, mode: mode.value, ...names(item), answer, decision_id: random(),
         picture_b: picked?.digest ?? null, reason: reason.value || null, seconds: (performance.now() - state.shown) / 1000,
       });
       if (item.kind === "cluster" && answer === "different") {
@@ -212,7 +226,7 @@
       if (event.key === "Escape" || (event.key === "Enter" && typing === reason)) one("#what").focus();
       return;
     }
-    const answer = /^[1-4]$/.test(event.key) && state.item?.answers[Number(event.key) - 1];
+    const answer = /^[1-5]$/.test(event.key) && state.item?.answers[Number(event.key) - 1];
     if (answer) {
       if (!event.repeat) decide(answer[0]);
     } else if (keys[event.key]) keys[event.key]();
@@ -231,11 +245,14 @@
     state.busy = false;
     await only(async () => {
       const said = await ask("v1/state");
+      tell(said);
       one("#who").textContent = said.name;
       if (!sessionStorage.getItem("queue")) queue.value = Object.keys(said.queues).find((each) => said.queues[each].open) ?? "pairs";
       const unsent = sessionStorage.getItem("unsent");
       if (unsent) await deliver(JSON.parse(unsent));
       await take({ again: true });
     });
+    // Only looks: whoever is away keeps the item. What cannot be asked now is asked again.
+    setInterval(() => { if (!state.busy && !document.hidden) ask("v1/state").then(tell).catch(() => {}); }, 30_000);
   })();
 })();
