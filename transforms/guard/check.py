@@ -49,6 +49,8 @@ class Looks:
         also: Further views: `negative`, `rotated`, `tiles`.
         doubt: If set, an image whose first view has no cosine from this on is not searched by the other views. It is
             quicker, and misses parts.
+        every_view: Whether every view is embedded in full. Otherwise all but the first are embedded small, by an
+            encoder that can, and in full only those that come near to the threshold so.
 
     Raises:
         ValueError: If a view is none.
@@ -57,6 +59,7 @@ class Looks:
     frames: int = 8
     also: tuple[str, ...] = (NEGATIVE,)
     doubt: float | None = None
+    every_view: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is no view."""
@@ -142,7 +145,15 @@ class Guard:
         self._embeddings = (
             None
             if encoder is None
-            else EmbeddingSearch(bundle, encoder, (*views, *looks.views), self._passed, len(views), looks.doubt)
+            else EmbeddingSearch(
+                bundle,
+                encoder,
+                (*views, *looks.views),
+                self._passed,
+                len(views),
+                looks.doubt,
+                not looks.every_view,
+            )
         )
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
@@ -344,7 +355,9 @@ class Guard:
     def _by_embedding(self, search: EmbeddingSearch, found: _Resemblances, clock: _Clock) -> Verdict:
         """Check the last steps: the embeddings, their p-value, and what pixels say of pictures that are less near."""
         policy = self.policy
-        matches = search.search(found.shown.pixels, policy.copy_score, policy.look_from, clock.tick)
+        matches = search.search(
+            found.shown.pixels, policy.copy_score, policy.look_from, clock.tick, policy.p_value is not None
+        )
         clock.tick("comparing embeddings")
         if near := self._counting([_Hit(match.cluster, near=match) for match in matches.clusters], found):
             score = near[0].near.score if near[0].near else 0.0
