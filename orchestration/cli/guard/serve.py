@@ -18,6 +18,7 @@ from orchestration.cli.guard.options import (
     CONFIG,
     DOUBT,
     ENCODER,
+    EVERY_VIEW,
     FRAMES,
     LOG,
     OVERRIDES,
@@ -100,6 +101,7 @@ _HELD = 500_000_000  # bytes of all images in memory
 @FRAMES
 @ALSO
 @DOUBT
+@EVERY_VIEW
 @OVERRIDES
 @TRUST
 @LOG
@@ -126,6 +128,7 @@ def serve(
     frames: int,
     also: tuple[str, ...],
     doubt: float | None,
+    every_view: bool,
     overrides: Path | None,
     trust: tuple[Path, ...],
     log: bool,
@@ -166,7 +169,7 @@ def serve(
 
     from transforms.guard import Guard, Looks
 
-    looks = Looks(frames, also, doubt)
+    looks = Looks(frames, also, doubt, every_view)
     trusted = trusted_keys(trust, config)
     app.log_to_stderr()
     metrics = telemetry.Metrics()

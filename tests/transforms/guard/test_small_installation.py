@@ -32,10 +32,12 @@ importlib.util.find_spec = lambda name, *rest: None if name in {_ABSENT!r} else 
 sys.meta_path.insert(0, Absent())
 from tests.blurred import Blurred
 import orchestration.cli.guard.bundle, orchestration.cli.guard.check, orchestration.cli.guard.serve, raisonne
+from orchestration import settings
 from orchestration.guard.service import app, openapi, telemetry
 from transforms.guard import Guard
 from transforms.guard.deltas import delta
 guard = Guard.load(sys.argv[1], Blurred())
+settings.in_force(None)
 answers = [guard.check(Path(each)).as_dict() for each in sys.argv[2:]]
 print(json.dumps([[each["decision"], each["reason"], each["sources"]] for each in answers]))
 """

@@ -38,11 +38,12 @@ MOST = 31  # bits within which nothing is missed
 LEAST = 64  # hashes of an index: its loops read 32 numbers at once
 _ROOM = 4096
 
-# Seconds of one core, fitted to look-ups of 8 hashes in 0.1 to 10 million on an AMD EPYC (Zen 4).
-_SCANNED = 0.19e-9  # a hash is compared in a scan
-_VISITED = 40e-9  # a value of a half is looked at
-_SEEN = 0.9e-9  # a hash with that value is
-_FIXED = 5e-6  # of a look-up
+# Seconds of one core, fitted to look-ups of 8 hashes on an AMD EPYC (Zen 4): compiled in 0.1 to 10 million, by NumPy in
+# 20,000 to a million.
+_SCANNED = 0.19e-9 if COMPILED else 3.3e-9  # a hash is compared in a scan
+_VISITED = 40e-9 if COMPILED else 0.0  # a value of a half is looked at
+_SEEN = 0.9e-9 if COMPILED else 14e-9  # a hash with that value is
+_FIXED = 5e-6 if COMPILED else 280e-6  # of a look-up
 
 
 def row_bytes(rows: int) -> int:
