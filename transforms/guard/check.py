@@ -5,6 +5,7 @@ What belongs here: the steps and what they decide. What does not: the answer (`g
 """
 
 import copy
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -158,6 +159,11 @@ class Guard:
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
         self._pixels = _confirmation(bundle)
+
+    @property
+    def frames(self) -> int:
+        """How many frames or pages of a file are checked at most."""
+        return self._looks.frames
 
     @classmethod
     def load(
@@ -326,7 +332,10 @@ class Guard:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
-        return sha256(image), everything(image, self.rules.bounds, self._looks.frames, clock.left)
+        bounds = self.rules.bounds
+        if clock.limit is not None:  # what decodes for longer than half of it would be too late in any case
+            bounds = replace(bounds, seconds=min(bounds.seconds, max(1.0, math.ceil(clock.limit / 2))))
+        return sha256(image), everything(image, bounds, self._looks.frames, clock.left)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, seen: Renderings, clock: _Clock) -> Verdict:
         """Check step by step. If the file has hidden contents, only an override for the file allows it."""
