@@ -33,6 +33,7 @@ _NORM = 0.01  # most by which the norm of a vector may differ from 1
 
 _PREVIEWED = 64  # nearest sketches of a previewed view that are scored
 _FIRST, _MARGIN = 1, 0.2  # previewed views that are embedded in any case, and how far below a threshold others are
+_LEAST_DOUBT = 0.15  # cosine below which nearly all views are in doubt, so that previews save nothing
 
 
 class NotEmbedded(RuntimeError):
@@ -177,17 +178,15 @@ class EmbeddingSearch:
                 return found
             views, vectors = self._views, np.concatenate([one, self._embedded(picture, self._views[1:])])
         else:
-            views = self._views
-            if self._preview is not None and len(views) > 1 and not every_view:
-                views = self._doubtful(picture, self._preview, min(threshold, lower or threshold), tick)
+            views, doubted = self._views, min(threshold, lower or threshold) - _MARGIN
+            if self._preview is not None and len(views) > 1 and doubted >= _LEAST_DOUBT and not every_view:
+                views = self._doubtful(picture, self._preview, doubted, tick)
             vectors = self._embedded(picture, views)
         tick("embedding")
         return self._matches(views, vectors, threshold, lower, tick)
 
-    def _doubtful(
-        self, picture: Pixels, preview: Scaling, threshold: float, tick: Callable[[str], None]
-    ) -> Sequence[View]:
-        """Return the first view, and those whose previews leave doubt: the nearest, and all near the threshold."""
+    def _doubtful(self, picture: Pixels, preview: Scaling, least: float, tick: Callable[[str], None]) -> Sequence[View]:
+        """Return the first view, and those whose previews leave doubt: the nearest, and all of some least cosine."""
         others = self._views[1:]
         vectors = self._embedded(picture, others, preview)
         tick("embedding previews")
@@ -198,7 +197,7 @@ class EmbeddingSearch:
                 for one, rows in enumerate(near)
             ]
         )
-        doubted = best >= threshold - _MARGIN
+        doubted = best >= least
         doubted[np.argsort(-best, kind="stable")[:_FIRST]] = True
         return [self._views[0], *(view for view, one in zip(others, doubted.tolist(), strict=True) if one)]
 

@@ -68,7 +68,10 @@ def test_a_p_value_needs_every_view(folder: Path) -> None:
 
 def test_near_the_threshold_every_view_is_in_doubt(folder: Path) -> None:
     model = Previewing()
-    guard = Guard.load(folder, model).varied({"copy_score": 0.01})
+    guard = Guard.load(folder, model).varied({"copy_score": 0.36})
     model.asked.clear()
     guard.check(inset(3))
-    assert model.asked[1][0] > 6
+    assert model.asked[0] == (11, 8) and model.asked[1][0] > 6
+    model.asked.clear()
+    guard.varied({"copy_score": 0.3}).check(inset(3))
+    assert model.asked == [(12, 16)], "a preview would save nothing"
