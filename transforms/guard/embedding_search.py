@@ -230,7 +230,8 @@ class EmbeddingSearch:
         matches = tuple(self._near(shown, cluster, score, view, index) for index in above.tolist())
         below = best[(score[best] < threshold) & (score[best] >= (threshold if lower is None else lower))]
         nearby = tuple(self._near(shown, cluster, score, view, index) for index in below.tolist())
-        strongest, p_value = (), None
+        strongest: tuple[StrongestMatch, ...] = ()
+        p_value = None
         if len(views) == len(self._views) or self._doubt is not None:  # else it would be that of another search
             own, own_view = score, view
             if len(views) > self._calibrated:

@@ -161,13 +161,17 @@ def fits(
     for byte in range(rows.shape[1]):
         number |= rows[:, byte].astype(np.uint32) << np.uint32(8 * byte)
     values = np.arange(1 << BITS, dtype=np.uint32)
-    whole = np.repeat(values, np.diff(upper_starts.astype(np.int64))) << np.uint32(BITS) | lower
+    whole = np.repeat(values, _lengths(upper_starts)) << np.uint32(BITS) | lower
     if (number >= len(word)).any() or (np.bincount(number, minlength=len(word)) != 1).any():
         return False
     if (word[number] != whole).any() or (whole[1:] < whole[:-1]).any():
         return False
-    ends = np.repeat(values, np.diff(lower_starts.astype(np.int64)))
+    ends = np.repeat(values, _lengths(lower_starts))
     turned = ends << np.uint32(BITS) | upper
     if (turned[1:] < turned[:-1]).any():
         return False
     return bool(np.array_equal(np.sort(upper.astype(np.uint32) << np.uint32(BITS) | ends), whole))
+
+
+def _lengths(starts: npt.NDArray[np.uint32]) -> Numbers:
+    return starts[1:].astype(np.int64) - starts[:-1].astype(np.int64)

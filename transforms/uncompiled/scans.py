@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 type Words = npt.NDArray[np.uint32]
+type Bits = npt.NDArray[np.uint16]
 HELD = 4
 _BLOCK = 1 << 15  # hashes compared at once
 
 
-def _bits(known: Words, asked: Words, start: int, stop: int, first: int = 0, last: int | None = None) -> Words:
+def _bits(known: Words, asked: Words, start: int, stop: int, first: int = 0, last: int | None = None) -> Bits:
     """Return in how many bits of some words hashes differ from one, uint16 (stop - start,)."""
     summed = np.zeros(stop - start, np.uint16)
     for word in range(first, len(asked) if last is None else last):

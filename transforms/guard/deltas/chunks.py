@@ -18,7 +18,7 @@ from transforms.packages import COMPILED
 if COMPILED:
     from transforms.guard.deltas.cut_kernels import ends
 else:
-    from transforms.uncompiled.cuts import ends  # type: ignore[assignment]
+    from transforms.uncompiled.cuts import ends
 
 _LEAST, _MOST, _BITS = 128, 8_192, 9  # bytes of a piece, and upper bits that are zero: some 640 on average
 _GEAR = np.random.default_rng(64).integers(0, 2**64, 256, np.uint64)

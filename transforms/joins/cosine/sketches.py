@@ -20,7 +20,7 @@ from transforms.packages import COMPILED
 if COMPILED:
     from transforms.joins.cosine.sketch_kernels import products, turn
 else:
-    from transforms.uncompiled.turns import products, turn  # type: ignore[assignment]
+    from transforms.uncompiled.turns import products, turn
 
 __all__ = ("Codes", "bits", "cosines", "products", "quantise", "radius", "sketch")
 
