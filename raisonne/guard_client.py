@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 
 type Image = bytes | Path | str | np.ndarray
-_AGAIN = (429, 503)
+_AGAIN, _FORBIDDEN = (429, 503), (401, 403)
 _LONGEST_WAIT = 30.0  # seconds between two tries
 _PICTURE = "application/octet-stream"
 
@@ -128,7 +128,7 @@ class GuardClient:
         return self._each(status, said, "lookups", len(hashes))
 
     def why(self, check_id: str) -> Mapping[str, Any]:
-        """Return the record of a check. Raises LookupError if the service has none.
+        """Return the record of a check. Raises LookupError if the service has none, PermissionError without a token.
 
         Args:
             check_id: Its name.
@@ -136,7 +136,7 @@ class GuardClient:
         return self._record("GET", f"/v1/why/{quote(check_id, safe='')}", b"")
 
     def confirm(self, check_id: str, by: str, why: str) -> Mapping[str, Any]:
-        """Say that a decision was right. Raises LookupError as `why`.
+        """Say that a decision was right, as an operator. Raises as `why`.
 
         Args:
             check_id: Its name.
@@ -146,7 +146,7 @@ class GuardClient:
         return self._record("POST", f"/v1/checks/{quote(check_id, safe='')}/confirm", _json(by, why))
 
     def deconfirm(self, check_id: str, by: str, why: str) -> Mapping[str, Any]:
-        """Say that a decision was wrong. Raises LookupError as `why`.
+        """Say that a decision was wrong, as an operator. Raises as `why`.
 
         Args:
             check_id: Its name.
@@ -157,6 +157,8 @@ class GuardClient:
 
     def _record(self, method: str, path: str, body: bytes) -> Mapping[str, Any]:
         status, _, said = self._ask(method, path, body, "application/json")
+        if status in _FORBIDDEN:
+            raise PermissionError(_answer(status, said).reason)
         if status != 200 or not isinstance(said, Mapping):
             raise LookupError(_answer(status, said).reason)
         return said

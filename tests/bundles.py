@@ -1,4 +1,4 @@
-"""Small guard bundles of pictures drawn on the spot, and the encoder that they are of: a test needs no weights."""
+"""Small guard bundles of pictures drawn on the spot, by an encoder without weights."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,38 +7,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
+from tests.blurred import Blurred
 from transforms.alignment.policy import PixelLimits
-from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints.embeddings import embed
 from transforms.guard import Policy
-from transforms.guard.bundle_writer import new_bundle
-from transforms.guard.cluster_table import CLUSTER_SCHEMA
+from transforms.guard.bundle_writer import CLUSTER_SCHEMA, new_bundle
 from transforms.guard.pixels.renditions import encoded
 from transforms.guard.signature import private_key
 from transforms.hashing.hashes import from_hex, pdq, pixel_sha256, sha256
-from transforms.pictures import Pixels, decode
+from transforms.pictures import decode
+
+__all__ = ("POLICY", "Blurred", "write")
 
 POLICY = Policy(pdq=31, pdq_quality=50, copy_score=0.5, p_value=None, at_least=1)
-
-
-class Blurred:
-    """An encoder in name: the picture at 16 x 16, without its mean. No copy detector, but near pictures are near."""
-
-    def __init__(self, weights: str = "a" * 64) -> None:
-        self.id = EncoderId("blurred", weights, "16x16", 768, "float32")
-
-    def prepare(self, picture: Pixels) -> Prepared:
-        """See Encoder."""
-        return np.asarray(Image.fromarray(picture).resize((16, 16), Image.Resampling.BOX))
-
-    def embed(self, prepared: Sequence[Prepared]) -> Vectors:
-        """See Encoder."""
-        rows = np.stack(prepared).reshape(len(prepared), -1).astype(np.float32)
-        rows -= rows.mean(axis=1, keepdims=True)
-        rows[~rows.any(axis=1), 0] = 1  # of a flat picture
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def write(

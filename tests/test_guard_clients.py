@@ -31,7 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_client_asks_all_that_the_service_answers(folder: Path, tmp_path: Path) -> None:
-    with serving(folder, "--state", str(tmp_path / "state")) as service:
+    (tmp_path / "operator").write_text("the token of an operator\n")
+    operating = "--operator-token-file", str(tmp_path / "operator")
+    with serving(folder, "--state", str(tmp_path / "state"), *operating) as service:
         url = f"http://127.0.0.1:{service.port}"
         client = raisonne.GuardClient(url, TOKEN)
         blocked = client.check(KNOWN[2])
@@ -48,9 +50,12 @@ def test_a_client_asks_all_that_the_service_answers(folder: Path, tmp_path: Path
             "unavailable",
         ]
         assert client.why(blocked.check_id)["answer"] == blocked.said
-        assert client.deconfirm(blocked.check_id, "ana", "a template")["answer"] == "deconfirm"
+        with pytest.raises(PermissionError, match="--operator-token-file"):
+            client.deconfirm(blocked.check_id, "ana", "a template")
+        operator = raisonne.GuardClient(url, "the token of an operator")
+        assert operator.deconfirm(blocked.check_id, "ana", "a template")["answer"] == "deconfirm"
         with pytest.raises(LookupError, match="no check of that name"):
-            client.confirm("none", "ana", "x")
+            operator.confirm("none", "ana", "x")
         refused = raisonne.GuardClient(url, "another token").check(NEW)
         assert (refused.allowed, "token" in refused.reason) == (False, True)
         same = raisonne.AsyncGuardClient(url, TOKEN)
@@ -188,3 +193,6 @@ def test_answers_are_what_the_document_says(folder: Path, tmp_path: Path) -> Non
     for path, methods in document["paths"].items():
         for operation in methods.values():
             assert operation["responses"] and (path in ("/healthz", "/readyz") or "401" in operation["responses"])
+            assert ("operator" in operation["responses"].get("403", {}).get("description", "")) == (
+                path.endswith("confirm") or path.startswith("/v1/quarantine")
+            )

@@ -46,7 +46,11 @@ from transforms.pictures.confined.pool import DecoderPool
 KNOWN = [encoded(picture(seed)) for seed in range(4)]
 NEW = encoded(picture(100))
 STRICT = replace(POLICY, copy_score=0.95)  # the encoder of the tests finds much alike
-TOKENS = {"website": "the token of the website", "inside": "the token of the inside"}
+TOKENS = {
+    "website": "the token of the website",
+    "inside": "the token of the inside",
+    "ana": "the token of ana, an operator",
+}
 LIKE = encoded(ImageOps.mirror(Image.open(io.BytesIO(KNOWN[3]))), quality=60)
 
 
@@ -82,7 +86,7 @@ def clients_file(folder: Path, **tables: str) -> Path:
 
 def client_of(guard: Guard, folder: Path, state: Path, timeout_s: float) -> TestClient:
     """Return a client of a service with two clients, of which one is in shadow mode, that observes after two blocks."""
-    file = clients_file(folder, website="at_least = 3\npdq = 31", inside="shadow = true")
+    file = clients_file(folder, website="at_least = 3\npdq = 31", inside="shadow = true", ana="operator = true")
     options = ServiceOptions(
         60,
         None,
@@ -205,10 +209,14 @@ def test_what_blocks_too_much_is_flagged_observed_and_released(asked: TestClient
     assert [each["decision"] for each in decided] == ["block"] * 3 + ["allow"]
     assert decided[3]["observed"] == ["1003"] and "observed, and not blocked" in decided[3]["reason"]
     assert check(asked, KNOWN[3], "website").json()["decision"] == "block", "an exact copy is blocked in any case"
-    assert asked.get("/v1/quarantine", headers=bearing("website")).json() == {"flagged": ["1003"], "observed": ["1003"]}
+    assert asked.get("/v1/quarantine", headers=bearing("ana")).json() == {"flagged": ["1003"], "observed": ["1003"]}
+    for path, method in (("/v1/quarantine", "GET"), ("/v1/quarantine/1003", "DELETE")):
+        refused = asked.request(method, path, headers=bearing("website"))
+        assert refused.status_code == 403 and "--operator-token-file" in refused.json()["reason"]
+        assert asked.request(method, path).status_code == 401
     assert Quarantine(2, True, state / "quarantine.json").observed == {1003}, "it is kept"
     for name, status in (("1003", 200), ("1003", 404), ("x", 404)):
-        assert asked.delete(f"/v1/quarantine/{name}", headers=bearing("website")).status_code == status
+        assert asked.delete(f"/v1/quarantine/{name}", headers=bearing("ana")).status_code == status
     assert check(asked, near[0], "website").json()["decision"] == "block"
 
 
@@ -222,15 +230,33 @@ def test_a_check_says_why_and_people_answer_it(asked: TestClient, state: Path) -
     assert shown.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "data:image/webp;base64," in shown.text and "1003" in shown.text
     said = {"by": "ana", "why": "a template <b>"}
-    assert asked.post(f"/v1/checks/{name}/deconfirm", json={"by": "ana"}, headers=bearing("website")).status_code == 422
-    kept = asked.post(f"/v1/checks/{name}/deconfirm", json=said, headers=bearing("website")).json()
-    asked.post(f"/v1/checks/{name}/confirm", json=said, headers=bearing("website"))
+    for rule in ("confirm", "deconfirm"):
+        refused = asked.post(f"/v1/checks/{name}/{rule}", json=said, headers=bearing("website"))
+        assert refused.status_code == 403 and "operator" in refused.json()["reason"]
+    assert not (state / records.ANSWERS).exists()
+    assert asked.get(f"/v1/why/{name}", headers=bearing("ana")).json()["client"] == "website", "an operator sees all"
+    assert asked.post(f"/v1/checks/{name}/deconfirm", json={"by": "ana"}, headers=bearing("ana")).status_code == 422
+    kept = asked.post(f"/v1/checks/{name}/deconfirm", json=said, headers=bearing("ana")).json()
+    asked.post(f"/v1/checks/{name}/confirm", json=said, headers=bearing("ana"))
     lines = [json.loads(line) for line in (state / records.ANSWERS).read_text().splitlines()]
     assert lines[0] == kept
     assert [line["answer"] for line in lines] == ["deconfirm", "confirm"]
     assert (kept["by"], kept["why"], kept["decision"], kept["cluster_ids"]) == ("ana", said["why"], "block", ["1003"])
     assert kept["pixel_sha256"] == answer.json()["pixel_sha256"]
-    assert asked.post("/v1/checks/none/confirm", json=said, headers=bearing("website")).status_code == 404
+    assert asked.post("/v1/checks/none/confirm", json=said, headers=bearing("ana")).status_code == 404
+
+
+def test_without_an_operators_token_nobody_operates(guard: Guard, state: Path) -> None:
+    capacity, flags = Capacity(1, 8, 600, 600, 2_000_000, 8_000_000), Quarantine(2, True, None)
+    for token in (None, "the token of the only client"):
+        for own in (None, "the token of an operator"):
+            options = ServiceOptions(60, token, lambda _: None, ("testserver",), quarantine=flags, operator_token=own)
+            asked = TestClient(GuardService(Current(guard), capacity, Metrics(), options).app)
+            plain = {"Authorization": f"Bearer {token}"} if token else {}
+            assert asked.post("/v1/check", content=NEW, headers=plain).status_code == 200
+            assert asked.get("/v1/quarantine", headers=plain).status_code == 403
+            given = asked.get("/v1/quarantine", headers={"Authorization": f"Bearer {own}"})
+            assert given.status_code == (200 if own else 401 if token else 403)
 
 
 def test_what_people_answer_becomes_decisions_and_entries_of_the_list(

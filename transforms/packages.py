@@ -3,12 +3,16 @@
 What belongs here: reading the metadata of what is installed. What does not: importing any of it.
 """
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 
 DISTRIBUTION = "raisonne"
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
+
+COMPILED = importlib.util.find_spec("numba") is not None
+"""Whether loops are compiled by Numba. Where it is not installed, NumPy does those of the guard, in more time."""
 
 
 def installing(extra: str) -> str:

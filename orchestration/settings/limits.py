@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import ByteSize, Field
 
 from orchestration.settings.section import Section
-from transforms.catalog.byte_limits import ByteLimits
+from transforms.storage.file_limits import ByteLimits
 
 if TYPE_CHECKING:
     from transforms.pictures import Bounds

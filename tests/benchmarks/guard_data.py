@@ -17,8 +17,7 @@ import pyarrow as pa
 from transforms import encoders
 from transforms.encoders import Encoder, Vectors
 from transforms.guard import Policy
-from transforms.guard.bundle_writer import BundleFiles, new_bundle
-from transforms.guard.cluster_table import CLUSTER_SCHEMA
+from transforms.guard.bundle_writer import CLUSTER_SCHEMA, BundleFiles, new_bundle
 from transforms.pictures import Pixels
 
 ROWS = 1_000_000  # training rows of the figures that name no other number

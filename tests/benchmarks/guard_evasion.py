@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -45,6 +46,7 @@ def guards() -> Mapping[str, Guard]:
     return {
         "the warehouse's views alone": Guard.load(plain, model, looks=Looks(also=())),
         "defaults": Guard.load(plain, model),
+        "every view in full": Guard.load(plain, model, looks=Looks(every_view=True)),
         "all further views": Guard.load(plain, model, looks=Looks(also=ALSO)),
         "one view, doubt from 0.2": Guard.load(plain, model, looks=Looks(doubt=0.2)),
         "evidence confirms more": Guard.load(more, model),
@@ -64,9 +66,13 @@ def allowed(name: str) -> Allowed:
     return found
 
 
-def table() -> str:
-    """Return the table of the page, in Markdown."""
-    rows = {name: allowed(name) for name in guards()}
+def table(names: Sequence[str] = ()) -> str:
+    """Return the table of the page, in Markdown.
+
+    Args:
+        names: Guards. Default: all.
+    """
+    rows = {name: allowed(name) for name in names or guards()}
     lines = [f"| allowed of {_COPIES} | {' | '.join(rows)} |", "| --- |" + " --- |" * len(rows)]
     for change in next(iter(rows.values())):
         lines.append(f"| {change} | {' | '.join(str(row[change]) for row in rows.values())} |")
@@ -96,4 +102,4 @@ FIGURES = (
 )
 
 if __name__ == "__main__":
-    print(table())
+    print(table(sys.argv[1:]))

@@ -84,8 +84,8 @@ class Connection(asyncio.Protocol):
             self._load.free.remove(self)
 
 
-async def offer(load: Load, port: int, seconds: float, rate: float, connections: int) -> int:
-    """Send for some seconds, then wait for what is under way; return how many were due and found no connection."""
+async def offer(load: Load, port: int, seconds: float, rate: float, connections: int) -> tuple[int, int]:
+    """Send for some seconds, then wait for what is under way; return how many were sent, and due without connection."""
     loop, sent, unsent = asyncio.get_running_loop(), 0, 0
     start = time.perf_counter()
     while (now := time.perf_counter() - start) < seconds:
@@ -103,7 +103,7 @@ async def offer(load: Load, port: int, seconds: float, rate: float, connections:
     until = time.perf_counter() + 30
     while load.statuses.total() < sent and time.perf_counter() < until:
         await asyncio.sleep(_TICK)
-    return unsent
+    return sent, unsent
 
 
 def main() -> None:
@@ -115,8 +115,8 @@ def main() -> None:
         bodies.append(given[8 : 8 + size])
         given = given[8 + size :]
     load = Load(bodies)
-    unsent = asyncio.run(offer(load, port, seconds, rate, connections))
-    print(json.dumps({"statuses": load.statuses, "taken": load.taken, "unsent": unsent}))
+    sent, unsent = asyncio.run(offer(load, port, seconds, rate, connections))
+    print(json.dumps({"statuses": load.statuses, "taken": load.taken, "sent": sent, "unsent": unsent}))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,42 +20,78 @@ from PIL import Image
 from tests.benchmarks.data import ROOT
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, say
 from tests.benchmarks.guard_data import bundle, pictures
+from transforms.guard.deltas import delta as delta_file
 
 _SECONDS = 60 if FULL else 10
+_ROWS = 100_000
 _CASES = 10_000 if FULL else 500
 _CLIENTS = 96
 _ALLOWED = {200, 401, 403, 404, 405, 408, 413, 415, 422, 429, 503, 400}
 
 
+@dataclass
+class _Service:
+    """A service under load. `link`: what it takes for its bundle; `loaded`: how often it has loaded another."""
+
+    port: int
+    pid: int
+    link: Path
+    loaded: int = 0
+    refused: int = 0
+
+    def watch(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.loaded += '"bundle loaded"' in line
+            self.refused += '"bundle refused"' in line or '"reload failed"' in line
+
+
 @contextmanager
-def _served() -> Iterator[tuple[int, int]]:
-    """Serve a bundle of hashes; yield the port and the process id."""
-    with bundle(100_000) as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "orchestration.cli",
-            "serve",
-            "--bundle",
-            str(folder),
-            "--port",
-            "0",
-            "--queue",
-            "16",
-        ]
+def _served() -> Iterator[_Service]:
+    """Serve a bundle of hashes through a link."""
+    with bundle(_ROWS) as folder:
+        link = folder.parent / "current"
+        link.symlink_to(folder)
+        options = ("--bundle", str(link), "--port", "0", "--queue", "16", "--reload-every", "1")
+        command = [sys.executable, "-m", "orchestration.cli", "serve", *options]
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr
             said = next(line for line in process.stderr if '"listening"' in line)
-            drained = threading.Thread(target=lambda: [None for _ in process.stderr or ()])
-            drained.start()
+            service = _Service(json.loads(said)["port"], process.pid, link)
+            watching = threading.Thread(target=service.watch, args=(process.stderr,))
+            watching.start()
             try:
-                yield json.loads(said)["port"], process.pid
+                yield service
                 if process.poll() is not None:
                     raise NotMeasured(f"the service ended with {process.returncode}")
             finally:
                 process.terminate()
                 process.wait(60)
-                drained.join()
+                watching.join()
+
+
+def _update(service: _Service, delta: Path, waits: Sequence[float]) -> None:
+    """Patch the bundle by a delta after some seconds, and turn the link to what comes of it; then turn it back."""
+    old = service.link.resolve()
+    for number, seconds_ in enumerate(waits):
+        time.sleep(seconds_)
+        new = old
+        if number % 2 == 0:
+            new = old.with_name(f"patched {number}")
+            command = [
+                sys.executable,
+                "-m",
+                "orchestration.cli",
+                "bundle",
+                "patch",
+                str(old),
+                str(delta),
+                "--to",
+                str(new),
+            ]
+            subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        turned = service.link.with_name("next")
+        turned.symlink_to(new)
+        turned.rename(service.link)
 
 
 def _resident(pid: int) -> float:
@@ -84,10 +123,8 @@ def _hostile() -> list[bytes]:
     ]
 
 
-def _offered(
-    port: int, seconds: float, rate: float, connections: int, *hostile: bytes
-) -> tuple[Counter[int], list[float], int]:
-    """Offer checks from another process; return the statuses, milliseconds of those accepted, and how many were unsent.
+def _offered(port: int, seconds: float, rate: float, connections: int, *hostile: bytes) -> dict[str, Any]:
+    """Offer checks from another process; return what it prints, statuses as numbers.
 
     rate: checks a second, or 0 to keep the connections busy. hostile: bodies of one request in a hundred.
     """
@@ -95,31 +132,41 @@ def _offered(
     command = [sys.executable, "-m", "tests.benchmarks.guard_load", *map(str, (port, seconds, rate, connections))]
     done = subprocess.run(command, cwd=ROOT, input=sent, stdout=subprocess.PIPE, check=True)
     said = json.loads(done.stdout)
-    return Counter({int(status): n for status, n in said["statuses"].items()}), said["taken"], said["unsent"]
+    return said | {"statuses": Counter({int(status): n for status, n in said["statuses"].items()})}
 
 
 def _overload() -> Measured:
-    with _served() as (port, pid):
+    with _served() as service, bundle(_ROWS + _ROWS // 100) as newer:
+        delta = newer.parent / "update.delta"
+        size = delta_file.write(service.link.resolve(), newer, delta)
         workers = len(os.sched_getaffinity(0))
-        _offered(port, 2, 0, 2 * workers)
-        capacity = _offered(port, 5, 0, 2 * workers)[0][200] / 5
-        _offered(port, 2, 4 * capacity, _CLIENTS)
-        before = _resident(pid)
-        statuses, taken, unsent = _offered(port, _SECONDS, 4 * capacity, _CLIENTS, *_hostile())
-        grown = _resident(pid) - before
-    say(f"  {dict(statuses)}, unsent {unsent}")
+        _offered(service.port, 2, 0, 2 * workers)
+        capacity = _offered(service.port, 5, 0, 2 * workers)["statuses"][200] / 5
+        _offered(service.port, 2, 4 * capacity, _CLIENTS, *_hostile())
+        before, load = _resident(service.pid), os.getloadavg()[0]
+        updating = threading.Thread(target=_update, args=(service, delta, [_SECONDS / 5] * 3))
+        updating.start()
+        found = _offered(service.port, _SECONDS, 4 * capacity, _CLIENTS, *_hostile())
+        updating.join()
+        grown, statuses, taken = _resident(service.pid) - before, found["statuses"], found["taken"]
+    say(f"  {dict(statuses)}, unsent {found['unsent']}")
     parts = {
         "seconds": _SECONDS,
+        "load of the machine before": load,
         "capacity a second": capacity,
         "offered over capacity": statuses.total() / _SECONDS / capacity,
-        "unsent": unsent,
+        "unsent": found["unsent"],
         "answered a second": statuses[200] / _SECONDS,
-        "turned away": statuses[429] / statuses.total(),
+        "p50": float(np.percentile(taken, 50)),
+        "worst": max(taken),
+        "never answered": found["sent"] - statuses.total(),
         "broken connections": statuses[0],
-        "5xx": sum(count for status, count in statuses.items() if status >= 500),
-        "422": statuses[422],
+        "5xx but 503": sum(count for status, count in statuses.items() if status >= 500 and status != 503),
+        "bundles loaded meanwhile": service.loaded,
+        "bundles refused": service.refused,
+        "MB of the delta": size / 1e6,
         "MB grown": grown,
-    }
+    } | {f"answered {status}": count for status, count in sorted(statuses.items())}
     return Measured(float(np.percentile(taken, 99)), parts)
 
 
@@ -131,8 +178,8 @@ def _fuzzed() -> Measured:
     except ImportError:
         raise NotMeasured("schemathesis is not installed; pip install '.[bench]'") from None
     statuses: Counter[int] = Counter()
-    with _served() as (port, _):
-        address = f"http://127.0.0.1:{port}"
+    with _served() as service:
+        address = f"http://127.0.0.1:{service.port}"
         schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
         body = _bodies()[0]
         rules = settings(
@@ -159,7 +206,7 @@ FIGURES = (
         "ms",
         "reported",
         f"accepted requests while {_CLIENTS} connections offer 4 times the capacity for {_SECONDS} s, one in a hundred "
-        "hostile; hashes only",
+        "hostile, and the bundle is patched by a delta and replaced three times; hashes only",
         _overload,
     ),
     Figure("guard_fuzz_5xx", "answers", "<= 0", f"{_CASES:,} bodies by schemathesis; 5xx other than 503", _fuzzed),

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from transforms.catalog.columns import LandingError, is_bytes, is_text
 from transforms.catalog.parquet_layout import ParquetLayout, Span, footer_size, measure, read_layout
 from transforms.readable import legible
+from transforms.storage.file_limits import ByteLimits
 
 _BUFFER = 1 << 20  # without it, Arrow reads a row group's whole column at once
 _ROWS = 1 << 26  # of a file: the ids of its rows take so many bits
@@ -29,23 +30,6 @@ _CONVERTED = 8  # part of a batch that texts may take before they are converted
 
 class TooLargeError(LandingError):
     """A file breaks a limit of bytes. The message names the file, what is too large, the limit and its setting."""
-
-
-@dataclass(frozen=True)
-class ByteLimits:
-    """Limits of files of metadata, tables and lists. Settings of the same name in `[limits]`, with `_bytes`.
-
-    Attributes:
-        text: Most bytes of one text: a caption, a URL, a value of any column that is used.
-        record: Most characters of one record of JSON or CSV, and most bytes of a parquet's footer.
-        batch: Most bytes of what is decompressed or held at once: a page of a parquet, some rows.
-        file: Most bytes of a file of text, decompressed, and of the texts of a parquet.
-    """
-
-    text: int = 1 << 20
-    record: int = 16 << 20
-    batch: int = 512 << 20
-    file: int = 16 << 30
 
 
 LISTED = ByteLimits(1 << 40, 1 << 40, 1 << 40, 1 << 50)

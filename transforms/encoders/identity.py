@@ -49,7 +49,8 @@ class Encoder(Protocol):
     """Anything that turns pictures into unit vectors.
 
     One whose `prepare` is a `Scaling` may have it as its attribute `scaling`: pictures are then scaled where they are
-    decoded. One may have `full_call`, the pictures of a call from which on more gain nothing.
+    decoded. One may have `full_call`, the pictures of a call from which on more gain nothing. One may have `preview`,
+    a `Scaling` to a smaller input, whose vector is near enough to that of `prepare` to tell what is worth that.
     """
 
     id: EncoderId

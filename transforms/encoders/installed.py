@@ -47,8 +47,7 @@ class PlugInEncoder:
             raise plug_in.broken(f"{lacks} {plug_ins.PAGE}")
         self._plug_in, self._encoder = plug_in, encoder
         self.id: EncoderId = encoder.id  # type: ignore[attr-defined]
-        scaling = getattr(encoder, "scaling", None)
-        self.scaling: Scaling | None = scaling if isinstance(scaling, Scaling) else None
+        self.scaling, self.preview = (_scaling(encoder, name) for name in ("scaling", "preview"))
         full_call = getattr(encoder, "full_call", 1)
         self.full_call = full_call if isinstance(full_call, int) else 1
 
@@ -67,3 +66,8 @@ class PlugInEncoder:
         if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) <= _OFF).all():
             raise self._plug_in.broken("embed returned vectors whose norm is not 1")
         return vectors
+
+
+def _scaling(encoder: object, name: str) -> Scaling | None:
+    found = getattr(encoder, name, None)
+    return found if isinstance(found, Scaling) else None

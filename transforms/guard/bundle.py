@@ -33,9 +33,10 @@ import numpy.typing as npt
 
 from transforms.alignment.alteration_policy import AlterationLimits
 from transforms.alignment.policy import PixelLimits
-from transforms.guard import bundle_schema, cluster_table, signature
+from transforms.guard import bundle_schema, signature
 from transforms.guard.bundle_schema import ROW_FILES
-from transforms.guard.cluster_table import CLUSTERS
+from transforms.guard.clusters import table as cluster_table
+from transforms.guard.clusters.table import CLUSTERS
 from transforms.guard.hash_index import blocks
 from transforms.guard.hash_index.blocks import HashIndex
 from transforms.guard.held_files import HeldFiles, RowFile, read_file
@@ -122,7 +123,7 @@ class Bundle:
         _verify(folder, manifest["files"], files)
         try:
             return cls(folder, manifest, files)
-        except (ValueError, OSError) as error:  # of NumPy and Arrow too
+        except (ValueError, OSError) as error:  # of NumPy too
             raise BundleError(f"{folder} cannot be searched: {error}; write the bundle again") from None
 
     @staticmethod
@@ -187,7 +188,7 @@ class Bundle:
             cluster: Its number.
             evidence: The fields of Source that the bundle does not know.
         """
-        row = self._clusters.slice(cluster, 1).to_pylist()[0]
+        row = self._clusters.row(cluster)
         derived = {"licenses": tuple(row["licenses"]), "recalled": row["duplicate_count"] == 0}
         return Source(**(row | derived), **evidence)
 
@@ -197,7 +198,7 @@ class Bundle:
         Args:
             cluster: Its number.
         """
-        return sum(self._clusters[name][cluster].as_py() for name in ("duplicate_count", "recalled_count"))
+        return self._clusters.shown_by(cluster)
 
     def cluster_id(self, cluster: int) -> int:
         """Return the warehouse's id of a cluster.
@@ -205,13 +206,13 @@ class Bundle:
         Args:
             cluster: Its number.
         """
-        return int(self._clusters["cluster_id"][cluster].as_py())
+        return self._clusters.cluster_id(cluster)
 
     def by_cluster[T](self, by_id: Mapping[int, T]) -> dict[int, T]:
         """Map values by the numbers of clusters in this bundle. `by_id` maps them by the warehouse's ids."""
         if not by_id:  # the usual case: do not read the column of ids
             return {}
-        ids = self._clusters["cluster_id"].to_numpy()
+        ids = self._clusters.column("cluster_id")
         numbers = np.flatnonzero(np.isin(ids, np.array([*by_id], np.uint64)))
         return {number: by_id[int(ids[number])] for number in numbers.tolist()}
 

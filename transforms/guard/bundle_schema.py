@@ -2,7 +2,7 @@
 
 What belongs here: what must be true before a file is mapped, and that the parts of a bundle fit each other: an intact
 file may belong to another bundle, and whoever made a bundle may want the guard to fail. What does not: the table of
-clusters (`guard/cluster_table.py`), opening files and verifying their checksums (`guard/bundle.py`).
+clusters (`guard/clusters/table.py`), opening files and verifying their checksums (`guard/bundle.py`).
 
 A bound keeps a search within the memory and time that the export's own settings allow; the settings have the same ones.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from transforms.guard.cluster_table import CLUSTERS
+from transforms.guard.clusters.table import CLUSTERS
 from transforms.guard.hash_index import blocks
 from transforms.guard.held_files import ArrayHeader, RowFile
 from transforms.joins.cosine.sketches import bits

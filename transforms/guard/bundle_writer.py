@@ -20,7 +20,7 @@ import pyarrow as pa
 from transforms.encoders import Vectors
 from transforms.guard import bundle
 from transforms.guard.bundle_schema import first_bytes
-from transforms.guard.cluster_table import CLUSTER_SCHEMA, CLUSTERS
+from transforms.guard.clusters.table import CLUSTERS
 from transforms.guard.hash_index import blocks
 from transforms.guard.signature import SigningKey
 from transforms.hashing.digest_arrays import Rows
@@ -30,6 +30,18 @@ from transforms.joins.hamming.scan import words
 from transforms.storage import staging
 
 _WORD = np.dtype(np.uint32)
+CLUSTER_SCHEMA = pa.schema(
+    {
+        "cluster_id": pa.uint64(),
+        "sample_id": pa.uint64(),
+        "dataset": pa.string(),
+        "duplicate_count": pa.int64(),
+        "recalled_count": pa.int64(),
+        "url": pa.string(),
+        "licenses": pa.list_(pa.string()),
+    }
+)
+"""The table of clusters, as `clusters/table.py` reads it."""
 
 
 class ArrayFile:

@@ -5,6 +5,7 @@ What belongs here: the steps and what they decide. What does not: the answer (`g
 """
 
 import copy
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,8 @@ class Looks:
         also: Further views: `negative`, `rotated`, `tiles`.
         doubt: If set, an image whose first view has no cosine from this on is not searched by the other views. It is
             quicker, and misses parts.
+        every_view: Whether every view is embedded in full. Otherwise all but the first are embedded small, by an
+            encoder that can, and in full only those that come near to the threshold so.
 
     Raises:
         ValueError: If a view is none.
@@ -57,6 +60,7 @@ class Looks:
     frames: int = 8
     also: tuple[str, ...] = (NEGATIVE,)
     doubt: float | None = None
+    every_view: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is no view."""
@@ -142,11 +146,24 @@ class Guard:
         self._embeddings = (
             None
             if encoder is None
-            else EmbeddingSearch(bundle, encoder, (*views, *looks.views), self._passed, len(views), looks.doubt)
+            else EmbeddingSearch(
+                bundle,
+                encoder,
+                (*views, *looks.views),
+                self._passed,
+                len(views),
+                looks.doubt,
+                not looks.every_view,
+            )
         )
         self.searched = replace(bundle.searched, overrides=overrides.digest)
         self._overrides = overrides
         self._pixels = _confirmation(bundle)
+
+    @property
+    def frames(self) -> int:
+        """How many frames or pages of a file are checked at most."""
+        return self._looks.frames
 
     @classmethod
     def load(
@@ -315,7 +332,10 @@ class Guard:
                 image = file.read(self.rules.member_bytes + 1)
         if len(image) > self.rules.member_bytes:
             raise OSError(f"the image has more than {self.rules.member_bytes:,} bytes, the limit")
-        return sha256(image), everything(image, self.rules.bounds, self._looks.frames, clock.left)
+        bounds = self.rules.bounds
+        if clock.limit is not None:  # what decodes for longer than half of it would be too late in any case
+            bounds = replace(bounds, seconds=min(bounds.seconds, max(1.0, math.ceil(clock.limit / 2))))
+        return sha256(image), everything(image, bounds, self._looks.frames, clock.left)
 
     def _checked(self, printed: Fingerprint, picture: Pixels, seen: Renderings, clock: _Clock) -> Verdict:
         """Check step by step. If the file has hidden contents, only an override for the file allows it."""
@@ -344,7 +364,9 @@ class Guard:
     def _by_embedding(self, search: EmbeddingSearch, found: _Resemblances, clock: _Clock) -> Verdict:
         """Check the last steps: the embeddings, their p-value, and what pixels say of pictures that are less near."""
         policy = self.policy
-        matches = search.search(found.shown.pixels, policy.copy_score, policy.look_from, clock.tick)
+        matches = search.search(
+            found.shown.pixels, policy.copy_score, policy.look_from, clock.tick, policy.p_value is not None
+        )
         clock.tick("comparing embeddings")
         if near := self._counting([_Hit(match.cluster, near=match) for match in matches.clusters], found):
             score = near[0].near.score if near[0].near else 0.0

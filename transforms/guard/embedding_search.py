@@ -20,14 +20,20 @@ from transforms.fingerprints.views import View
 from transforms.guard.bundle import Bundle
 from transforms.guard.held_files import RowFile
 from transforms.joins.cosine import sketches
-from transforms.joins.hamming.scan import Words, least_distances
+from transforms.joins.hamming.scan import Words, least_distances, nearest_rows
 from transforms.joins.hamming.workers import Workers
 from transforms.matches.null_distribution import BACKGROUND
 from transforms.pictures import Pixels
+from transforms.pictures.scaling import Scaling
 
 SCORED = 256  # least count of nearest sketches that are scored
 _BLOCK = 16_384  # scored at once
 _NORM = 0.01  # most by which the norm of a vector may differ from 1
+
+
+_PREVIEWED = 64  # nearest sketches of a previewed view that are scored
+_FIRST, _MARGIN = 1, 0.2  # previewed views that are embedded in any case, and how far below a threshold others are
+_LEAST_DOUBT = 0.15  # cosine below which nearly all views are in doubt, so that previews save nothing
 
 
 class NotEmbedded(RuntimeError):
@@ -60,7 +66,7 @@ class EmbeddingMatches:
         next: Further clusters from the lower threshold on, best first.
         strongest: The strongest match. If it has an override, also the strongest without one.
         p_value: P-value of the strongest match without an override.
-        views: Views that were searched with.
+        views: Views that were embedded in full, and searched with.
         best: The best cosine of all.
     """
 
@@ -121,6 +127,8 @@ class EmbeddingSearch:
         passed: Numbers of clusters with an override.
         calibrated: How many are the warehouse's, of which p-values are. Default: all.
         doubt: If set, an image whose first view has no cosine from this on is not searched by the others.
+        previews: Whether all views but the first are embedded small first, and in full only where that leaves doubt.
+            An encoder that has no preview embeds all.
     """
 
     def __init__(
@@ -131,7 +139,9 @@ class EmbeddingSearch:
         passed: Collection[int] = (),
         calibrated: int | None = None,
         doubt: float | None = None,
+        previews: bool = False,
     ) -> None:
+        self._preview: Scaling | None = getattr(encoder, "preview", None) if previews else None
         self._encoder, self._views, self._null = encoder, views, bundle.null
         self._calibrated, self._doubt = calibrated or len(views), doubt
         cores = len(os.sched_getaffinity(0))
@@ -142,7 +152,12 @@ class EmbeddingSearch:
         self._background_cluster = np.array(bundle.array("background_cluster"))
 
     def search(
-        self, picture: Pixels, threshold: float, lower: float | None, tick: Callable[[str], None]
+        self,
+        picture: Pixels,
+        threshold: float,
+        lower: float | None,
+        tick: Callable[[str], None],
+        every_view: bool = False,
     ) -> EmbeddingMatches:
         """Return the clusters that are near to a picture.
 
@@ -151,30 +166,57 @@ class EmbeddingSearch:
             threshold: cosine.
             lower: Cosine from which others of the nearest are returned too, if any.
             tick: Called with the name of each step that ended; may raise to end the search.
+            every_view: Whether all views are embedded in full, as a p-value needs it.
 
         Raises:
             NotEmbedded: If the encoder returned a vector whose norm is not 1.
         """
-        first = 0 if self._doubt is None else 1
-        views = self._embedded(picture, self._views[:first]) if first else None
-        if views is not None:
-            found = self._matches(views, threshold, lower, tick)
-            if found.best < (self._doubt or 0.0) and not found.clusters:
+        if self._doubt is not None:
+            one = self._embedded(picture, self._views[:1])
+            found = self._matches(self._views[:1], one, threshold, lower, tick)
+            if found.best < self._doubt and not found.clusters:
                 return found
-        rest = self._embedded(picture, self._views[first:])
+            views, vectors = self._views, np.concatenate([one, self._embedded(picture, self._views[1:])])
+        else:
+            views, doubted = self._views, min(threshold, lower or threshold) - _MARGIN
+            if self._preview is not None and len(views) > 1 and doubted >= _LEAST_DOUBT and not every_view:
+                views = self._doubtful(picture, self._preview, doubted, tick)
+            vectors = self._embedded(picture, views)
         tick("embedding")
-        return self._matches(rest if views is None else np.concatenate([views, rest]), threshold, lower, tick)
+        return self._matches(views, vectors, threshold, lower, tick)
 
-    def _embedded(self, picture: Pixels, views: Sequence[View]) -> Vectors:
-        """Return the vectors of views. Raises NotEmbedded."""
-        prepared = list(self._workers.pool.map(lambda view: self._encoder.prepare(view.cut(picture)), views))
+    def _doubtful(self, picture: Pixels, preview: Scaling, least: float, tick: Callable[[str], None]) -> Sequence[View]:
+        """Return the first view, and those whose previews leave doubt: the nearest, and all of some least cosine."""
+        others = self._views[1:]
+        vectors = self._embedded(picture, others, preview)
+        tick("embedding previews")
+        near = nearest_rows(self._words, sketches.sketch(vectors), _PREVIEWED, self._workers)
+        best = np.array(
+            [
+                sketches.cosines(self._codes.take(rows), vectors[one : one + 1]).max(initial=-1)
+                for one, rows in enumerate(near)
+            ]
+        )
+        doubted = best >= least
+        doubted[np.argsort(-best, kind="stable")[:_FIRST]] = True
+        return [self._views[0], *(view for view, one in zip(others, doubted.tolist(), strict=True) if one)]
+
+    def _embedded(self, picture: Pixels, views: Sequence[View], scaling: Scaling | None = None) -> Vectors:
+        """Return the vectors of views, by a scaling if it is not the encoder's own. Raises NotEmbedded."""
+        prepare = scaling or self._encoder.prepare
+        prepared = list(self._workers.pool.map(lambda view: prepare(view.cut(picture)), views))
         vectors = self._encoder.embed(prepared)
         if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < _NORM).all():
             raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
         return vectors
 
     def _matches(
-        self, views: Vectors, threshold: float, lower: float | None, tick: Callable[[str], None]
+        self,
+        shown: Sequence[View],
+        views: Vectors,
+        threshold: float,
+        lower: float | None,
+        tick: Callable[[str], None],
     ) -> EmbeddingMatches:
         radius = sketches.radius(threshold, 32 * len(self._words))
         rows = candidates(self._words, views, radius, SCORED, self._workers)
@@ -184,17 +226,22 @@ class EmbeddingSearch:
         score, view = best_scores(self._codes, rows, views)
         cluster = np.asarray(self._cluster[rows], np.int64)
         best = _best_of_each(cluster, score)
-        matches = tuple(self._near(cluster, score, view, index) for index in best[score[best] >= threshold].tolist())
+        above = best[score[best] >= threshold]
+        matches = tuple(self._near(shown, cluster, score, view, index) for index in above.tolist())
         below = best[(score[best] < threshold) & (score[best] >= (threshold if lower is None else lower))]
-        nearby = tuple(self._near(cluster, score, view, index) for index in below.tolist())
-        own, own_view = score, view
-        if len(views) > self._calibrated:
-            own, own_view = best_scores(self._codes, rows, views[: self._calibrated])
-        strongest, p_value = self._strongest(views[: self._calibrated], cluster, own, own_view)
+        nearby = tuple(self._near(shown, cluster, score, view, index) for index in below.tolist())
+        strongest: tuple[StrongestMatch, ...] = ()
+        p_value = None
+        if len(views) == len(self._views) or self._doubt is not None:  # else it would be that of another search
+            own, own_view = score, view
+            if len(views) > self._calibrated:
+                own, own_view = best_scores(self._codes, rows, views[: self._calibrated])
+            strongest, p_value = self._strongest(shown, views[: self._calibrated], cluster, own, own_view)
         return EmbeddingMatches(matches, strongest, nearby, p_value, len(views), float(score.max()))
 
     def _strongest(
         self,
+        shown: Sequence[View],
         views: Vectors,
         cluster: npt.NDArray[np.int64],
         score: npt.NDArray[np.float32],
@@ -205,7 +252,7 @@ class EmbeddingSearch:
         normalised = score[best].astype(np.float64) - self._common(views, cluster[best])
         strongest: list[StrongestMatch] = []
         for index in np.argsort(-normalised, kind="stable").tolist():
-            near = self._near(cluster, score, view, int(best[index]))
+            near = self._near(shown, cluster, score, view, int(best[index]))
             counts = near.cluster not in self._passed
             if counts or not strongest:
                 p_value = None if self._null is None else float(self._null.p_values(normalised[index]))
@@ -214,8 +261,11 @@ class EmbeddingSearch:
                 return tuple(strongest), p_value
         return tuple(strongest), None
 
-    def _near(self, cluster: np.ndarray, score: np.ndarray, view: np.ndarray, index: int) -> NearCluster:
-        return NearCluster(int(cluster[index]), float(score[index]), self._views[view[index]])
+    @staticmethod
+    def _near(
+        shown: Sequence[View], cluster: np.ndarray, score: np.ndarray, view: np.ndarray, index: int
+    ) -> NearCluster:
+        return NearCluster(int(cluster[index]), float(score[index]), shown[view[index]])
 
     def _common(self, views: Vectors, cluster: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Return the picture's mean best background scores, leaving each cluster out, as `calibration` does."""

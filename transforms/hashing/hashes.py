@@ -57,13 +57,13 @@ def pixel_sha256(picture: Pixels) -> str:
 
 def pdq(picture: Pixels) -> Pdq:
     """Return the PDQ hash of a picture, uint8 of shape (height, width, 3)."""
-    bits, quality = pdqhash.compute(_small(picture))
+    bits, quality = pdqhash.compute(small(picture))
     return Pdq(np.packbits(bits), int(quality))
 
 
 def pdq_dihedral(picture: Pixels) -> npt.NDArray[np.uint8]:
     """Return the PDQ hashes of a picture's 8 rotations and reflections, itself first: uint8 of shape (8, 32)."""
-    variants, _ = pdqhash.compute_dihedral(_small(picture))
+    variants, _ = pdqhash.compute_dihedral(small(picture))
     return np.stack([np.packbits(bits) for bits in variants])
 
 
@@ -77,8 +77,8 @@ def from_hex(hashes: list[str]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, PDQ_BYTES)
 
 
-def _small(picture: Pixels) -> Pixels:
-    """Return the picture scaled by the library's own filter, or unchanged if it is small."""
+def small(picture: Pixels) -> Pixels:
+    """Return the picture that has the same PDQ hashes: scaled by the library's own filter, or itself if it is small."""
     if min(picture.shape[:2]) <= _SIDE:  # the library refuses less than 5 pixels a side and filters nothing up to 128
         return picture
     from transforms.hashing.pdq_scaling import scale  # Numba takes half a second to import

@@ -10,11 +10,14 @@ has in common with many is not a sign of copying, so the mean of its best scores
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from transforms.matches.search import SearchHits
+if TYPE_CHECKING:
+    from transforms.matches.search import SearchHits
+
 
 Scores = npt.NDArray[np.float64]
 
@@ -142,7 +145,7 @@ class NormalisedMatch:
         return self.score - self.background
 
 
-def background_mean(background: SearchHits, without: Sequence[int]) -> float:
+def background_mean(background: "SearchHits", without: Sequence[int]) -> float:
     """Return the mean of up to three background scores, or 0 if there are none.
 
     Args:
@@ -153,7 +156,7 @@ def background_mean(background: SearchHits, without: Sequence[int]) -> float:
     return float(kept.astype(np.float64).mean()) if len(kept) else 0.0
 
 
-def strongest(hits: SearchHits, background: SearchHits, own: int | None = None) -> NormalisedMatch:
+def strongest(hits: "SearchHits", background: "SearchHits", own: int | None = None) -> NormalisedMatch:
     """Return the match with the highest normalised score.
 
     Args:

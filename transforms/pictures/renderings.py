@@ -12,6 +12,7 @@ samples, and in all frames.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -150,6 +151,11 @@ class _Transparency:
     ground: str | None
     covered: bool
 
+    def reduced(self, most: int) -> "_Transparency":
+        """Return the same at fewer pixels, for grounds that are compared by what they look like alone."""
+        factor = reduction(self.rgba.width, self.rgba.height, most)
+        return self if factor == 1 else _Transparency(self.rgba.reduce(factor), self.ground, self.covered)
+
     def on(self, ground: str | None) -> Pixels:
         return _pixels(self.rgba, lambda rgba: (rgba if ground is None else _laid_on(ground, rgba)).convert("RGB"))
 
@@ -238,15 +244,38 @@ def _look(data: bytes, found: UprightImage) -> Look:
     return Look(picture, identity, "; ".join(notes) or None, hidden, transparency is None or transparency.covered)
 
 
-def on_ground(image: Image.Image, colour: tuple[int, int, int]) -> tuple[Pixels, ...]:
+def reduction(width: int, height: int, most: int) -> int:
+    """Return the whole number by which both sides are divided so that a picture has at most so many pixels.
+
+    Args:
+        width: Its own.
+        height: Likewise.
+        most: Pixels.
+    """
+    return max(1, math.ceil(math.sqrt(width * height / most)))
+
+
+def reduced(picture: Pixels, most: int) -> Pixels:
+    """Return a picture at so many pixels at most, by the means of squares of them.
+
+    Args:
+        picture: uint8 of shape (height, width, 3).
+        most: Pixels.
+    """
+    factor = reduction(picture.shape[1], picture.shape[0], most)
+    return picture if factor == 1 else np.asarray(Image.fromarray(picture).reduce(factor))
+
+
+def on_ground(image: Image.Image, colour: tuple[int, int, int], most: int) -> tuple[Pixels, ...]:
     """Return an image with transparent pixels laid on a ground; nothing if all are opaque.
 
     Args:
         image: Any.
         colour: Of the ground.
+        most: Pixels to which it is reduced.
     """
     transparency = _transparency(image)
-    return () if transparency is None else (transparency.on("#" + bytes(colour).hex()),)
+    return () if transparency is None else (transparency.reduced(most).on("#" + bytes(colour).hex()),)
 
 
 def digest(picture: Pixels) -> bytes:
@@ -258,12 +287,13 @@ def digest(picture: Pixels) -> bytes:
     return hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).data).digest()
 
 
-def of_image(data: bytes, found: UprightImage) -> Renderings:
+def of_image(data: bytes, found: UprightImage, most: int | None = None) -> Renderings:
     """Return every way in which viewers may show an opened image. Raises as `renderings`.
 
     Args:
         data: The file.
         found: Its image.
+        most: Pixels to which all pictures but the first are reduced. Default: they have those of the first.
     """
     image = found.image
     if image.mode in ("I", "F"):
@@ -272,7 +302,8 @@ def of_image(data: bytes, found: UprightImage) -> Renderings:
     pictures = [_picture(found, transparency)]
     if transparency is not None:
         others = [ground for ground in ("white", "black", None) if ground != transparency.ground]
-        pictures += [transparency.on(ground) for ground in others]
+        further = transparency if most is None else transparency.reduced(most)
+        pictures += [further.on(ground) for ground in others]
     identity = _identity(data, found, transparency)
     hidden = _hidden(found)
     return Renderings(tuple(pictures), identity if hidden is None else _digest("file", [data]), hidden)

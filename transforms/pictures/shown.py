@@ -18,6 +18,8 @@ from transforms.pictures.renderings import Pixels, Renderings
 
 MOST = 64  # frames that may be asked for
 PICTURES = 640  # of a file: a frame on five grounds, each with and without its profile
+FURTHER = 1 << 21
+"""Pixels to which all pictures of a file but the first are reduced: more than any comparison looks at."""
 _ROOM = 4  # times the pixels that one picture may have, of all pictures together
 
 
@@ -40,14 +42,14 @@ def everything(data: bytes, bounds: Bounds, frames: int) -> Renderings:
 
 
 def _everything(data: bytes, found: UprightImage, bounds: Bounds, frames: int) -> Renderings:
-    first = renderings.of_image(data, found)
+    first = renderings.of_image(data, found, FURTHER)
     kept = _Kept(bounds)
     hidden = found.hidden
     try:
         for picture in first.pictures:
             kept.add(picture)
         if found.image.has_transparency_data and (own := _own_ground(data, found.file)) is not None:
-            for picture in renderings.on_ground(found.image, own):
+            for picture in renderings.on_ground(found.image, own, FURTHER):
                 kept.add(picture)
         several = hidden is None and first.hidden is not None and found.jxl is None
         if several:
@@ -55,7 +57,8 @@ def _everything(data: bytes, found: UprightImage, bounds: Bounds, frames: int) -
         elif hidden is None:
             hidden = first.hidden
         for picture in list(kept.pictures):
-            if (coloured := profiles.applied(found.image, data, picture)) is not None:
+            small = renderings.reduced(picture, FURTHER)
+            if (coloured := profiles.applied(found.image, data, small)) is not None:
                 kept.add(coloured)
     except profiles.NotApplied as error:
         hidden = hidden or str(error)
@@ -65,7 +68,7 @@ def _everything(data: bytes, found: UprightImage, bounds: Bounds, frames: int) -
 
 
 class _Kept:
-    """The pictures of a file, equal ones once."""
+    """The pictures of a file, equal ones once, those after the first reduced to FURTHER pixels."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.pictures: list[Pixels] = []
@@ -74,11 +77,14 @@ class _Kept:
 
     def add(self, picture: Pixels) -> None:
         """Keep a picture unless an equal one is kept. Raises _TooMany."""
-        self._seen.update(map(renderings.digest, self.pictures[self._digested :]))
-        self._digested = len(self.pictures)
-        if self.pictures and renderings.digest(picture) in self._seen:
-            return
         self._room -= picture.shape[0] * picture.shape[1]
+        if self.pictures:
+            picture = renderings.reduced(picture, FURTHER)
+            unseen = (renderings.reduced(each, FURTHER) for each in self.pictures[self._digested :])
+            self._seen.update(map(renderings.digest, unseen))
+            self._digested = len(self.pictures)
+            if renderings.digest(picture) in self._seen:
+                return
         if self.pictures and (self._room < 0 or len(self.pictures) >= PICTURES):
             raise _TooMany
         self.pictures.append(picture)
@@ -109,9 +115,9 @@ def _of_frame(data: bytes, file: Image.Image) -> Iterator[Pixels]:
     frame = upright(file.copy(), None, [])
     if frame.mode in ("I", "F"):
         raise DecodeError(f"samples of 32 bits (mode {frame.mode})")
-    yield from renderings.of_image(data, UprightImage(frame, frame)).pictures
+    yield from renderings.of_image(data, UprightImage(frame, frame), FURTHER).pictures
     if frame.has_transparency_data and (own := _own_ground(data, file)) is not None:
-        yield from renderings.on_ground(frame, own)
+        yield from renderings.on_ground(frame, own, FURTHER)
 
 
 def _own_ground(data: bytes, file: Image.Image) -> tuple[int, int, int] | None:

@@ -18,6 +18,7 @@ from orchestration.cli.guard.options import (
     CONFIG,
     DOUBT,
     ENCODER,
+    EVERY_VIEW,
     FRAMES,
     LOG,
     OVERRIDES,
@@ -52,6 +53,7 @@ _STDIN = "-"
 @FRAMES
 @ALSO
 @DOUBT
+@EVERY_VIEW
 @OVERRIDES
 @TRUST
 @LOG
@@ -63,6 +65,7 @@ def check(
     frames: int,
     also: tuple[str, ...],
     doubt: float | None,
+    every_view: bool,
     overrides: Path | None,
     trust: Sequence[Path],
     timeout: float,
@@ -84,7 +87,7 @@ def check(
         encoder or own_encoder(bundle, config),
         overrides,
         trusted_keys(trust, config),
-        Looks(frames, also, doubt),
+        Looks(frames, also, doubt, every_view),
     )
     for sentence in guard.lets_through():
         click.echo(f"let through: {printable(sentence)}", err=True)

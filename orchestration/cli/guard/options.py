@@ -42,6 +42,11 @@ DOUBT = click.option(
     type=click.FloatRange(0, 1),
     help="Search by one view first, and by the others only if it has a cosine from this on. Quicker; misses parts.",
 )
+EVERY_VIEW = click.option(
+    "--every-view",
+    is_flag=True,
+    help="Embed every view in full, not only those that a smaller one leaves in doubt. Slower; gives p-values.",
+)
 OVERRIDES = click.option(
     "--overrides", type=click.Path(dir_okay=False, path_type=Path), help="Curators' decisions: a file of JSON lines."
 )

@@ -18,6 +18,7 @@ from orchestration.cli.guard.options import (
     CONFIG,
     DOUBT,
     ENCODER,
+    EVERY_VIEW,
     FRAMES,
     LOG,
     OVERRIDES,
@@ -86,6 +87,12 @@ _HELD = 500_000_000  # bytes of all images in memory
     help="Who may ask, each with a token and a policy: a file in TOML. In place of --token-file.",
 )
 @click.option(
+    "--operator-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the bearer token of who may confirm checks and end a quarantine. Default: "
+    "RAISONNE_GUARD_OPERATOR_TOKEN, or nobody but operators of --clients.",
+)
+@click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder in which checks, answers to them and quarantine are kept. Default: nothing is kept.",
@@ -100,6 +107,7 @@ _HELD = 500_000_000  # bytes of all images in memory
 @FRAMES
 @ALSO
 @DOUBT
+@EVERY_VIEW
 @OVERRIDES
 @TRUST
 @LOG
@@ -117,6 +125,7 @@ def serve(
     token_file: Path | None,
     no_token: bool,
     clients: Path | None,
+    operator_token_file: Path | None,
     state: Path | None,
     retain: float,
     quarantine: int | None,
@@ -126,6 +135,7 @@ def serve(
     frames: int,
     also: tuple[str, ...],
     doubt: float | None,
+    every_view: bool,
     overrides: Path | None,
     trust: tuple[Path, ...],
     log: bool,
@@ -138,7 +148,8 @@ def serve(
     """
     from orchestration.runtime import web_access
 
-    token = _token(token_file)
+    token = _token(token_file, "RAISONNE_GUARD_TOKEN")
+    operator_token = _token(operator_token_file, "RAISONNE_GUARD_OPERATOR_TOKEN")
     if token and clients:
         raise click.UsageError("there is a token, and --clients names others; leave one of the two out")
     if observe and quarantine is None:
@@ -166,11 +177,13 @@ def serve(
 
     from transforms.guard import Guard, Looks
 
-    looks = Looks(frames, also, doubt)
+    looks = Looks(frames, also, doubt, every_view)
     trusted = trusted_keys(trust, config)
     app.log_to_stderr()
     metrics = telemetry.Metrics()
     asking = _clients(clients)
+    if operator_token is not None and operator_token in {token, *(client.token for client in asking)}:
+        raise click.UsageError("the operator's token is a client's too; give operators one of their own")
     try:
         current = current_bundle.CurrentGuard(
             lambda: bundle_path(bundle, config),
@@ -194,7 +207,7 @@ def serve(
     capacity = admission.Capacity(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
     flags = Quarantine(quarantine, observe, state and state / FILE)
     with verdict_log(log=log, config=config) as record:
-        options = app.ServiceOptions(reload_every, token, record, hosts, asking, records, flags)
+        options = app.ServiceOptions(reload_every, token, record, hosts, asking, records, flags, operator_token)
         service = app.GuardService(current, capacity, metrics, options)
         app.serve(service, listening, timeout + body_timeout + 5)
 
@@ -231,11 +244,11 @@ def _is_loopback(host: str) -> bool:
         raise click.UsageError(f"{host}: {error.strerror}") from None
 
 
-def _token(file: Path | None) -> str | None:
+def _token(file: Path | None, variable: str) -> str | None:
     from orchestration.runtime import web_access
 
     try:
-        token = os.environ.get("RAISONNE_GUARD_TOKEN") if file is None else file.read_text(encoding="utf-8")
+        token = os.environ.get(variable) if file is None else file.read_text(encoding="utf-8")
         return token if token is None else web_access.checked_token(token)
     except (OSError, ValueError) as error:
-        raise click.UsageError(f"{file or 'RAISONNE_GUARD_TOKEN'}: {error}") from None
+        raise click.UsageError(f"{file or variable}: {error}") from None

@@ -31,7 +31,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from orchestration.guard.service import bodies, evidence_page
 from orchestration.guard.service.admission import Admission, Capacity, QueueFull, Slot, TooLarge, TooLate, TooSlow
 from orchestration.guard.service.bodies import SentPicture, UnreadableBody
-from orchestration.guard.service.clients import Client, asking
+from orchestration.guard.service.clients import OPERATOR, Client, asking
+from orchestration.guard.service.costs import is_dear
 from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.decider import Decider
 from orchestration.guard.service.openapi import openapi
@@ -43,6 +44,9 @@ from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, called_by_name
 from transforms.guard import BundleChanged, Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
+_NO_OPERATOR = (
+    "this needs the token of an operator: serve with --operator-token-file, or with `operator = true` in --clients"
+)
 
 
 class Refusal(Exception):
@@ -65,6 +69,7 @@ class ServiceOptions:
         clients: Who asks, and by which policy. Default: one client, with the token.
         records: Keeps what was decided, and what people answer; None: nothing is kept.
         quarantine: Flags what blocks too much. Default: nothing is.
+        operator_token: Bearer token of an operator, beside those of `clients` that are operators.
     """
 
     every_s: float
@@ -74,11 +79,13 @@ class ServiceOptions:
     clients: tuple[Client, ...] = ()
     records: CheckRecords | None = None
     quarantine: Quarantine = field(default_factory=lambda: Quarantine(None, False, None))
+    operator_token: str | None = None
 
     @property
     def asking(self) -> tuple[Client, ...]:
         """Everybody who may ask."""
-        return self.clients or (Client(token=self.token),)
+        operators = () if self.operator_token is None else (Client(OPERATOR, self.operator_token, operator=True),)
+        return (*(self.clients or (Client(token=self.token),)), *operators)
 
 
 class FastConnection(web_connections.TimedHeads, HttpToolsProtocol):
@@ -104,7 +111,7 @@ class GuardService:
         self._admission = Admission(capacity)
         self._decider = Decider(current, metrics, options)
         self._ending = False
-        token = any(client.token is not None for client in options.asking)
+        token = all(client.token is not None for client in options.asking)
         self._openapi = openapi(version("raisonne"), capacity.body_bytes, token=token)
         routes = [
             ("/v1/check", self._check, "POST"),
@@ -167,7 +174,11 @@ class GuardService:
         arrived, name = time.perf_counter(), uuid.uuid4().hex
         async with self._admitted(request) as (slot, body):
             image = bodies.picture(body, kind)
-            verdict = await self._admission.run(slot, lambda limit: self._decider.check(client, image, name, limit))
+            verdict = await self._admission.run(
+                slot,
+                lambda limit: self._decider.check(client, image, name, limit),
+                dear=is_dear(image, self._current.guard.frames),
+            )
         self._decider.told(client, verdict, name, len(image), time.perf_counter() - arrived)
         status = 200 if verdict.decision != "unavailable" else 503 if verdict.temporary else 422
         headers = {"X-Check-Id": name, "X-Guard-Bundle": verdict.searched.bundle}
@@ -187,7 +198,9 @@ class GuardService:
             return done
 
         async with self._admitted(request) as (slot, body):
-            done = await self._admission.run(slot, lambda limit: each(bodies.pictures(body, kind), limit))
+            sent = await asyncio.to_thread(bodies.pictures, body, kind)
+            dear = any(is_dear(picture.data, self._current.guard.frames) for picture in sent)
+            done = await self._admission.run(slot, lambda limit: each(sent, limit), dear=dear)
         for _, name, size, verdict in done:
             self._decider.told(client, verdict, name, size, time.perf_counter() - arrived)
         return JSONResponse(
@@ -238,7 +251,7 @@ class GuardService:
         return await self._answered(request, DECONFIRM)
 
     async def _answered(self, request: Request, rule: str) -> Response:
-        client = self._authorize(request)
+        client = self._operator(request)
         async with self._admitted(request) as (_, body):
             by, why = bodies.answer_of(body)
         with _of_records():
@@ -246,13 +259,13 @@ class GuardService:
             return JSONResponse(await asyncio.to_thread(self._decider.answered, client, name, rule, by, why))
 
     async def _quarantined(self, request: Request) -> Response:
-        self._authorize(request)
+        self._operator(request)
         quarantine = self._options.quarantine
         flagged, observed = (sorted(map(str, each)) for each in (quarantine.flagged, quarantine.observed))
         return JSONResponse({"flagged": flagged, "observed": observed})
 
     async def _release(self, request: Request) -> Response:
-        client, cluster = self._authorize(request), request.path_params["cluster"]
+        client, cluster = self._operator(request), request.path_params["cluster"]
         number = int(cluster) if cluster.isdecimal() and len(cluster) <= 20 else -1
         with _of_records():
             released = await asyncio.to_thread(self._options.quarantine.release, number)
@@ -265,6 +278,12 @@ class GuardService:
         client = asking(self._options.asking, request.headers.get("authorization", ""))
         if client is None:
             raise Refusal(401, "the bearer token is missing or wrong")
+        return client
+
+    def _operator(self, request: Request) -> Client:
+        client = self._authorize(request)
+        if not client.operator:
+            raise Refusal(403, _NO_OPERATOR)
         return client
 
     async def _health(self, _: Request) -> Response:

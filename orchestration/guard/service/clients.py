@@ -11,6 +11,9 @@ A file in TOML, a table a client:
     [internal]
     token_file = "internal.token"
     shadow = true                    # decide and log, and let everything through
+    [ana]
+    token_file = "ana.token"
+    operator = true                  # may end a quarantine, and say whether a check was right
 """
 
 import hmac
@@ -24,6 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from orchestration.runtime.web_access import checked_token
 
+OPERATOR = "operator"
+"""The name of the operator whose token is not in a file of clients."""
 _Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -36,6 +41,7 @@ class _Table(BaseModel):
 
     token_file: Annotated[str, Field(min_length=1)]
     shadow: bool = False
+    operator: bool = False
     pdq: Annotated[int, Field(ge=0, le=31)] | None = None
     copy_score: _Share | None = None
     p_value: _Share | None = None
@@ -56,12 +62,14 @@ class Client:
         token: What its requests bring; None if they need nothing.
         shadow: Whether it is answered with an allowance in any case, and what was decided is logged.
         changes: Fields of the bundle's policy that differ for it.
+        operator: Whether it may end a quarantine, answer checks of every client, and see them.
     """
 
     name: str = ""
     token: str | None = None
     shadow: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
+    operator: bool = False
 
 
 def read(path: Path) -> tuple[Client, ...]:
@@ -89,8 +97,8 @@ def _client(path: Path, name: str, table: _Table) -> Client:
         token = checked_token(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ClientsUnusable(f"{path}: {name}: {file}: {error}") from None
-    changes = table.model_dump(exclude={"token_file", "shadow"}, exclude_none=True)
-    return Client(name, token, table.shadow, changes)
+    changes = table.model_dump(exclude={"token_file", "shadow", "operator"}, exclude_none=True)
+    return Client(name, token, table.shadow, changes, table.operator)
 
 
 def asking(clients: Sequence[Client], authorization: str) -> Client | None:

@@ -138,7 +138,7 @@ class Decider:
         return answers
 
     def why(self, client: Client, name: str) -> dict[str, Any]:
-        """Return the record of a check that this client asked for. Raises NoRecord, sqlite3.Error.
+        """Return the record of a check of this client, or of any to an operator. Raises NoRecord, sqlite3.Error.
 
         Args:
             client: Who asks.
@@ -147,7 +147,7 @@ class Decider:
         if self._options.records is None:
             raise NoRecord("nothing is kept of checks: start the service with --state FOLDER")
         record = self._options.records.why(name)
-        if record["client"] != client.name:
+        if record["client"] != client.name and not client.operator:
             raise NoRecord("no check of that name is kept")
         return record
 
@@ -165,5 +165,5 @@ class Decider:
         assert self._options.records is not None  # noqa: S101 -- else there were no record
         said = self._options.records.answered(name, rule, by, why)
         self._metrics.answers.labels(rule).inc()
-        _LOG.info("answer", extra={"check_id": name, "answer": rule, "by": by})
+        _LOG.info("answer", extra={"check_id": name, "answer": rule, "by": by, "client": client.name})
         return said

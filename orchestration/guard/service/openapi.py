@@ -42,6 +42,13 @@ _ANSWER = {
     "properties": {"by": {"type": "string", "minLength": 1}, "why": {"type": "string", "minLength": 1}},
 }
 _OPEN = ("/healthz", "/readyz")
+_OPERATED = (
+    "/v1/checks/{name}/confirm",
+    "/v1/checks/{name}/deconfirm",
+    "/v1/quarantine",
+    "/v1/quarantine/{cluster}",
+)
+_FORBIDDEN = "It needs the token of an operator, or its Origin is not this server."
 _UNAUTHORIZED = {"401": {"description": "The bearer token is missing or wrong."}}
 
 
@@ -51,7 +58,7 @@ def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
     Args:
         version: That of raisonne.
         body_bytes: Most bytes of an image.
-        token: Whether requests need a bearer token.
+        token: Whether all requests need a bearer token; those of operators do in any case.
     """
     image = {"schema": {"type": "string", "format": "binary"}}
     check: dict[str, Any] = {
@@ -106,12 +113,13 @@ def openapi(version: str, body_bytes: int, *, token: bool) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": _schemas()},
     }
-    if token:
-        document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        for path, methods in paths.items():
-            for operation in methods.values() if path not in _OPEN else ():
-                operation["security"] = [{"bearer": []}]
-                operation["responses"] = operation["responses"] | _UNAUTHORIZED
+    document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    for path, methods in paths.items():
+        operated = path in _OPERATED
+        for operation in methods.values() if operated or (token and path not in _OPEN) else ():
+            forbidden = {"403": _json(_FORBIDDEN, _part("Refusal"))} if operated else {}
+            operation["security"] = [{"bearer": []}]
+            operation["responses"] = operation["responses"] | _UNAUTHORIZED | forbidden
     return document
 
 

@@ -20,7 +20,7 @@ from conftest import encoded, picture
 
 from transforms.guard import Bundle, BundleError, Guard, KeyUnusable
 from transforms.guard.bundle import manifest_digest
-from transforms.guard.cluster_table import CLUSTER_SCHEMA
+from transforms.guard.bundle_writer import CLUSTER_SCHEMA
 from transforms.hashing.hashes import file_sha256
 
 _ODD = (None, True, -1, 0, 2**63, 1e308, 0.001, "", "x" * 70_000, "\ud800", [], {}, [[]], {"": None}, [0.5] * 99)

@@ -8,10 +8,17 @@ the hash of the last 64 bytes has its upper bits zero. A row that is put in move
 """
 
 import hashlib
+from collections.abc import Iterator
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from transforms.packages import COMPILED
+
+if COMPILED:
+    from transforms.guard.deltas.cut_kernels import ends
+else:
+    from transforms.uncompiled.cuts import ends
 
 _LEAST, _MOST, _BITS = 128, 8_192, 9  # bytes of a piece, and upper bits that are zero: some 640 on average
 _GEAR = np.random.default_rng(64).integers(0, 2**64, 256, np.uint64)
@@ -29,12 +36,10 @@ def shared(old: Bytes, new: Bytes) -> Steps:
         new: The file, uint8 (m,).
     """
     known: dict[bytes, int] = {}
-    ends = _ends(old, _GEAR)
-    for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=False):
+    for start, stop in _pieces(old):
         known.setdefault(_digest(old[start:stop]), start)
     steps: list[list[int]] = []
-    ends = _ends(new, _GEAR)
-    for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=False):
+    for start, stop in _pieces(new):
         place = known.get(_digest(new[start:stop]), -1)
         last = steps[-1] if steps else [-2, 0]
         if last[0] == place == -1 or (place >= 0 and last[0] >= 0 and last[0] + last[1] == place):
@@ -44,23 +49,11 @@ def shared(old: Bytes, new: Bytes) -> Steps:
     return np.array(steps, np.int64).reshape(-1, 2)
 
 
+def _pieces(data: Bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the pieces of a file begin and end."""
+    found = ends(data, _GEAR, _LEAST, _MOST, _BITS).tolist()
+    return zip([0, *found[:-1]], found, strict=False)
+
+
 def _digest(piece: Bytes) -> bytes:
     return hashlib.blake2b(piece.data, digest_size=16).digest()
-
-
-@nb.njit(nogil=True, cache=True)
-def _ends(data, gear):  # noqa: ANN001, ANN202
-    """Return where the pieces of a file end."""
-    ends = np.empty(len(data) // _LEAST + 1, np.int64)
-    count, start, rolled = 0, 0, np.uint64(0)
-    for place in range(len(data)):
-        rolled = (rolled << np.uint64(1)) + gear[data[place]]
-        size = place + 1 - start
-        if size >= _LEAST and (rolled >> np.uint64(64 - _BITS) == 0 or size >= _MOST):
-            ends[count] = place + 1
-            count += 1
-            start = place + 1
-    if start < len(data):
-        ends[count] = len(data)
-        count += 1
-    return ends[:count]

@@ -24,20 +24,26 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from transforms.guard.hash_index import kernels
 from transforms.joins.hamming import scan
 from transforms.joins.hamming.scan import NearHashes, Words
+from transforms.packages import COMPILED
+
+if COMPILED:
+    from transforms.guard.hash_index import kernels as loops
+else:
+    from transforms.uncompiled import halves as loops  # type: ignore[no-redef]
 
 BLOCKS, HALF = 8, 1 << 16
 MOST = 31  # bits within which nothing is missed
 LEAST = 64  # hashes of an index: its loops read 32 numbers at once
 _ROOM = 4096
 
-# Seconds of one core, fitted to look-ups of 8 hashes in 0.1 to 10 million on an AMD EPYC (Zen 4).
-_SCANNED = 0.19e-9  # a hash is compared in a scan
-_VISITED = 40e-9  # a value of a half is looked at
-_SEEN = 0.9e-9  # a hash with that value is
-_FIXED = 5e-6  # of a look-up
+# Seconds of one core, fitted to look-ups of 8 hashes on an AMD EPYC (Zen 4): compiled in 0.1 to 10 million, by NumPy in
+# 20,000 to a million.
+_SCANNED = 0.19e-9 if COMPILED else 3.3e-9  # a hash is compared in a scan
+_VISITED = 40e-9 if COMPILED else 0.0  # a value of a half is looked at
+_SEEN = 0.9e-9 if COMPILED else 14e-9  # a hash with that value is
+_FIXED = 5e-6 if COMPILED else 280e-6  # of a look-up
 
 
 def row_bytes(rows: int) -> int:
@@ -66,7 +72,7 @@ def index_seconds(seen: int, asked: int) -> float:
         seen: Hashes that have a half within one bit of one asked for, over all halves.
         asked: Hashes that are looked up.
     """
-    return _FIXED + asked * kernels.VISITS * _VISITED + seen * _SEEN
+    return _FIXED + asked * loops.VISITS * _VISITED + seen * _SEEN
 
 
 def pays(rows: int, asked: int = 8) -> bool:
@@ -76,7 +82,7 @@ def pays(rows: int, asked: int = 8) -> bool:
         rows: Hashes that are known.
         asked: Hashes of a look-up.
     """
-    return rows >= LEAST and index_seconds(asked * kernels.VISITS * rows // HALF, asked) < scan_seconds(rows, asked)
+    return rows >= LEAST and index_seconds(asked * loops.VISITS * rows // HALF, asked) < scan_seconds(rows, asked)
 
 
 class BlockArrays(NamedTuple):
@@ -129,7 +135,7 @@ def require(words: Words, arrays: BlockArrays) -> None:
             raise ValueError(f"pdq_upper_starts.npy or pdq_lower_starts.npy does not ascend from 0 to {count:,}")
 
     def fits(block: int) -> bool:
-        return bool(kernels.fits(words[block], *(each[block] for each in arrays)))
+        return bool(loops.fits(words[block], *(each[block] for each in arrays)))
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         if not all(pool.map(fits, range(BLOCKS))):
@@ -158,13 +164,13 @@ class HashIndex:
         queries = np.ascontiguousarray(asked).view(np.uint32)
         if self.arrays is None or radius > MOST:
             return scan.find_near(self.words, asked, radius)
-        seen = kernels.seen(queries, self.arrays.upper_starts, self.arrays.lower_starts)
+        seen = loops.seen(queries, self.arrays.upper_starts, self.arrays.lower_starts)
         if index_seconds(seen, len(queries)) >= scan_seconds(self.words.shape[1], len(queries)):
             return scan.find_near(self.words, asked, radius)
         room = _ROOM
         while True:
             row, distance = np.empty(room, np.int64), np.empty(room, np.int64)
-            found = kernels.look_up(self.words, *self.arrays, queries, radius, row, distance)
+            found = loops.look_up(self.words, *self.arrays, queries, radius, row, distance)
             if found <= room:
                 return scan.nearest_of_each(row[:found], distance[:found])
             room = found

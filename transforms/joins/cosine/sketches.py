@@ -11,11 +11,18 @@ NeurIPS 2015): sums in a fixed order, so a sketch is the same on every machine.
 
 import math
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from transforms.encoders import Vectors
+from transforms.packages import COMPILED
+
+if COMPILED:
+    from transforms.joins.cosine.sketch_kernels import products, turn
+else:
+    from transforms.uncompiled.turns import products, turn
+
+__all__ = ("Codes", "bits", "cosines", "products", "quantise", "radius", "sketch")
 
 Codes = npt.NDArray[np.int8]
 _ROUNDS, _SEED = 3, 20_260
@@ -33,26 +40,8 @@ def sketch(vectors: Vectors) -> npt.NDArray[np.uint8]:
     """Return the sketches of vectors, float32 of shape (n, d), as uint8 of shape (n, bits / 8)."""
     turned = np.zeros((len(vectors), bits(vectors.shape[1])), np.float32)
     turned[:, : vectors.shape[1]] = vectors
-    _turn(turned, np.random.default_rng(_SEED).integers(0, 2, (_ROUNDS, turned.shape[1])) == 1)
+    turn(turned, np.random.default_rng(_SEED).integers(0, 2, (_ROUNDS, turned.shape[1])) == 1)
     return np.packbits(turned > 0, axis=1)
-
-
-@nb.njit(nogil=True, cache=True)
-def _turn(rows, flips):  # noqa: ANN001, ANN202
-    """Turn each row in place: its signs flipped, then the Walsh-Hadamard transform, unscaled, for each of the flips."""
-    width = rows.shape[1]
-    for row in rows:
-        for flip in flips:
-            for i in range(width):
-                if flip[i]:
-                    row[i] = -row[i]
-            step = 1
-            while step < width:
-                for start in range(0, width, 2 * step):
-                    for i in range(start, start + step):
-                        a, b = row[i], row[i + step]
-                        row[i], row[i + step] = a + b, a - b
-                step *= 2
 
 
 def radius(cosine: float, width: int) -> int:
@@ -86,24 +75,3 @@ def cosines(codes: Codes, vectors: Vectors) -> npt.NDArray[np.float32]:
     """
     norms = np.sqrt(np.einsum("ij,ij->i", codes, codes, dtype=np.float32))[:, None]
     return np.asarray(products(codes, vectors) / np.maximum(norms, 1), np.float32)
-
-
-@nb.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
-def products(rows, vectors):  # noqa: ANN001, ANN201
-    """Return the products of rows and vectors, float32 of shape (n, m).
-
-    Runs in one thread, without BLAS: OpenBLAS spins for some 25 ms after each product and takes a core from the next
-    step.
-
-    Args:
-        rows: float32 or int8 of shape (n, d).
-        vectors: float32 of shape (m, d).
-    """
-    found = np.empty((len(rows), len(vectors)), np.float32)
-    for i in range(len(rows)):
-        for j in range(len(vectors)):
-            total = np.float32(0)
-            for k in range(rows.shape[1]):
-                total += rows[i, k] * vectors[j, k]
-            found[i, j] = total
-    return found

@@ -1,4 +1,4 @@
-"""The loops of the exact Hamming join, compiled by Numba: sorting hashes by a band, and comparing them.
+"""The loops of the exact Hamming join and of scans, compiled by Numba: sorting hashes by a band, and comparing them.
 
 What belongs here: loops over hashes. What does not: which bands (`joins/hamming/plan.py`), threads and batches
 (`joins/hamming/join.py`).
@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.joins.hamming import intrinsics as lanes
-from transforms.joins.hamming.intrinsics import LANES, WORDS
+from transforms.joins.hamming.intrinsics import LANES, WORDS, popcount
 
 TILE = 4096  # hashes that are compared with all their partners before the next ones are: they stay in the cache
 _AHEAD = 8  # rows that are asked for before they are read
 _STRIDE = 97  # bits that stand side by side in a band stand this far apart in a hash
 _ALL = (1 << LANES) - 1
+HELD = 4  # times the rows that are asked for that are held before the farther ones are let go
+_SCANNED = 1024  # hashes that stay in the cache while they are compared with all that are asked for
 
 
 class SortedHashes(NamedTuple):
@@ -351,3 +353,111 @@ def scan(left, right, pieces, tiles, rule, cursor, room):  # noqa: ANN001, ANN20
         mask_from = -1
     cursor[0] = tiles[1]
     return found
+
+
+@nb.njit(nogil=True, cache=True)
+def within(known, asked, radius, row, distance):  # noqa: ANN001, ANN201
+    """Write the near hashes of a scan, as many as fit, and return the count of all.
+
+    Args:
+        known: uint32 (8, n).
+        asked: uint32 (m, 8).
+        radius: Most differing bits, uint32.
+        row: int64, for the indices of near hashes.
+        distance: int64, for their bits.
+    """
+    total, found = known.shape[1], 0
+    for start in range(0, total, _SCANNED):
+        stop = min(total, start + _SCANNED)
+        p, q, r, s = known[0, start:stop], known[1, start:stop], known[2, start:stop], known[3, start:stop]
+        for one in range(len(asked)):
+            a, b, c, d = asked[one, 0], asked[one, 1], asked[one, 2], asked[one, 3]
+            near = np.uint32(0)  # counted, not branched on: so that the loop is of vector instructions
+            for j in range(stop - start):
+                half = popcount(p[j] ^ a) + popcount(q[j] ^ b) + popcount(r[j] ^ c) + popcount(s[j] ^ d)
+                near += np.uint32(half <= radius)
+            if near == 0:
+                continue
+            for j in range(start, stop):
+                bits = np.uint32(0)
+                for word in range(8):
+                    bits += popcount(known[word, j] ^ asked[one, word])
+                if bits <= radius:
+                    if found < len(row):
+                        row[found], distance[found] = j, bits
+                    found += 1
+    return found
+
+
+@nb.njit(nogil=True, cache=True)
+def least(known, asked, first, last, bits, counts):  # noqa: ANN001, ANN201
+    """Write the distance of each known hash to the nearest asked for, and count the distances.
+
+    Args:
+        known: uint32 (w, n), w a multiple of 4.
+        asked: uint32 (m, w).
+        first: The first hash to compare.
+        last: The end of them.
+        bits: uint16 (n,), for the distances.
+        counts: int64, for how many have each distance.
+    """
+    summed, lowest = np.empty(_SCANNED, np.uint32), np.empty(_SCANNED, np.uint32)
+    for start in range(first, last, _SCANNED):
+        stop = min(last, start + _SCANNED)
+        lowest[:] = 65535
+        for one in range(len(asked)):
+            summed[:] = 0
+            for w in range(0, known.shape[0], 4):
+                a, b, c, d = asked[one, w], asked[one, w + 1], asked[one, w + 2], asked[one, w + 3]
+                p, q = known[w, start:stop], known[w + 1, start:stop]
+                r, s = known[w + 2, start:stop], known[w + 3, start:stop]
+                for j in range(stop - start):
+                    summed[j] += popcount(p[j] ^ a) + popcount(q[j] ^ b) + popcount(r[j] ^ c) + popcount(s[j] ^ d)
+            for j in range(stop - start):
+                lowest[j] = min(lowest[j], summed[j])
+        for j in range(stop - start):
+            bits[start + j] = lowest[j]
+            counts[lowest[j]] += 1
+
+
+@nb.njit(nogil=True, cache=True)
+def nearest(known, asked, first, last, count, row, distance):  # noqa: ANN001, ANN201
+    """Write the rows nearest to each hash asked for, `count` at least, and return how many are written of each.
+
+    Args:
+        known: uint32 (w, n), w a multiple of 4.
+        asked: uint32 (m, w).
+        first: The first hash to compare.
+        last: The end of them.
+        count: Rows for each.
+        row: int64 (m, HELD × count), for their indices.
+        distance: uint16 of that shape, for their bits.
+    """
+    held, bound = np.zeros(len(asked), np.int64), np.full(len(asked), 65535, np.uint32)
+    summed = np.empty(_SCANNED, np.uint32)
+    for start in range(first, last, _SCANNED):
+        stop = min(last, start + _SCANNED)
+        for one in range(len(asked)):
+            summed[:] = 0
+            for w in range(0, known.shape[0], 4):
+                a, b, c, d = asked[one, w], asked[one, w + 1], asked[one, w + 2], asked[one, w + 3]
+                p, q = known[w, start:stop], known[w + 1, start:stop]
+                r, s = known[w + 2, start:stop], known[w + 3, start:stop]
+                for j in range(stop - start):
+                    summed[j] += popcount(p[j] ^ a) + popcount(q[j] ^ b) + popcount(r[j] ^ c) + popcount(s[j] ^ d)
+            near = np.uint32(0)
+            for j in range(stop - start):
+                near += np.uint32(summed[j] < bound[one])
+            if near == 0:
+                continue
+            for j in range(stop - start):
+                if summed[j] < bound[one]:
+                    if held[one] == row.shape[1]:
+                        order = np.argsort(distance[one])[:count]
+                        row[one, :count], distance[one, :count] = row[one][order], distance[one][order]
+                        held[one], bound[one] = count, distance[one, count - 1]
+                        if summed[j] >= bound[one]:
+                            continue
+                    row[one, held[one]], distance[one, held[one]] = start + j, summed[j]
+                    held[one] += 1
+    return held

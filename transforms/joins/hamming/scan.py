@@ -10,15 +10,18 @@ settle nearly every pair, and 16 pairs are counted at once. Of more hashes the g
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from transforms.joins.hamming.intrinsics import popcount
 from transforms.joins.hamming.workers import Workers
+from transforms.packages import COMPILED
+
+if COMPILED:
+    from transforms.joins.hamming import kernels as loops
+else:
+    from transforms.uncompiled import scans as loops  # type: ignore[no-redef]
 
 Words = npt.NDArray[np.uint32]
-_BLOCK = 1024  # hashes that stay in the cache while they are compared with all that are asked for
 _ROOM = 4096
 
 
@@ -51,7 +54,7 @@ def find_near(known: Words, asked: npt.NDArray[np.uint8], radius: int) -> NearHa
     queries, room = np.ascontiguousarray(asked).view(np.uint32), _ROOM
     while True:
         row, distance = np.empty(room, np.int64), np.empty(room, np.int64)
-        found = _within(known, queries, np.uint32(radius), row, distance)
+        found = loops.within(known, queries, np.uint32(radius), row, distance)
         if found <= room:
             break
         room = found
@@ -90,55 +93,30 @@ def least_distances(
 
     def part(start: int, stop: int) -> None:
         own = np.zeros(32 * known.shape[0] + 1, np.int64)
-        _least(known, queries, start, stop, bits, own)
+        loops.least(known, queries, start, stop, bits, own)
         counts.append(own)
 
     workers.share(part, known.shape[1])
     return bits, np.sum(counts, axis=0)
 
 
-@nb.njit(nogil=True, cache=True)
-def _within(known, asked, radius, row, distance):  # noqa: ANN001, ANN202
-    """Write the near hashes, as many as fit, and return the count of all."""
-    total, found = known.shape[1], 0
-    for start in range(0, total, _BLOCK):
-        stop = min(total, start + _BLOCK)
-        p, q, r, s = known[0, start:stop], known[1, start:stop], known[2, start:stop], known[3, start:stop]
-        for one in range(len(asked)):
-            a, b, c, d = asked[one, 0], asked[one, 1], asked[one, 2], asked[one, 3]
-            near = np.uint32(0)  # counted, not branched on: so that the loop is of vector instructions
-            for j in range(stop - start):
-                half = popcount(p[j] ^ a) + popcount(q[j] ^ b) + popcount(r[j] ^ c) + popcount(s[j] ^ d)
-                near += np.uint32(half <= radius)
-            if near == 0:
-                continue
-            for j in range(start, stop):
-                bits = np.uint32(0)
-                for word in range(8):
-                    bits += popcount(known[word, j] ^ asked[one, word])
-                if bits <= radius:
-                    if found < len(row):
-                        row[found], distance[found] = j, bits
-                    found += 1
-    return found
+def nearest_rows(
+    known: Words, asked: npt.NDArray[np.uint8], count: int, workers: Workers
+) -> list[npt.NDArray[np.int64]]:
+    """Return the rows nearest to each of some hashes, ascending: `count` at least, if there are so many.
 
+    Args:
+        known: uint32 of shape (w, n), w a multiple of 4.
+        asked: uint8 of shape (m, 4 w).
+        count: Rows for each.
+        workers: Threads that share the scan.
+    """
+    queries, parts = np.ascontiguousarray(asked).view(np.uint32), list[list[npt.NDArray[np.int64]]]()
 
-@nb.njit(nogil=True, cache=True)
-def _least(known, asked, first, last, bits, counts):  # noqa: ANN001, ANN202
-    summed, lowest = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.uint32)
-    for start in range(first, last, _BLOCK):
-        stop = min(last, start + _BLOCK)
-        lowest[:] = 65535
-        for one in range(len(asked)):
-            summed[:] = 0
-            for w in range(0, known.shape[0], 4):
-                a, b, c, d = asked[one, w], asked[one, w + 1], asked[one, w + 2], asked[one, w + 3]
-                p, q = known[w, start:stop], known[w + 1, start:stop]
-                r, s = known[w + 2, start:stop], known[w + 3, start:stop]
-                for j in range(stop - start):
-                    summed[j] += popcount(p[j] ^ a) + popcount(q[j] ^ b) + popcount(r[j] ^ c) + popcount(s[j] ^ d)
-            for j in range(stop - start):
-                lowest[j] = min(lowest[j], summed[j])
-        for j in range(stop - start):
-            bits[start + j] = lowest[j]
-            counts[lowest[j]] += 1
+    def part(start: int, stop: int) -> None:
+        row = np.empty((len(queries), loops.HELD * count), np.int64)
+        held = loops.nearest(known, queries, start, stop, count, row, np.empty(row.shape, np.uint16))
+        parts.append([row[one, : held[one]] for one in range(len(queries))])
+
+    workers.share(part, known.shape[1])
+    return [np.sort(np.concatenate([part[one] for part in parts])) for one in range(len(queries))]

@@ -1,0 +1,77 @@
+"""Views are embedded small first, and in full where that leaves doubt."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import bundles
+import numpy as np
+import pytest
+from bundles import Blurred
+from conftest import encoded, picture
+from PIL import Image
+
+from transforms.encoders import Prepared, Vectors
+from transforms.guard import Guard, Looks
+from transforms.pictures import Pixels, decode
+from transforms.pictures.scaling import Scaling
+
+
+class Previewing(Blurred):
+    """An encoder of 16 × 16 pixels that tells by 8 × 8 what is worth more."""
+
+    preview = Scaling(8, 8, Image.Resampling.BOX)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[int, int]] = []
+
+    def embed(self, prepared: Sequence[Prepared]) -> Vectors:
+        """See Encoder."""
+        self.asked.append((len(prepared), prepared[0].shape[0]))
+        return super().embed([np.asarray(Image.fromarray(each).resize((16, 16))) for each in prepared])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = [encoded(picture(seed)) for seed in range(6)]
+    return bundles.write(tmp_path / "bundle", files, Blurred())
+
+
+def inset(seed: int) -> Pixels:
+    """Return a picture that shows another one in a quarter of it."""
+    ground, part = picture(300), picture(seed).resize((128, 96))
+    ground.paste(part, (128, 96))
+    return decode(encoded(ground, quality=95), 10**6)
+
+
+def test_only_what_a_preview_leaves_in_doubt_is_embedded_in_full(folder: Path) -> None:
+    model = Previewing()
+    guard, every = Guard.load(folder, model), Guard.load(folder, model, looks=Looks(every_view=True))
+    model.asked.clear()
+    found, whole = guard.check(inset(3)), every.check(inset(3))
+    assert model.asked[0] == (11, 8) and model.asked[1][1] == 16 and model.asked[1][0] < 12
+    assert model.asked[2:] == [(12, 16)]
+    for verdict in (found, whole):
+        assert (verdict.decision, verdict.sources[0].cluster_id) == ("block", 1003)
+        assert verdict.sources[0].region == (0.5, 0.5, 0.5, 0.5)
+    assert found.sources[0].copy_score == whole.sources[0].copy_score
+    assert found.p_value is None and whole.p_value is not None
+
+
+def test_a_p_value_needs_every_view(folder: Path) -> None:
+    model = Previewing()
+    guard = Guard.load(folder, model).varied({"p_value": 0.5, "copy_score": 1.0})
+    model.asked.clear()
+    assert guard.check(inset(3)).p_value is not None
+    assert model.asked == [(12, 16)]
+
+
+def test_near_the_threshold_every_view_is_in_doubt(folder: Path) -> None:
+    model = Previewing()
+    guard = Guard.load(folder, model).varied({"copy_score": 0.36})
+    model.asked.clear()
+    guard.check(inset(3))
+    assert model.asked[0] == (11, 8) and model.asked[1][0] > 6
+    model.asked.clear()
+    guard.varied({"copy_score": 0.3}).check(inset(3))
+    assert model.asked == [(12, 16)], "a preview would save nothing"

@@ -1,0 +1,6 @@
+"""What NumPy does where Numba is not installed: the loops of the guard's way, of the same names and results.
+
+What belongs here: loops that also have a compiled form, and take several times as long in this one. What does not: the
+compiled forms (beside what they are for), choosing between the two (`packages.COMPILED`), loops of the warehouse, which
+needs Numba.
+"""
