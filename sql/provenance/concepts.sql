@@ -5,6 +5,7 @@
 -- not_null: concept_id, name, words, rows, pictures, share, duplicate_share, licenses, generations, generation_share
 -- assert: rows >= pictures
 -- assert: share between 0 and 1 and duplicate_share between 0 and 1 and generation_share between 0 and 1
+-- assert: mean_similarity between -1 and 1
 -- column concept_id: its number in this version, from 0; the next one may give it to another
 -- column name: its three most distinctive words; `concept 7` where no caption has any
 -- column words: its most distinctive words, at most ten, by class-based tf-idf: the share of the concept's different

@@ -7,6 +7,7 @@
 -- assert: distance is not null or method in ('copy', 'partial_copy', 'altered_copy', 'duplicate')
 -- assert: method not in ('sha256', 'pixels') or distance = 0
 -- assert: laid_over is not null or method in ('sha256', 'pixels', 'pdq')
+-- assert: copy_score between -1 and 1
 -- column sample_id: the training row
 -- column list: name of the list in the settings
 -- column kind: what the list names it by: pdq or picture
@@ -31,7 +32,7 @@ select
     hits.method,
     hits.distance,
     hits.laid_over,
-    hits.copy_score,
+    bounded_cosine(hits.copy_score) as copy_score,
     hits.aligned_distance,
     hits.inliers,
     hits.overlap_listed,
