@@ -13,7 +13,7 @@ logging.getLogger("dagster._core.execution.plan.active").addFilter(lambda record
 from orchestration import automation  # noqa: E402
 from orchestration import defs as stages  # noqa: E402
 from orchestration.open_lineage import hooks  # noqa: E402
-from orchestration.runtime import asset_metadata  # noqa: E402
+from orchestration.runtime import asset_metadata, instance  # noqa: E402
 from orchestration.runtime.resources import WarehouseResource  # noqa: E402
 
 # What a run launched in the UI prints: its page has all of its events.
@@ -29,7 +29,7 @@ _ASSETS: Any = dg.load_assets_from_package_module(stages, include_specs=True)
 defs = dg.Definitions(
     assets=hooks.attached(dg.map_asset_specs(asset_metadata.describe, _ASSETS)),
     jobs=automation.JOBS,
-    sensors=automation.SENSORS,
+    sensors=[*automation.SENSORS, *hooks.sensors(instance.IN_PROCESS)],
     schedules=automation.SCHEDULES,
     resources={"warehouse": WarehouseResource()},
     executor=dg.in_process_executor,

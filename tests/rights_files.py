@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF")
 VOCABULARY = "http://ns.useplus.org/ldf/vocab/"
 MINING = (
     *(
@@ -157,7 +157,10 @@ def written(
     texts: Mapping[str, str] | None = None,
     side: int = 16,
 ) -> bytes:
-    """Return a picture in a format with these blocks of metadata. IPTC: not in WebP and AVIF; texts: in PNG alone."""
+    """Return a picture in a format with these blocks of metadata.
+
+    IPTC: not in WebP, AVIF and GIF; EXIF: not in GIF; texts: in PNG, and as comments in GIF.
+    """
     pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
     image, out = Image.fromarray(pixels), io.BytesIO()
     options: dict[str, object] = {"exif": exif} if exif is not None and kind != "TIFF" else {}
@@ -175,16 +178,30 @@ def written(
         tags: dict[int, object] = dict(exif or {})
         tags |= {700: xmp} if xmp is not None else {}
         options["tiffinfo"] = tags | ({33723: iptc} if iptc is not None else {})
-    elif xmp is not None:
+    elif xmp is not None and kind != "GIF":
         options["xmp"] = xmp
     if kind == "AVIF":
         options["speed"] = 10
     image.save(out, kind, **options)
     data = out.getvalue()
+    if kind == "GIF":
+        blocks = [b"\x21\xfe" + sub_blocks(text.encode()) for text in (texts or {}).values()]
+        if xmp is not None:  # as Adobe's programs write it, or in sub-blocks like any extension
+            whole = xmp + b"\1" + bytes(range(0xFF, -1, -1)) + b"\0"
+            blocks.append(b"\x21\xff\x0bXMP DataXMP" + (whole if len(xmp) % 2 else sub_blocks(xmp)))
+        colours = 3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0
+        place = 13 + colours if len(xmp or b"") % 3 else len(data) - 1
+        data = data[:place] + b"".join(blocks) + data[place:]
     if kind == "JPEG" and iptc is not None:
         body = b"Photoshop 3.0\0" + resources(iptc)
         data = data[:2] + struct.pack(">HH", 0xFFED, len(body) + 2) + body + data[2:]
     return data
+
+
+def sub_blocks(contents: bytes) -> bytes:
+    """Return contents in the sub-blocks of a GIF."""
+    parts = (contents[at : at + 255] for at in range(0, len(contents), 255))
+    return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
 
 
 def files(count: int, seed: int = 0) -> Iterator[Said]:
@@ -195,8 +212,9 @@ def files(count: int, seed: int = 0) -> Iterator[Said]:
         places = {
             "XMP": _some(random, ("creator", *_SIMPLE, *_LANGUAGES, "license_url"), number),
             "IPTC": _some(random, ("creator", "credit", "notice"), number) if kind in ("JPEG", "PNG", "TIFF") else {},
-            "EXIF": _some(random, ("creator", "notice"), number),
+            "EXIF": _some(random, ("creator", "notice"), number) if kind != "GIF" else {},
             "PNG": _some(random, ("creator", "notice"), number) if kind == "PNG" else {},
+            "GIF": _some(random, ("notice",), number) if kind == "GIF" else {},
         }
         places = {place: fields if random.random() < 0.5 else {} for place, fields in places.items()}
         said: dict[str, str] = {}
@@ -209,7 +227,8 @@ def files(count: int, seed: int = 0) -> Iterator[Said]:
             exif(places["EXIF"]) if places["EXIF"] or random.random() < 0.5 else None,
             iim(places["IPTC"]) if places["IPTC"] else None,
             {{"creator": "Author", "notice": "Copyright"}[field]: value for field, value in places["PNG"].items()}
-            | ({"Software": "creator", "Comment": "DMI-PROHIBITED"} if kind == "PNG" else {}),
+            | ({"Software": "creator", "Comment": "DMI-PROHIBITED"} if kind in ("PNG", "GIF") else {})
+            | places["GIF"],
         )
         yield Said(f"{number}.{kind.lower()}", data, said, [place for place, fields in places.items() if fields])
 

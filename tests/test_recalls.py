@@ -18,17 +18,25 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import Landing, Row, encoded, picture
 
+from orchestration.catalog.opt_outs import find_lists
 from orchestration.catalog.shards import shard_number
 from orchestration.cli.main import main
+from orchestration.compute import named_encoders
 from orchestration.defs.catalog import landing_shards
 from orchestration.defs.fingerprints import image_fingerprints
 from orchestration.defs.opt_outs import recalled_rows
 from orchestration.facts import Facts
-from orchestration.runtime.resources import WarehouseResource
+from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.matches.listed_copies import ListedCopies
+from orchestration.matches.listed_pictures import ListedPrinter, listed_files
+from orchestration.runtime.resources import WarehouseResource, rules_of
+from orchestration.settings import load as load_settings
 from orchestration.warehouse import publishing, sql_folder
 from tests.rights_files import packet
 from transforms import pictures
 from transforms.catalog.landing import ROW_BITS
+from transforms.fingerprints.ahead import WorkPace
+from transforms.fingerprints.views import search_views
 from transforms.guard import Guard
 from transforms.hashing import hashes
 
@@ -39,6 +47,11 @@ path = "lists/*.csv"
 [[recalls]]
 name = "hashes"
 path = "lists/hashes.*"
+"""
+PICTURES = """
+[[recalls]]
+name = "maker"
+pictures = "makers"
 """
 HOSTILE = [
     '=HYPERLINK("http://evil.org")',
@@ -57,6 +70,23 @@ class Stages:
         self.landing = landing
         self.files: list[Path] = []
         self.claims: list[tuple[Result, Path]] = []
+        self.looks: list[tuple[list[int], bool]] = []
+
+    def look_again(self) -> None:
+        """Look for copies of the listed pictures twice again, the second time with one more; keep what was done."""
+        for name in (None, "one more.png"):
+            if name:
+                picture(99).save(self.landing.folder / "makers" / name)
+            with patch.dict(os.environ, {"RAISONNE_CONFIG": str(self.landing.config)}):
+                settings = load_settings()
+            facts, encoder = Facts(settings.home / "facts"), named_encoders.load("sscd_distilled")
+            versions, views = facts.versions(), search_views(settings.search.scales, settings.search.flips)
+            files = listed_files(find_lists(settings.recalls))
+            counts = ListedPrinter(facts, rules_of(settings), encoder, views, WorkPace(4, 1)).update(files)
+            load = TrainingPictures(facts, settings.limits.bounds)
+            counts |= ListedCopies(facts, encoder.id, views, load, settings).update(files)
+            self.looks.append((list(counts.values()), facts.versions() == versions))
+        (self.landing.folder / "makers" / "one more.png").unlink()
 
     def claim(self, *options: str) -> Path:
         """Claim the portfolio, and return the folder of the files."""
@@ -128,7 +158,13 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
     (portfolio / "broken.jpg").write_bytes(shown[4][:60])
     (portfolio / "read me.txt").write_text("not a picture")
     shutil.copy(made.claim() / "opt_outs.csv", lists / "claim.csv")
+    makers = landing.folder / "makers"
+    makers.mkdir()
+    for seed in (0, 5):  # crops that no perceptual hash is near to
+        picture(seed).crop((70, 40, 230, 160)).resize((200, 150)).save(makers / f"{seed}.png")
+    landing.write_config(LISTS + PICTURES)
     made.run()
+    made.look_again()
 
     (lists / "claim.csv").unlink()
     landing.write_config('[policies]\nhonour = ["plus"]\nhonour_copies = true\n')
@@ -268,6 +304,12 @@ def test_a_claim_says_which_pictures_were_trained_on_and_in_which_rows(stages: S
         ("below/=edited.jpg", "2"),
         ("same.jpg", "6"),
     ]
+    with (folder / "opt_outs.csv").open(encoding="utf-8", newline="") as file:
+        listed = [row for row in csv.DictReader(file) if row["picture"] == "same.jpg"]
+    own = hashes.pdq(pictures.decode((stages.landing.folder / "portfolio" / "same.jpg").read_bytes(), 10**6)).hex
+    assert {row["within"] for row in listed if row["pdq"]} == {"31"}, "a re-upload is caught that differs a little"
+    assert own in {row["pdq"] for row in listed if row["sample_id"]}, "the hash of the row"
+    assert len({row["pdq"] for row in listed if not row["sample_id"] and row["pdq"]}) == 8, "turned and mirrored"
     page = (folder / "claims.html").read_text(encoding="utf-8")
     assert "2 of 4 pictures</strong> are in the training set" in page and "Not searched: 1 training row of 11" in page
     assert page.count("data:image/jpeg") == 3, "the claimed pictures that can be read, and no training picture"
@@ -275,15 +317,39 @@ def test_a_claim_says_which_pictures_were_trained_on_and_in_which_rows(stages: S
 
 def test_a_claim_becomes_an_opt_out_and_the_next_version_leaves_it_out_of_every_count(stages: Stages) -> None:
     by = "select row_number from provenance.recalled join catalog.samples using (sample_id) order by 1"
-    assert stages.query(2, by) == [(row,) for row in (0, 1, 2, 6)]
+    assert stages.query(2, by) == [(row,) for row in (0, 1, 2, 6, 8)], "the last one by a crop of another list"
     assert stages.query(1, "select count(*) from duplicates.clusters") == [(5,)]
     assert stages.query(2, _COUNTS) == [(2, 2, 0, 0)]
-    assert stages.query(2, "select sum(rows) from reports.duplicate_frequency") == [(6,)]
+    assert stages.query(2, "select sum(rows) from reports.duplicate_frequency") == [(5,)]
+
+
+def test_a_crop_of_a_listed_picture_withdraws_rows_with_evidence_by_pixels(stages: Stages) -> None:
+    hits = """
+        select value, row_number, method, distance is null, inliers >= 12, overlap_listed > 0.9, overlap_training < 0.9,
+            laid_over = hits.sample_id
+        from provenance.opt_out_hits as hits join catalog.samples using (sample_id) where list = 'maker' order by 1, 2
+    """
+    [zero, again, once_more, five] = stages.query(2, hits)
+    assert five == ("5.png", 8, five[2], five[3], True, True, True, True)
+    assert [each[1] for each in (zero, again, once_more)] == [0, 1, 2]
+    assert {each[2] for each in (zero, again, once_more, five)} <= {"copy", "partial_copy", "altered_copy", "duplicate"}
+    assert "duplicate" in {zero[2], again[2]} and zero[2] == once_more[2], "one of the tied rows was laid over"
+    by = "select list, kind, value from provenance.recalled join catalog.samples using (sample_id) where row_number = 8"
+    assert stages.query(2, by) == [("maker", "picture", "5.png")]
+
+
+def test_listed_pictures_are_compared_once(stages: Stages) -> None:
+    """Counts: fingerprinted now, training pictures that show listed ones, compared now, not compared, waiting."""
+    (again, unchanged), (one_more, changed) = stages.looks
+    assert unchanged and again == [0, 2, 0, 0, 0]
+    assert not changed and one_more[:2] == [1, 2] and one_more[3:] == [0, 0]
 
 
 def test_a_bundle_answers_a_claim_without_the_warehouse(stages: Stages, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
+    stages.landing.write_config(LISTS + PICTURES)  # the settings of that version
     stages.landing.raisonne("export", "guard", "--version", "3", "--to", str(bundle))
+    stages.landing.write_config(LISTS)
     folder = stages.claim("--bundle", str(bundle))
     done, _ = stages.claims.pop()
     assert done.exit_code == 10, done.output
@@ -311,8 +377,8 @@ def test_a_training_summary_counts_what_lists_withdraw(stages: Stages, tmp_path:
     assert "to be completed by" in done.stderr and "disclosure.provider" in done.stderr
     form = json.loads((tmp_path / "summary" / "training_summary.json").read_text(encoding="utf-8"))
     answers = {answer["key"]: answer for section in form["sections"] for answer in section["answers"]}
-    assert answers["rights.lists"]["text"] == "4 of 11 training rows are withdrawn by them."
-    assert sum(row["rows"] for row in answers["rights.lists"]["value"]) == 4
+    assert answers["rights.lists"]["text"] == "5 of 11 training rows are withdrawn by them."
+    assert sum(row["rows"] for row in answers["rights.lists"]["value"]) == 5
     with (tmp_path / "summary" / "domains.csv").open(encoding="utf-8", newline="") as file:
         listed = {row["domain"]: (row["rows"], row["withdrawn_rows"]) for row in csv.DictReader(file)}
     assert listed["optout.net"] == ("1", "1") and listed["example.com"] == ("1", "0")

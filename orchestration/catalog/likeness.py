@@ -1,17 +1,17 @@
 """Opt-outs by likeness: training rows whose picture looks like one that a list names, by its hash or by itself.
 
-What belongs here: finding and reading the listed pictures, and comparing hashes. What does not: entries that name a row
-by an equal value, and the tables (`catalog/opt_outs.py`).
-
-A listed picture is compared as a generation is: equal bytes, equal pixels, or a PDQ hash within the radius in any of
-eight rotations and reflections. Crops and collages are not found so.
+What belongs here: finding the listed pictures, and comparing equal bytes, equal pixels and hashes, a PDQ hash in any of
+eight rotations and reflections. What does not: their fingerprints and what pixels confirm
+(`matches/listed_pictures.py`, `matches/listed_copies.py`), entries that name a row by an equal value, and the tables
+(`catalog/opt_outs.py`).
 """
 
 import glob
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestration.facts import Facts
-from orchestration.progress import say, track
+from orchestration.progress import track
 from transforms.catalog.opt_outs import OptOutListError
-from transforms.fingerprints.fingerprint import FAILED, OK, Rules, fingerprint
+from transforms.fingerprints.fingerprint import FAILED, OK
 from transforms.hashing import digest_arrays
 from transforms.hashing.hashes import from_hex
 from transforms.joins.hamming import join
@@ -60,36 +60,18 @@ class Asked:
         """
         self._add(entry, from_hex([pdq]), radius)
 
-    def add_picture(self, entry: int, path: Path, rules: Rules, radius: int) -> None:
+    def add_picture(self, entry: int, picture: Mapping[str, Any], radius: int) -> None:
         """Ask for a picture, by its bytes, its pixels and its hashes.
 
         Args:
             entry: The number of the entry.
-            path: The file.
-            rules: What it must satisfy.
+            picture: Its row of `listed_pictures`.
             radius: Bits.
-
-        Raises:
-            OptOutListError: If it cannot be read: a row that it would name must not be published.
         """
-        try:
-            if (size := path.stat().st_size) > rules.member_bytes:
-                raise OptOutListError(
-                    f"{path} has {size:,} bytes, more than limits.member_bytes; put a smaller copy there"
-                )
-            print_, _ = fingerprint(path.read_bytes(), rules, dihedral=True)
-        except OSError as error:
-            raise OptOutListError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
-        if print_.status == FAILED:
-            raise OptOutListError(
-                f"{path} is no usable picture: {print_.failure}; replace it, or take it out of the folder"
-            )
-        for digest in {print_.sha256, print_.pixel_sha256}:
-            self.digests[bytes.fromhex(str(digest))].append(entry)
-        if print_.status == OK and print_.dihedral is not None:
-            self._add(entry, print_.dihedral, radius)
-        else:
-            say(f"warning: {path} is too flat to be found by likeness; equal pictures are found all the same")
+        for digest in {picture["listed_sha256"], picture["pixel_sha256"]}:
+            self.digests[bytes.fromhex(digest)].append(entry)
+        if picture["status"] == OK:
+            self._add(entry, from_hex(picture["dihedral_pdq"]), radius)
 
     def _add(self, entry: int, hashes: npt.NDArray[np.uint8], radius: int) -> None:
         self.hashes.extend(hashes)

@@ -2,11 +2,12 @@
 
 What belongs here: finding the lists of the settings, and matching their entries, and honoured statements, with rows.
 What does not: reading the files (`transforms/catalog/opt_outs.py`), comparing pictures and hashes
-(`catalog/likeness.py`), the queries (`sql/queries/catalog/`), which counts leave withdrawn rows out (`sql/`).
+(`catalog/likeness.py`, `matches/listed_copies.py`), the queries (`sql/queries/catalog/`), which counts leave withdrawn
+rows out (`sql/`).
 """
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from orchestration.settings.sections import Policies
 from orchestration.warehouse.queries import query
 from transforms.catalog import opt_outs
 from transforms.catalog.byte_limits import ByteLimits
-from transforms.catalog.opt_outs import KINDS, Entry, OptOutListError
+from transforms.catalog.opt_outs import KINDS, OptOutEntry, OptOutListError
 from transforms.hashing.hashes import file_sha256
 from transforms.readable import count
 
@@ -37,7 +38,13 @@ _MODELS = (
 )  # they decide which URLs are the same
 _RIGHTS = "catalog.rights"  # what files and servers say
 _PICTURE = "picture"
-_ENTRIES = pa.schema({"list": pa.string(), "kind": pa.string(), "value": pa.string()})
+_ENTRIES = pa.schema({"list": pa.string(), "kind": pa.string(), "value": pa.string(), "within": pa.int64()})
+_SHOWN = pa.schema({"entry": pa.int64(), "listed_sha256": pa.string()})
+_TIES = {
+    "pixels": ("image_fingerprints", ["sample_id", "pixel_sha256"], "pixel_sha256 is not null"),
+    "pairs": ("duplicate_pairs", ["sample_id_a", "sample_id_b"], "method <> 'similar'"),
+}
+"""What says that two rows show one picture: a fact, its columns, and which rows."""
 _QUERIES = {"sample_id": "sample_ids", "url": "urls", "host": "hosts", "sha256": "hashes", "pdq": "hashes"}
 
 
@@ -50,14 +57,18 @@ class OptOutList:
         files: Its current files, each with its SHA-256.
         pictures: Likewise its pictures, each with its name below their folder in between.
         within: Bits in which the hash of a row may differ from what it names; None: the defaults.
+        near: Whether a file may say itself within how many bits its hashes count.
+        copies: Whether rows are withdrawn too that show a picture edited or in part.
     """
 
     name: str
     files: Sequence[tuple[Path, str]] = ()
     pictures: Sequence[tuple[Path, str, str]] = ()
     within: int | None = None
+    copies: bool = True
+    near: bool = False
 
-    def batches(self, limits: ByteLimits) -> Iterator[tuple[Path, list[Entry]]]:
+    def batches(self, limits: ByteLimits) -> Iterator[tuple[Path, list[OptOutEntry]]]:
         """Yield the entries of all files in batches, each batch with its file.
 
         Args:
@@ -106,7 +117,8 @@ def _find_list(recall: Recall) -> OptOutList:
     try:
         files = [(path, file_sha256(path)) for path in paths]
         shown = [(path, likeness.name_of(path, recall.pictures or ""), file_sha256(path)) for path in pictures]
-        return OptOutList(recall.name, files, shown, recall.within)
+        near = any(map(opt_outs.mentions_bits, paths))
+        return OptOutList(recall.name, files, shown, recall.within, recall.copies, near)
     except OSError as error:
         place = error.filename or recall.path or recall.pictures
         raise OptOutListError(f"{place} cannot be read: {error.strerror}; check its permissions") from error
@@ -127,7 +139,8 @@ def update_recalled_rows(facts: Facts, settings: Settings, lists: Sequence[OptOu
     """Update the table of withdrawn rows. Does nothing if neither the lists nor the rows changed.
 
     Args:
-        facts: All fact tables; `recalled_rows` and `opt_out_hits` are written.
+        facts: All fact tables; `recalled_rows` and `opt_out_hits` are written, and what is known of listed pictures is
+            read.
         settings: Settings of the view of training rows, and which statements of files are honoured.
         lists: As `find_lists` returns them.
 
@@ -178,20 +191,22 @@ def _recipe(facts: Facts, settings: Settings, lists: Sequence[OptOutList]) -> st
         honoured = [list(policies.honour), policies.honour_copies, [facts[name].version for name in read]]
         parts.append([*honoured, samples_view.rules((*_MODELS, _RIGHTS))])
     shown = [[each.name, each.within, [file[1:] for file in each.pictures]] for each in lists]
-    if any(within is not None or pictures for _, within, pictures in shown):
+    if any(each.near or each.within is not None or each.pictures for each in lists):
         parts.append(["likeness", shown, cut.pdq, cut.pdq_quality, rules_of(settings)])
+    if copied := [each.name for each in lists if each.copies and each.pictures]:
+        parts.append(["copies", copied, facts["listed_copies"].version, facts["duplicate_pairs"].version])
     return recipe("recalls", CODE, *parts)
 
 
 def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList], limits: ByteLimits) -> int:
     """Create the table `entries`. Return the count of entries that are neither ids nor hashes and cannot match."""
-    con.execute("create temp table listed (list varchar, kind varchar, value varchar)")
+    con.execute("create temp table listed (list varchar, kind varchar, value varchar, within bigint)")
     unusable = 0
     for each in lists:
         for path, batch in each.batches(limits):
             usable = [entry for entry in batch if opt_outs.usable(entry)]  # DuckDB would read 4.07e18 as another id
             if len(usable) < len(batch) and not unusable:
-                kind, value = next(entry for entry in batch if not opt_outs.usable(entry))
+                kind, value, _ = next(entry for entry in batch if not opt_outs.usable(entry))
                 say(f"warning: {path}: an entry is not a valid {kind} and matches nothing: {value[:80]!r}")
             unusable += len(batch) - len(usable)
             if usable:
@@ -200,7 +215,7 @@ def _load_entries(con: duckdb.DuckDBPyConnection, lists: Sequence[OptOutList], l
                 con.execute("insert into listed from arriving")
                 con.unregister("arriving")
         for _, name, _ in each.pictures:
-            con.execute("insert into listed values (?, ?, ?)", [each.name, _PICTURE, name])
+            con.execute("insert into listed values (?, ?, ?, null)", [each.name, _PICTURE, name])
     con.execute(f"create temp table entries as {query('catalog/opt_out_entries')}")
     return unusable
 
@@ -219,20 +234,30 @@ def _match_likeness(
     con: duckdb.DuckDBPyConnection, facts: Facts, settings: Settings, lists: Sequence[OptOutList]
 ) -> None:
     """Add to `matches` the rows that show a listed picture, or that are near a listed hash, and keep the evidence."""
-    asked, rules, cut = Asked(), rules_of(settings), settings.thresholds
+    asked, cut, shown = Asked(), settings.thresholds, list[Mapping[str, object]]()
+    named = any(each.pictures for each in lists)
+    pictures = {row["listed_sha256"]: row for row in facts["listed_pictures"].read().to_pylist()} if named else {}
     for each in lists:
-        of_list = "select entry, key from entries where list = ? and kind = ? order by entry"
-        if each.within:
-            for entry, key in con.execute(of_list, [each.name, "pdq"]).fetchall():
-                asked.add_hash(entry, key, each.within)
+        of_list = "select entry, key, within from entries where list = ? and kind = ? order by entry"
+        most = cut.pdq if each.within is None else each.within  # a file may ask for less
+        for entry, key, within in (
+            con.execute(of_list, [each.name, "pdq"]).fetchall() if each.within or each.near else ()
+        ):
+            if radius := min(most, within) if within is not None else each.within:
+                asked.add_hash(entry, key, radius)
         entries = con.execute(of_list, [each.name, _PICTURE]).fetchall()
-        for (entry, _), (path, _, _) in zip(entries, each.pictures, strict=True):
-            asked.add_picture(entry, path, rules, cut.pdq if each.within is None else each.within)
+        for (entry, _, _), (_, _, digest) in zip(entries, each.pictures, strict=True):
+            asked.add_picture(entry, pictures[digest], most)
+            if each.copies:
+                shown.append({"entry": entry, "listed_sha256": digest})
     table = facts["opt_out_hits"]
     if not asked.entries and not asked.digests:
         table.clear()
         return
     con.execute("create temp table near (entry bigint, sample_id ubigint, method varchar, distance integer)")
+    con.execute(f"create temp table copies as {query('catalog/opt_out_no_copies')}")
+    if shown:
+        _find_copies(con, facts, shown)
     for hits in likeness.hits(facts, asked, cut.pdq_quality, settings.memory.joins):
         con.register("arriving", hits)
         con.execute("insert into near from arriving")
@@ -242,6 +267,30 @@ def _match_likeness(
     table.replace((pa.Table.from_batches([batch]) for batch in reader), "")
 
 
+def _find_copies(con: duckdb.DuckDBPyConnection, facts: Facts, shown: Sequence[Mapping[str, object]]) -> None:
+    """Add to `copies` the rows that show a listed picture as pixels or structure confirm, and rows tied to these.
+
+    Args:
+        con: The view of the samples.
+        facts: The fact tables.
+        shown: The entries that name pictures, each with the SHA-256 of its file.
+    """
+    con.register("shown", pa.Table.from_pylist(list(shown), _SHOWN))
+    con.register("listed_copies", facts["listed_copies"].read())
+    _load_ties(con, facts)
+    con.execute(f"insert into copies {query('catalog/opt_out_shown')}")
+    for name in ("shown", "listed_copies"):
+        con.unregister(name)
+
+
+def _load_ties(con: duckdb.DuckDBPyConnection, facts: Facts) -> None:
+    """Create the tables `pixels` and `pairs`, which say which rows show one picture, unless they are there."""
+    for name, (fact, columns, where) in _TIES.items():
+        con.register("arriving", facts[fact].dataset().scanner(columns, where).to_reader())
+        con.execute(f"create temp table if not exists {name} as select * from arriving")  # noqa: S608 -- our own name
+        con.unregister("arriving")
+
+
 def _honour(con: duckdb.DuckDBPyConnection, facts: Facts, policies: Policies) -> int:
     """Create the table `honoured` of the rows that statements withdraw. Return their count."""
     con.execute("create temp table honoured (sample_id ubigint, kind varchar, value varchar)")
@@ -249,13 +298,7 @@ def _honour(con: duckdb.DuckDBPyConnection, facts: Facts, policies: Policies) ->
         return 0
     con.execute(f"insert into honoured {query('catalog/opt_out_honoured')}", {"signals": list(policies.honour)})
     if policies.honour_copies:
-        for name, fact, columns, where in (
-            ("pixels", "image_fingerprints", ["sample_id", "pixel_sha256"], "pixel_sha256 is not null"),
-            ("pairs", "duplicate_pairs", ["sample_id_a", "sample_id_b"], "method <> 'similar'"),
-        ):
-            con.register("arriving", facts[fact].dataset().scanner(columns, where).to_reader())
-            con.execute(f"create temp table {name} as select * from arriving")  # noqa: S608 -- our own name
-            con.unregister("arriving")
+        _load_ties(con, facts)
         con.execute(f"insert into honoured {query('catalog/opt_out_copies')}")
     [(rows,)] = con.execute("select count(*) from honoured").fetchall()
     return int(rows)

@@ -17,7 +17,7 @@ from orchestration.facts import Facts
 from orchestration.facts.filters import is_in
 from orchestration.progress import track
 from orchestration.settings import Settings
-from transforms.catalog.columns import LandingError
+from transforms.catalog.columns import KNOWN, ON_RIGHTS, LandingError
 from transforms.catalog.landing import IMAGES_ONLY, OK, REFUSED, LandedShard, Shard, find_shards
 from transforms.catalog.metadata import Inspection, inspect
 from transforms.catalog.not_taken import NotTakenCounts
@@ -132,6 +132,9 @@ def _is_outdated(earlier: LandedShard, implied: Container[str]) -> bool:
     if earlier.status == REFUSED and "limits." in (earlier.failure or ""):
         return True
     files = earlier.files
+    forms = {form.partition(" ")[2].lower() for form in earlier.forms or ()}
+    if forms == KNOWN:  # a copy of CSV or JSON, out of which an older release left what a downloader noted of rights
+        return not ON_RIGHTS.isdisjoint(name.lower() for name in earlier.columns)
     holds_rows = files.images is not None and (files.dataset in implied or files.images == files.metadata)
     return earlier.forms is None and (earlier.status == REFUSED or holds_rows)
 
@@ -162,6 +165,20 @@ def shard_number(key: tuple[str, str], taken: Container[int] = ()) -> int:
     return number
 
 
+def _holds_the_same(shard: LandedShard, before: LandedShard | None) -> bool:
+    """Return whether a shard has the rows that it had, though its columns on rights may be read that were not before.
+
+    Args:
+        shard: The shard as it is now.
+        before: The shard as it was known, or None.
+    """
+    if before is not None and before.forms is not None and shard.forms is not None:
+        new = {form for form in shard.forms if form.partition(" ")[2].lower() in ON_RIGHTS}
+        if set(shard.forms) - set(before.forms) <= new:
+            before = replace(before, forms=shard.forms)
+    return shard == before
+
+
 def commit_shards(facts: Facts, known: Sequence[LandedShard], landed: Sequence[LandedShard]) -> dict[str, int]:
     """Commit what changed since the last run. Shards that were delivered again become due for fingerprints.
 
@@ -176,7 +193,7 @@ def commit_shards(facts: Facts, known: Sequence[LandedShard], landed: Sequence[L
         How many shards are new or changed, and how many are gone.
     """
     before = {each.shard_id: each for each in known}
-    changed = [each for each in landed if before.get(each.shard_id) != each]
+    changed = [each for each in landed if not _holds_the_same(each, before.get(each.shard_id))]
     noted = [each for each in landed if each.shard_id in before and before[each.shard_id].row() != each.row()]
     gone = before.keys() - {each.shard_id for each in landed}
     table, notes = facts["landing_shards"], facts["fingerprinted_shards"]

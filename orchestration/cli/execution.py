@@ -6,9 +6,11 @@ same for Python (`raisonne/runs.py`).
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import sqlalchemy.exc
@@ -17,6 +19,7 @@ from orchestration import progress
 from orchestration.catalog import absences, opt_outs
 from orchestration.facts import Facts
 from orchestration.matches import calibration
+from orchestration.open_lineage import hooks
 from orchestration.runtime import full_disks, homes, instance
 from orchestration.runtime.failures import told
 from orchestration.runtime.resources import require_encoders, rights_of
@@ -111,18 +114,45 @@ def execute(
         steps = {
             step: {"config": dict(values)} for step, values in (consent or {}).items() if step in chosen.graph.node_dict
         }
-        result = chosen.execute_in_process(
-            instance=dagster_instance,
-            raise_on_error=False,
-            tags=instance.tags_in_process(),
-            run_config={"ops": steps, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+        with _lineage(job) as (number, ended):
+            result = chosen.execute_in_process(
+                instance=dagster_instance,
+                raise_on_error=False,
+                tags=instance.tags_in_process(),
+                run_config={"ops": steps, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_id=number,
+            )
+            ended.append(result)
         try:
-            if ended := dagster_instance.get_run_by_id(result.run_id):
-                instance.show_in_timeline(dagster_instance, ended)
+            if run_ended := dagster_instance.get_run_by_id(result.run_id):
+                instance.show_in_timeline(dagster_instance, run_ended)
         except sqlalchemy.exc.DBAPIError as error:  # a full disk, for example: what the run did is done
             print(f"warning: the first page of the UI leaves this run out: {error.orig}", file=sys.stderr)
         return result
+
+
+@contextmanager
+def _lineage(job: str) -> Iterator[tuple[str, list[dg.ExecuteInProcessResult]]]:
+    """Tell OpenLineage of a run in this process: its beginning, and its end by the result that is put into a list."""
+    number, ended = str(uuid4()), list[dg.ExecuteInProcessResult]()
+    state, why = "ABORT", ""
+    _warn(hooks.tell_run(number, job, "START"))
+    try:
+        yield number, ended
+        if ended[0].success:
+            state = "COMPLETE"
+        elif not interrupted(ended[0].all_events):
+            state, why = "FAIL", reason(ended[0].all_events)
+    except Exception as error:
+        state, why = "FAIL", str(error)
+        raise
+    finally:
+        _warn(hooks.tell_run(number, job, state, why))
+
+
+def _warn(sentence: str) -> None:
+    if sentence:
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def _require_inputs(job: str, settings: Settings) -> None:

@@ -18,7 +18,7 @@ CODE = 3  # raise when the same bytes would give another fingerprint
 # Code of which the fingerprints are the same still, but of files that may show more than one opaque picture of 8 bits
 # (`pictures.may_show_more`), and of files that could not be read.
 BEFORE = 2
-RIGHTS_CODE = 1  # raise when the same bytes would say something else of their use
+RIGHTS_CODE = 2  # raise when the same bytes would say something else of their use
 
 
 @dataclass(frozen=True)

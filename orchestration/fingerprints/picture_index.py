@@ -4,7 +4,7 @@ What belongs here: reading them, and mapping between pictures, rows and stored v
 (`transforms/fingerprints/distinct_pictures.py`), comparing pictures.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from orchestration.facts import Facts
 from orchestration.fingerprints import stored_vectors
@@ -86,7 +87,13 @@ class PictureIndex(DistinctPictures):
         return order, np.searchsorted(self.head[order], np.arange(len(self) + 1))
 
 
-def read_index(facts: Facts, encoder: EncoderId | None, rows: Pictures, kind: str = COPY) -> PictureIndex:
+def read_index(
+    facts: Facts,
+    encoder: EncoderId | None,
+    rows: Pictures,
+    kind: str = COPY,
+    clusters: Iterable[pa.RecordBatch] | None = None,
+) -> PictureIndex:
     """Index the different usable training pictures and read their clusters; their vectors stay in the table.
 
     Memory: 37 bytes a picture and 4 a row, besides those of `rows`; hashes and digests lie in files without a name.
@@ -96,6 +103,7 @@ def read_index(facts: Facts, encoder: EncoderId | None, rows: Pictures, kind: st
         encoder: The encoder that the vectors must be of. None: no picture has a vector.
         rows: All usable training rows, or none.
         kind: Which vectors: `copy` or `semantic`.
+        clusters: The columns `sample_id` and `representative_id` of what stands for the clusters; None: the clusters.
 
     Raises:
         EncoderMismatch: If a shard was embedded by another encoder.
@@ -111,7 +119,9 @@ def read_index(facts: Facts, encoder: EncoderId | None, rows: Pictures, kind: st
         index_of_row[part] = index[np.searchsorted(rows.distinct, rows.pixels_group[part])]
     first = rows.distinct[order]
     head = np.arange(len(order))
-    for batch in facts["cluster_members"].scan(["sample_id", "representative_id"]) if len(rows) else ():
+    if clusters is None:
+        clusters = facts["cluster_members"].scan(["sample_id", "representative_id"])
+    for batch in clusters if len(rows) else ():
         member, representative = (
             index_of_row[np.searchsorted(rows.ids, column.to_numpy())] for column in batch.columns
         )

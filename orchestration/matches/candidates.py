@@ -25,7 +25,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.facts.training_pictures import StoredPicture, TrainingPictures
 from orchestration.fingerprints.picture_index import PictureIndex
-from orchestration.matches.kept_lists import KeptLists, batch_filter
+from orchestration.matches.kept_lists import COPIES, KeptLists, batch_filter
 from orchestration.matches.search import GenerationSearch, queries
 from orchestration.progress import track
 from orchestration.settings.sections import Compute
@@ -81,18 +81,19 @@ def gather(
         generations: All readable generations.
         equal: See `equal_pictures`.
     """
-    lists = KeptLists(search.facts, search.pictures.digests)
+    lists = KeptLists(search.facts, search.pictures.digests, search.tables)
     for start in range(0, len(generations), _AT_ONCE):
         batch = generations.slice(start, _AT_ONCE)
         near = lists.read(search.recipes(batch))
-        by_prompt = _candidates_by_prompt(search.facts["prompt_candidates"], search.pictures, batch)
+        prompted = search.tables == COPIES  # nothing else that is searched with has a prompt
+        by_prompt = _candidates_by_prompt(search.facts["prompt_candidates"], search.pictures, batch) if prompted else {}
         gathered = []
         for query, path in zip(queries(batch), batch["path"].to_pylist(), strict=True):
             same = equal.get(query.generation_id, EqualPictures())
             candidates = rules.candidates_by_looks(
                 query, same, *near[query.generation_id], search.pictures, search.cut, search.views
             )
-            candidates += by_prompt[query.generation_id]
+            candidates += by_prompt.get(query.generation_id, [])
             chosen = rules.choose(candidates, search.pictures, search.cut)
             gathered.append(GenerationCandidates(query, path, same, candidates, chosen))
         yield gathered

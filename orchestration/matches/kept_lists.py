@@ -37,11 +37,13 @@ class ListTables:
         searched: Notes of the training pictures that all lists have seen.
         lists: The lists. Without columns of hashed pictures, all lists by PDQ are empty.
         vectors: The embeddings of generations, by view.
+        key: The column by which the last two know a generation, or what else is searched with.
     """
 
     searched: str
     lists: str
     vectors: str
+    key: str = "generation_id"
 
     @property
     def hashed(self) -> bool:
@@ -51,6 +53,7 @@ class ListTables:
 
 COPIES = ListTables("searched_pictures", "neighbour_lists", "generation_embeddings")
 RELATED = ListTables("related_searches", "related_lists", "generation_meanings")
+LISTED = ListTables("listed_searches", "listed_lists", "listed_embeddings", "listed_sha256")
 
 
 class KeptLists:
@@ -65,7 +68,7 @@ class KeptLists:
             tables: The kind of list.
         """
         self._notes, self._lists = facts[tables.searched], facts[tables.lists]
-        self._present, self._lookup = present, Lookup(present)
+        self._present, self._lookup, self._key = present, Lookup(present), tables.key
 
     def begin(self) -> Indices:
         """Delete removed pictures from the notes. Return the new ones, ascending."""
@@ -91,9 +94,9 @@ class KeptLists:
     def forget_others(self, generations: Sequence[str]) -> None:
         """Delete the lists of all but these generations."""
         present = set(generations)
-        stored = (name for batch in self._lists.scan(["generation_id"]) for name in batch.column(0).to_pylist())
+        stored = (name for batch in self._lists.scan([self._key]) for name in batch.column(0).to_pylist())
         for names in batched([name for name in stored if name not in present], _DELETED):
-            self._lists.delete(is_in("generation_id", names))
+            self._lists.delete(is_in(self._key, names))
 
     def read(self, recipes: Mapping[str, str]) -> dict[str, Lists]:
         """Return the lists with these recipes, by generation, without removed pictures.
@@ -102,13 +105,13 @@ class KeptLists:
             recipes: Recipes by generation id, ascending.
         """
         lists: dict[str, Lists] = {}
-        for batch in self._lists.scan(self._lists.schema.names, batch_filter(list(recipes))):
+        for batch in self._lists.scan(self._lists.schema.names, batch_filter(list(recipes), self._key)):
             for row in batch.to_pylist():
-                if recipes.get(row["generation_id"]) == row["recipe"]:
+                if recipes.get(row[self._key]) == row["recipe"]:
                     by_embedding = self._list(row["pictures"], row["scores"], row["views"], _floor(row, "floor"))
                     hashed = row.get("hashed_scores", [])  # a kind of list that is not searched by hash has none
                     by_hash = self._list(row.get("hashed", b""), hashed, [0] * len(hashed), _floor(row, "hashed_floor"))
-                    lists[row["generation_id"]] = by_embedding, by_hash
+                    lists[row[self._key]] = by_embedding, by_hash
         return lists
 
     def _list(self, pictures: bytes, scores: list[float], views: list[int], floor: Floor | None) -> NeighbourList:
@@ -127,7 +130,7 @@ class KeptLists:
         for name, (by_embedding, by_hash) in lists.items():
             rows.append(
                 {
-                    "generation_id": name,
+                    self._key: name,
                     "recipe": recipes[name],
                     "pictures": self._present[by_embedding.index].tobytes(),
                     "scores": by_embedding.score,
@@ -141,9 +144,14 @@ class KeptLists:
         self._lists.upsert(pa.Table.from_pylist(rows, self._lists.schema))
 
 
-def batch_filter(names: Sequence[str]) -> str:
-    """Return a filter for the generations from the first to the last of an ascending batch."""
-    return between("generation_id", names[0], names[-1])
+def batch_filter(names: Sequence[str], key: str = COPIES.key) -> str:
+    """Return a filter for the generations from the first to the last of an ascending batch.
+
+    Args:
+        names: Their ids.
+        key: The column that holds them.
+    """
+    return between(key, names[0], names[-1])
 
 
 def _floor(row: Mapping, name: str) -> Floor | None:

@@ -76,10 +76,10 @@ class GenerationSearch:
         vectors = np.zeros((len(names), len(order), self.dimension), np.float32)
         if self.encoder is None:
             return vectors
-        stored_vectors = self.facts[self.tables.vectors]
-        for batch in stored_vectors.scan(["generation_id", "view", "vector"], batch_filter(names)):
+        stored_vectors, key = self.facts[self.tables.vectors], self.tables.key
+        for batch in stored_vectors.scan([key, "view", "vector"], batch_filter(names, key)):
             stored = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
-            ids, views = batch["generation_id"].to_pylist(), batch["view"].to_pylist()
+            ids, views = batch[key].to_pylist(), batch["view"].to_pylist()
             for name, view, vector in zip(ids, views, stored, strict=True):
                 if name in place and view in order:
                     vectors[place[name], order[view]] = vector

@@ -1,4 +1,4 @@
-"""The OpenLineage events of one step of a run.
+"""The OpenLineage events of a run and of each of its steps.
 
 What belongs here: names of datasets, and what is told of each. What does not: when a step ends, and sending
 (`open_lineage/hooks.py`).
@@ -144,13 +144,34 @@ def of_step(run: Run, made: Iterable[Made]) -> Iterator[ol.RunEvent]:
         yield from _events(run, each)
 
 
+def of_run(run: Run, state: str, why: str = "") -> ol.RunEvent:
+    """Return an event of Dagster's run itself.
+
+    Args:
+        run: The run; the event is of when it ended, as far as it has.
+        state: START, COMPLETE, FAIL or ABORT.
+        why: Why it failed; empty if it did not.
+    """
+    facets.set_producer(PRODUCER)
+    of_job: dict[str, JobFacet] = {"jobType": facets.job_type_job.JobTypeJobFacet("BATCH", "DAGSTER", "JOB")}
+    of = {"processing_engine": _engine()}
+    if why:
+        of["errorMessage"] = facets.error_message_run.ErrorMessageRunFacet(why, _LANGUAGE)
+    job = ol.Job(run.namespace, run.job, of_job)
+    return _event(ol.RunState[state], run.ended, ol.Run(run.number, of), job, [], [])
+
+
+def _engine() -> RunFacet:
+    return facets.processing_engine_run.ProcessingEngineRunFacet(
+        version("dagster"), "dagster", version("openlineage-python")
+    )
+
+
 def _events(run: Run, made: Made) -> Iterator[ol.RunEvent]:
     number = str(uuid5(UUID(run.number), made.job))
     of_run: dict[str, RunFacet] = {
         "parent": _parent(run),
-        "processing_engine": facets.processing_engine_run.ProcessingEngineRunFacet(
-            version("dagster"), "dagster", version("openlineage-python")
-        ),
+        "processing_engine": _engine(),
     }
     of_job: dict[str, JobFacet] = {"jobType": facets.job_type_job.JobTypeJobFacet("BATCH", "DAGSTER", "ASSET")}
     if made.sql:

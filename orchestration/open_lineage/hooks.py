@@ -1,13 +1,15 @@
-"""Sending OpenLineage's events when a step of a run ends.
+"""Sending OpenLineage's events when a step of a run ends, and when a run begins and ends.
 
 What belongs here: whether anybody asked for them, what Dagster recorded of a step, and sending. What does not: the
 events themselves (`open_lineage/events.py`).
 
-An event that cannot be sent stops nothing: the run goes on, and warns of it. A process that is killed sends no end of
-the step it was in; the next run sends its own.
+A run in the process of a command or of Python tells of itself; of other runs, sensors do. An event that cannot be sent
+stops nothing: the run goes on, and warns of it. A process that is killed sends no end of the step it was in; the next
+run sends its own.
 """
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +33,12 @@ _OFF = {"OPENLINEAGE_DISABLED", "OPENLINEAGE_NAMESPACE", "OPENLINEAGE_CLIENT_LOG
 """Variables of OpenLineage's client that name no receiver."""
 _NAMESPACE = "raisonne"
 _LICENCES = 20
+_STATES = {
+    dg.DagsterRunStatus.STARTED: "START",
+    dg.DagsterRunStatus.SUCCESS: "COMPLETE",
+    dg.DagsterRunStatus.FAILURE: "FAIL",
+    dg.DagsterRunStatus.CANCELED: "ABORT",
+}
 _MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
 _HELD = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 _BEGAN = dg.DagsterEventType.STEP_START
@@ -76,6 +84,60 @@ def _hook(assets: dg.AssetsDefinition, *, failed: bool) -> dg.HookDefinition:
 
     decorate = dg.failure_hook if failed else dg.success_hook
     return decorate(name=f"tell_open_lineage_{'failure' if failed else 'success'}")(tell)
+
+
+def sensors(here: str) -> list[dg.SensorDefinition]:
+    """Return sensors that tell of runs when they begin and end; none if nobody asked for events.
+
+    Args:
+        here: The tag of runs that tell of themselves.
+    """
+    return [_sensor(status, state, here) for status, state in _STATES.items()] if wanted() else []
+
+
+def _sensor(status: dg.DagsterRunStatus, state: str, here: str) -> dg.SensorDefinition:
+    @dg.run_status_sensor(
+        name=f"tell_open_lineage_{status.value.lower()}",
+        run_status=status,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Sends OpenLineage's event {state} of a run.",
+    )
+    def tell(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
+        run = context.dagster_run
+        if here in run.tags:
+            return dg.SkipReason("the run tells of itself")
+        why = context.dagster_event.message or "" if state == "FAIL" else ""
+        told = tell_run(run.run_id, run.job_name, state, why)
+        return dg.SkipReason(told) if told else None
+
+    return tell
+
+
+def tell_run(number: str, job: str, state: str, why: str | None = None) -> str:
+    """Send an event of a run itself, if anybody asked for it. Return why it could not be sent; empty if it could.
+
+    Args:
+        number: The ID of the run.
+        job: The name of its job.
+        state: START, COMPLETE, FAIL or ABORT.
+        why: Why it failed.
+    """
+    if not wanted():
+        return ""
+    try:
+        from openlineage.client import OpenLineageClient
+
+        from orchestration.open_lineage import events
+
+        namespace, now = os.environ.get("OPENLINEAGE_NAMESPACE") or _NAMESPACE, time.time()
+        client = OpenLineageClient()
+        try:
+            client.emit(events.of_run(events.Run(number, job, namespace, now, now), state, why or ""))
+        finally:
+            client.close()
+    except Exception as error:
+        return f"the lineage of the run {number} was not sent to OpenLineage: {error}"
+    return ""
 
 
 @dataclass

@@ -69,19 +69,25 @@ class RecallFiles(Section):
     path: str | None = Field(
         None,
         description="Glob of CSV, Parquet, JSON lines or text files. Columns, any of: `sample_id`, `url`, `host` (and "
-        "the hosts below it), `sha256`, `pdq`. A text file holds one URL per line. A list without a file stops a run.",
+        "the hosts below it), `sha256`, `pdq` (and `within`, bits in which a hash may differ from it). A text "
+        "file holds one URL per line. A list without a file stops a run.",
     )
     pictures: str | None = Field(
         None,
         description="Folder or glob of pictures: rows that show one of them are withdrawn, by equal bytes, equal "
         "pixels, or PDQ hash in any of eight rotations and reflections. One that cannot be read stops a run.",
     )
+    copies: bool = Field(
+        True,
+        description="Whether rows are withdrawn too that show a listed picture edited or in part, as aligned pixels or "
+        "structure confirm, and rows one confirmed pair away from these.",
+    )
     within: int | None = Field(
         None,
         ge=0,
         le=64,
         description="Bits of 256 in which the hash of a row may differ from a `pdq` of the list, or from a picture. "
-        "None: none for a list, `thresholds.pdq` for pictures.",
+        "None: none for a list, or what its column `within` says, up to `thresholds.pdq`, as for pictures.",
     )
 
     @model_validator(mode="after")

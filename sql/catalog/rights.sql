@@ -24,7 +24,7 @@
 -- column reserved: whether its use to train a model is reserved: data_mining prohibits, c2pa_mining does not allow, or headers forbid
 -- column reserved_by: by which of them: plus, c2pa, headers
 -- column reason: the same in words
--- column stated_in: where the above was found: XMP, IPTC, EXIF, PNG, C2PA in the file; sidecar (the EXIF that the dump notes beside it), metadata (its column `exif`), headers
+-- column stated_in: where the above was found: XMP, IPTC, EXIF, PNG, GIF, C2PA in the file; sidecar (the EXIF that the dump notes beside it), metadata (its column `exif`), headers
 -- column unread: metadata of the file that could not be read, and why; what they say is unknown
 
 with noted as (

@@ -2,6 +2,8 @@
 -- Empty unless `encoders.semantic` is set. The policies `semdedup` remove the most redundant rows.
 -- unique: sample_id
 -- not_null: sample_id, concept_id, similarity
+-- assert: similarity between -1 and 1
+-- assert: redundancy between -1 and 1
 -- column sample_id: the training row
 -- column concept_id: of provenance.concepts
 -- column similarity: cosine of the picture with the direction of the concept
@@ -11,9 +13,11 @@
 select
     images.sample_id,
     members.concept_id,
-    members.similarity,
+    bounded_cosine(members.similarity) as similarity,
     if(
-        row_number() over (partition by images.pixel_sha256 order by images.sample_id) = 1, members.redundancy, 1
+        row_number() over (partition by images.pixel_sha256 order by images.sample_id) = 1,
+        bounded_cosine(members.redundancy),
+        1
     ) as redundancy
 from lance_concept_members as members
 join fingerprints.images as shown on shown.sample_id = members.sample_id

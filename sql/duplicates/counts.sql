@@ -7,6 +7,7 @@
 -- assert: duplicate_count >= 2
 -- assert: decided_by is not null or automatic_count = duplicate_count
 -- assert: min_similarity is null or (min_similarity between -1.001 and 1.001)
+-- assert: min_similarity between -1 and 1
 -- column cluster_id: the cluster: the sample_id of its representative
 -- column representative_id: the row that stands for the cluster
 -- column distinct_urls: different URLs among the rows
@@ -82,7 +83,7 @@ select
     counted.distinct_licenses,
     counted.max_distance_to_representative,
     similarities.distinct_pictures,
-    similarities.min_similarity,
+    bounded_cosine(similarities.min_similarity) as min_similarity,
     similarities.min_similarity_exact,
     case when counted.decided_by is null then counted.duplicate_count else coalesce(automatic.rows, 1) end as automatic_count,
     counted.decided_by,

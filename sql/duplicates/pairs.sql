@@ -8,6 +8,8 @@
 -- assert: method in ('sha256', 'pixels', 'pdq', 'aligned', 'similar', 'decided')
 -- assert: method <> 'decided' or decision = 'same'
 -- assert: distance <= threshold
+-- assert: copy_score between -1 and 1
+-- assert: distance >= 0
 -- column sample_id_a: the row with the lower id
 -- column sample_id_b: the row with the higher id
 -- column pdq_distance: differing bits of 256 between the two hashes
@@ -67,7 +69,10 @@ tied as (
     group by decided.picture_a, decided.picture_b
 )
 
-select * exclude (decided_a, decided_b) from found
+select
+    * exclude (decided_a, decided_b)
+    replace (bounded_cosine(copy_score) as copy_score, greatest(distance, 0) as distance)
+from found
 union all by name
 select sample_id_a, sample_id_b, 'decided' as method, 0 as distance, 0 as threshold, 'same' as decision, decided_by
 from tied

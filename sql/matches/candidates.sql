@@ -2,6 +2,7 @@
 -- unique: generation_id, sample_id, method
 -- not_null: generation_id, sample_id, method, score, region
 -- assert: method in ('sha256', 'pdq', 'embedding', 'prompt', 'prompt_normalised', 'prompt_semantic')
+-- assert: score between 0 and 1
 -- column generation_id: the generation
 -- column sample_id: the training row that may be its source
 -- column method: what brings them together: sha256, pdq, embedding, prompt, prompt_normalised or prompt_semantic
@@ -13,7 +14,7 @@ select
     found.generation_id,
     found.sample_id,
     found.method,
-    found.score,
+    greatest(0.0::double, least(1.0::double, found.score)) as score,
     {'x': found.x, 'y': found.y, 'width': found.width, 'height': found.height} as region
 from lance_match_candidates as found
 semi join fingerprints.images as images using (sample_id)

@@ -6,6 +6,7 @@
 -- assert: verdict is not distinct from measured_verdict or decided_by is not null
 -- assert: verdict is null or verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar')
 -- assert: (verdict is not distinct from 'altered_copy') = (altered_by is not null)
+-- assert: copy_score between -1 and 1
 -- column generation_id: the generation
 -- column sample_id: the training row that it was compared with
 -- column mirrored: whether the training picture was laid on mirrored
@@ -143,7 +144,7 @@ select
     decision,
     decision_id,
     decided_by,
-    copy_score,
+    bounded_cosine(copy_score) as copy_score,
     normalised_score,
     p_value,
     pdq_distance,

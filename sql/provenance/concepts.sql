@@ -5,6 +5,7 @@
 -- not_null: concept_id, name, words, rows, pictures, share, duplicate_share, licenses, generations, generation_share
 -- assert: rows >= pictures
 -- assert: share between 0 and 1 and duplicate_share between 0 and 1 and generation_share between 0 and 1
+-- assert: mean_similarity between -1 and 1
 -- column concept_id: its number, from 0; the next version keeps it for the concept whose direction is nearest, if that is so
 --     from both sides, and gives the other numbers anew
 -- column name: its three most distinctive words; `concept 7` where no caption has any

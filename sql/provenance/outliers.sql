@@ -6,7 +6,7 @@
 -- unique: cluster_id
 -- not_null: cluster_id, score, neighbours, sampled, percentile, sample_size, duplicate_count, copied_by
 -- assert: percentile between 0 and 1
--- assert: score between -0.001 and 2.001
+-- assert: score between 0 and 2
 -- assert: sampled or sample_size > 0
 -- column cluster_id: the cluster, or the row's own id where no other row shows the picture
 -- column score: mean cosine distance of its representative to the nearest representatives of other clusters
@@ -35,7 +35,7 @@ copied as (
 
 select
     scores.cluster_id,
-    scores.score,
+    greatest(0.0::double, least(2.0::double, scores.score)) as score,
     scores.neighbours,
     scores.sampled,
     coalesce((select max(no_more) from sample where sample.score <= scores.score), 0)

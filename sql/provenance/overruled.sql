@@ -3,6 +3,7 @@
 -- unique: generation_id, cluster_id
 -- not_null: generation_id, cluster_id, sample_id, measured_verdict, decision_id, decided_by, decided_at
 -- assert: measured_verdict in ('exact', 'copy', 'partial_copy', 'altered_copy', 'similar')
+-- assert: copy_score between -1 and 1
 -- column generation_id: of catalog.generations
 -- column cluster_id: the cluster of the training picture; its own id where no other row shows it
 -- column sample_id: the training row of the cluster that fits best

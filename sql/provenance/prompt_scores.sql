@@ -7,6 +7,8 @@
 -- assert: source_clip_score between -1.001 and 1.001
 -- assert: shared_share between 0 and 1
 -- assert: (shared_words is null) = (sample_id is null)
+-- assert: clip_score between -1 and 1
+-- assert: source_clip_score between -1 and 1
 -- column generation_id: of catalog.generations
 -- column prompt: text that the image was generated from
 -- column clip_score: cosine of prompt and generation
@@ -80,11 +82,11 @@ shared as (
 select
     prompted.generation_id,
     prompted.prompt,
-    scored.score as clip_score,
+    bounded_cosine(scored.score) as clip_score,
     scored.percentile as clip_percentile,
     best.verdict,
     best.sample_id,
-    of_pictures.score as source_clip_score,
+    bounded_cosine(of_pictures.score) as source_clip_score,
     shared.captions,
     coalesce(shared.words, if(best.sample_id is null, null, [])) as shared_words,
     len(shared.words) / nullif(len(list_distinct(prompted.words)), 0) as shared_share

@@ -7,6 +7,7 @@
 -- not_null: generation_id, rank, sample_id, cluster_id, score, percentile, duplicate_count, recalled
 -- assert: score between -1.001 and 1.001
 -- assert: percentile between 0 and 1
+-- assert: score between -1 and 1
 -- column generation_id: of catalog.generations
 -- column rank: 1 is the nearest
 -- column sample_id: the training row, of rows with equal pixels the first
@@ -49,7 +50,7 @@ select
     placed.rank,
     placed.sample_id,
     placed.cluster_id,
-    placed.score,
+    bounded_cosine(placed.score) as score,
     coalesce(nearest.no_nearer, 0) / total.generations::double as percentile,
     sources.verdict,
     coalesce(pictures.copies, 0) as duplicate_count,

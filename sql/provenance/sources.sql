@@ -11,6 +11,7 @@
 -- assert: (p_value is null) = (copy_score is null) and (q_value is null) = (copy_score is null)
 -- assert: duplicate_count + recalled_count >= 1
 -- assert: not recalled or recalled_count >= 1
+-- assert: copy_score between -1 and 1
 -- column rank: 1 is the best supported source
 -- column sample_id: the training row of the cluster that fits best; of rows with equal pixels, one that is not recalled
 -- column cluster_id: the cluster it belongs to, recalled or not; its own id where no other row shows the picture

@@ -1,6 +1,7 @@
 -- One row per picture that recurs, most repeated first: what a curator reads before removing copies.
 -- unique: cluster_id
 -- not_null: cluster_id, representative_id, duplicate_count, hosts, licenses, captions, unsafe
+-- assert: min_similarity between -1 and 1
 -- column hosts: up to 20 hosts, the most frequent first
 -- column captions: up to 5 captions, the most frequent first
 -- column unsafe: some row is flagged by the dataset's own classifier, see catalog.samples

@@ -38,6 +38,8 @@ RIGHTS_COLUMNS = {
     "content_usage": ("content_usage", "content-usage"),
     "tdm_reservation": ("tdm_reservation", "tdm-reservation"),
 }
+EXIF_TAGS = ("Image Artist", "Image Copyright")
+"""What is read of a column `exif`: the tags as img2dataset names them."""
 ON_RIGHTS = frozenset(alias for aliases in RIGHTS_COLUMNS.values() for alias in aliases)
 # Hashes of a picture's bytes as they were downloaded (img2dataset, DataComp).
 HASH_COLUMNS = ("sha256", "md5")

@@ -1,4 +1,4 @@
-"""Opt-out lists: files that name training rows by id, URL, host or hash.
+"""Opt-out lists: files that name training rows by id, URL, host or hash, exactly or within bits of one.
 
 What belongs here: reading the entries of a list, which is untrusted. What does not: matching them with rows
 (`orchestration/catalog/opt_outs.py`).
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -35,14 +35,33 @@ _USABLE = {
     "pdq": re.compile(r"\s*[0-9a-fA-F]{64}\s*"),
 }
 
-type Entry = tuple[str, str]  # kind and value
+WITHIN = "within"
+"""The column that says in how many bits a hash may differ from the `pdq` of its row."""
+MOST_BITS = 64
+_BITS = re.compile(r"(\d{1,3})(\.0+)?")
+_MENTIONS = [WITHIN.encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be")]
+_CHUNK = 1 << 20
+
+
+class OptOutEntry(NamedTuple):
+    """An entry of a list.
+
+    Attributes:
+        kind: Of KINDS.
+        value: As the list writes it.
+        within: Bits in which a hash may differ from a `pdq`; None: the list does not say.
+    """
+
+    kind: str
+    value: str
+    within: int | None = None
 
 
 class OptOutListError(ValueError):
     """An opt-out list cannot be used; the message names the file and the fix."""
 
 
-def batches(path: Path, limits: ByteLimits) -> Iterator[list[Entry]]:
+def batches(path: Path, limits: ByteLimits) -> Iterator[list[OptOutEntry]]:
     """Read the entries of a list, a few thousand at a time: (kind, value) of every field that is not empty.
 
     Column names match in any case, and other columns are ignored. A value that only says that it is missing, such as
@@ -63,7 +82,7 @@ def batches(path: Path, limits: ByteLimits) -> Iterator[list[Entry]]:
             raise OptOutListError(
                 f"{path} has {size:,} bytes, more than limits.table_bytes = {limits.file:,}; split it"
             )
-        yield from _batched(path, (_plain(entry) for entry in reader(path, limits) if stated(entry[1])), limits)
+        yield from _batched(path, (_plain(entry) for entry in reader(path, limits) if stated(entry.value)), limits)
     except OptOutListError:
         raise
     except (RecordFileError, TooLargeError) as error:
@@ -74,17 +93,17 @@ def batches(path: Path, limits: ByteLimits) -> Iterator[list[Entry]]:
         ) from error
 
 
-def _batched(path: Path, entries: Iterable[Entry], limits: ByteLimits) -> Iterator[list[Entry]]:
-    some: list[Entry] = []
+def _batched(path: Path, entries: Iterable[OptOutEntry], limits: ByteLimits) -> Iterator[list[OptOutEntry]]:
+    some: list[OptOutEntry] = []
     size = 0
     for entry in entries:
-        if len(entry[1]) > limits.text:
+        if len(entry.value) > limits.text:
             raise OptOutListError(
-                f"{path}: an entry of kind {entry[0]} has {len(entry[1]):,} characters, more than limits.text_bytes = "
-                f"{limits.text:,}; is it a list of lines?"
+                f"{path}: an entry of kind {entry.kind} has {len(entry.value):,} characters, more than "
+                f"limits.text_bytes = {limits.text:,}; is it a list of lines?"
             )
         some.append(entry)
-        size += len(entry[1])
+        size += len(entry.value)
         if len(some) == _BATCH or size > limits.batch // _SHARE:
             yield some
             some, size = [], 0
@@ -92,15 +111,26 @@ def _batched(path: Path, entries: Iterable[Entry], limits: ByteLimits) -> Iterat
         yield some
 
 
-def _plain(entry: Entry) -> Entry:
-    kind, value = entry
-    whole = _WHOLE.fullmatch(value.strip(BLANKS)) if kind == "sample_id" else None
-    return (kind, whole[1]) if whole and len(whole[1]) < 17 and int(whole[1]) < 1 << 53 else entry
+def _plain(entry: OptOutEntry) -> OptOutEntry:
+    whole = _WHOLE.fullmatch(entry.value.strip(BLANKS)) if entry.kind == "sample_id" else None
+    return entry._replace(value=whole[1]) if whole and len(whole[1]) < 17 and int(whole[1]) < 1 << 53 else entry
 
 
-def usable(entry: Entry) -> bool:
+def mentions_bits(path: Path) -> bool:
+    """Return whether a list may have a column WITHIN. Raises OSError if it cannot be read."""
+    before = b""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            text = (before + chunk).lower()
+            if any(each in text for each in _MENTIONS):
+                return True
+            before = chunk[-len(_MENTIONS[-1]) :]
+    return False
+
+
+def usable(entry: OptOutEntry) -> bool:
     """Return whether the value of an entry can be of its kind: an id, a hash, or some text."""
-    kind, value = entry
+    kind, value, _ = entry
     return _USABLE[kind].fullmatch(value) is not None if kind in _USABLE else bool(value.strip())
 
 
@@ -114,7 +144,7 @@ def _chosen(names: Sequence[str], path: Path) -> list[tuple[int, str]]:
     return found
 
 
-def _csv(path: Path, limits: ByteLimits) -> Iterator[Entry]:
+def _csv(path: Path, limits: ByteLimits) -> Iterator[OptOutEntry]:
     with _open_text(path, newline="") as file, _long_fields(limits.record):
         separator = _separator(file.readline(limits.record))
         file.seek(0)
@@ -122,7 +152,7 @@ def _csv(path: Path, limits: ByteLimits) -> Iterator[Entry]:
         rows = csv.reader(text, delimiter=separator, strict=True)
         try:
             header = next(rows, [])
-            chosen = _chosen(header, path)
+            chosen, bits = _chosen(header, path), _column_of_bits(header)
             text.begin_record()
             for row in rows:
                 text.begin_record()
@@ -131,7 +161,11 @@ def _csv(path: Path, limits: ByteLimits) -> Iterator[Entry]:
                         f"{path}: line {rows.line_num} has {len(row)} fields, the header {len(header)}; quote a field "
                         "with a comma in it"
                     )
-                yield from ((kind, row[at]) for at, kind in chosen if at < len(row) and row[at])
+                within = row[bits] if bits is not None and bits < len(row) else None
+                where = f"line {rows.line_num}"
+                yield from (
+                    _entry(kind, row[at], within, path, where) for at, kind in chosen if at < len(row) and row[at]
+                )
         except csv.Error as error:
             raise OptOutListError(
                 f"{path}: line {rows.line_num} is not valid CSV: {error}; double the quotes in it"
@@ -172,15 +206,15 @@ def _lines(path: Path, limits: ByteLimits) -> Iterator[str]:
             text.begin_record()
 
 
-def _text(path: Path, limits: ByteLimits) -> Iterator[Entry]:
-    yield from (("url", line.rstrip("\n")) for line in _lines(path, limits) if line.strip())
+def _text(path: Path, limits: ByteLimits) -> Iterator[OptOutEntry]:
+    yield from (OptOutEntry("url", line.rstrip("\n")) for line in _lines(path, limits) if line.strip())
 
 
 class _Pairs(list[tuple[str, Any]]):
     """The names and values of a JSON object. A name may come twice, and both values count."""
 
 
-def _jsonl(path: Path, limits: ByteLimits) -> Iterator[Entry]:
+def _jsonl(path: Path, limits: ByteLimits) -> Iterator[OptOutEntry]:
     for number, line in enumerate(_lines(path, limits), 1):
         if not line.strip():
             continue
@@ -192,27 +226,34 @@ def _jsonl(path: Path, limits: ByteLimits) -> Iterator[Entry]:
             ) from error
         if not isinstance(fields, _Pairs):
             raise OptOutListError(f"{path}: line {number} is not a JSON object; write one object per line")
-        for at, kind in _chosen([name for name, _ in fields], path):
+        names = [name for name, _ in fields]
+        bits = _column_of_bits(names)
+        within = None if bits is None else fields[bits][1]
+        for at, kind in _chosen(names, path):
             _, value = fields[at]
             if isinstance(value, str | int):
                 # JSON can hold half a surrogate pair, which no text in a database can
-                yield kind, str(value).encode("utf-8", "replace").decode()
+                text = str(value).encode("utf-8", "replace").decode()
+                yield _entry(kind, text, within, path, f"line {number}")
             elif value is not None:
                 found = "an object" if isinstance(value, _Pairs) else type(value).__name__
                 raise OptOutListError(f"{path}: line {number}: {kind} is {found}; write it as text")
 
 
-def _parquet(path: Path, limits: ByteLimits) -> Iterator[Entry]:
+def _parquet(path: Path, limits: ByteLimits) -> Iterator[OptOutEntry]:
     with path.open("rb") as source:
         file = open_parquet(str(path), source, limits)
         schema = file.schema
         chosen = _chosen(schema.names, path)
         for at, kind in chosen:
             _require(schema.field(at).type, kind, path)
-        names = [schema.names[at] for at, _ in chosen]
-        for batch in file.texts(names, _BATCH):
+        names, at_bits = [schema.names[at] for at, _ in chosen], _column_of_bits(schema.names)
+        bits = [] if at_bits is None else [schema.names[at_bits]]
+        for batch in file.texts([*names, *bits], _BATCH):
+            within = batch.column(bits[0]).to_pylist() if bits else [None] * batch.num_rows
             for name, (_, kind) in zip(names, chosen, strict=True):
-                yield from ((kind, value) for value in _values(batch.column(name), kind) if value)
+                values = zip(_values(batch.column(name), kind), within, strict=True)
+                yield from (_entry(kind, value, most, path, "a row") for value, most in values if value)
 
 
 def _require(found: pa.DataType, kind: str, path: Path) -> None:
@@ -227,8 +268,25 @@ def _values(column: pa.Array, kind: str) -> Iterable[str]:
     for value in column.to_pylist():
         if isinstance(value, bytes):  # hashes are 32 bytes, or their digits
             yield value.hex() if kind in ("sha256", "pdq") and len(value) == 32 else value.decode("utf-8", "replace")
-        elif value is not None:
-            yield str(value)
+        else:
+            yield "" if value is None else str(value)
+
+
+def _column_of_bits(names: Sequence[str]) -> int | None:
+    return next((at for at, name in enumerate(names) if name.strip().lower() == WITHIN), None)
+
+
+def _entry(kind: str, value: str, within: object, path: Path, where: str) -> OptOutEntry:
+    """Return an entry, of a PDQ hash with its bits. Raises OptOutListError for bits that are none."""
+    text = str(within).strip(BLANKS) if kind == "pdq" and within is not None else ""
+    if not stated(text):
+        return OptOutEntry(kind, value)
+    bits = _BITS.fullmatch(text)
+    if bits is None or int(bits[1]) > MOST_BITS:
+        raise OptOutListError(
+            f"{path}: {where}: {WITHIN} is {text[:40]!r}; write the bits in which a hash may differ, 0 to {MOST_BITS}"
+        )
+    return OptOutEntry(kind, value, int(bits[1]))
 
 
 _READERS = {

@@ -13,15 +13,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.catalog.byte_limits import ByteLimits, TextCheck
-from transforms.catalog.columns import DECIDING, HASH_COLUMNS, KNOWN, LandingError, forms_of, stated_caption
+from transforms.catalog.columns import (
+    DECIDING,
+    HASH_COLUMNS,
+    KNOWN,
+    ON_RIGHTS,
+    LandingError,
+    forms_of,
+    stated_caption,
+)
 from transforms.catalog.record_files import Record, RecordFileError, records
+from transforms.catalog.values import rights_text
 from transforms.storage import stores
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 """Endings of metadata files that are converted."""
 _ROWS = 16_384
 _SHARE = 8  # part of a batch that texts may take before they are written
-_USED = KNOWN | set(HASH_COLUMNS)
+_LONGEST = 4_096  # characters of a text on rights; `catalog.rights` has fewer
+_USED = KNOWN | set(HASH_COLUMNS) | ON_RIGHTS
 _SCHEMA = pa.schema([(name, pa.string()) for name in sorted(_USED)])
 _WHOLE = float(1 << 64)
 
@@ -88,7 +98,10 @@ def _batches(found: Iterable[Record], names: dict[str, str], most: int) -> Itera
     for record in found:
         fields = {}
         for name, value in record.fields.items():
-            if (names.get(name) or names.setdefault(name, name.lower())) in _USED and value is not None:
+            alias = names.get(name) or names.setdefault(name, name.lower())
+            if alias in ON_RIGHTS:
+                value = rights_text(alias, value, _LONGEST)
+            if alias in _USED and value is not None:
                 fields[name] = value
                 size += len(value) if isinstance(value, str) else 0
         some.append(Record(record.number, fields, letters=record.letters))
@@ -111,7 +124,8 @@ def _columns(path: str, some: Sequence[Record], names: dict[str, str]) -> tuple[
             column = columns.get(alias) or columns.setdefault(alias, [None] * len(some))
             if text is not None and not column[at]:  # an empty field states nothing
                 column[at] = text
-                broken = broken or (not text.isascii() and (record.letters or "\ufffd" in text))
+                odd = not text.isascii() and (record.letters or "\ufffd" in text)
+                broken = broken or (odd and alias not in ON_RIGHTS)
             elif text and column[at] != text and alias in DECIDING:
                 spelled = ", ".join(each for each in names if names[each] == alias)
                 raise LandingError(

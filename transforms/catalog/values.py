@@ -4,13 +4,14 @@ What belongs here: converting a column, so that whole numbers stay whole. What d
 (`catalog/columns.py`), reading files (`catalog/metadata.py`).
 """
 
+import json
 from collections.abc import Sequence
 from math import isfinite
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.catalog.columns import NUMBER_COLUMNS, form_of, stated_caption
+from transforms.catalog.columns import EXIF_TAGS, NUMBER_COLUMNS, form_of, stated_caption
 
 _FRACTION = r"^([+-]?[0-9]+)\.0+$"  # of a whole number
 _WHOLE = float(1 << 64)  # whole doubles below it are written with all their digits
@@ -131,3 +132,37 @@ def _number(value: float | None) -> str | None:
     if value is None or not isfinite(value):
         return None
     return str(int(value)) if value.is_integer() and abs(value) < _WHOLE else str(value)
+
+
+def exif_tags(exif: object) -> dict[str, str]:
+    """Return what EXIF says of a picture's maker, by EXIF_TAGS. Empty if it says nothing of this, or cannot be read.
+
+    Args:
+        exif: JSON, as img2dataset writes it into a text, or the object of it.
+    """
+    if isinstance(exif, str) and any(f'"{tag}"' in exif for tag in EXIF_TAGS):
+        try:
+            exif = json.loads(exif)
+        except (ValueError, RecursionError):
+            return {}
+    if not isinstance(exif, dict):
+        return {}
+    return {tag: exif[tag] for tag in EXIF_TAGS if isinstance(exif.get(tag), str)}
+
+
+def rights_text(alias: str, value: object, longest: int) -> str | None:
+    """Return what a field on rights says, as text of bounded length. None where it is no plain value.
+
+    Args:
+        alias: The name of the column, in lower case.
+        value: Any value of JSON or CSV; of several texts all count.
+        longest: Characters of a text that are kept.
+    """
+    if alias == "exif":
+        said = {tag: text[:longest] for tag, text in exif_tags(value).items()}
+        return json.dumps(said, ensure_ascii=False) if said else None
+    if isinstance(value, list):
+        value = ", ".join(str(each) for each in value if isinstance(each, str | int))
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value)[:longest] or None

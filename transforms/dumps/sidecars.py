@@ -11,6 +11,7 @@ from typing import Any
 
 from transforms.catalog.columns import TEXT_COLUMNS
 from transforms.catalog.record_files import decoded
+from transforms.catalog.values import exif_tags
 from transforms.dumps.members import ROW, Member, text_of, uid_text
 from transforms.dumps.names import RECORDS
 from transforms.readable import bare
@@ -107,14 +108,7 @@ def fill(member: Member, said: SidecarFields, *, caption_alone: bool = False) ->
 
 def _noted(exif: object) -> dict[str, str | None]:
     """Return what EXIF says of the maker, as img2dataset writes it: JSON within the JSON."""
-    if not isinstance(exif, str) or not any(f'"{name}"' in exif for name in _EXIF.values()):
-        return {}
-    try:
-        tags = json.loads(exif)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(tags, dict):
-        return {}
+    tags = exif_tags(exif) if isinstance(exif, str) else {}
     said = {name: text_of(tags.get(tag)) for name, tag in _EXIF.items()}
     return {name: bare(text, _LONGEST) or None for name, text in said.items() if text}
 

@@ -229,7 +229,7 @@ def measure(query: Query, equal: EqualPictures, comparison: Comparison, pictures
     return PairEvidence(
         generation_id=query.generation_id,
         index=index,
-        copy_score=comparison.copy_score,
+        copy_score=None if comparison.copy_score is None else min(1.0, max(-1.0, comparison.copy_score)),
         pdq_distance=int(bits.min()) if query.comparable and pictures.comparable[index] else None,
         same_bytes=index in equal.by_bytes,
         same_pixels=index in equal.by_pixels,

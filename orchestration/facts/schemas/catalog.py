@@ -51,7 +51,16 @@ TABLES = (
         "opt_out_hits",
         row="a training row and an entry of an opt-out list that names its picture by likeness",
         key={"sample_id": pa.uint64(), "list": pa.string(), "kind": pa.string(), "value": pa.string()},
-        columns={"method": pa.string(), "distance": pa.int32()},
+        columns={
+            "method": pa.string(),
+            "distance": pa.int32(),
+            "laid_over": pa.uint64(),  # this and the rest: null from an older release
+            "copy_score": pa.float64(),
+            "aligned_distance": pa.float64(),
+            "inliers": pa.int32(),
+            "overlap_listed": pa.float64(),
+            "overlap_training": pa.float64(),
+        },
         written_by="recalled_rows",
     ),
 )
@@ -90,8 +99,11 @@ MEANINGS = {
         "list": "name of the opt-out list in the settings",
         "kind": "what the entry names: `pdq` or `picture`",
         "value": "the hash as the list writes it, or the file of the picture below its folder",
-        "method": "sha256, pixels or pdq",
-        "distance": "differing bits of 256; 0 of equal bytes or pixels",
+        "method": "sha256, pixels, copy, partial_copy, altered_copy, duplicate or pdq",
+        "distance": "differing bits of 256; 0 of equal bytes or pixels; null where hashes say nothing",
+        "laid_over": "the training row whose picture was laid over the listed one; null where none was",
+        "overlap_listed": "share of the listed picture that the shared part covers",
+        "overlap_training": "share of the training picture that it covers",
     },
 }
 """What columns mean that are in one table alone, or mean something else in others: by table and name."""

@@ -151,7 +151,7 @@ MEANINGS = {
         "c2pa": "the manifest: valid, untrusted, broken, present (not verified) or remote (a link, never opened)",
         "c2pa_place": "where the manifest lies in the file, or the link to it",
         "c2pa_mining": "what the manifest says of training and mining, such as `cawg.ai_training=notAllowed`",
-        "stated_in": "where this was found: XMP, IPTC, EXIF, PNG, C2PA in the file; sidecar of the dump",
+        "stated_in": "where this was found: XMP, IPTC, EXIF, PNG, GIF, C2PA in the file; sidecar of the dump",
         "unread": "which metadata of the file could not be read, and why",
     },
     "generation_fingerprints": {

@@ -23,6 +23,19 @@ ALTERATION = {
 }
 """The measurements of an altered copy, null where pixels confirmed a copy or nothing was found to measure."""
 
+_LIST = {
+    "recipe": pa.string(),
+    "pictures": pa.binary(),  # SHA-256 of their pixels, 32 bytes each
+    "scores": pa.list_(pa.float32()),
+    "views": pa.list_(pa.int32()),
+    "floor_score": pa.float32(),
+    "floor_picture": pa.binary(),
+    "hashed": pa.binary(),
+    "hashed_scores": pa.list_(pa.float32()),
+    "hashed_floor_score": pa.float32(),
+    "hashed_floor_picture": pa.binary(),
+}
+
 _SEARCHES = (
     TableDefinition(
         "searched_pictures",
@@ -34,18 +47,7 @@ _SEARCHES = (
         "neighbour_lists",
         row="a generation, with its nearest pictures; complete down to the list's floor",
         key={"generation_id": pa.string()},
-        columns={
-            "recipe": pa.string(),
-            "pictures": pa.binary(),  # SHA-256 of their pixels, 32 bytes each
-            "scores": pa.list_(pa.float32()),
-            "views": pa.list_(pa.int32()),
-            "floor_score": pa.float32(),
-            "floor_picture": pa.binary(),
-            "hashed": pa.binary(),
-            "hashed_scores": pa.list_(pa.float32()),
-            "hashed_floor_score": pa.float32(),
-            "hashed_floor_picture": pa.binary(),
-        },
+        columns=_LIST,
         written_by="match_candidates",
     ),
     TableDefinition(
@@ -103,6 +105,65 @@ _SEARCHES = (
             "background_ids": pa.list_(pa.uint64()),
             "background_scores": pa.list_(pa.float64()),
         },
+    ),
+)
+
+_LISTED = (
+    TableDefinition(
+        "listed_pictures",
+        row="a picture of an opt-out list, by the SHA-256 of its file",
+        key={"listed_sha256": pa.string()},
+        columns={
+            "recipe": pa.string(),
+            "pixel_sha256": pa.string(),
+            "status": pa.string(),
+            "dihedral_pdq": pa.list_(pa.string()),
+        },
+        written_by="recalled_rows",
+    ),
+    TableDefinition(
+        "listed_embeddings",
+        row="a view of a picture of an opt-out list: all of it, or a part, mirrored or not",
+        key={"listed_sha256": pa.string(), "view": pa.string()},
+        columns={"vector": VECTOR},
+        written_by="recalled_rows",
+        noted_in=("listed_pictures", "true"),
+    ),
+    TableDefinition(
+        "listed_searches",
+        row="a picture, by the SHA-256 of its pixels, that all lists of listed pictures' neighbours have seen",
+        columns={"pixel_sha256": DIGEST},
+        written_by="recalled_rows",
+    ),
+    TableDefinition(
+        "listed_lists",
+        row="a picture of an opt-out list, with its nearest training pictures; complete down to the list's floor",
+        key={"listed_sha256": pa.string()},
+        columns=_LIST,
+        written_by="recalled_rows",
+    ),
+    TableDefinition(
+        "listed_comparisons",
+        row="a picture of an opt-out list and a training picture laid over it",
+        key=COMPARED,
+        columns=COMPARISON,
+        written_by="recalled_rows",
+    ),
+    TableDefinition(
+        "listed_copies",
+        row="a picture of an opt-out list and a training picture, by the SHA-256 of its pixels, confirmed to show it",
+        key={"listed_sha256": pa.string(), "pixel_sha256": pa.string()},
+        columns={
+            "sample_id": pa.uint64(),
+            "verdict": pa.string(),
+            "copy_score": pa.float64(),
+            "pdq_distance": pa.int32(),
+            "aligned_distance": pa.float64(),
+            "inliers": pa.int32(),
+            "overlap_listed": pa.float64(),
+            "overlap_training": pa.float64(),
+        },
+        written_by="recalled_rows",
     ),
 )
 
@@ -206,19 +267,29 @@ _CALIBRATION = (
     ),
 )
 
-TABLES = (*_SEARCHES, *_PROMPTS, *_CALIBRATION)
+TABLES = (*_SEARCHES, *_LISTED, *_PROMPTS, *_CALIBRATION)
+_MEANINGS_OF_LISTS = {
+    "pictures": "its nearest pictures: SHA-256 of their pixels, 32 bytes each",
+    "scores": "cosine with each of them, the best over all views",
+    "views": "the view that came nearest to each of them",
+    "floor_score": "score down to which the list is complete",
+    "floor_picture": "the picture at that score",
+    "hashed": "its nearest pictures by perceptual hash, 32 bytes each",
+    "hashed_scores": "share of equal bits with each of them",
+    "hashed_floor_score": "score down to which that list is complete",
+    "hashed_floor_picture": "the picture at that score",
+}
 MEANINGS = {
-    "neighbour_lists": {
-        "pictures": "its nearest pictures: SHA-256 of their pixels, 32 bytes each",
-        "scores": "cosine with each of them, the best over all views",
-        "views": "the view that came nearest to each of them",
-        "floor_score": "score down to which the list is complete",
-        "floor_picture": "the picture at that score",
-        "hashed": "its nearest pictures by perceptual hash, 32 bytes each",
-        "hashed_scores": "share of equal bits with each of them",
-        "hashed_floor_score": "score down to which that list is complete",
-        "hashed_floor_picture": "the picture at that score",
+    "listed_lists": _MEANINGS_OF_LISTS,
+    "listed_copies": {
+        "sample_id": "the first training row that shows the training picture",
+        "verdict": "exact, copy, partial_copy or altered_copy, as of a generation",
+        "copy_score": "best cosine of the copy embeddings over the searched parts of the listed picture",
+        "pdq_distance": "differing bits of 256, the least over 8 rotations and reflections",
+        "overlap_listed": "share of the listed picture that the shared part covers",
+        "overlap_training": "share of the training picture that it covers",
     },
+    "neighbour_lists": _MEANINGS_OF_LISTS,
     "match_evidence": {
         "copy_score": "best cosine of the copy embeddings over the searched parts of the generation",
         "pdq_distance": "differing bits of 256, the least over 8 rotations and reflections",

@@ -13,6 +13,7 @@ _EVERYWHERE = {
     "sample_id_b": "the row with the higher id",
     "shard_id": "the shard, by the number that the ids of its rows begin with",
     "generation_id": "the generated image: its source and its path below it",
+    "listed_sha256": "the picture of an opt-out list: SHA-256 of its file",
     "cluster_id": "the cluster: the sample_id of its representative",
     "representative_id": "the row that stands for the cluster",
     "nearest_id": "the training row of the best match",

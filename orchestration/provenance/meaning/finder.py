@@ -153,7 +153,7 @@ class Finder:
         return self._found(among[best], scores[best], len(among))
 
     def _found(self, positions: npt.NDArray[np.int64], scores: Vectors, searched: int) -> FoundPictures:
-        hits = {"sample_id": self._ids[positions], "cosine": scores.astype(np.float64)}
+        hits = {"sample_id": self._ids[positions], "cosine": np.clip(scores.astype(np.float64), -1, 1)}
         return FoundPictures(pa.table(hits), searched, exact=True)
 
     def _allowed(self, where: str) -> npt.NDArray[np.bool_]:
@@ -226,7 +226,7 @@ def by_index(table: lance.LanceDataset, vector: Vector, k: int, groups_of: Calla
         ids, scores = rows["sample_id"].to_numpy(), 1 - rows["_distance"].to_numpy()
         best = ranking.best_of_groups(scores.astype(np.float32), groups_of(ids), k)
         if len(best) >= k or len(ids) < wanted:
-            return pa.table({"sample_id": ids[best], "cosine": scores[best].astype(np.float64)})
+            return pa.table({"sample_id": ids[best], "cosine": np.clip(scores[best].astype(np.float64), -1, 1)})
         wanted *= 8
 
 

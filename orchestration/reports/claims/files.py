@@ -68,7 +68,7 @@ def write(
 
     def fill(made: Path) -> None:
         try:
-            tables.fill(con, found)
+            tables.fill(con, found, settings.thresholds.pdq)
             for name, table in ((CLAIMS, "claims"), (ROWS, "claim_rows"), (OPT_OUTS, "claim_opt_outs")):
                 write_csv(con, table, made / name)
             page = _page(con, settings, source, methods)

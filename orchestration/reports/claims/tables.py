@@ -30,6 +30,7 @@ _PICTURES = pa.schema(
         "overlap_training": pa.float64(),
         "sha256": pa.string(),
         "pdq": pa.string(),
+        "dihedral_pdq": pa.list_(pa.string()),
     }
 )
 _MATCHES = pa.schema(
@@ -44,12 +45,13 @@ _MATCHES = pa.schema(
 _AT_ONCE = 1_000  # pictures
 
 
-def fill(con: duckdb.DuckDBPyConnection, found: Iterable[ClaimedPicture]) -> None:
+def fill(con: duckdb.DuckDBPyConnection, found: Iterable[ClaimedPicture], within: int) -> None:
     """Create the tables of a claim as temporary ones, `claims` with a row per picture and `claim_opt_outs` among them.
 
     Args:
         con: A connection to the published version.
         found: The pictures; they are read as they are found.
+        within: Bits in which a hash may differ from one of the opt-out list.
     """
     con.execute(f"create temp table claim_pictures as {_empty(_PICTURES)}")
     con.execute(f"create temp table claim_matches as {_empty(_MATCHES)}")
@@ -68,7 +70,8 @@ def fill(con: duckdb.DuckDBPyConnection, found: Iterable[ClaimedPicture]) -> Non
         ("claims", "pictures"),
         ("claim_opt_outs", "opt_outs"),
     ):
-        con.execute(f"create temp table {table} as {query(f'claims/{name}')}")
+        values = {"within": within} if table == "claim_opt_outs" else {}
+        con.execute(f"create temp table {table} as {query(f'claims/{name}')}", values)
 
 
 def rows(con: duckdb.DuckDBPyConnection, sql: str, *values: object) -> Iterator[dict[str, Any]]:
@@ -85,7 +88,13 @@ def rows(con: duckdb.DuckDBPyConnection, sql: str, *values: object) -> Iterator[
 
 
 def _empty(schema: pa.Schema) -> str:
-    kinds = {pa.string(): "varchar", pa.int64(): "bigint", pa.uint64(): "ubigint", pa.float64(): "double"}
+    kinds = {
+        pa.string(): "varchar",
+        pa.list_(pa.string()): "varchar[]",
+        pa.int64(): "bigint",
+        pa.uint64(): "ubigint",
+        pa.float64(): "double",
+    }
     columns = ", ".join(f'null::{kinds[field.type]} as "{field.name}"' for field in schema)
     return f"select {columns} where false"
 
@@ -126,4 +135,5 @@ def _picture_row(of: ClaimedPicture) -> dict[str, Any]:
         "overlap_training": alignment and alignment.overlap_b,
         "sha256": of.print_.sha256,
         "pdq": of.print_.pdq,
+        "dihedral_pdq": [] if of.print_.dihedral is None else [each.tobytes().hex() for each in of.print_.dihedral],
     }

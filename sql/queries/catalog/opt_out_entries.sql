@@ -4,6 +4,7 @@ select
     list,
     kind,
     value,
+    within,
     case kind
         when 'url' then url_key(value)
         when 'host' then host_key(value)

@@ -1,4 +1,8 @@
 -- A row per training row and opt-out entry that names its picture by likeness.
-select distinct near.sample_id, near.entry
-from near
+select found.sample_id, found.entry
+from (
+    select sample_id, entry from near
+    union
+    select sample_id, entry from copies
+) as found
 semi join catalog.samples using (sample_id)

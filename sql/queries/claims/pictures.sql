@@ -40,7 +40,7 @@ select
     coalesce(counted.licences, []) as licences,
     coalesce(copied.generations, 0) as generations,
     coalesce(copied.generation_ids, []) as generation_ids,
-    pictures.* exclude (picture, verdict)
+    pictures.* exclude (picture, verdict, dihedral_pdq)
 from claim_pictures as pictures
 left join counted using (picture)
 left join copied using (picture)

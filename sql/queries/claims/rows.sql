@@ -11,7 +11,8 @@ select
     samples.caption,
     samples.license as licence,
     samples.recalled as withdrawn,
-    images.sha256
+    images.sha256,
+    if(images.status = 'ok', images.pdq, null) as pdq
 from (
     select picture, sample_id, verdict
     from claim_matches

@@ -13,10 +13,13 @@ from PIL import Image, ImageOps
 from orchestration.catalog import opt_outs
 from orchestration.facts import Facts
 from orchestration.facts.schemas.tables import SCHEMAS
+from orchestration.matches.listed_pictures import ListedPrinter, listed_files
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Recall
 from transforms.catalog.opt_outs import OptOutListError
+from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import DIGESTS, Rules, fingerprint
+from transforms.fingerprints.views import search_views
 
 _SHARD = 3
 _FIRST = _SHARD << 26
@@ -60,6 +63,7 @@ def recalled(tmp_path: Path) -> Recalled:
     def look_up(*recalls: Recall) -> tuple[dict[int, tuple], list[tuple]]:
         settings = Settings(home=tmp_path, recalls=recalls)
         lists = opt_outs.find_lists(settings.recalls)
+        ListedPrinter(facts, _RULES, None, search_views((), "none"), WorkPace(4, 1)).update(listed_files(lists))
         opt_outs.update_recalled_rows(facts, settings, lists)
         assert opt_outs.is_current(facts, settings, lists)
         versions = facts.versions()
@@ -118,6 +122,11 @@ def test_a_hash_names_what_is_within_bits_where_the_list_says_so(tmp_path: Path,
     assert recalled(Recall(name="list", path=path, within=2)) == ({}, [])
     found, hits = recalled(Recall(name="list", path=path, within=3))
     assert (found, hits) == ({5: ("list", "pdq", near)}, [(5, near, "pdq", 3)])
+    (tmp_path / "list.csv").write_text(f"pdq,within\n{near},3\n")
+    assert recalled(Recall(name="list", path=path)) == (found, hits), "the list says so itself"
+    assert recalled(Recall(name="list", path=path, within=2)) == ({}, []), "the settings allow less"
+    (tmp_path / "list.csv").write_text(f"pdq,within\n{near},64\n{int(own, 16) ^ (2**40 - 1):064x},64\n")
+    assert recalled(Recall(name="list", path=path)) == (found, hits), "no more than thresholds.pdq of one's own accord"
 
 
 def test_a_folder_without_a_usable_picture_stops_the_run(tmp_path: Path, recalled: Recalled) -> None:

@@ -50,10 +50,18 @@ def test_a_run_tells_what_each_table_was_made_of(landing: Landing, receiver: Pat
     assert result.success, execution.reason(result.all_events)
     found = told(receiver)
     assert all(each["producer"] == events.PRODUCER for each in found)
+    of_run = [each for each in found if each["job"]["name"] == "everything"]
+    found = [each for each in found if each["job"]["name"] != "everything"]
+    assert [(each["eventType"], each["run"]["runId"]) for each in of_run] == [
+        ("START", result.run_id),
+        ("COMPLETE", result.run_id),
+    ]
+    assert all("parent" not in each["run"]["facets"] for each in of_run)
     began = {each["run"]["runId"] for each in found if each["eventType"] == "START"}
     ended = {each["job"]["name"]: each for each in found if each["eventType"] == "COMPLETE"}
     assert len(ended) == len(began) == len(found) / 2 and began == {each["run"]["runId"] for each in ended.values()}
     assert {each["run"]["facets"]["parent"]["run"]["runId"] for each in found} == {result.run_id}
+    assert {each["run"]["facets"]["parent"]["job"]["name"] for each in found} == {"everything"}
     assert ended.keys() >= {model.name for model in MODELS} | {"landing_shards", "image_fingerprints", "near_pictures"}
 
     landed = ended["landing_shards"]["inputs"]
@@ -122,7 +130,38 @@ def test_a_receiver_that_is_away_stops_no_run(landing: Landing, receiver: Path, 
     away = {"OPENLINEAGE__TRANSPORT__TYPE": "file", "OPENLINEAGE__TRANSPORT__LOG_FILE_PATH": "/proc/no/such/place"}
     with patch.dict(os.environ, away):
         assert run_of(healthy).success
+        assert "was not sent to OpenLineage" in hooks.tell_run("9b0c3d5e-0000-4000-8000-000000000000", "j", "START")
     assert "the lineage of healthy was not sent to OpenLineage" in capfd.readouterr().err
+
+
+def test_a_run_of_the_daemon_is_told_by_sensors_and_one_that_tells_of_itself_is_not(receiver: Path) -> None:
+    sensors = {each.name: each for each in hooks.sensors("here")}
+    assert sensors.keys() == {f"tell_open_lineage_{each}" for each in ("started", "success", "failure", "canceled")}
+
+    def tell(name: str, tags: dict[str, str], message: str = "") -> object:
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = sleeper.execute_in_process(instance=instance, tags=tags)
+            context = dg.build_run_status_sensor_context(
+                sensor_name=name,
+                dagster_instance=instance,
+                dagster_run=result.dagster_run,
+                dagster_event=dg.DagsterEvent("PIPELINE_FAILURE", "sleeper", message=message),
+            )
+            return sensors[name](context)
+
+    assert isinstance(tell("tell_open_lineage_success", {"here": "true"}), dg.SkipReason)
+    assert not receiver.exists()
+    assert tell("tell_open_lineage_started", {}) is None
+    assert tell("tell_open_lineage_failure", {}, "the disk is full") is None
+    began, failed = told(receiver)
+    assert (began["eventType"], began["job"]["name"]) == ("START", "sleeper")
+    assert failed["eventType"] == "FAIL"
+    assert failed["run"]["facets"]["errorMessage"]["message"] == "the disk is full"
+
+
+@dg.job
+def sleeper() -> None:
+    """Do nothing."""
 
 
 def test_nothing_is_attached_unless_a_receiver_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +171,7 @@ def test_nothing_is_attached_unless_a_receiver_is_named(tmp_path: Path, monkeypa
         monkeypatch.delenv(name)
     monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "ours")
     assert hooks.attached([healthy]) == [healthy] and not healthy.hook_defs
+    assert hooks.sensors("here") == [] and hooks.tell_run("no number", "job", "START") == ""
     (tmp_path / "openlineage.yml").write_text("transport: {type: console}\n")
     [attached] = hooks.attached([healthy])
     assert len(attached.hook_defs) == 2

@@ -1,6 +1,7 @@
 """Functions of the published file: they say what their twins in Python say, and recipes change with them."""
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from orchestration.warehouse import functions, macros, sql_folder
+from orchestration.warehouse import functions, macros, models, sql_folder
 from orchestration.warehouse.headers import ModelError
 from transforms.catalog.columns import BLANKS, MISSING, MISSING_CAPTIONS, stated, stated_caption
 from transforms.intervals import wilson
@@ -147,3 +148,33 @@ def test_an_address_of_a_licence_becomes_its_short_name(
     con: duckdb.DuckDBPyConnection, written: str | None, name: str | None
 ) -> None:
     assert con.execute("select license_name(?)", [written]).fetchall() == [(name,)]
+
+
+def test_a_cosine_is_published_within_its_bounds(con: duckdb.DuckDBPyConnection) -> None:
+    given = [1.0000002, -1.0000002, 1.0, -1.0, 0.25, None]
+    rows = [con.execute("select bounded_cosine($1::double)", [each]).fetchall() for each in given]
+    assert rows == [[(each,)] for each in (1.0, -1.0, 1.0, -1.0, 0.25, None)]
+    [(single,)] = con.execute("select bounded_cosine(1.0000002::float)").fetchall()
+    assert single == 1.0
+
+
+_NO_COSINE = {
+    ("duplicates.methods", "threshold"),
+    ("duplicates.policies", "level"),
+    ("duplicates.policies", "rule"),
+    ("provenance.guard_log", "value"),
+}
+"""Columns that say cosine of what a setting or a caller states."""
+
+
+def test_every_column_of_cosines_promises_their_bounds() -> None:
+    """What says cosine is one, or is said here to be none: it may not exceed 1 by rounding."""
+    lacking = []
+    for model in models.load(sql_folder.SQL):
+        promised = model.asserts
+        for column, text in model.columns.items():
+            if re.search(r"\bcosine\b", text) and (model.name, column) not in _NO_COSINE:
+                promise = rf"\b{column} (between|>= 0)"
+                if not any(re.search(promise, sentence) for sentence in promised):
+                    lacking.append((model.name, column))
+    assert lacking == []

@@ -14,7 +14,7 @@ from orchestration.settings.limits import Limits
 from transforms.catalog import opt_outs
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.columns import stated
-from transforms.catalog.opt_outs import Entry, OptOutListError
+from transforms.catalog.opt_outs import OptOutEntry, OptOutListError
 
 type Write = Callable[[str, bytes | str | pa.Table], Path]
 
@@ -36,8 +36,10 @@ def write(tmp_path: Path) -> Write:
     return made
 
 
-def entries(path: Path) -> list[Entry]:
-    return [entry for batch in opt_outs.batches(path, ByteLimits()) for entry in batch]
+def entries(path: Path) -> list[tuple[str, ...]]:
+    found = [entry for batch in opt_outs.batches(path, ByteLimits()) for entry in batch]
+    assert all(entry.within is None for entry in found)
+    return [entry[:2] for entry in found]
 
 
 def test_every_format_gives_the_same_entries(write: Write) -> None:
@@ -110,7 +112,7 @@ def test_an_endless_line_is_refused_before_it_is_held(write: Write) -> None:
     ):
         with pytest.raises(OptOutListError, match=r"line \d+ is (longer|not valid CSV)"):
             list(opt_outs.batches(write(name, content), limits))
-    assert list(opt_outs.batches(write("c.txt", "x" * 900), limits)) == [[("url", "x" * 900)]]
+    assert list(opt_outs.batches(write("c.txt", "x" * 900), limits)) == [[OptOutEntry("url", "x" * 900)]]
 
 
 @given(st.lists(st.text(min_size=1).filter(lambda text: not set(text) & set("\r\n") and max(text) < "\ud800")))
@@ -131,11 +133,12 @@ def test_broken_utf8_becomes_what_it_becomes_in_metadata(write: Write) -> None:
 
 
 def test_an_entry_that_is_no_hash_and_no_id_is_told() -> None:
-    assert [opt_outs.usable(entry) for entry in (("sha256", f" {DIGEST}\n"), ("sample_id", "007"), ("url", "x"))] == [
-        True
-    ] * 3
+    assert [
+        opt_outs.usable(OptOutEntry(*entry))
+        for entry in (("sha256", f" {DIGEST}\n"), ("sample_id", "007"), ("url", "x"))
+    ] == [True] * 3
     wrong = [("sha256", DIGEST[:-1]), ("pdq", "z" * 64), ("sample_id", "1.2E+18"), ("sample_id", "-1"), ("host", "  ")]
-    assert not any(opt_outs.usable(entry) for entry in wrong)
+    assert not any(opt_outs.usable(OptOutEntry(*entry)) for entry in wrong)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
@@ -160,7 +163,7 @@ def test_ids_that_went_through_doubles_count_while_no_digit_is_lost(write: Write
     largest = 2**64 - 1
     found = entries(write("a.csv", f"sample_id\n7.0\n{largest}\n9007199254740993.0\n"))
     assert found == [("sample_id", "7"), ("sample_id", str(largest)), ("sample_id", "9007199254740993.0")]
-    assert [opt_outs.usable(entry) for entry in found] == [True, True, False]
+    assert [opt_outs.usable(OptOutEntry(*entry)) for entry in found] == [True, True, False]
 
 
 def test_what_no_list_holds_is_named_and_stops_nothing_else(tmp_path: Path) -> None:
@@ -189,4 +192,28 @@ def test_a_key_that_comes_twice_counts_twice(write: Write) -> None:
 
 def test_limits_of_the_settings_are_taken(write: Write) -> None:
     path = write("a.csv", "url\nhttps://a.org/1\n")
-    assert list(opt_outs.batches(path, Limits().of_files)) == [[("url", "https://a.org/1")]]
+    assert list(opt_outs.batches(path, Limits().of_files)) == [[OptOutEntry("url", "https://a.org/1")]]
+
+
+def test_a_hash_may_say_within_how_many_bits_it_counts_in_every_format(write: Write) -> None:
+    wanted = [
+        OptOutEntry("pdq", DIGEST, 20),
+        OptOutEntry("pdq", DIGEST),
+        OptOutEntry("host", "b.org"),
+        OptOutEntry("pdq", DIGEST, 0),
+    ]
+    csv = f"pdq,Within,host\n{DIGEST},20,\n{DIGEST},,\n,31,b.org\n{DIGEST},0.0,\n"
+    rows = [{"pdq": DIGEST, "within": 20}, {"pdq": DIGEST}, {"host": "b.org", "within": 31}]
+    rows.append({"pdq": DIGEST, "within": "0"})
+    table = pa.table(
+        {"pdq": [DIGEST, DIGEST, None, DIGEST], "within": [20, None, 31, 0], "host": ["", "", "b.org", ""]}
+    )
+    paths = [write("a.csv", csv), write("a.jsonl", "\n".join(map(json.dumps, rows))), write("a.parquet", table)]
+    for path in paths:
+        found = [entry for batch in opt_outs.batches(path, ByteLimits()) for entry in batch]
+        assert sorted(found, key=str) == sorted(wanted, key=str), path
+        assert opt_outs.mentions_bits(path)
+    assert not opt_outs.mentions_bits(write("b.csv", f"pdq\n{DIGEST}\n"))
+    for odd in ("many", "65", "-1", "1.5"):
+        with pytest.raises(OptOutListError, match=r"a.csv: line 2: within is .*; write the bits .* 0 to 64"):
+            entries(write("a.csv", f"pdq,within\n{DIGEST},{odd}\n"))

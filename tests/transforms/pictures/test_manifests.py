@@ -36,7 +36,9 @@ def test_a_manifest_is_valid_untrusted_broken_or_merely_present(kind: str) -> No
         assert _states(changed, _UNKNOWN.anchor).c2pa == "broken"
     present = read(stranger)
     assert present is not None and (present.c2pa, present.c2pa_mining) == ("present", None)
-    assert present.c2pa_place in ("JPEG APP11", "PNG caBX", "WebP C2PA", "TIFF 52545", "a box uuid")
+    places = {"JPEG": "JPEG APP11", "PNG": "PNG caBX", "WEBP": "WebP C2PA", "TIFF": "TIFF 52545"}
+    places |= {"GIF": "GIF application extension", "AVIF": "a box uuid"}
+    assert present.c2pa_place == places[kind]
 
 
 def test_a_manifest_that_is_none_is_broken_and_says_why() -> None:

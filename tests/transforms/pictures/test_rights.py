@@ -44,7 +44,9 @@ def test_every_statement_is_read_and_none_that_is_not_made() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_it_is_read_while_the_picture_is_decoded_and_alone_alike(kind: str) -> None:
     data = written(kind, packet(_MINE), rights_files.exif({"creator": "A. Maker"}))
-    expected = RightsStatement(creator="A. Maker", data_mining="DMI-PROHIBITED-AIMLTRAINING", stated_in=("XMP", "EXIF"))
+    by = {} if kind == "GIF" else {"creator": "A. Maker"}
+    places = ("XMP", "EXIF") if by else ("XMP",)
+    expected = RightsStatement(**by, data_mining="DMI-PROHIBITED-AIMLTRAINING", stated_in=places)
     assert look(data, Bounds()).rights == read_rights(data, Bounds()) == expected
     assert look(written(kind), Bounds()).rights is None and read_rights(written(kind, packet(NOISE)), Bounds()) is None
 
@@ -140,7 +142,7 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 def _heavy() -> dict[str, bytes]:
     """Return files with megabytes of metadata."""
-    png, webp, jpeg, avif = (written(kind) for kind in ("PNG", "WEBP", "JPEG", "AVIF"))
+    png, webp, jpeg, avif, gif = (written(kind) for kind in ("PNG", "WEBP", "JPEG", "AVIF", "GIF"))
     ten = packet(f"<xmp:CreatorTool>{'a' * 10_000_000}</xmp:CreatorTool>{_MINE}")
     more = packet(f"<xmp:CreatorTool>{'a' * 20_000_000}</xmp:CreatorTool>{_MINE}")
     elements = packet("<dc:creator/>" * 800_000 + _MINE)
@@ -159,6 +161,8 @@ def _heavy() -> dict[str, bytes]:
         "chunks": png[:33] + _png_chunk(b"tEXt", b"Author\0a") * 500_000 + png[33:],
         "segments": jpeg[:2] + b"\xff\xe1\x00\x02" * 2_500_000 + jpeg[2:],
         "fill": jpeg[:2] + b"\xff" * 10_000_000 + jpeg[2:],
+        "sub-blocks": gif[:-1] + b"\x21\xfe" + b"\1a" * 5_000_000 + b"\0;",
+        "comments": gif[:-1] + b"\x21\xfe\1a\0" * 2_000_000 + b";",
         "boxes": avif + struct.pack(">I4s", 8, b"free") * 1_250_000,
         "resources": jpeg[:2]
         + (struct.pack(">HH", 0xFFED, 65_524) + b"Photoshop 3.0\0" + b"8BIM\4\4\0\0\0\0\0\0" * 5_459) * 150
@@ -172,7 +176,7 @@ def test_ten_megabytes_of_metadata_are_read_or_refused_in_bounded_time_and_memor
         before = time.process_time()
         found[name] = read(data)
         seconds[name] = time.process_time() - before
-        if name in ("ten", "elements", "bombs", "segments"):
+        if name in ("ten", "elements", "bombs", "segments", "sub-blocks"):
             tracemalloc.start()
             read(data)
             peaks[name] = tracemalloc.get_traced_memory()[1]
@@ -180,7 +184,9 @@ def test_ten_megabytes_of_metadata_are_read_or_refused_in_bounded_time_and_memor
     ten = found["ten"]
     assert ten is not None and (ten.data_mining, ten.unread) == ("DMI-PROHIBITED-AIMLTRAINING", None)
     refused = {name: each.unread for name, each in found.items() if each is not None and each.unread}
-    assert refused.keys() == {"twenty", "elements", "names", "bombs", "chunks", "segments", "boxes"}
+    assert refused.keys() == {
+        *("twenty", "elements", "names", "bombs", "chunks", "segments", "sub-blocks", "comments", "boxes")
+    }
     assert "bytes are more than the 16777216 that are read" in str(refused["twenty"])
     assert "more than 50000 elements" in str(refused["elements"]) and "inflated" in str(refused["bombs"])
     assert "behind its first 100000 parts" in str(refused["chunks"])
@@ -219,3 +225,20 @@ def test_a_big_tiff_and_a_turned_one_are_read() -> None:
     body = b"Exif\0\0" + block
     found = read(jpeg[:2] + struct.pack(">HH", 0xFFE1, len(body) + 2) + body + jpeg[2:])
     assert found is not None and found.notice == "(c) A. M"
+
+
+def test_metadata_of_a_jpeg_xl_that_brotli_compressed_is_told_and_a_bmp_says_nothing() -> None:
+    container = struct.pack(">I4s", 12, b"JXL ") + b"\r\n\x87\n" + struct.pack(">I4s", 12, b"brob") + b"xml "
+    found = read(container)
+    assert found == RightsStatement(unread="XMP: compressed by brotli, which is not read")
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "BMP")
+    assert read(out.getvalue() + packet(_MINE)) is None
+
+
+def test_a_manifest_within_a_gif_is_noted() -> None:
+    store = struct.pack(">I4s", 28, b"jumb") + struct.pack(">I4s", 20, b"jumd") + b"c2pa" + bytes(300)
+    gif = written("GIF")
+    for name, there in ((b"C2PA_GIF\1\0\0", "GIF application extension"), (b"NETSCAPE2.0", None)):
+        found = read(gif[:-1] + b"\x21\xff\x0b" + name + rights_files.sub_blocks(store) + b";")
+        assert (found and found.c2pa_place) == there

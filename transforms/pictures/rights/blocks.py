@@ -1,9 +1,10 @@
 """Where a picture's file keeps its metadata: the blocks of each kind, found without decoding a pixel.
 
-What belongs here: JPEG, PNG, WebP and TIFF; the budget of bytes and parts. What does not: files made of boxes
+What belongs here: JPEG, PNG, WebP, TIFF and GIF; the budget of bytes and parts. What does not: files made of boxes
 (`rights/boxes.py`), reading the blocks (`rights/statements.py`).
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,12 @@ _PROFILE = (
 )
 _PNG_FIELDS = {b"Author": "creator", b"Copyright": "notice"}
 
+_GIF_XMP, _GIF_C2PA = b"XMP DataXMP", b"C2PA_GIF\1\0\0"
+_GIF_TRAILER = b"\1\xff\xfe\xfd"  # how that of a packet begins which lies in the file as it is, not in sub-blocks
+_SUB_BLOCKS = 1 << 20  # of a GIF, 267 MB where they are full
+_EXTENSION, _IMAGE, _APPLICATION, _COMMENT = 0x21, 0x2C, b"\xff", b"\xfe"
+_NOTICE = re.compile(rb"copyright|\xc2?\xa9|\(c\)", re.IGNORECASE)
+
 
 @dataclass
 class MetadataBlocks:
@@ -51,7 +58,7 @@ class MetadataBlocks:
         iptc: Records of IPTC.
         resources: Photoshop's resources, which may hold such records.
         exif: Blocks of EXIF, or the TIFF itself.
-        texts: Texts of a PNG: the field that it states, and the text.
+        texts: Texts of a PNG, and comments of a GIF that are a notice: the field that it states, and the text.
         manifest: Where a C2PA manifest lies, or None.
         unread: Blocks that are not read, and why.
         left: Bytes that may be read still.
@@ -91,7 +98,7 @@ class MetadataBlocks:
             self.unread.append(reason)
 
 
-def is_manifest(store: bytes | memoryview) -> bool:
+def is_manifest(store: bytes | bytearray | memoryview) -> bool:
     """Return whether a box of JUMBF is a C2PA manifest store."""
     return bytes(store[4:8]) == b"jumb" and bytes(store[16:20]) == b"c2pa"
 
@@ -180,6 +187,56 @@ def of_tiff(data: bytes, found: MetadataBlocks) -> None:
             getattr(found, name).append(bytes(tags[tag]))
     if _TIFF_MANIFEST in tags and is_manifest(tags[_TIFF_MANIFEST]):
         found.manifest = "TIFF 52545"
+
+
+def of_gif(data: bytes, found: MetadataBlocks) -> None:
+    """Find the blocks of a GIF: the extension of XMP, that of C2PA, and comments that are a copyright notice.
+
+    Args:
+        data: The file.
+        found: Receives them.
+    """
+    for kind, raw, contents in _bounded(_gif(data, found), found):
+        if kind == _GIF_XMP and found.afford("XMP", raw.stop - raw.start):
+            packet, mark, _ = data[raw].rpartition(_GIF_TRAILER)
+            found.xmp.append(packet if mark else bytes(contents))
+        elif kind == _GIF_C2PA and is_manifest(contents):
+            found.manifest = "GIF application extension"
+        elif kind == _COMMENT and found.afford("GIF comment", len(contents)) and _NOTICE.search(contents):
+            found.texts.append(("notice", bytes(contents)))
+
+
+def _gif(data: bytes, found: MetadataBlocks) -> Iterator[tuple[bytes, slice, bytearray]]:
+    """Yield the name of each extension, where its sub-blocks lie, and of those that are read the contents."""
+    left = _SUB_BLOCKS
+    place = 13 + _colours(data, 10)
+    while place < len(data):
+        name = b""
+        if data[place] == _IMAGE:
+            place += 11 + _colours(data, place + 9)
+        elif data[place] == _EXTENSION:
+            name, place = data[place + 1 : place + 2], place + 2
+            if name == _APPLICATION and data[place : place + 1] == b"\x0b":
+                name, place = data[place + 1 : place + 12], place + 12
+        else:
+            return
+        start, contents = place, bytearray()
+        while place < len(data) and (size := data[place]):
+            if name in (_GIF_XMP, _GIF_C2PA, _COMMENT):
+                contents += data[place + 1 : place + 1 + size]
+            place += 1 + size
+            left -= 1
+            if not left:
+                found.note(f"metadata behind its first {_SUB_BLOCKS} sub-blocks")
+                return
+        yield name, slice(start, min(place, len(data))), contents
+        place += 1
+
+
+def _colours(data: bytes, place: int) -> int:
+    """Return the bytes of the table of colours that a packed field announces."""
+    packed = data[place] if place < len(data) else 0
+    return 3 << ((packed & 7) + 1) if packed & 0x80 else 0
 
 
 def _bounded[Part](parts: Iterator[Part], found: MetadataBlocks) -> Iterator[Part]:

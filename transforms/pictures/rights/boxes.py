@@ -12,6 +12,7 @@ from transforms.pictures.rights.blocks import PARTS, MetadataBlocks, is_manifest
 
 _C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _XMP_TYPE = b"application/rdf+xml"
+_PACKED = {b"xml ": "XMP", b"Exif": "EXIF", b"jumb": "C2PA"}  # of a JPEG XL
 _EXTENTS = 10_000  # of all items, those of pixels too
 
 
@@ -51,6 +52,8 @@ def of_boxes(data: bytes, found: MetadataBlocks) -> None:
                 found.manifest = "a box jumb"
             elif kind == b"xml " and found.afford("XMP", end - start):
                 found.xmp.append(data[start:end])
+            elif kind == b"brob" and data[start : start + 4] in _PACKED:
+                found.note(f"{_PACKED[data[start : start + 4]]}: compressed by brotli, which is not read")
             elif kind == b"Exif" and found.afford("EXIF", end - start):
                 found.exif.append(_without_offset(data[start:end]))
     except (struct.error, _Broken) as error:

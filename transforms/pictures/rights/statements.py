@@ -14,7 +14,7 @@ from transforms.pictures.rights.blocks import MetadataBlocks
 from transforms.pictures.rights.boxes import of_boxes
 from transforms.readable import bare
 
-PLACES = ("XMP", "IPTC", "EXIF", "PNG", "C2PA", "sidecar")
+PLACES = ("XMP", "IPTC", "EXIF", "PNG", "GIF", "C2PA", "sidecar")
 LONGEST = 2_000
 """Most characters of a text."""
 PRESENT, REMOTE = "present", "remote"
@@ -97,7 +97,8 @@ def read(data: bytes) -> RightsStatement | None:
     found = _blocks(data)
     if found is None or found.empty:
         return None
-    said = [*_of_xmp(found), *_of_iptc(found), *_of_exif(found), ("PNG", _gathered(found.texts))]
+    said = [*_of_xmp(found), *_of_iptc(found), *_of_exif(found)]
+    said.append(("PNG" if data.startswith(png.SIGNATURE) else "GIF", _gathered(found.texts)))
     texts = {name: text for name in TEXTS if (text := _first(each.get(name) for _, each in said))}
     link = _first(each.get("provenance") for _, each in said)
     if found.manifest:
@@ -124,6 +125,8 @@ def _blocks(data: bytes) -> MetadataBlocks | None:
         blocks.of_webp(data, found)
     elif data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         blocks.of_tiff(data, found)
+    elif data[:6] in (b"GIF87a", b"GIF89a"):
+        blocks.of_gif(data, found)
     elif data[4:8] == b"ftyp" or (plug_in_format(data[:HEAD]) == "JXL" and data[:1] == b"\0"):
         of_boxes(data, found)
     else:
