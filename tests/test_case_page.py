@@ -190,6 +190,10 @@ def test_the_timeline_keeps_what_changed_for_each_generation_and_nothing_twice(
     assert found["gen/copied.png"] == {"duplicate_count"}
     assert found["gen/gone.png"] == {"gone"}
     assert {"verdict", "source"} <= found["gen/later.png"]
+    assert landing.query("select generation_id, changes from reports.changes where kind = 'case' order by 1") == [
+        ("gen/copied.png", ["grown"]), ("gen/gone.png", ["gone"]), ("gen/later.png", ["verdict", "source"]),
+    ]  # fmt: skip
+    assert landing.query("select changes, rows_after from reports.changes where kind = 'cluster'") == [(["new"], 2)]
     hosts = landing.query("select host, copies from provenance.rightsholders order by 1")
     assert hosts == [("b.example", 1), ("images.example.org", 2)], "whoever serves a copy, not only the best row's host"
     assert {row[0] for row in landing.query("select license from provenance.licenses")} == {"unknown"}

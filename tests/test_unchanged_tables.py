@@ -26,6 +26,7 @@ _ANEW = {
     "warehouse.tables",
     "warehouse.shards",
     "provenance.timeline",
+    "reports.changes",
 }  # of the version itself, or of the one before
 
 

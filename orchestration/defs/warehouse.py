@@ -79,7 +79,7 @@ def published_tables(
         context.log.info("version %d already holds this: nothing to publish", plan.holder)
         _publish_to_lake(context, settings, home)  # a run that was killed may not have
         if not exports.complete(exports.default_folder(home, plan.holder), plan.holder):  # a run was killed
-            yield from (dg.MaterializeResult(selected[name]) for name in exports.TABLES if name in selected)
+            yield from (dg.MaterializeResult(key) for name, key in selected.items() if name in exports.TABLES)
         return
     with version.build_version(plan, facts, settings, home, context.run.run_id) as file:
         shown = {

@@ -17,6 +17,7 @@ from orchestration.reports.pictures import PictureReader
 from orchestration.settings.thresholds import Thresholds
 from transforms import pictures
 from transforms.generations import addresses
+from transforms.hashing.likeness import likeness
 from transforms.pictures import Bounds, Pixels
 from transforms.regions import Box
 from transforms.reports import case_page
@@ -30,7 +31,7 @@ _MEASURES = {
     "q_value": "the share of false matches to expect if every match at least this strong were reported",
     "copy_score": "cosine of the copy-detection embeddings: 1 is the same, 0 unrelated",
     "normalised_score": "copy score, less what the generation shares with other training pictures; p rests on it",
-    "pdq_distance": "bits of 256 in which the perceptual hashes differ, the least over 8 rotations and reflections",
+    "pdq_distance": "how alike the perceptual hashes are, over 8 turns and mirrorings; in brackets the bits of 256",
     "inliers": "local features that agree on one way of laying the source over the generation",
     "aligned_distance": "difference of the aligned pixels in the region, root mean square: 0 equal, 1 black on white",
     "geometry": "how the source is laid over the generation: the fewest freedoms that explain the features",
@@ -160,7 +161,7 @@ class CasePages:
             region=_box(row["region"]) if aligned else None,
             source_region=_box(row["source_region"]) if aligned else None,
             measurements=tuple(
-                Measurement(_label(name), value_text(row[name]), meaning)
+                Measurement(_label(name), _value(name, row[name]), meaning)
                 for name, meaning in _MEASURES.items()
                 if name in row
             ),
@@ -175,6 +176,12 @@ class CasePages:
             creator=row.get("creator"),  # an older version says nothing of it
             reserved_rows=row.get("reserved_rows") or 0,
         )
+
+
+def _value(name: str, value: object) -> str:
+    if name == "pdq_distance" and isinstance(value, int):
+        return f"{likeness(value)} ({value})"
+    return value_text(value)
 
 
 def error_rates(reliability: Iterable[Mapping[str, Any]]) -> tuple[Measurement, ...]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import duckdb
 
-from orchestration.reports.page_data import CAPTION, DataFolder, plain, rows, stream, text
+from orchestration.reports.page_data import CAPTION, DataFolder, rows, stream, text
 from orchestration.reports.pictures import PictureReader
+from transforms.hashing.likeness import TurnedHash, likeness
 from transforms.reports.duplicate_report import GalleryExtent
 from transforms.reports.page import link
 
@@ -108,7 +109,7 @@ def _summary(
         "sizes": [[size, int(count)] for size, count in about["sizes"]],
         "sizeCount": about["size_count"],
         "methods": [[method, int(count)] for method, count in about["methods"]],
-        "far": plain(about["max_distance_to_representative"]),
+        "far": _furthest(members),
         "urls": about["distinct_urls"],
         "captionCount": about["distinct_captions"],
         "hostCount": about["distinct_hosts"],
@@ -116,18 +117,32 @@ def _summary(
         "unsafe": int(about["unsafe"]),
         "generations": [[text(name), verdict, cases.get(name)] for name, verdict in about["generations"]],
         "generationCount": about["generation_count"],
-        "members": [_member(member, members[0], groups[member["sha256"]]) for member in members],
+        "members": [
+            _member(member, members[0], groups[member["sha256"]], how)
+            for member, how in zip(members, _likenesses(members), strict=True)
+        ],
     }
 
 
-def _member(member: Mapping[str, Any], head: Mapping[str, Any], group: int) -> list[Any]:
+def _likenesses(members: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield how alike the hash of each row is to the representative's, in words."""
+    turned = TurnedHash.of(members[0]["pdq"]) if members[0]["pdq"] else None
+    for each in members:
+        yield turned.likeness(each["pdq"]) if turned and each["pdq"] else likeness(each["far"])
+
+
+def _furthest(members: list[dict[str, Any]]) -> str:
+    return max(zip((each["far"] for each in members), _likenesses(members), strict=True))[1]
+
+
+def _member(member: Mapping[str, Any], head: Mapping[str, Any], group: int, how: str) -> list[Any]:
     """Return a row's values in the order of `FIELDS` in `cluster.js`; without names, because there are many rows."""
     linked = link(member["url"])
     return [
         str(member["sample_id"]),
         member["method"],
         group,
-        plain(member["far"]),
+        how,
         member["aligned"],
         member["width"],
         member["height"],

@@ -15,9 +15,10 @@ from typing import Any
 
 import duckdb
 
-from orchestration.reports.page_data import CAPTION, DataFolder, plain, rows, stream, text
+from orchestration.reports.page_data import CAPTION, DataFolder, rows, stream, text
 from orchestration.reports.pictures import PictureReader
 from orchestration.settings.sections import Reports
+from transforms.hashing.likeness import DIFFERENT, likeness
 from transforms.reports.duplicate_report import GalleryExtent
 
 PART, SHEET, COLUMN = 500, 24, 20_000  # entries, thumbnails and index rows in a file
@@ -126,12 +127,20 @@ def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
         "urls": row["distinct_urls"],
         "captionCount": row["distinct_captions"],
         "hostCount": row["distinct_hosts"],
-        "far": plain(row["max_distance_to_representative"]),
+        "far": _likeness(row["max_distance_to_representative"]),
         "licences": _licences(row),
         "hosts": _hosts(row),
         "captions": [text(caption, CAPTION) for caption in row["captions"]],
         "unsafe": int(row["unsafe"]),
     }
+
+
+def _likeness(bits: float | None) -> str | None:
+    """Return how alike the furthest copy's hash is. A different one counts because something else confirms it."""
+    if bits is None:
+        return None
+    said = likeness(bits)
+    return f"{said}, confirmed by pixels or a person" if said == DIFFERENT else said
 
 
 def _licences(row: Mapping[str, Any]) -> list[str]:

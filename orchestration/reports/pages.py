@@ -2,7 +2,7 @@
 
     duplicate_frequency.html, provenance.html    the two reports, to be opened
     pages/cluster.html                           any repeated picture, by its id: cluster.html#CLUSTER_ID
-    pages/cases/                                 the confirmed copies, a page each
+    pages/cases/                                 the confirmed copies and similar cases, a page each
     pages/data/                                  what the pages load as they are read
 
 What belongs here: the list of pages, and the order of writing them. What does not: the look of pages
@@ -53,13 +53,13 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pict
     gallery.write(con, data, extent, pictures)
     case_pages = CasePages(version, settings.thresholds, settings.limits.bounds, pictures)
     listed = ListedClusters(con, extent.listed)
-    confirmed = provenance.confirmed_copies(con, limits.cases)
-    files = provenance.write_cases(con, confirmed, inner / "cases", data, case_pages, listed)
+    shown = provenance.shown_cases(con, limits.cases, limits.similar)
+    files = provenance.write_cases(con, shown, inner / "cases", data, case_pages, listed)
     clusters.write(con, data, extent, limits.pictured, pictures, files)
     report = _report(con, extent, version)
     (folder / FIRST).write_text(duplicate_report.render(report), encoding="utf-8")
     (inner / CLUSTER).write_text(duplicate_report.render_cluster(report), encoding="utf-8")
-    page = provenance.page(con, confirmed, report.title, version)
+    page = provenance.page(con, shown, report.title, version)
     (folder / provenance.PAGE).write_text(page, encoding="utf-8")
 
 

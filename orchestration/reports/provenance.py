@@ -1,4 +1,4 @@
-"""The provenance report as files: its page, the confirmed copies it shows, and a page for each of these.
+"""The provenance report as files: its page, the cases it shows, and a page for each of these.
 
 What belongs here: writing files from `provenance.*` and `matches.calibration`. What does not: how the page looks
 (`transforms/reports/provenance_report.py`), reading a single case (`reports/cases.py`, `reports/case_pages.py`).
@@ -35,29 +35,30 @@ PAGE = "provenance.html"
 _ROWS = 20  # licences, hosts and changes on the page; the tables hold all
 
 
-def confirmed_copies(con: duckdb.DuckDBPyConnection, most: int) -> list[dict[str, Any]]:
-    """Return the generations with a confirmed copy that the report shows, the surest first.
+def shown_cases(con: duckdb.DuckDBPyConnection, most: int, similar: int) -> list[dict[str, Any]]:
+    """Return the generations that the report shows: those with a confirmed copy, the surest first, then similar ones.
 
     Args:
         con: a connection to a published version.
-        most: How many at most.
+        most: How many with a confirmed copy at most.
+        similar: How many that are only similar at most.
     """
-    return rows(con, "confirmed_copies", most=most)
+    return rows(con, "shown_cases", most=most, similar=similar)
 
 
 def write_cases(
     con: duckdb.DuckDBPyConnection,
-    confirmed: Sequence[Mapping[str, Any]],
+    listed_cases: Sequence[Mapping[str, Any]],
     folder: Path,
     data: DataFolder,
     pages: CasePages,
     listed: ListedClusters,
 ) -> dict[str, str]:
-    """Write a page for each confirmed copy, and the data of the report. Memory holds one data file.
+    """Write a page for each case, and the data of the report. Memory holds one data file.
 
     Args:
         con: a connection to a published version.
-        confirmed: The copies, from `confirmed_copies`.
+        listed_cases: The cases, from `shown_cases`.
         folder: Folder of the case pages.
         data: Folder of the report's data.
         pages: Maker of the case pages.
@@ -67,7 +68,7 @@ def write_cases(
         The file name of each generation's page, by generation.
     """
     files = {}
-    for sheet, batch in enumerate(batched(confirmed, SHEET)):
+    for sheet, batch in enumerate(batched(listed_cases, SHEET)):
         shown = []
         for row in batch:
             case = cases.read(con, row["generation_id"])
@@ -88,13 +89,13 @@ def _link_clusters(page: CasePage, case: Case, listed: ListedClusters) -> CasePa
 
 
 def page(
-    con: duckdb.DuckDBPyConnection, confirmed: Sequence[Mapping[str, Any]], title: str, version: Publication
+    con: duckdb.DuckDBPyConnection, listed_cases: Sequence[Mapping[str, Any]], title: str, version: Publication
 ) -> str:
     """Render the report's page.
 
     Args:
         con: a connection to a published version.
-        confirmed: The copies that it shows, from `confirmed_copies`.
+        listed_cases: The cases that it shows, from `shown_cases`.
         title: Title of the report.
         version: The version.
     """
@@ -116,7 +117,8 @@ def page(
             errors=case_pages.error_rates(reliability),
             reliability=case_pages.reliability_points(reliability),
             confirmed=sum(row.generations for row in verdicts if row.verdict in CONFIRMED),
-            listed_copies=tuple((row["verdict"], row["copies"], row["q_value"]) for row in confirmed),
+            similar=sum(row.generations for row in verdicts if row.verdict == "similar"),
+            listed_cases=tuple((row["verdict"], row["copies"], row["q_value"]) for row in listed_cases),
             licences=tuple(Licence(**row) for row in rows(con, "licences", most=_ROWS)),
             rightsholders=tuple(Rightsholder(**row) for row in rows(con, "rightsholders", most=_ROWS)),
             decided=cases.decided_counts(con),

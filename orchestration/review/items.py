@@ -15,11 +15,13 @@ from orchestration.reports.cases import value_text
 from orchestration.reports.page_data import text
 from orchestration.review.queues import Item
 from orchestration.warehouse.queries import query
+from transforms.hashing.likeness import TurnedHash, likeness
 from transforms.readable import count
 from transforms.reports.page import VERDICTS, link
 from transforms.review.decisions import Decision
 
 MEMBERS = 24  # different pictures of a cluster that are shown
+_NEAR = 0.25  # of a threshold, as the queues have it
 _METHODS = {
     "representative": "stands for the cluster",
     "sha256": "the same file",
@@ -73,7 +75,7 @@ def described(
     return shown | {
         "verdict": verdict.replace("_", " "),
         "meaning": VERDICTS.get(verdict, _METHODS.get(item.method or "", "")),
-        "numbers": _numbers(item, evidence),
+        "numbers": _numbers(item, evidence, about) + _left_out(members),
         "decisions": [_said(each) for each in decisions],
     }
 
@@ -116,7 +118,7 @@ def _pictures(
     if item.kind == "cluster":
         return [
             _training(about.get(each["sample_id"]), each["sample_id"], f"Picture {number}")
-            | {"how": "" if blind else _METHODS.get(each["method"], each["method"]), "rows": count(each["rows"], "row")}
+            | {"how": "" if blind else _how(each, members[0]), "rows": count(each["rows"], "row")}
             for number, each in enumerate(members, 1)
         ]
     if item.kind == "pair":
@@ -132,6 +134,21 @@ def _pictures(
             _training(about.get(sample), sample, "Training picture" if item.kind == "case" else "Likely source")
         )
     return shown
+
+
+def _how(member: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+    """Return how a picture is tied to its cluster's own, in words."""
+    said = _METHODS.get(member["method"], member["method"])
+    if member["method"] not in ("pdq", "aligned", "decided") or not (alike := _alike(member, head)):
+        return said
+    return alike if member["method"] == "pdq" else f"{said}, {alike}"
+
+
+def _alike(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> str | None:
+    """Return how alike the hashes of two rows are, in words; None where one has none."""
+    if not one or not other or not one["pdq"] or not other["pdq"]:
+        return None
+    return TurnedHash.of(other["pdq"]).likeness(one["pdq"])
 
 
 def _training(row: Mapping[str, Any] | None, sample_id: int, title: str) -> dict[str, Any]:
@@ -169,30 +186,35 @@ def _generation(item: Item, evidence: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _numbers(item: Item, evidence: Mapping[str, Any]) -> list[list[str]]:
+def _left_out(members: list[dict[str, Any]]) -> list[list[str]]:
+    if not members or members[0]["pictures"] <= len(members):
+        return []
+    return [["pictures shown", f"{len(members)} of {count(members[0]['pictures'], 'different picture')}"]]
+
+
+def _numbers(item: Item, evidence: Mapping[str, Any], about: Mapping[int, Mapping[str, Any]]) -> list[list[str]]:
     """Return what was measured, in words first."""
     found: list[list[str]] = []
     if item.kind == "pair":
         found.append(["found by", _METHODS.get(item.method or "", item.method or "")])
         if item.method == "pdq":
-            found.append(
-                ["hashes differ in", f"{item.measure:.0f} of 256 bits; up to {item.threshold:.0f} count as the same"]
-            )
+            near = (item.threshold or 0) - (item.measure or 0) <= _NEAR * (item.threshold or 0)
+            found.append(["hashes", likeness(item.measure or 0) + (", near the limit" if near else "")])
         elif item.method == "aligned":
             found.append(
                 ["pixels differ by", f"{item.measure:.3f} of the range; up to {item.threshold:.3f} count as the same"]
             )
         else:
             found.append(["embeddings", f"cosine {1 - (item.measure or 0):.3f}; pixels did not confirm"])
+        if item.method != "pdq" and (alike := _alike(about.get(item.sample_b or 0), about.get(item.sample_a or 0))):
+            found.append(["hashes", alike])
     if item.kind == "cluster":
         found.append(["training rows", count(item.copies, "row")])
         if item.measure is not None:
-            found.append(["furthest member", f"{item.measure:.0f} of 256 bits from the representative"])
+            found.append(["furthest member", likeness(item.measure)])
     if item.kind == "guard_block":
         found.append(["blocked", count(item.copies, "time")])
-        found.append(
-            ["by", f"{item.method or 'nothing'}: {value_text(item.measure)} against {value_text(item.threshold)}"]
-        )
+        found.append(["by", _decided_by(item)])
     if item.kind == "case":
         words = {
             "mirrored": "mirrored" if evidence.get("mirrored") else None,
@@ -203,13 +225,24 @@ def _numbers(item: Item, evidence: Mapping[str, Any]) -> list[list[str]]:
         for name, label in (
             ("copy_score", "cosine of the embeddings"),
             ("p_value", "p-value"),
-            ("pdq_distance", "hashes differ in bits of 256"),
             ("aligned_distance", "pixels differ by, of the range"),
             ("inliers", "features that agree"),
         ):
             if evidence.get(name) is not None:
                 found.append([label, value_text(evidence[name])])
+        if evidence.get("pdq_distance") is not None:
+            found.append(["hashes", likeness(evidence["pdq_distance"])])
     return found
+
+
+def _decided_by(item: Item) -> str:
+    """Return by what the guard blocked an image, in words."""
+    if item.method == "pdq" and item.measure is not None:
+        return likeness(item.measure)
+    words = {"sha256": "the same file", "pixels": "the same pixels", "override": "a curator's entry"}
+    if item.method in words:
+        return words[item.method]
+    return f"{item.method or 'nothing'}: {value_text(item.measure)} against {value_text(item.threshold)}"
 
 
 def _effect(item: Item, answer: str) -> str:

@@ -237,6 +237,7 @@ class Reports(Section):
     cases: int = Field(
         200, ge=0, description="Confirmed copies that are shown side by side, each with a page of its own."
     )
+    similar: int = Field(50, ge=0, description="Cases that are only similar and are shown likewise, after these.")
 
 
 class Compute(Section):

@@ -29,6 +29,7 @@ GROUPS = (
     "export",
     "disclosures",
     "claims",
+    "review",
     "scale",
     "guard",
     "gpu",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 _NEARLY, _SIMILAR = 10, 31  # bits of 256
 _TURNED_NEARLY, _TURNED_SIMILAR = 40, 64  # of a hash that was turned, those near the median included
 _SIDE = 16
+DIFFERENT = "different hash"
 
 
 def likeness(bits: float) -> str:
@@ -24,7 +25,7 @@ def likeness(bits: float) -> str:
         return "identical hash"
     if bits <= _NEARLY:
         return "nearly identical hash"
-    return "similar hash" if bits <= _SIMILAR else "different hash"
+    return "similar hash" if bits <= _SIMILAR else DIFFERENT
 
 
 def _turns() -> list[tuple[str, bool, npt.NDArray[np.bool_]]]:

@@ -53,6 +53,28 @@ FINGERPRINTS = {
 }
 """What each fingerprint finds, by the fingerprint's name up to the first colon."""
 
+GLOSSARY = (
+    ("pair", "two different pictures that a test brought together"),
+    ("cluster", "training rows that show copies of one picture; one of them stands for it"),
+    ("case", "a generated image and a training picture that it likely comes from"),
+    (
+        "perceptual hash",
+        "what a picture looks like: nearly identical where it was re-encoded or resized, different after a crop",
+    ),
+    (
+        "exact, copy, partial copy",
+        "equal files or pixels; a whole picture, or a region, confirmed by aligned pixels",
+    ),
+    ("altered copy", "moved, recoloured, relit or covered; confirmed by structure where aligned pixels refuse"),
+    ("similar", "close in embedding and not confirmed: a lead, not a finding"),
+    ("embedding, cosine", "numbers that say what a picture shows; a cosine of 1 is the same, 0 unrelated"),
+    ("aligned pixels", "the pictures laid over each other and compared point by point"),
+    ("p-value", "how often a picture that was never trained on would look this close by chance"),
+    ("sampled", "drawn at random, so that the answers say how often the warehouse is right"),
+    ("recalled", "withdrawn by an opt-out list, or by what the picture's file says"),
+)
+"""The words of the reports and of the desk."""
+
 # The host follows the slashes at once and holds only letters, digits, dots and the like. Otherwise a URL such as
 # "https://bank.example@evil.example", or one with a sign that looks like a slash, reads as another host.
 _LINK = re.compile(r"https?://[\w.:\[\]-]+([/?#][^\s\\\x00-\x20\"'<>]*)?", re.IGNORECASE)
@@ -134,6 +156,7 @@ def _environment() -> jinja2.Environment:
         "range": _range,
         "verdict": lambda verdict: verdict.replace("_", " "),
     }
+    environment.globals["glossary"] = GLOSSARY
     return environment
 
 

@@ -1,6 +1,6 @@
 """The provenance report: where generated images come from, how sure that is, and what was not searched.
 
-What belongs here: what the page says, and a confirmed case as the page shows it. What does not: verdicts
+What belongs here: what the page says, and a case as the page shows it. What does not: verdicts
 (`sql/provenance/`), one case in full (`reports/case_page.py`), writing files (`orchestration/reports/provenance.py`).
 Structure and script are in `templates/`.
 """
@@ -109,7 +109,8 @@ class ProvenanceReport:
 
     Attributes:
         confirmed: Generations with a confirmed copy.
-        listed_copies: The values by which the page sorts the copies it lists: verdict, rows of the source, q-value.
+        similar: Generations that are only similar to a training picture.
+        listed_cases: The values by which the page sorts the cases it lists: verdict, rows of the source, q-value.
         licences: The first of `all_licences` licences.
         rightsholders: The first of `all_rightsholders` rightsholders.
         reserved_generations: Generations that copy a picture of which a file says that it must not be trained on.
@@ -127,7 +128,8 @@ class ProvenanceReport:
     errors: tuple[Measurement, ...]
     reliability: tuple[ReliabilityPoint, ...]
     confirmed: int
-    listed_copies: tuple[tuple[str, int, float | None], ...]
+    similar: int
+    listed_cases: tuple[tuple[str, int, float | None], ...]
     licences: tuple[Licence, ...]
     all_licences: int
     rightsholders: tuple[Rightsholder, ...]
@@ -148,9 +150,11 @@ def render(report: ProvenanceReport) -> str:
     return page.render(
         "provenance.html.j2",
         ("common.js", "shards.js", "listing.js", "cases.js"),
-        {"sheet": SHEET, "cases": [list(case) for case in report.listed_copies]},
+        {"sheet": SHEET, "cases": [list(case) for case in report.listed_cases]},
         loads=True,
         report=report,
+        listed_copies=sum(verdict in page.CONFIRMED for verdict, *_ in report.listed_cases),
+        listed_similar=sum(verdict == "similar" for verdict, *_ in report.listed_cases),
         most=max((row.generations for row in report.verdicts), default=0),
         open_verdicts=sum(row.inconclusive for row in report.verdicts if row.verdict != "not_searched"),
         plot=Markup(reliability_plot.plot(report.reliability, "p-values of pictures that are no copies")),  # noqa: S704
@@ -158,7 +162,7 @@ def render(report: ProvenanceReport) -> str:
 
 
 def side_by_side(case: CasePage, file: str, cluster_id: int, listed: bool) -> dict[str, Any]:
-    """Return a confirmed case for the page's script: the generation, its best source, and one laid over the other.
+    """Return a case for the page's script: the generation, its best source, and one laid over the other.
 
     Args:
         case: The case.

@@ -18,17 +18,6 @@ KEYS = (
     ("?", "these keys"),
     ("Escape", "back to the item"),
 )
-GLOSSARY = (
-    ("pair", "two different pictures that a test brought together"),
-    ("cluster", "training rows that show copies of one picture; one of them stands for it"),
-    ("case", "a generated image and a training picture that it likely comes from"),
-    ("perceptual hash", "256 bits that say what a picture looks like; re-encoded, it differs in a few"),
-    ("embedding, cosine", "numbers that say what a picture shows; a cosine of 1 is the same, 0 unrelated"),
-    ("aligned pixels", "the pictures laid over each other and compared point by point"),
-    ("p-value", "how often a picture that was never trained on would look this close by chance"),
-    ("sampled", "drawn at random, so that the answers say how often the warehouse is right"),
-    ("recalled", "withdrawn by an opt-out list, or by what the picture's file says"),
-)
 
 
 def render(*, version: int, blind: bool) -> str:
@@ -45,5 +34,4 @@ def render(*, version: int, blind: bool) -> str:
         version=version,
         blind=blind,
         keys=KEYS,
-        glossary=GLOSSARY,
     )

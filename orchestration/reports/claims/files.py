@@ -21,6 +21,7 @@ from orchestration.reports.exports import write_csv, write_folder
 from orchestration.reports.page_data import publication
 from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
+from transforms.hashing.likeness import likeness
 from transforms.pictures import Bounds
 from transforms.readable import decimal, percent
 from transforms.reports import claim_page
@@ -159,7 +160,7 @@ def _evidence(row: Mapping[str, Any]) -> Iterator[str]:
     if row["copy_score"] is not None:
         yield f"copy score {decimal(row['copy_score'])}, 1 is the same"
     if row["pdq_distance"] is not None:
-        yield f"perceptual hashes differ in {row['pdq_distance']} of 256 bits"
+        yield likeness(row["pdq_distance"])
     if row["inliers"] is not None:
         shared = f"{percent(row['overlap'])} of the claimed picture and {percent(row['overlap_training'])} of the other"
         yield f"{row['inliers']:,} local features agree, over {shared}"

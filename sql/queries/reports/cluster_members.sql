@@ -6,7 +6,7 @@ with listed as (
     qualify position < $clusters
 )
 select listed.position, clusters.sample_id, clusters.method, clusters.distance_to_representative as far,
-    clusters.aligned_distance_to_representative as aligned, images.sha256, images.pixel_sha256, images.width,
+    clusters.aligned_distance_to_representative as aligned, images.sha256, images.pixel_sha256, images.pdq, images.width,
     images.height, samples.url, samples.url_host, samples.caption, samples.license
 from listed
 join duplicates.clusters using (cluster_id)

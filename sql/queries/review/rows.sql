@@ -1,7 +1,7 @@
 -- One row per training row of $rows: what the desk shows of it.
 select
     samples.sample_id, samples.dataset, samples.url, samples.url_host, samples.caption, samples.license, images.width,
-    images.height, coalesce(samples.unsafe, false) as unsafe, samples.recalled, images.pixel_sha256,
+    images.height, coalesce(samples.unsafe, false) as unsafe, samples.recalled, images.pixel_sha256, images.pdq,
     coalesce(counts.duplicate_count, 1) as copies
 from catalog.samples
 left join fingerprints.images as images using (sample_id)

@@ -20,7 +20,7 @@
     return link;
   };
   const measured = (member) => {
-    const said = [`${member.far} of 256 bits`];
+    const said = [member.far];
     if (member.aligned !== null) said.push(`${member.aligned > 0 && member.aligned < 0.001 ? "less than 0.001" : member.aligned.toFixed(3)} between aligned pixels, where 1 is black on white`);
     return said.join("; ");
   };
@@ -55,7 +55,7 @@
       ["Pixels", `${counted(cluster.pixels, "different picture")}, pixel by pixel`],
       ["Sizes", `in pixels: ${cluster.sizes.map(([size, rows]) => `${size} (${counted(rows, "row")})`).join(", ")}` + (cluster.sizeCount > cluster.sizes.length ? ` and ${counted(cluster.sizeCount - cluster.sizes.length, "more size")}` : "")],
       ["Confirmed", cluster.methods.map(([method, rows]) => `${counted(rows, "row")}: ${METHODS[method] ?? method}`).join("; ")],
-      ["Furthest", `${cluster.far} of 256 bits of the perceptual hash; unrelated pictures differ in about 128`],
+      ["Furthest", `${cluster.far}, of the row that differs most from the representative`],
       ["Captions", `${number(cluster.captionCount)} different`],
       ["Hosts", `${number(cluster.hostCount)} different`],
       ["Addresses", `${number(cluster.urls)} different`],

@@ -89,7 +89,7 @@
     put.otherHosts.open = Boolean(wanted) && plain(put.moreHosts.textContent).includes(wanted);
     put.urls.textContent = `${number(work.urls)} different`;
     put.licences.textContent = work.licences.join(", ");
-    put.far.textContent = work.far === null ? "not measured" : `${work.far} of 256 bits apart`;
+    put.far.textContent = work.far ?? "not measured";
     put.id.textContent = work.id;
     return made;
   };
