@@ -39,8 +39,9 @@ FIGURES = {
     "claims": "claims_recall",
     "scale": "hamming_100m_s hamming_100m_gb hamming_300m_s components_1b_s captions_20m_s derive_20m_s derive_20m_gb "
     "derive_growth publish_new_shard_s commit_growth lake_vs_file ray_kill",
-    "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p99_ms guard_bytes_per_row_hash guard_bytes_per_row_full "
-    "guard_load_s guard_hash_growth guard_evasion_held guard_lookups_per_s guard_lookups_vs_faiss "
+    "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p50_ms guard_full_p99_ms guard_full_sscd_p99_ms "
+    "guard_bytes_per_row_hash guard_bytes_per_row_full guard_load_s guard_hash_growth "
+    "guard_evasion_held guard_lookups_per_s guard_lookups_vs_faiss "
     "guard_hash_vs_faiss_flat guard_hash_vs_faiss_multihash guard_embedding_vs_faiss_ivf guard_overload_p99_ms "
     "guard_fuzz_5xx",
     "gpu": "gpu_feed embed_gpu_vit_b_32 embed_gpu_sscd embed_gpu_vit_l_14 match_gpu_vs_matmul cosine_gpu_share "

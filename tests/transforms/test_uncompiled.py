@@ -48,8 +48,8 @@ def test_scans_find_the_nearest(loops: ModuleType, monkeypatch: pytest.MonkeyPat
     assert distance.tolist() == bits.min(axis=0).tolist() and counts.sum() == _COUNT
     assert [rows.tolist() for rows in few] == [list(range(40))] * 8
     for own, rows in zip(bits, near, strict=True):
-        assert len(set(rows.tolist())) == len(rows) >= 50
-        assert np.sort(own[rows])[:50].tolist() == np.sort(own)[:50].tolist()
+        assert len(set(rows.tolist())) == len(rows) == 50
+        assert np.sort(own[rows]).tolist() == np.sort(own)[:50].tolist()
 
 
 def test_an_index_is_looked_up_alike() -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from transforms.encoders import Encoder, Vectors
-from transforms.fingerprints.views import View
+from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.fingerprints.views import WHOLE, View
 from transforms.guard.bundle import Bundle
 from transforms.guard.held_files import RowFile
 from transforms.joins.cosine import sketches
@@ -172,23 +172,32 @@ class EmbeddingSearch:
             NotEmbedded: If the encoder returned a vector whose norm is not 1.
         """
         if self._doubt is not None:
-            one = self._embedded(picture, self._views[:1])
+            one = self._embed(self._prepared(picture, self._views[:1]))
             found = self._matches(self._views[:1], one, threshold, lower, tick)
             if found.best < self._doubt and not found.clusters:
                 return found
-            views, vectors = self._views, np.concatenate([one, self._embedded(picture, self._views[1:])])
+            rest = self._embed(self._prepared(picture, self._views[1:]))
+            views, vectors = self._views, np.concatenate([one, rest])
         else:
             views, doubted = self._views, min(threshold, lower or threshold) - _MARGIN
+            whole = self._prepared(picture, views[:1])
             if self._preview is not None and len(views) > 1 and doubted >= _LEAST_DOUBT and not every_view:
-                views = self._doubtful(picture, self._preview, doubted, tick)
-            vectors = self._embedded(picture, views)
+                views = self._doubtful(picture, whole[0], self._preview, doubted, tick)
+            vectors = self._embed([*whole, *self._prepared(picture, views[1:])])
         tick("embedding")
         return self._matches(views, vectors, threshold, lower, tick)
 
-    def _doubtful(self, picture: Pixels, preview: Scaling, least: float, tick: Callable[[str], None]) -> Sequence[View]:
+    def _doubtful(
+        self, picture: Pixels, whole: Prepared, preview: Scaling, least: float, tick: Callable[[str], None]
+    ) -> Sequence[View]:
         """Return the first view, and those whose previews leave doubt: the nearest, and all of some least cosine."""
+
+        def small(view: View) -> Prepared:  # what shows the whole is cut of what is scaled already
+            of_whole = view.box == WHOLE and not getattr(view, "degrees", 0)
+            return preview(view.cut(whole if of_whole else picture))
+
         others = self._views[1:]
-        vectors = self._embedded(picture, others, preview)
+        vectors = self._embed(list(self._workers.pool.map(small, others)))
         tick("embedding previews")
         near = nearest_rows(self._words, sketches.sketch(vectors), _PREVIEWED, self._workers)
         best = np.array(
@@ -201,10 +210,11 @@ class EmbeddingSearch:
         doubted[np.argsort(-best, kind="stable")[:_FIRST]] = True
         return [self._views[0], *(view for view, one in zip(others, doubted.tolist(), strict=True) if one)]
 
-    def _embedded(self, picture: Pixels, views: Sequence[View], scaling: Scaling | None = None) -> Vectors:
-        """Return the vectors of views, by a scaling if it is not the encoder's own. Raises NotEmbedded."""
-        prepare = scaling or self._encoder.prepare
-        prepared = list(self._workers.pool.map(lambda view: prepare(view.cut(picture)), views))
+    def _prepared(self, picture: Pixels, views: Sequence[View]) -> list[Prepared]:
+        return list(self._workers.pool.map(lambda view: self._encoder.prepare(view.cut(picture)), views))
+
+    def _embed(self, prepared: Sequence[Prepared]) -> Vectors:
+        """Return the vectors of views. Raises NotEmbedded."""
         vectors = self._encoder.embed(prepared)
         if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < _NORM).all():
             raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")

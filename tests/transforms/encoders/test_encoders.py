@@ -317,3 +317,19 @@ def test_the_copy_encoder_gives_the_same_vector_in_any_batch(name: str) -> None:
     assert encoder.embed([]).shape == (0, 512)
     threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
     assert all(os.sched_getaffinity(thread) == os.sched_getaffinity(0) for thread in threads), "tied to a core"
+
+
+def test_calls_at_once_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call beside another one runs in a session of half the threads, with the same vectors."""
+    model = encoders.load("sscd_distilled")
+    device = model._batches.device
+    monkeypatch.setattr(device, "_cores", 4)
+    device._sessions[4] = device.session
+    shown = [model.prepare(np.random.default_rng(seed).integers(0, 256, (90, 80, 3), np.uint8)) for seed in range(2)]
+    alone = model.embed(shown)
+    assert set(device._sessions) - {4} <= {len(os.sched_getaffinity(0))}
+    for busy, threads in ((1, 2), (2, 1), (9, 1)):
+        device._busy = busy
+        assert np.abs(model.embed(shown) - alone).max() < 1e-3
+        device._busy = busy + 1
+        assert device._least_loaded() is device._sessions[threads]

@@ -103,20 +103,25 @@ def least_distances(
 def nearest_rows(
     known: Words, asked: npt.NDArray[np.uint8], count: int, workers: Workers
 ) -> list[npt.NDArray[np.int64]]:
-    """Return the rows nearest to each of some hashes, ascending: `count` at least, if there are so many.
+    """Return the rows nearest to each of some hashes, ascending.
 
     Args:
         known: uint32 of shape (w, n), w a multiple of 4.
         asked: uint8 of shape (m, 4 w).
-        count: Rows for each.
+        count: Rows for each, if there are so many.
         workers: Threads that share the scan.
     """
-    queries, parts = np.ascontiguousarray(asked).view(np.uint32), list[list[npt.NDArray[np.int64]]]()
+    queries = np.ascontiguousarray(asked).view(np.uint32)
+    parts = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16], npt.NDArray[np.int64]]]()
 
     def part(start: int, stop: int) -> None:
         row = np.empty((len(queries), loops.HELD * count), np.int64)
-        held = loops.nearest(known, queries, start, stop, count, row, np.empty(row.shape, np.uint16))
-        parts.append([row[one, : held[one]] for one in range(len(queries))])
+        distance = np.empty(row.shape, np.uint16)
+        parts.append((row, distance, loops.nearest(known, queries, start, stop, count, row, distance)))
 
     workers.share(part, known.shape[1])
-    return [np.sort(np.concatenate([part[one] for part in parts])) for one in range(len(queries))]
+    found = []
+    for one in range(len(queries)):
+        rows, bits = (np.concatenate([part[each][one, : part[2][one]] for part in parts]) for each in (0, 1))
+        found.append(np.sort(rows[np.lexsort((rows, bits))[:count]]))
+    return found
