@@ -361,6 +361,10 @@ def test_a_bundle_answers_a_claim_without_the_warehouse(stages: Stages, tmp_path
         r"caf\udce9.png": ("not found", "no_match_found"),
         "broken.jpg": ("not searched", "not_searched"),
     }
+    with (folder / "opt_outs.csv").open(encoding="utf-8", newline="") as file:
+        listed = [row for row in csv.DictReader(file) if row["pdq"]]
+    assert {(row["picture"], row["within"]) for row in listed} >= {("same.jpg", "31"), ("below/=edited.jpg", "31")}
+    assert len(listed) == 3 * 8
     assert "may be a copy, whole or in part" in (folder / "claims.html").read_text(encoding="utf-8")
 
 

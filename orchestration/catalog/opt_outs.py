@@ -275,8 +275,11 @@ def _find_copies(con: duckdb.DuckDBPyConnection, facts: Facts, shown: Sequence[M
         facts: The fact tables.
         shown: The entries that name pictures, each with the SHA-256 of its file.
     """
+    copies = facts["listed_copies"].read()
+    if not copies.num_rows:
+        return
     con.register("shown", pa.Table.from_pylist(list(shown), _SHOWN))
-    con.register("listed_copies", facts["listed_copies"].read())
+    con.register("listed_copies", copies)
     _load_ties(con, facts)
     con.execute(f"insert into copies {query('catalog/opt_out_shown')}")
     for name in ("shown", "listed_copies"):

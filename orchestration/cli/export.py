@@ -436,7 +436,7 @@ def _write_disclosure(con: "duckdb.DuckDBPyConnection", settings: "Settings", fo
     from transforms.readable import count, printable
 
     written, form = files.write(con, settings, name, folder)
-    for warning in form.warnings:
+    for warning in (*form.warnings, *form.advice):
         click.echo(f"warning: {printable(warning)}", err=True)
     if form.open:
         told = "; ".join(map(printable, form.open))

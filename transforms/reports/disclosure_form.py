@@ -33,6 +33,7 @@ class AnswerTable:
         missing: What an empty cell means.
         left_out: Rows that the table does not show.
         all_in: Where all rows are.
+        turned: Whether a row is a column of what it shows: numbers then stand among texts.
     """
 
     columns: tuple[str, ...]
@@ -40,6 +41,7 @@ class AnswerTable:
     missing: Literal["to be completed", "unknown"] = "unknown"
     left_out: int = 0
     all_in: str = ""
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class DisclosureForm:
         published_at: When that was published, UTC.
         warnings: What a reader has to know before any number.
         changes: The differences to the last published one; None where there is none to compare with.
+        advice: What the provider should mend before it is published. It is no part of the form.
     """
 
     name: str
@@ -143,6 +146,7 @@ class DisclosureForm:
     queries: tuple[AskedQuery, ...]
     warnings: tuple[str, ...] = ()
     changes: FormChanges | None = None
+    advice: tuple[str, ...] = ()
 
     @property
     def answers(self) -> Iterator[FormAnswer]:
@@ -153,6 +157,11 @@ class DisclosureForm:
     def open(self) -> tuple[str, ...]:
         """The settings that would complete it, each once."""
         return tuple(dict.fromkeys(setting for answer in self.answers for setting in answer.open))
+
+    @property
+    def partly(self) -> int:
+        """How many answers are there, and lack a part."""
+        return sum(bool(answer.open) and answer.status != "to be completed" for answer in self.answers)
 
     def total(self, status: Status) -> int:
         """Return how many answers have a status."""

@@ -17,6 +17,7 @@ from orchestration.matches.claims import ClaimFile
 from orchestration.progress import track
 from orchestration.reports.claims.files import CLAIMS, FILES, OPT_OUTS, PAGE, SHOWN, thumbnail
 from orchestration.reports.exports import write_csv, write_folder
+from transforms.fingerprints.fingerprint import OK, Fingerprint, fingerprint
 from transforms.guard import Guard, Verdict
 from transforms.guard.verdict import ALLOW, BLOCK, EXACT
 from transforms.readable import count, decimal
@@ -41,7 +42,13 @@ _COLUMNS = pa.schema(
         "sha256": pa.string(),
     }
 )
-_OPT_OUTS = pa.schema({"sample_id": pa.string(), "sha256": pa.string(), "picture": pa.string()})
+_OPT_OUTS = pa.schema(
+    {
+        **dict.fromkeys(("sample_id", "sha256", "pdq"), pa.string()),
+        "within": pa.int64(),
+        "picture": pa.string(),
+    }
+)
 
 
 def write(guard: Guard, folder: Path, source: Path, files: Sequence[ClaimFile]) -> tuple[list[Path], dict[str, int]]:
@@ -68,7 +75,8 @@ def write(guard: Guard, folder: Path, source: Path, files: Sequence[ClaimFile]) 
         for row in rows:
             counts[row["trained_on"]] = counts.get(row["trained_on"], 0) + 1
         con.register("claims", pa.Table.from_pylist(rows, _COLUMNS))
-        con.register("opt_outs", pa.Table.from_pylist(list(_opt_outs(rows)), _OPT_OUTS))
+        listed = list(_opt_outs(rows, guard))
+        con.register("opt_outs", pa.Table.from_pylist(listed, _OPT_OUTS))
         write_csv(con, "claims", made / CLAIMS)
         write_csv(con, "opt_outs", made / OPT_OUTS)
         page = _page(guard, source, rows, counts)
@@ -103,13 +111,29 @@ def _answer(verdict: Verdict) -> Answer:
     return "not found" if verdict.decision == ALLOW else "not searched"
 
 
-def _opt_outs(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of equal pictures, which stand for all of their cluster, and the claimed files themselves."""
-    for row in rows:
+def _opt_outs(rows: Sequence[dict[str, Any]], guard: Guard) -> Iterator[dict[str, Any]]:
+    """Yield the rows of equal pictures, which stand for all of their cluster, and the claimed files themselves.
+
+    Of these also the perceptual hashes, turned and mirrored, with the bits within which they count.
+    """
+    for row in track(rows, "hashing pictures", len(rows)):
         if row["trained_on"] == "yes":
             yield from ({"sample_id": each, "picture": row["picture"]} for each in row["sample_ids"])
         if row["sha256"]:
             yield {"sha256": row["sha256"], "picture": row["picture"]}
+        if row["trained_on"] != "not searched":
+            print_, _ = fingerprint(
+                ClaimFile(row["picture"], row["path"]).read(guard.rules.member_bytes), guard.rules, dihedral=True
+            )
+            for pdq in _hashes(print_):
+                yield {"pdq": pdq, "within": guard.policy.pdq, "picture": row["picture"]}
+
+
+def _hashes(print_: Fingerprint) -> list[str]:
+    """Return the different hashes of a picture and its rotations and reflections; none of one too flat for a hash."""
+    if print_.status != OK or print_.dihedral is None:
+        return []
+    return list(dict.fromkeys(each.tobytes().hex() for each in print_.dihedral))
 
 
 def _page(guard: Guard, source: Path, rows: Sequence[dict[str, Any]], counts: dict[str, int]) -> ClaimPage:

@@ -4,6 +4,7 @@ What belongs here: asking, and recording what was asked, so that every number ca
 form asks what (`disclosures/training_summary.py` and the others).
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -19,6 +20,13 @@ from transforms.reports.disclosure_form import AnswerTable, AskedQuery, Cell, Fo
 
 _GROUP = "disclosures"
 _SIDE_BY_SIDE = 3  # datasets
+_NO_ANSWERS = frozenset(
+    {"-", "--", "?", "n/a", "n.a", "na", "not applicable", "not available", "tbd", "tba", "todo", "to be completed"}
+)
+_GENERAL = re.compile(
+    r"\b(admin|contact|hello|help|info|inquiries|mail|office|service|support|webmaster)@", re.IGNORECASE
+)
+_REACHED = re.compile(r"@|://|\d{5}")  # an address, a page, or a telephone number
 LISTED = 25  # rows of a table in a form
 
 
@@ -106,6 +114,19 @@ class Answers:
             )
         if gone:
             found.append(f"The settings name no dataset {', '.join(gone)} any more, so nothing is stated of it.")
+        return tuple(found)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What reviewers of published summaries take points off for, and only the provider can mend."""
+        contact, published = _filled(self.disclosure.contact), self.disclosure.published
+        found = []
+        if contact and _GENERAL.search(contact):
+            found.append("disclosure.contact is a general address: name an office or a person that answers")
+        elif contact and not _REACHED.search(contact):
+            found.append("disclosure.contact has no address, page or number: say where to reach it")
+        if published and len(published) < len("YYYY-MM-DD"):
+            found.append(f"disclosure.published = {published} is no day: write YYYY-MM-DD")
         return tuple(found)
 
     def measured(
@@ -224,7 +245,7 @@ class Answers:
         if len(lines) <= _SIDE_BY_SIDE:  # a column each: they have more to say than fits into a line
             head, *turned = zip(head, *lines, strict=True)
             cells_of = tuple(turned)
-        table = AnswerTable(head, cells_of, "to be completed")
+        table = AnswerTable(head, cells_of, "to be completed", turned=len(lines) <= _SIDE_BY_SIDE)
         counted_by, answer = (f"{_GROUP}/datasets",), FormAnswer(key, asks, "stated", value, "", table)
         answer = replace(answer, settings=settings, open=tuple(still), note=note)
         measured = [title for name, title in columns.items() if name != "dataset" and name in self.datasets[0][0]]
@@ -247,8 +268,9 @@ class Answers:
 
 
 def _filled(value: Any) -> Any:  # noqa: ANN401 -- of any setting
-    """Return what a setting states, or None where it states nothing."""
-    return None if isinstance(value, str) and not value.strip() else value
+    """Return what a setting states, or None where it states nothing: "not applicable" is no answer to a question."""
+    said = value.strip().rstrip(".").casefold() if isinstance(value, str) else None
+    return None if said is not None and (not said or said in _NO_ANSWERS) else value
 
 
 def _words(value: object) -> str:

@@ -151,7 +151,7 @@ def source_types(answers: Answers) -> FormAnswer:
 def generated(answers: Answers) -> FormAnswer:
     """Return how many training rows show a generation of the warehouse."""
     [found] = answers.rows("generated")
-    text = f"{count(found['rows'], 'training row')} show the bytes or pixels of one of "
+    text = f"{count(found['rows'], 'training row')} show the bytes or pixels of "
     text += f"{count(found['generations'], 'generation')} of this warehouse."
     note = "Either the picture was in the training set and came out again, or it came out and was collected: no table "
     note += "says which was first."

@@ -92,7 +92,8 @@ def _form(
 ) -> DisclosureForm:
     version, published_at = answers.version["version"], answers.version["published_at"]
     warnings = answers.warnings  # they ask too
-    return DisclosureForm(*names, version, published_at, sections, answers.queries, warnings, changes)
+    advice = answers.advice
+    return DisclosureForm(*names, version, published_at, sections, answers.queries, warnings, changes, advice)
 
 
 def _write_form(form: DisclosureForm, folder: Path) -> DisclosureForm:

@@ -6,6 +6,7 @@ What belongs here: what its sections ask, and what answers them. What does not: 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from orchestration.reports.disclosures import counts
 from orchestration.reports.disclosures.answers import Answers
@@ -67,7 +68,13 @@ def _document(answers: Answers) -> Iterator[FormAnswer]:
     yield answers.stated("document.published", "Date of this summary (YYYY-MM-DD)", "published")
     names = {"version": "version", "published": "published", "url": "link"}
     earlier = answers.disclosure.earlier
-    yield answers.stated_table("document.earlier", "Earlier summaries", "disclosure.earlier", names, earlier)
+    told = answers.stated_table("document.earlier", "Earlier summaries", "disclosure.earlier", names, earlier)
+    if earlier and not earlier[-1].file:
+        note = "What differs from the last one is not listed: its file is not at hand."
+        told = replace(told, open=(*told.open, "disclosure.earlier.file"), note=note)
+    elif earlier:
+        told = replace(told, note="What differs from the last one is listed at the end.")
+    yield told
     text = f"Version {version['version']} of the warehouse, published {version['published_at']}."
     if version["recipe"]:
         text += f" Its inputs, settings and queries have the digest {version['recipe']}."
@@ -165,7 +172,8 @@ def _others(answers: Answers, access: str, setting: str, asks: str) -> Iterator[
 
 def _crawled(answers: Answers, domains: DomainList) -> Iterator[FormAnswer]:
     yield _by_access(answers, "crawled", "Datasets crawled by the provider or on its behalf")
-    if _with_access(answers, "crawled") or _unsaid(answers) or answers.disclosure.crawlers:
+    crawlers = answers.disclosure.crawlers
+    if _with_access(answers, "crawled") or _unsaid(answers) or crawlers is not None:
         columns = {
             "name": "crawler",
             "purpose": "purpose",
@@ -173,7 +181,6 @@ def _crawled(answers: Answers, domains: DomainList) -> Iterator[FormAnswer]:
             "period": "period",
             "contents": "kinds of sites and contents",
         }
-        crawlers = answers.disclosure.crawlers
         yield answers.stated_table("crawled.crawlers", "Crawlers", "disclosure.crawlers", columns, crawlers)
     yield _domains(answers, domains)
 
@@ -200,6 +207,16 @@ def _domains(answers: Answers, domains: DomainList) -> FormAnswer:
             "known: they count as rows and add no bytes. "
         )
     note += "Rows that opt-out lists withdraw are counted, and counted again in a column of their own."
+    if _unsaid(answers):
+        note += (
+            " It is not stated of every dataset how the provider came to it, so the list has all that may be from the "
+            "web, which may be more than is asked for."
+        )
+    elif not _with_access(answers, "crawled"):
+        note += (
+            " The provider states that it crawled none of them. What others crawled is listed all the same, which is "
+            "more than is asked for."
+        )
     columns = ("rank", "domain", "bytes", "share of bytes", "rows", "hosts")
     table = AnswerTable(
         columns,
@@ -223,8 +240,16 @@ def _reservations(answers: Answers) -> Iterator[FormAnswer]:
     yield answers.stated("rights.measures", asks, "opt_out_measures")
     yield counts.opt_out_lists(answers)
     yield counts.reserved(answers)
-    asks = "Whether the model was trained on the withdrawn rows"
-    yield answers.stated("rights.withdrawn_rows", asks, "withdrawn_rows_trained")
+    yield _withdrawn_rows(answers)
+
+
+def _withdrawn_rows(answers: Answers) -> FormAnswer:
+    """Return whether the model was trained on withdrawn rows: the provider says so, unless there are none."""
+    key, asks = "rights.withdrawn_rows", "Whether the model was trained on the withdrawn rows"
+    withdrawn = sum(row["withdrawn"] for row, _ in answers.datasets)
+    if not withdrawn:
+        return answers.measured(key, asks, ["datasets"], {"withdrawn": 0}, "No training row is withdrawn.")
+    return answers.stated(key, asks, "withdrawn_rows_trained")
 
 
 def _illegal(answers: Answers) -> Iterator[FormAnswer]:

@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 from orchestration.catalog import opt_outs
 from orchestration.facts import Facts
 from orchestration.facts.schemas.tables import SCHEMAS
+from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.matches.listed_copies import ListedCopies
 from orchestration.matches.listed_pictures import ListedPrinter, listed_files
 from orchestration.settings import Settings
 from orchestration.settings.inputs import Recall
@@ -64,9 +66,14 @@ def recalled(tmp_path: Path) -> Recalled:
         settings = Settings(home=tmp_path, recalls=recalls)
         lists = opt_outs.find_lists(settings.recalls)
         ListedPrinter(facts, _RULES, None, search_views((), "none"), WorkPace(4, 1)).update(listed_files(lists))
+        load = TrainingPictures(facts, settings.limits.bounds)
+        copies = ListedCopies(facts, None, search_views((), "none"), load, settings)
+        copies.update(listed_files(lists, copies=True))
         opt_outs.update_recalled_rows(facts, settings, lists)
         assert opt_outs.is_current(facts, settings, lists)
         versions = facts.versions()
+        again = copies.update(listed_files(lists, copies=True))
+        assert not again or list(again.values())[1:] == [0, 0, 0], "what waits for a dump is not tried in vain"
         opt_outs.update_recalled_rows(facts, settings, lists)
         assert facts.versions() == versions, "nothing changed"
         found = facts["recalled_rows"].read().sort_by("sample_id").to_pylist()
@@ -139,3 +146,35 @@ def test_a_folder_without_a_usable_picture_stops_the_run(tmp_path: Path, recalle
         recalled(Recall(name="maker", pictures=str(place)))
     with pytest.raises(ValueError, match="neither `path` nor `pictures`"):
         Recall(name="nothing")
+
+
+def test_pixels_that_cannot_be_read_leave_what_hashes_and_bytes_say(tmp_path: Path, recalled: Recalled) -> None:
+    """The dump of these rows is gone: nothing is compared by pixels, and nothing is lost of what is known."""
+    (tmp_path / "portfolio").mkdir()
+    for name, data in {"same.jpg": _SHOWN[0], "mirrored.png": encoded(picture(2), "PNG")}.items():
+        (tmp_path / "portfolio" / name).write_bytes(data)
+    of_folder = Recall(name="maker", pictures=str(tmp_path / "portfolio"))
+    _, hits = recalled(of_folder)
+    assert [hit[:3] for hit in hits] == [(0, "same.jpg", "sha256"), (2, "mirrored.png", "pdq")]
+    facts = Facts(tmp_path / "facts")
+    waiting = facts["listed_comparisons"].read(["failure", "waiting"]).to_pylist()
+    assert waiting and all(each["waiting"] and "is gone" in each["failure"] for each in waiting)
+    assert facts["listed_copies"].read(["verdict"])["verdict"].to_pylist() == ["exact"]
+    alone, _ = recalled(Recall(name="maker", pictures=str(tmp_path / "portfolio"), copies=False))
+    assert set(alone) == {0, 2} and facts["listed_copies"].read().num_rows == 0, "copies are not asked for"
+    assert facts["listed_pictures"].read().num_rows == 2
+    assert recalled() == ({}, []) and facts["listed_pictures"].read().num_rows == 0
+
+
+def test_listed_pictures_wait_for_the_first_training_picture(tmp_path: Path) -> None:
+    (tmp_path / "portfolio").mkdir()
+    (tmp_path / "portfolio" / "same.jpg").write_bytes(_SHOWN[0])
+    facts = Facts(tmp_path / "facts")
+    settings = Settings(home=tmp_path, recalls=(Recall(name="maker", pictures=str(tmp_path / "portfolio")),))
+    files = listed_files(opt_outs.find_lists(settings.recalls))
+    views = search_views((), "none")
+    assert ListedPrinter(facts, _RULES, None, views, WorkPace(4, 1)).update(files) == {
+        "listed pictures fingerprinted now": 1
+    }
+    copies = ListedCopies(facts, None, views, TrainingPictures(facts, settings.limits.bounds), settings)
+    assert list(copies.update(files).values()) == [0, 0, 0, 0]

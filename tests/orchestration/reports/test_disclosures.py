@@ -137,6 +137,58 @@ def test_what_nobody_stated_is_to_be_completed_and_never_made_up(
     assert found["overview.latest_collection"]["value"] == {"latest": "2023-05", "goes_on": ["crawl"]}
 
 
+@pytest.mark.parametrize(
+    ("stated", "answered"),
+    [
+        ('version = "N/A"', "document.version"),
+        ('contact = "not applicable."', "provider.contact"),
+        ('user_data = "TBD"', "users.stated"),
+    ],
+)
+def test_not_applicable_is_no_answer(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, stated: str, answered: str
+) -> None:
+    found = answers(written(con, settings(tmp_path, f"[disclosure]\n{stated}\n"), tmp_path / "out"))
+    assert found[answered]["status"] == "to be completed"
+    none = answers(written(con, settings(tmp_path, '[disclosure]\nuser_data = "none"\n'), tmp_path / "none"))
+    assert none["users.stated"]["status"] == "stated"
+
+
+def test_what_reviewers_take_points_off_for_is_answered_or_told(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """The usual losses of published summaries, one after another."""
+    earlier = 'published = "2026"\nearlier = [{version = "1", published = "2026-08-02"}]\n'
+    losing = STATED.replace('contact = " "', 'contact = "info@example.org"') + earlier
+    _, form = files.write(con, settings(tmp_path, losing), "training-summary", tmp_path / "out")
+    found = answers(json.loads((tmp_path / "out" / "training_summary.json").read_bytes()))
+    # no version, and which training set it is of
+    assert found["document.version"]["value"] == "2" and found["document.warehouse"]["value"]["version"] == 3
+    assert answers(written(con, settings(tmp_path, ""), tmp_path / "none"))["document.version"]["value"] is None
+    # no link to earlier versions
+    assert {"disclosure.earlier.url", "disclosure.earlier.file"} <= set(found["document.earlier"]["to_be_completed_by"])
+    # dates without a format, general contacts
+    assert form.advice == (
+        "disclosure.contact is a general address: name an office or a person that answers",
+        "disclosure.published = 2026 is no day: write YYYY-MM-DD",
+    )
+    named = settings(tmp_path, '[disclosure]\ncontact = "Data Office"\n')
+    _, told = files.write(con, named, "training-summary", tmp_path / "named")
+    assert told.advice == ("disclosure.contact has no address, page or number: say where to reach it",)
+    # numbers are asked for, and given or unknown with a reason
+    for answer in found.values():
+        assert answer["status"] != "unknown" or len(answer["text"]) > 20, answer["key"]
+        assert "applicable" not in str(answer.get("text", ""))
+    assert found["rights.withdrawn_rows"]["text"] == "No training row is withdrawn."
+    # a list of domains, and why it has what it has
+    assert found["crawled.domains"]["value"]["domains"] == 4 and "is asked for" not in found["crawled.domains"]["note"]
+    public = settings(tmp_path, losing.replace('access = "crawled"', 'access = "public"') + "crawlers = []\n")
+    found = answers(written(con, public, tmp_path / "public"))
+    assert "crawled none of them" in found["crawled.domains"]["note"]
+    assert found["crawled.crawlers"]["text"] == "None."
+    # clear at first sight: nothing says that all is there while a part is missing
+    page = (tmp_path / "out" / "training_summary.html").read_text(encoding="utf-8")
+    assert f"are to be completed, {form.partly} in part." in page and form.partly > 2
+
+
 def test_domains_are_listed_by_bytes_and_those_that_are_asked_for_are_marked(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
