@@ -37,6 +37,7 @@ FIGURES = {
     "export": "csv_vs_copy parquet_vs_copy export_memory_growth report_open_s",
     "disclosures": "summary_10m_s",
     "claims": "claims_recall",
+    "review": "review_open_s review_decide_ms",
     "scale": "hamming_100m_s hamming_100m_gb hamming_300m_s components_1b_s captions_20m_s derive_20m_s derive_20m_gb "
     "derive_growth publish_new_shard_s commit_growth lake_vs_file ray_kill",
     "guard": "guard_hash_p50_ms guard_hash_p99_ms guard_full_p50_ms guard_full_p99_ms guard_full_sscd_p99_ms "

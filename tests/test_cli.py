@@ -359,6 +359,7 @@ def test_escape_codes_from_the_web_do_not_reach_a_terminal() -> None:
             ("catalog.generations", "'g/1' as generation_id, null::varchar as failure"),
             ("duplicates.methods", "0 as not_compared, '' as not_compared_because"),
             ("matches.evidence", "'g/1' as generation_id, null::varchar as failure"),
+            ("reports.decisions", "'' as decision_id, '' as kind, '' as answer, 'undone' as state, '' as waits_for"),
             (
                 "catalog.not_taken",
                 "'d' as dataset, null::varchar as source, 0 as files, '' as place, '' as reason, [''] as examples "

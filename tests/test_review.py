@@ -332,7 +332,13 @@ def test_a_random_sample_says_how_often_the_warehouse_is_right(warehouse: Decide
     first = (tmp_path / "pages" / "duplicate_frequency.html").read_text()
     assert "How often we are right, here" in first and "What people decided" in first
     assert "What changed since the version before" in first and "<bdi>ana</bdi>" in first
-    assert "rows to remove where one of each picture stays" in (tmp_path / "pages" / "provenance.html").read_text()
+    second = (tmp_path / "pages" / "provenance.html").read_text()
+    assert "rows to remove where one of each picture stays" in second
+    assert "All 1 confirmed, and 2 that are only similar, each beside" in second
+    inner = tmp_path / "pages" / "pages"
+    assert len(list((inner / "cases").iterdir())) == 3, "similar cases have pages too"
+    told = "".join(file.read_text() for file in (inner / "data" / "clusters").iterdir())
+    assert "nearly identical hash" in told and "similar hash" in told and "of 256 bits" not in told
 
 
 def test_items_of_every_queue_are_drawn_with_known_probabilities(warehouse: Decided) -> None:
