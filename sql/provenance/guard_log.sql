@@ -9,7 +9,7 @@
 -- column decision: allow, block, or unavailable where the guard could not search
 -- column verdict: exact; copy, partial_copy or altered_copy where the bundle has what pixels need to confirm one; similar, no_match_found or not_searched
 -- column threshold: the limit that the value was held against
--- column p_value: how often a picture that is not in the training set has a best match this strong
+-- column p_value: how often a picture that is not in the training set has a best match this strong; NULL unless every view was embedded in full
 -- column reason: the decision in words
 -- column pixel_sha256: of all that the image shows; NULL where it could not be read
 -- column cluster_ids: all likely sources, as the bundle had them

@@ -94,6 +94,24 @@ def _update(service: _Service, delta: Path, waits: Sequence[float]) -> None:
         turned.rename(service.link)
 
 
+@contextmanager
+def _sampled(pid: int) -> Iterator[list[float]]:
+    """Yield a list to which the megabytes of a process are added four times a second."""
+    found, ended = [_resident(pid)] * 4, threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.25):
+            found.append(_resident(pid))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        looking.join()
+
+
 def _resident(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -146,9 +164,11 @@ def _overload() -> Measured:
         before, load = _resident(service.pid), os.getloadavg()[0]
         updating = threading.Thread(target=_update, args=(service, delta, [_SECONDS / 5] * 3))
         updating.start()
-        found = _offered(service.port, _SECONDS, 4 * capacity, _CLIENTS, *_hostile())
+        with _sampled(service.pid) as resident:
+            found = _offered(service.port, _SECONDS, 4 * capacity, _CLIENTS, *_hostile())
         updating.join()
-        grown, statuses, taken = _resident(service.pid) - before, found["statuses"], found["taken"]
+        statuses, taken = found["statuses"], found["taken"]
+        quarters = [float(np.median(part)) for part in np.array_split(resident, 4)]
     say(f"  {dict(statuses)}, unsent {found['unsent']}")
     parts = {
         "seconds": _SECONDS,
@@ -165,7 +185,8 @@ def _overload() -> Measured:
         "bundles loaded meanwhile": service.loaded,
         "bundles refused": service.refused,
         "MB of the delta": size / 1e6,
-        "MB grown": grown,
+        "MB grown in the first quarter": quarters[0] - before,
+        "MB grown from the second quarter to the last": quarters[3] - quarters[1],
     } | {f"answered {status}": count for status, count in sorted(statuses.items())}
     return Measured(float(np.percentile(taken, 99)), parts)
 

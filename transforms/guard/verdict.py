@@ -253,8 +253,8 @@ class Verdict:
         reason: a sentence.
         evidence: The measurement that decided, if one did.
         sources: Best first, at most 10 of `sources_found`.
-        p_value: How often a picture outside the training set has a best match this strong; None if a hash decided, or
-            nothing is calibrated.
+        p_value: How often a picture outside the training set has a best match this strong; None if a hash decided,
+            nothing is calibrated, or not every view was embedded in full.
         temporary: Whether trying again may help: time or memory was short, or a file was changed.
         sha256: Of the file; None without one.
         pixel_sha256: Of the pixels; None if they cannot be read.

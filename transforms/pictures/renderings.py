@@ -151,10 +151,14 @@ class _Transparency:
     ground: str | None
     covered: bool
 
-    def reduced(self, most: int) -> "_Transparency":
-        """Return the same at fewer pixels, for grounds that are compared by what they look like alone."""
-        factor = reduction(self.rgba.width, self.rgba.height, most)
-        return self if factor == 1 else _Transparency(self.rgba.reduce(factor), self.ground, self.covered)
+    def further(self, ground: str | None, most: int | None) -> Pixels:
+        """Return it on a ground that is compared by what it looks like alone, at so many pixels at most."""
+        factor = 1 if most is None else reduction(self.rgba.width, self.rgba.height, most)
+        if factor == 1:
+            return self.on(ground)
+        if ground is None:  # means of pixels with their transparency would hide what lies under it
+            return np.asarray(self.rgba.convert("RGB").reduce(factor))
+        return np.asarray(_laid_on(ground, self.rgba.reduce(factor)).convert("RGB"))
 
     def on(self, ground: str | None) -> Pixels:
         return _pixels(self.rgba, lambda rgba: (rgba if ground is None else _laid_on(ground, rgba)).convert("RGB"))
@@ -275,7 +279,7 @@ def on_ground(image: Image.Image, colour: tuple[int, int, int], most: int) -> tu
         most: Pixels to which it is reduced.
     """
     transparency = _transparency(image)
-    return () if transparency is None else (transparency.reduced(most).on("#" + bytes(colour).hex()),)
+    return () if transparency is None else (transparency.further("#" + bytes(colour).hex(), most),)
 
 
 def digest(picture: Pixels) -> bytes:
@@ -302,8 +306,7 @@ def of_image(data: bytes, found: UprightImage, most: int | None = None) -> Rende
     pictures = [_picture(found, transparency)]
     if transparency is not None:
         others = [ground for ground in ("white", "black", None) if ground != transparency.ground]
-        further = transparency if most is None else transparency.reduced(most)
-        pictures += [further.on(ground) for ground in others]
+        pictures += [transparency.further(ground, most) for ground in others]
     identity = _identity(data, found, transparency)
     hidden = _hidden(found)
     return Renderings(tuple(pictures), identity if hidden is None else _digest("file", [data]), hidden)

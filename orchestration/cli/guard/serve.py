@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from transforms.guard import Guard
 
 _HELD = 500_000_000  # bytes of all images in memory
+_MANY = 100_000  # pictures of a bundle, from which compiled loops are worth their installation
 
 
 @click.command(
@@ -224,14 +225,18 @@ def _clients(file: Path | None) -> "tuple[Client, ...]":
 def _for_all(guard: "Guard", clients: "Sequence[Client]") -> "Guard":
     """Return a guard that can decide by the policy of each client. Raises BundleError if it cannot."""
     from transforms.guard import BundleError
+    from transforms.packages import COMPILED
 
     for client in clients:
         try:
             guard.varied(client.changes)
         except ValueError as error:
             raise BundleError(f"{guard.bundle.folder} cannot serve the client {client.name}: {error}") from None
+    log = logging.getLogger("raisonne.guard")
     for sentence in guard.lets_through():
-        logging.getLogger("raisonne.guard").info("let through", extra={"entry": sentence})
+        log.info("let through", extra={"entry": sentence})
+    if not COMPILED and guard.bundle.searched.pictures > _MANY:
+        log.warning("slower than need be", extra={"reason": "Numba is not installed; run `pip install numba`"})
     return guard
 
 

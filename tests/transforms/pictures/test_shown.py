@@ -9,7 +9,7 @@ import pytest
 from conftest import encoded, picture
 from PIL import Image, ImageOps
 
-from transforms.pictures import Bounds, everything
+from transforms.pictures import Bounds, everything, shown
 
 ROOM = Bounds(1_000_000)
 
@@ -162,3 +162,21 @@ def test_no_broken_animation_is_taken_as_whole() -> None:
             continue
         whole = len(seen.pictures) >= 3
         assert whole or seen.hidden is not None or Image.open(io.BytesIO(data[:end])).n_frames < 3
+
+
+def test_what_follows_the_first_picture_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks as it does at its own size: grounds, what lies under the transparency, and frames, equal ones once."""
+    monkeypatch.setattr(shown, "FURTHER", 5_000)
+    image = picture(1, 240, 180).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    first, *others = shown.everything(encoded(image, "PNG"), ROOM, 8).pictures
+    grounds = [Image.alpha_composite(Image.new("RGBA", image.size, each), image) for each in ("white", "black")]
+    assert first.shape == (180, 240, 3) and [each.shape for each in others] == [(60, 80, 3)] * 2
+    small = [each.convert("RGB").reduce(3) for each in (*grounds, image)]
+    assert all(any(near([other], each, 2) for each in small) for other in others)
+    image.putalpha(0)
+    under = [each for each in shown.everything(encoded(image, "PNG"), ROOM, 8).pictures if each.max() > each.min()]
+    assert near(under, image, 1) or near(under, image.convert("RGB").reduce(3), 1)
+    frames = [picture(seed, 240, 180) for seed in (1, 2, 1)]
+    seen = shown.everything(saved(frames[0], "WEBP", *frames[1:], lossless=True), ROOM, 8)
+    assert [each.shape for each in seen.pictures] == [(180, 240, 3), (60, 80, 3)] and seen.hidden is None
