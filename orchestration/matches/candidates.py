@@ -190,6 +190,7 @@ class GenerationComparer:
         limits: When two pictures agree by pixels.
         looser: When structure confirms an altered copy.
         compute: Where they are compared.
+        asked: What they are compared with, in words.
     """
 
     index: PictureIndex
@@ -197,6 +198,7 @@ class GenerationComparer:
     limits: PixelLimits
     looser: AlterationLimits
     compute: Compute
+    asked: str = COPIES.asked
 
     def compare(
         self, gathered: Iterable[Sequence[GenerationCandidates]], count: int, comparisons: PixelComparisons
@@ -209,7 +211,7 @@ class GenerationComparer:
             comparisons: The stored comparisons of generations, updated here.
         """
         comparisons.forget_outdated()
-        by_generation = track(self._due(gathered, comparisons), "matching generations", count)
+        by_generation = track(self._due(gathered, comparisons), f"matching {self.asked}", count)
         comparer = Comparer[Any](methodcaller("pixels", self.load.bounds), self.limits, self.looser)
         comparisons.compare(chain.from_iterable(by_generation), partial(align, comparer), self.compute)
         comparisons.close()

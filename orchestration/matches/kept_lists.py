@@ -38,12 +38,14 @@ class ListTables:
         lists: The lists. Without columns of hashed pictures, all lists by PDQ are empty.
         vectors: The embeddings of generations, by view.
         key: The column by which the last two know a generation, or what else is searched with.
+        asked: What is searched with, in words.
     """
 
     searched: str
     lists: str
     vectors: str
     key: str = "generation_id"
+    asked: str = "generations"
 
     @property
     def hashed(self) -> bool:
@@ -53,7 +55,7 @@ class ListTables:
 
 COPIES = ListTables("searched_pictures", "neighbour_lists", "generation_embeddings")
 RELATED = ListTables("related_searches", "related_lists", "generation_meanings")
-LISTED = ListTables("listed_searches", "listed_lists", "listed_embeddings", "listed_sha256")
+LISTED = ListTables("listed_searches", "listed_lists", "listed_embeddings", "listed_sha256", "listed pictures")
 
 
 class KeptLists:

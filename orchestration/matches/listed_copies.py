@@ -86,7 +86,7 @@ class ListedCopies:
         searched = self._search()
         search.update_lists(searched, asked)
         inputs = searched, asked, candidates.equal_pictures(self.facts, searched.pictures, asked)
-        how = self.load, cut.pixels, cut.alterations, self.settings.compute
+        how = self.load, cut.pixels, cut.alterations, self.settings.compute, LISTED.asked
         GenerationComparer(searched.pictures, *how).compare(gather(*inputs), len(asked), comparisons)
         if outdated or comparisons.changed:
             measured = candidates.measure(gather(*inputs), comparisons, searched)

@@ -84,6 +84,9 @@ class ListedPrinter:
 
     def _fingerprint(self, due: ListedFiles) -> None:
         encoders = {COPY: self.encoder} if self.encoder else {}
+        if self.encoder:  # other views are not searched with any more
+            embeddings = self.facts["listed_embeddings"]
+            embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
         feed = Feed(self.rules, encoders, self.views, dihedral=True, expected=len(due))
         size = max(1, self.pace.batch // 4)  # each has many views
         pace = WorkPace(size, self.pace.workers).by(feed.files)

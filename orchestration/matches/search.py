@@ -172,7 +172,8 @@ def update_lists(search: GenerationSearch, generations: pa.Table) -> SearchCount
     lists.forget_others(generations["generation_id"].to_pylist())
     new = lists.begin()
     count = 0
-    for batch in track(_batches(search, generations), "searching generations", len(generations), len):
+    task = f"searching {search.tables.asked}"
+    for batch in track(_batches(search, generations), task, len(generations), len):
         count += _update(search, lists, batch, new)
     lists.end(new)
     return SearchCounts(count, len(new))

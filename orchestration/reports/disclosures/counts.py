@@ -16,6 +16,8 @@ _BANDS = ((1_000_000, "Fewer than 1 million pictures"), (1_000_000_000, "1 milli
 _MOST = "More than 1 billion pictures"
 _FEW_TOKENS = 1_000_000_000
 _NO_PICTURE = "no picture was delivered to this warehouse"
+_HONOURED = "policies.honour"  # in place of a list: what files and servers say
+_POLICY, _GONE, _NOTHING = "no list", "unknown: the settings name it no more", "no entry names a row"
 
 
 def modalities(answers: Answers) -> FormAnswer:
@@ -142,7 +144,8 @@ def source_types(answers: Answers) -> FormAnswer:
     if not reading.known:
         return answers.measured(key, asks, names, None, reading.note)
     rows = answers.rows("source_types")
-    text = f"{count(sum(row['rows'] for row in rows), 'training row')} state a digital source type of the IPTC."
+    stating = count(sum(row["rows"] for row in rows), "training row")
+    text = f"A digital source type of the IPTC is stated by {stating}."
     table = answers.listed(("digital source type", "rows"), rows, ("digital_source_type", "rows")) if rows else None
     note = f"Files state what they like; nobody verified it. {reading.note}".rstrip()
     return answers.measured(key, asks, names, rows, text, table, note)
@@ -151,8 +154,8 @@ def source_types(answers: Answers) -> FormAnswer:
 def generated(answers: Answers) -> FormAnswer:
     """Return how many training rows show a generation of the warehouse."""
     [found] = answers.rows("generated")
-    text = f"{count(found['rows'], 'training row')} show the bytes or pixels of "
-    text += f"{count(found['generations'], 'generation')} of this warehouse."
+    text = f"The bytes or pixels of {count(found['generations'], 'generation')} of this warehouse are those of "
+    text += f"{count(found['rows'], 'training row')}."
     note = "Either the picture was in the training set and came out again, or it came out and was collected: no table "
     note += "says which was first."
     asks = "Generated pictures among the training rows"
@@ -185,9 +188,9 @@ def opt_out_lists(answers: Answers) -> FormAnswer:
     if not rows:
         return answers.measured(key, asks, names, [], "No opt-out list is applied.")
     withdrawn = sum(row["rows"] for row in rows)
-    text = f"{count(withdrawn)} of {count(answers.totals['rows'], 'training row')} are withdrawn by them."
+    text = f"{count(withdrawn)} of {count(answers.totals['rows'], 'training row')} {_are(withdrawn)} withdrawn by them."
     note = "A row that several lists name counts for the first of them."
-    return answers.measured(key, asks, names, rows, text, _listed(answers, rows), note)
+    return _with_missing(answers.measured(key, asks, names, rows, text, _listed(answers, rows), note), rows)
 
 
 def illegal_lists(answers: Answers) -> FormAnswer:
@@ -196,9 +199,18 @@ def illegal_lists(answers: Answers) -> FormAnswer:
     key, asks = "illegal.lists", "Lists of known illegal content, and the training rows that each withdraws"
     if not rows:
         return answers.measured(key, asks, ["withdrawn"], [], "No such list is applied.")
-    missing = [f"recalls.{row['list']}.{name}" for row in rows for name in ("version", "url") if not row[name]]
-    text = f"{count(sum(row['rows'] for row in rows), 'training row')} are withdrawn by them."
-    answer = answers.measured(key, asks, ["withdrawn"], rows, text, _listed(answers, rows))
+    withdrawn = sum(row["rows"] for row in rows)
+    text = f"{count(withdrawn, 'training row')} {_are(withdrawn)} withdrawn by them."
+    return _with_missing(answers.measured(key, asks, ["withdrawn"], rows, text, _listed(answers, rows)), rows)
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _with_missing(answer: FormAnswer, rows: Sequence[Mapping[str, Any]]) -> FormAnswer:
+    """Return an answer about lists with the settings that would say of which version each is, and where."""
+    missing = [f"recalls.{row['list']}.{name}" for row in rows for name in ("version", "url") if row[name] is None]
     return replace(answer, open=tuple(dict.fromkeys(missing)))
 
 
@@ -207,18 +219,24 @@ def _lists(answers: Answers, purpose: str) -> list[dict[str, Any]]:
     stated = {each.name: each for each in answers.settings.recalls}
     found = answers.rows("withdrawn")
     hit = {row["list"] for row in found}
-    idle = [{"list": name, "kind": None, "rows": 0, "entries": 0} for name in stated if name not in hit]
+    idle = [{"list": name, "kind": _NOTHING, "rows": 0, "entries": 0} for name in stated if name not in hit]
     rows = []
     for row in [*found, *idle]:
         of = stated.get(row["list"])
         if (of.purpose if of else "opt_out") == purpose:
-            rows.append(row | {"version": of and of.version, "url": of and of.url})
+            told = (
+                {"version": of.version or None, "url": of.url or None}
+                if of
+                else dict.fromkeys(("version", "url"), _GONE)
+            )
+            rows.append(row | (dict.fromkeys(told, _POLICY) if row["list"] == _HONOURED else told))
     return rows
 
 
 def _listed(answers: Answers, rows: Sequence[Mapping[str, Any]]) -> AnswerTable:
     columns = ("list", "version", "link", "named by", "entries that name a row", "rows")
-    return answers.listed(columns, rows, ("list", "version", "url", "kind", "entries", "rows"))
+    table = answers.listed(columns, rows, ("list", "version", "url", "kind", "entries", "rows"))
+    return replace(table, missing="to be completed")
 
 
 def unsafe(answers: Answers) -> FormAnswer:

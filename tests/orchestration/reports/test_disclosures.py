@@ -210,7 +210,7 @@ def test_lists_are_told_by_purpose_and_one_that_withdraws_nothing_too(
 ) -> None:
     found = answers(written(con, settings(tmp_path, STATED), tmp_path / "out"))
     assert found["rights.lists"]["value"] == [] and found["rights.lists"]["status"] == "measured"
-    assert found["illegal.lists"]["rows"] == [["known", "2026-11", None, None, 0, 0]]
+    assert found["illegal.lists"]["rows"] == [["known", "2026-11", None, "no entry names a row", 0, 0]]
     assert found["illegal.lists"]["to_be_completed_by"] == ["recalls.known.url"]
 
 
