@@ -264,8 +264,8 @@ FIGURES = (
         "altered_candidates",
         "share",
         ">= 0.97",
-        f"copies of both kinds, {_EACH} an edit, that a search among all photographs compares with their source; parts: "
-        "by edit",
+        f"copies of both kinds, {_EACH} an edit, that a search among all photographs lays over their source; parts: by "
+        "edit",
         _candidates,
     ),
     Figure(
