@@ -29,8 +29,9 @@ FIGURES = {
     "match": "match_vs_matmul match_all_views_vs_matmul match_new_tenth verify_pairs_per_s_core",
     "evidence": "whole_confirmed part_confirmed false_confirmed confirmed_by_edit first_by_edit same_scene_confirmed "
     "nearest_confirmed same_mark_confirmed sample_whole_confirmed sample_part_confirmed sample_false_confirmed "
-    "p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10",
-    "altered": "altered_whole_confirmed altered_part_confirmed altered_false_confirmed altered_pairs_per_s_core",
+    "p_uniform_ks fdr_at_01 fdr_at_05 fdr_at_10 fdr_altered_at_01 fdr_altered_at_05 fdr_altered_at_10",
+    "altered": "altered_whole_confirmed altered_part_confirmed altered_false_confirmed altered_candidates "
+    "altered_pairs_per_s_core",
     "disc": "disc_micro_ap disc_recall_at_p90",
     "related": "related_vs_matmul find_1m_s find_index_recall concepts_1m_s concepts_purity "
     "atlas_first_s atlas_frames_per_s",

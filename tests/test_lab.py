@@ -277,7 +277,7 @@ def test_the_kept_samples_are_drawn_from_the_kept_weights(tmp_path: Path) -> Non
 def test_scores_count_what_was_named() -> None:
     right = Judged("a", "copy", 0.001, 0.002, (("x", "copy", True),))
     wrong = Judged("b", "copy", 0.002, 0.003, (("x", "similar", True), ("decoy", "copy", False)))
-    missed = Judged("c", "similar", 0.3, 0.4, (("y", "similar", True),))
+    missed = Judged("c", "altered_copy", 0.3, 0.4, (("y", "altered_copy", True),))
     plain = Judged("d", "no_match_found", 0.7, 0.8, ())
     near = {
         "a": Nearest("x", 0.1, True, True),
@@ -291,6 +291,7 @@ def test_scores_count_what_was_named() -> None:
     assert [band["confirmed"]["of"] for band in found["by_ratio"]] == [2, 0, 0, 0, 2]
     counts = {name: (found[name]["count"], found[name]["of"]) for name in ("precision", "recall", "reproduced")}
     assert counts == {"precision": (1, 2), "recall": (1, 2), "reproduced": (2, 4)}
+    assert (found["recall_altered"]["count"], found["names_a_decoy_altered"]["count"]) == (2, 1)
     assert (found["names_a_decoy"]["count"], found["names_a_decoy"]["of"]) == (1, 4)
     assert found["p_values"]["of"] == 2
     assert found["p_values"]["up_to_0.01"]["count"] == 1

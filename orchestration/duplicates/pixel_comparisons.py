@@ -99,6 +99,7 @@ class PixelComparisons:
         """
         self._table, self._recipe, self._dependents = table, made_by, dependents
         self._held: dict[Pair, PixelOutcome] = {}
+        self._older: dict[Pair, PixelOutcome] = {}  # loaded, and to be made again
         self._under_way: dict[Pair, PixelOutcome | None] = {}  # with what is stored of each
         self._new: dict[Pair, PixelOutcome] = {}
         self._failed: set[Pair] = set()  # in this run
@@ -109,20 +110,29 @@ class PixelComparisons:
         """Delete the comparisons of other recipes."""
         self._table.delete(f"recipe <> {literal(self._recipe)}")
 
-    def load(self, where: str | None = None, keep: Callable[[pa.RecordBatch], pa.Array] | None = None) -> None:
+    def load(
+        self,
+        where: str | None = None,
+        keep: Callable[[pa.RecordBatch], pa.Array] | None = None,
+        current: Callable[[str | None], bool] | None = None,
+    ) -> None:
         """Load the stored comparisons of the recipe, in place of those loaded before.
 
         Args:
             where: A filter over the table.
             keep: Returns which rows of a batch to load.
+            current: Returns whether an outcome needs no second look. The pairs of others are due, and what is stored of
+                them stays as long as an image dump is gone.
         """
         self.commit()
         self._held.clear()
-        current = equals("recipe", self._recipe) + (f" and {where}" if where else "")
-        for batch in self._table.scan(["picture_a", "picture_b", "outcome", "failure", "waiting"], current):
+        self._older.clear()
+        which = equals("recipe", self._recipe) + (f" and {where}" if where else "")
+        for batch in self._table.scan(["picture_a", "picture_b", "outcome", "failure", "waiting"], which):
             columns = (batch.filter(keep(batch)) if keep else batch).to_pydict().values()
             for a, b, text, failure, waiting in zip(*columns, strict=True):
-                self._held[a, b] = PixelOutcome(text, failure, bool(waiting))
+                held = self._older if current and not current(text) else self._held
+                held[a, b] = PixelOutcome(text, failure, bool(waiting))
 
     def is_due(self, keys: Pair) -> bool:
         """Return whether a pair has no loaded outcome, or only a failure of an earlier run."""
@@ -154,12 +164,16 @@ class PixelComparisons:
     def _begun(self, pairs: Iterable[PicturePair]) -> Iterator[PicturePair]:
         for pair in pairs:
             if self.is_due(pair.keys):
-                self._under_way[pair.keys] = self._held.get(pair.keys)
+                self._under_way[pair.keys] = self._held.get(pair.keys) or self._older.get(pair.keys)
                 yield pair
 
     def _add(self, keys: Pair, found: PixelOutcome) -> None:
         before = self._under_way.pop(keys)
         self.compared += 1
+        if found.waiting and before and before.text is not None:
+            self.waiting += 1
+            self._held[keys] = before
+            return
         self._held[keys] = found
         if found.failure is not None:
             self.failed += not found.waiting

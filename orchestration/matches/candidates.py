@@ -48,6 +48,7 @@ CODE = 4  # raise when two pictures would be laid over each other, or confirmed,
 ALTERATION_CODE = (
     1  # raise when an altered copy would be measured otherwise: pairs that pixels refuse are compared again
 )
+_LATER = {"moved"}  # measurements without which an outcome is current, except where `_is_current` asks for them
 _AT_ONCE = 512  # generations
 _MADE_BY = "made_by"  # in an outcome: the recipe of its alteration
 
@@ -139,7 +140,8 @@ def equal_pictures(facts: Facts, index: PictureIndex, generations: pa.Table) -> 
 
 def comparison_recipe(limits: PixelLimits) -> str:
     """Return the recipe of a stored comparison of a generation."""
-    return recipe("match comparisons", CODE, limits, [field.name for field in fields(Alignment)])
+    names = [field.name for field in fields(Alignment) if field.name not in _LATER]
+    return recipe("match comparisons", CODE, limits, names)
 
 
 @dataclass(frozen=True)
@@ -220,9 +222,9 @@ class GenerationComparer:
         self, gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons
     ) -> Iterator[list[PicturePair]]:
         """Yield the due pairs of each generation."""
-        current = partial(_current, limits=self.limits, made_by=alteration_recipe(self.looser))
+        current = partial(_is_current, limits=self.limits, made_by=alteration_recipe(self.looser))
         for batch in gathered:
-            comparisons.load(_of_generations(batch), current)
+            comparisons.load(_of_generations(batch), current=current)
             due = [
                 {_pair(each.query, self.index, picture): int(self.index.ids[picture]) for picture in each.to_compare}
                 for each in batch
@@ -234,19 +236,17 @@ class GenerationComparer:
                 yield [PicturePair(pair, generation, located[row]) for pair, row in pairs.items()]
 
 
-def _current(batch: pa.RecordBatch, limits: PixelLimits, made_by: str) -> pa.Array:
-    """Return which outcomes need no second look: those that pixels confirm, and those that had it."""
-    return pa.array([_is_current(text, limits, made_by) for text in batch.column("outcome").to_pylist()], pa.bool_())
-
-
 def _is_current(text: str | None, limits: PixelLimits, made_by: str) -> bool:
+    """Return whether an outcome needs no second look: pixels confirm it, all looked at, or it had one."""
     if text is None:
         return True  # a failure, which has a rule of its own
     values = json.loads(text)
     if values is not None and _MADE_BY in values:
         return bool(values[_MADE_BY] == made_by)
     alignment = _measured(Alignment, values)
-    return alignment is not None and alignment.confirmed(limits)
+    if alignment is None or not alignment.confirmed(limits):
+        return False
+    return alignment.moved is not None or not alignment.doubted(limits)  # an older release did not look around a part
 
 
 def _of_generations(batch: Sequence[GenerationCandidates]) -> str:
@@ -368,6 +368,7 @@ def _evidence_row(
         "same_bytes": evidence.same_bytes,
         "same_pixels": evidence.same_pixels,
         "confirmed": alignment is not None and alignment.confirmed(limits),
+        "moved": alignment and alignment.moved,
         "whole": alignment is not None and alignment.whole(limits),
         "altered": altered,
         **(_alignment_columns(alignment) if alignment else {}),

@@ -38,6 +38,7 @@ from transforms.matches import null_distribution
 from transforms.matches.search import SearchHits, best_over_views
 
 CODE = 2  # raise when the same fingerprints would give other scores
+PIXELS_CODE = 1  # raise when the same scores would be confirmed otherwise
 TABLES = ("calibration_pictures", "null_fits", "null_scores")
 """In the order in which they are written."""
 
@@ -115,7 +116,7 @@ def null_recipe(
     """
     files = [(path, (stat := Path(path).stat()).st_size, stat.st_mtime_ns) for path in held_out]
     rules = (views, count, settings.model_dump(include={"trials", "tail"}), limits, alteration_recipe(looser), files)
-    return recipe("null", (CODE, calibration.CODE, candidates.CODE), training, rules)
+    return recipe("null", (CODE, calibration.CODE, candidates.CODE, PIXELS_CODE), training, rules)
 
 
 class Background:
@@ -200,7 +201,7 @@ def compare(
         looser: When structure confirms an altered copy.
     """
     comparisons.forget_outdated()
-    comparisons.load(keep=partial(_current, made_by=alteration_recipe(looser)))
+    comparisons.load(current=partial(_is_current, made_by=alteration_recipe(looser)))
     keys = [(" ".join(filter(None, each.picture.key)), reader.index.hex_digest(each.index)) for each in matches]
     due = {pair: each for pair, each in zip(keys, matches, strict=True) if comparisons.is_due(pair)}
     readable = reader.readable([each.picture for each in due.values()])
@@ -220,25 +221,23 @@ def compare(
     ]
 
 
-def _current(batch: pa.RecordBatch, made_by: str) -> pa.Array:
-    """Return which outcomes need no second look: those that pixels confirm, and those that had it."""
-    return pa.array([_is_current(text, made_by) for text in batch.column("outcome").to_pylist()], pa.bool_())
-
-
 def _is_current(text: str | None, made_by: str) -> bool:
-    found = True if text is None else json.loads(text)
-    return bool(found["made_by"] == made_by) if isinstance(found, dict) else bool(found)
+    """Return whether an outcome needs no second look: pixels confirm it, all looked at, or it had one."""
+    found = {} if text is None else json.loads(text)
+    if not isinstance(found, dict):  # from an older release, which did not look around a part
+        return False
+    return bool(found.get("made_by", made_by) == made_by)
 
 
 def _verdicts(text: str | None) -> tuple[bool | None, bool | None]:
     """Return what both confirmations say, None where a picture could not be read."""
-    found = None if text is None else json.loads(text)
-    if isinstance(found, dict):
-        return False, bool(found["altered"])
-    return found, None if found is None else False
+    if text is None:
+        return None, None
+    found = json.loads(text)
+    return bool(found.get("confirmed")), bool(found.get("altered"))
 
 
-def confirm(comparer: Comparer[Any], picture: ReadablePicture, source: StoredPicture) -> bool | dict[str, object]:
+def confirm(comparer: Comparer[Any], picture: ReadablePicture, source: StoredPicture) -> dict[str, object]:
     """Return whether pixels confirm a match, or else whether structure does, and the recipe of this.
 
     Raises OSError or ValueError if a picture cannot be read.
@@ -250,7 +249,7 @@ def confirm(comparer: Comparer[Any], picture: ReadablePicture, source: StoredPic
     """
     alignment, alteration = comparer.twice(picture, source)
     if alignment and alignment.confirmed(comparer.limits):
-        return True
+        return {"confirmed": True}
     altered = alteration is not None and alteration.confirmed(comparer.looser)
     return {"altered": altered, "made_by": alteration_recipe(comparer.looser)}
 

@@ -38,6 +38,8 @@ _MEASURES = {
     "cells": "cells of the region with structure to compare, those at its edge left out",
     "agreement": "share of these cells that agree",
     "solid": "agreeing cells of the largest piece that agrees nearly everywhere, those at its edge included",
+    "moved": "share of what disagrees around the region that lies elsewhere in the source, as in another photograph of "
+    "one scene: 0 of a copy",
     "aligned_tile_l2": "difference of the aligned pixels in the worst of 16 tiles of the region",
     "masked_mse": "mean squared difference of the pixels in the cells that agree",
     "structural_similarity": "SSIM over the region: 1 is the same",

@@ -27,6 +27,7 @@
 -- column cells: cells of 8 pixels (at a long side of 320) with structure in the region, its edge left out
 -- column agreement: share of them that agree; of an altered copy this and the measures of cells and pixels below are those by which it was refused as a copy
 -- column solid: agreeing cells of the largest piece that agrees nearly everywhere
+-- column moved: share of what disagrees outside the region that lies elsewhere in the other picture, as in two photographs of one scene: from 0.1 on no part is confirmed; NULL unless a part agrees
 -- column aligned_tile_l2: largest l2 of 4 x 4 tiles of the region, aligned
 -- column masked_mse: mean squared difference over the cells that agree
 -- column structural_similarity: mean SSIM over the region (Wang et al. 2004)
@@ -154,6 +155,7 @@ select
     judged.cells,
     judged.agreement,
     judged.solid,
+    judged.moved,
     aligned_tile_l2,
     judged.masked_mse,
     structural_similarity,

@@ -1,7 +1,7 @@
 """Altered copies: which are confirmed, by pixels or by structure, and whether anything else ever is.
 
-What belongs here: the figures of pairs whose truth is known, each compared as a run compares it. What does not: the
-edits (`altered_edits.py`), searching (`evidence.py`).
+What belongs here: the figures of pairs whose truth is known, each compared as a run compares it, and how many of the
+copies a search would lay over their source. What does not: the edits (`altered_edits.py`), searching (`judged.py`).
 
 The limits of `transforms/alignment/alteration_policy.py` were chosen on one half of the photographs (half 0). What is
 counted here is of the other half alone, and the pairs of one scene, which had a part in choosing them: their count says
@@ -20,11 +20,12 @@ import numpy as np
 from PIL import Image
 
 from orchestration.settings import Settings
+from tests.benchmarks import judged
 from tests.benchmarks.altered_edits import ALTERED, BEYOND
 from tests.benchmarks.data import RULES
 from tests.benchmarks.figures import FULL, Figure, Measured, NotMeasured, say
 from tests.benchmarks.labelled import EDITS, PHOTOS
-from tests.benchmarks.planted import Photo, Set
+from tests.benchmarks.planted import Photo, Planted, Set
 from transforms.alignment.align import align
 from transforms.alignment.alterations import find_alteration
 from transforms.alignment.keypoints import Features, features
@@ -200,6 +201,44 @@ def _false() -> Measured:
     return Measured(sum(pair.altered for pair in wrong), {"pairs": len(wrong)} | parts)
 
 
+@cache
+def searched() -> judged.Outcome:
+    """Search and compare copies of both kinds as a run does; minutes. NotMeasured: no photographs, or no encoder."""
+    known = Set.read()
+    trained, never = (
+        [photo for photo in photos if photo.half == _HELD_OUT and photo.origin == "bsds500"]
+        for photos in (known.trained, known.never)
+    )
+    made = [
+        Planted(photo, photo, edit, never[(number + place) % len(never)])
+        for number, edit in enumerate((*ALTERED, *BEYOND))
+        for place in range(_EACH)
+        for photo in [trained[(number * _EACH + place) % len(trained)]]
+    ]
+    return judged.judge(known, made)
+
+
+def _candidates() -> Measured:
+    made = searched()
+    number = {photo.name: place for place, photo in enumerate(made.trained)}
+    counted: dict[str, list[tuple[bool, bool, bool, bool]]] = {}
+    for each in made.judged:
+        source = number[each.planted.photo.name]
+        compared = {other.number: other.verdict for other in each.sources}
+        nearest = each.views.argmax() == source, each.bits.argmin() == source
+        said = source in compared, *map(bool, nearest), compared.get(source) in judged.CONFIRMED
+        counted.setdefault(each.planted.edited, []).append(said)
+    say("| edit | copies | compared with the source | nearest by SSCD's views | by PDQ | confirmed |")
+    say("| --- | --- | --- | --- | --- | --- |")
+    for name, found in counted.items():
+        say(f"| {name} | {len(found)} | {' | '.join(f'{np.mean(each):.2f}' for each in zip(*found, strict=True))} |")
+    shares = {name: float(np.mean([compared for compared, *_ in found])) for name, found in counted.items()}
+    every = [said for edit in ALTERED for said in counted[edit.name]]
+    compared, views, bits, confirmed = (float(np.mean(each)) for each in zip(*every, strict=True))
+    parts = {"copies": len(every), "nearest_by_views": views, "nearest_by_pdq": bits, "confirmed": confirmed}
+    return Measured(compared, parts | {f"beyond_{e.name}": shares.pop(e.name) for e in BEYOND} | shares)
+
+
 def _rate() -> Measured:
     found = outcome()
     return Measured(found.compared / found.seconds, {"pairs": found.compared, "seconds": found.seconds})
@@ -220,6 +259,14 @@ FIGURES = (
         "pairs that show no copy, confirmed by structure: copies of other pictures, photographs never trained on, "
         "of one scene whole and cut, under one mark; parts: how many of each, and what pixels confirm of them",
         _false,
+    ),
+    Figure(
+        "altered_candidates",
+        "share",
+        ">= 0.97",
+        f"copies of both kinds, {_EACH} an edit, that a search among all photographs lays over their source; parts: by "
+        "edit",
+        _candidates,
     ),
     Figure(
         "altered_pairs_per_s_core",

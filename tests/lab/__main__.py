@@ -12,6 +12,7 @@ What belongs here: the steps and their order. What does not: doing them. Some im
 
     keep        some of the first model's samples, and what is found in them, into data/generated, kept with the code
     demo        these through a warehouse: `make demo`
+    score       the verdicts of that warehouse against what is known, as JSON
 """
 
 import argparse
@@ -29,7 +30,7 @@ from tests.lab.warehouses import ROOT
 
 DOCS = ROOT / "docs" / "explanation"
 STEPS = ("dataset", "rehearse", "train", "sample", "warehouse", "page")
-APART = ("keep", "demo")
+APART = ("keep", "demo", "score")
 """Steps that `all` leaves out."""
 
 
@@ -40,7 +41,7 @@ def say(text: str) -> None:
 
 def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: Path | None) -> None:
     """Do a step, or what is left of it."""
-    if name not in ("dataset", "demo"):
+    if name not in ("dataset", "demo", "score"):
         dataset.require(recipe.pictures, places)
     match name:
         case "dataset":
@@ -81,6 +82,15 @@ def step(name: str, recipe: Recipe, places: Places, models: list[str], publish: 
             step("dataset", recipe, places, models, None)
             for line in demo.found(demo.run(recipe, places)):
                 print(line)
+        case "score":
+            from tests.lab import scoring
+
+            recipe = demo.made_by()
+            step("dataset", recipe, places, models, None)
+            demo.run(recipe, places)
+            published = places.warehouse(demo.NAME) / "raisonne.duckdb"
+            near = scoring.nearest(published, places, recipe.network.side)
+            print(json.dumps(scoring.scored(scoring.judged(published, places), near), indent=1))
         case "page":
             from tests.lab import page, results
 
@@ -113,7 +123,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     path = Path(asked.recipe)
     path = path if path.suffix == ".toml" else RECIPES / f"{asked.recipe}.toml"
-    home = ROOT / "data" / "lab" / ("demo" if asked.step == "demo" else path.stem)
+    home = ROOT / "data" / "lab" / ("demo" if asked.step in ("demo", "score") else path.stem)
     places = Places((asked.home or home).resolve())
     try:
         recipe = load(path)

@@ -28,7 +28,7 @@ VARIANTS = {
 _EVIDENCE = """
 select generation_id, samples.dataset, samples.shard, samples.row_number, coalesce(verdict, '') = 'exact' as exact,
     inliers, aligned_distance, overlap_generation as overlap_a, overlap_source as overlap_b, mirrored, cells, agreement,
-    solid, geometry, homography, aligned_tile_l2 as tile_l2, masked_mse, structural_similarity
+    solid, geometry, homography, aligned_tile_l2 as tile_l2, masked_mse, structural_similarity, moved
 from matches.evidence join catalog.samples as samples using (sample_id)
 where inliers is not null"""
 

@@ -28,6 +28,7 @@ from tests.lab.recipe import Places
 from transforms.intervals import wilson
 
 CONFIRMED = ("exact", "copy", "partial_copy")
+ALTERED = (*CONFIRMED, "altered_copy")
 RATIOS = (0.0, 0.5, 0.75, 1.0, 1.2, float("inf"))
 """Bounds of the bands of the small-image ratio."""
 ALPHA, AROUND, LEVELS = 0.5, 50, (0.01, 0.05, 0.1, 0.25, 0.5, 0.75)
@@ -62,6 +63,11 @@ class Judged:
     def copied(self) -> list[tuple[Picture, bool]]:
         """The pictures it is confirmed to copy, and whether each was trained on."""
         return [(picture, trained) for picture, said, trained in self.sources if said in CONFIRMED]
+
+    @property
+    def altered(self) -> list[tuple[Picture, bool]]:
+        """The same, with those of which it is confirmed to be an altered copy."""
+        return [(picture, trained) for picture, said, trained in self.sources if said in ALTERED]
 
 
 @dataclass(frozen=True)
@@ -182,6 +188,10 @@ def scored(verdicts: Sequence[Judged], near: Mapping[str, Nearest]) -> dict[str,
         "precision": share(sum(by.reproduced and _names(each, by) for each, by in copies), len(copies)),
         "names_the_nearest": share(sum(_names(each, by) for each, by in copies), len(copies)),
         "recall": share(sum(_names(each, by) for each, by in real), len(real)),
+        "recall_altered": share(sum(by.picture in dict(each.altered) for each, by in real), len(real)),
+        "names_a_decoy_altered": share(
+            sum(any(not trained for _, trained in each.altered) for each in verdicts), len(verdicts)
+        ),
         "missed": sum(not each.copied for each, _ in real),
         "p_values": {
             "of": len(plain),

@@ -29,6 +29,7 @@ from transforms.alignment.agreement import (
     tiles,
 )
 from transforms.alignment.alteration_policy import Alteration
+from transforms.alignment.flow import moved
 from transforms.alignment.geometry import Placement, map_points, placements
 from transforms.alignment.keypoints import LEAST, SMOOTH, Features
 from transforms.alignment.policy import Alignment, PixelLimits
@@ -171,8 +172,7 @@ class _Region:
 
 def _region(a: Features, laid: Array, inside: Array, limits: PixelLimits) -> _Region | None:
     """Find the rectangle in which the cells of two pictures of one size agree most and disagree least."""
-    grey = cv2.GaussianBlur(cv2.cvtColor(laid, cv2.COLOR_RGB2GRAY), (0, 0), SMOOTH)
-    alike, drift, structured, covered = likeness(a.grey, grey, inside, limits.structure, limits.likeness)
+    alike, drift, structured, covered = likeness(a.grey, brightness(laid), inside, limits.structure, limits.likeness)
     agreeing = structured & (alike >= limits.likeness) & (drift <= limits.gain)
     if not agreeing.any():
         return None
@@ -216,9 +216,8 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
     gain, offset = exposure(mine[region.part], theirs[region.part])
     off = squares(a.colour, laid, gain, offset)
     kept = region.agreeing if pixels_of(region.agreeing, pixels).any() else region.part
-    brought = cv2.cvtColor(np.asarray(gain * laid + offset, np.float32), cv2.COLOR_RGB2GRAY)
-    alike = similarity(a.grey, np.asarray(cv2.GaussianBlur(brought, (0, 0), SMOOTH)))
-    return Alignment(
+    alike = similarity(a.grey, brightness(np.asarray(gain * laid + offset, np.float32)))
+    alignment = Alignment(
         inliers=int(((placement.support + 0.5 >= low) & (placement.support + 0.5 <= high)).all(axis=1).sum()),
         aligned_distance=float(np.sqrt(off[pixels].mean())),
         overlap_a=float(shared.mean()),
@@ -235,6 +234,14 @@ def _measure(a: Features, b: Features, placement: Placement, limits: PixelLimits
         masked_mse=float(squares(a.colour, laid, *exposure(mine[kept], theirs[kept]))[pixels_of(kept, pixels)].mean()),
         structural_similarity=float(alike[pixels].mean()),
     )
+    if not alignment.doubted(limits):
+        return alignment
+    return replace(alignment, moved=moved(a.grey, brightness(laid), inside, shared, limits))
+
+
+def brightness(colours: Array) -> Array:
+    """Return the smoothed brightness of a picture: (h, w, 3) in, (h, w) out."""
+    return cv2.GaussianBlur(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), (0, 0), SMOOTH)
 
 
 def pixels_of(mask: Mask, inside: Mask) -> Mask:

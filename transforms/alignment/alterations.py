@@ -4,8 +4,7 @@ What belongs here: the map that the clearest matches agree on, a smooth displace
 light, counting what agrees. What does not: how much agreement is enough (`alignment/alteration_policy.py`), the strict
 measurement, which comes first (`alignment/align.py`).
 
-The displacement is the dense inverse search of Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV
-2016, averaged and cut off: what is left of it is smooth.
+The displacement is the optical flow of `alignment/flow.py`, averaged and cut off: what is left of it is smooth.
 """
 
 from dataclasses import dataclass, replace
@@ -14,8 +13,9 @@ import cv2
 import numpy as np
 
 from transforms.alignment.agreement import CELL, TINY, Array, Mask, cells, likeness
-from transforms.alignment.align import box, fractions, lay, pixels_of, turned
+from transforms.alignment.align import box, brightness, fractions, lay, pixels_of, turned
 from transforms.alignment.alteration_policy import Alteration, AlterationLimits
+from transforms.alignment.flow import displaced, displacement
 from transforms.alignment.geometry import map_points, plausible
 from transforms.alignment.keypoints import LEAST, MIRROR, SMOOTH, Features, nearest
 from transforms.alignment.policy import PixelLimits
@@ -194,10 +194,10 @@ def _measure(
     inner = cv2.erode((cells(inside) > 0.99).astype(np.uint8), np.ones((3, 3))) > 0
     if not inner.any():
         return None
-    in_place = _Cells.of(a, _brightness(laid), inside, inner, limits)
+    in_place = _Cells.of(a, brightness(laid), inside, inner, limits)
     flow = _flow(a, laid, inside, looser)
-    moved, still = _displaced(laid, flow), _displaced(inside, flow)
-    after = _Cells.of(a, _brightness(moved), still, inner, limits)
+    moved, still = displaced(laid, flow), displaced(inside, flow)
+    after = _Cells.of(a, brightness(moved), still, inner, limits)
     fitted = _Cells.of(a, _fitted(a, moved, inner), still, inner, limits)
     if fitted.share(looser.likeness) > after.share(looser.likeness):
         after = fitted
@@ -258,14 +258,9 @@ class _Cells:
         return float((self.correlation[self.counted] >= least).mean()) if self.counted.any() else 0.0
 
 
-def _brightness(colours: Array) -> Array:
-    return cv2.GaussianBlur(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), (0, 0), SMOOTH)
-
-
 def _flow(a: Features, laid: Array, inside: Array, looser: AlterationLimits) -> Array:
     """Return by how much what is laid over a is displaced at each pixel: (h, w, 2), smooth and bounded."""
-    mine, theirs = (np.clip(plane * 255, 0, 255).astype(np.uint8) for plane in (a.grey, _brightness(laid)))
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(mine, theirs, None)
+    flow = displacement(a.grey, brightness(laid))
     side = max(a.grey.shape)
     weight = (inside > 0.99).astype(np.float32)
     spread = cv2.GaussianBlur(weight, (0, 0), looser.smooth * side)
@@ -278,12 +273,6 @@ def _flow(a: Features, laid: Array, inside: Array, looser: AlterationLimits) -> 
 def _slopes(flow: Array) -> Array:
     """Return the squares of the derivatives of a flow at each pixel, those of a component together: (h, w, 2)."""
     return np.asarray(np.gradient(flow, axis=0) ** 2 + np.gradient(flow, axis=1) ** 2)
-
-
-def _displaced(plane: Array, flow: Array) -> Array:
-    y, x = np.mgrid[: plane.shape[0], : plane.shape[1]].astype(np.float32)
-    to = x + flow[:, :, 0], y + flow[:, :, 1]
-    return np.asarray(cv2.remap(plane, *to, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _powers(colours: Array) -> Array:

@@ -7,11 +7,16 @@ There are two confirmations. Either the region agrees as a whole: most of its ce
 solid part of it agrees while the rest shows something else, as under lettering or in a template with another object.
 Then the part must be large and in one piece, and many matches must support it. Photographs of one scene agree in
 specks, not in large pieces.
+
+Where only a part is confirmed, what lies around it must not be parallax: in two photographs taken a step apart one
+plane may agree, and the rest of the other picture is there as well, only moved.
 """
 
 from dataclasses import dataclass
 
 from transforms.regions import Box
+
+_PARALLAX = 0.1  # `Alignment.moved` from which the rest is of one scene; the parts measured have 0.06 at most
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,17 @@ class Alignment:
     tile_l2: float  # largest l2 of the 4 x 4 tiles of the region (Carlini et al. 2023)
     masked_mse: float  # mean squared difference over the cells that agree (Webster 2023, without a template's own mask)
     structural_similarity: float  # mean SSIM over the region (Wang et al. 2004)
+    moved: float | None = None  # share of what disagrees outside the region that lies elsewhere; None: not looked at
 
     def confirmed(self, limits: PixelLimits) -> bool:
-        """Return whether the two pictures share the region or a solid part of it."""
-        return self.copied(limits) or self.partly_copied(limits)
+        """Return whether the two pictures share the region or a solid part of it, and around a part is no parallax."""
+        agrees = self.copied(limits) or self.partly_copied(limits)
+        return agrees and (self.moved is None or self.moved < _PARALLAX)
+
+    def doubted(self, limits: PixelLimits) -> bool:
+        """Return whether only a part agrees, so that what lies around it counts: `moved`."""
+        copied = self.copied(limits)
+        return (copied or self.partly_copied(limits)) and not (copied and self.whole(limits))
 
     def copied(self, limits: PixelLimits) -> bool:
         """Return whether all of the region shows the same picture on both sides."""

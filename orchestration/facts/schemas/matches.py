@@ -83,6 +83,7 @@ _SEARCHES = (
             "cells": pa.int32(),
             "agreement": pa.float64(),
             "solid": pa.int32(),
+            "moved": pa.float64(),
             "aligned_tile_l2": pa.float64(),
             "masked_mse": pa.float64(),
             "structural_similarity": pa.float64(),
@@ -314,6 +315,8 @@ MEANINGS = {
         "cells": "cells with structure in the shared part",
         "agreement": "share of them that agree",
         "solid": "agreeing cells of the largest piece that agrees nearly everywhere",
+        "moved": "share of what disagrees outside the region that lies elsewhere in the other picture; null unless a "
+        "part agrees, and from an older release",
         "aligned_tile_l2": "largest root mean square of 4 x 4 tiles of the shared part, aligned",
         "masked_mse": "mean squared difference over the cells that agree",
         "structural_similarity": "mean SSIM over the shared part",

@@ -8,7 +8,7 @@ import pytest
 
 from orchestration.duplicates.pixel_comparisons import Pair, PicturePair, PixelComparisons, PixelOutcome, failures
 from orchestration.facts import Facts, FactTable
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import DumpGone, TrainingPictures
 from orchestration.settings.sections import Compute
 from transforms.pictures import Bounds
 
@@ -81,6 +81,26 @@ def test_a_pair_whose_dump_is_gone_waits_for_it(table: FactTable, tmp_path: Path
     second = opened(table)
     assert second.known(("a", "b")) == found
     assert asked(second, ("a", "b"), lambda: True) == PixelOutcome("true"), "where there is reason to, it is tried"
+
+
+def test_an_outcome_of_an_older_release_stays_while_its_dump_is_gone(table: FactTable) -> None:
+    def gone() -> object:
+        raise DumpGone("put it back")
+
+    first = opened(table)
+    asked(first, ("a", "b"), lambda: "old")
+    first.close()
+    second = PixelComparisons(table, "one")
+    second.load(current=lambda text: text != '"old"')
+    assert second.is_due(("a", "b"))
+    assert asked(second, ("a", "b"), gone) == PixelOutcome('"old"')
+    second.close()
+    assert (second.waiting, second.failed, second.changed) == (1, 0, False)
+    third = PixelComparisons(table, "one")
+    third.load(current=lambda text: text != '"old"')
+    assert asked(third, ("a", "b"), lambda: "new") == PixelOutcome('"new"')
+    third.close()
+    assert third.changed and table.read(["outcome"])["outcome"].to_pylist() == ['"new"']
 
 
 def test_what_is_made_of_outcomes_is_stale_before_one_changes(table: FactTable) -> None:

@@ -1,6 +1,7 @@
 """Copies, edited or cut or pasted into another picture, are confirmed where they lie; other pictures are not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -231,6 +232,29 @@ def test_what_is_left_of_a_picture_is_a_part_of_it_whatever_covers_the_rest(
     comparer = Comparer({"made": made, "original": original}.__getitem__, LIMITS)
     assert not comparer.same("made", "original", 0.6).same
     assert comparer.same("original", "original", 0.6).same
+
+
+def test_a_part_is_a_copy_beside_another_picture_and_none_before_the_same_one_moved() -> None:
+    """As a wall in two photographs taken a step apart: what lies behind it is in both, beside its place."""
+    wide = np.concatenate([scene(1), scene(3)], axis=1)
+
+    def behind(wall: Picture, background: Picture) -> Picture:
+        made = background.copy()
+        made[:, :280] = wall[:, :280]
+        return made
+
+    original = behind(scene(2), wide[:, :480])
+    pasted = confirmed(behind(scene(2), scene(7)), original)
+    assert pasted.doubted(LIMITS)
+    assert pasted.moved == pytest.approx(0, abs=0.02)
+    for step in (24, 40):
+        found = laid(behind(scene(2), wide[:, step : step + 480]), original)
+        assert found is not None and found.copied(LIMITS), "the wall agrees all over"
+        assert found.moved is not None and found.moved > 0.3
+        assert not found.confirmed(LIMITS), found
+        assert replace(found, moved=None).confirmed(LIMITS), "as it was before anyone looked around it"
+    whole = confirmed(noisy(original), original)
+    assert whole.moved is None and not whole.doubted(LIMITS)
 
 
 def test_a_small_piece_of_another_picture_confirms_nothing() -> None:
