@@ -270,7 +270,7 @@ def test_what_people_answer_becomes_decisions_and_entries_of_the_list(
         (b"no image", "website", "confirm"),
     ):
         name = check(asked, data, client).headers["X-Check-Id"]
-        assert asked.post(f"/v1/checks/{name}/{rule}", json=said, headers=bearing(client)).status_code == 200
+        assert asked.post(f"/v1/checks/{name}/{rule}", json=said, headers=bearing("ana")).status_code == 200
     file, home = state / records.ANSWERS, Decided(tmp_path / "warehouse")
     with pytest.raises(exchange.ImportRefused, match="line 4: the check had not decided"):
         exchange.read(file, ByteLimits(), None, None)

@@ -1,6 +1,8 @@
 """Decisions in the next version: counts, clusters, verdicts and removal lists follow where it was decided."""
 
 import json
+import re
+import resource
 from pathlib import Path
 
 import duckdb
@@ -28,6 +30,7 @@ from tests.decided import Decided
 from tests.planted import contents
 from transforms.pictures import Bounds, Pixels
 from transforms.reports import case_page
+from transforms.review.decisions import DecisionError, checked
 
 _SHOWN = [
     10,
@@ -389,3 +392,53 @@ def test_labels_name_rows_of_the_published_version(warehouse: Decided, tmp_path:
     again(warehouse)
     assert clusters(warehouse)[0] == [0, 1, 2]
     assert {state for state, _ in states(warehouse).values()} == {"applied"}
+
+
+def test_a_disk_that_is_full_within_a_line_keeps_nothing_of_it(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    first, second = (
+        checked({"kind": "guard_block", "answer": "allow", "picture_a": Decided.pixels(n), "decided_by": "ana"})
+        for n in (1, 2)
+    )
+    log.add([first])
+    held, most = log.file.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (1, len(held) // 2, len(held) * 3 // 4, len(held) - 1):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(held) + room, most[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                log.add([second])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, most)
+        assert log.file.read_bytes() == held, room
+    assert log.add([second]) == 1 and log.all() == [first, second]
+
+
+_LABEL = {"kind": "guard_block", "picture_a": "0" * 64, "answer": "allow", "decided_by": "ana"}
+_ANSWER = {"check_id": "c", "answer": "confirm", "pixel_sha256": "0" * 64, "by": "ana"}
+
+
+def test_a_wrong_record_is_refused_with_its_line(warehouse: Decided) -> None:
+    wrong = [
+        (_LABEL | {"decided_at": "9999-12-31T23:59:59-12:00"}, "`decided_at` is '9999-12-31T23:59:59-12:00'"),
+        (_LABEL | {"decided_at": "2999-01-01T00:00:00Z"}, "2999-01-01, in the future"),
+        (_ANSWER | {"would": ["block"]}, "the check had not decided"),
+        ({"sample_id_a": "9" * 5000, "sample_id_b": "1", "answer": "same"}, "name pictures by `picture_a`"),
+    ]
+    with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
+        for given, told in wrong:
+            with pytest.raises(exchange.ImportRefused, match="line 7: .*" + re.escape(told)):
+                exchange.of_records([(7, given)], con, "ana")
+
+
+def test_a_decision_with_the_id_of_another_is_refused(tmp_path: Path) -> None:
+    log, known = DecisionLog(tmp_path), checked(_LABEL | {"decision_id": "one"})
+    other = checked(_LABEL | {"decision_id": "one", "answer": "block"})
+    with pytest.raises(DecisionError, match="'one' is that of a decision that says something else"):
+        log.add([known, other])
+    assert log.all() == [] and log.add([known]) == 1
+    for _ in range(2):  # in the file, and in the table
+        with pytest.raises(DecisionError, match="'one'"):
+            log.add([other])
+        assert log.add([known]) == 0
+        log.take_up()
+    assert log.all() == [known]

@@ -24,6 +24,7 @@ from transforms.review.decisions import COLUMNS, Decision, DecisionError, checke
 from transforms.storage import staging
 
 _AT_ONCE = 5_000
+_TAKEN = "`decision_id` {!r} is that of a decision that says something else; leave it out or choose another"
 
 
 class DecisionLogError(RuntimeError):
@@ -57,11 +58,18 @@ class DecisionLog:
             decisions: Those whose `decision_id` is known already are left out.
 
         Raises:
+            DecisionError: If two have one `decision_id` and say something else; then none of them is kept.
             OSError: If they cannot be kept; then none of them is.
         """
         with self._held():
-            given = {each.decision_id: each for each in decisions}
-            known = {each.decision_id for each in self._waiting()} | self._stored(given)
+            given: dict[str, Decision] = {}
+            for each in decisions:
+                if given.setdefault(each.decision_id, each).said != each.said:
+                    raise DecisionError(_TAKEN.format(each.decision_id))
+            known = {each.decision_id: each for each in self._waiting()} | self._stored(given)
+            for name in given.keys() & known.keys():
+                if given[name].said != known[name].said:
+                    raise DecisionError(_TAKEN.format(name))
             new = [each for name, each in given.items() if name not in known]
             self._append([_line(each) for each in new])
             return len(new)
@@ -100,12 +108,12 @@ class DecisionLog:
         with FileLock(self.file.with_suffix(".lock")):
             yield
 
-    def _stored(self, names: Iterable[str]) -> set[str]:
+    def _stored(self, names: Iterable[str]) -> dict[str, Decision]:
         wanted, table = sorted(names), self._facts["decisions"]
-        found: set[str] = set()
+        found: dict[str, Decision] = {}
         for start in range(0, len(wanted), _AT_ONCE):
             where = is_in("decision_id", wanted[start : start + _AT_ONCE])
-            found |= set(table.read(["decision_id"], where)["decision_id"].to_pylist())
+            found |= {row["decision_id"]: Decision(**row) for row in table.read(COLUMNS, where).to_pylist()}
         return found
 
     def _waiting(self) -> list[Decision]:
@@ -125,17 +133,17 @@ class DecisionLog:
         if not lines:
             return
         new = not self.file.exists()
-        with self.file.open("ab+") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            whole = file.read(end).rfind(b"\n") + 1
+        whole = 0 if new else self.file.read_bytes().rfind(b"\n") + 1
+        # unbuffered: a buffer that a full disk did not take is written once more when the file is closed
+        with self.file.open("ab", buffering=0) as file:
             file.truncate(whole)  # a killed process left part of a line, which nobody was told of
+            left = memoryview(b"".join(lines))
             try:
-                file.write(b"".join(lines))
-                file.flush()
+                while left:
+                    left = left[file.write(left) :]
                 os.fsync(file.fileno())
             except OSError:
-                os.truncate(self.file, whole)
+                file.truncate(whole)
                 raise
         if new:  # the entries that lead to it, too
             staging.sync(self.file.parent)

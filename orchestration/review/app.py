@@ -12,7 +12,6 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from json import JSONDecodeError
 from typing import Any
 
 import uvicorn
@@ -180,7 +179,7 @@ class DeskService:
 
     async def _picture(self, request: Request) -> Response:
         row = request.query_params.get("row", "")
-        if not (row.isascii() and row.isdigit() and int(row) < 2**64):
+        if not (row.isascii() and row.isdigit() and len(row) <= _DIGITS + 1 and int(row) < 2**64):
             raise DeskRefusal(422, "`row` is a sample_id")
         return await self._jpeg(self._pictures.training, int(row))
 
@@ -269,15 +268,15 @@ def _queue_of(item: Item) -> str:
 
 def _one_of(given: Mapping[str, Any], name: str, known: Mapping[str, str] | Sequence[str], usual: str = "") -> str:
     value = given.get(name) or usual
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise DeskRefusal(422, f"`{name}` is one of {', '.join(known)}")
-    return str(value)
+    return value
 
 
 async def _body(request: Request) -> dict[str, Any]:
     try:
         given = await request.json()
-    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or a number of thousands of digits
         raise DeskRefusal(400, "send a JSON object") from None
     if not isinstance(given, dict):
         raise DeskRefusal(400, "send a JSON object")

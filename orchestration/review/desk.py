@@ -7,6 +7,7 @@ Two sessions are never given one item while the first still looks at it, unless 
 decision is returned once the log has it on disk. One that is sent again, because its answer got lost, is the same.
 """
 
+import logging
 import threading
 import time
 from bisect import bisect_left, bisect_right
@@ -20,6 +21,7 @@ from orchestration.review.queues import QUEUES, Item, Queue
 from transforms.review.decisions import UNDO, Decision, checked, in_force
 
 MODES = ("ranked", "sampled", "second")
+_LOG = logging.getLogger("raisonne.review")
 _TAKE_UP = 200  # decisions after which the log moves them into the fact table
 type Key = tuple[str, str, str]
 
@@ -100,7 +102,7 @@ class Desk:
         self._decided: set[Key] = set()
         self._answered_sample: set[Key] = set()
         self._unsaved = 0
-        log.take_up()
+        self._take_up()
         self._remember(log.all())
 
     def take(self, session: DeskSession, wish: Wish) -> Item | None:
@@ -249,7 +251,13 @@ class Desk:
     def close(self) -> None:
         """Move the decisions into the fact table."""
         with self._lock:
+            self._take_up()
+
+    def _take_up(self) -> None:
+        try:
             self._log.take_up()
+        except OSError as error:  # a full disk: they are in the file, and counted from there
+            _LOG.warning("new decisions stay in %s until the next run: %s", self._log.file, error)
 
     def _positions(self, queue: Queue, wish: Wish) -> Iterable[int]:
         # another version may have been taken up since the search
@@ -278,8 +286,8 @@ class Desk:
         self._remember(decisions)
         self._unsaved += len(decisions)
         if self._unsaved >= _TAKE_UP:
-            self._log.take_up()
             self._unsaved = 0
+            self._take_up()
 
     def _remember(self, decisions: Iterable[Decision]) -> None:
         changed = set()

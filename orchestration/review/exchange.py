@@ -8,6 +8,7 @@ guard's entries (`transforms/guard/overrides.py`).
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from transforms.storage import staging
 FORMATS = ("csv", "parquet", "jsonl")
 OVERRIDES = "guard_overrides.jsonl"
 _ROWS = ("sample_id", "sample_id_a", "sample_id_b", "cluster_id", "kept_sample_id")
+_DIGITS = 20  # of the highest sample_id
+_AHEAD = timedelta(days=1)  # by which the clock of another machine may be wrong
 _KIND_BY = {"generation_id": "case", "sample_id_a": "pair", "cluster_id": "cluster"}
 
 
@@ -86,11 +89,16 @@ def of_records(
     """
     found = [(number, {str(name).strip().lower(): value for name, value in each.items()}) for number, each in given]
     pictures = _pictures(con, [fields for _, fields in found])
-    decisions = []
+    decisions, latest = [], datetime.now(UTC) + _AHEAD
     for number, fields in found:
         try:
             said = guard_answers.as_decision(fields) if guard_answers.is_answer(fields) else _named(fields, pictures)
-            decisions.append(checked({"queue": "imported", "decided_by": by} | said))
+            made = checked({"queue": "imported", "decided_by": by} | said)
+            if made.decided_at > latest:
+                raise DecisionError(
+                    f"`decided_at` is {made.decided_at:%Y-%m-%d}, in the future: no later answer could take its place"
+                )
+            decisions.append(made)
         except guard_answers.NoImageDecided as error:
             if leave_out is None:
                 raise ImportRefused(f"{source}, line {number}: {error}; nothing was imported") from None
@@ -139,7 +147,8 @@ def _pictures(con: duckdb.DuckDBPyConnection | None, found: Sequence[Mapping[str
     if con is None:
         return {}
     given = {str(fields[name]) for fields in found for name in _ROWS if fields.get(name) not in (None, "")}
-    rows = sorted(int(each) for each in given if each.isascii() and each.isdigit() and int(each) < 2**64)
+    whole = (each for each in given if each.isascii() and each.isdigit() and len(each) <= _DIGITS)
+    rows = sorted(number for each in whole if (number := int(each)) < 2**64)
     generations = sorted({str(fields["generation_id"]) for fields in found if fields.get("generation_id")})
     samples = con.execute(query("review/pictures_of_samples"), {"rows": rows}).fetchall() if rows else []
     named = con.execute(query("review/pictures_of_generations"), {"generations": generations}).fetchall()

@@ -37,7 +37,7 @@ def as_decision(fields: Mapping[str, Any]) -> dict[str, Any]:
         NoImageDecided: If the check did not decide, or could not read the image.
     """
     decided = fields.get("would") or fields.get("decision")
-    if decided not in _OPPOSITE:
+    if not isinstance(decided, str) or decided not in _OPPOSITE:
         raise NoImageDecided("the check had not decided: the guard could not search")
     if not fields.get("pixel_sha256"):
         raise NoImageDecided("the check had no pixels of the image")

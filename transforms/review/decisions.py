@@ -75,6 +75,11 @@ class Decision:
         about = "kept" if self.answer == "keep" else ""  # which row stays, and what goes, are two questions
         return self.kind, self.picture_a, about
 
+    @property
+    def said(self) -> tuple[str | None, ...]:
+        """What is answered about which pictures: what decisions with one `decision_id` have in common."""
+        return self.kind, self.answer, self.picture_a, self.picture_b, self.undoes
+
     def as_dict(self) -> dict[str, object]:
         """Return its values by name, for a table."""
         return asdict(self)
@@ -196,9 +201,9 @@ def _moment(value: object) -> datetime | None:
         return None
     try:
         at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):  # the first and the last day of the calendar may be out of it in UTC
         raise DecisionError(f"`decided_at` is {value!r}; write it as 2026-05-17T09:30:00Z") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _number(name: str, value: object) -> float | None:

@@ -176,6 +176,7 @@ def _import(settings: "Settings", path: Path, by: str) -> None:
     from orchestration.warehouse import publishing
     from transforms.catalog.record_files import RecordFileError
     from transforms.readable import count
+    from transforms.review.decisions import DecisionError
 
     con = connect_published(settings) if publishing.current(settings.home) else None
     left_out: Counter[str] = Counter()
@@ -184,6 +185,8 @@ def _import(settings: "Settings", path: Path, by: str) -> None:
         new = DecisionLog(settings.home).add(decisions)
     except (exchange.ImportRefused, RecordFileError, DecisionLogError) as error:
         raise CommandError(str(error)) from None
+    except DecisionError as error:
+        raise CommandError(f"{path}: {error}; nothing was imported") from None
     except OSError as error:
         raise CommandError(f"{error.filename or path}: {error.strerror or error}") from None
     finally:
