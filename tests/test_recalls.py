@@ -31,10 +31,12 @@ from orchestration.matches.listed_copies import ListedCopies
 from orchestration.matches.listed_pictures import ListedPrinter, listed_files
 from orchestration.runtime.resources import WarehouseResource, rules_of
 from orchestration.settings import load as load_settings
+from orchestration.settings.inputs import Recall
 from orchestration.warehouse import publishing, sql_folder
 from tests.rights_files import packet
 from transforms import pictures
 from transforms.catalog.landing import ROW_BITS
+from transforms.catalog.opt_outs import OptOutListError
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.views import search_views
 from transforms.guard import Guard
@@ -596,3 +598,11 @@ def test_a_list_that_may_not_be_read_stops_the_run(landing: Landing, instance: d
     (landing.folder / "list.txt").write_text("http://a\n")
     (landing.folder / "list.txt").chmod(0)
     assert not recall(instance, land=True).success
+
+
+@pytest.mark.parametrize("kind", ["path", "pictures"])
+def test_a_listed_link_to_nothing_is_no_empty_list(tmp_path: Path, kind: str) -> None:
+    picture(1, 32, 24).save(tmp_path / "there.png")
+    (tmp_path / "unmounted.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(OptOutListError, match=r"nowhere\.png|unmounted\.png cannot be read: No such file"):
+        find_lists([Recall.model_validate({"name": "maker", kind: f"{tmp_path}/*.png"})])

@@ -91,7 +91,9 @@ def find_pictures(name: str, place: str) -> list[Path]:
     """
     folder = Path(place)
     found = folder.rglob("*") if folder.is_dir() else (Path(each) for each in glob.glob(place, recursive=True))  # noqa: PTH207
-    pictures = sorted(path for path in found if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+    # a link to nothing is listed, and cannot be read: left out, its rows would count again
+    listed = (path for path in found if path.suffix.lower() in PICTURE_ENDINGS)
+    pictures = sorted(path for path in listed if path.is_file() or not path.exists())
     if not pictures:
         raise OptOutListError(
             f"the opt-out list {name} has no picture at {place}; put them there, correct `pictures`, or remove it from "

@@ -103,7 +103,8 @@ def _pictures(recall: Recall) -> list[Path]:
 def _paths(recall: Recall) -> list[Path]:
     if recall.path is None:
         return []
-    paths = [Path(name) for name in sorted(glob.glob(recall.path, recursive=True)) if Path(name).is_file()]  # noqa: PTH207
+    found = map(Path, sorted(glob.glob(recall.path, recursive=True)))  # noqa: PTH207
+    paths = [path for path in found if path.is_file() or not path.exists()]  # a link to nothing is listed: see likeness
     if not paths:
         raise OptOutListError(
             f"the opt-out list {recall.name} has no file at {recall.path}; put it there, correct `path`, or remove it "
