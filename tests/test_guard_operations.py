@@ -235,7 +235,8 @@ def test_a_check_says_why_and_people_answer_it(asked: TestClient, state: Path) -
         assert refused.status_code == 403 and "operator" in refused.json()["reason"]
     assert not (state / records.ANSWERS).exists()
     assert asked.get(f"/v1/why/{name}", headers=bearing("ana")).json()["client"] == "website", "an operator sees all"
-    assert asked.post(f"/v1/checks/{name}/deconfirm", json={"by": "ana"}, headers=bearing("ana")).status_code == 422
+    for wrong in ({"by": "ana"}, {"by": "ana\x1b[2J", "why": "a template"}):
+        assert asked.post(f"/v1/checks/{name}/deconfirm", json=wrong, headers=bearing("ana")).status_code == 422
     kept = asked.post(f"/v1/checks/{name}/deconfirm", json=said, headers=bearing("ana")).json()
     asked.post(f"/v1/checks/{name}/confirm", json=said, headers=bearing("ana"))
     lines = [json.loads(line) for line in (state / records.ANSWERS).read_text().splitlines()]

@@ -119,6 +119,8 @@ def checked(given: Mapping[str, object]) -> Decision:
         raise DecisionError(f"`answer` is {answer!r}; of a {kind} it is one of {', '.join((*ANSWERS[kind], UNDO))}")
     if not (by := texts["decided_by"]):
         raise DecisionError("`decided_by` is missing: who decided")
+    if not by.isprintable():  # terminals and logs show it
+        raise DecisionError(f"`decided_by` is {by!r}; a name holds no control characters")
     if texts["queue"] not in (None, *QUEUES):
         raise DecisionError(f"`queue` is {texts['queue']!r}; it is one of {', '.join(QUEUES)}")
     a, b = _pictures(kind, answer, texts)

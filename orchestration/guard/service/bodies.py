@@ -143,4 +143,6 @@ def answer_of(body: bytes) -> tuple[str, str]:
     by, why = (said.get("by"), said.get("why")) if isinstance(said, dict) else (None, None)
     if not (isinstance(by, str) and isinstance(why, str) and 0 < len(by) <= 200 and 0 < len(why) <= 2_000):
         raise UnreadableBody('send {"by": who decides, "why": the reason}')
+    if not by.isprintable():  # terminals and logs show it
+        raise UnreadableBody("`by` is a name without control characters")
     return by, why

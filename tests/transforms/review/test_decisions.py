@@ -58,6 +58,7 @@ def test_which_row_stays_and_what_goes_are_two_questions() -> None:
         ({"picture_b": None}, "is about two pictures"),
         ({"picture_b": A}, "are one picture"),
         ({"decided_by": " "}, "who decided"),
+        ({"decided_by": "ana\x1b[2J"}, "no control characters"),
         ({"decided_at": "yesterday"}, "write it as 2026"),
         ({"undoes": "0001"}, "no other answer has it"),
         ({"answer": "undo"}, "names the decision"),
