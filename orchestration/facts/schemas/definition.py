@@ -30,6 +30,15 @@ PRINT = {
 }
 DIGESTS = {"sha256": DIGEST, "pixel_sha256": DIGEST, "pdq": DIGEST}
 """Those columns of `PRINT` that tables of training rows hold as bytes."""
+NEAREST = {
+    "recipe": pa.string(),
+    "pictures": pa.binary(),  # SHA-256 of their pixels, 32 bytes each
+    "scores": pa.list_(pa.float32()),
+    "views": pa.list_(pa.int32()),
+    "floor_score": pa.float32(),
+    "floor_picture": pa.binary(),
+}
+"""Of a list of nearest pictures, complete down to its floor."""
 COMPARED = {"picture_a": pa.string(), "picture_b": pa.string()}  # by the SHA-256 of their pixels
 COMPARISON = {
     "recipe": pa.string(),

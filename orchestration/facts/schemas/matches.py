@@ -5,7 +5,7 @@ Scores are cosines, except those of `hashed` pictures, which are shares of equal
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import BOX, COMPARED, COMPARISON, DIGEST, VECTOR, TableDefinition
+from orchestration.facts.schemas.definition import BOX, COMPARED, COMPARISON, DIGEST, NEAREST, VECTOR, TableDefinition
 
 ALTERATION = {
     "altered_by": pa.list_(pa.string()),
@@ -24,12 +24,7 @@ ALTERATION = {
 """The measurements of an altered copy, null where pixels confirmed a copy or nothing was found to measure."""
 
 _LIST = {
-    "recipe": pa.string(),
-    "pictures": pa.binary(),  # SHA-256 of their pixels, 32 bytes each
-    "scores": pa.list_(pa.float32()),
-    "views": pa.list_(pa.int32()),
-    "floor_score": pa.float32(),
-    "floor_picture": pa.binary(),
+    **NEAREST,
     "hashed": pa.binary(),
     "hashed_scores": pa.list_(pa.float32()),
     "hashed_floor_score": pa.float32(),

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from orchestration.facts.schemas.definition import DIGEST, VECTOR, TableDefinition
+from orchestration.facts.schemas.definition import DIGEST, NEAREST, VECTOR, TableDefinition
 
 _MEANING = (
     TableDefinition(
@@ -22,14 +22,7 @@ _MEANING = (
         "related_lists",
         row="a generation, with the pictures nearest to it in meaning; complete down to the list's floor",
         key={"generation_id": pa.string()},
-        columns={
-            "recipe": pa.string(),
-            "pictures": pa.binary(),  # SHA-256 of their pixels, 32 bytes each
-            "scores": pa.list_(pa.float32()),
-            "views": pa.list_(pa.int32()),
-            "floor_score": pa.float32(),
-            "floor_picture": pa.binary(),
-        },
+        columns=NEAREST,
         written_by="related_pictures",
     ),
     TableDefinition(
