@@ -3,7 +3,8 @@
 What belongs here: comparing sketches, scoring candidates, the p-value of the best. What does not: deciding the verdict
 (`guard/check.py`).
 
-The search compares all sketches. It scores those within the radius of the threshold, and the nearest in any case, by
+Views but the first may be embedded small at first, and in full only where that leaves doubt. The search compares all
+sketches. It scores those within the radius of the threshold, and the nearest in any case, by
 their quantised vectors, which it reads from the file. The export measures the recall, and every verdict states it.
 """
 

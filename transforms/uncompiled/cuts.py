@@ -19,8 +19,8 @@ def ends(
     Args:
         data: The file, uint8 (n,).
         gear: A number for each byte, uint64 (256,).
-        least: Bytes of a piece.
-        most: Likewise.
+        least: Fewest bytes of a piece but for the last.
+        most: Most bytes of a piece.
         bits: Upper bits of the hash that are zero at a cut.
     """
     found, start = list[int](), 0

@@ -14,8 +14,8 @@ def ends(data, gear, least, most, bits):  # noqa: ANN001, ANN201
     Args:
         data: The file, uint8 (n,).
         gear: A number for each byte, uint64 (256,).
-        least: Bytes of a piece.
-        most: Likewise.
+        least: Fewest bytes of a piece but for the last.
+        most: Most bytes of a piece.
         bits: Upper bits of the hash that are zero at a cut.
     """
     found = np.empty(len(data) // least + 1, np.int64)
