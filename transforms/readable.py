@@ -7,11 +7,11 @@ the open web), and printing numbers. What does not: escaping HTML (`reports/page
 
 import re
 
-# Controls, line and paragraph separators, bidirectional marks, embeddings, overrides and isolates, what has no width
-# (but for the joiners that scripts and emoji need), tags, lone surrogates.
+# Controls, line and paragraph separators, bidirectional marks, embeddings, overrides and isolates, annotations, tags,
+# lone surrogates, and what has no width: soft hyphens too, but not the joiners that scripts and emoji need.
 _MISLEADING = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff"
-    "\ufffe\uffff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
+    "\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 
 

@@ -16,6 +16,7 @@ from tests.rights_files import FORMATS, NOISE, Said, iim, packet, written
 from transforms.pictures import Bounds, RightsStatement, look, read_rights
 from transforms.pictures.rights import blocks
 from transforms.pictures.rights.statements import LONGEST, TEXTS, read
+from transforms.readable import printable
 
 _MINE = "<plus:DataMining>DMI-PROHIBITED-AIMLTRAINING</plus:DataMining>"
 _SOME = list(rights_files.files(40, seed=7))
@@ -206,7 +207,14 @@ def test_mutated_files_say_bounded_texts_and_raise_nothing(said: Said, edits: li
         at = int(place * len(data))
         data = data[:at] + new + data[at + gone :]
     texts, _ = _as_said(read(data))
-    assert all(len(each) <= LONGEST and each.isprintable() for each in texts.values())
+    assert all(len(each) <= LONGEST and printable(each) == each for each in texts.values())
+
+
+def test_what_hides_in_a_text_is_left_out() -> None:
+    gif = written("GIF")
+    comment = "© A.\xad \u202eMaker\u180e\x9b31m\n".encode()
+    found = read(gif[:-1] + b"\x21\xfe" + bytes([len(comment)]) + comment + b"\0;")
+    assert found is not None and found.notice == "© A. Maker31m"
 
 
 def test_a_link_to_a_manifest_elsewhere_is_noted_and_not_followed() -> None:

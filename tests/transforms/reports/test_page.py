@@ -41,7 +41,7 @@ def test_a_number_that_is_none_is_refused_and_not_written() -> None:
 
 def test_misleading_characters_are_named_and_what_is_cut_is_counted() -> None:
     assert legible("photo \u202egpj.exe\u200f\x07") == "photo ⟨U+202E⟩gpj.exe⟨U+200F⟩⟨U+0007⟩"
-    assert legible("a\u200b\ufeff\U000e0041") == "a⟨U+200B⟩⟨U+FEFF⟩⟨U+E0041⟩"
+    assert legible("a\u200b\ufeff\U000e0041\xad") == "a⟨U+200B⟩⟨U+FEFF⟩⟨U+E0041⟩⟨U+00AD⟩"
     assert legible("می\u200cخواهم 👩\u200d🚀") == "می\u200cخواهم 👩\u200d🚀", "joiners are spelling"
     assert legible("a" * 1_500, 100) == "a" * 100 + "… (1,400 more characters)"
 
