@@ -26,13 +26,9 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageFilter
 
-from tests import processes, threads
+from tests import processes, records, threads
 
 if TYPE_CHECKING:
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-    from dagster import DagsterEvent
-
     from transforms.pictures.confined.pool import DecoderPool
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,9 +80,10 @@ _LONG = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile kernels for all workers, while these import and collect; let short tests take one thread each."""
+    """Compile kernels for all workers, while these import and collect; let short tests take few threads, records."""
     if config.option.markexpr:
         threads.take_one()
+        records.outline_in_forks()
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         from tests import kernels
 
@@ -241,7 +238,7 @@ class Landing:
 
         self.keep_records_open()
         settings = patch.dict(os.environ, processes.environment(RAISONNE_CONFIG=str(self.config)), clear=True)
-        with settings, outline_of_records(), nullcontext() if exports else _without_exports():
+        with settings, records.outline(), nullcontext() if exports else _without_exports():
             result = execution.execute(job, self.home)
         assert result.success, execution.reason(result.all_events)
 
@@ -265,53 +262,6 @@ def _records() -> Path:
         with dg.DagsterInstance.from_config(str(folder)) as made:
             assert made.get_runs() == [] and made.all_asset_keys() == [] and made.all_instigator_state() == []
     return folder
-
-
-_REVISIONS: dict[str | None, "ScriptDirectory"] = {}
-
-
-@contextmanager
-def outline_of_records() -> Iterator[None]:
-    """Let Dagster record that runs begin and end, and not their steps: that is a third of the work of a small run.
-
-    Nor does it look up which materializations inputs and checks are of, for hundreds of them one after another, read
-    the revisions of its tables anew for each file, or trace the columns of tables.
-    """
-    from alembic.script import ScriptDirectory
-    from dagster import AssetCheckResult
-    from dagster._core.execution.context.data_version_cache import DataVersionCache
-    from dagster._core.instance.runs.run_domain import RunDomain
-    from dagster._core.log_manager import DagsterLogManager
-
-    from orchestration.runtime import asset_metadata
-
-    log, read = DagsterLogManager.log_dagster_event, ScriptDirectory.from_config
-
-    def outline(
-        self: DagsterLogManager,
-        level: str | int,
-        msg: str,
-        dagster_event: "DagsterEvent",
-        batch_metadata: object = None,
-    ) -> None:
-        if dagster_event.is_job_event:
-            log(self, level, msg, dagster_event)
-
-    def revisions(config: "Config") -> "ScriptDirectory":
-        folder = config.get_main_option("script_location")
-        if folder not in _REVISIONS:
-            _REVISIONS[folder] = read(config)
-        return _REVISIONS[folder]
-
-    with (
-        patch.object(DagsterLogManager, "log_dagster_event", outline),
-        patch.object(RunDomain, "_log_asset_planned_events"),
-        patch.object(DataVersionCache, "_fetch_asset_records", return_value={}),
-        patch.object(AssetCheckResult, "_get_target_materialization_data", return_value=None),
-        patch.object(ScriptDirectory, "from_config", revisions),
-        patch.object(asset_metadata, "lineage", return_value={}),
-    ):
-        yield
 
 
 @contextmanager
@@ -360,6 +310,12 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator["DecoderPool"]:
 
 
 @pytest.fixture
+def whole_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs that a test forks record all that Dagster records of them."""
+    monkeypatch.delenv(records.OUTLINE, raising=False)
+
+
+@pytest.fixture
 def landing(tmp_path: Path) -> Landing:
     """Return an empty warehouse of one dataset and one folder of generations, with the small encoder."""
     made = Landing(tmp_path)
@@ -382,6 +338,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
             config = (ROOT / "raisonne.toml").read_text()
             config = config.replace('"data/warehouse"', f'"{folder / "home"}"')
             config = config.replace('"data/sample', f'"{ROOT}/data/sample')
+            config += "[limits]\nnull_sample = 40\n"  # half of the work is the null distribution of the 200 by default
             (folder / "raisonne.toml").write_text(config)
             made = Landing(folder)
             made.keep_records_open()

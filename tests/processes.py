@@ -12,16 +12,20 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import takewhile
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import BinaryIO
 
+from tests import records
+
 ROOT = Path(__file__).resolve().parents[1]
 PRELOADED = (
     "tests.preloaded",
     "alembic.command",
+    "alembic.script",
     "onnxruntime",
     "orchestration.definitions",
     "orchestration.cli.execution",
@@ -192,4 +196,5 @@ def _main(arguments: list[str], environment: dict[str, str], streams: list[Conne
     sys.argv = ["raisonne", *arguments]
     from orchestration.cli.main import main
 
-    main()
+    with records.outline() if records.OUTLINE in environment and arguments[:1] == ["run"] else nullcontext():
+        main()

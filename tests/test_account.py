@@ -36,7 +36,7 @@ def test_a_cut_delivery_is_held_back_until_it_is_accepted_and_broken_everywhere(
     landing.shard("00000", rows_of(0, 4))
     landing.shard("00001", rows_of(4, 4))
     (landing.folder / "generations" / "copied.jpg").write_bytes(encoded(picture(7)))
-    landing.run_here(exports=True)
+    landing.run_here()
     verdict = "select verdict from provenance.generations"
     assert landing.query(verdict) == [("exact",)]
 

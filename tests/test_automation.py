@@ -13,6 +13,7 @@ from orchestration.definitions import defs
 from orchestration.facts import Facts
 from orchestration.runtime import instance
 from orchestration.warehouse import publishing
+from tests import records
 
 
 @pytest.fixture
@@ -79,7 +80,8 @@ def test_derivation_and_generations_are_started_once_each(
         return bool(result.run_requests), result.cursor
 
     def run(job: str) -> None:
-        assert defs.resolve_job_def(job).execute_in_process(instance=dagster_instance).success
+        with records.outline():
+            assert defs.resolve_job_def(job).execute_in_process(instance=dagster_instance).success
 
     landing.shard("00000", rows_of(0, 3))
     copied = landing.folder / "generations" / "copied.jpg"

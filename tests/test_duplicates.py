@@ -88,6 +88,17 @@ def test_what_comes_and_goes_leaves_what_a_full_run_gives(warehouses: Callable[.
         path.unlink()
     landing.run_here()
     assert tables(landing) == without
+
+
+@pytest.mark.thorough
+def test_what_went_and_comes_again_leaves_what_a_full_run_gives(
+    warehouses: Callable[..., Landing], whole: Landing
+) -> None:
+    every = shards()
+    landing = warehouses("again", every)
+    for path in (landing.folder / "laion").glob("00001.*"):
+        path.unlink()
+    landing.run_here()
     landing.shard("00001", every["00001"])
     landing.run_here()
     assert tables(landing) == tables(whole)

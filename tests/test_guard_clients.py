@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from bundles import Blurred
 from conftest import encoded, picture
-from jsonschema import Draft202012Validator
 from test_guard_operations import STRICT, bearing, client_of
 from test_serving import TOKEN, serving
 
@@ -70,6 +69,8 @@ def test_a_client_asks_all_that_the_service_answers(folder: Path, tmp_path: Path
 
 def described(document: dict, answers: dict[str, object]) -> None:
     """Hold answers against what the document says a verdict is."""
+    from jsonschema import Draft202012Validator  # imports take seconds, in each worker
+
     schema = {"$ref": "#/components/schemas/Verdict", "components": document["components"]}
     for answer in answers.values():
         Draft202012Validator(schema).validate(answer)

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import Landing, Row, encoded, picture
 
-from orchestration.catalog.opt_outs import find_lists
+from orchestration.catalog import opt_outs
 from orchestration.catalog.shards import shard_number
 from orchestration.cli.main import main
 from orchestration.compute import named_encoders
@@ -83,7 +83,7 @@ class Stages:
                 settings = load_settings()
             facts, encoder = Facts(settings.home / "facts"), named_encoders.load("sscd_distilled")
             versions, views = facts.versions(), search_views(settings.search.scales, settings.search.flips)
-            files = listed_files(find_lists(settings.recalls))
+            files = listed_files(opt_outs.find_lists(settings.recalls))
             counts = ListedPrinter(facts, rules_of(settings), encoder, views, WorkPace(4, 1)).update(files)
             load = TrainingPictures(facts, settings.limits.bounds)
             counts |= ListedCopies(facts, encoder.id, views, load, settings).update(files)
@@ -471,10 +471,12 @@ def matched(landing: Landing, instance: dg.DagsterInstance) -> Callable[..., set
     listed(landing, "url")
     assert recall(instance, land=True).success
 
+    facts, settings = Facts(landing.home / "facts"), load_settings(landing.config)
+
     def match(kind: str, *values: str) -> set[int]:
         listed(landing, kind, *values)
-        assert recall(instance).success
-        ids = Facts(landing.home / "facts")["recalled_rows"].read(["sample_id"])["sample_id"].to_pylist()
+        opt_outs.update_recalled_rows(facts, settings, opt_outs.find_lists(settings.recalls))
+        ids = facts["recalled_rows"].read(["sample_id"])["sample_id"].to_pylist()
         return {sample_id % 2**26 for sample_id in ids}
 
     return match
@@ -605,4 +607,4 @@ def test_a_listed_link_to_nothing_is_no_empty_list(tmp_path: Path, kind: str) ->
     picture(1, 32, 24).save(tmp_path / "there.png")
     (tmp_path / "unmounted.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(OptOutListError, match=r"nowhere\.png|unmounted\.png cannot be read: No such file"):
-        find_lists([Recall.model_validate({"name": "maker", kind: f"{tmp_path}/*.png"})])
+        opt_outs.find_lists([Recall.model_validate({"name": "maker", kind: f"{tmp_path}/*.png"})])

@@ -3,6 +3,7 @@
 import json
 import re
 import resource
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -47,15 +48,28 @@ _SHOWN = [
 ]  # what the rows of shard a show; 10 to 19, 20 and 21, 30 and 31 are near
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Decided:
-    made = Decided(tmp_path)
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decided, Path]:
+    """Return a published warehouse, and a copy of its folder."""
+    folder = tmp_path_factory.mktemp("review")
+    made = Decided(folder / "decided")
+    made.folder.mkdir()
     made.land(a=[f"row {number}" for number in range(len(_SHOWN))])
     made.show("a", _SHOWN)
     made.generate(("g/exact.png", 10, 0, "exact"), ("g/near.png", 61, 7, "similar"), ("g/other.png", 62, 9, "similar"))
     made.block(("check-1", 71), ("check-2", 72))
     made.derive()
     made.publish_once()
+    shutil.copytree(made.folder, folder / "kept", symlinks=True)
+    return made, folder / "kept"
+
+
+@pytest.fixture
+def warehouse(published: tuple[Decided, Path]) -> Decided:
+    """Return the warehouse of `published` as it was, whatever the tests before have decided."""
+    made, kept = published
+    shutil.rmtree(made.folder)
+    shutil.copytree(kept, made.folder, symlinks=True)
     return made
 
 

@@ -184,29 +184,31 @@ def sit(browser) -> Iterator:  # noqa: ANN001
         seat.page.context.close()
 
 
-def test_two_hundred_decisions_by_keyboard_an_undo_and_a_reload(desks: Desks, sit) -> None:  # noqa: ANN001
-    seat = sit(desks.open("keyboard", {"ana": TOKEN}))
+@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.thorough)])
+def test_decisions_by_keyboard_an_undo_and_a_reload(desks: Desks, sit, count: int) -> None:  # noqa: ANN001
+    name = f"keyboard-{count}"
+    seat = sit(desks.open(name, {"ana": TOKEN}))
     seat.choose("clusters")
-    for number in range(200):
+    for number in range(count):
         assert seat.position == number
-        if number == 90:
+        if number == count // 2:
             seat.page.reload()
             seat.page.wait_for_selector("body[data-ready]")
-            assert seat.position == 90, "the same item, and nothing decided about it"
+            assert seat.position == number, "the same item, and nothing decided about it"
         seat.press("13"[number % 2])
-    kept = desks.kept("keyboard")
-    assert [each.answer for each in kept] == ["fine", "remove_all"] * 100
+    kept = desks.kept(name)
+    assert [each.answer for each in kept] == ["fine", "remove_all"] * (count // 2)
     assert {(each.decided_by, each.kind, each.version_seen) for each in kept} == {("ana", "cluster", 3)}
     assert all(each.seconds is not None and each.seconds > 0 for each in kept)
     seat.press("u")
-    assert seat.position == 199 and "Taken back: remove all." in seat.page.inner_text("#said")
-    assert len(desks.kept("keyboard")) == 199
+    assert seat.position == count - 1 and "Taken back: remove all." in seat.page.inner_text("#said")
+    assert len(desks.kept(name)) == count - 1
     seat.page.fill("#reason", "one of them is a crop")
     seat.page.keyboard.press("Enter")
     seat.press("1")
-    last = desks.kept("keyboard")[-1]
+    last = desks.kept(name)[-1]
     assert (last.answer, last.reason) == ("fine", "one of them is a crop")
-    assert f"{CLUSTERS - 200} of {CLUSTERS} open, 200 decided by you" in seat.page.inner_text("#progress")
+    assert f"{CLUSTERS - count} of {CLUSTERS} open, {count} decided by you" in seat.page.inner_text("#progress")
 
 
 def test_a_member_is_cut_out_or_kept_and_one_goes_back_and_on(desks: Desks, sit) -> None:  # noqa: ANN001

@@ -196,6 +196,7 @@ def test_readers_never_fail_and_never_see_two_versions(grown: Landing, rows_of: 
     assert counts(grown) == [18, 18, 1]
 
 
+@pytest.mark.thorough
 def test_runs_that_are_ended_leave_the_last_version_and_the_next_one_completes(grown: Landing, rows_of: Rows) -> None:
     before = version(grown)
     grown.shard("00002", rows_of(40, 4))

@@ -30,6 +30,7 @@ _POSTGRES = pytest.param(
     "postgres",
     marks=pytest.mark.skipif(postgresql.programs() is None, reason="PostgreSQL's server is not installed"),
 )
+_POSTGRES_AT_LENGTH = pytest.param("postgres", marks=[*_POSTGRES.marks, pytest.mark.thorough])
 _BUCKET = "lakes"
 
 
@@ -147,7 +148,9 @@ def attached(address: LakeAddress) -> Iterator[duckdb.DuckDBPyConnection]:
 WAREHOUSE = {"warehouse.shards", "warehouse.tables", "warehouse.versions"}  # new in each version
 
 
-@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.thorough), _POSTGRES, "s3"])
+@pytest.mark.parametrize(
+    "kind", [*(pytest.param(each, marks=pytest.mark.thorough) for each in ("sqlite", "s3")), _POSTGRES]
+)
 def test_a_lake_has_what_the_file_has(whole: list[publishing.Version], places: _Places, store: None, kind: str) -> None:
     address = places.address(kind, f"same_{kind}")
     with pytest.raises(lake.NotInLake, match="is not there yet; `raisonne run` makes it"):
@@ -216,7 +219,7 @@ def killed(version: publishing.Version, address: LakeAddress, moment: str) -> No
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("kind", ["sqlite", _POSTGRES])
+@pytest.mark.parametrize("kind", ["sqlite", _POSTGRES_AT_LENGTH])
 def test_a_killed_publish_leaves_the_last_version(
     versions: list[publishing.Version], places: _Places, kind: str
 ) -> None:
@@ -245,7 +248,7 @@ def test_killed_after_the_commit_the_version_stands(versions: list[publishing.Ve
     assert lake.numbers(address) == [1, 2] and bring_up(versions[1], address) is None
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=[*_POSTGRES.marks, pytest.mark.thorough])])
+@pytest.mark.parametrize("kind", ["sqlite", _POSTGRES_AT_LENGTH])
 def test_eight_readers_see_whole_versions_during_publishes(
     tmp_path: Path, versions: list[publishing.Version], places: _Places, kind: str
 ) -> None:
