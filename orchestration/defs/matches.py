@@ -21,7 +21,7 @@ from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
 from transforms.readable import count
 
-CODE = 5  # raise when the same fingerprints would give other matches
+CODE = 6  # raise when the same fingerprints would give other matches
 _READ = ("generation_fingerprints", "generation_embeddings", "prompt_candidates")
 
 

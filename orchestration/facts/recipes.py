@@ -93,6 +93,11 @@ FROZEN: Mapping[type, Frozen] = {
             "likeness_close likeness_related exact colour matches cells cells_unmatched exact_matches spread in_place "
             "related kept larger_share smaller_share whole_overlap"
         ),
+        {
+            "cells_tiny": ("cells_tiny", 100),
+            "agreement_tiny": ("agreement_tiny", 0.93),
+            "closely_tiny": ("closely_tiny", 0.5),
+        },
     ),
     DuplicateThresholds: Frozen("duplicate thresholds", _unchanged("pdq similar overlap pixels")),
     CandidateThresholds: Frozen("candidate thresholds", _unchanged("pdq candidate neighbours")),

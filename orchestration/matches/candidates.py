@@ -46,8 +46,9 @@ from transforms.regions import Box
 
 CODE = 4  # raise when two pictures would be laid over each other, or confirmed, otherwise
 ALTERATION_CODE = (
-    1  # raise when an altered copy would be measured otherwise: pairs that pixels refuse are compared again
+    2  # raise when an altered copy would be measured otherwise: pairs that pixels refuse are compared again
 )
+_BEFORE_PLACING = 1  # the code of releases that laid fewer pictures edge on edge; what many matches placed is as it was
 _LATER = {"moved"}  # measurements without which an outcome is current, except where `_is_current` asks for them
 _AT_ONCE = 512  # generations
 _MADE_BY = "made_by"  # in an outcome: the recipe of its alteration
@@ -155,9 +156,14 @@ class GenerationFile:
         return pictures.decode(addresses.read(self.path), bounds)
 
 
-def alteration_recipe(looser: AlterationLimits) -> str:
-    """Return the recipe of what is stored, beside a comparison that pixels refuse, about an altered copy."""
-    return recipe("alterations", ALTERATION_CODE, looser)
+def alteration_recipe(looser: AlterationLimits, code: int = ALTERATION_CODE) -> str:
+    """Return the recipe of what is stored, beside a comparison that pixels refuse, about an altered copy.
+
+    Args:
+        looser: When structure confirms one.
+        code: How it was measured.
+    """
+    return recipe("alterations", code, looser)
 
 
 def align(comparer: Comparer[Any], generation: GenerationFile, source: StoredPicture) -> dict[str, object]:
@@ -222,7 +228,7 @@ class GenerationComparer:
         self, gathered: Iterable[Sequence[GenerationCandidates]], comparisons: PixelComparisons
     ) -> Iterator[list[PicturePair]]:
         """Yield the due pairs of each generation."""
-        current = partial(_is_current, limits=self.limits, made_by=alteration_recipe(self.looser))
+        current = partial(_is_current, limits=self.limits, looser=self.looser)
         for batch in gathered:
             comparisons.load(_of_generations(batch), current=current)
             due = [
@@ -236,13 +242,16 @@ class GenerationComparer:
                 yield [PicturePair(pair, generation, located[row]) for pair, row in pairs.items()]
 
 
-def _is_current(text: str | None, limits: PixelLimits, made_by: str) -> bool:
+def _is_current(text: str | None, limits: PixelLimits, looser: AlterationLimits) -> bool:
     """Return whether an outcome needs no second look: pixels confirm it, all looked at, or it had one."""
     if text is None:
         return True  # a failure, which has a rule of its own
     values = json.loads(text)
     if values is not None and _MADE_BY in values:
-        return bool(values[_MADE_BY] == made_by)
+        if values[_MADE_BY] == alteration_recipe(looser, _BEFORE_PLACING):
+            measured = _measured(Alteration, values["alteration"])
+            return measured is None or measured.matches >= looser.matches
+        return bool(values[_MADE_BY] == alteration_recipe(looser))
     alignment = _measured(Alignment, values)
     if alignment is None or not alignment.confirmed(limits):
         return False

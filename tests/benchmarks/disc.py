@@ -1,7 +1,7 @@
 """Ranking copies under edits that others designed, as the DISC challenge counts: micro-AP, and recall at precision 0.9.
 
 What belongs here: the queries, and counting. What does not: the edits (`disc_edits.py`), searching and comparing
-(`judged.py`).
+(`judged.py`), the peer that is run by another interpreter (`disc_perception.py`).
 
 Training pictures are the references. Queries are edited copies of those of the half that no limit was chosen on, and
 twice as many edited photographs that show none of them. All pairs of all queries are ranked together, so one threshold
@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from tests.benchmarks import disc_perception
 from tests.benchmarks.disc_edits import edits
 from tests.benchmarks.figures import FULL, Figure, Measured, say
 from tests.benchmarks.judged import CONFIRMED, Judged, Outcome, judge
@@ -71,6 +72,17 @@ METHODS: dict[str, Callable[[Judged], npt.NDArray[np.float64]]] = {
 }
 
 
+@cache
+def _ranked() -> dict[str, Scores]:
+    """Score all pairs by each method; by `perception` where an interpreter has it."""
+    made = outcome()
+    found = {name: np.stack([method(each) for each in made.judged]) for name, method in METHODS.items()}
+    if disc_perception.INTERPRETER:
+        queries = (each.planted.picture() for each in made.judged)
+        found["perception"] = np.array(disc_perception.scores(queries, (photo.picture() for photo in made.trained)))
+    return found
+
+
 def _curve(scores: Scores, right: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return precision and recall after each pair, best first; equal scores are taken in the least favourable order.
 
@@ -103,8 +115,7 @@ def _measured(count: Callable[[Scores, npt.NDArray[np.int64]], float]) -> Callab
         right = np.array([place[each.planted.source.name] if each.planted.source else -1 for each in made.judged])
         families = np.array([each.planted.edited for each in made.judged])
         parts: dict[str, float] = {"queries": len(right), "copies": int((right >= 0).sum()), "references": len(place)}
-        for name, method in METHODS.items():
-            scores = np.stack([method(each) for each in made.judged])
+        for name, scores in _ranked().items():
             parts[name] = count(scores, right)
             for family in dict.fromkeys(families.tolist()):
                 of = families == family
@@ -126,7 +137,8 @@ def _measured(count: Callable[[Scores, npt.NDArray[np.int64]], float]) -> Callab
 _AGAINST = (
     "photographs (RAISONNE_BENCH_PHOTOS) of the half that no limit was chosen on under chains of one to four edits by "
     "AugLy and by Albumentations, two distractors a copy, all pairs ranked together; parts: SSCD's cosine of whole "
-    "pictures and over 11 views, PDQ over 8 turns, all by edits"
+    "pictures and over 11 views, PDQ over 8 turns, perception's share of matched features (RAISONNE_BENCH_PERCEPTION: "
+    "an interpreter that has it), all by edits"
 )
 
 FIGURES = (

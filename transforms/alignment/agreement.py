@@ -54,6 +54,24 @@ def cells(plane: Array) -> Array:
     return cv2.resize(plane, (-(-width // CELL), -(-height // CELL)), interpolation=cv2.INTER_AREA)
 
 
+def levelled(plane: Array) -> Array:
+    """Return what a surface of the second degree, fitted to the cells of a plane, leaves of it: shape (h, w).
+
+    Two clear skies are darker at the same edge, and a fall-off of light alone makes all of their cells agree.
+    """
+    height, width = plane.shape
+    rows, columns = (np.arange(side) / side - 0.5 for side in (height, width))
+    coarse = [(np.arange(-(-side // CELL)) + 0.5) * CELL / side - 0.5 for side in (height, width)]
+    fitted, _, _, _ = np.linalg.lstsq(_second_degree(*coarse), cells(plane).ravel().astype(np.float64), rcond=None)
+    return np.asarray(plane - (_second_degree(rows, columns) @ fitted).reshape(height, width), np.float32)
+
+
+def _second_degree(rows: Array, columns: Array) -> Array:
+    """Return the monomials up to the second degree of each place of a grid: (rows * columns, 6)."""
+    y, x = (each.ravel() for each in np.meshgrid(rows, columns, indexing="ij"))
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+
 def exposure(a: Array, b: Array) -> tuple[Array, Array]:
     """Return the gain and offset of each channel that bring b closest to a.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from transforms.regions import Box
 
+PLACED = "placed"  # the geometry of pictures that are laid edge on edge
 DISPLACED, RECOLOURED, RELIT, COVERED, REDRAWN = "displaced", "recoloured", "relit", "covered", "redrawn"
 
 
@@ -42,6 +43,9 @@ class AlterationLimits:
     matches: int = 14  # matches on the map of pictures whose structure agrees: drawings of one outline share fewer
     cells: int = 60  # cells with structure in what both pictures show
     cells_unmatched: int = 150  # the same of pictures that are laid edge on edge without matches
+    cells_tiny: int = 100  # the same of pictures of some 32 pixels, which have 144: they must agree better
+    agreement_tiny: float = 0.93  # share of their cells that agree
+    closely_tiny: float = 0.5  # share of their cells that agree closely
     exact_matches: int = 12  # clear matches exactly in place
     spread: float = 0.15  # share of a picture that they span
     in_place: float = 0.4  # share of the cells that agree in place, under what covers all
@@ -68,7 +72,8 @@ class Alteration:
         mirrored: Whether b is mirrored.
         geometry: Kind of the map: affine, homography, or placed edge on edge.
         homography: 9, row by row: b to a, in fractions of either from its top left corner.
-        cells: Cells with structure.
+        cells: Cells with structure. Of pictures that are laid edge on edge, here and below, it is what remains once a
+            gradient over the whole of each is taken off.
         in_place: The share of them that agrees without displacement.
         in_place_closely: The share that agrees closely without it.
         related: The share that shows something of both without it.
@@ -80,6 +85,7 @@ class Alteration:
         colour_change: Root mean square by which the channels' shares of the brightness differ, their means taken off.
         light_change: How far the ratio of brightness varies over the picture, as its natural logarithm, smoothly.
         aligned_distance: Root mean square difference of colours after the map, the displacement and one map of colours.
+        room: Cells in what both show, with structure or without; 0 where an older release did not count them.
     """
 
     matches: int
@@ -105,6 +111,7 @@ class Alteration:
     colour_change: float
     light_change: float
     aligned_distance: float
+    room: int = 0
 
     def confirmed(self, limits: AlterationLimits) -> bool:
         """Return whether one picture is an altered copy of the other, or of a part of it."""
@@ -118,13 +125,27 @@ class Alteration:
         """Return whether nearly all structure agrees, in place or smoothly displaced."""
         whole = min(self.overlap_a, self.overlap_b) >= limits.whole_overlap
         if self.matches < limits.matches:  # a displacement or fitted colours may make any two simple pictures alike
-            return whole and self.cells >= limits.cells_unmatched and self.in_place >= limits.agreement
+            return whole and (self._plainly_alike(limits) or self._tiny_and_alike(limits))
         if self.cells < limits.cells:
             return False
         smooth = self.roughness <= limits.roughness
         if whole:
             return max(self.in_place, self.agreement if smooth else 0.0) >= limits.agreement
         return max(self.in_place_closely, self.agreement_closely if smooth else 0.0) >= limits.agreement_part
+
+    def _plainly_alike(self, limits: AlterationLimits) -> bool:
+        """Return whether so much structure agrees in place that no matches are needed."""
+        return self.cells >= limits.cells_unmatched and self.in_place >= limits.agreement
+
+    def _tiny_and_alike(self, limits: AlterationLimits) -> bool:
+        """Return whether nearly all structure agrees, edge on edge, of pictures too small for many cells or matches."""
+        return (
+            self.geometry == PLACED
+            and 0 < self.room < limits.cells_unmatched
+            and self.cells >= limits.cells_tiny
+            and self.in_place >= limits.agreement_tiny
+            and self.in_place_closely >= limits.closely_tiny
+        )
 
     def _exactly_placed(self, limits: AlterationLimits) -> bool:
         """Return whether features lie exactly in place, and what lies over them leaves enough to be seen."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from transforms.alignment.agreement import CELL, TINY, Array, Mask, cells, likeness
+from transforms.alignment.agreement import CELL, TINY, Array, Mask, cells, levelled, likeness
 from transforms.alignment.align import box, brightness, fractions, lay, pixels_of, turned
-from transforms.alignment.alteration_policy import Alteration, AlterationLimits
+from transforms.alignment.alteration_policy import PLACED, Alteration, AlterationLimits
 from transforms.alignment.flow import displaced, displacement
 from transforms.alignment.geometry import map_points, plausible
 from transforms.alignment.keypoints import LEAST, MIRROR, SMOOTH, Features, nearest
@@ -79,9 +79,21 @@ def find_alteration(a: Features, b: Features, limits: PixelLimits, looser: Alter
         alteration = find_alteration(b, a, limits, looser)
         return alteration and turned(alteration)
     matched = max((_matched(a, b, d, looser) for d in (b.descriptors, b.descriptors[:, MIRROR])), key=_count)
-    found = _mapped(matched, a, b, limits, looser) or _placed(matched, a, b)
-    if found is None:
-        return None
+    mapped = _mapped(matched, a, b, limits, looser)
+    alteration = mapped and _laid(a, b, mapped, matched, limits, looser)
+    # Tiny pictures have few matches, and a map of these lies a little beside the edges, where pixels are few.
+    unsure = alteration is not None and alteration.matches < looser.matches and not alteration.confirmed(looser)
+    if mapped is not None and not unsure:
+        return alteration
+    placed = _placed(matched, a, b)
+    straight = placed and _laid(a, b, placed, matched, limits, looser)
+    return straight if alteration is None or (straight and straight.confirmed(looser)) else alteration
+
+
+def _laid(
+    a: Features, b: Features, found: _Map, matched: _Matches, limits: PixelLimits, looser: AlterationLimits
+) -> Alteration | None:
+    """Lay b over a, or a over b where b is far larger, and measure what agrees."""
     spans = [_spanned(points[found.exact], picture) for points, picture in ((matched.target, a), (matched.source, b))]
     clear = int((found.near & matched.clear).sum())
     counts = int(found.near.sum()), int(found.exact.sum()), int(found.exact.sum()) / max(clear, 1), max(spans)
@@ -168,7 +180,7 @@ def _placed(matched: _Matches, a: Features, b: Features) -> _Map | None:
     (height, width), (rows, columns) = a.grey.shape, b.grey.shape
     x, y = width / columns, height / rows
     none = np.zeros(len(matched.source), np.bool_)
-    return _Map("placed", np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1]]), none, none)
+    return _Map(PLACED, np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1]]), none, none)
 
 
 def _spanned(points: Array, picture: Features) -> float:
@@ -194,11 +206,13 @@ def _measure(
     inner = cv2.erode((cells(inside) > 0.99).astype(np.uint8), np.ones((3, 3))) > 0
     if not inner.any():
         return None
-    in_place = _Cells.of(a, brightness(laid), inside, inner, limits)
+    # Features prove more than a gradient; without them, what a gradient leaves has to agree.
+    bare = found.geometry == PLACED
+    in_place = _Cells.of(a, brightness(laid), inside, inner, limits, bare=bare)
     flow = _flow(a, laid, inside, looser)
     moved, still = displaced(laid, flow), displaced(inside, flow)
-    after = _Cells.of(a, brightness(moved), still, inner, limits)
-    fitted = _Cells.of(a, _fitted(a, moved, inner), still, inner, limits)
+    after = _Cells.of(a, brightness(moved), still, inner, limits, bare=bare)
+    fitted = _Cells.of(a, _fitted(a, moved, inner), still, inner, limits, bare=bare)
     if fitted.share(looser.likeness) > after.share(looser.likeness):
         after = fitted
     within = pixels_of(inner, inside > 0.99)
@@ -231,6 +245,7 @@ def _measure(
         colour_change=colours.change,
         light_change=colours.light,
         aligned_distance=_distance(a, moved, inner),
+        room=int(inner.sum()),
     )
 
 
@@ -243,9 +258,10 @@ class _Cells:
     counted: Mask
 
     @classmethod
-    def of(cls, a: Features, plane: Array, inside: Array, inner: Mask, limits: PixelLimits) -> "_Cells":
-        """Compare a with a plane of its size."""
-        correlation, _, structured, _ = likeness(a.grey, plane, inside, limits.structure, 1.0)
+    def of(cls, a: Features, plane: Array, inside: Array, inner: Mask, limits: PixelLimits, *, bare: bool) -> "_Cells":
+        """Compare a with a plane of its size. bare: no features match, and gradients over all of it count nothing."""
+        mine, theirs = (levelled(a.grey), levelled(plane)) if bare else (a.grey, plane)
+        correlation, _, structured, _ = likeness(mine, theirs, inside, limits.structure, 1.0)
         return cls(correlation, structured, structured & inner)
 
     @property

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.transforms.alignment.test_alignment import LIMITS, SAME_SCENE, Picture, scene
+from tests.transforms.alignment.test_alignment import LIMITS, SAME_SCENE, Picture, noisy, scene
 from transforms.alignment import alterations
 from transforms.alignment.align import align
-from transforms.alignment.alteration_policy import Alteration, AlterationLimits
+from transforms.alignment.alteration_policy import PLACED, Alteration, AlterationLimits
 from transforms.alignment.alterations import find_alteration
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.geometry import plausible
@@ -111,6 +111,40 @@ def test_one_watermark_makes_no_copies_of_different_pictures() -> None:
     copy = found(marked(one), one)
     assert copy
     assert copy.confirmed(LOOSER)
+
+
+def tiny(seed: int) -> Picture:
+    return cv2.resize(scene(seed, 100, 100), (32, 32), interpolation=cv2.INTER_AREA)
+
+
+def test_a_tiny_blurred_copy_is_confirmed_by_its_structure_and_no_other_tiny_picture_is() -> None:
+    pictures = [tiny(seed) for seed in range(5)]
+    for number, picture in enumerate(pictures):
+        made = noisy(cv2.GaussianBlur(picture, (0, 0), 1.0), number, 3)
+        strict = align(features(made, LIMITS), features(picture, LIMITS), LIMITS)
+        assert strict is None or not strict.confirmed(LIMITS), "pixels alone refuse it"
+        alteration = found(made, picture)
+        assert alteration
+        assert alteration.geometry == PLACED
+        assert LOOSER.cells_tiny <= alteration.cells <= alteration.room < LOOSER.cells_unmatched
+        assert alteration.confirmed(LOOSER), alteration
+        assert not replace(alteration, room=0).confirmed(LOOSER), "nothing says that it is tiny"
+        other = found(made, pictures[number - 1])
+        assert other is None or not other.confirmed(LOOSER), other
+
+
+@pytest.mark.parametrize("side", [32, 320])
+def test_two_skies_are_no_copies_though_a_gradient_lies_over_both(side: int) -> None:
+    def sky(seed: int, fall: float) -> Picture:
+        y, x = np.mgrid[:side, :side] / side - 0.5
+        light = 150 + 90 * y + fall * (x - 0.2) ** 2
+        return noisy(np.repeat(light[:, :, None], 3, axis=2) * [0.6, 0.8, 1.0], seed, 2)
+
+    alteration = found(sky(1, 60), sky(2, 0))
+    assert alteration
+    assert alteration.geometry == PLACED
+    assert alteration.cells < LOOSER.cells_tiny, "what a gradient leaves of them has no structure"
+    assert not alteration.confirmed(LOOSER)
 
 
 def test_a_displacement_that_jumps_is_no_alteration_of_the_picture() -> None:
