@@ -1,17 +1,21 @@
 """What operators of the guard's service do: look-ups, batches, clients' policies, shadow mode, quarantine, records."""
 
 import asyncio
+import copy
+import gc
 import io
 import json
 import os
 import signal
 import sqlite3
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import bundles
@@ -84,8 +88,9 @@ def clients_file(folder: Path, **tables: str) -> Path:
     return folder / "clients.toml"
 
 
-def client_of(guard: Guard, folder: Path, state: Path, timeout_s: float) -> TestClient:
+def client_of(guard: Guard | Current, folder: Path, state: Path, timeout_s: float) -> TestClient:
     """Return a client of a service with two clients, of which one is in shadow mode, that observes after two blocks."""
+    current = guard if isinstance(guard, Current) else Current(guard)
     file = clients_file(folder, website="at_least = 3\npdq = 31", inside="shadow = true", ana="operator = true")
     options = ServiceOptions(
         60,
@@ -97,7 +102,7 @@ def client_of(guard: Guard, folder: Path, state: Path, timeout_s: float) -> Test
         Quarantine(2, True, state / "quarantine.json"),
     )
     capacity = Capacity(2, 8, timeout_s, 600, 2_000_000, 8_000_000)
-    return TestClient(GuardService(Current(guard), capacity, Metrics(), options).app)
+    return TestClient(GuardService(current, capacity, Metrics(), options).app)
 
 
 @pytest.fixture
@@ -399,6 +404,44 @@ def test_a_flat_picture_says_that_it_was_not_compared_by_hash(guard: Guard) -> N
     flat[:, 32:] += 3
     verdict = guard.check(flat)
     assert "not compared by perceptual hash: too flat" in verdict.reason
+
+
+def test_requests_that_fail_keep_nothing_of_a_bundle_that_was_replaced(
+    guard: Guard, tmp_path: Path, state: Path
+) -> None:
+    """A bundle has files open, and what waits for the collector of cycles would use them up at every update."""
+    current = Current(copy.copy(guard))
+    current.guard.bundle = copy.copy(guard.bundle)
+    kept = weakref.ref(current.guard.bundle)
+    asked, late = client_of(current, tmp_path, state, 600), client_of(current, tmp_path, tmp_path / "late", 0)
+    headers = bearing("website")
+    gc.collect()
+    gc.disable()
+    try:
+        statuses = [
+            check(asked, NEW, "website").status_code,
+            check(asked, KNOWN[3][:900], "website").status_code,
+            check(asked, b"no picture", "website").status_code,
+            check(asked, b"{}", "website", **{"Content-Type": "application/json"}).status_code,
+            asked.post("/v1/lookup", content=b"[", headers=headers).status_code,
+            asked.post("/v1/checks", content=b"no form", headers=headers).status_code,
+            asked.get("/v1/why/none", headers=headers).status_code,
+            check(asked, bytes(2_000_001), "website").status_code,
+            check(late, NEW, "website").status_code,
+        ]
+        assert statuses == [200, 422, 422, 415, 422, 415, 404, 413, 503]
+        current.guard = guard
+        assert [check(each, b"", "website").status_code for each in (asked, late)] == [422, 503]
+        assert kept() is None
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        frames = [each.f_code for each in gc.garbage if isinstance(each, FrameType)]
+        ours = str(ROOT / "orchestration"), str(ROOT / "transforms")
+        assert not {code.co_qualname for code in frames if code.co_filename.startswith(ours)}, "with bodies of requests"
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_a_decoder_that_dies_or_hangs_is_not_noticed_by_a_request_beside_it(
