@@ -143,6 +143,8 @@ class EmbeddingSearch:
         previews: bool = False,
     ) -> None:
         self._preview: Scaling | None = getattr(encoder, "preview", None) if previews else None
+        scaling: Scaling | None = getattr(encoder, "scaling", None)
+        self._stretches = scaling is not None and not scaling.crop  # so that a part of its input shows what a view does
         self._encoder, self._views, self._null = encoder, views, bundle.null
         self._calibrated, self._doubt = calibrated or len(views), doubt
         cores = len(os.sched_getaffinity(0))
@@ -193,9 +195,10 @@ class EmbeddingSearch:
     ) -> Sequence[View]:
         """Return the first view, and those whose previews leave doubt: the nearest, and all of some least cosine."""
 
-        def small(view: View) -> Prepared:  # what shows the whole is cut of what is scaled already
-            of_whole = view.box == WHOLE and not getattr(view, "degrees", 0)
-            return preview(view.cut(whole if of_whole else picture))
+        def small(view: View) -> Prepared:  # cut of what is scaled already, if as much is left of that
+            wide, high = view.box.width * whole.shape[1], view.box.height * whole.shape[0]
+            enough = view.box == WHOLE or (self._stretches and wide >= preview.width and high >= preview.height)
+            return preview(view.cut(whole if enough and not getattr(view, "degrees", 0) else picture))
 
         others = self._views[1:]
         vectors = self._embed(list(self._workers.pool.map(small, others)))
