@@ -1,7 +1,7 @@
-"""Taking the first steps out of an ONNX model: from the bytes of a picture to numbers about zero.
+"""Taking steps out of an ONNX model: its first, from bytes to numbers about zero, and its last, from cells to a vector.
 
-What belongs here: finding these steps in a model file, cutting them out, and doing them. What does not: running the
-model (`encoders/sscd.py`).
+What belongs here: finding these steps in a model file, and cutting it there. What does not: running the parts
+(`encoders/sscd.py`).
 
 ONNX Runtime subtracts and divides by a pixel's three numbers at a hundredth of a processor's speed, since the axis that
 they lie along is so short: it takes a quarter of the time of `sscd_distilled`. NumPy does the same to whole lines of
@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
-_GRAPH, _NODE, _INITIALIZER, _INPUT = 7, 1, 5, 11  # of a model; the rest of a graph
+_GRAPH, _NODE, _INITIALIZER, _INPUT, _OUTPUT = 7, 1, 5, 11, 12  # of a model; the rest of a graph
 _TAKES, _GIVES, _OPERATOR = 1, 2, 4  # of a node
+_DECLARED = 1  # the name of an input or an output
 _NAME, _DATA = 8, 9  # of an initializer
 _INPUT_TYPE, _TENSOR, _ELEMENT = 2, 1, 1
 _STEPS = [b"Cast", b"Sub", b"Div", b"Transpose"]
+_MEAN = b"ReduceMean"
 _UINT8, _FLOAT = 2, 1
 _NONE = memoryview(b"")
 _CHANNELS = 3
@@ -71,6 +73,73 @@ def without_normalisation(model: bytes) -> tuple[bytes, Normalisation] | None:
     except ValueError:  # the runtime takes it as it is, or says what is wrong with it
         return None
     return b"".join(_bytes(_GRAPH, cut) if field is graph else field.raw for field in fields), normalisation
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A model whose last steps are a mean over cells, and a vector of that.
+
+    Attributes:
+        model: Gives what the mean is of, too: float32 (n, channels, cells), or with the cells in rows and columns.
+        cells: The name of that output.
+        last: The steps behind the mean, as a model of their own: float32 (n, channels) to vectors.
+        mean: The name of its input.
+    """
+
+    model: bytes
+    cells: str
+    last: bytes
+    mean: str
+
+
+def pooled(model: bytes) -> Pooled | None:
+    """Return a model that shows its cells, and the steps behind their mean.
+
+    Args:
+        model: An ONNX file of one output.
+
+    Returns:
+        None if it does not have one mean, behind which nothing but that is needed.
+    """
+    try:
+        whole = list(_fields(memoryview(model)))
+        (graph,) = (field for field in whole if field.number == _GRAPH)
+        fields = list(_fields(_message(graph)))
+        nodes = {index: list(_fields(_message(field))) for index, field in enumerate(fields) if field.number == _NODE}
+        (mean,) = (node for node in nodes.values() if _of_node(node, _OPERATOR) == [_MEAN])
+        (result,) = (field for field in fields if field.number == _OUTPUT)
+        (image,) = (field for field in fields if field.number == _INPUT)
+        (cells,), (given,), (vector,) = _of_node(mean, _TAKES), _of_node(mean, _GIVES), _declared(result)
+        needed, last = {bytes(vector)}, set[int]()
+        for index, node in reversed(nodes.items()):
+            gives = set(map(bytes, _of_node(node, _GIVES)))
+            if gives & needed and bytes(given) not in gives:
+                last.add(index)
+                needed.update(map(bytes, _of_node(node, _TAKES)))
+        if bytes(given) not in needed or needed & set(map(bytes, _declared(image))):
+            return None
+    except ValueError:
+        return None
+    behind = [
+        field.raw
+        for index, field in enumerate(fields)
+        if (index in last or field.number not in (_NODE, _INPUT))
+        and (field.number != _INITIALIZER or bytes(_constant(field)[0]) in needed)
+    ]
+    number = _bytes(_INPUT_TYPE, _bytes(_TENSOR, bytes([_ELEMENT << 3 | _VARINT, _FLOAT])))
+    made: tuple[list[bytes | memoryview], list[bytes | memoryview]] = (
+        [*(field.raw for field in fields), _bytes(_OUTPUT, _bytes(_DECLARED, cells) + number)],
+        [*behind, _bytes(_INPUT, _bytes(_DECLARED, given) + number)],
+    )
+    shows, ends = (
+        b"".join(_bytes(_GRAPH, b"".join(parts)) if field is graph else field.raw for field in whole) for parts in made
+    )
+    return Pooled(shows, bytes(cells).decode(), ends, bytes(given).decode())
+
+
+def _declared(field: _Field) -> list[memoryview]:
+    """Return the name of an input or an output."""
+    return [_message(part) for part in _fields(_message(field)) if part.number == _DECLARED]
 
 
 def _cut(graph: memoryview) -> tuple[bytes, Normalisation]:
