@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import threading
+import tracemalloc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,7 +35,7 @@ from orchestration.guard.service import bodies, records
 from orchestration.guard.service.admission import Capacity
 from orchestration.guard.service.app import GuardService, ServiceOptions
 from orchestration.guard.service.clients import ClientsUnusable, read
-from orchestration.guard.service.quarantine import Quarantine
+from orchestration.guard.service.quarantine import Quarantine, QuarantineUnusable
 from orchestration.guard.service.records import CheckRecords, NoRecord
 from orchestration.guard.service.telemetry import Metrics
 from orchestration.review import exchange
@@ -192,11 +193,17 @@ def test_bodies_of_all_kinds_are_taken_by_what_they_hold(asked: TestClient) -> N
         (b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\ny\r\n--b--", "multipart/form-data; boundary=b"),
         (b"--b\r\n" + b"x" * 20_000 + b"\r\n\r\ny\r\n--b--", "multipart/form-data; boundary=b"),
         (b"--b--", "multipart/form-data; boundary=\u00e9"),
+        (b"--b" + b"\r\n--b" * 1_000_000 + b"--", "multipart/form-data; boundary=b"),
     ],
 )
 def test_a_form_that_is_none_is_refused(body: bytes, kind: str) -> None:
-    with pytest.raises(bodies.UnreadableBody):
-        bodies.pictures(body, kind)
+    tracemalloc.start()
+    try:
+        with pytest.raises(bodies.UnreadableBody):
+            bodies.pictures(body, kind)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(body) + 1_000_000, "however many parts it has"
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_form_keeps_every_byte_of_its_files() -> None:
@@ -223,6 +230,14 @@ def test_what_blocks_too_much_is_flagged_observed_and_released(asked: TestClient
     for name, status in (("1003", 200), ("1003", 404), ("x", 404)):
         assert asked.delete(f"/v1/quarantine/{name}", headers=bearing("ana")).status_code == status
     assert check(asked, near[0], "website").json()["decision"] == "block"
+
+
+@pytest.mark.parametrize("said", [b"{not json", b'{"a": 1}', b'["x"]', b"", b"null", b"[[1]]", b"\xff"])
+def test_a_quarantine_that_cannot_be_read_is_named(tmp_path: Path, said: bytes) -> None:
+    file = tmp_path / "quarantine.json"
+    file.write_bytes(said)
+    with pytest.raises(QuarantineUnusable, match=r"quarantine.json cannot be read: .*; write a list of ids"):
+        Quarantine(2, True, file)
 
 
 def test_a_check_says_why_and_people_answer_it(asked: TestClient, state: Path) -> None:
@@ -319,6 +334,8 @@ def test_records_are_forgotten_after_their_time_and_answers_are_not(
     monkeypatch.setattr(records.time, "time", lambda: later)
     with pytest.raises(NoRecord):
         kept.why("old")
+    assert kept._purged is not None
+    kept._purged -= 3_601  # an hour of the clock that nobody sets
     kept.add("new", "", verdict)
     assert kept._con.execute("select check_id from checks").fetchall() == [("new",)]
     assert (state / records.ANSWERS).read_text().count("\n") == 1

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import bundles
+import click
 import pytest
 from click.testing import CliRunner
 from conftest import ROOT, encoded, picture
@@ -29,9 +30,10 @@ from PIL import Image
 
 from orchestration.cli.guard.serve import serve
 from orchestration.cli.published import ExitCode
-from orchestration.guard.service import costs
+from orchestration.guard.service import costs, current_bundle
 from orchestration.guard.service.admission import Admission, Capacity, QueueFull
 from orchestration.guard.service.app import GuardService, ServiceOptions
+from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.telemetry import Metrics
 
 TOKEN = "a t0kén of the test"  # noqa: S105 -- of the service that is tested
@@ -338,6 +340,54 @@ def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
             await asyncio.wait_for(seen.wait(), 600)
 
     asyncio.run(second_look())
+
+
+def test_a_bundle_that_was_refused_is_tried_again_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was short, open files or memory, need not be so a minute later."""
+    outcomes: list[bool] = []
+    taken = [
+        SimpleNamespace(bundle=SimpleNamespace(name=name), searched=SimpleNamespace(overrides="")) for name in "ab"
+    ]
+
+    def load(_: Path) -> SimpleNamespace:
+        loads.append(len(loads))
+        if len(loads) in (2, 3):
+            raise OSError(24, "Too many open files")
+        return taken[len(loads) > 1]
+
+    loads: list[int] = []
+    current = CurrentGuard(lambda: folder, load, None, outcomes.append)  # type: ignore[arg-type]
+
+    async def looks() -> None:
+        await current._reload()
+        assert len(loads) == 1, "nothing has changed"
+        current.ask()
+        await current._reload()
+        await current._reload()
+        assert (len(loads), current.guard) == (2, taken[0]), "it is not tried again at once"
+        monkeypatch.setattr(current_bundle, "_AGAIN_S", 0.0)
+        await current._reload()
+        await current._reload()
+        await current._reload()
+
+    asyncio.run(looks())
+    assert (len(loads), current.guard, outcomes) == (4, taken[1], [False, True])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("TIMEOUT", "nan"), ("TIMEOUT", "inf"), ("RETAIN", "nan"), ("RELOAD_EVERY", "1e-9"), ("DOUBT", "nan")),
+        *(("WORKERS", "100000"), ("PORT", "http"), ("NO_TOKEN", "maybe")),
+    ],
+)
+def test_numbers_that_are_none_are_refused_by_the_name_of_their_option(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"RAISONNE_GUARD_{name}", value)
+    with pytest.raises(click.BadParameter) as refused:
+        serve.make_context("serve", ["--bundle", "none"])
+    assert refused.value.param is not None and refused.value.param.name == name.lower()
 
 
 @pytest.mark.parametrize(

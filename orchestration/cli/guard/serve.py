@@ -54,7 +54,7 @@ _MANY = 100_000  # pictures of a bundle, from which compiled loops are worth the
     "--host", default="127.0.0.1", show_default=True, help="Address. One that other machines can reach needs a token."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port. 0: any free one.")
-@click.option("--workers", type=click.IntRange(1), help="Checks at once. Default: one a core.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Checks at once. Default: one a core.")
 @click.option("--queue", type=click.IntRange(0), default=64, show_default=True, help="Checks that may wait.")
 @click.option("--timeout", type=SECONDS, default=10.0, show_default=True, help="Seconds from request to answer.")
 @click.option(
@@ -169,7 +169,7 @@ def serve(
         raise click.UsageError(str(error)) from None
     try:
         from orchestration.guard.service import admission, app, current_bundle, telemetry
-        from orchestration.guard.service.quarantine import FILE, Quarantine
+        from orchestration.guard.service.quarantine import FILE, Quarantine, QuarantineUnusable
         from orchestration.guard.service.records import CheckRecords
     except ImportError as error:
         from transforms.packages import installing
@@ -206,7 +206,10 @@ def serve(
     size = min(body_bytes or current.guard.rules.member_bytes, current.guard.rules.member_bytes)
     count = workers or len(os.sched_getaffinity(0))
     capacity = admission.Capacity(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
-    flags = Quarantine(quarantine, observe, state and state / FILE)
+    try:
+        flags = Quarantine(quarantine, observe, state and state / FILE)
+    except QuarantineUnusable as error:
+        raise GuardUnavailable(str(error)) from None
     with verdict_log(log=log, config=config) as record:
         options = app.ServiceOptions(reload_every, token, record, hosts, asking, records, flags, operator_token)
         service = app.GuardService(current, capacity, metrics, options)
