@@ -3,9 +3,9 @@
 What belongs here: comparing sketches, scoring candidates, the p-value of the best. What does not: deciding the verdict
 (`guard/check.py`).
 
-Views but the first may be embedded small at first, and in full only where that leaves doubt. The search compares all
-sketches. It scores those within the radius of the threshold, and the nearest in any case, by
-their quantised vectors, which it reads from the file. The export measures the recall, and every verdict states it.
+Views but the first may be told from the whole or embedded small at first, and in full only where that leaves doubt. The
+search compares all sketches. It scores those within the radius of the threshold, and the nearest in any case, by their
+quantised vectors, which it reads from the file. The export measures the recall, and every verdict states it.
 """
 
 import os
@@ -134,8 +134,8 @@ class EmbeddingSearch:
         passed: Numbers of clusters with an override.
         calibrated: How many are the warehouse's, of which p-values are. Default: all.
         doubt: If set, an image whose first view has no cosine from this on is not searched by the others.
-        previews: Whether all views but the first are embedded small first, and in full only where that leaves doubt.
-            An encoder that has no preview embeds all.
+        previews: Whether all views but the first are told from the whole or embedded small first, and in full only
+            where that leaves doubt. An encoder that has no preview embeds all.
     """
 
     def __init__(

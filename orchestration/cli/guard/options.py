@@ -22,9 +22,9 @@ class FiniteRange(click.FloatRange):
 
     def convert(
         self,
-        value: Any,
+        value: Any,  # noqa: ANN401 -- as Click has it
         param: click.Parameter | None,
-        ctx: click.Context | None,  # noqa: ANN401 -- as Click has it
+        ctx: click.Context | None,
     ) -> float:
         """See click.ParamType."""
         number: float = super().convert(value, param, ctx)
