@@ -158,6 +158,12 @@ def test_it_answers_under_its_own_names_alone(served: Served) -> None:
     assert (metrics.status, b"raisonne" in metrics.body) == (403, False)
 
 
+def test_it_may_have_as_many_files_and_connections_open_as_the_system_lets_it(served: Served) -> None:
+    limits = Path(f"/proc/{served.process.pid}/limits").read_text()
+    soft, hard = next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3:5]
+    assert int(soft) == min(65_536, int(hard) if hard.isdecimal() else 65_536)
+
+
 def test_probes_need_no_token_and_metrics_do(served: Served) -> None:
     assert served.ask("GET", "/healthz", Authorization="").status == 200
     assert served.ask("GET", "/readyz", Authorization="").json["ready"] is True
@@ -406,6 +412,18 @@ def test_it_does_not_start_where_anybody_could_use_it(
 ) -> None:
     refused = CliRunner().invoke(serve, ["--bundle", str(tmp_path), *options], env={"RAISONNE_GUARD_TOKEN": token})
     assert (refused.exit_code, says in refused.output) == (2, True), refused.output
+
+
+def test_a_variable_that_sets_nothing_is_refused(tmp_path: Path) -> None:
+    """A mistyped name would leave signatures unchecked. What Kubernetes sets for a service so called is no option."""
+    strange = {"RAISONNE_GUARD_TRUSTS": "guard.pub"}
+    foreign = {"RAISONNE_GUARD_SERVICE_HOST": "10.0.0.1", "RAISONNE_GUARD_PORT_8080_TCP": "tcp://10.0.0.1:8080"}
+    refused = CliRunner().invoke(serve, ["--bundle", str(tmp_path / "none")], env=foreign | strange)
+    assert refused.exit_code == 2
+    assert "RAISONNE_GUARD_TRUSTS is set in the environment" in refused.output
+    assert "did you mean RAISONNE_GUARD_TRUST?" in refused.output
+    passed = CliRunner().invoke(serve, ["--bundle", str(tmp_path / "none")], env=foreign)
+    assert "RAISONNE" not in passed.output and "none" in passed.output
 
 
 def test_something_in_front_of_it_may_check_who_asks(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ Only status 200 with the decision `allow` is a permission. Every error gives ano
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sqlite3
@@ -44,6 +45,7 @@ from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, called_by_name
 from transforms.guard import BundleChanged, Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
+_FILES = 65_536  # open at once, connections and two bundles; what a shell allows, 1,024, idle connections use up
 _NO_OPERATOR = (
     "this needs the token of an operator: serve with --operator-token-file, or with `operator = true` in --clients"
 )
@@ -356,6 +358,8 @@ def serve(service: GuardService, listening: socket.socket, grace_s: float) -> No
         timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES if most == resource.RLIM_INFINITY else min(_FILES, most), most))
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after it ends
         signal.signal(number, lambda *_: None)
     host, port = listening.getsockname()[:2]
