@@ -1,17 +1,22 @@
 """What operators of the guard's service do: look-ups, batches, clients' policies, shadow mode, quarantine, records."""
 
 import asyncio
+import copy
+import gc
 import io
 import json
 import os
 import signal
 import sqlite3
 import threading
+import tracemalloc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import bundles
@@ -30,7 +35,7 @@ from orchestration.guard.service import bodies, records
 from orchestration.guard.service.admission import Capacity
 from orchestration.guard.service.app import GuardService, ServiceOptions
 from orchestration.guard.service.clients import ClientsUnusable, read
-from orchestration.guard.service.quarantine import Quarantine
+from orchestration.guard.service.quarantine import Quarantine, QuarantineUnusable
 from orchestration.guard.service.records import CheckRecords, NoRecord
 from orchestration.guard.service.telemetry import Metrics
 from orchestration.review import exchange
@@ -84,8 +89,9 @@ def clients_file(folder: Path, **tables: str) -> Path:
     return folder / "clients.toml"
 
 
-def client_of(guard: Guard, folder: Path, state: Path, timeout_s: float) -> TestClient:
+def client_of(guard: Guard | Current, folder: Path, state: Path, timeout_s: float) -> TestClient:
     """Return a client of a service with two clients, of which one is in shadow mode, that observes after two blocks."""
+    current = guard if isinstance(guard, Current) else Current(guard)
     file = clients_file(folder, website="at_least = 3\npdq = 31", inside="shadow = true", ana="operator = true")
     options = ServiceOptions(
         60,
@@ -97,7 +103,7 @@ def client_of(guard: Guard, folder: Path, state: Path, timeout_s: float) -> Test
         Quarantine(2, True, state / "quarantine.json"),
     )
     capacity = Capacity(2, 8, timeout_s, 600, 2_000_000, 8_000_000)
-    return TestClient(GuardService(Current(guard), capacity, Metrics(), options).app)
+    return TestClient(GuardService(current, capacity, Metrics(), options).app)
 
 
 @pytest.fixture
@@ -187,11 +193,17 @@ def test_bodies_of_all_kinds_are_taken_by_what_they_hold(asked: TestClient) -> N
         (b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\ny\r\n--b--", "multipart/form-data; boundary=b"),
         (b"--b\r\n" + b"x" * 20_000 + b"\r\n\r\ny\r\n--b--", "multipart/form-data; boundary=b"),
         (b"--b--", "multipart/form-data; boundary=\u00e9"),
+        (b"--b" + b"\r\n--b" * 1_000_000 + b"--", "multipart/form-data; boundary=b"),
     ],
 )
 def test_a_form_that_is_none_is_refused(body: bytes, kind: str) -> None:
-    with pytest.raises(bodies.UnreadableBody):
-        bodies.pictures(body, kind)
+    tracemalloc.start()
+    try:
+        with pytest.raises(bodies.UnreadableBody):
+            bodies.pictures(body, kind)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(body) + 1_000_000, "however many parts it has"
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_form_keeps_every_byte_of_its_files() -> None:
@@ -218,6 +230,14 @@ def test_what_blocks_too_much_is_flagged_observed_and_released(asked: TestClient
     for name, status in (("1003", 200), ("1003", 404), ("x", 404)):
         assert asked.delete(f"/v1/quarantine/{name}", headers=bearing("ana")).status_code == status
     assert check(asked, near[0], "website").json()["decision"] == "block"
+
+
+@pytest.mark.parametrize("said", [b"{not json", b'{"a": 1}', b'["x"]', b"", b"null", b"[[1]]", b"\xff"])
+def test_a_quarantine_that_cannot_be_read_is_named(tmp_path: Path, said: bytes) -> None:
+    file = tmp_path / "quarantine.json"
+    file.write_bytes(said)
+    with pytest.raises(QuarantineUnusable, match=r"quarantine.json cannot be read: .*; write a list of ids"):
+        Quarantine(2, True, file)
 
 
 def test_a_check_says_why_and_people_answer_it(asked: TestClient, state: Path) -> None:
@@ -314,6 +334,8 @@ def test_records_are_forgotten_after_their_time_and_answers_are_not(
     monkeypatch.setattr(records.time, "time", lambda: later)
     with pytest.raises(NoRecord):
         kept.why("old")
+    assert kept._purged is not None
+    kept._purged -= 3_601  # an hour of the clock that nobody sets
     kept.add("new", "", verdict)
     assert kept._con.execute("select check_id from checks").fetchall() == [("new",)]
     assert (state / records.ANSWERS).read_text().count("\n") == 1
@@ -399,6 +421,44 @@ def test_a_flat_picture_says_that_it_was_not_compared_by_hash(guard: Guard) -> N
     flat[:, 32:] += 3
     verdict = guard.check(flat)
     assert "not compared by perceptual hash: too flat" in verdict.reason
+
+
+def test_requests_that_fail_keep_nothing_of_a_bundle_that_was_replaced(
+    guard: Guard, tmp_path: Path, state: Path
+) -> None:
+    """A bundle has files open, and what waits for the collector of cycles would use them up at every update."""
+    current = Current(copy.copy(guard))
+    current.guard.bundle = copy.copy(guard.bundle)
+    kept = weakref.ref(current.guard.bundle)
+    asked, late = client_of(current, tmp_path, state, 600), client_of(current, tmp_path, tmp_path / "late", 0)
+    headers = bearing("website")
+    gc.collect()
+    gc.disable()
+    try:
+        statuses = [
+            check(asked, NEW, "website").status_code,
+            check(asked, KNOWN[3][:900], "website").status_code,
+            check(asked, b"no picture", "website").status_code,
+            check(asked, b"{}", "website", **{"Content-Type": "application/json"}).status_code,
+            asked.post("/v1/lookup", content=b"[", headers=headers).status_code,
+            asked.post("/v1/checks", content=b"no form", headers=headers).status_code,
+            asked.get("/v1/why/none", headers=headers).status_code,
+            check(asked, bytes(2_000_001), "website").status_code,
+            check(late, NEW, "website").status_code,
+        ]
+        assert statuses == [200, 422, 422, 415, 422, 415, 404, 413, 503]
+        current.guard = guard
+        assert [check(each, b"", "website").status_code for each in (asked, late)] == [422, 503]
+        assert kept() is None
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        frames = [each.f_code for each in gc.garbage if isinstance(each, FrameType)]
+        ours = str(ROOT / "orchestration"), str(ROOT / "transforms")
+        assert not {code.co_qualname for code in frames if code.co_filename.startswith(ours)}, "with bodies of requests"
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_a_decoder_that_dies_or_hangs_is_not_noticed_by_a_request_beside_it(

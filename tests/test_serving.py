@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import bundles
+import click
 import pytest
 from click.testing import CliRunner
 from conftest import ROOT, encoded, picture
@@ -29,9 +30,10 @@ from PIL import Image
 
 from orchestration.cli.guard.serve import serve
 from orchestration.cli.published import ExitCode
-from orchestration.guard.service import costs
+from orchestration.guard.service import costs, current_bundle
 from orchestration.guard.service.admission import Admission, Capacity, QueueFull
 from orchestration.guard.service.app import GuardService, ServiceOptions
+from orchestration.guard.service.current_bundle import CurrentGuard
 from orchestration.guard.service.telemetry import Metrics
 
 TOKEN = "a t0kén of the test"  # noqa: S105 -- of the service that is tested
@@ -154,6 +156,12 @@ def test_it_answers_under_its_own_names_alone(served: Served) -> None:
     assert served.ask("GET", "/readyz", Host=f"[::1]:{served.port}").status == 200
     metrics = served.ask("GET", "/metrics", Origin="https://evil.example")
     assert (metrics.status, b"raisonne" in metrics.body) == (403, False)
+
+
+def test_it_may_have_as_many_files_and_connections_open_as_the_system_lets_it(served: Served) -> None:
+    limits = Path(f"/proc/{served.process.pid}/limits").read_text()
+    soft, hard = next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3:5]
+    assert int(soft) == min(65_536, int(hard) if hard.isdecimal() else 65_536)
 
 
 def test_probes_need_no_token_and_metrics_do(served: Served) -> None:
@@ -340,6 +348,54 @@ def test_a_reload_that_fails_by_a_defect_is_not_the_last() -> None:
     asyncio.run(second_look())
 
 
+def test_a_bundle_that_was_refused_is_tried_again_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was short, open files or memory, need not be so a minute later."""
+    outcomes: list[bool] = []
+    taken = [
+        SimpleNamespace(bundle=SimpleNamespace(name=name), searched=SimpleNamespace(overrides="")) for name in "ab"
+    ]
+
+    def load(_: Path) -> SimpleNamespace:
+        loads.append(len(loads))
+        if len(loads) in (2, 3):
+            raise OSError(24, "Too many open files")
+        return taken[len(loads) > 1]
+
+    loads: list[int] = []
+    current = CurrentGuard(lambda: folder, load, None, outcomes.append)  # type: ignore[arg-type]
+
+    async def looks() -> None:
+        await current._reload()
+        assert len(loads) == 1, "nothing has changed"
+        current.ask()
+        await current._reload()
+        await current._reload()
+        assert (len(loads), current.guard) == (2, taken[0]), "it is not tried again at once"
+        monkeypatch.setattr(current_bundle, "_AGAIN_S", 0.0)
+        await current._reload()
+        await current._reload()
+        await current._reload()
+
+    asyncio.run(looks())
+    assert (len(loads), current.guard, outcomes) == (4, taken[1], [False, True])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("TIMEOUT", "nan"), ("TIMEOUT", "inf"), ("RETAIN", "nan"), ("RELOAD_EVERY", "1e-9"), ("DOUBT", "nan")),
+        *(("WORKERS", "100000"), ("PORT", "http"), ("NO_TOKEN", "maybe")),
+    ],
+)
+def test_numbers_that_are_none_are_refused_by_the_name_of_their_option(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"RAISONNE_GUARD_{name}", value)
+    with pytest.raises(click.BadParameter) as refused:
+        serve.make_context("serve", ["--bundle", "none"])
+    assert refused.value.param is not None and refused.value.param.name == name.lower()
+
+
 @pytest.mark.parametrize(
     ("options", "token", "says"),
     [
@@ -356,6 +412,18 @@ def test_it_does_not_start_where_anybody_could_use_it(
 ) -> None:
     refused = CliRunner().invoke(serve, ["--bundle", str(tmp_path), *options], env={"RAISONNE_GUARD_TOKEN": token})
     assert (refused.exit_code, says in refused.output) == (2, True), refused.output
+
+
+def test_a_variable_that_sets_nothing_is_refused(tmp_path: Path) -> None:
+    """A mistyped name would leave signatures unchecked. What Kubernetes sets for a service so called is no option."""
+    strange = {"RAISONNE_GUARD_TRUSTS": "guard.pub"}
+    foreign = {"RAISONNE_GUARD_SERVICE_HOST": "10.0.0.1", "RAISONNE_GUARD_PORT_8080_TCP": "tcp://10.0.0.1:8080"}
+    refused = CliRunner().invoke(serve, ["--bundle", str(tmp_path / "none")], env=foreign | strange)
+    assert refused.exit_code == 2
+    assert "RAISONNE_GUARD_TRUSTS is set in the environment" in refused.output
+    assert "did you mean RAISONNE_GUARD_TRUST?" in refused.output
+    passed = CliRunner().invoke(serve, ["--bundle", str(tmp_path / "none")], env=foreign)
+    assert "RAISONNE" not in passed.output and "none" in passed.output
 
 
 def test_something_in_front_of_it_may_check_who_asks(tmp_path: Path) -> None:

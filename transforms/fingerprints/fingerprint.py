@@ -130,7 +130,7 @@ def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Finge
         dihedral: Whether to hash its rotations and reflections too.
     """
     small = hashes.small(picture)
-    pdq = hashes.pdq(small)
+    pdq, turns = hashes.pdq_turned(small) if dihedral else (hashes.pdq(small), None)
     return Fingerprint(
         status=rules.status(pdq.quality),
         pixel_sha256=hashes.pixel_sha256(picture),
@@ -138,5 +138,5 @@ def of_pixels(picture: Pixels, rules: Rules, *, dihedral: bool = False) -> Finge
         pdq_quality=pdq.quality,
         width=picture.shape[1],
         height=picture.shape[0],
-        dihedral=hashes.pdq_dihedral(small) if dihedral else None,
+        dihedral=turns,
     )

@@ -50,8 +50,8 @@ class Looks:
         also: Further views: `negative`, `rotated`, `tiles`.
         doubt: If set, an image whose first view has no cosine from this on is not searched by the other views. It is
             quicker, and misses parts.
-        every_view: Whether every view is embedded in full. Otherwise all but the first are embedded small, by an
-            encoder that can, and in full only those that come near to the threshold so.
+        every_view: Whether every view is embedded in full. Otherwise all but the first are told from the whole or
+            embedded small, by an encoder that can, and in full only those that come near to the threshold so.
 
     Raises:
         ValueError: If a view is none.

@@ -3,9 +3,9 @@
 What belongs here: comparing sketches, scoring candidates, the p-value of the best. What does not: deciding the verdict
 (`guard/check.py`).
 
-Views but the first may be embedded small at first, and in full only where that leaves doubt. The search compares all
-sketches. It scores those within the radius of the threshold, and the nearest in any case, by
-their quantised vectors, which it reads from the file. The export measures the recall, and every verdict states it.
+Views but the first may be told from the whole or embedded small at first, and in full only where that leaves doubt. The
+search compares all sketches. It scores those within the radius of the threshold, and the nearest in any case, by their
+quantised vectors, which it reads from the file. The export measures the recall, and every verdict states it.
 """
 
 import os
@@ -26,6 +26,7 @@ from transforms.joins.hamming.workers import Workers
 from transforms.matches.null_distribution import BACKGROUND
 from transforms.pictures import Pixels
 from transforms.pictures.scaling import Scaling
+from transforms.regions import Box
 
 SCORED = 256  # least count of nearest sketches that are scored
 _BLOCK = 16_384  # scored at once
@@ -34,6 +35,7 @@ _NORM = 0.01  # most by which the norm of a vector may differ from 1
 
 _PREVIEWED = 64  # nearest sketches of a previewed view that are scored
 _FIRST, _MARGIN = 1, 0.2  # previewed views that are embedded in any case, and how far below a threshold others are
+_FIRST_OF_PARTS = 2  # likewise, where vectors of parts stand for previews
 _LEAST_DOUBT = 0.15  # cosine below which nearly all views are in doubt, so that previews save nothing
 
 
@@ -111,6 +113,10 @@ def best_scores(
     return score, view
 
 
+def _turned(view: View) -> bool:
+    return bool(getattr(view, "degrees", 0))
+
+
 def _best_of_each(cluster: npt.NDArray[np.int64], score: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """Return the indices of the best picture of each cluster, best first."""
     order = np.argsort(-score, kind="stable")
@@ -128,8 +134,8 @@ class EmbeddingSearch:
         passed: Numbers of clusters with an override.
         calibrated: How many are the warehouse's, of which p-values are. Default: all.
         doubt: If set, an image whose first view has no cosine from this on is not searched by the others.
-        previews: Whether all views but the first are embedded small first, and in full only where that leaves doubt.
-            An encoder that has no preview embeds all.
+        previews: Whether all views but the first are told from the whole or embedded small first, and in full only
+            where that leaves doubt. An encoder that has no preview embeds all.
     """
 
     def __init__(
@@ -143,6 +149,11 @@ class EmbeddingSearch:
         previews: bool = False,
     ) -> None:
         self._preview: Scaling | None = getattr(encoder, "preview", None) if previews else None
+        self._with_parts: Callable[[Prepared, Sequence[Box]], tuple[Vectors, Vectors]] | None = getattr(
+            encoder, "with_parts", None
+        )
+        scaling: Scaling | None = getattr(encoder, "scaling", None)
+        self._stretches = scaling is not None and not scaling.crop  # so that a part of its input shows what a view does
         self._encoder, self._views, self._null = encoder, views, bundle.null
         self._calibrated, self._doubt = calibrated or len(views), doubt
         cores = len(os.sched_getaffinity(0))
@@ -181,24 +192,43 @@ class EmbeddingSearch:
             views, vectors = self._views, np.concatenate([one, rest])
         else:
             views, doubted = self._views, min(threshold, lower or threshold) - _MARGIN
-            whole = self._prepared(picture, views[:1])
+            whole, known = self._prepared(picture, views[:1]), list[Vectors]()
             if self._preview is not None and len(views) > 1 and doubted >= _LEAST_DOUBT and not every_view:
-                views = self._doubtful(picture, whole[0], self._preview, doubted, tick)
-            vectors = self._embed([*whole, *self._prepared(picture, views[1:])])
+                known, views = self._doubtful(picture, whole[0], self._preview, doubted, tick)
+            due = [*(() if known else whole), *self._prepared(picture, views[1:])]
+            vectors = np.concatenate([*known, self._embed(due)])
         tick("embedding")
         return self._matches(views, vectors, threshold, lower, tick)
 
     def _doubtful(
         self, picture: Pixels, whole: Prepared, preview: Scaling, least: float, tick: Callable[[str], None]
-    ) -> Sequence[View]:
-        """Return the first view, and those whose previews leave doubt: the nearest, and all of some least cosine."""
+    ) -> tuple[list[Vectors], Sequence[View]]:
+        """Return the first view, and those whose previews leave doubt: the nearest, and all of some least cosine.
 
-        def small(view: View) -> Prepared:  # what shows the whole is cut of what is scaled already
-            of_whole = view.box == WHOLE and not getattr(view, "degrees", 0)
+        Of an encoder that tells parts of the whole, vectors of these stand for previews, and that of the first view
+        is returned too.
+        """
+        others = self._views[1:]
+
+        def is_part(view: View) -> bool:  # it shows what lies there in what is scaled already, in as many pixels
+            wide, high = view.box.width * whole.shape[1], view.box.height * whole.shape[0]
+            return self._stretches and wide >= preview.width and high >= preview.height and not _turned(view)
+
+        def small(view: View) -> Prepared:
+            of_whole = is_part(view) or (view.box == WHOLE and not _turned(view))
             return preview(view.cut(whole if of_whole else picture))
 
-        others = self._views[1:]
-        vectors = self._embed(list(self._workers.pool.map(small, others)))
+        told = [type(view) is View and not view.mirrored and is_part(view) for view in others]
+        known = list[Vectors]()
+        if self._with_parts is None or not any(told):
+            vectors = self._embed(list(self._workers.pool.map(small, others)))
+        else:
+            boxes = [view.box for view, one in zip(others, told, strict=True) if one]
+            first, parts = map(self._unit, self._with_parts(whole, boxes))
+            vectors, known = np.empty((len(others), parts.shape[1]), np.float32), [first]
+            vectors[told] = parts
+            if further := [view for view, one in zip(others, told, strict=True) if not one]:
+                vectors[np.logical_not(told)] = self._embed(list(self._workers.pool.map(small, further)))
         tick("embedding previews")
         near = nearest_rows(self._words, sketches.sketch(vectors), _PREVIEWED, self._workers)
         best = np.array(
@@ -208,15 +238,18 @@ class EmbeddingSearch:
             ]
         )
         doubted = best >= least
-        doubted[np.argsort(-best, kind="stable")[:_FIRST]] = True
-        return [self._views[0], *(view for view, one in zip(others, doubted.tolist(), strict=True) if one)]
+        doubted[np.argsort(-best, kind="stable")[: _FIRST_OF_PARTS if known else _FIRST]] = True
+        return known, [self._views[0], *(view for view, one in zip(others, doubted.tolist(), strict=True) if one)]
 
     def _prepared(self, picture: Pixels, views: Sequence[View]) -> list[Prepared]:
         return list(self._workers.pool.map(lambda view: self._encoder.prepare(view.cut(picture)), views))
 
     def _embed(self, prepared: Sequence[Prepared]) -> Vectors:
         """Return the vectors of views. Raises NotEmbedded."""
-        vectors = self._encoder.embed(prepared)
+        return self._unit(self._encoder.embed(prepared))
+
+    def _unit(self, vectors: Vectors) -> Vectors:
+        """Return vectors. Raises NotEmbedded."""
         if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < _NORM).all():
             raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
         return vectors

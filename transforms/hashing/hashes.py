@@ -61,10 +61,19 @@ def pdq(picture: Pixels) -> Pdq:
     return Pdq(np.packbits(bits), int(quality))
 
 
+def pdq_turned(picture: Pixels) -> tuple[Pdq, npt.NDArray[np.uint8]]:
+    """Return the PDQ hash of a picture, and those of its 8 rotations and reflections, itself first: uint8 (8, 32).
+
+    All are of one transform, so that they cost twice as much as the first alone.
+    """
+    variants, quality = pdqhash.compute_dihedral(small(picture))
+    turns = np.stack([np.packbits(bits) for bits in variants])
+    return Pdq(turns[0], int(quality)), turns
+
+
 def pdq_dihedral(picture: Pixels) -> npt.NDArray[np.uint8]:
     """Return the PDQ hashes of a picture's 8 rotations and reflections, itself first: uint8 of shape (8, 32)."""
-    variants, _ = pdqhash.compute_dihedral(small(picture))
-    return np.stack([np.packbits(bits) for bits in variants])
+    return pdq_turned(picture)[1]
 
 
 def load() -> None:

@@ -3,10 +3,11 @@
 What belongs here: what both take. What does not: either of them (`cli/guard/check.py`, `cli/guard/serve.py`).
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +16,24 @@ from orchestration.cli.published import CommandError, ExitCode
 if TYPE_CHECKING:
     from transforms.guard import Verdict
 
-SECONDS = click.FloatRange(0, min_open=True)
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers. `nan` is in every range of Click's."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 -- as Click has it
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """See click.ParamType."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number", param, ctx)
+        return number
+
+
+SECONDS = FiniteRange(0.01, 31_536_000)
 CONFIG = click.option(
     "--config",
     type=click.Path(dir_okay=False),
@@ -39,7 +57,7 @@ ALSO = click.option(
 )
 DOUBT = click.option(
     "--doubt",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Search by one view first, and by the others only if it has a cosine from this on. Quicker; misses parts.",
 )
 EVERY_VIEW = click.option(

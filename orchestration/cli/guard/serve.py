@@ -4,8 +4,10 @@ What belongs here: arguments, the token, the socket. What does not: the service 
 checking without it (`cli/guard/check.py`).
 """
 
+import difflib
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,13 +39,18 @@ if TYPE_CHECKING:
     from transforms.guard import Guard
 
 _HELD = 500_000_000  # bytes of all images in memory
+_PREFIX = "RAISONNE_GUARD_"
+_NOT_OURS = re.compile(
+    rf"{_PREFIX}(_|SERVICE_|PORT_\d)"
+)  # settings, and what Kubernetes tells of a service of that name
+_TOKEN, _OPERATOR_TOKEN = f"{_PREFIX}TOKEN", f"{_PREFIX}OPERATOR_TOKEN"
 _MANY = 100_000  # pictures of a bundle, from which compiled loops are worth their installation
 
 
 @click.command(
     short_help="Decide it over HTTP.",
     epilog="Example: raisonne serve --port 8080",
-    context_settings={"auto_envvar_prefix": "RAISONNE_GUARD"},
+    context_settings={"auto_envvar_prefix": _PREFIX[:-1]},
 )
 @click.option(
     "--bundle",
@@ -54,7 +61,7 @@ _MANY = 100_000  # pictures of a bundle, from which compiled loops are worth the
     "--host", default="127.0.0.1", show_default=True, help="Address. One that other machines can reach needs a token."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port. 0: any free one.")
-@click.option("--workers", type=click.IntRange(1), help="Checks at once. Default: one a core.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Checks at once. Default: one a core.")
 @click.option("--queue", type=click.IntRange(0), default=64, show_default=True, help="Checks that may wait.")
 @click.option("--timeout", type=SECONDS, default=10.0, show_default=True, help="Seconds from request to answer.")
 @click.option(
@@ -149,8 +156,9 @@ def serve(
     """
     from orchestration.runtime import web_access
 
-    token = _token(token_file, "RAISONNE_GUARD_TOKEN")
-    operator_token = _token(operator_token_file, "RAISONNE_GUARD_OPERATOR_TOKEN")
+    _require_known(click.get_current_context().command.params)
+    token = _token(token_file, _TOKEN)
+    operator_token = _token(operator_token_file, _OPERATOR_TOKEN)
     if token and clients:
         raise click.UsageError("there is a token, and --clients names others; leave one of the two out")
     if observe and quarantine is None:
@@ -169,7 +177,7 @@ def serve(
         raise click.UsageError(str(error)) from None
     try:
         from orchestration.guard.service import admission, app, current_bundle, telemetry
-        from orchestration.guard.service.quarantine import FILE, Quarantine
+        from orchestration.guard.service.quarantine import FILE, Quarantine, QuarantineUnusable
         from orchestration.guard.service.records import CheckRecords
     except ImportError as error:
         from transforms.packages import installing
@@ -206,11 +214,24 @@ def serve(
     size = min(body_bytes or current.guard.rules.member_bytes, current.guard.rules.member_bytes)
     count = workers or len(os.sched_getaffinity(0))
     capacity = admission.Capacity(count, queue, timeout, body_timeout, size, held_bytes=max(4 * size, _HELD))
-    flags = Quarantine(quarantine, observe, state and state / FILE)
+    try:
+        flags = Quarantine(quarantine, observe, state and state / FILE)
+    except QuarantineUnusable as error:
+        raise GuardUnavailable(str(error)) from None
     with verdict_log(log=log, config=config) as record:
         options = app.ServiceOptions(reload_every, token, record, hosts, asking, records, flags, operator_token)
         service = app.GuardService(current, capacity, metrics, options)
         app.serve(service, listening, timeout + body_timeout + 5)
+
+
+def _require_known(options: Sequence[click.Parameter]) -> None:
+    """Raise UsageError for a variable of the environment that would set nothing: what it was to switch on stays off."""
+    known = {f"{_PREFIX}{option.name}".upper() for option in options} | {_TOKEN, _OPERATOR_TOKEN}
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and name not in known and not _NOT_OURS.match(name):
+            like = difflib.get_close_matches(name, sorted(known), 1)
+            meant = f"; did you mean {like[0]}?" if like else ""
+            raise click.UsageError(f"{name} is set in the environment, and no option is called so: unset it{meant}")
 
 
 def _clients(file: Path | None) -> "tuple[Client, ...]":

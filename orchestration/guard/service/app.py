@@ -9,13 +9,14 @@ Only status 200 with the decision `allow` is a permission. Every error gives ano
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -44,6 +45,7 @@ from orchestration.runtime.web_access import LOOPBACK, OwnOrigin, called_by_name
 from transforms.guard import BundleChanged, Verdict
 
 _LOG = logging.getLogger("raisonne.guard")
+_FILES = 65_536  # open at once, connections and two bundles; what a shell allows, 1,024, idle connections use up
 _NO_OPERATOR = (
     "this needs the token of an operator: serve with --operator-token-file, or with `operator = true` in --clients"
 )
@@ -92,15 +94,36 @@ class FastConnection(web_connections.TimedHeads, HttpToolsProtocol):
     """A connection that reads requests with httptools."""
 
 
-@contextmanager
-def _of_records() -> Iterator[None]:
+async def _of_records[**P, T](work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Return what comes of work on records, done in a thread. Raises Refusal."""
     try:
-        yield
+        return await asyncio.to_thread(work, *args, **named)
     except NoRecord as error:
         raise Refusal(404, str(error)) from None
     except (OSError, sqlite3.Error) as error:
         _LOG.error("records unusable", extra={"reason": str(error)})
         raise Refusal(503, "the records of checks cannot be used", 1) from None
+
+
+def _refusal(error: Exception) -> Refusal:
+    """Return the refusal of a request that was not admitted, or not read."""
+    match error:
+        case Refusal():
+            return error
+        case QueueFull():
+            return Refusal(429, str(error), error.retry_s)
+        case TooLarge():
+            return Refusal(413, str(error))
+        case TooSlow():
+            return Refusal(408, str(error))
+        case TooLate():
+            return Refusal(503, str(error), 1)
+        case UnreadableBody():
+            return Refusal(error.status, str(error))
+    return Refusal(400, "the connection ended before the body did")
+
+
+_REFUSED = (Refusal, QueueFull, TooLarge, TooSlow, TooLate, UnreadableBody, ClientDisconnect)
 
 
 class GuardService:
@@ -130,7 +153,7 @@ class GuardService:
         self.app = Starlette(
             routes=[Route(path, endpoint, methods=[method]) for path, endpoint, method in routes],
             middleware=[Middleware(called_by_name, options.hosts), Middleware(OwnOrigin, self._refuse_page)],
-            exception_handlers={Refusal: self._refuse, Exception: self._fail},
+            exception_handlers={**dict.fromkeys(_REFUSED, self._refuse), Exception: self._fail},
             lifespan=self._life,
         )
 
@@ -217,29 +240,19 @@ class GuardService:
 
     @asynccontextmanager
     async def _admitted(self, request: Request) -> AsyncIterator[tuple[Slot, bytes]]:
-        """Hold a place for a request, and yield it with the body."""
-        try:
-            with self._admission.slot() as slot:
-                if int(request.headers.get("content-length") or 0) > self._admission.capacity.body_bytes:
-                    raise TooLarge(f"an image may have {self._admission.capacity.body_bytes:,} bytes")
-                yield slot, await self._admission.read(slot, request.stream())
-        except QueueFull as error:
-            raise Refusal(429, str(error), error.retry_s) from None
-        except TooLarge as error:
-            raise Refusal(413, str(error)) from None
-        except TooSlow as error:
-            raise Refusal(408, str(error)) from None
-        except TooLate as error:
-            raise Refusal(503, str(error), 1) from None
-        except UnreadableBody as error:
-            raise Refusal(error.status, str(error)) from None
-        except ClientDisconnect:
-            raise Refusal(400, "the connection ended before the body did") from None
+        """Hold a place for a request, and yield it with the body. Raises what `_refusal` knows.
+
+        What is raised in its body leaves it as it is: a generator that raises another error keeps the frames of the
+        request, its body and its bundle until the collector of cycles finds them.
+        """
+        with self._admission.slot() as slot:
+            if int(request.headers.get("content-length") or 0) > self._admission.capacity.body_bytes:
+                raise TooLarge(f"an image may have {self._admission.capacity.body_bytes:,} bytes")
+            yield slot, await self._admission.read(slot, request.stream())
 
     async def _why(self, request: Request) -> Response:
         client = self._authorize(request)
-        with _of_records():
-            record = await asyncio.to_thread(self._decider.why, client, request.path_params["name"])
+        record = await _of_records(self._decider.why, client, request.path_params["name"])
         if "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(evidence_page.page(record, self._current.guard.bundle), headers=evidence_page.HEADERS)
         return JSONResponse(record)
@@ -254,9 +267,8 @@ class GuardService:
         client = self._operator(request)
         async with self._admitted(request) as (_, body):
             by, why = bodies.answer_of(body)
-        with _of_records():
-            name = request.path_params["name"]
-            return JSONResponse(await asyncio.to_thread(self._decider.answered, client, name, rule, by, why))
+        name = request.path_params["name"]
+        return JSONResponse(await _of_records(self._decider.answered, client, name, rule, by, why))
 
     async def _quarantined(self, request: Request) -> Response:
         self._operator(request)
@@ -267,9 +279,7 @@ class GuardService:
     async def _release(self, request: Request) -> Response:
         client, cluster = self._operator(request), request.path_params["cluster"]
         number = int(cluster) if cluster.isdecimal() and len(cluster) <= 20 else -1
-        with _of_records():
-            released = await asyncio.to_thread(self._options.quarantine.release, number)
-        if not released:
+        if not await _of_records(self._options.quarantine.release, number):
             raise Refusal(404, "no such cluster is in quarantine")
         _LOG.info("quarantine ended", extra={"cluster": cluster, "client": client.name})
         return JSONResponse({"released": cluster})
@@ -314,11 +324,11 @@ class GuardService:
         return JSONResponse({"decision": "unavailable", "reason": reason}, status)
 
     async def _refuse(self, _: Request, error: Exception) -> Response:
-        assert isinstance(error, Refusal)  # noqa: S101 -- Starlette calls it for these only
-        self._metrics.refused.labels(str(error.status)).inc()
-        headers = {} if error.retry_s is None else {"Retry-After": str(error.retry_s)}
-        headers |= {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-        return JSONResponse({"decision": "unavailable", "reason": error.reason}, error.status, headers)
+        refusal = _refusal(error)
+        self._metrics.refused.labels(str(refusal.status)).inc()
+        headers = {} if refusal.retry_s is None else {"Retry-After": str(refusal.retry_s)}
+        headers |= {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+        return JSONResponse({"decision": "unavailable", "reason": refusal.reason}, refusal.status, headers)
 
     async def _fail(self, _: Request, error: Exception) -> Response:
         """Answer a request that failed because of a defect. The image is not allowed."""
@@ -348,6 +358,8 @@ def serve(service: GuardService, listening: socket.socket, grace_s: float) -> No
         timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES if most == resource.RLIM_INFINITY else min(_FILES, most), most))
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after it ends
         signal.signal(number, lambda *_: None)
     host, port = listening.getsockname()[:2]

@@ -12,6 +12,7 @@ from typing import Any
 from transforms.pictures import HEAD, begins_as_picture
 
 LOOKUPS, PICTURES = 10_000, 64  # of a request
+_PARTS = 4 * PICTURES  # of a form, fields included
 _JSON = 16_000_000  # bytes of look-ups; 10,000 of 8 hashes each have 6 million
 _IMAGE, _MULTIPART = "image/", "multipart/form-data"
 _BOUNDARY = re.compile(r'boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
@@ -88,7 +89,9 @@ def pictures(body: bytes, content_type: str | None) -> list[SentPicture]:
         mark = b"--" + (found[1] or found[2]).encode("ascii")
     except UnicodeEncodeError:
         raise UnreadableBody("the boundary is not of ASCII") from None
-    pieces = (b"\r\n" + body).split(b"\r\n" + mark)
+    pieces = (b"\r\n" + body).split(b"\r\n" + mark, _PARTS + 2)  # more would take memory
+    if len(pieces) > _PARTS + 2:
+        raise UnreadableBody(f"a form may have {_PARTS} parts, of which {PICTURES} are files")
     if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
         raise UnreadableBody("the form is not whole: its last boundary is missing")
     sent = []

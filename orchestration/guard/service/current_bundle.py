@@ -7,6 +7,7 @@ content of a bundle (`transforms/guard/`).
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from transforms.encoders import EncoderMismatch, EncoderUnavailable
 from transforms.guard import BundleError, Guard, KeyUnusable, OverrideError
 
 _LOG = logging.getLogger("raisonne.guard")
+_AGAIN_S = 60.0  # after which a bundle that was refused is tried again, as it is: files or memory may have been short
 LOAD_ERRORS = (
     BundleError,
     KeyUnusable,
@@ -72,7 +74,7 @@ class CurrentGuard:
         self._locate, self._load, self._overrides, self._report = locate, load, overrides, report
         self._state = BundleState.of(locate(), overrides)
         self.guard = load(self._state.folder)
-        self._refused = ""
+        self._refused, self._tried = "", 0.0
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -83,7 +85,8 @@ class CurrentGuard:
     async def watch(self, every_s: float) -> None:
         """Reload when asked and when the files change, until cancelled.
 
-        A bundle that cannot be loaded is logged, and the one in use stays.
+        A bundle that cannot be loaded is logged, and the one in use stays. It is tried again when it changes, and
+        once a minute.
         """
         while True:
             with suppress(TimeoutError):
@@ -94,9 +97,9 @@ class CurrentGuard:
     async def _reload(self) -> None:
         try:
             state = BundleState.of(self._locate(), self._overrides)
-            if state == self._state:
+            if state == self._state and not (self._refused and time.monotonic() - self._tried >= _AGAIN_S):
                 return
-            self._state = state  # a refused bundle is not tried again until it changes
+            self._state, self._tried = state, time.monotonic()  # a refused one is not tried again at once
             guard = await asyncio.to_thread(self._load, state.folder)
         except LOAD_ERRORS as error:
             if str(error) == self._refused:  # a file that is still missing

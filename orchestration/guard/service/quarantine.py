@@ -21,6 +21,25 @@ FILE = "quarantine.json"
 _HOUR = 3_600.0
 
 
+class QuarantineUnusable(ValueError):
+    """The file of what is flagged cannot be used; the message names it and the fix."""
+
+
+def _kept(file: Path | None) -> frozenset[int]:
+    """Read what was flagged. Raises QuarantineUnusable."""
+    if file is None or not file.exists():
+        return frozenset()
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(said, list):
+            raise ValueError("it is no list")
+        return frozenset(int(each) for each in said)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise QuarantineUnusable(
+            f"{file} cannot be read: {error}; write a list of ids of clusters, or remove it: then nothing is flagged"
+        ) from None
+
+
 class Quarantine:
     """The clusters that blocked more than a number of images within an hour. Any number of threads may use it.
 
@@ -29,6 +48,9 @@ class Quarantine:
         observe: Whether what is flagged no longer blocks.
         file: Where it is kept; None: in memory alone.
         clock: Seconds.
+
+    Raises:
+        QuarantineUnusable: If the file cannot be used.
     """
 
     def __init__(
@@ -37,8 +59,7 @@ class Quarantine:
         self._most, self._observe, self._file, self._clock = most, observe, file, clock
         self._counts: Counter[int] = Counter()
         self._since, self._lock = clock(), threading.Lock()
-        kept = json.loads(file.read_text()) if file is not None and file.exists() else []
-        self.flagged: frozenset[int] = frozenset(int(each) for each in kept)
+        self.flagged = _kept(file)
 
     @property
     def observed(self) -> frozenset[int]:

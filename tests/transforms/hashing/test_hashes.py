@@ -10,7 +10,7 @@ import pdqhash
 import pytest
 from conftest import ROOT, picture
 
-from transforms.hashing.hashes import Pdq, pdq, pdq_dihedral
+from transforms.hashing.hashes import Pdq, pdq, pdq_dihedral, pdq_turned
 from transforms.pictures import DecodeError, Pixels, decode
 
 ROOM = 50_000_000
@@ -51,6 +51,8 @@ def agrees(pixels: Pixels, name: str) -> bool:
     if theirs.quality < QUALITY:
         return False
     assert bits(ours.bits, theirs.bits) <= MOST, name
+    own, turns = pdq_turned(pixels)
+    assert (own.hex, own.quality) == (ours.hex, ours.quality) and np.array_equal(turns[0], ours.bits), name
     variants, _ = pdqhash.compute_dihedral(np.ascontiguousarray(pixels))
     for turn, (found, wanted) in enumerate(zip(pdq_dihedral(pixels), variants, strict=True)):
         assert bits(found, np.packbits(wanted)) <= MOST, f"{name}, turn {turn}"

@@ -104,10 +104,13 @@ class DecoderProcess:
             os.ftruncate(self.running.shared, 0)
         error = answer.error(said, bounds)
         self.sound = not isinstance(error, OutOfMemoryError)
-        if self.processor_s - began > bounds.seconds:
-            raise BeyondLimitsError(told(f"decoding took more than {bounds.time_limit}", said))
-        if error is not None:
-            raise error
+        try:
+            if self.processor_s - began > bounds.seconds:
+                raise BeyondLimitsError(told(f"decoding took more than {bounds.time_limit}", said))
+            if error is not None:
+                raise error
+        finally:
+            del error  # a frame that holds what it raised keeps the frames of all callers until it is collected
         return pictures, {**answer.rest, "said": said and f"its decoder says: {said}"}
 
     def _ready(self, until: float | None) -> float:
