@@ -193,6 +193,11 @@ def by_core(compute: Compute) -> Compute:
     return compute.model_copy(update={"ray_workers": workers, "ray_cpus": 1.0, "ray_gpus": 0.0})
 
 
+def cores(compute: Compute) -> int:
+    """Return how many threads a task may have: those of this process, or of a worker of a cluster."""
+    return max(1, math.ceil(compute.ray_cpus)) if compute.engine == RAY else CORES
+
+
 def at_once(compute: Compute) -> int:
     """Return how many tasks of one core are computed at once: in threads of this process, or by a cluster's workers."""
     return by_core(compute).ray_workers if compute.engine == RAY else CORES
