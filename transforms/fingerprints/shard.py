@@ -195,7 +195,7 @@ def fingerprint_shard(
 ) -> Iterator[Batch | Account]:
     """Yield the fingerprints of a dump's listed pictures in batches, and its account last.
 
-    Memory: the dump's listing, what `job.known` holds, two batches of pictures, or 16 a worker, and their vectors.
+    Memory: the dump's listing, what `job.known` holds, two batches of pictures, or 32 a worker, and their vectors.
 
     Args:
         job: The shard.
