@@ -29,6 +29,7 @@ _PREPROCESSING = f"resize {SIDE}x{SIDE} bilinear"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the SSCD README prescribes
 
 
+_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 SQUARE = Scaling(SIDE, SIDE, Image.Resampling.BILINEAR)
 """SSCD's input: its authors ignore the aspect of pictures."""
 _PREVIEW = Scaling(SIDE // 2, SIDE // 2, Image.Resampling.BILINEAR)  # a quarter of the time
@@ -61,6 +62,14 @@ class OnnxSscd:
     def embed(self, prepared: Sequence[Prepared]) -> Vectors:
         """See Encoder."""
         return self._batches.run(prepared)
+
+
+def providers_of(available: Sequence[str]) -> list[str]:
+    """Return the execution providers of ONNX Runtime to use of those that are installed, the best first.
+
+    TensorRT and others that compile a model change its numbers from one version to the next, and are left alone.
+    """
+    return [provider for provider in _PROVIDERS if provider in available]
 
 
 class OnnxDevice:
@@ -111,8 +120,7 @@ class OnnxDevice:
     def _session(self, threads: int) -> Any:  # noqa: ANN401
         import onnxruntime
 
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
+        providers = providers_of(onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
         # Left to itself the runtime takes a thread for each core of the machine, whichever this process may use, and
         # ties each to one: whatever else runs there then holds up every operator, while another core has nothing to do.
