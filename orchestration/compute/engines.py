@@ -7,8 +7,9 @@ committing it: only the run that distributes work writes.
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +21,23 @@ from orchestration.settings.sections import Compute
 from transforms.encoders import Encoder
 from transforms.fingerprints.shard import Job, ShardResult, fingerprint_shard
 
+type DumpCopies = Iterator[AbstractContextManager[str]]
+"""What gives a local path of one dump after the other."""
 RAY = "ray"
 CORES = len(os.sched_getaffinity(0))
 
 
-def fingerprint(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder]) -> Iterator[ShardResult]:
+def fingerprint(
+    jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder], copies: DumpCopies | None = None
+) -> Generator[ShardResult]:
     """Fingerprint shards. Batches of one job arrive in order; batches of several jobs may alternate.
 
     Args:
         jobs: The shards. Each is read when its work begins.
         compute: The engine and its size.
         load: Loads an encoder by its name in this process.
+        copies: Gives local paths of the dumps, in order, as `copied_ahead` does: in this process one is fetched while
+            another is worked on. None: each is fetched when its work begins, as workers of a cluster do.
 
     Yields:
         The index of a job and one of its batches; last of a job, its account.
@@ -42,7 +49,8 @@ def fingerprint(jobs: Iterable[Job], compute: Compute, load: Callable[[str], Enc
         return
     give_back_large_blocks()
     for index, job in enumerate(jobs):
-        for item in fingerprint_shard(job, {kind: load(name) for kind, name in job.encoders.items()}):
+        copy = None if copies is None else next(copies)
+        for item in fingerprint_shard(job, {kind: load(name) for kind, name in job.encoders.items()}, copy):
             yield index, item
 
 
@@ -183,6 +191,11 @@ def by_core(compute: Compute) -> Compute:
         return compute.model_copy(update={"ray_gpus": 0.0})
     workers = math.ceil(compute.ray_workers * compute.ray_cpus)  # what a cluster on this machine is started with
     return compute.model_copy(update={"ray_workers": workers, "ray_cpus": 1.0, "ray_gpus": 0.0})
+
+
+def cores(compute: Compute) -> int:
+    """Return how many threads a task may have: those of this process, or of a worker of a cluster."""
+    return max(1, math.ceil(compute.ray_cpus)) if compute.engine == RAY else CORES
 
 
 def at_once(compute: Compute) -> int:

@@ -23,7 +23,7 @@ from orchestration.progress import say, track
 from orchestration.settings.inputs import Generations
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps.members import ArchiveError
-from transforms.encoders import Encoder, Prepared
+from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import vector_column
 from transforms.fingerprints.feed import Feed
@@ -202,15 +202,16 @@ class GenerationFingerprinter:
             embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
             embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
         feed = Feed(self.makers.rules, {COPY: encoder} if encoder else {}, self.views, dihedral=True, expected=len(due))
-        pace = replace(self.pace, batch=max(1, self.pace.batch // 4)).by(feed.files)  # each has many views
+        size = max(1, self.pace.batch // 4, getattr(encoder, "full_call", 1) // len(self.views))  # each has many views
+        pace = replace(self.pace, batch=size).by(feed.files)
         read = chain.from_iterable(work_ahead(partial(_read, feed), batched(opened, feed.files), pace))
         readings = track(read, "fingerprinting generations", len(due))
         failed = 0
-        for batch in batched(readings, max(1, self.pace.batch // 4)):
+        for batch, vectors in work_ahead(partial(_embedded, encoder), batched(readings, size), WorkPace(1, 1)):
             rows = [each.row() | {"encoder": identity, "recipe": self._recipe(each.found)} for each in batch]
             failed += sum(row["status"] == FAILED for row in rows)
-            if encoder:
-                self._embed(batch, encoder)
+            if encoder and vectors is not None:
+                self._keep(batch, encoder, vectors)
             table.upsert(pa.Table.from_pylist(rows, table.schema))
         return failed
 
@@ -225,18 +226,25 @@ class GenerationFingerprinter:
                 rows[each.generation_id] |= _said(each, description(each, _bytes(each, data) or b""))
             table.upsert(pa.Table.from_pylist(list(rows.values()), table.schema))
 
-    def _embed(self, readings: Sequence["_Reading"], encoder: Encoder) -> None:
+    def _keep(self, readings: Sequence["_Reading"], encoder: Encoder, vectors: Vectors) -> None:
         embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
         views = [(each.found.generation_id, view) for each in readings if each.prepared for view in self.views]
         columns: dict[str, pa.Array] = {
             "generation_id": pa.array([generation_id for generation_id, _ in views], pa.string()),
             "view": pa.array([view.name for _, view in views], pa.string()),
             "mirrored": pa.array([view.mirrored for _, view in views], pa.bool_()),
-            "vector": vector_column(encoder.embed([picture for each in readings for picture in each.prepared])),
+            "vector": vector_column(vectors),
         }
         for side in ("x", "y", "width", "height"):
             columns[side] = pa.array([getattr(view.box, side) for _, view in views], pa.float64())
         embeddings.upsert(pa.table(columns).select(embeddings.schema.names))
+
+
+def _embedded(encoder: Encoder | None, readings: Sequence["_Reading"]) -> tuple[Sequence["_Reading"], Vectors | None]:
+    """Return readings with the vectors of their views, None if there is no encoder; while others are committed."""
+    if encoder is None:
+        return readings, None
+    return readings, encoder.embed([picture for each in readings for picture in each.prepared])
 
 
 def _bare(found: FoundGeneration) -> Generation:

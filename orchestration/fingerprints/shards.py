@@ -26,6 +26,7 @@ from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.fingerprint import FAILED, STORED
 from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
+from transforms.storage.copies import copied_ahead
 
 _REUSED = 131_072  # rows of a shard delivered again that are held in memory, so that known pictures are not computed
 
@@ -66,7 +67,8 @@ class ShardFingerprinter:
         writers = [ShardWriter(self.facts, each, self.makers, rows) for each in due]
         group = ShardGroup(self.facts, self.makers, rows)
         jobs = (self._job(each) for each in due)
-        results = engines.fingerprint(jobs, self.settings.compute, self.makers.load)
+        copies = copied_ahead(map(_dump, due), self.fetched)
+        results = engines.fingerprint(jobs, self.settings.compute, self.makers.load, copies)
         try:
             for index, item in track(results, task, sum(each.shard.rows for each in due) or None, _size):
                 if isinstance(item, Batch):
@@ -77,6 +79,8 @@ class ShardFingerprinter:
                     yield from group.commit()
             yield from group.commit()
         finally:
+            results.close()
+            copies.close()
             for writer in writers:
                 writer.discard()
 
@@ -86,15 +90,13 @@ class ShardFingerprinter:
         self.facts[EMBEDDINGS[kind]].reset(str(encoder), encoder.dimension)
 
     def _job(self, due: DueShard) -> Job:
-        images = due.shard.files.images
-        if images is None:
-            raise ValueError(f"{due.partition} has no pictures to fingerprint")
+        dump = _dump(due)
         known, maker = (None, None) if due.rights_alone else self._known(due)
         return Job(
-            dump=images.path,
+            dump=dump,
             fetched=str(self.fetched),
             files=tuple(
-                MetadataFile(each.shard_id, each.readable_path, own=_holds_pictures(each, images.path))
+                MetadataFile(each.shard_id, each.readable_path, own=_holds_pictures(each, dump))
                 for each in due.files
                 if each.readable_path
             ),
@@ -124,6 +126,14 @@ class ShardFingerprinter:
             vectors = pl.DataFrame(self.facts[EMBEDDINGS[kind]].read(["sample_id", "vector"], where))
             known = known.join(vectors.rename({"vector": kind}), on="sample_id", how="left", maintain_order="left")
         return known.to_arrow(), before[HASHES]
+
+
+def _dump(due: DueShard) -> str:
+    """Return the path of a shard's image dump."""
+    images = due.shard.files.images
+    if images is None:
+        raise ValueError(f"{due.partition} has no pictures to fingerprint")
+    return images.path
 
 
 def _size(result: ShardResult) -> int:

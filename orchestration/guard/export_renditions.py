@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
+from orchestration.compute.engines import CORES
 from orchestration.facts import Facts
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import StoredPicture, TrainingPictures
 from orchestration.guard.export_embeddings import PublishedVersion
 from orchestration.progress import track
 from orchestration.settings.thresholds import DECIDING
 from orchestration.warehouse.queries import query
 from transforms.alignment.policy import PixelLimits
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.guard.bundle_writer import BundleFiles
 from transforms.guard.pixels import renditions
 
@@ -40,19 +42,26 @@ class _Chosen:
         reader = TrainingPictures(Facts(settings.home / "facts"), settings.limits.bounds)
         most = self.budget // _SMALLEST + 1
         rows = self.published.con.execute(query("guard/renditions"), {"most": most}).fetchall()
+        pace = WorkPace(CORES, CORES)
         for some in batched(track(rows, "keeping small copies", len(rows)), _AT_ONCE):
             located = reader.locate(sample for _, sample in some)
-            for cluster, sample in some:
-                try:
-                    picture = located[sample].pixels(settings.limits.bounds)
-                except (OSError, ValueError) as error:
-                    self.unread, self.example = self.unread + 1, self.example or f"row {sample}: {error}"
+            made = work_ahead(self._made, (located[sample] for _, sample in some), pace)
+            for (cluster, sample), data in zip(some, made, strict=True):
+                if not isinstance(data, bytes):
+                    self.unread, self.example = self.unread + 1, self.example or f"row {sample}: {data}"
                     continue
-                data = renditions.encoded(picture, self.limits)
                 if self.spent + len(data) > self.budget:
                     return
                 self.spent += len(data)
                 yield cluster, data
+
+    def _made(self, stored: StoredPicture) -> bytes | OSError | ValueError:
+        """Return the rendition of a picture, or why it cannot be read."""
+        try:
+            picture = stored.pixels(self.published.settings.limits.bounds)
+        except (OSError, ValueError) as error:
+            return error
+        return renditions.encoded(picture, self.limits)
 
 
 def write(published: PublishedVersion, files: BundleFiles, budget: int) -> dict[str, Any]:

@@ -6,7 +6,9 @@ best matches (`matches/null_scores.py`), the null distribution (`transforms/matc
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import batched
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,8 @@ from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.progress import say, track
 from orchestration.settings.sections import Compute
 from transforms import pictures
-from transforms.encoders import Encoder, Vectors
-from transforms.fingerprints import embeddings
+from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import vector_column
 from transforms.fingerprints.fingerprint import Rules
 from transforms.fingerprints.views import View
@@ -38,6 +40,8 @@ from transforms.readable import count
 CODE = 2  # raise when the same pictures would be edited or embedded otherwise
 NOT_TRAINED = "not_trained"
 _LEAST_SIDE = 32  # pixels that an edit needs
+_TASK = 64  # pictures or a few more: a commit, and what a killed run loses
+_AHEAD = 16  # held-out pictures, twice as many of which are read ahead
 _AT_ONCE = 256  # pictures whose vectors are read at once
 _DELETED = 200  # keys in a filter
 
@@ -222,17 +226,24 @@ def _held_out(reader: CalibrationReader, paths: Iterable[str]) -> list[Calibrati
     """Return held-out pictures by digest, without those that are in the training set or repeated."""
     index, held_out = reader.index, dict[str, CalibrationPicture]()
     trained = Lookup(index.digests[index.heads])
-    for path in paths:
-        try:
-            digest = hashes.pixel_sha256(held_out_pixels(path, reader.rules.bounds, reader.rules.member_bytes))
-        except (OSError, ValueError) as error:
-            say(f"left out of the null distribution: {path}: {error}")
+    read = work_ahead(partial(_digest, reader.rules), paths, WorkPace(_AHEAD, engines.CORES))
+    for path, digest in read:
+        if not isinstance(digest, str):
+            say(f"left out of the null distribution: {path}: {digest}")
             continue
         if digest in held_out or trained.find(hashes.from_hex([digest]))[1].all():
             say(f"left out of the null distribution: {path}: its pixels are those of another picture")
             continue
         held_out[digest] = CalibrationPicture(digest, path=path)
     return [held_out[digest] for digest in sorted(held_out)]
+
+
+def _digest(rules: Rules, path: str) -> tuple[str, str | OSError | ValueError]:
+    """Return a path with the SHA-256 of the picture's pixels, or why there is none."""
+    try:
+        return path, hashes.pixel_sha256(held_out_pixels(path, rules.bounds, rules.member_bytes))
+    except (OSError, ValueError) as error:
+        return path, error
 
 
 def embed(
@@ -263,10 +274,11 @@ def embed(
     table = _table(facts, encoder.load(), views)
     done = set(zip(*table.read(["pixel_sha256", "edit"]).to_pydict().values(), strict=True))
     due = [picture for picture in sampled if picture.key not in done]
-    size = max(1, at_once // len(views))
-    batches = batched(track(due, "embedding pictures of the null distribution", len(due)), size)
+    size = max(1, max(at_once, getattr(encoder.load(), "full_call", 1)) // len(views))
+    batches = batched(track(due, "embedding pictures of the null distribution", len(due)), size * ceil(_TASK / size))
     tasks = ([reader.readable(batch)] for batch in batches)
-    for some, made in engines.each(embed_views, tasks, reader.compute, (reader.rules.bounds, encoder, views)):
+    shared = reader.rules.bounds, encoder, views, WorkPace(size, engines.cores(reader.compute))
+    for some, made in engines.each(embed_views, tasks, reader.compute, shared):
         _keep(some, made, table, views, left_out)
     left_out.say_waiting()
     gone = done - {picture.key for picture in sampled}
@@ -292,27 +304,41 @@ class EmbeddedViews:
 
 
 def embed_views(
-    some: Sequence[ReadablePicture], bounds: Bounds, encoder: NamedEncoder, views: Sequence[View]
+    some: Sequence[ReadablePicture], bounds: Bounds, encoder: NamedEncoder, views: Sequence[View], pace: WorkPace
 ) -> EmbeddedViews:
-    """Embed the views of pictures, in whatever process.
+    """Embed the views of pictures, in whatever process. Others are read and prepared meanwhile.
 
     Args:
         some: The pictures.
         bounds: What a picture may have and need.
         encoder: Encoder of the views.
         views: The views of generations.
+        pace: The pictures whose views are embedded together, and the threads that prepare others.
     """
-    failures, parts = dict[int, UnreadPicture](), list[Pixels]()
-    for index, each in enumerate(some):
-        try:
-            pixels = each.pixels(bounds)
-        except (OSError, ValueError) as error:
-            failures[index] = UnreadPicture.of(error)
-            continue
-        parts += [view.cut(pixels) for view in views]
     loaded = encoder.load()
-    vectors = embeddings.embed(loaded, parts) if parts else np.empty((0, loaded.id.dimension), np.float32)
-    return EmbeddedViews(failures, vectors)
+    failures, vectors = dict[int, UnreadPicture](), [np.empty((0, loaded.id.dimension), np.float32)]
+    ready = enumerate(work_ahead(partial(_prepared, loaded, bounds, views), some, pace))
+    for batch, made in work_ahead(partial(_embedded, loaded), batched(ready, pace.batch), WorkPace(1, 1)):
+        failures |= {index: found for index, found in batch if isinstance(found, UnreadPicture)}
+        vectors.append(made)
+    return EmbeddedViews(failures, np.concatenate(vectors))
+
+
+type _Inputs = list[Prepared] | UnreadPicture
+
+
+def _prepared(encoder: Encoder, bounds: Bounds, views: Sequence[View], each: ReadablePicture) -> _Inputs:
+    """Return the encoder's input for each view of a picture, or why it cannot be read."""
+    try:
+        pixels = each.pixels(bounds)
+    except (OSError, ValueError) as error:
+        return UnreadPicture.of(error)
+    return [encoder.prepare(view.cut(pixels)) for view in views]
+
+
+def _embedded(encoder: Encoder, batch: Sequence[tuple[int, _Inputs]]) -> tuple[Sequence[tuple[int, _Inputs]], Vectors]:
+    parts = [part for _, found in batch if not isinstance(found, UnreadPicture) for part in found]
+    return batch, encoder.embed(parts) if parts else np.empty((0, encoder.id.dimension), np.float32)
 
 
 def _keep(

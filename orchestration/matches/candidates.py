@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from orchestration.compute import engines
 from orchestration.duplicates.pixel_comparisons import Pair, PicturePair, PixelComparisons
 from orchestration.facts import SCHEMAS, Facts, FactTable
 from orchestration.facts.filters import is_in
@@ -221,7 +222,8 @@ class GenerationComparer:
         comparisons.forget_outdated()
         by_generation = track(self._due(gathered, comparisons), f"matching {self.asked}", count)
         comparer = Comparer[Any](methodcaller("pixels", self.load.bounds), self.limits, self.looser)
-        comparisons.compare(chain.from_iterable(by_generation), partial(align, comparer), self.compute)
+        pairs = chain.from_iterable(by_generation)
+        comparisons.compare(pairs, partial(align, comparer), self.compute, threads=engines.CORES)
         comparisons.close()
 
     def _due(

@@ -6,6 +6,7 @@ and searching them with the prompts. What does not: equal captions (`matches/pro
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import batched
 
 import duckdb
@@ -20,7 +21,9 @@ from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.progress import track
 from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
-from transforms.encoders import Encoder, OpenClip
+from transforms.encoders import Encoder, OpenClip, Vectors
+from transforms.encoders.clip import Tokens
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.matches.search import best_over_views
 
 _EMBEDDED = 16_384  # captions a commit: what a killed run loses
@@ -76,10 +79,21 @@ def _embed(con: duckdb.DuckDBPyConnection, table: FactTable, encoder: OpenClip) 
     con.execute(f"create table missing as {query('matches/captions_to_embed')}")
     count = int(con.execute("select count(*) from missing").fetchall()[0][0])
     reader = con.execute("select * from missing order by caption_key").to_arrow_reader(_EMBEDDED)
-    for batch in track(reader, "embedding captions", count, len):
-        vectors = encoder.embed_captions(batch.column("normalised").to_pylist())
+    one = WorkPace(1, 1)
+    tokens = work_ahead(partial(_tokens, encoder), track(reader, "embedding captions", count, len), one)
+    for batch, vectors in work_ahead(partial(_vectors, encoder), tokens, one):
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
         table.append([pa.record_batch([batch.column("caption_key"), column], schema=table.schema)])
+
+
+def _tokens(encoder: OpenClip, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Tokens]:
+    """Return captions as the encoder reads them, while it embeds those before."""
+    return batch, encoder.tokens(batch.column("normalised").to_pylist())
+
+
+def _vectors(encoder: OpenClip, read: tuple[pa.RecordBatch, Tokens]) -> tuple[pa.RecordBatch, Vectors]:
+    """Return captions with their vectors, while those before are committed."""
+    return read[0], encoder.embed_tokens(read[1])
 
 
 def _nearest(prompts: Sequence[str], table: FactTable, encoder: OpenClip, settings: Settings) -> pa.Table:

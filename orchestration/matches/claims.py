@@ -8,7 +8,7 @@ is kept. What does not: what a published version says of these rows (`reports/cl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from itertools import batched
+from itertools import batched, chain
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from orchestration.compute import engines
 from orchestration.compute.ray_tasks import Lost
 from orchestration.duplicates.pixel_comparisons import TASK, PicturePair, PixelOutcome, compare_pair
 from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.fingerprints.kinds import COPY
 from orchestration.matches.candidates import (
     GenerationCandidates,
     align,
@@ -34,7 +35,9 @@ from orchestration.settings import Settings
 from transforms import pictures
 from transforms.alignment.comparer import Comparer
 from transforms.encoders import Encoder, Vectors
-from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules, fingerprint
+from transforms.fingerprints.ahead import WorkPace, work_ahead
+from transforms.fingerprints.feed import FedPicture, Feed
+from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules
 from transforms.matches import candidates as rules
 from transforms.matches.candidates import Comparison, PairEvidence
 from transforms.pictures import Bounds, Pixels
@@ -43,6 +46,7 @@ VERDICTS = ("exact", "copy", "partial_copy", "altered_copy", "similar")
 """The words for a match, strongest first."""
 CONFIRMED = VERDICTS[:4]
 _AT_ONCE = 256  # pictures
+_AHEAD = 16  # pictures, twice as many of which are made ready ahead
 _ROWS = 1 << 22  # rows that are looked through at once
 
 
@@ -153,11 +157,13 @@ class ClaimSearcher:
         """
         held = max(1, len(self.search.views) * self.search.dimension * 4)
         size = max(1, min(_AT_ONCE, self.search.memory // 4 // held))
+        encoders = {COPY: self.encoder} if self.encoder else {}
+        feed = Feed(self.rules, encoders, self.search.views, dihedral=True, expected=len(files))
         for some in batched(track(files, "searching for pictures", len(files)), size):
-            yield from self._found(some)
+            yield from self._found(some, feed)
 
-    def _found(self, files: Sequence[ClaimFile]) -> list[ClaimedPicture]:
-        read = {file.name: self._read(file) for file in files}
+    def _found(self, files: Sequence[ClaimFile], feed: Feed) -> list[ClaimedPicture]:
+        read = self._read(files, feed)
         usable = {name: of for name, (of, _) in read.items() if of.status != FAILED}
         vectors = {name: found for name, (_, found) in read.items() if found is not None}
         given = {field.name: getattr(self.search, field.name) for field in fields(self.search)}
@@ -178,16 +184,20 @@ class ClaimSearcher:
             found.append(ClaimedPicture(file, read[file.name][0], listed, len(failed), why))
         return found
 
-    def _read(self, file: ClaimFile) -> tuple[Fingerprint, Vectors | None]:
-        """Return a picture's fingerprint, and the vectors of its views where there is an encoder."""
-        try:
-            print_, picture = fingerprint(file.read(self.rules.member_bytes), self.rules, dihedral=True)
-        except OSError as error:
-            return Fingerprint(FAILED, f"cannot be opened: {error.strerror or error}"), None
-        if picture is None or self.encoder is None:
-            return print_, None
-        prepared = [self.encoder.prepare(view.cut(picture)) for view in self.search.views]
-        return print_, self.encoder.embed(prepared)
+    def _read(self, files: Sequence[ClaimFile], feed: Feed) -> dict[str, tuple[Fingerprint, Vectors | None]]:
+        """Return by name a picture's fingerprint, and the vectors of its views where there is an encoder."""
+        fed = partial(_fed, feed, self.rules.member_bytes)
+        ready = work_ahead(fed, batched(files, feed.files), WorkPace(_AHEAD, engines.CORES).by(feed.files))
+        at_once = max(1, getattr(self.encoder, "full_call", 1) // max(1, len(self.search.views)))
+        embedded = work_ahead(self._embedded, batched(chain.from_iterable(ready), at_once), WorkPace(1, 1))
+        return {file.name: found for file, found in zip(files, chain.from_iterable(embedded), strict=True)}
+
+    def _embedded(self, some: Sequence[FedPicture]) -> list[tuple[Fingerprint, Vectors | None]]:
+        inputs = [picture for fed in some for picture in fed.inputs.get(COPY, ())]
+        if self.encoder is None or not inputs:
+            return [(fed.print_, None) for fed in some]
+        vectors = iter(self.encoder.embed(inputs).reshape(-1, len(self.search.views), self.encoder.id.dimension))
+        return [(fed.print_, next(vectors) if COPY in fed.inputs else None) for fed in some]
 
     def _chosen(self, search: GenerationSearch, usable: Mapping[str, Fingerprint]) -> list[GenerationCandidates]:
         """Return the training pictures that each picture is to be compared with."""
@@ -249,6 +259,22 @@ class ClaimSearcher:
             for at, head in enumerate(heads):
                 rows[at].append(index.rows.ids[start + near[of_row[near] == head]])
         return [np.concatenate(parts) for parts in rows]
+
+
+def _fed(feed: Feed, most: int, files: Sequence[ClaimFile]) -> list[FedPicture]:
+    """Read files and make them ready. One that cannot be read has failed."""
+    read: list[bytes | OSError] = []
+    for file in files:
+        try:
+            read.append(file.read(most))
+        except OSError as error:
+            read.append(error)
+    fed = iter(feed([data for data in read if isinstance(data, bytes)]))
+    return [next(fed) if isinstance(data, bytes) else FedPicture(_unopened(data)) for data in read]
+
+
+def _unopened(error: OSError) -> Fingerprint:
+    return Fingerprint(FAILED, f"cannot be opened: {error.strerror or error}")
 
 
 _COLUMNS = pa.schema(

@@ -212,7 +212,7 @@ def compare(
     ]
     comparer = Comparer[Any](methodcaller("pixels", reader.rules.bounds), limits, looser)
     tracked = track(pairs, "comparing pictures of the null distribution", len(pairs))
-    comparisons.compare(tracked, partial(confirm, comparer), reader.compute)
+    comparisons.compare(tracked, partial(confirm, comparer), reader.compute, threads=engines.CORES)
     found = [comparisons.known(pair) for pair in keys]
     comparisons.close()
     return [

@@ -8,6 +8,7 @@ What belongs here: finding due prompts, and comparing the generations of a promp
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import batched
 
@@ -20,6 +21,7 @@ from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
 from orchestration.settings.sections import Compute, Memorization
 from transforms import pictures
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import FAILED, OK
 from transforms.generations import addresses
 from transforms.pictures import Bounds
@@ -148,34 +150,46 @@ def compare(due: Iterable[tuple[Prompt, str]], cut: Memorization, bounds: Bounds
             yield PromptGenerations(prompt.prompt_id, tuple((row["generation_id"], row["path"]) for row in rows))
 
     bundles = engines.bundles(generations(), lambda each: 1 + len(each.files), _TASK)
-    for each, found in engines.each(largest_clique, bundles, engines.by_core(compute), (cut.epsilon, bounds)):
+    how = engines.by_core(compute)
+    shared = cut.epsilon, bounds, engines.cores(how)
+    for each, found in engines.each(largest_clique, bundles, how, shared):
         prompt, made_by = asked.pop(each.prompt_id)
         clique = PromptClique(0, 0, (), 0, str(found)) if isinstance(found, Lost) else found
         yield _row(prompt, made_by, clique)
 
 
-def largest_clique(asked: PromptGenerations, epsilon: float, bounds: Bounds) -> PromptClique:
+def largest_clique(asked: PromptGenerations, epsilon: float, bounds: Bounds, threads: int) -> PromptClique:
     """Find the largest clique of near generations of a prompt, in whatever process.
 
     Args:
         asked: The generations.
         epsilon: The distance up to which two are near.
         bounds: What a picture may have and need.
+        threads: Generations that are read at once.
     """
     if len(asked.files) < 2:  # a picture alone is near no other, and need not be read
         return PromptClique(len(asked.files), 0, [name for name, _ in asked.files], len(asked.files))
     tiles, readable, failures = [], [], []
-    for name, path in asked.files:
-        try:
-            tiles.append(memorization.tiles(pictures.decode(addresses.read(path), bounds)))
+    read = work_ahead(partial(_tiles, bounds), (path for _, path in asked.files), WorkPace(threads, threads))
+    for (name, _), found in zip(asked.files, read, strict=True):
+        if isinstance(found, OSError | ValueError):
+            failures.append(f"{name}: {found}")
+        else:
+            tiles.append(found)
             readable.append(name)
-        except (OSError, ValueError) as error:
-            failures.append(f"{name}: {error}")
     near = memorization.tile_distances(tiles) <= epsilon if tiles else np.eye(0, dtype=np.bool_)
     clique = cliques.largest_clique(near)
     members = [readable[vertex] for vertex in clique.members]
     failure = f"{len(failures)} cannot be read, such as {failures[0]}" if failures else None
     return PromptClique(len(readable), int(np.triu(near, k=1).sum()), members, clique.at_most, failure)
+
+
+def _tiles(bounds: Bounds, path: str) -> memorization.Picture | OSError | ValueError:
+    """Return the tiles of a generation, or why it cannot be read."""
+    try:
+        return memorization.tiles(pictures.decode(addresses.read(path), bounds))
+    except (OSError, ValueError) as error:
+        return error
 
 
 def _row(prompt: Prompt, made_by: str, clique: PromptClique) -> dict:

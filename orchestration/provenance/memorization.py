@@ -124,7 +124,7 @@ class ScaledPictures:
         """Prepare an empty cache. `bounds`: what a picture may have and need."""
         self._bounds = bounds
         self.source = lru_cache(_CACHED)(lambda stored: memorization.resize(stored.pixels(bounds), memorization.SIDE))
-        self.generation = lru_cache(1)(self._read_generation)
+        self.generation = lru_cache(_CACHED)(self._read_generation)
 
     def __reduce__(self) -> "tuple[type[ScaledPictures], tuple[Bounds]]":
         """Leave out the cache."""
@@ -291,7 +291,8 @@ class MemorizationMeasures:
             for pair in readable
         )
         shared = self._scaled, self._cut.alpha
-        for each, found in engines.each(pair_distances, batched(asked, _TASK), self._compute, shared):
+        tasks = batched(asked, _TASK)
+        for each, found in engines.each(pair_distances, tasks, self._compute, shared, engines.CORES):
             yield self._pair_row(each.pair, found)
 
     def _pair_row(self, pair: MemorizedPair, found: dict[str, object] | UnreadPicture | Lost) -> dict:
@@ -321,7 +322,7 @@ class MemorizationMeasures:
             indices_of.setdefault(stored, []).append(index)
         new, failures = [], dict[int, UnreadPicture]()
         bundles, shared = batched(indices_of, _TASK), (self._load.bounds,)
-        for stored, found in engines.each(small_picture, bundles, self._compute, shared):
+        for stored, found in engines.each(small_picture, bundles, self._compute, shared, engines.CORES):
             for index in indices_of[stored]:
                 if isinstance(found, Lost | UnreadPicture):
                     why = UnreadPicture(str(found), away=True) if isinstance(found, Lost) else found
@@ -335,7 +336,8 @@ class MemorizationMeasures:
     def eidetic_counts(self, sample_ids: Iterable[int]) -> Iterator[dict]:
         """Yield the row of each source: the count of near rows of its cluster, the most repeated pictures first."""
         bundles = engines.bundles(self._clusters(sample_ids), lambda each: 1 + len(each.others), _SOURCES)
-        for cluster, found in engines.each(near_rows, bundles, self._compute, (self._scaled, self._cut.delta)):
+        shared = self._scaled, self._cut.delta
+        for cluster, found in engines.each(near_rows, bundles, self._compute, shared, engines.CORES):
             yield self._eidetic_row(cluster, found)
 
     def _clusters(self, sample_ids: Iterable[int]) -> Iterator[SourceCluster]:

@@ -4,16 +4,30 @@ What belongs here: decoding, hashing and scaling in processes, without an encode
 beside plain libraries (`hash.py`), real encoders (`embed.py`).
 """
 
+import io
+import math
+import tarfile
+import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import batched, chain
+from pathlib import Path
+from typing import BinaryIO
+from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
+from orchestration.compute import engines
+from orchestration.settings.sections import Compute
 from tests.benchmarks.data import RULES
-from tests.benchmarks.figures import Figure, Measured, fastest, processors_s
+from tests.benchmarks.figures import Figure, Measured, fastest, processors_s, seconds
 from tests.benchmarks.hash import photos, settle, sha256_of_blocks
 from transforms.encoders import Encoder, EncoderId, Prepared, Vectors
 from transforms.encoders.sscd import SQUARE
@@ -22,11 +36,15 @@ from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import embed_distinct
 from transforms.fingerprints.feed import FedPicture, Feed
 from transforms.fingerprints.fingerprint import of_look
+from transforms.fingerprints.row_matching import MetadataFile
+from transforms.fingerprints.shard import Account, Job
 from transforms.hashing import hashes
 from transforms.pictures.renderings import look
 from transforms.pictures.scaling import Scaling
+from transforms.storage import stores
+from transforms.storage.copies import copied_ahead, local_copy
 
-_BATCH = 64
+_BATCH, _DUMPS = 64, 6
 _SCALINGS = {"sscd": SQUARE, "clip": Scaling(224, 224, Image.Resampling.BICUBIC, crop=True)}
 
 
@@ -131,6 +149,99 @@ def _share() -> Measured:
     )
 
 
+@dataclass
+class _Slow:
+    """A file that its store sends at a rate."""
+
+    file: BinaryIO
+    bytes_per_s: float
+
+    def read(self, count: int) -> bytes:
+        """Return the next bytes, once they are there."""
+        data = self.file.read(count)
+        time.sleep(len(data) / self.bytes_per_s)
+        return data
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        """See `io.IOBase`."""
+        return self.file.seek(place, whence)
+
+    def __enter__(self) -> "_Slow":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+
+class _SlowStore(LocalFileSystem):
+    """A store that sends at a rate."""
+
+    bytes_per_s = math.inf
+
+    def open(self, path: str, mode: str = "rb", **more: object) -> _Slow:
+        return _Slow(super().open(path, mode, **more), self.bytes_per_s)
+
+
+def _dumps(folder: Path) -> list[Job]:
+    """Write dumps of JPEGs with a row each, and return the jobs of fingerprinting them."""
+    files, jobs = photos(), []
+    for number in range(_DUMPS):
+        names = [f"{number:05d}{each:04d}" for each in range(feed.WORTH)]
+        with tarfile.open(folder / f"{number:05d}.tar", "w") as archive:
+            for index, name in enumerate(names):
+                data = files[index % len(files)]
+                about = tarfile.TarInfo(f"{name}.jpg")
+                about.size = len(data)
+                archive.addfile(about, io.BytesIO(data))
+        table = pa.table({"key": names, "url": names, "caption": names})
+        pq.write_table(table, folder / f"{number:05d}.parquet")
+        rows = (MetadataFile(number, str(folder / f"{number:05d}.parquet")),)
+        dump = f"slow://{folder}/{number:05d}.tar"
+        jobs.append(Job(dump, str(folder / "fetched"), rows, {"copy": "instant"}, RULES, WorkPace(_BATCH, 2)))
+    return jobs
+
+
+def _remote() -> Measured:
+    store = _SlowStore(skip_instance_cache=True)
+
+    def fingerprinted(jobs: Sequence[Job], *, ahead: bool) -> None:
+        fetched = copied_ahead([job.dump for job in jobs], Path(jobs[0].fetched)) if ahead else None
+        results = engines.fingerprint(jobs, Compute(), lambda _: Instant(SQUARE), fetched)
+        accounts = [item for _, item in results if isinstance(item, Account)]
+        assert [each.counts.total() for each in accounts] == [feed.WORTH] * len(jobs)
+
+    def read(jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            with local_copy(job.dump, Path(job.fetched)):
+                pass
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(stores, "filesystem", lambda path: (store, path[7:])):
+        jobs = _dumps(Path(folder))
+        here = [replace(job, dump=job.dump.removeprefix("slow://")) for job in jobs]
+        fingerprinted(here, ahead=False)
+        decoding = seconds(lambda: fingerprinted(here, ahead=False))
+        store.bytes_per_s = sum(Path(job.dump).stat().st_size for job in here) / decoding
+        best = fastest(
+            {
+                "reading": lambda: read(jobs),
+                "decoding": lambda: fingerprinted(here, ahead=False),
+                "one after the other": lambda: fingerprinted(jobs, ahead=False),
+                "one beside the other": lambda: fingerprinted(jobs, ahead=True),
+            },
+            rounds=3,
+        )
+    longer = max(best["reading"], best["decoding"])
+    return Measured(
+        best["one beside the other"] / longer,
+        {
+            "one_after_the_other": best["one after the other"] / longer,
+            "reading_s": best["reading"],
+            "decoding_s": best["decoding"],
+            "least": (_DUMPS + 1) / _DUMPS,
+        },
+    )
+
+
 FIGURES = (
     Figure(
         "feed_two_processes",
@@ -146,5 +257,13 @@ FIGURES = (
         ">= 0.9",
         "twice the pictures/s of the same steps one after the other in one process, the feed with two processes",
         _share,
+    ),
+    Figure(
+        "feed_remote",
+        "ratio",
+        "<= 1.3",
+        f"the longer of reading and decoding alone, {_DUMPS} dumps of {feed.WORTH} JPEGs from a store made as slow as "
+        "decoding is; nothing can be decoded while the first is read, so `least` is the best to expect",
+        _remote,
     ),
 )

@@ -19,7 +19,7 @@ from transforms.dumps import dump as dumps
 from transforms.dumps.members import Member
 from transforms.dumps.parquet import Parquet
 from transforms.dumps.picture_cells import place_of
-from transforms.storage import stores
+from transforms.storage import copies, stores
 from transforms.storage.remote_stores import is_remote
 
 _BATCH, _BYTES = 64_000, 64 << 20  # rows held at once
@@ -54,7 +54,7 @@ def write(dump: str, target: Path, member_bytes: int, fetched: Path, limits: Byt
     """
     whole = is_remote(dump) and not stores.at(dump).folder
     if whole:
-        with stores.local_copy(dump, fetched) as path:
+        with copies.local_copy(dump, fetched) as path:
             return write(path, target, member_bytes, fetched, limits)
     with dumps.open_dump(dump, limits) as opened:
         members = opened.listing(member_bytes).members
@@ -86,7 +86,7 @@ def add_further_pictures(dump: str, copy: Path, seen: Inspection, fetched: Path,
         ArchiveError: If the parquet cannot be read.
         OSError: Likewise.
     """
-    with stores.local_copy(dump, fetched) as path, dumps.open_dump(path, limits) as opened:
+    with copies.local_copy(dump, fetched) as path, dumps.open_dump(path, limits) as opened:
         if not (isinstance(opened, Parquet) and opened.several):
             return seen
         members = opened.listing(0).members

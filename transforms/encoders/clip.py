@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from transforms.encoders import clip_weights, torch_device
@@ -16,6 +17,7 @@ from transforms.encoders.identity import EncoderId, EncoderUnavailable, Prepared
 from transforms.pictures import Pixels
 from transforms.pictures.scaling import Scaling
 
+Tokens = npt.NDArray[np.int64]
 _CAPTION = 2_000  # characters; no model reads beyond some 77 tokens, and a word takes its length squared to tokenize
 
 
@@ -61,9 +63,20 @@ class OpenClip:
         Captions longer than the input of the model are cut. Raises EncoderUnavailable if the tokenizer is not
         installed.
         """
+        return self.embed_tokens(self.tokens(captions))
+
+    def tokens(self, captions: Sequence[str]) -> Tokens:
+        """Return captions as the model reads them, int64 of shape (n, length). Raises as `embed_captions`."""
         if self._tokenizer is None:
             self._tokenizer = _tokenizer(self._name)
-        return self._captions.run([self._tokenizer([caption[:_CAPTION]])[0].numpy() for caption in captions])
+        if not captions:
+            return np.empty((0, 0), np.int64)
+        tokens: Tokens = self._tokenizer([caption[:_CAPTION] for caption in captions]).numpy()
+        return tokens
+
+    def embed_tokens(self, tokens: Tokens) -> Vectors:
+        """Embed what `tokens` returns, as `embed_captions` does."""
+        return self._captions.run(list(tokens))
 
 
 def _preprocessing(model: Any) -> tuple[list[Any], str, Sequence[float], Sequence[float]]:  # noqa: ANN401

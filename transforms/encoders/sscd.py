@@ -68,6 +68,14 @@ class OnnxSscd:
         return self._batches.run(prepared)
 
 
+def providers_of(available: Sequence[str]) -> list[str]:
+    """Return the execution providers of ONNX Runtime to use of those that are installed, the best first.
+
+    TensorRT and others that compile a model change its numbers from one version to the next, and are left alone.
+    """
+    return [provider for provider in (_GPU, _CPU) if provider in available]
+
+
 class OnnxDevice:
     """See Device. An ONNX model that takes bytes, uint8 (n, height, width, 3), and returns unit vectors.
 
@@ -165,7 +173,7 @@ class OnnxDevice:
         # A thread that waits for the next operator sleeps instead of spinning: its core decodes the next batch
         # meanwhile, which keeps 95 to 96% of the session's own speed on 2 cores instead of 93 to 94%.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = [provider for provider in (_GPU, _CPU) if provider in onnxruntime.get_available_providers()]
+        providers = providers_of(onnxruntime.get_available_providers())
         if providers == [_CPU] and (cut := without_normalisation(self._weights.read_bytes())):
             model, self._normalise = cut
             if self._pooled is None and (shows := pooled(model)):

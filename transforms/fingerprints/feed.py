@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 WORTH = 500
 """Pictures from which they are hashed in the processes too: to load that takes each half a second of a processor."""
-_FILES, _BYTES = 8, 4_000_000
+_FILES, _BYTES = 16, 4_000_000
 """Most files, and most bytes of several files, that a process is handed at once: each time costs 0.3 ms here."""
 _MUCH_SAID = 4_096  # bytes to standard error: more may not find room
 _TURNS = 8

@@ -8,6 +8,7 @@ What belongs here: computing fact rows from a dump, and the account of it. What 
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import batched, chain
@@ -29,7 +30,7 @@ from transforms.hashing.hashes import sha256
 from transforms.pictures import RightsStatement, may_show_more, read_rights
 from transforms.pictures.rights.statements import PRESENT, TEXTS, with_noted
 from transforms.readable import count
-from transforms.storage import stores
+from transforms.storage.copies import local_copy
 from transforms.storage.full_disks import is_full
 
 _EXAMPLES = 5
@@ -189,21 +190,25 @@ class _Picture:
     rights: RightsStatement | None = None
 
 
-def fingerprint_shard(job: Job, encoders: Mapping[str, Encoder]) -> Iterator[Batch | Account]:
+def fingerprint_shard(
+    job: Job, encoders: Mapping[str, Encoder], copy: AbstractContextManager[str] | None = None
+) -> Iterator[Batch | Account]:
     """Yield the fingerprints of a dump's listed pictures in batches, and its account last.
 
-    Memory: the dump's listing, what `job.known` holds, two batches of pictures, or 16 a worker, and their vectors.
+    Memory: the dump's listing, what `job.known` holds, two batches of pictures, or 32 a worker, and their vectors.
 
     Args:
         job: The shard.
         encoders: The loaded encoders, by kind as in `job.encoders`.
+        copy: Gives a local path of the dump, as `local_copy` does. None: it is fetched now.
 
     Yields:
         Batches, then the account. A dump that cannot be opened has an account that says why.
     """
     account, began = Account(), time.monotonic()
     try:
-        with stores.local_copy(job.dump, Path(job.fetched)) as path, dumps.open_dump(path, job.pace.limits) as dump:
+        copy = copy or local_copy(job.dump, Path(job.fetched))
+        with copy as path, dumps.open_dump(path, job.pace.limits) as dump:
             listing = dump.listing(job.rules.member_bytes)
             matches = row_matching.match_rows(listing.members, job.files, lambda member: _read(dump, 0, member)[2])
             ids = matches.ids

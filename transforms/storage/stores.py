@@ -1,8 +1,8 @@
 r"""Files on disk, or in an object store (`s3://`, `gs://`, `hf://`).
 
-What belongs here: finding, describing, opening and fetching files by path, and errors that name the path and the fix.
-What does not: the content of the files; the stores' clients (`storage/remote_stores.py`). Nothing is written to a
-store.
+What belongs here: finding, describing and opening files by path, and errors that name the path and the fix. What does
+not: the content of the files; copies on disk (`storage/copies.py`); the stores' clients (`storage/remote_stores.py`).
+Nothing is written to a store.
 
 Paths are text that a fact table can hold: a byte of a file name that is not UTF-8 is written `\udcXX`, and read back.
 """
@@ -12,9 +12,7 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -24,9 +22,8 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.arrow import ArrowFSWrapper
 
 from transforms.storage.links import CLOSED, DANGLING, INSIDE, OUTSIDE, files_below, is_below
-from transforms.storage.remote_stores import StoreError, explain_errors, filesystem, is_remote
+from transforms.storage.remote_stores import explain_errors, filesystem, is_remote
 
-_CHUNK = 8 << 20
 _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
@@ -151,37 +148,6 @@ def open_file(path: str) -> BinaryIO:
         return on_disk(path).open("rb")
 
 
-@contextmanager
-def local_copy(path: str, folder: Path) -> Iterator[str]:
-    """Yield a local path of a file or folder: itself, or a copy of a remote one that is removed afterwards.
-
-    A dump's own metadata, the parquet of the same name beside it, is copied too.
-
-    Args:
-        path: Local or remote.
-        folder: Where to copy to.
-    """
-    if not is_remote(path):
-        yield path
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        entry = at(path)
-        target = Path(place) / PurePosixPath(path.rstrip("/")).name
-        if entry.folder:
-            for name, file in walk(path):
-                inside = target / name
-                if not Path(os.path.abspath(inside)).is_relative_to(target):  # noqa: PTH100 -- nothing may be resolved
-                    raise StoreError(f"{path}: the object {name!r} leaves the folder; rename it")
-                _copy(file.path, inside)
-        else:
-            _copy(path, target)
-        beside = beside_of(path, folder=entry.folder)
-        if beside:
-            _copy(beside, Path(place) / PurePosixPath(beside).name)
-        yield str(target)
-
-
 def beside_of(path: str, *, folder: bool) -> str | None:
     """Return the parquet of the same name beside a dump, which img2dataset writes, or None.
 
@@ -229,18 +195,6 @@ def _at_or_none(path: str) -> Entry | None:
         if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
             return None
         raise
-
-
-def _copy(path: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open_file(path) as source, target.open("wb") as file:
-        while data := _chunk(path, source):
-            file.write(data)
-
-
-def _chunk(path: str, source: BinaryIO) -> bytes:
-    with explain_errors(path):
-        return source.read(_CHUNK)
 
 
 def on_disk(path: str) -> Path:

@@ -27,7 +27,7 @@ from transforms.catalog.landing import LandingFile
 from transforms.catalog.metadata import inspect
 from transforms.dumps.members import ROW
 from transforms.hashing.hashes import file_sha256
-from transforms.storage import stores
+from transforms.storage import copies
 
 WORK = ".download"
 _OURS = ("url", "caption")
@@ -122,7 +122,7 @@ def open_list(folder: Path, name: str, source: LandingFile, shard_rows: int, lim
     path, target = work / "list.parquet", folder / name
     about = _about(path)
     if about is None or (source.size, source.mtime_ns) != (about["size"], about["mtime_ns"]):
-        with stores.local_copy(source.path, folder / WORK) as here:
+        with copies.local_copy(source.path, folder / WORK) as here:
             sha256 = file_sha256(Path(here))
             if about is None or sha256 != about["sha256"]:
                 shutil.rmtree(work, ignore_errors=True)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import batched
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from orchestration.facts import Facts
@@ -19,7 +21,7 @@ from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.kinds import SEMANTIC
 from orchestration.progress import track
 from transforms.dumps.members import ArchiveError
-from transforms.encoders import Encoder, Prepared
+from transforms.encoders import Encoder, Prepared, Vectors
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import vector_column
 from transforms.fingerprints.feed import Feed
@@ -63,19 +65,31 @@ def update(facts: Facts, encoder: Encoder, rules: Rules, pace: WorkPace, generat
     pace, failed = pace.by(feed.files), 0
     read = work_ahead(partial(_prepared, feed), batched([row["path"] for row in due], feed.files), pace)
     prepared = track((each for some in read for each in some), "embedding generations by meaning", len(due))
-    for batch in batched(zip(due, prepared, strict=True), pace.batch):
-        usable = [(row["generation_id"], picture) for row, picture in batch if picture is not None]
-        failed += len(batch) - len(usable)
+    size = max(pace.batch, getattr(encoder, "full_call", 1))
+    batches = batched(zip(due, prepared, strict=True), size)
+    for usable, vectors, unread in work_ahead(partial(_embedded, encoder), batches, WorkPace(1, 1)):
+        failed += unread
         if usable:
             ids = [generation_id for generation_id, _ in usable]
             columns = {
                 "generation_id": pa.array(ids, pa.string()),
                 "view": pa.array([WHOLE_VIEW.name] * len(ids)),
                 "recipe": pa.array([due_by[each] for each in ids], pa.string()),
-                "vector": vector_column(encoder.embed([picture for _, picture in usable])),
+                "vector": vector_column(vectors),
             }
             table.upsert(pa.table(columns).select(table.schema.names))
     return EmbeddedCounts(len(due) - failed, failed)
+
+
+type _Read = tuple[dict[str, Any], Prepared | None]
+
+
+def _embedded(encoder: Encoder, batch: Sequence[_Read]) -> tuple[list[tuple[str, Prepared]], Vectors, int]:
+    """Return the ids and inputs that can be read, their vectors, and how many cannot; while others are committed."""
+    usable = [(row["generation_id"], picture) for row, picture in batch if picture is not None]
+    inputs = [picture for _, picture in usable]
+    vectors = encoder.embed(inputs) if inputs else np.empty((0, encoder.id.dimension), np.float32)
+    return usable, vectors, len(batch) - len(usable)
 
 
 _NOTED = ("generation_id", "recipe")

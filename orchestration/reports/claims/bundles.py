@@ -7,17 +7,20 @@ A bundle compares by hashes and embeddings, not by pixels: what is not equal is 
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from orchestration.compute.engines import CORES
 from orchestration.matches.claims import ClaimFile
 from orchestration.progress import track
 from orchestration.reports.claims.files import CLAIMS, FILES, OPT_OUTS, PAGE, SHOWN, thumbnail
 from orchestration.reports.exports import write_csv, write_folder
-from transforms.fingerprints.fingerprint import OK, Fingerprint, fingerprint
+from transforms.fingerprints.ahead import WorkPace, work_ahead
+from transforms.fingerprints.fingerprint import OK, Rules, fingerprint
 from transforms.guard import Guard, Verdict
 from transforms.guard.verdict import ALLOW, BLOCK, EXACT
 from transforms.readable import count, decimal
@@ -70,7 +73,8 @@ def write(guard: Guard, folder: Path, source: Path, files: Sequence[ClaimFile]) 
     counts: dict[str, int] = {}
 
     def fill(made: Path) -> None:
-        rows = [_row(file, guard.check(file.path)) for file in track(files, "searching for pictures", len(files))]
+        checked = work_ahead(lambda file: _row(file, guard.check(file.path)), files, WorkPace(CORES, CORES))
+        rows = list(track(checked, "searching for pictures", len(files)))
         rows.sort(key=lambda row: (list(claim_page.MEANINGS).index(row["trained_on"]), -row["rows"], row["picture"]))
         for row in rows:
             counts[row["trained_on"]] = counts.get(row["trained_on"], 0) + 1
@@ -116,21 +120,24 @@ def _opt_outs(rows: Sequence[dict[str, Any]], guard: Guard) -> Iterator[dict[str
 
     Of these also the perceptual hashes, turned and mirrored, with the bits within which they count.
     """
-    for row in track(rows, "hashing pictures", len(rows)):
+    hashed = work_ahead(partial(_hashes, guard.rules), rows, WorkPace(CORES, CORES))
+    for row, hashes in zip(track(rows, "hashing pictures", len(rows)), hashed, strict=True):
         if row["trained_on"] == "yes":
             yield from ({"sample_id": each, "picture": row["picture"]} for each in row["sample_ids"])
         if row["sha256"]:
             yield {"sha256": row["sha256"], "picture": row["picture"]}
-        if row["trained_on"] != "not searched":
-            print_, _ = fingerprint(
-                ClaimFile(row["picture"], row["path"]).read(guard.rules.member_bytes), guard.rules, dihedral=True
-            )
-            for pdq in _hashes(print_):
-                yield {"pdq": pdq, "within": guard.policy.pdq, "picture": row["picture"]}
+        yield from ({"pdq": pdq, "within": guard.policy.pdq, "picture": row["picture"]} for pdq in hashes)
 
 
-def _hashes(print_: Fingerprint) -> list[str]:
-    """Return the different hashes of a picture and its rotations and reflections; none of one too flat for a hash."""
+def _hashes(rules: Rules, row: dict[str, Any]) -> list[str]:
+    """Return the different hashes of a picture and its rotations and reflections.
+
+    There are none of one that was not searched, and none of one too flat for a hash.
+    """
+    if row["trained_on"] == "not searched":
+        return []
+    data = ClaimFile(row["picture"], row["path"]).read(rules.member_bytes)
+    print_, _ = fingerprint(data, rules, dihedral=True)
     if print_.status != OK or print_.dihedral is None:
         return []
     return list(dict.fromkeys(each.tobytes().hex() for each in print_.dihedral))

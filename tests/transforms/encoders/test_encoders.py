@@ -21,6 +21,7 @@ from transforms import encoders
 from transforms.encoders import DeviceFull, EncoderMismatch, EncoderUnavailable, OpenClip, torch_device
 from transforms.encoders.batches import Batches
 from transforms.encoders.onnx_models import pooled, without_normalisation
+from transforms.encoders.sscd import providers_of
 from transforms.pictures import Pixels
 from transforms.regions import Box
 
@@ -383,3 +384,26 @@ def test_calls_at_once_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.abs(model.embed(shown) - alone).max() < 1e-3
         device._busy = busy + 1
         assert device._least_loaded() is device._sessions[threads]
+
+
+@pytest.mark.parametrize(
+    ("available", "used"),
+    [
+        (["AzureExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]),
+        (
+            ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+            ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        ),
+        (["CPUExecutionProvider", "CUDAExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]),
+    ],
+)
+def test_the_gpu_is_used_where_the_runtime_can(available: list[str], used: list[str]) -> None:
+    assert providers_of(available) == used
+
+
+def test_captions_are_embedded_from_their_tokens(clip: OpenClip) -> None:
+    captions = ["a red fox", "", "word " * 3_000]
+    one_by_one = [clip.tokens([each])[0].tolist() for each in captions]
+    assert clip.tokens(captions).tolist() == one_by_one
+    assert clip.embed_tokens(clip.tokens(captions)).tolist() == clip.embed_captions(captions).tolist()
+    assert clip.tokens([]).shape == (0, 0)

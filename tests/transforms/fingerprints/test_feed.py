@@ -81,7 +81,7 @@ def test_processes_make_what_is_made_here(views: int, pool: DecoderPool) -> None
     assert [told(each) for each in made] == [told(each) for each in here(files())]
     assert [each.print_.status == FAILED for each in made] == [False, False, True, False, False, True, *[False] * 4]
     assert [each.print_.rights.credit for each in made if each.print_.rights] == ["A. Maker"]
-    assert here.files == 1 and there.files == (1 if views > 1 else 8)
+    assert here.files == 1 and there.files == (1 if views > 1 else 16)
 
 
 def test_an_encoder_that_scales_by_itself_gets_its_pictures_here(pool: DecoderPool) -> None:

@@ -1,12 +1,16 @@
 """Paths on disk and in object stores: found, read by ranges, fetched, and explained when they cannot be read."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +22,7 @@ from transforms.catalog.byte_limits import ByteLimits
 from transforms.catalog.landing import LandingFile, find_shards
 from transforms.catalog.metadata import inspect
 from transforms.dumps import dump as dumps
-from transforms.storage import globs, stores
+from transforms.storage import copies, globs, stores
 from transforms.storage.remote_stores import StoreError, explain_errors, filesystem
 
 boto3: Any = LateImport("boto3")
@@ -99,26 +103,90 @@ def test_an_object_is_read_by_ranges(bucket: str) -> None:
 
 
 def test_a_fetched_copy_goes_when_it_is_no_longer_needed(bucket: str, tmp_path: Path) -> None:
-    with stores.local_copy(f"{bucket}/d/00001.tar", tmp_path / "fetched") as path:
+    with copies.local_copy(f"{bucket}/d/00001.tar", tmp_path / "fetched") as path:
         assert Path(path).read_bytes() == OBJECTS["d/00001.tar"]
         assert Path(path).with_suffix(".parquet").read_bytes() == b"beside"
-    with stores.local_copy(f"{bucket}/d/pictures", tmp_path / "fetched") as path:
+    with copies.local_copy(f"{bucket}/d/pictures", tmp_path / "fetched") as path:
         assert {p.relative_to(path).as_posix() for p in Path(path).rglob("*.jpg")} == {
             "a b.jpg",
             "c#?.jpg",
             "more/e.jpg",
         }
     assert list((tmp_path / "fetched").iterdir()) == []
-    with stores.local_copy("/on/disk.tar", tmp_path / "unused") as path:
+    with copies.local_copy("/on/disk.tar", tmp_path / "unused") as path:
         assert path == "/on/disk.tar"
     assert not (tmp_path / "unused").exists()
+
+
+def test_the_next_copy_is_fetched_while_one_is_in_use(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second, opened = threading.Event(), stores.open_file
+
+    def told(path: str) -> BinaryIO:
+        if path.endswith("1.tar"):
+            second.set()
+        return opened(path)
+
+    monkeypatch.setattr(copies.stores, "open_file", told)
+    paths = [f"{bucket}/d/0000{n}.tar" for n in (0, 1, 7)] + ["/on/disk.tar"]
+    ahead = copies.copied_ahead(paths, tmp_path / "fetched")
+    with next(ahead) as path:
+        assert Path(path).read_bytes() == OBJECTS["d/00000.tar"]
+        assert second.wait(60), "the second copy is begun while the first is in use"
+    with next(ahead) as path:
+        assert Path(path).read_bytes() == OBJECTS["d/00001.tar"]
+        assert [each.name for each in (tmp_path / "fetched").rglob("*.tar")] == ["00001.tar"]
+    with pytest.raises(FileNotFoundError, match=r"00007\.tar does not exist"), next(ahead):
+        pass
+    with next(ahead) as path:
+        assert path == "/on/disk.tar"
+    assert list(ahead) == [] == list((tmp_path / "fetched").iterdir())
+
+
+def test_a_copy_waits_for_a_disk_that_has_no_room_for_two(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies.shutil, "disk_usage", lambda _: SimpleNamespace(free=300))
+    ahead = copies.copied_ahead([f"{bucket}/d/00000.tar", f"{bucket}/d/00001.tar"], tmp_path / "fetched")
+    for name in ("00000.tar", "00001.tar"):  # 100 bytes, and 206 with what lies beside it
+        with next(ahead) as path:
+            assert Path(path).read_bytes() == OBJECTS[f"d/{name}"]
+            assert [each.name for each in (tmp_path / "fetched").rglob("*.tar")] == [name]
+    ahead.close()
+
+
+def test_a_copy_that_nobody_wants_any_more_is_left_off(bucket: str, tmp_path: Path) -> None:
+    ahead = copies.copied_ahead([f"{bucket}/d/00000.tar", f"{bucket}/d/pictures"], tmp_path / "fetched")
+    next(ahead)
+    ahead.close()
+    assert list((tmp_path / "fetched").iterdir()) == []
+
+
+def test_a_large_object_is_fetched_in_parts_and_whole(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "_PART", 1000)
+    monkeypatch.setattr(copies, "_CHUNK", 300)
+    data = np.random.default_rng(1).bytes(7_901)
+    boto3.client("s3").put_object(Bucket="landing", Key="d/large.tar", Body=data)
+    with copies.local_copy(f"{bucket}/d/large.tar", tmp_path) as path:
+        assert Path(path).read_bytes() == data
+    entry = stores.at
+    monkeypatch.setattr(copies.stores, "at", lambda path: replace(entry(path), size=7_900))
+    with (
+        pytest.raises(StoreError, match=r"large\.tar changed while it was read"),
+        copies.local_copy(f"{bucket}/d/large.tar", tmp_path),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_object_whose_name_leaves_the_folder_is_not_fetched(bucket: str, tmp_path: Path) -> None:
     boto3.client("s3").put_object(Bucket="landing", Key="d/pictures/../../../evil.jpg", Body=b"x")
     with (
         pytest.raises((StoreError, FileNotFoundError)),
-        stores.local_copy(f"{bucket}/d/pictures", tmp_path / "a" / "fetched"),
+        copies.local_copy(f"{bucket}/d/pictures", tmp_path / "a" / "fetched"),
     ):
         pass
     assert [p.name for p in tmp_path.rglob("*.jpg")] == []
