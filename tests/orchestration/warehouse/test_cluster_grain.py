@@ -14,7 +14,7 @@ from orchestration.warehouse.models import Model, ModelError, load
 from tests.planted import MODELS, Planted
 
 BY_CLUSTER = {model.name for model in MODELS if model.by_cluster}
-ROWS = 60
+ROWS, SHARDS = 40, "abcde"
 type Rows = list[tuple[str, int]]
 
 
@@ -22,19 +22,19 @@ def texts(name: str, count: int = ROWS) -> list[str]:
     return [f"Boat {at % 7} of {name} at dusk" for at in range(count)]
 
 
-def pairs_of(name: str, places: Iterable[int]) -> list[Rows]:
-    """Return clusters of two neighbours in a shard."""
-    return [[(name, place), (name, place + 1)] for place in places]
+def pairs_of(names: Iterable[str]) -> list[Rows]:
+    """Return clusters of two neighbours in each of some shards."""
+    return [[(name, place), (name, place + 1)] for name in names for place in range(0, ROWS, 2)]
 
 
 @pytest.fixture
 def planted(tmp_path: Path) -> Planted:
-    """Return a warehouse of three shards, in which every two neighbours show one picture; published."""
+    """Return a warehouse of five shards, in which every two neighbours show one picture; published."""
     warehouse = Planted(tmp_path)
-    warehouse.land(**{name: texts(name) for name in "abc"})
-    for at, name in enumerate("abc"):
+    warehouse.land(**{name: texts(name) for name in SHARDS})
+    for at, name in enumerate(SHARDS):
         warehouse.fingerprint(name, range(1000 * at, 1000 * at + ROWS))
-    warehouse.cluster(*(each for name in "abc" for each in pairs_of(name, range(0, ROWS, 2))))
+    warehouse.cluster(*pairs_of(SHARDS))
     warehouse.publish()
     return warehouse
 
@@ -49,30 +49,30 @@ def replaced(planted: Planted) -> set[str]:
 
 
 def test_only_clusters_that_changed_are_made_again(planted: Planted, made_again: list[list[int]]) -> None:
-    rest = [each for name in "bc" for each in pairs_of(name, range(0, ROWS, 2))]
-    of_a = pairs_of("a", range(0, ROWS, 2))
-    first_of = {name: planted.shard(name) << 26 for name in "abc"}
+    of_a, rest = pairs_of("a"), pairs_of(SHARDS[1:])
+    first = {name: planted.shard(name) << 26 for name in SHARDS}
+    last = first["e"] + ROWS - 2
 
     of_a[0] = [("a", 0), ("a", 1), ("b", 0)]  # the first row of b is another one's now
     planted.cluster(*of_a, *rest[1:])
     assert replaced(planted) == BY_CLUSTER
-    assert made_again.pop() == sorted([first_of["a"], first_of["b"]])
+    assert made_again.pop() == sorted([first["a"], first["b"]])
 
     planted.cluster(*of_a, *rest[1:], aligned_distance_to_representative=0.001)
     assert replaced(planted) == BY_CLUSTER
-    assert made_again.pop() == [first_of["c"] + ROWS - 2]
+    assert made_again.pop() == [last]
 
     planted.recall(("a", 8, "list"), ("a", 9, "list"))  # both of one cluster, which is gone
     replaced(planted)
-    assert made_again.pop() == sorted({first_of["a"] + 2 * at for at in range(ROWS // 2)}), "all of the shard"
-    assert planted.query("select count(*) from duplicates.counts where recalled_count > 0") == [(0,)]
+    assert made_again.pop() == [first["a"] + place for place in range(0, ROWS, 2)], "all of the shard"
 
-    planted.land(d=texts("d", 9))
-    planted.fingerprint("d", range(5000, 5009))
-    planted.cluster(*of_a, *rest[1:], [("d", 0), ("c", 4), ("c", 5)], [("d", 3), ("d", 4)])
+    planted.land(f=texts("f", 9))
+    planted.fingerprint("f", range(9000, 9009))
+    others = [each for each in rest[1:] if ("c", 4) not in each]
+    planted.cluster(*of_a, *others, [("f", 0), ("c", 4), ("c", 5)], [("f", 3), ("f", 4)])
     assert replaced(planted) == BY_CLUSTER
-    d = planted.shard("d") << 26
-    assert made_again.pop() == sorted([first_of["c"] + 4, first_of["c"] + ROWS - 2, d, d + 3])
+    f = planted.shard("f") << 26
+    assert made_again.pop() == sorted([first["c"] + 4, last, f, f + 3])
     planted.publish()
     assert made_again == [], "nothing changed"
 
@@ -83,13 +83,12 @@ def test_only_clusters_that_changed_are_made_again(planted: Planted, made_again:
 
 def test_clusters_that_decisions_tie_to_others_are_made_again(planted: Planted, made_again: list[list[int]]) -> None:
     """The rows that a cluster would have without decisions may be in any other."""
-    every = [each for name in "abc" for each in pairs_of(name, range(0, ROWS, 2))]
-    b = planted.shard("b") << 26
-    planted.cluster(*every, automatic_representative_id=b, decisions=["x"])
+    every = pairs_of(SHARDS)
+    planted.cluster(*every, automatic_representative_id=planted.shard("b") << 26, decisions=["x"])
     replaced(planted)
-    last = (planted.shard("c") << 26) + ROWS - 2
+    last = (planted.shard("e") << 26) + ROWS - 2
     assert made_again.pop() == [last]
-    planted.cluster([*every[0], ("b", 9)], *every[1:34], [("b", 8), ("b", 11)], *every[36:])
+    planted.cluster([*every[0], ("b", 9)], *(each for each in every[1:] if ("b", 9) not in each))
     replaced(planted)
     assert last in made_again.pop(), "it is tied to nothing any more"
 
@@ -97,17 +96,19 @@ def test_clusters_that_decisions_tie_to_others_are_made_again(planted: Planted, 
 @pytest.mark.thorough
 def test_any_row_of_changes_gives_what_is_made_anew(tmp_path: Path, made_again: list[list[int]]) -> None:
     draw = random.Random(3)  # noqa: S311
-    planted, shards = Planted(tmp_path), [f"s{at}" for at in range(8)]
+    planted, shards = Planted(tmp_path), [f"s{at}" for at in range(12)]
     planted.land(**{name: texts(name) for name in shards})
     for at, name in enumerate(shards):
         planted.fingerprint(name, range(100 * at, 100 * at + ROWS))
-    clusters = [[(name, at), (draw.choice(shards), at + 1)] for name in shards for at in range(0, ROWS, 2)]
+    clusters = [
+        [(name, at), (name if at % 10 else draw.choice(shards), at + 1)] for name in shards for at in range(0, ROWS, 2)
+    ]
     seen: set[tuple[str, int]] = set()
     clusters = [cluster for cluster in clusters if seen.isdisjoint(cluster) and not seen.update(cluster)]
     planted.cluster(*clusters)
     planted.publish()
     counts = []
-    for _ in range(8):
+    for _ in range(6):
         for change in draw.sample(range(5), 2):
             chosen = draw.randrange(len(clusters))
             match change:
@@ -116,7 +117,7 @@ def test_any_row_of_changes_gives_what_is_made_anew(tmp_path: Path, made_again: 
                 case 1:
                     draw.shuffle(clusters[chosen])
                 case 2:
-                    planted.recall(*((name, at, "list") for name, at in draw.choice(clusters)))
+                    planted.recall(*((name, at, "list") for name, at in clusters[-1]))
                 case 3:
                     name = draw.choice(shards[:2])
                     planted.fingerprint(name, draw.sample(range(9000), ROWS))
@@ -129,7 +130,7 @@ def test_any_row_of_changes_gives_what_is_made_anew(tmp_path: Path, made_again: 
         replaced(planted)
         counts.append([len(each) for each in made_again])
         made_again.clear()
-    assert sum(map(len, counts)) >= 4, "most of these versions replace some clusters"
+    assert sum(map(len, counts)) >= 3, "most of these versions replace some clusters"
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_rows_that_depend_on_other_clusters_are_seen(tmp_path: Path) -> None:
     planted.land(a=texts("a"), b=texts("b"))
     for at, name in enumerate("ab"):
         planted.fingerprint(name, range(1000 * at, 1000 * at + ROWS))
-    every = [each for name in "ab" for each in pairs_of(name, range(0, ROWS, 2))]
+    every = pairs_of("ab")
     planted.cluster(*every)
     planted.publish()
     planted.cluster(*every, aligned_distance_to_representative=0.001)
