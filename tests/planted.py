@@ -91,6 +91,27 @@ class Planted:
         schema = SCHEMAS["picture_rights"]
         self.facts["picture_rights"].upsert(pa.Table.from_pylist([dict.fromkeys(schema.names) | row], schema))
 
+    def cluster(self, *clusters: Iterable[tuple[str, int]], **values: object) -> None:
+        """Say which rows show one picture, each by its shard and its place there, the representative first.
+
+        Args:
+            clusters: Their rows.
+            values: What else the rows of the last one say.
+        """
+        member = {"method": "aligned", "distance_to_representative": 256.0, "aligned_distance_to_representative": 0.0}
+        first = {"method": "representative", "distance_to_representative": 0.0}
+        found = [
+            {"sample_id": row, "representative_id": rows[0]}
+            | (first if row == rows[0] else member)
+            | (values if cluster is clusters[-1] else {})
+            for cluster in clusters
+            for rows in [[(self.shard(name) << 26) + place for name, place in cluster]]
+            for row in rows
+        ]
+        schema = SCHEMAS["cluster_members"]
+        rows = [dict.fromkeys(schema.names) | row for row in found]
+        self.facts["cluster_members"].replace([pa.Table.from_pylist(rows, schema)], "")
+
     def recall(self, *rows: tuple[str, int, str]) -> None:
         """Withdraw rows: each by its shard, its place there and the list that names it."""
         found = [

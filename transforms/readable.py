@@ -23,7 +23,9 @@ def legible(text: str, limit: int | None = None) -> str:
         limit: Most characters to keep; the rest are counted at the end.
     """
     left = 0 if limit is None else len(text) - limit
-    shown = _MISLEADING.sub(_code_point, text if left <= 0 else text[:limit])
+    shown = text if left <= 0 else text[:limit]
+    if not shown.isprintable():  # what misleads is none of it, and most texts are
+        shown = _MISLEADING.sub(_code_point, shown)
     return shown if left <= 0 else f"{shown}… ({count(left, 'more character')})"
 
 

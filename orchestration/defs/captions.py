@@ -6,6 +6,7 @@ What belongs here: the asset. What does not: when and how captions are grouped (
 import dagster as dg
 
 from orchestration.duplicates import captions
+from orchestration.fingerprints import picture_set
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
 from orchestration.runtime.resources import WarehouseResource
@@ -21,6 +22,7 @@ from orchestration.runtime.resources import WarehouseResource
 @explained
 def caption_groups(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Captions that nearly equal a more frequent one, in groups named after that one. Recalled rows are included."""
+    picture_set.forget()  # captions need the memory
     join = captions.update(warehouse.facts, warehouse.settings)
     groups = warehouse.facts["caption_groups"].read(["group_key"])["group_key"].unique()
     unmeasured = "not measured: no sampled caption is near another"

@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.facts import ALSO_WRITTEN_BY, WRITTEN_BY
+from orchestration.fingerprints import picture_set
 from orchestration.reports import exports
 from orchestration.runtime import asset_metadata
 from orchestration.runtime.failures import explained
@@ -70,6 +71,7 @@ def published_tables(
 
     A version of which much less can be searched than of the last one is published only if the loss is accepted.
     """
+    picture_set.forget()  # DuckDB needs the memory
     facts, settings, home = warehouse.facts, warehouse.settings, warehouse.home
     selected = {model.name: key for key, model in _KEYS.items() if key in context.selected_asset_keys}
     plan = version.plan(facts, settings, home, MODELS, [model for model in MODELS if model.name in selected])

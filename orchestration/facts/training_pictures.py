@@ -5,7 +5,7 @@ not: using pixels; noticing that a dump is gone (`catalog/gone_dumps.py`).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import batched
 from typing import Any
 
@@ -94,10 +94,22 @@ class TrainingPictures:
 
     facts: Facts
     bounds: Bounds
+    _expected: dict[int, StoredPicture] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, sample_id: int) -> Pixels:
         """Return uint8 of shape (height, width, 3). Raises as `StoredPicture.pixels`."""
-        return self.locate([sample_id])[sample_id].pixels(self.bounds)
+        place = self._expected.get(sample_id) or self.locate([sample_id])[sample_id]
+        return place.pixels(self.bounds)
+
+    def expect(self, sample_ids: Iterable[int]) -> None:
+        """Locate pictures that are read next in one go: one by one each takes 20 ms, and more in a larger table.
+
+        Args:
+            sample_ids: They take the place of those that were expected before.
+        """
+        located = self.locate(sample_ids)
+        self._expected.clear()
+        self._expected.update(located)
 
     def locate(self, sample_ids: Iterable[int]) -> dict[int, StoredPicture]:
         """Return where the pictures of training rows are, by sample id."""

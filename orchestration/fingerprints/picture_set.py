@@ -1,14 +1,26 @@
 """The training pictures that could be decoded, read as arrays.
 
-What belongs here: reading the facts. What does not: the arrays (`transforms/fingerprints/picture_set.py`).
+What belongs here: reading the facts, and keeping what was read for the next step of a run. What does not: the arrays
+(`transforms/fingerprints/picture_set.py`).
 """
+
+import hashlib
+from collections.abc import Hashable
+
+import numpy as np
 
 from orchestration.facts import Facts
 from transforms.fingerprints.picture_set import COLUMNS, Pictures
 
+_KEPT: dict[Hashable, Pictures] = {}
+"""The pictures that were read last in this process, by all that they were read from."""
+
 
 def usable_pictures(facts: Facts, memory: int) -> Pictures:
-    """Read the training pictures that could be decoded.
+    """Read the training pictures that could be decoded. Nobody may change them.
+
+    The steps of a run that join, pair and cluster them read the same ones one after the other. So they are kept until
+    others are read or `forget` is called.
 
     Args:
         facts: The fact tables; files without a name are made in their folder.
@@ -19,5 +31,17 @@ def usable_pictures(facts: Facts, memory: int) -> Pictures:
     """
     recalled = facts["recalled_rows"].read(["sample_id"])["sample_id"].to_numpy()
     table = facts["image_fingerprints"]
-    rows = table.scan(COLUMNS, "status <> 'failed'")
-    return Pictures(rows, table.dataset().count_rows(), facts.folder, memory, recalled)
+    dataset = table.dataset()
+    files = sorted(str(fragment.metadata) for fragment in dataset.get_fragments())  # Lance never changes a file
+    withdrawn = hashlib.sha256(np.sort(recalled).tobytes()).hexdigest()
+    read_from = facts.folder.resolve(), memory, dataset.version, tuple(files), withdrawn
+    if read_from not in _KEPT:
+        forget()
+        rows = table.scan(COLUMNS, "status <> 'failed'")
+        _KEPT[read_from] = Pictures(rows, dataset.count_rows(), facts.folder, memory, recalled)
+    return _KEPT[read_from]
+
+
+def forget() -> None:
+    """Free the memory of the pictures that were read last, unless a step still works on them."""
+    _KEPT.clear()

@@ -66,7 +66,9 @@ def write(
                 first = {
                     group: member["sample_id"] for member in reversed(members) if (group := groups[member["sha256"]])
                 }
-                small = [pictures.thumbnail(first[group], _SIDE) for group in range(1, min(len(groups), _FILES + 1))]
+                shown = [first[group] for group in range(1, min(len(groups), _FILES + 1))]
+                pictures.expect(shown)
+                small = [pictures.thumbnail(row, _SIDE) for row in shown]
                 data.write("pictures", about["cluster_id"], [None, *small])
             summaries.append(_summary(about, members, groups, cases) | {"pictures": int(has_pictures)})
         data.write("clusters", number, summaries)
@@ -97,6 +99,7 @@ def _groups(members: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 def _summary(
     about: Mapping[str, Any], members: list[dict[str, Any]], groups: Mapping[str, int], cases: Mapping[str, str]
 ) -> dict[str, Any]:
+    alike = list(_likenesses(members))
     return {
         "id": str(about["cluster_id"]),
         "position": about["position"],
@@ -109,7 +112,7 @@ def _summary(
         "sizes": [[size, int(count)] for size, count in about["sizes"]],
         "sizeCount": about["size_count"],
         "methods": [[method, int(count)] for method, count in about["methods"]],
-        "far": _furthest(members),
+        "far": max(zip((each["far"] for each in members), alike, strict=True))[1],  # of the furthest
         "urls": about["distinct_urls"],
         "captionCount": about["distinct_captions"],
         "hostCount": about["distinct_hosts"],
@@ -119,20 +122,16 @@ def _summary(
         "generationCount": about["generation_count"],
         "members": [
             _member(member, members[0], groups[member["sha256"]], how)
-            for member, how in zip(members, _likenesses(members), strict=True)
+            for member, how in zip(members, alike, strict=True)
         ],
     }
 
 
 def _likenesses(members: list[dict[str, Any]]) -> Iterator[str]:
     """Yield how alike the hash of each row is to the representative's, in words."""
-    turned = TurnedHash.of(members[0]["pdq"]) if members[0]["pdq"] else None
+    turned = TurnedHash(members[0]["pdq"]) if members[0]["pdq"] else None
     for each in members:
         yield turned.likeness(each["pdq"]) if turned and each["pdq"] else likeness(each["far"])
-
-
-def _furthest(members: list[dict[str, Any]]) -> str:
-    return max(zip((each["far"] for each in members), _likenesses(members), strict=True))[1]
 
 
 def _member(member: Mapping[str, Any], head: Mapping[str, Any], group: int, how: str) -> list[Any]:

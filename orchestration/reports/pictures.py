@@ -4,9 +4,10 @@ What belongs here: reading them so that a missing picture leaves a gap, not a fa
 (`facts/training_pictures.py`), choosing them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from orchestration.facts.training_pictures import TrainingPictures
 from transforms.pictures import Pixels
 from transforms.readable import count
 from transforms.reports.drawings import thumbnails
@@ -23,6 +24,11 @@ class PictureReader:
 
     source: Callable[[int], Pixels]
     unread: dict[int, str] = field(default_factory=dict)
+
+    def expect(self, sample_ids: Iterable[int]) -> None:
+        """Say which pictures are read next, so that they are located together."""
+        if isinstance(self.source, TrainingPictures):
+            self.source.expect(sample_ids)
 
     def read(self, sample_id: int) -> Pixels:
         """Return the pixels of a training row. Raises what `source` raises."""

@@ -148,7 +148,7 @@ def _alike(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> st
     """Return how alike the hashes of two rows are, in words; None where one has none."""
     if not one or not other or not one["pdq"] or not other["pdq"]:
         return None
-    return TurnedHash.of(other["pdq"]).likeness(one["pdq"])
+    return TurnedHash(other["pdq"]).likeness(one["pdq"])
 
 
 def _training(row: Mapping[str, Any] | None, sample_id: int, title: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Header:
 
     description: str
     view: bool
-    by_shard: bool
+    grain: str
     unique: tuple[tuple[str, ...], ...]
     not_null: tuple[str, ...]
     asserts: tuple[str, ...]
@@ -88,12 +88,14 @@ def _header(lines: list[str], path: Path) -> Header:
             said[key].append(value)
     if said["as"] not in ([], ["table"], ["view"]):
         raise ModelError(f"{path}: 'as: {' and '.join(said['as'])}' must be 'as: table' or 'as: view'")
-    if said["grain"] not in ([], ["shard"]):
-        raise ModelError(f"{path}: 'grain: {' and '.join(said['grain'])}' must be 'grain: shard', or be left out")
+    if said["grain"] not in ([], ["shard"], ["cluster"]):
+        raise ModelError(
+            f"{path}: 'grain: {' and '.join(said['grain'])}' must be 'grain: shard' or 'grain: cluster', or be left out"
+        )
     return Header(
         description="\n".join(prose).strip(),
         view=said["as"] == ["view"],
-        by_shard=bool(said["grain"]),
+        grain="".join(said["grain"]),
         unique=tuple(_columns_in(text, f"unique: {text}", path) for text in said["unique"]),
         not_null=tuple(name for text in said["not_null"] for name in _columns_in(text, f"not_null: {text}", path)),
         asserts=tuple(said["assert"]),

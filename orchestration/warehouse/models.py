@@ -55,7 +55,7 @@ class Model:
     """One file `sql/<stage>/<table>.sql`.
 
     Attributes:
-        by_shard: Whether its rows can be replaced shard by shard (`-- grain: shard`), see `warehouse/grain.py`.
+        grain: What its rows can be replaced by: `shard`, `cluster`, or nothing, as a whole. See `warehouse/grain.py`.
         unique: Column tuples that no two rows share; NULLs count as equal.
         not_null: Columns that are never NULL.
         asserts: Conditions that no row fails. As in SQL's CHECK, a NULL passes.
@@ -70,7 +70,7 @@ class Model:
     description: str
     select: str
     view: bool
-    by_shard: bool
+    grain: str
     unique: tuple[tuple[str, ...], ...]
     not_null: tuple[str, ...]
     asserts: tuple[str, ...]
@@ -84,6 +84,21 @@ class Model:
     def name(self) -> str:
         """The name of the table in queries, `stage.table`."""
         return f"{self.stage}.{self.table}"
+
+    @property
+    def by_shard(self) -> bool:
+        """Whether its rows can be replaced shard by shard."""
+        return self.grain == "shard"
+
+    @property
+    def by_cluster(self) -> bool:
+        """Whether its rows can be replaced cluster by cluster."""
+        return self.grain == "cluster"
+
+    @property
+    def order(self) -> str:
+        """The order of its rows, as its last clause says it; empty if it says none."""
+        return grain.order(_parse(self.select, self.path)) if self.by_cluster else ""
 
     @property
     def create(self) -> str:
@@ -157,8 +172,8 @@ def load(folder: Path) -> tuple[Model, ...]:
                 raise ModelError(f"{model.path}: reads {name}, but there is no {file}{nearest(name, models)}")
             if model.by_shard and not models[name].by_shard:
                 raise ModelError(
-                    f"{model.path}: {grain.DECLARED} reads {name}, which is not; read facts or settings in its place, "
-                    "or leave the grain out"
+                    f"{model.path}: {grain.DECLARED.format(model.grain)} reads {name}, which is not; read facts or "
+                    "settings in its place, or leave the grain out"
                 )
     return tuple(_ordered(models))
 
@@ -181,8 +196,8 @@ def _read(path: Path, folder: Path, text: str) -> Model:
         raise ModelError(
             f"{path}: a view cannot read {', '.join(sorted(inputs))}, which readers lack; remove `as: view`"
         )
-    if header.by_shard and (why := grain.refusal(query, _outputs(query))):
-        raise ModelError(f"{path}: {grain.DECLARED} {why}, or leave the grain out")
+    if header.grain and (why := grain.refusal(header.grain, query, _outputs(query), inputs, header.view)):
+        raise ModelError(f"{path}: {grain.DECLARED.format(header.grain)} {why}, or leave the grain out")
     return Model(
         stage=stage,
         table=table,

@@ -79,7 +79,7 @@ class VersionPlan:
             landed: The shards that have rows.
         """
         anew = {model.name for model in self.models}.difference(copied.unchanged)
-        views = {model.name for model in self.models if model.view}
+        of_shards = {model.name for model in self.models if model.by_shard and not model.view}
         found = {}
         for name, made_by in self.recipes.tables.items():
             before = self.made.get(name)
@@ -87,7 +87,7 @@ class VersionPlan:
                 continue  # it stays as a version of an older release has it
             shared = self.recipes.shared.get(name, "")
             shards = before.shards if before and name not in anew else {}
-            if shared and name in anew and name not in views:
+            if shared and name in anew and name in of_shards:
                 changed = copied.replaced.get(name)
                 stay = before.shards if before and changed is not None else {}
                 shards = {
@@ -203,7 +203,7 @@ def build_version(
         inputs = build.Inputs(facts, plan.fact_versions, settings, this_version, plan.history, last)
         inputs = replace(inputs, made_tables=_rows_of_tables(made), made_shards=_rows_of_shards(made))
         tables = TableBuilder(con, plan.models, copied, inputs)
-        with tables.changed_rows(path.with_name("changed.duckdb"), number):
+        with tables.changed_rows(path.parent, number):
             for model in track(plan.models, "building tables", len(plan.models)):
                 tables.add(model)
         macros.create(con, macros.load(sql_folder.SQL))

@@ -1,6 +1,7 @@
 -- One row per training row that shares its picture with at least one other. Recalled rows are in no cluster.
 -- A cluster is a component of confirmed pairs, cut so that every member was confirmed against the representative
 -- itself: chains of small steps must not tie two different pictures together.
+-- grain: cluster
 -- unique: sample_id
 -- unique: cluster_id, rank
 -- unique: cluster_id, kept_rank

@@ -1,5 +1,6 @@
 -- One row per cluster: how often was this picture trained on, and how differently was it presented?
 -- Recalled rows count in none of it but recalled_count.
+-- grain: cluster
 -- unique: cluster_id
 -- not_null: cluster_id, representative_id, duplicate_count, recalled_count, exact_count, near_count
 -- not_null: distinct_urls, distinct_captions, distinct_hosts, distinct_licenses

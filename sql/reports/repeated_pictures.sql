@@ -1,4 +1,5 @@
 -- One row per picture that recurs, most repeated first: what a curator reads before removing copies.
+-- grain: cluster
 -- unique: cluster_id
 -- not_null: cluster_id, representative_id, duplicate_count, hosts, licenses, captions, unsafe
 -- assert: min_similarity between -1 and 1

@@ -9,6 +9,7 @@ made small: measured on photographs up to 40 bits, where the nearest turn of an 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -48,21 +49,25 @@ _TURNS = _turns()
 
 @dataclass(frozen=True)
 class TurnedHash:
-    """A hash as that of its picture turned and mirrored, to be compared with many."""
+    """A hash as that of its picture turned and mirrored, to be compared with many.
 
-    own: int
-    turned: tuple[tuple[str, int], ...]
+    Attributes:
+        digest: The hash, as 64 hexadecimal digits.
+    """
 
-    @classmethod
-    def of(cls, digest: str) -> "TurnedHash":
-        """Return the turns of a hash.
+    digest: str
 
-        Args:
-            digest: The hash, as 64 hexadecimal digits.
-        """
-        bits = np.unpackbits(np.frombuffer(bytes.fromhex(digest), np.uint8)).reshape(_SIDE, _SIDE).astype(np.bool_)
+    @cached_property
+    def own(self) -> int:
+        """The hash as a number."""
+        return int(self.digest, 16)
+
+    @cached_property
+    def turned(self) -> tuple[tuple[str, int], ...]:
+        """Its turns, each with its words. Most copies are near the hash itself, so that nobody asks for them."""
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(self.digest), np.uint8)).reshape(_SIDE, _SIDE).astype(np.bool_)
         turned = [(word, np.packbits((bits.T if swap else bits) ^ negated)) for word, swap, negated in _TURNS]
-        return cls(int(digest, 16), tuple((word, int.from_bytes(hashed.tobytes())) for word, hashed in turned))
+        return tuple((word, int.from_bytes(hashed.tobytes())) for word, hashed in turned)
 
     def likeness(self, digest: str) -> str:
         """Return how alike another hash is, in words, such as "mirrored, nearly identical hash".

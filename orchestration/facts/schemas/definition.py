@@ -60,6 +60,7 @@ class TableDefinition:
         written_by: The asset that writes it. Empty: the asset of the same name.
         also_written_by: Other assets that write rows of their own into it.
         shard_of: The shard of a row, in DuckDB's SQL. Empty: its rows belong to no shard.
+        cluster_of: The column that names the cluster of a row. Empty: its rows belong to no cluster.
         noted_in: The table of the notes that its rows are computed, and a filter for these notes. Code that empties the
             table deletes the notes first, so that the rows are computed again.
     """
@@ -71,6 +72,7 @@ class TableDefinition:
     written_by: str = ""
     also_written_by: tuple[str, ...] = ()
     shard_of: str = ""
+    cluster_of: str = ""
     noted_in: tuple[str, str] | None = None
 
     @property

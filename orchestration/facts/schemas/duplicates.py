@@ -85,6 +85,7 @@ TABLES = (
             "automatic_representative_id": pa.uint64(),
             "decisions": pa.list_(pa.string()),
         },
+        cluster_of="representative_id",
     ),
     TableDefinition(
         "cluster_similarities",
@@ -96,6 +97,7 @@ TABLES = (
             "min_similarity_exact": pa.bool_(),
         },
         written_by="cluster_members",
+        cluster_of="representative_id",
     ),
     TableDefinition(
         "caption_groups",

@@ -66,7 +66,9 @@ def write(
 
 
 def _thumbnails(con: duckdb.DuckDBPyConnection, pictures: PictureReader) -> Iterator[sheets.Thumbnail]:
-    for row in rows(con, "workbook_pictures", most=_PICTURES):
+    listed = rows(con, "workbook_pictures", most=_PICTURES)
+    pictures.expect(row["representative_id"] for row in listed)
+    for row in listed:
         if row["unsafe"]:
             yield "flagged unsafe"
             continue

@@ -49,14 +49,19 @@ class ShardChanges:
         """
         found: dict[str, frozenset[int]] = {}
         for model in models:
-            inputs = [self._of_fact(fact) for fact in map(grain.fact_of, model.inputs) if fact]
+            inputs = [self.of_fact(fact) for fact in map(grain.fact_of, model.inputs) if fact]
             tables = [found.get(name) for name in model.depends_on]
             known = [each for each in (*inputs, *tables) if each is not None]
             if len(known) == len(inputs) + len(tables):
                 found[model.name] = frozenset().union(*known)
         return found
 
-    def _of_fact(self, table: str) -> set[int] | None:
+    def of_fact(self, table: str) -> set[int] | None:
+        """Return the shards of which a fact table says something else. None if that cannot be told.
+
+        Args:
+            table: One whose rows belong to shards.
+        """
         if table not in self._known:
             older = self.facts.as_published(table, self.published)
             newer = self.facts[table].dataset(self.now[table])

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.warehouse import build
-from orchestration.warehouse.incremental import replacement
+from orchestration.warehouse import build, grain
+from orchestration.warehouse.incremental import cluster_rows, replacement
+from orchestration.warehouse.incremental.cluster_rows import ClusterRows
 from orchestration.warehouse.incremental.unchanged_tables import Copied
 from orchestration.warehouse.models import Model
 
@@ -21,7 +22,8 @@ class TableBuilder:
     """Builds the tables of a plan in order, or finds them in the copy of the last version, and audits them.
 
     A fact table is provided before the first model that reads it, and dropped after the last. Of tables of which only
-    some shards changed, the rows of these are made beforehand, in a database of their own.
+    some shards changed, the rows of these are made beforehand, in a database of their own; of those of which only some
+    clusters changed, likewise, when their turn has come.
 
     Attributes:
         rows: The count of rows of each table that was added.
@@ -50,17 +52,28 @@ class TableBuilder:
         self._con, self._inputs, self._copied, self._models = con, inputs, copied, models
         self._provided: set[str] = set()
         self._control: int | None = None
+        self._clusters: ClusterRows | None = None
         built = [model for model in models if model.name not in copied.names]
         self._last_reader = {name: model.name for model in built for name in model.inputs}
 
     @contextmanager
-    def changed_rows(self, path: Path, number: int) -> Iterator[None]:
-        """Make the rows of changed shards, for `add` to put in their places while a context lasts.
+    def changed_rows(self, folder: Path, number: int) -> Iterator[None]:
+        """Make the rows of changed shards and clusters, for `add` to put in their places while a context lasts.
 
         Args:
-            path: Of their database, a new file.
+            folder: Where their databases lie while they are needed.
             number: Of the version.
         """
+        with self._changed_shards(folder / "changed.duckdb", number):
+            if self._copied.clusters is None:
+                yield
+                return
+            place, clusters = folder / "changed_clusters.duckdb", self._copied.clusters
+            with cluster_rows.opened(self._con, place, self._models, self._inputs, clusters) as self._clusters:
+                yield
+
+    @contextmanager
+    def _changed_shards(self, path: Path, number: int) -> Iterator[None]:
         changed = frozenset[int]().union(*self._copied.replaced.values())
         if not changed:
             yield
@@ -81,9 +94,13 @@ class TableBuilder:
             shards = self._copied.replaced.get(model.name)
             if shards and not model.view:
                 replacement.replace_rows(self._con, model, shards, self._control)
+            if (clustered := model.name in self._copied.clustered) and self._clusters:
+                self._clusters.replace(model)
             self.rows[model.name] = build.count_rows(self._con, model)
             if shards:
-                self.audits += build.audit(self._con, model, replacement.within(shards))
+                self.audits += build.audit(self._con, model, replacement.within(shards), "sample_id")
+            elif clustered:
+                self.audits += build.audit(self._con, model, cluster_rows.WITHIN, grain.CLUSTER)
             else:
                 self.audits += build.audit_unchanged(self._con, model)
             done = unknown

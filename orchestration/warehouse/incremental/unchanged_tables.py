@@ -1,18 +1,20 @@
 """What the next version copies from the last one, because nothing that it is made of has changed.
 
-What belongs here: what each table is made of, as recipes; which tables are copied, and which but for some shards. What
-does not: copying and building tables (`warehouse/build.py`), which shards changed
-(`warehouse/incremental/shard_changes.py`), the recipe of a whole version (`warehouse/version.py`).
+What belongs here: what each table is made of, as recipes; which tables are copied, and which but for some shards or
+clusters. What does not: copying and building tables (`warehouse/build.py`), which shards and clusters changed
+(`shard_changes.py` and `cluster_changes.py` beside it), the recipe of a whole version (`warehouse/version.py`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
 from orchestration.facts.recipes import recipe, sql_words
 from orchestration.settings import Settings
 from orchestration.warehouse import build, functions, grain, macros, publishing, sql_folder
+from orchestration.warehouse.incremental import cluster_changes
+from orchestration.warehouse.incremental.cluster_changes import ClusterChanges
 from orchestration.warehouse.incremental.replacement import within
 from orchestration.warehouse.incremental.shard_changes import ShardChanges
 from orchestration.warehouse.models import Model
@@ -26,10 +28,10 @@ class MadeTable:
     """How a table of a version was made.
 
     Attributes:
-        made_in: The version that made it, or replaced some of its shards.
+        made_in: The version that made it, or replaced some of its rows.
         recipe: Of all that it was made of.
-        shared_recipe: Of a table of the grain shard, the same without the rows of shards; else empty.
-        shards: Of such a table, the version that made the rows of each shard.
+        shared_recipe: Of a table that has a grain, the same without the rows of shards and clusters; else empty.
+        shards: Of a table of the grain shard, the version that made the rows of each shard.
     """
 
     made_in: int
@@ -44,7 +46,7 @@ class Recipes:
 
     Attributes:
         tables: The recipe of each table; empty where the table is made anew in each version.
-        shared: Of each table of the grain shard, the same without the rows of shards; empty likewise.
+        shared: Of each table that has a grain, the same without the rows of shards and clusters; empty likewise.
     """
 
     tables: Mapping[str, str]
@@ -58,15 +60,19 @@ class Copied:
     Attributes:
         unchanged: The names of tables that stay as they are.
         replaced: Tables of which the rows of some shards are made again, and these shards. The other rows stay.
+        clustered: Tables of which the rows of `clusters` are made again. The other rows stay.
+        clusters: The clusters that changed; None if there is no such table.
     """
 
     unchanged: frozenset[str] = frozenset()
     replaced: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    clustered: frozenset[str] = frozenset()
+    clusters: ClusterChanges | None = None
 
     @property
     def names(self) -> set[str]:
         """All of these tables."""
-        return {*self.unchanged, *self.replaced}
+        return {*self.unchanged, *self.replaced, *self.clustered}
 
 
 def read_made(version: publishing.Version | None) -> dict[str, MadeTable]:
@@ -120,6 +126,12 @@ def recipes(
             of_no_shard = [states.get(name) for name in model.inputs if not grain.fact_of(name)]
             others = [shared[name] for name in model.depends_on]
             shared[model.name] = _recipe("published table but for its shards", model, of_no_shard, others)
+        if model.by_cluster:
+            of_neither = [
+                states.get(name) for name in model.inputs if not grain.fact_of(name) and not grain.cluster_of(name)
+            ]
+            others = [shared.get(name, tables[name]) for name in model.depends_on]
+            shared[model.name] = _recipe("published table but for its clusters", model, of_neither, others)
     return Recipes(tables, shared)
 
 
@@ -165,10 +177,9 @@ def find(
         and made[model.name].shared_recipe == now.shared[model.name]
     ]
     replaced = {} if {model.name for model in partly} <= same else changes.of(partly)
-    copied = Copied(
-        frozenset(same.union(name for name, shards in replaced.items() if not shards)),
-        {name: shards for name, shards in replaced.items() if shards and name not in same},
-    )
+    unchanged = frozenset(same.union(name for name, shards in replaced.items() if not shards))
+    by_shards = {name: shards for name, shards in replaced.items() if shards and name not in same}
+    copied = _with_clusters(Copied(unchanged, by_shards), models, made, now, changes)
     if not copied.names or faults.fault(last, changes.memory, copied.names) is not None:
         return Copied()
     with publishing.open_version(last) as con:
@@ -184,6 +195,24 @@ def find(
             [(count,)] = con.execute(f"select count(*) from {name} where {within(shards)}").fetchall()  # noqa: S608
             stays -= count
     return copied if 2 * stays >= sum(count for _, count in rows) else Copied()
+
+
+def _with_clusters(
+    copied: Copied, models: Sequence[Model], made: Mapping[str, MadeTable], now: Recipes, changes: ShardChanges
+) -> Copied:
+    """Add the tables of which the rows of some clusters are made again, where that can be told and is worth it."""
+    found: list[Model] = []
+    there = copied.names
+    for model in models:
+        shared = made[model.name].shared_recipe
+        same = bool(shared) and shared == now.shared.get(model.name)
+        if model.by_cluster and same and model.name not in there and there.issuperset(model.depends_on):
+            found.append(model)
+            there.add(model.name)
+    clusters = cluster_changes.find(found, changes, changes.published) if found else None
+    if clusters is None:
+        return copied
+    return replace(copied, clustered=frozenset(model.name for model in found), clusters=clusters)
 
 
 def _callables(con: duckdb.DuckDBPyConnection) -> set[str]:

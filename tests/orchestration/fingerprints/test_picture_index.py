@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from orchestration.facts import SCHEMAS, Facts
+from orchestration.fingerprints import picture_set
 from orchestration.fingerprints.picture_index import PictureIndex, read_index
 from orchestration.fingerprints.picture_set import usable_pictures
 from transforms.encoders import EncoderId
@@ -72,3 +73,19 @@ def test_clusters_are_those_of_the_rows(index: PictureIndex) -> None:
     assert index.cluster(index.index(9)).tolist() == [index.index(3)]
     assert sorted(index.heads) == sorted({index.index(i) for i in (3, 4, 7)})
     assert index.sample(2).tolist() == sorted(index.heads)[:2]
+
+
+def test_pictures_are_read_once_until_something_changes(index: PictureIndex, tmp_path: Path) -> None:
+    facts = Facts(tmp_path)
+    read = usable_pictures(facts, 10**9)
+    assert usable_pictures(facts, 10**9) is read
+    assert usable_pictures(facts, 10**8) is not read
+    listed = dict.fromkeys(SCHEMAS["recalled_rows"].names) | {"sample_id": 3, "list": "l", "kind": "url", "value": "v"}
+    facts["recalled_rows"].upsert(pa.Table.from_pylist([listed], SCHEMAS["recalled_rows"]))
+    withdrawn = usable_pictures(facts, 10**9)
+    assert withdrawn.ids[~withdrawn.live].tolist() == [3]
+    facts["image_fingerprints"].delete("sample_id = 9")
+    assert 9 in withdrawn.ids
+    assert 9 not in (fewer := usable_pictures(facts, 10**9)).ids
+    picture_set.forget()
+    assert usable_pictures(facts, 10**9) is not fewer

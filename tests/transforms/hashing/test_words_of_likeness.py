@@ -26,14 +26,14 @@ def hashed(image: Image.Image) -> str:
 )
 def test_a_turned_picture_is_told_by_its_hash(turn, said: str) -> None:  # noqa: ANN001
     shown = [picture(seed, 256, 256) for seed in range(8)]
-    told = {TurnedHash.of(hashed(each)).likeness(hashed(turn(each))) for each in shown}
+    told = {TurnedHash(hashed(each)).likeness(hashed(turn(each))) for each in shown}
     assert told <= {f"{said}, nearly identical hash", f"{said}, similar hash"}
-    assert {TurnedHash.of(hashed(each)).likeness(hashed(each)) for each in shown} == {"identical hash"}
+    assert {TurnedHash(hashed(each)).likeness(hashed(each)) for each in shown} == {"identical hash"}
 
 
 def test_unrelated_pictures_are_neither_turned_nor_alike() -> None:
     hashes = [hashed(picture(seed, 256, 256)) for seed in range(24)]
-    said = {TurnedHash.of(a).likeness(b) for i, a in enumerate(hashes) for b in hashes[:i]}
+    said = {TurnedHash(a).likeness(b) for i, a in enumerate(hashes) for b in hashes[:i]}
     assert said == {"different hash"}
 
 
