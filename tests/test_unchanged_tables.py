@@ -88,6 +88,7 @@ def test_only_tables_whose_inputs_changed_are_made_anew(
 def test_recalls_and_what_comes_and_goes_make_anew_what_reads_them(
     landing: Landing, rows_of: Callable[[int, int], list[Row]]
 ) -> None:
+    (landing.folder / "generations" / "b.jpg").write_bytes(encoded(picture(2)))
     run_once(landing, rows_of)
     landing.write_config('[thresholds]\ncoverage = 0.5\n[[recalls]]\nname = "list"\npath = "gone.txt"\n')
     (landing.folder / "gone.txt").write_text("https://many.example.org/7\n")
