@@ -59,17 +59,13 @@ def levelled(plane: Array) -> Array:
 
     Two clear skies are darker at the same edge, and a fall-off of light alone makes all of their cells agree.
     """
-    height, width = plane.shape
-    rows, columns = (np.arange(side) / side - 0.5 for side in (height, width))
-    coarse = [(np.arange(-(-side // CELL)) + 0.5) * CELL / side - 0.5 for side in (height, width)]
-    fitted, _, _, _ = np.linalg.lstsq(_second_degree(*coarse), cells(plane).ravel().astype(np.float64), rcond=None)
-    return np.asarray(plane - (_second_degree(rows, columns) @ fitted).reshape(height, width), np.float32)
-
-
-def _second_degree(rows: Array, columns: Array) -> Array:
-    """Return the monomials up to the second degree of each place of a grid: (rows * columns, 6)."""
-    y, x = (each.ravel() for each in np.meshgrid(rows, columns, indexing="ij"))
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    y, x = (np.arange(side) / side - 0.5 for side in plane.shape)
+    coarse_y, coarse_x = ((np.arange(-(-side // CELL)) + 0.5) * CELL / side - 0.5 for side in plane.shape)
+    down, across = (each.ravel() for each in np.meshgrid(coarse_y, coarse_x, indexing="ij"))
+    terms = np.stack([np.ones_like(down), down, down**2, across, across**2, down * across], axis=1)
+    fitted, _, _, _ = np.linalg.lstsq(terms, cells(plane).ravel().astype(np.float64), rcond=None)
+    of_row, of_column = fitted[0] + fitted[1] * y + fitted[2] * y**2, fitted[3] * x + fitted[4] * x**2
+    return np.asarray(plane - of_row[:, None] - of_column - fitted[5] * np.outer(y, x), np.float32)
 
 
 def exposure(a: Array, b: Array) -> tuple[Array, Array]:

@@ -80,13 +80,13 @@ def find_alteration(a: Features, b: Features, limits: PixelLimits, looser: Alter
         return alteration and turned(alteration)
     matched = max((_matched(a, b, d, looser) for d in (b.descriptors, b.descriptors[:, MIRROR])), key=_count)
     mapped = _mapped(matched, a, b, limits, looser)
-    alteration = mapped and _laid(a, b, mapped, matched, limits, looser)
+    alteration = _laid(a, b, mapped, matched, limits, looser) if mapped else None
     # Tiny pictures have few matches, and a map of these lies a little beside the edges, where pixels are few.
     unsure = alteration is not None and alteration.matches < looser.matches and not alteration.confirmed(looser)
     if mapped is not None and not unsure:
         return alteration
     placed = _placed(matched, a, b)
-    straight = placed and _laid(a, b, placed, matched, limits, looser)
+    straight = _laid(a, b, placed, matched, limits, looser) if placed else None
     return straight if alteration is None or (straight and straight.confirmed(looser)) else alteration
 
 
