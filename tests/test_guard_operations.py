@@ -448,7 +448,6 @@ def test_requests_that_fail_keep_nothing_of_a_bundle_that_was_replaced(
         ]
         assert statuses == [200, 422, 422, 415, 422, 415, 404, 413, 503]
         current.guard = guard
-        assert [check(each, b"", "website").status_code for each in (asked, late)] == [422, 503]
         assert kept() is None
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()

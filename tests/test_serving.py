@@ -161,7 +161,7 @@ def test_it_answers_under_its_own_names_alone(served: Served) -> None:
 def test_it_may_have_as_many_files_and_connections_open_as_the_system_lets_it(served: Served) -> None:
     limits = Path(f"/proc/{served.process.pid}/limits").read_text()
     soft, hard = next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3:5]
-    assert int(soft) == min(65_536, int(hard) if hard.isdecimal() else 65_536)
+    assert not soft.isdecimal() or int(soft) >= min(65_536, int(hard) if hard.isdecimal() else 65_536)
 
 
 def test_probes_need_no_token_and_metrics_do(served: Served) -> None:

@@ -358,8 +358,10 @@ def serve(service: GuardService, listening: socket.socket, grace_s: float) -> No
         timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES if most == resource.RLIM_INFINITY else min(_FILES, most), most))
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    if files != resource.RLIM_INFINITY and files < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after it ends
         signal.signal(number, lambda *_: None)
     host, port = listening.getsockname()[:2]

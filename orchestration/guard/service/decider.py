@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from orchestration.guard.service.clients import Client
 from orchestration.guard.service.current_bundle import CurrentGuard
@@ -40,24 +41,21 @@ class Decider:
 
     def __init__(self, current: CurrentGuard, metrics: Metrics, options: DeciderOptions) -> None:
         self._current, self._metrics, self._options = current, metrics, options
-        self._variants: dict[tuple[str, frozenset[int]], tuple[Guard, Guard]] = {}
-        self._of: Guard | None = None  # the variants are; one of another bundle would keep that open
+        # They end with the guard that they are of, so that none keeps a bundle open that was replaced.
+        self._variants = WeakKeyDictionary[Guard, dict[tuple[str, frozenset[int]], Guard]]()
 
     def _guard(self, client: Client) -> Guard:
         """Return the guard of the bundle in use that decides by a client's policy. It is read once a request."""
         guard, observed = self._current.guard, self._options.quarantine.observed
-        if self._of is not guard:
-            self._variants.clear()
-            self._of = guard
         if not client.changes and not observed:
             return guard
-        key = client.name, observed
-        known = self._variants.get(key)
-        if known is None or known[0] is not guard:
-            if len(self._variants) >= _VARIANTS:
-                self._variants.clear()
-            known = self._variants[key] = guard, guard.varied(client.changes, observed)
-        return known[1]
+        variants, key = self._variants.setdefault(guard, {}), (client.name, observed)
+        known = variants.get(key)
+        if known is None:
+            if len(variants) >= _VARIANTS:
+                variants.clear()
+            known = variants[key] = guard.varied(client.changes, observed)
+        return known
 
     def check(self, client: Client, image: bytes, name: str, limit_s: float) -> Verdict:
         """Return the verdict for a client, and keep it.
