@@ -66,7 +66,8 @@ def write(
                 first = {
                     group: member["sample_id"] for member in reversed(members) if (group := groups[member["sha256"]])
                 }
-                small = [pictures.thumbnail(first[group], _SIDE) for group in range(1, min(len(groups), _FILES + 1))]
+                shown = [first[group] for group in range(1, min(len(groups), _FILES + 1))]
+                small = pictures.thumbnails_of(shown, _SIDE)
                 data.write("pictures", about["cluster_id"], [None, *small])
             summaries.append(_summary(about, members, groups, cases) | {"pictures": int(has_pictures)})
         data.write("clusters", number, summaries)
