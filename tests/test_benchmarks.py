@@ -17,7 +17,7 @@ from transforms.matches.edits import EDITS, PART, WHOLE
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {
     "hash": "hash_ratio hash_conformance_bits hash_two_workers",
-    "feed": "feed_two_processes feed_share",
+    "feed": "feed_two_processes feed_share feed_remote",
     "rights": "rights_cost",
     "embed": "embed_efficiency_sscd embed_efficiency_clip",
     "fingerprint": "fingerprint_memory_growth fingerprint_rerun_s",

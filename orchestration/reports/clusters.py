@@ -67,8 +67,7 @@ def write(
                     group: member["sample_id"] for member in reversed(members) if (group := groups[member["sha256"]])
                 }
                 shown = [first[group] for group in range(1, min(len(groups), _FILES + 1))]
-                pictures.expect(shown)
-                small = [pictures.thumbnail(row, _SIDE) for row in shown]
+                small = pictures.thumbnails_of(shown, _SIDE)
                 data.write("pictures", about["cluster_id"], [None, *small])
             summaries.append(_summary(about, members, groups, cases) | {"pictures": int(has_pictures)})
         data.write("clusters", number, summaries)

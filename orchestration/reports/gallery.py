@@ -75,14 +75,14 @@ class _Sheet:
     data: DataFolder
     gallery: GalleryExtent
     pictures: PictureReader
-    batch: list[str | None] = field(default_factory=list)
+    batch: list[int] = field(default_factory=list)
     index: int = 0
 
     def add(self, sample_id: int) -> None:
         if self.index < self.gallery.thumbnails:
-            self.batch.append(self.pictures.thumbnail(sample_id))
+            self.batch.append(sample_id)
             if len(self.batch) == SHEET or self.index + 1 == self.gallery.thumbnails:
-                self.data.write("thumbnails", self.index // SHEET, self.batch)
+                self.data.write("thumbnails", self.index // SHEET, self.pictures.thumbnails_of(self.batch))
                 self.batch = []
         self.index += 1
 

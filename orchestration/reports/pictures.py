@@ -4,10 +4,13 @@ What belongs here: reading them so that a missing picture leaves a gap, not a fa
 (`facts/training_pictures.py`), choosing them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from orchestration.compute.engines import CORES
 from orchestration.facts.training_pictures import TrainingPictures
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.pictures import Pixels
 from transforms.readable import count
 from transforms.reports.drawings import thumbnails
@@ -52,6 +55,25 @@ class PictureReader:
             return thumbnails.source(self.read(sample_id), long_side)
         except (OSError, ValueError):
             return None
+
+    def thumbnails_of(self, sample_ids: Sequence[int], long_side: int = thumbnails.LONG_SIDE) -> list[str | None]:
+        """Return what `thumbnail` does of several training pictures, of which several are read at once.
+
+        Args:
+            sample_ids: The training rows.
+            long_side: Pixels of the longer side.
+        """
+        self.expect(sample_ids)
+        found = list(work_ahead(partial(self._made, long_side), sample_ids, WorkPace(CORES, CORES)))
+        failed = zip(sample_ids, found, strict=True)
+        self.unread.update({sample_id: str(why) for sample_id, why in failed if isinstance(why, OSError | ValueError)})
+        return [made if isinstance(made, str) else None for made in found]
+
+    def _made(self, long_side: int, sample_id: int) -> str | OSError | ValueError:
+        try:
+            return thumbnails.source(self.source(sample_id), long_side)
+        except (OSError, ValueError) as error:
+            return error
 
     def warning(self) -> str | None:
         """Return how many pictures could not be read, with one reason, or None if all could."""

@@ -10,16 +10,20 @@ import pytest
 from conftest import encoded, picture
 from PIL import Image
 
+from orchestration.facts.training_pictures import StoredPicture, TrainingPictures
+from orchestration.guard import export_renditions
 from orchestration.matches import calibration
 from orchestration.matches.calibration import CalibrationPicture, ReadablePicture, embed_views
 from orchestration.matches.claims import ClaimFile, ClaimSearcher
 from orchestration.provenance.cliques import PromptGenerations, largest_clique
+from transforms.alignment.policy import PixelLimits
 from transforms.encoders import EncoderId, Prepared, Vectors
 from transforms.fingerprints import feed
 from transforms.fingerprints.ahead import WorkPace
 from transforms.fingerprints.feed import Feed
 from transforms.fingerprints.fingerprint import FAILED, Rules, fingerprint
 from transforms.fingerprints.views import search_views
+from transforms.guard.pixels import renditions
 from transforms.hashing import hashes
 from transforms.pictures import Pixels, decode
 from transforms.pictures.confined.pool import DecoderPool
@@ -120,3 +124,27 @@ def test_a_clique_is_of_the_generations_that_can_be_read(files: list[Path], pool
     found = largest_clique(asked, 0.01, RULES.bounds, 3)
     assert (found.compared, sorted(found.members)) == (6, ["0", "6"])
     assert found.failure is not None and found.failure.startswith("1 cannot be read, such as 4: ")
+
+
+def test_small_copies_are_in_order_until_the_budget_is_spent(
+    files: list[Path], pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stored(number: int) -> StoredPicture:
+        return StoredPicture(str(files[0].parent), files[number].name, 0, files[number].stat().st_size)
+
+    monkeypatch.setattr(TrainingPictures, "locate", lambda _, ids: {each: stored(each) for each in ids})
+    monkeypatch.setattr(export_renditions, "CORES", 3)
+    rows = [(70 + number, number) for number in range(len(files))]
+    settings = SimpleNamespace(home=files[0].parent, limits=SimpleNamespace(bounds=RULES.bounds))
+    con = SimpleNamespace(execute=lambda *_: SimpleNamespace(fetchall=lambda: rows))
+    published: Any = SimpleNamespace(settings=settings, con=con)
+    limits = PixelLimits()
+    alone = {
+        70 + n: renditions.encoded(decode(files[n].read_bytes(), RULES.bounds), limits) for n in (0, 1, 2, 3, 5, 6)
+    }
+    chosen = export_renditions._Chosen(published, 1_000_000, limits)
+    assert list(chosen.batches()) == list(alone.items())
+    assert chosen.unread == 1 and chosen.example.startswith("row 4: ")
+    budget = sum(len(alone[70 + n]) for n in (0, 1, 2)) + 1
+    chosen = export_renditions._Chosen(published, budget, limits)
+    assert [cluster for cluster, _ in chosen.batches()] == [70, 71, 72] and chosen.spent == budget - 1

@@ -20,6 +20,7 @@ from orchestration.reports.pictures import PictureReader
 from orchestration.settings import Settings
 from tests.benchmarks import warehouse
 from tests.processes import FORKS
+from transforms.pictures import Pixels
 from transforms.storage import staging
 
 CLUSTERS = (3, 5)
@@ -167,3 +168,18 @@ def test_where_folders_cannot_change_places_one_goes_before_the_other_comes(
 
     monkeypatch.setattr(staging, "_exchange", refused)
     assert [replaced(tmp_path, text) for text in ("first", "second")] == ["first", "second"]
+
+
+def test_small_copies_are_read_several_at_once_and_stay_in_order() -> None:
+    shown = {n: np.full((8, 8, 3), 20 * n, np.uint8) for n in range(6)}
+
+    def source(sample_id: int) -> Pixels:
+        if sample_id in (4, 2):
+            raise OSError(f"{sample_id} is gone")
+        return shown[sample_id]
+
+    ids = [5, 4, 0, 2, 3]
+    several, one = PictureReader(source), PictureReader(source)
+    assert several.thumbnails_of(ids, 8) == [one.thumbnail(each, 8) for each in ids]
+    assert list(several.unread.items()) == list(one.unread.items()) == [(4, "4 is gone"), (2, "2 is gone")]
+    assert several.thumbnails_of([]) == []
