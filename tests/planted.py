@@ -138,6 +138,17 @@ class Planted:
             assert rows[name] == len(expected), name
         return dict(self.query("select table_name, made_in from warehouse.tables"))
 
+    def publish_some(self, names: Iterable[str]) -> None:
+        """Publish a version of which only some tables are made; the others stay."""
+        settings, facts, chosen = self.settings, self.facts, set(names)
+        with publishing.writer(self.home, run="the test", wait_s=0):
+            plan = version.plan(
+                facts, settings, self.home, self.models, [each for each in self.models if each.name in chosen]
+            )
+            with version.build_version(plan, facts, settings, self.home, "a run") as file:
+                pass
+            version.publish(plan, file, facts, self.home, keep=2)
+
     def _built(self, plan: version.VersionPlan) -> dict[str, list[tuple]]:
         with version.build_version(plan, self.facts, self.settings, self.home, "anew") as file:
             pass

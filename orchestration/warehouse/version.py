@@ -192,7 +192,8 @@ def build_version(
     """
     copied = Copied()
     if plan.previous and plan.complete and plan.keep_unchanged:
-        changes = ShardChanges(facts, plan.previous.number, plan.fact_versions, settings.memory.duckdb)
+        complete = bool(plan.history["recipe"][-1].as_py())  # only a complete version notes one
+        changes = ShardChanges(facts, plan.previous.number, plan.fact_versions, settings.memory.duckdb, complete)
         copied = unchanged_tables.find(plan.previous, plan.made, plan.models, plan.recipes, changes)
     start_from_copy = bool(copied.names) or not plan.complete
     path = publishing.begin(home, run_id, from_current=start_from_copy, start=plan.previous)

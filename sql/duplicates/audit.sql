@@ -30,7 +30,7 @@ with measured as (
         clusters.method,
         clusters.distance_to_representative,
         clusters.aligned_distance_to_representative,
-        bit_count(xor(unhex(images.pdq)::bit, unhex(heads.pdq)::bit))::int as bits
+        if(images.pdq = heads.pdq, 0, bit_count(xor(unhex(images.pdq)::bit, unhex(heads.pdq)::bit))::int) as bits
     from duplicates.clusters
     join fingerprints.images using (sample_id)
     join fingerprints.images as heads on heads.sample_id = clusters.representative_id

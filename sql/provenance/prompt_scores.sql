@@ -38,7 +38,7 @@ showing as (
     select distinct best.cluster_id, samples.caption
     from (select distinct cluster_id from best) as best
     join (
-        select sample_id, cluster_id from duplicates.clusters
+        select sample_id, cluster_id from duplicates.clusters semi join best using (cluster_id)
         union
         select sample_id, cluster_id from best
     ) as members using (cluster_id)

@@ -52,14 +52,14 @@ def find(models: Iterable[Model], changes: ShardChanges, turn: int) -> ClusterCh
     read = {name.removeprefix("lance_") for model in models for name in model.inputs}
     facts = sorted({grain.MEMBERS} | {name for name in read if grain.cluster_of(name)})
     shards: set[int] = set()
-    for fact in changes.facts:
-        if grain.shard_of(fact.name):  # those that a table reads through others too
-            found = changes.of_fact(fact.name)
+    for table in changes.facts:
+        if grain.shard_of(table.name):  # those that a table reads through others too
+            found = changes.of_fact(table.name)
             if found is None:
                 return None
             shards |= found
-    config = {"memory_limit": changes.memory, "temp_directory": str(changes.facts.folder / ".changes.spill")}
-    with duckdb.connect(config=config) as con:
+    with duckdb.connect(config={"memory_limit": changes.memory}) as con:
+        con.execute("set temp_directory = ?", [str(changes.facts.folder / ".changes.spill")])
         con.execute("set preserve_insertion_order = false")
         con.execute("create table changed (cluster_id ubigint)")
         for fact in facts:

@@ -140,19 +140,21 @@ def opened(
         changes: The clusters.
     """
     both = pa.concat_arrays([pa.array(changes.changed), pa.array(changes.controls)])
-    with build.open_build(path, inputs.settings) as alone:
-        for place, name, ids in (
-            (con, CHANGED, pa.array(changes.changed)),
-            (con, "control_clusters", pa.array(changes.controls)),
-            (con, "changed_rows", pa.array(changes.rows)),
-            (alone, "both_clusters", both),
-            (alone, "changed_rows", pa.array(changes.rows)),
-        ):
-            column = "sample_id" if name == "changed_rows" else grain.CLUSTER
-            place.execute(f"create temporary table {name} ({column} ubigint)")
-            _insert(place, name, pa.table({column: ids}))
-        yield ClusterRows(con, alone, {model.name: model for model in models}, inputs)
-    path.unlink()
+    try:
+        with build.open_build(path, inputs.settings) as alone:
+            for place, name, ids in (
+                (con, CHANGED, pa.array(changes.changed)),
+                (con, "control_clusters", pa.array(changes.controls)),
+                (con, "changed_rows", pa.array(changes.rows)),
+                (alone, "both_clusters", both),
+                (alone, "changed_rows", pa.array(changes.rows)),
+            ):
+                column = "sample_id" if name == "changed_rows" else grain.CLUSTER
+                place.execute(f"create temporary table {name} ({column} ubigint)")
+                _insert(place, name, pa.table({column: ids}))
+            yield ClusterRows(con, alone, {model.name: model for model in models}, inputs)
+    finally:
+        path.unlink(missing_ok=True)
     for name in (CHANGED, "control_clusters", "changed_rows"):
         con.execute(f"drop table temp.{name}")
 

@@ -23,12 +23,15 @@ class ShardChanges:
         published: The number of that version.
         now: The Lance version of each fact table that the next one is made of.
         memory: The most that DuckDB may hold.
+        complete: Whether all tables of that version were made of the same facts, so that what changed since is all that
+            they lack. Where only some were made, others stayed as an earlier version had them.
     """
 
     facts: Facts
     published: int
     now: Mapping[str, int]
     memory: str
+    complete: bool = True
     _known: dict[str, set[int] | None] = field(default_factory=dict)
 
     @property

@@ -176,7 +176,8 @@ def find(
         and made[model.name].shared_recipe
         and made[model.name].shared_recipe == now.shared[model.name]
     ]
-    replaced = {} if {model.name for model in partly} <= same else changes.of(partly)
+    as_they_were = {model.name for model in partly} <= same or not changes.complete
+    replaced = {} if as_they_were else changes.of(partly)
     unchanged = frozenset(same.union(name for name, shards in replaced.items() if not shards))
     by_shards = {name: shards for name, shards in replaced.items() if shards and name not in same}
     copied = _with_clusters(Copied(unchanged, by_shards), models, made, now, changes)
@@ -209,7 +210,7 @@ def _with_clusters(
         if model.by_cluster and same and model.name not in there and there.issuperset(model.depends_on):
             found.append(model)
             there.add(model.name)
-    clusters = cluster_changes.find(found, changes, changes.published) if found else None
+    clusters = cluster_changes.find(found, changes, changes.published) if found and changes.complete else None
     if clusters is None:
         return copied
     return replace(copied, clustered=frozenset(model.name for model in found), clusters=clusters)

@@ -93,6 +93,18 @@ def test_clusters_that_decisions_tie_to_others_are_made_again(planted: Planted, 
     assert last in made_again.pop(), "it is tied to nothing any more"
 
 
+def test_what_stayed_while_other_tables_were_made_is_made_again(planted: Planted, made_again: list[list[int]]) -> None:
+    """Of facts that changed before that, the last version says nothing."""
+    planted.recall(("a", 8, "list"), ("a", 9, "list"))
+    planted.publish_some(model.name for model in MODELS if "lance_recalled_rows" in model.inputs)
+    in_both = "select count(*) from duplicates.counts semi join reports.repeated_pictures using (cluster_id)"
+    [(left,)] = planted.query(in_both)
+    assert planted.query("select count(*) from reports.repeated_pictures") == [(left + 1,)], "one is gone, and stayed"
+    planted.cluster(*pairs_of(SHARDS), aligned_distance_to_representative=0.001)
+    planted.publish()
+    assert made_again == []
+
+
 @pytest.mark.thorough
 def test_any_row_of_changes_gives_what_is_made_anew(tmp_path: Path, made_again: list[list[int]]) -> None:
     draw = random.Random(3)  # noqa: S311
