@@ -26,7 +26,16 @@ class FiniteRange(click.FloatRange):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """See click.ParamType."""
+        """Return the number that was given.
+
+        Args:
+            value: As it was given.
+            param: The option.
+            ctx: Of the command.
+
+        Raises:
+            click.BadParameter: If it is none, or not in the range.
+        """
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail(f"{value} is no number", param, ctx)
