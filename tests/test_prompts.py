@@ -17,6 +17,7 @@ from orchestration.matches import caption_vectors, prompt_candidates, prompt_cap
 from orchestration.runtime.resources import WarehouseResource
 from orchestration.settings import Settings
 from tests import clip_checkpoint
+from transforms.encoders import OpenClip
 
 SHARED = ROOT.parent / "shared" / "data"
 LAION = SHARED / "laion" / "laion400m_10000.parquet"
@@ -213,6 +214,7 @@ def test_captions_of_like_meaning_are_found_and_embedded_once(
     warehouse: Kept, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = WarehouseResource.load(checkpoint)
+    assert isinstance(encoder, OpenClip)
     similar = 0.05  # of weights that were never trained
     home, limits = warehouse.settings.home, {"neighbours": 3}
     settings = Settings(home=home, limits=limits, prompts={"similar": similar}, encoders={"semantic": checkpoint})
@@ -221,16 +223,14 @@ def test_captions_of_like_meaning_are_found_and_embedded_once(
     land(warehouse, 0, captions)
     picture_rows(warehouse, {at: [at] for at in range(len(captions)) if captions[at] != "no picture"})
     embedded: list[str] = []
-    real = type(encoder).embed_captions
-    monkeypatch.setattr(
-        type(encoder), "embed_captions", lambda self, texts: (embedded.extend(texts), real(self, texts))[1]
-    )
+    real = type(encoder).tokens
+    monkeypatch.setattr(type(encoder), "tokens", lambda self, texts: (embedded.extend(texts), real(self, texts))[1])
     found = chosen(warehouse, {"g": "a red house"})
     assert {row[2] for row in found} == {"prompt", "prompt_normalised", "prompt_semantic"}
     assert len(embedded) == len(captions) - 1, "every different usable caption, and the prompt; none without a picture"
 
     distinct = [text for text in embedded[:-1] if text != "a red house"]
-    cosines = real(encoder, ["a red house"]) @ real(encoder, distinct).T  # type: ignore[arg-type]
+    cosines = encoder.embed_captions(["a red house"]) @ encoder.embed_captions(distinct).T
     best = sorted((float(c) for c in cosines[0] if c >= similar), reverse=True)[:3]
     scores = sorted((row[3] for row in found if row[2] == "prompt_semantic"), reverse=True)
     assert scores == pytest.approx(best, abs=1e-5)
