@@ -338,7 +338,6 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Landing:
             config = (ROOT / "raisonne.toml").read_text()
             config = config.replace('"data/warehouse"', f'"{folder / "home"}"')
             config = config.replace('"data/sample', f'"{ROOT}/data/sample')
-            config += "[limits]\nnull_sample = 40\n"  # half of the work is the null distribution of the 200 by default
             (folder / "raisonne.toml").write_text(config)
             made = Landing(folder)
             made.keep_records_open()
