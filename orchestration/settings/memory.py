@@ -53,6 +53,12 @@ class MemoryParts:
             duckdb or f"{int(max(_LEAST_DUCKDB, whole * _DUCKDB)) // 1_000_000}MB",
         )
 
+    @property
+    def half_of_duckdb(self) -> str:
+        """What each of two databases that are open at once may hold."""
+        number = self.duckdb.rstrip("BGMTi").strip()
+        return f"{float(number) / 2:.3f}{self.duckdb.removeprefix(number).strip()}"
+
     def __str__(self) -> str:
         return f"{size(self.pictures)} for pictures, {size(self.joins)} for a join, {self.duckdb} for DuckDB"
 

@@ -130,7 +130,7 @@ def opened(
     inputs: build.Inputs,
     changes: ClusterChanges,
 ) -> Iterator[ClusterRows]:
-    """Open a database of some clusters while a context lasts.
+    """Open a database of some clusters while a context lasts. It and the build may hold half of the memory each.
 
     Args:
         con: Open on the build.
@@ -139,9 +139,12 @@ def opened(
         inputs: The inputs of all rows.
         changes: The clusters.
     """
+    memory = inputs.settings.memory
     both = pa.concat_arrays([pa.array(changes.changed), pa.array(changes.controls)])
     try:
         with build.open_build(path, inputs.settings) as alone:
+            for each in (con, alone):
+                each.execute(f"set memory_limit = '{memory.half_of_duckdb}'")
             for place, name, ids in (
                 (con, CHANGED, pa.array(changes.changed)),
                 (con, "control_clusters", pa.array(changes.controls)),
@@ -155,6 +158,7 @@ def opened(
             yield ClusterRows(con, alone, {model.name: model for model in models}, inputs)
     finally:
         path.unlink(missing_ok=True)
+    con.execute(f"set memory_limit = '{memory.duckdb}'")
     for name in (CHANGED, "control_clusters", "changed_rows"):
         con.execute(f"drop table temp.{name}")
 

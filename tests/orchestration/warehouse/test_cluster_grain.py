@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -153,9 +154,15 @@ def made_again(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     told: list[list[int]] = []
     opened = cluster_rows.opened
 
+    @contextmanager
     def noted(con, path, models, inputs, changes):  # noqa: ANN001, ANN202
         told.append(sorted(changes.changed.tolist()))
-        return opened(con, path, models, inputs, changes)
+        limit = "select current_setting('memory_limit')"
+        whole = con.execute(limit).fetchall()
+        with opened(con, path, models, inputs, changes) as rows:
+            assert con.execute(limit).fetchall() == rows.alone.execute(limit).fetchall() != whole
+            yield rows
+        assert con.execute(limit).fetchall() == whole
 
     monkeypatch.setattr(cluster_rows, "opened", noted)
     return told
