@@ -232,7 +232,9 @@ def test_what_blocks_too_much_is_flagged_observed_and_released(asked: TestClient
     assert check(asked, near[0], "website").json()["decision"] == "block"
 
 
-@pytest.mark.parametrize("said", [b"{not json", b'{"a": 1}', b'["x"]', b"", b"null", b"[[1]]", b"\xff"])
+@pytest.mark.parametrize(
+    "said", [b"{not json", b'{"a": 1}', b'["x"]', b"", b"null", b"[[1]]", b"\xff", b"[1e400]", b"[" * 99_999]
+)
 def test_a_quarantine_that_cannot_be_read_is_named(tmp_path: Path, said: bytes) -> None:
     file = tmp_path / "quarantine.json"
     file.write_bytes(said)

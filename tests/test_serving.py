@@ -417,7 +417,13 @@ def test_it_does_not_start_where_anybody_could_use_it(
 def test_a_variable_that_sets_nothing_is_refused(tmp_path: Path) -> None:
     """A mistyped name would leave signatures unchecked. What Kubernetes sets for a service so called is no option."""
     strange = {"RAISONNE_GUARD_TRUSTS": "guard.pub"}
-    foreign = {"RAISONNE_GUARD_SERVICE_HOST": "10.0.0.1", "RAISONNE_GUARD_PORT_8080_TCP": "tcp://10.0.0.1:8080"}
+    foreign = {
+        "RAISONNE_GUARD_SERVICE_HOST": "10.0.0.1",
+        "RAISONNE_GUARD_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "RAISONNE_GUARD_CANARY_SERVICE_PORT_HTTP": "8080",
+        "RAISONNE_GUARD_CANARY_PORT": "tcp://10.0.0.2:8080",
+        "RAISONNE_GUARD_CANARY_PORT_8080_TCP_ADDR": "10.0.0.2",
+    }
     refused = CliRunner().invoke(serve, ["--bundle", str(tmp_path / "none")], env=foreign | strange)
     assert refused.exit_code == 2
     assert "RAISONNE_GUARD_TRUSTS is set in the environment" in refused.output

@@ -95,9 +95,23 @@ def _of_clusters(query: exp.Query, outputs: Sequence[str] | None, inputs: Collec
         if not select.args.get("group") and any(_aggregates(each) for each in select.selects):
             return f"counts or sums over all rows ({select.sql(dialect='duckdb')[:80]}): group them by cluster"
     last = query.args.get("order")
-    if last and not all(isinstance(each.this, exp.Column) for each in last.expressions):
+    if last and not all(_is_output(each.this, query, outputs) for each in last.expressions):
         return f"is ordered by what is no column of it ({last.sql(dialect='duckdb').strip()[:80]}): order by columns"
     return None
+
+
+def _is_output(ordered: exp.Expression, query: exp.Query, outputs: Sequence[str] | None) -> bool:
+    """Return whether rows are ordered by an output column, which has that name among the rows of the table too.
+
+    A column of a table that is read, named with that table, is one if it is put out under its own name.
+    """
+    if not isinstance(ordered, exp.Column):
+        return False
+    name = ordered.name.lower()
+    named = [each.unalias() for each in query.selects if each.alias_or_name.lower() == name]
+    if ordered.table and any(not isinstance(each, exp.Column) or each.name.lower() != name for each in named):
+        return False
+    return bool(named) or outputs is None  # a star may have it
 
 
 def _aggregates(output: exp.Expression) -> bool:

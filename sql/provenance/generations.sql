@@ -110,3 +110,4 @@ select
     failure,
     unsearched
 from described
+order by generation_id

@@ -168,3 +168,4 @@ left join recalled_of on recalled_of.cluster_id = found.cluster_id
 left join duplicates.reserved on reserved.cluster_id = found.cluster_id
 left join catalog.rights on rights.sample_id = found.sample_id
 left join creators on creators.cluster_id = found.cluster_id
+order by found.generation_id, rank

@@ -18,12 +18,14 @@ import numpy.typing as npt
 
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 _GRAPH, _NODE, _INITIALIZER, _INPUT, _OUTPUT = 7, 1, 5, 11, 12  # of a model; the rest of a graph
-_TAKES, _GIVES, _OPERATOR = 1, 2, 4  # of a node
+_TAKES, _GIVES, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5  # of a node
 _DECLARED = 1  # the name of an input or an output
 _NAME, _DATA = 8, 9  # of an initializer
 _INPUT_TYPE, _TENSOR, _ELEMENT = 2, 1, 1
 _STEPS = [b"Cast", b"Sub", b"Div", b"Transpose"]
 _MEAN = b"ReduceMean"
+_OVER_CELLS = (b"\x40\x02", b"\x40\x02\x40\x03", b"\x42\x01\x02", b"\x42\x02\x02\x03")
+"""The axes of a mean over cells, 2 or 2 and 3, in either way to write a list of numbers."""
 _UINT8, _FLOAT = 2, 1
 _NONE = memoryview(b"")
 _CHANNELS = 3
@@ -99,7 +101,7 @@ def pooled(model: bytes) -> Pooled | None:
         model: An ONNX file of one output.
 
     Returns:
-        None if it does not have one mean, behind which nothing but that is needed.
+        None if it does not have one mean over cells, behind which nothing but that is needed.
     """
     try:
         whole = list(_fields(memoryview(model)))
@@ -107,6 +109,8 @@ def pooled(model: bytes) -> Pooled | None:
         fields = list(_fields(_message(graph)))
         nodes = {index: list(_fields(_message(field))) for index, field in enumerate(fields) if field.number == _NODE}
         (mean,) = (node for node in nodes.values() if _of_node(node, _OPERATOR) == [_MEAN])
+        if not _is_over_cells(mean):
+            return None
         (result,) = (field for field in fields if field.number == _OUTPUT)
         (image,) = (field for field in fields if field.number == _INPUT)
         (cells,), (given,), (vector,) = _of_node(mean, _TAKES), _of_node(mean, _GIVES), _declared(result)
@@ -137,6 +141,14 @@ def pooled(model: bytes) -> Pooled | None:
     return Pooled(shows, bytes(cells).decode(), ends, bytes(given).decode())
 
 
+def _is_over_cells(mean: list[_Field]) -> bool:
+    """Return whether a mean is over what lies behind the channels, and leaves (n, channels)."""
+    said = [list(_fields(attribute)) for attribute in _of_node(mean, _ATTRIBUTE)]
+    rest = {bytes(_message(first)): b"".join(each.raw for each in further) for first, *further in said}
+    over = any(rest.get(b"axes", b"").startswith(axes + b"\xa0\x01") for axes in _OVER_CELLS)  # its kind comes behind
+    return over and rest.get(b"keepdims", b"").startswith(b"\x18\x00")
+
+
 def _declared(field: _Field) -> list[memoryview]:
     """Return the name of an input or an output."""
     return [_message(part) for part in _fields(_message(field)) if part.number == _DECLARED]
@@ -156,7 +168,9 @@ def _cut(graph: memoryview) -> tuple[bytes, Normalisation]:
     image, (mean, deviation) = inputs[0][0], (inputs[1][1], inputs[2][1])
     gone = [image, mean, deviation, *(given[0] for given in outputs[:-1])]
     chained = [taken[0] for taken in inputs[1:]] == [given[0] for given in outputs[:-1]]
-    if not chained or any(name in gone for node in nodes[len(_STEPS) :] for name in _of_node(node, _TAKES)):
+    further = [name for node in nodes[len(_STEPS) :] for name in _of_node(node, _TAKES)]
+    further += [name for field in fields if field.number == _OUTPUT for name in _declared(field)]
+    if not chained or any(name in gone for name in further):
         raise _Unknown
     constants, kept, index = {}, list[bytes | memoryview](), 0
     for field in fields:

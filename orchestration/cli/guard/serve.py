@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 _HELD = 500_000_000  # bytes of all images in memory
 _PREFIX = "RAISONNE_GUARD_"
-_NOT_OURS = re.compile(
-    rf"{_PREFIX}(_|SERVICE_|PORT_\d)"
-)  # settings, and what Kubernetes tells of a service of that name
+_NOT_OURS = re.compile(rf"{_PREFIX}(_|SERVICE_|(\w+_)?SERVICE_(HOST|PORT)|(\w+_)?PORT_\d)")
+"""Settings, and what Kubernetes tells of services whose names begin so, such as `raisonne-guard-canary`."""
+_LINK = re.compile(r"(tcp|udp|sctp)://")  # likewise what it tells of their ports
 _TOKEN, _OPERATOR_TOKEN = f"{_PREFIX}TOKEN", f"{_PREFIX}OPERATOR_TOKEN"
 _MANY = 100_000  # pictures of a bundle, from which compiled loops are worth their installation
 
@@ -228,7 +228,8 @@ def _require_known(options: Sequence[click.Parameter]) -> None:
     """Raise UsageError for a variable of the environment that would set nothing: what it was to switch on stays off."""
     known = {f"{_PREFIX}{option.name}".upper() for option in options} | {_TOKEN, _OPERATOR_TOKEN}
     for name in sorted(os.environ):
-        if name.startswith(_PREFIX) and name not in known and not _NOT_OURS.match(name):
+        foreign = _NOT_OURS.match(name) or _LINK.match(os.environ[name])
+        if name.startswith(_PREFIX) and name not in known and not foreign:
             like = difflib.get_close_matches(name, sorted(known), 1)
             meant = f"; did you mean {like[0]}?" if like else ""
             raise click.UsageError(f"{name} is set in the environment, and no option is called so: unset it{meant}")

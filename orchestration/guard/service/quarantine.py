@@ -27,14 +27,16 @@ class QuarantineUnusable(ValueError):
 
 def _kept(file: Path | None) -> frozenset[int]:
     """Read what was flagged. Raises QuarantineUnusable."""
-    if file is None or not file.exists():
+    if file is None:
         return frozenset()
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(said, list):
             raise ValueError("it is no list")
         return frozenset(int(each) for each in said)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise QuarantineUnusable(
             f"{file} cannot be read: {error}; write a list of ids of clusters, or remove it: then nothing is flagged"
         ) from None

@@ -14,11 +14,13 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+import sqlglot
 
 from orchestration.reports import exports
 from orchestration.reports.pictures import PictureReader
 from orchestration.settings import Settings
 from tests.benchmarks import warehouse
+from tests.planted import MODELS
 from tests.processes import FORKS
 from transforms.pictures import Pixels
 from transforms.storage import staging
@@ -27,6 +29,17 @@ CLUSTERS = (3, 5)
 VERSION = 3  # of what tests/benchmarks/warehouse.py makes
 _CHANGES = {"os.rename": 1, "os.remove": 0}
 """What changes a folder, and which argument names the place. Two paths change places right after renameat2 is found."""
+
+
+def test_tables_are_exported_in_an_order() -> None:
+    """The same facts give the same files, however many threads make the tables."""
+    by_name = {model.name: model for model in MODELS}
+    unordered = [
+        name
+        for name in exports.TABLES
+        if not sqlglot.parse_one(by_name[name].select, dialect="duckdb").args.get("order")
+    ]
+    assert unordered == []
 
 
 class Killer:

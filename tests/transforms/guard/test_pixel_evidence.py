@@ -1,5 +1,6 @@
 """What pixels confirm and refuse of a resemblance, by the small copies in a bundle."""
 
+import gc
 import io
 import shutil
 from collections.abc import Callable
@@ -65,6 +66,29 @@ def test_pixels_confirm_a_copy_and_say_where(guards: dict[str, Guard], files: li
     assert (part.decision, part.verdict) == ("block", "partial_copy")
     x, _, share, _ = part.sources[0].region or (0, 0, 0, 0)
     assert 0.45 < x < 0.55 and 0.45 < share < 0.55
+
+
+def test_a_guard_that_goes_closes_the_files_of_its_bundle(
+    folders: dict[str, Path], files: list[bytes], tmp_path: Path
+) -> None:
+    """A bundle that is replaced every hour keeps none of its files open until the collector of cycles comes."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(folders["look"], folder)
+
+    def opened() -> set[Path]:
+        links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return {link for link in links if folder in link.parents}
+
+    gc.collect()
+    gc.disable()
+    try:
+        guard = Guard.load(folder, Blurred())
+        assert guard.check(resembling(files[1])).searched.renditions == 3
+        assert folder / "rendition_bytes.npy" in opened()
+        del guard
+        assert opened() == set()
+    finally:
+        gc.enable()
 
 
 def test_what_pixels_refuse_is_let_through_by_policy_alone(guards: dict[str, Guard], files: list[bytes]) -> None:

@@ -182,6 +182,29 @@ def test_a_large_object_is_fetched_in_parts_and_whole(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_copy_of_two_objects_of_one_size_is_not_used(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request is answered with what the object is then."""
+    monkeypatch.setattr(copies, "_PART", 100)
+    monkeypatch.setattr(copies, "_CHUNK", 100)
+    entry, asked = stores.at, []
+
+    def at(path: str) -> stores.Entry:
+        asked.append(path)
+        return replace(entry(path), stamp=asked.count(path))
+
+    monkeypatch.setattr(copies.stores, "at", at)
+    with (
+        pytest.raises(StoreError, match=r"00001\.tar changed while it was read"),
+        copies.local_copy(f"{bucket}/d/00001.tar", tmp_path),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with copies.local_copy(f"{bucket}/d/00000.tar", tmp_path) as path:  # one request
+        assert Path(path).read_bytes() == OBJECTS["d/00000.tar"]
+
+
 def test_an_object_whose_name_leaves_the_folder_is_not_fetched(bucket: str, tmp_path: Path) -> None:
     boto3.client("s3").put_object(Bucket="landing", Key="d/pictures/../../../evil.jpg", Body=b"x")
     with (

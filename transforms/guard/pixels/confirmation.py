@@ -4,6 +4,8 @@ What belongs here: the finding, and comparing. What does not: measuring and the 
 word for a measurement (`matches/candidates.py`); both are the warehouse's own.
 """
 
+from functools import partial
+
 from transforms.alignment.alteration_policy import AlterationLimits
 from transforms.alignment.comparer import Comparer
 from transforms.alignment.policy import PixelLimits
@@ -29,10 +31,8 @@ class PixelConfirmation:
 
     def __init__(self, renditions: Renditions, limits: PixelLimits, looser: AlterationLimits) -> None:
         self.renditions, self._limits, self._looser = renditions, limits, looser
-        self._comparer = Comparer[ShownPicture | int](self._load, limits, looser, _CACHED)
-
-    def _load(self, name: ShownPicture | int) -> Pixels:
-        return self.renditions.picture(name) if isinstance(name, int) else name.pixels
+        # not a method: in a cycle, files of a bundle that was replaced would stay open until these are collected
+        self._comparer = Comparer[ShownPicture | int](partial(_pixels, renditions), limits, looser, _CACHED)
 
     def find(self, shown: ShownPicture, cluster: int) -> PixelFinding | None:
         """Return what pixels say of an image and a training picture, or None if the bundle has no rendition of it.
@@ -71,6 +71,10 @@ class PixelConfirmation:
             agreement=round(alignment.agreement, 4),
             aligned_distance=round(alignment.aligned_distance, 4),
         )
+
+
+def _pixels(renditions: Renditions, name: ShownPicture | int) -> Pixels:
+    return renditions.picture(name) if isinstance(name, int) else name.pixels
 
 
 def _corners(box: Box) -> tuple[float, float, float, float]:
