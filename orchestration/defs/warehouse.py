@@ -74,7 +74,7 @@ def published_tables(
     picture_set.forget()  # DuckDB needs the memory
     facts, settings, home = warehouse.facts, warehouse.settings, warehouse.home
     selected = {model.name: key for key, model in _KEYS.items() if key in context.selected_asset_keys}
-    plan = version.plan(facts, settings, home, MODELS, [model for model in MODELS if model.name in selected])
+    plan = version.plan(facts, settings, home, MODELS, [each for each in MODELS if each.name in selected])
     for sentence in plan.damaged:
         warehouse.warn(f"{sentence}; it is not compared with, and a new version is published")
     if plan.holder is not None:
@@ -93,9 +93,8 @@ def published_tables(
         raise dg.Failure(refusal, allow_retries=False)
     published = version.publish(plan, file, facts, home, keep=settings.publishing.keep)
     context.log.info("published version %d: %s", published.number, published.path)
-    for model in plan.models:
-        if key := selected.get(model.name):
-            yield dg.MaterializeResult(key, metadata={**shown[model.name], "version": published.number})
+    said = {name: {**each, "version": published.number} for name, each in shown.items()}
+    yield from (dg.MaterializeResult(key, metadata=said[name]) for name, key in selected.items() if name in said)
     _publish_to_lake(context, settings, home)
 
 

@@ -18,7 +18,7 @@ FIRST_ID = 2**62 + 1
 """Id of the first row and of the most repeated picture: no double holds it exactly."""
 
 _STRIDE = 8_192  # ids of a cluster
-_DERIVED = ("duplicates.counts", "duplicates.policies", "provenance.duplication_effect")
+_DERIVED = ("duplicates.counts", "duplicates.pictures", "duplicates.policies", "provenance.duplication_effect")
 # Cluster i has 2 + 4,000 / (i + 1) rows, as repetition is spread on the web; besides them rows that nothing repeats.
 _BASE = """
     create temp table members as

@@ -29,7 +29,7 @@ _FIX = "remove `-- grain: cluster` from its header, or what reads other rows"
 
 
 @dataclass
-class ClusterRows:
+class ClusterReplacement:
     """The rows of changed clusters, made table by table as they are asked for.
 
     Attributes:
@@ -129,7 +129,7 @@ def opened(
     models: Sequence[Model],
     inputs: build.Inputs,
     changes: ClusterChanges,
-) -> Iterator[ClusterRows]:
+) -> Iterator[ClusterReplacement]:
     """Open a database of some clusters while a context lasts. It and the build may hold half of the memory each.
 
     Args:
@@ -155,7 +155,7 @@ def opened(
                 column = "sample_id" if name == "changed_rows" else grain.CLUSTER
                 place.execute(f"create temporary table {name} ({column} ubigint)")
                 _insert(place, name, pa.table({column: ids}))
-            yield ClusterRows(con, alone, {model.name: model for model in models}, inputs)
+            yield ClusterReplacement(con, alone, {model.name: model for model in models}, inputs)
     finally:
         path.unlink(missing_ok=True)
     con.execute(f"set memory_limit = '{memory.duckdb}'")

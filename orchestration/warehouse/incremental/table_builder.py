@@ -13,7 +13,7 @@ import duckdb
 
 from orchestration.warehouse import build, grain
 from orchestration.warehouse.incremental import cluster_rows, replacement
-from orchestration.warehouse.incremental.cluster_rows import ClusterRows
+from orchestration.warehouse.incremental.cluster_rows import ClusterReplacement
 from orchestration.warehouse.incremental.unchanged_tables import Copied
 from orchestration.warehouse.models import Model
 
@@ -52,7 +52,7 @@ class TableBuilder:
         self._con, self._inputs, self._copied, self._models = con, inputs, copied, models
         self._provided: set[str] = set()
         self._control: int | None = None
-        self._clusters: ClusterRows | None = None
+        self._clusters: ClusterReplacement | None = None
         built = [model for model in models if model.name not in copied.names]
         self._last_reader = {name: model.name for model in built for name in model.inputs}
 

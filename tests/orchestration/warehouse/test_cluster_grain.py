@@ -52,6 +52,19 @@ def replaced(planted: Planted) -> set[str]:
 def test_only_clusters_that_changed_are_made_again(planted: Planted, made_again: list[list[int]]) -> None:
     of_a, rest = pairs_of("a"), pairs_of(SHARDS[1:])
     first = {name: planted.shard(name) << 26 for name in SHARDS}
+    of_a[0] = [("a", 0), ("a", 1), ("b", 0)]  # the first row of b is another one's now
+    planted.cluster(*of_a, *rest[1:])
+    assert replaced(planted) == BY_CLUSTER
+    assert made_again.pop() == sorted([first["a"], first["b"]])
+    planted.thresholds = "[policies]\nstays = ['sharpest']\n"
+    replaced(planted)
+    assert made_again == [], "a setting is of no cluster: all are made"
+
+
+@pytest.mark.thorough
+def test_clusters_are_made_again_for_each_kind_of_change(planted: Planted, made_again: list[list[int]]) -> None:
+    of_a, rest = pairs_of("a"), pairs_of(SHARDS[1:])
+    first = {name: planted.shard(name) << 26 for name in SHARDS}
     last = first["e"] + ROWS - 2
 
     of_a[0] = [("a", 0), ("a", 1), ("b", 0)]  # the first row of b is another one's now
@@ -77,11 +90,8 @@ def test_only_clusters_that_changed_are_made_again(planted: Planted, made_again:
     planted.publish()
     assert made_again == [], "nothing changed"
 
-    planted.thresholds = "[policies]\nstays = ['sharpest']\n"
-    replaced(planted)
-    assert made_again == [], "a setting is of no cluster: all are made"
 
-
+@pytest.mark.thorough
 def test_clusters_that_decisions_tie_to_others_are_made_again(planted: Planted, made_again: list[list[int]]) -> None:
     """The rows that a cluster would have without decisions may be in any other."""
     every = pairs_of(SHARDS)
