@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 from unittest.mock import patch
 
 import duckdb
@@ -277,6 +277,32 @@ def _without_exports() -> Iterator[None]:
 
     with patch.object(dg.JobDefinition, "execute_in_process", chosen):
         yield
+
+
+class _InFolder(Protocol):
+    @property
+    def folder(self) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Kept[Warehouse: _InFolder]:
+    """A warehouse that tests change, made once, and a copy of its folder to begin each of them with."""
+
+    made: Warehouse
+    copy: Path
+
+    @classmethod
+    def of(cls, made: Warehouse) -> Self:
+        """Copy the folder of a warehouse beside it."""
+        copy = made.folder.with_name("kept")
+        shutil.copytree(made.folder, copy, symlinks=True)
+        return cls(made, copy)
+
+    def restored(self) -> Warehouse:
+        """Return the warehouse as it was made, whatever tests have done to it."""
+        shutil.rmtree(self.made.folder)
+        shutil.copytree(self.copy, self.made.folder, symlinks=True)
+        return self.made
 
 
 def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

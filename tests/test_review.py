@@ -3,14 +3,13 @@
 import json
 import re
 import resource
-import shutil
 from pathlib import Path
 
 import duckdb
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Kept
 
 import raisonne
 from orchestration import automation
@@ -49,10 +48,9 @@ _SHOWN = [
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decided, Path]:
-    """Return a published warehouse, and a copy of its folder."""
-    folder = tmp_path_factory.mktemp("review")
-    made = Decided(folder / "decided")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Kept[Decided]:
+    """Return a published warehouse."""
+    made = Decided(tmp_path_factory.mktemp("review") / "decided")
     made.folder.mkdir()
     made.land(a=[f"row {number}" for number in range(len(_SHOWN))])
     made.show("a", _SHOWN)
@@ -60,17 +58,12 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decided, Path]:
     made.block(("check-1", 71), ("check-2", 72))
     made.derive()
     made.publish_once()
-    shutil.copytree(made.folder, folder / "kept", symlinks=True)
-    return made, folder / "kept"
+    return Kept.of(made)
 
 
 @pytest.fixture
-def warehouse(published: tuple[Decided, Path]) -> Decided:
-    """Return the warehouse of `published` as it was, whatever the tests before have decided."""
-    made, kept = published
-    shutil.rmtree(made.folder)
-    shutil.copytree(kept, made.folder, symlinks=True)
-    return made
+def warehouse(published: Kept[Decided]) -> Decided:
+    return published.restored()
 
 
 def again(warehouse: Decided, *, against_anew: bool = False) -> dict[str, list[tuple]]:

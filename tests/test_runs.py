@@ -5,7 +5,6 @@ Processes of their own wherever the process, or what it says, is what counts.
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import PATIENCE_S, Landing, Row, encoded, picture
+from conftest import PATIENCE_S, Kept, Landing, Row, encoded, picture
 
 from orchestration.cli import summary
 from orchestration.facts import Facts
@@ -61,14 +60,9 @@ print(reads, *sorted(seen))
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, rows_of: Rows) -> tuple[Landing, Path]:
-    """Run two landed shards of six pictures each, one a part of another, and a generation.
-
-    Returns:
-        The warehouse, and a copy of its folder.
-    """
-    folder = tmp_path_factory.mktemp("runs")
-    made = Landing(folder / "grown")
+def ran(tmp_path_factory: pytest.TempPathFactory, rows_of: Rows) -> Kept[Landing]:
+    """Run two landed shards of six pictures each, one a part of another, and a generation."""
+    made = Landing(tmp_path_factory.mktemp("runs") / "grown")
     made.folder.mkdir()
     made.write_config()
     made.shard("00000", rows_of(0, 6))
@@ -78,17 +72,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory, rows_of: Rows) -> tuple[Landin
     (made.folder / "generations" / "copied.jpg").write_bytes(encoded(picture(3)))
     assert fingerprinted(made.raisonne("run").stderr) == ["tiny/00000", "tiny/00001"]
     assert counts(made) == [12, 12, 1]
-    shutil.copytree(made.folder, folder / "kept", symlinks=True)
-    return made, folder / "kept"
+    return Kept.of(made)
 
 
 @pytest.fixture
-def grown(ran: tuple[Landing, Path]) -> Landing:
-    """Return the warehouse of `ran` as its one run left it, whatever the tests before have done to it."""
-    made, kept = ran
-    shutil.rmtree(made.folder)
-    shutil.copytree(kept, made.folder, symlinks=True)
-    return made
+def grown(ran: Kept[Landing]) -> Landing:
+    return ran.restored()
 
 
 def fingerprinted(errors: str) -> list[str]:
