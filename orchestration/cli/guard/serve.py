@@ -1,7 +1,7 @@
 """`raisonne serve`: the guard over HTTP.
 
-What belongs here: arguments, the token, the socket. What does not: the service (`orchestration/guard/service/`),
-checking without it (`cli/guard/check.py`).
+What belongs here: arguments, variables, the token, the socket. What does not: the service
+(`orchestration/guard/service/`), checking without it (`cli/guard/check.py`).
 """
 
 import difflib
