@@ -24,7 +24,7 @@ def legible(text: str, limit: int | None = None) -> str:
     """
     left = 0 if limit is None else len(text) - limit
     shown = text if left <= 0 else text[:limit]
-    if not shown.isprintable():  # what misleads is none of it, and most texts are
+    if not shown.isprintable():  # most texts are, and nothing that misleads is
         shown = _MISLEADING.sub(_code_point, shown)
     return shown if left <= 0 else f"{shown}… ({count(left, 'more character')})"
 

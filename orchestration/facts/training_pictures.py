@@ -102,7 +102,7 @@ class TrainingPictures:
         return place.pixels(self.bounds)
 
     def expect(self, sample_ids: Iterable[int]) -> None:
-        """Locate pictures that are read next in one go: one by one each takes 20 ms, and more in a larger table.
+        """Locate at once the pictures that are read next: one by one each takes 20 ms, and more in a larger table.
 
         Args:
             sample_ids: They take the place of those that were expected before.

@@ -35,11 +35,12 @@ def usable_pictures(facts: Facts, memory: int) -> Pictures:
     files = sorted(str(fragment.metadata) for fragment in dataset.get_fragments())  # Lance never changes a file
     withdrawn = hashlib.sha256(np.sort(recalled).tobytes()).hexdigest()
     read_from = facts.folder.resolve(), memory, dataset.version, tuple(files), withdrawn
-    if read_from not in _KEPT:
+    pictures = _KEPT.get(read_from)
+    if pictures is None:
         forget()
         rows = table.scan(COLUMNS, "status <> 'failed'")
-        _KEPT[read_from] = Pictures(rows, dataset.count_rows(), facts.folder, memory, recalled)
-    return _KEPT[read_from]
+        pictures = _KEPT[read_from] = Pictures(rows, dataset.count_rows(), facts.folder, memory, recalled)
+    return pictures  # which another thread may have forgotten by now
 
 
 def forget() -> None:

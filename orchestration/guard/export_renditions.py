@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestration.compute.engines import CORES
 from orchestration.facts import Facts
-from orchestration.facts.training_pictures import StoredPicture, TrainingPictures
+from orchestration.facts.training_pictures import StoredPicture, TrainingPictures, UnreadPicture
 from orchestration.guard.export_embeddings import PublishedVersion
 from orchestration.progress import track
 from orchestration.settings.thresholds import DECIDING
@@ -47,20 +47,20 @@ class _Chosen:
             located = reader.locate(sample for _, sample in some)
             made = work_ahead(self._made, (located[sample] for _, sample in some), pace)
             for (cluster, sample), data in zip(some, made, strict=True):
-                if not isinstance(data, bytes):
-                    self.unread, self.example = self.unread + 1, self.example or f"row {sample}: {data}"
+                if isinstance(data, UnreadPicture):
+                    self.unread, self.example = self.unread + 1, self.example or f"row {sample}: {data.message}"
                     continue
                 if self.spent + len(data) > self.budget:
                     return
                 self.spent += len(data)
                 yield cluster, data
 
-    def _made(self, stored: StoredPicture) -> bytes | OSError | ValueError:
+    def _made(self, stored: StoredPicture) -> bytes | UnreadPicture:
         """Return the rendition of a picture, or why it cannot be read."""
         try:
             picture = stored.pixels(self.published.settings.limits.bounds)
         except (OSError, ValueError) as error:
-            return error
+            return UnreadPicture.of(error)
         return renditions.encoded(picture, self.limits)
 
 

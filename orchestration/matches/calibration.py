@@ -228,8 +228,8 @@ def _held_out(reader: CalibrationReader, paths: Iterable[str]) -> list[Calibrati
     trained = Lookup(index.digests[index.heads])
     read = work_ahead(partial(_digest, reader.rules), paths, WorkPace(_AHEAD, engines.CORES))
     for path, digest in read:
-        if not isinstance(digest, str):
-            say(f"left out of the null distribution: {path}: {digest}")
+        if isinstance(digest, UnreadPicture):
+            say(f"left out of the null distribution: {path}: {digest.message}")
             continue
         if digest in held_out or trained.find(hashes.from_hex([digest]))[1].all():
             say(f"left out of the null distribution: {path}: its pixels are those of another picture")
@@ -238,12 +238,12 @@ def _held_out(reader: CalibrationReader, paths: Iterable[str]) -> list[Calibrati
     return [held_out[digest] for digest in sorted(held_out)]
 
 
-def _digest(rules: Rules, path: str) -> tuple[str, str | OSError | ValueError]:
+def _digest(rules: Rules, path: str) -> tuple[str, str | UnreadPicture]:
     """Return a path with the SHA-256 of the picture's pixels, or why there is none."""
     try:
         return path, hashes.pixel_sha256(held_out_pixels(path, rules.bounds, rules.member_bytes))
     except (OSError, ValueError) as error:
-        return path, error
+        return path, UnreadPicture.of(error)
 
 
 def embed(

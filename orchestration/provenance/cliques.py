@@ -19,6 +19,7 @@ from orchestration.compute.ray_tasks import Lost
 from orchestration.facts import Facts
 from orchestration.facts.filters import is_in
 from orchestration.facts.recipes import recipe
+from orchestration.facts.training_pictures import UnreadPicture
 from orchestration.settings.sections import Compute, Memorization
 from transforms import pictures
 from transforms.fingerprints.ahead import WorkPace, work_ahead
@@ -172,8 +173,8 @@ def largest_clique(asked: PromptGenerations, epsilon: float, bounds: Bounds, thr
     tiles, readable, failures = [], [], []
     read = work_ahead(partial(_tiles, bounds), (path for _, path in asked.files), WorkPace(threads, threads))
     for (name, _), found in zip(asked.files, read, strict=True):
-        if isinstance(found, OSError | ValueError):
-            failures.append(f"{name}: {found}")
+        if isinstance(found, UnreadPicture):
+            failures.append(f"{name}: {found.message}")
         else:
             tiles.append(found)
             readable.append(name)
@@ -184,12 +185,12 @@ def largest_clique(asked: PromptGenerations, epsilon: float, bounds: Bounds, thr
     return PromptClique(len(readable), int(np.triu(near, k=1).sum()), members, clique.at_most, failure)
 
 
-def _tiles(bounds: Bounds, path: str) -> memorization.Picture | OSError | ValueError:
+def _tiles(bounds: Bounds, path: str) -> memorization.Picture | UnreadPicture:
     """Return the tiles of a generation, or why it cannot be read."""
     try:
         return memorization.tiles(pictures.decode(addresses.read(path), bounds))
     except (OSError, ValueError) as error:
-        return error
+        return UnreadPicture.of(error)
 
 
 def _row(prompt: Prompt, made_by: str, clique: PromptClique) -> dict:

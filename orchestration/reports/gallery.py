@@ -58,7 +58,6 @@ def write(con: duckdb.DuckDBPyConnection, data: DataFolder, gallery: GalleryExte
     parts = -(-gallery.listed // PART)
     for number, part in enumerate(batched(stream(con, "gallery", clusters=gallery.listed), PART)):
         data.write("gallery", number, [_entry(row) for row in part])
-        pictures.expect(row["representative_id"] for row in part[: max(0, gallery.thumbnails - number * PART)])
         for row in part:
             index.add(row, names)
             sheet.add(row["representative_id"])

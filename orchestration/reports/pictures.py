@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orchestration.compute.engines import CORES
-from orchestration.facts.training_pictures import TrainingPictures
+from orchestration.facts.training_pictures import TrainingPictures, UnreadPicture
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.pictures import Pixels
 from transforms.readable import count
@@ -57,7 +57,7 @@ class PictureReader:
             return None
 
     def thumbnails_of(self, sample_ids: Sequence[int], long_side: int = thumbnails.LONG_SIDE) -> list[str | None]:
-        """Return what `thumbnail` does of several training pictures, of which several are read at once.
+        """Return what `thumbnail` returns for each of several training pictures. Several are read at once.
 
         Args:
             sample_ids: The training rows.
@@ -65,15 +65,15 @@ class PictureReader:
         """
         self.expect(sample_ids)
         found = list(work_ahead(partial(self._made, long_side), sample_ids, WorkPace(CORES, CORES)))
-        failed = zip(sample_ids, found, strict=True)
-        self.unread.update({sample_id: str(why) for sample_id, why in failed if isinstance(why, OSError | ValueError)})
-        return [made if isinstance(made, str) else None for made in found]
+        pairs = zip(sample_ids, found, strict=True)
+        self.unread.update({sample_id: made.message for sample_id, made in pairs if isinstance(made, UnreadPicture)})
+        return [None if isinstance(made, UnreadPicture) else made for made in found]
 
-    def _made(self, long_side: int, sample_id: int) -> str | OSError | ValueError:
+    def _made(self, long_side: int, sample_id: int) -> str | UnreadPicture:
         try:
             return thumbnails.source(self.source(sample_id), long_side)
         except (OSError, ValueError) as error:
-            return error
+            return UnreadPicture.of(error)
 
     def warning(self) -> str | None:
         """Return how many pictures could not be read, with one reason, or None if all could."""

@@ -267,7 +267,7 @@ def audit(
         con: A connection to a build with the model's table.
         model: The model whose checks run.
         changed: Which rows were made for this version; the others kept their promises in the last one. None: all.
-        part: The column that a row that was made and one that was not never have in common.
+        part: The column whose value is never the same in a row that was made for this version and in one that was not.
     """
     made = changed or "true"
     of_rows = [check for check in model.checks if check.condition]

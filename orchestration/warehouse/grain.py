@@ -84,7 +84,7 @@ def _of_clusters(query: exp.Query, outputs: Sequence[str] | None, inputs: Collec
         return f"must name a column {CLUSTER}, which says what cluster a row belongs to: add it"
     for name in sorted(inputs):
         if fact_of(name) and not names_rows(name):
-            return f"reads {name}, whose rows say a shard and no row: read a model that does"
+            return f"reads {name}, whose rows name a shard but no training row: read a model whose rows name one"
     for kind in (exp.Limit, exp.Offset, exp.Fetch, exp.TableSample):
         if found := query.find(kind):
             return f"{_ACROSS[kind]} ({found.sql(dialect='duckdb')[:80]}), which is of all clusters: take it out"

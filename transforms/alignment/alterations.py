@@ -259,7 +259,7 @@ class _Cells:
 
     @classmethod
     def of(cls, a: Features, plane: Array, inside: Array, inner: Mask, limits: PixelLimits, *, bare: bool) -> "_Cells":
-        """Compare a with a plane of its size. bare: no features match, and gradients over all of it count nothing."""
+        """Compare a with a plane of its size. bare: no features match, and gradients over all of it do not count."""
         mine, theirs = (levelled(a.grey), levelled(plane)) if bare else (a.grey, plane)
         correlation, _, structured, _ = likeness(mine, theirs, inside, limits.structure, 1.0)
         return cls(correlation, structured, structured & inner)

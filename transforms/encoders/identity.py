@@ -50,9 +50,9 @@ class Encoder(Protocol):
 
     One whose `prepare` is a `Scaling` may have it as its attribute `scaling`: pictures are then scaled where they are
     decoded. One may have `full_call`, the pictures of a call from which on more gain nothing. One may have `preview`,
-    a `Scaling` to a smaller input, whose vector is near enough to that of `prepare` to tell what is worth that. One may
-    have `with_parts`, which takes a prepared picture and boxes, and returns the vector of the picture and those of its
-    parts, near enough to tell likewise.
+    a `Scaling` to a smaller input, whose vector is near enough to that of `prepare` to tell what is worth that. One
+    that is built in may have `with_parts`, which takes a prepared picture and boxes, and returns the vector of the
+    picture and those of its parts, near enough to tell likewise; that of a plug-in is not called.
     """
 
     id: EncoderId

@@ -107,12 +107,21 @@ class OnnxDevice:
     """
 
     def __init__(self, weights: Path) -> None:
+        import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as raised
 
-        self._weights, self._cores = weights, len(os.sched_getaffinity(0))
+        self._model: Path | bytes = weights
+        self._cores = len(os.sched_getaffinity(0))
+        self._providers = providers_of(onnxruntime.get_available_providers())
         self._normalise: Normalisation | None = None
         self._pooled: Pooled | None = None
-        self.session = self._session(self._cores)
+        if self._providers == [_CPU] and (cut := without_normalisation(weights.read_bytes())):
+            self._model, self._normalise = cut
+            self._pooled = pooled(self._model)
+        if self._pooled is not None:
+            self._model = self._pooled.model
+            self._last = self._session(self._pooled.last, self._cores)
+        self.session = self._session(self._model, self._cores)
         self._sessions, self._busy, self._lock = {self._cores: self.session}, 0, threading.Lock()
         self.input: str = self.session.get_inputs()[0].name
         self.output: str = self.session.get_outputs()[0].name
@@ -181,10 +190,10 @@ class OnnxDevice:
         while threads > 1 and threads * self._busy > self._cores:
             threads //= 2
         if threads not in self._sessions:
-            self._sessions[threads] = self._session(threads)
+            self._sessions[threads] = self._session(self._model, threads)
         return self._sessions[threads]
 
-    def _session(self, threads: int) -> Any:  # noqa: ANN401
+    def _session(self, model: Path | bytes, threads: int) -> Any:  # noqa: ANN401
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -194,16 +203,7 @@ class OnnxDevice:
         # A thread that waits for the next operator sleeps instead of spinning: its core decodes the next batch
         # meanwhile, which keeps 95 to 96% of the session's own speed on 2 cores instead of 93 to 94%.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = providers_of(onnxruntime.get_available_providers())
-        if providers == [_CPU] and (cut := without_normalisation(self._weights.read_bytes())):
-            model, self._normalise = cut
-            if self._pooled is None and (shows := pooled(model)):
-                self._pooled = shows
-                self._last = onnxruntime.InferenceSession(shows.last, options, providers=providers)
-            return onnxruntime.InferenceSession(
-                model if self._pooled is None else self._pooled.model, options, providers=providers
-            )
-        return onnxruntime.InferenceSession(self._weights, options, providers=providers)
+        return onnxruntime.InferenceSession(model, options, providers=self._providers)
 
     def collect(self, launched: Any) -> Vectors:  # noqa: ANN401
         """See Device."""

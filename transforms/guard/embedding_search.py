@@ -249,7 +249,7 @@ class EmbeddingSearch:
         return self._unit(self._encoder.embed(prepared))
 
     def _unit(self, vectors: Vectors) -> Vectors:
-        """Return vectors. Raises NotEmbedded."""
+        """Return vectors as they are. Raises NotEmbedded if the norm of one is not 1."""
         if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < _NORM).all():
             raise NotEmbedded(f"the encoder {self._encoder.id} returned a vector whose norm is not 1")
         return vectors

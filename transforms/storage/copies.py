@@ -68,7 +68,7 @@ def local_copy(
 
 
 def copied_ahead(paths: Iterable[str], folder: Path) -> Generator[AbstractContextManager[str]]:
-    """Yield what `local_copy` is for each path. While one is in use, the next is fetched.
+    """Yield for each path what `local_copy` returns. While one copy is in use, the next is fetched.
 
     Disk: two dumps at once; one, where it has no room for another and as much again.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FiniteRange(click.FloatRange):
-    """A range of numbers. `nan` is in every range of Click's."""
+    """A range of numbers without `nan`, which Click takes to be in every range."""
 
     def convert(
         self,
@@ -34,15 +34,15 @@ class FiniteRange(click.FloatRange):
             ctx: Of the command.
 
         Raises:
-            click.BadParameter: If it is none, or not in the range.
+            click.BadParameter: If it is not a number, or not in the range.
         """
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
-            self.fail(f"{value} is no number", param, ctx)
+            self.fail(f"{value} is not a number", param, ctx)
         return number
 
 
-SECONDS = FiniteRange(0.01, 31_536_000)
+SECONDS = FiniteRange(0.01, 31_536_000)  # up to a year
 CONFIG = click.option(
     "--config",
     type=click.Path(dir_okay=False),

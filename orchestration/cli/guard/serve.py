@@ -1,7 +1,7 @@
 """`raisonne serve`: the guard over HTTP.
 
-What belongs here: arguments, the token, the socket. What does not: the service (`orchestration/guard/service/`),
-checking without it (`cli/guard/check.py`).
+What belongs here: arguments, variables, the token, the socket. What does not: the service
+(`orchestration/guard/service/`), checking without it (`cli/guard/check.py`).
 """
 
 import difflib
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 _HELD = 500_000_000  # bytes of all images in memory
 _PREFIX = "RAISONNE_GUARD_"
 _NOT_OURS = re.compile(rf"{_PREFIX}(_|SERVICE_|(\w+_)?SERVICE_(HOST|PORT)|(\w+_)?PORT_\d)")
-"""Settings, and what Kubernetes tells of services whose names begin so, such as `raisonne-guard-canary`."""
-_LINK = re.compile(r"(tcp|udp|sctp)://")  # likewise what it tells of their ports
+"""Variables of settings, and those that Kubernetes sets for a service of such a name, as `raisonne-guard-canary`."""
+_LINK = re.compile(r"(tcp|udp|sctp)://")  # the value of those that it sets for the ports of one
 _TOKEN, _OPERATOR_TOKEN = f"{_PREFIX}TOKEN", f"{_PREFIX}OPERATOR_TOKEN"
 _MANY = 100_000  # pictures of a bundle, from which compiled loops are worth their installation
 
@@ -232,7 +232,7 @@ def _require_known(options: Sequence[click.Parameter]) -> None:
         if name.startswith(_PREFIX) and name not in known and not foreign:
             like = difflib.get_close_matches(name, sorted(known), 1)
             meant = f"; did you mean {like[0]}?" if like else ""
-            raise click.UsageError(f"{name} is set in the environment, and no option is called so: unset it{meant}")
+            raise click.UsageError(f"{name} is set in the environment, but no option has that name: unset it{meant}")
 
 
 def _clients(file: Path | None) -> "tuple[Client, ...]":

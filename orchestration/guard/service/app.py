@@ -95,7 +95,7 @@ class FastConnection(web_connections.TimedHeads, HttpToolsProtocol):
 
 
 async def _of_records[**P, T](work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Return what comes of work on records, done in a thread. Raises Refusal."""
+    """Work on records in a thread, and return the result. Raises Refusal."""
     try:
         return await asyncio.to_thread(work, *args, **named)
     except NoRecord as error:

@@ -91,7 +91,7 @@ def pictures(body: bytes, content_type: str | None) -> list[SentPicture]:
         raise UnreadableBody("the boundary is not of ASCII") from None
     pieces = (b"\r\n" + body).split(b"\r\n" + mark, _PARTS + 2)  # more would take memory
     if len(pieces) > _PARTS + 2:
-        raise UnreadableBody(f"a form may have {_PARTS} parts, of which {PICTURES} are files")
+        raise UnreadableBody(f"a form may have at most {_PARTS} parts, {PICTURES} of them files")
     if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
         raise UnreadableBody("the form is not whole: its last boundary is missing")
     sent = []

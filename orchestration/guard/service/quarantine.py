@@ -22,7 +22,7 @@ _HOUR = 3_600.0
 
 
 class QuarantineUnusable(ValueError):
-    """The file of what is flagged cannot be used; the message names it and the fix."""
+    """The file of flagged clusters cannot be used; the message names it and the fix."""
 
 
 def _kept(file: Path | None) -> frozenset[int]:
@@ -32,13 +32,14 @@ def _kept(file: Path | None) -> frozenset[int]:
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(said, list):
-            raise ValueError("it is no list")
+            raise ValueError("it is not a list")
         return frozenset(int(each) for each in said)
     except FileNotFoundError:
         return frozenset()
     except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise QuarantineUnusable(
-            f"{file} cannot be read: {error}; write a list of ids of clusters, or remove it: then nothing is flagged"
+            f"{file} cannot be read: {error}; write a list of ids of clusters into it, or remove it: then no cluster "
+            "is flagged"
         ) from None
 
 

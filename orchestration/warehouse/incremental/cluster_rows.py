@@ -56,13 +56,12 @@ class ClusterReplacement:
         self.con.execute(f"create or replace temporary table fresh as from {model.name} limit 0")
         _insert(self.con, "fresh", self.alone.execute(f"from {model.name}").to_arrow_reader())
         self._require_grain(model)
-        # sorted as a whole where it has an order, so that it cannot be told from one that was made anew
-        rows = (
-            f"select * from (from {model.name} where not ({WITHIN}) union all from temp.fresh where {WITHIN}) "  # noqa: S608
-            f"order by {model.order}"
-        )
         self.con.begin()
-        if model.order:
+        if order := model.order:  # sorted as a whole, so that it cannot be told from one that was made anew
+            rows = (
+                f"select * from (from {model.name} where not ({WITHIN}) union all from temp.fresh where {WITHIN}) "  # noqa: S608
+                f"order by {order}"
+            )
             self.con.execute("\n;\n".join((f"create or replace table {model.name} as {rows}", *model.comments)))
         else:
             self.con.execute(f"delete from {model.name} where {WITHIN}")  # noqa: S608

@@ -22,7 +22,7 @@ _FEW = 100_000  # rows of a control, if there is such a shard
 
 
 class NotOfGrain(RuntimeError):
-    """The rows of a shard depend on what a table of the grain shard must not depend on. The message names the file."""
+    """The rows of a shard or cluster depend on what their grain forbids. The message names the file."""
 
 
 def control(con: duckdb.DuckDBPyConnection, changed: Collection[int], turn: int) -> int | None:
