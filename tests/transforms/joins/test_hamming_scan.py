@@ -29,6 +29,23 @@ def test_a_scan_finds_what_brute_force_finds(count: int) -> None:
     assert counts.tolist() == np.bincount(bits, minlength=257).tolist()
 
 
+@pytest.mark.parametrize("words", [4, 8, 16, 32])
+def test_scans_of_any_width_tell_distances(words: int) -> None:
+    rng = np.random.default_rng(words)
+    everything = rng.integers(0, 2**32, (words, 1000), np.uint32)
+    for count, asked_for in ((0, 1), (7, 2), (300, 1), (999, 7)):
+        known, asked = everything[:, :count], rng.integers(0, 256, (asked_for, 4 * words), np.uint8)
+        bits = np.bitwise_count(known[:, None] ^ asked.view(np.uint32).T[:, :, None]).sum(axis=0, dtype=np.int64)
+        with ThreadPoolExecutor(2) as pool:
+            distance, counts = scan.least_distances(known, asked, Workers(pool, 2))
+            near = scan.nearest_rows(known, asked, 20, Workers(pool, 2))
+        assert distance.tolist() == bits.min(axis=0).tolist()
+        assert counts.tolist() == np.bincount(bits.min(axis=0), minlength=32 * words + 1).tolist()
+        assert [np.sort(own[rows]).tolist() for own, rows in zip(bits, near, strict=True)] == [
+            np.sort(own)[:20].tolist() for own in bits
+        ]
+
+
 def test_more_near_hashes_than_there_is_room_for_are_all_found() -> None:
     known = np.zeros((10_000, 32), np.uint8)
     found = scan.find_near(scan.words(known), known[:2], 31)

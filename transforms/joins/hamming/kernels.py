@@ -23,6 +23,7 @@ _STRIDE = 97  # bits that stand side by side in a band stand this far apart in a
 _ALL = (1 << LANES) - 1
 HELD = 4  # times the rows that are asked for that are held before the farther ones are let go
 _SCANNED = 1024  # hashes that stay in the cache while they are compared with all that are asked for
+_SUMMED = 256  # likewise, of longer hashes and two asked for at a time
 
 
 class SortedHashes(NamedTuple):
@@ -389,6 +390,20 @@ def within(known, asked, radius, row, distance):  # noqa: ANN001, ANN201
     return found
 
 
+@nb.njit(nogil=True)
+def _differing(known, start, stop, asked, one, other, summed):  # noqa: ANN001, ANN202
+    """Write in how many bits known hashes differ from two of those asked for, into summed, uint32 (2, stop - start)."""
+    lanes_end = start + (stop - start) // LANES * LANES
+    for place in range(start, lanes_end, LANES):
+        lanes.differing(known, place, asked, one, other, summed, place - start)
+    for place in range(lanes_end, stop):
+        for k, each in enumerate((one, other)):
+            bits = np.uint32(0)
+            for word in range(known.shape[0]):
+                bits += popcount(known[word, place] ^ asked[each, word])
+            summed[k, place - start] = bits
+
+
 @nb.njit(nogil=True, cache=True)
 def least(known, asked, first, last, bits, counts):  # noqa: ANN001, ANN201
     """Write the distance of each known hash to the nearest asked for, and count the distances.
@@ -401,20 +416,14 @@ def least(known, asked, first, last, bits, counts):  # noqa: ANN001, ANN201
         bits: uint16 (n,), for the distances.
         counts: int64, for how many have each distance.
     """
-    summed, lowest = np.empty(_SCANNED, np.uint32), np.empty(_SCANNED, np.uint32)
-    for start in range(first, last, _SCANNED):
-        stop = min(last, start + _SCANNED)
+    summed, lowest = np.empty((2, _SUMMED), np.uint32), np.empty(_SUMMED, np.uint32)
+    for start in range(first, last, _SUMMED):
+        stop = min(last, start + _SUMMED)
         lowest[:] = 65535
-        for one in range(len(asked)):
-            summed[:] = 0
-            for w in range(0, known.shape[0], 4):
-                a, b, c, d = asked[one, w], asked[one, w + 1], asked[one, w + 2], asked[one, w + 3]
-                p, q = known[w, start:stop], known[w + 1, start:stop]
-                r, s = known[w + 2, start:stop], known[w + 3, start:stop]
-                for j in range(stop - start):
-                    summed[j] += popcount(p[j] ^ a) + popcount(q[j] ^ b) + popcount(r[j] ^ c) + popcount(s[j] ^ d)
+        for one in range(0, len(asked), 2):
+            _differing(known, start, stop, asked, one, min(one + 1, len(asked) - 1), summed)
             for j in range(stop - start):
-                lowest[j] = min(lowest[j], summed[j])
+                lowest[j] = min(lowest[j], min(summed[0, j], summed[1, j]))
         for j in range(stop - start):
             bits[start + j] = lowest[j]
             counts[lowest[j]] += 1
@@ -434,17 +443,13 @@ def nearest(known, asked, first, last, count, row, distance):  # noqa: ANN001, A
         distance: uint16 of that shape, for their bits.
     """
     held, bound = np.zeros(len(asked), np.int64), np.full(len(asked), 65535, np.uint32)
-    summed = np.empty(_SCANNED, np.uint32)
-    for start in range(first, last, _SCANNED):
-        stop = min(last, start + _SCANNED)
+    pair = np.empty((2, _SUMMED), np.uint32)
+    for start in range(first, last, _SUMMED):
+        stop = min(last, start + _SUMMED)
         for one in range(len(asked)):
-            summed[:] = 0
-            for w in range(0, known.shape[0], 4):
-                a, b, c, d = asked[one, w], asked[one, w + 1], asked[one, w + 2], asked[one, w + 3]
-                p, q = known[w, start:stop], known[w + 1, start:stop]
-                r, s = known[w + 2, start:stop], known[w + 3, start:stop]
-                for j in range(stop - start):
-                    summed[j] += popcount(p[j] ^ a) + popcount(q[j] ^ b) + popcount(r[j] ^ c) + popcount(s[j] ^ d)
+            if one % 2 == 0:
+                _differing(known, start, stop, asked, one, min(one + 1, len(asked) - 1), pair)
+            summed = pair[one % 2]
             near = np.uint32(0)
             for j in range(stop - start):
                 near += np.uint32(summed[j] < bound[one])
