@@ -250,14 +250,17 @@ def _seek(a, a_stride, i, end, b, b_stride, j, stop, diagonal, bound, words):  #
     """Return the first row from i on that may be near one of the 16 from j on, or `end`."""
     if end <= diagonal:  # of no row any of the 16 is left out for its place: four at a time, with one branch
         counted = _counted(i, j, stop, diagonal)
-        while i + 4 <= end:
+        while i < end:  # the last four may reach into what follows, which is looked at and not returned
             near = lanes.sieved(a, i, a_stride, b, j, b_stride, bound, words)
             near |= lanes.sieved(a, i + 1, a_stride, b, j, b_stride, bound, words)
             near |= lanes.sieved(a, i + 2, a_stride, b, j, b_stride, bound, words)
             near |= lanes.sieved(a, i + 3, a_stride, b, j, b_stride, bound, words)
             if near & counted:
-                break
+                for each in range(i, min(i + 4, end)):
+                    if lanes.sieved(a, each, a_stride, b, j, b_stride, bound, words) & counted:
+                        return each
             i += 4
+        return end
     while i < end:
         if lanes.sieved(a, i, a_stride, b, j, b_stride, bound, words) & _counted(i, j, stop, diagonal):
             return i
