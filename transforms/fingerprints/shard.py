@@ -259,7 +259,7 @@ def _batches(
     feed = Feed(job.rules, encoders, expected=len(listed) if job.hashes else 0)
     look = partial(_look, feed, job, _Known(job, list(encoders)))
     # bytes are read here, in order; threads wait for the processes that decode; encoders run in a thread of their own
-    raw = batched((_read(dump, i, member) for i, member in listed), feed.files)
+    raw = feed.handfuls((_read(dump, i, member) for i, member in listed), job.pace.workers)
     pictures = chain.from_iterable(work_ahead(look, raw, job.pace.by(feed.files)))
     size = max(job.pace.batch, *(getattr(encoder, "full_call", 1) for encoder in encoders.values()), 1)
     embedded = work_ahead(partial(_embedded, encoders), batched(pictures, size), WorkPace(batch=1, workers=1))
