@@ -138,7 +138,8 @@ def fingerprint_jobs(
         closing(copied_ahead([job.dump for job in jobs], Path(folder))) as copies,
     ):
         for place, (job, copy) in enumerate(zip(jobs, copies, strict=True)):
-            loaded = {kind: NamedEncoder(name, identities[name]).load() for kind, name in job.encoders.items()}
+            named = {kind: NamedEncoder(name, identities[name], job.device) for kind, name in job.encoders.items()}
+            loaded = {kind: each.load() for kind, each in named.items()}
             here = replace(job, fetched=folder, pace=replace(job.pace, workers=threads))
             for number, item in enumerate(fingerprint_shard(here, loaded, copy)):
                 yield place, number, item

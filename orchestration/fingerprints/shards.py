@@ -107,6 +107,7 @@ class ShardFingerprinter:
             known_by_older_code=known is not None and maker != self.makers.digests()[HASHES],
             rights=self.makers.rights if RIGHTS in due.recipes else None,
             hashes=not due.rights_alone,
+            device=self.settings.encoders.device,
         )
 
     def _known(self, due: DueShard) -> tuple[pa.Table | None, str | None]:
