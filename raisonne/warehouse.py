@@ -175,7 +175,7 @@ class Warehouse:
         from orchestration.compute import named_encoders
         from orchestration.provenance.meaning.finder import Finder
 
-        return Finder(self.connection, self._settings, named_encoders.load, hold=True)
+        return Finder(self.connection, self._settings, named_encoders.loader(self._settings.encoders.device), hold=True)
 
     def guard(self) -> Guard:
         """Return a guard that checks images against the warehouse's newest bundle.
@@ -250,7 +250,7 @@ class Warehouse:
         name = self._settings.encoders.by_purpose.get("copy")
         if name is None:
             raise encoders.EncoderUnavailable("encoders.copy is none: this warehouse has no embeddings to compare with")
-        encoder = encoders.load(name)
+        encoder = encoders.load(name, self._settings.encoders.device)
         [(stored,)] = self.connection.execute(_ENCODERS).fetchall()
         if str(encoder.id) not in stored:
             raise encoders.EncoderMismatch(

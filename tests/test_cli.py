@@ -22,6 +22,7 @@ from orchestration.cli import summary
 from orchestration.cli.main import main
 from orchestration.reports import exports
 from orchestration.reports.pictures import PictureReader
+from orchestration.runtime import installation
 from orchestration.settings.thresholds import Thresholds
 from tests import processes
 from transforms.alignment.policy import PixelLimits
@@ -306,6 +307,7 @@ def test_doctor_names_the_fix_of_what_the_settings_name_and_is_not_there(landing
     assert any(line.startswith("ok     memory: limits.memory is ") for line in lines)
     assert any(line.startswith(("ok     part download", "FAULT  part download")) for line in lines)
     assert not landing.home.exists(), "a check makes nothing"
+    assert installation._encoder("copy", "sscd_distilled", "cpu").finding.endswith(", on cpu")
 
 
 def test_the_environment_overrides_the_file(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def test_hashes_first_and_an_encoder_later(
     ):
         (landing.folder / "generations" / name).write_bytes(encoded(image))
 
-    def never(name: str) -> Encoder:
+    def never(name: str, device: str) -> Encoder:
         raise AssertionError(f"{name} is loaded")
 
     with monkeypatch.context() as patch:

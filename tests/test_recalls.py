@@ -81,7 +81,7 @@ class Stages:
                 picture(99).save(self.landing.folder / "makers" / name)
             with patch.dict(os.environ, {"RAISONNE_CONFIG": str(self.landing.config)}):
                 settings = load_settings()
-            facts, encoder = Facts(settings.home / "facts"), named_encoders.load("sscd_distilled")
+            facts, encoder = Facts(settings.home / "facts"), named_encoders.load("sscd_distilled", "auto")
             versions, views = facts.versions(), search_views(settings.search.scales, settings.search.flips)
             files = listed_files(opt_outs.find_lists(settings.recalls))
             counts = ListedPrinter(facts, rules_of(settings), encoder, views, WorkPace(4, 1)).update(files)

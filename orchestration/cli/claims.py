@@ -130,7 +130,7 @@ def _searcher(settings: "Settings") -> "tuple[ClaimSearcher, list[str]]":
 
     facts, name = Facts(settings.home / "facts"), settings.encoders.by_purpose.get("copy")
     try:
-        encoder = load(name) if name else None
+        encoder = load(name, settings.encoders.device) if name else None
         views = search_views(settings.search.scales, settings.search.flips)
         search = read_search(facts, encoder.id if encoder else None, views, settings, 1)
     except (EncoderUnavailable, EncoderMismatch) as error:

@@ -157,7 +157,7 @@ def _warn(sentence: str) -> None:
 
 def _require_inputs(job: str, settings: Settings) -> None:
     """Refuse what a run would find out only after hours: encoders, opt-out lists, a folder of held-out pictures."""
-    require_encoders(settings.encoders.by_purpose.values())
+    require_encoders(settings)
     rights_of(settings)
     calibration.held_out_paths(settings.calibration.held_out)
     if job in ("everything", "derive"):

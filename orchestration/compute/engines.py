@@ -28,7 +28,11 @@ CORES = len(os.sched_getaffinity(0))
 
 
 def fingerprint(
-    jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder], copies: DumpCopies | None = None
+    jobs: Iterable[Job],
+    compute: Compute,
+    load: Callable[[str], Encoder],
+    copies: DumpCopies | None = None,
+    count: int = 0,
 ) -> Generator[ShardResult]:
     """Fingerprint shards. Batches of one job arrive in order; batches of several jobs may alternate.
 
@@ -37,7 +41,8 @@ def fingerprint(
         compute: The engine and its size.
         load: Loads an encoder by its name in this process.
         copies: Gives local paths of the dumps, in order, as `copied_ahead` does: in this process one is fetched while
-            another is worked on. None: each is fetched when its work begins, as workers of a cluster do.
+            another is worked on. None: each is fetched when its work begins. Workers of a cluster have their own.
+        count: How many jobs there are, if that is known; see `ray_shards.fingerprint`.
 
     Yields:
         The index of a job and one of its batches; last of a job, its account.
@@ -45,7 +50,7 @@ def fingerprint(
     if compute.engine == RAY:
         from orchestration.compute import ray_shards
 
-        yield from ray_shards.fingerprint(jobs, compute, load)
+        yield from ray_shards.fingerprint(jobs, compute, load, count)
         return
     give_back_large_blocks()
     for index, job in enumerate(jobs):

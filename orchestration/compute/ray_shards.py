@@ -1,4 +1,4 @@
-"""Fingerprinting shards on a Ray cluster, a task each.
+"""Fingerprinting shards on a Ray cluster, a task each, or some of one task where dumps are fetched.
 
 What belongs here: the work of a worker, and the account of a shard whose workers die. What does not: distributing tasks
 (`compute/ray_tasks.py`), the work (`transforms/fingerprints/shard.py`), committing it (`fingerprints/shard_writer.py`).
@@ -8,8 +8,11 @@ import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
 
 from orchestration.compute import ray_tasks
 from orchestration.compute.allocator import give_back_large_blocks
@@ -18,17 +21,25 @@ from orchestration.settings.sections import Compute
 from transforms import encoders
 from transforms.encoders import Encoder
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult, fingerprint_shard
+from transforms.storage.copies import copied_ahead
+from transforms.storage.remote_stores import is_remote
+
+_TOGETHER = 4  # most shards of a task; a worker that dies costs it all of them again
+
+type _Bundle = Sequence[tuple[int, Job]]
 
 
 def fingerprint(
-    jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder] = encoders.load
+    jobs: Iterable[Job], compute: Compute, load: Callable[[str], Encoder] = encoders.load, count: int = 0
 ) -> Iterator[ShardResult]:
     """Fingerprint shards on a cluster. Batches of a shard arrive in order; batches of several shards alternate.
 
     Args:
-        jobs: The shards. Each is read when its work begins.
+        jobs: The shards. Each is read when the work of its task begins.
         compute: The cluster.
         load: Loads an encoder by its name in this process. The encoders of workers must have the same identity.
+        count: How many there are, if that is known. A task is then several whose dumps lie in a store, and fetches one
+            while it works on another.
 
     Yields:
         The index of a job and one of its batches; last of a job, its account.
@@ -37,21 +48,56 @@ def fingerprint(
         RayUnavailable: If Ray cannot go on.
         EncoderMismatch: If a worker loads an encoder of another identity.
     """
+    alone: list[tuple[int, Job]] = []
+    yield from _fingerprinted(_bundles(jobs, compute.ray_workers, count), compute, load, alone)
+    yield from _fingerprinted(([each] for each in alone), compute, load, [])
+
+
+def _bundles(jobs: Iterable[Job], workers: int, count: int) -> Iterator[_Bundle]:
+    """Yield shards and their indices by task, ever fewer of the last, so that all workers end together."""
+    waiting, left = enumerate(jobs), count
+    for index, job in waiting:
+        more = min(_TOGETHER, left // (2 * workers)) - 1 if is_remote(job.dump) else 0
+        some = [(index, job), *islice(waiting, max(0, more))]
+        left -= len(some)
+        yield some
+
+
+def _fingerprinted(
+    bundles: Iterable[_Bundle], compute: Compute, load: Callable[[str], Encoder], alone: list[tuple[int, Job]]
+) -> Iterator[ShardResult]:
+    """Fingerprint the shards of each bundle in a task. Those that its workers died before are added to `alone`."""
     threads = max(1, math.ceil(compute.ray_cpus))
-    calls = ((job, {name: str(load(name).id) for name in job.encoders.values()}, threads) for job in jobs)
+    tasks: dict[int, _Bundle] = {}
     shards: dict[int, _Progress] = {}
-    for index, item in ray_tasks.stream(fingerprint_job, calls, compute):
+
+    def calls() -> Iterator[tuple[list[Job], dict[str, str], int]]:
+        for task, bundle in enumerate(bundles):
+            tasks[task] = bundle
+            jobs = [job for _, job in bundle]
+            yield jobs, {name: str(load(name).id) for job in jobs for name in job.encoders.values()}, threads
+
+    for task, result in ray_tasks.stream(fingerprint_jobs, calls(), compute):
+        if isinstance(result, ray_tasks.Lost | ray_tasks.Finished):
+            ended = [(*each, shards.pop(each[0], _Progress())) for each in tasks.pop(task)]
+            unfinished = [each for each in ended if not each[2].accounted]
+            for number, (index, job, shard) in enumerate(unfinished):
+                if number and not shard.received:
+                    alone.append((index, job))
+                else:
+                    yield index, shard.broken_off(result)
+            continue
+        place, number, item = result
+        index = tasks[task][place][0]
         shard = shards.setdefault(index, _Progress())
+        if number != shard.received:  # a second worker found less in a dump than the first
+            continue
+        shard.received += 1
         if isinstance(item, Batch):
             shard.counts.update(item.images["status"].to_pylist())
-            yield index, item
-        elif isinstance(item, Account):
-            shard.accounted = True
-            yield index, item
         else:
-            del shards[index]
-            if not shard.accounted:
-                yield index, shard.broken_off(item)
+            shard.accounted = True
+        yield index, item
 
 
 @dataclass
@@ -59,6 +105,7 @@ class _Progress:
     """The progress of a shard: the results received, and the time of its start."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    received: int = 0
     accounted: bool = False
     began: float = field(default_factory=time.monotonic)
 
@@ -71,16 +118,28 @@ class _Progress:
         return Account(self.counts.total(), self.counts, broken=why, unreachable=True, seconds=seconds)
 
 
-def fingerprint_job(job: Job, identities: Mapping[str, str], threads: int) -> Iterator[Batch | Account]:
-    """Fingerprint one shard in a worker, whose process loads each encoder once.
+def fingerprint_jobs(
+    jobs: Sequence[Job], identities: Mapping[str, str], threads: int
+) -> Iterator[tuple[int, int, Batch | Account]]:
+    """Fingerprint shards one after the other in a worker, whose process loads each encoder once.
 
     Args:
-        job: The shard. A remote dump is fetched into a temporary folder of this machine, not into `job.fetched`.
+        jobs: The shards. Remote dumps are fetched into a temporary folder of this machine, not into `job.fetched`, each
+            while the one before is worked on.
         identities: The identity of each encoder on the machine of the run, by its name.
         threads: For decoding.
+
+    Yields:
+        The place of a shard among them, the number of one of its results, and the result.
     """
     give_back_large_blocks()
-    loaded = {kind: NamedEncoder(name, identities[name]).load() for kind, name in job.encoders.items()}
-    with tempfile.TemporaryDirectory(prefix="raisonne-") as folder:
-        here = replace(job, fetched=folder, pace=replace(job.pace, workers=threads))
-        yield from fingerprint_shard(here, loaded)
+    with (
+        tempfile.TemporaryDirectory(prefix="raisonne-") as folder,
+        closing(copied_ahead([job.dump for job in jobs], Path(folder))) as copies,
+    ):
+        for place, (job, copy) in enumerate(zip(jobs, copies, strict=True)):
+            named = {kind: NamedEncoder(name, identities[name], job.device) for kind, name in job.encoders.items()}
+            loaded = {kind: each.load() for kind, each in named.items()}
+            here = replace(job, fetched=folder, pace=replace(job.pace, workers=threads))
+            for number, item in enumerate(fingerprint_shard(here, loaded, copy)):
+                yield place, number, item

@@ -204,7 +204,7 @@ class GenerationFingerprinter:
         feed = Feed(self.makers.rules, {COPY: encoder} if encoder else {}, self.views, dihedral=True, expected=len(due))
         size = max(1, self.pace.batch // 4, getattr(encoder, "full_call", 1) // len(self.views))  # each has many views
         pace = replace(self.pace, batch=size).by(feed.files)
-        read = chain.from_iterable(work_ahead(partial(_read, feed), batched(opened, feed.files), pace))
+        read = chain.from_iterable(work_ahead(partial(_read, feed), feed.handfuls(opened, pace.workers), pace))
         readings = track(read, "fingerprinting generations", len(due))
         failed = 0
         for batch, vectors in work_ahead(partial(_embedded, encoder), batched(readings, size), WorkPace(1, 1)):

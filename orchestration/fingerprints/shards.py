@@ -68,7 +68,7 @@ class ShardFingerprinter:
         group = ShardGroup(self.facts, self.makers, rows)
         jobs = (self._job(each) for each in due)
         copies = copied_ahead(map(_dump, due), self.fetched)
-        results = engines.fingerprint(jobs, self.settings.compute, self.makers.load, copies)
+        results = engines.fingerprint(jobs, self.settings.compute, self.makers.load, copies, len(due))
         try:
             for index, item in track(results, task, sum(each.shard.rows for each in due) or None, _size):
                 if isinstance(item, Batch):
@@ -107,6 +107,7 @@ class ShardFingerprinter:
             known_by_older_code=known is not None and maker != self.makers.digests()[HASHES],
             rights=self.makers.rights if RIGHTS in due.recipes else None,
             hashes=not due.rights_alone,
+            device=self.settings.encoders.device,
         )
 
     def _known(self, due: DueShard) -> tuple[pa.Table | None, str | None]:

@@ -187,7 +187,8 @@ class ClaimSearcher:
     def _read(self, files: Sequence[ClaimFile], feed: Feed) -> dict[str, tuple[Fingerprint, Vectors | None]]:
         """Return by name a picture's fingerprint, and the vectors of its views where there is an encoder."""
         fed = partial(_fed, feed, self.rules.member_bytes)
-        ready = work_ahead(fed, batched(files, feed.files), WorkPace(_AHEAD, engines.CORES).by(feed.files))
+        pace = WorkPace(_AHEAD, engines.CORES).by(feed.files)
+        ready = work_ahead(fed, feed.handfuls(files, pace.workers), pace)
         at_once = max(1, getattr(self.encoder, "full_call", 1) // max(1, len(self.search.views)))
         embedded = work_ahead(self._embedded, batched(chain.from_iterable(ready), at_once), WorkPace(1, 1))
         return {file.name: found for file, found in zip(files, chain.from_iterable(embedded), strict=True)}

@@ -90,7 +90,8 @@ class ListedPrinter:
         feed = Feed(self.rules, encoders, self.views, dihedral=True, expected=len(due))
         size = max(1, self.pace.batch // 4)  # each has many views
         pace = WorkPace(size, self.pace.workers).by(feed.files)
-        read = work_ahead(partial(_fed, feed, self.rules.member_bytes), batched(due.items(), feed.files), pace)
+        handfuls = feed.handfuls(due.items(), pace.workers)
+        read = work_ahead(partial(_fed, feed, self.rules.member_bytes), handfuls, pace)
         for some in batched(track(chain.from_iterable(read), "fingerprinting listed pictures", len(due)), size):
             if self.encoder:
                 self._embed(self.encoder, some)

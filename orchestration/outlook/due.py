@@ -7,7 +7,7 @@ the work. Nothing is written; an encoder is loaded, because recipes hold its ide
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 
 import duckdb
 
@@ -109,7 +109,8 @@ def due_work(settings: Settings) -> DueWork:
     """Find what the next run of everything has to do, and what would stop it."""
     facts, found = Facts(settings.home / "facts"), _Found()
     rights = found.attempt(lambda: rights_of(settings)) or RightsReading()
-    makers = Makers(rules_of(settings), settings.encoders.by_purpose, cache(encoders.load), rights)
+    load = cache(partial(encoders.load, device=settings.encoders.device))
+    makers = Makers(rules_of(settings), settings.encoders.by_purpose, load, rights)
     usable = found.attempt(lambda: {kind: makers.encoder(kind).id for kind in makers.encoder_names})
     lists = found.attempt(lambda: opt_outs.find_lists(settings.recalls))
     landing = _landing(facts, settings, None if usable is None else makers, found)

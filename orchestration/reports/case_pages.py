@@ -6,7 +6,7 @@ the case itself (`reports/cases.py`), the look of the page (`transforms/reports/
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ class CasePages:
             required_coverage=about["required_coverage"],
             coverage=case.coverage,
             thresholds=self._thresholds(case),
-            sources=tuple(self._source(row) for row in case.sources),
+            sources=tuple(self._sources(case.sources)),
             source_count=about["sources"],
             errors=error_rates(case.reliability),
             reliability=reliability_points(case.reliability),
@@ -117,27 +117,14 @@ class CasePages:
             not_compared=about.get("not_compared") or 0,
             by_hashes=about.get("searched_by") == "hashes",
             overruled=tuple(OverruledSource(**row) for row in case.overruled),
-            related=tuple(self._related(row) for row in case.related[:_RELATED]),
+            related=tuple(self._related(case.related[:_RELATED])),
             related_count=len(case.related),
             unrelated=case.unrelated,
         )
 
-    def _related(self, row: Mapping[str, Any]) -> ListedPicture:
-        notes = [("nearer than", f"the nearest picture of {row['percentile']:.0%} of generations")]
-        if row["verdict"]:
-            notes.append(("by pixels", f"a likely source too: {row['verdict'].replace('_', ' ')}, see above"))
-        return ListedPicture(
-            row["sample_id"],
-            row["score"],
-            row["duplicate_count"],
-            self.pictures.thumbnail(row["sample_id"]),
-            row["url"],
-            row["caption"],
-            row["license"],
-            row["recalled"],
-            row["unsafe"],
-            tuple(notes),
-        )
+    def _related(self, listed: Sequence[Mapping[str, Any]]) -> Iterator[ListedPicture]:
+        small = self.pictures.thumbnails_of([row["sample_id"] for row in listed])
+        return map(_related, listed, small)
 
     def _thresholds(self, case: Case) -> tuple[Measurement, ...]:
         # The published version's thresholds where it states them: the settings may have changed since.
@@ -149,35 +136,57 @@ class CasePages:
             Measurement(name.replace("_", " "), value_text(values[name]), meaning) for name, meaning in _CUTS.items()
         )
 
-    def _source(self, row: Mapping[str, Any]) -> LikelySource:
-        shown, failure = _try(lambda: self.pictures.read(row["sample_id"]))
-        aligned = row["homography"] is not None
-        return LikelySource(
-            rank=row["rank"],
-            verdict=row["verdict"],
-            sample_id=row["sample_id"],
-            file=row["picture"] or "not known",
-            picture=shown,
-            failure=failure,
-            homography=tuple(row["homography"]) if aligned else None,
-            region=_box(row["region"]) if aligned else None,
-            source_region=_box(row["source_region"]) if aligned else None,
-            measurements=tuple(
-                Measurement(_label(name), _value(name, row[name]), meaning)
-                for name, meaning in _MEASURES.items()
-                if name in row
-            ),
-            duplicate_count=row["duplicate_count"],
-            recalled_count=row["recalled_count"],
-            recalled=row["recalled"],
-            hosts=row["hosts"],
-            licenses=tuple(row["licenses"] or ()),
-            url=row["url"],
-            caption=row["caption"],
-            unsafe=row["unsafe"],
-            creator=row.get("creator"),  # an older version says nothing of it
-            reserved_rows=row.get("reserved_rows") or 0,
-        )
+    def _sources(self, listed: Sequence[Mapping[str, Any]]) -> Iterator[LikelySource]:
+        return map(_source, listed, self.pictures.each([row["sample_id"] for row in listed], lambda pixels: pixels))
+
+
+def _related(row: Mapping[str, Any], small: str | None) -> ListedPicture:
+    notes = [("nearer than", f"the nearest picture of {row['percentile']:.0%} of generations")]
+    if row["verdict"]:
+        notes.append(("by pixels", f"a likely source too: {row['verdict'].replace('_', ' ')}, see above"))
+    return ListedPicture(
+        row["sample_id"],
+        row["score"],
+        row["duplicate_count"],
+        small,
+        row["url"],
+        row["caption"],
+        row["license"],
+        row["recalled"],
+        row["unsafe"],
+        tuple(notes),
+    )
+
+
+def _source(row: Mapping[str, Any], made: Pixels | Exception) -> LikelySource:
+    shown, failure = (None, _reason(made)) if isinstance(made, Exception) else (made, None)
+    aligned = row["homography"] is not None
+    return LikelySource(
+        rank=row["rank"],
+        verdict=row["verdict"],
+        sample_id=row["sample_id"],
+        file=row["picture"] or "not known",
+        picture=shown,
+        failure=failure,
+        homography=tuple(row["homography"]) if aligned else None,
+        region=_box(row["region"]) if aligned else None,
+        source_region=_box(row["source_region"]) if aligned else None,
+        measurements=tuple(
+            Measurement(_label(name), _value(name, row[name]), meaning)
+            for name, meaning in _MEASURES.items()
+            if name in row
+        ),
+        duplicate_count=row["duplicate_count"],
+        recalled_count=row["recalled_count"],
+        recalled=row["recalled"],
+        hosts=row["hosts"],
+        licenses=tuple(row["licenses"] or ()),
+        url=row["url"],
+        caption=row["caption"],
+        unsafe=row["unsafe"],
+        creator=row.get("creator"),  # an older version says nothing of it
+        reserved_rows=row.get("reserved_rows") or 0,
+    )
 
 
 def _value(name: str, value: object) -> str:
@@ -244,10 +253,13 @@ def _try(load: Callable[[], Pixels]) -> tuple[Pixels | None, str | None]:
     """Return the picture, or None and the reason why it cannot be read."""
     try:
         return load(), None
-    except OSError as error:
-        return None, error.strerror or str(error) or type(error).__name__  # the page names the file beside it
-    except ValueError as error:
-        return None, str(error) or type(error).__name__
+    except (OSError, ValueError) as error:
+        return None, _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) else None  # the page names the file beside it
+    return said or str(error) or type(error).__name__
 
 
 def _label(column: str) -> str:

@@ -4,12 +4,12 @@ What belongs here: reading them so that a missing picture leaves a gap, not a fa
 (`facts/training_pictures.py`), choosing them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from orchestration.compute.engines import CORES
-from orchestration.facts.training_pictures import TrainingPictures, UnreadPicture
+from orchestration.facts.training_pictures import TrainingPictures
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.pictures import Pixels
 from transforms.readable import count
@@ -63,17 +63,48 @@ class PictureReader:
             sample_ids: The training rows.
             long_side: Pixels of the longer side.
         """
-        self.expect(sample_ids)
-        found = list(work_ahead(partial(self._made, long_side), sample_ids, WorkPace(CORES, CORES)))
-        pairs = zip(sample_ids, found, strict=True)
-        self.unread.update({sample_id: made.message for sample_id, made in pairs if isinstance(made, UnreadPicture)})
-        return [None if isinstance(made, UnreadPicture) else made for made in found]
+        found = self.each(sample_ids, partial(thumbnails.source, long_side=long_side))
+        return [None if isinstance(made, Exception) else made for made in found]
 
-    def _made(self, long_side: int, sample_id: int) -> str | UnreadPicture:
+    def each[T](self, sample_ids: Iterable[int], make: Callable[[Pixels], T]) -> Iterator[T | OSError | ValueError]:
+        """Make something of each of several training pictures, in order. Several are read at once, ahead of the reader.
+
+        Args:
+            sample_ids: The training rows.
+            make: What is made of the pixels of one, in a thread.
+
+        Yields:
+            What was made, or why the picture cannot be read.
+        """
+        wanted = tuple(sample_ids)
+        self.expect(wanted)
+        found = work_ahead(partial(self._made, make), wanted, WorkPace(CORES, CORES))
+        for sample_id, made in zip(wanted, found, strict=True):
+            if isinstance(made, OSError | ValueError):
+                self.unread[sample_id] = str(made)
+            yield made
+
+    def safe[T](
+        self, listed: Sequence[tuple[int, bool]], make: Callable[[Pixels], T]
+    ) -> Iterator[T | OSError | ValueError | None]:
+        """Do as `each`, but for pictures that are flagged unsafe, which are not read.
+
+        Args:
+            listed: The training rows, and whether each is flagged.
+            make: As of `each`.
+
+        Yields:
+            As `each`; None for one that is flagged.
+        """
+        made = self.each((sample_id for sample_id, unsafe in listed if not unsafe), make)
+        for _, unsafe in listed:
+            yield None if unsafe else next(made)
+
+    def _made[T](self, make: Callable[[Pixels], T], sample_id: int) -> T | OSError | ValueError:
         try:
-            return thumbnails.source(self.source(sample_id), long_side)
+            return make(self.source(sample_id))
         except (OSError, ValueError) as error:
-            return UnreadPicture.of(error)
+            return error.with_traceback(None)  # whose frames would hold what they read
 
     def warning(self) -> str | None:
         """Return how many pictures could not be read, with one reason, or None if all could."""

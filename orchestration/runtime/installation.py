@@ -70,7 +70,7 @@ def diagnose(settings: Settings) -> Iterator[Diagnosis]:
         told = "none: nothing is embedded, so crops, collages and strong edits are not found"
         yield Diagnosis("encoder copy", Health.LACKING, told, "set encoders.copy, such as 'sscd'; hashes are kept")
     for purpose, name in settings.encoders.by_purpose.items():
-        yield _encoder(purpose, name)
+        yield _encoder(purpose, name, settings.encoders.device)
     yield from _parts(settings)
 
 
@@ -218,9 +218,11 @@ def _memory(parts: MemoryParts) -> Diagnosis:
     return Diagnosis("memory", Health.FINE, found)
 
 
-def _encoder(purpose: str, name: str) -> Diagnosis:
+def _encoder(purpose: str, name: str, device: str) -> Diagnosis:
     try:
-        return Diagnosis(f"{purpose} encoder", Health.FINE, str(encoders.load(name).id))
+        encoder = encoders.load(name, device)
+        where = f", on {used}" if (used := getattr(encoder, "device", None)) else ""
+        return Diagnosis(f"{purpose} encoder", Health.FINE, f"{encoder.id}{where}")
     except encoders.EncoderUnavailable as error:
         finding, _, fix = str(error).partition("; ")
         return Diagnosis(f"{purpose} encoder", Health.BROKEN, finding, fix or "set another in `encoders`")

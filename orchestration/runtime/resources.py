@@ -7,7 +7,7 @@ not: using them (`defs/` and below).
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
@@ -138,7 +138,7 @@ class WarehouseResource(dg.ConfigurableResource):
 
     def named_encoder(self, kind: str = "copy") -> NamedEncoder:
         """Return the encoder for `copy` or `semantic` as workers load it."""
-        return NamedEncoder.of(self.encoder_names[kind])
+        return NamedEncoder.of(self.encoder_names[kind], self.settings.encoders.device)
 
     @property
     def copy_encoder(self) -> EncoderId | None:
@@ -151,12 +151,11 @@ class WarehouseResource(dg.ConfigurableResource):
 
     def require_encoders(self) -> None:
         """Load every encoder that the settings name, before anything costly is read. Raises EncoderUnavailable."""
-        require_encoders(self.encoder_names.values())
+        require_encoders(self.settings)
 
-    @staticmethod
-    def load(name: str) -> Encoder:
+    def load(self, name: str) -> Encoder:
         """Load an encoder by its name, once a process."""
-        return named_encoders.load(name)
+        return named_encoders.load(name, self.settings.encoders.device)
 
     # Rules and thresholds
 
@@ -237,7 +236,7 @@ def rights_of(chosen: Settings) -> RightsReading:
     return RightsReading(verify=True, anchors="\n".join(anchors))
 
 
-def require_encoders(names: Iterable[str]) -> None:
-    """Load encoders, which stay loaded for the steps of a run in this process. Raises EncoderUnavailable."""
-    for name in names:
-        named_encoders.load(name)
+def require_encoders(chosen: Settings) -> None:
+    """Load the encoders that settings choose, which stay loaded in this process. Raises EncoderUnavailable."""
+    for name in chosen.encoders.by_purpose.values():
+        named_encoders.load(name, chosen.encoders.device)

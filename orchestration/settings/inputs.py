@@ -6,7 +6,7 @@ What belongs here: their keys. What does not: how files are found and read (`cat
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from orchestration.settings.disclosure import DatasetDescription, ListDescription
 from orchestration.settings.section import Name, Section
@@ -115,6 +115,11 @@ class Encoders(Section):
         None,
         description="Encoder of meaning: `open_clip:MODEL/PRETRAINED`, where PRETRAINED is a tag of the hub or a "
         "safetensors file. None: no semantic embeddings.",
+    )
+    device: Annotated[str, StringConstraints(pattern="^(auto|cpu|cuda(:[0-9]{1,2})?)$")] = Field(
+        "auto",
+        description="What embeds: `auto` is a GPU where the encoder's library finds one, else the CPU. Or `cpu`; "
+        "`cuda`; `cuda:1` and so on, without which a run does not begin. Plug-ins choose by themselves.",
     )
 
     @property

@@ -127,7 +127,7 @@ def measure(findings: Sequence[Finding], settings: Settings) -> Rates | None:
         EncoderUnavailable: If the encoder cannot be loaded.
     """
     name = settings.encoders.by_purpose.get("copy")
-    encoder = encoders.load(name) if name else None
+    encoder = encoders.load(name, settings.encoders.device) if name else None
     rules, workers = rules_of(settings), len(os.sched_getaffinity(0))
     pace = WorkPace(settings.limits.batch, workers)
     data = list(islice(_pictures(findings, settings), MEASURED + _WARM))

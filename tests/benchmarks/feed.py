@@ -39,6 +39,7 @@ from transforms.fingerprints.fingerprint import of_look
 from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Job
 from transforms.hashing import hashes
+from transforms.pictures.confined.works import rights_row
 from transforms.pictures.renderings import look
 from transforms.pictures.scaling import Scaling
 from transforms.storage import stores
@@ -78,8 +79,8 @@ def pipeline(encoders: Mapping[str, Encoder], files: Sequence[bytes], pace: Work
         for kind, encoder in encoders.items():
             embed_distinct(encoder, keys, [fed.inputs[kind][0] for fed in batch])
 
-    ready = Feed(RULES, encoders, expected=feed.WORTH)
-    fed = chain.from_iterable(work_ahead(ready, batched(files, ready.files), pace.by(ready.files)))
+    ready = Feed(RULES, encoders, expected=max(len(files), feed.WORTH))
+    fed = chain.from_iterable(work_ahead(ready, ready.handfuls(files, pace.workers), pace.by(ready.files)))
     deque(work_ahead(embedded, batched(fed, pace.batch), WorkPace(batch=1, workers=1)), maxlen=0)
 
 
@@ -94,6 +95,7 @@ def bare(scalings: Sequence[Scaling], files: Sequence[bytes]) -> None:
         hashes.sha256(data)
         seen = look(data, RULES.bounds)
         of_look(seen, RULES)
+        rights_row(data)
         for scaling in scalings:
             scaling(seen.picture)
 
@@ -112,7 +114,8 @@ def _peers(scaling: Scaling, files: Sequence[bytes]) -> dict[str, Callable[[], N
 @cache
 def _measured(scaling: Scaling) -> tuple[dict[str, float], dict[str, float], int]:
     """Return the least seconds of each peer by the clock, and seconds of processors, and the count of pictures."""
-    files = photos()
+    some = photos()
+    files = [some[index % len(some)] for index in range(max(len(some), feed.WORTH))]  # of fewer no process is worth it
     settle()
     peers = _peers(scaling, files)
     for work in peers.values():

@@ -127,7 +127,7 @@ def _two_workers() -> Measured:
 
     def run(workers: int) -> None:
         pace = WorkPace(batch=64, workers=workers).by(ours.files)
-        deque(work_ahead(ours, batched(files, ours.files), pace), maxlen=0)
+        deque(work_ahead(ours, ours.handfuls(files, workers), pace), maxlen=0)
 
     run(2)
     best = fastest(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 conftest: Any = LateImport("tests.conftest")  # which changes the environment: of the process of this figure alone
 
-STEPS = ("_same", "embed_views", "near_rows", "align", "fingerprint_job")
+STEPS = ("_same", "embed_views", "near_rows", "align", "fingerprint_jobs")
 """The functions in which a worker is killed, by name: copies, null scores, memorization, generations, shards."""
 _SHARD = 250  # rows
 _TOLD = {"seconds"}

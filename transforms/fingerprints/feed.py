@@ -12,10 +12,11 @@ import fcntl
 import json
 import sys
 import termios
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,12 +42,12 @@ _SIZES = np.dtype("<u8")
 _PRINT = np.dtype(
     [
         ("plain", "?"),
-        ("pixel_sha256", "u1", 32),
-        ("pdq", "u1", hashes.PDQ_BYTES),
+        ("pixel_sha256", "V32"),
+        ("pdq", f"V{hashes.PDQ_BYTES}"),
         ("pdq_quality", "<u4"),
         ("width", "<u4"),
         ("height", "<u4"),
-        ("dihedral", "u1", (_TURNS, hashes.PDQ_BYTES)),
+        ("dihedral", f"V{_TURNS * hashes.PDQ_BYTES}"),
     ]
 )
 """What a process answers of a file. Of one that is not plain, such as one that cannot be decoded, the rest is empty."""
@@ -97,6 +98,7 @@ class Feed:
         self._encoders, self._views = encoders, views
         scalings = {kind: getattr(encoder, "scaling", None) for kind, encoder in encoders.items()}
         self._scalings: dict[str, Scaling] = {kind: each for kind, each in scalings.items() if each is not None}
+        self._expected = expected
         self._in_processes = expected >= WORTH and len(self._scalings) == len(encoders)
         self.files = max(1, _FILES // len(views)) if self._in_processes else 1
         if self._in_processes:
@@ -109,6 +111,18 @@ class Feed:
                 "scalings": [asdict(scaling) for scaling in self._scalings.values()],
             }
         )
+
+    def handfuls[T](self, items: Iterable[T], workers: int) -> Iterator[tuple[T, ...]]:
+        """Yield what calls are for: `files` at a time, and ever fewer of the last, so that all workers end together.
+
+        Args:
+            items: What the files are read of; of the expected number, or fewer.
+            workers: How many calls are made at once.
+        """
+        waiting, left = iter(items), self._expected
+        while some := tuple(islice(waiting, max(1, min(self.files, left // (2 * workers))))):
+            left -= len(some)
+            yield some
 
     def __call__(self, files: Sequence[bytes]) -> list[FedPicture]:
         """Make pictures ready. Bad bytes do not raise; the fingerprint then has the reason.
@@ -141,26 +155,27 @@ class Feed:
         except DecodeError:  # of which file, and whether it fails by itself, is not known
             answered, inputs, rest = np.zeros(sizes[0], np.uint8), [], {}
         prints = answered.view(_PRINT)[:, 0]
-        for index, data in enumerate(files):
-            if prints[index]["plain"]:
+        for index, (data, (plain, *said)) in enumerate(zip(files, prints.tolist(), strict=True)):
+            if plain:
                 yield FedPicture(
-                    self._print(data, prints[index], rest["rights"][index]),
+                    self._print(data, said, rest["rights"][index]),
                     {kind: array[index] for kind, array in zip(self._scalings, inputs, strict=True)},
                 )
             else:
                 yield self._made_here(data)
 
-    def _print(self, data: bytes, said: np.void, rights: RightsStatement | None) -> Fingerprint:
-        quality = min(int(said["pdq_quality"]), 100)
+    def _print(self, data: bytes, said: Sequence[Any], rights: RightsStatement | None) -> Fingerprint:
+        pixel_sha256, pdq, quality, width, height, turns = said
+        quality = min(quality, 100)
         return Fingerprint(
             status=self._rules.status(quality),
             sha256=hashes.sha256(data),
-            pixel_sha256=said["pixel_sha256"].tobytes().hex(),
-            pdq=said["pdq"].tobytes().hex(),
+            pixel_sha256=pixel_sha256.hex(),
+            pdq=pdq.hex(),
             pdq_quality=quality,
-            width=int(said["width"]),
-            height=int(said["height"]),
-            dihedral=said["dihedral"].copy() if self._dihedral else None,
+            width=width,
+            height=height,
+            dihedral=np.frombuffer(turns, np.uint8).reshape(_TURNS, -1).copy() if self._dihedral else None,
             rights=rights,
         )
 
@@ -234,8 +249,8 @@ def _made(data: bytes, bounds: Bounds, what: _Details) -> tuple[Fingerprint, Seq
 
 def _said_of(print_: Fingerprint) -> tuple[object, ...]:
     """Return a fingerprint as a row of `_PRINT`."""
-    digests = (np.frombuffer(bytes.fromhex(each or ""), np.uint8) for each in (print_.pixel_sha256, print_.pdq))
-    turns = np.zeros((_TURNS, hashes.PDQ_BYTES), np.uint8) if print_.dihedral is None else print_.dihedral
+    digests = (bytes.fromhex(each or "") for each in (print_.pixel_sha256, print_.pdq))
+    turns = b"" if print_.dihedral is None else print_.dihedral.tobytes()
     return (True, *digests, print_.pdq_quality, print_.width, print_.height, turns)
 
 

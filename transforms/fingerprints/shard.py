@@ -20,7 +20,7 @@ import pyarrow as pa
 from transforms.catalog.not_taken import EXAMPLES, NotTaken
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
-from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.encoders import AUTO, Encoder, Prepared, Vectors
 from transforms.fingerprints import row_matching
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import embed_distinct, vector_column
@@ -144,6 +144,7 @@ class Job:
         known_by_older_code: Whether these are good only of files that show one opaque picture of 8 bits for certain.
         rights: How to read what files say of their use. None: it is not read.
         hashes: Whether pictures are decoded and hashed. If not, what files say is all that is read.
+        device: What embeds, as of `encoders.load`.
     """
 
     dump: str
@@ -156,6 +157,7 @@ class Job:
     known_by_older_code: bool = False
     rights: RightsReading | None = None
     hashes: bool = True
+    device: str = AUTO
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,7 @@ def _batches(
     feed = Feed(job.rules, encoders, expected=len(listed) if job.hashes else 0)
     look = partial(_look, feed, job, _Known(job, list(encoders)))
     # bytes are read here, in order; threads wait for the processes that decode; encoders run in a thread of their own
-    raw = batched((_read(dump, i, member) for i, member in listed), feed.files)
+    raw = feed.handfuls((_read(dump, i, member) for i, member in listed), job.pace.workers)
     pictures = chain.from_iterable(work_ahead(look, raw, job.pace.by(feed.files)))
     size = max(job.pace.batch, *(getattr(encoder, "full_call", 1) for encoder in encoders.values()), 1)
     embedded = work_ahead(partial(_embedded, encoders), batched(pictures, size), WorkPace(batch=1, workers=1))

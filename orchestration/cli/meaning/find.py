@@ -74,7 +74,7 @@ def find(  # noqa: PLR0913 -- options of the command
 
     con = connect_published(settings)
     try:
-        finder = Finder(con, settings, named_encoders.load, hold=False)
+        finder = Finder(con, settings, named_encoders.loader(settings.encoders.device), hold=False)
         vector, by_picture = _vector(finder, settings, asked, words)
         _confine(con, settings, where, to)
         found = finder.nearest(vector, most, where, exact=exact)

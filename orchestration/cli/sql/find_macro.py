@@ -44,7 +44,7 @@ def provide(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     from transforms.encoders import EncoderMismatch, EncoderUnavailable
 
     try:
-        finder = Finder(con, settings, named_encoders.load, hold=True)
+        finder = Finder(con, settings, named_encoders.loader(settings.encoders.device), hold=True)
         finder.prepare()  # with the connection, which the function may not use while a query runs
     except (NotSearchable, EncoderUnavailable, EncoderMismatch) as error:
         raise NoEmbeddings(f"find() asks the embeddings of meaning: {error}") from None

@@ -63,7 +63,8 @@ def update(facts: Facts, encoder: Encoder, rules: Rules, pace: WorkPace, generat
     due = [row for row in rows if done.get(row["generation_id"]) != due_by[row["generation_id"]]]
     feed = Feed(rules, {SEMANTIC: encoder}, (WHOLE_VIEW,), expected=len(due))
     pace, failed = pace.by(feed.files), 0
-    read = work_ahead(partial(_prepared, feed), batched([row["path"] for row in due], feed.files), pace)
+    paths = feed.handfuls((row["path"] for row in due), pace.workers)
+    read = work_ahead(partial(_prepared, feed), paths, pace)
     prepared = track((each for some in read for each in some), "embedding generations by meaning", len(due))
     size = max(pace.batch, getattr(encoder, "full_call", 1))
     batches = batched(zip(due, prepared, strict=True), size)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from orchestration.compute.engines import CORES
 from orchestration.matches.claims import ClaimFile
 from orchestration.progress import track
-from orchestration.reports.claims.files import CLAIMS, FILES, OPT_OUTS, PAGE, SHOWN, thumbnail
+from orchestration.reports.claims.files import CLAIMS, FILES, OPT_OUTS, PAGE, SHOWN, thumbnails_of
 from orchestration.reports.exports import write_csv, write_folder
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.fingerprint import OK, Rules, fingerprint
@@ -153,6 +153,8 @@ def _page(guard: Guard, source: Path, rows: Sequence[dict[str, Any]], counts: di
     methods.append(f"Near: up to {count(policy.pdq, 'bit')} of 256 between perceptual hashes")
     if guard.bundle.encoder is not None:
         methods[-1] += f", or from a copy score of {policy.copy_score:g}"
+    shown = (None if row["trained_on"] == "not searched" else row["path"] for row in rows[:SHOWN])
+    small = thumbnails_of(shown, guard.rules.bounds)
     return ClaimPage(
         title=plain(source.resolve().name or str(source)),
         of=f"Guard bundle {searched.bundle}",
@@ -161,14 +163,14 @@ def _page(guard: Guard, source: Path, rows: Sequence[dict[str, Any]], counts: di
         searchable=searched.searchable,
         methods=tuple(methods),
         counts=counts,
-        cases=tuple(_case(row, guard) for row in rows[:SHOWN]),
+        cases=tuple(map(_case, rows[:SHOWN], small)),
         left_out=max(0, len(rows) - SHOWN),
         warnings=tuple(warnings),
         files={name: what for name, what in FILES.items() if name in (CLAIMS, OPT_OUTS)},
     )
 
 
-def _case(row: dict[str, Any], guard: Guard) -> ClaimCase:
+def _case(row: dict[str, Any], small: str | None) -> ClaimCase:
     facts = [("Answer", row["reason"])]
     if row["licences"]:
         facts.append(("Licences", ", ".join(row["licences"])))
@@ -176,6 +178,5 @@ def _case(row: dict[str, Any], guard: Guard) -> ClaimCase:
         facts.append(("Of these withdrawn", f"{row['withdrawn_rows']:,}"))
     if row["copy_score"] is not None:
         facts.append(("Copy score", decimal(row["copy_score"])))
-    small = None if row["trained_on"] == "not searched" else thumbnail(row["path"], guard.rules.bounds)
     rows = row["rows"] if row["sample_ids"] else None
     return ClaimCase(row["picture"], row["trained_on"], row["verdict"], small, rows, tuple(facts))

@@ -10,17 +10,20 @@ What belongs here: writing them. What does not: the tables (`claims/tables.py`),
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from orchestration.compute.engines import CORES
 from orchestration.matches.claims import ClaimedPicture, ClaimFile
 from orchestration.reports.claims import tables
 from orchestration.reports.exports import write_csv, write_folder
 from orchestration.reports.page_data import publication
 from orchestration.settings import Settings
 from orchestration.warehouse.queries import query
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.hashing.likeness import likeness
 from transforms.pictures import Bounds
 from transforms.readable import decimal, percent
@@ -87,6 +90,8 @@ def _page(con: duckdb.DuckDBPyConnection, settings: Settings, source: Path, meth
     [searched] = tables.rows(con, query("claims/searched"))
     counts = {row["trained_on"]: row["pictures"] for row in tables.rows(con, query("claims/counts"))}
     shown = list(tables.rows(con, query("claims/shown"), SHOWN))
+    files = (None if row["failure"] else on_disk(str(source / row["picture"])) for row in shown)
+    small = thumbnails_of(files, settings.limits.bounds)
     return ClaimPage(
         title=plain(source.resolve().name or str(source)),
         of=f"Version {version.number}",
@@ -95,19 +100,19 @@ def _page(con: duckdb.DuckDBPyConnection, settings: Settings, source: Path, meth
         searchable=searched["searchable"],
         methods=tuple(methods),
         counts=counts,
-        cases=tuple(_case(con, row, source, settings.limits.bounds) for row in shown),
+        cases=tuple(_case(con, row, each) for row, each in zip(shown, small, strict=True)),
         left_out=sum(counts.values()) - len(shown),
         files=FILES,
     )
 
 
-def _case(con: duckdb.DuckDBPyConnection, row: Mapping[str, Any], source: Path, bounds: Bounds) -> ClaimCase:
+def _case(con: duckdb.DuckDBPyConnection, row: Mapping[str, Any], small: str | None) -> ClaimCase:
     listed = tables.rows(con, query("claims/listed"), row["picture"], _LISTED) if row["rows"] else ()
     return ClaimCase(
         name=row["picture"],
         trained_on=row["trained_on"],
         verdict=row["verdict"],
-        thumbnail=None if row["failure"] else thumbnail(on_disk(str(source / row["picture"])), bounds),
+        thumbnail=small,
         rows=row["rows"],
         facts=tuple(_facts(row)),
         listed=tuple(ClaimedRow(**each) for each in listed),
@@ -115,13 +120,19 @@ def _case(con: duckdb.DuckDBPyConnection, row: Mapping[str, Any], source: Path, 
     )
 
 
-def thumbnail(path: Path, bounds: Bounds) -> str | None:
-    """Return a small copy of a claimed picture as a `data:` URL, or None if it cannot be read.
+def thumbnails_of(files: Iterable[Path | None], bounds: Bounds) -> Iterator[str | None]:
+    """Yield a small copy of each of several claimed pictures as a `data:` URL, or None if it is not wanted or unread.
 
     Args:
-        path: Its file.
+        files: Their files, of which several are read at once; None where none is wanted.
         bounds: What a picture may have and need.
     """
+    return work_ahead(partial(_thumbnail, bounds), files, WorkPace(CORES, CORES))
+
+
+def _thumbnail(bounds: Bounds, path: Path | None) -> str | None:
+    if path is None:
+        return None
     try:
         return thumbnails.source(ClaimFile(path.name, path).pixels(bounds))
     except (OSError, ValueError):

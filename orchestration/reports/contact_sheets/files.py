@@ -6,6 +6,8 @@ drawing one (`transforms/reports/contact_sheet.py`).
 
 import hashlib
 import re
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def write(
             owner=name,
             version=version.number,
             published_at=version.published_at,
-            pictures=[_picture(row, pictures) for row in listed],
+            pictures=[_picture(row, made) for row, made in zip(listed, _made(listed, pictures), strict=True)],
             left_out=owner["pictures"] - len(listed),
         )
         files.append(folder / _file_name(name))
@@ -57,13 +59,15 @@ def write(
     return files
 
 
-def _picture(row: dict[str, Any], pictures: PictureReader) -> SheetPicture:
-    shown, why = None, "flagged unsafe"
-    if not row["unsafe"]:
-        try:
-            shown, why = thumbnails.thumbnail(pictures.read(row["sample_id"]), _SIDE), ""
-        except (OSError, ValueError):
-            why = "cannot be read now"
+def _made(listed: Sequence[dict[str, Any]], pictures: PictureReader) -> Iterator[bytes | Exception | None]:
+    small = partial(thumbnails.thumbnail, long_side=_SIDE)
+    return pictures.safe([(row["sample_id"], row["unsafe"]) for row in listed], small)
+
+
+def _picture(row: dict[str, Any], made: bytes | Exception | None) -> SheetPicture:
+    shown, why = (None, "cannot be read now") if isinstance(made, Exception) else (made, "")
+    if made is None:
+        why = "flagged unsafe"
     return SheetPicture(
         shown, why, row["verdict"], row["url"], row["license"], row["rows"], row["generations"], row["generation"]
     )

@@ -246,8 +246,11 @@ def _write_data(
 def _details(
     points: Sequence[Mapping[str, Any]], concepts: Sequence[str], shown: int, pictures: PictureReader
 ) -> Iterator[dict[str, object]]:
-    for number, row in enumerate(points):
-        thumbnail = pictures.thumbnail(row["sample_id"]) if number < shown and row["sample_id"] is not None else None
+    pictured = [row["sample_id"] is not None and number < shown for number, row in enumerate(points)]
+    wanted = [row["sample_id"] for row, there in zip(points, pictured, strict=True) if there]
+    small = iter(pictures.thumbnails_of(wanted))
+    for row, there in zip(points, pictured, strict=True):
+        thumbnail = next(small) if there else None
         yield {
             "name": text(row["name"]),
             "caption": text(row["caption"], CAPTION),

@@ -63,6 +63,7 @@ def page(
     cursor = con.execute(query("find/found"))
     names = [column[0] for column in cursor.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    small = pictures.thumbnails_of([row["sample_id"] for row in rows])
     return FoundPage(
         asked=asked.text,
         by_picture=asked.by_picture,
@@ -76,14 +77,14 @@ def page(
                 row["sample_id"],
                 row["cosine"],
                 row["duplicate_count"],
-                pictures.thumbnail(row["sample_id"]),
+                picture,
                 row["url"],
                 row["caption"],
                 row["license"],
                 row["recalled"],
                 row["unsafe"],
             )
-            for row in rows
+            for row, picture in zip(rows, small, strict=True)
         ),
         version=version.number,
         published_at=version.published_at,

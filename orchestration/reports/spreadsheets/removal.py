@@ -13,11 +13,11 @@ import duckdb
 from orchestration.facts.filters import literal
 from orchestration.reports.pictures import PictureReader
 from orchestration.reports.spreadsheets.cells import safe_select
-from transforms.reports.drawings import thumbnails
+from orchestration.reports.spreadsheets.workbook import shown_or_why
 from transforms.reports.spreadsheets import sheets
 
 CSV, WORKBOOK, MERGED = "removal.csv", "removal.xlsx", "merged.parquet"
-_PICTURES, _LONG_SIDE, _BATCH = 200, 96, 10_000
+_PICTURES, _BATCH = 200, 10_000
 _ORDER = "order by dataset, shard, row_number"
 _NOTES = {
     "sample_id": "the row that goes",
@@ -95,11 +95,4 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, options: RemovalOptions)
 def _thumbnails(con: duckdb.DuckDBPyConnection, pictures: PictureReader) -> Iterator[sheets.Thumbnail]:
     places = "listed join catalog.samples using (sample_id, dataset, shard, row_number)"
     first = f"select sample_id, unsafe from {places} {_ORDER} limit {_PICTURES}"  # noqa: S608 -- our own names
-    for row, unsafe in con.execute(first).fetchall():
-        if unsafe:
-            yield "flagged unsafe"
-            continue
-        try:
-            yield thumbnails.thumbnail(pictures.read(row), _LONG_SIDE)
-        except (OSError, ValueError):
-            yield "could not be read"
+    return shown_or_why(con.execute(first).fetchall(), pictures)

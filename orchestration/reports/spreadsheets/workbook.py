@@ -5,6 +5,7 @@ What belongs here: the list of sheets, and the text of the workbook about them. 
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -67,15 +68,21 @@ def write(
 
 def _thumbnails(con: duckdb.DuckDBPyConnection, pictures: PictureReader) -> Iterator[sheets.Thumbnail]:
     listed = rows(con, "workbook_pictures", most=_PICTURES)
-    pictures.expect(row["representative_id"] for row in listed)
-    for row in listed:
-        if row["unsafe"]:
+    return shown_or_why([(row["representative_id"], row["unsafe"]) for row in listed], pictures)
+
+
+def shown_or_why(listed: Sequence[tuple[int, bool]], pictures: PictureReader) -> Iterator[sheets.Thumbnail]:
+    """Yield for each training row a small copy of its picture, or why there is none.
+
+    Args:
+        listed: The rows, and whether each is flagged unsafe.
+        pictures: Reads the pictures.
+    """
+    for made in pictures.safe(listed, partial(thumbnails.thumbnail, long_side=_LONG_SIDE)):
+        if made is None:
             yield "flagged unsafe"
-            continue
-        try:
-            yield thumbnails.thumbnail(pictures.read(row["representative_id"]), _LONG_SIDE)
-        except (OSError, ValueError):
-            yield "could not be read"
+        else:
+            yield "could not be read" if isinstance(made, Exception) else made
 
 
 def _describe(

@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from orchestration.compute import engines, ray_cluster, ray_shards
+from orchestration.compute import engines, ray_cluster, ray_shards, ray_tasks
 from orchestration.fingerprints.stored_vectors import StoredVectors
 from orchestration.settings.sections import Compute
 from tests.conftest import add, encoded, picture
@@ -30,6 +34,7 @@ from transforms.fingerprints.row_matching import MetadataFile
 from transforms.fingerprints.shard import Account, Batch, Job, ShardResult
 from transforms.joins.cosine import join
 from transforms.joins.hamming import join as hamming_join
+from transforms.storage import stores
 
 if find_spec("ray") is None:
     pytest.skip("Ray is not installed; pip install '.[ray]'", allow_module_level=True)
@@ -128,6 +133,97 @@ def test_a_shard_that_kills_its_workers_is_broken_and_the_run_goes_on(cluster: N
     assert account["pictures"] == len(rows) == account["ok"] + account["low_quality"] + account["failed"]
     assert len({row["sample_id"] for row in rows}) == len(rows) < 80
     assert told(results, 1)[2]["pictures"] == 3
+
+
+def bundled(folder: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sequence[int], batch: int = 4) -> list[Job]:
+    """Return jobs whose dumps are taken for those of a store, of which a task takes two."""
+    monkeypatch.setattr(ray_shards, "is_remote", lambda path: True)
+    monkeypatch.setattr(ray_shards, "_TOGETHER", 2)
+    return [job(folder, "a" * (place + 1), size, batch) for place, size in enumerate(sizes)]
+
+
+def test_shards_of_a_store_that_share_a_task_are_as_each_by_itself(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = bundled(tmp_path, monkeypatch, (9, 6, 1, 3))
+    jobs[1] = replace(jobs[1], dump=str(tmp_path / "gone.tar"))
+    compute = Compute(engine="ray", ray_workers=1)
+    assert [len(each) for each in ray_shards._bundles(jobs, 1, 4)] == [2, 1, 1]
+    assert [len(each) for each in ray_shards._bundles(jobs, 1, 40)] == [2, 2]
+    distributed = list(engines.fingerprint(jobs, compute, encoders.load, count=40))
+    alone = list(engines.fingerprint(jobs, Compute(), encoders.load))
+    for place in range(4):
+        assert told(distributed, place) == told(alone, place)
+    assert "gone.tar" in told(distributed, 1)[2]["broken"]
+
+
+class _Watched(LocalFileSystem):
+    """A store that says which of its dumps are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(skip_instance_cache=True)
+        self.opened: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+
+    def open(self, path: str, mode: str = "rb", **more: Any) -> Any:  # noqa: ANN401
+        self.opened[Path(path).name].set()
+        return super().open(path, mode, **more)
+
+
+def test_a_worker_fetches_a_dump_while_it_works_on_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = [job(tmp_path, "a", 9), job(tmp_path, "bb", 6)]
+    store = _Watched()
+    monkeypatch.setattr(stores, "filesystem", lambda path: (store, path.removeprefix("s3://")))
+    jobs = [replace(each, dump=f"s3://{each.dump}") for each in here]
+    results = ray_shards.fingerprint_jobs(jobs, {}, 1)
+    found = [next(results)]
+    assert found[0][:2] == (0, 0)
+    assert store.opened["bb.tar"].wait(60), "the second is fetched while the first is in work"
+    found += results
+    told_here = [(place, item) for place, _, item in found]
+    alone = list(engines.fingerprint(here, Compute(), encoders.load))
+    for place in range(2):
+        assert told(told_here, place) == told(alone, place)
+        numbers = [number for where, number, _ in found if where == place]
+        assert numbers == list(range(len(numbers)))
+
+
+def test_a_shard_that_kills_its_workers_costs_none_of_its_task(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = bundled(tmp_path, monkeypatch, (80, 9), batch=1)
+    results, killed = [], set()
+    for place, item in ray_shards.fingerprint(jobs, Compute(engine="ray", ray_workers=1), count=40):
+        results.append((place, item))
+        if place == 0:
+            killed |= (alive := workers() - killed)
+            for process in alive:
+                os.kill(process, signal.SIGKILL)
+    assert len(killed) == 3
+    assert told(results, 0)[2]["broken"].startswith("its worker died 3 times")
+    assert told(results, 1) == told(list(engines.fingerprint(jobs[1:], Compute(), encoders.load)), 0)
+
+
+def test_a_dump_that_a_second_worker_finds_shorter_takes_nothing_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def batch(number: int) -> Batch:
+        return Batch(pa.table({"sample_id": [number], "status": ["ok"]}), {})
+
+    whole = Account(pictures=2)
+    tasks: list[list[tuple[int, Any]]] = [
+        # of the first shard the account was skipped by Ray, and of the second its first batch
+        [(0, (0, 0, batch(1))), (0, (0, 1, batch(2))), (0, (1, 1, batch(4))), (0, (1, 2, whole))],
+        [(0, (0, 0, batch(3))), (0, (0, 1, batch(4))), (0, (0, 2, whole))],
+    ]
+
+    def stream(run: object, calls: Iterator[object], compute: Compute) -> Iterator[tuple[int, Any]]:
+        yield from tasks.pop(0) if list(calls) else []
+        yield 0, ray_tasks.Finished()
+
+    monkeypatch.setattr(ray_shards.ray_tasks, "stream", stream)
+    jobs = [Job(f"s3://{name}.tar", "", (), {}, Rules(1, 1, 50), WorkPace(1, 1)) for name in "ab"]
+    results = list(ray_shards.fingerprint(jobs, Compute(engine="ray", ray_workers=1), count=40))
+    assert "became shorter" in str([item for place, item in results if place == 0][-1].broken)
+    rows = [item.images["sample_id"].to_pylist() for place, item in results if place == 1 and isinstance(item, Batch)]
+    assert rows == [[3], [4]] and results[-1] == (1, whole)
 
 
 def test_what_a_worker_raises_is_raised_as_it_is(cluster: None, tmp_path: Path) -> None:

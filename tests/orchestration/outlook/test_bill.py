@@ -21,7 +21,7 @@ from transforms import encoders
 @pytest.fixture
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Return settings of a tar of four pictures, a folder of three, rows in two files, and two generations."""
-    monkeypatch.setattr(encoders, "load", lambda _: Blurred())
+    monkeypatch.setattr(encoders, "load", lambda _, device: Blurred())
     data = [encoded(picture(seed, 64, 48)) for seed in range(9)]
     tar(tmp_path / "tars" / "0.tar", {f"{number}.jpg": data[number] for number in range(4)})
     for folder, numbers in (("photos", (4, 5, 6)), ("made", (7, 8))):

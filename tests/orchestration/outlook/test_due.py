@@ -22,7 +22,7 @@ from transforms import encoders
 @pytest.fixture
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Return settings of three shards: two of pictures, one of metadata alone."""
-    monkeypatch.setattr(encoders, "load", lambda _: Blurred())
+    monkeypatch.setattr(encoders, "load", lambda _, device: Blurred())
     for name in ("cats", "dogs"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         (tmp_path / "pictures" / name / "0.jpg").write_bytes(encoded(picture(1, 64, 48)))

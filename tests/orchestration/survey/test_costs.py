@@ -17,7 +17,7 @@ from transforms import encoders
 @pytest.fixture(autouse=True)
 def stacking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure with an encoder that cannot embed nothing, as those that stack pictures into one array."""
-    monkeypatch.setattr(encoders, "load", lambda _: Blurred())
+    monkeypatch.setattr(encoders, "load", lambda _, device: Blurred())
 
 
 def finding(*samples: Path) -> list[Finding]:

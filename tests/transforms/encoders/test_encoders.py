@@ -427,6 +427,37 @@ def test_calls_at_once_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_gpu_is_used_where_the_runtime_can(available: list[str], used: list[str]) -> None:
     assert providers_of(available) == used
+    assert providers_of(available, "cpu") == used[-1:] == ["CPUExecutionProvider"]
+    if len(used) == 1:
+        with pytest.raises(EncoderUnavailable, match=r"no cuda:1 .*without CUDA.*; set encoders.device = 'auto'"):
+            providers_of(available, "cuda:1")
+    else:
+        assert providers_of(available, "cuda:1") == [("CUDAExecutionProvider", {"device_id": 1}), used[-1]]
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "chosen"),
+    [(0, "auto", "cpu"), (2, "auto", "cuda"), (2, "cpu", "cpu"), (1, "cuda", "cuda"), (2, "cuda:1", "cuda:1")],
+)
+def test_a_device_is_chosen_by_the_settings(
+    monkeypatch: pytest.MonkeyPatch, found: int, asked: str, chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+    assert torch_device.choose(asked) == chosen
+    assert torch_device.precision(chosen) == ("fp32" if chosen == "cpu" else "bf16")
+    with pytest.raises(EncoderUnavailable, match=rf"finds {found} GPUs .*; set encoders.device"):
+        torch_device.choose(f"cuda:{found}")
+
+
+def test_a_device_that_is_missing_is_told_before_anything_is_embedded(small: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    for name in ("sscd_distilled", f"open_clip:{MODEL}/{small}"):
+        with pytest.raises(EncoderUnavailable, match=r"no cuda for encoders: .*; set encoders.device = 'auto'"):
+            encoders.load(name, "cuda")
+        assert encoders.load(name, "cpu").device == "cpu"  # type: ignore[attr-defined]
+    assert encoders.load("sscd_distilled", "cpu").id == encoders.load("sscd_distilled").id
 
 
 def test_captions_are_embedded_from_their_tokens(clip: OpenClip) -> None:

@@ -99,6 +99,16 @@ def test_an_encoder_that_scales_by_itself_gets_its_pictures_here(pool: DecoderPo
     assert all(each.modules == {"transforms.pictures.confined.works"} for each in pool.all)
 
 
+def test_a_feed_hands_out_ever_fewer_of_the_last() -> None:
+    some = Feed(RULES, {"copy": Mean()}, expected=feed.WORTH)
+    sizes = [len(each) for each in some.handfuls(range(feed.WORTH), 2)]
+    assert sum(sizes) == feed.WORTH and sizes[:28] == [some.files] * 28
+    assert sizes[28:] == sorted(sizes[28:], reverse=True) and sizes[-4:] == [1] * 4
+    more = [each for handful in some.handfuls(range(feed.WORTH + 5), 2) for each in handful]
+    assert more == list(range(feed.WORTH + 5)), "also of more than expected"
+    assert [len(each) for each in Feed(RULES, {"copy": Mean()}).handfuls("abc", 2)] == [1, 1, 1]
+
+
 def shard(folder: Path, pictures: list[bytes]) -> Job:
     """Write a dump of pictures with a row each, and return it as a job."""
     with tarfile.open(folder / "0.tar", "w") as archive:

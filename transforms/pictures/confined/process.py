@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from transforms.pictures.bounds import BeyondLimitsError, Bounds
 from transforms.pictures.confined import interpreter, worker, works
 from transforms.pictures.confined.answers import (
@@ -27,6 +25,7 @@ from transforms.pictures.confined.answers import (
     seconds_used,
     told,
 )
+from transforms.pictures.confined.blocks import BLOCKS
 from transforms.pictures.confined.interpreter import Interpreter
 from transforms.pictures.confined.works import DecoderWork
 from transforms.pictures.renderings import Pixels
@@ -207,7 +206,7 @@ class DecoderProcess:
         """Return what the process has written."""
         pictures, place = [], 0
         for shape in shapes:
-            picture = np.empty(shape, np.uint8)
+            picture = BLOCKS.array(shape)
             try:
                 place = worker.read(self.running.shared, picture, place)
             except EOFError:
