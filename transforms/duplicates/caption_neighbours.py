@@ -278,19 +278,19 @@ def _near(  # noqa: ANN202, PLR0913 -- it is compiled
 def _meet(table, key, sign, met, row, candidates, n):  # noqa: ANN001, ANN202
     """Add the captions that have a key to the candidates of a row, each once, unless bits of their words say no.
 
-    Returns how many candidates there are, and how many captions have the key.
+    Returns how many candidates there are, and how many captions were compared for the first time.
     """
     keys, owner, signs, spare, begins = table
     bucket, compared = np.int64(key & np.uint64(len(begins) - 2)), 0
     for place in range(begins[bucket], begins[bucket + 1]):
         if keys[place] != key:
             continue
-        compared += 1
-        if popcount(signs[place] ^ sign) > spare[place]:
-            continue
         p = owner[place]
-        if met[p] != row:
-            met[p] = row
+        if met[p] == row:
+            continue
+        met[p] = row
+        compared += 1
+        if np.int64(popcount(signs[place] ^ sign)) <= spare[place]:
             candidates[n] = p
             n += 1
     return n, compared
