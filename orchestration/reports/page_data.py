@@ -60,7 +60,12 @@ class DataFolder:
         self._put(kind, number, page.list_file(f"{kind}/{number}", items))
 
     def lines(self, kind: str, number: int | str) -> list[str]:
-        """Return the values of a file that `write_lines` wrote; none of another file, or where there is none."""
+        """Return the values of a file that `write_lines` wrote; none of another file, or where there is none.
+
+        Args:
+            kind: Folder of the file.
+            number: Name of the file within it.
+        """
         try:
             first, *lines, last = self._file(kind, number).read_text(encoding="ascii").splitlines()
         except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -3,8 +3,7 @@
 -- that is not known are left out. $rules stands for all else that an entry depends on.
 with listed as (
     select cluster_id, row_number() over (order by duplicate_count desc, cluster_id) - 1 as position
-    from duplicates.counts
-    qualify position < $clusters
+    from (from duplicates.counts order by duplicate_count desc, cluster_id limit $clusters)
 ),
 -- the rows of a shard are the same as long as they were made by one version, whose run tells it from one of its number
 made as (

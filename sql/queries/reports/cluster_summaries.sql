@@ -2,8 +2,7 @@
 -- $files data files, as cluster_members.sql.
 with ranked as (
     select cluster_id, row_number() over (order by duplicate_count desc, cluster_id) - 1 as position
-    from duplicates.counts
-    qualify position < $clusters
+    from (from duplicates.counts order by duplicate_count desc, cluster_id limit $clusters)
 ),
 listed as (
     select ranked.* from ranked semi join (select unnest($chosen::ubigint[]) as cluster_id) as chosen using (cluster_id)
