@@ -11,7 +11,8 @@ guess: it changes the time, never the result.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 import numba as nb
 import numpy as np
@@ -91,6 +92,7 @@ class Probes:
     pairs: _Keys
     paired: Hashes
     comparisons: int = 0
+    _counting: Lock = field(default_factory=Lock)
 
     @classmethod
     def of(
@@ -120,6 +122,8 @@ class Probes:
     def near(self, sets: WordSets) -> Neighbours:
         """Return all pairs of a given caption and a near one of a batch. A caption of the same words is near.
 
+        Threads may ask at once.
+
         Args:
             sets: The words of the batch.
         """
@@ -129,7 +133,8 @@ class Probes:
             self.pairs.keys, self.pairs.owner, self.pairs.signs, self.pairs.spare, self.pairs.begins, self.pairs.bits,
             self.paired, sets.words, sets.offsets, self.threshold,
         )  # fmt: skip
-        self.comparisons += made
+        with self._counting:
+            self.comparisons += made
         return Neighbours(probe, row, similarity)
 
 
