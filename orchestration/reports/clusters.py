@@ -18,6 +18,7 @@ import duckdb
 
 from orchestration.reports.page_data import CAPTION, DataFolder, rows, stream, text
 from orchestration.reports.pictures import PictureReader
+from orchestration.warehouse.queries import query
 from transforms.hashing.likeness import TurnedHash, likeness
 from transforms.reports import page
 from transforms.reports.duplicate_report import GalleryExtent
@@ -101,7 +102,8 @@ type _Entries = Mapping[int, Mapping[int, int | None]]
 def _listed(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, with_pictures: int) -> _Entries:
     contents = {}
     if "warehouse.shards" in {row["name"] for row in rows(con, "table_names")}:  # it is not in those of older releases
-        rules = f"{CODE} {duckdb.__version__} {gallery.members}"
+        said_by = (query(f"reports/{name}") for name in ("cluster_summaries", "cluster_members"))
+        rules = " ".join([str(CODE), duckdb.__version__, str(gallery.members), *said_by])
         shown = max(gallery.thumbnails, with_pictures)
         found = rows(con, "cluster_contents", clusters=gallery.listed, shown=shown, rules=rules)
         contents = {row["cluster_id"]: row["content"] for row in found}

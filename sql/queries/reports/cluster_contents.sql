@@ -7,7 +7,8 @@ with listed as (
 ),
 -- the rows of a shard are the same as long as they were made by one version, whose run tells it from one of its number
 made as (
-    select shards.shard_id, hash(list(shards.table_name || ' ' || versions.run_id order by shards.table_name)) as made
+    select shards.shard_id,
+        hash(list(format('{} {} {}', table_name, made_in, versions.run_id) order by table_name)) as made
     from warehouse.shards
     join warehouse.versions on versions.version = shards.made_in
     where shards.table_name in ('catalog.samples', 'fingerprints.images')
