@@ -49,7 +49,8 @@ def curator_exports(
         with faults.reading(home, config.version) as con:
             number = publication(con).number
             folder = exports.default_folder(home, number)
-            files = exports.write(con, folder, exports.FORMATS, pictures, warehouse.settings)
+            earlier = exports.latest_folder(home, but=number)
+            files = exports.write(con, folder, exports.FORMATS, pictures, warehouse.settings, earlier)
     except (publishing.NotPublished, exports.NotInVersion) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     kept = {version.number for version in publishing.versions(home)}

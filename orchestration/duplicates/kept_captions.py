@@ -16,12 +16,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestration.compute.engines import CORES
 from orchestration.facts import Facts
 from orchestration.facts.filters import is_in
 from orchestration.progress import track
 from transforms.duplicates.caption_changes import Tie
-from transforms.duplicates.caption_neighbours import Probes, count_words
+from transforms.duplicates.caption_neighbours import Neighbours, Probes, count_words
 from transforms.duplicates.caption_words import WordSets, sets_of
+from transforms.fingerprints.ahead import WorkPace, work_ahead
 
 _KEY = pa.binary(16)
 _NO_INDEX = 1 << 62  # rows from which on it gets one: it is read as a whole
@@ -74,8 +76,12 @@ class KeptCaptions:
             return None
         found: dict[bytes, dict[bytes, float]] = {name: {} for name in names}
         rows: defaultdict[tuple[bytes, bytes], int] = defaultdict(int)
-        for batch in self._batches(["caption_key", "rows", "words"], "comparing new captions"):
-            near = probes.near(_sets(batch.column("words")))
+
+        def compared(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Neighbours]:
+            return batch, probes.near(_sets(batch.column("words")))
+
+        batches = self._batches(["caption_key", "rows", "words"], "comparing new captions")
+        for batch, near in work_ahead(compared, batches, WorkPace(CORES, CORES)):
             if self._compared + probes.comparisons > self.comparisons or len(rows) + len(near.row) > _MOST_NEAR:
                 return None
             if not len(near.row):

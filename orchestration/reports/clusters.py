@@ -3,22 +3,30 @@
 What belongs here: writing files of several clusters each from `duplicates.clusters`. What does not: drawing them
 (`transforms/reports/templates/cluster.js`), the gallery (`reports/gallery.py`).
 
-A hundred thousand clusters take a few hundred files. The number of a cluster's file is its id modulo their count.
+A hundred thousand clusters take a few hundred files. The number of a cluster's file is its id modulo their count. An
+entry says what it was made of, so that the next version copies it if that is the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+from zlib import crc32
 
 import duckdb
 
 from orchestration.reports.page_data import CAPTION, DataFolder, rows, stream, text
 from orchestration.reports.pictures import PictureReader
+from orchestration.warehouse.queries import query
 from transforms.hashing.likeness import TurnedHash, likeness
+from transforms.reports import page
 from transforms.reports.duplicate_report import GalleryExtent
 from transforms.reports.page import link
 
+CODE = 1  # raise when the same rows would give another entry
+_KIND = "clusters"
+_ENTRY = re.compile(r'\{"id":"(?P<id>\d+)","made":"(?P<made>[0-9a-f]{24})",')
 _FILES = 24  # different files of a cluster that get a small copy
 _SIDE = 160  # pixels
 _SAME_SHAPE = 0.02  # relative difference of width / height that rounding explains
@@ -44,6 +52,7 @@ def write(
     with_pictures: int,
     pictures: PictureReader,
     cases: Mapping[str, str],
+    earlier: DataFolder | None = None,
 ) -> None:
     """Write the clusters that the gallery lists. Memory holds one file.
 
@@ -54,12 +63,22 @@ def write(
         with_pictures: Number of clusters, from the first on, that show the pictures of their different files.
         pictures: Reader of the pictures.
         cases: The file of each generation's page, by generation.
+        earlier: The folder of another version, from which entries are copied that say the same; the result is the same
+            without.
     """
-    for number, clusters in groupby(
-        _clusters(con, gallery), key=lambda cluster: cluster[0]["cluster_id"] % gallery.cluster_files
-    ):
-        summaries = []
-        for about, members in clusters:
+    listed = _listed(con, gallery, with_pictures)
+    copied = _Copied(earlier, listed)
+    chosen = [each for entries in listed.values() for each in entries if each not in copied]
+    made = _clusters(con, gallery, chosen)
+    for number, entries in listed.items():
+        there, items = copied.read(number), []
+        for cluster_id, content in entries.items():
+            if cluster_id in copied:
+                items.append(there[cluster_id])
+                continue
+            about, members = next(made)
+            if about["cluster_id"] != cluster_id:
+                raise RuntimeError(f"cluster {cluster_id} is not in reports.repeated_pictures, which has other ids")
             groups = _groups(members)
             has_pictures = about["position"] < with_pictures and len(groups) > 1
             if has_pictures:
@@ -68,18 +87,78 @@ def write(
                 }
                 shown = [first[group] for group in range(1, min(len(groups), _FILES + 1))]
                 small = pictures.thumbnails_of(shown, _SIDE)
-                data.write("pictures", about["cluster_id"], [None, *small])
-            summaries.append(_summary(about, members, groups, cases) | {"pictures": int(has_pictures)})
-        data.write("clusters", number, summaries)
+                data.write("pictures", cluster_id, [None, *small])
+            summary = _summary(about, members, groups, cases) | {"pictures": int(has_pictures)}
+            if about["position"] < gallery.thumbnails:
+                summary["position"] = about["position"]
+            items.append(_item(cluster_id, content, summary))
+        data.write_lines(_KIND, number, items)
+
+
+type _Entries = Mapping[int, Mapping[int, int | None]]
+"""By number of a file, in their order: the clusters in it, in theirs, with what `cluster_contents` says of each."""
+
+
+def _listed(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, with_pictures: int) -> _Entries:
+    contents = {}
+    if "warehouse.shards" in {row["name"] for row in rows(con, "table_names")}:  # it is not in those of older releases
+        said_by = (query(f"reports/{name}") for name in ("cluster_summaries", "cluster_members"))
+        rules = " ".join([str(CODE), duckdb.__version__, str(gallery.members), *said_by])
+        shown = max(gallery.thumbnails, with_pictures)
+        found = rows(con, "cluster_contents", clusters=gallery.listed, shown=shown, rules=rules)
+        contents = {row["cluster_id"]: row["content"] for row in found}
+    listed: dict[int, dict[int, int | None]] = {}
+    for row in rows(con, "listed_clusters", clusters=gallery.listed, files=gallery.cluster_files):
+        content = None if row["position"] < with_pictures else contents.get(row["cluster_id"])
+        listed.setdefault(row["cluster_id"] % gallery.cluster_files, {})[row["cluster_id"]] = content
+    return listed
+
+
+def _item(cluster_id: int, content: int | None, summary: Mapping[str, Any]) -> str:
+    """Return a cluster's entry. If its content is known, that and a checksum of the rest follow the id."""
+    rest = page.item(summary)[1:]
+    made = "" if content is None else f'"made":"{_made(content, rest)}",'
+    return f'{{"id":"{cluster_id}",{made}{rest}'
+
+
+def _made(content: int, rest: str) -> str:
+    return f"{content:016x}{crc32(rest.encode()):08x}"
+
+
+class _Copied:
+    """The clusters whose entries are copied from the folder of another version."""
+
+    def __init__(self, earlier: DataFolder | None, listed: _Entries) -> None:
+        """Look for entries of the same content, whole as they were written."""
+        self._earlier = earlier
+        self._ids = {
+            cluster_id
+            for number, entries in listed.items()
+            for cluster_id, (made, rest, _) in self._entries(number)
+            if (content := entries.get(cluster_id)) is not None and made == _made(content, rest)
+        }
+
+    def __contains__(self, cluster_id: int) -> bool:
+        return cluster_id in self._ids
+
+    def read(self, number: int) -> dict[int, str]:
+        """Return the entries of a file, by cluster."""
+        return {cluster_id: line for cluster_id, (_, _, line) in self._entries(number)}
+
+    def _entries(self, number: int) -> Iterator[tuple[int, tuple[str, str, str]]]:
+        """Yield the id of each cluster in a file, and what it was made of, the rest of its entry and all of it."""
+        for line in [] if self._earlier is None else self._earlier.lines(_KIND, number):
+            if entry := _ENTRY.match(line):
+                yield int(entry["id"]), (entry["made"], line[entry.end() :], line)
 
 
 def _clusters(
-    con: duckdb.DuckDBPyConnection, gallery: GalleryExtent
+    con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, chosen: Sequence[int]
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Yield the summary of each cluster with its rows. Both queries have the same order."""
-    clusters, files = gallery.listed, gallery.cluster_files
-    summaries = stream(con, "cluster_summaries", clusters=clusters, files=files)
-    rows_of = stream(con, "cluster_members", clusters=clusters, files=files, members=gallery.members)
+    """Yield the summary of each chosen cluster with its rows. Both queries have the same order."""
+    which = {"clusters": gallery.listed, "files": gallery.cluster_files, "chosen": chosen}
+    summaries = stream(con, "cluster_summaries", **which)
+    rows_of = stream(con, "cluster_members", **which, members=gallery.members)
     members = groupby(rows_of, key=lambda member: member["position"])
     for about, (position, group) in zip(summaries, members, strict=True):
         if about["position"] != position:
@@ -100,8 +179,6 @@ def _summary(
 ) -> dict[str, Any]:
     alike = list(_likenesses(members))
     return {
-        "id": str(about["cluster_id"]),
-        "position": about["position"],
         "representative": str(about["representative_id"]),
         "copies": about["duplicate_count"],
         "exact": about["exact_count"],

@@ -72,6 +72,20 @@ def complete(folder: Path, version: int) -> bool:
     return listed.keys() >= {*pages.NAMES, WORKBOOK, *tables} and _sizes(folder, listed) == listed
 
 
+def latest_folder(home: Path, but: int) -> Path | None:
+    """Return the default folder of the newest version that has one with every file of every format.
+
+    Args:
+        home: Folder of the warehouse.
+        but: A version that is left out.
+    """
+    found = (_DEFAULT.fullmatch(folder.name) for folder in (home / "exports").glob("version-*"))
+    for number in sorted({int(each[1]) for each in found if each} - {but}, reverse=True):
+        if complete(folder := default_folder(home, number), number):
+            return folder
+    return None
+
+
 def prune(home: Path, kept: Collection[int]) -> None:
     """Remove the default folders of pruned versions. Folders that users named stay.
 
@@ -91,6 +105,7 @@ def write(
     formats: Sequence[str],
     pictures: PictureReader,
     settings: Settings,
+    earlier: Path | None = None,
 ) -> list[Path]:
     """Write a published version's exports, all or none.
 
@@ -103,6 +118,7 @@ def write(
         formats: Any of FORMATS.
         pictures: Reader of the training pictures.
         settings: Limits of the exports, and thresholds for the case pages.
+        earlier: The folder of another version's exports, from which is copied what did not change.
 
     Returns:
         The files that people open.
@@ -118,7 +134,7 @@ def write(
         con.execute("set memory_limit = ?", [settings.memory.duckdb])
         con.execute("set temp_directory = ?", [str(partial / ".spill")])
         if "html" in formats:
-            pages.write(con, partial, settings, pictures)
+            pages.write(con, partial, settings, pictures, earlier)
         for table in TABLES:
             file = partial / table.partition(".")[2]
             if "csv" in formats:

@@ -22,7 +22,7 @@ from transforms.hashing.likeness import DIFFERENT, likeness
 from transforms.reports.duplicate_report import GalleryExtent
 
 PART, SHEET, COLUMN = 500, 24, 20_000  # entries, thumbnails and index rows in a file
-_MEMBERS = 2_000  # rows of clusters in a file, approximately
+_MEMBERS = 2_000  # rows of clusters in a file at most, about
 
 
 def extent(con: duckdb.DuckDBPyConnection, limits: Reports) -> GalleryExtent:
@@ -40,7 +40,8 @@ def extent(con: duckdb.DuckDBPyConnection, limits: Reports) -> GalleryExtent:
         part=PART,
         sheet=SHEET,
         column=COLUMN,
-        cluster_files=-(-row["members"] // _MEMBERS),
+        # seldom another number, so that entries stay in their files; odd, so that ids of any pattern spread
+        cluster_files=(1 << (-(-row["members"] // _MEMBERS)).bit_length()) - 1,
         members=limits.members,
     )
 

@@ -4,7 +4,7 @@ What belongs here: reading rows out of DuckDB, writing data files. What does not
 (`reports/gallery.py`, `reports/clusters.py`, `reports/provenance.py`), their encoding (`transforms/reports/page.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,38 @@ class DataFolder:
             number: Name of the file within it.
             value: a JSON value; its keys are never text from outside.
         """
-        name = f"{kind}/{number}"
-        file = self.path / f"{name}.js"
+        self._put(kind, number, page.data_file(f"{kind}/{number}", value))
+
+    def write_lines(self, kind: str, number: int | str, items: Iterable[str]) -> None:
+        """Write one file of a list, with a line for each of its values, so that `lines` returns them.
+
+        Args:
+            kind: Folder of the file.
+            number: Name of the file within it.
+            items: The values, each as `page.item` returns it.
+        """
+        self._put(kind, number, page.list_file(f"{kind}/{number}", items))
+
+    def lines(self, kind: str, number: int | str) -> list[str]:
+        """Return the values of a file that `write_lines` wrote; none of another file, or where there is none.
+
+        Args:
+            kind: Folder of the file.
+            number: Name of the file within it.
+        """
+        try:
+            first, *lines, last = self._file(kind, number).read_text(encoding="ascii").splitlines()
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return []
+        return [line.removesuffix(",") for line in lines] if first.endswith("[") and last == "]);" else []
+
+    def _put(self, kind: str, number: int | str, script: str) -> None:
+        file = self._file(kind, number)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(page.data_file(name, value), encoding="ascii")
+        file.write_text(script, encoding="ascii")
+
+    def _file(self, kind: str, number: int | str) -> Path:
+        return self.path / kind / f"{number}.js"
 
 
 def rows(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> list[dict[str, Any]]:

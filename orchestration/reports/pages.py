@@ -39,7 +39,13 @@ NAMES = (FIRST, provenance.PAGE, f"{FOLDER}/{CLUSTER}")
 _ROWS = 20  # hosts, licences and changes on the page; the tables hold all
 
 
-def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pictures: PictureReader) -> None:
+def write(
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    settings: Settings,
+    pictures: PictureReader,
+    earlier: Path | None = None,
+) -> None:
     """Write the pages of a published version.
 
     Args:
@@ -47,6 +53,8 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pict
         folder: The folder to write into.
         settings: Limits of the pages, thresholds, and the largest picture.
         pictures: Reader of the training pictures.
+        earlier: The folder of another version's pages, from which is copied what did not change; the result is the
+            same without.
     """
     inner, limits, version = folder / FOLDER, settings.reports, publication(con)
     data, extent = DataFolder(inner / "data"), gallery.extent(con, limits)
@@ -55,7 +63,8 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, settings: Settings, pict
     listed = ListedClusters(con, extent.listed)
     shown = provenance.shown_cases(con, limits.cases, limits.similar)
     files = provenance.write_cases(con, shown, inner / "cases", data, case_pages, listed)
-    clusters.write(con, data, extent, limits.pictured, pictures, files)
+    before = None if earlier is None else DataFolder(earlier / FOLDER / "data")
+    clusters.write(con, data, extent, limits.pictured, pictures, files, before)
     report = _report(con, extent, version)
     (folder / FIRST).write_text(duplicate_report.render(report), encoding="utf-8")
     (inner / CLUSTER).write_text(duplicate_report.render_cluster(report), encoding="utf-8")

@@ -11,7 +11,8 @@ guess: it changes the time, never the result.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 import numba as nb
 import numpy as np
@@ -48,20 +49,28 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class _Keys:
-    """Keys in buckets, with the caption that has each, where each bucket begins, and a bit for each key."""
+    """Keys in buckets, with the caption that has each, where each bucket begins, and a bit for each key.
+
+    Attributes:
+        signs: A bit for each word of the caption.
+        spare: How many of these bits may be others in a caption near it.
+    """
 
     keys: Hashes
     owner: Numbers
+    signs: Hashes
+    spare: npt.NDArray[np.int32]
     begins: npt.NDArray[np.int32]
     bits: Hashes
 
     @classmethod
-    def of(cls, keys: Hashes, owner: Numbers) -> "_Keys":
+    def of(cls, keys: Hashes, owner: Numbers, signs: Hashes, spare: npt.NDArray[np.int32]) -> "_Keys":
         buckets = 1 << (4 * len(keys)).bit_length()
         bucket = keys % np.uint64(buckets)
         order = np.argsort(bucket, kind="stable")
         begins = np.searchsorted(bucket[order], np.arange(buckets + 1, dtype=np.uint64)).astype(np.int32)
-        return cls(keys[order], owner[order], begins, _bits(keys))
+        owner = owner[order]
+        return cls(keys[order], owner, signs[owner], spare[owner], begins, _bits(keys))
 
 
 @dataclass
@@ -83,6 +92,7 @@ class Probes:
     pairs: _Keys
     paired: Hashes
     comparisons: int = 0
+    _counting: Lock = field(default_factory=Lock)
 
     @classmethod
     def of(
@@ -105,20 +115,26 @@ class Probes:
         if room > MOST_PAIRS:
             return None
         singles, single_of, pairs, pair_of, parts = _chosen(words, sets.offsets, least, uses, frequent, room)
-        return cls(sets, threshold, _Keys.of(singles, single_of), _Keys.of(pairs, pair_of), _bits(parts))
+        told = _signs(sets.words, sets.offsets), (lengths * (1 - threshold) / threshold + 1e-9).astype(np.int32)
+        keys = _Keys.of(singles, single_of, *told), _Keys.of(pairs, pair_of, *told)
+        return cls(sets, threshold, *keys, _bits(parts))
 
     def near(self, sets: WordSets) -> Neighbours:
         """Return all pairs of a given caption and a near one of a batch. A caption of the same words is near.
+
+        Threads may ask at once.
 
         Args:
             sets: The words of the batch.
         """
         probe, row, similarity, made = _near(
-            self.sets.words, self.sets.offsets, self.words.keys, self.words.owner, self.words.begins, self.words.bits,
-            self.pairs.keys, self.pairs.owner, self.pairs.begins, self.pairs.bits, self.paired,
-            sets.words, sets.offsets, self.threshold,
+            self.sets.words, self.sets.offsets,
+            self.words.keys, self.words.owner, self.words.signs, self.words.spare, self.words.begins, self.words.bits,
+            self.pairs.keys, self.pairs.owner, self.pairs.signs, self.pairs.spare, self.pairs.begins, self.pairs.bits,
+            self.paired, sets.words, sets.offsets, self.threshold,
         )  # fmt: skip
-        self.comparisons += made
+        with self._counting:
+            self.comparisons += made
         return Neighbours(probe, row, similarity)
 
 
@@ -129,7 +145,7 @@ def count_words(batches: Iterable[WordSets]) -> npt.NDArray[np.uint32]:
         if counted > _COUNTED:
             break
         counted += len(sets.words)
-        np.add.at(uses, (sets.words % np.uint64(_COUNTERS)).astype(np.int64), 1)
+        _count(sets.words, uses)
     return uses
 
 
@@ -137,6 +153,12 @@ def _bits(values: Hashes) -> Hashes:
     bits, places = np.zeros(_FILTER // 64, np.uint64), values % np.uint64(_FILTER)
     np.bitwise_or.at(bits, (places >> np.uint64(6)).astype(np.int64), np.uint64(1) << (places & np.uint64(63)))
     return bits
+
+
+@nb.njit(cache=True, nogil=True)
+def _count(words, uses):  # noqa: ANN001, ANN202
+    for word in words:
+        uses[np.int64(word % np.uint64(len(uses)))] += np.uint32(1)
 
 
 @nb.njit(inline="always")
@@ -199,16 +221,23 @@ def _signed(words, start, end):  # noqa: ANN001, ANN202
 
 
 @nb.njit(cache=True, nogil=True)
-def _near(  # noqa: ANN202, C901, PLR0913 -- it is compiled
-    own, own_offsets, singles, single_of, single_begins, single_bits,  # noqa: ANN001
-    pairs, pair_of, pair_begins, pair_bits, paired,  # noqa: ANN001
-    words, offsets, threshold,  # noqa: ANN001
+def _signs(words, offsets):  # noqa: ANN001, ANN202
+    """Return a bit for each word of each caption."""
+    signs = np.empty(len(offsets) - 1, np.uint64)
+    for row in range(len(signs)):
+        signs[row] = _signed(words, offsets[row], offsets[row + 1])
+    return signs
+
+
+@nb.njit(cache=True, nogil=True)
+def _near(  # noqa: ANN202, PLR0913 -- it is compiled
+    own, own_offsets,  # noqa: ANN001
+    singles, single_of, single_signs, single_spare, single_begins, single_bits,  # noqa: ANN001
+    pairs, pair_of, pair_signs, pair_spare, pair_begins, pair_bits,  # noqa: ANN001
+    paired, words, offsets, threshold,  # noqa: ANN001
 ):  # fmt: skip
     """Compare each caption of the batch with those that it shares a key with, by a bit for each word first."""
     probes = len(own_offsets) - 1
-    signs = np.empty(probes, np.uint64)
-    for p in range(probes):
-        signs[p] = _signed(own, own_offsets[p], own_offsets[p + 1])
     met = np.full(probes, -1, np.int64)
     longest = 0
     for r in range(len(offsets) - 1):
@@ -219,11 +248,13 @@ def _near(  # noqa: ANN202, C901, PLR0913 -- it is compiled
     probe, row, similarity = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024, np.float64)
     for r in range(len(offsets) - 1):
         start, end = offsets[r], offsets[r + 1]
-        many, n = 0, 0
+        many, n, sign = 0, 0, _signed(words, start, end)
         for at in range(start, end):
             word = words[at]
             if _has(single_bits, word):
-                n = _meet(singles, single_of, single_begins, word, met, r, candidates, n)
+                single = singles, single_of, single_signs, single_spare, single_begins
+                n, more = _meet(single, word, sign, met, r, candidates, n)
+                made += more
             if _has(paired, word):
                 likely[many] = word
                 many += 1
@@ -232,15 +263,10 @@ def _near(  # noqa: ANN202, C901, PLR0913 -- it is compiled
             for other in range(one + 1, many):
                 pair = _pair(likely[one], likely[other])
                 if _has(pair_bits, pair):
-                    n = _meet(pairs, pair_of, pair_begins, pair, met, r, candidates, n)
-        if not n:
-            continue
-        made += n
-        sign = _signed(words, start, end)
+                    double = pairs, pair_of, pair_signs, pair_spare, pair_begins
+                    n, more = _meet(double, pair, sign, met, r, candidates, n)
+                    made += more
         for p in candidates[:n]:
-            length = own_offsets[p + 1] - own_offsets[p]
-            if popcount(signs[p] ^ sign) > np.int64(length * (1 - threshold) / threshold + 1e-9):
-                continue
             s = jaccard_of(own, own_offsets[p], own_offsets[p + 1], words, start, end, threshold)
             if s < threshold:
                 continue
@@ -254,13 +280,22 @@ def _near(  # noqa: ANN202, C901, PLR0913 -- it is compiled
 
 
 @nb.njit(inline="always")
-def _meet(keys, owner, begins, key, met, row, candidates, n):  # noqa: ANN001, ANN202
-    """Add the captions that have a key to the candidates of a row, each once; return how many there are."""
-    bucket = np.int64(key & np.uint64(len(begins) - 2))
+def _meet(table, key, sign, met, row, candidates, n):  # noqa: ANN001, ANN202
+    """Add the captions that have a key to the candidates of a row, each once, unless bits of their words say no.
+
+    Returns how many candidates there are, and how many captions were compared for the first time.
+    """
+    keys, owner, signs, spare, begins = table
+    bucket, compared = np.int64(key & np.uint64(len(begins) - 2)), 0
     for place in range(begins[bucket], begins[bucket + 1]):
+        if keys[place] != key:
+            continue
         p = owner[place]
-        if keys[place] == key and met[p] != row:
-            met[p] = row
+        if met[p] == row:
+            continue
+        met[p] = row
+        compared += 1
+        if np.int64(popcount(signs[place] ^ sign)) <= spare[place]:
             candidates[n] = p
             n += 1
-    return n
+    return n, compared

@@ -82,6 +82,7 @@ class Pictures:
             ValueError: If there are more rows than 32 bits number.
         """
         self._folder, self._memory = folder, memory
+        self._hashed: tuple[PickedDigests, Positions, Positions] | None = None
         with ExitStack() as opened:
             files = {
                 name: opened.enter_context(closing(ScratchFile(folder, rows, *kind))) for name, kind in _FILES.items()
@@ -122,10 +123,20 @@ class Pictures:
     def hashed(self) -> tuple[PickedDigests, Positions, Positions]:
         """Group the distinct pictures by their PDQ hash, without meaningless hashes. Memory: 32 bytes a picture.
 
+        Where memory holds the arrays, 4 bytes a picture stay for the next step that asks.
+
         Returns:
             The different hashes, picked from `pdq` at the index of the first picture with each; and of each further
             picture with one of these hashes, in order, the index of the first one and its own.
         """
+        if self._hashed is None:
+            hashed = self._by_hash()
+            if self._spills:
+                return hashed
+            self._hashed = hashed
+        return self._hashed
+
+    def _by_hash(self) -> tuple[PickedDigests, Positions, Positions]:
         rows = self.distinct[self.comparable[self.distinct]]
         group = firsts(PickedDigests(self.pdq, rows), self._for_grouping(len(rows)))
         further = np.flatnonzero(group != np.arange(len(group), dtype=np.uint32))

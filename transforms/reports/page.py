@@ -21,7 +21,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -129,6 +129,22 @@ def data_file(name: str, value: object) -> str:
         ValueError: If the value holds a number that JSON cannot express.
     """
     return f"deliver({_json(name)},{_json(value)});\n"
+
+
+def list_file(name: str, items: Iterable[str]) -> str:
+    """Return what `data_file` returns of a list, with a line for each of its values.
+
+    Args:
+        name: The name under which the page asks for the list.
+        items: The values, each as `item` returns it.
+    """
+    lines = ",\n".join(items)
+    return f"deliver({_json(name)},[\n{lines}\n]);\n"
+
+
+def item(value: object) -> str:
+    """Return a JSON value as the line of a `list_file`. Raises as `data_file`."""
+    return _json(value)
 
 
 def link(url: str | None) -> str | None:

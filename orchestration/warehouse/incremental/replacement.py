@@ -16,8 +16,10 @@ import duckdb
 
 from orchestration.warehouse import build, grain
 from orchestration.warehouse.models import Model
+from transforms.catalog.landing import ROW_BITS
 
 _ROWS = "changed_rows"
+_RANGES = 16  # beyond, looking for the ids takes longer than reading all
 _FEW = 100_000  # rows of a control, if there is such a shard
 
 
@@ -119,9 +121,18 @@ _FIX = "remove `-- grain: shard` from its header, or what reads other rows"
 
 
 def within(shards: Collection[int]) -> str:
-    """Return the condition that a row of a table of the grain shard belongs to one of some shards."""
-    listed = ", ".join(str(int(shard)) for shard in sorted(shards))
-    return f"{grain.SHARD} in ({listed})" if listed else "false"
+    """Return the condition that a row of a table of the grain shard belongs to one of some shards.
+
+    Of few shards it says where their ids lie too, so that the other rows are not read.
+    """
+    if not shards:
+        return "false"
+    listed = f"{grain.SHARD} in ({', '.join(str(int(shard)) for shard in sorted(shards))})"
+    if len(shards) > _RANGES:
+        return listed
+    ids = ((shard << ROW_BITS, (shard + 1 << ROW_BITS) - 1) for shard in sorted(map(int, shards)))
+    ranges = " or ".join(f"sample_id between {first}::ubigint and {last}::ubigint" for first, last in ids)
+    return f"({listed} and ({ranges}))"
 
 
 def _quoted(path: Path) -> str:

@@ -1,0 +1,131 @@
+"""Entries of clusters that are copied from the pages of another version are those that would be made anew."""
+
+import random
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration.facts import Facts
+from orchestration.reports import clusters, gallery
+from orchestration.reports.page_data import DataFolder
+from orchestration.reports.pictures import PictureReader
+from orchestration.settings import Settings
+from orchestration.settings.sections import Reports
+from orchestration.warehouse import build
+from orchestration.warehouse.version import HISTORY
+from tests.benchmarks import warehouse
+from tests.benchmarks.warehouse import FIRST_ID
+from tests.planted import MODELS
+
+CLUSTERS, SHARDS, FIRST = 40, 4, FIRST_ID >> 26
+LIMITS = Reports(clusters=36, members=50, thumbnails=6, pictured=2)
+_DERIVED = ("duplicates.counts", "reports.repeated_pictures")
+_MOVED = "({0} + ((({0} - {1}) // 8192) % {2}) * 67108864)::ubigint"
+_IDS = {"catalog.samples": ("sample_id",), "fingerprints.images": ("sample_id",)} | {
+    "duplicates.clusters": ("sample_id", "cluster_id", "representative_id")
+}
+_SPREAD = "".join(
+    f"update {table} set {', '.join(f'{c} = {_MOVED.format(c, FIRST_ID, SHARDS)}' for c in columns)}"  # noqa: S608
+    f" where sample_id >= {FIRST_ID};"
+    for table, columns in _IDS.items()
+)
+"""Puts the clusters into several shards, one after the other."""
+_MADE = f"""
+    update warehouse.versions set run_id = 'run 3';
+    insert into warehouse.shards by name
+    select unnest(['catalog.samples', 'fingerprints.images']) as table_name, shard_id, 3 as made_in
+    from range({FIRST}, {FIRST + SHARDS}) as made(shard_id);
+"""  # noqa: S608
+
+
+_CHANGES = (
+    """
+    insert into warehouse.versions by name
+    select * replace ({number} as version, 'run {number}' as run_id) from warehouse.versions where version = 3;
+    update warehouse.shards set made_in = {number} where shard_id = {shard} and table_name = '{table}';
+    update {table} set {columns} where sample_id >> 26 = {shard} and sample_id % 5 = 0;
+    """,
+    "delete from duplicates.clusters where cluster_id = {cluster} and rank >= 3 and rank % 2 = 1;",
+    "update duplicates.clusters set method = 'pixels' where cluster_id = {cluster} and rank = 2;",
+    """
+    insert into provenance.sources by name
+    select 'gen/1.png' as generation_id, 1 as rank, 'copy' as verdict, 0.1 as q_value, cluster_id,
+        cluster_id as sample_id
+    from {cluster};
+    """,
+)
+
+
+def changed(number: int, draw: random.Random) -> str:
+    """Return SQL by which a version differs from the one before: rows of a shard, of a cluster, or a generation."""
+    caption = f"caption = 'written in {number}'"
+    table, columns = draw.choice([("catalog.samples", caption), ("fingerprints.images", "width = width + 1")])
+    shard, cluster = FIRST + draw.randrange(SHARDS), f"(from ids limit 1 offset {draw.randrange(CLUSTERS)})"
+    ids = "create or replace temp table ids as from (select distinct cluster_id from duplicates.clusters order by 1);"
+    change = draw.choice(_CHANGES)
+    return ids + change.format(number=number, shard=shard, cluster=cluster, table=table, columns=columns)
+
+
+class Pages:
+    """The data of clusters of versions that follow each other, each written anew and with what the last one had."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.number, self.database = folder, 3, folder / "w.duckdb"
+        warehouse.make(self.database, CLUSTERS, _SPREAD + _MADE)
+
+    def written(self, name: str, earlier: DataFolder | None) -> dict[str, bytes]:
+        data = DataFolder(self.folder / name)
+        with duckdb.connect(str(self.database), read_only=True) as con:
+            extent = gallery.extent(con, LIMITS)
+            clusters.write(con, data, extent, LIMITS.pictured, PictureReader(self.gone), {}, earlier)
+        return {str(file.relative_to(data.path)): file.read_bytes() for file in data.path.rglob("*.js")}
+
+    def gone(self, sample_id: int) -> None:
+        raise OSError(f"row {sample_id} is gone")
+
+    def next(self, sql: str) -> None:
+        """Make a version, and hold its pages against those that are made anew."""
+        self.number += 1
+        facts, settings, nothing = Facts(self.folder / "facts"), Settings(home=self.folder), HISTORY.empty_table()
+        inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
+        with build.open_build(self.database, settings) as con:
+            con.execute(sql)
+            for model in (each for each in MODELS if each.name in _DERIVED):
+                build.provide(con, model.inputs, inputs)
+                build.materialize(con, model)
+        last = DataFolder(self.folder / f"pages {self.number - 1}")
+        assert self.written(f"pages {self.number}", last) == self.written(f"anew {self.number}", None)
+
+
+@pytest.fixture
+def summaries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ids of clusters whose entries are made, not copied."""
+    made: list[int] = []
+    real = clusters._summary
+    monkeypatch.setattr(
+        clusters, "_summary", lambda about, *rest: made.append(about["cluster_id"]) or real(about, *rest)
+    )
+    return made
+
+
+def test_copied_entries_are_those_that_would_be_made_anew(tmp_path: Path, summaries: list[int]) -> None:
+    pages, draw = Pages(tmp_path), random.Random(5)  # noqa: S311 -- it draws changes
+    pages.next("")
+    assert len(summaries) == 2 * LIMITS.clusters
+    copied = []
+    for number in range(5, 12):
+        summaries.clear()
+        pages.next(changed(number, draw))
+        copied.append(2 * LIMITS.clusters - len(summaries))
+    assert LIMITS.clusters // 2 < min(copied) < max(copied) < LIMITS.clusters - LIMITS.pictured
+
+    # what is not whole, and what is of no known version
+    for file in (tmp_path / "pages 11" / "clusters").iterdir():
+        file.write_text(file.read_text().replace("of picture 7", "of picture 9"))
+    summaries.clear()
+    pages.next("")
+    assert len(summaries) > LIMITS.clusters + LIMITS.pictured
+    summaries.clear()
+    pages.next("update warehouse.versions set run_id = null;")
+    assert len(summaries) == 2 * LIMITS.clusters
