@@ -250,7 +250,7 @@ class Landing:
 
         self.keep_records_open()
         settings = patch.dict(os.environ, processes.environment(RAISONNE_CONFIG=str(self.config)), clear=True)
-        with settings, records.outline(), nullcontext() if exports else _without_exports():
+        with settings, records.outline(), nullcontext() if exports else without_exports():
             result = execution.execute(job, self.home)
         assert result.success, execution.reason(result.all_events)
 
@@ -277,7 +277,7 @@ def _records() -> Path:
 
 
 @contextmanager
-def _without_exports() -> Iterator[None]:
+def without_exports() -> Iterator[None]:
     """Let a job leave out the asset that writes exports, as one does who selects the others in the UI."""
     import dagster as dg
 
