@@ -37,14 +37,9 @@ def outline() -> Iterator[None]:
     """Let Dagster record that runs begin and end, and not their steps: that is a third of the work of a small run.
 
     Nor does it take notice of the checks of tables, which keep a version from being published without it, look up which
-    materializations inputs are of, read the revisions of its tables anew for each file, claim pools of which no other
-    run takes a place, or trace the columns of tables. What it makes anew for each run, each step or each output, and always the same, is made once: the
-    job as it is executed in a process, its empty log of events, the assets of a step, the resources that an output
-    sees.
+    materializations inputs are of, claim pools of which no other run takes a place, or trace the columns of tables.
     """
-    from alembic.script import ScriptDirectory
-    from dagster import AssetCheckResult, JobDefinition
-    from dagster._core.definitions.scoped_resources_builder import ScopedResourcesBuilder
+    from dagster import AssetCheckResult
     from dagster._core.execution.context.system import StepExecutionContext
     from dagster._core.execution.plan import execute_step
     from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
@@ -52,16 +47,8 @@ def outline() -> Iterator[None]:
     from dagster._core.log_manager import DagsterLogManager
 
     from orchestration.runtime import asset_metadata
-    from orchestration.runtime.sqlite_storage import Events
 
-    log, read, prepared = DagsterLogManager.log_dagster_event, ScriptDirectory.from_config, Events._initdb
-    made, assets, scoped = (
-        JobDefinition.as_ephemeral_job,
-        StepExecutionContext.get_output_asset_keys,
-        ScopedResourcesBuilder.build,
-    )
-    noticed = execute_step._process_user_event
-    seen: dict[tuple[int, frozenset[str]], tuple[ScopedResourcesBuilder, "Resources"]] = {}
+    log, noticed = DagsterLogManager.log_dagster_event, execute_step._process_user_event
 
     def begins_or_ends(
         self: DagsterLogManager,
@@ -76,11 +63,32 @@ def outline() -> Iterator[None]:
     def without_checks(context: StepExecutionContext, event: object) -> Iterator[object]:
         return iter(()) if isinstance(event, AssetCheckResult) else noticed(context, event)
 
-    def revisions(config: "Config") -> "ScriptDirectory":
-        folder = config.get_main_option("script_location")
-        if folder not in _REVISIONS:
-            _REVISIONS[folder] = read(config)
-        return _REVISIONS[folder]
+    with (
+        patch.object(DagsterLogManager, "log_dagster_event", begins_or_ends),
+        patch.object(RunDomain, "_log_asset_planned_events"),
+        patch.object(StepExecutionContext, "fetch_external_input_asset_version_info"),
+        patch.object(InstanceConcurrencyContext, "claim", return_value=True),
+        patch.object(execute_step, "_process_user_event", without_checks),
+        patch.object(asset_metadata, "lineage", return_value={}),
+        _made_once(),
+        _prepared_once(),
+    ):
+        yield
+
+
+@contextmanager
+def _made_once() -> Iterator[None]:
+    """Make once what Dagster makes anew for each run, step or output, and always the same.
+
+    That is the job as it is executed in a process, the assets of a step, and the resources that an output sees.
+    """
+    from dagster import JobDefinition
+    from dagster._core.definitions.scoped_resources_builder import ScopedResourcesBuilder
+    from dagster._core.execution.context.system import StepExecutionContext
+
+    made, scoped = JobDefinition.as_ephemeral_job, ScopedResourcesBuilder.build
+    assets = StepExecutionContext.get_output_asset_keys
+    seen: dict[tuple[int, frozenset[str]], tuple[ScopedResourcesBuilder, Resources]] = {}
 
     def job(self: JobDefinition, **options: Any) -> JobDefinition:  # noqa: ANN401 -- Dagster's own
         key = id(self), tuple(options.get("asset_selection") or ())
@@ -101,6 +109,29 @@ def outline() -> Iterator[None]:
             seen[key] = self, scoped(self, names)
         return seen[key][1]
 
+    with (
+        patch.object(JobDefinition, "as_ephemeral_job", job),
+        patch.object(StepExecutionContext, "get_output_asset_keys", assets_of_step),
+        patch.object(ScopedResourcesBuilder, "build", resources),
+    ):
+        yield
+
+
+@contextmanager
+def _prepared_once() -> Iterator[None]:
+    """Prepare the log of a run's events once, and read the revisions of its tables once."""
+    from alembic.script import ScriptDirectory
+
+    from orchestration.runtime.sqlite_storage import Events
+
+    read, prepared = ScriptDirectory.from_config, Events._initdb
+
+    def revisions(config: "Config") -> "ScriptDirectory":
+        folder = config.get_main_option("script_location")
+        if folder not in _REVISIONS:
+            _REVISIONS[folder] = read(config)
+        return _REVISIONS[folder]
+
     def initialized(self: Events, engine: "Engine", for_index_shard: bool = False) -> None:
         path = Path(engine.url.database or "")
         if for_index_shard or path.stem == "index" or path.exists():
@@ -111,17 +142,5 @@ def outline() -> Iterator[None]:
             prepared(self, engine)
             _EMPTY_LOG.append(path.read_bytes())
 
-    with (
-        patch.object(DagsterLogManager, "log_dagster_event", begins_or_ends),
-        patch.object(RunDomain, "_log_asset_planned_events"),
-        patch.object(StepExecutionContext, "fetch_external_input_asset_version_info"),
-        patch.object(StepExecutionContext, "get_output_asset_keys", assets_of_step),
-        patch.object(ScopedResourcesBuilder, "build", resources),
-        patch.object(InstanceConcurrencyContext, "claim", return_value=True),
-        patch.object(execute_step, "_process_user_event", without_checks),
-        patch.object(JobDefinition, "as_ephemeral_job", job),
-        patch.object(Events, "_initdb", initialized),
-        patch.object(ScriptDirectory, "from_config", revisions),
-        patch.object(asset_metadata, "lineage", return_value={}),
-    ):
+    with patch.object(ScriptDirectory, "from_config", revisions), patch.object(Events, "_initdb", initialized):
         yield

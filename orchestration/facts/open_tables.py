@@ -13,8 +13,11 @@ from threading import Lock
 import lance
 
 _KEPT = 256
-_LARGEST = 16_384
-"""Bytes of the list of a table's files beyond which it is not kept: Lance holds what it read of each of them."""
+_LARGEST = 65_536
+"""Bytes of the list of a table's files beyond which it is not kept: Lance holds what it read of each of them.
+
+A file takes some 80 bytes, and the keys that the last merge inserted take 33,000.
+"""
 
 type _State = tuple[int, int, int, int, int, frozenset[str]]
 
@@ -65,9 +68,8 @@ def _state(uri: str) -> _State | None:
 
 def _small(table: Path, versions: frozenset[str]) -> bool:
     """Tell whether Lance holds little of a table: no index, whose pages it would hold, and few files."""
-    if (table / "_indices").exists():
-        return False
+    newest = min((name for name in versions if name.endswith(".manifest")), default="")  # Lance counts names down
     try:
-        return all((table / "_versions" / name).stat().st_size <= _LARGEST for name in versions)
+        return not (table / "_indices").exists() and (table / "_versions" / newest).stat().st_size <= _LARGEST
     except OSError:  # another process forgets versions meanwhile
         return False

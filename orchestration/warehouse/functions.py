@@ -36,10 +36,10 @@ def words(sql: str, known: Sequence[Macro]) -> tuple[str, ...]:
         known: All functions, as `load` returns them.
     """
     functions = {function.name: function for function in known}
-    called, more = set[str](), _called(sql) & functions.keys()
+    called, more = frozenset[str](), _called(sql) & functions.keys()
     while more - called:
         called |= more
-        more = set[str]().union(*(_called(functions[name].body) & functions.keys() for name in called))
+        more = frozenset[str]().union(*(_called(functions[name].body) & functions.keys() for name in called))
     return sum((sql_words(functions[name].statements[0]) for name in sorted(called)), sql_words(sql))
 
 

@@ -147,9 +147,7 @@ def _made_of(model: Model, known: Sequence[Macro]) -> tuple[object, ...] | None:
     return functions.words(model.select, known), sql_words(model.create), model.comments, promises
 
 
-def _recipe(
-    kind: str, made_of: tuple[object, ...] | None, inputs: Sequence[str | None], tables: Sequence[str]
-) -> str:
+def _recipe(kind: str, made_of: tuple[object, ...] | None, inputs: Sequence[str | None], tables: Sequence[str]) -> str:
     """Return a recipe, or nothing where an input or a table has none. Their order is that of the model."""
     if made_of is None or None in inputs or "" in tables:
         return ""
