@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
-    from dagster import DagsterEvent
+    from dagster import AssetKey, DagsterEvent, JobDefinition
+    from dagster._core.definitions.scoped_resources_builder import Resources
+    from sqlalchemy import Engine
 
 OUTLINE = "TESTS_OUTLINE_RECORDS"
 """Set in the environment, a run that is forked records its outline."""
@@ -24,24 +28,27 @@ def outline_in_forks() -> None:
 
 
 _REVISIONS: dict[str | None, "ScriptDirectory"] = {}
+_JOBS: dict[tuple[int, tuple["AssetKey", ...]], tuple["JobDefinition", "JobDefinition"]] = {}
+_EMPTY_LOG: list[bytes] = []
 
 
 @contextmanager
 def outline() -> Iterator[None]:
     """Let Dagster record that runs begin and end, and not their steps: that is a third of the work of a small run.
 
-    Nor does it look up which materializations inputs and checks are of, for hundreds of them one after another, read
-    the revisions of its tables anew for each file, or trace the columns of tables.
+    Nor does it take notice of the checks of tables, which keep a version from being published without it, look up which
+    materializations inputs are of, claim pools of which no other run takes a place, or trace the columns of tables.
     """
-    from alembic.script import ScriptDirectory
     from dagster import AssetCheckResult
-    from dagster._core.execution.context.data_version_cache import DataVersionCache
+    from dagster._core.execution.context.system import StepExecutionContext
+    from dagster._core.execution.plan import execute_step
+    from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
     from dagster._core.instance.runs.run_domain import RunDomain
     from dagster._core.log_manager import DagsterLogManager
 
     from orchestration.runtime import asset_metadata
 
-    log, read = DagsterLogManager.log_dagster_event, ScriptDirectory.from_config
+    log, noticed = DagsterLogManager.log_dagster_event, execute_step._process_user_event
 
     def begins_or_ends(
         self: DagsterLogManager,
@@ -53,18 +60,87 @@ def outline() -> Iterator[None]:
         if dagster_event.is_job_event:
             log(self, level, msg, dagster_event)
 
+    def without_checks(context: StepExecutionContext, event: object) -> Iterator[object]:
+        return iter(()) if isinstance(event, AssetCheckResult) else noticed(context, event)
+
+    with (
+        patch.object(DagsterLogManager, "log_dagster_event", begins_or_ends),
+        patch.object(RunDomain, "_log_asset_planned_events"),
+        patch.object(StepExecutionContext, "fetch_external_input_asset_version_info"),
+        patch.object(InstanceConcurrencyContext, "claim", return_value=True),
+        patch.object(execute_step, "_process_user_event", without_checks),
+        patch.object(asset_metadata, "lineage", return_value={}),
+        _made_once(),
+        _prepared_once(),
+    ):
+        yield
+
+
+@contextmanager
+def _made_once() -> Iterator[None]:
+    """Make once what Dagster makes anew for each run, step or output, and always the same.
+
+    That is the job as it is executed in a process, the assets of a step, and the resources that an output sees.
+    """
+    from dagster import JobDefinition
+    from dagster._core.definitions.scoped_resources_builder import ScopedResourcesBuilder
+    from dagster._core.execution.context.system import StepExecutionContext
+
+    made, scoped = JobDefinition.as_ephemeral_job, ScopedResourcesBuilder.build
+    assets = StepExecutionContext.get_output_asset_keys
+    seen: dict[tuple[int, frozenset[str]], tuple[ScopedResourcesBuilder, Resources]] = {}
+
+    def job(self: JobDefinition, **options: Any) -> JobDefinition:  # noqa: ANN401 -- Dagster's own
+        key = id(self), tuple(options.get("asset_selection") or ())
+        if any(value for name, value in options.items() if name != "asset_selection"):
+            return made(self, **options)
+        if key not in _JOBS:
+            _JOBS[key] = self, made(self, **options)  # with itself, whose number nothing else has then
+        return _JOBS[key][1]
+
+    def assets_of_step(self: StepExecutionContext) -> AbstractSet["AssetKey"]:
+        if "tests_assets" not in vars(self):
+            vars(self)["tests_assets"] = assets(self)
+        return vars(self)["tests_assets"]
+
+    def resources(self: ScopedResourcesBuilder, names: AbstractSet[str] | None) -> "Resources":
+        key = id(self), frozenset(names or ())
+        if key not in seen:
+            seen[key] = self, scoped(self, names)
+        return seen[key][1]
+
+    with (
+        patch.object(JobDefinition, "as_ephemeral_job", job),
+        patch.object(StepExecutionContext, "get_output_asset_keys", assets_of_step),
+        patch.object(ScopedResourcesBuilder, "build", resources),
+    ):
+        yield
+
+
+@contextmanager
+def _prepared_once() -> Iterator[None]:
+    """Prepare the log of a run's events once, and read the revisions of its tables once."""
+    from alembic.script import ScriptDirectory
+
+    from orchestration.runtime.sqlite_storage import Events
+
+    read, prepared = ScriptDirectory.from_config, Events._initdb
+
     def revisions(config: "Config") -> "ScriptDirectory":
         folder = config.get_main_option("script_location")
         if folder not in _REVISIONS:
             _REVISIONS[folder] = read(config)
         return _REVISIONS[folder]
 
-    with (
-        patch.object(DagsterLogManager, "log_dagster_event", begins_or_ends),
-        patch.object(RunDomain, "_log_asset_planned_events"),
-        patch.object(DataVersionCache, "_fetch_asset_records", return_value={}),
-        patch.object(AssetCheckResult, "_get_target_materialization_data", return_value=None),
-        patch.object(ScriptDirectory, "from_config", revisions),
-        patch.object(asset_metadata, "lineage", return_value={}),
-    ):
+    def initialized(self: Events, engine: "Engine", for_index_shard: bool = False) -> None:
+        path = Path(engine.url.database or "")
+        if for_index_shard or path.stem == "index" or path.exists():
+            prepared(self, engine, for_index_shard)
+        elif _EMPTY_LOG:
+            path.write_bytes(_EMPTY_LOG[0])
+        else:
+            prepared(self, engine)
+            _EMPTY_LOG.append(path.read_bytes())
+
+    with patch.object(ScriptDirectory, "from_config", revisions), patch.object(Events, "_initdb", initialized):
         yield

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 import pytest
-from conftest import Landing, Row, encoded, picture
+from conftest import Landing, Row, encoded, picture, without_exports
 
 from orchestration import automation
 from orchestration.definitions import defs
@@ -38,7 +38,8 @@ def test_shards_that_land_together_are_one_run_that_reads_only_them(
     assert (request.tags[automation._RANGE[0]], request.tags[automation._RANGE[1]]) == ("tiny/00000", "tiny/00002")
 
     job = defs.resolve_job_def("fingerprint_shard")
-    assert job.execute_in_process(instance=dagster_instance, tags=request.tags).success
+    with records.outline():
+        assert job.execute_in_process(instance=dagster_instance, tags=request.tags).success
     done = Facts(landing.home / "facts")["fingerprinted_shards"]
     notes = [(name, kind) for name in ("00000", "00001", "00002") for kind in ("copy", "hashes", "rights")]
     assert sorted(zip(*done.read(["shard", "fingerprint"]).to_pydict().values(), strict=True)) == notes
@@ -49,7 +50,8 @@ def test_shards_that_land_together_are_one_run_that_reads_only_them(
     assert isinstance(again, dg.SensorResult) and again.run_requests
     assert again.run_requests[0].partition_key == "tiny/00001"
     before = {row["shard"]: row for row in done.read(where="fingerprint = 'hashes'").to_pylist()}
-    assert job.execute_in_process(instance=dagster_instance, partition_key="tiny/00001").success
+    with records.outline():
+        assert job.execute_in_process(instance=dagster_instance, partition_key="tiny/00001").success
     after = {row["shard"]: row for row in done.read(where="fingerprint = 'hashes'").to_pylist()}
     assert after["00001"]["pictures"] == 3
     assert [after[name] for name in ("00000", "00002")] == [before[name] for name in ("00000", "00002")]
@@ -80,7 +82,7 @@ def test_derivation_and_generations_are_started_once_each(
         return bool(result.run_requests), result.cursor
 
     def run(job: str) -> None:
-        with records.outline():
+        with records.outline(), without_exports():
             assert defs.resolve_job_def(job).execute_in_process(instance=dagster_instance).success
 
     landing.shard("00000", rows_of(0, 3))

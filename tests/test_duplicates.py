@@ -38,10 +38,10 @@ def shards() -> dict[str, list[Row]]:
     """Return three shards: copies of one picture lie in several of them, others stand alone."""
     kinds = list(edited(picture(0)))
     rows = []
-    for number in range(4):
+    for number in range(2):
         for kind, data in edited(picture(number, 320, 240)).items():
             rows.append(Row(URL.format(f"{number}-{kind}"), f"{number} {kind}", data))
-    rows += [Row(URL.format(f"alone-{n}"), f"alone {n}", encoded(picture(n, 320, 240))) for n in range(50, 56)]
+    rows += [Row(URL.format(f"alone-{n}"), f"alone {n}", encoded(picture(n, 320, 240))) for n in range(50, 53)]
     flat = Image.new("RGB", (200, 150), (12, 12, 12))
     rows += [Row(URL.format(f"flat-{n}"), "flat", encoded(flat, "PNG", compress_level=n)) for n in (1, 9)]
     rows += rows[:3]  # the same bytes again
@@ -109,7 +109,7 @@ def test_every_kind_of_copy_is_in_its_cluster(whole: Landing) -> None:
         "select split_part(caption, ' ', 1), count(*), count(distinct cluster_id) from duplicates.clusters "
         "join catalog.samples using (sample_id) group by 1 order by 1"
     )
-    assert rows == [("0", 9, 1), ("1", 6, 1), ("2", 6, 1), ("3", 6, 1), ("flat", 2, 1)]
+    assert rows == [("0", 9, 1), ("1", 6, 1), ("flat", 2, 1)]
     methods = {m for (m,) in whole.query("select distinct method from duplicates.clusters")}
     assert methods == {"representative", "sha256", "pixels", "pdq", "aligned"}
     assert whole.query("select min(exact_count), sum(near_count) > 0 from duplicates.counts") == [(1, True)]

@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 
 from orchestration.facts import Facts
 from orchestration.settings import Settings
-from orchestration.warehouse import build, sql_folder
-from orchestration.warehouse.functions import words
+from orchestration.warehouse import build, functions, sql_folder
 from orchestration.warehouse.models import Model, load
 
 SAMPLES = "catalog.samples"
@@ -72,8 +71,8 @@ def deliveries(facts: Facts, where: str | None = None) -> pa.Table:
 
 def rules(models: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the words of the SQL of some models, for the recipe of a fact that is computed from them."""
-    known = _models()
-    return {name: words(known[name].select, sql_folder.SQL) for name in models}
+    known, called = _models(), functions.load(sql_folder.SQL)
+    return {name: functions.words(known[name].select, called) for name in models}
 
 
 def _models() -> dict[str, Model]:

@@ -22,9 +22,6 @@ from orchestration.facts.filters import equals, is_in
 from orchestration.facts.recipes import recipe
 from orchestration.progress import track
 from orchestration.settings import Settings
-from orchestration.warehouse import sql_folder
-from orchestration.warehouse.functions import words
-from orchestration.warehouse.models import load
 from orchestration.warehouse.queries import query
 from transforms.duplicates import caption_changes, caption_groups
 from transforms.duplicates.caption_changes import Tie
@@ -68,7 +65,7 @@ def _recipe(settings: Settings, landed: pa.Table) -> str:
 
     New pictures change no caption.
     """
-    rules = {model.name: words(model.select, sql_folder.SQL) for model in load(sql_folder.SQL) if model.name in _MODELS}
+    rules = samples_view.rules(_MODELS)
     chosen = settings.thresholds.caption, settings.joins.recall_sample
     return recipe("captions", CODE, rules, chosen, landed.to_pylist())
 

@@ -77,6 +77,15 @@ class Facts:
         tag = dataset.tags.list().get(f"{_TAG}{number}")
         return dataset.checkout_version(tag["version"]) if tag else None
 
+    def has_published(self, name: str, number: int) -> bool:
+        """Tell whether a table is kept as it was when a published version was derived from it.
+
+        Args:
+            name: The table.
+            number: The published version.
+        """
+        return f"{_TAG}{number}" in self[name].dataset().tags.list()
+
     def keep_tags(self, kept: Collection[int]) -> None:
         """Remove the tags of published versions that were pruned, and of versions that were never published."""
         names = {f"{_TAG}{number}" for number in kept}

@@ -18,8 +18,6 @@ from orchestration.facts.recipes import recipe
 from orchestration.progress import track
 from orchestration.settings import Settings
 from orchestration.warehouse import functions, macros, sql_folder
-from orchestration.warehouse.functions import words
-from orchestration.warehouse.models import load
 from orchestration.warehouse.queries import query
 
 CODE = 1  # raise when the same captions would match other prompts
@@ -88,7 +86,7 @@ def landed_recipe(facts: Facts) -> str:
 
 def _landed(facts: Facts) -> dict[int, tuple[str, str]]:
     """Return for each shard the file of its captions, and a hash of the file and of how captions are read."""
-    rules = {model.name: words(model.select, sql_folder.SQL) for model in load(sql_folder.SQL) if model.name in MODELS}
+    rules = samples_view.rules(MODELS)
     files = samples_view.deliveries(facts, "readable_path is not null")
     return {
         file["shard_id"]: (file["readable_path"], recipe("prompts", CODE, rules, file)) for file in files.to_pylist()

@@ -230,15 +230,9 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
     Raises:
         RuntimeError: If the SELECT fails; the message names the file.
     """
-    kind = con.execute(
-        "select table_type from information_schema.tables where table_schema = ? and table_name = ?",
-        [model.stage, model.table],
-    ).fetchall()
-    if kind:  # what was a table may have become a view, which `create or replace` refuses
-        what = "view" if kind[0][0] == "VIEW" else "table"
-        con.execute(f'drop {what} "{model.stage}"."{model.table}"')
     con.begin()  # so that a table and its comments are written to the disk once
     try:
+        _drop_other_kind(con, model)
         con.execute("\n;\n".join((model.create, *model.comments)))
         con.commit()
         return count_rows(con, model)
@@ -246,6 +240,14 @@ def materialize(con: duckdb.DuckDBPyConnection, model: Model) -> int:
         with suppress(duckdb.Error):  # counting failed, which is in no transaction
             con.rollback()
         raise RuntimeError(f"{model.path}: {error}") from error
+
+
+def _drop_other_kind(con: duckdb.DuckDBPyConnection, model: Model) -> None:
+    """Drop what has the name of a model and is a view where the model is a table, which `create or replace` refuses."""
+    other, found = ("table", "duckdb_tables()") if model.view else ("view", "duckdb_views()")
+    named = f"select 1 from {found} where schema_name = ? and {other}_name = ? and not internal"  # noqa: S608
+    if con.execute(named, [model.stage, model.table]).fetchall():
+        con.execute(f'drop {other} "{model.stage}"."{model.table}"')
 
 
 def count_rows(con: duckdb.DuckDBPyConnection, model: Model) -> int:

@@ -7,6 +7,8 @@ The published file keeps the functions, because its views call them.
 """
 
 import re
+from collections.abc import Sequence
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -22,24 +24,25 @@ def load(folder: Path) -> tuple[Macro, ...]:
     """
     found = [macros.read(path, scalar=True) for path in sorted((folder / "functions").glob("*.sql"))]
     functions = {function.name: function for function in found}
-    calls = {name: sorted(_called(function.body, functions) - {name}) for name, function in functions.items()}
+    calls = {name: sorted((_called(function.body) & functions.keys()) - {name}) for name, function in functions.items()}
     return tuple(functions[name] for name in TopologicalSorter(calls).static_order())
 
 
-def words(sql: str, folder: Path) -> tuple[str, ...]:
+def words(sql: str, known: Sequence[Macro]) -> tuple[str, ...]:
     """Return the words of a statement and of the functions it calls, so that a recipe changes with either.
 
     Args:
         sql: One statement, such as the SELECT of a model.
-        folder: The folder that holds the models and the functions.
+        known: All functions, as `load` returns them.
     """
-    functions = {function.name: function for function in load(folder)}
-    called, more = set[str](), _called(sql, functions)
+    functions = {function.name: function for function in known}
+    called, more = frozenset[str](), _called(sql) & functions.keys()
     while more - called:
         called |= more
-        more = set[str]().union(*(_called(functions[name].body, functions) for name in called))
+        more = frozenset[str]().union(*(_called(functions[name].body) & functions.keys() for name in called))
     return sum((sql_words(functions[name].statements[0]) for name in sorted(called)), sql_words(sql))
 
 
-def _called(sql: str, functions: dict[str, Macro]) -> set[str]:
-    return set(re.findall(r"\b([a-z][a-z0-9_]*)\(", sql)) & functions.keys()
+@cache  # the recipes of all tables ask for the same functions
+def _called(sql: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\b([a-z][a-z0-9_]*)\(", sql))

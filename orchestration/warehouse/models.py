@@ -163,7 +163,7 @@ def load(folder: Path) -> tuple[Model, ...]:
     """
     if not folder.is_dir():
         raise ModelError(f"no SQL models at {folder}: pass the folder that holds <stage>/<table>.sql")
-    paths = [path for path in sorted(folder.rglob("*.sql")) if path.relative_to(folder).parts[0] not in _OTHERS]
+    paths = [path for path in sorted(folder.rglob("*.sql")) if path.parts[len(folder.parts)] not in _OTHERS]
     models = {model.name: model for model in (_read(path, folder, path.read_text("utf-8")) for path in paths)}
     for model in models.values():
         for name in model.depends_on:

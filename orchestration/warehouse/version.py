@@ -158,8 +158,9 @@ def plan(
     """
     fact_versions, complete = facts.versions(), len(selected) == len(models)
     version_recipe = _recipe(models, fact_versions, settings.settings_hash)
-    last, history, damaged = _last_sound(home, settings.memory.duckdb, stay=not complete)
-    made = unchanged_tables.read_made(last)
+    with publishing.held_open(home):
+        last, history, damaged = _last_sound(home, settings.memory.duckdb, stay=not complete)
+        made = unchanged_tables.read_made(last)
     if complete:
         recipes = unchanged_tables.recipes(models, fact_versions, settings)
         return VersionPlan(tuple(models), True, fact_versions, version_recipe, history, last, damaged, made, recipes)
@@ -194,7 +195,8 @@ def build_version(
     if plan.previous and plan.complete and plan.keep_unchanged:
         complete = bool(plan.history["recipe"][-1].as_py())  # only a complete version notes one
         changes = ShardChanges(facts, plan.previous.number, plan.fact_versions, settings.memory.duckdb, complete)
-        copied = unchanged_tables.find(plan.previous, plan.made, plan.models, plan.recipes, changes)
+        with publishing.held_open(home):
+            copied = unchanged_tables.find(plan.previous, plan.made, plan.models, plan.recipes, changes)
     start_from_copy = bool(copied.names) or not plan.complete
     path = publishing.begin(home, run_id, from_current=start_from_copy, start=plan.previous)
     number = publishing.next_number(home)

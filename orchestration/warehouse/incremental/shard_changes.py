@@ -40,7 +40,7 @@ class ShardChanges:
 
         Facts that were deleted and made again may have the numbers of the old ones.
         """
-        return all(self.facts.as_published(name, self.published) is not None for name in self.now)
+        return all(self.facts.has_published(name, self.published) for name in self.now)
 
     def of(self, models: Iterable[Model]) -> dict[str, frozenset[int]]:
         """Return the shards to make again of models of the grain shard, where that can be told.

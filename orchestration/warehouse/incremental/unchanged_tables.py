@@ -17,6 +17,7 @@ from orchestration.warehouse.incremental import cluster_changes
 from orchestration.warehouse.incremental.cluster_changes import ClusterChanges
 from orchestration.warehouse.incremental.replacement import within
 from orchestration.warehouse.incremental.shard_changes import ShardChanges
+from orchestration.warehouse.macros import Macro
 from orchestration.warehouse.models import Model
 from orchestration.warehouse.soundness import faults
 
@@ -115,34 +116,41 @@ def recipes(
     states |= {"settings": str(build.settings_row(settings).to_pylist())}
     tables: dict[str, str] = {}
     shared: dict[str, str] = {}
+    known = functions.load(sql_folder.SQL)
     for model in models:
         if stay is not None and model.name in stay:
             tables[model.name] = stay[model.name].recipe
             shared[model.name] = stay[model.name].shared_recipe
             continue
         others = [tables[name] for name in model.depends_on]
-        tables[model.name] = _recipe("published table", model, [states.get(name) for name in model.inputs], others)
+        made_of = _made_of(model, known)
+        tables[model.name] = _recipe("published table", made_of, [states.get(name) for name in model.inputs], others)
         if model.by_shard:
             of_no_shard = [states.get(name) for name in model.inputs if not grain.fact_of(name)]
             others = [shared[name] for name in model.depends_on]
-            shared[model.name] = _recipe("published table but for its shards", model, of_no_shard, others)
+            shared[model.name] = _recipe("published table but for its shards", made_of, of_no_shard, others)
         if model.by_cluster:
             of_neither = [
                 states.get(name) for name in model.inputs if not grain.fact_of(name) and not grain.cluster_of(name)
             ]
             others = [shared.get(name, tables[name]) for name in model.depends_on]
-            shared[model.name] = _recipe("published table but for its clusters", model, of_neither, others)
+            shared[model.name] = _recipe("published table but for its clusters", made_of, of_neither, others)
     return Recipes(tables, shared)
 
 
-def _recipe(kind: str, model: Model, inputs: Sequence[str | None], tables: Sequence[str]) -> str:
-    """Return a recipe, or nothing where an input or a table has none. Their order is that of the model."""
+def _made_of(model: Model, known: Sequence[Macro]) -> tuple[object, ...] | None:
+    """Return what the SQL of a model is, its functions included. None if its rows cannot be told by it."""
     # of a table that stays the inputs are without rows
-    checked = any(name in check.sql for check in model.checks for name in model.inputs)
-    if checked or None in inputs or "" in tables:
-        return ""
+    if any(name in check.sql for check in model.checks for name in model.inputs):
+        return None
     promises = [(check.sql, check.blocks) for check in model.checks]  # they held, and are not held again
-    made_of = functions.words(model.select, sql_folder.SQL), sql_words(model.create), model.comments, promises
+    return functions.words(model.select, known), sql_words(model.create), model.comments, promises
+
+
+def _recipe(kind: str, made_of: tuple[object, ...] | None, inputs: Sequence[str | None], tables: Sequence[str]) -> str:
+    """Return a recipe, or nothing where an input or a table has none. Their order is that of the model."""
+    if made_of is None or None in inputs or "" in tables:
+        return ""
     return recipe(kind, (CODE, duckdb.__version__), made_of, inputs, tables)
 
 

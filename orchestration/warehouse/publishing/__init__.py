@@ -14,7 +14,7 @@ connection gets the new version. An open connection keeps its version, even afte
 """
 
 from orchestration.warehouse.publishing.builds import NotClosed, begin, publish, turn
-from orchestration.warehouse.publishing.opening import Damaged, connect, damage, explained, open_version
+from orchestration.warehouse.publishing.opening import Damaged, connect, damage, explained, held_open, open_version
 from orchestration.warehouse.publishing.version_files import (
     LINK,
     REPAIR,
@@ -43,6 +43,7 @@ __all__ = [
     "current",
     "damage",
     "explained",
+    "held_open",
     "history",
     "holder",
     "lock",

@@ -5,6 +5,8 @@ version to its last block (`warehouse/soundness/`), repairing.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -79,6 +81,19 @@ def open_version(version: Version) -> duckdb.DuckDBPyConnection:
     except OSError as error:
         raise NotPublished(f"{stray} would be replayed into the published version; remove it") from error
     return duckdb.connect(str(version.path), read_only=True)
+
+
+@contextmanager
+def held_open(home: Path) -> Iterator[None]:
+    """Keep the current version open during a block, if it can be opened: DuckDB then opens it again at once.
+
+    Args:
+        home: The folder of the warehouse.
+    """
+    with ExitStack() as held:
+        with suppress(NotPublished, OSError, duckdb.Error):  # whoever opens it for its rows says what is wrong
+            held.enter_context(connect(home))
+        yield
 
 
 def damage(error: duckdb.Error) -> str | None:

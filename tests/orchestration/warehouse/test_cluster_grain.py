@@ -3,11 +3,12 @@
 import random
 from collections.abc import Iterable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Kept
 
 from orchestration.facts.schemas.tables import SCHEMAS
 from orchestration.warehouse.incremental.replacement import NotOfGrain
@@ -28,16 +29,23 @@ def pairs_of(names: Iterable[str]) -> list[Rows]:
     return [[(name, place), (name, place + 1)] for name in names for place in range(0, ROWS, 2)]
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    """Return a warehouse of five shards, in which every two neighbours show one picture; published."""
-    warehouse = Planted(tmp_path)
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Kept[Planted]:
+    """Publish a warehouse of five shards, in which every two neighbours show one picture."""
+    warehouse = Planted(tmp_path_factory.mktemp("clusters") / "planted")
+    warehouse.folder.mkdir()
     warehouse.land(**{name: texts(name) for name in SHARDS})
     for at, name in enumerate(SHARDS):
         warehouse.fingerprint(name, range(1000 * at, 1000 * at + ROWS))
     warehouse.cluster(*pairs_of(SHARDS))
     warehouse.publish()
-    return warehouse
+    return Kept.of(warehouse)
+
+
+@pytest.fixture
+def planted(five: Kept[Planted]) -> Planted:
+    """Return the warehouse of five shards as it was published."""
+    return replace(five.restored(), thresholds="")
 
 
 def replaced(planted: Planted) -> set[str]:

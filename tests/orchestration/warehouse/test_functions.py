@@ -115,11 +115,11 @@ def test_functions_are_created_after_those_they_call(tmp_path: Path) -> None:
 def test_the_words_of_a_statement_change_with_every_function_behind_it_and_no_other(tmp_path: Path) -> None:
     statement = "select a(1)"
     folder = _written(tmp_path, a="b(x)", b="x + 1", other="x")
-    before = functions.words(statement, folder)
-    assert functions.words(statement, _written(folder, other="x + 2")) == before
-    assert functions.words(statement, _written(folder, b="x  +  1 -- laid out anew")) == before
-    assert functions.words(statement, _written(folder, b="x + 2")) != before
-    assert functions.words("select 1", folder) == ("select", "1")
+    before = functions.words(statement, functions.load(folder))
+    assert functions.words(statement, functions.load(_written(folder, other="x + 2"))) == before
+    assert functions.words(statement, functions.load(_written(folder, b="x  +  1 -- laid out anew"))) == before
+    assert functions.words(statement, functions.load(_written(folder, b="x + 2"))) != before
+    assert functions.words("select 1", functions.load(folder)) == ("select", "1")
 
 
 def test_a_function_that_says_too_little_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Kept
 
 from orchestration.facts.filters import equals
 from orchestration.facts.schemas.tables import SCHEMAS, TABLES
@@ -24,15 +24,22 @@ def texts(count: int, start: int = 0) -> list[str]:
     return [f"A small harbour at dusk with boat number {at - (at % 10 == 1)}" for at in range(start, start + count)]
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    """Return a warehouse of three published shards."""
-    warehouse = Planted(tmp_path)
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Kept[Planted]:
+    """Publish a warehouse of three shards."""
+    warehouse = Planted(tmp_path_factory.mktemp("shards") / "planted")
+    warehouse.folder.mkdir()
     warehouse.land(a=texts(150), b=texts(130, 140), c=texts(20, 20))  # most of the rows are in tables of rows
     for name, pictures in (("a", range(150)), ("b", range(140, 260)), ("c", ())):
         warehouse.fingerprint(name, pictures)
     assert set(warehouse.publish().values()) == {1}
-    return warehouse
+    return Kept.of(warehouse)
+
+
+@pytest.fixture
+def planted(three: Kept[Planted]) -> Planted:
+    """Return the warehouse of three shards as it was published."""
+    return replace(three.restored(), thresholds="")
 
 
 def test_only_the_shards_that_changed_are_made_again(planted: Planted) -> None:
