@@ -14,16 +14,17 @@ from conftest import Landing, Row, encoded, picture
 from orchestration.cli.main import main
 from orchestration.cli.sql.nearest_macro import NoEmbeddings
 from orchestration.cli.sql.session import Session
+from orchestration.compute import named_encoders
 from orchestration.facts import Facts
 from orchestration.provenance.meaning import concepts, prompt_scores, related
 from orchestration.provenance.meaning.finder import Finder, NotSearchable
 from orchestration.reports import case_text, cases
-from orchestration.runtime.resources import WarehouseResource
 from orchestration.settings import load
 from raisonne.warehouse import Warehouse
 from tests import clip_checkpoint
 from transforms.encoders import OpenClip
 
+LOAD = named_encoders.loader("auto")
 MODEL = "raisonne-meaning"
 TABLES = (*related.TABLES, *concepts.TABLES, *prompt_scores.TABLES, "generation_meanings")
 SETTINGS = """
@@ -140,7 +141,7 @@ def found_by_hand(warehouse: Landing, vector: np.ndarray, k: int, among: str = "
 
 
 def test_rows_are_found_by_words_by_pictures_and_by_conditions(warehouse: Landing) -> None:
-    encoder = WarehouseResource.load(load(warehouse.config).encoders.semantic or "")
+    encoder = LOAD(load(warehouse.config).encoders.semantic or "")
     assert isinstance(encoder, OpenClip)
     words, shown = "picture of a church", warehouse.folder / "generations" / "copy.png"
     with Warehouse.open(warehouse.config) as opened:
@@ -153,7 +154,7 @@ def test_rows_are_found_by_words_by_pictures_and_by_conditions(warehouse: Landin
             opened.find(words, where="1 = 1) union (select 1").fetchall()
         with pytest.raises(ValueError, match="vectors of this warehouse have 32"):
             opened.find([1.0, 0.0])
-        finder = Finder(opened.connection, load(warehouse.config), WarehouseResource.load, hold=False)
+        finder = Finder(opened.connection, load(warehouse.config), LOAD, hold=False)
         streamed = finder.nearest(finder.of_words(words), 4)
         assert streamed.exact and streamed.hits["sample_id"].to_pylist() == by_words["sample_id"].to_pylist()
     vector = encoder.embed_captions([words])[0]
@@ -219,10 +220,10 @@ def test_without_an_encoder_of_meaning_nothing_is_found_and_the_fix_is_said(ware
     bare = bare.model_copy(update={"encoders": bare.encoders.model_copy(update={"semantic": None})})
     with Warehouse.open(warehouse.config) as opened:
         with pytest.raises(NotSearchable, match=r"set `encoders\.semantic`"):
-            Finder(opened.connection, bare, WarehouseResource.load, hold=False)
+            Finder(opened.connection, bare, LOAD, hold=False)
         elsewhere = bare.model_copy(update={"home": warehouse.folder, "encoders": load(warehouse.config).encoders})
         with pytest.raises(NotSearchable, match="`raisonne run` makes them"):
-            Finder(opened.connection, elsewhere, WarehouseResource.load, hold=False)
+            Finder(opened.connection, elsewhere, LOAD, hold=False)
         session = Session(opened.connection, bare.home, settings=bare)
         session.prepare("select 'find(x)', caption from catalog.samples -- find('a church')")
         for query in ("from find('a church')", "select * from \"find\" ('a church')"):
@@ -262,7 +263,7 @@ def test_a_policy_by_meaning_removes_what_its_list_removes(warehouse: Landing, t
 
 
 def test_prompts_are_scored_with_what_was_drawn_and_its_source_and_words_are_shared(warehouse: Landing) -> None:
-    encoder = WarehouseResource.load(load(warehouse.config).encoders.semantic or "")
+    encoder = LOAD(load(warehouse.config).encoders.semantic or "")
     assert isinstance(encoder, OpenClip)
     facts = Facts(warehouse.home / "facts")
     meanings, training = (facts[name].read() for name in ("generation_meanings", "semantic_embeddings"))

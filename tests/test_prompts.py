@@ -12,13 +12,14 @@ import pytest
 from conftest import ROOT, Landing, Row, encoded, picture
 
 from orchestration.catalog import samples_view
+from orchestration.compute import named_encoders
 from orchestration.facts import SCHEMAS, Facts
 from orchestration.matches import caption_vectors, prompt_candidates, prompt_captions
-from orchestration.runtime.resources import WarehouseResource
 from orchestration.settings import Settings
 from tests import clip_checkpoint
 from transforms.encoders import OpenClip
 
+LOAD = named_encoders.loader("auto")
 SHARED = ROOT.parent / "shared" / "data"
 LAION = SHARED / "laion" / "laion400m_10000.parquet"
 MEMORISED = SHARED / "memorized" / "sdv1_500_memorized.jsonl"
@@ -87,7 +88,7 @@ def chosen(warehouse: Kept, shown: dict[str, str]) -> list[tuple[str, int, str, 
     wanted = prompt_captions.prompts(list(shown.values()))
     prompt_captions.update(warehouse.facts, warehouse.settings, wanted)
     table = pa.table({"generation_id": list(shown), "prompt": list(shown.values())})
-    encoder = caption_vectors.text_encoder(warehouse.settings, WarehouseResource.load)
+    encoder = caption_vectors.text_encoder(warehouse.settings, LOAD)
     parts = list(prompt_candidates.choose(warehouse.facts, warehouse.settings, table, wanted, encoder))
     return [tuple(row.values()) for part in parts for row in part.to_pylist()]  # type: ignore[misc]
 
@@ -213,7 +214,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_captions_of_like_meaning_are_found_and_embedded_once(
     warehouse: Kept, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = WarehouseResource.load(checkpoint)
+    encoder = LOAD(checkpoint)
     assert isinstance(encoder, OpenClip)
     similar = 0.05  # of weights that were never trained
     home, limits = warehouse.settings.home, {"neighbours": 3}
@@ -242,7 +243,7 @@ def test_captions_of_like_meaning_are_found_and_embedded_once(
     assert embedded == ["a new caption", "a red house"]
     assert warehouse.facts["caption_embeddings"].dataset().count_rows() == len(captions) - 2, "the sea is gone"
     off = settings.model_copy(update={"prompts": Settings(prompts={"semantic": False}).prompts})
-    assert caption_vectors.text_encoder(off, WarehouseResource.load) is None
+    assert caption_vectors.text_encoder(off, LOAD) is None
 
 
 def test_a_run_says_how_a_prompt_names_the_source(landing: Landing) -> None:
