@@ -84,7 +84,7 @@ class PictureReader:
                 self.unread[sample_id] = str(made)
             yield made
 
-    def safe[T](
+    def each_unflagged[T](
         self, listed: Sequence[tuple[int, bool]], make: Callable[[Pixels], T]
     ) -> Iterator[T | OSError | ValueError | None]:
         """Do as `each`, but for pictures that are flagged unsafe, which are not read.

@@ -197,7 +197,7 @@ def test_small_copies_are_read_several_at_once_and_stay_in_order() -> None:
     assert list(several.unread.items()) == list(one.unread.items()) == [(4, "4 is gone"), (2, "2 is gone")]
     assert several.thumbnails_of([]) == []
     flagged = [(each, each == 0) for each in ids]
-    made = list(PictureReader(source).safe(flagged, lambda pixels: int(pixels[0, 0, 0])))
+    made = list(PictureReader(source).each_unflagged(flagged, lambda pixels: int(pixels[0, 0, 0])))
     assert [str(each) for each in made] == ["100", "4 is gone", "None", "2 is gone", "60"]
     failed = made[1]
     assert isinstance(failed, OSError) and failed.__traceback__ is None, "no frames are held"
