@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
@@ -108,6 +108,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring files in the order in which workers take them; within a file nothing moves."""
     place = {name: number for number, name in enumerate(_LONG)}
     items.sort(key=lambda item: place.get(item.path.name, len(_LONG)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a test that fails say what the runs before it left out."""
+    report = yield
+    if report.failed and records.BEGUN.is_set():
+        report.sections.append(("Outlined runs", records.LEFT_OUT))
+    return report
 
 
 def picture(seed: int, width: int = 256, height: int = 192) -> Image.Image:

@@ -159,6 +159,8 @@ def start(
         folder: Where it works.
     """
     passed = [Connection(os.dup(each)) for each in streams]
+    if _outlined(arguments, chosen):
+        records.BEGUN.set()
     process: ForkServerProcess = FORKS.Process(target=_main, args=(list(arguments), dict(chosen), passed, str(folder)))
     process.start()
     for each in passed:
@@ -182,6 +184,10 @@ def run_afresh(config: Path, *arguments: str) -> None:
     subprocess.run(command, env=environment(), cwd=ROOT, stdin=subprocess.DEVNULL, check=True)
 
 
+def _outlined(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    return records.OUTLINE in environment and list(arguments[:1]) == ["run"]
+
+
 def _main(arguments: list[str], environment: dict[str, str], streams: list[Connection], folder: str) -> None:
     os.environ.clear()
     os.environ.update(environment)
@@ -196,5 +202,5 @@ def _main(arguments: list[str], environment: dict[str, str], streams: list[Conne
     sys.argv = ["raisonne", *arguments]
     from orchestration.cli.main import main
 
-    with records.outline() if records.OUTLINE in environment and arguments[:1] == ["run"] else nullcontext():
+    with records.outline() if _outlined(arguments, environment) else nullcontext():
         main()

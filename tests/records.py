@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 OUTLINE = "TESTS_OUTLINE_RECORDS"
 """Set in the environment, a run that is forked records its outline."""
+LEFT_OUT = """\
+Some runs of this process or of those that it forked were outlined (tests/records.py). Of such a run
+- Dagster records that it begins and ends: no steps, materializations, planned events, checks or columns' lineage;
+- inputs are not looked up, and no place in a pool is claimed;
+- jobs, resources and the empty log of events are those of the first run that was alike.
+Where that may be the reason, run the test without `-m`, as `make test ALL=1` does, or without `records.outline()`."""
+"""What a failing test shows."""
+BEGUN = Event()
+"""Set once a run was outlined."""
 
 
 def outline_in_forks() -> None:
@@ -38,7 +48,9 @@ def outline() -> Iterator[None]:
 
     Nor does it take notice of the checks of tables, which keep a version from being published without it, look up which
     materializations inputs are of, claim pools of which no other run takes a place, or trace the columns of tables.
+    A test that fails says so: keep `LEFT_OUT` true.
     """
+    BEGUN.set()
     from dagster import AssetCheckResult
     from dagster._core.execution.context.system import StepExecutionContext
     from dagster._core.execution.plan import execute_step

@@ -19,7 +19,7 @@ def load(name: str, device: str) -> Encoder:
 
     Args:
         name: The name in the settings.
-        device: Likewise.
+        device: What embeds, as the settings name it.
     """
     return encoders.load(name, device)
 
@@ -49,7 +49,7 @@ class NamedEncoder:
 
         Args:
             name: The name in the settings.
-            device: Likewise.
+            device: What embeds, as the settings name it.
         """
         return cls(name, str(load(name, device).id), device)
 

@@ -82,7 +82,7 @@ def _fingerprinted(
             ended = [(*each, shards.pop(each[0], _Progress())) for each in tasks.pop(task)]
             unfinished = [each for each in ended if not each[2].accounted]
             for number, (index, job, shard) in enumerate(unfinished):
-                if number and not shard.received:
+                if number and not shard.received:  # its workers died of the first; those after it had not begun
                     alone.append((index, job))
                 else:
                     yield index, shard.broken_off(result)

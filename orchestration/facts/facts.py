@@ -78,7 +78,7 @@ class Facts:
         return dataset.checkout_version(tag["version"]) if tag else None
 
     def has_published(self, name: str, number: int) -> bool:
-        """Tell whether a table is kept as it was when a published version was derived from it.
+        """Return whether a table is kept as it was when a published version was derived from it.
 
         Args:
             name: The table.

@@ -17,7 +17,8 @@ import lance
 import pyarrow as pa
 from lance.fragment import FragmentMetadata, write_fragments
 
-from orchestration.facts import open_tables, upkeep
+from orchestration.facts import upkeep
+from orchestration.facts.open_tables import OPEN_TABLES
 from orchestration.facts.row_stream import RowStream
 from orchestration.facts.schemas import tables
 from orchestration.facts.schemas.tables import EMBEDDINGS, SCHEMAS, TABLES, current_schema, encoder_of
@@ -104,7 +105,7 @@ class FactTable:
         Raises:
             EncoderMismatch: If the table holds vectors of another encoder than the one it is bound to.
         """
-        stored = open_tables.latest(self.uri, upkeep.load)
+        stored = OPEN_TABLES.latest(self.uri, upkeep.load)
         if stored is not None and version is not None:
             return stored.checkout_version(version)
         if stored is None or tables.incompatible(stored.schema, current_schema(self.name, stored.schema)):
@@ -266,7 +267,7 @@ class FactTable:
     @property
     def due_change(self) -> Change:
         """What `migrate` would do to the table."""
-        stored = open_tables.latest(self.uri, upkeep.load)
+        stored = OPEN_TABLES.latest(self.uri, upkeep.load)
         if stored is None:
             return Change.CREATED
         current = current_schema(self.name, stored.schema)

@@ -23,7 +23,7 @@ from orchestration.progress import say, track
 from orchestration.settings.inputs import Generations
 from transforms.catalog.byte_limits import ByteLimits
 from transforms.dumps.members import ArchiveError
-from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.encoders import Encoder, Prepared, Vectors, full_call_of
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import vector_column
 from transforms.fingerprints.feed import Feed
@@ -202,7 +202,7 @@ class GenerationFingerprinter:
             embeddings = self.facts.embeddings("generation_embeddings", str(encoder.id), encoder.id.dimension)
             embeddings.delete(f"not ({is_in('view', (view.name for view in self.views))})")
         feed = Feed(self.makers.rules, {COPY: encoder} if encoder else {}, self.views, dihedral=True, expected=len(due))
-        size = max(1, self.pace.batch // 4, getattr(encoder, "full_call", 1) // len(self.views))  # each has many views
+        size = max(1, self.pace.batch // 4, full_call_of(encoder) // len(self.views))  # each has many views
         pace = replace(self.pace, batch=size).by(feed.files)
         read = chain.from_iterable(work_ahead(partial(_read, feed), feed.handfuls(opened, pace.workers), pace))
         readings = track(read, "fingerprinting generations", len(due))

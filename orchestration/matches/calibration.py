@@ -25,7 +25,7 @@ from orchestration.fingerprints.picture_index import PictureIndex
 from orchestration.progress import say, track
 from orchestration.settings.sections import Compute
 from transforms import pictures
-from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.encoders import Encoder, Prepared, Vectors, full_call_of
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import vector_column
 from transforms.fingerprints.fingerprint import Rules
@@ -274,7 +274,7 @@ def embed(
     table = _table(facts, encoder.load(), views)
     done = set(zip(*table.read(["pixel_sha256", "edit"]).to_pydict().values(), strict=True))
     due = [picture for picture in sampled if picture.key not in done]
-    size = max(1, max(at_once, getattr(encoder.load(), "full_call", 1)) // len(views))
+    size = max(1, max(at_once, full_call_of(encoder.load())) // len(views))
     batches = batched(track(due, "embedding pictures of the null distribution", len(due)), size * ceil(_TASK / size))
     tasks = ([reader.readable(batch)] for batch in batches)
     shared = reader.rules.bounds, encoder, views, WorkPace(size, engines.cores(reader.compute))

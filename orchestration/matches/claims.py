@@ -34,7 +34,7 @@ from orchestration.progress import track
 from orchestration.settings import Settings
 from transforms import pictures
 from transforms.alignment.comparer import Comparer
-from transforms.encoders import Encoder, Vectors
+from transforms.encoders import Encoder, Vectors, full_call_of
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.feed import FedPicture, Feed
 from transforms.fingerprints.fingerprint import FAILED, Fingerprint, Rules
@@ -189,7 +189,7 @@ class ClaimSearcher:
         fed = partial(_fed, feed, self.rules.member_bytes)
         pace = WorkPace(_AHEAD, engines.CORES).by(feed.files)
         ready = work_ahead(fed, feed.handfuls(files, pace.workers), pace)
-        at_once = max(1, getattr(self.encoder, "full_call", 1) // max(1, len(self.search.views)))
+        at_once = max(1, full_call_of(self.encoder) // max(1, len(self.search.views)))
         embedded = work_ahead(self._embedded, batched(chain.from_iterable(ready), at_once), WorkPace(1, 1))
         return {file.name: found for file, found in zip(files, chain.from_iterable(embedded), strict=True)}
 

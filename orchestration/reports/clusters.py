@@ -4,7 +4,9 @@ What belongs here: writing files of several clusters each from `duplicates.clust
 (`transforms/reports/templates/cluster.js`), the gallery (`reports/gallery.py`).
 
 A hundred thousand clusters take a few hundred files. The number of a cluster's file is its id modulo their count. An
-entry says what it was made of, so that the next version copies it if that is the same.
+entry says what it was made of, so that the next version copies it if that is the same. It is made of what the database
+says of its cluster and its rows, which `cluster_contents.sql` hashes, of the settings that this query is told, of the
+queries and of this code. Entries with pictures or generations depend on more, and are made anew.
 """
 
 import re
@@ -24,7 +26,7 @@ from transforms.reports import page
 from transforms.reports.duplicate_report import GalleryExtent
 from transforms.reports.page import link
 
-CODE = 1  # raise when the same rows would give another entry
+CODE = 1  # raise when the same rows would give another entry; a test has one that was made by this code
 _KIND = "clusters"
 _ENTRY = re.compile(r'\{"id":"(?P<id>\d+)","made":"(?P<made>[0-9a-f]{24})",')
 _FILES = 24  # different files of a cluster that get a small copy
@@ -77,8 +79,6 @@ def write(
                 items.append(there[cluster_id])
                 continue
             about, members = next(made)
-            if about["cluster_id"] != cluster_id:
-                raise RuntimeError(f"cluster {cluster_id} is not in reports.repeated_pictures, which has other ids")
             groups = _groups(members)
             has_pictures = about["position"] < with_pictures and len(groups) > 1
             if has_pictures:
@@ -96,17 +96,14 @@ def write(
 
 
 type _Entries = Mapping[int, Mapping[int, int | None]]
-"""By number of a file, in their order: the clusters in it, in theirs, with what `cluster_contents` says of each."""
+"""By number of a file, in their order: the clusters in it, in theirs, each with the hash of what its entry is made of.
+
+None: its entry is made anew.
+"""
 
 
 def _listed(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, with_pictures: int) -> _Entries:
-    contents = {}
-    if "warehouse.shards" in {row["name"] for row in rows(con, "table_names")}:  # it is not in those of older releases
-        said_by = (query(f"reports/{name}") for name in ("cluster_summaries", "cluster_members"))
-        rules = " ".join([str(CODE), duckdb.__version__, str(gallery.members), *said_by])
-        shown = max(gallery.thumbnails, with_pictures)
-        found = rows(con, "cluster_contents", clusters=gallery.listed, shown=shown, rules=rules)
-        contents = {row["cluster_id"]: row["content"] for row in found}
+    contents = _contents(con, gallery)
     listed: dict[int, dict[int, int | None]] = {}
     for row in rows(con, "listed_clusters", clusters=gallery.listed, files=gallery.cluster_files):
         content = None if row["position"] < with_pictures else contents.get(row["cluster_id"])
@@ -114,8 +111,18 @@ def _listed(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, with_picture
     return listed
 
 
+def _contents(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent) -> dict[int, int]:
+    """Return the hash of what the entry of each cluster is made of, but for those of which that is not known."""
+    if "warehouse.shards" not in {row["name"] for row in rows(con, "table_names")}:  # a version of an older release
+        return {}
+    asked = (query(f"reports/{name}") for name in ("cluster_contents", "cluster_summaries", "cluster_members"))
+    rules = " ".join([str(CODE), duckdb.__version__, str(gallery.members), *asked])
+    found = rows(con, "cluster_contents", clusters=gallery.listed, thumbnails=gallery.thumbnails, rules=rules)
+    return {row["cluster_id"]: row["content"] for row in found}
+
+
 def _item(cluster_id: int, content: int | None, summary: Mapping[str, Any]) -> str:
-    """Return a cluster's entry. If its content is known, that and a checksum of the rest follow the id."""
+    """Return a cluster's entry. If it is known what it is made of, that and a checksum of the rest follow the id."""
     rest = page.item(summary)[1:]
     made = "" if content is None else f'"made":"{_made(content, rest)}",'
     return f'{{"id":"{cluster_id}",{made}{rest}'
@@ -129,7 +136,7 @@ class _Copied:
     """The clusters whose entries are copied from the folder of another version."""
 
     def __init__(self, earlier: DataFolder | None, listed: _Entries) -> None:
-        """Look for entries of the same content, whole as they were written."""
+        """Look for entries that were made of the same, and are whole as they were written."""
         self._earlier = earlier
         self._ids = {
             cluster_id
@@ -160,7 +167,9 @@ def _clusters(
     summaries = stream(con, "cluster_summaries", **which)
     rows_of = stream(con, "cluster_members", **which, members=gallery.members)
     members = groupby(rows_of, key=lambda member: member["position"])
-    for about, (position, group) in zip(summaries, members, strict=True):
+    for cluster_id, about, (position, group) in zip(chosen, summaries, members, strict=True):
+        if about["cluster_id"] != cluster_id:
+            raise RuntimeError(f"cluster {cluster_id} is not in reports.repeated_pictures, which has other ids")
         if about["position"] != position:
             raise RuntimeError(f"cluster {about['cluster_id']} has no rows: duplicates.clusters and counts disagree")
         yield about, list(group)

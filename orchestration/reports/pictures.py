@@ -41,27 +41,15 @@ class PictureReader:
             self.unread[sample_id] = str(error)
             raise
 
-    def thumbnail(self, sample_id: int, long_side: int = thumbnails.LONG_SIDE) -> str | None:
-        """Return a small copy of a training picture for a page.
-
-        Args:
-            sample_id: The training row.
-            long_side: Pixels of the longer side.
-
-        Returns:
-            A `data:` URL, or None if the picture cannot be read, which the page then says.
-        """
-        try:
-            return thumbnails.source(self.read(sample_id), long_side)
-        except (OSError, ValueError):
-            return None
-
     def thumbnails_of(self, sample_ids: Sequence[int], long_side: int = thumbnails.LONG_SIDE) -> list[str | None]:
-        """Return what `thumbnail` returns for each of several training pictures. Several are read at once.
+        """Return a small copy for a page of each of several training pictures. Several are read at once.
 
         Args:
             sample_ids: The training rows.
             long_side: Pixels of the longer side.
+
+        Returns:
+            A `data:` URL of each, or None if it cannot be read, which the page then says.
         """
         found = self.each(sample_ids, partial(thumbnails.source, long_side=long_side))
         return [None if isinstance(made, Exception) else made for made in found]
@@ -84,7 +72,7 @@ class PictureReader:
                 self.unread[sample_id] = str(made)
             yield made
 
-    def safe[T](
+    def each_unflagged[T](
         self, listed: Sequence[tuple[int, bool]], make: Callable[[Pixels], T]
     ) -> Iterator[T | OSError | ValueError | None]:
         """Do as `each`, but for pictures that are flagged unsafe, which are not read.

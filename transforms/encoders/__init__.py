@@ -18,6 +18,9 @@ from transforms.encoders.identity import (
     EncoderUnavailable,
     Prepared,
     Vectors,
+    full_call_of,
+    preview_of,
+    scaling_of,
 )
 from transforms.encoders.sscd import OnnxSscd, TorchScriptSscd
 from transforms.encoders.torch_device import AUTO
@@ -35,7 +38,10 @@ __all__ = (
     "TorchScriptSscd",
     "Vectors",
     "built_in",
+    "full_call_of",
     "load",
+    "preview_of",
+    "scaling_of",
 )
 _FROM_PYPI = ("sscd", "sscd_distilled")
 

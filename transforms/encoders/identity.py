@@ -1,7 +1,7 @@
 """The protocol of encoders: pictures in, unit vectors and the identity of the encoder out.
 
-What belongs here: the protocol, the identity and its errors. What does not: any encoder (`encoders/sscd.py`,
-`encoders/clip.py`).
+What belongs here: the protocol, what an encoder may have besides, the identity and its errors. What does not: any
+encoder (`encoders/sscd.py`, `encoders/clip.py`).
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.pictures import Pixels
+from transforms.pictures.scaling import Scaling
 
 Vectors = npt.NDArray[np.float32]
 Prepared = npt.NDArray[np.uint8]
@@ -50,9 +51,11 @@ class Encoder(Protocol):
 
     One whose `prepare` is a `Scaling` may have it as its attribute `scaling`: pictures are then scaled where they are
     decoded. One may have `full_call`, the pictures of a call from which on more gain nothing. One may have `preview`,
-    a `Scaling` to a smaller input, whose vector is near enough to that of `prepare` to tell what is worth that. One
+    a `Scaling` to a smaller input, whose vector is near enough to that of `prepare` to tell what is worth that. These
+    three are read by `scaling_of`, `full_call_of` and `preview_of`, and what is of another type is taken for none. One
     that is built in may have `with_parts`, which takes a prepared picture and boxes, and returns the vector of the
-    picture and those of its parts, near enough to tell likewise; that of a plug-in is not called.
+    picture and those of its parts, near enough to tell likewise, and has `device`, the name of what it runs on; those
+    of a plug-in are not asked for.
     """
 
     id: EncoderId
@@ -67,3 +70,24 @@ class Encoder(Protocol):
         Memory is bounded whatever n is. Raises DeviceFull if the device cannot hold even one picture.
         """
         ...
+
+
+def scaling_of(encoder: Encoder) -> Scaling | None:
+    """Return the scaling that an encoder's `prepare` is. None: it is something else, and runs in its own process."""
+    return _scaling(encoder, "scaling")
+
+
+def preview_of(encoder: Encoder) -> Scaling | None:
+    """Return the scaling to an encoder's smaller input, None if it has none."""
+    return _scaling(encoder, "preview")
+
+
+def full_call_of(encoder: Encoder | None) -> int:
+    """Return the pictures of a call from which on more gain nothing; 1 if there is no telling."""
+    found = getattr(encoder, "full_call", 1)
+    return found if isinstance(found, int) else 1
+
+
+def _scaling(encoder: Encoder, name: str) -> Scaling | None:
+    found = getattr(encoder, name, None)
+    return found if isinstance(found, Scaling) else None

@@ -5,13 +5,22 @@ protocol (`encoders/identity.py`).
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from transforms import plug_ins
-from transforms.encoders.identity import Encoder, EncoderId, EncoderUnavailable, Prepared, Vectors
+from transforms.encoders.identity import (
+    Encoder,
+    EncoderId,
+    EncoderUnavailable,
+    Prepared,
+    Vectors,
+    full_call_of,
+    preview_of,
+    scaling_of,
+)
 from transforms.pictures import Pixels
-from transforms.pictures.scaling import Scaling
 from transforms.plug_ins import PlugIn
 
 _OFF = 1e-2  # how far from 1 the norm of a vector may be: bfloat16 keeps 8 bits
@@ -45,20 +54,18 @@ class PlugInEncoder:
         if not isinstance(getattr(encoder, "id", None), EncoderId) or lacking:
             lacks = f"it returned {type(encoder).__name__}, which is no encoder: that has id, prepare and embed, see"
             raise plug_in.broken(f"{lacks} {plug_ins.PAGE}")
-        self._plug_in, self._encoder = plug_in, encoder
-        self.id: EncoderId = encoder.id  # type: ignore[attr-defined]
-        self.scaling, self.preview = (_scaling(encoder, name) for name in ("scaling", "preview"))
-        full_call = getattr(encoder, "full_call", 1)
-        self.full_call = full_call if isinstance(full_call, int) else 1
+        self._plug_in, self._encoder = plug_in, cast("Encoder", encoder)
+        self.id = self._encoder.id
+        self.scaling, self.preview = scaling_of(self._encoder), preview_of(self._encoder)
+        self.full_call = full_call_of(self._encoder)
 
     def prepare(self, picture: Pixels) -> Prepared:
         """See Encoder."""
-        prepared: Prepared = self._encoder.prepare(picture)  # type: ignore[attr-defined]
-        return prepared
+        return self._encoder.prepare(picture)
 
     def embed(self, prepared: Sequence[Prepared]) -> Vectors:
         """See Encoder. Raises PlugInError for vectors that nothing can be compared with."""
-        vectors: Vectors = self._encoder.embed(prepared)  # type: ignore[attr-defined]
+        vectors: object = self._encoder.embed(prepared)  # whatever it is typed as
         shape = (len(prepared), self.id.dimension)
         if not isinstance(vectors, np.ndarray) or vectors.shape != shape or vectors.dtype != np.float32:
             found = f"{vectors.dtype} of {vectors.shape}" if isinstance(vectors, np.ndarray) else type(vectors).__name__
@@ -66,8 +73,3 @@ class PlugInEncoder:
         if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) <= _OFF).all():
             raise self._plug_in.broken("embed returned vectors whose norm is not 1")
         return vectors
-
-
-def _scaling(encoder: object, name: str) -> Scaling | None:
-    found = getattr(encoder, name, None)
-    return found if isinstance(found, Scaling) else None

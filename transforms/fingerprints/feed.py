@@ -96,8 +96,10 @@ class Feed:
         """
         self._rules, self._bounds, self._dihedral = rules, rules.bounds, dihedral
         self._encoders, self._views = encoders, views
-        scalings = {kind: getattr(encoder, "scaling", None) for kind, encoder in encoders.items()}
-        self._scalings: dict[str, Scaling] = {kind: each for kind, each in scalings.items() if each is not None}
+        from transforms.encoders import scaling_of  # not by the processes that import this module
+
+        scalings = {kind: scaling_of(encoder) for kind, encoder in encoders.items()}
+        self._scalings = {kind: each for kind, each in scalings.items() if each is not None}
         self._expected = expected
         self._in_processes = expected >= WORTH and len(self._scalings) == len(encoders)
         self.files = max(1, _FILES // len(views)) if self._in_processes else 1

@@ -20,7 +20,7 @@ import pyarrow as pa
 from transforms.catalog.not_taken import EXAMPLES, NotTaken
 from transforms.dumps import dump as dumps
 from transforms.dumps.members import ArchiveError, Member
-from transforms.encoders import AUTO, Encoder, Prepared, Vectors
+from transforms.encoders import AUTO, Encoder, Prepared, Vectors, full_call_of
 from transforms.fingerprints import row_matching
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import embed_distinct, vector_column
@@ -263,7 +263,7 @@ def _batches(
     # bytes are read here, in order; threads wait for the processes that decode; encoders run in a thread of their own
     raw = feed.handfuls((_read(dump, i, member) for i, member in listed), job.pace.workers)
     pictures = chain.from_iterable(work_ahead(look, raw, job.pace.by(feed.files)))
-    size = max(job.pace.batch, *(getattr(encoder, "full_call", 1) for encoder in encoders.values()), 1)
+    size = max(1, job.pace.batch, *map(full_call_of, encoders.values()))
     embedded = work_ahead(partial(_embedded, encoders), batched(pictures, size), WorkPace(batch=1, workers=1))
     for done in embedded:
         account.counts.update(picture.print_.status for picture, _ in done)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.encoders import Encoder, Prepared, Vectors, preview_of, scaling_of
 from transforms.fingerprints.views import WHOLE, View
 from transforms.guard.bundle import Bundle
 from transforms.guard.held_files import RowFile
@@ -148,11 +148,11 @@ class EmbeddingSearch:
         doubt: float | None = None,
         previews: bool = False,
     ) -> None:
-        self._preview: Scaling | None = getattr(encoder, "preview", None) if previews else None
+        self._preview = preview_of(encoder) if previews else None
         self._with_parts: Callable[[Prepared, Sequence[Box]], tuple[Vectors, Vectors]] | None = getattr(
             encoder, "with_parts", None
         )
-        scaling: Scaling | None = getattr(encoder, "scaling", None)
+        scaling = scaling_of(encoder)
         self._stretches = scaling is not None and not scaling.crop  # so that a part of its input shows what a view does
         self._encoder, self._views, self._null = encoder, views, bundle.null
         self._calibrated, self._doubt = calibrated or len(views), doubt

@@ -21,7 +21,7 @@ from orchestration.facts.recipes import recipe
 from orchestration.fingerprints.kinds import SEMANTIC
 from orchestration.progress import track
 from transforms.dumps.members import ArchiveError
-from transforms.encoders import Encoder, Prepared, Vectors
+from transforms.encoders import Encoder, Prepared, Vectors, full_call_of
 from transforms.fingerprints.ahead import WorkPace, work_ahead
 from transforms.fingerprints.embeddings import vector_column
 from transforms.fingerprints.feed import Feed
@@ -66,7 +66,7 @@ def update(facts: Facts, encoder: Encoder, rules: Rules, pace: WorkPace, generat
     paths = feed.handfuls((row["path"] for row in due), pace.workers)
     read = work_ahead(partial(_prepared, feed), paths, pace)
     prepared = track((each for some in read for each in some), "embedding generations by meaning", len(due))
-    size = max(pace.batch, getattr(encoder, "full_call", 1))
+    size = max(pace.batch, full_call_of(encoder))
     batches = batched(zip(due, prepared, strict=True), size)
     for usable, vectors, unread in work_ahead(partial(_embedded, encoder), batches, WorkPace(1, 1)):
         failed += unread

@@ -61,7 +61,7 @@ def write(
 
 def _made(listed: Sequence[dict[str, Any]], pictures: PictureReader) -> Iterator[bytes | Exception | None]:
     small = partial(thumbnails.thumbnail, long_side=_SIDE)
-    return pictures.safe([(row["sample_id"], row["unsafe"]) for row in listed], small)
+    return pictures.each_unflagged([(row["sample_id"], row["unsafe"]) for row in listed], small)
 
 
 def _picture(row: dict[str, Any], made: bytes | Exception | None) -> SheetPicture:

@@ -78,7 +78,7 @@ def shown_or_why(listed: Sequence[tuple[int, bool]], pictures: PictureReader) ->
         listed: The rows, and whether each is flagged unsafe.
         pictures: Reads the pictures.
     """
-    for made in pictures.safe(listed, partial(thumbnails.thumbnail, long_side=_LONG_SIDE)):
+    for made in pictures.each_unflagged(listed, partial(thumbnails.thumbnail, long_side=_LONG_SIDE)):
         if made is None:
             yield "flagged unsafe"
         else:

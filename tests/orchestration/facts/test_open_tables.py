@@ -1,6 +1,8 @@
 """Tables stay open between readings, and nobody reads another version than the latest for it."""
 
+import os
 import shutil
+import warnings
 from pathlib import Path
 
 import lance
@@ -8,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from orchestration.facts import Facts, FactTable, open_tables, upkeep
+from orchestration.facts.open_tables import OPEN_TABLES, OpenTables
 
 
 @pytest.fixture
@@ -63,12 +66,23 @@ def test_only_small_tables_stay_open(table: FactTable, monkeypatch: pytest.Monke
 
 
 def test_the_longest_unread_is_closed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = OpenTables()
     monkeypatch.setattr(open_tables, "_KEPT", 2)
     tables = [str(tmp_path / f"{number}.lance") for number in range(3)]
     for uri in tables:
         lance.write_dataset(pa.table({"a": [1]}), uri)
-    first, second = (open_tables.latest(uri, upkeep.load) for uri in tables[:2])
-    assert open_tables.latest(tables[0], upkeep.load) is first
-    open_tables.latest(tables[2], upkeep.load)
-    assert open_tables.latest(tables[0], upkeep.load) is first
-    assert open_tables.latest(tables[1], upkeep.load) is not second
+    first, second = (opened.latest(uri, upkeep.load) for uri in tables[:2])
+    assert opened.latest(tables[0], upkeep.load) is first
+    opened.latest(tables[2], upkeep.load)
+    assert opened.latest(tables[0], upkeep.load) is first
+    assert opened.latest(tables[1], upkeep.load) is not second
+
+
+def test_a_forked_process_begins_without_tables_and_waits_for_nobody(table: FactTable) -> None:
+    first = table.dataset()
+    with OPEN_TABLES._lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other threads run, and the child needs none of them
+        if (child := os.fork()) == 0:
+            os._exit(0 if not OPEN_TABLES._open and OPEN_TABLES._lock.acquire(timeout=0) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert table.dataset() is first

@@ -17,6 +17,7 @@ from orchestration.warehouse.version import HISTORY
 from tests.benchmarks import warehouse
 from tests.benchmarks.warehouse import FIRST_ID
 from tests.planted import MODELS
+from transforms.hashing import hashes
 
 CLUSTERS, SHARDS, FIRST = 40, 4, FIRST_ID >> 26
 LIMITS = Reports(clusters=36, members=50, thumbnails=6, pictured=2)
@@ -71,14 +72,14 @@ class Pages:
     """The data of clusters of versions that follow each other, each written anew and with what the last one had."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.number, self.database = folder, 3, folder / "w.duckdb"
+        self.folder, self.number, self.database, self.limits = folder, 3, folder / "w.duckdb", LIMITS
         warehouse.make(self.database, CLUSTERS, _SPREAD + _MADE)
 
     def written(self, name: str, earlier: DataFolder | None) -> dict[str, bytes]:
         data = DataFolder(self.folder / name)
         with duckdb.connect(str(self.database), read_only=True) as con:
-            extent = gallery.extent(con, LIMITS)
-            clusters.write(con, data, extent, LIMITS.pictured, PictureReader(self.gone), {}, earlier)
+            extent = gallery.extent(con, self.limits)
+            clusters.write(con, data, extent, self.limits.pictured, PictureReader(self.gone), {}, earlier)
         return {str(file.relative_to(data.path)): file.read_bytes() for file in data.path.rglob("*.js")}
 
     def gone(self, sample_id: int) -> None:
@@ -120,8 +121,16 @@ def test_copied_entries_are_those_that_would_be_made_anew(tmp_path: Path, summar
         copied.append(2 * LIMITS.clusters - len(summaries))
     assert LIMITS.clusters // 2 < min(copied) < max(copied) < LIMITS.clusters - LIMITS.pictured
 
+    for limits in ({"thumbnails": 7}, {"thumbnails": 6}, {"thumbnails": 0, "pictured": 4}, {"members": 3}):
+        summaries.clear()
+        pages.limits = LIMITS.model_copy(update=limits)
+        pages.next("")
+    assert len(summaries) == 2 * LIMITS.clusters, "entries of other settings are made anew"
+    pages.limits = LIMITS
+    pages.next("")
+
     # what is not whole, and what is of no known version
-    for file in (tmp_path / "pages 11" / "clusters").iterdir():
+    for file in (tmp_path / f"pages {pages.number}" / "clusters").iterdir():
         file.write_text(file.read_text().replace("of picture 7", "of picture 9"))
     summaries.clear()
     pages.next("")
@@ -129,3 +138,38 @@ def test_copied_entries_are_those_that_would_be_made_anew(tmp_path: Path, summar
     summaries.clear()
     pages.next("update warehouse.versions set run_id = null;")
     assert len(summaries) == 2 * LIMITS.clusters
+
+
+# The CODE and a hash of the entry that it wrote. If the entry is another, pages that were written before hold entries
+# that must not be copied: raise `clusters.CODE`.
+GOLDEN = (1, "e7a0cc04138285f6")
+
+
+def test_the_entry_of_known_rows_is_the_one_that_the_code_of_this_number_wrote() -> None:
+    about: dict[str, object] = {
+        "cluster_id": 7, "position": 9, "representative_id": 7, "duplicate_count": 3, "exact_count": 1,
+        "recalled_count": 1, "files": 2, "pixels": 2, "size_count": 2, "sizes": [["60 × 40", "2"], ["40 × 60", "1"]],
+        "methods": [["representative", "1"], ["pdq", "2"]], "distinct_urls": 3, "distinct_captions": 2,
+        "distinct_hosts": 2, "licenses": ["CC BY 4.0", "l" * 130], "unsafe": False, "generation_count": 0,
+        "generations": [],
+    }  # fmt: skip
+    members: list[dict[str, object]] = [
+        {
+            "sample_id": 7, "method": "representative", "far": 0, "aligned": None, "sha256": "a", "pixel_sha256": "p",
+            "pdq": "0f" * 32, "width": 60, "height": 40, "url": "https://a.example/1.jpg", "url_host": "a.example",
+            "caption": "A caption", "license": "CC BY 4.0",
+        },
+        {
+            "sample_id": 8, "method": "pdq", "far": 4, "aligned": 2, "sha256": "b", "pixel_sha256": "q",
+            "pdq": "0f" * 31 + "00", "width": 40, "height": 60, "url": "javascript:alert(1)", "url_host": None,
+            "caption": "é\u202e" + "x" * 500, "license": None,
+        },
+        {
+            "sample_id": 9, "method": "pdq", "far": 40, "aligned": 1, "sha256": "b", "pixel_sha256": "q",
+            "pdq": None, "width": 61, "height": 40, "url": None, "url_host": "b.example", "caption": None,
+            "license": "l" * 130,
+        },
+    ]  # fmt: skip
+    summary = clusters._summary(about, members, clusters._groups(members), {})
+    entry = clusters._item(7, None, summary | {"pictures": 0})
+    assert (clusters.CODE, hashes.sha256(entry.encode())[:16]) == GOLDEN, entry

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from transforms.encoders.batches import Batches
 from transforms.encoders.onnx_models import pooled, without_normalisation
 from transforms.encoders.sscd import providers_of
 from transforms.pictures import Pixels
+from transforms.pictures.scaling import Scaling
 from transforms.regions import Box
 
 open_clip: Any = LateImport("open_clip")
@@ -458,6 +460,19 @@ def test_a_device_that_is_missing_is_told_before_anything_is_embedded(small: Pat
             encoders.load(name, "cuda")
         assert encoders.load(name, "cpu").device == "cpu"  # type: ignore[attr-defined]
     assert encoders.load("sscd_distilled", "cpu").id == encoders.load("sscd_distilled").id
+
+
+def test_what_an_encoder_need_not_have_is_taken_only_if_it_is_of_its_type() -> None:
+    scaling, preview = (Scaling(side, side, Image.Resampling.BICUBIC) for side in (24, 12))
+    said: Any = SimpleNamespace(scaling=scaling, preview=preview, full_call=512)
+    assert (encoders.scaling_of(said), encoders.preview_of(said)) == (scaling, preview)
+    assert encoders.full_call_of(said) == 512
+    bare: Any = SimpleNamespace()
+    odd: Any = SimpleNamespace(scaling="24 x 24", preview=lambda pixels: pixels, full_call="all")
+    for encoder in (odd, bare):
+        assert (encoders.scaling_of(encoder), encoders.preview_of(encoder)) == (None, None)
+        assert encoders.full_call_of(encoder) == 1
+    assert encoders.full_call_of(None) == 1
 
 
 def test_captions_are_embedded_from_their_tokens(clip: OpenClip) -> None:
