@@ -73,10 +73,11 @@ def write(
     for number, entries in listed.items():
         there, items = copied.read(number), []
         for cluster_id, content in entries.items():
-            if cluster_id in copied:
+            if cluster_id in there:
                 items.append(there[cluster_id])
                 continue
-            about, members = next(made)
+            lost = cluster_id in copied  # as when somebody removes the other folder meanwhile
+            about, members = next(_clusters(con, gallery, [cluster_id]) if lost else made)
             if about["cluster_id"] != cluster_id:
                 raise RuntimeError(f"cluster {cluster_id} is not in reports.repeated_pictures, which has other ids")
             groups = _groups(members)
@@ -104,8 +105,7 @@ def _listed(con: duckdb.DuckDBPyConnection, gallery: GalleryExtent, with_picture
     if "warehouse.shards" in {row["name"] for row in rows(con, "table_names")}:  # it is not in those of older releases
         said_by = (query(f"reports/{name}") for name in ("cluster_summaries", "cluster_members"))
         rules = " ".join([str(CODE), duckdb.__version__, str(gallery.members), *said_by])
-        shown = max(gallery.thumbnails, with_pictures)
-        found = rows(con, "cluster_contents", clusters=gallery.listed, shown=shown, rules=rules)
+        found = rows(con, "cluster_contents", clusters=gallery.listed, thumbnails=gallery.thumbnails, rules=rules)
         contents = {row["cluster_id"]: row["content"] for row in found}
     listed: dict[int, dict[int, int | None]] = {}
     for row in rows(con, "listed_clusters", clusters=gallery.listed, files=gallery.cluster_files):
@@ -130,26 +130,22 @@ class _Copied:
 
     def __init__(self, earlier: DataFolder | None, listed: _Entries) -> None:
         """Look for entries of the same content, whole as they were written."""
-        self._earlier = earlier
-        self._ids = {
-            cluster_id
-            for number, entries in listed.items()
-            for cluster_id, (made, rest, _) in self._entries(number)
-            if (content := entries.get(cluster_id)) is not None and made == _made(content, rest)
-        }
+        self._earlier, self._listed = earlier, listed
+        self._ids = {cluster_id for number in listed for cluster_id in self.read(number)}
 
     def __contains__(self, cluster_id: int) -> bool:
         return cluster_id in self._ids
 
     def read(self, number: int) -> dict[int, str]:
-        """Return the entries of a file, by cluster."""
-        return {cluster_id: line for cluster_id, (_, _, line) in self._entries(number)}
-
-    def _entries(self, number: int) -> Iterator[tuple[int, tuple[str, str, str]]]:
-        """Yield the id of each cluster in a file, and what it was made of, the rest of its entry and all of it."""
+        """Return the entries of a file that are copied, by cluster."""
+        found, entries = {}, self._listed[number]
         for line in [] if self._earlier is None else self._earlier.lines(_KIND, number):
-            if entry := _ENTRY.match(line):
-                yield int(entry["id"]), (entry["made"], line[entry.end() :], line)
+            if (entry := _ENTRY.match(line)) is None:
+                continue
+            content = entries.get(int(entry["id"]))
+            if content is not None and entry["made"] == _made(content, line[entry.end() :]):
+                found[int(entry["id"])] = line
+        return found
 
 
 def _clusters(

@@ -1,6 +1,6 @@
 -- One row per listed cluster, the $clusters most repeated ones: a hash that is equal in two versions only if all is that
--- cluster_summaries.sql and cluster_members.sql say of the cluster, but for its position from $shown on. Clusters of which
--- that is not known are left out. $rules stands for all else that an entry depends on.
+-- cluster_summaries.sql and cluster_members.sql say of the cluster, but for its position if it is none of the first
+-- $thumbnails. Clusters of which that is not known are left out. $rules stands for all else that an entry depends on.
 with listed as (
     select cluster_id, row_number() over (order by duplicate_count desc, cluster_id) - 1 as position
     from (from duplicates.counts order by duplicate_count desc, cluster_id limit $clusters)
@@ -23,7 +23,8 @@ members as (
     group by clusters.cluster_id
     having count(made.made) = count(*)
 )
-select listed.cluster_id, hash($rules, least(listed.position, $shown), repeated, members.content) as content
+select listed.cluster_id,
+    hash($rules, if(listed.position < $thumbnails, listed.position, null), repeated, members.content) as content
 from listed
 join members using (cluster_id)
 join reports.repeated_pictures as repeated using (cluster_id)

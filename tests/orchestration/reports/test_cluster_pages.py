@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -74,11 +75,11 @@ class Pages:
         self.folder, self.number, self.database = folder, 3, folder / "w.duckdb"
         warehouse.make(self.database, CLUSTERS, _SPREAD + _MADE)
 
-    def written(self, name: str, earlier: DataFolder | None) -> dict[str, bytes]:
+    def written(self, name: str, earlier: DataFolder | None, limits: Reports = LIMITS) -> dict[str, bytes]:
         data = DataFolder(self.folder / name)
         with duckdb.connect(str(self.database), read_only=True) as con:
-            extent = gallery.extent(con, LIMITS)
-            clusters.write(con, data, extent, LIMITS.pictured, PictureReader(self.gone), {}, earlier)
+            extent = gallery.extent(con, limits)
+            clusters.write(con, data, extent, limits.pictured, PictureReader(self.gone), {}, earlier)
         return {str(file.relative_to(data.path)): file.read_bytes() for file in data.path.rglob("*.js")}
 
     def gone(self, sample_id: int) -> None:
@@ -129,3 +130,30 @@ def test_copied_entries_are_those_that_would_be_made_anew(tmp_path: Path, summar
     summaries.clear()
     pages.next("update warehouse.versions set run_id = null;")
     assert len(summaries) == 2 * LIMITS.clusters
+
+
+def test_entries_are_not_copied_if_other_limits_say_more_or_less_of_them(tmp_path: Path) -> None:
+    pages = Pages(tmp_path)
+    pages.written("before", None)
+    for thumbnails, pictured in ((3, 2), (6, 0), (12, 8)):
+        limits = LIMITS.model_copy(update={"thumbnails": thumbnails, "pictured": pictured})
+        anew = pages.written(f"anew {thumbnails}", None, limits)
+        assert pages.written(f"copied {thumbnails}", DataFolder(tmp_path / "before"), limits) == anew
+
+
+def test_entries_that_are_lost_while_they_are_copied_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, real, asked = Pages(tmp_path), clusters._clusters, []
+    whole = pages.written("before", None)
+
+    def lost(*about: Any) -> Any:  # noqa: ANN401 -- as it is asked
+        for file in (tmp_path / "before" / "clusters").iterdir() if not asked else ():
+            file.unlink()
+            file.mkdir()  # is there, and cannot be read
+        asked.append(about)
+        return real(*about)
+
+    monkeypatch.setattr(clusters, "_clusters", lost)
+    assert pages.written("after", DataFolder(tmp_path / "before")) == whole
+    assert len(asked) == 1 + LIMITS.clusters - LIMITS.pictured
