@@ -19,7 +19,8 @@ _LARGEST = 65_536
 A file takes some 80 bytes, and the keys that the last merge inserted take 33,000.
 """
 
-type _State = tuple[int, int, int, int, int, frozenset[str]]
+type _FileState = tuple[int, int, int, int, int]
+type _State = tuple[int, _FileState, _FileState, frozenset[str]]
 
 _open: OrderedDict[str, tuple[_State, lance.LanceDataset]] = OrderedDict()
 _lock = Lock()
@@ -44,7 +45,7 @@ def latest(uri: str, load: Callable[[str], lance.LanceDataset | None]) -> lance.
             return dataset
         _open.pop(uri, None)
     dataset = load(uri)
-    if dataset is not None and _small(Path(uri), state[-1]):
+    if dataset is not None and _small(Path(uri), state):
         with _lock:
             _open[uri] = state, dataset
             while len(_open) > _KEPT:
@@ -55,21 +56,25 @@ def latest(uri: str, load: Callable[[str], lance.LanceDataset | None]) -> lance.
 def _state(uri: str) -> _State | None:
     """Return what changes with each commit: the names of all versions. A folder that was made anew is another one.
 
-    A forked process must not use what its parent opened.
+    Backups that are copied over a table may leave its names, and its folder, as they were: its newest file differs. A
+    forked process must not use what its parent opened.
     """
     versions = os.path.join(uri, "_versions")  # noqa: PTH118 -- asked hundreds of times a run
     try:
         folder = os.stat(versions)  # noqa: PTH116 -- likewise
         names = frozenset(os.listdir(versions))  # noqa: PTH208 -- likewise
-    except OSError:
+        newest = min((name for name in names if name.endswith(".manifest")), default="")  # Lance counts names down
+        file = os.stat(os.path.join(versions, newest))  # noqa: PTH116, PTH118 -- likewise
+    except OSError:  # also if another process forgets versions meanwhile
         return None
-    return os.getpid(), folder.st_dev, folder.st_ino, folder.st_mtime_ns, folder.st_ctime_ns, names
+    return os.getpid(), _told(folder), _told(file), names
 
 
-def _small(table: Path, versions: frozenset[str]) -> bool:
+def _told(place: os.stat_result) -> _FileState:
+    return place.st_dev, place.st_ino, place.st_size, place.st_mtime_ns, place.st_ctime_ns
+
+
+def _small(table: Path, state: _State) -> bool:
     """Tell whether Lance holds little of a table: no index, whose pages it would hold, and few files."""
-    newest = min((name for name in versions if name.endswith(".manifest")), default="")  # Lance counts names down
-    try:
-        return not (table / "_indices").exists() and (table / "_versions" / newest).stat().st_size <= _LARGEST
-    except OSError:  # another process forgets versions meanwhile
-        return False
+    _, _, (_, _, size, *_), _ = state
+    return size <= _LARGEST and not (table / "_indices").exists()
