@@ -81,8 +81,10 @@ def _fingerprinted(
         if isinstance(result, ray_tasks.Lost | ray_tasks.Finished):
             ended = [(*each, shards.pop(each[0], _Progress())) for each in tasks.pop(task)]
             unfinished = [each for each in ended if not each[2].accounted]
+            # of a task that ended, an earlier dump had become shorter: whatever nothing came of is not to blame
+            whole = len(ended) > 1 and isinstance(result, ray_tasks.Finished)
             for number, (index, job, shard) in enumerate(unfinished):
-                if number and not shard.received:
+                if not shard.received and (number or whole):
                     alone.append((index, job))
                 else:
                     yield index, shard.broken_off(result)

@@ -20,7 +20,7 @@ from transforms.encoders.identity import (
     Vectors,
 )
 from transforms.encoders.sscd import OnnxSscd, TorchScriptSscd
-from transforms.encoders.torch_device import AUTO
+from transforms.encoders.torch_device import AUTO, device_of
 
 __all__ = (
     "AUTO",
@@ -35,6 +35,7 @@ __all__ = (
     "TorchScriptSscd",
     "Vectors",
     "built_in",
+    "device_of",
     "load",
 )
 _FROM_PYPI = ("sscd", "sscd_distilled")
