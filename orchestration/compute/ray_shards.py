@@ -81,8 +81,11 @@ def _fingerprinted(
         if isinstance(result, ray_tasks.Lost | ray_tasks.Finished):
             ended = [(*each, shards.pop(each[0], _Progress())) for each in tasks.pop(task)]
             unfinished = [each for each in ended if not each[2].accounted]
+            # Workers died of the first; those after it had not begun. If the task ended, an earlier dump had become
+            # shorter, and none of which nothing came is to blame.
+            blameless = len(ended) > 1 and isinstance(result, ray_tasks.Finished)
             for number, (index, job, shard) in enumerate(unfinished):
-                if number and not shard.received:  # its workers died of the first; those after it had not begun
+                if not shard.received and (number or blameless):
                     alone.append((index, job))
                 else:
                     yield index, shard.broken_off(result)

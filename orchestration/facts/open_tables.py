@@ -3,9 +3,10 @@
 What belongs here: telling whether an open table is still the latest version, and how much may stay open. What does not:
 opening for writing (`facts/upkeep.py`), what a table of an older release reads as (`facts/table.py`).
 
-A table stays open while its folder of versions is as it was: each commit, and whatever forgets versions, changes the
-names in it and its times. That holds for small tables alone, which have no index and a short list of files, because
-Lance holds what it read of both; and for the `_KEPT` that were read last.
+A table stays open while its folder of versions and the newest file in it are as they were: each commit, and whatever
+forgets versions, changes the names in the folder and its times; a backup that is copied over a table may leave these as
+they were, and changes the file. That holds for small tables alone, which have no index and a short list of files,
+because Lance holds what it read of both; and for the `_KEPT` that were read last.
 """
 
 import os
@@ -20,7 +21,8 @@ _KEPT = 256
 _LARGEST = 65_536
 """Bytes of a short list of files. A file takes some 80, and the keys that the last merge inserted take 33,000."""
 
-type _State = tuple[int, int, int, int, frozenset[str]]
+type _FileState = tuple[int, int, int, int, int]
+type _State = tuple[_FileState, _FileState, frozenset[str]]
 
 
 class OpenTables:
@@ -48,7 +50,7 @@ class OpenTables:
                 return dataset
             self._open.pop(uri, None)
         dataset = load(uri)
-        if dataset is not None and _small(Path(uri), state[-1]):
+        if dataset is not None and _small(Path(uri), state):
             with self._lock:
                 self._open[uri] = state, dataset
                 while len(self._open) > _KEPT:
@@ -67,18 +69,21 @@ def _state(uri: str) -> _State | None:
     try:
         folder = os.stat(versions)  # noqa: PTH116 -- likewise
         names = frozenset(os.listdir(versions))  # noqa: PTH208 -- likewise
-    except OSError:
+        newest = min((name for name in names if name.endswith(".manifest")), default="")  # Lance counts names down
+        file = os.stat(os.path.join(versions, newest))  # noqa: PTH116, PTH118 -- likewise
+    except OSError:  # also if another process forgets versions meanwhile
         return None
-    return folder.st_dev, folder.st_ino, folder.st_mtime_ns, folder.st_ctime_ns, names
+    return _told(folder), _told(file), names
 
 
-def _small(table: Path, versions: frozenset[str]) -> bool:
+def _told(place: os.stat_result) -> _FileState:
+    return place.st_dev, place.st_ino, place.st_size, place.st_mtime_ns, place.st_ctime_ns
+
+
+def _small(table: Path, state: _State) -> bool:
     """Return whether a table has no index and a short list of files, which is its newest manifest."""
-    newest = min((name for name in versions if name.endswith(".manifest")), default="")  # Lance counts names down
-    try:
-        return not (table / "_indices").exists() and (table / "_versions" / newest).stat().st_size <= _LARGEST
-    except OSError:  # another process forgets versions meanwhile
-        return False
+    _, (_, _, size, *_), _ = state
+    return size <= _LARGEST and not (table / "_indices").exists()
 
 
 OPEN_TABLES = OpenTables()

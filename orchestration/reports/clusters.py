@@ -75,10 +75,11 @@ def write(
     for number, entries in listed.items():
         there, items = copied.read(number), []
         for cluster_id, content in entries.items():
-            if cluster_id in copied:
+            if cluster_id in there:
                 items.append(there[cluster_id])
                 continue
-            about, members = next(made)
+            lost = cluster_id in copied  # as when somebody removes the other folder meanwhile
+            about, members = next(_clusters(con, gallery, [cluster_id]) if lost else made)
             groups = _groups(members)
             has_pictures = about["position"] < with_pictures and len(groups) > 1
             if has_pictures:
@@ -137,26 +138,22 @@ class _Copied:
 
     def __init__(self, earlier: DataFolder | None, listed: _Entries) -> None:
         """Look for entries that were made of the same, and are whole as they were written."""
-        self._earlier = earlier
-        self._ids = {
-            cluster_id
-            for number, entries in listed.items()
-            for cluster_id, (made, rest, _) in self._entries(number)
-            if (content := entries.get(cluster_id)) is not None and made == _made(content, rest)
-        }
+        self._earlier, self._listed = earlier, listed
+        self._ids = {cluster_id for number in listed for cluster_id in self.read(number)}
 
     def __contains__(self, cluster_id: int) -> bool:
         return cluster_id in self._ids
 
     def read(self, number: int) -> dict[int, str]:
-        """Return the entries of a file, by cluster."""
-        return {cluster_id: line for cluster_id, (_, _, line) in self._entries(number)}
-
-    def _entries(self, number: int) -> Iterator[tuple[int, tuple[str, str, str]]]:
-        """Yield the id of each cluster in a file, and what it was made of, the rest of its entry and all of it."""
+        """Return the entries of a file that are copied, by cluster."""
+        found, entries = {}, self._listed[number]
         for line in [] if self._earlier is None else self._earlier.lines(_KIND, number):
-            if entry := _ENTRY.match(line):
-                yield int(entry["id"]), (entry["made"], line[entry.end() :], line)
+            if (entry := _ENTRY.match(line)) is None:
+                continue
+            content = entries.get(int(entry["id"]))
+            if content is not None and entry["made"] == _made(content, line[entry.end() :]):
+                found[int(entry["id"])] = line
+        return found
 
 
 def _clusters(

@@ -81,8 +81,9 @@ def latest_folder(home: Path, but: int) -> Path | None:
     """
     found = (_DEFAULT.fullmatch(folder.name) for folder in (home / "exports").glob("version-*"))
     for number in sorted({int(each[1]) for each in found if each} - {but}, reverse=True):
-        if complete(folder := default_folder(home, number), number):
-            return folder
+        with suppress(OSError):  # one that cannot be read is no help, and no obstacle
+            if complete(folder := default_folder(home, number), number):
+                return folder
     return None
 
 

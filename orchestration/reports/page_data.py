@@ -60,7 +60,7 @@ class DataFolder:
         self._put(kind, number, page.list_file(f"{kind}/{number}", items))
 
     def lines(self, kind: str, number: int | str) -> list[str]:
-        """Return the values of a file that `write_lines` wrote; none of another file, or where there is none.
+        """Return the values of a file that `write_lines` wrote; none of another file, or where none can be read.
 
         Args:
             kind: Folder of the file.
@@ -68,7 +68,7 @@ class DataFolder:
         """
         try:
             first, *lines, last = self._file(kind, number).read_text(encoding="ascii").splitlines()
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+        except (OSError, ValueError):
             return []
         return [line.removesuffix(",") for line in lines] if first.endswith("[") and last == "]);" else []
 

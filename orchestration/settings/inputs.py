@@ -116,7 +116,7 @@ class Encoders(Section):
         description="Encoder of meaning: `open_clip:MODEL/PRETRAINED`, where PRETRAINED is a tag of the hub or a "
         "safetensors file. None: no semantic embeddings.",
     )
-    device: Annotated[str, StringConstraints(pattern="^(auto|cpu|cuda(:[0-9]{1,2})?)$")] = Field(
+    device: Annotated[str, StringConstraints(pattern="^(auto|cpu|cuda(:(0|[1-9][0-9]?))?)$")] = Field(
         "auto",
         description="What embeds: `auto` is a GPU where the encoder's library finds one, else the CPU. Or `cpu`; "
         "`cuda`; `cuda:1` and so on, without which a run does not begin. Plug-ins choose by themselves.",

@@ -23,7 +23,7 @@ from transforms.encoders.identity import (
     scaling_of,
 )
 from transforms.encoders.sscd import OnnxSscd, TorchScriptSscd
-from transforms.encoders.torch_device import AUTO
+from transforms.encoders.torch_device import AUTO, device_of
 
 __all__ = (
     "AUTO",
@@ -38,6 +38,7 @@ __all__ = (
     "TorchScriptSscd",
     "Vectors",
     "built_in",
+    "device_of",
     "full_call_of",
     "load",
     "preview_of",

@@ -51,6 +51,11 @@ def precision(device: str) -> str:
     return "fp32" if device == CPU else "bf16"
 
 
+def device_of(identity: str) -> str:
+    """Return the device on which an encoder has an identity, as text, where another would give it another precision."""
+    return CPU if identity.endswith(f" {precision(CPU)})") else AUTO
+
+
 class Normalised:
     """A model of pictures that takes bytes: uint8 (n, height, width, 3) becomes float32 (n, 3, height, width).
 

@@ -200,7 +200,8 @@ class Guard:
             guard = cls(bundle, None, entries, looks)
         else:
             encoder = encoder or _named_encoder(bundle, trusted)
-            encoder = encoders.load(encoder) if isinstance(encoder, str) else encoder
+            if isinstance(encoder, str):
+                encoder = encoders.load(encoder, encoders.device_of(bundle.encoder))
             encoder.id.require(bundle.encoder)
             guard = cls(bundle, encoder, entries, looks)
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)

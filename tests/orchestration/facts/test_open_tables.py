@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_a_folder_that_is_gone_or_made_anew_is_another_table(table: FactTable, t
     shutil.copytree(tmp_path / "copy", table.uri)
     add(table, "c")
     assert names(table.dataset()) == ["a", "c"], "and its versions have the numbers of the other"
+
+
+def test_a_backup_that_is_copied_over_a_table_is_read(table: FactTable, tmp_path: Path) -> None:
+    other = Facts(tmp_path / "other")["prompts"]
+    add(other, "b")
+    versions = Path(table.uri) / "_versions"
+    before = versions.stat()
+    assert names(table.dataset()) == ["a"]
+    subprocess.run(["cp", "-r", f"{other.uri}/.", table.uri], check=True)
+    assert versions.stat().st_ctime_ns == before.st_ctime_ns, "the folder tells nothing of it"
+    assert names(table.dataset()) == ["b"]
 
 
 def test_only_small_tables_stay_open(table: FactTable, monkeypatch: pytest.MonkeyPatch) -> None:

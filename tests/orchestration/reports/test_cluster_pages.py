@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -173,3 +174,21 @@ def test_the_entry_of_known_rows_is_the_one_that_the_code_of_this_number_wrote()
     summary = clusters._summary(about, members, clusters._groups(members), {})
     entry = clusters._item(7, None, summary | {"pictures": 0})
     assert (clusters.CODE, hashes.sha256(entry.encode())[:16]) == GOLDEN, entry
+
+
+def test_entries_that_are_lost_while_they_are_copied_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, real, asked = Pages(tmp_path), clusters._clusters, []
+    whole = pages.written("before", None)
+
+    def lost(*about: Any) -> Any:  # noqa: ANN401 -- as it is asked
+        for file in (tmp_path / "before" / "clusters").iterdir() if not asked else ():
+            file.unlink()
+            file.mkdir()  # is there, and cannot be read
+        asked.append(about)
+        return real(*about)
+
+    monkeypatch.setattr(clusters, "_clusters", lost)
+    assert pages.written("after", DataFolder(tmp_path / "before")) == whole
+    assert len(asked) == 1 + LIMITS.clusters - LIMITS.pictured

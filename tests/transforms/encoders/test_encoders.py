@@ -15,11 +15,12 @@ from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
 
+from orchestration.settings.inputs import Encoders
 from tests import clip_checkpoint
 from tests.conftest import picture
 from tests.late_import import LateImport
 from transforms import encoders
-from transforms.encoders import DeviceFull, EncoderMismatch, EncoderUnavailable, OpenClip, torch_device
+from transforms.encoders import DeviceFull, EncoderId, EncoderMismatch, EncoderUnavailable, OpenClip, torch_device
 from transforms.encoders.batches import Batches
 from transforms.encoders.onnx_models import pooled, without_normalisation
 from transforms.encoders.sscd import providers_of
@@ -450,6 +451,16 @@ def test_a_device_is_chosen_by_the_settings(
     assert torch_device.precision(chosen) == ("fp32" if chosen == "cpu" else "bf16")
     with pytest.raises(EncoderUnavailable, match=rf"finds {found} GPUs .*; set encoders.device"):
         torch_device.choose(f"cuda:{found}")
+    identity = EncoderId("ViT", "0" * 64, "none", 512, torch_device.precision(chosen))
+    assert torch_device.device_of(str(identity)) == ("cpu" if chosen == "cpu" else "auto"), "as a bundle names it"
+
+
+def test_a_device_is_named_as_torch_takes_it() -> None:
+    for name in ("cpu", "cuda", "cuda:0", "cuda:12"):
+        assert str(torch.device(Encoders(device=name).device)) == name
+    for name in ("CUDA", "cpu ", "cpu\n", "cuda:", "cuda:01", "cuda:100", "mps"):
+        with pytest.raises(ValueError, match="device"):
+            Encoders(device=name)
 
 
 def test_a_device_that_is_missing_is_told_before_anything_is_embedded(small: Path) -> None:

@@ -216,7 +216,7 @@ def test_a_bundle_that_nobody_trusted_signed_chooses_no_code(
 ) -> None:
     """Neither a program of ours, nor of a distribution that happens to be installed, nor a file of the machine."""
     ran: list[str] = []
-    monkeypatch.setattr(encoders, "load", lambda name: ran.append(name) or Blurred())
+    monkeypatch.setattr(encoders, "load", lambda name, device: ran.append(name) or Blurred())
     names = ("sscd:/tmp/model.pt", "tiny", "tiny:16", "sscd:", "open_clip:x", "open_clip:ViT-B-32//etc/a.safetensors")
     for number, name in enumerate(names):
         made = bundles.write(tmp_path / str(number), files, Blurred(), encoder_name=name)
