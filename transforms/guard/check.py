@@ -8,6 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transforms import encoders, pictures
-from transforms.encoders import Encoder
+from transforms.encoders import Encoder, Prepared
 from transforms.fingerprints import fingerprint
 from transforms.fingerprints.fingerprint import OK, Fingerprint, Rules
 from transforms.fingerprints.views import View, search_views
@@ -223,9 +224,10 @@ class Guard:
             digest, seen = self._read(image, clock)
             verdicts = []
             for picture in seen.pictures:  # a viewer may see any of them
+                first = None if self._embeddings is None else self._embeddings.prepare(picture)
                 printed = replace(fingerprint.of_pixels(picture, self.rules, dihedral=True), sha256=digest)
                 clock.tick("hashing")
-                verdict = self._checked(printed, picture, seen, clock)
+                verdict = self._checked(printed, picture, first, seen, clock)
                 verdicts.append(replace(verdict, sha256=digest, pixel_sha256=printed.pixel_sha256))
                 if verdict.decision == words.BLOCK:
                     break
@@ -338,8 +340,18 @@ class Guard:
             bounds = replace(bounds, seconds=min(bounds.seconds, max(1.0, math.ceil(clock.limit / 2))))
         return sha256(image), everything(image, bounds, self._looks.frames, clock.left)
 
-    def _checked(self, printed: Fingerprint, picture: Pixels, seen: Renderings, clock: _Clock) -> Verdict:
-        """Check step by step. If the file has hidden contents, only an override for the file allows it."""
+    def _checked(
+        self, printed: Fingerprint, picture: Pixels, first: Future[Prepared] | None, seen: Renderings, clock: _Clock
+    ) -> Verdict:
+        """Check step by step. If the file has hidden contents, only an override for the file allows it.
+
+        Args:
+            printed: The fingerprint.
+            picture: uint8 (height, width, 3).
+            first: Its first view for the encoder, if there is one.
+            seen: All that the file shows.
+            clock: Time left.
+        """
         policy, hidden = self.policy, seen.hidden
         override = self._overrides.of_image(printed, policy.pdq)
         if override and (override.rule == BLOCK or not hidden or override.kind == "sha256"):
@@ -356,17 +368,19 @@ class Guard:
                 return block
         if hidden:
             return self._unavailable(f"the image cannot be checked as a whole: {hidden}", clock)
-        if self._embeddings is None:
+        if self._embeddings is None or first is None:
             if printed.status != OK:
                 return self._unavailable(words.too_flat(printed.pdq_quality or 0, policy), clock)
             return self._allowed(None, found, clock)
-        return self._by_embedding(self._embeddings, found, clock)
+        return self._by_embedding(self._embeddings, first, found, clock)
 
-    def _by_embedding(self, search: EmbeddingSearch, found: _Resemblances, clock: _Clock) -> Verdict:
+    def _by_embedding(
+        self, search: EmbeddingSearch, first: Future[Prepared], found: _Resemblances, clock: _Clock
+    ) -> Verdict:
         """Check the last steps: the embeddings, their p-value, and what pixels say of pictures that are less near."""
         policy = self.policy
         matches = search.search(
-            found.shown.pixels, policy.copy_score, policy.look_from, clock.tick, policy.p_value is not None
+            found.shown.pixels, first, policy.copy_score, policy.look_from, clock.tick, policy.p_value is not None
         )
         clock.tick("comparing embeddings")
         if near := self._counting([_Hit(match.cluster, near=match) for match in matches.clusters], found):

@@ -10,7 +10,7 @@ quantised vectors, which it reads from the file. The export measures the recall,
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,9 +163,18 @@ class EmbeddingSearch:
         self._background = np.array(bundle.array("background"))
         self._background_cluster = np.array(bundle.array("background_cluster"))
 
+    def prepare(self, picture: Pixels) -> Future[Prepared]:
+        """Begin to bring the first view of a picture to the encoder's input, beside what comes before its search.
+
+        Args:
+            picture: uint8 (height, width, 3).
+        """
+        return self._workers.pool.submit(self._encoder.prepare, self._views[0].cut(picture))
+
     def search(
         self,
         picture: Pixels,
+        first: Future[Prepared],
         threshold: float,
         lower: float | None,
         tick: Callable[[str], None],
@@ -175,6 +184,7 @@ class EmbeddingSearch:
 
         Args:
             picture: uint8 (height, width, 3).
+            first: Its first view, as `prepare` returns it.
             threshold: cosine.
             lower: Cosine from which others of the nearest are returned too, if any.
             tick: Called with the name of each step that ended; may raise to end the search.
@@ -184,7 +194,7 @@ class EmbeddingSearch:
             NotEmbedded: If the encoder returned a vector whose norm is not 1.
         """
         if self._doubt is not None:
-            one = self._embed(self._prepared(picture, self._views[:1]))
+            one = self._embed([first.result()])
             found = self._matches(self._views[:1], one, threshold, lower, tick)
             if found.best < self._doubt and not found.clusters:
                 return found
@@ -192,10 +202,10 @@ class EmbeddingSearch:
             views, vectors = self._views, np.concatenate([one, rest])
         else:
             views, doubted = self._views, min(threshold, lower or threshold) - _MARGIN
-            whole, known = self._prepared(picture, views[:1]), list[Vectors]()
+            whole, known = first.result(), list[Vectors]()
             if self._preview is not None and len(views) > 1 and doubted >= _LEAST_DOUBT and not every_view:
-                known, views = self._doubtful(picture, whole[0], self._preview, doubted, tick)
-            due = [*(() if known else whole), *self._prepared(picture, views[1:])]
+                known, views = self._doubtful(picture, whole, self._preview, doubted, tick)
+            due = [*([] if known else [whole]), *self._prepared(picture, views[1:])]
             vectors = np.concatenate([*known, self._embed(due)])
         tick("embedding")
         return self._matches(views, vectors, threshold, lower, tick)
