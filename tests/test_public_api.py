@@ -164,7 +164,7 @@ def test_python_checks_with_the_encoder_of_the_settings_where_it_is_not_built_in
     (tmp_path / "raisonne.toml").write_text('home = "home"\n[encoders]\ncopy = "own:here"\n')
     monkeypatch.setenv("RAISONNE_CONFIG", str(tmp_path / "raisonne.toml"))
     named: list[str] = []
-    monkeypatch.setattr(encoders, "load", lambda name: named.append(name) or Blurred())
+    monkeypatch.setattr(encoders, "load", lambda name, _device: named.append(name) or Blurred())
     assert (raisonne.check(data).decision, named) == ("block", ["own:here"])
 
 
