@@ -234,19 +234,20 @@ class EmbeddingSearch:
             vectors = self._embed(list(self._workers.pool.map(small, others)))
         else:
             boxes = [view.box for view, one in zip(others, told, strict=True) if one]
+            further = self._workers.pool.map(small, [view for view, one in zip(others, told, strict=True) if not one])
             first, parts = map(self._unit, self._with_parts(whole, boxes))
             vectors, known = np.empty((len(others), parts.shape[1]), np.float32), [first]
             vectors[told] = parts
-            if further := [view for view, one in zip(others, told, strict=True) if not one]:
-                vectors[np.logical_not(told)] = self._embed(list(self._workers.pool.map(small, further)))
+            if due := list(further):
+                vectors[np.logical_not(told)] = self._embed(due)
         tick("embedding previews")
         near = nearest_rows(self._words, sketches.sketch(vectors), _PREVIEWED, self._workers)
-        best = np.array(
-            [
-                sketches.cosines(self._codes.take(rows), vectors[one : one + 1]).max(initial=-1)
-                for one, rows in enumerate(near)
-            ]
-        )
+
+        def score(one: int) -> float:
+            cosines = sketches.cosines(self._codes.take(near[one]), vectors[one : one + 1])
+            return float(cosines.max(initial=-1))
+
+        best = np.array(list(self._workers.pool.map(score, range(len(near)))))
         doubted = best >= least
         doubted[np.argsort(-best, kind="stable")[: _FIRST_OF_PARTS if known else _FIRST]] = True
         return known, [self._views[0], *(view for view, one in zip(others, doubted.tolist(), strict=True) if one)]
