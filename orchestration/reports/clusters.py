@@ -27,6 +27,7 @@ from transforms.reports.duplicate_report import GalleryExtent
 from transforms.reports.page import link
 
 CODE = 1  # raise when the same rows would give another entry; a test has one that was made by this code
+_FIX = "run `raisonne doctor`, which reads every version for damage"
 _KIND = "clusters"
 _ENTRY = re.compile(r'\{"id":"(?P<id>\d+)","made":"(?P<made>[0-9a-f]{24})",')
 _FILES = 24  # different files of a cluster that get a small copy
@@ -166,9 +167,9 @@ def _clusters(
     members = groupby(rows_of, key=lambda member: member["position"])
     for cluster_id, about, (position, group) in zip(chosen, summaries, members, strict=True):
         if about["cluster_id"] != cluster_id:
-            raise RuntimeError(f"cluster {cluster_id} is not in reports.repeated_pictures, which has other ids")
+            raise RuntimeError(f"cluster {cluster_id} is not in reports.repeated_pictures, which has other ids; {_FIX}")
         if about["position"] != position:
-            raise RuntimeError(f"cluster {about['cluster_id']} has no rows: duplicates.clusters and counts disagree")
+            raise RuntimeError(f"cluster {cluster_id} has no rows: duplicates.clusters and .counts disagree; {_FIX}")
         yield about, list(group)
 
 
