@@ -107,8 +107,7 @@ def execute(
     from orchestration.definitions import defs
 
     homes.require_usable(home)
-    instance.prepare(home)
-    with dg.DagsterInstance.get() as dagster_instance, progress.display():
+    with instance.opened(home) as dagster_instance, progress.display():
         instance.release_killed_runs(dagster_instance, home)
         chosen = defs.resolve_job_def(job)
         steps = {

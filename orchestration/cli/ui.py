@@ -41,16 +41,19 @@ def ui(host: str, port: int, allow_host: tuple[str, ...], config: str | None) ->
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     settings = load_settings(config)
+    import sqlalchemy.exc
+
     from orchestration.runtime import companions, dagster_ui, full_disks, homes, instance
 
     try:
         homes.require_usable(settings.home)
-        instance.prepare(settings.home)
+        with instance.opened(settings.home):
+            pass  # the three processes of the UI find the records, none creates them beside another
     except (instance.DagsterHomeError, homes.HomeError) as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
-    except OSError as error:
+    except (OSError, sqlalchemy.exc.DBAPIError) as error:
         full = full_disks.explained(str(error), full_disks.places_of_run(settings.home))
-        raise CommandError(full or str(error)) from None
+        raise CommandError(full or str(getattr(error, "orig", None) or error)) from None
     try:
         listening = web_access.listening(host, port)
     except OSError as error:

@@ -7,12 +7,16 @@ of its records (`runtime/sqlite_storage.py`).
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 
 from orchestration.runtime import homes
 from orchestration.warehouse import publishing
+from transforms.storage.staging import whole
 
 IN_PROCESS = "raisonne/in_process"
 """Tag of the runs that `raisonne run` executes in its own process."""
@@ -85,13 +89,34 @@ def prepare(home: Path) -> Path:
     config = folder / "dagster.yaml"
     if not config.exists():
         offer = _OFFER + "".join(f"# {line}\n" for line in FAST_STORAGE.splitlines())
-        config.write_text(CONFIG + offer, encoding="utf-8")
+        _write(config, CONFIG + offer)
         return folder
     text = config.read_text(encoding="utf-8")
     if text.startswith(_OURS) and not _NUX.search(text):  # one that an earlier release wrote; others are not ours
-        with config.open("a", encoding="utf-8") as written:
-            written.write(f"\n{_NO_DIALOG}")
+        _write(config, f"{text}\n{_NO_DIALOG}")
     return folder
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Open Dagster's instance of a warehouse, whose records are created where they are missing.
+
+    One process after another: where two create the tables at once, Dagster fails in one of them.
+
+    Args:
+        home: The folder of the warehouse, created as needed.
+
+    Raises:
+        DagsterHomeError: See `prepare`.
+        OSError: The records cannot be written.
+        sqlalchemy.exc.DBAPIError: likewise.
+    """
+    prepare(home)
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / "records.lock"):
+        instance = dg.DagsterInstance.get()
+    with instance:
+        yield instance
 
 
 def choose_fast_storage(home: Path) -> None:
@@ -99,7 +124,12 @@ def choose_fast_storage(home: Path) -> None:
     config = homes.dagster_folder(home) / "dagster.yaml"
     if not config.exists():
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(CONFIG + FAST_STORAGE, encoding="utf-8")
+        _write(config, CONFIG + FAST_STORAGE)
+
+
+def _write(config: Path, text: str) -> None:
+    with whole(config) as file:  # another process may be reading it
+        file.write_text(text, encoding="utf-8")
 
 
 def tags_in_process() -> dict[str, str]:

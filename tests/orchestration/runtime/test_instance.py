@@ -1,5 +1,6 @@
 """Dagster's own settings, as a home gets them and as an older home has them."""
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -46,3 +47,26 @@ def test_settings_of_the_user_are_left_alone(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("name", ["dagster-k8s.yaml", "dagster-ray.yaml"])
 def test_the_settings_of_a_deployment_ask_nobody_either(name: str) -> None:
     assert yaml.safe_load((ROOT / "deploy" / name).read_text())["nux"] == {"enabled": False}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_processes_that_begin_at_once_share_the_records_that_one_of_them_creates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")  # is not set
+    read, write = os.pipe()
+    children = []
+    for _ in range(3):
+        if (child := os.fork()) == 0:
+            ended = 1
+            try:
+                os.close(write)
+                os.read(read, 1)  # returns for all of them once the test closes its end
+                with instance.opened(tmp_path / "home") as made:
+                    ended = made.get_runs_count()
+            finally:
+                os._exit(ended)
+        children.append(child)
+    os.close(write)
+    os.close(read)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
