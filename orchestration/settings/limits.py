@@ -25,8 +25,8 @@ class Limits(Section):
         ge=256_000_000,
         description="Bytes, or a size with its unit, that a run may hold of its data; what exceeds it lies in files "
         "below `home`. None: a third of the memory of the machine, or of its control group. A quarter of it is for the "
-        "training pictures and a quarter for a join; or, later in the run, three quarters for DuckDB. The code itself, "
-        "an encoder and the processes that decode come on top.",
+        "training pictures and a quarter for a join; or, later in the run, half for DuckDB. The code itself, an "
+        "encoder and the processes that decode come on top.",
     )
     pixels: int = Field(50_000_000, ge=1, description="Pixels of the largest picture that is decoded.")
     side: int = Field(100_000, ge=1, description="Pixels of the longest side of a picture that is decoded.")
@@ -78,8 +78,7 @@ class Limits(Section):
     index_rows: int = Field(1_000_000, ge=1, description="Rows from which a fact table gets an index.")
     duckdb_memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)$")] | None = Field(
         None,
-        description="Memory of DuckDB, with its unit, before it spills to disk. None: three quarters of "
-        "`limits.memory`.",
+        description="Memory of DuckDB, with its unit, before it spills to disk. None: half of `limits.memory`.",
     )
 
     @property

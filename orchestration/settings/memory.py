@@ -14,8 +14,8 @@ from transforms.readable import size
 
 _OF_MACHINE = 3
 """`limits.memory` is one of so many parts of the machine's memory unless it is set."""
-_PICTURES, _JOINS, _DUCKDB = 1 / 4, 1 / 4, 3 / 4
-"""The share of each in `limits.memory`: pictures are held while they are joined, but not while DuckDB makes tables."""
+_PICTURES, _JOINS, _DUCKDB = 1 / 4, 1 / 4, 1 / 2
+"""The share of each in `limits.memory`. DuckDB takes up to a third more, and code half a gigabyte."""
 _LEAST_JOIN = 16_000_000
 _LEAST_DUCKDB = 128_000_000
 

@@ -38,12 +38,13 @@ class CaptionBuckets:
     """Which captions are compared: those that share a bucket.
 
     Attributes:
-        begins: int64 of shape (b + 1,), where the list of each of b buckets begins; a single caption has none.
+        begins: uint32 or int64 of shape (b + 1,), where the list of each of b buckets begins; a single caption has
+            none.
         of: Returns the buckets of a slice of captions end to end, and where those of each caption begin among them.
         comparisons: How many there are at most.
     """
 
-    begins: Numbers
+    begins: npt.NDArray[np.integer]
     of: Callable[[range], tuple[Numbers, Numbers]]
     comparisons: float
 
@@ -131,9 +132,10 @@ def slices(count: int) -> list[range]:
     return [range(first, min(count, first + _SLICE)) for first in range(0, count, _SLICE)]
 
 
-def _begins(uses: npt.NDArray[np.integer]) -> Numbers:
-    """Return where the list of each bucket begins, from how many captions are in each."""
-    begins = np.zeros(len(uses) + 1, np.int64)
+def _begins(uses: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Return where the list of each bucket begins, from how many captions are in each, as narrow numbers as will do."""
+    listed = int(np.sum(uses, where=uses > 1, dtype=np.int64))
+    begins = np.zeros(len(uses) + 1, np.uint32 if listed <= np.iinfo(np.uint32).max else np.int64)
     np.cumsum(np.where(uses > 1, uses, 0), out=begins[1:])
     return begins
 

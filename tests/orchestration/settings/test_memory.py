@@ -22,9 +22,9 @@ def test_without_a_setting_a_run_takes_a_third_of_the_machine() -> None:
 
 def test_one_setting_is_shared_out() -> None:
     found = parts(limits={"memory": "8 GB"})
-    assert found == MemoryParts(8_000_000_000, 2_000_000_000, 2_000_000_000, "6000MB")
-    assert str(found) == "2.0 GB for pictures, 2.0 GB for a join, 6000MB for DuckDB"
-    assert parts(limits={"memory": "256 MB"}) == MemoryParts(256_000_000, 64_000_000, 64_000_000, "192MB")
+    assert found == MemoryParts(8_000_000_000, 2_000_000_000, 2_000_000_000, "4000MB")
+    assert str(found) == "2.0 GB for pictures, 2.0 GB for a join, 4000MB for DuckDB"
+    assert parts(limits={"memory": "256 MB"}) == MemoryParts(256_000_000, 64_000_000, 64_000_000, "128MB")
 
 
 def test_parts_that_are_set_stay() -> None:
