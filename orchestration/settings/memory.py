@@ -53,11 +53,14 @@ class MemoryParts:
             duckdb or f"{int(max(_LEAST_DUCKDB, whole * _DUCKDB)) // 1_000_000}MB",
         )
 
-    @property
-    def half_of_duckdb(self) -> str:
-        """What each of two databases that are open at once may hold."""
+    def of_duckdb(self, share: float) -> str:
+        """Return what one of several databases that are open at once may hold.
+
+        Args:
+            share: Its part of `duckdb`, from 0 to 1.
+        """
         number = self.duckdb.rstrip("BGMTi").strip()
-        return f"{float(number) / 2:.3f}{self.duckdb.removeprefix(number).strip()}"
+        return f"{float(number) * share:.3f}{self.duckdb.removeprefix(number).strip()}"
 
     def __str__(self) -> str:
         return f"{size(self.pictures)} for pictures, {size(self.joins)} for a join, {self.duckdb} for DuckDB"

@@ -25,6 +25,8 @@ CHANGED = "changed_clusters"
 """The temporary table of the ids of changed clusters, in the build."""
 WITHIN = f"{grain.CLUSTER} in (from temp.{CHANGED})"
 """The condition that a row of a table of the grain cluster was made for this version."""
+_SHARE = 0.25
+"""Of DuckDB's memory, for the database of changed clusters. All other rows of tables are read in the build."""
 _FIX = "remove `-- grain: cluster` from its header, or what reads other rows"
 
 
@@ -129,7 +131,7 @@ def opened(
     inputs: build.Inputs,
     changes: ClusterChanges,
 ) -> Iterator[ClusterReplacement]:
-    """Open a database of some clusters while a context lasts. It and the build may hold half of the memory each.
+    """Open a database of some clusters while a context lasts. It may hold a part of the build's memory, which has less.
 
     Args:
         con: Open on the build.
@@ -142,8 +144,8 @@ def opened(
     both = pa.concat_arrays([pa.array(changes.changed), pa.array(changes.controls)])
     try:
         with build.open_build(path, inputs.settings) as alone:
-            for each in (con, alone):
-                each.execute(f"set memory_limit = '{memory.half_of_duckdb}'")
+            for each, share in ((con, 1 - _SHARE), (alone, _SHARE)):
+                each.execute(f"set memory_limit = '{memory.of_duckdb(share)}'")
             for place, name, ids in (
                 (con, CHANGED, pa.array(changes.changed)),
                 (con, "control_clusters", pa.array(changes.controls)),

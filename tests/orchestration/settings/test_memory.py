@@ -30,7 +30,7 @@ def test_one_setting_is_shared_out() -> None:
 def test_parts_that_are_set_stay() -> None:
     found = parts(limits={"memory": "8 GB", "duckdb_memory": "1GiB"}, joins={"memory": "3 GB"})
     assert found == MemoryParts(8_000_000_000, 2_000_000_000, 3_000_000_000, "1GiB")
-    assert [each.half_of_duckdb for each in (found, replace(found, duckdb="1.5 TB"))] == ["0.500GiB", "0.750TB"]
+    assert [each.of_duckdb(0.5) for each in (found, replace(found, duckdb="1.5 TB"))] == ["0.500GiB", "0.750TB"]
 
 
 @pytest.mark.parametrize(
