@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE_S, ROOT, Landing, Row, command, encoded, picture
+from conftest import PATIENCE_S, ROOT, Landing, command, encoded, picture
 
 from orchestration.warehouse import publishing
 from tests import processes
@@ -184,17 +184,3 @@ def test_a_changed_setting_a_gone_disk_and_a_wrong_encoder_are_told_before_a_run
     finally:
         land.config.write_text(text)
     assert "delivered again (photos/photos)" in raisonne(land, "run", "--dry-run")
-
-
-def test_what_is_published_keeps_short_names_of_licences_and_what_was_stated(landing: Landing) -> None:
-    url = "https://creativecommons.org/licenses/by-nc/2.0/"
-    shown = encoded(picture(1))
-    rows = [Row(f"https://e.org/{n}.jpg", f"{n}", shown, license=each) for n, each in enumerate((url, "cc-by-nc-2.0"))]
-    landing.shard("00000", rows)
-    landing.run_here()
-    assert landing.query("select distinct license from catalog.samples") == [("cc-by-nc-2.0",)]
-    assert landing.query("select license_stated from catalog.samples order by row_number") == [
-        (url,),
-        ("cc-by-nc-2.0",),
-    ]
-    assert landing.query("select distinct_licenses from duplicates.counts") == [(1,)]

@@ -69,7 +69,7 @@ def test_a_planted_prompt_is_flagged_and_its_source_extracted(
         ("2", 1, 1, 1),
     ]
     before = {name: Facts(landing.home / "facts")[name].version for name in FACTS}
-    landing.run_here()
+    landing.run_here(tables=False)
     assert {name: Facts(landing.home / "facts")[name].version for name in FACTS} == before
 
 

@@ -276,7 +276,7 @@ def test_a_run_says_how_a_prompt_names_the_source(landing: Landing) -> None:
         ("b.jpg", 2, "prompt_normalised"),
     ]
     version = facts["prompt_candidates"].version
-    landing.run_here("generations_only")
+    landing.run_here("generations_only", tables=False)
     assert facts["prompt_candidates"].version == version
 
 
