@@ -5,7 +5,7 @@ any size (`benchmarks/scale_warehouse.py`).
 """
 
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -168,6 +168,14 @@ class Planted:
     def query(self, sql: str) -> list[tuple]:
         with duckdb.connect(str(self.home / "raisonne.duckdb"), read_only=True) as con:
             return con.execute(sql).fetchall()
+
+
+def read_by(names: Iterable[str], models: Sequence[Model] = MODELS) -> tuple[Model, ...]:
+    """Return the named models and all that they read, in the order in which they are made."""
+    needed = set(names)
+    for model in reversed(models):
+        needed |= set(model.depends_on) if model.name in needed else set()
+    return tuple(model for model in models if model.name in needed)
 
 
 def contents(path: Path, models: Iterable[Model]) -> dict[str, list[tuple]]:

@@ -12,8 +12,9 @@ from conftest import ROOT
 from orchestration.facts import Facts
 from orchestration.settings import Settings
 from orchestration.warehouse import build
-from orchestration.warehouse.models import Model, load
+from orchestration.warehouse.models import load
 from orchestration.warehouse.version import HISTORY
+from tests.planted import read_by
 
 MODELS = load(ROOT / "sql")
 SHARD = 5
@@ -67,14 +68,6 @@ def built(tmp_path: Path) -> Iterator[Built]:
             return con
 
         yield made
-
-
-def read_by(names: Sequence[str]) -> list[Model]:
-    """Return models and all that they read, in the order in which they are made."""
-    needed = set(names)
-    for model in reversed(MODELS):
-        needed |= set(model.depends_on) if model.name in needed else set()
-    return [model for model in MODELS if model.name in needed]
 
 
 def put(facts: Facts, name: str, rows: Sequence[Mapping[str, object]]) -> None:
