@@ -129,7 +129,7 @@ def test_each_method_says_that_it_is_exact(whole: Landing) -> None:
 
 def test_an_approximate_join_says_what_it_was_measured_to_miss(whole: Landing, tmp_path: Path) -> None:
     landing = Landing(tmp_path / "approximate")
-    shutil.copytree(whole.folder, landing.folder)
+    shutil.copytree(whole.folder, landing.folder, symlinks=True)
     landing.write_config('[joins]\ncosine = "approximate"\ncells = 4\nprobes = 2\nrecall_sample = 20\n')
     landing.run_here(tables=False)
     facts, exact = Facts(landing.home / "facts"), Facts(whole.home / "facts")

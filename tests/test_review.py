@@ -27,7 +27,7 @@ from orchestration.settings.sections import Review
 from orchestration.settings.thresholds import Thresholds
 from orchestration.warehouse import functions, macros
 from tests.decided import Decided
-from tests.planted import contents
+from tests.planted import contents, read_by
 from transforms.pictures import Bounds, Pixels
 from transforms.reports import case_page
 from transforms.review.decisions import DecisionError, checked
@@ -66,13 +66,14 @@ def warehouse(published: Kept[Decided]) -> Decided:
     return published.restored()
 
 
-def again(warehouse: Decided, *, against_anew: bool = False) -> None:
-    """Derive and publish."""
+def again(warehouse: Decided, *tables: str, against_anew: bool = False) -> None:
+    """Derive and publish, the tables that are named with what they read, else all."""
     warehouse.derive()
     if against_anew:
         warehouse.publish()
     else:
-        warehouse.publish_once()
+        named = read_by((*tables, "warehouse.versions"), warehouse.models) if tables else warehouse.models
+        warehouse.publish_once({each.name for each in named})
 
 
 def held(warehouse: Decided) -> dict[str, list[tuple]]:
@@ -103,6 +104,9 @@ def removed(warehouse: Decided, folder: Path, policy: str = "keep-1") -> dict[in
         removal_lists.write(con, folder, policy, "1GB")
     rows = pq.read_table(folder / "removal.parquet").to_pylist()
     return {row["sample_id"] & 67108863: (row["reason"], row["decided_by"]) for row in rows}
+
+
+_FOLLOWED = ("duplicates.clusters", "reports.decisions")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +263,7 @@ def test_a_run_of_generations_alone_follows_what_is_about_them_and_says_what_wai
     with duckdb.connect(str(warehouse.home / "raisonne.duckdb"), read_only=True) as con:
         [said] = [each for each in summary.failures(con) if "decision" in each]
     assert said.startswith(f"3 decisions wait: {waits}, such as ")
-    again(warehouse)
+    again(warehouse, *_FOLLOWED)
     assert {state for state, _ in states(warehouse).values()} == {"applied"}
     assert clusters(warehouse) != before
 
@@ -270,7 +274,7 @@ def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None
     warehouse.derive()
     warehouse.land(b=["new", "newer"])
     warehouse.show("b", [19, 10])
-    again(warehouse)
+    again(warehouse, *_FOLLOWED)
     shown = warehouse.query(
         "select list((sample_id >> 26, sample_id & 67108863) order by sample_id) from duplicates.clusters "
         "group by cluster_id"
@@ -282,7 +286,7 @@ def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None
     # the rows go: the decision waits, and holds again once they are back
     warehouse.facts["image_fingerprints"].delete(is_in("shard_id", [a]))
     warehouse.show("b", [19, 30])
-    again(warehouse)
+    again(warehouse, *_FOLLOWED)
     assert states(warehouse)[cut.decision_id] == (
         "waiting", f"no training row shows the picture {warehouse.pixels(10)} now"
     )  # fmt: skip
@@ -290,7 +294,7 @@ def test_decisions_outlive_a_new_shard_and_other_ids(warehouse: Decided) -> None
         "waiting", f"no training row shows the picture {warehouse.pixels(20)} now"
     )  # fmt: skip
     warehouse.show("b", [19, 10])
-    again(warehouse)
+    again(warehouse, *_FOLLOWED)
     assert states(warehouse)[cut.decision_id] == ("applied", None)
     assert warehouse.query("from duplicates.clusters") == []
 
@@ -321,7 +325,7 @@ def test_which_row_stays_can_be_read_and_decided(tmp_path: Path) -> None:
     assert "could not be read" in rows[0]
 
     warehouse.decide("cluster", "keep", 10, 12)
-    again(warehouse)
+    again(warehouse, "duplicates.clusters")
     assert warehouse.query(kept) == [([2, 1, 0],), ([3, 4, 5],)], "what was decided goes before the policy"
 
 
@@ -407,7 +411,7 @@ def test_labels_name_rows_of_the_published_version(warehouse: Decided, tmp_path:
         assert opened.decide(file, by="ana") == 0 and opened.decisions().num_rows == 3
         with pytest.raises(ValueError, match="the decisions, line 1: `answer` is 'perhaps'"):
             opened.decide([lines[0] | {"label": "perhaps"}], by="ana")
-    again(warehouse)
+    again(warehouse, *_FOLLOWED)
     assert clusters(warehouse)[0] == [0, 1, 2]
     assert {state for state, _ in states(warehouse).values()} == {"applied"}
 

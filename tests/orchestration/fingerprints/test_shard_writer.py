@@ -205,7 +205,7 @@ def test_a_shard_is_done_once_its_account_is_noted_with_what_was_not_taken(facts
 def test_a_run_killed_between_any_two_steps_leaves_no_key_twice_and_no_row_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    """A shard that was delivered again, a new one and one that shares its metadata, killed at each commit (or third) in turn."""
+    """A shard that was delivered again, a new one and one that shares its metadata, killed at one commit each time."""
     again = partial(write, shards=[(due_shard(1), [batch([1, 2], "b.jpg")]), (due_shard(2), [batch([7])])])
     shared = partial(write, shards=[(due_shard(3, shared=True), [batch([11, 12])])])
     steps = 0

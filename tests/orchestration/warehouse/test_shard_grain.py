@@ -19,6 +19,8 @@ from tests.planted import MODELS, Planted, read_by
 
 OF_A_VERSION = [model.name for model in MODELS if model.stage == "warehouse"]
 BY_SHARD = {model.name for model in MODELS if model.by_shard and not model.view}
+SOME = read_by((*BY_SHARD, "duplicates.audit", *OF_A_VERSION))
+"""The tables that are made shard by shard, what they read, and one that reads them."""
 
 
 def texts(count: int, start: int = 0) -> list[str]:
@@ -28,7 +30,7 @@ def texts(count: int, start: int = 0) -> list[str]:
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Kept[Planted]:
     """Publish a warehouse of three shards."""
-    warehouse = Planted(tmp_path_factory.mktemp("shards") / "planted")
+    warehouse = Planted(tmp_path_factory.mktemp("shards") / "planted", SOME)
     warehouse.folder.mkdir()
     warehouse.land(a=texts(150), b=texts(130, 140), c=texts(20, 20))  # most of the rows are in tables of rows
     for name, pictures in (("a", range(150)), ("b", range(140, 260)), ("c", ())):
