@@ -26,6 +26,11 @@ from orchestration.warehouse.models import Model, load
 from tests.benchmarks.scale_warehouse import fingerprint_rows
 
 MODELS = load(ROOT / "sql")
+OF_ANY = (
+    *(model.name for model in MODELS if model.stage == "warehouse"),
+    *("duplicates.counts", "provenance.generations", "provenance.sources"),
+)
+"""Tables without which there is no version: how it was made, and what macros read."""
 _ANEW = {"warehouse.versions", "warehouse.tables", "warehouse.shards", "provenance.timeline", "reports.changes"}
 
 
@@ -171,8 +176,8 @@ class Planted:
 
 
 def read_by(names: Iterable[str], models: Sequence[Model] = MODELS) -> tuple[Model, ...]:
-    """Return the named models and all that they read, in the order in which they are made."""
-    needed = set(names)
+    """Return the named models, and those that they or any version need, in the order in which they are made."""
+    needed = {*names, *OF_ANY}
     for model in reversed(models):
         needed |= set(model.depends_on) if model.name in needed else set()
     return tuple(model for model in models if model.name in needed)

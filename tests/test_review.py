@@ -72,7 +72,7 @@ def again(warehouse: Decided, *tables: str, against_anew: bool = False) -> None:
     if against_anew:
         warehouse.publish()
     else:
-        named = read_by((*tables, "warehouse.versions"), warehouse.models) if tables else warehouse.models
+        named = read_by(tables, warehouse.models) if tables else warehouse.models
         warehouse.publish_once({each.name for each in named})
 
 

@@ -98,7 +98,7 @@ def test_the_history_stops_growing(kept: dg.DagsterInstance) -> None:
         run_logs.forget_old_logs(folder, 2, no_warning)
         sizes.append(sum(path.stat().st_size for path in (folder / "history" / "runs").glob("*.db")))
         assert run_logs.logged_runs(folder) == 2
-    assert sizes[-1] - sizes[0] < 4 * 40_000, "four runs, each with a log without events"
+    assert sizes[-1] - sizes[0] < 4 * 45_000, "four runs, each with a log without events, which takes a quarter"
 
 
 def test_what_a_later_run_made_anew_goes_although_its_first_log_went_long_ago(kept: dg.DagsterInstance) -> None:
