@@ -248,13 +248,14 @@ class Landing:
         if not (self.home / "dagster").exists():
             shutil.copytree(_records(), self.home / "dagster")
 
-    def run_here(self, job: str = "everything", *, exports: bool = False, tables: bool = True) -> None:
+    def run_here(self, job: str = "everything", *, exports: bool = False, tables: bool | Sequence[str] = True) -> None:
         """Run a job in this process: for the tables and facts that it leaves, not for what it says or Dagster shows.
 
         Args:
             job: The job.
             exports: Whether the exports are written too, a tenth of the work of a small run.
-            tables: Whether a version is published: half of the work, and nothing of it is in the facts.
+            tables: Whether a version is published, half of the work, and nothing of it is in the facts; or of which
+                tables one is published, with those that they read, as if the release had no others.
         """
         from orchestration.cli import execution
 
@@ -287,24 +288,26 @@ def _records() -> Path:
 
 
 @contextmanager
-def without_exports(*, tables: bool = True) -> Iterator[None]:
+def without_exports(*, tables: bool | Sequence[str] = True) -> Iterator[None]:
     """Let a job leave out the asset that writes exports, as one does who selects the others in the UI.
 
     Args:
-        tables: Whether the tables of a version stay; else they are left out too.
+        tables: Whether the tables of a version stay, or which of them, with those that they read, there are at all.
     """
     import dagster as dg
 
-    from orchestration.defs.warehouse import published_tables
+    from orchestration.defs import warehouse
+    from tests.planted import read_by
 
-    left_out = {dg.AssetKey("curator_exports")} | (set() if tables else published_tables.keys)
+    left_out = {dg.AssetKey("curator_exports")} | (set() if tables else warehouse.published_tables.keys)
+    models = warehouse.MODELS if isinstance(tables, bool) else read_by(tables, warehouse.MODELS)
     whole = dg.JobDefinition.execute_in_process
 
     def chosen(job: dg.JobDefinition, **options: object) -> dg.ExecuteInProcessResult:
         keys = job.asset_layer.selected_asset_keys - left_out
         return whole(job, asset_selection=sorted(keys), **options)
 
-    with patch.object(dg.JobDefinition, "execute_in_process", chosen):
+    with patch.object(dg.JobDefinition, "execute_in_process", chosen), patch.object(warehouse, "MODELS", models):
         yield
 
 

@@ -26,7 +26,7 @@ def test_growth_computes_only_what_is_new(
     (landing.folder / "generations" / "copy.jpg").write_bytes(encoded(picture(2).resize((200, 150))))
     (landing.folder / "generations" / "other.jpg").write_bytes(encoded(picture(901)))
     landing.shard("00000", rows_of(0, 6))
-    landing.run_here()
+    landing.run_here(tables=("matches.calibration", "matches.evidence", "matches.significance"))
     facts = Facts(landing.home / "facts")
     before = embedded(facts)
     rows = facts["calibration_pictures"].read().to_pylist()

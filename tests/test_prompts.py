@@ -263,7 +263,7 @@ def test_a_run_says_how_a_prompt_names_the_source(landing: Landing) -> None:
         (made / name).write_bytes(encoded(picture(seed)))
     lines = [json.dumps({"file_name": name, "prompt": prompt}) for name, prompt in said.items()]
     (made / "generations.jsonl").write_text("\n".join(lines))
-    landing.run_here()
+    landing.run_here(tables=["provenance.sources"])
     found = dict(landing.query("select generation_id, prompt_match from provenance.sources where rank = 1"))
     assert {name.rpartition("/")[2]: match for name, match in found.items()} == {
         "a.jpg": "exact",

@@ -194,7 +194,8 @@ def test_a_run_says_what_it_published_or_why_not(
     _, done = ran
     assert (done.version, done.unusable) == (1, {})
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    with pytest.raises(raisonne.RunError, match="nothing found at"):
+    landing.keep_records_open()
+    with records.outline(), pytest.raises(raisonne.RunError, match="nothing found at"):
         raisonne.run(landing.config)
 
 
