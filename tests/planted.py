@@ -28,9 +28,9 @@ from tests.benchmarks.scale_warehouse import fingerprint_rows
 MODELS = load(ROOT / "sql")
 OF_ANY = (
     *(model.name for model in MODELS if model.stage == "warehouse"),
-    *("duplicates.counts", "provenance.generations", "provenance.sources"),
+    *("catalog.shards", "duplicates.counts", "provenance.generations", "provenance.sources"),
 )
-"""Tables without which there is no version: how it was made, and what macros read."""
+"""Tables without which there is no version: how it was made, what its coverage is told from, and what macros read."""
 _ANEW = {"warehouse.versions", "warehouse.tables", "warehouse.shards", "provenance.timeline", "reports.changes"}
 
 

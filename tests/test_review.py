@@ -67,13 +67,12 @@ def warehouse(published: Kept[Decided]) -> Decided:
 
 
 def again(warehouse: Decided, *tables: str, against_anew: bool = False) -> None:
-    """Derive and publish, the tables that are named with what they read, else all."""
+    """Derive and publish, all tables or those that are named with what they read, as if there were no others."""
     warehouse.derive()
     if against_anew:
         warehouse.publish()
     else:
-        named = read_by(tables, warehouse.models) if tables else warehouse.models
-        warehouse.publish_once({each.name for each in named})
+        warehouse.publish_once(models=read_by(tables, warehouse.models) if tables else None)
 
 
 def held(warehouse: Decided) -> dict[str, list[tuple]]:
