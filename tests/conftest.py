@@ -248,18 +248,20 @@ class Landing:
         if not (self.home / "dagster").exists():
             shutil.copytree(_records(), self.home / "dagster")
 
-    def run_here(self, job: str = "everything", *, exports: bool = False) -> None:
+    def run_here(self, job: str = "everything", *, exports: bool = False, tables: bool | Sequence[str] = True) -> None:
         """Run a job in this process: for the tables and facts that it leaves, not for what it says or Dagster shows.
 
         Args:
             job: The job.
             exports: Whether the exports are written too, a tenth of the work of a small run.
+            tables: Whether a version is published, half of the work, and nothing of it is in the facts; or of which
+                tables one is published, with those that they read, as if the release had no others.
         """
         from orchestration.cli import execution
 
         self.keep_records_open()
         settings = patch.dict(os.environ, processes.environment(RAISONNE_CONFIG=str(self.config)), clear=True)
-        with settings, records.outline(), nullcontext() if exports else without_exports():
+        with settings, records.outline(), nullcontext() if exports else without_exports(tables=tables):
             result = execution.execute(job, self.home)
         assert result.success, execution.reason(result.all_events)
 
@@ -286,17 +288,26 @@ def _records() -> Path:
 
 
 @contextmanager
-def without_exports() -> Iterator[None]:
-    """Let a job leave out the asset that writes exports, as one does who selects the others in the UI."""
+def without_exports(*, tables: bool | Sequence[str] = True) -> Iterator[None]:
+    """Let a job leave out the asset that writes exports, as one does who selects the others in the UI.
+
+    Args:
+        tables: Whether the tables of a version stay, or which of them, with those that they read, there are at all.
+    """
     import dagster as dg
 
+    from orchestration.defs import warehouse
+    from tests.planted import read_by
+
+    left_out = {dg.AssetKey("curator_exports")} | (set() if tables else warehouse.published_tables.keys)
+    models = warehouse.MODELS if isinstance(tables, bool) else read_by(tables, warehouse.MODELS)
     whole = dg.JobDefinition.execute_in_process
 
     def chosen(job: dg.JobDefinition, **options: object) -> dg.ExecuteInProcessResult:
-        keys = job.asset_layer.selected_asset_keys - {dg.AssetKey("curator_exports")}
+        keys = job.asset_layer.selected_asset_keys - left_out
         return whole(job, asset_selection=sorted(keys), **options)
 
-    with patch.object(dg.JobDefinition, "execute_in_process", chosen):
+    with patch.object(dg.JobDefinition, "execute_in_process", chosen), patch.object(warehouse, "MODELS", models):
         yield
 
 

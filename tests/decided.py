@@ -15,6 +15,7 @@ from orchestration.facts.decision_log import DecisionLog
 from orchestration.facts.schemas.tables import SCHEMAS
 from orchestration.facts.training_pictures import TrainingPictures
 from orchestration.warehouse import publishing, version
+from orchestration.warehouse.models import Model
 from tests.benchmarks.scale_warehouse import fingerprint_rows
 from tests.planted import Planted
 from transforms.alignment.policy import PixelLimits
@@ -98,16 +99,17 @@ class Decided(Planted):
             said = each.as_dict() | {"decision_id": None, "decided_at": None, "answer": "undo"}
             DecisionLog(self.home).add([checked(said | {"undoes": each.decision_id})])
 
-    def publish_once(self, selected: Collection[str] | None = None) -> None:
+    def publish_once(self, selected: Collection[str] | None = None, models: Sequence[Model] | None = None) -> None:
         """Publish a version without holding it against one that is made anew, which `publish` does.
 
         Args:
             selected: The tables to make; the others stay. None: all.
+            models: The tables there are. None: those of the warehouse.
         """
-        settings, facts = self.settings, self.facts
-        made = [each for each in self.models if selected is None or each.name in selected]
+        settings, facts, models = self.settings, self.facts, models or self.models
+        made = [each for each in models if selected is None or each.name in selected]
         with publishing.writer(self.home, run="the test", wait_s=0):
-            plan = version.plan(facts, settings, self.home, self.models, made)
+            plan = version.plan(facts, settings, self.home, models, made)
             with version.build_version(plan, facts, settings, self.home, "a run") as file:
                 assert [each.sentence for each in file.audits if each.failing and each.check.blocks] == []
             version.publish(plan, file, facts, self.home, keep=2)

@@ -5,6 +5,7 @@ A comment on the line before a block says what a test has to know, and readers o
     <!-- not run: WHY -->     it cannot run here; its commands are still held against the command line and the Makefile
     <!-- runs on -->          it does not end by itself; the next blocks use it
     <!-- needs: MODULE -->    it runs where that module is there
+    <!-- long: WHY -->        it runs where thorough tests run; no block of another kind needs what it leaves
     <!-- no rows: WHY -->     it runs, and the sample has nothing to answer
     <!-- file: NAME -->       it is the content of a file, which the next blocks use
 
@@ -42,7 +43,7 @@ PAGES = sorted(
     if str(path.relative_to(ROOT)) not in GENERATED
 )
 _FENCE = re.compile(r"^```(?P<language>\w*)$")
-_MARK = re.compile(r"^<!-- (?P<kind>not run|runs on|needs|file|no rows)(?:: (?P<about>.+))? -->$")
+_MARK = re.compile(r"^<!-- (?P<kind>not run|runs on|needs|file|long|no rows)(?:: (?P<about>.+))? -->$")
 _PORT = "8080"
 _ROWS = 12
 _INNOCENT = "0013.png"  # drawn after no training picture

@@ -113,7 +113,7 @@ def test_the_map_is_used_by_keys_alone_and_says_what_a_point_is(browser, atlas: 
     assert (inked(tab, shot) & whole).sum() / whole.sum() > 0.95, "all of it again"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.thorough)])
 def test_the_map_fits_a_telephone(browser, atlas: Path, tmp_path: Path, scheme: str) -> None:  # noqa: ANN001
     size = {"width": 400, "height": 800}
     tab = browser.new_context(viewport=size, color_scheme=scheme, has_touch=True).new_page()

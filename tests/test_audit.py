@@ -14,6 +14,7 @@ from orchestration.settings import Settings
 from orchestration.warehouse import build
 from orchestration.warehouse.models import load
 from orchestration.warehouse.version import HISTORY
+from tests.planted import read_by
 
 MODELS = load(ROOT / "sql")
 SHARD = 5
@@ -37,7 +38,10 @@ MEMBERS = [member(0, "representative", 0), member(1, "pdq", 3), member(2, "align
 
 @pytest.fixture
 def built(tmp_path: Path) -> Iterator[Built]:
-    """Return what builds every table over five rows: three of one picture, one unique, one without a picture."""
+    """Return what builds tables over five rows: three of one picture, one unique, one without a picture.
+
+    It builds those that it is given the names of, with what they read, else every one.
+    """
     facts, settings = Facts(tmp_path / "facts"), Settings(home=tmp_path)
     metadata = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"url": [f"https://a.org/{at}" for at in range(5)]}), metadata)
@@ -52,13 +56,14 @@ def built(tmp_path: Path) -> Iterator[Built]:
     put(facts, "image_fingerprints", prints)
     with build.open_build(tmp_path / "built.duckdb", settings) as con:
 
-        def made(**tables: Sequence[Mapping[str, object]]) -> duckdb.DuckDBPyConnection:
+        def made(*wanted: str, **tables: Sequence[Mapping[str, object]]) -> duckdb.DuckDBPyConnection:
             for name, rows in tables.items():
                 put(facts, name, rows)
             nothing = HISTORY.empty_table()
             inputs = build.Inputs(facts, facts.versions(), settings, nothing, nothing)
-            build.provide(con, sorted({name for model in MODELS for name in model.inputs}), inputs)
-            for model in MODELS:
+            models = read_by(wanted) if wanted else MODELS
+            build.provide(con, sorted({name for model in models for name in model.inputs}), inputs)
+            for model in models:
                 build.materialize(con, model)
             return con
 
@@ -77,7 +82,7 @@ def broken(con: duckdb.DuckDBPyConnection, table: str) -> list[str]:
 
 def test_rows_are_recalled_unusable_unique_or_clustered(built: Built) -> None:
     say = "select recalled_rows, unusable_rows, unique_rows, clustered_rows, farthest_pdq, farthest_aligned from {}"
-    con = built(cluster_members=MEMBERS)
+    con = built("duplicates.audit", cluster_members=MEMBERS)
     assert con.execute(say.format("duplicates.audit")).fetchall() == [(0, 1, 1, 3, 3, 0.04)]
     recalled = [{"sample_id": FIRST + at, "list": "l", "kind": "url", "value": "v"} for at in (1, 4)]
     con = built(recalled_rows=recalled)
@@ -96,12 +101,12 @@ def test_rows_are_recalled_unusable_unique_or_clustered(built: Built) -> None:
 def test_a_member_farther_than_stated_fails_the_audit(
     built: Built, members: list[dict[str, object]], says: str
 ) -> None:
-    [sentence] = broken(built(cluster_members=members), "duplicates.audit")
+    [sentence] = broken(built("duplicates.audit", cluster_members=members), "duplicates.audit")
     assert sentence.startswith(says)
 
 
 def test_counts_that_are_not_those_of_the_members_fail_the_audit(built: Built) -> None:
-    con = built(cluster_members=MEMBERS)
+    con = built("duplicates.audit", cluster_members=MEMBERS)
     assert broken(con, "duplicates.audit") == []
     con.execute("update duplicates.counts set duplicate_count = duplicate_count + 1")
     [audit] = [model for model in MODELS if model.name == "duplicates.audit"]
@@ -112,7 +117,7 @@ def test_counts_that_are_not_those_of_the_members_fail_the_audit(built: Built) -
 @pytest.mark.parametrize("at", [(0, 1), (0, 1, 1)])
 def test_a_picture_that_was_embedded_twice_fails_the_audit(built: Built, at: Sequence[int]) -> None:
     vectors = [{"sample_id": FIRST + each, "shard_id": SHARD, "vector": [0.5] * 512} for each in at]
-    failing = broken(built(copy_embeddings=vectors), "fingerprints.coverage")
+    failing = broken(built("fingerprints.coverage", copy_embeddings=vectors), "fingerprints.coverage")
     assert [sentence.partition(" (")[0] for sentence in failing] == ["expected ="] * (len(at) - len(set(at)))
 
 
@@ -122,7 +127,7 @@ def join(number: int, kind: str, **values: object) -> dict[str, object]:
 
 def test_methods_say_exact_measured_or_not_computed(built: Built) -> None:
     ask = "select method, computed, exact, joins, compared, pairs, recall, recall_low, recall_pairs from {}"
-    con = built()
+    con = built("duplicates.audit")
     assert con.execute(ask.format("duplicates.methods")).fetchall() == [
         ("sha256", True, True, 0, 4, 0, None, None, None),
         ("pixels", True, True, 0, 4, 0, None, None, None),
@@ -139,7 +144,7 @@ def test_methods_say_exact_measured_or_not_computed(built: Built) -> None:
         join(5, "pictures", recall=0.9, **(measured | {"recall_low": 0.7, "recall_pairs": 40})),
         join(6, "captions", exact=False),
     ]
-    con = built(joins=joins)
+    con = built("duplicates.audit", joins=joins)
     assert con.execute(ask.format("duplicates.methods")).fetchall()[2:] == [
         ("pdq", True, True, 2, 15, 8, None, None, None),
         ("embedding", True, False, 3, 30, 12, 0.9, 0.7, 40),
@@ -152,9 +157,9 @@ def test_methods_say_exact_measured_or_not_computed(built: Built) -> None:
 
 def test_policies_without_pictures_and_without_levels(built: Built, tmp_path: Path) -> None:
     ask = "select count(*), sum(removed_rows), count(distinct policy) from duplicates.policies"
-    assert built(image_fingerprints=[]).execute(ask).fetchall() == [(8, 0, 8)]
+    assert built("duplicates.policies", image_fingerprints=[]).execute(ask).fetchall() == [(8, 0, 8)]
     said = Settings(home=tmp_path, policies={"keep": (), "drop_from": (), "distance": ()})
-    con = built()
+    con = built("duplicates.policies")
     build.provide(con, ["settings"], build.Inputs(Facts(tmp_path / "facts"), {}, said, pa.table({}), pa.table({})))
     [model] = [model for model in MODELS if model.name == "duplicates.policies"]
     assert build.materialize(con, model) == 0

@@ -269,7 +269,7 @@ def test_the_ui_comes_up_answers_its_health_check_and_ends(tmp_path: Path) -> No
         ui.kill()
 
 
-@pytest.mark.parametrize("where", ["compose guard", "systemd raisonne-guard"])
+@pytest.mark.parametrize("where", ["systemd raisonne-guard", pytest.param("compose guard", marks=pytest.mark.thorough)])
 def test_the_guard_comes_up_answers_its_health_check_and_ends(where: str, tmp_path: Path) -> None:
     """It writes nothing into the volume, which it has for reading alone."""
     home = tmp_path / "srv" / "warehouse"

@@ -91,7 +91,7 @@ def test_the_python_page_has_every_public_name(pages: dict[Path, Page]) -> None:
 
 
 @pytest.mark.skipif(not _CHROMIUM.exists(), reason="there is no Chromium")
-@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("width", [pytest.param(1200, marks=pytest.mark.thorough), 400])
 def test_a_browser_asks_no_other_host_and_pages_do_not_overflow(site: Path, width: int) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
     asked: list[str] = []

@@ -213,6 +213,9 @@ def test_a_dump_that_cannot_be_reached_is_tried_again(
     assert landed == {}
 
 
+_REDOWNLOADED = ("fingerprints.redownloads", "fingerprints.coverage")
+
+
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory, rows_of: Rows) -> Landing:
     """Return a published warehouse whose rows were downloaded twice."""
@@ -244,7 +247,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory, rows_of: Rows) -> Landing:
                 add(archive, f"{number:09d}.jpg", data)
                 sidecar = {"url": row.url, "caption": row.caption}
                 add(archive, f"{number:09d}.json", json.dumps(sidecar).encode())
-    landing.run_here()
+    landing.run_here(tables=_REDOWNLOADED)
     return landing
 
 
@@ -284,7 +287,7 @@ def test_a_second_dump_is_not_trained_on_twice_and_is_read_once(
     assert twice.query("select count(*) from catalog.samples") == [(len(_OUTCOMES),)]
     assert twice.query("select expected from fingerprints.coverage where fingerprint = 'sha256'") == [(9,)]
     before = Facts(twice.home / "facts").versions()
-    twice.run_here()
+    twice.run_here(tables=False)
     assert "second dump" not in capsys.readouterr().err and Facts(twice.home / "facts").versions() == before
 
 
@@ -334,7 +337,7 @@ def test_a_second_dump_that_covers_a_part_says_nothing_of_the_rest(landing: Land
         cut = archive.getmember("1.jpg").offset_data + 10
     with tar.open("r+b") as file:
         file.truncate(cut)
-    landing.run_here()
+    landing.run_here(tables=_REDOWNLOADED)
     found = landing.query(
         "select row_number, outcome from fingerprints.redownloads join catalog.samples using (sample_id)"
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE_S, ROOT, Landing, Row, command, encoded, picture
+from conftest import PATIENCE_S, ROOT, Landing, command, encoded, picture
 
 from orchestration.warehouse import publishing
 from tests import processes
@@ -171,30 +171,25 @@ def test_a_changed_setting_a_gone_disk_and_a_wrong_encoder_are_told_before_a_run
         assert "STOP  nothing found at" in told and "mount its disk" in told
         assert "  done  " not in told and "  due   " not in told, "nobody knows"
         (land.folder / "unmounted").rename(land.folder / "photos")
+        land.config.write_text(text.replace("sscd_distilled", "sscd_distiled"))
+        said = raisonne(land, "run", code=2)
+        assert "`encoders`: no encoder is called 'sscd_distiled'" in said
+        assert "inspecting" not in said and "captions" not in said, "it is refused before anything is read"
+    finally:
+        land.config.write_text(text)
+
+
+@pytest.mark.thorough
+def test_gone_generations_another_picture_and_a_wrong_encoder_are_told_as_due(land: Landing) -> None:
+    text = land.config.read_text()
+    try:
         (land.folder / "generated").rename(land.folder / "away")
         told = raisonne(land, "run", "--dry-run")
         assert "STOP  " in told and "holds all of this" not in told
         (land.folder / "away").rename(land.folder / "generated")
         (land.folder / "photos" / "new.jpg").write_bytes(encoded(picture(9)))
         land.config.write_text(text.replace("sscd_distilled", "sscd_distiled"))
-        said = raisonne(land, "run", code=2)
-        assert "`encoders`: no encoder is called 'sscd_distiled'" in said
-        assert "inspecting" not in said and "captions" not in said, "it is refused before anything is read"
         assert "no encoder is called" in raisonne(land, "run", "--dry-run")
     finally:
         land.config.write_text(text)
     assert "delivered again (photos/photos)" in raisonne(land, "run", "--dry-run")
-
-
-def test_what_is_published_keeps_short_names_of_licences_and_what_was_stated(landing: Landing) -> None:
-    url = "https://creativecommons.org/licenses/by-nc/2.0/"
-    shown = encoded(picture(1))
-    rows = [Row(f"https://e.org/{n}.jpg", f"{n}", shown, license=each) for n, each in enumerate((url, "cc-by-nc-2.0"))]
-    landing.shard("00000", rows)
-    landing.run_here()
-    assert landing.query("select distinct license from catalog.samples") == [("cc-by-nc-2.0",)]
-    assert landing.query("select license_stated from catalog.samples order by row_number") == [
-        (url,),
-        ("cc-by-nc-2.0",),
-    ]
-    assert landing.query("select distinct_licenses from duplicates.counts") == [(1,)]

@@ -92,6 +92,6 @@ def test_hashes_first_and_an_encoder_later(
     embedded = facts["copy_embeddings"].version
 
     choose(landing, "none")
-    landing.run_here()
+    landing.run_here(tables=_TABLES)
     assert tables(landing) == by_hashes
     assert facts["copy_embeddings"].version == embedded, "they stay for when the settings name the encoder again"

@@ -56,7 +56,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, rows_of: Callable[[int, 
         (landing.folder / "generations" / name).write_bytes(encoded(each, "PNG"))
     lines = [json.dumps({"file_name": name, "prompt": f"picture {n}, by hand"}) for n, name in enumerate(shown, 1)]
     (landing.folder / "generations" / "generations.jsonl").write_text("\n".join(lines))
-    landing.run_here()
+    landing.run_here(tables=False)
     landing.shard("00001", rows_of(20, 3))
     (landing.folder / "generations" / "late.png").write_bytes(encoded(picture(20), "PNG"))
     landing.run_here()
@@ -100,7 +100,7 @@ def test_related_says_how_near_it_is_among_all_generations_and_what_is_a_source_
 def test_a_run_without_anything_new_writes_nothing(warehouse: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = Facts(warehouse.home / "facts")
     before = {name: facts[name].version for name in TABLES}
-    warehouse.run_here("generations_only")
+    warehouse.run_here("generations_only", tables=False)
     assert {name: facts[name].version for name in TABLES} == before
 
 

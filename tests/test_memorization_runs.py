@@ -18,6 +18,15 @@ from transforms.intervals import wilson
 
 FACTS = ("prompt_cliques", "memorized_pairs", "eidetic_counts", "small_pictures", "outlier_scores")
 
+TABLES = (
+    "matches.evidence",
+    "provenance.duplication_effect",
+    "provenance.memorization",
+    "provenance.outliers",
+    "provenance.prompts",
+    "provenance.replication",
+)
+
 
 def generations(landing: Landing, name: str, shown: list[Image.Image]) -> list[dict]:
     rows = []
@@ -44,7 +53,7 @@ def test_a_planted_prompt_is_flagged_and_its_source_extracted(
     listed += generations(landing, "chain", [Image.blend(picture(60), picture(61), t) for t in (0, 0.3, 0.6, 0.9)])
     lines = "\n".join(map(json.dumps, listed))
     (landing.folder / "generations" / "generations.jsonl").write_text(lines)
-    landing.run_here()
+    landing.run_here(tables=TABLES)
     found = landing.query(
         "select prompt, compared, largest_clique, clique_is_exact, flagged, len(members), confirmed_copies "
         "from provenance.prompts order by prompt"
@@ -69,7 +78,7 @@ def test_a_planted_prompt_is_flagged_and_its_source_extracted(
         ("2", 1, 1, 1),
     ]
     before = {name: Facts(landing.home / "facts")[name].version for name in FACTS}
-    landing.run_here()
+    landing.run_here(tables=False)
     assert {name: Facts(landing.home / "facts")[name].version for name in FACTS} == before
 
 

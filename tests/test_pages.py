@@ -6,11 +6,13 @@ How blocks are found, where they run, and which are marked is in `tests/page_blo
 import json
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from _pytest.mark import ParameterSet
 from conftest import ROOT, Landing
 from page_blocks import PAGES, STUDENT, Block, Clone, blocks
 
@@ -19,8 +21,8 @@ from orchestration.cli.main import main
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 SHELL = [block for block in BLOCKS if block.language in ("sh", "console") and not block.lacking]
-_WHOLE_RUNS = {"docs/tutorial.md", "docs/how-to/your-data.md"}
-"""Pages that run warehouses of their own again and again, by commands that shorter pages have as well."""
+_WHOLE_RUNS = {"docs/tutorial.md", "docs/how-to/your-data.md", "docs/how-to/opt-outs.md"}
+"""Pages that run warehouses of their own, by commands that shorter pages have as well."""
 _VARYING = ("version:", "database:", "report:", "time:", "disk:")
 _VARYING_COLUMNS = {"version", "published_at", "settings_hash", "image_fingerprints"}
 
@@ -33,17 +35,28 @@ def test_pages_have_blocks_of_kinds_that_are_tested() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, marks=pytest.mark.thorough if page in _WHOLE_RUNS else ()) for page in PAGES if blocks(page)],
-)
-def test_the_blocks_of_a_page_run(page: str, sample: Landing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _pages() -> Iterator[ParameterSet]:
+    """Yield pages, and those of which some blocks take long once more with these."""
+    for page in PAGES:
+        found = blocks(page)
+        if page in _WHOLE_RUNS or any(block.mark == "long" for block in found):
+            yield pytest.param(page, True, marks=pytest.mark.thorough, id=f"{page}, whole")
+        if found and page not in _WHOLE_RUNS:
+            yield pytest.param(page, False, id=page)
+
+
+@pytest.mark.parametrize(("page", "whole"), _pages())
+def test_the_blocks_of_a_page_run(
+    page: str, sample: Landing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, whole: bool
+) -> None:
     for name in [name for name in os.environ if name.startswith(("RAISONNE_", "DAGSTER_HOME"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     with Clone.make(tmp_path, sample, blocks(page)) as clone:
         for block in blocks(page):
+            if block.mark == "long" and not whole:
+                continue
             try:
                 _run(block, clone, sample, names)
             except Exception as error:

@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import bundles
 import numpy as np
 import pytest
 from bundles import Blurred
-from conftest import ROOT, Landing, Row, encoded, picture
+from conftest import ROOT, Landing, Row, encoded, picture, without_exports
 
 import raisonne
 from orchestration import settings
 from orchestration.cli import execution
 from raisonne import Warehouse, guards
-from tests import records
+from tests import processes, records
 from transforms import encoders
 from transforms.encoders import EncoderMismatch
 
@@ -28,15 +29,27 @@ _SLOW = ("torch", "dagster", "duckdb", "lance", "pyarrow", "numpy", "PIL")
 
 
 @pytest.fixture(scope="module")
-def landed(tmp_path_factory: pytest.TempPathFactory, rows_of: Callable[[int, int], list[Row]]) -> Landing:
+def ran(
+    tmp_path_factory: pytest.TempPathFactory, rows_of: Callable[[int, int], list[Row]]
+) -> tuple[Landing, raisonne.RunResult]:
+    """Run a small warehouse by Python, and return what it says of that."""
     landing = Landing(tmp_path_factory.mktemp("api"))
     landing.write_config()
     rows = rows_of(0, 4)
     landing.shard("00000", [*rows, Row("https://again.example.org/0.jpg", "again", rows[0].data)])
     (landing.folder / "generations" / "copy.jpg").write_bytes(rows[0].data or b"")
     picture(70).save(landing.folder / "generations" / "other.png")
-    landing.run_here()
-    return landing
+    landing.keep_records_open()
+    outside = patch.dict(os.environ, processes.environment(), clear=True)
+    with outside, records.outline(), without_exports():
+        done = raisonne.run(landing.config)
+        assert "DAGSTER_HOME" not in os.environ, "the next run may be of another warehouse"
+    return landing, done
+
+
+@pytest.fixture(scope="module")
+def landed(ran: tuple[Landing, raisonne.RunResult]) -> Landing:
+    return ran[0]
 
 
 @pytest.fixture(scope="module")
@@ -176,17 +189,14 @@ def test_what_is_not_published_is_said(tmp_path: Path) -> None:
 
 
 def test_a_run_says_what_it_published_or_why_not(
-    landing: Landing, rows_of: Callable[[int, int], list[Row]], monkeypatch: pytest.MonkeyPatch
+    ran: tuple[Landing, raisonne.RunResult], landing: Landing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    with pytest.raises(raisonne.RunError, match="nothing found at"):
-        raisonne.run(landing.config)
-    landing.shard("00000", rows_of(0, 1))
-    landing.keep_records_open()
-    with records.outline():
-        done = raisonne.run(landing.config)
+    _, done = ran
     assert (done.version, done.unusable) == (1, {})
-    assert "DAGSTER_HOME" not in os.environ, "the next run may be of another warehouse"
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    landing.keep_records_open()
+    with records.outline(), pytest.raises(raisonne.RunError, match="nothing found at"):
+        raisonne.run(landing.config)
 
 
 def test_a_run_is_refused_as_the_command_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,8 @@ PICTURES = """
 name = "maker"
 pictures = "makers"
 """
+LICENCE = "https://creativecommons.org/licenses/by-nc/2.0/"
+HONOUR = '[policies]\nhonour = ["plus"]\nhonour_copies = true\n'
 HOSTILE = [
     '=HYPERLINK("http://evil.org")',
     "'; drop table entries; --",
@@ -66,13 +68,14 @@ HOSTILE = [
 
 
 class Stages:
-    """Versions of one warehouse: with opt-out lists, after they were emptied, and by what files say."""
+    """Versions of one warehouse: with opt-out lists, after they were emptied, and with claims and crops as lists."""
 
     def __init__(self, landing: Landing) -> None:
         self.landing = landing
         self.files: list[Path] = []
         self.claims: list[tuple[Result, Path]] = []
         self.looks: list[tuple[list[int], bool]] = []
+        self.honoured: list[dict] = []
 
     def look_again(self) -> None:
         """Look for copies of the listed pictures twice again, the second time with one more; keep what was done."""
@@ -89,6 +92,15 @@ class Stages:
             counts |= ListedCopies(facts, encoder.id, views, load, settings).update(files)
             self.looks.append((list(counts.values()), facts.versions() == versions))
         (self.landing.folder / "makers" / "one more.png").unlink()
+
+    def honour(self) -> None:
+        """Match what files say with the rows, without a run, and keep who is recalled by it."""
+        self.landing.write_config(HONOUR)
+        with patch.dict(os.environ, {"RAISONNE_CONFIG": str(self.landing.config)}):
+            settings = load_settings()
+        facts = Facts(settings.home / "facts")
+        opt_outs.update_recalled_rows(facts, settings, [])
+        self.honoured = facts["recalled_rows"].read().sort_by("sample_id").to_pylist()
 
     def claim(self, *options: str) -> Path:
         """Claim the portfolio, and return the folder of the files."""
@@ -110,7 +122,7 @@ class Stages:
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
-    """Run a small warehouse three times: with lists, with empty ones, and honouring what files say."""
+    """Run a small warehouse three times: with lists, with empty ones, and with claims and crops as lists."""
     made = Stages(Landing(tmp_path_factory.mktemp("recalls")))
     landing = made.landing
     landing.write_config(LISTS)
@@ -123,8 +135,8 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
         Row("https://Photos.Optout.net:8080/0.jpg", "zero", shown[0], license="pd"),
         Row("https://images.example.org/0.jpg", "zero again", smaller, license="cc0-1.0"),
         Row("https://images.example.org/0-copy.jpg", "zero once more", shown[0]),
-        Row("https://images.example.org/1.jpg", "one", shown[1]),
-        Row("https://Images.example.org/1-copy.jpg?Q=1", "one again", shown[1]),
+        Row("https://images.example.org/1.jpg", "one", shown[1], license=LICENCE),
+        Row("https://Images.example.org/1-copy.jpg?Q=1", "one again", shown[1], license="cc-by-nc-2.0"),
         Row("https://images.example.org/2.jpg", "two", shown[2], license="pd"),
         Row("https://images.example.org/3.jpg", "three", shown[3]),
         Row("https://images.example.org/4.jpg", "four", shown[4]),
@@ -169,10 +181,18 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
     made.look_again()
 
     (lists / "claim.csv").unlink()
-    landing.write_config('[policies]\nhonour = ["plus"]\nhonour_copies = true\n')
-    made.run()
+    made.honour()
     landing.write_config(LISTS)
     return made
+
+
+@pytest.fixture(scope="module")
+def honoured(stages: Stages) -> Stages:
+    """Run it once more, honouring what files say."""
+    stages.landing.write_config(HONOUR)
+    stages.run()
+    stages.landing.write_config(LISTS)
+    return stages
 
 
 _COUNTS = "select duplicate_count, exact_count, near_count, recalled_count from duplicates.counts order by all"
@@ -254,18 +274,30 @@ def test_a_generation_copies_what_one_file_of_three_reserves(stages: Stages) -> 
 
 def test_what_a_file_says_withdraws_its_row_and_its_copies_where_it_is_honoured(stages: Stages) -> None:
     value = "plus:DataMining is DMI-PROHIBITED-AIMLTRAINING"
-    by = "select row_number, list, kind, value from provenance.recalled join catalog.samples using (sample_id)"
-    [(own,)] = stages.query(3, "select sample_id from catalog.samples where row_number = 1")
-    copy = f"a copy of row {own}: {value}"
-    assert sorted(stages.query(3, by)) == [
-        (0, "policies.honour", "plus", copy),
-        (1, "policies.honour", "plus", value),
-        (2, "policies.honour", "plus", copy),
-    ]
-    assert stages.query(3, _COUNTS) == [(2, 2, 0, 0)], "the other picture that is held twice"
-    assert stages.query(3, _AUDIT)[0][:2] == (11, 3)
-    assert stages.query(3, _COPIED)[0][3:6] == (1, 2, 3), "the model was trained on them all the same"
-    assert stages.query(3, _SOURCE.format("unchanged"))[0][:3] == ("exact", 0, 3)
+    assert [row["sample_id"] % 2**ROW_BITS for row in stages.honoured] == [0, 1, 2]
+    first, own, again = stages.honoured
+    copy = {"list": "policies.honour", "kind": "plus", "value": f"a copy of row {own['sample_id']}: {value}"}
+    assert first | copy == first and again | copy == again
+    assert own | copy | {"value": value} == own
+
+
+@pytest.mark.thorough
+def test_counts_leave_out_what_is_honoured_and_the_model_was_trained_on_it_all_the_same(honoured: Stages) -> None:
+    assert honoured.query(3, "select row_number from catalog.samples where recalled order by 1") == [(0,), (1,), (2,)]
+    assert honoured.query(3, _COUNTS) == [(2, 2, 0, 0)], "the other picture that is held twice"
+    assert honoured.query(3, _AUDIT)[0][:2] == (11, 3)
+    assert honoured.query(3, _COPIED)[0][3:6] == (1, 2, 3), "the model was trained on them all the same"
+    assert honoured.query(3, _SOURCE.format("unchanged"))[0][:3] == ("exact", 0, 3)
+
+
+def test_what_is_published_keeps_short_names_of_licences_and_what_was_stated(stages: Stages) -> None:
+    pair = "select distinct license from catalog.samples where row_number in (3, 4)"
+    assert stages.query(1, pair) == [("cc-by-nc-2.0",)]
+    stated = "select license_stated from catalog.samples where row_number in (3, 4) order by row_number"
+    assert stages.query(1, stated) == [(LICENCE,), ("cc-by-nc-2.0",)]
+    different = "select row_number, distinct_licenses from duplicates.counts join catalog.samples"
+    counts = stages.query(1, f"{different} on sample_id = cluster_id where row_number in (3, 4)")
+    assert counts == [(3, 1)]
 
 
 def test_a_guard_blocks_a_copy_of_a_recalled_picture_and_names_no_licence_for_it(
@@ -463,14 +495,30 @@ URLS = [
 ]
 
 
-@pytest.fixture
-def matched(landing: Landing, instance: dg.DagsterInstance) -> Callable[..., set[int]]:
-    """Return what matches: kind and values to row numbers."""
-    landing.write_config('[[recalls]]\nname = "list"\npath = "list.jsonl"\n')
-    landing.shard("00000", [Row(cast("str", url), "a row", None) for url in URLS])  # rows without a URL land too
-    listed(landing, "url")
-    assert recall(instance, land=True).success
+_LISTED = '[[recalls]]\nname = "list"\npath = "list.jsonl"\n'
 
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Landing:
+    """Land these URLs, of none of which a list knows."""
+    made = Landing(tmp_path_factory.mktemp("urls"))
+    made.write_config(_LISTED)
+    made.shard("00000", [Row(cast("str", url), "a row", None) for url in URLS])  # rows without a URL land too
+    listed(made, "url")
+    with (
+        patch.dict(os.environ, {"RAISONNE_CONFIG": str(made.config)}),
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        assert recall(instance, land=True).success
+    return made
+
+
+@pytest.fixture
+def matched(landing: Landing, landed: Landing) -> Callable[..., set[int]]:
+    """Return what matches: kind and values to row numbers."""
+    landing.write_config(_LISTED)
+    shutil.copytree(landed.home, landing.home)
+    listed(landing, "url")
     facts, settings = Facts(landing.home / "facts"), load_settings(landing.config)
 
     def match(kind: str, *values: str) -> set[int]:
@@ -483,30 +531,37 @@ def matched(landing: Landing, instance: dg.DagsterInstance) -> Callable[..., set
 
 
 def test_urls_and_hosts_match_on_their_boundaries(matched: Callable[..., set[int]]) -> None:
-    assert matched("url", "https://EXAMPLE.org/A.jpg?x=1#top") == {0}, "http is https, a host has no case"
-    assert matched("url", "http://example.org/a.jpg?x=1#top", "http://example.org/A.jpg") == set(), "a path has"
-    assert matched("url", "HTTP://www.example.org:80//A.jpg?x=1") == set(), "nor is a path changed"
-    assert matched("url", "\tbücher.example/ü.jpg ", "FTP://example.org/h.jpg") == {8, 9}
-    assert matched("url", "", " ", "https://", "%", "http://example.org") == set()
-    for host in ("example.org", "*.Example.org", ".example.org", "https://user@example.org:8080/", "example.org."):
-        assert matched("host", host) == {0, 1, 2, 3, 8}, host
-    assert matched("host", "cdn.example.org") == {1}
+    found = matched("url", "https://EXAMPLE.org/A.jpg?x=1#top", "\tbücher.example/ü.jpg ", "FTP://example.org/h.jpg")
+    assert found == {0, 8, 9}, "http is https, a host has no case"
+    other = ("http://example.org/a.jpg?x=1#top", "http://example.org/A.jpg", "HTTP://www.example.org:80//A.jpg?x=1")
+    nothing = ("", " ", "https://", "%", "http://example.org")
+    assert matched("url", *other, *nothing) == set(), "a path has, nor is it changed"
+    assert matched("host", ".example.org") == {0, 1, 2, 3, 8}
+    assert matched("host", "cdn.example.org", "net") == {1, 5, 6}
     assert matched("host", "ample.org", "", ".", "*", "le.org", "' or true --", "%", "example.org.") == {0, 1, 2, 3, 8}
-    assert matched("host", "net") == {5, 6}
     assert matched("sample_id", "-1", "1e3", "18446744073709551616", "9" * 400) == set()
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://user@example.org:8080/",
+        *(pytest.param(each, marks=pytest.mark.thorough) for each in ("example.org", "*.Example.org", "example.org.")),
+    ],
+)
+def test_a_host_is_one_however_it_is_written(matched: Callable[..., set[int]], host: str) -> None:
+    assert matched("host", host) == {0, 1, 2, 3, 8}
+
+
 def test_an_entry_matches_every_spelling_that_duplicates_urls_has_as_one(matched: Callable[..., set[int]]) -> None:
-    assert matched("url", "https://www.a.org/x#top", "http://cdn.example.org/b.jpg/?utm_source=mail") == {1, 10}
-    assert matched("url", "a.org/x/", "http://a.org:80/%78?") == {10}
-    assert matched("url", "https://a.org/y%2fz?b=2&a=1&fbclid=3") == {11}
-    assert (
-        matched("url", "https://a.org/y/z?a=1&b=2", "https://a.org/y%2Fz?a=1", "https://a.org/y%2FZ?a=1&b=2") == set()
-    )
-    assert (
-        matched("url", "https://a.org/X", "https://b.a.org/x", "https://a.org:8080/x", "https://a.org/x?y=1") == set()
-    )
-    assert matched("url", "ftp://example.org./h.jpg", "\x00", "#", "www.", "//", "?") == set()
+    of_ten = ("https://www.a.org/x#top", "http://a.org:80/%78?")
+    of_one, of_eleven = "http://cdn.example.org/b.jpg/?utm_source=mail", "https://a.org/y%2fz?b=2&a=1&fbclid=3"
+    assert matched("url", of_ten[0], of_one) == {1, 10}
+    assert matched("url", of_ten[1], of_eleven) == {10, 11}
+    queries = ("https://a.org/y/z?a=1&b=2", "https://a.org/y%2Fz?a=1", "https://a.org/y%2FZ?a=1&b=2")
+    paths = ("https://a.org/X", "https://b.a.org/x", "https://a.org:8080/x", "https://a.org/x?y=1")
+    nothing = ("ftp://example.org./h.jpg", "\x00", "#", "www.", "//", "?")
+    assert matched("url", *queries, *paths, *nothing) == set()
 
 
 def test_a_file_that_is_renamed_is_read_by_its_new_ending(

@@ -312,7 +312,7 @@ def test_a_run_publishes_both_tables(landing: Landing) -> None:
             Row("https://e.org/4.jpg", LONG + " today", None),
         ],
     )
-    landing.run_here()
+    landing.run_here(tables=("duplicates.captions", "duplicates.urls"))
     captions = "select rows, normalised, distinct_pictures, pictures_known from duplicates.captions order by rows desc"
     assert landing.query(captions) == [(3, 1, 2, 3), (2, 2, 0, 0)]
     urls = "select normalised_url, rows, spellings, distinct_captions, same_picture from duplicates.urls"

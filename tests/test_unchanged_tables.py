@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, Landing, Row, encoded, picture
+from conftest import ROOT, Kept, Landing, Row, encoded, picture
 
 from orchestration.facts import Facts
 from orchestration.settings import load as load_settings
@@ -67,10 +67,24 @@ def run_once(landing: Landing, rows_of: Callable[[int, int], list[Row]]) -> None
     landing.run_here()
 
 
-def test_only_tables_whose_inputs_changed_are_made_anew(
-    landing: Landing, rows_of: Callable[[int, int], list[Row]]
-) -> None:
-    run_once(landing, rows_of)
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, rows_of: Callable[[int, int], list[Row]]) -> Kept[Landing]:
+    """Run a warehouse whose unchanged tables have most of the rows."""
+    made = Landing(tmp_path_factory.mktemp("unchanged") / "ran")
+    made.folder.mkdir()
+    made.write_config()
+    run_once(made, rows_of)
+    return Kept.of(made)
+
+
+@pytest.fixture
+def published(ran: Kept[Landing]) -> Landing:
+    """Return that warehouse as the run left it."""
+    return ran.restored()
+
+
+def test_only_tables_whose_inputs_changed_are_made_anew(published: Landing) -> None:
+    landing = published
     assert set(made_in(landing).values()) == {1}
     assert made_in(landing).keys() == {model.name for model in MODELS}
 
@@ -109,12 +123,8 @@ def test_recalls_and_what_comes_and_goes_make_anew_what_reads_them(
     compare_with_anew(landing)
 
 
-def test_nothing_is_copied_from_a_version_of_another_release(
-    landing: Landing, rows_of: Callable[[int, int], list[Row]]
-) -> None:
-    landing.shard("00000", rows_of(0, 3))
-    land_captions(landing, 200)
-    landing.run_here()
+def test_nothing_is_copied_from_a_version_of_another_release(published: Landing) -> None:
+    landing = published
     settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
     last = publishing.current(landing.home)
     before, made_by = unchanged_tables.read_made(last), unchanged_tables.recipes(MODELS, facts.versions(), settings)
@@ -156,11 +166,9 @@ def writing(landing: Landing) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def test_tables_are_copied_only_from_a_version_that_can_be_read_whole(
-    landing: Landing, rows_of: Callable[[int, int], list[Row]], monkeypatch: pytest.MonkeyPatch
+    published: Landing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    landing.shard("00000", rows_of(0, 1))
-    land_captions(landing, 500)
-    landing.run_here()
+    landing = published
     settings, facts = load_settings(landing.config), Facts(landing.home / "facts")
 
     def plan() -> version.VersionPlan:
@@ -188,7 +196,8 @@ def test_tables_are_copied_only_from_a_version_that_can_be_read_whole(
             lambda version, memory, tables=None: None if tables == previous.READ else pytest.fail("read whole"),
         )
         assert plan().holder == 1, "nothing is due, so nothing is read for it"
-    facts["generation_fingerprints"].replace([], "")  # another version of the table, the same rows
+    table = facts["generation_fingerprints"]
+    table.replace([table.read()], table.recipe)  # another version of the table, the same rows
     assert "catalog.samples" in copied(), "and the landing files are not asked for"
     monkeypatch.setattr(faults, "fault", fault("it is damaged"))
     with pytest.raises(Exception, match=r"many\.parquet"):

@@ -12,7 +12,7 @@ import pytest
 
 from orchestration.facts import Facts, FactTable, upkeep
 
-ROUNDS, STEP, WIDTH = 12, 50, 100  # each round's keys overlap those of the next, and of the other writer
+ROUNDS, STEP, WIDTH = 6, 50, 100  # each round's keys overlap those of the next, and of the other writer
 
 
 def scores(ids: range, score: float) -> pa.Table:

@@ -33,7 +33,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.text(st.sampled_from("=+-@＝＋－＠ \t\r\n\x00;'a1~\x7f\u00a0\u200b\ufeff"), max_size=12) | st.text())
 )

@@ -1,5 +1,6 @@
 """A desk while versions are published: what is taken up when, and that nobody's item or answer is lost by it."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -69,10 +70,17 @@ class Opened:
         return self.ask(name, "decide", answer=answer, **place)
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with one version."""
+    home = tmp_path_factory.mktemp("published") / "home"
+    published_home.publish(home, 1)
+    return home
+
+
 @pytest.fixture
-def opened(tmp_path: Path) -> Opened:
-    published_home.publish(tmp_path / "home", 1)
-    return Opened(tmp_path / "home")
+def opened(published: Path, tmp_path: Path) -> Opened:
+    return Opened(shutil.copytree(published, tmp_path / "home", symlinks=True))
 
 
 _FIRST_GONE = "delete from duplicates.counts where cluster_id = (select min(cluster_id) from duplicates.counts)"

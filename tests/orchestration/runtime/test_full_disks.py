@@ -69,7 +69,9 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize("write", [by_python, by_arrow, by_lance, by_duckdb])
+@pytest.mark.parametrize(
+    "write", [*(pytest.param(each, marks=pytest.mark.thorough) for each in (by_python, by_arrow)), by_lance, by_duckdb]
+)
 def test_a_limit_of_the_size_of_files_is_understood(write: Callable[[Path], None], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", _LIMITED, write.__name__, str(tmp_path)],

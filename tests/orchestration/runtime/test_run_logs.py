@@ -1,9 +1,11 @@
 """Logs of old runs go, and with them nothing that Dagster shows of tables, shards and runs now."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
@@ -32,14 +34,33 @@ def failing() -> None:
     raise ValueError("the disk is not mounted")
 
 
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Return Dagster's folder as a warehouse has it, with five runs, and the ids of the last four, of one table."""
+    home = tmp_path_factory.mktemp("history")
+    with patch.dict(os.environ, {"DAGSTER_HOME": str(home / "dagster")}):
+        folder = instance.prepare(home)
+        with dg.DagsterInstance.from_config(str(folder)) as made:
+            ids = runs(made, 4)
+    return folder, ids
+
+
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """Return Dagster's instance as a warehouse has it."""
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    folder = instance.prepare(tmp_path)
+def kept(
+    history: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """Return Dagster's instance with these runs."""
+    folder = tmp_path / "dagster"
+    shutil.copytree(history[0], folder)
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
     with dg.DagsterInstance.from_config(str(folder)) as made:
         yield made
+
+
+@pytest.fixture
+def ids(history: tuple[Path, list[str]]) -> list[str]:
+    """Return the ids of these runs but the first, the oldest first."""
+    return history[1]
 
 
 def runs(made: dg.DagsterInstance, number: int) -> list[str]:
@@ -52,9 +73,8 @@ def no_warning(sentence: str) -> None:
     pytest.fail(sentence)
 
 
-def test_what_is_shown_now_outlives_the_log_of_its_run(kept: dg.DagsterInstance) -> None:
+def test_what_is_shown_now_outlives_the_log_of_its_run(kept: dg.DagsterInstance, ids: list[str]) -> None:
     folder = Path(kept.root_directory)
-    ids = runs(kept, 4)
     before = run_logs.logged_runs(folder)
     assert before == 5
     assert run_logs.forget_old_logs(folder, 2, no_warning) == 3
@@ -73,20 +93,19 @@ def test_what_is_shown_now_outlives_the_log_of_its_run(kept: dg.DagsterInstance)
 
 def test_the_history_stops_growing(kept: dg.DagsterInstance) -> None:
     folder, sizes = Path(kept.root_directory), list[int]()
-    for _ in range(4):
+    for _ in range(3):
         runs(kept, 1)
         run_logs.forget_old_logs(folder, 2, no_warning)
         sizes.append(sum(path.stat().st_size for path in (folder / "history" / "runs").glob("*.db")))
         assert run_logs.logged_runs(folder) == 2
-    assert sizes[-1] - sizes[1] < 4 * 40_000, "four runs, each with a log without events"
+    assert sizes[-1] - sizes[0] < 4 * 45_000, "four runs, each with a log without events, which takes a quarter"
 
 
 def test_what_a_later_run_made_anew_goes_although_its_first_log_went_long_ago(kept: dg.DagsterInstance) -> None:
     folder = Path(kept.root_directory)
-    runs(kept, 2)
     run_logs.forget_old_logs(folder, 1, no_warning)
     for _ in range(2):
-        runs(kept, 2)
+        runs(kept, 1)
         run_logs.forget_old_logs(folder, 1, no_warning)
         with sqlite3.connect(folder / "history" / "runs" / "index.db") as con:
             made = "select count(*) from event_logs where dagster_event_type = 'ASSET_MATERIALIZATION'"
@@ -95,7 +114,6 @@ def test_what_a_later_run_made_anew_goes_although_its_first_log_went_long_ago(ke
 
 def test_a_killed_purge_is_gone_on_with(kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, emptied = Path(kept.root_directory), list[Path]()
-    runs(kept, 3)
     real = run_logs._empty
 
     def killed(log: Path) -> None:
@@ -107,19 +125,18 @@ def test_a_killed_purge_is_gone_on_with(kept: dg.DagsterInstance, monkeypatch: p
     with pytest.raises(KeyboardInterrupt):
         run_logs.forget_old_logs(folder, 1, no_warning)
     monkeypatch.setattr(run_logs, "_empty", real)
-    assert run_logs.forget_old_logs(folder, 1, no_warning) == 2
+    assert run_logs.forget_old_logs(folder, 1, no_warning) == 3
     left = {path.name for path in (folder / "storage").iterdir()} & {run.run_id for run in kept.get_runs()}
     assert len(left) == 1, "the outputs of each run whose log went are gone"
 
 
 def test_an_index_in_use_is_left_for_the_next_run(kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, said = Path(kept.root_directory), list[str]()
-    runs(kept, 3)
     connect = sqlite3.connect
     monkeypatch.setattr(run_logs.sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0.1}))
     with connect(folder / "history" / "runs" / "index.db", isolation_level=None) as other:
         other.execute("begin immediate")
-        assert run_logs.forget_old_logs(folder, 1, said.append) == 3
+        assert run_logs.forget_old_logs(folder, 1, said.append) == 4
         other.execute("rollback")
     assert "database is locked" in said[0] and "the next run tries again" in said[0]
     assert run_logs.logged_runs(folder) == 1
@@ -129,9 +146,8 @@ def test_an_index_in_use_is_left_for_the_next_run(kept: dg.DagsterInstance, monk
         assert con.execute("select count(distinct run_id) from event_logs").fetchone() == (2,)
 
 
-def test_a_log_that_cannot_be_replaced_holds_up_no_other(kept: dg.DagsterInstance) -> None:
+def test_a_log_that_cannot_be_replaced_holds_up_no_other(kept: dg.DagsterInstance, ids: list[str]) -> None:
     folder, said = Path(kept.root_directory), list[str]()
-    ids = runs(kept, 4)
     first, second = sorted(ids[:3])[:2]
     (folder / "history" / "runs" / f"{first}.emptied").mkdir()
     (folder / "history" / "runs" / f"{second}.db").write_bytes(b"damaged" * 20_000)
@@ -142,10 +158,9 @@ def test_a_log_that_cannot_be_replaced_holds_up_no_other(kept: dg.DagsterInstanc
 
 def test_a_log_that_vanishes_while_it_is_listed_is_none(kept: dg.DagsterInstance) -> None:
     folder = Path(kept.root_directory)
-    runs(kept, 1)
     (folder / "history" / "runs" / "gone.db").symlink_to(folder / "nothing")
-    assert run_logs.logged_runs(folder) == 2
-    assert run_logs.forget_old_logs(folder, 1, no_warning) == 1
+    assert run_logs.logged_runs(folder) == 5
+    assert run_logs.forget_old_logs(folder, 1, no_warning) == 4
 
 
 def test_other_storages_are_left_alone(tmp_path: Path) -> None:
@@ -156,7 +171,6 @@ def test_other_storages_are_left_alone(tmp_path: Path) -> None:
 
 def test_the_last_failure_is_read_without_writing(kept: dg.DagsterInstance) -> None:
     folder = Path(kept.root_directory)
-    runs(kept, 1)
     dg.materialize([failing], instance=kept, raise_on_error=False)
     failed, done = ended_runs.ended_runs(folder)
     assert failed is not None and done is not None and failed.at >= done.at
@@ -165,9 +179,8 @@ def test_the_last_failure_is_read_without_writing(kept: dg.DagsterInstance) -> N
     assert "DAGSTER_HOME" in os.environ
 
 
-def test_an_interrupted_run_has_failed(kept: dg.DagsterInstance) -> None:
-    folder = Path(kept.root_directory)
-    [run_id] = runs(kept, 1)
+def test_an_interrupted_run_has_failed(kept: dg.DagsterInstance, ids: list[str]) -> None:
+    folder, run_id = Path(kept.root_directory), ids[-1]
     run = kept.get_run_by_id(run_id)
     assert run
     kept.report_run_canceled(run)
