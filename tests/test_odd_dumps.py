@@ -10,7 +10,7 @@ import pytest
 
 from tests import mutated, odd_dumps
 
-_MUTATED = 200
+_MUTATED = 100
 _KINDS = [make.__name__ for make in odd_dumps.KINDS]
 
 
