@@ -1,9 +1,11 @@
 """Versions that differ as those of runs do, each in a few tables, and a reader that sees whether it gets one whole.
 
-What belongs here: publishing such versions as files, and reading. What does not: bringing a lake up to them
-(`orchestration/warehouse/test_lake.py`).
+What belongs here: publishing such versions as files, reading, and a writer that stops halfway. What does not: what a
+lake then holds (`orchestration/warehouse/test_lake.py`).
 """
 
+import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import duckdb
 
 from orchestration.settings.targets import LakeAddress
 from orchestration.warehouse import lake, macros, publishing, sql_folder
+from orchestration.warehouse.lake import upkeep, writing
 from tests.benchmarks import warehouse
 
 CHANGED = ("catalog.samples", "provenance.sources", "reports.duplicate_frequency")
@@ -129,3 +132,29 @@ def read(
         except Exception as error:
             wrong.append(f"{type(error).__name__}: {error}")
     told.put((answered, wrong))
+
+
+def bring_up_and_wait(
+    version: publishing.Version,
+    address: LakeAddress,
+    moment: str,
+    there: Any,  # noqa: ANN401 -- an event
+) -> None:
+    """Bring a lake up to a version as far as a moment, and wait there to be killed.
+
+    Args:
+        version: The version.
+        address: The lake.
+        moment: "before the commit", when all rows are written, or "after the commit".
+        there: An event, which is set at the moment.
+    """
+
+    def wait(*_: object, **__: object) -> None:
+        there.set()
+        signal.pause()
+
+    if moment == "before the commit":
+        writing.json.dumps = wait
+    else:
+        upkeep.remove_old_versions = wait
+    lake.bring_up(version, address, keep=2, grace=timedelta(days=1), memory="1GB")

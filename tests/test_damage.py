@@ -43,7 +43,8 @@ def overwritten(path: Path) -> None:
     path.write_text("band,rows\n1,2\n" * 500)
 
 
-DAMAGES = pytest.mark.parametrize("damage", [cut, zeroed, emptied, gone, overwritten])
+AT_LENGTH = [pytest.param(each, marks=pytest.mark.thorough) for each in (cut, emptied, overwritten)]
+DAMAGES = pytest.mark.parametrize("damage", [zeroed, gone, *AT_LENGTH])
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,13 @@ SHARED = encoded(picture(1))  # in every dataset
 DATASETS = """home = "home"
 [encoders]
 copy = "sscd_distilled"
+[calibration]
+trials = 1
+[limits]
+null_sample = 3
+[search]
+scales = []
+flips = "none"
 [[generations]]
 name = "gen"
 path = "generations"

@@ -135,7 +135,7 @@ def test_a_run_after_older_code_computes_again_what_may_show_more(odd: Odd) -> N
     )
     failed, older = {"status": "failed", "failure": "as it was"}, {"pixel_sha256": bytes.fromhex(OLD)}
     _change(facts, "image_fingerprints", lambda row: failed if row["status"] == "failed" else older)
-    fingerprinter = GenerationFingerprinter(facts, makers, search_views(), WorkPace(batch=4, workers=1))
+    fingerprinter = GenerationFingerprinter(facts, makers, search_views([], "none"), WorkPace(batch=4, workers=1))
     named = [Generations(name="gen", path=str(landing.folder / "generations"))]
     current = find_generations(named, rules.member_bytes).generations
     assert {len(set(fingerprinter._recipes_before(each))) for each in current} == {3}

@@ -119,7 +119,9 @@ def test_the_bill_of_materials_has_every_package_of_the_lock(tmp_path: Path) -> 
     assert bill["metadata"]["component"]["name"] == PROJECT["name"]
 
 
-@pytest.mark.parametrize("version", PYTHONS)
+@pytest.mark.parametrize(
+    "version", [*(pytest.param(each, marks=pytest.mark.thorough) for each in PYTHONS[:-1]), PYTHONS[-1]]
+)
 def test_the_lock_can_be_installed_on_every_python(version: str, tmp_path: Path) -> None:
     """Asked of the index: whether each package has a wheel for it, but those that are compiled anyway."""
     options = [option for name in _FROM_SOURCE for option in ("--no-binary", name)]

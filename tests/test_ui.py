@@ -94,13 +94,17 @@ class Ui:
         return found["data"]
 
     def until[T](self, what: str, condition: Callable[[], T | None]) -> T:
-        """Poll until the condition gives something. Fails with the log's end when patience does."""
-        pause, end = threading.Event(), time.monotonic() + PATIENCE_S
+        """Poll until the condition gives something, soon and then seldom, as each question is work for the UI.
+
+        Fails with the log's end when patience does.
+        """
+        pause, seconds, end = threading.Event(), 0.25, time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             assert self.process.poll() is None, f"the UI ended\n{self._tail()}"
             if found := condition():
                 return found
-            pause.wait(0.5)
+            pause.wait(seconds)
+            seconds = min(2, 1.5 * seconds)
         pytest.fail(f"not within {PATIENCE_S} s: {what}\n{self._tail()}")
 
     def _tail(self) -> str:
@@ -168,12 +172,19 @@ class Ui:
 
 
 @pytest.fixture
-def ui(landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path) -> Iterator[Ui]:
-    """Return the UI of a warehouse with two landed shards and a copied generation that nothing has run yet."""
+def ui(
+    landing: Landing, rows_of: Callable[[int, int], list[Row]], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Ui]:
+    """Return the UI of a warehouse with two landed shards and a copied generation that nothing has run yet.
+
+    Short tests have the faster storage of Dagster's records, with which a run takes a third of the work.
+    """
     landing.write_config("[calibration]\ntrials = 0\n[limits]\nnull_sample = 2\n")
     landing.shard("00000", rows_of(0, 5))
     landing.shard("00001", rows_of(5, 5))
     (landing.folder / "generations" / "copied.jpg").write_bytes(encoded(picture(3)))
+    if request.node.get_closest_marker("thorough") is None:
+        landing.keep_records_open()
     started = Ui(landing, tmp_path / "ui.log")
     try:
         yield started
@@ -205,7 +216,9 @@ def test_a_port_that_is_taken_is_named(landing: Landing) -> None:
     assert "?token=" not in refused.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGKILL]
+)
 def test_no_process_is_left_also_of_one_that_has_not_started_yet(ui: Ui, number: signal.Signals) -> None:
     ui.until("the code server loads", lambda: any("code-server" in each for each in ui.processes().values()))
     code = ui.end(number)

@@ -64,11 +64,16 @@ def test_commands_read_the_lake_of_their_settings(place: Path) -> None:
     )
     files = command(config, "export", "removal-list", "--version", "1", "--to", str(place / "removal")).stdout
     assert str(place / "removal") in files
-    report = command(config, "export", "--format", "xlsx", "--format", "html", "--to", str(place / "report")).stdout
-    assert ".xlsx" in report and ".html" in report
     missing = command(config, "export", "--version", "7", check=False)
     assert missing.returncode == 1 and "does not keep version 7; it has 1, 2" in missing.stderr
     assert not (place / "home" / "versions").exists()
+
+
+@pytest.mark.parametrize("kind", ["html", pytest.param("xlsx", marks=pytest.mark.thorough)])
+def test_exports_are_written_from_a_lake(place: Path, kind: str) -> None:
+    to = place / kind
+    said = command(place / "raisonne.toml", "export", "--format", kind, "--to", str(to)).stdout
+    assert str(to) in said and [*to.glob(f"*.{kind}")]
 
 
 def test_python_reads_a_lake_by_its_address(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

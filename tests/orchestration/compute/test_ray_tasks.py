@@ -118,6 +118,7 @@ def test_a_killed_worker_costs_neither_rows_nor_counts(cluster: None, tmp_path: 
         )
 
 
+@pytest.mark.thorough
 def test_a_shard_that_kills_its_workers_is_broken_and_the_run_goes_on(cluster: None, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a", 80, batch=1), job(tmp_path, "bb", 3)]
     results, killed = [], set()
@@ -198,8 +199,11 @@ def test_a_shard_that_kills_its_workers_costs_none_of_its_task(
             killed |= (alive := workers() - killed)
             for process in alive:
                 os.kill(process, signal.SIGKILL)
+    rows, _, account = told(results, 0)
     assert len(killed) == 3
-    assert told(results, 0)[2]["broken"].startswith("its worker died 3 times")
+    assert account["broken"].startswith("its worker died 3 times")
+    assert account["pictures"] == len(rows) == account["ok"] + account["low_quality"] + account["failed"]
+    assert len({row["sample_id"] for row in rows}) == len(rows) < 80
     assert told(results, 1) == told(list(engines.fingerprint(jobs[1:], Compute(), encoders.load)), 0)
 
 
@@ -259,7 +263,7 @@ def pairs(found: Iterator[hamming_join.HammingPairs]) -> list[tuple[int, int, in
     return sorted(pair for part in parts for pair in part)
 
 
-@pytest.mark.parametrize("old", [None, 1_000])
+@pytest.mark.parametrize("old", [None, pytest.param(1_000, marks=pytest.mark.thorough)])
 def test_hashes_have_the_same_pairs(cluster: None, hashes: np.ndarray, old: int | None) -> None:
     right = None if old is None else hashes[:old]
     tasks = hamming_join.tasks(len(hashes), old, RADIUS, parts=3)

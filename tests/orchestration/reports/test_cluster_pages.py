@@ -1,6 +1,7 @@
 """Entries of clusters that are copied from the pages of another version are those that would be made anew."""
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,15 @@ def changed(number: int, draw: random.Random) -> str:
     return ids + change.format(number=number, shard=shard, cluster=cluster, table=table, columns=columns)
 
 
+_LIMITED = ({"thumbnails": 7}, {"thumbnails": 6}, {"thumbnails": 0, "pictured": 4})
+
+
 class Pages:
     """The data of clusters of versions that follow each other, each written anew and with what the last one had."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.number, self.database, self.limits = folder, 3, folder / "w.duckdb", LIMITS
-        warehouse.make(self.database, CLUSTERS, _SPREAD + _MADE)
+    def __init__(self, folder: Path, made: Path) -> None:
+        self.folder, self.number, self.limits = folder, 3, LIMITS
+        self.database = shutil.copy(made, folder / "w.duckdb")
 
     def written(self, name: str, earlier: DataFolder | None) -> dict[str, bytes]:
         data = DataFolder(self.folder / name)
@@ -100,6 +104,14 @@ class Pages:
         assert self.written(f"pages {self.number}", last) == self.written(f"anew {self.number}", None)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the first version's file."""
+    file = tmp_path_factory.mktemp("made") / "w.duckdb"
+    warehouse.make(file, CLUSTERS, _SPREAD + _MADE)
+    return file
+
+
 @pytest.fixture
 def summaries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ids of clusters whose entries are made, not copied."""
@@ -111,18 +123,24 @@ def summaries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
-def test_copied_entries_are_those_that_would_be_made_anew(tmp_path: Path, summaries: list[int]) -> None:
-    pages, draw = Pages(tmp_path), random.Random(5)  # noqa: S311 -- it draws changes
+@pytest.mark.parametrize(
+    ("versions", "others"),
+    [(3, [{"members": 3}]), pytest.param(7, [*_LIMITED, {"members": 3}], marks=pytest.mark.thorough)],
+)
+def test_copied_entries_are_those_that_would_be_made_anew(
+    tmp_path: Path, made: Path, summaries: list[int], versions: int, others: list[dict[str, int]]
+) -> None:
+    pages, draw = Pages(tmp_path, made), random.Random(5)  # noqa: S311 -- it draws changes
     pages.next("")
     assert len(summaries) == 2 * LIMITS.clusters
     copied = []
-    for number in range(5, 12):
+    for number in range(5, 5 + versions):
         summaries.clear()
         pages.next(changed(number, draw))
         copied.append(2 * LIMITS.clusters - len(summaries))
     assert LIMITS.clusters // 2 < min(copied) < max(copied) < LIMITS.clusters - LIMITS.pictured
 
-    for limits in ({"thumbnails": 7}, {"thumbnails": 6}, {"thumbnails": 0, "pictured": 4}, {"members": 3}):
+    for limits in others:
         summaries.clear()
         pages.limits = LIMITS.model_copy(update=limits)
         pages.next("")
@@ -177,9 +195,9 @@ def test_the_entry_of_known_rows_is_the_one_that_the_code_of_this_number_wrote()
 
 
 def test_entries_that_are_lost_while_they_are_copied_are_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pages, real, asked = Pages(tmp_path), clusters._clusters, []
+    pages, real, asked = Pages(tmp_path, made), clusters._clusters, []
     whole = pages.written("before", None)
 
     def lost(*about: Any) -> Any:  # noqa: ANN401 -- as it is asked

@@ -1,10 +1,7 @@
 """A DuckLake that follows the published file: the same tables, one snapshot a version, whole or not at all."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ from urllib.parse import quote
 import boto3
 import duckdb
 import pytest
-from conftest import PATIENCE_S, ROOT
+from conftest import PATIENCE_S
 from moto.server import ThreadedMotoServer
 
 from orchestration.settings.targets import LakeAddress
@@ -177,46 +174,17 @@ def test_a_lake_has_what_the_file_has(whole: list[publishing.Version], places: _
         lake.connect(address, 9)
 
 
-_KILLED = """
-import signal, sys, os
-from datetime import timedelta
-from pathlib import Path
-from orchestration.settings.targets import LakeAddress
-from orchestration.warehouse import lake, publishing
-from orchestration.warehouse.lake import upkeep, writing
-
-def wait(*_, **__):
-    print("there", flush=True)
-    signal.pause()
-
-address = LakeAddress.read(os.environ["TARGET"], sys.argv[2] or None)
-if sys.argv[3] == "before the commit":
-    writing.json.dumps = wait  # all rows are written, nothing is committed
-else:
-    upkeep.remove_old_versions = wait
-version = publishing.Version(2, Path(sys.argv[1]))
-lake.bring_up(version, address, keep=2, grace=timedelta(days=1), memory="1GB")
-"""
-
-
 def killed(version: publishing.Version, address: LakeAddress, moment: str) -> None:
     """Publish in a process that is killed at a moment."""
-    target = str(address)
-    if address.password is not None:
-        secret = address.password.replace("\\", r"\\").replace("'", r"\'")
-        target += f" password='{secret}'"
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _KILLED, str(version.path), address.data or "", moment],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TARGET": target},
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
+    there = FORKS.Event()
+    process = FORKS.Process(target=lake_home.bring_up_and_wait, args=(version, address, moment, there), daemon=True)
+    process.start()
     try:
-        assert process.stdout.readline() == b"there\n"
+        assert there.wait(PATIENCE_S)
     finally:
         process.kill()
-        process.wait(PATIENCE_S)
-    assert process.returncode == -signal.SIGKILL
+        process.join(PATIENCE_S)
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("kind", ["sqlite", _POSTGRES_AT_LENGTH])
@@ -248,16 +216,23 @@ def test_killed_after_the_commit_the_version_stands(versions: list[publishing.Ve
     assert lake.numbers(address) == [1, 2] and bring_up(versions[1], address) is None
 
 
-@pytest.mark.parametrize("kind", ["sqlite", _POSTGRES_AT_LENGTH])
-def test_eight_readers_see_whole_versions_during_publishes(
-    tmp_path: Path, versions: list[publishing.Version], places: _Places, kind: str
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("sqlite", 2),
+        pytest.param("sqlite", 8, marks=pytest.mark.thorough),
+        pytest.param("postgres", 8, marks=[*_POSTGRES.marks, pytest.mark.thorough]),
+    ],
+)
+def test_readers_see_whole_versions_during_publishes(
+    tmp_path: Path, versions: list[publishing.Version], places: _Places, kind: str, count: int
 ) -> None:
-    address = places.address(kind, f"read_{kind}")
+    address = places.address(kind, f"read_{kind}_{count}")
     bring_up(versions[0], address)
     stop, told = FORKS.Event(), FORKS.Queue()
     readers = [
         FORKS.Process(target=lake_home.read, args=(tmp_path, address, stop, told, None, 1, 0.5), daemon=True)
-        for _ in range(8)
+        for _ in range(count)
     ]
     for reader in readers:
         reader.start()
@@ -269,7 +244,7 @@ def test_eight_readers_see_whole_versions_during_publishes(
     results = [told.get(timeout=PATIENCE_S) for _ in readers]
     for reader in readers:
         reader.join(PATIENCE_S)
-    assert [wrong for _, wrong in results] == [[]] * 8 and all(answered for answered, _ in results)
+    assert [wrong for _, wrong in results] == [[]] * count and all(answered for answered, _ in results)
 
 
 def test_old_versions_go_when_their_readers_had_time(versions: list[publishing.Version], places: _Places) -> None:
@@ -296,7 +271,7 @@ def test_a_lake_that_would_be_mixed_up_is_refused(
 ) -> None:
     address = places.address("sqlite", "mixed")
     bring_up(versions[1], address)
-    other = lake_home.publish(tmp_path / "other", 3)
+    other = lake_home.publish(tmp_path / "other", 3, clusters=0)
     with pytest.raises(lake.LakeRefused, match="holds another warehouse"):
         bring_up(other[2], address)
     with pytest.raises(lake.LakeRefused, match="has version 2, newer than version 1 of this home"):

@@ -63,7 +63,7 @@ class Plain:
         return found
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=200)
 @given(before=_TEXTS, changes=_TEXTS, gone=st.sets(st.integers(0, 29)), threshold=st.sampled_from([0.4, 0.6, 0.8, 1.0]))
 def test_groups_after_a_change_are_those_of_all_captions_anew(
     before: dict[bytes, int], changes: dict[bytes, int], gone: set[int], threshold: float
@@ -96,7 +96,7 @@ def test_a_search_that_takes_too_long_is_given_up() -> None:
     assert regroup(store, {b"a": 0}) is None
 
 
-@settings(deadline=None, max_examples=300)  # the first call compiles
+@settings(deadline=None, max_examples=80)  # the first call compiles
 @given(
     given_texts=st.lists(_WORDS.map(" ".join), min_size=1, max_size=12),
     others=st.lists(_WORDS.map(" ".join), max_size=40),

@@ -133,7 +133,7 @@ GEOMETRIES = st.builds(Made, SEEDS, st.integers(1, 60), st.integers(0, 60), st.f
 
 
 @given(made=GEOMETRIES, batch=st.sampled_from([1, 7, 1000]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_the_cut_is_that_of_the_plain_greedy(made: Made, batch: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clusters, "_BATCH", batch)

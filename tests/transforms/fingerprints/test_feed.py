@@ -28,7 +28,6 @@ from transforms.pictures.confined.pool import DecoderPool
 from transforms.pictures.scaling import Scaling
 
 RULES = Rules(max_pixels=1_000_000, member_bytes=30_000_000, pdq_quality=50)
-MANY = 1_000
 
 
 class Mean:
@@ -109,7 +108,7 @@ def test_a_feed_hands_out_ever_fewer_of_the_last() -> None:
     assert [len(each) for each in Feed(RULES, {"copy": Mean()}).handfuls("abc", 2)] == [1, 1, 1]
 
 
-def shard(folder: Path, pictures: list[bytes]) -> Job:
+def shard(folder: Path, pictures: list[bytes], batch: int) -> Job:
     """Write a dump of pictures with a row each, and return it as a job."""
     with tarfile.open(folder / "0.tar", "w") as archive:
         for number, data in enumerate(pictures):
@@ -118,7 +117,7 @@ def shard(folder: Path, pictures: list[bytes]) -> Job:
     table = pa.table({"key": keys, "url": [f"https://a.org/{key}" for key in keys], "caption": ["c"] * len(keys)})
     pq.write_table(table, folder / "0.parquet")
     rows = (MetadataFile(1, str(folder / "0.parquet")),)
-    return Job(str(folder / "0.tar"), str(folder), rows, {"copy": "mean"}, RULES, WorkPace(64, 2))
+    return Job(str(folder / "0.tar"), str(folder), rows, {"copy": "mean"}, RULES, WorkPace(batch, 2))
 
 
 def fingerprinted(job: Job, pool: DecoderPool, kill: tuple[int, ...] = ()) -> tuple[pa.Table, pa.Table, Account, int]:
@@ -137,17 +136,19 @@ def fingerprinted(job: Job, pool: DecoderPool, kill: tuple[int, ...] = ()) -> tu
     return pa.concat_tables(images, promote_options="default"), pa.concat_tables(vectors), account, killed
 
 
-def test_a_thousand_damaged_pictures_are_accounted_for_while_processes_are_killed(
-    tmp_path: Path, pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("many", "batch"), [(240, 16), pytest.param(1_000, 64, marks=pytest.mark.thorough)])
+def test_damaged_pictures_are_accounted_for_while_processes_are_killed(
+    tmp_path: Path, pool: DecoderPool, monkeypatch: pytest.MonkeyPatch, many: int, batch: int
 ) -> None:
-    pictures = [data for _, data in damaged(MANY - len(huge()), 22)]
-    pictures[400:400] = huge()
-    job = shard(tmp_path, pictures)
+    monkeypatch.setattr(feed, "WORTH", many)
+    pictures = [data for _, data in damaged(many - len(huge()), 22)]
+    pictures[many // 2 : many // 2] = huge()
+    job = shard(tmp_path, pictures, batch)
     images, vectors, account, killed = fingerprinted(job, pool, kill=(2, 5, 9))
     assert killed == 3
-    assert account.broken is None and account.pictures == MANY == images.num_rows == account.counts.total()
-    assert min(account.counts["ok"], account.counts[FAILED]) > MANY // 10
-    assert vectors.num_rows == MANY - account.counts[FAILED]
-    monkeypatch.setattr(feed, "WORTH", MANY + 1)
+    assert account.broken is None and account.pictures == many == images.num_rows == account.counts.total()
+    assert min(account.counts["ok"], account.counts[FAILED]) > many // 10
+    assert vectors.num_rows == many - account.counts[FAILED]
+    monkeypatch.setattr(feed, "WORTH", many + 1)
     images_here, vectors_here, _, _ = fingerprinted(job, pool)
     assert images.equals(images_here) and vectors.equals(vectors_here)

@@ -103,7 +103,12 @@ def traced(count: int, folder: Path, memory: int, *, in_order: bool) -> tuple[in
 
 
 @pytest.mark.parametrize(
-    ("memory", "in_order", "held", "most"), [(PLENTY, True, 23, 40), (PLENTY, False, 23, 40), (2_000_000, True, 1, 15)]
+    ("memory", "in_order", "held", "most"),
+    [
+        pytest.param(PLENTY, True, 23, 40, marks=pytest.mark.thorough),
+        (PLENTY, False, 23, 40),
+        (2_000_000, True, 1, 15),
+    ],
 )
 def test_a_row_takes_few_bytes(
     memory: int, in_order: bool, held: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

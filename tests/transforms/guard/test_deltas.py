@@ -21,7 +21,7 @@ from transforms.guard.deltas.delta import DeltaError
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return a bundle, and one with more pictures and an index."""
     folder = tmp_path_factory.mktemp("deltas")
-    files = [encoded(picture(seed)) for seed in range(70)]
+    files = [encoded(picture(seed, 128, 96)) for seed in range(70)]
     old = bundles.write(folder / "old", files[:66], Blurred(), indexed=True)
     return old, bundles.write(folder / "new", files, Blurred(), indexed=True, renditions=2)
 
@@ -36,7 +36,7 @@ def test_what_comes_of_a_delta_is_the_new_bundle_byte_for_byte(two: tuple[Path, 
     done = CliRunner().invoke(bundle, ["patch", str(old), str(file), "--to", str(made)])
     assert done.exit_code == 0, done.output
     assert {path.name: path.read_bytes() for path in made.iterdir()} == {p.name: p.read_bytes() for p in new.iterdir()}
-    assert Guard.load(made, Blurred()).check(encoded(picture(69))).decision == "block"
+    assert Guard.load(made, Blurred()).check(encoded(picture(69, 128, 96))).decision == "block"
     for arguments, reason in (
         (["patch", str(old), str(file), "--to", str(made)], "never overwritten"),
         (["patch", str(new), str(file), "--to", str(tmp_path / "x")], "is for the bundle"),

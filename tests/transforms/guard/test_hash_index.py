@@ -42,12 +42,15 @@ def spreads() -> Iterator[list[int]]:
             yield list(np.roll(spread, start))[:8]
 
 
-def test_no_spread_of_31_bits_over_the_blocks_is_missed(index: HashIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows", [2, pytest.param(20, marks=pytest.mark.thorough)])
+def test_no_spread_of_31_bits_over_the_blocks_is_missed(
+    index: HashIndex, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
     monkeypatch.setattr(blocks, "index_seconds", lambda *_: 0.0)
     rng, known = np.random.default_rng(4), np.ascontiguousarray(index.words.T).view(np.uint8)
     missed = 0
     for spread in spreads():
-        for row in rng.integers(1, _KNOWN, 20):
+        for row in rng.integers(1, _KNOWN, rows):
             bits = np.unpackbits(known[row], bitorder="little").reshape(8, 32)
             for block, count in enumerate(spread):
                 bits[block, rng.choice(32, count, replace=False)] ^= 1
@@ -87,16 +90,20 @@ def test_a_look_up_goes_the_quicker_way(index: HashIndex, monkeypatch: pytest.Mo
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    files = [encoded(picture(seed)) for seed in range(64)]
+def files() -> list[bytes]:
+    return [encoded(picture(seed, 128, 96)) for seed in range(blocks.LEAST)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, files: list[bytes]) -> Path:
     return bundles.write(tmp_path_factory.mktemp("index") / "bundle", files, indexed=True)
 
 
-def test_a_bundle_with_an_index_answers_as_one_without(written: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_an_index_answers_as_one_without(written: Path, files: list[bytes], tmp_path: Path) -> None:
     guard = Guard.load(written)
     assert guard.bundle.hashes.arrays is not None
-    shown = encoded(picture(9).resize((200, 150)), quality=70)
-    plain = Guard.load(bundles.write(tmp_path / "plain", [encoded(picture(seed)) for seed in range(64)]))
+    shown = encoded(picture(9, 128, 96).resize((100, 75)), quality=70)
+    plain = Guard.load(bundles.write(tmp_path / "plain", files))
     assert plain.bundle.hashes.arrays is None
     assert [each.sources[0].cluster_id for each in (guard.check(shown), plain.check(shown))] == [1009, 1009]
 

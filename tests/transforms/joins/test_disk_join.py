@@ -22,7 +22,7 @@ from transforms.joins.hamming.plan import plan
 SEEDS = st.integers(0, 2**32 - 1)
 MEMORY = st.sampled_from([200, 20_000, 60_000])  # bytes: pieces of 1 hash, of 20 or of 70
 WHERE = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 

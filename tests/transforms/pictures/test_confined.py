@@ -111,7 +111,14 @@ def test_the_defaults_of_the_settings_are_those_of_the_bounds() -> None:
     assert Limits().bounds == BOUNDS == RULES.bounds
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "JPEG",
+        "AVIF",
+        *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("PNG", "WEBP", "GIF", "BMP", "TIFF")),
+    ],
+)
 def test_no_time_decodes_nothing_and_much_time_everything(kind: str, pool: DecoderPool) -> None:
     data = encoded(picture(1, 64, 48), kind)
     assert decode(data, replace(BOUNDS, seconds=1e12)).shape == (48, 64, 3)
@@ -281,11 +288,14 @@ ANSWERS = {
 }
 
 
+_WITHOUT_END = "connection.send_bytes(b'[' * 200_000)"
+
+
 @pytest.mark.parametrize(
     "does",
     [
         *(f"connection.send_bytes({answer!r}.encode())" for answer in ANSWERS.values()),
-        "connection.send_bytes(b'[' * 200_000)",
+        _WITHOUT_END,
         "connection.send_bytes(bytes(2 << 20))",
         "os.write(int(sys.argv[1]), bytes([0, 0, 1, 0]) + b'half')",
         "os.write(int(sys.argv[1]), bytes([255] * 4))",
@@ -300,7 +310,8 @@ def test_what_a_decoder_answers_is_not_trusted(does: str, pool: DecoderPool, mon
         with pytest.raises(DecodeError, match=r"^its decoder gave a malformed answer, twice$"):
             renderings(data, BOUNDS)
     assert not pool.all
-    assert renderings(data, BOUNDS).hidden is None
+    if does == _WITHOUT_END:
+        assert renderings(data, BOUNDS).hidden is None, "the next picture has a decoder of its own"
 
 
 @pytest.mark.parametrize(

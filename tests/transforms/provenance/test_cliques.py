@@ -71,7 +71,7 @@ def component(graph_: np.ndarray) -> int:
     return int(np.bincount(parts.labels()).max())
 
 
-@pytest.mark.parametrize("epsilon", [0.05, 0.15])
+@pytest.mark.parametrize("epsilon", [pytest.param(0.05, marks=pytest.mark.thorough), 0.15])
 def test_a_planted_prompt_is_told_from_one_whose_components_chain(epsilon: float) -> None:
     rng = np.random.default_rng(7)
     shown = photographs()
