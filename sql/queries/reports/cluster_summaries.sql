@@ -28,7 +28,7 @@ methods as (
 generated as (
     select cluster_id, count(*) as generation_count,
         list([generation_id, verdict]
-            order by list_position(['exact', 'copy', 'partial_copy', 'altered_copy', 'similar'], verdict), q_value, generation_id)[:20] as generations
+            order by verdict_rank(verdict), q_value, generation_id)[:20] as generations
     from provenance.sources
     semi join listed using (cluster_id)
     group by cluster_id
