@@ -1,7 +1,8 @@
 """Named queries: SQL that is not a table of the published file, such as the queries of a page or of the summary.
 
-What belongs here: reading `sql/queries/<name>.sql`. What does not: tables (`warehouse/models.py`), table macros
-(`warehouse/macros.py`), functions that several queries share (`warehouse/functions.py`).
+What belongs here: reading `sql/queries/<name>.sql`, and quoting texts where a statement takes no parameters. What does
+not: tables (`warehouse/models.py`), table macros (`warehouse/macros.py`), functions that several queries share
+(`warehouse/functions.py`), filters over fact tables (`facts/filters.py`).
 
 A file is a header of `--` lines and one statement. The header says what the statement returns and what its parameters
 are, in the order in which they are passed.
@@ -13,6 +14,11 @@ from pathlib import Path
 from orchestration.warehouse import sql_folder
 
 FOLDER = "queries"
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL of DuckDB writes it, for statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def query(name: str) -> str:

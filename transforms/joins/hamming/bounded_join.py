@@ -14,8 +14,8 @@ import numpy as np
 from transforms.joins.hamming import disk_join, join
 from transforms.joins.hamming.comparisons import HammingPairs
 from transforms.joins.hamming.disk_join import HashRows
-from transforms.joins.hamming.join import Progress
 from transforms.joins.hamming.plan import plan
+from transforms.joins.progress import Progress
 
 _HELD = 104  # bytes a hash while it is joined in memory, the copy of one that is picked from others included
 _DISK_S = 2e-7  # seconds that a hash takes to be written, read and sorted for one band on a disk
