@@ -35,14 +35,6 @@ if TYPE_CHECKING:
 type Image = str | Path | bytes | Pixels
 """A path, the bytes of a file, or pixels as uint8 of shape (height, width, 3)."""
 type Vector = Sequence[float] | npt.NDArray[np.floating]
-_NEAREST = """
-select hits.sample_id, hits.cosine, dataset, url, caption, license, recalled, duplicate_count
-from hits
-join catalog.samples using (sample_id)
-left join duplicates.clusters using (sample_id)
-left join duplicates.counts using (cluster_id)
-order by cosine desc, hits.sample_id
-"""
 _EMBEDDINGS = "select lance_versions['copy_embeddings'] from warehouse.versions order by version desc limit 1"
 _ENCODERS = "select encoders from warehouse.versions order by version desc limit 1"
 
@@ -142,7 +134,7 @@ class Warehouse:
         asked = {"column": "vector", "q": vector, "k": k, "metric": "cosine", "use_index": False}
         found = table.to_table(columns=["sample_id"], nearest=asked)
         hits = pa.table({"sample_id": found["sample_id"], "cosine": 1 - found["_distance"].to_numpy()})
-        return self.connection.from_arrow(hits).query("hits", _NEAREST)
+        return self.connection.from_arrow(hits).query("hits", query("find/nearest"))
 
     def find(self, asked: Image | Vector, k: int = 20, where: str | None = None) -> duckdb.DuckDBPyRelation:
         """Return the training rows nearest in meaning to words or to a picture, one of each cluster, nearest first.
